@@ -14,6 +14,7 @@ import asyncio  # noqa: TID251 - the other side of the bridge
 import gc
 import json
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -141,10 +142,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=MESSAGES, help="of each round")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    given = parser.parse_args(arguments)
+    given = parser.parse_args(arguments or [])
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     print(json.dumps(measure(given.messages, given.rounds)))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

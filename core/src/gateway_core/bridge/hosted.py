@@ -92,7 +92,7 @@ class Hosted(Closing):
 
     def withdraw(self, call: Call) -> None:
         """Its caller gave up."""
-        self.thread.post(call.withdraw)
+        self.thread.post_if_running(call.withdraw)
 
     def hold(
         self,
@@ -109,11 +109,11 @@ class Hosted(Closing):
 
     def leave(self, held: Held, error: BaseException | None) -> None:
         """Its block ended."""
-        self.thread.post(partial(held.leave, error))
+        self.thread.post_if_running(partial(held.leave, error))
 
     def cancel(self, held: Held) -> None:
         """Nobody waits for its entrance or its end any more: both are cancelled."""
-        self.thread.post(held.cancel)
+        self.thread.post_if_running(held.cancel)
 
     def tell(self, function: Callable[[], object], failed: Callable[[Exception], None]) -> None:
         """Let the gateway's thread call it before all calls that come after; does not wait."""
@@ -158,7 +158,7 @@ class Hosted(Closing):
     def close(self) -> None:
         """Begin to close it: it drains."""
         self.closing = True
-        self.thread.post(self._leave)
+        self.thread.post_if_running(self._leave)
 
     def report_left_open(self) -> None:
         """Log that nobody closed it before its loop or its process ended."""
@@ -167,7 +167,7 @@ class Hosted(Closing):
 
     def cut(self) -> None:
         """End its drain now; what is left is logged."""
-        self.thread.post(self._cut)
+        self.thread.post_if_running(self._cut)
 
     @property
     def is_opening(self) -> bool:
@@ -251,5 +251,8 @@ class Hosted(Closing):
         self._wakes_face(ended)
 
     def _broken(self, error: BaseException) -> None:
+        self._over, self._why = True, error
+        if self._workers is not None:
+            self._workers.fail(error)
         self.opened.fail(error)
         self.ended.fail(error)

@@ -9,6 +9,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -29,14 +30,16 @@ _CLOSED = "the gateway's thread has ended: the process exits"
 class TrioThread:
     """A daemon thread, so that a program may end; what is open then, `exits` drains.
 
-    nursery  where gateways run; of the gateway's thread only
-    workers  perform calls that outlive their gateway
-    spare    worker threads kept for the exit, when no new one can be started
+    has_ended  whether trio runs in it no more
+    nursery    where gateways run; of the gateway's thread only
+    workers    perform calls that outlive their gateway
+    spare      worker threads kept for the exit, when no new one can be started
     """
 
     def __init__(self) -> None:
         self._work: deque[Callable[[], object]] = deque()
         self._asked = False
+        self.has_ended = False
         self._to_wake: list[Callable[[], object]] = []
         self._waker: trio.lowlevel.Task | None = None
         self._ready = threading.Event()
@@ -64,13 +67,22 @@ class TrioThread:
             try:
                 self._token.run_sync_soon(self._take)
             except trio.RunFinishedError:
+                self._asked = False
                 raise GatewayClosed(_CLOSED) from None
+
+    def post_if_running(self, work: Callable[[], object]) -> None:
+        """Post it; a thread that has ended has told everybody already."""
+        with suppress(GatewayClosed):
+            self.post(work)
 
     def wake_later(self, wake: Callable[[], object]) -> None:
         """On the gateway's thread: call it once what is due has run, to wake another thread.
 
         To wake one lets go of the interpreter's lock, and it would find one answer instead of all.
         """
+        if self.has_ended:
+            wake()
+            return
         self._to_wake.append(wake)
         if self._waker is not None:
             waker, self._waker = self._waker, None
@@ -113,6 +125,9 @@ class TrioThread:
             trio.run(self._main)
         except BaseException as raised:  # noqa: BLE001 - told to those who wait, who raise it
             error = raised
+        self.has_ended = True
+        for wake in self._to_wake:
+            wake()
         for on_end in list(self._on_end.values()):
             on_end(error)
 
@@ -129,7 +144,7 @@ class TrioThread:
 
     def stop(self) -> None:
         """End the thread, in which nothing is open any more."""
-        self.post(self._stop.set)
+        self.post_if_running(self._stop.set)
         self._thread.join(LAST_STEPS)
 
 
@@ -153,7 +168,7 @@ os.register_at_fork(after_in_child=_process.forked)
 def gateway_thread() -> TrioThread:
     """The thread of this process, started if there is none."""
     with _process.lock:
-        if _process.thread is None:
+        if _process.thread is None or _process.thread.has_ended:
             _process.thread = TrioThread()
         return _process.thread
 

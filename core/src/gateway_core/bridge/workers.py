@@ -26,6 +26,7 @@ class Workers:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._calls: deque[Call] = deque()
+        self._begun: set[Call] = set()
         self._idle: list[trio.lowlevel.Task] = []
         self.busy = 0
 
@@ -38,6 +39,11 @@ class Workers:
         else:
             self._nursery.start_soon(self._work)
 
+    def fail(self, error: BaseException) -> None:
+        """No task goes on: the thread broke."""
+        for call in (*self._begun, *self._calls):
+            call.fail(error)
+
     async def _work(self) -> None:
         task = trio.lowlevel.current_task()
         own = task.context
@@ -47,9 +53,12 @@ class Workers:
             return trio.lowlevel.Abort.SUCCEEDED
 
         while True:
+            call = self._calls.popleft()
+            self._begun.add(call)
             try:
-                await self._calls.popleft().perform(task)
+                await call.perform(task)
             finally:
+                self._begun.discard(call)
                 self.busy -= 1
                 task.context = own
             if len(self._idle) >= MOST_IDLE:
