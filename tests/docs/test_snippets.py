@@ -160,7 +160,7 @@ EXPECTED = {
     ),
     "service.py": ("", {"C024BE91L": [f"Reminder {n}" for n in (1, 2, 3)]}),
     "stream.py": (
-        "delivered after 4 attempts\n",
+        "delivered\n",
         {"C024BE91L": ["You asked: what is six times seven? The answer is 42."]},
     ),
     "with_courtesy.py": (
@@ -585,7 +585,7 @@ def test_the_guide_s_tests_of_its_channel_pass(guide):
     """As an author runs them: pytest, in a folder with the guide's files and a server."""
     run = run_in(guide, "pytest", "-q", "-p", "no:cacheprovider", "test_matrix.py")
     assert 0 == run.returncode, run.stdout
-    assert re.search(r" passed, [23] skipped", run.stdout), run.stdout
+    assert re.search(r" passed, [2-6] skipped", run.stdout), run.stdout
 
 
 def test_the_guide_s_channel_is_typed(guide):
