@@ -10,9 +10,19 @@ import trio.lowlevel
 from broadcasting import got, paced, rooms, watched
 from structlog.testing import capture_logs
 
-from gateway_core import Disposition, GatewayClosed, Invalid, OutboxError, Send, to_json
+from gateway_core import (
+    Disposition,
+    ErrorClass,
+    GatewayClosed,
+    Invalid,
+    OutboxError,
+    Reason,
+    Send,
+    Verdict,
+    to_json,
+)
 from gateway_core.outboxes.records import Request
-from gateway_core.testing import EPOCH, FakeChannel, MemoryOutbox, open_test_gateway
+from gateway_core.testing import EPOCH, Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 
 async def test_progress_tells_how_far_it_is(opened, autojump_clock):
@@ -281,3 +291,49 @@ async def test_another_process_asks_for_a_broadcast_and_holds_it(autojump_clock)
         assert "Invalid: rooms.0" in (await outbox.ask(**asked | {"rooms": [""]}))["refused"]
         assert "refused" in await outbox.ask(group=name)
         assert gateway.statistics().conserved
+
+
+async def test_failures_of_a_cancelled_group_do_not_hang(opened, autojump_clock):
+    """With an outbox they are tried again, by themselves; in memory they are over."""
+    gone = Verdict(
+        error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, dispatched="no", raw="gone"
+    )
+
+    async def script(attempt):
+        if attempt.room == "room1":
+            raise Failure(gone)
+
+    channel = paced(10, script=script)
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(100), "news")
+        await trio.sleep(3)
+        await job.cancel()
+        await job.wait()
+        channel.script = None
+        assert (0 if opened.outbox is None else 1) == await job.retry()
+        progress = await job.wait()
+        assert (1 if opened.outbox is None else 0) == progress.failed
+        assert 100 == progress.done
+
+
+async def test_a_paused_group_tries_nothing_again_until_it_is_resumed(opened, autojump_clock):
+    gone = Verdict(
+        error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, dispatched="no", raw="gone"
+    )
+
+    async def script(attempt):
+        if attempt.room == "room1":
+            raise Failure(gone)
+
+    channel = paced(10, script=script)
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(100), "news")
+        await trio.sleep(3)
+        await job.pause()
+        channel.script = None
+        assert 1 == await job.retry()
+        await trio.sleep(30)
+        assert 1 == (await job.progress()).failed
+        await job.resume()
+        assert {Disposition.DELIVERED: 100} == dict((await job.wait()).counts)
+    assert dict.fromkeys(rooms(100), 1) == got(channel)
