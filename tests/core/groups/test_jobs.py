@@ -10,8 +10,22 @@ import trio.lowlevel
 from broadcasting import got, paced, rooms, watched
 from structlog.testing import capture_logs
 
+<<<<<<< HEAD
 from gateway_core import Disposition, GatewayClosed, Invalid, OutboxError, Send, to_json
 from gateway_core.authors import Verdict
+=======
+from gateway_core import (
+    Disposition,
+    ErrorClass,
+    GatewayClosed,
+    Invalid,
+    OutboxError,
+    Reason,
+    Send,
+    Verdict,
+    to_json,
+)
+>>>>>>> groups
 from gateway_core.outboxes.records import Request
 from gateway_core.testing import EPOCH, Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
@@ -284,6 +298,7 @@ async def test_another_process_asks_for_a_broadcast_and_holds_it(autojump_clock)
         assert gateway.statistics().conserved
 
 
+<<<<<<< HEAD
 async def test_a_look_at_failures_that_is_cancelled_goes_on_where_it_was(opened, autojump_clock):
     async def refused(_):
         raise Failure(Verdict(error_class="non_retryable", reason="room_gone", raw="gone"))
@@ -296,3 +311,49 @@ async def test_a_look_at_failures_that_is_cancelled_goes_on_where_it_was(opened,
             given_up.cancel()
             found.append(await anext(failed))
         assert 3 == len(found + [receipt async for receipt in failed])
+=======
+async def test_failures_of_a_cancelled_group_do_not_hang(opened, autojump_clock):
+    """With an outbox they are tried again, by themselves; in memory they are over."""
+    gone = Verdict(
+        error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, dispatched="no", raw="gone"
+    )
+
+    async def script(attempt):
+        if attempt.room == "room1":
+            raise Failure(gone)
+
+    channel = paced(10, script=script)
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(100), "news")
+        await trio.sleep(3)
+        await job.cancel()
+        await job.wait()
+        channel.script = None
+        assert (0 if opened.outbox is None else 1) == await job.retry()
+        progress = await job.wait()
+        assert (1 if opened.outbox is None else 0) == progress.failed
+        assert 100 == progress.done
+
+
+async def test_a_paused_group_tries_nothing_again_until_it_is_resumed(opened, autojump_clock):
+    gone = Verdict(
+        error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, dispatched="no", raw="gone"
+    )
+
+    async def script(attempt):
+        if attempt.room == "room1":
+            raise Failure(gone)
+
+    channel = paced(10, script=script)
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(100), "news")
+        await trio.sleep(3)
+        await job.pause()
+        channel.script = None
+        assert 1 == await job.retry()
+        await trio.sleep(30)
+        assert 1 == (await job.progress()).failed
+        await job.resume()
+        assert {Disposition.DELIVERED: 100} == dict((await job.wait()).counts)
+    assert dict.fromkeys(rooms(100), 1) == got(channel)
+>>>>>>> groups

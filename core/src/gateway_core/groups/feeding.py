@@ -121,7 +121,7 @@ class Feed:
     async def _round(self) -> bool:
         """Do what there is to do, and wait where there is nothing; whether it has ended."""
         account, wait = self._account(), self._patience()
-        if self._retry_after is not None and account is not None:
+        if self._retry_after is not None and account is not None and not wait:
             await self._try_again()
         elif account is not None and not wait and self.left:
             await self._feed(account)
@@ -165,7 +165,7 @@ class Feed:
             if self._interrupted(account):
                 return
             if await self._take(number, member) is None:
-                await self._wait(self._window.pace.look)
+                await self._wait(AGAIN)
                 return
 
     def _interrupted(self, account: InstanceState) -> bool:

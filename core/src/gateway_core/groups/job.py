@@ -123,7 +123,7 @@ class Job:
 
         Their time begins anew. They have their turns as the limits allow, and what a kill leaves
         of them stays failed. With a durable outbox, what has arrived of a message of several parts
-        is not sent again.
+        is not sent again; without one, nothing is tried again of a group that was cancelled.
         """
         return await self._groups.retry(self.id)
 

@@ -293,7 +293,7 @@ class Groups:
         """Try again what has failed of it; how many members that are."""
         state = await self.state(group_id)
         count = 0 if state is None else failures(state)
-        if state is None or not count:
+        if state is None or not count or (state.cancelled and self.in_memory):
             return 0
         self._check_open()
         log_event(GROUP_RETRIED, group=group_id, instance=state.group.instance_id, members=count)
