@@ -10,10 +10,6 @@ import trio.lowlevel
 from broadcasting import got, paced, rooms, watched
 from structlog.testing import capture_logs
 
-<<<<<<< HEAD
-from gateway_core import Disposition, GatewayClosed, Invalid, OutboxError, Send, to_json
-from gateway_core.authors import Verdict
-=======
 from gateway_core import (
     Disposition,
     ErrorClass,
@@ -25,7 +21,6 @@ from gateway_core import (
     Verdict,
     to_json,
 )
->>>>>>> groups
 from gateway_core.outboxes.records import Request
 from gateway_core.testing import EPOCH, Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
@@ -298,10 +293,11 @@ async def test_another_process_asks_for_a_broadcast_and_holds_it(autojump_clock)
         assert gateway.statistics().conserved
 
 
-<<<<<<< HEAD
 async def test_a_look_at_failures_that_is_cancelled_goes_on_where_it_was(opened, autojump_clock):
     async def refused(_):
-        raise Failure(Verdict(error_class="non_retryable", reason="room_gone", raw="gone"))
+        raise Failure(
+            Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, raw="gone")
+        )
 
     async with opened(FakeChannel(script=refused)) as gateway:
         job = await gateway.broadcast("bot", rooms(3), "news")
@@ -311,7 +307,8 @@ async def test_a_look_at_failures_that_is_cancelled_goes_on_where_it_was(opened,
             given_up.cancel()
             found.append(await anext(failed))
         assert 3 == len(found + [receipt async for receipt in failed])
-=======
+
+
 async def test_failures_of_a_cancelled_group_do_not_hang(opened, autojump_clock):
     """With an outbox they are tried again, by themselves; in memory they are over."""
     gone = Verdict(
@@ -356,4 +353,3 @@ async def test_a_paused_group_tries_nothing_again_until_it_is_resumed(opened, au
         await job.resume()
         assert {Disposition.DELIVERED: 100} == dict((await job.wait()).counts)
     assert dict.fromkeys(rooms(100), 1) == got(channel)
->>>>>>> groups

@@ -1,8 +1,8 @@
 """The gateway for code that blocks: every method of `gateway_core.Gateway`, from any thread.
 
 What is awaited there takes a `timeout` here. A method that is new there is one line here, or in
-`answers` and `groups`; `handles` has what returns more than a value. Longer than most modules, so that the
-face is seen whole.
+`answers` and `groups`; `handles` has what returns more than a value. Longer than most modules, so
+that the face is seen whole.
 """
 
 from __future__ import annotations
