@@ -5,7 +5,7 @@ import trio
 
 from gateway_core import DeliveryError, GatewayConfig, open_gateway
 from gateway_core.testing import virtual_wall
-from gateway_plugin_slack.origins import hooks_of, path_in
+from gateway_plugin_slack.by_url.origins import hooks_of, path_in
 
 URL = "https://hooks.slack.com/actions/T1/1/5ecret"
 ROOM, TS = "C024BE91L", "1700000000.000200"

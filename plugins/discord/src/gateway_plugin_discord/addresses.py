@@ -60,7 +60,8 @@ def address_of(event: Any) -> Address | None:
 def _interaction(event: Any, own: str | None) -> Interaction | None:
     """What it is answered by; None: it is no interaction, or one without an answer."""
     kind, token = _get(event, "type"), _get(event, "token")
-    asked = ASKED.get(getattr(kind, "value", kind) or 0)
+    number = getattr(kind, "value", kind)  # discord.py has an enumeration
+    asked = ASKED.get(number) if isinstance(number, int) else None
     app_id = _text(event, "application_id")
     if asked is None or own is None or app_id is None or not isinstance(token, str) or not token:
         return None

@@ -20,9 +20,10 @@ from gateway_core.authors import (
     TransportError,
 )
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, is_page, open_client
+from gateway_plugin_discord.by_token.interactions import answer_of
+from gateway_plugin_discord.by_token.webhook import DESCRIBE, request_of
 from gateway_plugin_discord.errors import DiscordApiError, PersonOpened
 from gateway_plugin_discord.ids import channel_of, is_snowflake, person_of
-from gateway_plugin_discord.interactions import answer_of
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times_of
 from gateway_plugin_discord.learned.slow_modes import SlowModes
 from gateway_plugin_discord.learned.webhooks import WebhookBuckets
@@ -37,7 +38,6 @@ from gateway_plugin_discord.requests import (
     path_of,
 )
 from gateway_plugin_discord.settings import DiscordSettings
-from gateway_plugin_discord.webhook import DESCRIBE, request_of
 
 OK = range(200, 300)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
+from gateway_plugin_discord.by_token.webhook import problems_of_webhook
 from gateway_plugin_discord.ids import is_snowflake, person_of
 from gateway_plugin_discord.methods import (
     CHANNEL,
@@ -16,7 +17,6 @@ from gateway_plugin_discord.methods import (
     route_of_method,
 )
 from gateway_plugin_discord.settings import DiscordSettings
-from gateway_plugin_discord.webhook import problems_of_webhook
 
 OWNED = frozenset({"content", "enforce_nonce", "message_reference", "nonce"})
 """Fields that the gateway fills in itself: none of them may stand in `extra`."""

@@ -29,6 +29,9 @@ REQUEST_TOO_LARGE = 40005
 INVALID_FORM_BODY = 50035
 UNKNOWN_MESSAGE = 10008
 ALREADY_ANSWERED = 40060
+UNKNOWN_INTERACTION = 10062
+NOBODY = (10013, 50033)
+"""No such user, or none to whom direct messages can be opened."""
 MISSING_ACCESS = 50001
 NO_HISTORY = 160002
 """No reply without the right to read what is there."""
@@ -196,11 +199,11 @@ ROWS: Mapping[int, Verdict] = {
         (NOT_ALLOWED, (50005, 50021, NO_HISTORY, 200000, 200001, 240000)),
         (TOO_LONG, (REQUEST_TOO_LARGE,)),
         (NO_MESSAGE, (UNKNOWN_MESSAGE,)),
-        (NO_ROOM, (10003, 10004, 10013, 50033)),
+        (NO_ROOM, (10003, 10004)),
         (UNSEEN_ROOM, (MISSING_ACCESS,)),
         (CLOSED_ROOM, (40007, 40058, 50007, 50008, 50009, 50013, 50024, 50083, 50095)),
         (CLOSED_ROOM, (50278, 160005)),
-        (NO_TOKEN, (10015, 10062, 50027)),
+        (NO_TOKEN, (10015, 50027)),
         (NO_ACCOUNT, (40001, 40002, 50014)),
         (OLD_VERSION, (50041,)),
     )
@@ -266,9 +269,9 @@ def _row(attempt: Attempt, error: DiscordApiError) -> Verdict:
     if error.at_front_door:
         return FRONT_DOOR
     row = ROWS.get(error.code, _by_status(error.status))
-    if attempt.interaction is not None and (
-        row in (NO_TOKEN, NO_MESSAGE) or error.status == UNAUTHORIZED
-    ):
+    if error.code in NOBODY and attempt.method is None:  # as a person's messages were opened
+        row = NO_ROOM
+    if attempt.interaction is not None and _is_gone(row, error):
         return TO_ROOM
     route = route_of(attempt.operation)
     if error.status == RATE_LIMITED:
@@ -277,6 +280,12 @@ def _row(attempt: Attempt, error: DiscordApiError) -> Verdict:
         # Interactions and webhooks bring a token of their own: theirs is refused, not the bot's.
         return NO_TOKEN if route is not None and route.of_webhook else NO_ACCOUNT
     return _as_attempted(row, attempt, error)
+
+
+def _is_gone(row: Verdict, error: DiscordApiError) -> bool:
+    """Whether an interaction's token, or its deferred answer, is there no more."""
+    unknown = error.code == UNKNOWN_INTERACTION or error.status == UNAUTHORIZED
+    return unknown or row in (NO_TOKEN, NO_MESSAGE)
 
 
 def _limited(row: Verdict, route: Route | None, error: DiscordApiError) -> Verdict:

@@ -25,14 +25,14 @@ from gateway_core.authors import (
 )
 from gateway_plugin_discord import api
 from gateway_plugin_discord.addresses import address_of
+from gateway_plugin_discord.by_token.interactions import acknowledgement, typing_of
+from gateway_plugin_discord.by_token.webhook import ROOM
 from gateway_plugin_discord.checks import problems_of
 from gateway_plugin_discord.errors import of_webhook, verdict_of
-from gateway_plugin_discord.interactions import acknowledgement, typing_of
 from gateway_plugin_discord.limits import limits_of
 from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_discord.rendering.parts import parts_of
 from gateway_plugin_discord.settings import DiscordSettings
-from gateway_plugin_discord.webhook import ROOM
 
 GATEWAY_CONTRACT = 1
 

@@ -27,6 +27,8 @@ from gateway_core.http import (
     open_client,
     retry_after_seconds,
 )
+from gateway_plugin_slack.by_url.messages import answer_fields, webhook_fields
+from gateway_plugin_slack.by_url.origins import hooks_of, path_in
 from gateway_plugin_slack.errors import (
     URL,
     PersonOpened,
@@ -36,7 +38,6 @@ from gateway_plugin_slack.errors import (
 )
 from gateway_plugin_slack.ids import is_conversation, is_person, locate, message_id
 from gateway_plugin_slack.methods import POST_EXTRA, POST_FIELDS, UPDATE_EXTRA, UPDATE_FIELDS
-from gateway_plugin_slack.origins import hooks_of, path_in
 from gateway_plugin_slack.requests import (
     call_form,
     content_of,
@@ -44,7 +45,6 @@ from gateway_plugin_slack.requests import (
     target_of,
 )
 from gateway_plugin_slack.settings import Settings
-from gateway_plugin_slack.urls import answer_fields, webhook_fields
 
 MAY_NOT_OPEN = ("missing_scope", "not_allowed_token_type", "unknown_method")
 """Slack's words for an app that may not open conversations."""

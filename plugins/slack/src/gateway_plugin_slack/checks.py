@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
+from gateway_plugin_slack.by_url.messages import problems_of_webhook
 from gateway_plugin_slack.ids import (
     is_conversation,
     is_message_id,
@@ -19,7 +20,6 @@ from gateway_plugin_slack.methods import METHODS, POST_EXTRA, UPDATE_EXTRA
 from gateway_plugin_slack.rendering.parts import is_fallback
 from gateway_plugin_slack.rendering.plain import measure
 from gateway_plugin_slack.settings import Settings
-from gateway_plugin_slack.urls import problems_of_webhook
 
 _METHOD = re.compile(r"[a-z][A-Za-z]*(?:\.[A-Za-z][A-Za-z0-9]*)+")
 

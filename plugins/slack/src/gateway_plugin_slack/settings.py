@@ -28,8 +28,8 @@ from gateway_core.settings import (
     together,
     whole,
 )
+from gateway_plugin_slack.by_url.origins import hooks_of, path_in
 from gateway_plugin_slack.ids import is_room
-from gateway_plugin_slack.origins import hooks_of, path_in
 from gateway_plugin_slack.tokens import Tokens
 
 BASE_URL = "https://slack.com/api"
