@@ -95,9 +95,9 @@ async def test_no_log_shows_its_token(discord, opened, autojump_clock, capsys):
 
 
 def test_an_account_is_a_bot_or_a_webhook():
-    with pytest.raises(ValueError, match="one of the two must be given"):
+    with pytest.raises(ValueError, match="must be given, or `webhook_url`"):
         DiscordSettings()
-    with pytest.raises(ValueError, match="cannot be given together"):
+    with pytest.raises(ValueError, match="must not be given together"):
         DiscordSettings(token=Secret("a.b.c"), webhook_url=Secret(URL))
     with pytest.raises(ValueError, match="must be a webhook's URL"):
         DiscordSettings(webhook_url=Secret("https://example.org/x"))

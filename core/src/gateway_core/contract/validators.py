@@ -354,10 +354,9 @@ def in_place_of(other: str) -> Validator:
     def check(settings: Any, attribute: attrs.Attribute[Any], value: object) -> None:
         given = getattr(settings, other) is not None
         if value is not None and given:
-            raise ValueError(f"'{attribute.name}' cannot be given together with `{other}`")
+            raise ValueError(f"'{attribute.name}' must not be given together with `{other}`")
         if value is None and not given:
-            words = f"is missing, and so is `{other}`: one of the two must be given"
-            raise ValueError(f"'{attribute.name}' {words}")
+            raise ValueError(f"'{other}' must be given, or `{attribute.name}` in its place")
 
     return check
 
