@@ -36,7 +36,8 @@ class Answers:
             return
         unsettled = self._is_unsettled(entry)
         if receipt.disposition is Disposition.CANCELLED and spoken.how == "delete":
-            self._expect(unsettled or not standing, f"{entry} was taken back, and stands")
+            fine = unsettled or self._is_given_up() or not standing
+            self._expect(fine, f"{entry} was taken back, and stands")
         if receipt.delivered:
             self._how(entry, spoken, receipt)
             if not unsettled and CUT not in receipt.degradations:
@@ -68,6 +69,11 @@ class Answers:
         cut_off = any(what in DISTURBING for _, what, *_ in trouble.events) or setup.endings
         slow = trouble.late or any(what == "stall" for _, what, *_ in trouble.weather)
         return bool(cut_off or slow) and any(call.in_doubt for call in entry.calls)
+
+    def _is_given_up(self) -> bool:
+        """Whether it may have been given up instead, with its gateway or its instance."""
+        closed = not self._setup.durable and bool(self._setup.endings)
+        return closed or any(what == "remove" for _, what, *_ in self._setup.trouble.events)
 
     def _how(self, entry: Entry, spoken: Spoken, receipt: Receipt) -> None:
         """Whether it was broken off is said, and only then."""

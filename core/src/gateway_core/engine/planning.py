@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.ending import Aside, Ending, Planned, expired
+from gateway_core.deliveries.ending import Aside, Ending, Later, Planned, expired
 from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.steps import Step
 from gateway_core.engine.running_attempt import is_repeat_safe
@@ -77,7 +77,10 @@ class Planner:
         if self._growing is None:
             recording = None if self._journal is None else self._journal.planned
             self._growing = GrowingPlanner(self._most, recording)
-        return self._growing.plan(delivery, growth, lane, now)
+        planned = self._growing.plan(delivery, growth, lane, now)
+        if self._journal is not None and isinstance(planned, Later) and not delivery.stands:
+            self._journal.entered(delivery)  # what stood behind it in its lane may begin now
+        return planned
 
     def _may_repeat(self, delivery: Delivery, step: Step, lane: Lane, now: int) -> bool:
         """Whether to repeat a step that may have arrived: much may have changed as it waited."""
