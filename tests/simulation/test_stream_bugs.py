@@ -66,12 +66,6 @@ def a_stream_owes_nothing_once_it_stands(patch):
 def a_passing_state_ranks_as_a_whole_text(patch):
     whole = Growth.stands
     patch.setattr(Growth, "stands", lambda self, *, interim: whole(self, interim=False))
-    paced = interims.Pace.earliest
-
-    def earliest(self: Any, stream: Any, *, now: int, **given: Any) -> int:
-        return min(now, paced(self, stream, now=now, **given))
-
-    patch.setattr(interims.Pace, "earliest", earliest)
 
 
 # -- the whole text

@@ -55,11 +55,7 @@ class Checks:
 
     def _nothing_unasked(self) -> None:
         """What stands in a room was accepted."""
-        accepted = {
-            number_of(word)
-            for entry in self._ledger.entries
-            for word in entry.words[:1]
-        }
+        accepted = {number_of(word) for entry in self._ledger.entries for word in entry.words[:1]}
         accepted.update(*(e.spoken.numbers for e in self._ledger.entries if e.spoken is not None))
         for word in self._seen:
             self._expect(number_of(word) in accepted, f"{word} was sent, but never accepted")

@@ -209,6 +209,8 @@ class Ledger:
     _worked_at: dict[str, float]
     _closed_at: dict[Any, float]
     _told: dict[Any, list[tuple[float, float]]]
+    spoken: dict[int, Spoken]
+    _speaking: dict[tuple[str, str, str], Spoken]
 
     def __init__(self, setup: Setup) -> None:
         self.setup, self._lifted, self._opened, self._worked_at = setup, {}, {}, {}
@@ -253,7 +255,7 @@ class Ledger:
         self._votes, self.at_the_door = {}, {}
         self._in_flight: Counter[Any] = Counter()
         self._closed: dict[Any, float] = {}
-        self._closed_at, self._told = {}, {}
+        self._closed_at, self._told, self.spoken, self._speaking = {}, {}, {}, {}
         self._alias: dict[tuple[str, str], str] = {}
         self._out_of_order: set[str] = set()
         self.held: set[str] = set()
@@ -261,8 +263,6 @@ class Ledger:
         self.begun: set[tuple[str, str, int]] = set()
         self.recorded: set[tuple[str, str, int]] = set()
         self._done: set[tuple[str, str]] = set()
-        self.spoken: dict[int, Spoken] = {}
-        self._speaking: dict[tuple[str, str, str], Spoken] = {}
 
     # -- the trace
 

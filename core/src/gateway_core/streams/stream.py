@@ -130,15 +130,21 @@ class Stream:
         """
         if text is not None:
             self._check(text, len(text))
-        while (first := self._first) is not None:
-            await first._accepted.wait()
-            if first._ticket is not None or first._error is not None:
-                return await first._outcome()
-            self._first = self._streams.open(self, self._envelope)  # the first one said nothing
+        while self._first is not None:
+            if (joined := await self._first._joined()) is not None:  # noqa: SLF001 - of one kind
+                return joined
+            self._first = self._streams.open(self, self._envelope)
         self._growth.finish(text, extra)
         self._ends()
         if not self._posting:
             self._post()
+        return await self._outcome()
+
+    async def _joined(self) -> Delivered | Receipt | None:
+        """How it ended, for one that joined it; None: it said nothing, so that one answers."""
+        await self._accepted.wait()
+        if self._ticket is None and self._error is None:
+            return None
         return await self._outcome()
 
     async def _outcome(self) -> Delivered | Receipt:
