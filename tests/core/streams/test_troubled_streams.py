@@ -95,10 +95,12 @@ async def test_a_stream_whose_key_is_known_moves_no_deadline_of_the_other(autoju
     """The other one was left by a previous run, and waits for its platform."""
     outbox, channel = MemoryOutbox(), FakeChannel(script=_closed)
     with trio.move_on_after(5):
-        async with open_test_gateway(channel, outbox=outbox) as gateway:
-            async with gateway.stream(("bot", "room"), key="k") as out:
-                await say(out, "half")
-                await trio.sleep_forever()
+        async with (
+            open_test_gateway(channel, outbox=outbox) as gateway,
+            gateway.stream(("bot", "room"), key="k") as out,
+        ):
+            await say(out, "half")
+            await trio.sleep_forever()
     async with open_test_gateway(channel, outbox=outbox) as gateway, trio.open_nursery() as nursery:
 
         async def again():

@@ -181,7 +181,8 @@ class Checks:
         """Whether an equal text was sent by another envelope, after the key was freed."""
         words = entry.words[:1]
         others = [e for e in self._ledger.entries if e.words[:1] == words]
-        return len(others) > 1
+        streamed = entry.spoken is None and any(number_of(w) in self._ledger.spoken for w in words)
+        return len(others) > 1 or streamed
 
     def _copies(self, entry: Entry, word: str, where: str) -> None:
         """At most so many, and never more than one without saying so."""

@@ -112,6 +112,7 @@ class Streaming:
     writers, answers  how many write at once, and how many answers in all
     rooms       how many of the world's places they answer in
     words       what is drawn from for the length of an answer, in words
+    lasting     how many status lines come and go once all words are there
     pauses      between two words; `between`: before an answer begins
     keyed       share that has one of a few keys, which join or are known already
     statuses, replaced, rewritten  shares of writes that show a line below instead, or begin anew;
@@ -126,6 +127,7 @@ class Streaming:
     answers: int
     rooms: int
     words: Sequence[int]
+    lasting: Sequence[int]
     pauses: Sequence[float]
     between: Sequence[float]
     keyed: float
@@ -321,7 +323,8 @@ def _streams(rng: Random, mood: str) -> Streaming | None:
         answers=rng.choice([2, 4, 8, 12]),
         rooms=rng.choice([1, 2, 10]),
         words=rng.choice([(1, 2, 4), (1, 2, 4), (2, 12), (12, 30, 60)]),
-        pauses=rng.choice([(0.0, 0.25), (0.25, 0.5, 1.0), (0.0, 1.0, 3.0)]),
+        lasting=rng.choice([(0,), (0,), (0, 12), (20,)]),
+        pauses=rng.choice([(0.0, 0.25), (0.25, 0.5, 1.0), (0.0, 1.0, 3.0), (1.0, 3.0)]),
         between=rng.choice([(0.0,), (0.0, 0.25, 0.5), (0.5, 2.0, 5.0)]),
         keyed=rng.choice([0.0, 0.0, 0.5, 1.0]),
         statuses=rng.choice([0.0, 0.2]),

@@ -209,6 +209,8 @@ class Ledger:
     _worked_at: dict[str, float]
     _closed_at: dict[Any, float]
     _told: dict[Any, list[tuple[float, float]]]
+    spoken: dict[int, Spoken]
+    _speaking: dict[tuple[str, str, str], Spoken]
 
     def __init__(self, setup: Setup) -> None:
         self.setup, self._lifted, self._opened, self._worked_at = setup, {}, {}, {}
@@ -253,7 +255,7 @@ class Ledger:
         self._votes, self.at_the_door = {}, {}
         self._in_flight: Counter[Any] = Counter()
         self._closed: dict[Any, float] = {}
-        self._closed_at, self._told = {}, {}
+        self._closed_at, self._told, self.spoken, self._speaking = {}, {}, {}, {}
         self._alias: dict[tuple[str, str], str] = {}
         self._out_of_order: set[str] = set()
         self.held: set[str] = set()
@@ -261,8 +263,6 @@ class Ledger:
         self.begun: set[tuple[str, str, int]] = set()
         self.recorded: set[tuple[str, str, int]] = set()
         self._done: set[tuple[str, str]] = set()
-        self.spoken: dict[int, Spoken] = {}
-        self._speaking: dict[tuple[str, str, str], Spoken] = {}
 
     # -- the trace
 
@@ -694,10 +694,17 @@ class Ledger:
         if entry.lane is not None:
             self._lanes[entry.lane].pop(entry.number, None)
         if entry.spoken is not None:
-            self.expect(not entry.spoken.is_open or receipt.disposition is not Disposition.DELIVERED,
-                        f"{entry} is delivered, and still grows")  # fmt: skip
+            self._expect_whole(entry, entry.spoken, receipt)
         outcomes = ",".join(part.outcome for part in receipt.parts)
         self.note("ended", entry, receipt.disposition, outcomes)
+
+    def _expect_whole(self, entry: Entry, spoken: Spoken, receipt: Receipt) -> None:
+        """A stream is not delivered while it grows, and does not end for a lost passing state."""
+        grows = spoken.is_open and receipt.delivered
+        self.expect(not grows, f"{entry} is delivered, and still grows")
+        gone = receipt.verdict is not None and receipt.verdict.reason is Reason.MESSAGE_GONE
+        lost = gone and receipt.disposition is Disposition.REJECTED and spoken.how != "delete"
+        self.expect(not lost or spoken.gone > 1, f"{entry} ended, and was not posted anew")
 
     def look_for_unseen(self) -> None:
         """What ends while its instance is not there, no observer hears of: its status tells."""
@@ -784,6 +791,8 @@ class Ledger:
         self._expect_open(instance_id, attempt, now)
         self._expect_alone(entry)
         self._expect_doubt_is_over(entry, attempt, now)
+        if entry.spoken is not None:
+            self.expect(entry.spoken.gone < 2, f"{entry} is posted anew twice")
         reserve.expect_kept(self, call)
         entry.calls.append(call)
         self.begun.add((attempt.envelope_id, attempt.key, attempt.number))
@@ -960,7 +969,8 @@ class Ledger:
         self.changed[attempt.key] += changes
         if entry is not None and entry.spoken is not None:
             self.changed[attempt.envelope_id] += changes
-            entry.spoken.gone += made and verdict.reason is Reason.MESSAGE_GONE
+            gone = made and verdict.reason is Reason.MESSAGE_GONE
+            entry.spoken.gone += gone and attempt.operation == "edit"
         most = self.changed[attempt.key] <= MOST_TRANSFORMS + 1
         self.expect(most, f"{attempt.key} is changed {self.changed[attempt.key]} times")
         spent = verdict.error_class is ErrorClass.RETRYABLE and not changes
@@ -1255,10 +1265,11 @@ class Ledger:
 
     def _written_before(self, at: float) -> float:
         """What was told lazily before that is in the file by then."""
-        full = self.unwritten_at + LONGEST_PAUSE + self.setup.linger + LONGEST_COMMIT
-        if at <= full:
-            return self.unwritten_at - GRID
-        return at - self.setup.linger - LONGEST_COMMIT
+        late = self.setup.linger + LONGEST_COMMIT
+        for start, end in sorted(self.setup.trouble.disk, reverse=True):
+            if start <= at <= end + LONGEST_PAUSE + late:  # the disk was full
+                at = start
+        return at - late
 
     def _forget_life(self) -> None:
         """What a process knows and no file: suspensions, slots, what is learned of limits."""

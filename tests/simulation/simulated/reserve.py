@@ -8,7 +8,7 @@ these whenever a passing state is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -34,8 +34,11 @@ class As:
 
 
 def is_window(limit: Limit) -> bool:
-    """Whether so many are allowed in any so long, rather than one after the other."""
-    return limit.count > 1 and limit.pace != "even"
+    """Whether so many are allowed in any so long, rather than one after the other.
+
+    Of a learned one the platform says what is left, and when its window begins anew.
+    """
+    return limit.count > 1 and limit.pace == "window"
 
 
 def expect_kept(ledger: Ledger, call: Call) -> None:
@@ -43,9 +46,13 @@ def expect_kept(ledger: Ledger, call: Call) -> None:
     if ledger.setup.streams is None:
         return
     call.limits = ledger.limits(call.attempt.instance_id, call.attempt)
-    if not is_passing(call):
+    first = is_first(call)
+    if not first and not is_passing(call):
         return
     others = [e for e in ledger.streams(call.attempt.instance_id) if e is not call.entry]
+    if first:
+        _expect_affordable(ledger, call, others)
+        return
     for limit in filter(is_window, call.limits):
         spent = len(spent_of(ledger, limit, call.attempt.instance_id, call.begun))
         owing = 1 + sum(_owes(ledger, entry, limit) for entry in others)
@@ -58,6 +65,22 @@ def expect_kept(ledger: Ledger, call: Call) -> None:
     for entry in others:
         waits = entry.partition == call.entry.partition and _waits_to_end(ledger, entry, call)
         ledger.expect(not waits, f"{entry} is whole, and a passing state of {call.entry} goes")
+
+
+def _expect_affordable(ledger: Ledger, call: Call, others: Sequence[Entry]) -> None:
+    """A first message is posted only where no more edits are owed with it than a window has."""
+    for limit in filter(is_window, limits_of(ledger, call.entry, "edit")):
+        owing = 1 + sum(_owes(ledger, entry, limit) for entry in others)
+        fits = owing <= limit.count
+        text = f"{call.entry} is shown, and {owing} edits are owed of {limit.count}"
+        ledger.expect(fits, f"{text} in {limit.bucket}")
+
+
+def is_first(call: Call) -> bool:
+    """Whether it posts the first message of a stream that is open."""
+    spoken, entry = call.entry.spoken, call.entry
+    begins = spoken is not None and spoken.is_open and spoken.short
+    return begins and call.attempt.operation == "send" and not entry.apart
 
 
 def is_passing(call: Call) -> bool:
@@ -91,8 +114,11 @@ def _owes(ledger: Ledger, entry: Entry, limit: Limit) -> bool:
 
 
 def _stands(ledger: Ledger, entry: Entry) -> bool:
+    """Whether its message is there, or on its way."""
     return any(
-        call.answered and call.life == ledger.life and call.attempt.operation == "send"
+        (call.answered or call.ended is None)
+        and call.life == ledger.life
+        and call.attempt.operation == "send"
         for call in entry.calls
     )
 
@@ -113,7 +139,8 @@ def _waits_to_end(ledger: Ledger, entry: Entry, call: Call) -> bool:
         return False
     if spoken.ended_at > now - SOON or not _stands(ledger, entry) or entry.hold > now:
         return False
-    if entry.calls[-1].begun >= spoken.ended_at or not entry.calls[-1].answered:
+    last = entry.calls[-1]
+    if last.begun >= spoken.ended_at or not last.answered or (last.ended or now) > now - SOON:
         return False
     if ledger.waits_for(entry, "edit") or ledger.setup.trouble.sessions:
         return False
@@ -139,7 +166,7 @@ def may_hold(ledger: Ledger, entry: Entry) -> bool:
             if other.receipt is None or max(begun, default=-1e9) > now - LONGEST_WINDOW:
                 return True
     for limit in (*limits_of(ledger, entry, "send"), *limits_of(ledger, entry, "edit")):
-        if is_window(limit):
+        if limit.count > 1 and limit.pace != "even":
             spent = len(spent_of(ledger, limit, name, now))
             if now - ledger.opened_at(name) < limit.per:  # as if half of it were spent
                 spent += limit.count // 2

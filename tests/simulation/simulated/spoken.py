@@ -1,4 +1,4 @@
-"""What the streams of a world were told to say, and how they ended: from the writers' side alone."""
+"""What the streams of a world were told to say, and how they ended: as the writers know it."""
 
 from __future__ import annotations
 

@@ -239,6 +239,11 @@ class _Saying:
                 self.acts.append((pause(), "write", f"{self._word(number, said)} "))
             said += 1
             self.longest = max(self.longest, len(text) + len(status) + 2 + len(self.mark))
+        for turn in range(rng.choice(drawn.lasting)):
+            status = self._word(self._number()) if turn % 2 == 0 else ""
+            self.statuses.update(words_of(status))
+            self.acts.append((rng.choice(drawn.pauses), "status", status))
+            self.longest = max(self.longest, len(text) + len(status) + 2 + len(self.mark))
         if breaks == count:
             self.acts.append((0.0, "break", ""))
         if rng.random() < drawn.rewritten:

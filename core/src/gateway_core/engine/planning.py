@@ -9,7 +9,7 @@ from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import BY_TOKEN_OF, Delivery
-from gateway_core.deliveries.ending import Aside, Ending, Planned, expired
+from gateway_core.deliveries.ending import Aside, Ending, Later, Planned, expired
 from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.steps import Step
 from gateway_core.engine.running_attempt import is_repeat_safe
@@ -86,7 +86,10 @@ class Planner:
         if self._growing is None:
             recording = None if self._journal is None else self._journal.planned
             self._growing = GrowingPlanner(self._most, recording)
-        return self._as_answer(delivery, self._growing.plan(delivery, growth, lane, now))
+        planned = self._growing.plan(delivery, growth, lane, now)
+        if self._journal is not None and isinstance(planned, Later) and not delivery.stands:
+            self._journal.entered(delivery)  # what stood behind it in its lane may begin now
+        return self._as_answer(delivery, planned)
 
     def _as_answer(self, delivery: Delivery, planned: Planned) -> Planned:
         """The same; by the reply token, if the next step of a stream answers an interaction."""

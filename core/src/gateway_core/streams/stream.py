@@ -167,16 +167,22 @@ class Stream:
         if text is not None:
             check_text(text, 0, self._most)
         self._asked = True
-        while (first := self._first) is not None:
-            await first._accepted.wait()  # noqa: SLF001 - of one kind
-            if first.is_told:
-                return await first._outcome()  # noqa: SLF001 - likewise
-            self._first = self._streams.open(self, self._envelope)  # the first one said nothing
+        while self._first is not None:
+            if (joined := await self._first._joined()) is not None:  # noqa: SLF001 - of one kind
+                return joined
+            self._first = self._streams.open(self, self._envelope)
         if self._growth.is_open:
             self._growth.finish(text, extra)
             self._ends()
         if not self._posting:
             self._post()
+        return await self._outcome()
+
+    async def _joined(self) -> Delivered | Receipt | None:
+        """How it ended, for one that joined it; None: it said nothing, so that one answers."""
+        await self._accepted.wait()
+        if self._ticket is None and self._error is None:
+            return None
         return await self._outcome()
 
     async def _outcome(self) -> Delivered | Receipt:
@@ -226,11 +232,6 @@ class Stream:
             return self._first.receipt
         ticket = self._ticket
         return ticket._delivery.receipt if ticket is not None and ticket.ended else None  # noqa: SLF001 - likewise
-
-    @property
-    def is_told(self) -> bool:
-        """Whether its message was accepted, or refused."""
-        return self._ticket is not None or self._error is not None
 
     @property
     def ticket(self) -> Ticket | None:
