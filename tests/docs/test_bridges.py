@@ -157,3 +157,37 @@ def test_the_application_of_the_page_answers_and_ends_at_sigterm(slack, tmp_path
         _, said = server.communicate(timeout=BOUND)
     assert 0 == server.returncode, said.decode()
     assert "Deployed v2.4" in slack()
+
+
+@pytest.fixture
+def tested(tmp_path, environment):
+    """Runs files of the page about applications' tests, as pytest does."""
+    text = (ROOT / "docs/how-to/test-your-application.md").read_text()
+    for found in re.finditer(
+        r"^```python\n(# ([\w/]+\.py)\n.*?)^```$", text, re.MULTILINE | re.DOTALL
+    ):
+        file = tmp_path / found[2]
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(found[1])
+
+    def run(*names, ini="filterwarnings = error"):
+        (tmp_path / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
+        words = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", *names]
+        command = [sys.executable, "-m", "pytest", *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, timeout=BOUND, check=False
+        )
+        return done.stdout.decode()
+
+    return run
+
+
+def test_the_tests_of_the_page_pass(tested):
+    files = ("test_under_trio.py", "test_plain.py", "limited")
+    assert "5 passed" in (said := tested("-p", "no:asyncio", *files)), said
+
+
+def test_the_tests_of_the_page_pass_under_pytest_asyncio(tested):
+    pytest.importorskip("pytest_asyncio")
+    loop = "asyncio_default_fixture_loop_scope = function\nfilterwarnings = error"
+    assert "2 passed" in (said := tested("test_under_asyncio.py", ini=loop)), said
