@@ -19,6 +19,11 @@ FENCE = re.compile(r"^```\w+\n(?P<code># (?P<name>[\w]+\.\w+)\n.*?)^```$", re.MU
 BOUND = 60
 PORT = "8081"
 
+ANSWERED = [
+    "Let me think.",
+    "I thought about six times seven: 42.",
+    "I thought about nothing at all: 42.",
+]
 HOOKS = """
 import asyncio
 from hooks import Bot
@@ -127,6 +132,8 @@ def slack(tmp_path, environment):
     [
         ("bot", None, ["Deployed v2.3, verified", "and announced"]),
         ("deploy", None, ["Deployed v2.3, verified"]),
+        ("answers", None, ANSWERED),
+        ("answering", None, ANSWERED),
         ("hooked", HOOKS, ["from a hook"]),
         ("forking", CALLED, ["Somebody called"]),
         ("working", TASKS, ["from a task", "at the end"]),
