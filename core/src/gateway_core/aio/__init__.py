@@ -6,7 +6,9 @@ on a thread of its own, so that a program which blocks its loop delays no messag
 """
 
 from gateway_core.aio.gateway import Gateway
+from gateway_core.aio.groups import Job
 from gateway_core.aio.opening import open_gateway
+from gateway_core.aio.streams import Stream
 from gateway_core.aio.tickets import Ticket
 
-__all__ = ["Gateway", "Ticket", "open_gateway"]
+__all__ = ["Gateway", "Job", "Stream", "Ticket", "open_gateway"]

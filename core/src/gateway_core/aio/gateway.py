@@ -2,7 +2,7 @@
 
 A method that is awaited there is awaited here. One that is not is called here as well: it waits for
 the gateway's thread, as a rule a fraction of a millisecond. A method that is new there is one line
-here; `handles` has what returns more than a value.
+here, or in `answers` and `groups`; `handles` has what returns more than a value.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from functools import partial
 from typing import Any, Literal, TypeAlias, Unpack, overload
 
 from gateway_core.accounts.reloading import Reloaded
+from gateway_core.aio.answers import Answers
+from gateway_core.aio.groups import GroupVerbs
 from gateway_core.aio.handles import Items
 from gateway_core.aio.home import Home
 from gateway_core.aio.tickets import Ticket
@@ -42,7 +44,7 @@ from gateway_core.submission.verbs import EditFields, EnqueueFields, SendFields
 Editable: TypeAlias = Target | Ticket
 
 
-class Gateway:
+class Gateway(Answers, GroupVerbs):
     """Send, edit and delete messages on every installed channel. Made by `open_gateway`.
 
     It belongs to the loop that opened it: in another one its methods raise `RuntimeError`. A task

@@ -34,8 +34,8 @@ from gateway_core.submission.door import Door
 from gateway_core.submission.verbs import CommonFields, Verbs, check_flag
 
 
-class _ReplyFields(CommonFields, total=False):
-    """What `reply` takes, in whichever of its overloads."""
+class ReplyFields(CommonFields, total=False):
+    """What `reply` takes beside event and text."""
 
     instance: str | None
     quote: bool
@@ -46,6 +46,7 @@ class _ReplyFields(CommonFields, total=False):
     silent: bool
     collapse: str | None
     ephemeral: bool
+    on_cancel: OnCancel
 
 
 class Answers(Verbs):
@@ -79,12 +80,12 @@ class Answers(Verbs):
         text: str,
         *,
         raises: Literal[True] = ...,
-        **fields: Unpack[_ReplyFields],
+        **fields: Unpack[ReplyFields],
     ) -> Delivered: ...
 
     @overload
     async def reply(
-        self, event: Any, text: str, *, raises: bool, **fields: Unpack[_ReplyFields]
+        self, event: Any, text: str, *, raises: bool, **fields: Unpack[ReplyFields]
     ) -> Delivered | Receipt: ...
 
     async def reply(

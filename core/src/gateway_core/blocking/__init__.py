@@ -8,6 +8,8 @@ closes it in Celery's worker processes.
 
 from gateway_core.blocking import celery
 from gateway_core.blocking.gateway import Gateway, open_gateway
+from gateway_core.blocking.groups import Job
+from gateway_core.blocking.streams import Stream
 from gateway_core.blocking.tickets import Ticket
 
-__all__ = ["Gateway", "Ticket", "celery", "open_gateway"]
+__all__ = ["Gateway", "Job", "Stream", "Ticket", "celery", "open_gateway"]

@@ -1,7 +1,7 @@
 """The gateway for code that blocks: every method of `gateway_core.Gateway`, from any thread.
 
-What is awaited there takes a `timeout` here. A method that is new there is one line here; `handles`
-has what returns more than a value.
+What is awaited there takes a `timeout` here. A method that is new there is one line here, or in
+`answers` and `groups`; `handles` has what returns more than a value.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any, Literal, Self, TypeAlias, Unpack, overload
 
 from gateway_core import gateway as core
 from gateway_core.accounts.reloading import Reloaded
+from gateway_core.blocking.answers import Answers
+from gateway_core.blocking.groups import GroupVerbs
 from gateway_core.blocking.handles import Items
 from gateway_core.blocking.home import Home
 from gateway_core.blocking.tickets import Ticket
@@ -49,7 +51,7 @@ from gateway_core.submission.verbs import EditFields, EnqueueFields, SendFields
 Editable: TypeAlias = Target | Ticket
 
 
-class Gateway:
+class Gateway(Answers, GroupVerbs):
     """Send, edit and delete messages on every installed channel. Named by `open_gateway`.
 
     Any thread may use it. It opens at the first use, or as a `with` block begins, and drains as the

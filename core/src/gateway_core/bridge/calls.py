@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import types
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from typing import Any, NoReturn
 
 import trio
@@ -145,3 +145,12 @@ def closed(cause: BaseException | None = None) -> GatewayClosed:
     error = GatewayClosed("the gateway has closed")
     error.__cause__ = cause
     return error
+
+
+def listed(items: Any) -> Any:
+    """All that an iterable gives, read by its caller and not by the gateway's thread.
+
+    What is none is given back as it is, for the gateway to judge.
+    """
+    is_read = isinstance(items, Iterable) and not isinstance(items, str | bytes)
+    return list(items) if is_read else items

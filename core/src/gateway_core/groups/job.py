@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
 
 import attrs
 import trio
@@ -11,8 +11,10 @@ import trio
 from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.errors import GatewayClosed, Invalid, Problem
 from gateway_core.groups.feeding import AGAIN, failures
+from gateway_core.groups.memory import MemoryGroups
 from gateway_core.groups.pace import Pace
-from gateway_core.groups.registry import Groups, pace_for
+from gateway_core.groups.registry import PAGE, Groups, pace_for
+from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import Group, GroupState
 
 
@@ -109,14 +111,12 @@ class Job:
         """End it: members whose turn has not come end `cancelled`, what has started goes on."""
         return self._progress(self._known(await self._groups.cancel(self.id)))
 
-    async def failed(self) -> AsyncIterator[Receipt]:
+    def failed(self) -> AsyncIterator[Receipt]:
         """The receipts of members that were not delivered, superseded or cancelled: room and why.
 
         As far as the history remembers them; without a durable outbox the newest 10,000.
         """
-        async with aclosing(self._groups.failed(self.id)) as found:
-            async for receipt in found:
-                yield receipt
+        return _Failures(self._groups.store, self.id)
 
     async def retry(self) -> int:
         """Try again what `failed` has, and nothing else; how many members that are.
@@ -194,3 +194,22 @@ class Job:
     def _pace(self, group: Group) -> Pace:
         account = self._groups.drafting.registry.serving.get(group.instance_id)
         return Pace() if account is None else pace_for(account, group.template)
+
+
+class _Failures(AsyncIterator[Receipt]):
+    """How members of a group failed, by their ids. A step that is cancelled loses nothing."""
+
+    def __init__(self, store: Outbox | MemoryGroups, group_id: str) -> None:
+        self._store, self._group_id = store, group_id
+        self._after = ""
+        self._page: deque[Receipt] = deque()
+
+    async def __anext__(self) -> Receipt:
+        if not self._page:
+            page = await self._store.failed(self._group_id, after=self._after, limit=PAGE)
+            self._page.extend(page)
+        if not self._page:
+            raise StopAsyncIteration
+        receipt = self._page.popleft()
+        self._after = receipt.envelope_id
+        return receipt

@@ -6,7 +6,7 @@ This module waits: for the outbox.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.contract.envelopes import Receipt, Send
+from gateway_core.contract.envelopes import Send
 from gateway_core.contract.errors import (
     GatewayClosed,
     GroupTooLong,
@@ -299,14 +299,6 @@ class Groups:
         log_event(GROUP_RETRIED, group=group_id, instance=state.group.instance_id, members=count)
         self._begin(state).retry()
         return count
-
-    async def failed(self, group_id: str) -> AsyncGenerator[Receipt]:
-        """How its members failed, by their ids."""
-        after = ""
-        while page := await self.store.failed(group_id, after=after, limit=PAGE):
-            for receipt in page:
-                yield receipt
-            after = page[-1].envelope_id
 
 
 def pace_for(account: InstanceState, template: Send) -> Pace:

@@ -6,7 +6,7 @@ This module waits: for the outbox.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import attrs
 
@@ -30,6 +30,23 @@ from gateway_core.submission.checks import ENVELOPES, problems_of
 _NOTHING: Any = attrs.NOTHING
 _ANY_ROOM = "-"
 """Stands for the room while the rest of a template is looked at."""
+
+
+class BroadcastFields(TypedDict, total=False):
+    """What `broadcast` takes beside instance, rooms and text, in every kind of program."""
+
+    key: str | None
+    not_before: float | None
+    ttl: float | None
+    deadline: float | None
+    priority: Priority
+    order: Order
+    format: Format
+    on_unknown: OnUnknown
+    extra: Mapping[str, Json] | None
+    mentions: bool
+    link_previews: bool
+    silent: bool
 
 
 @attrs.frozen(kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Mapping
 from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
 import attrs
 
@@ -32,6 +32,26 @@ from gateway_core.streams.open_streams import Streams
 from gateway_core.streams.stream import PLACEHOLDER, OnError, Stream
 from gateway_core.submission.checks import LONGEST_TEXT
 from gateway_core.submission.verbs import check_flag
+
+
+class StreamFields(TypedDict, total=False):
+    """What `stream` takes beside where and chunks, in every kind of program."""
+
+    instance: str | None
+    thread: str | None
+    reply_to: str | None
+    key: str | None
+    ttl: float | None
+    priority: Priority
+    format: Format
+    extra: Mapping[str, Json] | None
+    mentions: Mentions
+    link_previews: bool
+    silent: bool
+    ephemeral: bool
+    on_error: OnError
+    broken_off: str
+    max_text: int
 
 
 class Opening:

@@ -58,6 +58,19 @@ class OpenStreams(Protocol):
     def ends(self, delivery: Delivery, envelope: Send) -> None: ...  # noqa: D102 - likewise
 
 
+def check_text(text: object, before: int, most: int) -> None:
+    """Raises `Invalid` for what cannot be appended to `before` characters, of `most` at most."""
+    if not isinstance(text, str):
+        problem = f"must be a text, not {type(text).__name__}"
+    elif before + len(text) > most:
+        problem = f"has {before + len(text)} characters, at most {most}"
+    elif not text.isascii() and not is_sendable(text):
+        problem = UNSENDABLE
+    else:
+        return
+    raise Invalid([Problem("text", problem)])
+
+
 class Stream:
     """A message that grows: write into it, and finish it. Made by `Gateway.stream`.
 
@@ -102,13 +115,13 @@ class Stream:
 
         Raises `Invalid` for what is no text that can be sent, and beyond `max_text` characters.
         """
-        self._check(text, len(self._growth.text) + len(text))
+        check_text(text, len(self._growth.text), self._most)
         self._growth.write(text)
         self._said()
 
     def replace(self, text: str) -> None:
         """Begin anew with this text. Never waits; raises as `write` does."""
-        self._check(text, len(text))
+        check_text(text, 0, self._most)
         self._growth.replace(text)
         self._said()
 
@@ -117,20 +130,9 @@ class Stream:
 
         Never waits; raises as `write` does.
         """
-        self._check(text, len(text))
+        check_text(text, 0, self._most)
         self._growth.status(text)
         self._said()
-
-    def _check(self, text: object, length: int) -> None:
-        if not isinstance(text, str):
-            problem = f"must be a text, not {type(text).__name__}"
-        elif length > self._most:
-            problem = f"has {length} characters, at most {self._most}"
-        elif not text.isascii() and not is_sendable(text):
-            problem = UNSENDABLE
-        else:
-            return
-        raise Invalid([Problem("text", problem)])
 
     def _said(self) -> None:
         if self._first is not None:
@@ -152,7 +154,7 @@ class Stream:
         Returns and raises as `Gateway.send` does. A caller who is cancelled does not withdraw it.
         """
         if text is not None:
-            self._check(text, len(text))
+            check_text(text, 0, self._most)
         self._asked = True
         if self._growth.is_open:
             self._growth.finish(text, extra)
@@ -218,6 +220,11 @@ class Stream:
     def ticket(self) -> Ticket | None:
         """The handle of its message once that is accepted: its ref can be stored at once."""
         return self._ticket if self._first is None else self._first.ticket
+
+    @property
+    def max_text(self) -> int:
+        """Characters that its text may have."""
+        return self._most
 
     @property
     def stopped(self) -> bool:
