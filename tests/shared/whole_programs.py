@@ -90,10 +90,14 @@ class Program:
         return self.ids("handed") - self.ids("refused") - self.ids("ended")
 
     async def press(self, number: int, times: int = 1) -> None:
-        """The signal so often, as a person does it."""
+        """The signal so often; a terminal gives Ctrl-C to all processes of the group."""
         for n in range(times):
             await trio.sleep(0.3 if n else 0)
-            if self.process.poll() is None:
+            if self.process.poll() is not None:
+                break
+            if number == signal.SIGINT:
+                os.killpg(self.process.pid, number)
+            else:
                 self.process.send_signal(number)
 
     async def until(self, condition) -> None:
