@@ -17,7 +17,6 @@ from simulated.bugs import Bugs
 from simulated.drawing import draw
 
 from gateway_core.contract.verdicts import Reason
-from gateway_core.deliveries import growth
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.steps import Step
@@ -76,21 +75,6 @@ def the_last_text_is_dropped(patch):
             self.planned = self.number
 
     patch.setattr(Growth, "_end", end)
-
-
-@bug("does not stand|out of its order|not of its whole text")
-def what_an_edit_shows_is_taken_for_there_before_it_is(patch):
-    """`_changed` compares with the digest of an edit that never arrived."""
-
-    def changed(old: Any, part: Any, extra: Any, *, is_last: bool) -> Any:
-        step = Step("edit", old.serial, part=part, extra=extra, message_id=old.message_id)
-        if old.digest == step.digest and old.number:
-            if old.outcome is None:
-                old.acknowledge()
-            return old
-        return step
-
-    patch.setattr(growth, "_changed", changed)
 
 
 @bug("says|does not stand|out of its order")
@@ -181,7 +165,7 @@ def a_vanished_message_ends_its_stream(patch):
     patch.setattr(consequences.Consequences, "_goes_on", goes_on)
 
 
-@bug("is exhausted after")
+@bug("is exhausted after", seen=520)
 def a_passing_state_that_fails_ends_its_stream(patch):
     whole = consequences.Consequences._goes_on
 
