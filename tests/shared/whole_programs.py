@@ -17,9 +17,7 @@ import attrs
 import trio
 
 ROOT = Path(__file__).parents[2]
-FENCE = re.compile(
-    r"^```\w+\n(?P<code># (?P<name>[\w]+\.\w+)\n.*?)^```$", re.MULTILINE | re.DOTALL
-)
+FENCE = re.compile(r"^```\w+\n(?P<code># (?P<name>[\w]+\.\w+)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = ROOT / "tests/integration/clients/elsewhere.py"
 NOTING = """
 import json, os
@@ -102,7 +100,7 @@ class Program:
 
     async def until(self, condition) -> None:
         """Wait for it, as long as the process lives."""
-        while not condition():  # noqa: ASYNC110 - what another process does has no event
+        while not condition():
             assert self.process.poll() is None, self.said.decode()
             await trio.sleep(0.02)
 
@@ -110,9 +108,7 @@ class Program:
         return self.said.decode()
 
 
-async def start(
-    command: list[str], folder: Path, nursery: trio.Nursery, **environ: str
-) -> Program:
+async def start(command: list[str], folder: Path, nursery: trio.Nursery, **environ: str) -> Program:
     """Start it there, as the leader of a group of processes, with the policy that notes."""
     beside = install_noting(folder / "beside")
     path = os.pathsep.join([str(beside), os.environ.get("PYTHONPATH", "")])

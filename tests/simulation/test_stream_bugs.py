@@ -17,7 +17,6 @@ from simulated.bugs import Bugs
 from simulated.drawing import draw
 
 from gateway_core.contract.verdicts import Reason
-from gateway_core.deliveries import growth
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.steps import Step
@@ -36,7 +35,7 @@ bug = BUGS = Bugs()
 # -- the reserve
 
 
-@bug("are owed")
+@bug("are owed", seen=358)
 def nothing_is_kept_back(patch):
     """A passing state goes wherever a token is free."""
     whole = interims.Pace.earliest
@@ -51,7 +50,7 @@ def nothing_is_kept_back(patch):
     patch.setattr(interims.Pace, "earliest", earliest)
 
 
-@bug("are owed")
+@bug("are owed", seen=1_235)
 def a_stream_owes_nothing_once_it_stands(patch):
     """Only what it has planned already is kept back for."""
     whole = interims.stand
@@ -60,12 +59,6 @@ def a_stream_owes_nothing_once_it_stands(patch):
         whole(stream, dict.fromkeys(owed, 0), wanting=wanting)
 
     patch.setattr(interims, "stand", stand)
-
-
-@bug("passing state of .* goes")
-def a_passing_state_ranks_as_a_whole_text(patch):
-    whole = Growth.stands
-    patch.setattr(Growth, "stands", lambda self, *, interim: whole(self, interim=False))
 
 
 # -- the whole text
@@ -82,21 +75,6 @@ def the_last_text_is_dropped(patch):
             self.planned = self.number
 
     patch.setattr(Growth, "_end", end)
-
-
-@bug("does not stand|out of its order|not of its whole text")
-def what_an_edit_shows_is_taken_for_there_before_it_is(patch):
-    """`_changed` compares with the digest of an edit that never arrived."""
-
-    def changed(old: Any, part: Any, extra: Any, *, is_last: bool) -> Any:
-        step = Step("edit", old.serial, part=part, extra=extra, message_id=old.message_id)
-        if old.digest == step.digest and old.number:
-            if old.outcome is None:
-                old.acknowledge()
-            return old
-        return step
-
-    patch.setattr(growth, "_changed", changed)
 
 
 @bug("says|does not stand|out of its order")
@@ -120,7 +98,7 @@ def a_status_stays(patch):
     patch.setattr(Growth, "status", status)
 
 
-@bug("was taken back, and stands|called cancelled|is cancelled")
+@bug("was taken back, and stands", seen=466)
 def what_was_shown_is_not_taken_back(patch):
     whole = GrowingPlanner.plan
 
@@ -132,7 +110,7 @@ def what_was_shown_is_not_taken_back(patch):
     patch.setattr(GrowingPlanner, "plan", plan)
 
 
-@bug("still grows|was told another|does not stand|though its stream joined")
+@bug("still grows|was told another|does not stand|though its stream joined", seen=97)
 def who_joins_it_ends_it(patch):
     whole = Stream.finish
 
@@ -144,7 +122,7 @@ def who_joins_it_ends_it(patch):
     patch.setattr(Stream, "finish", finish)
 
 
-@bug("though its stream joined")
+@bug("though its stream joined", seen=56)
 def nobody_joins(patch):
     """Each is accepted by itself."""
 
@@ -168,20 +146,15 @@ def nobody_wakes_it_as_it_ends(patch):
     patch.setattr(Growth, "woken_by", lambda self, wake: None)
 
 
-@bug("did not end|never|callers|nothing will")
-def it_does_not_know_that_it_is_whole(patch):
-    patch.setattr(Growth, "is_complete", property(lambda self: False))
-
-
 # -- what is gone
 
 
-@bug("posted anew twice")
+@bug("posted anew twice", seen=270)
 def a_vanished_message_is_posted_again_and_again(patch):
     patch.setattr(Growth, "posted_anew", property(lambda self: False, lambda self, _: None))
 
 
-@bug("was not posted anew")
+@bug("was not posted anew", seen=44)
 def a_vanished_message_ends_its_stream(patch):
     whole = consequences.Consequences._goes_on
 
@@ -192,7 +165,7 @@ def a_vanished_message_ends_its_stream(patch):
     patch.setattr(consequences.Consequences, "_goes_on", goes_on)
 
 
-@bug("is exhausted after")
+@bug("is exhausted after", seen=520)
 def a_passing_state_that_fails_ends_its_stream(patch):
     whole = consequences.Consequences._goes_on
 
@@ -206,7 +179,7 @@ def a_passing_state_that_fails_ends_its_stream(patch):
 # -- kills
 
 
-@bug("is stored with|nobody wrote that down")
+@bug("is stored with|nobody wrote that down", seen=65)
 def its_growth_is_not_written(patch):
     patch.setattr(journal.Journal, "grew", lambda self, delivery: None)
 
@@ -226,7 +199,7 @@ def what_a_kill_cut_is_taken_for_whole(patch):
     patch.setattr(Growth, "restored", restored)
 
 
-@bug("does not stand|was taken back, and stands")
+@bug("does not stand|was taken back, and stands", seen=405)
 def what_was_recorded_of_its_message_is_believed(patch):
     """As if the edit that was planned at last had been made."""
     patch.setattr(Step, "is_of_a_stream", lambda self: None)

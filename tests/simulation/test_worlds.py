@@ -77,7 +77,9 @@ def test_the_worlds_were_worth_looking_at(world):
         "hook before hang", "hook after nonsense", "born 1", "born 2", "kept unheard", "closing",
         "leaves", "comes back", "jump", "disk is full", "bad_format", "too_long",
         "weather spending", "weather cut", "connection silent", "connection gone",
-        "connection reset", " pace ",
+        "connection reset", " pace ", "stream joins", "stream breaks", "stream status",
+        "stream vanishes", "stream delete", "stream keep", "stream mark", "stream cut",
+        "stream finished", "refused stream GatewayClosed",
     ):  # fmt: skip
         assert happened in trace, happened
     assert sum(outcome.kills for outcome in outcomes) > SEEDS / 8

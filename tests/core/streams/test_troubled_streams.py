@@ -203,6 +203,25 @@ async def test_a_passing_state_that_failed_for_good_is_tried_again_after_a_rest(
     assert len(channel.made) <= 25
 
 
+async def test_a_passing_state_that_was_refused_is_not_taken_for_there(autojump_clock):
+    """The whole text is the same: it is what was refused that has to be shown."""
+    refused = []
+
+    async def script(attempt):
+        if attempt.operation == "edit" and not refused:
+            refused.append(attempt)
+            await _closed(attempt)
+
+    channel = FakeChannel(script=script)
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(("bot", "room")) as out:
+            await say(out, "all", " of it", pause=1)
+            assert refused
+        assert out.receipt is not None
+        assert out.receipt.delivered
+    assert channel.texts("room") == ["all of it"]
+
+
 # -- kills
 
 

@@ -285,7 +285,8 @@ class Delivery:
     @property
     def stands(self) -> bool:
         """Whether a message of it is there."""
-        return any(step.message_id is not None or step.outcome for step in self.steps or ())
+        steps = self.steps or ()
+        return any(step.message_id is not None or step.outcome in ARRIVED for step in steps)
 
     def grow(self, steps: list[Step]) -> Step | None:
         """Its text has grown: these are its steps now. The next of them."""
