@@ -14,7 +14,7 @@ from gateway_core.contract.errors import (
 )
 from gateway_core.contract.hookspecs import (
     Answer, AttemptReport, CONTRACT_VERSION, Identity, Level, Limit, Pressure, Providers,
-    Session, Traits, Vote, hookimpl,
+    Session, Streaming, Traits, Vote, hookimpl,
 )
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.verdicts import (
@@ -34,6 +34,7 @@ __all__ = [
     "Identity", "Instance", "Interaction", "Invalid", "Json", "KeyRef", "Level", "Limit",
     "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown", "Order", "Outbox", "OutboxError",
     "Part", "PartReceipt", "PartRef", "PluginError", "Pressure", "Priority", "Problem", "Providers",
-    "Reason", "Receipt", "Scope", "Secret", "Send", "Session", "Several", "Target", "Traits",
-    "Transform", "TransportError", "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
+    "Reason", "Receipt", "Scope", "Secret", "Send", "Session", "Several", "Streaming", "Target",
+    "Traits", "Transform", "TransportError", "Verdict", "Vote", "digest_of", "hookimpl",
+    "log_event",
 ]

@@ -46,6 +46,8 @@ class Address:
     external_room_id  the conversation
     thread_id         the thread or topic in it; None: the room itself
     reply_to          the message that an answer refers to; None: there is none
+    message_id        the message that the event is or happened to, whether or not an answer refers
+                      to it; None: it is none, or not known
     key               the event's own id, the same in each delivery of it; None: it has none
     user_id           who caused it, by the platform's id; None: nobody, or it does not say
     team_id           the workspace (Slack) or server (Discord); None: none, or it does not say
@@ -61,3 +63,4 @@ class Address:
     team_id: str | None = None
     direct: bool = False
     interaction: Interaction | None = None
+    message_id: str | None = None

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from gateway_core.contract.envelopes import Json, Mode, Part
-from gateway_core.deliveries.steps import ARRIVED, Step
+from gateway_core.contract.verdicts import Reason
+from gateway_core.deliveries.native import Native, is_plain_stop
+from gateway_core.deliveries.steps import ARRIVED, MADE, Step
 from gateway_core.text import healed
 
 State = Literal["open", "finished", "broken off", "deleted"]
@@ -38,17 +40,19 @@ class Growth:
     interim     its next step shows a passing state, and ranks below all else
     granted     its pace has let the next step go
     shown_at    when it last went to show a state
-    look_at     when it is looked at again; None: once it grows
+    look_at     when it is looked at again; None: once it grows, or at `alarm`, if that is not None
     paces       the windows that it draws on, with what it still has to do there
     wake        called when there is something new to show, or a reason to look again
     reply       the message that its first part answers
     stopped     the platform's user stopped it
+    native      how its platform shows it natively; None: by edits. `decided`: that is settled
     """
 
     __slots__ = (
-        "_recorded", "_serial", "_status", "attempts", "extra", "granted", "interim", "look_at",
-        "mode", "number", "paces", "planned", "planned_text", "posted_anew", "reply", "shown_at",
-        "shows_its_end", "state", "stopped", "tail", "text", "transforms", "wake",
+        "_recorded", "_serial", "_status", "alarm", "attempts", "decided", "extra", "granted",
+        "interim", "look_at", "mode", "native", "number", "paces", "planned", "planned_text",
+        "posted_anew", "reply", "shown_at", "shows_its_end", "state", "stopped", "tail", "text",
+        "transforms", "wake",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +72,9 @@ class Growth:
         self.interim = self.granted = self.posted_anew = self.stopped = False
         self.shown_at = 0
         self.look_at: int | None = None
+        self.alarm: int | None = None
+        self.native: Native | None = None
+        self.decided = False
         self.paces: Any = ()
         self.shows_its_end = True
         self._recorded: object = None
@@ -203,9 +210,44 @@ class Growth:
         """A passing state could not be shown: the next one is tried as if it were the first."""
         self.planned, self.tail, self.granted = -1, None, False
 
-    def look_again(self, at: int | None) -> None:
-        """It is looked at then; None: once it grows."""
-        self.look_at = at
+    def look_again(self, at: int | None, alarm: int | None = None) -> None:
+        """It is looked at then; None: once it grows, or at the time of the alarm."""
+        self.look_at, self.alarm = at, alarm
+
+    def is_due(self, now: int) -> bool:
+        """Whether its time to be looked at has come."""
+        at = self.alarm if self.look_at is None else self.look_at
+        return at is not None and at <= now
+
+    # -- how it is shown
+
+    def decide(self, native: Native | None) -> None:
+        """It is shown so, or by edits."""
+        self.native, self.decided = native, True
+
+    def show_by_edits(self) -> None:
+        """It is shown by edits from now on, and its steps are planned anew."""
+        self.native = None
+        self.drop()
+
+    def acknowledged(self, step: Step) -> None:
+        """The platform said yes to the step."""
+        if self.native is not None and step.kind in ("start", "append", "stop"):
+            self.native.arrived()
+
+    def refused(self, step: Step, reason: Reason) -> None:
+        """What would have shown it natively was refused for good."""
+        native, over = self.native, reason in (Reason.STOPPED, Reason.STREAM_ENDED)
+        self.stopped = self.stopped or reason is Reason.STOPPED
+        if native is None or step.message_id is None or over or is_plain_stop(step):
+            self.show_by_edits()
+        else:
+            native.end()
+            self.drop()
+
+    def repeat(self) -> None:
+        """Show again what is shown already, or could not be shown."""
+        self.planned, self.granted = -1, False
 
     def stands(self, *, interim: bool) -> None:
         """Whether its next step shows a passing state."""
@@ -232,7 +274,7 @@ class Growth:
         """
         standing = [s for s in steps if s.message_id is not None and s.kind != "delete"]
         gone = [s for s in steps if s.kind == "delete" and s.outcome is None]
-        unsent = [s for s in steps if s.kind == "send" and s.message_id is None]
+        unsent = [s for s in steps if s.kind in MADE and s.message_id is None]
         fresh = not self.is_open  # the whole text has attempts of its own
         self._serial = max([self._serial, *(s.serial + 1 for s in steps)])
         new: list[Step] = []
@@ -257,6 +299,23 @@ class Growth:
         stay = set(map(id, new))
         self.attempts += sum(s.number for s in steps if id(s) not in stay and s not in gone)
         return [*new, *left, *gone]
+
+    def draft(self, part: Part) -> Step:
+        """The step that shows the unfinished end as a draft, with the serial of its message."""
+        step = Step("draft", self._serial, part=part)
+        step.goes_on_from(self.tail, mode=self.mode, fresh=False)
+        return step
+
+    def grown(self, old: Step | None, kind: str, text: str, span: tuple[int, int]) -> Step:
+        """The step that starts its message with a piece of text, adds one to it, or stops it."""
+        part = Part(payload={"text": text}, span=span)
+        if old is None:
+            step = Step(kind, self._next_serial(), part=part, reply=self.reply)
+        else:
+            step = Step(kind, old.serial, part=part, message_id=old.message_id, reply=old.reply)
+            self.attempts += old.number
+        step.goes_on_from(old, mode=self.mode, fresh=kind == "stop")
+        return step
 
     def _next_serial(self) -> int:
         self._serial += 1

@@ -122,7 +122,13 @@ class Streaming:
                 mentions=mentions,
                 link_previews=link_previews,
                 silent=silent,
-                grows=Grows(broken_off=broken_off),
+                grows=Grows(
+                    broken_off=broken_off,
+                    message_id=address.message_id,
+                    user_id=address.user_id,
+                    team_id=address.team_id,
+                    direct=address.direct,
+                ),
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
