@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from gateway_core.authors import Address
 from gateway_plugin_slack.ids import is_conversation, is_ts
 
@@ -23,7 +25,7 @@ def address_of(event: Any) -> Address | None:
         event = getattr(event, "body", None)  # slack_bolt's request
     if not isinstance(event, Mapping):
         return None
-    inner = event.get("event")
+    inner, outer = event.get("event"), event
     event = inner if isinstance(inner, Mapping) else event
     if event.get("type") == "app_home_opened":  # a tab; its channel is the direct one beside it
         return None
@@ -31,7 +33,8 @@ def address_of(event: Any) -> Address | None:
     room = _room(event, message)
     if not isinstance(room, str) or not is_conversation(room):
         return None
-    return _addressed(room, message, event)
+    team = _id(event, "team", "team_id") or _id(outer, "team", "team_id")
+    return attrs.evolve(_addressed(room, message, event), team_id=team)
 
 
 def _addressed(room: str, message: Mapping[str, Any], event: Mapping[str, Any]) -> Address:
@@ -44,7 +47,20 @@ def _addressed(room: str, message: Mapping[str, Any], event: Mapping[str, Any]) 
         thread_id=thread if is_ts(thread) else None,
         reply_to=ts if answerable else None,
         key=_key(room, message, event),
+        user_id=_id(event, "user", "user_id") or _id(message, "user"),
+        direct=direct,
+        message_id=ts if is_ts(ts) else None,
     )
+
+
+def _id(event: Mapping[str, Any], *names: str) -> str | None:
+    """A person or a workspace: its id, or an object that has it."""
+    for name in names:
+        value = event.get(name)
+        value = value.get("id") if isinstance(value, Mapping) else value
+        if isinstance(value, str) and value:
+            return value
+    return None
 
 
 def _message(event: Mapping[str, Any]) -> Mapping[str, Any]:
