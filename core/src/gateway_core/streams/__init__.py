@@ -1,1 +1,1 @@
-"""Streams: answers that are sent while they are written; may import `submission` and below."""
+"""Streams: answers that are sent while they are written; may import `answering` and below."""

@@ -88,7 +88,8 @@ class Settings(NetworkSettings):
                       question, since Slack streams in threads alone; False: it goes by edits there
     stream_seconds    after which a stream is stopped and goes on by edits; Slack ends it after
                       about five minutes
-    stream_characters the most that a stream is sent; a longer answer goes on by edits. 12,000 are
+    stream_characters
+                      the most that a stream is sent; a longer answer goes on by edits. 12,000 are
                       documented for one call
     timeout           seconds for a whole request: below the gateway's `attempt_timeout`, so that
                       the request's own error is reported
