@@ -139,6 +139,17 @@ async def test_drafts_keep_to_their_pace_and_the_final_waits_for_none(autojump_c
     assert operations(channel) == ["draft", "draft", "send"]
 
 
+async def test_a_draft_of_nothing_waits_for_something(autojump_clock):
+    channel = Platform(streaming=DRAFT)
+    async with open_test_gateway(channel) as gateway, gateway.stream(("bot", "room")) as out:
+        out.status("searching …")
+        await trio.sleep(2)
+        out.status("")
+        await trio.sleep(50)
+        await say(out, "found")
+    assert made(channel) == [("draft", "searching …"), ("draft", "found"), ("send", "found")]
+
+
 @pytest.mark.parametrize("error", [verdict(), verdict(error_class=ErrorClass.FATAL)])
 async def test_where_drafts_are_refused_it_goes_by_edits(autojump_clock, error):
     channel = Platform(streaming=DRAFT, script=refusing("draft", Failure(error), 99))

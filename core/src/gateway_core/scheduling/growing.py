@@ -85,7 +85,8 @@ class GrowingPlanner:
             step = delivery.next_step()
         if step is None:
             if growth.native is not None:  # a draft, which is seen for a while
-                return Later(growth.shown_at + growth.native.repeat, wakes=True)
+                again = growth.shown_at + growth.native.repeat
+                return Later(again if again > now else now + growth.native.repeat, wakes=True)
             return Later(NEVER) if growth.is_open else Ending(delivery.disposition())
         return self._next(growth, step, lane, held, now)
 

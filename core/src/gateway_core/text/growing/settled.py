@@ -12,6 +12,8 @@ _SIGN: Final = re.compile(r"\*+|_+|~+|`+|\|\|+|!?\[|\||<|\\|&")
 """What may begin something that is still open."""
 _TRIES: Final = 12
 """How many of these signs are looked at, the last one first."""
+_WORK: Final = 20_000
+"""How many characters are read for that, in blocks that are long."""
 
 
 def settled(text: str) -> str:
@@ -31,11 +33,15 @@ def settled(text: str) -> str:
     if text.startswith(shown):
         return shown
     end = _common(text, shown)
+    work = _WORK
     signs = [found.start() for found in _SIGN.finditer(text, start, end)]
     for place in (end, *signs[: -_TRIES - 1 : -1]):
         kept = text[:place].rstrip()
         if healed(kept) == kept:
             return kept
+        work -= place - start
+        if work < 0:
+            break
     kept = text[:start].rstrip()
     return kept if healed(kept) == kept else ""
 
