@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bench import admission, classes, engine, moves, outbox, recovery, schedule, text
+from bench import admission, bridge, classes, engine, moves, outbox, recovery, schedule, text
 
 
 def main() -> None:
-    for bench in (engine, moves, admission, classes, recovery, schedule, outbox, text):
+    for bench in (engine, bridge, moves, admission, classes, recovery, schedule, outbox, text):
         print(f"\n{(bench.__doc__ or '').splitlines()[0]}", flush=True)
         bench.main()
     print("\nRecovery again, over loopback sockets.", flush=True)

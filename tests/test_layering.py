@@ -34,8 +34,12 @@ ORDER = (
     "submission",
     "answering",
     "streams",
+    "groups",
     "config_file",
     "gateway",
+    "bridge",
+    "aio",
+    "blocking",
     "authors",
     "settings",
     "gateway_core",
@@ -50,7 +54,7 @@ BESIDE = ("gateway_core.text", "gateway_core.http", "gateway_core.testing")
 SANS_IO = ("contract", "telemetry", "text", "deliveries", "ratelimits", "scheduling")
 """Packages that decide without waiting: no loop, clock or dice of their own."""
 PLUGGY = {"contract/hookspecs.py", "plugins/loader.py"}
-NURSERIES = {"engine", "gateway", "http", "testing"}
+NURSERIES = {"engine", "gateway", "bridge", "http", "testing"}
 CLOCKS_AND_DICE = {"time", "random", "uuid", "secrets", "datetime", "asyncio", "threading"}
 MOST_FILES = 12
 """Modules of a folder, its `__init__` not counted."""

@@ -47,6 +47,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         f"{ON_DISK}/test_sqlite_gateway.py",
         f"{ON_DISK}/test_sqlite_requests.py",
     ),
+    f"{CORE}/groups": ("tests/core/groups", f"{ON_DISK}/test_sqlite_broadcast.py"),
     f"{CORE}/engine/consequences.py": (
         f"{ENGINE}/test_verdicts.py",
         f"{ENGINE}/test_crashes.py",

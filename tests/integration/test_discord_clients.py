@@ -156,7 +156,7 @@ def attempt(operation, **fields):
 async def deliver(instance, session, text):
     """Every part of a text through the adapter; the parts with their messages' ids."""
     envelope = Send(instance_id="support", external_room_id=ROOM, text=text, format="plain")
-    assert not hooks.validate(envelope=envelope)
+    assert not hooks.validate(instance=instance, envelope=envelope)
     sent = []
     for number, part in enumerate(
         hooks.chunk(instance=instance, envelope=envelope, mode="as_asked")

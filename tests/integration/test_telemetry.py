@@ -13,6 +13,7 @@ from urllib.error import URLError
 import pytest
 import trio
 from breaking import DeadMetrics
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExporter
 from ports import free_port, scraped
 from prometheus_client.parser import text_string_to_metric_families
@@ -173,6 +174,38 @@ async def test_a_dead_collector_is_counted_and_closing_does_not_wait(port):
         assert (await gateway.send("bot", "room", "hello")).delivered
         await trio.sleep(0.5)
     assert time.monotonic() - began < 10
+
+
+class Scraping(MetricExporter):
+    """Looks at the port while it exports; what it found each time."""
+
+    def __init__(self, port):
+        super().__init__()
+        self.port, self.found = port, []
+
+    def export(self, *_words, **_more):
+        self.found.append(families_at(self.port))
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, *_words, **_more):
+        return True
+
+    def shutdown(self, *_words, **_more):
+        pass
+
+
+async def test_the_page_is_whole_for_as_long_as_it_is_served(port):
+    """Through the last export, which may take a while: an empty page would end every series."""
+    exporter = Scraping(port)
+    settings = OtelSettings(prometheus=f"127.0.0.1:{port}", closing=PATIENCE)
+    async with (
+        open_telemetry(settings, metrics=exporter) as providers,
+        open_test_gateway(providers=providers) as gateway,
+    ):
+        assert (await gateway.send("bot", "room", "hello")).delivered
+    (families,) = exporter.found
+    assert 1 == total(families["gateway_envelopes_ended"])
+    assert {} == await trio.to_thread.run_sync(families_at, port)
 
 
 async def test_a_table_of_the_configuration_is_all_it_takes(port):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from typing import ClassVar
 
 from gateway_contrib.emulators.discord import DiscordEmulator
 from gateway_contrib.emulators.slack import SlackEmulator
@@ -30,6 +31,8 @@ class Emulated(ChannelContract):
 class TestTelegram(Emulated):
     channel, adapter, room = "telegram", telegram, "7"
     host, emulator = "https://api.telegram.org", TelegramEmulator
+    message: ClassVar = {"message_id": 1, "chat": {"id": 7, "type": "private"}, "from": {"id": 7}}
+    event: ClassVar = {"update_id": 1, "message": message}
 
     def settings(self):
         return TelegramSettings(token=Secret("1234567:" + "a" * 35))
@@ -38,6 +41,7 @@ class TestTelegram(Emulated):
 class TestSlack(Emulated):
     channel, adapter, room = "slack", slack, "C024BE91L"
     host, emulator = "https://slack.com", SlackEmulator
+    event: ClassVar = {"type": "message", "channel": room, "ts": "1700000000.000100", "user": "U1"}
 
     def settings(self):
         return SlackSettings(token=Secret("xoxb-1"))
@@ -46,6 +50,7 @@ class TestSlack(Emulated):
 class TestDiscord(Emulated):
     channel, adapter, room = "discord", discord, "1100000000000000001"
     host, emulator = "https://discord.com", DiscordEmulator
+    event: ClassVar = {"t": "MESSAGE_CREATE", "d": {"id": "12", "channel_id": room}}
 
     def settings(self):
         return DiscordSettings(token=Secret("a.b.c"))

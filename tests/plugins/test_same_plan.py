@@ -49,10 +49,15 @@ EMULATOR = {
     "limits": "what is allowed, and what of it is used up",
     "refusals": "how the platform says no",
 }
+INCOMING = {
+    "__init__": "what it is",
+    "people": "what users do, as events",
+}
 PLANS = {
     "adapters": (ADAPTERS, ADAPTER),
     "adapters, rendering": ({c: path / "rendering" for c, path in ADAPTERS.items()}, RENDERING),
     "emulators": (EMULATORS, EMULATOR),
+    "emulators, incoming": ({c: path / "incoming" for c, path in EMULATORS.items()}, INCOMING),
 }
 
 

@@ -22,6 +22,8 @@ _PATTERNS = (
     (re.compile(r"/(interactions|webhooks)/[0-9]+/[^/]+"), r"/\1/{id}/{token}"),
     (re.compile(r"/[0-9]+"), "/{id}"),
 )
+_SECRET_URL = re.compile(r"(actions|app|commands|services)/.*")
+"""A response_url (of a form it begins with `app`), or an incoming webhook."""
 _TELEGRAM = "/bot{secret}/"
 
 
@@ -42,7 +44,7 @@ def named(channel, verb, path, fields):
     if channel == "telegram":
         return path.removeprefix(_TELEGRAM), fields
     if channel == "slack":
-        return path.removeprefix("/"), fields
+        return _SECRET_URL.sub(r"\1/{secret}", path.removeprefix("/")), fields
     path, _, query = path.partition("?")
     for pattern, name in _PATTERNS:
         path = pattern.sub(name, path)

@@ -20,6 +20,8 @@ DOORS = (
     "gateway_core.authors",
     "gateway_core.http",
     "gateway_core.outboxes",
+    "gateway_core.aio",
+    "gateway_core.blocking",
     "gateway_core.settings",
     "gateway_core.testing",
     "gateway_core.text",

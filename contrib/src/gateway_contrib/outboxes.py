@@ -38,10 +38,18 @@ def _bytes(text: str) -> int:
         raise ValueError(f"must be a whole number of bytes, not {text!r}") from None
 
 
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"must be a whole number, not {text!r}") from None
+
+
 OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "synchronous": str.upper,
     "integrity_check": _whether,
     "owner_wait": _seconds,
+    "slots": _number,
     "history_for": _seconds,
     "history_size": _bytes,
     "refs_for": _seconds,
@@ -61,6 +69,7 @@ def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
         from gateway_contrib.sqlite import (  # noqa: PLC0415 - its library is an extra
             SqliteOutbox,
             SqliteSettings,
+            fault_of_slots,
         )
     except ModuleNotFoundError as error:
         text = f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'"
@@ -69,6 +78,8 @@ def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
     options, problems = _options(urlsplit(url).query)
     problems += mistakes_in(SqliteSettings, options)
     faults = [fault] if fault else []
+    if (fault_of := fault_of_slots(path, options.get("slots"))) is not None:
+        faults.append(f"slots {fault_of}")
     faults += [f"{problem.place} {problem.text}" for problem in problems]
     if faults:
         raise ConfigError([Problem("outbox", f"{url!r}: {fault}") for fault in faults])

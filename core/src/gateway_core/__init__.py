@@ -12,21 +12,24 @@ from gateway_core.contract.envelopes import (
     PartReceipt, PartRef, Priority, Receipt, Send, Undelivered,
 )
 from gateway_core.contract.errors import (
-    ConfigError, DeadlinePassed, DeliveryError, EndingsForgotten, FormatVersionError,
-    AmbiguousEvent, GatewayClosed, GatewayError, HookContractError, IdempotencyConflict,
-    InstanceSuspended, Invalid, OutboxError, Overloaded, PartitionFailed, PluginError,
-    ProbeFailed, Problem, Refused, UnknownEvent, UnknownInstance,
+    AmbiguousEvent, ConfigError, DeadlinePassed, DeliveryError, EndingsForgotten,
+    FormatVersionError, GatewayClosed, GatewayError, GroupTooLong, HookContractError,
+    IdempotencyConflict, InstanceSuspended, Invalid, OutboxError, Overloaded, PartitionFailed,
+    PluginError, ProbeFailed, Problem, Refused, UnknownEvent, UnknownInstance,
 )
 from gateway_core.contract.hookspecs import Identity, Limit, Providers
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.retries import RetrySettings
 from gateway_core.gateway import Gateway, open_gateway
+from gateway_core.groups.job import Job, Progress
+from gateway_core.groups.verbs import Forecast
 from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
 from gateway_core.outboxes.endings import Ended
 from gateway_core.plugins.loader import ChannelBinding, Filter, installed_channels
 from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.scheduling.pressure import PressureSettings
+from gateway_core.streams.stream import Stream
 from gateway_core.submission.preview import Preview, preview
 from gateway_core.submission.status import Status
 from gateway_core.submission.tickets import Ticket
@@ -35,14 +38,15 @@ from gateway_core.telemetry.privacy import TelemetrySettings
 __all__ = [
     "Address", "AmbiguousEvent", "Call", "ChannelBinding", "CircuitSettings", "ConfigError",
     "DeadlinePassed", "Delete", "Delivered", "DeliveryError", "Disposition", "Edit", "Ended",
-    "EndingsForgotten", "Envelope", "ErrorClass",
-    "Filter", "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
+    "EndingsForgotten", "Envelope", "ErrorClass", "Filter", "Forecast", "FormatVersionError",
+    "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError", "GroupTooLong",
     "HookContractError", "IdempotencyConflict", "Identity", "Instance", "InstanceStatistics",
-    "InstanceSuspended", "Interaction", "Invalid", "KeyRef", "Limit", "MessageRef", "OutboxError",
-    "OutboxSettings", "Overloaded", "Part", "PartReceipt", "PartRef", "PartitionFailed",
-    "PartitionStatistics", "PluginError", "PressureSettings", "Preview", "Priority", "ProbeFailed",
-    "Problem", "Providers", "Reason", "Receipt", "Refused", "Reloaded", "RetrySettings", "Scope",
-    "Secret", "Send", "Statistics", "Status", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
-    "UnknownEvent", "UnknownInstance", "Verdict", "from_json", "installed_channels", "load_config",
-    "load_outbox", "open_gateway", "parse_config", "preview", "to_json",
+    "InstanceSuspended", "Interaction", "Invalid", "Job", "KeyRef", "Limit", "MessageRef",
+    "OutboxError", "OutboxSettings", "Overloaded", "Part", "PartReceipt", "PartRef",
+    "PartitionFailed", "PartitionStatistics", "PluginError", "PressureSettings", "Preview",
+    "Priority", "ProbeFailed", "Problem", "Progress", "Providers", "Reason", "Receipt", "Refused",
+    "Reloaded", "RetrySettings", "Scope", "Secret", "Send", "Statistics", "Status", "Stream",
+    "TelemetrySettings", "Ticket", "Ttl", "Undelivered", "UnknownEvent", "UnknownInstance",
+    "Verdict", "from_json", "installed_channels", "load_config", "load_outbox", "open_gateway",
+    "parse_config", "preview", "to_json",
 ]

@@ -2,10 +2,10 @@
 
 # isort: off
 # fmt: off
-from gateway_core.contract.addresses import Address, Interaction
+from gateway_core.contract.addresses import Address, Asked, Interaction
 from gateway_core.contract.envelopes import (
     Attempt, Call, Delete, Disposition, Edit, Envelope, Format, Json, KeyRef,
-    MessageRef, Mode, OnCancel, OnConflict, OnUnknown, Order, Part, PartReceipt, PartRef,
+    Mentions, MessageRef, Mode, OnCancel, OnConflict, OnUnknown, Order, Part, PartReceipt, PartRef,
     Priority, Receipt, Send, Target, digest_of,
 )
 from gateway_core.contract.errors import (
@@ -14,7 +14,7 @@ from gateway_core.contract.errors import (
 )
 from gateway_core.contract.hookspecs import (
     Answer, AttemptReport, CONTRACT_VERSION, Identity, Level, Limit, Pressure, Providers,
-    Session, Streaming, Traits, Vote, hookimpl,
+    Session, Sign, Streaming, Traits, Vote, hookimpl,
 )
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.verdicts import (
@@ -28,13 +28,13 @@ from gateway_core.telemetry import (
 
 __all__ = [
     "CONTRACT_VERSION", "INSTRUMENTATION_SCOPE", "METRICS", "SIGNAL", "TELEMETRY_DROPPED",
-    "TELEMETRY_DROPPING", "Address", "Answer", "Attempt", "AttemptReport", "AttemptTimeout",
-    "BucketReport", "Call", "ConfigError", "Delete", "Dispatched", "Disposition", "Edit",
-    "Envelope", "ErrorClass", "Event", "Format", "GatewayError", "HookContractError",
-    "Identity", "Instance", "Interaction", "Invalid", "Json", "KeyRef", "Level", "Limit",
-    "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown", "Order", "Outbox", "OutboxError",
-    "Part", "PartReceipt", "PartRef", "PluginError", "Pressure", "Priority", "Problem", "Providers",
-    "Reason", "Receipt", "Scope", "Secret", "Send", "Session", "Several", "Streaming", "Target",
-    "Traits", "Transform", "TransportError", "Verdict", "Vote", "digest_of", "hookimpl",
-    "log_event",
+    "TELEMETRY_DROPPING", "Address", "Answer", "Asked", "Attempt", "AttemptReport",
+    "AttemptTimeout", "BucketReport", "Call", "ConfigError", "Delete", "Dispatched",
+    "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "Format", "GatewayError",
+    "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json", "KeyRef",
+    "Level", "Limit", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown",
+    "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError",
+    "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret",
+    "Send", "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform",
+    "TransportError", "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
 ]

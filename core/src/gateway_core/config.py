@@ -108,6 +108,8 @@ class GatewayConfig(CheckedSettings):
     when_suspended         envelopes of a suspended instance wait, end at once, or are refused
     shed                   where a bound is reached, bulk that has not started is ended for a higher
                            class, which else comes in above the bound
+    share                  part of every limit that this process may use, above 0 and up to 1: an
+                           eighth where eight processes have a gateway each for the same accounts
     idempotency_window     seconds for which a key is remembered
     idempotency_keys       keys remembered in one partition, at the most
     history                ended envelopes, sent messages and, apart from them, edited or deleted
@@ -138,6 +140,7 @@ class GatewayConfig(CheckedSettings):
         default="wait", validator=one_of(*get_args(WhenSuspended))
     )
     shed: bool = attrs.field(default=False, validator=flag)
+    share: float = attrs.field(default=1.0, validator=number(above=0, most=1))
     idempotency_window: float = attrs.field(default=86_400.0, validator=_DURATION)
     idempotency_keys: int = attrs.field(default=100_000, validator=whole(least=1))
     history: int = attrs.field(default=1_000, validator=whole(least=1))

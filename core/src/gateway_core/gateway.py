@@ -45,6 +45,9 @@ from gateway_core.contract.validators import is_finite, shown
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.engine.supervisor import Supervisor, drain, drain_in_flight
+from gateway_core.groups.asked import Asked
+from gateway_core.groups.opening import groups_of
+from gateway_core.groups.verbs import GroupVerbs
 from gateway_core.monitoring.recorder import observed, open_recorder, working_meters
 from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.endings import Ended, Follower, MemoryEndings
@@ -53,8 +56,8 @@ from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
+from gateway_core.plugins.sharing import fraction_of
 from gateway_core.scheduling.partitioning import finder
-from gateway_core.streams.open_streams import Streams
 from gateway_core.streams.opening import Streaming
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
@@ -65,12 +68,12 @@ from gateway_core.submission.lookup import Lookup
 from gateway_core.submission.preview import Preview, foresee
 from gateway_core.submission.status import Status
 from gateway_core.submission.tickets import Ticket
-from gateway_core.submission.verbs import Verbs
 from gateway_core.telemetry import (
     CONFIGURATION_RELOADED,
     INSTANCE_ADDED,
     INSTANCE_REMOVED,
     INSTANCE_REPLACED,
+    LEFT_AT_CLOSE,
     OUTBOX_IN_MEMORY,
     UNFINISHED_AT_CLOSE,
     log_event,
@@ -78,8 +81,11 @@ from gateway_core.telemetry import (
 from gateway_core.telemetry.privacy import Privacy
 
 
-class Gateway(Verbs, Streaming):
-    """Send, edit and delete messages on every installed channel. Made by `open_gateway`."""
+class Gateway(Streaming, GroupVerbs):
+    """Send, edit and delete messages on every installed channel, and answer what comes in.
+
+    Made by `open_gateway`.
+    """
 
     def __init__(
         self,
@@ -98,13 +104,16 @@ class Gateway(Verbs, Streaming):
         self._hooks = hooks
         self._outbox = outbox
         self._clock = Clock(wall_clock)
-        privacy = Privacy(config.telemetry)
+        privacy = self._privacy = Privacy(config.telemetry)
         self._meters = working_meters(providers)
         self._observer = open_recorder(self._clock, privacy, providers, self._meters)
         for channel in hooks.values():
             channel.privacy = privacy
+            if config.share != 1:
+                channel.share = fraction_of(config.share)
         self._context = contextvars.copy_context()
         self._opened, self._closing, self._stopped = trio.Event(), trio.Event(), trio.Event()
+        self._draining = trio.CancelScope()
         self._reloading = trio.Lock()
         self._tasks: trio.Nursery | None = None
         self._ids = Ids(rng)
@@ -163,7 +172,12 @@ class Gateway(Verbs, Streaming):
             journal.on_finished = self._follower.wake
         self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
         super().__init__(Door(drafting, way, self._partitions), self._lookup.withdraw_held)
-        self._streams = Streams(self._door, self._clock, journal, self._spawn, drafting)
+        self._journal, self._drafting = journal, drafting
+        self._groups = groups_of(
+            drafting, way, outbox, self._pager, self._spawn, self._lookup.withdraw_held
+        )
+        if self._pager is not None:
+            self._pager.requests.group = Asked(self).answer
         self._supervisor = Supervisor(self._partitions, seeded())
         suspend = self._registry.suspend_account
         self._prober = Prober(self._clock, config.attempt_timeout, suspend, seeded())
@@ -277,6 +291,8 @@ class Gateway(Verbs, Streaming):
             stored=self._pager.capacity.unfinished if self._pager is not None else 0,
             unserved=self._pager.unserved if self._pager is not None else {},
             waiting=dict(causes),
+            groups=len(self._groups.feeds),
+            members=self._groups.waiting,
         )
 
     # -- instances at run time
@@ -294,6 +310,7 @@ class Gateway(Verbs, Streaming):
         log_event(INSTANCE_ADDED, instance=instance.id, channel=instance.channel)
         if self._pager is not None:
             self._pager.serve(instance.id)
+            self._spawn(functools.partial(self._groups.serve, instance.id))
 
     def replace_instance(self, instance: Instance) -> None:
         """Give a known instance new settings (a new token); a suspended one goes on.
@@ -452,14 +469,32 @@ class Gateway(Verbs, Streaming):
                 workers.start_soon(self._supervisor.keep, partition)
             if self._pager is not None:
                 workers.start_soon(self._pager.run)
+                workers.start_soon(self._groups.open)
             self._opened.set()
             await self._closing.wait()
+            begun = trio.current_time()
+            grace = self.config.drain_timeout
             drained = drain if self._pager is None else drain_in_flight
-            await drained(self._partitions, self.config.drain_timeout)
+            with self._draining:
+                if self._pager is None:
+                    with trio.move_on_after(grace):
+                        await self._groups.drained()
+                self._groups.close()
+                await drained(self._partitions, max(0.0, grace - (trio.current_time() - begun)))
             workers.cancel_scope.cancel()
+
+    def _cut_drain(self) -> None:
+        """Drain no longer, and log what is left of what is in memory."""
+        deliveries = [f for partition in self._partitions for f in partition.deliveries.values()]
+        for delivery in deliveries if not self._draining.cancel_called else ():
+            fields = {"envelope": delivery.id, "instance": delivery.envelope.instance_id}
+            room = self._privacy.room_of(delivery.envelope)
+            log_event(LEFT_AT_CLOSE, **fields, room=room, stored=self._pager is not None)
+        self._draining.cancel()
 
     def _end_rest(self) -> None:
         """End what is left: an outbox stores it, else it is given up."""
+        self._groups.close()
         left = sum(len(partition.deliveries) for partition in self._partitions)
         stored = 0 if self._pager is None else self._pager.capacity.unfinished
         if left or stored:
@@ -473,7 +508,8 @@ class Gateway(Verbs, Streaming):
     def quiet(self) -> None:
         """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
         self._closing.set()
-        self._streams.gateway_closes()
+        if "_streams" in vars(self):  # made with the first one
+            self._streams.gateway_closes()
         if self._pager is not None:
             self._pager.close()
         self._door.close()

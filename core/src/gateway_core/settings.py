@@ -8,12 +8,14 @@ A relation between two settings stands at the later one, when both are known.
 from gateway_core.contract.instances import secret
 from gateway_core.contract.problems import CheckedSettings, mistakes_in
 from gateway_core.contract.validators import (
-    ACCOUNT, above, all_of, alongside, as_path, at_least, at_most, below_gateway, flag, instance,
-    mapping_of, matching, must_be, number, one_of, table, text, together, whole,
+    ACCOUNT, above, all_of, alongside, as_path, at_least, at_most, below_gateway, flag,
+    in_place_of, instance, mapping_of, matching, must_be, number, one_of, table, text, together,
+    whole,
 )
 
 __all__ = [
-    "ACCOUNT", "CheckedSettings", "above", "all_of", "alongside", "as_path", "at_least", "at_most",
-    "below_gateway", "flag", "instance", "mapping_of", "matching", "mistakes_in", "must_be",
-    "number", "one_of", "secret", "table", "text", "together", "whole",
+    "ACCOUNT", "CheckedSettings", "above", "all_of", "alongside", "as_path", "at_least",
+    "at_most", "below_gateway", "flag", "in_place_of", "instance", "mapping_of", "matching",
+    "mistakes_in", "must_be", "number", "one_of", "secret", "table", "text", "together",
+    "whole",
 ]

@@ -325,6 +325,21 @@ async def test_a_damaged_row_stays_where_it_is_and_the_others_go_on(path, conten
     assert (["0", "4"], ["1", "5"]) == (channel.texts("room0"), channel.texts("room1"))
 
 
+async def test_of_a_message_whose_edits_are_damaged_what_was_sent_is_known(path, autojump_clock):
+    async with open_test_gateway(FakeChannel(), outbox=kept_at(path, in_thread=False)) as gateway:
+        sent = await gateway.send("bot", "room", "one")
+        assert 1 == (await gateway.edit(sent.ref, "two")).ref.revision
+    database = apsw.Connection(str(path))
+    database.execute("UPDATE revisions SET ref = '{'")
+    database.close()
+    with capture_logs() as logs:
+        async with kept_at(path, in_thread=False) as outbox:
+            found = await outbox.find(sent.envelope_id)
+    assert (sent.ref, None) == (found.receipt.ref, found.newest)
+    told = [log["envelope"] for log in logs if log["event"] == "gateway.outbox_unreadable"]
+    assert [sent.envelope_id] == told
+
+
 async def test_a_locked_file_is_said_at_the_opening(path, monkeypatch):
     monkeypatch.setattr("gateway_contrib.sqlite.files.opening.BUSY", 50)
     async with kept_at(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+import apsw
 import pytest
 import trio
 import trio.testing
@@ -143,3 +144,17 @@ async def test_a_full_disk_refuses_those_who_wait_at_a_full_queue_as_well(
                 nursery.start_soon(append, outbox)
     assert CALLERS == len(refused)
     assert 2 >= max(refused)
+
+
+async def test_of_a_withdrawn_entry_no_text_that_grew_is_left(tmp_path, autojump_clock):
+    entries, path = Entries(), tmp_path / "outbox.db"
+    one, other = entries("one"), entries("other")
+    async with SqliteOutbox(path, _settings()) as outbox:
+        for entry in (one, other):
+            await outbox.append(entry, lambda: None)
+            outbox.grew(entry.id, f"grown {entry.id}", 1)
+        await outbox.flush()
+        outbox.withdraw(one.id)
+    database = apsw.Connection(str(path))
+    assert [(f"grown {other.id}",)] == database.execute("SELECT text FROM grown").fetchall()
+    database.close()

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 import trio
+from sealed import FIRST
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.operators.operating import Operator, Which
@@ -186,3 +187,27 @@ async def test_the_key_of_one_that_is_tried_again_stands_until_it_ends_again(pat
         await outbox.flush()
         await trio.sleep(200)
         assert await outbox.find(scope_of(entry.envelope)) is None
+
+
+@pytest.mark.parametrize("damage", ["substr(entry, 1, 20) || 'AAAA' || substr(entry, 25)", "'{'"])
+async def test_what_is_damaged_is_not_tried_again_and_stays_among_those_that_failed(
+    path, damage, autojump_clock
+):
+    entries, keys = Entries(), [FIRST]
+    damaged, whole = entries("damaged"), entries("whole")
+    outbox = SqliteOutbox(path, INLINE, wall_clock=virtual_wall, keys=keys)
+    async with outbox:
+        outbox.requested = lambda _: None
+        for entry in (damaged, whole):
+            await outbox.append(entry, lambda: None)
+            outbox.finished(receipt_of(entry, Disposition.REJECTED, ended_at=virtual_wall()))
+        await outbox.flush()
+        with Operator(path, keys) as operator:
+            outbox._writer._db.execute(
+                f"UPDATE history SET entry = {damage} WHERE id = ?",  # noqa: S608 - constants
+                (damaged.id,),
+            )
+            asked = [operator.ask("retry", 0.0, envelope_id=each.id) for each in (damaged, whole)]
+            await trio.sleep(5)
+            assert ["cannot be read", "goes on"] == [operator.answer(number) for number in asked]
+            assert [damaged.id] == [row["id"] for row in operator.failed(Which(), 9)]

@@ -9,6 +9,7 @@ import pytest
 
 import gateway_core
 from gateway_core import (
+    AmbiguousEvent,
     ConfigError,
     DeadlinePassed,
     DeliveryError,
@@ -18,6 +19,7 @@ from gateway_core import (
     FormatVersionError,
     GatewayClosed,
     GatewayError,
+    GroupTooLong,
     HookContractError,
     IdempotencyConflict,
     InstanceSuspended,
@@ -31,6 +33,7 @@ from gateway_core import (
     Reason,
     Receipt,
     Refused,
+    UnknownEvent,
     UnknownInstance,
     Verdict,
     authors,
@@ -50,6 +53,7 @@ RECEIPT = Receipt(
     ended_at=2.0,
 )
 EVERY = [
+    AmbiguousEvent(instances=("bot", "other")),
     AttemptTimeout(3.0),
     ConfigError(PROBLEMS),
     DeadlinePassed(bound_of="room", waited=60.0),
@@ -58,6 +62,15 @@ EVERY = [
     FormatVersionError("99"),
     GatewayClosed(kept=True),
     GatewayError("x"),
+    GroupTooLong(
+        instance_id="bot",
+        members=9,
+        attempts=9,
+        bucket="bot",
+        rate=1.0,
+        seconds=9.0,
+        ttl=5.0,
+    ),
     HookContractError(hook="send", plugin="post", text="x"),
     IdempotencyConflict(key="k", envelope_id="01"),
     InstanceSuspended(instance_id="bot", why="no"),
@@ -69,6 +82,7 @@ EVERY = [
     ProbeFailed(instance_id="bot", verdict=VERDICT),
     Refused("x"),
     TransportError("x", dispatched="no"),
+    UnknownEvent(instances=("bot",)),
     UnknownInstance(PROBLEMS),
     UnreadableBody("x", status=200),
 ]

@@ -306,6 +306,16 @@ def test_a_key_of_what_was_never_accepted_is_free(keys):
     assert keys.find(A, 0) is None
 
 
+def test_the_key_of_what_another_process_goes_on_with_is_the_outbox_s_alone(keys):
+    mine = delivery("mine")
+    keys.begin(A, mine, "print", 0)
+    keys.leave(A, delivery("another's"))
+    keys.leave(B, mine)
+    assert mine is keys.find(A, 0).delivery
+    keys.leave(A, mine)
+    assert 0 == len(keys)
+
+
 def test_the_ended_keys_of_a_room_may_be_forgotten(keys):
     ended(keys, A)
     others = [("bot", room, "send", "a") for room in ("other", "s")]

@@ -198,6 +198,17 @@ async def test_what_is_sent_as_it_is_looked_up_is_not_cancelled(say, outbox, aut
         assert (await gateway.status(tickets[5].id)).receipt.delivered
 
 
+async def test_what_a_previous_run_had_begun_is_not_cancelled(say, outbox, autojump_clock):
+    """The platform may have it; what waits after it may be cancelled."""
+    async with open_test_gateway(FakeChannel(latency=1e6), outbox=outbox, **TINY) as gateway:
+        tickets = [await gateway.submit(say.message()) for _ in range(2)]
+        await trio.sleep(1)
+    async with open_test_gateway(FakeChannel(), outbox=outbox, instances=(), **TINY) as gateway:
+        assert [False, True] == [await gateway.cancel(ticket.id) for ticket in tickets]
+        assert 1 == gateway.statistics().stored
+        assert gateway.statistics().conserved
+
+
 async def test_what_only_the_outbox_has_is_asked_of_it(say, outbox, autojump_clock):
     """By its id and by its key; what it cannot say is an error of its own."""
     later = say.message(key="k", not_before=EPOCH + 100)

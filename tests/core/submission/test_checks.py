@@ -179,7 +179,7 @@ def test_a_time_fits_64_bits_of_nanoseconds(field, value, most):
 # -- switches
 
 
-@pytest.mark.parametrize("field", ["mentions", "link_previews", "silent"])
+@pytest.mark.parametrize("field", ["ephemeral", "link_previews", "silent"])
 @pytest.mark.parametrize("value", ["no", None, 0])
 def test_a_switch_is_true_or_false(field, value):
     """The text "no" would count as true, and ping everybody."""

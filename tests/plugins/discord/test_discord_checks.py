@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_core import Call, Delete, Edit, KeyRef, MessageRef, PartRef, Send
+from gateway_core import Call, Delete, Edit, Instance, KeyRef, MessageRef, PartRef, Secret, Send
 from gateway_plugin_discord import hooks
+from gateway_plugin_discord.settings import DiscordSettings
 
 ROOM = "1100000000000000001"
 TYPING = "POST /channels/{channel}/typing"
 CALLBACK = "POST /interactions/{interaction}/{token}/callback"
+BOT = Instance("support", "discord", DiscordSettings(token=Secret("t0p.s.ecret")))
 HERE = {"instance_id": "support", "external_room_id": ROOM}
 
 
@@ -33,7 +35,7 @@ GOOD = [
 
 @pytest.mark.parametrize("envelope", GOOD)
 def test_good_envelopes_pass(envelope):
-    assert () == hooks.validate(envelope=envelope)
+    assert () == hooks.validate(instance=BOT, envelope=envelope)
 
 
 BAD = [
@@ -65,4 +67,4 @@ BAD = [
 
 @pytest.mark.parametrize(("envelope", "places"), BAD)
 def test_bad_envelopes_name_each_field(envelope, places):
-    assert places == [problem.place for problem in hooks.validate(envelope=envelope)]
+    assert places == [problem.place for problem in hooks.validate(instance=BOT, envelope=envelope)]

@@ -3,10 +3,9 @@
 import json
 from urllib.parse import urlencode
 
-import attrs
 import pytest
 
-from gateway_core import Address
+from gateway_core import Address, Interaction, Secret
 from gateway_plugin_slack import hooks
 
 TS, THREAD = "1700000000.000200", "1700000000.000100"
@@ -14,6 +13,14 @@ TS, THREAD = "1700000000.000200", "1700000000.000100"
 
 def wrapped(**event):
     return {"type": "event_callback", "event_id": "Ev1", "event": event}
+
+
+def place(address):
+    """Where an answer goes, without who asked."""
+    if address is None:
+        return None
+    room, reply, key = address.external_room_id, address.reply_to, address.key
+    return Address(external_room_id=room, thread_id=address.thread_id, reply_to=reply, key=key)
 
 
 @pytest.mark.parametrize(
@@ -126,10 +133,7 @@ def wrapped(**event):
 )
 def test_an_event_tells_where_to_answer(event, room, thread, reply, key):
     expected = Address(external_room_id=room, thread_id=thread, reply_to=reply, key=key)
-    found = hooks.address(event=event)
-    assert found is not None
-    person = {"user_id": None, "team_id": None, "direct": False, "message_id": None}
-    assert expected == attrs.evolve(found, **person)
+    assert expected == place(hooks.address(event=event))
 
 
 @pytest.mark.parametrize(
@@ -230,3 +234,42 @@ def test_a_home_tab_is_no_conversation_though_it_names_a_channel():
         event_ts="1515449522000016",
     )  # fmt: skip
     assert hooks.address(event) is None
+
+
+def test_who_asked_and_where():
+    body = wrapped(type="message", channel="D024BE91L", channel_type="im", ts=TS, user="U1")
+    found = hooks.address(event={**body, "team_id": "T1"})
+    assert ("U1", "T1", True, TS) == (
+        found.user_id, found.team_id, found.direct, found.message_id
+    )  # fmt: skip
+    found = hooks.address(event=wrapped(type="app_mention", channel="C1AB", ts=TS, team="T2"))
+    assert ("T2", False) == (found.team_id, found.direct)
+
+
+URL = "https://hooks.slack.com/actions/T1/1/abc"
+
+
+@pytest.mark.parametrize(
+    ("event", "asked"),
+    [
+        (
+            {"command": "/deploy", "channel_id": "C024BE91L", "user_id": "U1", "team_id": "T1"}
+            | {"response_url": URL, "trigger_id": "1.2"},
+            "command",
+        ),
+        (
+            {"type": "block_actions", "channel": {"id": "C024BE91L"}, "response_url": URL}
+            | {"user": {"id": "U1", "team_id": "T1"}, "team": {"id": "T1"}},
+            "press",
+        ),
+        (
+            {"type": "view_submission", "user": {"id": "U1"}, "team": {"id": "T1"}}
+            | {"response_urls": [{"response_url": URL, "channel_id": "C024BE91L"}]},
+            "form",
+        ),
+    ],
+)
+def test_an_interaction_is_answered_by_its_url(event, asked):
+    found = hooks.address(event=event)
+    assert ("C024BE91L", "U1", "T1") == (found.external_room_id, found.user_id, found.team_id)
+    assert Interaction(token=Secret(URL), asked=asked, lasts=1800) == found.interaction

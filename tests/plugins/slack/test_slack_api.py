@@ -105,6 +105,8 @@ async def test_a_reply_is_a_thread_unless_it_stands_in_one(slack, session, attem
 
 @pytest.mark.parametrize("room", ["#general", "U024BE7LH"])
 async def test_a_message_to_a_name_keeps_the_conversation_in_its_id(slack, session, attempt, room):
+    if room.startswith("U"):  # of an app that may not open direct messages
+        slack.will_say({"ok": False, "error": "missing_scope"})
     slack.will_say({"ok": True, "channel": "D024BE91L", "ts": TS})
     answer = await hooks.send(session=session, attempt=attempt("send", room=room))
     assert f"D024BE91L:{TS}" == answer.message_id

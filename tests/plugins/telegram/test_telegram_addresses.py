@@ -18,6 +18,14 @@ TOPIC = {**MESSAGE, "message_thread_id": 3, "is_topic_message": True}
 CHAIN = {**MESSAGE, "message_thread_id": 3}
 
 
+def place(address):
+    """Where an answer goes, without who asked."""
+    if address is None:
+        return None
+    room, reply, key = address.external_room_id, address.reply_to, address.key
+    return Address(external_room_id=room, thread_id=address.thread_id, reply_to=reply, key=key)
+
+
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
@@ -52,7 +60,7 @@ CHAIN = {**MESSAGE, "message_thread_id": 3}
     ],
 )  # fmt: skip
 def test_where_an_update_came_from(event, expected):
-    assert expected == hooks.address(event)
+    assert expected == place(hooks.address(event))
 
 
 UPDATES = [
@@ -89,3 +97,22 @@ def test_the_objects_of_python_telegram_bot_say_the_same_as_their_json(update):
 def test_the_objects_of_aiogram_say_the_same_as_their_json(update):
     types = pytest.importorskip("aiogram.types", reason="aiogram is not installed")
     assert hooks.address(update) == hooks.address(types.Update.model_validate(update))
+
+
+def test_who_asked_and_where():
+    """A press is of whoever pressed, and not of the bot whose message has the button."""
+    private = {"chat": {"id": 7, "type": "private"}, "message_id": 8, "from": {"id": 5}}
+    found = hooks.address({"update_id": 1, "message": private})
+    assert ("5", True, "8") == (found.user_id, found.direct, found.message_id)
+    press = {"id": "x", "chat_instance": "y", "from": {"id": 6}, "message": private}
+    for pressed in ({"update_id": 1, "callback_query": press}, press):
+        found = hooks.address(pressed)
+        assert ("6", "x", False) == (
+            found.user_id,
+            found.interaction.id,
+            found.interaction.by_token,
+        )
+    post = {"chat": {"id": -100, "type": "channel"}, "message_id": 8}
+    found = hooks.address({"update_id": 1, "channel_post": post})
+    assert (None, False) == (found.user_id, found.direct)
+    assert hooks.typing(found) is None

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
+from simulated.answers import Answers
 from simulated.drawing import Setup
-from simulated.ledger import Entry, Ledger, lane_words, number_of, words_of
+from simulated.ledger import Entry, Ledger, number_of, words_of
 from simulated.platforms import Platforms
 
 from gateway_contrib.emulators.rooms import Message
@@ -30,6 +31,7 @@ class Checks:
         for message in platforms.messages():
             for word in dict.fromkeys(words_of(" ".join([*message.revisions, message.text]))):
                 self._seen[word].append(message)
+        self._answers = Answers(setup, ledger, platforms)
 
     def all(self) -> None:
         """Every one of them."""
@@ -53,11 +55,8 @@ class Checks:
 
     def _nothing_unasked(self) -> None:
         """What stands in a room was accepted."""
-        accepted = {
-            number_of(word)
-            for entry in self._ledger.entries
-            for word in lane_words(entry.envelope)[:1]
-        }
+        accepted = {number_of(word) for entry in self._ledger.entries for word in entry.words[:1]}
+        accepted.update(*(e.spoken.numbers for e in self._ledger.entries if e.spoken is not None))
         for word in self._seen:
             self._expect(number_of(word) in accepted, f"{word} was sent, but never accepted")
 
@@ -113,9 +112,11 @@ class Checks:
             self._expect(whole, f"{entry} is delivered, but not all of it")
         if receipt.disposition is Disposition.CANCELLED and not self._cut(entry):
             doubt = any(part.outcome == "unknown" for part in receipt.parts)
+            doubt &= entry.spoken is None
             self._expect(not doubt, f"{entry} is cancelled, though it may be there")
         untouched = (Disposition.CANCELLED, Disposition.SHED, Disposition.SUPERSEDED)
-        if receipt.disposition in untouched and not self._given_up(entry):
+        taken_back = entry.spoken is not None and entry.spoken.how == "delete"
+        if receipt.disposition in untouched and not (taken_back or self._given_up(entry)):
             self._expect(not entry.calls, f"{entry} ended {receipt.disposition} after a call")
         raw = "" if receipt.verdict is None else receipt.verdict.raw
         foreign = receipt.disposition is Disposition.REJECTED and "not of the platform" in raw
@@ -128,7 +129,7 @@ class Checks:
                 for key in {*self._ledger.tries, *self._ledger.perhaps}
                 if key[0] == entry.id
             ]
-            most = max(tries, default=0)
+            most = max(tries, default=0) if entry.spoken is None else sum(tries)
             enough = most >= self._setup.config.retries.attempts
             self._expect(enough, f"{entry} is exhausted after {most} tries")
         made = self._ledger.maker(entry.envelope)
@@ -137,6 +138,9 @@ class Checks:
         if gone and made is not None and earlier and not entry.calls:
             after = made.ended_at <= entry.ended_at
             self._expect(after, f"{entry} ended before its message was sent")
+        if entry.spoken is not None:
+            self._answers.judge(entry, entry.spoken, receipt)
+            return
         for part in receipt.parts:
             self._part(entry, part)
 
@@ -175,9 +179,10 @@ class Checks:
 
     def _is_shared(self, entry: Entry) -> bool:
         """Whether an equal text was sent by another envelope, after the key was freed."""
-        words = lane_words(entry.envelope)[:1]
-        others = [e for e in self._ledger.entries if lane_words(e.envelope)[:1] == words]
-        return len(others) > 1
+        words = entry.words[:1]
+        others = [e for e in self._ledger.entries if e.words[:1] == words]
+        streamed = entry.spoken is None and any(number_of(w) in self._ledger.spoken for w in words)
+        return len(others) > 1 or streamed
 
     def _copies(self, entry: Entry, word: str, where: str) -> None:
         """At most so many, and never more than one without saying so."""
@@ -251,7 +256,7 @@ class Checks:
         lost |= self._setup.config.history < len(self._ledger.entries)
         now = set(words_of(last.envelope.text))
         for entry in () if lost or not made else (*made, *changes):
-            for word in sorted(set(lane_words(entry.envelope)) - now):
+            for word in sorted(set(entry.words) - now):
                 left = any(word in words_of(m.text) for m in self._seen[word] if not m.deleted)
                 alone = not left or self._is_shared(entry)
                 self._expect(alone, f"{word} of {entry} still stands beside {last}")
@@ -264,12 +269,12 @@ class Checks:
             assert receipt is not None
             if not made or not change.calls or not receipt.delivered or receipt.possible_duplicate:
                 continue
-            begun, now = change.calls[0].moment, lane_words(change.envelope)
+            begun, now = change.calls[0].moment, change.words
             before = [e for e in changes if e is not change and e.ended < begun]
             if self._setup.config.history < len(self._ledger.entries):
                 before = []  # of a message that was forgotten meanwhile, an old ref is taken
             for entry in (*made, *before):
-                words, until = lane_words(entry.envelope), change.ended_at
+                words, until = entry.words, change.ended_at
                 left = [word for word in words if self._was_left(word, until)]
                 silent = bool(set(left) - set(now)) and not self._is_shared(entry)
                 self._expect(not silent, f"{change} leaves {left} of {entry}, and nobody said so")
@@ -296,14 +301,18 @@ class Checks:
         doubtful = any(call.in_doubt for entry in entries for call in entry.calls)
         receipts = [entry.receipt for entry in entries if entry.receipt is not None]
         doubtful |= any(part.outcome == "unknown" for r in receipts for part in r.parts)
-        sends = [e for e in entries if isinstance(e.envelope, Send) and not e.parked]
-        if doubtful or len({lane_words(e.envelope)[0] for e in sends}) < len(sends):
+        sends = [e for e in entries if isinstance(e.envelope, Send) and not e.parked and e.words]
+        if doubtful or len({e.words[0] for e in sends}) < len(sends):
             return
         index = self._positions()
         places = {
             entry: [index[word] for word in self._own_words(entry) if self._seen[word]]
             for entry in sends
+            if entry.spoken is None
         }
+        for entry in sends:
+            if entry.spoken is not None:
+                places[entry] = self._answers.place(entry.spoken, index)
         there = [entry for entry in sends if places[entry]]
         for entry in there:
             straight = sorted(places[entry]) == places[entry]

@@ -127,6 +127,8 @@ class Crowd:
                   if what == KIND]  # fmt: skip
         for entry in ledger.entries:
             times += [self._counts_until(call) for call in entry.calls]
+            if entry.spoken is not None:  # its passing states draw on the same limits
+                times.append(math.inf if entry.receipt is None else entry.ended_at)
         since = max(times)
         return max(since, ledger.told_until(name, before=since + GRID))
 

@@ -33,6 +33,8 @@ def longest_drain(setup: Setup, ledger: Ledger, entries: list[Entry]) -> float:
         return 0.0
     now = trio.current_time()
     starts = [_start(entry, ledger.offset) for entry in entries]
+    # A stream that is open ends when its writer has said all; until then its edits are made.
+    starts += [e.spoken.until for e in ledger.unfinished if e.spoken and e.spoken.is_open]
     waits = max(0.0, ledger.waits_until() - now, max(starts) - now)
     settling = _settling(setup) + _remembered(setup)
     return waits + settling + _work(setup, entries, slowed=1 / FLOOR)
@@ -91,6 +93,8 @@ def _work(setup: Setup, entries: list[Entry], *, slowed: float) -> float:
 
 def _steps(entry: Entry) -> int:
     """At most so many calls: each part, and as many deletions, tried twice."""
+    if entry.spoken is not None:  # its parts, and again where its message is gone
+        return 6 * (2 + max((len(words_of(text)) for _, text in entry.spoken.states), default=0))
     text: Any = getattr(entry.envelope, "text", "")
     return 2 * (2 + len(words_of(text)))
 

@@ -106,6 +106,42 @@ class Load:
 
 
 @attrs.frozen(kw_only=True)
+class Streaming:
+    """The streams of a world: answers that are sent while they are written.
+
+    writers, answers  how many write at once, and how many answers in all
+    rooms       how many of the world's places they answer in
+    words       what is drawn from for the length of an answer, in words
+    lasting     how many status lines come and go once all words are there
+    pauses      between two words; `between`: before an answer begins
+    keyed       share that has one of a few keys, which join or are known already
+    statuses, replaced, rewritten  shares of writes that show a line below instead, or begin anew;
+                and of answers whose last text is another one
+    broken      share of blocks that end by an exception; `patience`: whose caller gives up
+    vanishing   share of writes after which somebody takes the message away
+    shared      whether other callers change them, and answer them
+    ttls        what is drawn from for `ttl`
+    """
+
+    writers: int
+    answers: int
+    rooms: int
+    words: Sequence[int]
+    lasting: Sequence[int]
+    pauses: Sequence[float]
+    between: Sequence[float]
+    keyed: float
+    statuses: float
+    replaced: float
+    rewritten: float
+    broken: float
+    patience: float
+    vanishing: float
+    shared: bool
+    ttls: Sequence[float | None]
+
+
+@attrs.frozen(kw_only=True)
 class Ending:
     """How a life ends before its time, and what the next one is like.
 
@@ -167,6 +203,7 @@ class Setup:
     probes   whether adapters can find out who they are without sending anything
     wires    whether requests go over connections that are used again, and die
     crowd    from then on every room always has messages that wait; None: never
+    streams  answers that are sent while they are written; None: there are none
     """
 
     seed: str
@@ -186,6 +223,7 @@ class Setup:
     probes: bool = True
     wires: bool = False
     crowd: float | None = None
+    streams: Streaming | None = None
 
     @property
     def durable(self) -> bool:
@@ -228,6 +266,12 @@ NEWS = 26_430
 MOSTLY_WITHOUT = 0.6
 """The share of worlds without them."""
 
+ANSWERS = 114_028
+"""Chosen so that worlds which are known to show something rare have no streams."""
+
+WITH_STREAMS = 0.25
+"""The share of worlds with streams."""
+
 MANY = 6
 """Messages of a world in which most calls change one."""
 
@@ -265,7 +309,33 @@ def draw(seed: int) -> Setup:
         probes=more.random() < 0.85,
     )
     setup = _classed(setup, Random(f"ranks:{seed}"))
-    return _unsettled(setup, mood, Random(f"news {NEWS}:{seed}"))
+    setup = _unsettled(setup, mood, Random(f"news {NEWS}:{seed}"))
+    return attrs.evolve(setup, streams=_streams(Random(f"streams {ANSWERS}:{seed}"), mood))
+
+
+def _streams(rng: Random, mood: str) -> Streaming | None:
+    """In some worlds answers are sent while they are written, beside all the rest."""
+    if rng.random() >= WITH_STREAMS:
+        return None
+    doubtful = mood == "doubt"
+    return Streaming(
+        writers=rng.choice([1, 2, 2, 4, 8]),
+        answers=rng.choice([2, 4, 8, 12]),
+        rooms=rng.choice([1, 2, 10]),
+        words=rng.choice([(1, 2, 4), (1, 2, 4), (2, 12), (12, 30, 60)]),
+        lasting=rng.choice([(0,), (0,), (0, 12), (20,)]),
+        pauses=rng.choice([(0.0, 0.25), (0.25, 0.5, 1.0), (0.0, 1.0, 3.0), (1.0, 3.0)]),
+        between=rng.choice([(0.0,), (0.0, 0.25, 0.5), (0.5, 2.0, 5.0)]),
+        keyed=rng.choice([0.0, 0.0, 0.5, 1.0]),
+        statuses=rng.choice([0.0, 0.2]),
+        replaced=rng.choice([0.0, 0.0, 0.1]),
+        rewritten=rng.choice([0.0, 0.3]),
+        broken=rng.choice([0.0, 0.2, 0.5]),
+        patience=rng.choice([0.0, 0.2, 0.4]),
+        vanishing=0.0 if doubtful else rng.choice([0.0, 0.0, 0.1, 0.3]),
+        shared=rng.random() < 0.3,
+        ttls=rng.choice([(None,), (None,), (None, 3.0), (1.0, 20.0)]),
+    )
 
 
 def _unsettled(setup: Setup, mood: str, rng: Random) -> Setup:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
+from simulated import reserve
 from simulated.drawing import GRID, Setup
+from simulated.spoken import RECORD, Spoken
 
 from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import (
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 WORD = re.compile(r"m[0-9]+x[0-9]+")
 HAIR = 1e-6
+WHOLE, ENDS = 1 << 40, ("finished", "mark", "delete")
+"""From this number on a file has texts of streams that are whole, by how they ended."""
 LONGEST_COMMIT = 1.5
 """Seconds until a change that lingered is in the file, at the most: two commits, with a read."""
 
@@ -70,6 +74,7 @@ class Call:
     life               in which it was made
     moment             when it was made, in the ledger's count of moments
     stranger           its instance was taken out meanwhile, and is another one now
+    limits             what it draws on, where there are streams
     """
 
     entry: Entry
@@ -83,6 +88,7 @@ class Call:
     life: int = 0
     moment: int = 0
     stranger: bool = False
+    limits: Sequence[Limit] = ()
 
     @property
     def down(self) -> bool:
@@ -112,6 +118,8 @@ class Entry:
             `longest`: the same, whether or not a life that was killed had written it down
     stands  the rank from which on it may stand: that of an older one whose place it took
     useless  a newer one that collapses with it came while it waited
+    spoken  of a stream: what it was told to say; `apart`: its first message stands, and what comes
+            after it in its lane waits for it no more
     told    how it ended, as far as lives knew that were killed before it was written down
     handed_over, accepted, ended  when that was, in a count of such moments
     """
@@ -143,6 +151,13 @@ class Entry:
     ended: int = 0
     stands: int = attrs.field(default=attrs.Factory(lambda self: self.rank, takes_self=True))
     useless: Entry | None = None
+    spoken: Spoken | None = None
+    apart: bool = False
+
+    @property
+    def words(self) -> list[str]:
+        """The words of a send or an edit; of a stream those of its whole text."""
+        return lane_words(self.envelope) if self.spoken is None else words_of(self.spoken.whole)
 
     @property
     def collapses(self) -> tuple[str, str, str | None, str] | None:
@@ -194,6 +209,8 @@ class Ledger:
     _worked_at: dict[str, float]
     _closed_at: dict[Any, float]
     _told: dict[Any, list[tuple[float, float]]]
+    spoken: dict[int, Spoken]
+    _speaking: dict[tuple[str, str, str], Spoken]
 
     def __init__(self, setup: Setup) -> None:
         self.setup, self._lifted, self._opened, self._worked_at = setup, {}, {}, {}
@@ -238,7 +255,7 @@ class Ledger:
         self._votes, self.at_the_door = {}, {}
         self._in_flight: Counter[Any] = Counter()
         self._closed: dict[Any, float] = {}
-        self._closed_at, self._told = {}, {}
+        self._closed_at, self._told, self.spoken, self._speaking = {}, {}, {}, {}
         self._alias: dict[tuple[str, str], str] = {}
         self._out_of_order: set[str] = set()
         self.held: set[str] = set()
@@ -367,11 +384,111 @@ class Ledger:
             accepted=self._moment(),
         )
         self.entries.append(entry)
+        self._speaks(entry)
         self._count(entry, 1)
         if entry.lane is not None:
             self._lanes[entry.lane][entry.number] = entry
         self._take_key(entry)
         return entry
+
+    # -- streams
+
+    def opens(self, spoken: Spoken) -> Spoken:
+        """A stream opens; itself, or the open one whose key it has, which it joins."""
+        if spoken.scope is not None:
+            first = self._speaking.setdefault(spoken.scope, spoken)
+            if first is not spoken:
+                self.note("stream", "joins", spoken.scope)
+                spoken.joins = first
+                self.spoken.update(dict.fromkeys(spoken.numbers, spoken))
+                return first
+        self.note("stream", "opens", spoken.scope or "")
+        self.spoken.update(dict.fromkeys(spoken.numbers, spoken))
+        return spoken
+
+    def closes_block(self, spoken: Spoken) -> None:
+        """Its block is left."""
+        if spoken.scope is not None and self._speaking.get(spoken.scope) is spoken:
+            del self._speaking[spoken.scope]
+
+    def says(self, spoken: Spoken, text: str) -> None:
+        """A stream that says this from now on."""
+        if spoken.is_open:
+            spoken.says(trio.current_time(), text)
+            self.note("stream", "says", text[-12:])
+
+    def ends(self, spoken: Spoken, how: str, text: str | None = None) -> None:
+        """A stream is whole, or breaks off: its time counts from now."""
+        if spoken.is_open:
+            spoken.ends(trio.current_time(), how, text)
+            self.note("stream", how, spoken.whole[-12:])
+        if spoken.entry is not None:
+            self._ends_by(spoken.entry, spoken)
+
+    def streams_close(self) -> None:
+        """The gateway closes: without an outbox what is open is broken off."""
+        for spoken in dict.fromkeys(self.spoken.values()):
+            if spoken.is_open and not self.setup.durable:
+                self.ends(spoken, spoken.on_error)
+                spoken.closed = True
+
+    def _ends_by(self, entry: Entry, spoken: Spoken) -> None:
+        ttl = spoken.ttl
+        if ttl is None:
+            ttl = getattr(self.setup.config.ttl, entry.priority)
+        entry.deadline = trio.current_time() + float(ttl)
+
+    def _speaks(self, entry: Entry) -> None:
+        """The stream whose message this is."""
+        if not isinstance(entry.envelope, Send) or entry.envelope.grows is None:
+            return
+        numbers = map(number_of, words_of(entry.envelope.text))
+        spoken = next((self.spoken[n] for n in numbers if n in self.spoken), None)
+        if spoken is None:
+            self.wrong(f"{entry} is a stream of nobody")
+            return
+        self.expect(spoken.entry is None, f"{entry} is accepted, and {spoken.entry} of one stream")
+        joined = spoken.joins is not None and spoken.joins.entry is not None
+        self.expect(not joined, f"{entry} is sent, though its stream joined another")
+        entry.spoken, spoken.entry = spoken, entry
+        entry.deadline = math.inf
+        if not spoken.is_open:
+            self._ends_by(entry, spoken)
+
+    def streams(self, instance_id: str) -> list[Entry]:
+        """The streams of an account that have not ended."""
+        return [e for e in self.unfinished if e.spoken and e.envelope.instance_id == instance_id]
+
+    def now(self) -> float:
+        """The time, on trio's clock."""
+        return trio.current_time()
+
+    def waits_for(self, entry: Entry, operation: str) -> bool:
+        """Whether a platform asked for a wait that such an operation of it is within."""
+        what = reserve.As(
+            room=entry.calls[-1].attempt.room,
+            thread=entry.calls[-1].attempt.thread,
+            operation=operation,
+            envelope_id=entry.id,
+        )
+        name, now = entry.envelope.instance_id, trio.current_time()
+        closed = any(self._closed.get(key, 0.0) > now for key in self._waits_of(name, what))  # type: ignore[arg-type]  # as far as it is asked
+        return closed or name in self._out_of_order or name in self.held or name in self.absent
+
+    def rank_of_entry(self, entry: Entry) -> int:
+        """The rank of its class."""
+        return RANKS[entry.priority]  # type: ignore[index]  # a class
+
+    def _slack(self, entry: Entry) -> float:
+        """A stream whose end came while it was being stored counts from a moment later."""
+        return LONGEST_COMMIT if entry.spoken is not None and self.setup.durable else 0.0
+
+    def _is_held_back(self, entry: Entry) -> bool:
+        """Whether a stream that shows nothing yet may step aside: for others, or for its edit."""
+        shown = any(call.answered or call.in_doubt for call in entry.calls)
+        if entry.spoken is None or shown:
+            return False
+        return reserve.may_hold(self, entry)
 
     def stored(self, envelope_id: str) -> None:
         """An outbox has it, and it is accepted by that."""
@@ -576,8 +693,18 @@ class Ledger:
         self._count(entry, -1)
         if entry.lane is not None:
             self._lanes[entry.lane].pop(entry.number, None)
+        if entry.spoken is not None:
+            self._expect_whole(entry, entry.spoken, receipt)
         outcomes = ",".join(part.outcome for part in receipt.parts)
         self.note("ended", entry, receipt.disposition, outcomes)
+
+    def _expect_whole(self, entry: Entry, spoken: Spoken, receipt: Receipt) -> None:
+        """A stream is not delivered while it grows, and does not end for a lost passing state."""
+        grows = spoken.is_open and receipt.delivered
+        self.expect(not grows, f"{entry} is delivered, and still grows")
+        gone = receipt.verdict is not None and receipt.verdict.reason is Reason.MESSAGE_GONE
+        lost = gone and receipt.disposition is Disposition.REJECTED and spoken.how != "delete"
+        self.expect(not lost or spoken.gone > 1, f"{entry} ended, and was not posted anew")
 
     def look_for_unseen(self) -> None:
         """What ends while its instance is not there, no observer hears of: its status tells."""
@@ -648,10 +775,12 @@ class Ledger:
         self.expect(not entry.open_call, f"{entry} is called twice at once")
         self.expect(entry.receipt is None, f"{entry} is called after its end")
         self.expect(entry.useless is None, f"{entry} goes out, and {entry.useless} replaces it")
-        self.expect(now <= entry.deadline + HAIR, f"{entry} is called after its deadline")
+        by = entry.deadline + self._slack(entry) + HAIR
+        self.expect(now <= by, f"{entry} is called after its deadline")
         held = self.setup.jumps or now >= entry.hold - HAIR
         self.expect(held, f"{entry} is called {entry.hold - now:.2f} s before its wait is over")
         done = (attempt.envelope_id, attempt.key) in self._done
+        done &= entry.spoken is None or attempt.operation == "send"
         self.expect(not done, f"{entry} repeats step {attempt.key} after its answer")
         self.expect(instance_id not in self._out_of_order, f"{entry} on a suspended instance")
         self.expect(instance_id not in self.held, f"{entry} on an instance that is held")
@@ -662,6 +791,9 @@ class Ledger:
         self._expect_open(instance_id, attempt, now)
         self._expect_alone(entry)
         self._expect_doubt_is_over(entry, attempt, now)
+        if entry.spoken is not None:
+            self.expect(entry.spoken.gone < 2, f"{entry} is posted anew twice")
+        reserve.expect_kept(self, call)
         entry.calls.append(call)
         self.begun.add((attempt.envelope_id, attempt.key, attempt.number))
         self._fly(entry, 1)
@@ -676,13 +808,29 @@ class Ledger:
 
     def _expect_tries_left(self, attempt: Attempt) -> None:
         """Over all lives; where an open circuit lets one through to find out, that spends none."""
-        spent, most = self.tries[attempt.envelope_id, attempt.key], self.setup.config.retries
+        key, most = self._try_of(attempt), self.setup.config.retries
+        spent = 0 if key is None else self.tries[key]
         left = spent < most.attempts or not self.setup.probes
         self.expect(left, f"{attempt.key} was tried {spent} times of {most.attempts}")
 
+    def _try_of(self, attempt: Attempt) -> tuple[str, str] | None:
+        """What its tries are counted by; None: a passing state of a stream, which needs none.
+
+        The whole text of a stream has tries of its own, and again as it is planned anew.
+        """
+        entry = self.find(attempt.envelope_id)
+        spoken = None if entry is None else entry.spoken
+        if spoken is None or entry is None or attempt.operation == "send":
+            return attempt.envelope_id, attempt.key
+        begun = entry.calls[-1].begun if entry.open_call else trio.current_time()
+        if spoken.ended_at is None or begun <= spoken.ended_at:
+            return None
+        anew = f"{attempt.key} {self.changed[attempt.envelope_id]} {spoken.gone}"
+        return attempt.envelope_id, anew
+
     def _expect_turn(self, entry: Entry) -> None:
-        """First in, first out within the lane, one at a time."""
-        if entry.lane is None:
+        """First in, first out within the lane, one at a time; of a stream its first message."""
+        if entry.lane is None or entry.apart:
             return
         for other in self._lanes[entry.lane].values():
             if other is entry:
@@ -692,13 +840,15 @@ class Ledger:
             lost = other.parked or bool(entry.told)
             begun = any(call.life == self.life or not lost for call in other.calls)
             waits = other.precedes(entry) and not other.parked and not entry.parked
+            if (waits or begun) and self._is_held_back(other):
+                other.parked, waits, begun = True, False, False
             self.expect(not begun, f"{entry} starts between the parts of {other}")
             self.expect(not waits, f"{entry} overtakes {other}")
 
     def _expect_quiet(self, call: Call) -> None:
         """What may still arrive is followed by nothing else in its lane for the quarantine."""
         entry = call.entry
-        if entry.lane is None:
+        if entry.lane is None or entry.apart:
             return
         last, self._last[entry.lane] = self._last.get(entry.lane), call
         if last is None or last.entry is entry or last.ended is None or not last.in_doubt:
@@ -758,6 +908,8 @@ class Ledger:
         other = self._changing.get(made.id)
         alone = other is None or other is entry or other.receipt is not None
         self.expect(alone, f"{entry} changes what {other} changes")
+        if made.spoken is not None and self.life == 0:
+            self.expect(made.receipt is not None, f"{entry} changes {made}, which still grows")
         self._changing[made.id] = entry
         newest = self._edits.get(made.id)
         if newest is None or self.setup.durable or not isinstance(entry.envelope, Edit):
@@ -779,6 +931,11 @@ class Ledger:
         call.answered = True
         self._works(call.attempt.instance_id)
         self._done.add((call.attempt.envelope_id, call.attempt.key))
+        if call.entry.spoken is not None:
+            self.changed[call.attempt.key] = 0
+            if not call.entry.apart and call.entry.lane is not None:
+                call.entry.apart = True
+                self._lanes[call.entry.lane].pop(call.entry.number, None)
         if isinstance(answer, Answer) and not call.stranger:
             self._reports(call.attempt.instance_id, answer.buckets)
 
@@ -810,6 +967,10 @@ class Ledger:
             self._reports(instance_id, verdict.buckets)
         changes = verdict.transform is not None or verdict.reason is Reason.ROOM_MOVED
         self.changed[attempt.key] += changes
+        if entry is not None and entry.spoken is not None:
+            self.changed[attempt.envelope_id] += changes
+            gone = made and verdict.reason is Reason.MESSAGE_GONE
+            entry.spoken.gone += gone and attempt.operation == "edit"
         most = self.changed[attempt.key] <= MOST_TRANSFORMS + 1
         self.expect(most, f"{attempt.key} is changed {self.changed[attempt.key]} times")
         spent = verdict.error_class is ErrorClass.RETRYABLE and not changes
@@ -845,16 +1006,16 @@ class Ledger:
         # What happens at one instant has no order for those who look at a clock.
         at_once = before and self._worked_at.get(name) == before[-1].ended
         if not before or at_once:
-            self.perhaps[attempt.envelope_id, attempt.key] += 1
+            self.perhaps[self._try_of(attempt) or ("", "")] += 1
         return not before or bool(at_once) or before[-1].evidence == self.worked[name]
 
     def tried(self, attempt: Attempt) -> None:
         """One of the tries of a step is spent; those refused by a limit are not."""
-        self.tries[attempt.envelope_id, attempt.key] += 1
-        spent, most = (
-            self.tries[attempt.envelope_id, attempt.key],
-            self.setup.config.retries.attempts,
-        )
+        key = self._try_of(attempt)
+        if key is None:
+            return
+        self.tries[key] += 1
+        spent, most = self.tries[key], self.setup.config.retries.attempts
         self.expect(spent <= most, f"{attempt.key} was tried {spent} times of {most}")
 
     def _close(self, instance_id: str, attempt: Attempt, scope: Scope, wait: float) -> None:
@@ -1056,7 +1217,9 @@ class Ledger:
             self._count(entry, 1)
             if not entry.told:  # what was sent before, and is sent again, stands where it stood
                 entry.rank = entry.stands = self._next_rank()
-            if entry.lane is not None:
+            if entry.spoken is not None:
+                self._goes_on(entry, entry.spoken, truth)
+            if entry.lane is not None and not entry.apart:
                 self._lanes[entry.lane][entry.number] = entry
             self._remember(entry, truth.unfinished.get(entry.id, {}))
         for entry in left:
@@ -1072,6 +1235,42 @@ class Ledger:
         self._withdrawn.clear()
         self.note("born", self.life, len(left))
 
+    def _goes_on(self, entry: Entry, spoken: Spoken, truth: Truth) -> None:
+        """A stream that the last life left: the next one finishes it with what was stored of it.
+
+        What the file has is as new as writing it down at most once a second, and lazily, allows.
+        """
+        entry.apart = any(step.done for step in truth.unfinished.get(entry.id, {}).values())
+        entry.deadline = math.inf
+        spoken.gone = 0
+        number, text = truth.grown.get(entry.id, (0, entry.envelope.text))
+        written = self._written_before(self.fell_at)
+        cut = spoken.how == "cut"  # in an earlier life: its text is the one of before
+        if spoken.ended_at is not None and spoken.ended_at < written and not cut:
+            ended = number >= WHOLE and (spoken.how == "delete" or text == spoken.whole)
+            self.expect(ended, f"{entry} was whole as {spoken.how}, and nobody wrote that down")
+        said = [(at, said) for at, said in spoken.states if entry.accepted_at < at < written]
+        if said and number < WHOLE and not cut:
+            newest = spoken.said_by(said[-1][0] - RECORD)
+            known = {said for _, said in spoken.states[max(0, newest - 1):]}  # fmt: skip
+            self.expect(text in known, f"{entry} is stored with {text[-12:]!r}, and said more")
+        if number >= WHOLE:
+            spoken.how, spoken.whole = ENDS[number - WHOLE], text
+        elif not (text.rstrip() + spoken.broken_off).strip():
+            spoken.how, spoken.whole = "delete", ""
+        else:
+            spoken.how, spoken.whole = "cut", text.rstrip() + spoken.broken_off
+        spoken.ended_at = trio.current_time() if spoken.ended_at is None else spoken.ended_at
+        self.note("stream", spoken.how, spoken.whole[-12:])
+
+    def _written_before(self, at: float) -> float:
+        """What was told lazily before that is in the file by then."""
+        late = self.setup.linger + LONGEST_COMMIT
+        for start, end in sorted(self.setup.trouble.disk, reverse=True):
+            if start <= at <= end + LONGEST_PAUSE + late:  # the disk was full
+                at = start
+        return at - late
+
     def _forget_life(self) -> None:
         """What a process knows and no file: suspensions, slots, what is learned of limits."""
         for state in (self._in_flight, self._unfinished, self._lanes, self.levels, self.ended):
@@ -1082,6 +1281,7 @@ class Ledger:
         self._by_object.clear()
         self._alias.clear()
         self._changing.clear()
+        self._speaking.clear()
         self.sessions.clear()
         self._probed.clear()
         self.appending = 0
@@ -1151,7 +1351,9 @@ class Ledger:
         if self.fell_at <= self._written_by(entry.held_at):  # perhaps nobody wrote it down
             entry.hold = 0.0
         for name, key in [*self.tries, *((entry.id, call.attempt.key) for call in entry.calls)]:
-            if name == entry.id:  # also one of which no call was made, as no session opened
+            if name == entry.id and " " in key:  # of the whole text of a stream
+                self.tries[name, key] = 0
+            elif name == entry.id:  # also one of which no call was made, as no session opened
                 step = steps.get(_serial(key))
                 self.perhaps.pop((name, key), None)
                 self.tries[name, key] = 0 if step is None else step.attempts + step.open

@@ -89,7 +89,7 @@ class Vault(SqliteOutbox):
         key = f"{envelope_id}.{record.serial}"
         begun = (envelope_id, key, record.number) in ledger.begun
         ledger.expect(not begun, f"{said} is recorded after it was made")
-        done = (envelope_id, record.serial) in self._acknowledged
+        done = said[:2] in self._acknowledged and not self._grows(envelope_id)
         ledger.expect(not done, f"{said} begins after it was acknowledged")
         await super().attempt_started(envelope_id, record)
         check()
@@ -101,9 +101,15 @@ class Vault(SqliteOutbox):
         """Once a step."""
         check()
         said, ledger = (envelope_id, record.serial), self._ports.ledger
-        ledger.expect(said not in self._acknowledged, f"{said} is acknowledged twice")
+        twice = said in self._acknowledged and not self._grows(envelope_id)
+        ledger.expect(not twice, f"{said} is acknowledged twice")
         self._acknowledged.add(said)
         super().acknowledged(envelope_id, record)
+
+    def _grows(self, envelope_id: str) -> bool:
+        """Whether it is a stream: a message of it is changed again and again by one step."""
+        entry = self._ports.ledger.find(envelope_id)
+        return entry is not None and entry.spoken is not None
 
     def finished(self, receipt: Receipt) -> None:
         """The end."""
@@ -145,11 +151,13 @@ class Truth:
     unfinished  its steps by serial, of every envelope that has not ended
     ended       the disposition of every one that has
     closed      what platforms closed, instances and operations of instances, and until when
+    grown       of streams that have not ended: the number and the text of the newest state
     """
 
     unfinished: Mapping[str, Mapping[int, StepKept]]
     ended: Mapping[str, str]
     closed: Mapping[tuple[str, str], float] = attrs.field(factory=dict)
+    grown: Mapping[str, tuple[int, str]] = attrs.field(factory=dict)
 
 
 def read(path: Path) -> Truth:
@@ -176,9 +184,14 @@ def read(path: Path) -> Truth:
         ended = dict(database.execute("SELECT id, disposition FROM history"))
         rows = database.execute("SELECT instance, operation, until FROM closures")
         closed = {(instance, operation): until for instance, operation, until in rows}
+        rows = database.execute(
+            """SELECT e.id, g.number, CAST(g.text AS TEXT)
+            FROM grown g JOIN envelopes e ON e.seq = g.seq"""
+        )
+        grown = {name: (number, text) for name, number, text in rows}
     finally:
         database.close()
-    return Truth(unfinished=unfinished, ended=ended, closed=closed)
+    return Truth(unfinished=unfinished, ended=ended, closed=closed, grown=grown)
 
 
 class Clerk:

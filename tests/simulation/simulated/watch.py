@@ -127,6 +127,7 @@ class Watch:
         now, patience = trio.current_time(), self._gateway.config.attempt_timeout
         for entry in self._ledger.unfinished:
             due = max(entry.deadline, self._ledger.born_at + LONGEST_COMMIT)
+            due += 0.0 if entry.spoken is None else LONGEST_COMMIT
             if now <= due + GRID or entry.envelope.instance_id in self._ledger.absent:
                 continue
             partition = self._gateway._partitions[entry.partition]
@@ -137,6 +138,8 @@ class Watch:
             grace = patience if running else 0.0
             if delivery is None:  # it is outside memory, and each look at the file takes a while
                 grace = 4 * LONGEST_COMMIT
+                if entry.spoken is not None:
+                    continue  # a stream's time, which counts from its end, is looked at inside
                 # And comes after what is to be written, which a full disk keeps waiting.
                 due = max(due, self._ledger.unwritten_at + LONGEST_PAUSE)
             grace += GRID + 2 * LONGEST_RESTART + _ahead(partition, entry)

@@ -29,6 +29,7 @@ from simulated.ports import REAL, Ports, Rude, Witness, adapter, taken
 from simulated.spending import KIND, Spending, others_url
 from simulated.vault import Clerk, Vault, read
 from simulated.watch import Steps, Violated, Watch
+from simulated.writers import Writers
 
 from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import Gateway, OutboxError, Send, open_gateway
@@ -181,7 +182,7 @@ def _calling(ledger: Ledger) -> Any:
     """The door, at which the ledger sees who comes."""
     real = Door.submit
 
-    async def submit(self: Door, envelope: Any, **how: bool) -> Any:
+    async def submit(self: Door, envelope: Any, **how: Any) -> Any:
         ledger.called(envelope)
         ledger.at_the_door[id(envelope)] = envelope
         try:
@@ -219,6 +220,7 @@ class World:
         self.ports = Ports(setup, ledger)
         self.platforms = Platforms(setup, self.ports)
         self.callers = callers(setup, ledger, self.platforms.topics)
+        self.writers = Writers(setup, ledger, self.platforms, self.callers)
         self.rests = 0
         self.kills = 0
         self.steps: list[int] = []
@@ -408,6 +410,8 @@ class World:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(events.run)
             nursery.start_soon(self.callers.run, gateway)
+            if self.setup.streams is not None:
+                nursery.start_soon(self.writers.run, gateway)
             if self.setup.crowd is not None:
                 given = self.setup, self.ledger, self.platforms, self.callers
                 nursery.start_soon(Crowd(*given, gateway).run)
@@ -453,6 +457,7 @@ class World:
         ledger.note("closing")
         ledger.ending = True
         left = ledger.unfinished
+        ledger.streams_close()
         told = {undelivered.receipt.envelope_id for undelivered in await gateway.drain()}
         took = trio.current_time() - begun
         grace = self.setup.config.drain_timeout + (LONGEST_COMMIT if self.setup.durable else 0.0)

@@ -77,6 +77,20 @@ class Application:
                 " has it, and nothing was sent"
             )
 
+    def refuse_known_group(self, instance: str, key: str | None) -> None:
+        """Raise `Ended` where the file has a group of that key; as `refuse_known`."""
+        if key is None or self.running or self.outbox is None:
+            return
+        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
+
+        with Operator(self.outbox, self.keys) as operator:
+            found = operator.group_of_key(instance, key)
+        if found is not None:
+            raise Ended(
+                f"the outbox knows the key {key!r}: group {found.group.id} has it, and nothing was"
+                " sent"
+            )
+
     def message_of(self, target: MessageRef | KeyRef) -> MessageRef | KeyRef:
         """The message's newest ref, where the file knows its key and no gateway runs."""
         if self.running or not isinstance(target, KeyRef):

@@ -9,6 +9,8 @@ from cyclopts import App, Parameter
 from gateway_contrib.cli.demo.command import demo
 from gateway_contrib.cli.emulating import emulate
 from gateway_contrib.cli.explain.command import explain_command
+from gateway_contrib.cli.groups.broadcasting import broadcast
+from gateway_contrib.cli.groups.holding import app as group
 from gateway_contrib.cli.inspecting import check, plugins
 from gateway_contrib.cli.outbox import (  # noqa: F401 - commands of `outbox`
     backing_up,
@@ -27,6 +29,18 @@ app = App(
     default_parameter=Parameter(show_default=lambda value: None if value is False else value),
     version=lambda: f"gateway {version('gateway-contrib')}",
 )
-for command in (demo, send, edit, delete, cancel, plugins, check, emulate, outbox):
+for command in (
+    demo,
+    send,
+    edit,
+    delete,
+    cancel,
+    broadcast,
+    group,
+    plugins,
+    check,
+    emulate,
+    outbox,
+):
     app.command(command)
 app.command(explain_command, name="explain")

@@ -141,8 +141,17 @@ async def _served(address: str | None) -> AsyncIterator[list[MetricReader]]:
     )
     from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - likewise
 
+    class Whole(CollectorRegistry):
+        """Serves the reader's metrics to the end, also once its provider is shut down.
+
+        An empty page meanwhile would end every series, as if the gateway had none.
+        """
+
+        def unregister(self, collector: Any) -> None:
+            """It stays; the registry goes with the server."""
+
     host, _, port = address.rpartition(":")
-    registry = CollectorRegistry()
+    registry = Whole()
     reader = PrometheusMetricReader(registry=registry)
     try:
         server, thread = start_http_server(int(port), host.strip("[]"), registry)

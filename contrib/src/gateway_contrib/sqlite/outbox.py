@@ -25,6 +25,7 @@ from gateway_contrib.sqlite.files.opening import check_place, connect, make
 from gateway_contrib.sqlite.files.ownership import Ownership, refusal
 from gateway_contrib.sqlite.files.presence import Presence
 from gateway_contrib.sqlite.files.shrinking import BREATH, Bounds, Shrinker
+from gateway_contrib.sqlite.files.slots import paths_of
 from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.rows import entry_row, numbers_of
 from gateway_contrib.sqlite.sealing.contents import key_row, sealed_entry
@@ -59,6 +60,7 @@ class SqliteOutbox(Storing):
 
     Entering it raises `OutboxError` where the file is damaged, is not an outbox, was written by a
     later release, cannot be opened, has another owner, or is sealed with a key that is not there.
+    With `slots` it is the first of these files that has no owner.
 
     keys    what its texts are sealed with: the first seals, all open; ValueError for no such key
     sealed  whether there are some
@@ -72,8 +74,10 @@ class SqliteOutbox(Storing):
         wall_clock: Callable[[], float] | None = None,
         keys: Sequence[Secret] = (),
     ) -> None:
-        self.path = Path(path).resolve()  # one owner, by whatever name the file is opened
         self.settings = settings or SqliteSettings()
+        resolved = Path(path).resolve()  # one owner, by whatever name the file is opened
+        self._paths = paths_of(resolved, self.settings.slots)
+        self.path = self._paths[0]
         self._wall = wall_clock or system_time
         self._keys = keys_in(keys)
         self.sealed = bool(self._keys)
@@ -92,10 +96,13 @@ class SqliteOutbox(Storing):
         self._writing = trio.CapacityLimiter(1)
         self._reading = trio.CapacityLimiter(1)
         self._storing = trio.CapacityLimiter(AT_ONCE)
-        self._folder = Folder(self.path)
         self._tasks: Any = None
-        self._presence = Presence(self.path)
-        self._ownership = Ownership(self.path)
+        self._at(self.path)
+
+    def _at(self, path: Path) -> None:
+        self.path = path
+        self._folder, self._presence = Folder(path), Presence(path)
+        self._ownership = Ownership(path)
 
     @property
     def requested(self) -> Callable[[Request], None] | None:
@@ -125,17 +132,22 @@ class SqliteOutbox(Storing):
         return self
 
     async def _own(self) -> None:
-        """Become the owner, waiting for the present one as long as is allowed."""
+        """Become the owner of a free slot, waiting for the present ones as long as is allowed."""
         deadline = trio.current_time() + self.settings.owner_wait
         while True:
-            with typed("cannot be opened", self.path):
-                check_place(self.path)
-                owner = self._ownership.take()
-            if owner is None:
-                self._stack.callback(self._ownership.give_back)
-                return
-            if trio.current_time() >= deadline:
-                raise refusal(self.path, owner)
+            for path in self._paths:
+                self._at(path)
+                with typed("cannot be opened", path):
+                    check_place(path)
+                    owner = self._ownership.take()
+                if owner is None:
+                    self._stack.callback(self._ownership.give_back)
+                    return
+            if trio.current_time() >= deadline and owner is not None:
+                if len(self._paths) == 1:
+                    raise refusal(self.path, owner)
+                number, last = len(self._paths), self.path
+                raise OutboxError(f"each of {number} slots has an owner, such as {last}: {owner}")
             await trio.sleep(0.1)
 
     def _open(self) -> None:

@@ -67,6 +67,8 @@ _PLAIN: Mapping[str, Callable[..., Send | Call]] = {
     "call": fast_init(Call),
 }
 """Envelopes whose fields are as their JSON has them."""
+_READ_ANEW = frozenset({"grows", "interaction", "mentions"})
+"""Fields of which that is not so; few envelopes have them, since defaults are left out."""
 _IN_ORDER = {s.priority: number for number, s in enumerate(STREAMS) if not s.alone}
 _NUMBERS = {stream: number for number, stream in enumerate(STREAMS)}
 _entry, _made_part, _stored = fast_init(Entry), fast_init(Part), fast_init(StoredEntry)
@@ -176,7 +178,7 @@ def _envelope(plain: dict[str, Any]) -> Envelope:
     """The envelope. What this release wrote itself is not looked at field by field."""
     name, version = plain.pop("kind"), plain.pop("version")
     kind = _PLAIN.get(name)
-    if kind is not None and version == _VERSION:
+    if kind is not None and version == _VERSION and not _READ_ANEW & plain.keys():
         with suppress(TypeError, ValueError):  # else what is wrong is told below
             return kind(**plain)
     plain |= {"kind": name, "version": version}

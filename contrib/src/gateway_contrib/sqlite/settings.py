@@ -19,6 +19,8 @@ class SqliteSettings(CheckedSettings):
     synchronous        `FULL`: what is accepted survives a power cut; `NORMAL`: a killed process
     integrity_check    look through the whole file when it is opened
     owner_wait         seconds to wait for the present owner to leave, before being refused
+    slots              how many processes have a file each, of which a gateway takes the first that
+                       is free: `{slot}` stands for its number in the path; None: one file
     history_for        seconds for which ended envelopes are remembered
     history_size       bytes that the file may take before ended envelopes are forgotten earlier,
                        the oldest first
@@ -36,6 +38,7 @@ class SqliteSettings(CheckedSettings):
     )
     integrity_check: bool = attrs.field(default=False, validator=flag)
     owner_wait: float = attrs.field(default=0.0, validator=_SECONDS)
+    slots: int | None = attrs.field(default=None, validator=optional(whole(least=1, most=1_000)))
     history_for: float = attrs.field(default=604_800.0, validator=_SECONDS)
     history_size: int = attrs.field(default=1 << 30, validator=whole(least=0, most=1 << 50))
     refs_for: float = attrs.field(default=7_776_000.0, validator=_SECONDS)

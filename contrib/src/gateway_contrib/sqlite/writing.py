@@ -200,7 +200,7 @@ class Writer:
         if self._contents.any:
             self._contents.end([row[0] for row in ended if row[1] in SETTLED])
         if self._grown:
-            self._delete("grown", batch.ended)
+            self._delete("grown", [row[0] for row in ended if row[1] in SETTLED])
 
     def _forget(self, seqs: Iterable[int]) -> None:
         for table in ("envelopes", "keys", "steps"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from functools import partial
+from typing import Any
 
 import attrs
 
@@ -29,6 +30,8 @@ class Counts:
                   to, `none` and an empty reason
     foreseen      attempts that a limit refused while something that they drew on was closed
     degradations  envelopes delivered with something lost of their look, by what was lost
+    signs         signs of typing and acknowledgements: `made`, `passed over` for want of a free
+                  token, `failed`
     """
 
     accepted: int = 0
@@ -41,6 +44,7 @@ class Counts:
     dispositions: dict[Disposition, int] = attrs.field(factory=partial(defaultdict, int))
     ended: dict[tuple[int, str, str, str], int] = attrs.field(factory=partial(defaultdict, int))
     degradations: Counter[str] = attrs.field(factory=Counter)
+    signs: Counter[str] = attrs.field(factory=Counter)
 
     def refuse(self, error: BaseException) -> None:
         """An envelope was refused."""
@@ -87,6 +91,8 @@ class InstanceState:
     unfit      why its settings cannot be used; empty: they can
     addresses  the addresses of rooms that moved, by every id that they had, the last to move last
     arrived    the newest place in line of its lanes: no two are the same
+    typing     what shows in which of its rooms and threads that an answer is being written
+    signs      how many signs of its are under way
     """
 
     instance: Instance
@@ -98,6 +104,8 @@ class InstanceState:
     unfit: str = ""
     addresses: dict[str, str] = attrs.field(factory=dict)
     arrived: int = 0
+    typing: dict[tuple[str, str | None], Any] = attrs.field(factory=dict)
+    signs: int = 0
 
     @property
     def is_hopeless(self) -> bool:

@@ -39,6 +39,7 @@ class OperatorRequests:
                 in memory
     accept      accepts an envelope; its id. It may wait, so `spawn` starts a task for that
     cancel      ends the envelope of an id, unless it has started; whether it was ended
+    group       does what is asked of a group, which may be a new one; what to answer
     """
 
     _outbox: Outbox
@@ -48,6 +49,7 @@ class OperatorRequests:
     _put_behind: Callable[[str, str, int, Stream], None]
     accept: Callable[[Envelope], Awaitable[str]] = attrs.field(init=False)
     cancel: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
+    group: Callable[[str], Awaitable[str]] = attrs.field(init=False)
     spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(init=False)
     _not_before: int = attrs.field(default=0, init=False)
     _requests: deque[Request] = attrs.field(factory=deque, init=False)
@@ -73,12 +75,12 @@ class OperatorRequests:
                     await self._erase(request)
                 elif request.kind in ("look", "accounts"):
                     report(self._outbox.answered, request, await self._look(request))
-                elif request.envelope is not None:
+                elif request.envelope is not None or request.kind == "group":
                     self._queue(request)
                 elif request.kind == "cancel":
                     report(self._outbox.answered, request, await self._withdraw(request))
                 elif request.stored is not None and request.kind == "retry":
-                    self._retry(request.stored)
+                    self.reopened(request.stored)
                 elif request.stored is not None:
                     report(self._outbox.answered, request, self._discard(request.stored))
                 self._requests.popleft()
@@ -87,7 +89,10 @@ class OperatorRequests:
             self._not_before = self._clock.now() + round(AGAIN * SECOND)
 
     def _queue(self, request: Request) -> None:
-        """Accept it after what was asked for its room before: no other one waits for it."""
+        """Accept it after what was asked for its room before: no other one waits for it.
+
+        What is asked of groups is done in its order as well.
+        """
         place = request.instance_id, request.room
         if waiting := self._of_room.get(place):
             waiting.append(request)
@@ -101,6 +106,8 @@ class OperatorRequests:
             request = waiting[0]
             if request.envelope is not None:
                 await self._submit(request, request.envelope)
+            else:
+                await self._group(request)
             waiting.popleft()
         del self._of_room[place]
 
@@ -117,10 +124,20 @@ class OperatorRequests:
             answer = {"refused": f"{type(error).__name__}: {error}"}
         report(self._outbox.answered, request, json.dumps(answer))
 
+    async def _group(self, request: Request) -> None:
+        """Do what is asked of a group, and answer as JSON, as `_submit` does."""
+        try:
+            answer = await self.group(request.asked)
+        except GatewayClosed:
+            return
+        except GatewayError as error:
+            answer = json.dumps({"refused": f"{type(error).__name__}: {error}"})
+        report(self._outbox.answered, request, answer)
+
     async def _withdraw(self, request: Request) -> str:
         return "cancelled" if await self.cancel(request.envelope_id) else CANNOT_CANCEL
 
-    def _retry(self, stored: StoredEntry) -> None:
+    def reopened(self, stored: StoredEntry) -> None:
         """Bring in an envelope that failed and is unfinished again."""
         envelope = stored.entry.envelope
         partition = self._intake.partition_for(envelope)

@@ -30,7 +30,14 @@ from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
-from gateway_core.outboxes.records import Found, Overview, Request, Stream, stream_of
+from gateway_core.outboxes.records import (
+    Found,
+    Overview,
+    Request,
+    StoredEntry,
+    Stream,
+    stream_of,
+)
 from gateway_core.scheduling.classes import RANKS, URGENT
 from gateway_core.telemetry import (
     ACCOUNT_LOST,
@@ -274,6 +281,11 @@ class Pager:
         partition = self._intake.partition_for(found.stored.entry.envelope)
         known = self._intake.known(partition, found.envelope_id)
         return None if known else self.spilled.join(found)
+
+    def reopened(self, stored: StoredEntry) -> Delivery | None:
+        """An entry that had failed is unfinished again; its delivery, None: it is spilled."""
+        self.requests.reopened(stored)
+        return self._intake.partition_for(stored.entry.envelope).deliveries.get(stored.entry.id)
 
     def withdraw(self, delivery: Delivery) -> bool:
         """End a spilled envelope; false if it has started."""

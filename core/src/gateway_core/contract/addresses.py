@@ -24,7 +24,9 @@ class Interaction:
     lasts     seconds from the interaction after which the token is worth nothing
     ends      POSIX time of that; None, as an adapter answers where the event does not say when it
               was made: `lasts` after it is resolved
-    uses      how many messages the token is good for; None: any number
+    by_token  answers are given by the token; False: it only acknowledges, and answers go to the
+              room
+    edits     an answer that was given by the token can be edited by it
     answer    which of the interaction's answers the message is, from 0: the first may take the
               place of the acknowledgement
     """
@@ -35,7 +37,8 @@ class Interaction:
     asked: Asked = "command"
     lasts: float = 900.0
     ends: float | None = None
-    uses: int | None = None
+    by_token: bool = True
+    edits: bool = False
     answer: int = 0
 
 
@@ -45,9 +48,9 @@ class Address:
 
     external_room_id  the conversation
     thread_id         the thread or topic in it; None: the room itself
-    reply_to          the message that an answer refers to; None: there is none
-    message_id        the message that the event is or happened to, whether or not an answer refers
-                      to it; None: it is none, or not known
+    reply_to          the message that an answer refers to; None: none, or answers do not
+    message_id        the message that the event is, or that something happened to, by the
+                      platform's id, also where answers do not refer to it; None: there is none
     key               the event's own id, the same in each delivery of it; None: it has none
     user_id           who caused it, by the platform's id; None: nobody, or it does not say
     team_id           the workspace (Slack) or server (Discord); None: none, or it does not say
@@ -62,5 +65,5 @@ class Address:
     user_id: str | None = None
     team_id: str | None = None
     direct: bool = False
-    interaction: Interaction | None = None
     message_id: str | None = None
+    interaction: Interaction | None = None

@@ -14,6 +14,7 @@ from gateway_core.contract.envelopes import REF_VERSION, Json, KeyRef, MessageRe
 from gateway_core.contract.errors import FormatVersionError, Invalid, Problem
 from gateway_core.contract.instances import Secret
 from gateway_core.contract.problems import problems_in, take_no_other_for
+from gateway_core.contract.validators import shown
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ def _make() -> cattrs.Converter:
     take_no_other_for(converter)
     converter.register_unstructure_hook(Secret, Secret.reveal)
     converter.register_structure_hook(Secret, lambda value, _: Secret(value))
+    converter.register_structure_hook(envelopes.Mentions, _mentions)
     ref = make_dict_structure_fn(MessageRef, converter)
     converter.register_structure_hook(MessageRef, lambda v, t: ref(_readable(v, REF_VERSION), t))
 
@@ -76,6 +78,14 @@ def _register(converter: cattrs.Converter, name: str, kind: Any) -> None:
         return structure(fields, kind)
 
     converter.register_structure_hook(kind, read)
+
+
+def _mentions(value: Any, _: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"must be true, false or a list of ids, not {shown(value)}")
+    return tuple(value)
 
 
 def _table(value: Any) -> Mapping[str, Any]:

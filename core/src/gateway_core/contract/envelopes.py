@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias, get_args
@@ -27,8 +27,16 @@ OnConflict = Literal["raise", "replay"]
 OnCancel = Literal["withdraw", "detach"]
 """What a caller's cancellation does to the envelope whose end it waits for."""
 
+Mentions: TypeAlias = bool | Sequence[str]
+"""Whom a text may notify: everybody that it mentions, nobody, or those of these ids."""
+
 Mode = Literal["as_asked", "stricter", "plain"]
 """How `chunk` plans: as the envelope asks, with the stricter measure, or as plain text."""
+
+ANSWER, REVISE = "answer", "revise"
+"""The operations of a send and of an edit by an interaction's reply token, which has limits of its
+own."""
+BY_TOKEN = (ANSWER, REVISE)
 
 REF_VERSION = 1
 """The format version that `MessageRef` is written with."""
@@ -152,7 +160,8 @@ class Send(_Envelope):
     reply_to       the platform's id of the message that the first part answers
     format         how `text` is read: `plain`, `markdown`, or the platform's `native` markup
     extra          the platform's own fields (buttons, embeds, blocks), on the last part
-    mentions       let the text notify people; False: nobody is pinged
+    mentions       let the text notify people; False: nobody is pinged. Ids of people: just these,
+                   as far as the text mentions them
     link_previews  let the platform unfold links
     silent         deliver without a sound, where the platform can
     collapse       a newer message of the same `collapse`, room and thread takes the place of this
@@ -168,7 +177,7 @@ class Send(_Envelope):
     reply_to: str | None = None
     format: Format = attrs.field(default="markdown", validator=one_of(*get_args(Format)))
     extra: Mapping[str, Json] = attrs.field(factory=dict, converter=copied)
-    mentions: bool = False
+    mentions: Mentions = False
     link_previews: bool = False
     silent: bool = False
     collapse: str | None = None
@@ -199,14 +208,16 @@ class Edit(_Change):
     extra    the platform's own fields (buttons), on the new last part: None keeps what the
              message has, an empty mapping removes it, any other replaces it
     interim  one of a stream's passing states: it ranks below finals
+    interaction  by whose reply token the message is edited that answered it, as long as that lives
     """
 
     text: str
     format: Format = attrs.field(default="markdown", validator=one_of(*get_args(Format)))
     extra: Mapping[str, Json] | None = attrs.field(default=None, converter=copied)
-    mentions: bool = False
+    mentions: Mentions = False
     link_previews: bool = False
     interim: bool = False
+    interaction: Interaction | None = None
 
     operation = "edit"
 
@@ -368,8 +379,9 @@ class Undelivered:
 class Attempt:
     """One attempt at one step, as the async hooks of an adapter get it.
 
-    operation    `send`, `edit`, `delete`, or `call:<method>`; of a stream that is shown natively
-                 also `draft`, `start`, `append` and `stop`
+    operation    `send`, `edit`, `delete`, or `call:<method>`; `answer` and `revise`: a send and an
+                 edit by the reply token of an interaction, whose `interaction` then is not None;
+                 of a stream that is shown natively also `draft`, `start`, `append` and `stop`
     envelope_id  the envelope that it is for
     room         the room's present address (a moved room has a new one)
     thread       the thread or topic; None: the room itself
@@ -384,6 +396,8 @@ class Attempt:
     key          stable over retries and restarts: the platform deduplicates by it. Letters,
                  digits and a dot; parts of an envelope differ at the end of theirs only
     mode         how `part` was planned
+    interaction  whose token answers; its `answer` is 0 for the very first part alone
+    ephemeral    the answer is for the interaction's user alone
     """
 
     operation: str
@@ -400,6 +414,8 @@ class Attempt:
     number: int = 1
     key: str = ""
     mode: Mode = "as_asked"
+    interaction: Interaction | None = None
+    ephemeral: bool = False
 
     @property
     def payload(self) -> Mapping[str, Json]:

@@ -144,6 +144,32 @@ class IdempotencyConflict(Refused):
 
 
 @attrs.define(kw_only=True, slots=False, repr=False)
+class GroupTooLong(Refused):
+    """The group cannot end within its time to live: nothing of it was accepted.
+
+    members   how many it has; `attempts`: the platform messages that they become
+    bucket    the limit that decides how long that takes, and its `rate` per second
+    seconds   how long it takes at least; `ttl`: seconds that it has, from `not_before` on
+    """
+
+    instance_id: str
+    members: int
+    attempts: int
+    bucket: str
+    rate: float
+    seconds: float
+    ttl: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.members} members of instance {self.instance_id!r} become {self.attempts}"
+            f" messages, which take {self.seconds:.0f} s at {self.rate:.3g} per second"
+            f" ({self.bucket}), and the group has {self.ttl:.0f} s: give it a longer ttl, or fewer"
+            " members"
+        )
+
+
+@attrs.define(kw_only=True, slots=False, repr=False)
 class InstanceSuspended(Refused):
     """The instance is suspended, and nobody should wait for it.
 

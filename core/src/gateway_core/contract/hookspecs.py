@@ -63,8 +63,11 @@ class Traits:
 
     edit, delete         whether the channel has the operation
     independent_threads  threads of a room are lanes of their own (limits stay the room's)
-    deduplicates_for     seconds for which a repeated send of the same key is one message; 0: never
+    deduplicates_for     seconds for which a repeated send of the same key is one message; 0: never.
+                         It is 0 for an account whose settings have a false `deduplicates`
     repeat_safe_calls    methods that may be called again when nobody knows whether they arrived
+    mentions_by_id       its texts can notify just the people that an envelope names; elsewhere
+                         `mentions` is true or false
     names_limits         its 429s say whose limit was met; otherwise several rooms that are limited
                          within two seconds count as the account's limit
     """
@@ -74,6 +77,7 @@ class Traits:
     independent_threads: bool = attrs.field(default=False, validator=flag)
     deduplicates_for: float = attrs.field(default=0.0, validator=number(least=0))
     repeat_safe_calls: frozenset[str] = frozenset()
+    mentions_by_id: bool = attrs.field(default=False, validator=flag)
     names_limits: bool = attrs.field(default=False, validator=flag)
 
 
@@ -107,6 +111,22 @@ class Limit:
     of: Literal["room", "instance", "gateway"] = attrs.field(
         default="instance", validator=one_of("room", "instance", "gateway"), kw_only=True
     )
+
+
+@attrs.frozen(kw_only=True)
+class Sign:
+    """A call that leaves no message: a sign of typing, or that an interaction was noticed.
+
+    method, arguments  as of a `Call` to the room and thread of the address
+    every              seconds after which it is made again, a little less than it is shown for;
+                       None: once is enough
+    clear              the arguments of the call that takes it away; None: it goes by itself
+    """
+
+    method: str
+    arguments: Mapping[str, Json] = attrs.field(factory=dict)
+    every: float | None = attrs.field(default=None, validator=optional(number(least=0.1)))
+    clear: Mapping[str, Json] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -259,6 +279,24 @@ def address(event: Any) -> Address | None:
 
 
 @hookspec(firstresult=True)
+def acknowledge(instance: Instance, address: Address, ephemeral: bool) -> Sign | None:
+    """What tells the platform that the interaction of `address` was noticed. Pure.
+
+    Made at once as `reply` or `typing` is called, and before the answer. `ephemeral`: the answer is
+    for the interaction's user alone. None: nothing needs to be told, or the application does it.
+    """
+
+
+@hookspec(firstresult=True)
+def typing(instance: Instance, address: Address) -> Sign | None:
+    """What shows at `address` that an answer is being written. Pure.
+
+    Limits are asked for with the operation `typing`. It is made only while their tokens are free
+    and nobody waits for them. None: the channel, or this room of it, shows no such sign.
+    """
+
+
+@hookspec(firstresult=True)
 def chunk(instance: Instance, envelope: Envelope, mode: Mode) -> Sequence[Part] | None:
     """The plan of a `Send` or an `Edit`: its ordered parts, each fitting one message. Pure.
 
@@ -276,9 +314,10 @@ def rate_limit(
     """Every limit that such an attempt draws on. Pure; asked once per lane and operation.
 
     `thread` is None where threads are no lanes of their own. `operation` is `send`, `edit`,
-    `delete`, or `call:<method>`; of streams that are shown natively also `draft`, `start`,
-    `append` and `stop`. `priority` is the envelope's class, as policies left it; an
-    impl that lists it is asked once per class as well, and may answer differently: a bucket that
+    `delete`, `call:<method>`, `answer` and `revise` (a send and an edit by an interaction's token),
+    `typing` (its sign), or `acknowledge`; of streams that are shown natively also `draft`, `start`,
+    `append` and `stop`. `priority` is the envelope's class, as policies left it; an impl
+    that lists it is asked once per class as well, and may answer differently: a bucket that
     is named for bulk alone paces bulk alone.
     An attempt takes a token of each bucket named, all at once.
     Buckets of one name are one bucket within the instance, or within all of the gateway's that

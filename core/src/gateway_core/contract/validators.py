@@ -348,6 +348,19 @@ def alongside(other: str) -> Validator:
     return check
 
 
+def in_place_of(other: str) -> Validator:
+    """Given without that setting, which is declared before it; one of the two must be given."""
+
+    def check(settings: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+        given = getattr(settings, other) is not None
+        if value is not None and given:
+            raise ValueError(f"'{attribute.name}' must not be given together with `{other}`")
+        if value is None and not given:
+            raise ValueError(f"'{other}' must be given, or `{attribute.name}` in its place")
+
+    return check
+
+
 def _lacking(names: Sequence[str]) -> str:
     verb = "is" if len(names) == 1 else "are"
     return f"{' and '.join(f'`{name}`' for name in names)} {verb} missing"

@@ -12,8 +12,9 @@ from gateway_core.contract.validators import instance, is_number, must_be, one_o
 
 Dispatched = Literal["no", "unknown"]
 """Whether the platform may have got the request: certainly not, or nobody knows."""
-Transform = Literal["stricter", "plain", "without_reply"]
-"""What to change before the next attempt at the part."""
+Transform = Literal["stricter", "plain", "without_reply", "to_room"]
+"""What to change before the next attempt at the part; `to_room`: the interaction's token is worth
+nothing any more."""
 
 RAW_LIMIT = 500
 """Characters of the platform's own words that a verdict holds."""

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from gateway_core.contract.envelopes import (
+    ANSWER,
+    REVISE,
     Attempt,
     Call,
     Delete,
@@ -30,6 +34,11 @@ from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
 
 WITHOUT_REF = (Call, Delete)
 """Envelopes that leave no message. A tuple: `isinstance` with a union takes longer."""
+
+BY_TOKEN_OF = {"send": ANSWER, "edit": REVISE}
+"""The operation of a step that is made by a reply token."""
+IN_ROOM = "answered in the room"
+"""The degradation of an answer whose interaction's token had ended."""
 
 _attempt = fast_init(Attempt)
 _message_ref = fast_init(MessageRef)
@@ -168,7 +177,7 @@ class Delivery:
         """The step's next attempt, as the adapter gets it, one more than those that began."""
         envelope = self.envelope
         call = envelope if isinstance(envelope, Call) else None
-        return _attempt(
+        made = _attempt(
             operation=envelope.operation if call else step.kind,
             envelope_id=self.id,
             instance_id=envelope.instance_id,
@@ -183,6 +192,15 @@ class Delivery:
             number=step.number + 1,
             key=f"{self.id}.{step.serial}",
             mode=step.mode,
+        )
+        if step.interaction is None:
+            return made
+        ephemeral = isinstance(envelope, Send) and envelope.ephemeral
+        return attrs.evolve(
+            made,
+            operation=BY_TOKEN_OF[step.kind],
+            interaction=step.interaction,
+            ephemeral=ephemeral,
         )
 
     def _arguments(self, step: Step) -> Mapping[str, Any]:
@@ -266,6 +284,13 @@ class Delivery:
     def grows_on(self, growth: Growth) -> None:
         """It is a stream's: a previous run accepted it, and this is its text."""
         self.growth = growth
+        for step in self.steps or ():
+            step.is_of_a_stream()
+
+    @property
+    def stands(self) -> bool:
+        """Whether a message of it is there."""
+        return any(step.message_id is not None or step.outcome for step in self.steps or ())
 
     def grow(self, steps: list[Step]) -> Step | None:
         """Its text has grown: these are its steps now. The next of them."""
@@ -353,6 +378,16 @@ class Delivery:
         if lost:
             self.degradations += (lost,)
 
+    def answer_in_room(self) -> None:
+        """The reply token is worth nothing any more: what is left of it goes to the room."""
+        for step in self.steps or ():
+            step.answer_in_room()
+        if self.growth is not None:
+            self.growth.answer_in_room()
+        if isinstance(self.envelope, Send):  # whose reader sees a difference
+            self.transforms += ("to_room",)
+            self.degradations += (IN_ROOM,)
+
     def replace(self, step: Step, parts: Sequence[Part], mode: Mode) -> None:
         """Put new parts where a refused one was."""
         assert self.steps is not None  # noqa: S101 - one of them is `step`
@@ -400,7 +435,7 @@ class Delivery:
     def disposition(self) -> Disposition:
         """How an envelope ends that has no step left."""
         if self.growth is not None and self.growth.state == "deleted":
-            return Disposition.CANCELLED
+            return Disposition.UNKNOWN if self.growth.nameless else Disposition.CANCELLED
         for step in self.steps or ():
             if step.outcome == "unknown":
                 return Disposition.UNKNOWN
@@ -431,8 +466,8 @@ class Delivery:
             if step.kind != "draft":
                 parts.append(step.receipt(len(parts)))
             attempts += step.number
-        if self.growth is not None and self.growth.state == "broken off":
-            self.degradations += (BROKEN_OFF,)
+        if self.growth is not None:
+            self._says_how_it_grew(self.growth)
         ref: Any = self.ref()
         arrived = ref is not None and disposition is Disposition.DELIVERED
         self.receipt = (_delivered if arrived else _receipt)(
@@ -453,6 +488,15 @@ class Delivery:
             result=self.result,
         )
         return self.receipt
+
+    def _says_how_it_grew(self, growth: Growth) -> None:
+        """Whoever hears of the end of a stream gets all of its text."""
+        if growth.nameless:
+            self.possible_duplicate = True
+        if growth.state == "broken off":
+            self.degradations += (BROKEN_OFF,)
+        if isinstance(self.envelope, Send) and growth.text.strip():
+            self.envelope = attrs.evolve(self.envelope, text=growth.text)
 
     def ref(self) -> MessageRef | None:
         """A ref to what stands in the room now; None where nothing does."""

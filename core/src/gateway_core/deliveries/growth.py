@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from gateway_core.contract.envelopes import Json, Mode, Part
+from gateway_core.contract.addresses import Interaction
+from gateway_core.contract.envelopes import ANSWER, REVISE, Json, Mode, Part
 from gateway_core.contract.verdicts import Reason
 from gateway_core.deliveries.native import Native, is_plain_stop
-from gateway_core.deliveries.steps import ARRIVED, MADE, Step
+from gateway_core.deliveries.steps import ARRIVED, MADE, Step, answering
 from gateway_core.text import healed
 
 State = Literal["open", "finished", "broken off", "deleted"]
@@ -43,15 +44,19 @@ class Growth:
     look_at     when it is looked at again; None: once it grows, or at `alarm`, if that is not None
     paces       the windows that it draws on, with what it still has to do there
     wake        called when there is something new to show, or a reason to look again
+    muted       no passing state is shown: none is taken, or an interaction is answered
     reply       the message that its first part answers
     stopped     the platform's user stopped it
+    nameless    a message of it stands whose id nobody knows: it stays as it is
+    rests_until  no passing state is shown until then, as the last one could not be
     native      how its platform shows it natively; None: by edits. `decided`: that is settled
     """
 
     __slots__ = (
-        "_recorded", "_serial", "_status", "alarm", "attempts", "decided", "extra", "granted",
-        "interim", "look_at", "mode", "native", "number", "paces", "planned", "planned_text",
-        "posted_anew", "reply", "shown_at", "shows_its_end", "state", "stopped", "tail", "text",
+        "_interaction", "_markdown", "_recorded", "_serial", "_status", "alarm", "attempts",
+        "decided", "extra", "granted", "interim", "look_at", "mode", "muted", "nameless",
+        "native", "number", "paces", "planned", "planned_text", "posted_anew", "reply",
+        "rests_until", "shown_at", "shows_its_end", "state", "stopped", "tail", "text",
         "transforms", "wake",
     )  # fmt: skip
 
@@ -61,8 +66,11 @@ class Growth:
         *,
         reply: str | None = None,
         extra: Mapping[str, Json] | None = None,
+        markdown: bool = True,
+        interaction: Interaction | None = None,
     ) -> None:
-        self.text, self.reply, self.extra = text, reply, extra
+        self.text, self.reply, self.extra, self._markdown = text, reply, extra, markdown
+        self._interaction = interaction
         self._status = ""
         self.number, self.planned, self.planned_text = 0, -1, text
         self.state: State = "open"
@@ -70,7 +78,9 @@ class Growth:
         self.attempts = self.transforms = self._serial = 0
         self.tail: Step | None = None
         self.interim = self.granted = self.posted_anew = self.stopped = False
-        self.shown_at = 0
+        self.muted = interaction is not None and not interaction.edits
+        self.nameless = False
+        self.shown_at = self.rests_until = 0
         self.look_at: int | None = None
         self.alarm: int | None = None
         self.native: Native | None = None
@@ -89,9 +99,10 @@ class Growth:
         *,
         reply: str | None,
         extra: Mapping[str, Json] | None,
+        interaction: Interaction | None,
     ) -> Growth:
         """That of a stream which a previous process run had, by the number of its newest text."""
-        growth = cls(text, reply=reply, extra=extra)
+        growth = cls(text, reply=reply, extra=extra, interaction=interaction)
         if stored_as < _FINAL:
             growth.break_off(mark)
         else:
@@ -162,7 +173,8 @@ class Growth:
             self._end("deleted")
 
     def _end(self, state: State) -> None:
-        self.state, self._status = state, ""
+        """It grows no more; where nothing is said in the end, nothing of it stays."""
+        self.state, self._status = (state if self.text.strip() else "deleted"), ""
         self.number += 1
         self.interim = False
         self.wake()
@@ -175,7 +187,7 @@ class Growth:
         """The text that its newest state shows."""
         if not self.is_open:
             return self.text
-        text = healed(self.text)
+        text = healed(self.text) if self._markdown else self.text.rstrip()
         return "\n\n".join(filter(None, (text, self._status)))
 
     # -- its steps
@@ -202,13 +214,37 @@ class Growth:
         new, self._recorded = shape != self._recorded, shape
         return new
 
+    def answers(self, interaction: Interaction) -> None:
+        """Its messages answer this one by its reply token.
+
+        It is shown when it is whole, where no answer can be edited by the token.
+        """
+        self._interaction, self.muted = interaction, not interaction.edits
+
+    def operation(self, kind: str) -> str:
+        """What its limits are asked for."""
+        if self._interaction is None:
+            return kind
+        return REVISE if kind == "edit" else ANSWER
+
+    def answer_in_room(self) -> None:
+        """The reply token is worth nothing any more."""
+        self._interaction = None
+
     def drop_reply(self) -> None:
         """The message that it answers is gone."""
         self.reply = None
 
-    def drop(self) -> None:
-        """A passing state could not be shown: the next one is tried as if it were the first."""
-        self.planned, self.tail, self.granted = -1, None, False
+    def drop(self, step: Step, until: int, *, mute: bool) -> None:
+        """A passing state could not be shown: the next one is tried then, as if it were the first.
+
+        The whole text waits for nothing of that.
+
+        mute  there is no next one: only the whole text is shown
+        """
+        self.planned, self.granted, self.rests_until = -1, False, until
+        self.muted = mute
+        step.forgive()
 
     def look_again(self, at: int | None, alarm: int | None = None) -> None:
         """It is looked at then; None: once it grows, or at the time of the alarm."""
@@ -228,7 +264,7 @@ class Growth:
     def show_by_edits(self) -> None:
         """It is shown by edits from now on, and its steps are planned anew."""
         self.native = None
-        self.drop()
+        self._plan_anew()
 
     def acknowledged(self, step: Step) -> None:
         """The platform said yes to the step."""
@@ -243,7 +279,10 @@ class Growth:
             self.show_by_edits()
         else:
             native.end()
-            self.drop()
+            self._plan_anew()
+
+    def _plan_anew(self) -> None:
+        self.planned, self.tail, self.granted = -1, None, False
 
     def repeat(self) -> None:
         """Show again what is shown already, or could not be shown."""
@@ -275,6 +314,8 @@ class Growth:
         standing = [s for s in steps if s.message_id is not None and s.kind != "delete"]
         gone = [s for s in steps if s.kind == "delete" and s.outcome is None]
         unsent = [s for s in steps if s.kind in MADE and s.message_id is None]
+        there = {s.digest: s for s in unsent if s.outcome in ARRIVED}  # nobody knows their ids
+        unsent = [s for s in unsent if s.outcome not in ARRIVED]
         fresh = not self.is_open  # the whole text has attempts of its own
         self._serial = max([self._serial, *(s.serial + 1 for s in steps)])
         new: list[Step] = []
@@ -286,16 +327,23 @@ class Growth:
                 step = Step(
                     "send", self._next_serial(), part=part, extra=carried or None, reply=reply
                 )
-                step.goes_on_from(unsent.pop(0) if unsent else None, mode=self.mode, fresh=fresh)
+                if step.digest in there:
+                    step = there.pop(step.digest)
+                else:
+                    old = unsent.pop(0) if unsent else None
+                    step.goes_on_from(old, mode=self.mode, fresh=fresh)
             else:
                 old = standing[index]
                 step = _changed(old, part, carried, is_last=index == last)
                 if step is not old:
                     step.goes_on_from(old, mode=self.mode, fresh=fresh)
             new.append(step)
+        self.nameless = self.nameless or bool(there)
         left = [
             Step("delete", s.serial, message_id=s.message_id) for s in standing[len(plan) :][::-1]
         ]
+        if self._interaction is not None:
+            answering(new, self._interaction)
         stay = set(map(id, new))
         self.attempts += sum(s.number for s in steps if id(s) not in stay and s not in gone)
         return [*new, *left, *gone]

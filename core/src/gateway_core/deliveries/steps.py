@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import attrs
+
+from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import Json, Mode, Part, PartReceipt, PartRef, Send, digest_of
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.verdicts import Verdict
@@ -35,12 +38,13 @@ class Step:
     doubtful    an attempt may have been accepted, and none was acknowledged since
     started     an attempt is in flight, or was when its worker died
     first_at    when the first attempt of unknown outcome began; 0: there was none
+    interaction  by whose reply token it is made, as long as that lives
     """
 
     __slots__ = (
-        "attempts", "doubtful", "down_at", "extra", "first_at", "kind", "maybe_sent",
-        "message_id", "mode", "number", "outages", "outcome", "part", "refusals", "reply", "serial",
-        "started", "transforms", "verdict",
+        "attempts", "doubtful", "down_at", "extra", "first_at", "interaction", "kind",
+        "maybe_sent", "message_id", "mode", "number", "outages", "outcome", "part", "refusals",
+        "reply", "serial", "started", "transforms", "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +65,7 @@ class Step:
         self.started = self.doubtful = False
         self.outcome: Outcome | None = None
         self.verdict: Verdict | None = None
+        self.interaction: Interaction | None = None
 
     def begin(self) -> None:
         """An attempt begins."""
@@ -88,6 +93,10 @@ class Step:
         """The attempt counts among those that it may have."""
         self.attempts += 1
 
+    def forgive(self) -> None:
+        """None of its attempts counts any more."""
+        self.attempts = 0
+
     def meet_outage(self, now: int) -> None:
         """The attempt found the instance out of order."""
         self.outages += 1
@@ -106,7 +115,12 @@ class Step:
             self.first_at = self.first_at or begun or -1
 
     def deduplicated(self, window: int, now: int) -> bool:
-        """Whether the platform still knows the step's key, so that a repeat makes no copy."""
+        """Whether the platform still knows the step's key, so that a repeat makes no copy.
+
+        Of answers by a reply token no platform knows a key.
+        """
+        if self.interaction is not None:
+            return False
         return now - (self.first_at or now) < window
 
     def end(self, outcome: Outcome) -> None:
@@ -118,6 +132,10 @@ class Step:
         self.transforms += 1
         if without_reply:
             self.reply = None
+
+    def answer_in_room(self) -> None:
+        """The reply token is worth nothing any more: it goes to the room."""
+        self.interaction = None
 
     def perhaps_begun(self) -> None:
         """A previous run may have been killed within an attempt that it had not recorded."""
@@ -131,12 +149,20 @@ class Step:
             setattr(self, name, value)
         self.doubtful = bool(self.maybe_sent) and self.outcome is None
 
+    def is_of_a_stream(self) -> None:
+        """What was recorded of it may be of another text, or of the send of the same message.
+
+        Only the id of its message is certain then: it is edited, or deleted, once more.
+        """
+        if self.kind == "edit" or (self.kind == "delete" and self.outcome != "deleted"):
+            self.outcome = None
+
     def interrupt(self, verdict: Verdict, window: int, now: int) -> None:
         """Its last attempt began in a previous run, and nobody knows how it ended."""
         self.verdict = verdict
         self.attempts += 1
         if self.kind in REPEATED:
-            known = bool(window) and now - self.first_at < window
+            known = bool(window) and self.interaction is None and now - self.first_at < window
             self.maybe_sent += not (self.maybe_sent and known)
         self.doubtful = bool(self.maybe_sent) and self.outcome is None
 
@@ -168,6 +194,9 @@ class Step:
         for new in more:  # what may have arrived, or an edit that may yet, had their text as well
             new.maybe_sent = self.maybe_sent or int(self.doubtful)
             new.first_at = LONG_AGO if new.maybe_sent else 0
+        first.interaction = self.interaction
+        for new in more:
+            new.interaction = _later(self.interaction)
         for new in (first, *more):
             new.doubtful, new.transforms = self.doubtful, self.transforms
         return [first, *more]
@@ -234,4 +263,22 @@ def send_steps(envelope: Send, plan: Sequence[Part]) -> list[Step]:
     steps = [Step("send", index, part=part) for index, part in enumerate(plan)]
     if steps:
         steps[0].reply, steps[-1].extra = envelope.reply_to, envelope.extra or None
+        if envelope.interaction is not None:
+            answering(steps, envelope.interaction)
     return steps
+
+
+def answering(steps: Sequence[Step], interaction: Interaction) -> None:
+    """Let them answer by the reply token; the first part alone is the interaction's answer 0."""
+    for step in steps:
+        if step.kind == "send":
+            step.interaction = interaction if step.serial == 0 else _later(interaction)
+        elif step.kind == "edit":
+            step.interaction = interaction
+
+
+def _later(interaction: Interaction | None) -> Interaction | None:
+    """The same for a part that is not the first."""
+    if interaction is None or interaction.answer:
+        return interaction
+    return attrs.evolve(interaction, answer=1)

@@ -20,7 +20,7 @@ from gateway_core.contract.ids import id_of_time
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys, Known, scope_of_key
 from gateway_core.deliveries.revisions import Revisions, delete_steps, edit_steps
-from gateway_core.deliveries.steps import Step, standing
+from gateway_core.deliveries.steps import Step, answering, standing
 
 
 class Targets:
@@ -159,7 +159,10 @@ class Targets:
         # If the gateway no longer knows the message, a stored ref may be old: every part is edited.
         known = self._revisions.knows(ref.envelope_id)
         steps = edit_steps(change, delivery.plan, ref if known else _doubted(ref))
-        return steps + delete_steps(copies, first=len(steps))
+        steps += delete_steps(copies, first=len(steps))
+        if change.interaction is not None:
+            answering(steps, change.interaction)
+        return steps
 
     def resumed(self, delivery: Delivery, now: int) -> None:
         """A change goes on, or ends, with the steps that a previous run planned for its message."""

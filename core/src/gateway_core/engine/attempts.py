@@ -197,6 +197,10 @@ class Attempts:
         over = delivery.acknowledge(step, answer)
         if self._journal is not None and delivery.receipt is None:
             self._journal.acknowledged(delivery, step)
+        if account.typing and attempt.method is None:
+            shown = account.typing.get((lane.room.id, delivery.thread_id))
+            if shown is not None:
+                shown.answered()
         if answer.buckets:
             serve_waiters(account.limits.registry.learn(answer.buckets, now), now)
         if not account.health.steady:

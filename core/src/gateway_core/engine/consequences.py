@@ -18,6 +18,7 @@ from gateway_core.contract.envelopes import Disposition, Edit, Mode, Part, Send
 from gateway_core.contract.errors import HookContractError
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
+from gateway_core.deliveries.delivery import IN_ROOM
 from gateway_core.deliveries.ending import Ending, broken_by
 from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.retries import Decision, decide
@@ -35,6 +36,7 @@ from gateway_core.text import Excerpt
 HOW = {"stricter": "stricter", "plain": "plain", "without_reply": "reply dropped"}
 """The loss that comes with each transform."""
 POSTED_ANEW = "posted anew: its message was gone"
+NOT_EDITED = "posted anew: its message took no edit"
 CLOSING = ("closed", "end")
 """Kinds of decisions that close what a refusal by a limit names."""
 OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
@@ -207,6 +209,9 @@ class Consequences:
     def _do_transform(self, failed: Failed, _: Decision) -> None:
         """Drop the reply, or plan the refused part anew from its span of the source text."""
         delivery, step, how = failed.delivery, failed.step, str(failed.verdict.transform)
+        if how == "to_room":
+            self._answer_in_room(failed)
+            return
         if delivery.growth is not None and step.kind in ("start", "append", "stop"):
             self._go_on_otherwise(failed, delivery.growth)  # its source has no other form
             self._scheduler.go_on(failed.lane, failed.now)
@@ -225,6 +230,19 @@ class Consequences:
             self._replan_or_end(failed, "plain" if how == "plain" else "stricter")
         if self._shard.journal is not None and delivery.receipt is None:
             self._shard.journal.planned(delivery)
+        self._scheduler.go_on(failed.lane, failed.now)
+
+    def _answer_in_room(self, failed: Failed) -> None:
+        """The platform does not know the reply token any more; one person alone sees no room."""
+        delivery, step = failed.delivery, failed.step
+        if isinstance(delivery.envelope, Send) and delivery.envelope.ephemeral:
+            step.end("failed")
+            ending = Ending(Disposition.REJECTED, failed.verdict)
+            self._completion.complete(delivery, ending, failed.now)
+        else:
+            self._shard.observer.transformed(delivery, IN_ROOM)
+            step.transform()
+            delivery.answer_in_room()
         self._scheduler.go_on(failed.lane, failed.now)
 
     def _replan_or_end(self, failed: Failed, mode: Mode) -> None:
@@ -305,11 +323,13 @@ class Consequences:
             self._end_backlog(failed, ending)
         self._scheduler.go_on_quietly(failed.lane, failed.now)
 
-    def _goes_on(self, failed: Failed, decision: Decision) -> bool:
-        """Whether a stream goes on nevertheless.
+    def _goes_on(  # noqa: PLR0911 - a decision table, one return a row
+        self, failed: Failed, decision: Decision
+    ) -> bool:
+        """Whether a stream goes on nevertheless: the whole text always gets its attempts.
 
-        Its message is gone, and posted anew, once; or the attempts at a passing state are spent,
-        of which the whole text needs none.
+        A passing state that fails is dropped; after one that is refused no other is shown. Where
+        the message is gone, or takes no edit, the whole text is posted anew, once.
         """
         delivery, step, growth = failed.delivery, failed.step, failed.delivery.growth
         if growth is not None and step.kind in NATIVE and growth.native is not None:
@@ -317,14 +337,21 @@ class Consequences:
             return not late and self._go_on_otherwise(failed, growth)
         if growth is None or step.kind != "edit" or growth.state == "deleted":
             return False
-        if failed.verdict.reason is Reason.MESSAGE_GONE and not growth.posted_anew:
+        refused = decision.disposition in (Disposition.REJECTED, Disposition.FATAL)
+        if refused and failed.verdict.scope not in (Scope.MESSAGE, Scope.OPERATION):
+            return False
+        gone = failed.verdict.reason is Reason.MESSAGE_GONE
+        if growth.is_open and not gone:
+            if not refused and decision.disposition is not Disposition.EXHAUSTED:
+                return False
+            rest = self._shard.config.retries.cap
+            growth.drop(step, failed.now + round(rest * SECOND), mute=refused)
+            return True
+        if refused and not growth.posted_anew:
             delivery.grow(growth.vanished(delivery.steps or (), step))
-            delivery.lose(POSTED_ANEW)
+            delivery.lose(POSTED_ANEW if gone else NOT_EDITED)
             if self._shard.journal is not None:
                 self._shard.journal.planned(delivery)
-            return True
-        if growth.is_open and decision.disposition is Disposition.EXHAUSTED:
-            growth.drop()
             return True
         return False
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND
-from gateway_core.contract.envelopes import CHANGES, Edit, Send
+from gateway_core.contract.addresses import Interaction
+from gateway_core.contract.envelopes import CHANGES, Edit, Send, digest_of
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.ending import SHED, SUPERSEDED
+from gateway_core.deliveries.ending import SUPERSEDED, Ending
 from gateway_core.deliveries.steps import REPEATED
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.shard import Shard
@@ -16,6 +17,8 @@ from gateway_core.scheduling.scheduler import Hold
 
 FARTHEST = 1e9
 """Seconds: a schedule beyond that is looked at again then."""
+
+MESSAGES = (Send, Edit)
 
 
 class Enqueuer:
@@ -30,15 +33,15 @@ class Enqueuer:
         self._may_shed = shard.config.shed
 
     def accept(
-        self, delivery: Delivery, account: InstanceState, now: int, *, shed: bool = False
+        self, delivery: Delivery, account: InstanceState, now: int, ending: Ending | None = None
     ) -> None:
-        """Accept an envelope, whose slot is counted; `shed`: a policy ends it at once."""
+        """Accept an envelope, whose slot is counted; `ending`: how it ends at once."""
         shard, envelope = self._shard, delivery.envelope
         shard.accepted += 1
         account.counts.accepted += 1
         room = self._come_in(delivery, account)
-        if shed:
-            self._completion.complete(delivery, SHED, now)
+        if ending is not None:
+            self._completion.complete(delivery, ending, now)
             return
         wait = envelope.not_before - delivery.accepted_at if envelope.not_before else 0.0
         self._place(delivery, room, wait, now)
@@ -150,8 +153,12 @@ class Enqueuer:
         envelope = delivery.envelope
         independent = room.account.hooks.traits.independent_threads
         thread = self._targets.thread(delivery, now) if independent else None
-        key = f"{delivery.id} alone" if envelope.order == "none" else thread
-        if delivery.growth is not None and delivery.started:
+        key = thread
+        if envelope.order == "none":
+            key = f"{delivery.id} alone"
+        elif isinstance(envelope, MESSAGES) and envelope.interaction is not None:
+            key = _answers_to(envelope.interaction)
+        if delivery.growth is not None and delivery.stands:
             key = f"{delivery.id} grows"  # what comes after it does not wait for its end
         lane = room.lanes.get(key)
         if lane is None:
@@ -195,3 +202,11 @@ class Enqueuer:
                 self._shard.journal.replaced(other, delivery)
         self._completion.complete_waiting(other, SUPERSEDED, now)
         return takes_place
+
+
+def _answers_to(interaction: Interaction) -> str:
+    """The lane of an interaction's answers: they keep their order, and wait for no other message.
+
+    Named by a digest: a lane's name may be shown, and the token may not.
+    """
+    return f"answers {digest_of(interaction.token.reveal())}"

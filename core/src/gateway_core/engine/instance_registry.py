@@ -103,6 +103,7 @@ class InstanceRegistry:
             unforeseen=counts.unforeseen,
             possible_duplicates=counts.possible_duplicates,
             degradations=dict(counts.degradations),
+            signs=dict(counts.signs),
         )
 
     def add(self, instance: Instance) -> None:
@@ -142,6 +143,7 @@ class InstanceRegistry:
             raise ConfigError([problem])
         now = self._clock.now()
         resume = not (keep_held and account.health.held and not account.unfit)
+        account.hooks = self._hooks[instance.channel].of(instance)
         account.replace(instance, self._sessions(account.hooks, instance), now, resume=resume)
         if resume:
             self._lift(account, now)
@@ -382,6 +384,8 @@ class InstanceRegistry:
         hooks = self._hooks.get(instance.channel)
         if hooks is None:
             raise ConfigError([self._unserved(instance)])
+        if not getattr(instance.settings, "deduplicates", True):
+            hooks = hooks.of(instance)
         config = self._config
         began_at = self._clock.now() if self._journal is None else None
         limits = InstanceLimits(instance.id, config.attempts_per_instance, self.wide, began_at)

@@ -5,10 +5,11 @@ It only plans, and records the plan. Nothing ends here, and nothing is reported.
 
 from __future__ import annotations
 
-from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit
+from gateway_core.contract.addresses import Interaction
+from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
-from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.ending import Aside, Ending, Planned, expired
+from gateway_core.deliveries.delivery import BY_TOKEN_OF, Delivery
+from gateway_core.deliveries.ending import Aside, Ending, Later, Planned, expired
 from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.steps import MADE, Step
 from gateway_core.engine.running_attempt import is_repeat_safe
@@ -21,6 +22,11 @@ NO_TARGET = Verdict(
     reason=Reason.MESSAGE_GONE,
     raw="the message to change was deleted, never arrived, or is not known any more",
 )
+TOKEN_ENDED = Verdict(
+    error_class=ErrorClass.NON_RETRYABLE,
+    reason=Reason.EXPIRED,
+    raw="the interaction's reply token has ended: nothing can be shown to its user alone",
+)
 
 
 class Planner:
@@ -28,6 +34,7 @@ class Planner:
 
     def __init__(self, shard: Shard) -> None:
         self._journal = shard.journal
+        self._clock = shard.clock
         self._targets = shard.targets
         self._retries = shard.config.retries
         self._most = shard.config.max_parts
@@ -58,6 +65,8 @@ class Planner:
         if step.maybe_sent and not self._may_repeat(delivery, step, lane, now):
             step.end("unknown")
             return self.plan_next_step(delivery, lane, now)
+        if step.interaction is not None:
+            return self._answering(delivery, step, step.interaction)
         return envelope.operation if step.kind == "call" else step.kind
 
     def _plan_growing(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
@@ -74,11 +83,30 @@ class Planner:
             if not self._may_repeat(delivery, step, lane, now):
                 step.end("unknown")
             elif step.kind == "send":
-                return step.kind  # it may be there already: nothing else takes its place
+                return self._as_answer(delivery, step.kind)  # nothing else takes its place
         if self._growing is None:
             recording = None if self._journal is None else self._journal.planned
             self._growing = GrowingPlanner(self._most, recording)
-        return self._growing.plan(delivery, growth, lane, now)
+        planned = self._growing.plan(delivery, growth, lane, now)
+        if self._journal is not None and isinstance(planned, Later) and not delivery.stands:
+            self._journal.entered(delivery)  # what stood behind it in its lane may begin now
+        return self._as_answer(delivery, planned)
+
+    def _as_answer(self, delivery: Delivery, planned: Planned) -> Planned:
+        """The same; by the reply token, if the next step of a stream answers an interaction."""
+        step = delivery.step
+        if step is None or step.interaction is None or planned not in BY_TOKEN_OF:
+            return planned
+        return self._answering(delivery, step, step.interaction)
+
+    def _answering(self, delivery: Delivery, step: Step, interaction: Interaction) -> Planned:
+        """Answer by the reply token as long as it lives; afterwards in the room, for all to see."""
+        if interaction.ends is None or self._clock.wall() < interaction.ends:
+            return BY_TOKEN_OF[step.kind]
+        if isinstance(delivery.envelope, Send) and delivery.envelope.ephemeral:
+            return Ending(Disposition.REJECTED, TOKEN_ENDED)
+        delivery.answer_in_room()
+        return step.kind
 
     def _may_repeat(self, delivery: Delivery, step: Step, lane: Lane, now: int) -> bool:
         """Whether to repeat a step that may have arrived: much may have changed as it waited."""

@@ -45,7 +45,8 @@ class WorkerPool:
         self.count, self._called = 0, False
         self.work.disband()
         self.nursery = nursery
-        self._revive()
+        if self._scheduler.rooms or self._scheduler.stand_in is not None:  # else all is new
+            self._revive()
 
     def call_worker(self) -> None:
         """Wake one worker, or begin one; it calls the next itself before it waits.

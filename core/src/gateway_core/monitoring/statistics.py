@@ -55,6 +55,7 @@ class InstanceStatistics:
     foreseen    attempts refused by a limit that were in flight as its first refusal came
     unforeseen  attempts refused by a limit that nobody knew of, or that was exhausted elsewhere
     recovered   envelopes that a previous process run had accepted
+    signs       of typing, and acknowledgements: `made`, `passed over`, `failed`
     """
 
     id: str
@@ -73,6 +74,7 @@ class InstanceStatistics:
     unforeseen: int = 0
     possible_duplicates: int = 0
     degradations: Mapping[str, int] = attrs.field(factory=dict)
+    signs: Mapping[str, int] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -85,6 +87,9 @@ class Statistics:
     refused_elsewhere  refusals of envelopes for instances that are not there, by exception
     hook_errors        errors of hookimpls that were stopped, by (channel, plugin, hook)
     hook_slow          times that one held the event loop for 0.1 s or more, likewise
+    groups             groups that have not ended
+    members            of those, members whose turn has not come: accepted as part of a group, and
+                       not yet as envelopes, so that they are in no other count
     waiting            envelopes in memory by (instance, what they wait for now), if asked for
     """
 
@@ -103,6 +108,8 @@ class Statistics:
     hook_errors: Mapping[tuple[str, str, str], int] = attrs.field(factory=dict)
     hook_slow: Mapping[tuple[str, str, str], int] = attrs.field(factory=dict)
     waiting: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
+    groups: int = 0
+    members: int = 0
 
     @property
     def conserved(self) -> bool:

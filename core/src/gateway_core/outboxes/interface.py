@@ -182,7 +182,10 @@ class Outbox(Protocol):
         """The step has its outcome."""
 
     def grew(self, envelope_id: str, text: str, number: int) -> None:
-        """The message grew: its newest text is the one of the highest number, until it ends."""
+        """The message grew: its newest text is the one of the highest number.
+
+        It is stored for as long as the entry, or its content where that may be tried again.
+        """
 
     def finished(self, receipt: Receipt) -> None:
         """The envelope ended. Its key is remembered, or free (`frees_its_key`).
@@ -248,6 +251,14 @@ class Outbox(Protocol):
         """How members ended that were neither delivered nor superseded nor cancelled.
 
         By the ids of their envelopes, from after that one on, as far as the history remembers them.
+        """
+        ...
+
+    async def reopen(self, envelope_ids: Sequence[str]) -> Sequence[StoredEntry]:
+        """These failed entries are unfinished again: as an operator's `retry` has it.
+
+        Their time begins anew, and what of them arrived is not sent again. Those of which the
+        history has no content are left out, and so are those that are unfinished.
         """
         ...
 

@@ -325,10 +325,11 @@ class Request:
     kind      `retry` (the entry in `stored` is unfinished again), `discard` (it shall end),
               `submit` (accept `envelope`), `cancel` (end the one of `envelope_id`, unless it has
               started), `erase` (end what is queued of a room, then have the outbox erase the rest),
-              `accounts` (say which are out of order), or `look` (and what waits for what, of an
-              instance or a room where they are named)
+              `accounts` (say which are out of order), `look` (and what waits for what, of an
+              instance or a room where they are named), or `group` (do what `asked` says of a group)
     number    which request it is: all but `retry` are the gateway's to answer
     envelope  with a key, so that it is one message if a process run ends before it has answered
+    asked     of a group, as JSON
     """
 
     kind: str
@@ -338,6 +339,7 @@ class Request:
     stored: StoredEntry | None = None
     envelope: Envelope | None = None
     envelope_id: str = ""
+    asked: str = ""
 
 
 What: TypeAlias = str | Scope

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway_core.clock import SECOND
-from gateway_core.contract.envelopes import Call, Send
+from gateway_core.contract.envelopes import Call, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.idempotency import scope_of
-from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, send_steps
+from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, answering, send_steps
 from gateway_core.outboxes.records import StepRecord, StepShape, StoredEntry
 
 INTERRUPTED = Verdict(
@@ -69,6 +69,7 @@ def _growth(stored: StoredEntry) -> Growth | None:
         envelope.grows.broken_off,
         reply=envelope.reply_to,
         extra=envelope.extra or None,
+        interaction=envelope.interaction,
     )
 
 
@@ -118,7 +119,10 @@ def _steps(stored: StoredEntry) -> list[Step] | None:
     """None: they are planned when its turn comes."""
     envelope = stored.entry.envelope
     if stored.shapes is not None:
-        return [_step(shape) for shape in stored.shapes]
+        steps = [_step(shape) for shape in stored.shapes]
+        if isinstance(envelope, Send | Edit) and envelope.interaction is not None:
+            answering(steps, envelope.interaction)
+        return steps
     if isinstance(envelope, Send):
         return send_steps(envelope, stored.entry.plan)
     return [Step("call", 0)] if isinstance(envelope, Call) else None

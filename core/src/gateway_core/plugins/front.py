@@ -6,8 +6,10 @@ becomes a `HookContractError` that names plugin and hook; `Cancelled` and its li
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -16,6 +18,8 @@ import attrs
 from gateway_core.clock import SECOND
 from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import (
+    ANSWER,
+    REVISE,
     Attempt,
     Envelope,
     Mode,
@@ -32,6 +36,7 @@ from gateway_core.contract.hookspecs import (
     Limit,
     Pressure,
     Session,
+    Sign,
     Streaming,
     Traits,
     Vote,
@@ -52,6 +57,7 @@ from gateway_core.plugins.calling import (
     repeating,
     timed,
 )
+from gateway_core.plugins.sharing import WHOLE, shared_limit, shared_report
 from gateway_core.telemetry import HOOK_FAILED, HOOK_SLOW, log_event
 from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
 
@@ -60,6 +66,8 @@ SEQUENCES = (tuple, list, Sequence)
 
 MOST_CAUSES = 1_000
 """Causes of failures that are told apart."""
+PERFORMED_BY = {ANSWER: "send", REVISE: "edit"}
+"""The hooks behind the operations that have none of their name."""
 VOTES = ("shed", "urgent", "normal", "bulk")
 
 
@@ -77,6 +85,7 @@ class ChannelHooks:
     failures  errors that were stopped here, by plugin and hook
     slow      times that an impl held the event loop for `SLOW` seconds or more, likewise
     privacy   what the log may show of an error
+    share     this process's part of every limit
     collections  when garbage was collected, which is no impl's fault
     by_class  whether limits may differ with the envelope's class
     deduplicates_for  nanoseconds for which the platform knows the key of a send again
@@ -92,6 +101,7 @@ class ChannelHooks:
     slow: dict[tuple[str, str], int] = attrs.field(factory=dict)
     _causes: dict[tuple[str, str, str], int] = attrs.field(factory=dict, init=False)
     privacy: Privacy = _BY_DEFAULT
+    share: Fraction = WHOLE
     collections: Collections = attrs.field(factory=Collections)
     traits: Traits = attrs.field(init=False)
     settings_type: type | None = attrs.field(init=False)
@@ -111,7 +121,11 @@ class ChannelHooks:
             name: freeze(caller, partial(self._was_slow, name))
             for name, caller in self.callers.items()
         }
+        for operation, hook in PERFORMED_BY.items():
+            self._frozen[operation] = self._frozen[hook]
         self._slow_of = {name: partial(self._was_slow, name, None) for name in self.callers}
+        for operation, hook in PERFORMED_BY.items():
+            self._slow_of[operation] = self._slow_of[hook]
         self.traits = self._ask("traits", Traits, {})
         if "traits" not in self.served:  # core's default alone: as it has hooks
             edit, delete = "edit" in self.can, "delete" in self.can
@@ -121,6 +135,17 @@ class ChannelHooks:
         self.by_class = any(
             "priority" in impl.argnames for impl in impls_of(self.callers["rate_limit"])
         )
+
+    def of(self, instance: Instance) -> ChannelHooks:
+        """These hooks as they serve the instance, whose sends the platform may not deduplicate.
+
+        Its settings say so by a property `deduplicates` that is false.
+        """
+        if getattr(instance.settings, "deduplicates", True):
+            return self
+        own = copy.copy(self)  # what is counted is shared
+        own.deduplicates_for = 0
+        return own
 
     def bound(self) -> dict[str, tuple[str, ...]]:
         """For each hook, the plugins that are asked, in order."""
@@ -162,6 +187,23 @@ class ChannelHooks:
         """Room, thread, reply and key of an incoming event."""
         return self._ask("address", (Address, type(None)), {"event": event})  # type: ignore[no-any-return]  # checked
 
+    def acknowledge(self, instance: Instance, address: Address, *, ephemeral: bool) -> Sign | None:
+        """What tells the platform that an interaction was noticed."""
+        kwargs = {"instance": instance, "address": address, "ephemeral": ephemeral}
+        return self._sign("acknowledge", kwargs)
+
+    def typing(self, instance: Instance, address: Address) -> Sign | None:
+        """What shows that an answer is being written."""
+        return self._sign("typing", {"instance": instance, "address": address})
+
+    def _sign(self, name: str, kwargs: Mapping[str, Any]) -> Sign | None:
+        if name not in self.served or "call" not in self.can:
+            return None
+        sign: Sign | None = self._ask(name, (Sign, type(None)), kwargs)
+        if sign is not None:
+            self._look(name, usable.sign_fault, (sign,))
+        return sign
+
     def admit(self, envelope: Envelope, pressure: Pressure) -> Vote | None:
         """The policies' vote: any shed wins, else the first class named."""
         if "admit" not in self.served:
@@ -199,6 +241,8 @@ class ChannelHooks:
                 self._look("rate_limit", usable.limit_fault, answer)
                 named = {limit.bucket for limit in limits}
                 limits += [limit for limit in answer if limit.bucket not in named]
+        if self.share != WHOLE:
+            return tuple(shared_limit(limit, self.share) for limit in limits)
         return tuple(limits)
 
     def streaming(self, instance: Instance, envelope: Envelope) -> Streaming | None:
@@ -240,8 +284,8 @@ class ChannelHooks:
             with repeating():
                 answer = await in_steps(frozen(kwargs), slow)
         if not isinstance(answer, Answer):
-            raise self._wrong(operation, "Answer", answer)
-        return answer if usable.is_plain(answer) else self._usable(operation, answer)
+            raise self._wrong(_hook_of(operation), "Answer", answer)
+        return answer if usable.is_plain(answer) else self._usable(_hook_of(operation), answer)
 
     def _usable(self, operation: str, answer: Answer) -> Answer:
         """The answer, without what the platform garbled in it, which is logged and counted."""
@@ -251,11 +295,16 @@ class ChannelHooks:
         answer, faults = usable.usable_answer(answer)
         for fault in faults:
             self._note(operation, self.adapter, f"answered with an unusable {fault}")
+        if self.share != WHOLE and answer.buckets:
+            answer = attrs.evolve(answer, buckets=self._shared(answer.buckets))
         try:
             return usable.own_result(answer)
         except ValueError as error:
             expected = f"Answer whose result is plain JSON: {error}"
             raise self._wrong(operation, expected, answer) from error
+
+    def _shared(self, reports: Sequence[BucketReport]) -> tuple[BucketReport, ...]:
+        return tuple(shared_report(report, self.share) for report in reports)
 
     async def probe(self, instance: Instance, session: Session) -> Identity | None:
         """Who the instance is; raises what an attempt would raise."""
@@ -296,6 +345,8 @@ class ChannelHooks:
         verdict, faults = usable.usable_verdict(verdict)
         for fault in faults:
             self._note("classify_error", self.adapter, f"answered with an unusable {fault}")
+        if self.share != WHOLE and verdict.buckets:
+            verdict = attrs.evolve(verdict, buckets=self._shared(verdict.buckets))
         raw = hidden(verdict.raw, instance) if verdict.raw else ""
         return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict
 
@@ -448,6 +499,11 @@ class ChannelHooks:
 
     def _label(self, plugin: object) -> str:
         return self.labels.get(id(plugin), str(plugin))
+
+
+def _hook_of(operation: str) -> str:
+    """The hook that performs it."""
+    return PERFORMED_BY.get(operation, operation)
 
 
 def _is_told(times: int) -> bool:

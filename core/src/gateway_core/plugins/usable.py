@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from gateway_core.contract.envelopes import Part
-from gateway_core.contract.hookspecs import Answer, Identity, Limit
+from gateway_core.contract.hookspecs import Answer, Identity, Limit, Sign
 from gateway_core.contract.validators import (
     LONGEST,
     LONGEST_NAME,
@@ -165,6 +165,17 @@ def limit_fault(limit: Limit) -> str | None:
     """What is wrong with a limit that its class does not look at; None: nothing."""
     fault = name_fault(limit.bucket)
     return None if fault is None else f"Limit whose bucket is a name: it {fault}"
+
+
+def sign_fault(sign: Sign) -> str | None:
+    """What is wrong with a sign of typing; None: nothing."""
+    if (fault := name_fault(sign.method)) is not None:
+        return f"Sign whose method is a name: it {fault}"
+    try:
+        tables = [plain_json(sign.arguments), {} if sign.clear is None else plain_json(sign.clear)]
+    except ValueError as error:
+        return f"Sign whose arguments are plain JSON: {error}"
+    return None if all(isinstance(t, dict) for t in tables) else "Sign whose arguments are tables"
 
 
 def identity_fault(identity: Identity) -> str | None:

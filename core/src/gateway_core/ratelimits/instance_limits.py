@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from gateway_core.clock import NEVER
+from gateway_core.contract.envelopes import BY_TOKEN
 from gateway_core.ratelimits.bucket import Bucket
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.ratelimits.trial import LONGEST_BELIEVED, Trial, trial_of
@@ -83,6 +84,8 @@ class InstanceLimits:
         """What a refusal may have closed: the operation, the room, the thread; and a trial."""
         if not (self.operations or self.trial or room.gate is not None or room.thread_gates):
             return []
+        if operation in BY_TOKEN:  # by a token of its own, not as the account and not in the room
+            return [self.operations[operation]] if operation in self.operations else []
         trial = None if self.trial is None else self.trial.gate
         passing = room.thread_gates.get(_PASSING) if operation in ("draft", "edit") else None
         thread_gate = room.thread_gates.get(thread)

@@ -54,7 +54,7 @@ class Pace:
     owed: dict[Paced, int] = attrs.field(factory=dict)
     total: int = 0
     wanting: set[Paced] = attrs.field(factory=set)
-    last_at: int = 0
+    last_at: int = -NEVER
 
     def set(self, stream: Paced, owed: int) -> None:
         """The stream owes so many attempts from now on."""

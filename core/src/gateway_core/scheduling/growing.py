@@ -11,7 +11,8 @@ import attrs
 
 from gateway_core.clock import NEVER
 from gateway_core.contract.envelopes import Disposition, Part, Send
-from gateway_core.contract.errors import HookContractError
+from gateway_core.contract.errors import HookContractError, Problem
+from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, Later, Planned, broken_by
 from gateway_core.deliveries.growth import PEEK, Growth
@@ -72,10 +73,15 @@ class GrowingPlanner:
 
     def _by_messages(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
         """The same of one that is sent and edited, or sent after drafts of it."""
-        if growth.stopped and growth.is_open:
-            return Later(NEVER)  # its reader wants to see no more of it before it is whole
+        steps = delivery.steps or ()
+        nameless = any(each.is_nameless and each.outcome is not None for each in steps)
+        if growth.is_open and (growth.muted or growth.stopped or nameless):
+            # Nobody can edit that message, whose text is posted anew, or its reader has stopped it.
+            return Later(NEVER)
         step = delivery.step if delivery.steps is not None else None
-        held = self._held(delivery, growth, lane, now) if growth.is_open else now
+        held = now
+        if growth.is_open:
+            held = max(growth.rests_until, self._held(delivery, growth, lane, now))
         passing = step is None or step is growth.tail or step.kind in NATIVE
         if passing or not growth.is_open:
             if held > now and len(growth.text) - len(growth.planned_text) < PEEK:
@@ -98,7 +104,9 @@ class GrowingPlanner:
             return self._later(growth, held, now)
         if passing and not growth.granted:
             growth.go(now)
-            interims.went(growth, interims.drawn(lane.buckets(step.kind, now)), now)
+            interims.went(
+                growth, interims.drawn(lane.buckets(growth.operation(step.kind), now)), now
+            )
         return step.kind
 
     def _later(self, growth: Growth, at: int, now: int) -> Later:
@@ -109,8 +117,8 @@ class GrowingPlanner:
         """When it may show its newest state: `now` or before, at once; it stands in its windows."""
         if growth.native is not None:
             return self._held_draft(delivery, growth, growth.native, lane, now)
-        edits = interims.drawn(lane.buckets("edit", now))
-        sends = interims.drawn(lane.buckets("send", now))
+        edits = interims.drawn(lane.buckets(growth.operation("edit"), now))
+        sends = interims.drawn(lane.buckets(growth.operation("send"), now))
         steps = delivery.steps or ()
         standing = sum(step.message_id is not None for step in steps)
         due = [s.kind for s in steps if s.outcome is None and s is not growth.tail]
@@ -158,11 +166,15 @@ class GrowingPlanner:
             assert isinstance(envelope, Send)  # noqa: S101 - only sends grow
             account, shown = lane.room.account, attrs.evolve(envelope, text=text)
             try:
+                problems = account.hooks.validate(account.instance, shown)
                 plan = account.hooks.chunk(account.instance, shown, growth.mode)
             except HookContractError as error:
                 return broken_by(error)
-            if not plan:
-                return Ending(Disposition.REJECTED, delivery.verdict)
+            if problems and growth.is_open:  # what comes may mend it
+                growth.plan_from(text)
+                return None
+            if problems or not plan:
+                return Ending(Disposition.REJECTED, _refused(problems) or delivery.verdict)
             growth.plan_from(text)
             if growth.native is None or len(plan) > self._most:
                 plan = self._within(delivery, growth, plan, len(delivery.steps or ()))
@@ -208,6 +220,18 @@ class GrowingPlanner:
             shows_its_end = all(pace.is_roomy for pace in growth.paces)
         growth.show_its_end(shown=shows_its_end)
         return plan if shows_its_end else plan[:-1]
+
+
+def _refused(problems: Sequence[Problem]) -> Verdict | None:
+    """What a plugin has against the whole text; None: nothing."""
+    if not problems:
+        return None
+    return Verdict(
+        error_class=ErrorClass.NON_RETRYABLE,
+        reason=Reason.BAD_REQUEST,
+        dispatched="no",
+        raw="; ".join(map(str, problems)),
+    )
 
 
 def _owed(edits: Iterable[Drawn], edit: int, sends: Iterable[Drawn], send: int) -> dict[Drawn, int]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 
-from gateway_core.answering.events import Resolved, resolve
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Send
 from gateway_core.deliveries.delivery import Delivery
@@ -35,9 +34,10 @@ class Streams:
     _open: dict[Stream, Scope | None] = attrs.field(factory=dict, init=False)
     _keyed: dict[Scope, Stream] = attrs.field(factory=dict, init=False)
 
-    def resolve(self, event: Any, instance: str | None) -> Resolved:
-        """Which instance the event came to, and its address. Raises as `events.resolve` does."""
-        return resolve(event, instance, registry=self._drafting.registry, clock=self.clock)
+    @property
+    def is_closed(self) -> bool:
+        """Whether the gateway accepts nothing more."""
+        return self._drafting.closed
 
     def open(self, stream: Stream, envelope: Send) -> Stream | None:
         """Note an open stream; the one that it joins, if its key is another open one's."""
@@ -64,9 +64,10 @@ class Streams:
         ttl = envelope.ttl
         if ttl is None:
             ttl = getattr(draft.config.ttl, delivery.priority)
-        if delivery.id in partition.deliveries and envelope.deadline is None:
+        if delivery.receipt is None and envelope.deadline is None:
             delivery.ends_by(self.clock.now() + round(ttl * SECOND))
-            partition.scheduler.deadlines.add(delivery)
+            if delivery.id in partition.deliveries:  # else once it comes in
+                partition.scheduler.deadlines.add(delivery)
 
     def gateway_closes(self) -> None:
         """The gateway accepts nothing more: what is open does not get whole any more."""

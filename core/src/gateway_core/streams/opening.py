@@ -5,25 +5,56 @@ This module waits: for what a stream waits for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Mapping
+from contextlib import AsyncExitStack, aclosing
+from functools import cached_property, partial
 from types import TracebackType
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
-from gateway_core.contract.addresses import Address
+import attrs
+
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.answering.interactions import Acknowledgements
+from gateway_core.answering.verbs import Answers
+from gateway_core.contract.addresses import Address, Interaction
 from gateway_core.contract.envelopes import (
     Delivered,
     Format,
     Grows,
     Json,
+    Mentions,
     Priority,
     Receipt,
     Send,
 )
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.problems import problems_in
+from gateway_core.outboxes.journal import Journal
 from gateway_core.streams.open_streams import Streams
 from gateway_core.streams.stream import PLACEHOLDER, OnError, Stream
 from gateway_core.submission.checks import LONGEST_TEXT
+from gateway_core.submission.draft import Drafting
+from gateway_core.submission.verbs import check_flag
+
+
+class StreamFields(TypedDict, total=False):
+    """What `stream` takes beside where and chunks, in every kind of program."""
+
+    instance: str | None
+    thread: str | None
+    reply_to: str | None
+    key: str | None
+    ttl: float | None
+    priority: Priority
+    format: Format
+    extra: Mapping[str, Json] | None
+    mentions: Mentions
+    link_previews: bool
+    silent: bool
+    ephemeral: bool
+    on_error: OnError
+    broken_off: str
+    max_text: int
 
 
 class Opening:
@@ -54,7 +85,9 @@ class Opening:
     async def _write_all(self) -> Delivered | Receipt:
         if self._chunks is None:
             raise TypeError("a stream without chunks is opened by `async with`")
-        async with self._stream as out:
+        async with self._stream as out, AsyncExitStack() as stack:
+            if isinstance(self._chunks, AsyncGenerator):
+                await stack.enter_async_context(aclosing(self._chunks))
             async for chunk in self._chunks:
                 out.write(chunk)
                 if out.stopped:
@@ -62,10 +95,15 @@ class Opening:
             return await out.finish()
 
 
-class Streaming:
+class Streaming(Answers):
     """What a `Gateway` says as it is written."""
 
-    _streams: Streams
+    _journal: Journal | None
+    _drafting: Drafting
+
+    @cached_property
+    def _streams(self) -> Streams:
+        return Streams(self._door, self._clock, self._journal, self._spawn, self._drafting)
 
     def stream(
         self,
@@ -80,9 +118,10 @@ class Streaming:
         priority: Priority = "normal",
         format: Format = "markdown",  # noqa: A002 - the field's standard term
         extra: Mapping[str, Json] | None = None,
-        mentions: bool = False,
+        mentions: Mentions = False,
         link_previews: bool = False,
         silent: bool = False,
+        ephemeral: bool = False,
         on_error: OnError = "mark",
         broken_off: str = " […]",
         max_text: int = 100_000,
@@ -93,20 +132,33 @@ class Streaming:
                     key; or (instance, room)
         chunks      its text, piece by piece: then it is awaited, and gives the receipt
         instance    whose event it is; None: of the one instance whose adapter knows it
-        key         another stream of that key which is open is joined
+        key         another stream of that key which is open is joined; of an event it names this
+                    answer among those to it, which are else numbered as those of `reply` are
         ttl         seconds from its end after which it expires
         extra       the platform's own fields (buttons) while it grows; `finish` may replace them
+        ephemeral   show it to the user of the interaction alone
         on_error    what becomes of it if its block ends by an exception: `mark` puts `broken_off`
                     at its end, `delete` takes it back, `keep` leaves it as it is
         broken_off  what stands at its end as well if its program is killed
         max_text    characters that it may have
+
+        Until its first message stands, where the channel can, it shows that an answer is being
+        written. An interaction (a command, a pressed button, a form) is acknowledged as the block
+        is entered. If an answer by its token cannot be edited, it comes when the text is whole.
 
         The others are those of `send`. Raises `Invalid` for what is no such value, `UnknownEvent`
         and `AmbiguousEvent` for an event that no instance or several know; the rest when the block
         is entered.
         """
         _check(on_error, max_text)
-        name, address = _place(where, instance, self._streams)
+        check_flag("ephemeral", ephemeral)
+        name, address = _place(where, instance, self)
+        asked = None
+        if not isinstance(where, tuple):
+            key = self._numbers.next_key(where, address.key, key)
+        if address.interaction is not None:
+            account = self._registry.account(name)
+            asked = Answered(self._acknowledgements, account, address, ephemeral)
         try:
             envelope = Send(
                 instance_id=name,
@@ -114,7 +166,7 @@ class Streaming:
                 text=PLACEHOLDER,
                 thread_id=address.thread_id if thread is None else thread,
                 reply_to=address.reply_to if reply_to is None else reply_to,
-                key=address.key if key is None else key,
+                key=key,
                 ttl=ttl,
                 priority=priority,
                 format=format,
@@ -122,6 +174,9 @@ class Streaming:
                 mentions=mentions,
                 link_previews=link_previews,
                 silent=silent,
+                ephemeral=ephemeral,
+                interaction=address.interaction,
+                on_conflict="replay" if address.key is not None else "raise",
                 grows=Grows(
                     broken_off=broken_off,
                     message_id=address.message_id,
@@ -132,17 +187,51 @@ class Streaming:
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
-        return Opening(Stream(self._streams, envelope, on_error, max_text), chunks)
+        serving = self._registry.serving.get(name)
+        shows = None if serving is None else partial(self._begin_typing, serving, address)
+        stream = Stream(self._streams, envelope, on_error, max_text, asked, shows)
+        return Opening(stream, chunks)
+
+    def _begin_typing(self, account: InstanceState, address: Address) -> Callable[[], None] | None:
+        """Show that an answer is being written; what ends that. None: it is not shown."""
+        shown = self._typing.begin(account, address)
+        return None if shown is None else shown.end
 
 
-def _place(where: Any, instance: str | None, streams: Streams) -> tuple[str, Address]:
+@attrs.frozen
+class Answered:
+    """The interaction that a stream answers."""
+
+    _acknowledgements: Acknowledgements
+    _account: InstanceState
+    _address: Address
+    _ephemeral: bool
+
+    @property
+    def is_answered_whole(self) -> bool:
+        """Whether no answer can be edited by the token."""
+        asked = self._address.interaction
+        return asked is not None and asked.by_token and not asked.edits
+
+    def acknowledge(self) -> None:
+        """Have the platform know at once that an answer comes."""
+        self._acknowledgements.begin(self._account, self._address, ephemeral=self._ephemeral)
+
+    async def before_answer(self) -> Interaction:
+        """The interaction as the answer is to be given, once it is acknowledged."""
+        return await self._acknowledgements.before_answer(
+            self._account, self._address, ephemeral=self._ephemeral
+        )
+
+
+def _place(where: Any, instance: str | None, verbs: Streaming) -> tuple[str, Address]:
     """The instance and the address of a stream."""
     if isinstance(where, tuple):
         if len(where) != 2 or instance is not None:  # noqa: PLR2004 - a pair
             text = f"must be (instance, room) alone, or an event, not {where!r}"
             raise Invalid([Problem("where", text)])
         return where[0], Address(external_room_id=where[1])
-    return streams.resolve(where, instance)
+    return verbs._resolve(where, instance)  # noqa: SLF001 - of one kind
 
 
 def _check(on_error: object, most: object) -> None:

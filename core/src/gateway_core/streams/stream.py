@@ -13,8 +13,9 @@ import attrs
 import trio
 
 from gateway_core.clock import SECOND, Clock
+from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import Delivered, Json, Receipt, Send
-from gateway_core.contract.errors import DeliveryError, Invalid, Problem
+from gateway_core.contract.errors import DeliveryError, GatewayClosed, Invalid, Problem
 from gateway_core.contract.validators import UNSENDABLE, is_sendable
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growth import Growth
@@ -33,6 +34,15 @@ PLACEHOLDER = "…"
 """Stands for the text of a stream when its place is checked, before there is any."""
 
 
+class Asked(Protocol):
+    """The interaction that a stream answers."""
+
+    @property
+    def is_answered_whole(self) -> bool: ...  # noqa: D102 - no answer can be edited
+    def acknowledge(self) -> None: ...  # noqa: D102 - as a platform wants it, within seconds
+    async def before_answer(self) -> Interaction: ...  # noqa: D102 - it is acknowledged from then on
+
+
 class OpenStreams(Protocol):
     """What a stream needs of its gateway, and of the other streams."""
 
@@ -40,10 +50,25 @@ class OpenStreams(Protocol):
     clock: Clock
     journal: Journal | None
 
+    @property
+    def is_closed(self) -> bool: ...  # noqa: D102 - the gateway accepts nothing more
     def spawn(self, task: Callable[[], Any], /) -> None: ...  # noqa: D102 - starts one of its tasks
     def open(self, stream: Stream, envelope: Send) -> Stream | None: ...  # noqa: D102 - as `Streams` says
     def close(self, stream: Stream) -> None: ...  # noqa: D102 - likewise
     def ends(self, delivery: Delivery, envelope: Send) -> None: ...  # noqa: D102 - likewise
+
+
+def check_text(text: object, before: int, most: int) -> None:
+    """Raises `Invalid` for what cannot be appended to `before` characters, of `most` at most."""
+    if not isinstance(text, str):
+        problem = f"must be a text, not {type(text).__name__}"
+    elif before + len(text) > most:
+        problem = f"has {before + len(text)} characters, at most {most}"
+    elif not text.isascii() and not is_sendable(text):
+        problem = UNSENDABLE
+    else:
+        return
+    raise Invalid([Problem("text", problem)])
 
 
 class Stream:
@@ -54,17 +79,32 @@ class Stream:
     states. The whole text always gets its attempts.
     """
 
-    def __init__(self, streams: OpenStreams, envelope: Send, on_error: OnError, most: int) -> None:
+    def __init__(
+        self,
+        streams: OpenStreams,
+        envelope: Send,
+        on_error: OnError,
+        most: int,
+        asked: Asked | None = None,
+        typing: Callable[[], Callable[[], None] | None] | None = None,
+    ) -> None:
         self._streams = streams
+        self._interaction = asked
+        self._shows_typing = typing
+        self._typing_ends: Callable[[], None] | None = None
         self._envelope = envelope
         self._on_error = on_error
         self._most = most
-        self._growth = Growth(reply=envelope.reply_to, extra=envelope.extra or None)
+        self._growth = Growth(
+            reply=envelope.reply_to,
+            extra=envelope.extra or None,
+            markdown=envelope.format == "markdown",
+        )
         self._first: Stream | None = None
         self._ticket: Ticket | None = None
         self._error: Exception | None = None
-        self._posting = False
-        self._something, self._accepted = trio.Event(), trio.Event()
+        self._posting = self._asked = False
+        self._whole, self._accepted = trio.Event(), trio.Event()
         self._recorded_at = 0
 
     def __repr__(self) -> str:
@@ -78,13 +118,13 @@ class Stream:
 
         Raises `Invalid` for what is no text that can be sent, and beyond `max_text` characters.
         """
-        self._check(text, len(self._growth.text) + len(text))
+        check_text(text, len(self._growth.text), self._most)
         self._growth.write(text)
         self._said()
 
     def replace(self, text: str) -> None:
         """Begin anew with this text. Never waits; raises as `write` does."""
-        self._check(text, len(text))
+        check_text(text, 0, self._most)
         self._growth.replace(text)
         self._said()
 
@@ -95,27 +135,24 @@ class Stream:
         text, and then the stream goes by edits.
         Never waits; raises as `write` does.
         """
-        self._check(text, len(text))
+        check_text(text, 0, self._most)
         self._growth.status(text)
         self._said()
-
-    def _check(self, text: object, length: int) -> None:
-        if not isinstance(text, str):
-            problem = f"must be a text, not {type(text).__name__}"
-        elif length > self._most:
-            problem = f"has {length} characters, at most {self._most}"
-        elif not text.isascii() and not is_sendable(text):
-            problem = UNSENDABLE
-        else:
-            return
-        raise Invalid([Problem("text", problem)])
 
     def _said(self) -> None:
         if self._first is not None:
             return
+        if self._typing_ends is not None and self._delivery is not None and self._delivery.started:
+            self._stop_typing()
         if not self._posting and self._growth.has_something():
             self._post()
         self._record()
+
+    def _stop_typing(self) -> None:
+        """Its message stands: that somebody writes needs no other sign."""
+        ends, self._typing_ends = self._typing_ends, None
+        if ends is not None:
+            ends()
 
     # -- how it ends
 
@@ -130,13 +167,28 @@ class Stream:
         Returns and raises as `Gateway.send` does. A caller who is cancelled does not withdraw it.
         """
         if text is not None:
-            self._check(text, len(text))
-        if self._first is not None:
-            return await self._first.finish()
-        self._growth.finish(text, extra)
-        self._ends()
+            check_text(text, 0, self._most)
+        self._asked = True
+        while self._first is not None:
+            if (joined := await self._first._joined()) is not None:  # noqa: SLF001 - of one kind
+                return joined
+            self._first = self._streams.open(self, self._envelope)
+        if self._growth.is_open:
+            self._growth.finish(text, extra)
+            self._ends()
         if not self._posting:
             self._post()
+        return await self._outcome()
+
+    async def _joined(self) -> Delivered | Receipt | None:
+        """How it ended, for one that joined it; None: it said nothing, so that one answers."""
+        await self._accepted.wait()
+        if self._ticket is None and self._error is None:
+            return None
+        return await self._outcome()
+
+    async def _outcome(self) -> Delivered | Receipt:
+        """How it ended, once it has. Raises as `finish` does."""
         await self._accepted.wait()
         if self._error is not None:
             raise self._error
@@ -161,17 +213,27 @@ class Stream:
 
     def _ends(self) -> None:
         """It grows no more: its time to live counts from now."""
-        self._something.set()
-        if self._ticket is not None:
-            self._streams.ends(self._ticket._delivery, self._envelope)  # noqa: SLF001 - likewise
+        self._whole.set()
+        delivery = self._delivery
+        if delivery is not None:
+            self._streams.ends(delivery, self._envelope)
         self._record(whole=True)
+
+    @property
+    def _delivery(self) -> Delivery | None:
+        """The delivery that grows with it, while it is this process's to deliver; None: none is."""
+        delivery = None if self._ticket is None else self._ticket._delivery  # noqa: SLF001 - a ticket is this package's own
+        if delivery is None or delivery.growth is not self._growth:  # another one has its key
+            return None
+        return None if delivery.receipt is not None or delivery.stored else delivery
 
     @property
     def receipt(self) -> Receipt | None:
         """How it ended; None: it has not."""
         if self._first is not None:
             return self._first.receipt
-        return None if self._ticket is None else self._ticket._delivery.receipt  # noqa: SLF001 - likewise
+        ticket = self._ticket
+        return ticket._delivery.receipt if ticket is not None and ticket.ended else None  # noqa: SLF001 - likewise
 
     @property
     def ticket(self) -> Ticket | None:
@@ -179,11 +241,18 @@ class Stream:
         return self._ticket if self._first is None else self._first.ticket
 
     @property
+    def max_text(self) -> int:
+        """Characters that its text may have."""
+        return self._most
+
+    @property
     def stopped(self) -> bool:
         """Whether there is no use in writing more: its user stopped it, or it has ended."""
         if self._first is not None:
             return self._first.stopped
-        return self._growth.stopped or self._error is not None or self.receipt is not None
+        if self._growth.stopped or self._error is not None:
+            return True
+        return self._ticket is not None and self._delivery is None
 
     # -- its message
 
@@ -194,6 +263,10 @@ class Stream:
         """
         await trio.lowlevel.checkpoint()
         self._first = self._streams.open(self, self._envelope)
+        if self._first is None and self._shows_typing is not None:
+            self._typing_ends = self._shows_typing()
+        if self._interaction is not None:
+            self._interaction.acknowledge()
         return self
 
     async def __aexit__(
@@ -206,20 +279,34 @@ class Stream:
         try:
             if error is not None:
                 self._break_off()
-            else:
+            elif not self._asked:
                 await self.finish()
         finally:
+            self._stop_typing()
             self._streams.close(self)
+            if not self._posting:
+                self._accepted.set()  # those that joined it wait for nothing more
 
     def _post(self) -> None:
         self._posting = True
-        self._streams.spawn(self._submit)
+        if self._streams.is_closed:
+            self._error = GatewayClosed()
+            self._accepted.set()
+        else:
+            self._streams.spawn(self._submit)
 
     async def _submit(self) -> None:
         """Have its message accepted; the error, if it is not, is for whoever finishes it."""
         try:
             text = await self._first_text()
             envelope = attrs.evolve(self._envelope, text=text)
+            if self._interaction is not None:
+                if self._interaction.is_answered_whole:
+                    await self._whole.wait()
+                answered = await self._interaction.before_answer()
+                text = self._growth.showing() or text
+                envelope = attrs.evolve(envelope, text=text, interaction=answered)
+                self._growth.answers(answered)
             self._ticket = await self._streams.door.submit(envelope, wait=True, growth=self._growth)
             self._ticket._delivery.hold()  # noqa: SLF001 - a ticket is this package's own
             if not self._growth.is_open:
@@ -232,21 +319,21 @@ class Stream:
     async def _first_text(self) -> str:
         """What it shows first, once it has gathered for a moment."""
         with trio.move_on_after(GATHER):
-            await self._something.wait()
+            await self._whole.wait()
         while self._growth.is_open and not (text := self._growth.showing()).strip():
             with trio.move_on_after(GATHER):
-                await self._something.wait()
+                await self._whole.wait()
         return self._growth.showing() if not self._growth.is_open else text
 
     def _record(self, *, whole: bool = False) -> None:
         """Have the outbox know the newest text, at most once a second."""
-        journal, ticket = self._streams.journal, self._ticket
-        if journal is None or ticket is None or ticket._delivery.receipt is not None:  # noqa: SLF001 - likewise
+        journal, delivery = self._streams.journal, self._delivery
+        if journal is None or delivery is None:
             return
         now = self._streams.clock.now()
         if whole or now - self._recorded_at >= RECORD:
             self._recorded_at = now
-            journal.grew(ticket._delivery)  # noqa: SLF001 - likewise
+            journal.grew(delivery)
 
     def _gateway_closes(self) -> None:
         """The gateway closes: an outbox keeps its newest text, else it is broken off."""

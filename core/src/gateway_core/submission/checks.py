@@ -7,6 +7,8 @@ from itertools import islice
 from math import isfinite
 from typing import Any, get_args
 
+import attrs
+
 from gateway_core.contract.addresses import Asked, Interaction
 from gateway_core.contract.envelopes import (
     Call,
@@ -43,7 +45,7 @@ LONGEST_TEXT = 1_000_000
 MOST = 100
 """Problems that are reported of one envelope."""
 _NO_EXTRA: dict[str, object] = {}
-FLAGS = ("mentions", "link_previews", "silent", "interim", "ephemeral")
+FLAGS = ("link_previews", "silent", "interim", "ephemeral")
 
 
 def problems_of(envelope: object) -> list[Problem]:
@@ -60,7 +62,10 @@ def checked(envelope: Envelope) -> Envelope:
     problems = list(islice(_problems(envelope), MOST))
     if problems:
         raise Invalid(problems)
-    return plain(envelope)
+    envelope = plain(envelope)
+    if isinstance(envelope, Send | Edit) and isinstance(envelope.mentions, list):
+        return attrs.evolve(envelope, mentions=tuple(envelope.mentions))  # which nobody changes
+    return envelope
 
 
 def check_envelope(value: object) -> None:
@@ -124,6 +129,7 @@ def _problems(envelope: object) -> Iterator[Problem]:
             yield Problem(name, f"must be true or false, not {shown(value)}")
     if isinstance(envelope, Send | Edit):
         yield from _text(envelope.text)
+        yield from _mentions(envelope.mentions)
         yield from _table("extra", envelope.extra, optional=isinstance(envelope, Edit))
     if isinstance(envelope, Edit | Delete):
         yield from _target(envelope)
@@ -143,6 +149,7 @@ def _names(envelope: Envelope) -> Iterator[Problem]:
         yield from _name("reply_to", envelope.reply_to, absent=None)
         yield from _name("collapse", envelope.collapse, absent=None)
         yield from _grows(envelope.grows)
+    if isinstance(envelope, Send | Edit):
         yield from _interaction(envelope)
     if isinstance(envelope, Call):
         yield from _name("method", envelope.method)
@@ -163,10 +170,12 @@ def _grows(grows: object) -> Iterator[Problem]:
             yield Problem("grows.direct", f"must be true or false, not {shown(grows.direct)}")
 
 
-def _interaction(send: Send) -> Iterator[Problem]:
+def _interaction(message: Send | Edit) -> Iterator[Problem]:
     """The reply token, which `gateway.address` gives, or `reply` by itself."""
-    asked: object = send.interaction
+    asked: object = message.interaction
     if asked is None:
+        if isinstance(message, Send) and message.ephemeral is True:
+            yield Problem("ephemeral", "only the answer to an interaction is for one person alone")
         return
     if not isinstance(asked, Interaction):
         yield Problem("interaction", f"must be an Interaction, not {type(asked).__name__}")
@@ -179,11 +188,8 @@ def _interaction(send: Send) -> Iterator[Problem]:
     if not is_finite(asked.ends):
         yield Problem("interaction.ends", f"must be a POSIX time, not {shown(asked.ends)}")
     yield from _seconds("interaction.lasts", asked.lasts, LONGEST)
-    for name, least in (("answer", 0), ("uses", 1)):
-        value: object = getattr(asked, name)
-        whole = type(value) is int and least <= value <= WIDEST
-        if not whole and not (value is None and name == "uses"):
-            yield Problem(f"interaction.{name}", f"must be a whole number from {least} on")
+    if type(asked.answer) is not int or not 0 <= asked.answer <= WIDEST:
+        yield Problem("interaction.answer", "must be a whole number from 0 on")
     if asked.asked not in get_args(Asked):
         yield Problem("interaction.asked", f"must be one of {', '.join(get_args(Asked))}")
 
@@ -205,6 +211,18 @@ def _text(text: object) -> Iterator[Problem]:
         yield Problem("text", f"has {len(text)} characters, at most {LONGEST_TEXT}")
     elif not (text.isascii() and "\x00" not in text) and not is_sendable(text):
         yield Problem("text", UNSENDABLE)
+
+
+def _mentions(value: object) -> Iterator[Problem]:
+    if isinstance(value, bool):
+        return
+    if not isinstance(value, list | tuple):
+        yield Problem("mentions", f"must be true, false or a list of ids, not {shown(value)}")
+    elif len(value) > MOST:
+        yield Problem("mentions", f"names {len(value)} people, at most {MOST}")
+    else:
+        for index, each in enumerate(value):
+            yield from _name(f"mentions.{index}", each)
 
 
 def _table(place: str, value: object, *, optional: bool = False) -> Iterator[Problem]:

@@ -40,6 +40,10 @@ class Door:
         for partition in self._partitions:
             partition.admission.close()
 
+    def check_open(self) -> None:
+        """Raises `GatewayClosed` if the gateway accepts nothing more."""
+        self._drafting.check_open()
+
     async def submit(
         self,
         envelope: Envelope,

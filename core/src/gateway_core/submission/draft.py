@@ -19,9 +19,11 @@ from gateway_core.contract.errors import (
 from gateway_core.contract.hookspecs import Level
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.ending import SHED, Ending
 from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.idempotency import Known, fingerprint, scope_of
 from gateway_core.deliveries.remembered import Scope
+from gateway_core.deliveries.turns import Turn
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer
@@ -43,12 +45,13 @@ class Draft:
     fingerprint  of its content, where it has a key
     priority     its class, as policies left it; `rank` is that of the class
     changes      it changes a message
-    shed         policies voted to end it at once
+    ending       how it ends at once: policies voted to shed it; None: it goes on
     voted        they were asked; False: its account is another process's, whose policies vote
     level        the pressure that it is accepted under, itself not counted; None: the present one
     slot         on its way into an outbox: it has a slot in memory as well
     growth       of a stream: its text, which grows
     called       when it began to wait, for a slot or the outbox; None: it has waited for nothing
+    turn         whose turn in a group it takes; None: it stands alone
     """
 
     envelope: Envelope
@@ -61,12 +64,13 @@ class Draft:
     priority: Priority
     rank: int
     changes: bool
-    shed: bool = False
+    ending: Ending | None = None
     voted: bool = True
     level: Level | None = None
     slot: bool = False
     called: int | None = None
     growth: Growth | None = None
+    turn: Turn | None = None
 
     def reclass(self, priority: Priority) -> None:
         """A policy gives it another class."""
@@ -85,6 +89,10 @@ class Drafting:
     _ids: Ids
     closed: bool = attrs.field(default=False, init=False)
 
+    def next_id(self) -> str:
+        """A new id, which sorts after all of before."""
+        return self._ids.next(self.clock.wall())
+
     def check_open(self) -> None:
         """Raises `GatewayClosed` if the gateway accepts nothing more."""
         if self.closed:
@@ -97,19 +105,11 @@ class Drafting:
         """
         self.check_open()
         envelope = checked(envelope)
-        account = self.registry.serving.get(envelope.instance_id)
-        if account is None:
-            account = self.registry.account(envelope.instance_id)  # raises the reason
-        if account.unfit:
-            raise InstanceSuspended(instance_id=account.instance.id, why=account.unfit)
+        account = self.account_for(envelope.instance_id)
         plan, problems = planned(account.hooks, account.instance, envelope, self.config.max_parts)
         if problems:
             raise Invalid(problems)
-        suspended = account.health.suspended
-        if suspended is not None and (
-            self.config.when_suspended == "refuse" or (awaited and self.is_hopeless(account))
-        ):
-            raise InstanceSuspended(instance_id=account.instance.id, why=str(suspended))
+        self.check_suspension(account, awaited=awaited)
         partition = self.partition_of(envelope.instance_id, envelope.external_room_id)
         scope = None if envelope.key is None else scope_of(envelope)
         digest = "" if scope is None else fingerprint(envelope)
@@ -119,6 +119,23 @@ class Drafting:
             envelope, partition, account, plan, scope, digest, begun,
             priority, RANKS[priority], isinstance(envelope, CHANGES),
         )  # fmt: skip
+
+    def account_for(self, instance_id: str) -> InstanceState:
+        """The account, if its settings can be used. Raises why not."""
+        account = self.registry.serving.get(instance_id)
+        if account is None:
+            account = self.registry.account(instance_id)  # raises the reason
+        if account.unfit:
+            raise InstanceSuspended(instance_id=account.instance.id, why=account.unfit)
+        return account
+
+    def check_suspension(self, account: InstanceState, *, awaited: bool = False) -> None:
+        """Raises `InstanceSuspended` if nothing is accepted for the account; as `draft`."""
+        suspended = account.health.suspended
+        if suspended is not None and (
+            self.config.when_suspended == "refuse" or (awaited and self.is_hopeless(account))
+        ):
+            raise InstanceSuspended(instance_id=account.instance.id, why=str(suspended))
 
     def is_hopeless(self, account: InstanceState) -> bool:
         """Whether nobody should wait for the account's envelopes: it has never worked."""
@@ -131,7 +148,7 @@ class Drafting:
             return
         vote = hooks.admit(draft.envelope, draft.partition.pressure())
         if vote == "shed":
-            draft.shed = True
+            draft.ending = SHED
         elif vote is not None:
             draft.reclass(vote)
 
@@ -173,7 +190,7 @@ class Drafting:
         ttl = self._left(draft, envelope.not_before if due is None else due, now, wall)
         if draft.growth is not None:
             ttl += LONGEST_OPEN  # it counts from the end of the stream
-        delivery = Delivery(
+        delivery = (Delivery if draft.turn is None else draft.turn.delivery)(
             self._ids.next(wall),
             envelope,
             draft.plan,

@@ -15,7 +15,6 @@ from gateway_core.contract.envelopes import CHANGES
 from gateway_core.contract.errors import GatewayClosed, OutboxError, Overloaded
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.ending import SHED
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
 from gateway_core.outboxes.records import Entry
@@ -185,17 +184,20 @@ class DurableWay:
             delivery, draft.account, draft.partition.index, draft.begun
         )
         self._drafting.check_open()
+        turn = draft.turn
         return _entry(
             id=delivery.id,
             envelope=draft.envelope,
             plan=draft.plan,
-            accepted_at=delivery.accepted_at,
-            deadline=delivery.accepted_at + ttl,
+            accepted_at=delivery.accepted_at if turn is None else turn.accepted_at,
+            deadline=delivery.accepted_at + ttl if turn is None else turn.deadline,
             priority=None if draft.priority == draft.envelope.priority else draft.priority,
             fingerprint=draft.fingerprint,
             due=delivery.due,
             trace=trace,
             voted=draft.voted,
+            member=None if turn is None else turn.member,
+            files=() if turn is None else turn.files,
         )
 
     def _stored(self, draft: Draft, delivery: Delivery) -> None:
@@ -210,18 +212,19 @@ class DurableWay:
         self._capacity.came(delivery.id)
         if draft.changes:
             pager.place(delivery)
-        if not draft.shed and (not draft.slot or pager.must_wait(delivery, account)):
+        ending = draft.ending
+        if ending is None and (not draft.slot or pager.must_wait(delivery, account)):
             if draft.slot:
                 drafting.free_slot(draft)
             if delivery.scope is not None:
                 partition.keys.forget(delivery.scope)  # the outbox knows it
             pager.leave(delivery)
         elif draft.slot:
-            partition.enqueuer.accept(delivery, account, drafting.clock.now(), shed=draft.shed)
-        else:
+            partition.enqueuer.accept(delivery, account, drafting.clock.now(), ending)
+        elif ending is not None:
             partition.accepted += 1
             account.counts.accepted += 1
-            partition.completion.complete_spilled(delivery, account, SHED, account.hooks)
+            partition.completion.complete_spilled(delivery, account, ending, account.hooks)
 
     def _take_back(self, draft: Draft, delivery: Delivery, error: BaseException) -> None:
         """It was not accepted after all and leaves no trace; nobody waits for it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway_core.contract.errors import Overloaded
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.scheduling.admission import Full
 from gateway_core.scheduling.slot_queue import Waiter
 from gateway_core.submission.draft import Draft, Drafting
@@ -29,7 +30,7 @@ class InMemoryWay:
             return drafting.joined(draft, known)
         drafting.vote(draft)
         instance, room, rank = envelope.instance_id, envelope.external_room_id, draft.rank
-        if draft.shed:  # it ends at once, and waits for no slot
+        if draft.ending is not None:  # it ends at once, and waits for no slot
             partition.admission.add(instance, room, rank)
         elif full := take_slot_nowait(partition, instance, room, rank, shed=self._shed):
             await self._wait(draft, full, wait=wait)
@@ -37,11 +38,25 @@ class InMemoryWay:
                 drafting.free_slot(draft)
                 return drafting.joined(draft, known)
             drafting.look_up_account(draft, slot=True)
+        return Ticket(self._accepted(draft))
+
+    def accept_member(self, draft: Draft) -> Delivery:
+        """Accept a member of a group, whether it has a slot or not: who feeds them looks for one.
+
+        What policies do about it counts as for others.
+        """
+        self._drafting.vote(draft)
+        envelope = draft.envelope
+        draft.partition.admission.add(envelope.instance_id, envelope.external_room_id, draft.rank)
+        return self._accepted(draft)
+
+    def _accepted(self, draft: Draft) -> Delivery:
+        drafting, partition = self._drafting, draft.partition
         now = drafting.clock.now()
         delivery, _ = drafting.deliver(draft, now)
         drafting.observer.admitted(delivery, draft.account, partition.index, draft.begun)
-        partition.enqueuer.accept(delivery, draft.account, now, shed=draft.shed)
-        return Ticket(delivery)
+        partition.enqueuer.accept(delivery, draft.account, now, draft.ending)
+        return delivery
 
     async def _wait(self, draft: Draft, full: Full, *, wait: bool) -> None:
         """Wait for a slot under the bound that is reached, or raise `Overloaded` if not `wait`."""

@@ -84,6 +84,10 @@ def planned(
     if operation not in hooks.can or not getattr(hooks.traits, operation, True):
         text = f"channel {hooks.channel!r} has no {operation}"
         problems = [Problem("operation", text), *problems]
+    named = isinstance(envelope, (Send, Edit)) and type(envelope.mentions) is not bool
+    if named and not hooks.traits.mentions_by_id:
+        text = f"channel {hooks.channel!r} cannot notify just some: must be true or false"
+        problems = [Problem("mentions", text), *problems]
     if problems or not isinstance(envelope, (Send, Edit)):
         return (), problems
     plan = hooks.chunk(instance, envelope, "as_asked")

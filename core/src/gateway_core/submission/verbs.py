@@ -21,6 +21,7 @@ from gateway_core.contract.envelopes import (
     Format,
     Json,
     KeyRef,
+    Mentions,
     MessageRef,
     OnCancel,
     OnConflict,
@@ -52,8 +53,8 @@ ELSEWHERE = (
 )
 
 
-class _Fields(TypedDict, total=False):
-    """What `send` and `edit` take, in whichever of their overloads."""
+class CommonFields(TypedDict, total=False):
+    """What `send`, `edit`, `enqueue` and `reply` take, in whichever of their overloads."""
 
     key: str | None
     ttl: float | None
@@ -61,12 +62,13 @@ class _Fields(TypedDict, total=False):
     priority: Priority
     format: Format
     extra: Mapping[str, Json] | None
-    mentions: bool
+    mentions: Mentions
     link_previews: bool
-    on_cancel: OnCancel
 
 
-class _SendFields(_Fields, total=False):
+class EnqueueFields(CommonFields, total=False):
+    """What `enqueue` takes beside instance, room and text."""
+
     thread: str | None
     reply_to: str | None
     not_before: float | None
@@ -77,8 +79,17 @@ class _SendFields(_Fields, total=False):
     collapse: str | None
 
 
-class _EditFields(_Fields, total=False):
+class SendFields(EnqueueFields, total=False):
+    """What `send` takes beside instance, room and text."""
+
+    on_cancel: OnCancel
+
+
+class EditFields(CommonFields, total=False):
+    """What `edit` takes beside target and text."""
+
     interim: bool
+    on_cancel: OnCancel
 
 
 class Verbs:
@@ -110,7 +121,7 @@ class Verbs:
         text: str,
         *,
         raises: Literal[True] = ...,
-        **fields: Unpack[_SendFields],
+        **fields: Unpack[SendFields],
     ) -> Delivered: ...
 
     @overload
@@ -121,7 +132,7 @@ class Verbs:
         text: str,
         *,
         raises: bool,
-        **fields: Unpack[_SendFields],
+        **fields: Unpack[SendFields],
     ) -> Delivered | Receipt: ...
 
     async def send(
@@ -142,7 +153,7 @@ class Verbs:
         on_unknown: OnUnknown = "retry",
         on_conflict: OnConflict = "raise",
         extra: Mapping[str, Json] | None = None,
-        mentions: bool = False,
+        mentions: Mentions = False,
         link_previews: bool = False,
         silent: bool = False,
         collapse: str | None = None,
@@ -194,12 +205,12 @@ class Verbs:
         text: str,
         *,
         raises: Literal[True] = ...,
-        **fields: Unpack[_EditFields],
+        **fields: Unpack[EditFields],
     ) -> Delivered: ...
 
     @overload
     async def edit(
-        self, target: Editable, text: str, *, raises: bool, **fields: Unpack[_EditFields]
+        self, target: Editable, text: str, *, raises: bool, **fields: Unpack[EditFields]
     ) -> Delivered | Receipt: ...
 
     async def edit(
@@ -213,7 +224,7 @@ class Verbs:
         priority: Priority = "normal",
         format: Format = "markdown",  # noqa: A002 - the field's standard term
         extra: Mapping[str, Json] | None = None,
-        mentions: bool = False,
+        mentions: Mentions = False,
         link_previews: bool = False,
         interim: bool = False,
         on_cancel: OnCancel = "withdraw",
@@ -304,7 +315,7 @@ class Verbs:
             words = " or ".join(map(repr, ON_CANCEL))
             raise Invalid([Problem("on_cancel", f"must be {words}, not {on_cancel!r}")])
         if raises is not True:
-            _check_flag("raises", raises)
+            check_flag("raises", raises)
         self._check_loop()
         ticket = await self._door.submit(envelope, wait=True, awaited=True)
         delivery = ticket._delivery  # noqa: SLF001 - a ticket is this package's own
@@ -340,7 +351,7 @@ class Verbs:
         on_unknown: OnUnknown = "retry",
         on_conflict: OnConflict = "raise",
         extra: Mapping[str, Json] | None = None,
-        mentions: bool = False,
+        mentions: Mentions = False,
         link_previews: bool = False,
         silent: bool = False,
         collapse: str | None = None,
@@ -384,7 +395,7 @@ class Verbs:
         who is cancelled meanwhile leaves no trace.
         """
         check_envelope(envelope)
-        _check_flag("wait", wait)
+        check_flag("wait", wait)
         self._check_loop()
         await trio.lowlevel.checkpoint_if_cancelled()
         ticket = await self._door.submit(envelope, wait=wait)
@@ -394,7 +405,7 @@ class Verbs:
         return ticket
 
 
-def _check_flag(name: str, value: object) -> None:
+def check_flag(name: str, value: object) -> None:
     """Raises `Invalid` for what merely counts as true or false: the text "no" is true."""
     if value is not True and value is not False:
         raise Invalid([Problem(name, f"must be true or false, not {shown(value)}")])

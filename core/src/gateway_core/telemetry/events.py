@@ -46,6 +46,10 @@ ATTEMPT_ANSWERED = Event(
     "attempt_answered", "debug", "the platform said yes",
     "envelope instance partition pressure operation attempt seconds",
 )  # fmt: skip
+SIGN_FAILED = Event(
+    "sign_failed", "debug", "a sign of typing, or an interaction's acknowledgement, was not made",
+    "instance operation reason scope",
+)  # fmt: skip
 ATTEMPT_FAILED = Event(
     "attempt_failed", "info", "an attempt failed, what that means, and what follows after `wait` s",
     "envelope instance partition pressure room operation attempt reason scope raw then wait",
@@ -144,6 +148,32 @@ OUTBOX_BROKE = Event(
     "an outbox could not take what it was told by a method that never raises; nothing else stops",
     "method error where",
 )  # fmt: skip
+GROUP_ACCEPTED = Event(
+    "group_accepted", "info",
+    "a group was accepted: `attempts` of all members, which take `seconds` by the limits",
+    "group instance members attempts seconds",
+)  # fmt: skip
+GROUP_PAUSED = Event(
+    "group_paused", "info", "its members wait until it is resumed", "group instance"
+)
+GROUP_RESUMED = Event("group_resumed", "info", "its members go on", "group instance")
+GROUP_CANCELLED = Event(
+    "group_cancelled", "info",
+    "its members that had no turn yet get none; `withdrawn`: how many of the others had not begun",
+    "group instance withdrawn",
+)  # fmt: skip
+GROUP_RETRIED = Event(
+    "group_retried", "info", "what failed of it is tried again", "group instance members"
+)
+GROUP_ENDED = Event(
+    "group_ended", "info", "its last member ended, `seconds` after the group was accepted",
+    "group instance members delivered failed seconds",
+)  # fmt: skip
+GROUP_LEFT = Event(
+    "group_left", "warning",
+    "the gateway ended with members that had no turn; `stored` of them wait in the outbox",
+    "group instance members stored",
+)  # fmt: skip
 LOOP_STALLED = Event(
     "loop_stalled", "warning", "something blocked the event loop for a second or more", "seconds"
 )
@@ -155,6 +185,18 @@ UNFINISHED_AT_CLOSE = Event(
     "unfinished_at_close", "warning",
     "the gateway ended with unfinished envelopes; `stored` of them wait in the outbox",
     "count stored",
+)  # fmt: skip
+
+LEFT_AT_CLOSE = Event(
+    "left_at_close", "warning",
+    "a drain was cut short, as by a third Ctrl-C, before this envelope ended; `stored`: it waits"
+    " in the outbox",
+    "envelope instance room stored",
+)  # fmt: skip
+LOOP_ENDED = Event(
+    "loop_ended", "warning",
+    "the application's event loop ended, or its process exits, with the gateway open: it drains",
+    "unfinished",
 )  # fmt: skip
 
 EVENTS = tuple(thing for thing in list(vars().values()) if isinstance(thing, Event))

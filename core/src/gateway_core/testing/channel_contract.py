@@ -23,6 +23,7 @@ They need pytest and pytest-trio (`trio_mode = true`), and take no time where `c
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import pairwise
@@ -57,8 +58,6 @@ TEXTS = (
 )
 """What people and programs write: markup, scripts, no space to cut at, more than one message."""
 
-OPERATIONS = ("send", "edit", "delete", "call:anything", "draft", "start", "append", "stop")
-
 SURPRISES = (
     OSError("broken"),
     TransportError("reset", dispatched="unknown"),
@@ -71,6 +70,12 @@ SURPRISES = (
 
 ALONE = Filter(deny=installed_names())
 """What is installed has no say in these tests."""
+
+OPERATIONS = (
+    "send", "edit", "delete", "answer", "call:anything", "typing", "acknowledge",
+    "draft", "start", "append", "stop",
+)  # fmt: skip
+"""All that limits are asked for."""
 
 EVENTS: tuple[Any, ...] = (
     None,
@@ -90,11 +95,13 @@ class ChannelContract:
     channel   the name of the entry point
     adapter   the module, or the object, with the hookimpls
     room      a room that the platform of these tests has
+    event     an event of the platform's, somebody's message in that room; None: it has no `address`
     """
 
     channel: ClassVar[str]
     adapter: Any
     room: ClassVar[str]
+    event: ClassVar[Any] = None
 
     def settings(self) -> Any:
         """The settings of an account that the platform of these tests knows."""
@@ -243,7 +250,50 @@ class ChannelContract:
         """`address` answers None to what it does not know; it does not raise."""
         assert hooks.address(event) is None
 
+    @pytest.mark.usefixtures("addressing")
+    def test_an_event_is_answered_where_it_came_from(
+        self, hooks: ChannelHooks, instance: Instance
+    ) -> None:
+        """By an id of its own, which is the same in each delivery: it is answered once."""
+        where = hooks.address(self.event)
+        assert where is not None, "`address` does not know the event"
+        assert where == hooks.address(copy.deepcopy(self.event)), "`address` is not pure"
+        assert self.room == where.external_room_id
+        assert where.key, "without a key an event that is delivered again is answered again"
+        fields = {"thread_id": where.thread_id, "reply_to": where.reply_to, "key": where.key}
+        assert [] == hooks.validate(instance, self._send("hello", **fields))
+
+    @pytest.mark.usefixtures("addressing")
+    def test_a_sign_of_typing_is_a_call_that_is_shown_again_in_time(
+        self, hooks: ChannelHooks, instance: Instance
+    ) -> None:
+        """`typing` answers the same each time, and its method is one that `call` takes."""
+        where = hooks.address(self.event)
+        assert where is not None
+        sign = hooks.typing(instance, where)
+        assert sign == hooks.typing(instance, where), "`typing` is not pure"
+        hooks.rate_limit(instance, self.room, None, "typing", "bulk")
+        if sign is not None:
+            call = Call(
+                instance_id="contract",
+                external_room_id=self.room,
+                thread_id=where.thread_id,
+                method=sign.method,
+                arguments=sign.arguments,
+            )
+            assert [] == hooks.validate(instance, call)
+            assert sign.every is None or sign.every >= 1, "it would be made all the time"
+        assert {} == hooks.failures
+
     # -- what awaits the platform
+
+    @pytest.mark.usefixtures("addressing")
+    async def test_an_event_is_answered_once(self, clock: object) -> None:
+        """`reply` finds the account by the event, and the second delivery its first answer."""
+        async with self._gateway() as gateway:
+            first = await gateway.reply(copy.deepcopy(self.event), "hello", ttl=600)
+            again = await gateway.reply(copy.deepcopy(self.event), "hello", ttl=600)
+        assert first.envelope_id == again.envelope_id
 
     async def test_a_message_is_sent_edited_and_taken_back(
         self, hooks: ChannelHooks, clock: object
@@ -308,6 +358,12 @@ class ChannelContract:
             if len(hooks.chunk(instance, self._send(text), "as_asked")) > 1:
                 return text
         pytest.skip("it cuts nothing")
+
+    @pytest.fixture
+    def addressing(self, hooks: ChannelHooks) -> None:
+        """There is an event to answer."""
+        if self.event is None or "address" not in hooks.served:
+            pytest.skip("no event is given, or there is no `address`")
 
     @pytest.fixture
     def deduplicating(self, hooks: ChannelHooks) -> None:

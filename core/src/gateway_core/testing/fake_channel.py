@@ -5,25 +5,34 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isawaitable
-from typing import TypeAlias
+from itertools import count
+from typing import Any, TypeAlias
 
 import attrs
 import trio
 
+from gateway_core.contract.addresses import Address, Asked, Interaction
 from gateway_core.contract.envelopes import Attempt, Priority
 from gateway_core.contract.hookspecs import (
     CONTRACT_VERSION,
     Answer,
     Identity,
     Limit,
+    Sign,
     Streaming,
     Traits,
     hookimpl,
 )
-from gateway_core.contract.instances import Instance
+from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.validators import is_finite
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.testing.arguments import must, must_be, must_take, of, seconds, text
+
+EVENT = "fake.event"
+TYPING, NOTICED = "typing", "acknowledge"
+"""The methods of signs."""
+TYPES_EVERY = 5.0
+"""Seconds between two signs of typing."""
 
 
 class Failure(Exception):
@@ -54,6 +63,47 @@ Script: TypeAlias = Callable[[Attempt], Awaitable[Answer | None]]
 """What an attempt does: raise, wait, or give an answer; None: the message is stored."""
 
 
+_ids = count(1)
+
+
+def event(
+    text: str = "hello",
+    *,
+    room: str = "room",
+    thread: str | None = None,
+    id: str | None = None,  # noqa: A002 - the event's own id
+    user: str = "user",
+    asked: Asked | None = None,
+) -> dict[str, Any]:
+    """What comes in on the fake channel: somebody wrote `text`, or asked for something.
+
+    id     the event's own, the same in each delivery; None: one that no other event has
+    asked  a `command`, a `press` or a `form`: an interaction, with a reply token of 15 minutes
+
+    Each call makes another object, as each delivery of a webhook does.
+    """
+    own = f"event-{next(_ids)}" if id is None else id
+    fields = {"text": text, "room": room, "thread": thread, "user": user, "asked": asked}
+    return {"type": EVENT, "id": own, **fields}
+
+
+def failing(verdict: Verdict, *, times: int = 1, room: str | None = None) -> Script:
+    """A script for `FakeChannel` that fails so often, and lets all else go well.
+
+    room  the room whose attempts fail; None: any
+    """
+    must_be("verdict", verdict, Verdict)
+    must("times", times, "1 or more", fits=type(times) is int and times > 0)
+    left = [times]
+
+    async def script(attempt: Attempt) -> None:
+        if left[0] and room in (None, attempt.room):
+            left[0] -= 1
+            raise Failure(verdict)
+
+    return script
+
+
 class FakeChannel:
     """An adapter whose platform is a dictionary.
 
@@ -68,7 +118,9 @@ class FakeChannel:
 
     What became of it is to be looked at, and the account's state to be set:
 
-    made         the attempts that reached it, in order
+    made         the attempts that reached it, in order, without those of the next two
+    typed        the signs of typing
+    noticed      the acknowledgements of interactions
     rooms        by room, what stands there: texts by the message's id
     drafts       by room, the draft that was shown last; none once a message is sent there
     growing      ids of messages that were started and not stopped yet
@@ -105,6 +157,8 @@ class FakeChannel:
         self.drafts: dict[str, str] = {}
         self.growing: set[str] = set()
         self.made: list[Made] = []
+        self.typed: list[Made] = []
+        self.noticed: list[Made] = []
         self.rooms: dict[str, dict[str, str]] = defaultdict(dict)
         self.probes = 0
         self.probe_error: Exception | None = None
@@ -136,6 +190,39 @@ class FakeChannel:
     def rate_limit(self, room: str, operation: str, priority: Priority) -> Sequence[Limit]:
         """As given."""
         return [*self.limits(room, operation), *self.limits_by_class(priority)]
+
+    @hookimpl
+    def address(self, event: Any) -> Address | None:
+        """Of what `testing.event` makes."""
+        if not isinstance(event, dict) or event.get("type") != EVENT:
+            return None
+        own, asked = event["id"], event["asked"]
+        answers = None
+        if asked is not None:
+            answers = Interaction(token=Secret(f"token of {own}"), id=own, asked=asked)
+        return Address(
+            external_room_id=event["room"],
+            thread_id=event["thread"],
+            reply_to=None if asked else own,
+            key=own,
+            user_id=event["user"],
+            message_id=None if asked else own,
+            interaction=answers,
+        )
+
+    @hookimpl
+    def typing(self, address: Address) -> Sign | None:
+        """Shown for six seconds; of commands and forms the acknowledgement shows it."""
+        asked = address.interaction
+        if asked is not None and asked.asked != "press":
+            return None
+        return Sign(method=TYPING, every=TYPES_EVERY)
+
+    @hookimpl
+    def acknowledge(self, address: Address, ephemeral: bool) -> Sign | None:
+        """An interaction is noticed."""
+        assert address.interaction is not None  # noqa: S101 - core asks of those alone
+        return Sign(method=NOTICED, arguments={"id": address.interaction.id, "alone": ephemeral})
 
     @hookimpl
     async def probe(self, instance: Instance) -> Identity:
@@ -213,7 +300,9 @@ class FakeChannel:
         return error.verdict if isinstance(error, Failure) else None
 
     async def _attempt(self, attempt: Attempt) -> Answer | None:
-        self.made.append(Made(attempt, trio.current_time()))
+        sign = attempt.method if not attempt.envelope_id else None
+        made = {TYPING: self.typed, NOTICED: self.noticed}.get(sign or "", self.made)
+        made.append(Made(attempt, trio.current_time()))
         if self.latency:
             await trio.sleep(self.latency)
         else:

@@ -34,7 +34,7 @@ from gateway_core.outboxes.records import (
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.testing.in_memory.beside import Beside
 from gateway_core.testing.in_memory.groups import SETTLED
-from gateway_core.testing.in_memory.rows import Row, past_of
+from gateway_core.testing.in_memory.rows import Row, past_of, row_time
 
 
 class MemoryOutbox(Beside):
@@ -49,6 +49,7 @@ class MemoryOutbox(Beside):
         self._rows: dict[str, Row] = {}
         self._order: list[tuple[int, str]] = []
         self._ended: dict[str, Found] = {}
+        self._failed: dict[str, Row] = {}
         self._moves: dict[tuple[str, str], str] = {}
         self._closures: dict[tuple[str, str], tuple[float, float]] = {}
         self._spent: dict[str, tuple[float, Sequence[Standing]]] = {}
@@ -204,6 +205,7 @@ class MemoryOutbox(Beside):
         ]
         for name in ended:
             del self._ended[name]
+            self._failed.pop(name, None)
         for name in (*gone, *ended):
             self._bytes.end(name)
         self._newest = {name: ref for name, ref in self._newest.items() if _room_of(ref) != room}
@@ -291,6 +293,8 @@ class MemoryOutbox(Beside):
         self._see_end(self._groups.end(receipt))
         if receipt.disposition in SETTLED:
             self._bytes.end(receipt.envelope_id)
+        else:
+            self._failed[receipt.envelope_id] = row
         found = Found(
             envelope_id=receipt.envelope_id, fingerprint=row.entry.fingerprint, receipt=receipt
         )
@@ -303,6 +307,24 @@ class MemoryOutbox(Beside):
             self._keys.pop(scope, None)
         elif scope is not None:
             self._keys[scope] = found
+
+    async def reopen(self, envelope_ids: Sequence[str]) -> Sequence[StoredEntry]:
+        """Take them back from what ended, with what of them arrived."""
+        await trio.lowlevel.checkpoint()
+        rows = [self._failed.pop(name) for name in envelope_ids if name in self._failed]
+        for row in rows:
+            entry = row.entry
+            now = row_time(self.next_position) if self.next_position else entry.accepted_at
+            left = entry.deadline - entry.accepted_at
+            row.again(now, now + left)
+            self._rows[entry.id] = row
+            insort(self._order, (row.position, entry.id))
+            del self._ended[entry.id]
+            self._groups.reopen(entry.id)
+            scope = scope_of(entry.envelope)
+            if scope is not None:
+                self._keys[scope] = Found(envelope_id=entry.id, fingerprint=entry.fingerprint)
+        return [row.stored() for row in rows]
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """Note the move."""

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway_core.authors import Address
+import attrs
+
+from gateway_core.authors import Address, Asked, Interaction, Secret
+from gateway_plugin_discord.ids import is_snowflake
 
 _OF_DELETION = frozenset({"channel_id", "guild_id", "id"})
 """All that MESSAGE_DELETE says in a server (discord.com/developers/docs/events/gateway-events)."""
+
+TOKEN_LASTS = 900.0
+"""Seconds for which an interaction's token answers
+(discord.com/developers/docs/interactions/receiving-and-responding#followup-messages)."""
+
+ASKED: Mapping[int, Asked] = {2: "command", 3: "press", 5: "form"}
+"""Types of interactions that are answered by a message; 1 is a ping, 4 asks for completions
+(discord.com/developers/docs/interactions/receiving-and-responding#interaction-object)."""
 
 
 def address_of(event: Any) -> Address | None:
@@ -22,18 +34,41 @@ def address_of(event: Any) -> Address | None:
     inner = _inner(event)
     message = _get(inner, "message")
     room = _room(inner) or _room(message)
-    if room is None:
+    if room is None or not is_snowflake(room):
         return None
-    own = _text(inner, "id")
+    own, server = _text(inner, "id"), _server(inner)
+    place = Address(
+        external_room_id=room, user_id=_user(inner), team_id=server, direct=server is None
+    )
     if _is_deletion(inner):
         gone = own or _text(inner, "message_id")
-        return Address(external_room_id=room, key=gone and f"{gone}-deleted")
+        return attrs.evolve(place, message_id=gone, key=gone and f"{gone}-deleted")
     if _text(message, "id") or _get(inner, "token"):
         # An interaction: its id is no message's; a component's has its message inside.
         replied = _text(message, "id")
     else:
         replied = own or _text(inner, "message_id")
-    return Address(external_room_id=room, reply_to=replied, key=own and f"{own}{_edited(inner)}")
+    return attrs.evolve(
+        place,
+        reply_to=replied,
+        message_id=replied,
+        key=own and f"{own}{_edited(inner)}",
+        interaction=_interaction(inner, own),
+    )
+
+
+def _interaction(event: Any, own: str | None) -> Interaction | None:
+    """What it is answered by; None: it is no interaction, or one without an answer."""
+    kind, token = _get(event, "type"), _get(event, "token")
+    number = getattr(kind, "value", kind)  # discord.py has an enumeration
+    asked = ASKED.get(number) if isinstance(number, int) else None
+    app_id = _text(event, "application_id")
+    if asked is None or own is None or app_id is None or not isinstance(token, str) or not token:
+        return None
+    answers = Secret(token)
+    return Interaction(
+        token=answers, id=own, app_id=app_id, asked=asked, lasts=TOKEN_LASTS, edits=True
+    )
 
 
 def _inner(event: Any) -> Any:
@@ -50,6 +85,18 @@ def _inner(event: Any) -> Any:
 
 def _room(event: Any) -> str | None:
     return _text(event, "channel_id") or _text(_get(event, "channel"), "id")
+
+
+def _server(event: Any) -> str | None:
+    return _text(event, "guild_id") or _text(_get(event, "guild"), "id")
+
+
+def _user(event: Any) -> str | None:
+    """Who wrote, pressed, called or reacted; a server's member has the user inside."""
+    for place in (_get(event, "author"), _get(event, "user"), _get(_get(event, "member"), "user")):
+        if (found := _text(place, "id")) is not None:
+            return found
+    return _text(event, "user_id")
 
 
 def _is_deletion(event: Any) -> bool:

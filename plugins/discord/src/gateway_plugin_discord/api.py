@@ -10,15 +10,25 @@ from typing import Any
 import attrs
 import trio
 
-from gateway_core.authors import Answer, Attempt, GatewayError, Identity, Instance, Secret
+from gateway_core.authors import (
+    Answer,
+    Attempt,
+    GatewayError,
+    Identity,
+    Instance,
+    Secret,
+    TransportError,
+)
 from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, is_page, open_client
-from gateway_plugin_discord.errors import DiscordApiError
-from gateway_plugin_discord.ids import channel_of, is_snowflake
+from gateway_plugin_discord.by_token.interactions import answer_of
+from gateway_plugin_discord.by_token.webhook import DESCRIBE, request_of
+from gateway_plugin_discord.errors import DiscordApiError, PersonOpened
+from gateway_plugin_discord.ids import channel_of, is_snowflake, person_of
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times_of
 from gateway_plugin_discord.learned.slow_modes import SlowModes
 from gateway_plugin_discord.learned.webhooks import WebhookBuckets
 from gateway_plugin_discord.limits import bucket_reports, closed_for
-from gateway_plugin_discord.methods import PROBE, ROUTES, Route, route_of
+from gateway_plugin_discord.methods import OPEN_DM, PROBE, ROUTES, Route, route_of
 from gateway_plugin_discord.requests import (
     arguments_left,
     call_body,
@@ -52,9 +62,15 @@ class DiscordSession:
     meter: InvalidAnswers
     webhooks: WebhookBuckets = attrs.field(factory=WebhookBuckets)
     slow_modes: SlowModes = attrs.field(factory=SlowModes)
+    webhook: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
     async def who_am_i(self) -> Identity:
-        """The bot's own user."""
+        """The bot's own user, or the webhook."""
+        if self.webhook:
+            path = DESCRIBE.fill(self.webhook)
+            response = await self._request(DESCRIBE.verb, path, None, self._without_token)
+            found = _json_object(response)
+            return Identity(id=str(found.get("id", "")), name=str(found.get("name") or ""))
         response = await self._request(PROBE.verb, PROBE.path, None, self.client.redact)
         user = _json_object(response)
         return Identity(id=str(user.get("id", "")), name=str(user.get("username", "")))
@@ -62,8 +78,15 @@ class DiscordSession:
     async def send(self, attempt: Attempt) -> Answer:
         """POST the part into its channel, deduplicated by the attempt's key.
 
-        A channel in slow mode is closed for as long as that lasts.
+        A channel in slow mode is closed for as long as that lasts. An answer to an interaction
+        goes by its token.
         """
+        if self.webhook:
+            return await self._by_webhook(attempt)
+        if attempt.interaction is not None:
+            by_token, route, body = answer_of(attempt)
+            return await self._perform(by_token, route, body)
+        await self._open_person(attempt)
         channel, modes = channel_of(attempt), self.slow_modes
         try:
             answer = await self._created(attempt)
@@ -79,10 +102,19 @@ class DiscordSession:
 
     async def edit(self, attempt: Attempt) -> Answer:
         """PATCH the message to what the part says."""
+        if self.webhook:
+            return await self._by_webhook(attempt)
+        if attempt.interaction is not None:
+            by_token, route, body = answer_of(attempt)
+            return await self._perform(by_token, route, body)
+        await self._open_person(attempt)
         return await self._perform(attempt, ROUTES["edit"], edit_body(attempt))
 
     async def delete(self, attempt: Attempt) -> Answer:
         """DELETE the message."""
+        if self.webhook:
+            return await self._by_webhook(attempt)
+        await self._open_person(attempt)
         return await self._perform(attempt, ROUTES["delete"], None)
 
     async def call(self, attempt: Attempt) -> Answer:
@@ -90,9 +122,37 @@ class DiscordSession:
         route = route_of(attempt.operation)
         if route is None:
             raise ValueError(f"{attempt.method!r} is no method of Discord's API")
+        if route.of_channel:
+            await self._open_person(attempt)
         arguments = arguments_left(route, attempt.arguments)
         body = call_body(arguments) if has_body(route) else None
         return await self._perform(attempt, route, body)
+
+    async def _open_person(self, attempt: Attempt) -> None:
+        """Open the direct messages of a room that is a person, once: core remembers the channel.
+
+        Raises PersonOpened, after which the attempt is made again there.
+        """
+        person = person_of(channel_of(attempt))
+        if person is None:
+            return
+        redact = self.client.redact
+        body = {"recipient_id": person}
+        try:
+            answer = await self._request(OPEN_DM.verb, OPEN_DM.path, body, redact)
+        except TransportError as error:  # whatever became of it, no message was sent
+            raise TransportError(error.text, dispatched="no") from error
+        found = _json_object(answer).get("id")
+        if not is_snowflake(found):
+            raise TransportError("the channel of a person cannot be read", dispatched="no")
+        raise PersonOpened(found)
+
+    async def _by_webhook(self, attempt: Attempt) -> Answer:
+        by_token, route, body, query = request_of(attempt, self.webhook)
+        return await self._perform(by_token, route, body, query=query)
+
+    def _without_token(self, text: str) -> str:
+        return self.client.redact(text.replace(self.webhook["token"], "***"))
 
     async def _created(self, attempt: Attempt) -> Answer:
         """Where the answer has no id it is asked for once more, unless the bucket is empty.
@@ -111,9 +171,9 @@ class DiscordSession:
         return answer
 
     async def _perform(
-        self, attempt: Attempt, route: Route, body: Mapping[str, Any] | None
+        self, attempt: Attempt, route: Route, body: Mapping[str, Any] | None, *, query: str = ""
     ) -> Answer:
-        response = await self._counted(attempt, route, body or None)
+        response = await self._counted(attempt, route, body or None, query)
         result = _json(response)
         if _is_foreign(attempt.operation, result):
             raise DiscordApiError(response, redact=_redactor(self.client, attempt))
@@ -125,15 +185,17 @@ class DiscordSession:
         )
 
     async def _counted(
-        self, attempt: Attempt, route: Route, body: Mapping[str, Any] | None
+        self, attempt: Attempt, route: Route, body: Mapping[str, Any] | None, query: str
     ) -> Response:
         """Make the attempt's request; a webhook's draws on its own bucket."""
         redact = _redactor(self.client, attempt)
+        path = path_of(route, attempt)
+        path = f"{path}?{query}" if query else path
         if not route.of_webhook:
-            return await self._request(route.verb, path_of(route, attempt), body, redact)
+            return await self._request(route.verb, path, body, redact)
         self.webhooks.take(route, attempt, trio.current_time())
         try:
-            response = await self._request(route.verb, path_of(route, attempt), body, redact)
+            response = await self._request(route.verb, path, body, redact)
         except DiscordApiError as error:
             self.webhooks.learn(route, attempt, error.headers, trio.current_time())
             raise
@@ -166,14 +228,18 @@ async def open_session(instance: Instance) -> AsyncIterator[DiscordSession]:
     """A session of `instance` for the time of the block. Connects at the first request."""
     settings: DiscordSettings = instance.settings
     agent = f"DiscordBot ({settings.user_agent_url}, {version('gateway-plugin-discord')})"
+    headers: dict[str, str | Secret] = {"user-agent": agent}
+    if settings.token is not None:
+        headers["authorization"] = Secret(f"Bot {settings.token.reveal()}")
     async with open_client(
         base_url=settings.base_url,
-        headers={"authorization": Secret(f"Bot {settings.token.reveal()}"), "user-agent": agent},
+        headers=headers,
         timeouts=Timeouts(total=settings.total_timeout),
         network=settings,
     ) as client:
         times = times_of(settings.base_url.rstrip("/"))
-        yield DiscordSession(client, InvalidAnswers(settings.invalid_answers, instance.id, times))
+        meter = InvalidAnswers(settings.invalid_answers, instance.id, times)
+        yield DiscordSession(client, meter, webhook=settings.webhook)
 
 
 def _redactor(client: HttpClient, attempt: Attempt) -> Callable[[str], str]:
@@ -199,7 +265,7 @@ def _is_foreign(operation: str, result: Any) -> bool:
 
     What other calls are answered with has no such mark.
     """
-    message = operation in ("send", "edit", "delete")
+    message = operation in ("send", "edit", "delete", "answer", "revise")
     return message and isinstance(result, dict) and bool(result) and not _OWN & result.keys()
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
-from gateway_plugin_discord.ids import is_snowflake
+from gateway_plugin_discord.by_token.webhook import problems_of_webhook
+from gateway_plugin_discord.ids import is_snowflake, person_of
 from gateway_plugin_discord.methods import (
     CHANNEL,
     COMPONENTS_V2,
@@ -15,6 +16,7 @@ from gateway_plugin_discord.methods import (
     NOT_IN_V2,
     route_of_method,
 )
+from gateway_plugin_discord.settings import DiscordSettings
 
 OWNED = frozenset({"content", "enforce_nonce", "message_reference", "nonce"})
 """Fields that the gateway fills in itself: none of them may stand in `extra`."""
@@ -23,24 +25,29 @@ _WITHOUT_TEXT = frozenset({"components", "embeds", "poll", "sticker_ids"})
 """Fields that make a message even where there is no text."""
 
 
-def problems_of(envelope: Envelope) -> tuple[Problem, ...]:
+def problems_of(settings: DiscordSettings, envelope: Envelope) -> tuple[Problem, ...]:
     """Every mistake, each with the field that it is in."""
-    return (*_id_problems(envelope), *_content_problems(envelope))
+    webhook = settings.webhook_url is not None
+    places = problems_of_webhook(envelope) if webhook else _id_problems(envelope)
+    return (*places, *_content_problems(envelope))
 
 
 def _content_problems(envelope: Envelope) -> Iterable[Problem]:
     if isinstance(envelope, Call):
         return _call_problems(envelope)
     if isinstance(envelope, Send):
-        return _message_problems(envelope.text, envelope.extra, CREATE_FIELDS)
+        of_message = _message_problems(envelope.text, envelope.extra, CREATE_FIELDS)
+        return (*of_message, *_mention_problems(envelope))
     if isinstance(envelope, Edit):
-        return _message_problems(envelope.text, envelope.extra or {}, EDIT_FIELDS)
+        of_message = _message_problems(envelope.text, envelope.extra or {}, EDIT_FIELDS)
+        return (*of_message, *_mention_problems(envelope))
     return ()
 
 
 def _id_problems(envelope: Envelope) -> Iterable[Problem]:
     for place, value in _ids(envelope):
-        if value is not None and not is_snowflake(value):
+        is_room = place == "external_room_id" and person_of(str(value)) is not None
+        if value is not None and not is_room and not is_snowflake(value):
             yield Problem(place, f"{value!r} is no Discord id: a whole number in decimal digits")
 
 
@@ -54,6 +61,14 @@ def _ids(envelope: Envelope) -> Iterable[tuple[str, str | None]]:
         yield "target.thread_id", envelope.target.thread_id
         for index, part in enumerate(envelope.target.parts):
             yield f"target.parts[{index}].message_id", part.message_id
+
+
+def _mention_problems(envelope: Send | Edit) -> Iterable[Problem]:
+    if not isinstance(envelope.mentions, bool):
+        for index, name in enumerate(envelope.mentions):
+            if not is_snowflake(name.removeprefix("&")):
+                words = f"{name!r} is neither a user's id nor a role's after `&`"
+                yield Problem(f"mentions.{index}", words)
 
 
 def _message_problems(

@@ -29,6 +29,9 @@ REQUEST_TOO_LARGE = 40005
 INVALID_FORM_BODY = 50035
 UNKNOWN_MESSAGE = 10008
 ALREADY_ANSWERED = 40060
+UNKNOWN_INTERACTION = 10062
+NOBODY = (10013, 50033)
+"""No such user, or none to whom direct messages can be opened."""
 MISSING_ACCESS = 50001
 NO_HISTORY = 160002
 """No reply without the right to read what is there."""
@@ -41,6 +44,17 @@ METHOD_NOT_ALLOWED = 405
 TOO_LARGE = 413
 RATE_LIMITED = 429
 SERVER_ERROR = 500
+
+
+class PersonOpened(GatewayError):
+    """The room is a person, whose direct messages are this channel: nothing was sent yet."""
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        super().__init__(channel)
+
+    def __str__(self) -> str:
+        return f"direct messages are channel {self.channel}"
 
 
 class DiscordApiError(GatewayError):
@@ -161,7 +175,10 @@ NO_ROOM = _Row(error_class=_REFUSED, reason=Reason.ROOM_GONE, scope=Scope.ROOM)
 CLOSED_ROOM = attrs.evolve(NO_ROOM, reason=Reason.FORBIDDEN)
 UNSEEN_ROOM = attrs.evolve(CLOSED_ROOM)
 """A room of which nothing may even be seen, so that any refusal there is the room's."""
+OPENED = _Row(error_class=_RETRYABLE, reason=Reason.ROOM_MOVED, scope=Scope.ROOM)
 NO_TOKEN = _Row(error_class=_REFUSED, reason=Reason.UNAUTHORIZED)
+TO_ROOM = _Row(error_class=_RETRYABLE, reason=Reason.UNAUTHORIZED, transform="to_room")
+"""An interaction's token that has ended, or whose deferred answer is gone."""
 NO_ACCOUNT = _Row(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, scope=Scope.INSTANCE)
 SERVER = _Row(
     error_class=_RETRYABLE,
@@ -211,6 +228,8 @@ def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
     if isinstance(error, BucketSpentError):
         wait, raw = error.retry_after, str(error)
         return attrs.evolve(LIMITED, scope=Scope.MESSAGE, retry_after=wait, raw=raw)
+    if isinstance(error, PersonOpened):
+        return attrs.evolve(OPENED, moved_to=error.channel, raw=str(error))
     if not isinstance(error, DiscordApiError):
         return None
     if error.foreign is not None:
@@ -224,6 +243,13 @@ def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
         raw=str(error),
     )
     return _of_bucket(verdict) if row is LIMITED and error.scope == "user" else verdict
+
+
+def of_webhook(verdict: Verdict) -> Verdict:
+    """The same of an account that is a webhook: a token that is refused is its own."""
+    if verdict.reason is not Reason.UNAUTHORIZED:
+        return verdict
+    return attrs.evolve(NO_ACCOUNT, raw=verdict.raw)
 
 
 def _of_bucket(verdict: Verdict) -> Verdict:
@@ -243,6 +269,10 @@ def _row(attempt: Attempt, error: DiscordApiError) -> Verdict:
     if error.at_front_door:
         return FRONT_DOOR
     row = ROWS.get(error.code, _by_status(error.status))
+    if error.code in NOBODY and attempt.method is None:  # as a person's messages were opened
+        row = NO_ROOM
+    if attempt.interaction is not None and _is_gone(row, error):
+        return TO_ROOM
     route = route_of(attempt.operation)
     if error.status == RATE_LIMITED:
         return _limited(row, route, error)
@@ -250,6 +280,12 @@ def _row(attempt: Attempt, error: DiscordApiError) -> Verdict:
         # Interactions and webhooks bring a token of their own: theirs is refused, not the bot's.
         return NO_TOKEN if route is not None and route.of_webhook else NO_ACCOUNT
     return _as_attempted(row, attempt, error)
+
+
+def _is_gone(row: Verdict, error: DiscordApiError) -> bool:
+    """Whether an interaction's token, or its deferred answer, is there no more."""
+    unknown = error.code == UNKNOWN_INTERACTION or error.status == UNAUTHORIZED
+    return unknown or row in (NO_TOKEN, NO_MESSAGE)
 
 
 def _limited(row: Verdict, route: Route | None, error: DiscordApiError) -> Verdict:

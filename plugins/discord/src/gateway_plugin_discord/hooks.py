@@ -18,14 +18,17 @@ from gateway_core.authors import (
     Part,
     Problem,
     Send,
+    Sign,
     Traits,
     Verdict,
     hookimpl,
 )
 from gateway_plugin_discord import api
 from gateway_plugin_discord.addresses import address_of
+from gateway_plugin_discord.by_token.interactions import acknowledgement, typing_of
+from gateway_plugin_discord.by_token.webhook import ROOM
 from gateway_plugin_discord.checks import problems_of
-from gateway_plugin_discord.errors import verdict_of
+from gateway_plugin_discord.errors import of_webhook, verdict_of
 from gateway_plugin_discord.limits import limits_of
 from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_discord.rendering.parts import parts_of
@@ -54,6 +57,7 @@ def traits() -> Traits:
         independent_threads=True,
         deduplicates_for=DEDUPLICATES_FOR,
         repeat_safe_calls=REPEAT_SAFE_CALLS,
+        mentions_by_id=True,
         names_limits=True,
     )
 
@@ -71,15 +75,28 @@ async def probe(session: api.DiscordSession) -> Identity:
 
 
 @hookimpl
-def validate(envelope: Envelope) -> Sequence[Problem]:
+def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
     """Ids are snowflakes, there is something to say, `extra` has known fields, calls a route."""
-    return problems_of(envelope)
+    return problems_of(instance.settings, envelope)
 
 
 @hookimpl
 def address(event: Any) -> Address | None:
     """Messages, reactions and interactions name their channel."""
     return address_of(event)
+
+
+@hookimpl
+def acknowledge(address: Address, ephemeral: bool) -> Sign | None:
+    """The deferred answer, by POST /interactions/{interaction}/{token}/callback."""
+    asked = address.interaction
+    return None if asked is None else acknowledgement(asked, ephemeral=ephemeral)
+
+
+@hookimpl
+def typing(address: Address) -> Sign | None:
+    """POST /channels/{channel}/typing; a command or a form shows its deferred answer."""
+    return typing_of(address)
 
 
 @hookimpl
@@ -102,7 +119,7 @@ def rate_limit(
 
 @hookimpl
 async def send(session: api.DiscordSession, attempt: Attempt) -> Answer:
-    """POST /channels/{channel}/messages with an enforced nonce."""
+    """POST /channels/{channel}/messages with an enforced nonce; an interaction's by its token."""
     return await session.send(attempt)
 
 
@@ -127,4 +144,5 @@ async def call(session: api.DiscordSession, attempt: Attempt) -> Answer:
 @hookimpl
 def classify_error(attempt: Attempt, error: Exception) -> Verdict | None:
     """Discord's refusals by the table in `errors`; None for what is below it."""
-    return verdict_of(attempt, error)
+    verdict = verdict_of(attempt, error)
+    return of_webhook(verdict) if attempt.room == ROOM and verdict is not None else verdict

@@ -1,4 +1,7 @@
-"""How Discord names things: everything by a snowflake, and a thread as any channel. Sans-I/O."""
+"""How Discord names things: everything by a snowflake, and a thread as any channel. Sans-I/O.
+
+A room is a channel's id, or a person: `@` and the user's id, such as `@80351110224678912`.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,12 @@ def is_snowflake(value: object) -> TypeGuard[str]:
     """True for a whole number of 64 bits in decimal digits."""
     digits = isinstance(value, str) and _SNOWFLAKE.fullmatch(value)
     return bool(digits) and int(str(value)) < _BEYOND
+
+
+def person_of(room: str) -> str | None:
+    """The user's id of a room that is a person; None: it is a channel."""
+    user = room.removeprefix("@")
+    return user if user != room and is_snowflake(user) else None
 
 
 def channel_of(attempt: Attempt) -> str:

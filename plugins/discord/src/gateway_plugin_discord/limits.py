@@ -19,8 +19,13 @@ def limits_of(settings: DiscordSettings, channel: str, operation: str) -> list[L
     The first request of a route goes alone: its answer's headers name the bucket. What is
     configured for the room itself holds beside what Discord says.
 
-    Typing draws on nothing, interactions and webhooks not on the global limit.
+    Typing waits for nothing, interactions and webhooks not for the global limit; a sign of typing
+    is shown where that has something to spare. A webhook's messages have one limit.
     """
+    if settings.webhook_url is not None:
+        return [Limit("webhook", settings.message_count, settings.message_per, "window")]
+    if operation == "typing":
+        return [_of_bot(settings)]
     route = route_of(operation)
     limits: list[Limit] = []
     if route is not None and route.of_channel and route.draws:
@@ -31,9 +36,12 @@ def limits_of(settings: DiscordSettings, channel: str, operation: str) -> list[L
         if own is not None:
             limits.append(Limit(f"{bucket} as configured", count, per, "window", of="room"))
     if route is not None and route.draws_global:
-        count, most = settings.global_count, settings.global_window
-        limits.append(Limit("global", count, 1.0, "even", most=most))
+        limits.append(_of_bot(settings))
     return limits
+
+
+def _of_bot(settings: DiscordSettings) -> Limit:
+    return Limit("global", settings.global_count, 1.0, "even", most=settings.global_window)
 
 
 def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[BucketReport, ...]:

@@ -75,13 +75,22 @@ class Route:
 _MESSAGE = "/channels/{channel}/messages/{message}"
 CREATE = Route("POST", "/channels/{channel}/messages")
 PROBE = Route("GET", "/users/@me")
+TYPING = Route("POST", "/channels/{channel}/typing")
+CALLBACK = Route("POST", "/interactions/{interaction}/{token}/callback")
+ANSWER_FIRST = Route("PATCH", "/webhooks/{webhook}/{token}/messages/@original")
+REVISION = Route("PATCH", "/webhooks/{webhook}/{token}/messages/{message}")
+FOLLOW_UP = Route("POST", "/webhooks/{webhook}/{token}")
+OPEN_DM = Route("POST", "/users/@me/channels")
 ROUTES: Mapping[str, Route] = {
     "send": CREATE,
+    "answer": FOLLOW_UP,
+    "revise": REVISION,
     "edit": Route("PATCH", _MESSAGE),
     "delete": Route("DELETE", _MESSAGE),
     "probe": PROBE,
 }
-"""The route of each operation; a call names its own."""
+"""The route of each operation; a call names its own. The first answer to an interaction has another
+one, whose limits are as much its token's."""
 
 _ON_MESSAGE = (
     f"{_MESSAGE}/reactions/{{emoji}}/@me",
@@ -97,8 +106,7 @@ REPEAT_SAFE_CALLS = frozenset(
         for name in ("@original", "{message}")
     }
     | {f"GET {path}" for path in ("/channels/{channel}", "/channels/{channel}/messages", _MESSAGE)}
-    | {"GET /users/@me", "POST /channels/{channel}/typing"}
-    | {"POST /interactions/{interaction}/{token}/callback"}
+    | {"GET /users/@me", TYPING.method, CALLBACK.method}
 )
 """Calls that change nothing when they are made twice; an interaction is answered once only."""
 
@@ -133,7 +141,7 @@ def route_of_method(method: str) -> Route | None:
 
 
 def route_of(operation: str) -> Route | None:
-    """The route of `send`, `edit`, `delete`, `probe` or `call:<method>`; None: it has none."""
+    """The route of an operation: `send`, `edit`, `answer`, `call:<method>`; None: it has none."""
     if operation.startswith("call:"):
         return route_of_method(operation.removeprefix("call:"))
     return ROUTES.get(operation)

@@ -65,6 +65,11 @@ def _fitting(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in without}
 
 
+def message_body(attempt: Attempt) -> dict[str, Any]:
+    """Content and `extra` of a new message by a webhook's or an interaction's token."""
+    return _content(attempt)
+
+
 def create_body(attempt: Attempt) -> dict[str, Any]:
     """Content and `extra`, with the nonce and the message that it answers.
 

@@ -12,7 +12,9 @@ from gateway_core.http import NetworkSettings, base_url
 from gateway_core.settings import (
     ACCOUNT,
     CheckedSettings,
+    all_of,
     below_gateway,
+    in_place_of,
     mapping_of,
     matching,
     number,
@@ -26,6 +28,10 @@ MAX_LENGTH = 2000
 """Characters of a bot's message (discord.com/developers/docs/resources/message)."""
 
 _TOKEN = secret("(?!Bot )[!-~]+", "the bot's token alone, without the word `Bot` before it")
+_WEBHOOK = secret(
+    r"https?://\S+/webhooks/[1-9][0-9]{0,19}/[\w-]+",
+    "a webhook's URL, https://discord.com/api/webhooks/…/…",
+)
 _PAGE = matching("[!-'*-~]+", "a URL without white space and parentheses")
 _COUNT = whole(least=1, most=100_000)
 _SECONDS = number(least=0.001)
@@ -44,6 +50,8 @@ class DiscordSettings(NetworkSettings):
     """Settings of one bot; its way there as in `NetworkSettings`.
 
     token            the bot's token, without the word `Bot`
+    webhook_url      in its place, an incoming webhook's URL: the account then writes, edits and
+                     deletes its own messages in the room `webhook`, and nothing else
     base_url         the HTTP API, v10; https, or http to loopback
     user_agent_url   the page of your bot: Discord asks for one in every request
                      (discord.com/developers/docs/reference#user-agent)
@@ -63,7 +71,10 @@ class DiscordSettings(NetworkSettings):
                      the request's own error is reported
     """
 
-    token: Secret = attrs.field(validator=_TOKEN, metadata=ACCOUNT)
+    token: Secret | None = attrs.field(default=None, validator=optional(_TOKEN), metadata=ACCOUNT)
+    webhook_url: Secret | None = attrs.field(
+        default=None, validator=all_of(optional(_WEBHOOK), in_place_of("token")), metadata=ACCOUNT
+    )
     base_url: str = attrs.field(default=BASE_URL, validator=base_url, metadata=ACCOUNT)
     user_agent_url: str = attrs.field(default="https://example.com/gateway", validator=_PAGE)
     max_length: int = attrs.field(default=MAX_LENGTH, validator=whole(least=100, most=MAX_LENGTH))
@@ -80,3 +91,16 @@ class DiscordSettings(NetworkSettings):
     total_timeout: float = attrs.field(
         default=60.0, validator=_SECONDS, metadata=below_gateway("attempt_timeout")
     )
+
+    @property
+    def webhook(self) -> Mapping[str, str]:
+        """The webhook's id and token, as its routes name them; empty: it is a bot."""
+        if self.webhook_url is None:
+            return {}
+        webhook, token = self.webhook_url.reveal().split("/")[-2:]
+        return {"webhook": webhook, "token": token}
+
+    @property
+    def deduplicates(self) -> bool:
+        """Whether messages carry a nonce that is enforced: a webhook's take none."""
+        return self.webhook_url is None

@@ -7,8 +7,12 @@ from typing import Any
 
 import attrs
 
-from gateway_core.authors import Address
+from gateway_core.authors import Address, Asked, Interaction, Secret
 from gateway_plugin_slack.ids import is_conversation, is_ts
+
+URL_LASTS = 1_800.0
+"""Seconds for which a response_url takes up to five messages (docs.slack.dev, handling user
+interaction)."""
 
 
 def address_of(event: Any) -> Address | None:
@@ -25,16 +29,47 @@ def address_of(event: Any) -> Address | None:
         event = getattr(event, "body", None)  # slack_bolt's request
     if not isinstance(event, Mapping):
         return None
-    inner, outer = event.get("event"), event
+    body, inner = event, event.get("event")
     event = inner if isinstance(inner, Mapping) else event
     if event.get("type") == "app_home_opened":  # a tab; its channel is the direct one beside it
         return None
     message = _message(event)
-    room = _room(event, message)
+    answers = _answers(event)
+    room = _room(event, message) or answers.get("channel_id")
     if not isinstance(room, str) or not is_conversation(room):
         return None
-    team = _id(event, "team", "team_id") or _id(outer, "team", "team_id")
-    return attrs.evolve(_addressed(room, message, event), team_id=team)
+    return attrs.evolve(
+        _addressed(room, message, event),
+        user_id=_id_of(event, "user") or _id_of(message, "user"),
+        team_id=_id_of(body, "team") or _id_of(event, "team") or _id_of(message, "team"),
+        interaction=_interaction(event, answers),
+    )
+
+
+def _answers(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What has the URL for answers: the payload, or a block of a form that asks for one.
+
+    Source: docs.slack.dev, modals, `response_urls`.
+    """
+    urls = event.get("response_urls")
+    found = urls[0] if isinstance(urls, list) and urls else event
+    return found if isinstance(found, Mapping) else event
+
+
+def _interaction(event: Mapping[str, Any], answers: Mapping[str, Any]) -> Interaction | None:
+    url = answers.get("response_url")
+    if not isinstance(url, str) or not url:
+        return None
+    asked: Asked = "command" if "command" in event else "press"
+    asked = "form" if event.get("type") == "view_submission" else asked
+    return Interaction(token=Secret(url), asked=asked, lasts=URL_LASTS)
+
+
+def _id_of(event: Mapping[str, Any], who: str) -> str | None:
+    """The user's or the workspace's id: by itself, with `_id` at its name, or in an object."""
+    found = event.get(who) or event.get(f"{who}_id")
+    found = found.get("id") if isinstance(found, Mapping) else found
+    return found if isinstance(found, str) and found else None
 
 
 def _addressed(room: str, message: Mapping[str, Any], event: Mapping[str, Any]) -> Address:
@@ -46,21 +81,10 @@ def _addressed(room: str, message: Mapping[str, Any], event: Mapping[str, Any]) 
         external_room_id=room,
         thread_id=thread if is_ts(thread) else None,
         reply_to=ts if answerable else None,
-        key=_key(room, message, event),
-        user_id=_id(event, "user", "user_id") or _id(message, "user"),
-        direct=direct,
         message_id=ts if is_ts(ts) else None,
+        direct=direct,
+        key=_key(room, message, event),
     )
-
-
-def _id(event: Mapping[str, Any], *names: str) -> str | None:
-    """A person or a workspace: its id, or an object that has it."""
-    for name in names:
-        value = event.get(name)
-        value = value.get("id") if isinstance(value, Mapping) else value
-        if isinstance(value, str) and value:
-            return value
-    return None
 
 
 def _message(event: Mapping[str, Any]) -> Mapping[str, Any]:

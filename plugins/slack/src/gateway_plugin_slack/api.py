@@ -7,6 +7,7 @@ and "using the Web API" (JSON bodies, `ok: false` with HTTP 200).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,8 +27,16 @@ from gateway_core.http import (
     open_client,
     retry_after_seconds,
 )
-from gateway_plugin_slack.errors import SlackApiError, is_passing, is_unauthorized
-from gateway_plugin_slack.ids import locate, message_id
+from gateway_plugin_slack.by_url.messages import answer_fields, webhook_fields
+from gateway_plugin_slack.by_url.origins import hooks_of, path_in
+from gateway_plugin_slack.errors import (
+    URL,
+    PersonOpened,
+    SlackApiError,
+    is_passing,
+    is_unauthorized,
+)
+from gateway_plugin_slack.ids import is_conversation, is_person, locate, message_id
 from gateway_plugin_slack.methods import (
     POST_EXTRA,
     POST_FIELDS,
@@ -44,6 +53,12 @@ from gateway_plugin_slack.requests import (
 from gateway_plugin_slack.settings import Settings
 from gateway_plugin_slack.streams import stream_fields
 
+MAY_NOT_OPEN = ("missing_scope", "not_allowed_token_type", "unknown_method")
+"""Slack's words for an app that may not open conversations."""
+MOST_WORD = 200
+TOO_MANY = 429
+_A_WORD = re.compile(r"[a-z][a-z0-9_]*")
+
 _log = structlog.get_logger("gateway_plugin_slack")
 
 
@@ -53,11 +68,24 @@ class SlackSession:
 
     settings: Settings
     _http: HttpClient
+    _hooks: HttpClient
     _refreshing: trio.Lock = attrs.field(factory=trio.Lock)
     _refused: int | None = None
+    _opens_none: bool = False
 
     async def send(self, attempt: Attempt) -> Answer:
-        """chat.postMessage; the id tells the conversation too where the room is a name or user."""
+        """chat.postMessage; the id tells the conversation too where the room is a name or user.
+
+        An answer to an interaction goes to its response_url, which tells no id.
+        """
+        if self.settings.webhook_url is not None:
+            await self._post_to(self.settings.webhook_url.reveal(), webhook_fields(attempt))
+            return Answer()
+        if attempt.interaction is not None:
+            url = attempt.interaction.token.reveal()
+            await self._post_to(url, answer_fields(attempt))
+            return Answer()
+        await self._open_person(attempt)
         fields = content_of(attempt, POST_FIELDS, POST_EXTRA)
         thread = attempt.thread or attempt.reply
         if thread is not None:
@@ -71,6 +99,7 @@ class SlackSession:
         Blocks and attachments that it does not name stay on the message (docs.slack.dev,
         chat.update) and would hide the new text: what the message shall lose is named, empty.
         """
+        await self._open_person(attempt)
         lost = ("blocks",) if attempt.extra is None else ("blocks", "attachments")
         fields = {**{name: [] for name in lost}, **content_of(attempt, UPDATE_FIELDS, UPDATE_EXTRA)}
         await self._post("chat.update", {**target_of(attempt), **fields})
@@ -78,6 +107,7 @@ class SlackSession:
 
     async def delete(self, attempt: Attempt) -> Answer:
         """chat.delete, by the conversation's id."""
+        await self._open_person(attempt)
         await self._post("chat.delete", target_of(attempt))
         return Answer(message_id=attempt.message_id)
 
@@ -92,11 +122,13 @@ class SlackSession:
         answer = await self._request(attempt.method or "", form=call_form(attempt))
         return Answer(result=answer)
 
-    async def who_am_i(self) -> Identity:
-        """auth.test: the user that the token belongs to.
+    async def who_am_i(self) -> Identity | None:
+        """auth.test: the user that the token belongs to; of a webhook nobody can ask.
 
         An exchange that Slack's answer did not end is made first: nobody else asks for it again.
         """
+        if self.settings.webhook_url is not None:
+            return None
         if self.settings.tokens.wanted:
             await self.refresh()
         answer = await self._request("auth.test", form={})
@@ -143,6 +175,46 @@ class SlackSession:
             _log.error("slack.exchange_refused", error=error.raw)
             return {}
 
+    async def _open_person(self, attempt: Attempt) -> None:
+        """Open the direct messages of a room that is a person, once: core remembers them.
+
+        Raises PersonOpened, after which the attempt is made again there. Where the app lacks the
+        right to open them (im:write), chat.postMessage takes the user's id.
+        """
+        named = attempt.message_id is not None and locate("", attempt.message_id)[0]
+        if named or self._opens_none or not is_person(attempt.room):
+            return
+        try:
+            answer = await self._request("conversations.open", form={"users": attempt.room})
+        except SlackApiError as error:
+            if error.error not in MAY_NOT_OPEN:
+                raise
+            self._opens_none = True
+            return
+        except TransportError as error:  # whatever became of it, no message was sent
+            raise TransportError(error.text, dispatched="no") from error
+        channel = (answer or {}).get("channel")
+        found = channel.get("id") if isinstance(channel, Mapping) else None
+        if isinstance(found, str) and is_conversation(found):
+            raise PersonOpened(found)
+
+    async def _post_to(self, url: str, fields: Mapping[str, Any]) -> None:
+        """Post to a URL that is a secret itself. Its answer is the word `ok`."""
+        path = path_in(url, hooks_of(self.settings.base_url))
+        if path is None:
+            raise SlackApiError(URL, status=400, error="invalid_response_url")
+
+        def redact(text: str) -> str:
+            return self._redacted(text.replace(url, "[url]").replace(path, "[url]"))
+
+        try:
+            response = await self._hooks.request("POST", path, json=fields)
+        except UnreadableBody as error:
+            if _successful(error.status):
+                return
+            response = Response(error.status, {}, b"")
+        read_word(response, redact=redact)
+
     async def _post(self, method: str, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return await self._request(method, json=fields)
 
@@ -184,8 +256,12 @@ async def open_session(settings: Settings) -> AsyncIterator[SlackSession]:
     """A session on one HTTP client, closed at the end. ValueError: the token file is damaged."""
     settings.tokens.load()
     timeouts = Timeouts(total=settings.timeout)
-    async with open_client(base_url=settings.base_url, timeouts=timeouts, network=settings) as http:
-        yield SlackSession(settings, http)
+    hooks_url = hooks_of(settings.base_url)
+    async with (
+        open_client(base_url=settings.base_url, timeouts=timeouts, network=settings) as http,
+        open_client(base_url=hooks_url, timeouts=timeouts, network=settings) as hooks,
+    ):
+        yield SlackSession(settings, http, hooks)
 
 
 def read(
@@ -209,6 +285,26 @@ def read(
         detail=redact(_detail(answer)),
         retry_after=retry_after_seconds(response.headers.get("retry-after")),
         foreign=foreign,
+    )
+
+
+def read_word(response: Response, *, redact: Callable[[str], str]) -> None:
+    """Take the answer of a URL for messages: `ok`, an object, or a word for what is wrong.
+
+    Raises SlackApiError for any other than a success.
+    """
+    answer, ok = _object(response), response.status
+    if _successful(ok) and not is_page(response) and answer.get("ok") is not False:
+        return
+    word = _word(answer.get("error")) or response.body[:MOST_WORD].decode(errors="replace").strip()
+    is_word = "error" in answer or bool(_A_WORD.fullmatch(word))
+    is_word = is_word or (response.status == TOO_MANY and not word)
+    raise SlackApiError(
+        URL,
+        status=response.status,
+        error=redact(word) if is_word else "",
+        retry_after=retry_after_seconds(response.headers.get("retry-after")),
+        foreign=None if is_word else foreign_verdict(response, redact),
     )
 
 

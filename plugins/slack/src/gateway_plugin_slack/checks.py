@@ -7,7 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
-from gateway_plugin_slack.ids import is_conversation, is_message_id, is_room, is_ts, locate
+from gateway_plugin_slack.by_url.messages import problems_of_webhook
+from gateway_plugin_slack.ids import (
+    is_conversation,
+    is_message_id,
+    is_person,
+    is_room,
+    is_ts,
+    locate,
+)
 from gateway_plugin_slack.methods import METHODS, POST_EXTRA, UPDATE_EXTRA
 from gateway_plugin_slack.rendering.parts import is_fallback
 from gateway_plugin_slack.rendering.plain import measure
@@ -37,9 +45,10 @@ TEXT_LIMITS = {"section": 3000, "header": 150}
 
 def problems_of(settings: Settings, envelope: Envelope) -> Sequence[Problem]:
     """Every mistake in the envelope, each with its field; none: it may be accepted."""
+    webhook = settings.webhook_url is not None
     if isinstance(envelope, Call):
-        return list(_of_call(envelope))
-    found = list(_of_room(envelope))
+        return [*problems_of_webhook(envelope)] if webhook else [*_of_call(envelope)]
+    found = [*problems_of_webhook(envelope)] if webhook else [*_of_room(envelope)]
     if isinstance(envelope, Send):
         found += _of_thread(envelope)
     else:
@@ -70,8 +79,14 @@ def _of_target(envelope: Edit | Delete) -> Iterator[Problem]:
         place = f"target.parts[{index}].message_id"
         if not is_message_id(part.message_id):
             yield Problem(place, f"{part.message_id!r} is no message id (1700000000.000100)")
-        elif not is_conversation(locate(envelope.external_room_id, part.message_id)[0]):
+        elif not _names_conversation(envelope.external_room_id, part.message_id):
             yield Problem(place, "Slack edits and deletes by the conversation's id, not by a name")
+
+
+def _names_conversation(room: str, message: str) -> bool:
+    """Whether the message's conversation is known, or can be: a person's is opened."""
+    channel = locate(room, message)[0]
+    return is_conversation(channel) or is_person(channel)
 
 
 def _of_extra(settings: Settings, envelope: Send | Edit) -> Iterator[Problem]:

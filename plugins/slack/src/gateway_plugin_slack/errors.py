@@ -10,6 +10,9 @@ import attrs
 
 from gateway_core.authors import Attempt, ErrorClass, Reason, Scope, Verdict
 
+URL = "response_url"
+"""How messages by a secret URL are called where the Web API has a method."""
+
 LONG_WAIT = 600.0
 """Seconds to leave a workspace alone whose plan's message limit is reached."""
 
@@ -59,6 +62,25 @@ class SlackApiError(Exception):
         return f"{self.method}: {self.raw}"
 
 
+class PersonOpened(Exception):
+    """The room is a person, whose direct messages are this conversation: nothing was sent yet."""
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        super().__init__(channel)
+
+
+def opened(error: PersonOpened) -> Verdict:
+    """The room moves there, and the attempt is made again."""
+    return Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.ROOM_MOVED,
+        scope=Scope.ROOM,
+        moved_to=error.channel,
+        raw=f"direct messages are conversation {error.channel}",
+    )
+
+
 def _retryable(scope: Scope, **fields: Any) -> Verdict:
     fields = {"reason": Reason.PLATFORM_ERROR, **fields}
     return Verdict(error_class=ErrorClass.RETRYABLE, scope=scope, **fields)
@@ -91,6 +113,9 @@ _TOO_LATE = _refused(Reason.RATE_LIMITED)
 _EXCHANGED = _retryable(Scope.MESSAGE, reason=Reason.UNAUTHORIZED, retry_after=0.0)
 _WITHOUT_REPLY = Verdict(
     error_class=ErrorClass.RETRYABLE, reason=Reason.REPLY_GONE, transform="without_reply"
+)
+_TO_ROOM = Verdict(
+    error_class=ErrorClass.RETRYABLE, reason=Reason.UNAUTHORIZED, transform="to_room"
 )
 _AS_ASKED = Verdict(error_class=ErrorClass.DONE, reason=Reason.NOT_MODIFIED)
 _OTHER = _refused(Reason.UNCLASSIFIED)
@@ -206,6 +231,19 @@ _NO_THREAD = frozenset(
 )
 """What refuses a reply where the message itself would pass."""
 
+_NO_URL = frozenset(
+    {"expired_url", "invalid_response_url", "invalid_token", "no_service", "used_url"}
+)
+"""What says that a response_url serves no more, or is none; the room may be open all the same."""
+
+_NO_WEBHOOK = frozenset(
+    {"invalid_token", "no_active_hooks", "no_service", "no_service_id", "no_team", "team_disabled"}
+)
+_CLOSED_ROOM = frozenset(
+    {"action_prohibited", "channel_is_archived", "posting_to_general_channel_denied"}
+)
+"""Words of incoming webhooks alone (docs.slack.dev, incoming webhooks, handling errors)."""
+
 _REPLANNED = frozenset(
     {
         "msg_too_long",
@@ -237,6 +275,14 @@ def verdict_of(attempt: Attempt, error: SlackApiError) -> Verdict:
     """What `error` means for the attempt that raised it."""
     if error.foreign is not None:
         return attrs.evolve(error.foreign, raw=error.raw)
+    if error.method != URL:
+        return _told(attempt, error)
+    by_token = attempt.interaction is not None
+    return _of_url(attempt, error) if by_token else _of_webhook(attempt, error)
+
+
+def _told(attempt: Attempt, error: SlackApiError) -> Verdict:
+    """What Slack's own refusal of an attempt by the token means."""
     verdict = attrs.evolve(_EXCHANGED if error.stale else _row(error), raw=error.raw)
     if verdict.reason is Reason.RATE_LIMITED:
         return _paced(attempt, error, verdict)
@@ -250,6 +296,31 @@ def verdict_of(attempt: Attempt, error: SlackApiError) -> Verdict:
     if verdict.error_class is ErrorClass.RETRYABLE and verdict.retry_after is None:
         verdict = attrs.evolve(verdict, retry_after=error.retry_after)
     return attrs.evolve(verdict, scope=_scope(attempt, error, verdict))
+
+
+def _of_url(attempt: Attempt, error: SlackApiError) -> Verdict:
+    """What the refusal of an answer by its response_url means: it concerns that message alone."""
+    if error.error in _NO_URL:
+        return attrs.evolve(_TO_ROOM, raw=error.raw)
+    row = attrs.evolve(_row(error), raw=error.raw)
+    if error.error in _REPLANNED:
+        return _replanned(attempt, row)
+    if row.error_class is ErrorClass.FATAL:
+        row = attrs.evolve(row, error_class=ErrorClass.NON_RETRYABLE)
+    if row.error_class is not ErrorClass.RETRYABLE:
+        return attrs.evolve(row, scope=Scope.MESSAGE)
+    outage = row.reason is Reason.PLATFORM_ERROR
+    scope = row.scope if outage else Scope.MESSAGE
+    return attrs.evolve(row, scope=scope, retry_after=error.retry_after)
+
+
+def _of_webhook(attempt: Attempt, error: SlackApiError) -> Verdict:
+    """What an incoming webhook's refusal means: it is the account, and its one room the room."""
+    if error.error in _NO_WEBHOOK:
+        return attrs.evolve(_UNAUTHORIZED, raw=error.raw)
+    if error.error in _CLOSED_ROOM:
+        return attrs.evolve(_ROOM_FORBIDDEN, raw=error.raw)
+    return _told(attempt, error)
 
 
 def _scope(attempt: Attempt, error: SlackApiError, verdict: Verdict) -> Scope:

@@ -19,6 +19,7 @@ from gateway_core.authors import (
     Problem,
     Secret,
     Send,
+    Sign,
     Streaming,
     Traits,
     Verdict,
@@ -27,14 +28,20 @@ from gateway_core.authors import (
 from gateway_plugin_slack import api
 from gateway_plugin_slack.addresses import address_of
 from gateway_plugin_slack.checks import problems_of
-from gateway_plugin_slack.errors import SlackApiError, verdict_of
-from gateway_plugin_slack.limits import limits_of
+from gateway_plugin_slack.errors import PersonOpened, SlackApiError, opened, verdict_of
+from gateway_plugin_slack.limits import SET_STATUS, limits_of
 from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_slack.rendering.parts import parts_of
 from gateway_plugin_slack.settings import Settings
 from gateway_plugin_slack.streams import streaming_of
 
 GATEWAY_CONTRACT = 1
+
+STATUS = "is typing…"
+"""What Slack shows after the app's name."""
+STATUS_EVERY = 100.0
+"""Seconds between two statuses: Slack shows one for two minutes
+(docs.slack.dev, assistant.threads.setStatus)."""
 
 
 @hookimpl
@@ -50,7 +57,9 @@ def traits() -> Traits:
     A room is one lane, threads and all: the limit of a post counts by channel, so threads that
     were lanes of their own would only compete for the same tokens.
     """
-    return Traits(independent_threads=False, repeat_safe_calls=REPEAT_SAFE_CALLS)
+    return Traits(
+        independent_threads=False, repeat_safe_calls=REPEAT_SAFE_CALLS, mentions_by_id=True
+    )
 
 
 @hookimpl
@@ -66,7 +75,7 @@ async def credentials(session: api.SlackSession) -> Secret | None:
 
 
 @hookimpl
-async def probe(session: api.SlackSession) -> Identity:
+async def probe(session: api.SlackSession) -> Identity | None:
     """auth.test, which has no limit worth naming."""
     return await session.who_am_i()
 
@@ -81,6 +90,17 @@ def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
 def address(event: Any) -> Address | None:
     """Of the Events API, interactive payloads and slash commands."""
     return address_of(event)
+
+
+@hookimpl
+def typing(address: Address) -> Sign | None:
+    """assistant.threads.setStatus, in the event's thread or the one that its message begins."""
+    thread = address.thread_id or address.message_id
+    if thread is None:
+        return None
+    place = {"channel_id": address.external_room_id, "thread_ts": thread}
+    shown, gone = {**place, "status": STATUS}, {**place, "status": ""}
+    return Sign(method=SET_STATUS, arguments=shown, every=STATUS_EVERY, clear=gone)
 
 
 @hookimpl
@@ -99,7 +119,7 @@ def rate_limit(instance: Instance, room: str, operation: str) -> Sequence[Limit]
 
 @hookimpl
 async def send(session: api.SlackSession, attempt: Attempt) -> Answer:
-    """chat.postMessage."""
+    """chat.postMessage; of an answer to an interaction, a post to its response_url."""
     return await session.send(attempt)
 
 
@@ -136,4 +156,6 @@ async def call(session: api.SlackSession, attempt: Attempt) -> Answer:
 @hookimpl
 def classify_error(attempt: Attempt, error: Exception) -> Verdict | None:
     """By the table of errors; what is not Slack's is left to core."""
+    if isinstance(error, PersonOpened):
+        return opened(error)
     return verdict_of(attempt, error) if isinstance(error, SlackApiError) else None

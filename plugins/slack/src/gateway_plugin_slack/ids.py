@@ -1,10 +1,11 @@
 """How Slack names rooms, threads and messages, none of which is taken for another. Sans-I/O.
 
-A room is a conversation's id (`C…`, `G…`, `D…`), a user's id (`U…`, `W…`: their direct messages) or
-a channel's `#name`. chat.postMessage takes all of these, chat.update and chat.delete only a
-conversation's id (docs.slack.dev, chat.update). So the id of a message that was sent to a name or
-a user is `D024BE91L:1700000000.000100`, with the conversation that Slack's answer named, and can
-still be edited; sent to a conversation's id it is the plain `ts`.
+A room is a conversation's id (`C…`, `G…`, `D…`), a user's id (`U…`, `W…`: their direct messages,
+which are opened once) or a channel's `#name`. chat.postMessage takes all of these, chat.update and
+chat.delete only a conversation's id (docs.slack.dev, chat.update). So the id of a message that was
+sent to a name, or to a user whose conversation may not be opened, is
+`D024BE91L:1700000000.000100`, with the conversation that Slack's answer named, and can still be
+edited; sent to a conversation's id it is the plain `ts`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ from typing import TypeGuard
 
 _CONVERSATION = re.compile(r"[CGD][A-Z0-9]{2,30}")
 _ROOM = re.compile(r"[CGDUW][A-Z0-9]{2,30}|#[^\s#@<>&,:]{1,80}")
+_PERSON = re.compile(r"[UW][A-Z0-9]{2,30}")
 _TS = re.compile(r"\d{10}\.\d{6}")
 
 
 def is_room(room: str) -> bool:
     """True for an id of a conversation or user, or a `#name`."""
     return _ROOM.fullmatch(room) is not None
+
+
+def is_person(room: str) -> bool:
+    """True for a user's id."""
+    return _PERSON.fullmatch(room) is not None
 
 
 def is_conversation(room: str) -> bool:

@@ -39,9 +39,15 @@ TIERS = {
 
 MINUTE = 60.0
 
+SET_STATUS, STATUSES = "assistant.threads.setStatus", 600
+"""The method that shows that an answer is being written, and how many of it Slack takes a minute
+(docs.slack.dev, assistant.threads.setStatus); calls of the application wait for nothing."""
+
 
 def limits_of(settings: Settings, room: str, operation: str) -> tuple[Limit, ...]:
     """The limits of an operation in a room: a post's are its channel's, all others the method's."""
+    if operation == "typing":
+        return (Limit(SET_STATUS, STATUSES, MINUTE, "window"),)
     method = method_of(operation)
     if method == "chat.postMessage":
         return _of_posts(settings, room)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 from attrs.validators import optional
@@ -20,6 +20,7 @@ from gateway_core.settings import (
     as_path,
     below_gateway,
     flag,
+    in_place_of,
     mapping_of,
     must_be,
     number,
@@ -29,6 +30,7 @@ from gateway_core.settings import (
     together,
     whole,
 )
+from gateway_plugin_slack.by_url.origins import hooks_of, path_in
 from gateway_plugin_slack.ids import is_room
 from gateway_plugin_slack.tokens import Tokens
 
@@ -36,6 +38,7 @@ BASE_URL = "https://slack.com/api"
 _TOKEN = secret(
     "(?!xoxe-)xox[a-z][-.][!-~]+", "a Slack token, which begins with xoxb-, xoxp- or xoxe."
 )
+_WEBHOOK = secret("https?://[!-~]+", "an incoming webhook's URL, https://hooks.slack.com/…")
 _REFRESH = secret("xoxe[!-~]+", "a Slack refresh token, which begins with xoxe-")
 
 
@@ -46,6 +49,13 @@ def _is_store(_settings: object, _field: object, value: Path | None) -> None:
         raise ValueError(f"'token_file' must be a file, not the folder {value}")
     if not os.path.isdir(value.parent):  # noqa: PTH112 - likewise
         raise ValueError(f"'token_file' must be a file in a folder that is there, not {value}")
+
+
+def _leads_to_slack(settings: Any, field: attrs.Attribute[Any], value: object) -> None:
+    _WEBHOOK(settings, field, value)
+    hooks = hooks_of(str(settings.base_url))
+    if path_in(value.reveal() if isinstance(value, Secret) else "", hooks) is None:
+        raise ValueError(f"'webhook_url' must begin with {hooks}/, as the workspace's do")
 
 
 _PATH = must_be("a path", lambda value: isinstance(value, Path) and str(value).isprintable())
@@ -66,6 +76,8 @@ class Settings(NetworkSettings):
     """One workspace, as one app sees it; its way there as in `NetworkSettings`.
 
     token             a bot's or user's token (`xoxb-…`, `xoxp-…`)
+    webhook_url       in the token's place, an incoming webhook's URL: the account then sends to the
+                      room `webhook`, and nothing else; Slack tells no ids of such messages
     base_url          https, or http to loopback
     refresh_token, client_id, client_secret
                       all three: a token that expired is exchanged for a new one
@@ -95,8 +107,13 @@ class Settings(NetworkSettings):
                       the request's own error is reported
     """
 
-    token: Secret = attrs.field(validator=_TOKEN, metadata=ACCOUNT)
+    token: Secret | None = attrs.field(default=None, validator=optional(_TOKEN), metadata=ACCOUNT)
     base_url: str = attrs.field(default=BASE_URL, validator=base_url, metadata=ACCOUNT)
+    webhook_url: Secret | None = attrs.field(
+        default=None,
+        validator=all_of(optional(_leads_to_slack), in_place_of("token")),
+        metadata=ACCOUNT,
+    )
     refresh_token: Secret | None = attrs.field(default=None, validator=optional(_REFRESH))
     client_id: str | None = attrs.field(default=None, validator=optional(text))
     client_secret: Secret | None = attrs.field(
@@ -137,5 +154,7 @@ class Settings(NetworkSettings):
         return None not in (self.refresh_token, self.client_id, self.client_secret)
 
     def __attrs_post_init__(self) -> None:
-        tokens = Tokens(self.token, self.refresh_token, self.token_file)
+        access = self.token or self.webhook_url  # a webhook's URL is its only secret
+        assert access is not None  # noqa: S101 - a validator has seen to it
+        tokens = Tokens(access, self.refresh_token, self.token_file)
         object.__setattr__(self, "tokens", tokens)  # once, when all that it is made of was checked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gateway_core.authors import Address
+from gateway_core.authors import Address, Interaction, Secret
 
 # The fields of core.telegram.org/bots/api#update that belong to a conversation of the bot. Those of
 # a business account do not: an answer there needs the account's connection besides the room.
@@ -37,12 +37,41 @@ def address_of(event: Any) -> Address | None:
     room = _text(_get(_get(message, "chat"), "id"))
     if room is None or _get(message, "business_connection_id") is not None:
         return None
+    number = _text(_get(message, "message_id"))
     return Address(
         external_room_id=room,
         thread_id=_thread(message),
-        reply_to=_text(_get(message, "message_id")),
+        reply_to=number,
+        message_id=number,
         key=_key(event, message, room),
+        user_id=_user(event, message),
+        direct=_get(_get(message, "chat"), "type") == "private",
+        interaction=_press(event),
     )
+
+
+def _press(event: Any) -> Interaction | None:
+    """The query of a pressed button, which shows a bar until it is answered; else None.
+
+    Source: core.telegram.org/bots/api#callbackquery.
+    """
+    query = _get(event, "callback_query")
+    query = event if query is None else query
+    number = _get(query, "id")
+    if not isinstance(number, str) or not number or not _get(query, "chat_instance"):
+        return None
+    return Interaction(token=Secret(number), id=number, asked="press", by_token=False)
+
+
+def _user(event: Any, message: Any) -> str | None:
+    """Who wrote, pressed or reacted: of a press not the message's author, which is the bot."""
+    carriers = (_get(event, name) for name in _CARRIERS)
+    for carrier in (event, *carriers, message):
+        if not isinstance(carrier, str | int | None):
+            for name in ("from", "from_user", "user"):
+                if (found := _text(_get(_get(carrier, name), "id"))) is not None:
+                    return found
+    return None
 
 
 def _get(value: Any, name: str) -> Any:

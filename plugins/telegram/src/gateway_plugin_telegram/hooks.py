@@ -19,6 +19,7 @@ from gateway_core.authors import (
     Priority,
     Problem,
     Send,
+    Sign,
     Streaming,
     Traits,
     Verdict,
@@ -36,6 +37,10 @@ from gateway_plugin_telegram.settings import TelegramSettings
 
 GATEWAY_CONTRACT = 1
 
+TYPES_EVERY = 4.0
+"""Seconds between two signs of typing: Telegram shows one for at most five
+(core.telegram.org/bots/api#sendchataction)."""
+
 
 @hookimpl
 def settings_type() -> type:
@@ -46,7 +51,9 @@ def settings_type() -> type:
 @hookimpl
 def traits() -> Traits:
     """Edits, deletes, topics as lanes of their own; no send is ever deduplicated."""
-    return Traits(independent_threads=True, repeat_safe_calls=REPEAT_SAFE_CALLS)
+    return Traits(
+        independent_threads=True, repeat_safe_calls=REPEAT_SAFE_CALLS, mentions_by_id=True
+    )
 
 
 @hookimpl
@@ -71,6 +78,23 @@ def validate(envelope: Envelope) -> Sequence[Problem]:
 def address(event: Any) -> Address | None:
     """The address of an Update or a Message."""
     return address_of(event)
+
+
+@hookimpl
+def acknowledge(address: Address) -> Sign | None:
+    """answerCallbackQuery, which takes the bar off a pressed button."""
+    press = address.interaction
+    if press is None:
+        return None
+    return Sign(method="answerCallbackQuery", arguments={"callback_query_id": press.id})
+
+
+@hookimpl
+def typing(address: Address) -> Sign | None:
+    """By sendChatAction; None in a channel, whose posts name no user, and which shows none."""
+    if address.user_id is None and not address.direct:
+        return None
+    return Sign(method="sendChatAction", arguments={"action": "typing"}, every=TYPES_EVERY)
 
 
 @hookimpl

@@ -21,6 +21,10 @@ def limits_of(
 ) -> tuple[Limit, ...]:
     """Every limit of the operation, the bot's last; typing, answers and look-ups have none."""
     name = operation.lower()
+    if name == "acknowledge":
+        return ()
+    if name == "typing":  # it takes no more than what is spare of the bot's
+        return _bot_limits(settings, priority)
     if name.startswith(FREE):
         return ()
     bot = _bot_limits(settings, priority)

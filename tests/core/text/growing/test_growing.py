@@ -134,6 +134,41 @@ def test_a_long_table_is_healed_as_a_short_one(before, half):
     assert healed(source.removesuffix(half)) == source.removesuffix(half).rstrip("> \n")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\n\n```\nx\n```\nb", (13, False)),
+        ("a\n\n```\nx", (3, True)),
+        ("a\n\n\t```\nx", (0, False)),  # code by its indentation
+        ("<div>\n```\nx", (0, False)),  # HTML, until a blank line
+        ("<div>\n\n```\nx", (7, True)),
+        ("```\nx\n```\n<div>\n```\ny", (10, False)),
+        ("- a\n  ```\n  x\n\nb", (15, False)),  # the fence ends with its list
+        ("1. a\n   ```\n   x\n```\ny", (17, True)),  # so this one is another
+        ("a\n\n```\n~~~\n\nb", (3, True)),
+        ("a\n\n````\n```\n\nb", (3, True)),
+        ("a\n\n``` `\n\nb", (10, False)),  # no fence: a backtick behind it
+        ("<pre>\n\n- a\n\nb", (0, False)),
+        ("- a\n  - b\n- c", (10, False)),
+        ("1. a\n2. b", (5, False)),
+        ("a\n2. b", (0, False)),
+        ("a\n\n  b", (0, False)),
+    ],
+)
+def test_where_the_last_region_begins(text, expected):
+    assert expected == last_region(text)
+
+
+@pytest.mark.parametrize(
+    "sign", ["[", "<", "![", "*a_", "[a](", " ```\n", "- \n", "> ", "\\", "&am"]
+)
+def test_signs_alone_take_no_time_without_end(sign):
+    """Looked at again for each sign, they would take half a minute."""
+    start = time.process_time()
+    healed(sign * (20_000 // len(sign)))
+    assert time.process_time() - start < 5
+
+
 def test_the_time_does_not_grow_with_what_stands_before():
     """A hundred times the text takes less than ten times as long."""
     end = "- a **bold `co"

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from gateway_contrib.emulators.discord.gateway import Gateway
+from gateway_contrib.emulators.discord.incoming.gateway import Gateway
+from gateway_contrib.emulators.discord.incoming.people import People
 from gateway_contrib.emulators.discord.interactions.entries import Interaction
-from gateway_contrib.emulators.discord.interactions.people import People
 from gateway_contrib.emulators.discord.limits import (
     VIA,
     Allowance,

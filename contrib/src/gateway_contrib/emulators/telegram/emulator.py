@@ -16,9 +16,9 @@ from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Rooms
 from gateway_contrib.emulators.screen import Screen
+from gateway_contrib.emulators.telegram.incoming.people import People
 from gateway_contrib.emulators.telegram.limits import TelegramLimits
 from gateway_contrib.emulators.telegram.methods import METHODS, Method
-from gateway_contrib.emulators.telegram.people import People
 from gateway_contrib.emulators.telegram.refusals import Refusal, body_of, flood
 from gateway_contrib.emulators.telegram.requests import Parameters, read
 from gateway_contrib.emulators.telegram.world import Bot, World

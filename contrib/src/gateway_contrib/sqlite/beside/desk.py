@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterable, Sequence
 
 import apsw
+import attrs
 
 from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.beside.groups import Groups
 from gateway_contrib.sqlite.operators.requests import Desk
 from gateway_contrib.sqlite.sealing.keyring import Keyring
-from gateway_core.outboxes import Request
+from gateway_core.outboxes import Request, StoredEntry
 
 
 class BesideDesk(Desk):
@@ -36,6 +37,14 @@ class BesideDesk(Desk):
             self._groups.forget()
             self._contents.committed()
 
+    def reopen(self, seqs: Sequence[int], wall: float) -> list[StoredEntry]:
+        """These are unfinished again, as far as they can be; within a transaction."""
+        try:
+            todo = [request for seq in seqs for request in self._retry(seq, wall)[1]]
+        finally:
+            self._groups.forget()
+        return [request.stored for request in todo if request.stored is not None]
+
     def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
         answer = super()._retry(seq, wall)
         self._groups.retried(seq)
@@ -44,7 +53,20 @@ class BesideDesk(Desk):
     def _discard(self, seq: int) -> tuple[str, list[Request]]:
         answer = super()._discard(seq)
         self._contents.end([seq])
+        self._db.execute("DELETE FROM grown WHERE seq = ?", (seq,))
         return answer
+
+    def _read(self, seq: int) -> StoredEntry | None:
+        """With the text of a stream as it was when it failed."""
+        stored = super()._read(seq)
+        sql = "SELECT number, CAST(text AS BLOB) FROM grown WHERE seq = ?"
+        grown = self._db.execute(sql, (seq,)).get if stored is not None else None
+        if stored is None or grown is None:
+            return stored
+        number, text = grown
+        opened = self._keyring.open("text", seq, text)
+        text = opened if isinstance(opened, str) else opened.decode("utf-8", "replace")
+        return attrs.evolve(stored, grown=(number, text))
 
     def forget(self, room: str, seqs: Sequence[int], rows: Iterable[int], wall: float) -> None:
         """Take a room out of groups, and the bytes and texts of its envelopes; before `erase`.

@@ -11,6 +11,7 @@ import trio
 
 from gateway_contrib.sqlite.beside.byte_files import Folder, NewBytes
 from gateway_contrib.sqlite.beside.contents import Contents
+from gateway_contrib.sqlite.beside.desk import BesideDesk
 from gateway_contrib.sqlite.beside.group_rows import Claim, group_row, seq_of
 from gateway_contrib.sqlite.beside.groups import Groups
 from gateway_contrib.sqlite.files.presence import Presence
@@ -24,6 +25,7 @@ from gateway_core.outboxes import (
     GroupState,
     Member,
     Receipt,
+    StoredEntry,
     check_digest,
     pieces_of,
     position_of,
@@ -49,6 +51,8 @@ class Storing(Recording):
     _storing: trio.CapacityLimiter
     _connection: apsw.Connection
     _writer: Writer
+    _desk: BesideDesk
+    _wall: Callable[[], float]
     _reading: trio.CapacityLimiter
 
     async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
@@ -115,6 +119,13 @@ class Storing(Recording):
     ) -> Sequence[Receipt]:
         """By the ids of their envelopes."""
         return await self._read(lambda: self._reader.beside.failed(group_id, after, limit))
+
+    async def reopen(self, envelope_ids: Sequence[str]) -> Sequence[StoredEntry]:
+        """As an operator's `retry`, all of them in one write."""
+        seqs, wall = [seq_of(name) for name in envelope_ids], self._wall()
+        if not self._committer.idle:
+            await self.flush()
+        return await self._write_apart(lambda: self._desk.reopen(seqs, wall))
 
     # -- bytes
 

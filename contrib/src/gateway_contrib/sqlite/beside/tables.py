@@ -54,7 +54,7 @@ CREATE TABLE uses (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX uses_by_digest ON uses (digest);
 CREATE TABLE grown (
-    seq INTEGER PRIMARY KEY,          -- of an unfinished entry
+    seq INTEGER PRIMARY KEY,          -- of an entry that is unfinished, or may be tried again
     number INTEGER NOT NULL,
     text TEXT NOT NULL                -- the newest
 ) STRICT;
@@ -85,6 +85,7 @@ DELETE FROM members WHERE grp IN (SELECT seq FROM groups WHERE ended_at IS NOT N
 DELETE FROM uses WHERE seq NOT IN (SELECT seq FROM envelopes)
     AND seq NOT IN (SELECT seq FROM history WHERE entry IS NOT NULL)
     AND seq NOT IN (SELECT seq FROM groups WHERE ended_at IS NULL);
-DELETE FROM grown WHERE seq NOT IN (SELECT seq FROM envelopes);
+DELETE FROM grown WHERE seq NOT IN (SELECT seq FROM envelopes)
+    AND seq NOT IN (SELECT seq FROM history WHERE entry IS NOT NULL);
 """  # noqa: S608 - constants
 """Counts what an earlier release ended or tried again; the uses that ended by that are over."""

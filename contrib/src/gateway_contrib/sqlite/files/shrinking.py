@@ -114,7 +114,7 @@ class Shrinker:
             (json.dumps(seqs),),
         )
         self._contents.end(seqs)
-        for table in ("steps", "history", "turns"):
+        for table in ("steps", "history", "turns", "grown"):
             sql = f"DELETE FROM {table} WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - constants
             self._db.execute(sql, (json.dumps(seqs),))
 

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from time import time
+from typing import Any
 from uuid import uuid4
 
 import attrs
@@ -62,6 +63,18 @@ async def cancel(operator: Operator, envelope_id: str, *, patience: float) -> st
     """What the owner answers: `cancelled`, or why not. Raises `Unanswered` as `submit` does."""
     number = operator.ask("cancel", time(), envelope_id=envelope_id)
     return await _answer(operator, number, patience, LEFT)
+
+
+async def group(operator: Operator, *, patience: float, **asked: Any) -> dict[str, Any]:
+    """What the owner answers to something that is asked of a group, or of a new one.
+
+    Raises `OutboxError` where it is refused, and `Unanswered` as `submit` does.
+    """
+    number = operator.ask("group", time(), asked=json.dumps(asked))
+    told: dict[str, Any] = json.loads(await _answer(operator, number, patience, LEFT))
+    if "refused" in told:
+        raise OutboxError(f"the gateway refused it: {told['refused']}")
+    return told
 
 
 async def ended(operator: Operator, envelope_id: str, *, patience: float) -> Receipt | None:

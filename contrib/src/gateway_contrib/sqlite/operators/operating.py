@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from time import time as system_time
 from typing import Any, Self
@@ -35,8 +35,10 @@ from gateway_core.outboxes import (
     Envelope,
     FormatVersionError,
     Found,
+    GroupState,
     KeyRef,
     OutboxError,
+    Receipt,
     from_json,
     position_of,
     to_json,
@@ -64,6 +66,7 @@ _ROOMS = """SELECT instance, room, sum(waiting) AS waiting, sum(failed) AS faile
 _KNOWN = ("envelopes", "history", "keys", "revisions", "moves")
 _ID = re.compile(r"[0-9a-f]{30}")
 UNREADABLE = "the outbox cannot be read"
+_MOST_GROUPS = 100_000
 COLUMNS = (
     "id", "instance", "room", "disposition", "reason", "raw", "accepted_at", "ended_at", "cause",
     "class", "length",
@@ -275,6 +278,44 @@ class Operator:
             reader.close()
         return attrs.evolve(found, newest=newest) if found is not None else None
 
+    # -- groups
+
+    @typed(UNREADABLE)
+    def groups(self, instance: str | None = None) -> list[GroupState]:
+        """All groups that are remembered, the oldest of an instance first."""
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'groups'").get:
+            return []  # a file of the release before
+        sql = "SELECT DISTINCT instance FROM groups ORDER BY 1"
+        names = [instance] if instance is not None else [name for (name,) in self._db.execute(sql)]
+        found: list[GroupState] = []
+        with closing(self._reader()) as reader:
+            for name in names:
+                found += reader.beside.states(name, "", _MOST_GROUPS)
+        return found
+
+    @typed(UNREADABLE)
+    def group(self, group_id: str) -> GroupState | None:
+        """How far a group is; None: it is not there."""
+        with closing(self._reader()) as reader:
+            state: GroupState | None = reader.beside.state(_seq(group_id))
+        return state
+
+    @typed(UNREADABLE)
+    def group_of_key(self, instance: str, key: str) -> GroupState | None:
+        """The group that has the key."""
+        with closing(self._reader()) as reader:
+            found = reader.look_up((instance, "", "group", key), -math.inf)
+        return found.group if found is not None else None
+
+    @typed(UNREADABLE)
+    def failures(self, group_id: str, limit: int) -> list[Receipt]:
+        """How members of a group failed, by the ids of their envelopes."""
+        with closing(self._reader()) as reader:
+            return reader.beside.failed(group_id, "", limit)
+
+    def _reader(self) -> Reader:
+        return Reader(self._path, unreadable, self._keyring)
+
     @typed(UNREADABLE)
     def stats(self) -> dict[str, Any]:
         """Counts by instance and by disposition, and who owns the file.
@@ -302,17 +343,18 @@ class Operator:
         envelope_id: str = "",
         place: Sequence[str] = (),
         envelope: Envelope | None = None,
+        asked: str = "",
     ) -> int:
-        """Leave a request for the owner; its number."""
+        """Leave a request for the owner; its number. `asked`: of a group, as JSON."""
         seq = _seq(envelope_id) if envelope_id else None
         instance, room = place or ("", "")
         sql = """INSERT INTO requests (kind, seq, instance, room, asked_at, envelope)
             VALUES (?, ?, ?, ?, ?, ?) RETURNING number"""
         with typed("the outbox cannot take the request"), self._db:
-            asked = (kind, seq, instance, room, wall, envelope_id or None)
-            request = int(self._db.execute(sql, asked).get)
-            if envelope is not None:
-                text = encode(to_json(envelope))
+            row = (kind, seq, instance, room, wall, envelope_id or None)
+            request = int(self._db.execute(sql, row).get)
+            text = encode(to_json(envelope)) if envelope is not None else asked
+            if text:
                 sealed = self._keyring_now().seal("envelope", request, text)
                 sql = "UPDATE requests SET envelope = ? WHERE number = ?"
                 self._db.execute(sql, (sealed, request))

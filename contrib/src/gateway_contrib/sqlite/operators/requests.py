@@ -104,14 +104,10 @@ class Desk:
             return ()
         if kind in ("erase", "look", "accounts"):  # what is queued ends before the file forgets it
             request = Request(kind=kind, number=number, instance_id=instance, room=room)
-        elif kind in ("cancel", "submit"):
+        elif kind in ("cancel", "submit", "group"):
             try:
                 asked = self._keyring.text("envelope", number, envelope or "")
-                request = (
-                    _submission(number, asked)
-                    if kind == "submit"
-                    else Request(kind=kind, number=number, envelope_id=asked)
-                )
+                request = _asking(kind, number, asked)
             except (FormatVersionError, Invalid, msgspec.DecodeError) as error:
                 refused = f"{type(error).__name__}: {error}"
                 self._answer(number, wall, encode({"refused": refused}))
@@ -139,9 +135,18 @@ class Desk:
         if row is None:
             return "there is nothing to try again", []
         try:
-            anew, stream = retried(self._keyring, seq, row)
-        except Invalid:
+            with self._db:  # nothing of it, where what comes back cannot be read
+                stored = self._put_back(seq, row, wall)
+        except (FormatVersionError, Invalid):
             return "cannot be read", []
+        return "goes on", [Request(kind="retry", stored=stored)]
+
+    def _put_back(self, seq: int, row: Row, wall: float) -> StoredEntry | None:
+        """Raises `FormatVersionError` or `Invalid` where it cannot be read.
+
+        row  of `FAILED_READ`
+        """
+        anew, stream = retried(self._keyring, seq, row)
         self._db.execute(
             f"""INSERT INTO envelopes ({", ".join(ENTRY_COLUMNS)})
             SELECT seq, id, instance, room, seq, NULL, ?, ? + deadline - accepted_at,
@@ -157,23 +162,21 @@ class Desk:
                 ('delivered', 'deleted', 'unchanged'))""",
             (seq,),
         )
-        stored = self._read(seq)
-        return (
-            ("goes on", [Request(kind="retry", stored=stored)])
-            if stored
-            else ("cannot be read", [])
-        )
+        return self._stored(seq)
 
     def _read(self, seq: int) -> StoredEntry | None:
+        try:
+            return self._stored(seq)
+        except (FormatVersionError, Invalid):
+            return None
+
+    def _stored(self, seq: int) -> StoredEntry | None:
         row = self._db.execute(f"SELECT {ENTRY_READ} FROM envelopes WHERE seq = ?", (seq,)).get  # noqa: S608 - constants
         if row is None:
             return None
         columns = ", ".join(STEP_COLUMNS)
         steps = self._db.execute(f"SELECT {columns} FROM steps WHERE seq = ?", (seq,)).fetchall()  # noqa: S608 - constants
-        try:
-            return stored_of(opened_entry(self._keyring, row), steps)
-        except (FormatVersionError, Invalid):
-            return None
+        return stored_of(opened_entry(self._keyring, row), steps)
 
     def _discard(self, seq: int) -> tuple[str, list[Request]]:
         """Forget the content of a failed one; an unfinished one is the gateway's to end."""
@@ -237,6 +240,15 @@ class Desk:
             sealed = self._keyring.seal("answer", number, answer)
             self._db.execute("UPDATE requests SET answer = ? WHERE number = ?", (sealed, number))
         self._unanswered.clear()
+
+
+def _asking(kind: str, number: int, asked: str) -> Request:
+    """What the gateway is to do with this text. Raises as `_submission`."""
+    if kind == "submit":
+        return _submission(number, asked)
+    if kind == "group":
+        return Request(kind=kind, number=number, asked=asked)
+    return Request(kind=kind, number=number, envelope_id=asked)
 
 
 def _submission(number: int, envelope: str) -> Request:

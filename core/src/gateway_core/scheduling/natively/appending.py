@@ -46,7 +46,7 @@ def plan_appended(
     if step.doubtful or now >= native.ends_at or not native.takes(growth.text):
         native.end()
         if step.doubtful:
-            growth.drop()
+            growth.repeat()
         return _stop(delivery, growth, native, step)
     return _appended(delivery, growth, native, step, lane, now)
 

@@ -23,7 +23,7 @@ def choose(delivery: Delivery, growth: Growth, lane: Lane, now: int) -> None:
         return
     account = lane.room.account
     how = None
-    if not steps and isinstance(envelope, Send):
+    if not steps and isinstance(envelope, Send) and envelope.interaction is None:
         how = account.hooks.streaming(account.instance, envelope)
     native = None if how is None else Native(how)
     if native is not None and not native.is_draft:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 import trio
 
@@ -54,7 +55,7 @@ class Beside:
     ) -> Sequence[tuple[int, Member]]:
         """By their numbers."""
         every = self._groups.members(group_id)
-        return [(number, member) for number, member in every if number > after][:limit]
+        return list(islice((each for each in every if each[0] > after), limit))
 
     def paused(self, group_id: str, paused: bool) -> None:
         """Note it."""

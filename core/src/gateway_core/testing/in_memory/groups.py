@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
@@ -20,13 +20,22 @@ class _Group:
     """A group in memory. A member that had its turn, or was erased, is none of those that wait."""
 
     group: Group
-    waiting: dict[int, Member]
+    waiting: OrderedDict[int, Member]
     taken: int = 0
     counts: Counter[Disposition] = attrs.field(factory=Counter)
     failed: dict[str, Receipt] = attrs.field(factory=dict)
     had: dict[int, Member] = attrs.field(factory=dict)
+    again: dict[str, tuple[int, Member]] = attrs.field(factory=dict)
     paused: bool = False
     cancelled: bool = False
+
+    def following(self) -> int | None:
+        """Whose turn is next; they stand in their order."""
+        return next(iter(self.waiting), None)
+
+    def turn_again(self, number: int, member: Member) -> None:
+        """A turn that was withdrawn comes before all later ones."""
+        self.waiting = OrderedDict(sorted([*self.waiting.items(), (number, member)]))
 
     def state(self) -> GroupState:
         """How far it is."""
@@ -51,7 +60,7 @@ class MemoryGroups:
         every = [member for chunk in members for member in chunk]
         if len(every) != group.size:
             raise ValueError(f"group {group.id} has {len(every)} members, not {group.size}")
-        self._groups[group.id] = _Group(group, dict(enumerate(every)))
+        self._groups[group.id] = _Group(group, OrderedDict(enumerate(every)))
         return self._groups[group.id].state()
 
     def forget(self, group_id: str) -> None:
@@ -72,10 +81,10 @@ class MemoryGroups:
         """The newest id; empty: there is none."""
         return max(self._groups, default="")
 
-    def members(self, group_id: str) -> list[tuple[int, Member]]:
-        """Those that have no entry."""
+    def members(self, group_id: str) -> Iterator[tuple[int, Member]]:
+        """Those that have no entry, by their numbers."""
         found = self._groups.get(group_id)
-        return [] if found is None else sorted(found.waiting.items())
+        return iter(()) if found is None else iter(found.waiting.items())
 
     def failed(self, group_id: str) -> list[Receipt]:
         """Of those that ended otherwise than delivered, superseded or cancelled."""
@@ -90,7 +99,7 @@ class MemoryGroups:
             raise OutboxError(f"there is no group {name}")
         if found.cancelled:
             raise OutboxError(f"group {name} was cancelled")
-        following = min(found.waiting, default=None)
+        following = found.following()
         if number != following:
             raise OutboxError(f"of group {name} the next turn is {following}, not {number}")
         found.had[number] = found.waiting.pop(number)
@@ -107,7 +116,7 @@ class MemoryGroups:
         if found.cancelled:
             found.counts[Disposition.CANCELLED] += 1
         else:
-            found.waiting[number] = member
+            found.turn_again(number, member)
         return found.state()
 
     def end(self, receipt: Receipt) -> GroupState | None:
@@ -115,11 +124,21 @@ class MemoryGroups:
         found, number = self._forget(receipt.envelope_id)
         if found is None:
             return None
-        found.had.pop(number)
+        member = found.had.pop(number)
         found.counts[receipt.disposition] += 1
         if receipt.disposition not in SETTLED:
             found.failed[receipt.envelope_id] = receipt
+            found.again[receipt.envelope_id] = (number, member)
         return found.state()
+
+    def reopen(self, envelope_id: str) -> None:
+        """A member that had failed is unfinished again, and not counted any more."""
+        for found in self._groups.values():
+            receipt = found.failed.pop(envelope_id, None)
+            if receipt is not None:
+                number, found.had[number] = found.again.pop(envelope_id)
+                found.counts[receipt.disposition] -= 1
+                self._members[envelope_id] = (found.group.id, number)
 
     def _forget(self, envelope_id: str) -> tuple[_Group | None, int]:
         name, number = self._members.pop(envelope_id, ("", -1))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import attrs
 
 from gateway_core.contract.envelopes import Receipt, Send
+from gateway_core.deliveries.steps import ARRIVED
 from gateway_core.outboxes.records import (
     Entry,
     PastAttempt,
@@ -48,6 +50,15 @@ class Row:
             count=count,
         )
 
+    def again(self, accepted_at: float, deadline: float) -> None:
+        """It is unfinished again: what of it did not arrive is as if it had not begun."""
+        self.entry = attrs.evolve(self.entry, accepted_at=accepted_at, deadline=deadline)
+        self.due = None
+        for serial, record in self.records.items():
+            if record.outcome not in ARRIVED:
+                anew = attrs.evolve(record, started=False, attempts=0, outcome=None)
+                self.records[serial] = anew
+
     def stored(self) -> StoredEntry:
         """As a process run finds it."""
         entry = attrs.evolve(self.entry, due=self.due)
@@ -58,6 +69,11 @@ class Row:
             shapes=self.shapes,
             grown=self.grown,
         )
+
+
+def row_time(next_position: Callable[[], int]) -> float:
+    """POSIX time, as the gateway's positions tell it."""
+    return (next_position() >> 14) / 1000
 
 
 def past_of(receipt: Receipt) -> PastAttempt:

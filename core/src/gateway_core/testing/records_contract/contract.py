@@ -11,10 +11,11 @@
 
 from __future__ import annotations
 
+from gateway_core.testing.records_contract.again import AgainContract
 from gateway_core.testing.records_contract.contents import BytesContract
 from gateway_core.testing.records_contract.groups import GroupsContract
 from gateway_core.testing.records_contract.texts import TextsContract
 
 
-class RecordsContract(GroupsContract, BytesContract, TextsContract):
+class RecordsContract(GroupsContract, AgainContract, BytesContract, TextsContract):
     """What every durable outbox does beside entries."""

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway_core.contract.envelopes import Disposition
+import attrs
+
+from gateway_core.contract.envelopes import Disposition, Grows, Send
 from gateway_core.testing.outbox_contract import START, Entries, receipt_of
 from gateway_core.testing.records_contract.groups import nothing
 from gateway_core.testing.records_contract.making import ERASE, RecordsRuns
@@ -47,6 +49,18 @@ class TextsContract(RecordsRuns):
             assert [(4, ""), (2, "xy"), None] == [
                 await grown(outbox, each.id) for each in (one, two, plain)
             ]
+
+    async def test_a_stream_is_known_as_one(self, entry: Entries) -> None:
+        """What its text says it is when it breaks off is found as it was stored."""
+        mark = Grows(broken_off=" […]")
+        one = entry("one")
+        assert isinstance(one.envelope, Send)
+        one = attrs.evolve(one, envelope=attrs.evolve(one.envelope, grows=mark))
+        async with self.process_run() as outbox:
+            await outbox.append(one, nothing)
+        async with self.process_run() as outbox:
+            (stored,) = await outbox.page("bot")
+            assert one.envelope == stored.entry.envelope
 
     async def test_the_text_is_gone_with_the_end(self, entry: Entries) -> None:
         """What is told later, or of nobody, is not stored."""

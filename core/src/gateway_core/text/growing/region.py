@@ -30,11 +30,13 @@ def last_region(text: str) -> tuple[int, bool]:
     before, is_item = 0, False
     while at >= 0:
         line = text.rfind("\n", 0, at) + 1
+        if _is_below_html(text, floor, line):
+            return floor, False
         if at == line:
             end = _closed_at(text, at)
             if end < 0:
                 return at, True
-            floor, is_item = end, False
+            floor, is_item = min(end + 1, len(text)), False
         else:
             is_item = _is_in_item(text, before, line, known=is_item)
             end = _end_in_item(text, at) if is_item else _closed_at(text, at)
@@ -57,7 +59,7 @@ def _next_fence(text: str, start: int, signs: Sequence[str]) -> int:
         if at < 0:
             return at
         line = text.rfind("\n", 0, at) + 1
-        if at - line <= _INDENT and text[line:at].isspace() | (line == at):
+        if at - line <= _INDENT and not text[line:at].strip(" "):
             end = text.find("\n", at)
             rest = text[at : end if end >= 0 else len(text)]
             if rest[0] == "~" or "`" not in rest.lstrip("`"):
@@ -90,6 +92,12 @@ def _closed_at(text: str, at: int) -> int:
             return last
         here = end
     return -1
+
+
+def _is_below_html(text: str, floor: int, line: int) -> bool:
+    """Whether a line may belong to HTML, which goes on until a blank line: the parser knows."""
+    blank = text.rfind("\n\n", floor, line)
+    return text.startswith("<", blank + 2 if blank >= 0 else floor)
 
 
 def _is_in_item(text: str, start: int, line: int, *, known: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import attrs
@@ -25,7 +25,11 @@ def parts_of(envelope: Send | Edit, *, limit: int, styled: bool = True) -> tuple
 
     def write(piece: str) -> str:
         piece = neutral(piece)
-        return piece if envelope.format == "native" else escape(piece, mentions=envelope.mentions)
+        return (
+            piece
+            if envelope.format == "native"
+            else escape(piece, mentions=bool(envelope.mentions))
+        )
 
     spans = cut(text, limit=limit, measure=lambda piece: length(write(piece)))
     shown = [_shown(text, start, end) for start, end in spans]
@@ -40,14 +44,15 @@ def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:
         return (_plain(envelope, text, (0, len(text))),)
     document = parse(text)
     fields = partial(_fields, envelope)
-    whole = Dialect(document, fields, envelope.link_previews, envelope.mentions)
+    calls = bool(envelope.mentions)  # whom, the request says
+    whole = Dialect(document, fields, envelope.link_previews, calls)
     lost = (*document.degraded, *whole.lost)
     known = attrs.evolve(document, degraded=lost) if whole.lost else document
 
     def render(shown: Document) -> Dialect:
         if shown is known:
             return whole
-        return Dialect(shown, fields, envelope.link_previews, envelope.mentions)
+        return Dialect(shown, fields, envelope.link_previews, calls)
 
     return tuple(_part(envelope, part) for part in plan(known, render, limit=limit))
 
@@ -69,9 +74,20 @@ def _plain(envelope: Send | Edit, content: str, span: tuple[int, int]) -> Part:
 
 def _fields(envelope: Send | Edit, content: str) -> Mapping[str, object]:
     look: dict[str, object] = {"content": content} if content else {}
-    if not envelope.mentions:
-        look["allowed_mentions"] = {"parse": []}
+    if envelope.mentions is not True:
+        look["allowed_mentions"] = _allowed(envelope.mentions or ())
     return {**look, "flags": 0 if envelope.link_previews else SUPPRESS_EMBEDS}
+
+
+def _allowed(named: Sequence[str]) -> Mapping[str, object]:
+    """Whom the text may notify: users by their ids, roles by `&` and theirs.
+
+    Source: discord.com/developers/docs/resources/message#allowed-mentions-object.
+    """
+    users = [name for name in named if not name.startswith("&")]
+    roles = [name.removeprefix("&") for name in named if name.startswith("&")]
+    lists = {"users": users, "roles": roles}
+    return {"parse": [], **{name: ids for name, ids in lists.items() if ids}}
 
 
 def _part(envelope: Send | Edit, part: Part) -> Part:

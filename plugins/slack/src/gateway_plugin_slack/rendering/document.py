@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from gateway_core.authors import Mentions
 from gateway_core.text import Document
 from gateway_plugin_slack.rendering.sizes import Tally
 from gateway_plugin_slack.rendering.written import Written
@@ -37,7 +38,7 @@ class RichText:
         limit: int,
         measure: Callable[[str], int],
         fields: Callable[[str], Mapping[str, Any]],
-        mentions: bool = False,
+        mentions: Mentions = False,
         space: int = MOST_JSON,
     ) -> None:
         self.document, self.limit, self.measure, self.fields = document, limit, measure, fields

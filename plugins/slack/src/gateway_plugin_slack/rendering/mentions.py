@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from gateway_core.authors import Mentions
 from gateway_core.text import Span
+from gateway_plugin_slack.rendering.plain import calls
 from gateway_plugin_slack.rendering.runs import Element, Runs
 from gateway_plugin_slack.rendering.sizes import MENTION, Sizes, size_of_style
 
@@ -22,9 +24,12 @@ class MentioningRuns(Runs):
     `containers` is given what each mention takes, and what stands behind it in the same style.
     """
 
-    def __init__(self, text: str, spans: Iterable[Span], sizes: Sizes) -> None:
+    def __init__(
+        self, text: str, spans: Iterable[Span], sizes: Sizes, mentions: Mentions = True
+    ) -> None:
         super().__init__(text, spans, sizes)
         self.containers = sizes.containers
+        self.mentions = mentions
 
     def between(self, start: int, end: int) -> list[Element]:
         """The elements of `start..end`."""
@@ -50,6 +55,8 @@ class MentioningRuns(Runs):
         text, last = element["text"], 0
         size = MENTION + size_of_style(element.get("style", ()))
         for found in _MENTION.finditer(text):
+            if not calls(self.mentions, found["user"] or found["range"] or found["group"]):
+                continue
             if found.start() > last:
                 yield _like(element, text[last : found.start()])
             yield _mention(found)

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import re
 
-_PING = r"@[UW][A-Z0-9]+|!(?:channel|here|everyone|subteam\^S[A-Z0-9]+)"
+from gateway_core.authors import Mentions
+
+_PING = r"(?:@[UW][A-Z0-9]+|!(?:channel|here|everyone|subteam\^S[A-Z0-9]+))"
 _ESCAPED_PING = re.compile(rf"&lt;({_PING})(\|[^|&]{{0,80}})?&gt;")
 _ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
@@ -33,7 +35,20 @@ def measure(text: str) -> int:
     return octets
 
 
-def plain(text: str, *, mentions: bool) -> str:
+def plain(text: str, *, mentions: Mentions) -> str:
     """A plain text as it is sent; with `mentions`, `<@U…>` and `<!here>` stay what they are."""
     escaped = escape(text)
-    return _ESCAPED_PING.sub(r"<\1\2>", escaped) if mentions else escaped
+    if not mentions:
+        return escaped
+
+    def called(found: re.Match[str]) -> str:
+        return f"<{found[1]}{found[2] or ''}>" if calls(mentions, found[1]) else found[0]
+
+    return _ESCAPED_PING.sub(called, escaped)
+
+
+def calls(mentions: Mentions, mention: str) -> bool:
+    """Whether a mention, such as `@U024BE7LH`, `!here` or `!subteam^S1`, may notify."""
+    if isinstance(mentions, bool):
+        return mentions
+    return mention.lstrip("@!").removeprefix("subteam^") in mentions

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
+from gateway_core.authors import Mentions
 from gateway_core.text import Block, Document, Span, Style
 from gateway_plugin_slack.rendering.blocks import Grouping
 from gateway_plugin_slack.rendering.mentions import MentioningRuns
@@ -26,7 +27,7 @@ class Written:
     the index and where each begins and ends. What stands before `taken` was given out.
     """
 
-    def __init__(self, document: Document, mentions: bool) -> None:
+    def __init__(self, document: Document, mentions: Mentions) -> None:
         self.document, self.mentions = document, mentions
         self.sizes = sizes = Sizes()
         self.edges: tuple[int, list[int]] = (-1, [])
@@ -92,7 +93,10 @@ class Written:
 
     def _grouping(self, start: int, spans: Sequence[Span], sizes: Sizes) -> Grouping:
         text = self.document.text
-        runs = (MentioningRuns if self.mentions else Runs)(text, spans, sizes)
+        if self.mentions:
+            runs: Runs = MentioningRuns(text, spans, sizes, self.mentions)
+        else:
+            runs = Runs(text, spans, sizes)
         return Grouping(text, runs, sizes, start)
 
     def _blocks(self, start: int, end: int) -> Sequence[Block]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
+from gateway_core.authors import Mentions
 from gateway_core.text import Block, Document, Kind, Span, Style, web_address
 from gateway_plugin_telegram.rendering.document import Entity, outermost_first
 from gateway_plugin_telegram.rendering.tags import Tag, end_at, reference_at, tag_at
@@ -124,7 +125,7 @@ class _Open(NamedTuple):
     problem: str
 
 
-def read(source: str, *, mentions: bool) -> Native:
+def read(source: str, *, mentions: Mentions) -> Native:
     """The visible text of `source` and its entities; without `mentions`, no link to a person."""
     reader = _Reader(source, mentions=mentions)
     reader.read()
@@ -148,7 +149,7 @@ def read(source: str, *, mentions: bool) -> Native:
 class _Reader:
     """One pass over the source."""
 
-    def __init__(self, source: str, *, mentions: bool) -> None:
+    def __init__(self, source: str, *, mentions: Mentions) -> None:
         self.source = source
         self.mentions = mentions
         self.pieces: list[str] = []
@@ -237,7 +238,10 @@ class _Reader:
         person = _USER.fullmatch(address)
         if person and int(person[1]) in _USERS:
             user = {"id": int(person[1])}
-            return {"type": "text_mention", "user": user} if self.mentions else None
+            called = (
+                self.mentions if isinstance(self.mentions, bool) else person[1] in self.mentions
+            )
+            return {"type": "text_mention", "user": user} if called else None
         whole = address if _SCHEME.match(address) else f"http://{address}"
         url = whole if _OWN_SCHEME.match(whole) else web_address(whole)
         return {"type": "text_link", "url": url} if url else None

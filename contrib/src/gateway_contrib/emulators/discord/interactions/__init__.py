@@ -1,1 +1,1 @@
-"""What people do on the emulated Discord, and what bots may answer it with."""
+"""Interactions: what bots may answer people with, and what these saw of it."""

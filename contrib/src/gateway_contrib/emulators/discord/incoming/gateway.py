@@ -18,7 +18,7 @@ import attrs
 import trio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from gateway_contrib.emulators.discord.interactions.people import People
+from gateway_contrib.emulators.discord.incoming.people import People
 from gateway_contrib.emulators.discord.world import Bot, World
 
 HEARTBEAT_MS = 41_250

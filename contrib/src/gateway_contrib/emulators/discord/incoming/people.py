@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from gateway_contrib.emulators.discord.interactions import payloads
+from gateway_contrib.emulators.discord.incoming import payloads
 from gateway_contrib.emulators.discord.interactions.entries import Interaction, Kind
 from gateway_contrib.emulators.discord.world import Bot, World
 from gateway_contrib.emulators.rooms import Message

@@ -1,0 +1,281 @@
+"""The gateway for asyncio: every method of `gateway_core.Gateway`, as it is there.
+
+A method that is awaited there is awaited here. One that is not is called here as well: it waits for
+the gateway's thread, as a rule a fraction of a millisecond. A method that is new there is one line
+here, or in `answers` and `groups`; `handles` has what returns more than a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from typing import Any, Literal, TypeAlias, Unpack, overload
+
+from gateway_core.accounts.reloading import Reloaded
+from gateway_core.aio.answers import Answers
+from gateway_core.aio.groups import GroupVerbs
+from gateway_core.aio.handles import Items
+from gateway_core.aio.home import Home
+from gateway_core.aio.tickets import Ticket
+from gateway_core.config import GatewayConfig
+from gateway_core.contract.addresses import Address
+from gateway_core.contract.envelopes import (
+    Delivered,
+    Envelope,
+    Json,
+    KeyRef,
+    OnCancel,
+    OnConflict,
+    OnUnknown,
+    Order,
+    Priority,
+    Receipt,
+    Target,
+    Undelivered,
+)
+from gateway_core.contract.hookspecs import Identity
+from gateway_core.contract.instances import Instance
+from gateway_core.monitoring.statistics import Statistics
+from gateway_core.outboxes.endings import Ended
+from gateway_core.submission.preview import Preview
+from gateway_core.submission.status import Status
+from gateway_core.submission.verbs import EditFields, EnqueueFields, SendFields
+
+Editable: TypeAlias = Target | Ticket
+
+
+class Gateway(Answers, GroupVerbs):
+    """Send, edit and delete messages on every installed channel. Made by `open_gateway`.
+
+    It belongs to the loop that opened it: in another one its methods raise `RuntimeError`. A task
+    that is cancelled withdraws what has not started.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._core = home.core
+        self._call: Any = home.call  # for methods whose overloads are repeated here
+
+    @property
+    def config(self) -> GatewayConfig:
+        """What it was opened with."""
+        return self._core.config
+
+    # -- messages
+
+    @overload
+    async def send(
+        self,
+        instance: str,
+        room: str,
+        text: str,
+        *,
+        raises: Literal[True] = ...,
+        **fields: Unpack[SendFields],
+    ) -> Delivered: ...
+
+    @overload
+    async def send(
+        self, instance: str, room: str, text: str, *, raises: bool, **fields: Unpack[SendFields]
+    ) -> Delivered | Receipt: ...
+
+    async def send(
+        self,
+        instance: str,
+        room: str,
+        text: str,
+        *,
+        raises: bool = True,
+        **fields: Unpack[SendFields],
+    ) -> Delivered | Receipt:
+        """Send a message and wait for its end, as `gateway_core.Gateway.send` does."""
+        receipt: Delivered | Receipt = await self._call(
+            self._core.send,
+            instance,
+            room,
+            text,
+            raises=raises,
+            **fields,
+        )
+        return receipt
+
+    @overload
+    async def edit(
+        self,
+        target: Editable,
+        text: str,
+        *,
+        raises: Literal[True] = ...,
+        **fields: Unpack[EditFields],
+    ) -> Delivered: ...
+
+    @overload
+    async def edit(
+        self, target: Editable, text: str, *, raises: bool, **fields: Unpack[EditFields]
+    ) -> Delivered | Receipt: ...
+
+    async def edit(
+        self, target: Editable, text: str, *, raises: bool = True, **fields: Unpack[EditFields]
+    ) -> Delivered | Receipt:
+        """Give a message a new text and wait for the end, as `gateway_core.Gateway.edit` does."""
+        receipt: Delivered | Receipt = await self._call(
+            self._core.edit,
+            _inner(target),
+            text,
+            raises=raises,
+            **fields,
+        )
+        return receipt
+
+    async def delete(
+        self,
+        target: Editable,
+        *,
+        ttl: float | None = None,
+        deadline: float | None = None,
+        priority: Priority = "normal",
+        on_cancel: OnCancel = "withdraw",
+        raises: bool = True,
+    ) -> Receipt:
+        """Take a message back, all of its parts. `on_cancel` and `raises` are as in `send`."""
+        return await self._home.call(
+            self._core.delete,
+            _inner(target),
+            ttl=ttl,
+            deadline=deadline,
+            priority=priority,
+            on_cancel=on_cancel,
+            raises=raises,
+        )
+
+    async def call(
+        self,
+        instance: str,
+        room: str,
+        method: str,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        thread: str | None = None,
+        key: str | None = None,
+        ttl: float | None = None,
+        deadline: float | None = None,
+        priority: Priority = "normal",
+        order: Order = "room",
+        on_unknown: OnUnknown = "retry",
+        on_conflict: OnConflict = "raise",
+        on_cancel: OnCancel = "withdraw",
+        raises: bool = True,
+    ) -> Receipt:
+        """Call any other method of the platform; `receipt.result` has its answer."""
+        return await self._home.call(
+            self._core.call,
+            instance,
+            room,
+            method,
+            arguments,
+            thread=thread,
+            key=key,
+            ttl=ttl,
+            deadline=deadline,
+            priority=priority,
+            order=order,
+            on_unknown=on_unknown,
+            on_conflict=on_conflict,
+            on_cancel=on_cancel,
+            raises=raises,
+        )
+
+    async def enqueue(
+        self, instance: str, room: str, text: str, **fields: Unpack[EnqueueFields]
+    ) -> Ticket:
+        """Accept a message with the fields of `send`, and do not wait for its end."""
+        ticket = await self._home.call(self._core.enqueue, instance, room, text, **fields)
+        return Ticket(self._home, ticket)
+
+    async def submit(self, envelope: Envelope, *, wait: bool = True) -> Ticket:
+        """Accept an envelope, and do not wait for its end.
+
+        wait  True: wait for a slot where a bound is reached; False: raise `Overloaded`
+        """
+        return Ticket(self._home, await self._home.call(self._core.submit, envelope, wait=wait))
+
+    # -- about envelopes
+
+    def preview(self, envelope: Envelope) -> Preview:
+        """What would become of `envelope`: problems, parts, limits. Accepts and sends nothing."""
+        return self._home.ask(self._core.preview, envelope)
+
+    def address(self, instance_id: str, event: Any) -> Address | None:
+        """Where an event of the instance's platform came from, so that it can be answered there."""
+        return self._home.ask(self._core.address, instance_id, event)
+
+    async def cancel(self, what: Ticket | str) -> bool:
+        """End an envelope `cancelled` if it has not started; whether that was so."""
+        return await self._home.call(self._core.cancel, _inner(what))
+
+    async def status(self, what: Ticket | KeyRef | str) -> Status | None:
+        """Where an envelope stands, by its id, ticket or key; None: not known (any more)."""
+        return await self._home.call(self._core.status, _inner(what))
+
+    def endings(self, after: str | None = None) -> AsyncIterator[Ended]:
+        """Everything that ended after `after`, in order, as it ends; until the gateway closes.
+
+        after  the cursor of the last ending that is done with; None: from the oldest on that is
+               remembered
+        """
+        return Items(self._home, self._home.ask(self._core.endings, after))
+
+    def statistics(self, *, waiting: bool = False) -> Statistics:
+        """A frozen snapshot.
+
+        waiting  also count what envelopes wait for: looks at each, 50 ms for 100,000
+        """
+        return self._home.ask(partial(self._core.statistics, waiting=waiting))
+
+    # -- instances at run time
+
+    def add_instance(self, instance: Instance) -> None:
+        """Add an instance. Raises `ConfigError` for a known id or an unserved channel."""
+        self._home.ask(self._core.add_instance, instance)
+
+    def replace_instance(self, instance: Instance) -> None:
+        """Give a known instance new settings (a new token); a suspended one goes on."""
+        self._home.ask(self._core.replace_instance, instance)
+
+    async def remove_instance(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
+        """Remove an instance, after up to `drain` seconds for its unfinished envelopes."""
+        return await self._home.call(self._core.remove_instance, instance_id, drain=drain)
+
+    async def reload(self, config: GatewayConfig) -> Reloaded:
+        """Serve the instances of this configuration from now on, such as one read again."""
+        return await self._home.call(self._core.reload, config)
+
+    def suspend(self, instance_id: str, why: str = "by the application") -> None:
+        """Let the instance's envelopes wait until `resume`. Raises `UnknownInstance`."""
+        self._home.ask(self._core.suspend, instance_id, why)
+
+    def resume(self, instance_id: str) -> None:
+        """Let an instance go on where it stopped, whatever suspended it or closed its limits."""
+        self._home.ask(self._core.resume, instance_id)
+
+    async def probe(self, instance_id: str) -> Identity | None:
+        """Ask the platform who the instance is. Raises `ProbeFailed`, with what went wrong."""
+        return await self._home.call(self._core.probe, instance_id)
+
+    # -- the end
+
+    def quiet(self) -> None:
+        """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
+        self._home.ask(self._core.quiet)
+
+    async def drain(self) -> list[Undelivered]:
+        """Accept nothing more, wait up to `drain_timeout`, end the rest.
+
+        Returns every envelope that was unfinished at the call and ended undelivered.
+        """
+        return await self._home.call(self._core.drain)
+
+
+def _inner(what: Any) -> Any:
+    """A ticket as the gateway knows it; anything else as it is, for the gateway to judge."""
+    return what.inner if isinstance(what, Ticket) else what

@@ -1,0 +1,107 @@
+"""`open_gateway` for asyncio: opened and closed by one block, in the loop that runs there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from random import Random
+from time import time as system_time
+from types import TracebackType
+
+from gateway_core import gateway as core
+from gateway_core.aio.gateway import Gateway
+from gateway_core.aio.home import Home
+from gateway_core.config import GatewayConfig
+from gateway_core.contract.hookspecs import Providers
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.plugins.boundary import leaving
+from gateway_core.plugins.loader import Given
+
+
+def open_gateway(
+    config: GatewayConfig | str | os.PathLike[str],
+    *,
+    plugins: Sequence[Given] = (),
+    outbox: Outbox | None = None,
+    rng: Random | None = None,
+    wall_clock: Callable[[], float] = system_time,
+    providers: Providers | None = None,
+) -> AbstractAsyncContextManager[Gateway]:
+    """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
+
+    The arguments and errors are those of `gateway_core.open_gateway`. What the block raises leaves
+    it unchanged; if the gateway gives up, the task that opened it is cancelled and the block raises
+    `PartitionFailed`. A task that is cancelled while the block ends waits for the drain all the
+    same, and the third cancellation (Ctrl-C) cuts it. Plugins, outboxes and `wall_clock` are called
+    on the gateway's thread.
+    """
+    return _Opening(
+        partial(
+            core.open_gateway,
+            config,
+            plugins=plugins,
+            outbox=outbox,
+            rng=rng,
+            wall_clock=wall_clock,
+            providers=providers,
+        )
+    )
+
+
+class _Opening(AbstractAsyncContextManager[Gateway]):
+    """The block around an open gateway, which may be entered in one task and left in another."""
+
+    def __init__(self, make: Callable[[], AbstractAsyncContextManager[core.Gateway]]) -> None:
+        self._make = make
+        self._home: Home
+        self._watch: AsyncGenerator[None]
+        self._task: asyncio.Task[object] | None = None
+        self._cancelled = False
+
+    async def __aenter__(self) -> Gateway:
+        """Open it."""
+        self._home = Home(self._make, self._broken)
+        await self._home.open()
+        self._task = asyncio.current_task()
+        self._watch = self._watching()
+        await anext(self._watch)
+        return Gateway(self._home)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Drain and close it. Raises what it gave up with, and else what the block raised."""
+        task, self._task = self._task, None
+        interrupted = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+        if self._cancelled and task is not None:
+            task.uncancel()
+        try:
+            await self._home.close(interrupts=int(interrupted))
+        except asyncio.CancelledError:
+            if error is None:
+                raise
+        except BaseException as failed:  # noqa: BLE001 - raised again, alone or with the block's
+            own = None if isinstance(error, asyncio.CancelledError) else error
+            raise leaving(own, BaseExceptionGroup("", [failed])) from failed.__cause__
+        finally:
+            await self._watch.aclose()
+
+    async def _watching(self) -> AsyncGenerator[None]:
+        """Left by the block's end, or by the loop's: it ends its generators before it is closed."""
+        try:
+            yield
+        finally:
+            if not self._home.is_over:
+                await self._home.loop_ends()
+
+    def _broken(self) -> None:
+        """In the loop: the gateway gave up. The block is to end, if it is this task's."""
+        if self._task is not None and not self._task.done():
+            self._cancelled = True
+            self._task.cancel("the gateway gave up")

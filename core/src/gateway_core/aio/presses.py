@@ -1,0 +1,46 @@
+"""Tells one Ctrl-C from the next by the cancellations that a task gets.
+
+Some frameworks repeat a cancellation in each turn of the loop for as long as a task goes on: that
+is one. Another one comes after turns without, and not merely after a time, in which the loop may
+have stood still.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+QUIET = 0.05
+"""Seconds, with turns of the loop after them, that lie between two."""
+
+
+class Presses:
+    """Counts for one task.
+
+    begun  whether the task is being cancelled already
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, begun: bool) -> None:
+        self._loop = loop
+        self._quiet = True
+        self._next: asyncio.Handle | None = None
+        if begun:
+            self.is_another()
+
+    def is_another(self) -> bool:
+        """The task was cancelled: whether that is another one."""
+        another, self._quiet = self._quiet, False
+        self.end()
+        self._next = self._loop.call_later(QUIET, self._passed)
+        return another
+
+    def _passed(self) -> None:
+        # A cancellation of this turn reaches the task in the next, before what is called then.
+        self._next = self._loop.call_soon(self._is_quiet)
+
+    def _is_quiet(self) -> None:
+        self._quiet = True
+
+    def end(self) -> None:
+        """Nothing more is counted."""
+        if self._next is not None:
+            self._next.cancel()

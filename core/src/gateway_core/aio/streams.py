@@ -1,0 +1,131 @@
+"""Streams for asyncio: an answer that is sent while it is still being written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from gateway_core.aio.handles import Block, Handle
+from gateway_core.aio.home import Home
+from gateway_core.aio.tickets import Ticket
+from gateway_core.contract.envelopes import Delivered, Json, Receipt
+from gateway_core.streams import stream
+from gateway_core.streams.stream import check_text
+
+
+class Stream(Handle[stream.Stream]):
+    """A message that grows: write into it, and finish it. Made by `Gateway.stream`.
+
+    What is written goes to the gateway's thread, in order and without waiting for it.
+    """
+
+    def __init__(self, home: Home, inner: stream.Stream) -> None:
+        super().__init__(home, inner)
+        self._length = 0
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    def write(self, text: str) -> None:
+        """Append to the text. Never waits.
+
+        Raises `Invalid` for what is no text that can be sent, and beyond `max_text` characters.
+        """
+        check_text(text, self._length, self.max_text)
+        self._length += len(text)
+        self._tell(partial(self._inner.write, text))
+
+    def replace(self, text: str) -> None:
+        """Begin anew with this text. Never waits; raises as `write` does."""
+        check_text(text, 0, self.max_text)
+        self._length = len(text)
+        self._tell(partial(self._inner.replace, text))
+
+    def status(self, text: str) -> None:
+        """Show a line below the text, such as "searching …"; empty: none. It is never in the final.
+
+        Never waits; raises as `write` does.
+        """
+        check_text(text, 0, self.max_text)
+        self._tell(partial(self._inner.status, text))
+
+    async def finish(
+        self, text: str | None = None, *, extra: Mapping[str, Json] | None = None
+    ) -> Delivered | Receipt:
+        """Say that the text is whole, and wait until all of it is there.
+
+        text   takes the place of all that was written; None: that is it
+        extra  the platform's own fields (buttons), on the last part
+
+        Returns and raises as `Gateway.send` does. A caller who is cancelled does not withdraw it.
+        """
+        return await self._call(self._inner.finish, text, extra=extra)
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """How it ended; None: it has not."""
+        return self._inner.receipt
+
+    @property
+    def ticket(self) -> Ticket | None:
+        """The handle of its message once that is accepted: its ref can be stored at once."""
+        ticket = self._inner.ticket
+        return None if ticket is None else Ticket(self._home, ticket)
+
+    @property
+    def max_text(self) -> int:
+        """Characters that its text may have."""
+        return self._inner.max_text
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there is no use in writing more: its user stopped it, or it has ended."""
+        return self._inner.stopped
+
+
+class Opening(AbstractAsyncContextManager[Stream]):
+    """A stream that is about to open: `async with` it; or `await` it, if it has its chunks."""
+
+    def __init__(
+        self,
+        home: Home,
+        make: Callable[[], AbstractAsyncContextManager[stream.Stream]],
+        chunks: AsyncIterable[str] | None,
+    ) -> None:
+        self._block: Block[Stream] = Block(home, make, partial(Stream, home))
+        self._chunks = chunks
+
+    async def __aenter__(self) -> Stream:
+        """Open it."""
+        if self._chunks is not None:
+            raise TypeError("a stream with chunks is awaited: it writes them itself")
+        return await self._block.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish it; after an exception, do what `on_error` says, and do not wait for that."""
+        await self._block.__aexit__(kind, error, trace)
+
+    def __await__(self) -> Generator[Any, Any, Delivered | Receipt]:
+        """Write all chunks into it, as the loop that runs here gives them, and finish it."""
+        return self._write_all().__await__()
+
+    async def _write_all(self) -> Delivered | Receipt:
+        if self._chunks is None:
+            raise TypeError("a stream without chunks is opened by `async with`")
+        async with AsyncExitStack() as stack:
+            out = await stack.enter_async_context(self._block)
+            if isinstance(self._chunks, AsyncGenerator):
+                await stack.enter_async_context(aclosing(self._chunks))
+            async for chunk in self._chunks:
+                out.write(chunk)
+                if out.stopped:
+                    break
+            return await out.finish()

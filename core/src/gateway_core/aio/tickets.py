@@ -1,0 +1,48 @@
+"""The handle of an accepted envelope, for asyncio."""
+
+from __future__ import annotations
+
+from gateway_core.aio.handles import Handle
+from gateway_core.contract.envelopes import MessageRef, Receipt
+from gateway_core.submission import tickets
+
+
+class Ticket(Handle[tickets.Ticket]):
+    """An accepted envelope: its id, its ref (an edit's target at once), and its receipt.
+
+    Any number of tasks may wait for the receipt; waiting and giving up changes nothing.
+    """
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    @property
+    def id(self) -> str:
+        """The envelope's id."""
+        return self._inner.id
+
+    @property
+    def ended(self) -> bool:
+        """Whether the receipt is there."""
+        return self._inner.ended
+
+    @property
+    def ref(self) -> MessageRef:
+        """The message that a `Send` makes, before it is there; of an edit, the message edited.
+
+        Raises `TypeError` for a `Call` or an edit by key, which name no message yet.
+        """
+        return self._inner.ref
+
+    async def receipt(self) -> Receipt:
+        """Wait for the end. Never raises for an ending.
+
+        Raises `GatewayClosed` (`kept=True`) if an outbox stores it for the next start, or for
+        another process, which owns its account now.
+        """
+        return await self._home.call_after_end(self._inner.receipt)
+
+    @property
+    def inner(self) -> tickets.Ticket:
+        """The ticket of the gateway's thread, as the gateway takes it."""
+        return self._inner

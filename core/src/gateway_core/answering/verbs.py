@@ -1,0 +1,208 @@
+"""The verbs that answer an incoming event: `reply` and `typing`. This module waits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import Any, Literal, Unpack, overload
+
+from gateway_core.answering.events import Resolved, resolve
+from gateway_core.answering.interactions import Acknowledgements
+from gateway_core.answering.numbering import AnswerNumbers
+from gateway_core.answering.signs import Signs
+from gateway_core.answering.typing import TypingSigns
+from gateway_core.clock import Clock
+from gateway_core.contract.envelopes import (
+    Delivered,
+    Format,
+    Json,
+    Mentions,
+    OnCancel,
+    OnConflict,
+    OnUnknown,
+    Order,
+    Priority,
+    Receipt,
+    Send,
+)
+from gateway_core.contract.errors import Invalid
+from gateway_core.contract.problems import problems_in
+from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.partition import Partition
+from gateway_core.submission.verbs import CommonFields, Verbs, check_flag
+
+
+class ReplyFields(CommonFields, total=False):
+    """What `reply` takes beside event and text."""
+
+    instance: str | None
+    quote: bool
+    not_before: float | None
+    order: Order
+    on_unknown: OnUnknown
+    on_conflict: OnConflict
+    silent: bool
+    collapse: str | None
+    ephemeral: bool
+    on_cancel: OnCancel
+
+
+class Answers(Verbs):
+    """What a `Gateway` can be asked to answer; what that takes is made at the first event."""
+
+    _registry: InstanceRegistry
+    _clock: Clock
+    _partition_of: Callable[[str, str], Partition]
+
+    def _spawn(self, task: Callable[[], Any]) -> None:
+        """Start one of the gateway's tasks."""
+        raise NotImplementedError
+
+    @cached_property
+    def _numbers(self) -> AnswerNumbers:
+        return AnswerNumbers()
+
+    @cached_property
+    def _signs(self) -> Signs:
+        return Signs(self._clock)
+
+    @cached_property
+    def _typing(self) -> TypingSigns:
+        return TypingSigns(self._signs, self._partition_of, self._spawn)
+
+    @cached_property
+    def _acknowledgements(self) -> Acknowledgements:
+        return Acknowledgements(self._signs, self._spawn)
+
+    def _resolve(self, event: Any, instance: str | None) -> Resolved:
+        """Which instance the event came to, and its address. Raises as `resolve` does."""
+        return resolve(event, instance, registry=self._registry, clock=self._clock)
+
+    @overload
+    async def reply(
+        self,
+        event: Any,
+        text: str,
+        *,
+        raises: Literal[True] = ...,
+        **fields: Unpack[ReplyFields],
+    ) -> Delivered: ...
+
+    @overload
+    async def reply(
+        self, event: Any, text: str, *, raises: bool, **fields: Unpack[ReplyFields]
+    ) -> Delivered | Receipt: ...
+
+    async def reply(
+        self,
+        event: Any,
+        text: str,
+        *,
+        instance: str | None = None,
+        key: str | None = None,
+        quote: bool = True,
+        ephemeral: bool = False,
+        ttl: float | None = None,
+        deadline: float | None = None,
+        not_before: float | None = None,
+        priority: Priority = "normal",
+        order: Order = "room",
+        format: Format = "markdown",  # noqa: A002 - the field's standard term
+        on_unknown: OnUnknown = "retry",
+        on_conflict: OnConflict = "replay",
+        extra: Mapping[str, Json] | None = None,
+        mentions: Mentions = False,
+        link_previews: bool = False,
+        silent: bool = False,
+        collapse: str | None = None,
+        on_cancel: OnCancel = "withdraw",
+        raises: bool = True,
+    ) -> Delivered | Receipt:
+        """Answer an incoming event of a platform where it came from, and wait for the end.
+
+        event      the platform's JSON, or the object that a library made of it
+        instance   the account that it came to; None: the one whose adapter knows the event
+        key        names this answer among those to the event; None: they are numbered by the order
+                   of calls with the same event object
+        quote      refer to the event's message, which on Slack means: in its thread
+        ephemeral  show it to the user of the interaction alone
+
+        The event's own id is the idempotency key: an event that is delivered again is answered
+        once, and gets the receipt of the first answer, `replayed`; `on_conflict="raise"` raises
+        where the text is another. The first answer to an interaction (a command, a pressed button,
+        a form) acknowledges it within two seconds, and takes the place of that. The other fields,
+        what is returned and what is raised are those of `send`.
+
+        Raises `UnknownEvent` where the event belongs to no conversation, and `AmbiguousEvent` where
+        several instances know it.
+        """
+        check_flag("quote", quote)
+        check_flag("ephemeral", ephemeral)
+        self._check_loop()
+        self._door.check_open()
+        name, address = self._resolve(event, instance)
+        key = self._numbers.next_key(event, address.key, key)
+        interaction = None
+        asked, account = address.interaction, self._registry.account(name)
+        if asked is not None and asked.by_token:
+            interaction = await self._acknowledgements.before_answer(
+                account, address, ephemeral=ephemeral
+            )
+        elif asked is not None:
+            self._acknowledgements.begin(account, address, ephemeral=ephemeral)
+        try:
+            envelope = Send(
+                instance_id=name,
+                external_room_id=address.external_room_id,
+                text=text,
+                thread_id=address.thread_id,
+                reply_to=address.reply_to if quote else None,
+                key=key,
+                ttl=ttl,
+                deadline=deadline,
+                not_before=not_before,
+                priority=priority,
+                order=order,
+                format=format,
+                on_unknown=on_unknown,
+                on_conflict=on_conflict,
+                extra={} if extra is None else extra,
+                mentions=mentions,
+                link_previews=link_previews,
+                silent=silent,
+                collapse=collapse,
+                ephemeral=ephemeral,
+                interaction=interaction,
+            )
+        except ValueError as error:
+            raise Invalid(problems_in(error)) from None
+        return await self._deliver(envelope, on_cancel, raises=raises)
+
+    @asynccontextmanager
+    async def typing(
+        self, event: Any, *, instance: str | None = None, ephemeral: bool = False
+    ) -> AsyncIterator[None]:
+        """Show where the event came from that an answer is being written, while the block runs.
+
+        It ends with the block, also by an exception, and as a message arrives there. A channel or
+        a room without such a sign passes over it. It delays no message: where the account's limits
+        have nothing to spare, nothing is shown. An interaction is acknowledged instead.
+
+        ephemeral  the interaction's answer will be for its user alone
+
+        Raises `UnknownEvent`, `AmbiguousEvent` and `UnknownInstance` as `reply` does.
+        """
+        check_flag("ephemeral", ephemeral)
+        self._check_loop()
+        self._door.check_open()
+        name, address = self._resolve(event, instance)
+        account = self._registry.account(name)
+        if address.interaction is not None:
+            self._acknowledgements.begin(account, address, ephemeral=ephemeral)
+        shown = self._typing.begin(account, address)
+        try:
+            yield
+        finally:
+            if shown is not None:
+                shown.end()

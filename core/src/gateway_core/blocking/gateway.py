@@ -1,0 +1,377 @@
+"""The gateway for code that blocks: every method of `gateway_core.Gateway`, from any thread.
+
+What is awaited there takes a `timeout` here. A method that is new there is one line here, or in
+`answers` and `groups`; `handles` has what returns more than a value. Longer than most modules, so
+that the face is seen whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from random import Random
+from time import time as system_time
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias, Unpack, overload
+
+from gateway_core import gateway as core
+from gateway_core.accounts.reloading import Reloaded
+from gateway_core.blocking.answers import Answers
+from gateway_core.blocking.groups import GroupVerbs
+from gateway_core.blocking.handles import Items
+from gateway_core.blocking.home import Home
+from gateway_core.blocking.tickets import Ticket
+from gateway_core.config import GatewayConfig
+from gateway_core.contract.addresses import Address
+from gateway_core.contract.envelopes import (
+    Delivered,
+    Envelope,
+    Json,
+    KeyRef,
+    OnCancel,
+    OnConflict,
+    OnUnknown,
+    Order,
+    Priority,
+    Receipt,
+    Target,
+    Undelivered,
+)
+from gateway_core.contract.hookspecs import Identity, Providers
+from gateway_core.contract.instances import Instance
+from gateway_core.monitoring.statistics import Statistics
+from gateway_core.outboxes.endings import Ended
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.plugins.loader import Given
+from gateway_core.submission.preview import Preview
+from gateway_core.submission.status import Status
+from gateway_core.submission.verbs import EditFields, EnqueueFields, SendFields
+
+Editable: TypeAlias = Target | Ticket
+
+
+class Gateway(Answers, GroupVerbs):
+    """Send, edit and delete messages on every installed channel. Named by `open_gateway`.
+
+    Any thread may use it. It opens at the first use, or as a `with` block begins, and drains as the
+    block ends, at `close`, and as the process exits. In a process that is forked before the first
+    use it opens there; one that was open before raises `RuntimeError` in the child.
+
+    timeout  of each method that waits: seconds after which it raises `TimeoutError`, and what has
+             not started by then is withdrawn; None: as long as it takes
+    """
+
+    def __init__(self, make: Callable[[], AbstractAsyncContextManager[core.Gateway]]) -> None:
+        self._home = Home(make)
+        self._call: Any = self._home.call  # for methods whose overloads are repeated here
+
+    @property
+    def _core(self) -> core.Gateway:
+        return self._home.core
+
+    def open(self) -> None:
+        """Open it now, and not at the first use. Raises what `gateway_core.open_gateway` raises.
+
+        A gateway that was open before this process was forked opens anew.
+        """
+        self._home.open()
+
+    def close(self) -> None:
+        """Drain it and close it. Raises `PartitionFailed` if it has given up.
+
+        Ctrl-C does not cut the drain (`drain_timeout` does); the third one does.
+        """
+        self._home.close()
+
+    def __enter__(self) -> Self:
+        self._home.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+        self._home.close(interrupts=int(interrupted))
+
+    @property
+    def config(self) -> GatewayConfig:
+        """What it was opened with."""
+        return self._core.config
+
+    # -- messages
+
+    @overload
+    def send(
+        self,
+        instance: str,
+        room: str,
+        text: str,
+        *,
+        raises: Literal[True] = ...,
+        timeout: float | None = ...,
+        **fields: Unpack[SendFields],
+    ) -> Delivered: ...
+
+    @overload
+    def send(
+        self,
+        instance: str,
+        room: str,
+        text: str,
+        *,
+        raises: bool,
+        timeout: float | None = ...,
+        **fields: Unpack[SendFields],
+    ) -> Delivered | Receipt: ...
+
+    def send(
+        self,
+        instance: str,
+        room: str,
+        text: str,
+        *,
+        raises: bool = True,
+        timeout: float | None = None,
+        **fields: Unpack[SendFields],
+    ) -> Delivered | Receipt:
+        """Send a message and wait for its end, as `gateway_core.Gateway.send` does."""
+        receipt: Delivered | Receipt = self._call(
+            timeout, self._core.send, instance, room, text, raises=raises, **fields
+        )
+        return receipt
+
+    @overload
+    def edit(
+        self,
+        target: Editable,
+        text: str,
+        *,
+        raises: Literal[True] = ...,
+        timeout: float | None = ...,
+        **fields: Unpack[EditFields],
+    ) -> Delivered: ...
+
+    @overload
+    def edit(
+        self,
+        target: Editable,
+        text: str,
+        *,
+        raises: bool,
+        timeout: float | None = ...,
+        **fields: Unpack[EditFields],
+    ) -> Delivered | Receipt: ...
+
+    def edit(
+        self,
+        target: Editable,
+        text: str,
+        *,
+        raises: bool = True,
+        timeout: float | None = None,
+        **fields: Unpack[EditFields],
+    ) -> Delivered | Receipt:
+        """Give a message a new text and wait for the end, as `gateway_core.Gateway.edit` does."""
+        receipt: Delivered | Receipt = self._call(
+            timeout, self._core.edit, _inner(target), text, raises=raises, **fields
+        )
+        return receipt
+
+    def delete(
+        self,
+        target: Editable,
+        *,
+        ttl: float | None = None,
+        deadline: float | None = None,
+        priority: Priority = "normal",
+        on_cancel: OnCancel = "withdraw",
+        raises: bool = True,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Take a message back, all of its parts. `on_cancel` and `raises` are as in `send`."""
+        return self._home.call(
+            timeout,
+            self._core.delete,
+            _inner(target),
+            ttl=ttl,
+            deadline=deadline,
+            priority=priority,
+            on_cancel=on_cancel,
+            raises=raises,
+        )
+
+    def call(
+        self,
+        instance: str,
+        room: str,
+        method: str,
+        arguments: Mapping[str, Json] | None = None,
+        *,
+        thread: str | None = None,
+        key: str | None = None,
+        ttl: float | None = None,
+        deadline: float | None = None,
+        priority: Priority = "normal",
+        order: Order = "room",
+        on_unknown: OnUnknown = "retry",
+        on_conflict: OnConflict = "raise",
+        on_cancel: OnCancel = "withdraw",
+        raises: bool = True,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Call any other method of the platform; `receipt.result` has its answer."""
+        return self._home.call(
+            timeout,
+            self._core.call,
+            instance,
+            room,
+            method,
+            arguments,
+            thread=thread,
+            key=key,
+            ttl=ttl,
+            deadline=deadline,
+            priority=priority,
+            order=order,
+            on_unknown=on_unknown,
+            on_conflict=on_conflict,
+            on_cancel=on_cancel,
+            raises=raises,
+        )
+
+    def enqueue(
+        self,
+        instance: str,
+        room: str,
+        text: str,
+        *,
+        timeout: float | None = None,
+        **fields: Unpack[EnqueueFields],
+    ) -> Ticket:
+        """Accept a message with the fields of `send`, and do not wait for its end."""
+        ticket = self._home.call(timeout, self._core.enqueue, instance, room, text, **fields)
+        return Ticket(self._home, ticket)
+
+    def submit(
+        self, envelope: Envelope, *, wait: bool = True, timeout: float | None = None
+    ) -> Ticket:
+        """Accept an envelope, and do not wait for its end.
+
+        wait  True: wait for a slot where a bound is reached; False: raise `Overloaded`
+        """
+        return Ticket(self._home, self._home.call(timeout, self._core.submit, envelope, wait=wait))
+
+    # -- about envelopes
+
+    def preview(self, envelope: Envelope) -> Preview:
+        """What would become of `envelope`: problems, parts, limits. Accepts and sends nothing."""
+        return self._home.ask(self._core.preview, envelope)
+
+    def address(self, instance_id: str, event: Any) -> Address | None:
+        """Where an event of the instance's platform came from, so that it can be answered there."""
+        return self._home.ask(self._core.address, instance_id, event)
+
+    def cancel(self, what: Ticket | str, *, timeout: float | None = None) -> bool:
+        """End an envelope `cancelled` if it has not started; whether that was so."""
+        return self._home.call(timeout, self._core.cancel, _inner(what))
+
+    def status(self, what: Ticket | KeyRef | str, *, timeout: float | None = None) -> Status | None:
+        """Where an envelope stands, by its id, ticket or key; None: not known (any more)."""
+        return self._home.call(timeout, self._core.status, _inner(what))
+
+    def endings(self, after: str | None = None) -> Items[Ended]:
+        """Everything that ended after `after`, in order, as it ends; until the gateway closes.
+
+        after  the cursor of the last ending that is done with; None: from the oldest on that is
+               remembered
+        """
+        return Items(self._home, self._home.ask(self._core.endings, after))
+
+    def statistics(self, *, waiting: bool = False) -> Statistics:
+        """A frozen snapshot.
+
+        waiting  also count what envelopes wait for: looks at each, 50 ms for 100,000
+        """
+        return self._home.ask(partial(self._core.statistics, waiting=waiting))
+
+    # -- instances at run time
+
+    def add_instance(self, instance: Instance) -> None:
+        """Add an instance. Raises `ConfigError` for a known id or an unserved channel."""
+        self._home.ask(self._core.add_instance, instance)
+
+    def replace_instance(self, instance: Instance) -> None:
+        """Give a known instance new settings (a new token); a suspended one goes on."""
+        self._home.ask(self._core.replace_instance, instance)
+
+    def remove_instance(
+        self, instance_id: str, *, drain: float = 0.0, timeout: float | None = None
+    ) -> list[Undelivered]:
+        """Remove an instance, after up to `drain` seconds for its unfinished envelopes."""
+        return self._home.call(timeout, self._core.remove_instance, instance_id, drain=drain)
+
+    def reload(self, config: GatewayConfig, *, timeout: float | None = None) -> Reloaded:
+        """Serve the instances of this configuration from now on, such as one read again."""
+        return self._home.call(timeout, self._core.reload, config)
+
+    def suspend(self, instance_id: str, why: str = "by the application") -> None:
+        """Let the instance's envelopes wait until `resume`. Raises `UnknownInstance`."""
+        self._home.ask(self._core.suspend, instance_id, why)
+
+    def resume(self, instance_id: str) -> None:
+        """Let an instance go on where it stopped, whatever suspended it or closed its limits."""
+        self._home.ask(self._core.resume, instance_id)
+
+    def probe(self, instance_id: str, *, timeout: float | None = None) -> Identity | None:
+        """Ask the platform who the instance is. Raises `ProbeFailed`, with what went wrong."""
+        return self._home.call(timeout, self._core.probe, instance_id)
+
+    # -- the end
+
+    def quiet(self) -> None:
+        """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
+        self._home.ask(self._core.quiet)
+
+    def drain(self, *, timeout: float | None = None) -> list[Undelivered]:
+        """Accept nothing more, wait up to `drain_timeout`, end the rest.
+
+        Returns every envelope that was unfinished at the call and ended undelivered.
+        """
+        return self._home.call(timeout, self._core.drain)
+
+
+def _inner(what: Any) -> Any:
+    """A ticket as the gateway knows it; anything else as it is, for the gateway to judge."""
+    return what.inner if isinstance(what, Ticket) else what
+
+
+def open_gateway(
+    config: GatewayConfig | str | os.PathLike[str],
+    *,
+    plugins: Sequence[Given] = (),
+    outbox: Outbox | None = None,
+    rng: Random | None = None,
+    wall_clock: Callable[[], float] = system_time,
+    providers: Providers | None = None,
+) -> Gateway:
+    """Name a gateway, which opens at its first use, or for a `with` block.
+
+    The arguments and, as it opens, the errors are those of `gateway_core.open_gateway`. Plugins,
+    outboxes and `wall_clock` are called on the gateway's thread.
+    """
+    return Gateway(
+        partial(
+            core.open_gateway,
+            config,
+            plugins=plugins,
+            outbox=outbox,
+            rng=rng,
+            wall_clock=wall_clock,
+            providers=providers,
+        )
+    )

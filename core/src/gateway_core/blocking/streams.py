@@ -1,0 +1,141 @@
+"""Streams for code that blocks: an answer that is sent while it is still being written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, closing
+from functools import partial
+from types import TracebackType
+
+from gateway_core.blocking.handles import Block, Handle
+from gateway_core.blocking.home import Home
+from gateway_core.blocking.tickets import Ticket
+from gateway_core.contract.envelopes import Delivered, Json, Receipt
+from gateway_core.streams import stream
+from gateway_core.streams.stream import check_text
+
+
+class Stream(Handle[stream.Stream]):
+    """A message that grows: write into it, and finish it. Made by `Gateway.stream`.
+
+    What is written goes to the gateway's thread, in order and without waiting for it. Any number of
+    threads may write.
+    """
+
+    def __init__(self, home: Home, inner: stream.Stream) -> None:
+        super().__init__(home, inner)
+        self._length = 0
+        self._writing = threading.Lock()
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    def write(self, text: str) -> None:
+        """Append to the text. Never waits.
+
+        Raises `Invalid` for what is no text that can be sent, and beyond `max_text` characters.
+        """
+        with self._writing:
+            check_text(text, self._length, self.max_text)
+            self._length += len(text)
+            self._tell(partial(self._inner.write, text))
+
+    def replace(self, text: str) -> None:
+        """Begin anew with this text. Never waits; raises as `write` does."""
+        check_text(text, 0, self.max_text)
+        with self._writing:
+            self._length = len(text)
+            self._tell(partial(self._inner.replace, text))
+
+    def status(self, text: str) -> None:
+        """Show a line below the text, such as "searching …"; empty: none. It is never in the final.
+
+        Never waits; raises as `write` does.
+        """
+        check_text(text, 0, self.max_text)
+        self._tell(partial(self._inner.status, text))
+
+    def finish(
+        self,
+        text: str | None = None,
+        *,
+        extra: Mapping[str, Json] | None = None,
+        timeout: float | None = None,
+    ) -> Delivered | Receipt:
+        """Say that the text is whole, and wait until all of it is there.
+
+        text   takes the place of all that was written; None: that is it
+        extra  the platform's own fields (buttons), on the last part
+
+        Returns and raises as `Gateway.send` does. A caller whose `timeout` ends does not withdraw
+        it.
+        """
+        return self._call(timeout, self._inner.finish, text, extra=extra)
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """How it ended; None: it has not."""
+        return self._inner.receipt
+
+    @property
+    def ticket(self) -> Ticket | None:
+        """The handle of its message once that is accepted: its ref can be stored at once."""
+        ticket = self._inner.ticket
+        return None if ticket is None else Ticket(self._home, ticket)
+
+    @property
+    def max_text(self) -> int:
+        """Characters that its text may have."""
+        return self._inner.max_text
+
+    @property
+    def stopped(self) -> bool:
+        """Whether there is no use in writing more: its user stopped it, or it has ended."""
+        return self._inner.stopped
+
+
+class Opening(AbstractContextManager[Stream]):
+    """A stream that is about to open, by its `with` block."""
+
+    def __init__(
+        self,
+        home: Home,
+        make: Callable[[], AbstractAsyncContextManager[stream.Stream]],
+        timeout: float | None,
+    ) -> None:
+        self._block: Block[Stream] = Block(home, make, partial(Stream, home))
+        self._timeout = timeout
+        self._stream: Stream
+
+    def __enter__(self) -> Stream:
+        """Open it."""
+        self._stream = self._block.__enter__()
+        return self._stream
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish it; after an exception, do what `on_error` says, and do not wait for that."""
+        try:
+            if error is None and self._timeout is not None:
+                self._stream.finish(timeout=self._timeout)
+        except BaseException as late:
+            self._block.__exit__(type(late), late, None)
+            raise
+        self._block.__exit__(kind, error, trace)
+
+    def write_all(self, chunks: Iterable[str]) -> Delivered | Receipt:
+        """Write all chunks into it, as the calling thread gets them, and finish it."""
+        with ExitStack() as stack:
+            out = stack.enter_context(self._block)
+            if isinstance(chunks, Generator):
+                stack.enter_context(closing(chunks))
+            for chunk in chunks:
+                out.write(chunk)
+                if out.stopped:
+                    break
+            return out.finish(timeout=self._timeout)

@@ -1,0 +1,84 @@
+"""A context manager that is entered, held open and left by one task, as trio's must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import trio
+
+from gateway_core.bridge.calls import Answer, closed
+
+
+class Held:
+    """Its block is somebody's elsewhere, who hears when it is open, and when it has ended.
+
+    make     makes the context manager, on the gateway's thread
+    entered  answered with what the context manager gives
+    ended    answered with whether it swallowed the block's exception; with its error, if it raised
+             one of its own, be it before anybody left
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], AbstractAsyncContextManager[Any]],
+        entered: Answer,
+        ended: Answer,
+    ) -> None:
+        self._make = make
+        self.entered = entered
+        self.ended = ended
+        self._left = trio.Event()
+        self._scope = trio.CancelScope()
+        self._error: Exception | None = None
+
+    async def run(self) -> None:
+        """Enter it, wait until it is left, and leave it. Raises nothing but `trio.Cancelled`."""
+        try:
+            with self._scope:
+                async with self._make() as value:
+                    self.entered.give(value)
+                    await self._block()
+            self._answer(swallowed=self._error is not None)
+        except trio.Cancelled:
+            self._fail(closed())
+            raise
+        except BaseException as error:  # noqa: BLE001 - the block's, whatever it is
+            if error is self._error:
+                self._answer(swallowed=False)
+            else:
+                self._fail(error)
+        finally:
+            self._error = None
+
+    async def _block(self) -> None:
+        await self._left.wait()
+        if self._error is not None:
+            raise self._error
+
+    def leave(self, error: BaseException | None = None) -> None:
+        """On the gateway's thread: the block ended; an exception of its ends the one in here too.
+
+        What is no `Exception` (a cancellation, an exit) is a cancellation in here.
+        """
+        if error is None or isinstance(error, Exception):
+            self._error = error
+            self._left.set()
+        else:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """On the gateway's thread: nobody waits for its entrance or its block any more."""
+        self._scope.cancel()
+
+    def _answer(self, *, swallowed: bool) -> None:
+        self.entered.fail(closed())  # withdrawn before it was open
+        self.ended.give(swallowed)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.entered.given:
+            self.ended.fail(error)
+        else:
+            self.entered.fail(error)
+            self.ended.give(value=False)

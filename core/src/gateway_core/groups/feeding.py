@@ -1,0 +1,264 @@
+"""Feeds one group: its members have their turns in order, as the account's limits take them.
+
+This module waits: for the group's time, for places, and for the outbox.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+import trio
+
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.clock import Clock
+from gateway_core.contract.envelopes import Disposition
+from gateway_core.contract.errors import GatewayClosed, OutboxError
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.groups.memory import SETTLED, MemoryGroups
+from gateway_core.groups.taking import Taking
+from gateway_core.groups.window import Window
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.records import GroupState, Member
+from gateway_core.telemetry import GROUP_ENDED, OUTBOX_FAILED, log_event
+
+AGAIN = 1.0
+"""Seconds until something is looked at again of which nobody tells that it changed."""
+PAGE = 500
+MEASURED = 60
+"""Seconds over which the rate is measured."""
+
+
+@attrs.define(eq=False)
+class Feed:
+    """One group that has not ended.
+
+    state    as it was read last; `left`: how many members have no turn yet
+    ended    set once it has ended, or is fed here no more
+    closing  the gateway accepts nothing more
+    """
+
+    state: GroupState
+    _store: Outbox | MemoryGroups
+    _taking: Taking
+    _window: Window
+    _registry: InstanceRegistry
+    _clock: Clock
+    _on_end: Callable[[Feed], None]
+    left: int = attrs.field(default=0, init=False)
+    ended: trio.Event = attrs.field(factory=trio.Event, init=False)
+    closing: bool = attrs.field(default=False, init=False)
+    own: dict[Delivery, None] = attrs.field(factory=dict, init=False)
+    _exhausted_at: int = attrs.field(default=-1, init=False)
+    _retry_after: str | None = attrs.field(default=None, init=False)
+    _woken: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _done: int = attrs.field(default=0, init=False)
+    _marks: deque[tuple[float, int]] = attrs.field(factory=deque, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.know(self.state)
+
+    @property
+    def id(self) -> str:
+        """The group's."""
+        return self.state.group.id
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it waits for its time, or for somebody to resume it."""
+        due = self.state.group.due
+        return self.state.paused or (due is not None and due > self._clock.wall())
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether failures of it are tried again, which may not be counted back yet."""
+        return self._retry_after is not None and not self.closing
+
+    def know(self, state: GroupState) -> None:
+        """How far it is, as the outbox says."""
+        self.state = state
+        over = state.cancelled or state.taken == self._exhausted_at
+        self.left = 0 if over else state.group.size - state.taken
+
+    def wake(self) -> None:
+        """Something of it has changed: look again."""
+        self._woken.set()
+        self._woken = trio.Event()
+        self._window.wake()
+
+    def forget_rate(self) -> None:
+        """It was held: its rate is measured anew."""
+        self._marks.clear()
+
+    def retry(self) -> None:
+        """Try again what has failed."""
+        self._retry_after = ""
+        self.wake()
+
+    def stop(self) -> None:
+        """Feed no more: the gateway closes."""
+        self.closing = True
+        self.ended.set()
+        self.wake()
+
+    # -- the task
+
+    async def run(self) -> None:
+        """Feed it until it has ended."""
+        while not self.closing:
+            try:
+                if await self._round():
+                    return
+            except GatewayClosed:
+                return
+            except OutboxError as error:
+                log_event(OUTBOX_FAILED, error=str(error))
+                await self._wait(AGAIN)
+
+    async def _round(self) -> bool:
+        """Do what there is to do, and wait where there is nothing; whether it has ended."""
+        account, wait = self._account(), self._patience()
+        if self._retry_after is not None and account is not None and not wait:
+            await self._try_again()
+        elif account is not None and not wait and self.left:
+            await self._feed(account)
+        elif await self._look():
+            return True
+        else:
+            await self._wait(min(wait or AGAIN, AGAIN))
+        return False
+
+    def _account(self) -> InstanceState | None:
+        """The account, if its members may have their turns now."""
+        account = self._registry.serving.get(self.state.group.instance_id)
+        if account is None or account.unfit or account.health.suspended is not None:
+            return None
+        return account if self._taking.owns(account) else None
+
+    def _patience(self) -> float:
+        """Seconds for which it is held; 0: it is not."""
+        if self.state.paused:
+            return AGAIN
+        due = self.state.group.due
+        return 0.0 if due is None else max(0.0, due - self._clock.wall())
+
+    async def _wait(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await self._woken.wait()
+
+    async def _feed(self, account: InstanceState) -> None:
+        """Let the next members have their turns, a page of them."""
+        page = await self._store.members(self.id, limit=PAGE)
+        if not page:  # the others are of rooms that were erased
+            await self._read()
+            self._exhausted_at = self.state.taken
+            self.know(self.state)
+            return
+        for number, member in page:
+            while not self._window.has_place():
+                await self._window.change()
+                if self._interrupted(account):
+                    return
+            if self._interrupted(account):
+                return
+            if await self._take(number, member) is None:
+                await self._wait(AGAIN)
+                return
+
+    def _interrupted(self, account: InstanceState) -> bool:
+        """Whether no member may have its turn any more, for now."""
+        return (
+            self.closing
+            or self.state.paused
+            or self.state.cancelled
+            or self._retry_after is not None
+            or self._account() is not account
+        )
+
+    async def _take(self, number: int, member: Member) -> Delivery | None:
+        group, begun = self.state.group, self._window.begun
+        delivery = await self._taking.take(group, number, member, begun)
+        if delivery is not None:
+            self.left -= 1
+            self._follow(delivery)
+        return delivery
+
+    def _follow(self, delivery: Delivery) -> None:
+        """It has had its turn here."""
+        self._window.came(delivery)
+        self.own[delivery] = None
+        ended = partial(self._ended, delivery)
+        if delivery.receipt is not None or delivery.stored:
+            ended()
+        else:
+            delivery.on_end(ended)
+
+    def _ended(self, delivery: Delivery) -> None:
+        self._window.ended(delivery)
+        del self.own[delivery]
+        self._done += delivery.receipt is not None
+        now = trio.current_time()
+        if not self._marks or now - self._marks[-1][0] >= 1.0:
+            self._marks.append((now, self._done))
+            if len(self._marks) > MEASURED:
+                self._marks.popleft()
+        if not self.left and not self.own:
+            self.wake()
+
+    async def _try_again(self) -> None:
+        """Some of what failed, as there are places; those that fail once more are not among it."""
+        if not self._window.has_place():
+            await self._window.change()
+            return
+        after, found = await self._taking.retry(
+            self.state, self._retry_after or "", self._window.pace.ready
+        )
+        self._retry_after = after or None
+        for delivery in found:
+            self._follow(delivery)
+        if self._retry_after is None:
+            await self._read()
+
+    # -- how far it is
+
+    async def _read(self) -> None:
+        """Ask the outbox."""
+        found = await self._store.find(self.id)
+        if found is not None and found.group is not None:
+            self.know(found.group)
+
+    async def _look(self) -> bool:
+        """Whether it has ended; then whoever waits is told."""
+        await self._read()
+        if not self.state.ended or self._retry_after is not None:
+            return False
+        counts = self.state.counts
+        log_event(
+            GROUP_ENDED,
+            group=self.id,
+            instance=self.state.group.instance_id,
+            members=self.state.group.size,
+            delivered=counts.get(Disposition.DELIVERED, 0),
+            failed=failures(self.state),
+            seconds=round(self._clock.wall() - self.state.group.accepted_at, 3),
+        )
+        self.ended.set()
+        self._on_end(self)
+        return True
+
+    @property
+    def rate(self) -> float | None:
+        """Members that ended per second of late; None: nobody knows yet."""
+        if not self._marks or self._patience():
+            return None
+        at, done = self._marks[0]
+        seconds = trio.current_time() - at
+        return (self._done - done) / seconds if seconds > 0 else None
+
+
+def failures(state: GroupState) -> int:
+    """How many members ended so that they may be tried again."""
+    return sum(count for how, count in state.counts.items() if how not in SETTLED)

@@ -1,0 +1,215 @@
+"""The handle of a group: how far it is, and what is to become of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+
+import attrs
+import trio
+
+from gateway_core.contract.envelopes import Disposition, Receipt
+from gateway_core.contract.errors import GatewayClosed, Invalid, Problem
+from gateway_core.groups.feeding import AGAIN, failures
+from gateway_core.groups.memory import MemoryGroups
+from gateway_core.groups.pace import Pace
+from gateway_core.groups.registry import PAGE, Groups, pace_for
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.records import Group, GroupState
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """How far a group is.
+
+    members    how many it has
+    counts     how many of them ended so; those that never had a turn end `cancelled`
+    waiting    members whose turn has not come
+    in_flight  members that had their turn and have not ended
+    failed     members that `retry` would try again
+    due        POSIX time before which none has its turn; None: at once
+    deadline   POSIX time at which those that have not ended expire
+    rate       members that ended per second, over the last minute; None: not known yet
+    estimate   seconds until the last member ends, by that rate, else by the account's limits; None:
+               nobody can say (it is paused, or no limit is known). From `due` on, if that is later
+    """
+
+    group_id: str
+    instance_id: str
+    key: str | None
+    members: int
+    counts: Mapping[Disposition, int]
+    waiting: int
+    in_flight: int
+    failed: int
+    paused: bool
+    cancelled: bool
+    accepted_at: float
+    due: float | None
+    deadline: float
+    rate: float | None = None
+    estimate: float | None = None
+
+    @property
+    def done(self) -> int:
+        """How many members have ended."""
+        return sum(self.counts.values())
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of them have."""
+        return self.done == self.members
+
+
+class Job:
+    """A group that was accepted. Any number of handles of one group may be used.
+
+    Every method raises `OutboxError` where a durable outbox cannot answer, and `Invalid` where the
+    group is not known any more.
+    """
+
+    __slots__ = ("_groups", "_state")
+
+    def __init__(self, groups: Groups, state: GroupState) -> None:
+        self._groups = groups
+        self._state = state
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id}>"
+
+    @property
+    def id(self) -> str:
+        """The group's id, by which `gateway.group` finds it again after a restart."""
+        return self._state.group.id
+
+    @property
+    def key(self) -> str | None:
+        """Its key; None: it has none."""
+        return self._state.group.template.key
+
+    @property
+    def instance_id(self) -> str:
+        """The account that it is of."""
+        return self._state.group.instance_id
+
+    async def progress(self) -> Progress:
+        """How far it is now."""
+        return self._progress(self._known(await self._groups.state(self.id)))
+
+    async def pause(self) -> Progress:
+        """Let no more members have their turn, until `resume`; a restart changes nothing of it.
+
+        The few that had theirs go on.
+        """
+        return self._progress(self._known(await self._groups.pause(self.id, paused=True)))
+
+    async def resume(self) -> Progress:
+        """Go on after `pause`. Its deadline is what it was."""
+        return self._progress(self._known(await self._groups.pause(self.id, paused=False)))
+
+    async def cancel(self) -> Progress:
+        """End it: members whose turn has not come end `cancelled`, what has started goes on."""
+        return self._progress(self._known(await self._groups.cancel(self.id)))
+
+    def failed(self) -> AsyncIterator[Receipt]:
+        """The receipts of members that were not delivered, superseded or cancelled: room and why.
+
+        As far as the history remembers them; without a durable outbox the newest 10,000.
+        """
+        return _Failures(self._groups.store, self.id)
+
+    async def retry(self) -> int:
+        """Try again what `failed` has, and nothing else; how many members that are.
+
+        Their time begins anew. They have their turns as the limits allow, and what a kill leaves
+        of them stays failed. With a durable outbox, what has arrived of a message of several parts
+        is not sent again; without one, nothing is tried again of a group that was cancelled.
+        """
+        return await self._groups.retry(self.id)
+
+    async def wait(self) -> Progress:
+        """Wait until all members have ended; how they did.
+
+        Raises `GatewayClosed` (`kept=True`) if the gateway closes and a durable outbox has the
+        rest; without one the rest ends `cancelled`.
+        """
+        while True:
+            feed = self._groups.feeds.get(self.id)
+            progress = await self.progress()
+            if progress.ended and (feed is None or not feed.is_busy):
+                return progress
+            if feed is not None and feed.closing and not self._groups.in_memory:
+                raise GatewayClosed("the outbox stores the group for its next owner", kept=True)
+            if feed is None or feed.ended.is_set():
+                await trio.sleep(AGAIN)
+            else:
+                await feed.ended.wait()
+
+    def _known(self, state: GroupState | None) -> GroupState:
+        if state is None:
+            raise Invalid([Problem("group", f"{self.id} is not known any more")])
+        self._state = state
+        return state
+
+    def _progress(self, state: GroupState) -> Progress:
+        group, counts = state.group, dict(state.counts)
+        ended, cancelled = sum(counts.values()), counts.get(Disposition.CANCELLED, 0)
+        untaken = group.size - state.taken
+        waiting = untaken - min(untaken, cancelled) if not state.cancelled else 0
+        feed = self._groups.feeds.get(group.id)
+        rate = None if feed is None else feed.rate
+        return Progress(
+            group_id=group.id,
+            instance_id=group.instance_id,
+            key=group.template.key,
+            members=group.size,
+            counts=counts,
+            waiting=waiting,
+            in_flight=group.size - ended - waiting,
+            failed=failures(state),
+            paused=state.paused,
+            cancelled=state.cancelled,
+            accepted_at=group.accepted_at,
+            due=group.due,
+            deadline=group.deadline,
+            rate=rate,
+            estimate=self._estimate(state, group.size - ended, rate),
+        )
+
+    def _estimate(self, state: GroupState, left: int, rate: float | None) -> float | None:
+        """Seconds until the last one ends."""
+        if not left:
+            return 0.0
+        if state.paused:
+            return None
+        group, drafting = state.group, self._groups.drafting
+        until_due = max(0.0, (group.due or 0.0) - drafting.clock.wall())
+        if rate:
+            return until_due + left / rate
+        pace = self._pace(group)
+        if not pace.count:
+            return None
+        return until_due + left * max(1, len(group.plan)) / pace.rate
+
+    def _pace(self, group: Group) -> Pace:
+        account = self._groups.drafting.registry.serving.get(group.instance_id)
+        return Pace() if account is None else pace_for(account, group.template)
+
+
+class _Failures(AsyncIterator[Receipt]):
+    """How members of a group failed, by their ids. A step that is cancelled loses nothing."""
+
+    def __init__(self, store: Outbox | MemoryGroups, group_id: str) -> None:
+        self._store, self._group_id = store, group_id
+        self._after = ""
+        self._page: deque[Receipt] = deque()
+
+    async def __anext__(self) -> Receipt:
+        if not self._page:
+            page = await self._store.failed(self._group_id, after=self._after, limit=PAGE)
+            self._page.extend(page)
+        if not self._page:
+            raise StopAsyncIteration
+        receipt = self._page.popleft()
+        self._after = receipt.envelope_id
+        return receipt

@@ -1,0 +1,229 @@
+"""Makes a group of what a caller gives: rooms or envelopes, each looked at before any is accepted.
+
+This module waits, but for nothing: others have their turn between a hundred rooms and the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import attrs
+import trio
+
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.contract.envelopes import Envelope, Part, Priority, Send
+from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.hookspecs import Limit
+from gateway_core.contract.validators import name_fault, shown
+from gateway_core.deliveries.idempotency import fingerprint
+from gateway_core.groups.pace import Pace, pace_of
+from gateway_core.groups.packed import PackedMembers
+from gateway_core.submission.checks import checked, problems_of
+from gateway_core.submission.preview import planned
+
+AT_ONCE = 100
+"""Members that are looked at between two turns of the other tasks: two milliseconds."""
+MOST_TOLD = 20
+"""Wrong members that are named; how many there are is told as well."""
+_DIGESTS = 1 << 128
+_NO_KEY = "an envelope of a group has no key of its own: `group` is the key of all"
+_NO_TIME = "is the group's: give `submit_many` a `not_before`"
+
+
+@attrs.define(eq=False)
+class GroupDraft:
+    """What is to be accepted as one group.
+
+    template   what members send that have no envelope of their own; its room is each member's
+    plan       its parts
+    attempts   platform messages of all members together, or calls
+    content    a digest of all members, whatever their order
+    latest     the latest deadline of members that have their own (POSIX time); 0: none has
+    pace       the limit that decides how long it takes
+    """
+
+    account: InstanceState
+    template: Send
+    plan: tuple[Part, ...] = ()
+    members: PackedMembers = attrs.field(factory=PackedMembers)
+    attempts: int = 0
+    content: int = 0
+    latest: float = 0.0
+    pace: Pace = attrs.field(factory=Pace)
+    _limits: tuple[Limit, ...] = ()
+    _room: str = ""
+    _limits_known: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its content: the same text to the same rooms is the same, in whatever order."""
+        own = "" if self.latest else fingerprint(self.template)
+        text = f"{own} {len(self.members)} {self.content:032x}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def add(self, room: str, attempts: int, envelope: Envelope | None = None) -> None:
+        """One more member."""
+        self.members.add(room, envelope)
+        self.attempts += attempts
+        own = "" if envelope is None else fingerprint(envelope)
+        digest = hashlib.blake2b(f"{own} {room}".encode(), digest_size=16).digest()
+        self.content = (self.content + int.from_bytes(digest, "big")) % _DIGESTS
+
+    def look_at_limits(self, envelope: Envelope) -> None:
+        """Learn the pace from the first member, and from the first in another room."""
+        room, account = envelope.external_room_id, self.account
+        if room == self._room or self._limits_known:
+            return
+        thread = envelope.thread_id if account.hooks.traits.independent_threads else None
+        address = account.addresses.get(room, room)
+        limits = account.hooks.rate_limit(
+            account.instance, address, thread, envelope.operation, envelope.priority
+        )
+        if not self._room:
+            self._room, self._limits, self.pace = room, limits, pace_of(limits, None)
+        else:
+            self.pace, self._limits_known = pace_of(self._limits, limits), True
+
+
+class Faults:
+    """What is wrong with members: the first ones by name, the others by their number."""
+
+    def __init__(self) -> None:
+        self._told: list[Problem] = []
+        self._count = 0
+
+    def note(self, place: str, problems: Iterable[Problem]) -> None:
+        """A member is wrong; nothing is, where there are no problems."""
+        words = "; ".join(map(str, problems))
+        if words:
+            self._count += 1
+            if self._count <= MOST_TOLD:
+                self._told.append(Problem(place, words))
+
+    def check(self) -> None:
+        """Raises `Invalid` if any was wrong."""
+        if self._count > MOST_TOLD:
+            more = self._count - MOST_TOLD
+            self._told.append(Problem("", f"and {more} more are wrong"))
+        if self._told:
+            raise Invalid(self._told)
+
+
+async def broadcast_of(
+    account: InstanceState, template: Send, rooms: object, most_parts: int
+) -> GroupDraft:
+    """The template to every room, each once however often it is named.
+
+    Raises `Invalid` for a template that is wrong in itself, for no rooms, and with the first of
+    those rooms that are wrong: nothing is accepted then.
+    """
+    wanted, faults = GroupDraft(account, template), Faults()
+    hooks, instance, seen = account.hooks, account.instance, set[str]()
+    for number, room in _each("rooms", rooms):
+        if number % AT_ONCE == 0:
+            await trio.lowlevel.checkpoint()
+        fault = name_fault(room) or ("has a line's end" if "\n" in str(room) else None)
+        if fault is not None or not isinstance(room, str):
+            faults.note(f"rooms.{number}", [Problem("", fault or "must be a text")])
+            continue
+        if room in seen:
+            continue
+        envelope = attrs.evolve(template, external_room_id=room)
+        if not seen:
+            wanted.plan = _planned(wanted, checked(envelope), most_parts)
+        seen.add(room)
+        wanted.look_at_limits(envelope)
+        problems = hooks.validate(instance, envelope)
+        faults.note(f"rooms.{number}", _about(room, problems))
+        if not problems:
+            wanted.add(room, len(wanted.plan))
+    faults.check()
+    if not seen:
+        raise Invalid([Problem("rooms", "is empty: nobody would get it")])
+    return wanted
+
+
+def _planned(wanted: GroupDraft, envelope: Envelope, most: int) -> tuple[Part, ...]:
+    """The parts. Raises `Invalid` for anything that is wrong in each room alike."""
+    plan, problems = planned(wanted.account.hooks, wanted.account.instance, envelope, most)
+    of_room = [problem for problem in problems if problem.place == "external_room_id"]
+    if len(of_room) < len(problems):
+        raise Invalid(problems)
+    if of_room:  # another room says how many parts there are
+        hooks, instance = wanted.account.hooks, wanted.account.instance
+        plan = hooks.chunk(instance, envelope, "as_asked")
+    return plan
+
+
+def _about(room: str, problems: Iterable[Problem]) -> list[Problem]:
+    """Problems of a room, which is named."""
+    return [
+        Problem("" if each.place == "external_room_id" else each.place, f"{room!r} {each.text}")
+        for each in problems
+    ]
+
+
+async def many_of(
+    account: InstanceState,
+    template: Send,
+    envelopes: object,
+    most_parts: int,
+    accepted_at: float,
+    deadline: float,
+) -> GroupDraft:
+    """Envelopes of one account, each a member; raises `Invalid` as `broadcast_of` does.
+
+    deadline  POSIX time, of those that have none of their own
+    """
+    wanted, faults = GroupDraft(account, template), Faults()
+    for number, asked in _each("envelopes", envelopes):
+        if number % AT_ONCE == 0:
+            await trio.lowlevel.checkpoint()
+        problems = _problems_of(account, asked)
+        if problems:
+            faults.note(f"envelopes.{number}", problems)
+            continue
+        envelope = _timed(checked(asked), template.priority, accepted_at, deadline)
+        plan, problems = planned(account.hooks, account.instance, envelope, most_parts)
+        faults.note(f"envelopes.{number}", problems)
+        if not problems:
+            wanted.latest = max(wanted.latest, envelope.deadline or 0.0)
+            wanted.add(envelope.external_room_id, max(1, len(plan)), envelope)
+            wanted.look_at_limits(envelope)
+    faults.check()
+    if not len(wanted.members):
+        raise Invalid([Problem("envelopes", "is empty: there is nothing to accept")])
+    return wanted
+
+
+def _problems_of(account: InstanceState, envelope: Any) -> list[Problem]:
+    """What is wrong with an envelope as a member of a group of the account."""
+    problems = problems_of(envelope)
+    if problems:
+        return problems
+    if envelope.instance_id != account.instance.id:
+        text = f"must be {account.instance.id!r}, as of the first: a group is of one account"
+        problems.append(Problem("instance_id", text))
+    if envelope.key is not None:
+        problems.append(Problem("key", _NO_KEY))
+    if envelope.not_before is not None:
+        problems.append(Problem("not_before", _NO_TIME))
+    return problems
+
+
+def _timed(envelope: Envelope, priority: Priority, accepted_at: float, deadline: float) -> Envelope:
+    """The envelope of the group's class, with its deadline as a time."""
+    if envelope.deadline is not None:
+        deadline = envelope.deadline
+    elif envelope.ttl is not None:
+        deadline = accepted_at + envelope.ttl
+    return attrs.evolve(envelope, priority=priority, ttl=None, deadline=deadline)
+
+
+def _each(name: str, values: object) -> Iterator[tuple[int, Any]]:
+    """Each value with its number; raises `Invalid` for what is not several."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise Invalid([Problem(name, f"must be several, such as a list, not {shown(values)}")])
+    yield from enumerate(values)

@@ -1,0 +1,179 @@
+"""Groups where there is no durable outbox: they live as long as the gateway. Never waits.
+
+Their rooms are packed, and only failures are remembered beside how many ended how. What a durable
+outbox stores as `Outbox` says, this does in memory, by the same names.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+import attrs
+import trio
+
+from gateway_core.contract.envelopes import Disposition, Receipt
+from gateway_core.deliveries.remembered import Scope
+from gateway_core.groups.packed import CHUNK, PackedMembers
+from gateway_core.outboxes.records import Found, Group, GroupState, Member
+
+SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED})
+"""How members end of which nothing is to be tried again."""
+MOST_ENDED = 100
+"""Groups that are remembered after their end."""
+MOST_FAILED = 10_000
+"""Failures of a group that are remembered with their receipts; all can be tried again."""
+
+
+@attrs.define(eq=False)
+class MemoryGroup:
+    """A group in memory.
+
+    next    the lowest number that never had a turn; `again`: those whose turn comes once more
+    failed  the newest receipts of failures, by envelope id; `failures`: the numbers of all
+    """
+
+    group: Group
+    members: PackedMembers
+    next: int = 0
+    again: list[int] = attrs.field(factory=list)
+    counts: Counter[Disposition] = attrs.field(factory=Counter)
+    failed: OrderedDict[str, Receipt] = attrs.field(factory=OrderedDict)
+    failures: list[tuple[int, Disposition]] = attrs.field(factory=list)
+    paused: bool = False
+    cancelled: bool = False
+
+    def state(self) -> GroupState:
+        """How far it is."""
+        return GroupState(
+            group=self.group,
+            taken=self.next - len(self.again),
+            counts={how: count for how, count in self.counts.items() if count},
+            paused=self.paused,
+            cancelled=self.cancelled,
+        )
+
+    def waiting(self, limit: int) -> list[tuple[int, Member]]:
+        """The next members without a turn."""
+        if self.cancelled:
+            return []
+        if self.again:
+            return self.members.read(self.again[0], 1)
+        return self.members.read(self.next, min(limit, CHUNK))
+
+    def take(self, number: int) -> bool:
+        """The member has its turn; False: it is another's, or nobody's any more."""
+        if self.cancelled or number != (self.again[0] if self.again else self.next):
+            return False
+        if self.again:
+            heappop(self.again)
+        else:
+            self.next += 1
+        return True
+
+    def end(self, number: int, receipt: Receipt) -> None:
+        """A member ended."""
+        self.counts[receipt.disposition] += 1
+        if receipt.disposition in SETTLED:
+            return
+        self.failures.append((number, receipt.disposition))
+        self.failed[receipt.envelope_id] = receipt
+        if len(self.failed) > MOST_FAILED:
+            self.failed.popitem(last=False)
+
+    def retry(self, deadline: float) -> int:
+        """The failures have a turn again, and until then; how many they are."""
+        for number, disposition in self.failures:
+            heappush(self.again, number)
+            self.counts[disposition] -= 1
+        count = len(self.failures)
+        self.failures.clear()
+        self.failed.clear()
+        self.group = attrs.evolve(self.group, deadline=deadline)
+        return count
+
+
+class MemoryGroups:
+    """All groups of one gateway, until some time after their end."""
+
+    def __init__(self) -> None:
+        self._groups: OrderedDict[str, MemoryGroup] = OrderedDict()
+        self._keys: dict[Scope, str] = {}
+
+    def add(self, group: Group, members: PackedMembers) -> None:
+        """A group was accepted."""
+        self._groups[group.id] = MemoryGroup(group, members)
+        if group.scope is not None:
+            self._keys[group.scope] = group.id
+        self._forget_old()
+
+    def get(self, group_id: str) -> MemoryGroup:
+        """The group of that id, which is there."""
+        return self._groups[group_id]
+
+    async def members(
+        self, group_id: str, *, after: int = -1, limit: int = 1000
+    ) -> Sequence[tuple[int, Member]]:
+        """The next without a turn; there are none before `after`."""
+        del after
+        await trio.lowlevel.checkpoint()
+        return self._groups[group_id].waiting(limit)
+
+    def paused(self, group_id: str, paused: bool) -> None:
+        """Note it."""
+        self._groups[group_id].paused = paused
+
+    def cancelled(self, group_id: str) -> None:
+        """Count those that have no turn; the key is free if nobody had one."""
+        found = self._groups[group_id]
+        if found.cancelled:
+            return
+        left = found.group.size - found.state().taken
+        found.counts[Disposition.CANCELLED] += left
+        found.cancelled = True
+        if left == found.group.size and found.group.scope is not None:
+            self._keys.pop(found.group.scope, None)
+
+    async def groups(
+        self, instance_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[GroupState]:
+        """By their ids."""
+        await trio.lowlevel.checkpoint()
+        names = [name for name, one in self._groups.items() if name > after]
+        of_instance = (one for one in map(self._groups.__getitem__, names))
+        found = [one for one in of_instance if one.group.instance_id == instance_id]
+        return [one.state() for one in found[:limit]]
+
+    async def failed(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[Receipt]:
+        """By the ids of their envelopes."""
+        await trio.lowlevel.checkpoint()
+        found = self._groups[group_id].failed
+        return [found[name] for name in sorted(found) if name > after][:limit]
+
+    async def find(self, what: str | Scope) -> Found | None:
+        """A group by its id or key."""
+        await trio.lowlevel.checkpoint()
+        return self.look_up(what)
+
+    def look_up(self, what: str | Scope) -> Found | None:
+        """The same at once."""
+        found = self._groups.get(what if isinstance(what, str) else self._keys.get(what, ""))
+        if found is None:
+            return None
+        state = found.state()
+        print_ = state.group.fingerprint
+        return Found(envelope_id=state.group.id, fingerprint=print_, group=state)
+
+    def all(self) -> list[MemoryGroup]:
+        """Those that are remembered."""
+        return list(self._groups.values())
+
+    def _forget_old(self) -> None:
+        ended = [name for name, one in self._groups.items() if one.state().ended]
+        for name in ended[: max(0, len(ended) - MOST_ENDED)]:
+            scope = self._groups.pop(name).group.scope
+            if scope is not None and self._keys.get(scope) == name:
+                del self._keys[scope]

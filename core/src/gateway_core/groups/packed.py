@@ -1,0 +1,51 @@
+"""Members in little memory: rooms as texts of many, ten bytes each, not a string object each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from gateway_core.contract.envelopes import Envelope
+from gateway_core.outboxes.records import Member
+
+CHUNK = 500
+"""Members that are handed on at once."""
+
+
+@attrs.define(eq=False)
+class PackedMembers:
+    """Members in their order, written once. No room's id has a line's end in it."""
+
+    _texts: list[str] = attrs.field(factory=list, init=False)
+    _last: list[str] = attrs.field(factory=list, init=False)
+    _envelopes: list[Envelope] = attrs.field(factory=list, init=False)
+
+    def __len__(self) -> int:
+        return len(self._texts) * CHUNK + len(self._last)
+
+    def add(self, room: str, envelope: Envelope | None = None) -> None:
+        """One more: with an envelope of its own, which all have or none has."""
+        self._last.append(room)
+        if envelope is not None:
+            self._envelopes.append(envelope)
+        if len(self._last) == CHUNK:
+            self._texts.append("\n".join(self._last))
+            self._last.clear()
+
+    def chunks(self) -> Iterator[Sequence[Member]]:
+        """All of them, so many at once."""
+        for first in range(0, len(self), CHUNK):
+            yield [member for _, member in self.read(first, CHUNK)]
+
+    def read(self, first: int, limit: int) -> list[tuple[int, Member]]:
+        """The members from that number on, within one chunk, with their numbers."""
+        index, start = divmod(first, CHUNK)
+        rooms = self._texts[index].split("\n") if index < len(self._texts) else self._last
+        some = rooms[start : start + limit] if index <= len(self._texts) else []
+        own: Sequence[Envelope | None] = self._envelopes[first : first + len(some)]
+        own = own or [None] * len(some)
+        return [
+            (number, Member(room=room, envelope=envelope))
+            for number, (room, envelope) in enumerate(zip(some, own, strict=True), first)
+        ]

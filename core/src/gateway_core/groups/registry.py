@@ -1,0 +1,310 @@
+"""All groups of one gateway: accepts them, finds them, holds them and lets them go on.
+
+This module waits: for the outbox.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import attrs
+import trio
+
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.contract.envelopes import Send
+from gateway_core.contract.errors import (
+    GatewayClosed,
+    GroupTooLong,
+    HookContractError,
+    IdempotencyConflict,
+    OutboxError,
+)
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.remembered import Scope
+from gateway_core.groups.feeding import AGAIN, Feed, failures
+from gateway_core.groups.making import GroupDraft
+from gateway_core.groups.memory import MemoryGroups
+from gateway_core.groups.pace import Pace, pace_of
+from gateway_core.groups.taking import Taking
+from gateway_core.groups.window import Window
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.journal import report
+from gateway_core.outboxes.records import Group, GroupState
+from gateway_core.submission.draft import Drafting
+from gateway_core.telemetry import (
+    GROUP_ACCEPTED,
+    GROUP_CANCELLED,
+    GROUP_LEFT,
+    GROUP_PAUSED,
+    GROUP_RESUMED,
+    GROUP_RETRIED,
+    OUTBOX_FAILED,
+    log_event,
+)
+
+PAGE = 100
+HEARD = 2.0
+"""Seconds until groups of previous runs go on: what operators asked meanwhile is done before."""
+
+
+@attrs.define(eq=False)
+class Groups:
+    """The groups of one gateway.
+
+    store     where they are; `in_memory`: nowhere else
+    withdraw  ends a delivery that has not started; whether it did
+    """
+
+    drafting: Drafting
+    store: Outbox | MemoryGroups
+    _taking: Taking
+    _spawn: Callable[[Callable[[], Any]], None]
+    _withdraw: Callable[[Delivery], bool]
+    feeds: dict[str, Feed] = attrs.field(factory=dict, init=False)
+    _windows: defaultdict[str, Window] = attrs.field(
+        factory=lambda: defaultdict(Window), init=False
+    )
+    _keys: dict[Scope, trio.Event] = attrs.field(factory=dict, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether groups end with the gateway."""
+        return isinstance(self.store, MemoryGroups)
+
+    @property
+    def waiting(self) -> int:
+        """How many members have no turn yet."""
+        return sum(feed.left for feed in self.feeds.values())
+
+    # -- opening and closing
+
+    async def open(self) -> None:
+        """Go on with those that previous process runs left, once operators were heard."""
+        if not self.in_memory:
+            await trio.sleep(HEARD)
+        for instance_id in tuple(self.drafting.registry.serving):
+            await self.serve(instance_id)
+
+    async def serve(self, instance_id: str) -> None:
+        """Go on with the groups of an account."""
+        while not (self.in_memory or self._closed):
+            try:
+                await self._read(instance_id)
+            except OutboxError as error:
+                log_event(OUTBOX_FAILED, error=str(error))
+                await trio.sleep(AGAIN)
+            else:
+                return
+
+    async def _read(self, instance_id: str) -> None:
+        after = ""
+        while page := await self.store.groups(instance_id, after=after, limit=PAGE):
+            after = page[-1].group.id
+            for state in page:
+                if not state.ended:
+                    self._begin(state)
+
+    async def drained(self) -> None:
+        """Wait until those in memory have ended that wait for nobody and for no time."""
+        while self.in_memory and not all(feed.is_held for feed in self.feeds.values()):  # noqa: ASYNC110 - they end by themselves
+            await trio.sleep(AGAIN / 10)
+
+    def close(self) -> None:
+        """Nobody has a turn any more. Those in memory are over: the rest of them is cancelled."""
+        if self._closed:
+            return
+        self._closed = True
+        for feed in self.feeds.values():
+            if feed.left:
+                group, left = feed.state.group, feed.left
+                stored = 0 if self.in_memory else left
+                log_event(
+                    GROUP_LEFT,
+                    group=group.id,
+                    instance=group.instance_id,
+                    members=left,
+                    stored=stored,
+                )
+            if self.in_memory:
+                self.store.cancelled(feed.id)
+            feed.stop()
+
+    def _begin(self, state: GroupState) -> Feed:
+        """Feed a group, unless that is done already."""
+        feed = self.feeds.get(state.group.id)
+        if feed is None:
+            drafting, instance_id = self.drafting, state.group.instance_id
+            feed = self.feeds[state.group.id] = Feed(
+                state,
+                self.store,
+                self._taking,
+                self._windows[instance_id],
+                drafting.registry,
+                drafting.clock,
+                self._ended,
+            )
+            self._set_pace(state.group)
+            self._spawn(feed.run)
+        return feed
+
+    def _ended(self, feed: Feed) -> None:
+        self.feeds.pop(feed.id, None)
+
+    def _set_pace(self, group: Group) -> None:
+        """What the account's limits allow, as far as they are told without a room."""
+        account = self.drafting.registry.serving.get(group.instance_id)
+        if account is not None:
+            self._windows[group.instance_id].pace = pace_for(account, group.template)
+
+    # -- accepting
+
+    async def accept(self, wanted: GroupDraft, deadline: float, accepted_at: float) -> GroupState:
+        """Accept a group, or join the one that has its key.
+
+        deadline, accepted_at  POSIX times
+
+        Raises `GroupTooLong`, `IdempotencyConflict`, `OutboxError` and `GatewayClosed`.
+        """
+        template = wanted.template
+        due = template.not_before if (template.not_before or 0.0) > accepted_at else None
+        group = Group(
+            id=self.drafting.next_id(),
+            instance_id=template.instance_id,
+            template=attrs.evolve(template, external_room_id=""),
+            plan=wanted.plan,
+            accepted_at=accepted_at,
+            deadline=max(deadline, wanted.latest),
+            fingerprint=wanted.fingerprint,
+            due=due,
+            size=len(wanted.members),
+        )
+        scope = group.scope
+        if scope is None:
+            return await self._append(group, wanted)
+        while scope in self._keys:
+            await self._keys[scope].wait()
+        self._keys[scope] = trio.Event()
+        try:
+            return await self._joined(group, scope) or await self._append(group, wanted)
+        finally:
+            self._keys.pop(scope).set()
+
+    async def _joined(self, group: Group, scope: Scope) -> GroupState | None:
+        """The group that has the key already. Raises `IdempotencyConflict`."""
+        found = await self.store.find(scope)
+        if found is None or found.group is None:
+            return None
+        if found.fingerprint != group.fingerprint:
+            key = str(group.template.key)
+            raise IdempotencyConflict(key=key, envelope_id=found.envelope_id)
+        return found.group
+
+    async def _append(self, group: Group, wanted: GroupDraft) -> GroupState:
+        seconds = wanted.pace.seconds(wanted.attempts)
+        left = group.deadline - max(group.accepted_at, group.due or 0.0)
+        if seconds > left:
+            raise GroupTooLong(
+                instance_id=group.instance_id,
+                members=group.size,
+                attempts=wanted.attempts,
+                bucket=wanted.pace.bucket,
+                rate=wanted.pace.rate,
+                seconds=seconds,
+                ttl=left,
+            )
+        if isinstance(self.store, MemoryGroups):
+            await trio.lowlevel.checkpoint()
+            self._check_open()
+            self.store.add(group, wanted.members)
+        else:
+            await self.store.append_group(group, wanted.members.chunks(), self._check_open)
+        log_event(
+            GROUP_ACCEPTED,
+            group=group.id,
+            instance=group.instance_id,
+            members=group.size,
+            attempts=wanted.attempts,
+            seconds=round(seconds, 3),
+        )
+        state = GroupState(group=group)
+        self._begin(state)
+        self._windows[group.instance_id].pace = wanted.pace
+        return state
+
+    def _check_open(self) -> None:
+        if self._closed or self.drafting.closed:
+            raise GatewayClosed
+
+    # -- one of them
+
+    async def state(self, what: str | Scope) -> GroupState | None:
+        """How far a group is; None: it is not known (any more). Raises `OutboxError`."""
+        found = await self.store.find(what)
+        if found is None or found.group is None:
+            return None
+        feed = self.feeds.get(found.group.group.id)
+        if feed is not None:
+            feed.know(found.group)
+        return found.group
+
+    async def pause(self, group_id: str, *, paused: bool) -> GroupState | None:
+        """Let its members wait, or go on."""
+        before = await self.state(group_id)
+        if before is None or before.ended or before.paused == paused:
+            return before
+        report(self.store.paused, group_id, paused)
+        if (fed := self.feeds.get(group_id)) is not None:  # it is to know at once
+            fed.know(attrs.evolve(fed.state, paused=paused))
+        state = await self.state(group_id)
+        event = GROUP_PAUSED if paused else GROUP_RESUMED
+        log_event(event, group=group_id, instance=before.group.instance_id)
+        if (feed := self.feeds.get(group_id)) is not None:
+            feed.forget_rate()
+            feed.wake()
+        return state
+
+    async def cancel(self, group_id: str) -> GroupState | None:
+        """Its members without a turn get none; those that have not begun are withdrawn."""
+        before = await self.state(group_id)
+        if before is None or before.ended or before.cancelled:
+            return before
+        report(self.store.cancelled, group_id)
+        feed = self.feeds.get(group_id)
+        if feed is not None:  # it is to know at once
+            feed.know(attrs.evolve(feed.state, cancelled=True))
+        own = [] if feed is None else list(feed.own)
+        withdrawn = sum(self._withdraw(delivery) for delivery in own)
+        log_event(
+            GROUP_CANCELLED,
+            group=group_id,
+            instance=before.group.instance_id,
+            withdrawn=withdrawn,
+        )
+        state = await self.state(group_id)
+        if feed is not None:
+            feed.wake()
+        return state
+
+    async def retry(self, group_id: str) -> int:
+        """Try again what has failed of it; how many members that are."""
+        state = await self.state(group_id)
+        count = 0 if state is None else failures(state)
+        if state is None or not count or (state.cancelled and self.in_memory):
+            return 0
+        self._check_open()
+        log_event(GROUP_RETRIED, group=group_id, instance=state.group.instance_id, members=count)
+        self._begin(state).retry()
+        return count
+
+
+def pace_for(account: InstanceState, template: Send) -> Pace:
+    """What the limits of the account allow that all rooms share, as far as they say so."""
+    asked = template.external_room_id or "-", template.thread_id
+    with suppress(HookContractError):  # it is told with the next attempt
+        limits = account.hooks.rate_limit(account.instance, *asked, "send", template.priority)
+        return pace_of(limits, None)
+    return Pace()

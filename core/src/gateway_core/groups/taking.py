@@ -1,0 +1,192 @@
+"""Takes turns: makes a member of a group an accepted envelope, through an outbox or in memory.
+
+This module waits: for the outbox alone. Where there is no slot for a member, it has no turn yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import attrs
+
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.backlog.pager import Pager
+from gateway_core.contract.envelopes import CHANGES, Disposition, Envelope, Part, Send
+from gateway_core.contract.errors import GatewayClosed, HookContractError, Refused
+from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.ending import Ending, broken_by
+from gateway_core.deliveries.turns import Turn
+from gateway_core.groups.memory import MemoryGroups
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.records import Group, GroupState, Member
+from gateway_core.scheduling.classes import RANKS
+from gateway_core.submission.draft import Draft, Drafting
+from gateway_core.submission.durable import DurableWay
+from gateway_core.submission.in_memory import InMemoryWay
+from gateway_core.submission.preview import planned
+
+
+class Taking(Protocol):
+    """How members have their turns, and failed ones another."""
+
+    def owns(self, account: InstanceState) -> bool:
+        """Whether members of the account have their turn here."""
+        ...
+
+    async def take(
+        self, group: Group, number: int, member: Member, on_begin: Callable[[Delivery], None]
+    ) -> Delivery | None:
+        """The member's delivery; None: there is no slot for it now. Raises `OutboxError`."""
+        ...
+
+    async def retry(self, state: GroupState, after: str, limit: int) -> tuple[str, list[Delivery]]:
+        """Try some failures after that id again; the last of their ids, empty: there were none."""
+        ...
+
+
+@attrs.define(eq=False)
+class Drafts:
+    """Makes drafts of members."""
+
+    _drafting: Drafting
+
+    def draft(
+        self, group: Group, number: int, member: Member, on_begin: Callable[[Delivery], None]
+    ) -> Draft | None:
+        """None: there is no slot for it now, or its account is not there."""
+        drafting, envelope = self._drafting, envelope_of(group, member)
+        instance_id, room = envelope.instance_id, envelope.external_room_id
+        account = drafting.registry.serving.get(instance_id)
+        if account is None:
+            return None
+        priority = group.priority or envelope.priority
+        partition = drafting.partition_of(instance_id, room)
+        full = partition.admission.full(instance_id, room, RANKS[priority])
+        if full is not None and full.key[0] != "room":
+            return None
+        plan, ending = group.plan, None
+        if member.envelope is not None:
+            plan, ending = self._planned(account, envelope)
+        begun = drafting.clock.now() if drafting.observer.listens else 0
+        deadline = group.deadline if envelope.deadline is None else envelope.deadline
+        return Draft(
+            envelope, partition, account, plan, None, "", begun,
+            priority, RANKS[priority], isinstance(envelope, CHANGES),
+            ending=ending,
+            turn=Turn(
+                group_id=group.id, number=number, accepted_at=group.accepted_at,
+                deadline=deadline, on_begin=on_begin, files=group.files,
+            ),
+        )  # fmt: skip
+
+    def _planned(
+        self, account: InstanceState, envelope: Envelope
+    ) -> tuple[tuple[Part, ...], Ending | None]:
+        """The plan, or how it ends: since the group was accepted, its settings may have changed."""
+        most = self._drafting.config.max_parts
+        try:
+            plan, problems = planned(account.hooks, account.instance, envelope, most)
+        except HookContractError as error:
+            return (), broken_by(error)
+        if not problems:
+            return plan, None
+        verdict = Verdict(
+            error_class=ErrorClass.NON_RETRYABLE,
+            reason=Reason.BAD_REQUEST,
+            dispatched="no",
+            raw="; ".join(map(str, problems)),
+        )
+        return (), Ending(Disposition.REJECTED, verdict)
+
+
+def envelope_of(group: Group, member: Member) -> Envelope:
+    """What the member sends: the key is the group's, and its time has come."""
+    if member.envelope is not None:
+        return member.envelope
+    return _sent(group.template, member.room, group.deadline)
+
+
+def _sent(template: Send, room: str, deadline: float) -> Send:
+    return attrs.evolve(
+        template, external_room_id=room, key=None, ttl=None, not_before=None, deadline=deadline
+    )
+
+
+@attrs.define(eq=False)
+class DurableTaking(Drafts):
+    """Turns are taken in the outbox, in the write that stores the envelope."""
+
+    _way: DurableWay
+    _outbox: Outbox
+    _pager: Pager
+
+    def owns(self, account: InstanceState) -> bool:
+        """Another process feeds the groups of accounts that it owns."""
+        return self._pager.owns(account)
+
+    async def take(
+        self, group: Group, number: int, member: Member, on_begin: Callable[[Delivery], None]
+    ) -> Delivery | None:
+        """As `Taking` says."""
+        draft = self.draft(group, number, member, on_begin)
+        if draft is None:
+            return None
+        try:
+            ticket = await self._way.accept(draft, wait=False)
+        except GatewayClosed:
+            raise
+        except Refused:  # there is no slot, or its account was taken out meanwhile
+            return None
+        return ticket._delivery  # noqa: SLF001 - a ticket is this project's own
+
+    async def retry(self, state: GroupState, after: str, limit: int) -> tuple[str, list[Delivery]]:
+        """They are unfinished again, each by itself, and go on with the first missing part."""
+        failed = await self._outbox.failed(state.group.id, after=after, limit=limit)
+        names = [receipt.envelope_id for receipt in failed]
+        if not names:
+            return "", []
+        stored = await self._outbox.reopen(names)
+        found = [self._pager.reopened(each) for each in stored]
+        return names[-1], [delivery for delivery in found if delivery is not None]
+
+
+@attrs.define(eq=False)
+class MemoryTaking(Drafts):
+    """Turns are taken in memory."""
+
+    _way: InMemoryWay
+    _groups: MemoryGroups
+
+    def owns(self, _account: InstanceState) -> bool:
+        """There is no other process."""
+        return True
+
+    async def take(
+        self, group: Group, number: int, member: Member, on_begin: Callable[[Delivery], None]
+    ) -> Delivery | None:
+        """As `Taking` says; a room's own bound keeps no other room waiting."""
+        found = self._groups.get(group.id)
+        draft = self.draft(found.group, number, member, on_begin)
+        if draft is None or not found.take(number):
+            return None
+        delivery = self._way.accept_member(draft)
+        ended = partial(self._ended, group.id, number, delivery)
+        if delivery.receipt is not None:
+            ended()
+        else:
+            delivery.on_end(ended)
+        return delivery
+
+    def _ended(self, group_id: str, number: int, delivery: Delivery) -> None:
+        if delivery.receipt is not None:
+            self._groups.get(group_id).end(number, delivery.receipt)
+
+    async def retry(self, state: GroupState, after: str, limit: int) -> tuple[str, list[Delivery]]:
+        """Their turns come again, all of them."""
+        del after, limit
+        group, wall = state.group, self._drafting.clock.wall()
+        self._groups.get(group.id).retry(wall + group.deadline - group.accepted_at)
+        return "", []

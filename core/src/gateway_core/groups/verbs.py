@@ -1,0 +1,282 @@
+"""The verbs of the public face that concern many messages at once.
+
+This module waits: for the outbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypedDict
+
+import attrs
+
+from gateway_core.contract.envelopes import (
+    Envelope,
+    Format,
+    Json,
+    OnUnknown,
+    Order,
+    Priority,
+    Send,
+)
+from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.problems import problems_in
+from gateway_core.contract.validators import name_fault, shown
+from gateway_core.groups.job import Job
+from gateway_core.groups.making import GroupDraft, broadcast_of, many_of
+from gateway_core.groups.registry import PAGE, Groups
+from gateway_core.submission.checks import ENVELOPES, problems_of
+
+_NOTHING: Any = attrs.NOTHING
+_ANY_ROOM = "-"
+"""Stands for the room while the rest of a template is looked at."""
+
+
+class BroadcastFields(TypedDict, total=False):
+    """What `broadcast` takes beside instance, rooms and text, in every kind of program."""
+
+    key: str | None
+    not_before: float | None
+    ttl: float | None
+    deadline: float | None
+    priority: Priority
+    order: Order
+    format: Format
+    on_unknown: OnUnknown
+    extra: Mapping[str, Json] | None
+    mentions: bool
+    link_previews: bool
+    silent: bool
+
+
+@attrs.frozen(kw_only=True)
+class Forecast:
+    """What a broadcast would cost, before anything is accepted.
+
+    members   rooms that would get it, each once
+    attempts  platform messages that they become together; `parts`: those of one room
+    bucket    the limit that decides how long it takes; empty: no limit is known
+    seconds   how long it takes by that limit, at least
+    ttl       seconds that it has; `too_long`: that is less
+    """
+
+    members: int
+    attempts: int
+    parts: tuple[str, ...]
+    bucket: str
+    rate: float
+    seconds: float
+    ttl: float
+
+    @property
+    def too_long(self) -> bool:
+        """Whether `broadcast` would raise `GroupTooLong`."""
+        return self.seconds > self.ttl
+
+
+class GroupVerbs:
+    """What a `Gateway` can be asked to deliver to many rooms. `_groups` accepts and finds them."""
+
+    _groups: Groups
+
+    def _check_loop(self) -> None:
+        raise NotImplementedError
+
+    async def broadcast(
+        self,
+        instance: str,
+        rooms: Iterable[str],
+        text: str,
+        *,
+        key: str | None = None,
+        not_before: float | None = None,
+        ttl: float | None = None,
+        deadline: float | None = None,
+        priority: Priority = "bulk",
+        order: Order = "room",
+        format: Format = "markdown",  # noqa: A002 - the field's standard term
+        on_unknown: OnUnknown = "retry",
+        extra: Mapping[str, Json] | None = None,
+        mentions: bool = False,
+        link_previews: bool = False,
+        silent: bool = False,
+    ) -> Job:
+        """Send a message to many rooms, each once, as the account's limits allow.
+
+        rooms       ids of rooms, in the order in which they get it; one that is named twice gets it
+                    once. A generator is read to its end before this returns
+        key         a second call with the same key, text and rooms gives the same job
+        not_before  POSIX time before which no room gets it
+        ttl         seconds from the call after which rooms without it end `expired`; None: of the
+                    class, from `not_before` on if that is later. `deadline`: a POSIX time instead
+
+        Returns once the whole of it is accepted: with a durable outbox, stored. Only few rooms are
+        in memory at a time, and none of them keeps a message of a higher class waiting.
+
+        Raises `Invalid` with the first twenty of the rooms that are wrong, `UnknownInstance`,
+        `GroupTooLong`, `IdempotencyConflict` where the key stands for another text or other rooms,
+        `InstanceSuspended`, `OutboxError` and `GatewayClosed`: nothing is accepted then.
+        """
+        self._check_loop()
+        template = _template(
+            instance_id=instance,
+            external_room_id=_ANY_ROOM,
+            text=text,
+            key=key,
+            ttl=ttl,
+            deadline=deadline,
+            not_before=not_before,
+            priority=priority,
+            order=order,
+            format=format,
+            on_unknown=on_unknown,
+            extra=_NOTHING if extra is None else extra,
+            mentions=mentions,
+            link_previews=link_previews,
+            silent=silent,
+        )
+        return await self._broadcast(template, rooms)
+
+    async def _broadcast(self, template: Send, rooms: object) -> Job:
+        """Broadcast a template, whose room is none."""
+        wanted = await self._wanted(template, rooms)
+        accepted_at = self._groups.drafting.clock.wall()
+        return await self._accepted(wanted, accepted_at)
+
+    async def _wanted(self, template: Send, rooms: object) -> GroupDraft:
+        drafting = self._groups.drafting
+        drafting.check_open()
+        if problems := problems_of(template):
+            raise Invalid(problems)
+        account = drafting.account_for(template.instance_id)
+        drafting.check_suspension(account)
+        return await broadcast_of(account, template, rooms, drafting.config.max_parts)
+
+    async def foresee_broadcast(self, template: Send, rooms: Iterable[str]) -> Forecast:
+        """What `broadcast` would do with that message; its room may be any. Accepts nothing.
+
+        Raises as `broadcast` does, but for `GroupTooLong`.
+        """
+        self._check_loop()
+        if not isinstance(template, Send):
+            raise Invalid([Problem("template", f"must be a Send, not {shown(template)}")])
+        template = attrs.evolve(template, external_room_id=_ANY_ROOM)
+        wanted = await self._wanted(template, rooms)
+        accepted_at = self._groups.drafting.clock.wall()
+        deadline = _deadline(self._groups, template, accepted_at)
+        return Forecast(
+            members=len(wanted.members),
+            attempts=wanted.attempts,
+            parts=tuple(template.text[slice(*part.span)] for part in wanted.plan),
+            bucket=wanted.pace.bucket,
+            rate=wanted.pace.rate,
+            seconds=wanted.pace.seconds(wanted.attempts),
+            ttl=deadline - max(accepted_at, template.not_before or 0.0),
+        )
+
+    async def submit_many(
+        self,
+        envelopes: Iterable[Envelope],
+        *,
+        group: str | None = None,
+        not_before: float | None = None,
+        priority: Priority = "bulk",
+    ) -> Job:
+        """Accept envelopes of one account as a group, each to have its turn in their order.
+
+        group       the key of the whole: a second call with the same envelopes gives the same job
+        not_before  POSIX time before which none has its turn
+        priority    the class of all of them
+
+        An envelope has no `key` and no `not_before` of its own; its `ttl` counts from the call. An
+        envelope that is there twice is sent twice. Returns and raises as `broadcast` does.
+        """
+        self._check_loop()
+        drafting = self._groups.drafting
+        drafting.check_open()
+        first, envelopes = _first(envelopes)
+        template = _template(
+            instance_id=first.instance_id,
+            external_room_id=_ANY_ROOM,
+            text=_ANY_ROOM,
+            key=group,
+            not_before=not_before,
+            priority=priority,
+        )
+        if problems := problems_of(template):
+            raise Invalid(problems)
+        account = drafting.account_for(template.instance_id)
+        drafting.check_suspension(account)
+        accepted_at = drafting.clock.wall()
+        deadline = _deadline(self._groups, template, accepted_at)
+        most = drafting.config.max_parts
+        wanted = await many_of(account, template, envelopes, most, accepted_at, deadline)
+        return await self._accepted(wanted, accepted_at, deadline=wanted.latest)
+
+    async def _accepted(
+        self, wanted: GroupDraft, accepted_at: float, deadline: float | None = None
+    ) -> Job:
+        if deadline is None:
+            deadline = _deadline(self._groups, wanted.template, accepted_at)
+        return Job(self._groups, await self._groups.accept(wanted, deadline, accepted_at))
+
+    async def group(
+        self, group_id: str | None = None, *, instance: str | None = None, key: str | None = None
+    ) -> Job | None:
+        """The handle of a group: by its id, or by its account and key; None: it is not known.
+
+        Groups are remembered for a time after their end, as other keys and endings are. Raises
+        `Invalid` where neither is given, and `OutboxError`.
+        """
+        self._check_loop()
+        if group_id is not None and instance is None and key is None:
+            what: Any = group_id
+        elif group_id is None and instance is not None and key is not None:
+            what = (instance, "", "group", key)
+        else:
+            raise Invalid([Problem("group", "needs an id, or an instance and a key")])
+        names = [group_id] if group_id is not None else [instance, key]
+        if fault := next(filter(None, map(name_fault, names)), None):
+            raise Invalid([Problem("group", fault)])
+        state = await self._groups.state(what)
+        return None if state is None else Job(self._groups, state)
+
+    async def groups(self, instance: str) -> list[Job]:
+        """The groups of an account that are remembered, the oldest first. Raises `OutboxError`."""
+        self._check_loop()
+        found: list[Job] = []
+        after = ""
+        while page := await self._groups.store.groups(instance, after=after, limit=PAGE):
+            found += [Job(self._groups, state) for state in page]
+            after = page[-1].group.id
+        return found
+
+
+def _template(**fields: Any) -> Send:
+    try:
+        return Send(**fields)
+    except ValueError as error:
+        raise Invalid(problems_in(error)) from None
+
+
+def _first(envelopes: object) -> tuple[Envelope, Iterable[Envelope]]:
+    """The first envelope, and all of them."""
+    if isinstance(envelopes, Iterable) and not isinstance(envelopes, str | bytes):
+        every = list(envelopes)
+        if every and isinstance(every[0], ENVELOPES):
+            return every[0], every
+        if not every:
+            raise Invalid([Problem("envelopes", "is empty: there is nothing to accept")])
+        envelopes = every[0]
+        raise Invalid([Problem("envelopes.0", f"must be an envelope, not {shown(envelopes)}")])
+    raise Invalid([Problem("envelopes", f"must be several, not {shown(envelopes)}")])
+
+
+def _deadline(groups: Groups, template: Send, accepted_at: float) -> float:
+    """POSIX time at which members that have not ended expire."""
+    if template.deadline is not None:
+        return template.deadline
+    if template.ttl is not None:
+        return accepted_at + template.ttl
+    of_class: float = getattr(groups.drafting.config.ttl, template.priority)
+    return of_class + max(accepted_at, template.not_before or 0.0)

@@ -1,0 +1,49 @@
+"""An account that is nothing but an incoming webhook's URL. Sans-I/O.
+
+Source: discord.com/developers/docs/resources/webhook#execute-webhook and the routes beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import attrs
+
+from gateway_core.authors import Attempt, Call, Envelope, Problem, Send
+from gateway_plugin_discord.methods import FOLLOW_UP, Route
+from gateway_plugin_discord.requests import edit_body, message_body
+
+ROOM = "webhook"
+"""The one room of such an account: Discord does not say its channel's id beforehand."""
+
+_MESSAGE = "/webhooks/{webhook}/{token}/messages/{message}"
+DESCRIBE = Route("GET", "/webhooks/{webhook}/{token}")
+ROUTES: Mapping[str, Route] = {
+    "send": FOLLOW_UP,
+    "edit": Route("PATCH", _MESSAGE),
+    "delete": Route("DELETE", _MESSAGE),
+}
+
+
+def request_of(
+    attempt: Attempt, webhook: Mapping[str, str]
+) -> tuple[Attempt, Route, dict[str, Any] | None, str]:
+    """The attempt with the token among its arguments, its route, body, and query."""
+    by_token = attrs.evolve(attempt, arguments=dict(webhook))
+    query = {} if attempt.thread is None else {"thread_id": attempt.thread}
+    if attempt.operation == "send":
+        return by_token, ROUTES["send"], message_body(attempt), urlencode({**query, "wait": "true"})
+    body = edit_body(attempt) if attempt.operation == "edit" else None
+    return by_token, ROUTES[attempt.operation], body, urlencode(query)
+
+
+def problems_of_webhook(envelope: Envelope) -> Iterable[Problem]:
+    """What a webhook cannot do."""
+    if envelope.external_room_id != ROOM:
+        yield Problem("external_room_id", f"must be {ROOM!r}: the account is a webhook")
+    if isinstance(envelope, Call):
+        yield Problem("method", "a webhook has no other methods")
+    if isinstance(envelope, Send) and envelope.reply_to is not None:
+        yield Problem("reply_to", "a webhook's messages refer to no other")

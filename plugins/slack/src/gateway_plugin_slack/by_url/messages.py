@@ -1,0 +1,43 @@
+"""Messages by a secret URL, not by a token: response_urls, incoming webhooks. Sans-I/O.
+
+Sources: docs.slack.dev, handling user interaction and incoming webhooks. The answers are plain
+texts: `ok`, or a word; that a response_url has served five times, or is too old, comes with 404.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gateway_core.authors import Attempt, Envelope, Problem, Send
+from gateway_plugin_slack.ids import locate
+from gateway_plugin_slack.methods import POST_EXTRA, POST_FIELDS
+from gateway_plugin_slack.requests import content_of
+
+ROOM = "webhook"
+"""The one room of an account that is an incoming webhook."""
+
+
+def answer_fields(attempt: Attempt) -> dict[str, Any]:
+    """The payload of an answer to an interaction: a message of its own, for all or for one."""
+    fields = content_of(attempt, POST_FIELDS, POST_EXTRA)
+    if attempt.thread is not None:
+        fields["thread_ts"] = locate(attempt.room, attempt.thread)[1]
+    seen = "ephemeral" if attempt.ephemeral else "in_channel"
+    return {**fields, "response_type": seen, "replace_original": False}
+
+
+def webhook_fields(attempt: Attempt) -> dict[str, Any]:
+    """The payload of a message to an incoming webhook, which begins no thread."""
+    fields = content_of(attempt, POST_FIELDS, POST_EXTRA)
+    return fields if attempt.thread is None else {**fields, "thread_ts": attempt.thread}
+
+
+def problems_of_webhook(envelope: Envelope) -> Iterator[Problem]:
+    """What an incoming webhook cannot do."""
+    if envelope.external_room_id != ROOM:
+        yield Problem("external_room_id", f"must be {ROOM!r}: the account is an incoming webhook")
+    if not isinstance(envelope, Send):
+        yield Problem("operation", "an incoming webhook only sends")
+    elif envelope.reply_to is not None:
+        yield Problem("reply_to", "set thread_id: of its own messages a webhook knows no ids")

@@ -1,0 +1,16 @@
+"""A gateway on a fake channel, whose answers take no time."""
+
+import pytest
+
+from gateway_core.testing import FakeChannel, open_test_gateway
+
+
+@pytest.fixture
+def channel():
+    return FakeChannel()
+
+
+@pytest.fixture
+async def gateway(channel, autojump_clock):
+    async with open_test_gateway(channel, drain_timeout=0) as opened:
+        yield opened

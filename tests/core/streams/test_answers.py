@@ -1,0 +1,154 @@
+"""Streams that answer events: where they go, once, and by an interaction's reply token."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+import trio
+
+from gateway_core import AmbiguousEvent, UnknownEvent
+from gateway_core.authors import hookimpl
+from gateway_core.testing import FakeChannel, MemoryOutbox, event, open_test_gateway
+
+
+async def model(*words, pause=1.0):
+    for word in words:
+        await trio.sleep(pause)
+        yield word
+
+
+async def answer(gateway, asked, words):
+    await gateway.stream(asked, words)
+
+
+async def test_it_answers_where_the_event_came_from(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        asked = event("what?", room="C1", thread="T1", id="e1")
+        receipt = await gateway.stream(asked, model("forty", "-two"))
+        assert receipt.delivered
+    assert channel.texts("C1") == ["forty-two"]
+    assert {made.attempt.thread for made in channel.made} == {"T1"}
+
+
+async def test_an_event_that_is_delivered_again_is_answered_once(autojump_clock):
+    """While the first answer grows, and after it has ended; two answers of one handler are two."""
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer, gateway, event(id="e1"), model("a", "b", "c"))
+            await trio.sleep(1.5)
+            nursery.start_soon(answer, gateway, event(id="e1"), model("x"))
+        again = await gateway.stream(event(id="e1"), model("y"))
+        assert again.replayed
+        assert channel.texts("room") == ["abc"]
+        same = event(id="e2")
+        await gateway.stream(same, model("one"))
+        await gateway.stream(same, model("two"))
+    assert channel.texts("room") == ["abc", "one", "two"]
+
+
+async def test_one_that_joined_another_answers_if_that_is_given_up(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+
+        async def give_up():
+            with trio.move_on_after(2):
+                async with gateway.stream(event(id="e1")):
+                    await trio.sleep_forever()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(give_up)
+            await trio.sleep(1)
+            nursery.start_soon(answer, gateway, event(id="e1"), model("a", "b", "c", "d"))
+    assert channel.texts("room") == ["abcd"]
+
+
+async def test_until_its_message_stands_it_shows_that_an_answer_is_being_written(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway, gateway.stream(event()) as out:
+        await trio.sleep(20)
+        beats = len(channel.typed)
+        assert beats >= 3
+        out.write("here")
+        await trio.sleep(5)
+        out.write(" it is")
+        await trio.sleep(30)
+    assert len(channel.typed) <= beats + 1
+
+
+async def test_which_account_it_came_to_must_be_clear(autojump_clock):
+    async with open_test_gateway(instances=["bot", "other"]) as gateway:
+        with pytest.raises(AmbiguousEvent, match="other"):
+            gateway.stream(event())
+        with pytest.raises(UnknownEvent):
+            gateway.stream({"nothing": "known"}, instance="bot")
+        await gateway.stream(event(), model("x"), instance="other")
+
+
+@pytest.mark.parametrize("ephemeral", [False, True])
+async def test_an_interaction_is_acknowledged_at_once_and_answered_when_it_is_whole(
+    autojump_clock, ephemeral
+):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        asked = event(asked="command")
+        async with gateway.stream(asked, ephemeral=ephemeral) as out:
+            await trio.sleep(1)
+            assert len(channel.noticed) == 1
+            async for word in model("forty", "-two", pause=5):
+                out.write(word)
+            assert channel.made == []
+        assert out.receipt is not None
+        assert out.receipt.delivered
+    (made,) = channel.made
+    assert made.attempt.interaction is not None
+    assert made.attempt.interaction.answer == 0
+    assert made.attempt.ephemeral is ephemeral
+    assert made.attempt.payload["text"] == "forty-two"
+
+
+async def test_an_interaction_whose_answers_can_be_edited_sees_it_grow(autojump_clock):
+    class Editing(FakeChannel):
+        @hookimpl
+        def address(self, event):
+            address = super().address(event)
+            edits = attrs.evolve(address.interaction, edits=True)
+            return attrs.evolve(address, interaction=edits)
+
+    channel = Editing()
+    async with open_test_gateway(channel) as gateway:
+        await gateway.stream(event(asked="command"), model("forty", "-two", "!", pause=3))
+    assert [made.attempt.operation for made in channel.made] == ["answer", "revise", "revise"]
+    assert channel.texts("room") == ["forty-two!"]
+
+
+async def test_a_reply_token_that_ended_meanwhile_leaves_the_room(autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        async with gateway.stream(event(asked="command")) as out:
+            async for word in model("late", " answer", pause=500):
+                out.write(word)
+        assert out.receipt is not None
+        assert "answered in the room" in out.receipt.degradations
+    assert channel.texts("room") == ["late answer"]
+
+
+async def test_the_next_run_answers_an_interaction_with_what_was_stored(autojump_clock):
+    outbox, channel = MemoryOutbox(), FakeChannel()
+    with trio.move_on_after(10):
+        async with open_test_gateway(channel, outbox=outbox) as gateway:
+            opening = gateway.stream(event(asked="command"))
+            out = await opening.__aenter__()
+            out.write("forty-two")
+            channel.script = _never
+            await out.finish()
+    channel.script = None
+    async with open_test_gateway(channel, outbox=outbox):
+        await trio.sleep(300)
+    assert channel.made[-1].attempt.interaction is not None
+    assert channel.made[-1].attempt.payload["text"] == "forty-two"
+
+
+async def _never(_attempt):
+    await trio.sleep_forever()

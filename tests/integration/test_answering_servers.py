@@ -1,0 +1,234 @@
+"""The pages' applications behind servers: they answer Slack's events, and end with nothing lost."""
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from contextlib import asynccontextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from ports import free_port
+from whole_programs import client_command, files_of, start
+
+from gateway_contrib.emulators.serve import serve
+from gateway_contrib.emulators.slack import SlackEmulator
+from gateway_contrib.emulators.slack.incoming.requests import request_of
+
+TOKEN = "xoxb-1234-tutorial"
+SECRET = "s3cret"
+USER = "U024BE7LH"
+ROOM, ANOTHER = "C024BE91L", "C024BE92L"
+BOUND = 150
+
+
+def script(name):
+    """A command of what is installed beside this Python, or on the path."""
+    found = Path(sys.executable).parent / name
+    return str(found) if found.exists() else shutil.which(name) or name
+
+
+def uvicorn(url, port, loop):
+    where = ["--host", "127.0.0.1", "--port", port]
+    return [sys.executable, "-m", "uvicorn", "fastapi_app:app", *where, "--loop", loop]
+
+
+def flask(url, port, loop):
+    return [sys.executable, "web.py"]
+
+
+def gunicorn(url, port, loop):
+    workers = ["--workers", "2", "--threads", "4", "--bind", f"127.0.0.1:{port}"]
+    # `--timeout 0`: a worker of a busy machine is not taken for one that hangs.
+    return [sys.executable, "-m", "gunicorn", "-c", "gunicorn_conf.py", *workers,
+            "--timeout", "0", "web:app"]  # fmt: skip
+
+
+def bolt_before(url, port, loop):
+    return client_command("before.py", url)
+
+
+def bolt(url, port, loop):
+    return client_command("bot.py", url)
+
+
+SERVERS = {
+    "uvicorn": ("asyncio", uvicorn, ("fastapi", "uvicorn")),
+    "flask": ("blocking", flask, ("flask",)),
+    "gunicorn": ("blocking", gunicorn, ("flask", "gunicorn")),
+    "bolt before": ("move-from-slack-sdk", bolt_before, ("slack_bolt",)),
+    "bolt": ("move-from-slack-sdk", bolt, ("slack_bolt",)),
+}
+
+
+def posted(port, body, headers):
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("POST", "/slack/events", body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def listens(port):
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+@attrs.frozen
+class Served:
+    emulator: SlackEmulator
+    program: object
+    port: int
+
+    async def deliver(self, payload):
+        """As Slack does."""
+        body, headers = request_of(payload, secret=SECRET, timestamp=int(time.time()))
+        status, said = await trio.to_thread.run_sync(posted, self.port, body, headers)
+        if "trigger_id" in payload:
+            self.emulator.people.acknowledge(payload, said)
+        return status
+
+    async def say(self, text, room=ROOM):
+        return await self.deliver(self.emulator.people.say(room, text, user=USER))
+
+    async def ask(self, text, room=ROOM):
+        """As a command where the application takes it so, else as a message."""
+        return await self.deliver(self.emulator.people.command(room, "/ask", text, user=USER))
+
+    def texts(self, room=ROOM):
+        conversation = self.emulator.rooms.conversation(room)
+        return [message.text for message in conversation if message.user is None]
+
+
+@asynccontextmanager
+async def serving(server, tmp_path, loop="asyncio"):
+    page, command, packages = SERVERS[server]
+    for package in (*packages, *(["uvloop"] if loop == "uvloop" else [])):
+        pytest.importorskip(package)
+    emulator = SlackEmulator(tokens={TOKEN})
+    environ = {"SLACK_TOKEN": TOKEN, "SLACK_SIGNING_SECRET": SECRET}
+    with trio.fail_after(BOUND):
+        async with trio.open_nursery() as nursery:
+            emulator.hooks_url = url = await nursery.start(serve, emulator.app)
+            files_of(page, tmp_path, f"{url}/api")
+            port = free_port()
+            words = command(url, str(port), loop)
+            program = await start(words, tmp_path, nursery, PORT=str(port), **environ)
+            await program.until(lambda: listens(port))
+            yield Served(emulator, program, port)
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_an_application_answers_an_event_once_and_streams(server, tmp_path):
+    async with serving(server, tmp_path) as served:
+        event = served.emulator.people.say(ROOM, "*hello*", user=USER)
+        assert 200 == await served.deliver(event)
+        await served.program.until(lambda: "You said: *hello*" in served.texts())
+        if server != "bolt before":
+            assert 200 == await served.deliver(event)
+        asks = served.ask if "bolt" in server else served.say
+        assert 200 == await asks("why?", ANOTHER)
+        whole = ["You asked: why? The answer is 42."]
+        await served.program.until(
+            lambda: [t.rstrip().replace("**", "") for t in served.texts(ANOTHER)] == whole
+        )
+        assert ["You said: *hello*"] == served.texts()
+        answer = next(m for m in served.emulator.rooms.conversation(ROOM) if m.user is None)
+        assert event["event"]["ts"] == answer.thread
+    assert {} == served.emulator.limited
+
+
+WAYS = [
+    *(
+        ("uvicorn", loop, *way)
+        for loop, *way in [
+            ("asyncio", signal.SIGTERM, 1),
+            ("asyncio", signal.SIGINT, 1),
+            ("asyncio", signal.SIGINT, 2),
+            ("uvloop", signal.SIGTERM, 1),
+            ("uvloop", signal.SIGINT, 2),
+        ]
+    ),
+    *(
+        (server, "asyncio", *way)
+        for server in ("flask", "gunicorn", "bolt")
+        for way in [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)]
+    ),
+]
+
+
+@pytest.mark.parametrize(("server", "loop", "number", "times"), WAYS)
+async def test_an_application_that_is_ended_loses_nothing_that_was_accepted(
+    server, loop, number, times, tmp_path
+):
+    """Four messages wait for their room's limit, and an answer is half written."""
+    async with serving(server, tmp_path, loop) as served:
+        program = served.program
+        asks = served.ask if server == "bolt" else served.say
+        assert 200 == await asks("why?", ANOTHER)
+        for n in range(4):
+            assert 200 == await served.say(f"hello {n}")
+        await program.until(lambda: len(program.ids("handed")) >= 5)
+        await program.press(number, times)
+        with trio.fail_after(60):
+            await program.process.wait()
+    told = program.told()
+    assert (set(), 0) == (program.lost(), told.count("gateway.left_at_close")), told
+    assert {"delivered": 5} == program.dispositions(), told
+    assert sorted(f"You said: hello {n}" for n in range(4)) == sorted(served.texts()), told
+    (answer,) = served.texts(ANOTHER)
+    assert answer.rstrip().endswith((" […]", "The answer is 42.")), told
+    assert "Event loop is closed" not in told
+    if server != "gunicorn":  # Its workers are two gateways, and share a room.
+        assert {} == served.emulator.limited
+
+
+SENDS = """
+import sys
+import tasks
+for n in range(4):
+    tasks.announce.delay("C024BE91L", f"announced {n}", f"key {n}")
+tasks.answer.delay({"type": "event_callback", "event_id": "Ev1", "team_id": "T1", "event": {
+    "type": "message", "channel": "C024BE92L", "user": "U024BE7LH", "ts": "1700000000.000100",
+    "text": "hello"}})
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "times"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)]
+)
+async def test_a_prefork_worker_that_is_ended_loses_nothing_that_was_accepted(
+    number, times, tmp_path
+):
+    pytest.importorskip("celery")
+    emulator = SlackEmulator(tokens={TOKEN})
+    (tmp_path / "data_in").mkdir()
+    (tmp_path / "data_out").symlink_to("data_in")
+    environ = {"SLACK_TOKEN": TOKEN, "CELERY_BROKER_URL": "filesystem://"}
+    with trio.fail_after(BOUND):
+        async with trio.open_nursery() as nursery:
+            url = await nursery.start(serve, emulator.app)
+            files_of("blocking", tmp_path, f"{url}/api")
+            await trio.run_process(
+                [sys.executable, "-c", SENDS], cwd=tmp_path, env={**os.environ, **environ}
+            )
+            command = [sys.executable, "-m", "celery", "-A", "tasks", "worker",
+                       "--pool", "prefork", "--concurrency", "2"]  # fmt: skip
+            program = await start(command, tmp_path, nursery, **environ)
+            await program.until(lambda: len(program.ids("handed")) >= 2)
+            await program.press(number, times)
+            with trio.fail_after(60):
+                await program.process.wait()
+            nursery.cancel_scope.cancel()
+    told = program.told()
+    texts = [m.text for room in (ROOM, ANOTHER) for m in emulator.rooms.conversation(room)]
+    assert (set(), 0) == (program.lost(), told.count("gateway.left_at_close")), told
+    assert {"delivered": len(texts)} == program.dispositions(), told

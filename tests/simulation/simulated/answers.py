@@ -1,0 +1,119 @@
+"""What must hold of a stream that has ended: its receipt against what stands in the room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from simulated.drawing import Setup
+from simulated.ledger import Entry, Ledger, number_of, words_of
+from simulated.platforms import Platforms
+from simulated.spoken import Spoken
+
+from gateway_contrib.emulators.faults import Fault
+from gateway_contrib.emulators.rooms import Message
+from gateway_core import Disposition, Receipt
+
+BROKEN_OFF = "broken off: its program left it before its text was whole"
+CUT = "cut: it needs more messages than allowed"
+DISTURBING = ("cancel", "raise", "remove", "suspend", "replace")
+"""Events after which a request may be under way of which nobody waits for the answer."""
+
+
+class Answers:
+    """The final invariants of the streams of one world."""
+
+    def __init__(self, setup: Setup, ledger: Ledger, platforms: Platforms) -> None:
+        self._setup = setup
+        self._ledger = ledger
+        self._expect = ledger.expect
+        self._messages = platforms.messages()
+
+    def judge(self, entry: Entry, spoken: Spoken, receipt: Receipt) -> None:
+        """One receipt."""
+        mine = self._of(spoken)
+        standing = [message for message in mine if not message.deleted]
+        self._copies(entry, spoken, receipt, mine)
+        if self._is_changed(entry):
+            return
+        unsettled = self._is_unsettled(entry)
+        if receipt.disposition is Disposition.CANCELLED and spoken.how == "delete":
+            fine = unsettled or self._is_given_up() or not standing
+            self._expect(fine, f"{entry} was taken back, and stands")
+        if receipt.delivered:
+            self._how(entry, spoken, receipt)
+            if not unsettled and CUT not in receipt.degradations:
+                self._stands(entry, spoken, receipt, standing)
+
+    def place(self, spoken: Spoken, index: Mapping[str, int]) -> list[int]:
+        """Where its first message stands among all words of all messages."""
+        mine = [at for word, at in index.items() if number_of(word) in spoken.numbers]
+        return [min(mine)] if mine else []
+
+    def _of(self, spoken: Spoken) -> list[Message]:
+        """Every message that ever had a word of it."""
+        return [
+            message
+            for message in self._messages
+            if any(
+                number_of(word) in spoken.numbers
+                for word in words_of(" ".join([*message.revisions, message.text]))
+            )
+        ]
+
+    def _is_changed(self, entry: Entry) -> bool:
+        """Whether somebody edited or deleted it: then its text is that one's to be judged."""
+        entries, maker = self._ledger.entries, self._ledger.maker
+        return any(e.calls and maker(e.envelope) is entry for e in entries)
+
+    def _is_unsettled(self, entry: Entry) -> bool:
+        """Whether a request of it may have landed after later ones: its text may be an old one."""
+        trouble, setup = self._setup.trouble, self._setup
+        cut_off = any(what in DISTURBING for _, what, *_ in trouble.events) or setup.endings
+        slow = trouble.late or any(what == "stall" for _, what, *_ in trouble.weather)
+        return bool(cut_off or slow) and any(call.in_doubt for call in entry.calls)
+
+    def _is_given_up(self) -> bool:
+        """Whether it may have been given up instead, with its gateway or its instance."""
+        closed = not self._setup.durable and bool(self._setup.endings)
+        return closed or any(what == "remove" for _, what, *_ in self._setup.trouble.events)
+
+    def _how(self, entry: Entry, spoken: Spoken, receipt: Receipt) -> None:
+        """Whether it was broken off is said, and only then."""
+        broken = spoken.how in ("mark", "cut")
+        said = BROKEN_OFF in receipt.degradations
+        self._expect(said == broken, f"{entry} is {spoken.how}, and says {receipt.degradations}")
+
+    def _stands(
+        self, entry: Entry, spoken: Spoken, receipt: Receipt, standing: Sequence[Message]
+    ) -> None:
+        """The whole text, each word once and in its order, and nothing of what it said before."""
+        found = [word for message in standing for word in words_of(message.text)]
+        mine = [word for word in found if number_of(word) in spoken.numbers]
+        whole = words_of(spoken.whole)
+        gone = {
+            word
+            for message in self._messages
+            if message.deleted and message.id in spoken.taken
+            for word in words_of(message.text)
+        }
+        for word in whole:
+            self._expect(word in mine or word in gone, f"{word} of {entry} does not stand")
+        if receipt.possible_duplicate:
+            return
+        stale = [word for word in mine if word not in whole]
+        self._expect(not stale, f"{stale} of {entry} stand, and are not of its whole text")
+        twice = [word for word in whole if mine.count(word) > 1]
+        self._expect(not twice, f"{twice} of {entry} stand twice, and nobody said so")
+        if not spoken.taken:
+            self._expect(mine == whole, f"{entry} stands out of its order")
+
+    def _copies(
+        self, entry: Entry, spoken: Spoken, receipt: Receipt, mine: Sequence[Message]
+    ) -> None:
+        """At most so many messages, and never two of one text without saying so."""
+        most = max(1, self._setup.config.retries.max_ambiguous) + len(spoken.taken)
+        if Fault.MALFORMED in self._setup.trouble.platform:  # one whose id nobody knows stays
+            most += receipt.possible_duplicate
+        for word in words_of(spoken.whole):
+            found = [m for m in mine if not m.deleted and word in words_of(m.text)]
+            self._expect(len(found) <= most, f"{word} of {entry} stands {len(found)} times")

@@ -1,0 +1,245 @@
+"""Bugs put into streams: the simulation must notice each of them, and soon.
+
+As `test_seeded_bugs.py`; only worlds that have streams are looked at.
+"""
+
+# ruff: noqa: ARG005 - the bugs have the signatures of what they replace
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count, islice
+from typing import Any
+
+import attrs
+import pytest
+from simulated.bugs import Bugs
+from simulated.drawing import draw
+
+from gateway_core.contract.verdicts import Reason
+from gateway_core.deliveries import growth
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.growth import Growth
+from gateway_core.deliveries.steps import Step
+from gateway_core.engine import consequences
+from gateway_core.outboxes import journal, restore
+from gateway_core.ratelimits import interims
+from gateway_core.scheduling.growing import GrowingPlanner
+from gateway_core.streams.open_streams import Streams
+from gateway_core.streams.stream import Stream
+
+MOST_WORLDS = 250
+
+bug = BUGS = Bugs()
+
+
+# -- the reserve
+
+
+@bug("are owed")
+def nothing_is_kept_back(patch):
+    """A passing state goes wherever a token is free."""
+    whole = interims.Pace.earliest
+
+    def earliest(self: Any, stream: Any, *, takes: bool, then: int, now: int, paced: bool) -> int:
+        total, self.total = self.total, self.owed.get(stream, 0)
+        try:
+            return whole(self, stream, takes=takes, then=0, now=now, paced=paced)
+        finally:
+            self.total = total
+
+    patch.setattr(interims.Pace, "earliest", earliest)
+
+
+@bug("are owed")
+def a_stream_owes_nothing_once_it_stands(patch):
+    """Only what it has planned already is kept back for."""
+    whole = interims.stand
+
+    def stand(stream: Any, owed: dict[Any, int], *, wanting: bool) -> None:
+        whole(stream, dict.fromkeys(owed, 0), wanting=wanting)
+
+    patch.setattr(interims, "stand", stand)
+
+
+@bug("passing state of .* goes")
+def a_passing_state_ranks_as_a_whole_text(patch):
+    whole = Growth.stands
+    patch.setattr(Growth, "stands", lambda self, *, interim: whole(self, interim=False))
+
+
+# -- the whole text
+
+
+@bug("does not stand|still grows|did not end")
+def the_last_text_is_dropped(patch):
+    """What is there as it ends is taken for all."""
+    whole = Growth._end
+
+    def end(self: Any, state: Any) -> None:
+        whole(self, state)
+        if state == "finished" and self.planned >= 0:
+            self.planned = self.number
+
+    patch.setattr(Growth, "_end", end)
+
+
+@bug("does not stand|out of its order|not of its whole text")
+def what_an_edit_shows_is_taken_for_there_before_it_is(patch):
+    """`_changed` compares with the digest of an edit that never arrived."""
+
+    def changed(old: Any, part: Any, extra: Any, *, is_last: bool) -> Any:
+        step = Step("edit", old.serial, part=part, extra=extra, message_id=old.message_id)
+        if old.digest == step.digest and old.number:
+            if old.outcome is None:
+                old.acknowledge()
+            return old
+        return step
+
+    patch.setattr(growth, "_changed", changed)
+
+
+@bug("says|does not stand|out of its order")
+def the_mark_is_forgotten(patch):
+    whole = Growth.break_off
+    patch.setattr(Growth, "break_off", lambda self, mark: whole(self, ""))
+
+
+@bug("and says")
+def nobody_says_that_it_was_broken_off(patch):
+    patch.setattr("gateway_core.deliveries.delivery.BROKEN_OFF", "")
+
+
+@bug("not of its whole text|does not stand|is stored with")
+def a_status_stays(patch):
+    """It is taken for a part of the text."""
+
+    def status(self: Any, text: str) -> None:
+        self._becomes(f"{self.text}{text} ")
+
+    patch.setattr(Growth, "status", status)
+
+
+@bug("was taken back, and stands|called cancelled|is cancelled")
+def what_was_shown_is_not_taken_back(patch):
+    whole = GrowingPlanner.plan
+
+    def plan(self: Any, delivery: Any, growing: Any, lane: Any, now: int) -> Any:
+        if growing.state == "deleted":
+            delivery.steps = None
+        return whole(self, delivery, growing, lane, now)
+
+    patch.setattr(GrowingPlanner, "plan", plan)
+
+
+@bug("still grows|was told another|does not stand|though its stream joined")
+def who_joins_it_ends_it(patch):
+    whole = Stream.finish
+
+    async def finish(self: Any, text: Any = None, **given: Any) -> Any:
+        if self._first is not None:
+            return await finish(self._first)
+        return await whole(self, text, **given)
+
+    patch.setattr(Stream, "finish", finish)
+
+
+@bug("though its stream joined")
+def nobody_joins(patch):
+    """Each is accepted by itself."""
+
+    def open_(self: Any, stream: Any, envelope: Any) -> None:
+        stream._envelope = attrs.evolve(envelope, key=None)
+        self._open[stream] = None
+
+    patch.setattr(Streams, "open", open_)
+
+
+# -- order, and who waits
+
+
+@bug("overtakes|between the parts")
+def its_first_message_has_no_place(patch):
+    patch.setattr(Delivery, "stands", property(lambda self: True))
+
+
+@bug("forgotten|did not end|never|outlives|nothing will|callers are")
+def nobody_wakes_it_as_it_ends(patch):
+    patch.setattr(Growth, "woken_by", lambda self, wake: None)
+
+
+@bug("did not end|never|callers|nothing will")
+def it_does_not_know_that_it_is_whole(patch):
+    patch.setattr(Growth, "is_complete", property(lambda self: False))
+
+
+# -- what is gone
+
+
+@bug("posted anew twice")
+def a_vanished_message_is_posted_again_and_again(patch):
+    patch.setattr(Growth, "posted_anew", property(lambda self: False, lambda self, _: None))
+
+
+@bug("was not posted anew")
+def a_vanished_message_ends_its_stream(patch):
+    whole = consequences.Consequences._goes_on
+
+    def goes_on(self: Any, failed: Any, decision: Any) -> bool:
+        gone = failed.verdict.reason is Reason.MESSAGE_GONE
+        return not gone and whole(self, failed, decision)
+
+    patch.setattr(consequences.Consequences, "_goes_on", goes_on)
+
+
+@bug("is exhausted after")
+def a_passing_state_that_fails_ends_its_stream(patch):
+    whole = consequences.Consequences._goes_on
+
+    def goes_on(self: Any, failed: Any, decision: Any) -> bool:
+        gone = failed.verdict.reason is Reason.MESSAGE_GONE
+        return gone and whole(self, failed, decision)
+
+    patch.setattr(consequences.Consequences, "_goes_on", goes_on)
+
+
+# -- kills
+
+
+@bug("is stored with|nobody wrote that down")
+def its_growth_is_not_written(patch):
+    patch.setattr(journal.Journal, "grew", lambda self, delivery: None)
+
+
+@bug("does not stand|and says|out of its order|still grows")
+def its_growth_is_not_restored(patch):
+    patch.setattr(restore, "_growth", lambda stored: None)
+
+
+@bug("and says|does not stand")
+def what_a_kill_cut_is_taken_for_whole(patch):
+    def restored(text: str, stored_as: int, mark: str, **given: Any) -> Any:
+        made = Growth(text, **given)
+        made.finish()
+        return made
+
+    patch.setattr(Growth, "restored", restored)
+
+
+@bug("does not stand|was taken back, and stands")
+def what_was_recorded_of_its_message_is_believed(patch):
+    """As if the edit that was planned at last had been made."""
+    patch.setattr(Step, "is_of_a_stream", lambda self: None)
+
+
+def streaming() -> Iterator[int]:
+    """The seeds of worlds with streams."""
+    return (seed for seed in count() if draw(seed).streams is not None)
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_simulation_finds_it(name, monkeypatch):
+    BUGS[name].put(monkeypatch)
+    found = BUGS[name].violation(islice(streaming(), MOST_WORLDS))
+    assert found is not None, f"{name} was in {MOST_WORLDS} worlds, and nobody noticed"
+    BUGS[name].expect_in(found)
