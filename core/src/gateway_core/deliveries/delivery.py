@@ -289,8 +289,11 @@ class Delivery:
 
     @property
     def stands(self) -> bool:
-        """Whether a message of it is there."""
-        return any(step.message_id is not None or step.outcome for step in self.steps or ())
+        """Whether a message of it is there, or a draft was shown, which its message follows."""
+        if self.started and self.growth is not None and self.growth.native is not None:
+            return True
+        steps = [step for step in self.steps or () if step.kind != "draft"]
+        return any(step.message_id is not None or step.outcome for step in steps)
 
     def grow(self, steps: list[Step]) -> Step | None:
         """Its text has grown: these are its steps now. The next of them."""
