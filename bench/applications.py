@@ -2,8 +2,8 @@
 
 `python -m bench.applications` streams 1, 5, 10 and 40 answers at once on each emulated channel,
 each in a room of its own, their lengths drawn from 20 to 90 s, beside 20 plain messages in other
-rooms;
-once of one part and once of 20,000 characters. `final_s` is the longest time from the model's end
+rooms; once of one part and once of 20,000 characters, by edits and, where the channel can,
+natively. `final_s` is the longest time from the model's end
 to the whole text, `cadence_s` the mean time between two passing states of a stream, `plain_p95_s`
 how long plain messages take, and `alone_p95_s` the same without any stream. `--table` prints the
 rows as Markdown, `--json` as one list.
@@ -40,8 +40,17 @@ ROOMS = {
     "slack": "C{:08d}",
     "discord": "1{:017d}",
 }
+NATIVE = ("telegram", "slack")
+"""Channels that show streams natively; groups on Telegram go by edits."""
+PASSING = ("edit", "draft", "append")
 PLAIN = 20
 WORDS = "the quick brown fox jumps over a lazy dog and answers at length "
+
+
+def event(room: str) -> dict[str, Any]:
+    """A question in a Slack channel, as the Events API tells of it."""
+    asked = {"type": "message", "channel": room, "user": "U0ASKS", "ts": "1700000000.000100"}
+    return {"type": "event_callback", "team_id": "T0EMULATOR", "event": asked}
 
 
 class Edits:
@@ -54,24 +63,29 @@ class Edits:
 
     @hookimpl
     def after_attempt(self, attempt: Attempt) -> None:
-        if attempt.operation == "edit":
+        if attempt.operation in PASSING:
             self.at[attempt.room].append(trio.current_time())
 
 
 @asynccontextmanager
-async def _gateway(platform: Platform, edits: Edits) -> AsyncIterator[tuple[Any, Gateway]]:
+async def _gateway(
+    platform: Platform, edits: Edits, how: str
+) -> AsyncIterator[tuple[Any, Gateway]]:
     """A gateway on the emulated platform, 20 to 80 ms away, on a network in memory."""
     async with open_network() as network:
         emulator = platform.emulator()
         latency = Latency(0.020, 0.080, f"bench {platform.channel}")
         network.mount("http://127.0.0.1:8080", latency(emulator.app))
-        config = configured(platform, "http://127.0.0.1:8080" + platform.path)
+        url = "http://127.0.0.1:8080" + platform.path
+        edited = how == "by edits" and platform.channel in NATIVE
+        settings = {"streaming": "edits"} if edited else {}
+        config = configured(platform, url, settings=settings)
         opened = open_gateway(config, plugins=[edits], rng=Random("bench"), wall_clock=virtual_wall)
         async with opened as gateway:
             yield emulator, gateway
 
 
-async def _run(name: str, count: int, length: int, seed: int) -> dict[str, Any]:
+async def _run(name: str, how: str, count: int, length: int, seed: int) -> dict[str, Any]:
     platform = PLATFORMS[name.split(maxsplit=1)[0]]
     rng, edits = Random(f"{name} {count} {length} {seed}"), Edits()
     late: list[float] = []
@@ -83,7 +97,8 @@ async def _run(name: str, count: int, length: int, seed: int) -> dict[str, Any]:
         await trio.sleep(begins)
         pace = length / seconds
         text = (WORDS * (length // len(WORDS) + 1))[:length].rstrip()
-        async with gateway.stream(("bot", room)) as out:
+        where = event(room) if name == "slack" and how == "natively" else ("bot", room)
+        async with gateway.stream(where) as out:
             said = 0
             began = trio.current_time()
             while said < len(text):
@@ -103,7 +118,7 @@ async def _run(name: str, count: int, length: int, seed: int) -> dict[str, Any]:
         await gateway.send("bot", room, "hello")
         waits.append(trio.current_time() - began)
 
-    async with _gateway(platform, edits) as (emulator, gateway):
+    async with _gateway(platform, edits, how) as (emulator, gateway):
         async with trio.open_nursery() as nursery:
             for number in range(count):
                 begins = rng.uniform(0, 5)
@@ -115,6 +130,7 @@ async def _run(name: str, count: int, length: int, seed: int) -> dict[str, Any]:
     gaps = [b - a for at in edits.at.values() for a, b in itertools.pairwise(at)]
     return {
         "channel": name,
+        "shown": how,
         "streams": count,
         "final_s": round(max(late, default=0.0), 2),
         "cadence_s": round(fmean(gaps), 2) if gaps else None,
@@ -124,17 +140,19 @@ async def _run(name: str, count: int, length: int, seed: int) -> dict[str, Any]:
     }
 
 
-def streams(name: str, count: int, kind: str, seed: int = 1) -> dict[str, Any]:
+def streams(
+    name: str, count: int, kind: str, seed: int = 1, how: str = "by edits"
+) -> dict[str, Any]:
     """One row: so many streams of that kind on that channel."""
     clock = trio.testing.MockClock(autojump_threshold=0)
-    row: dict[str, Any] = trio.run(_run, name, count, LENGTHS[kind], seed, clock=clock)
+    row: dict[str, Any] = trio.run(_run, name, how, count, LENGTHS[kind], seed, clock=clock)
     clock = trio.testing.MockClock(autojump_threshold=0)
-    alone = trio.run(_run, name, 0, LENGTHS[kind], seed, clock=clock)
+    alone = trio.run(_run, name, how, 0, LENGTHS[kind], seed, clock=clock)
     return row | {"answers": kind, "alone_p95_s": alone["plain_p95_s"]}
 
 
 COLUMNS = (
-    "channel", "answers", "streams", "final_s", "cadence_s", "plain_p95_s", "alone_p95_s",
+    "channel", "shown", "answers", "streams", "final_s", "cadence_s", "plain_p95_s", "alone_p95_s",
     "rate_limited", "not_delivered",
 )  # fmt: skip
 
@@ -153,18 +171,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--channel", action="append", choices=list(ROOMS))
     parser.add_argument("--streams", action="append", type=int)
+    parser.add_argument("--shown", action="append", choices=["by edits", "natively"])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--table", action="store_true")
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     rows = []
-    for name in asked.channel or ROOMS:
-        for kind in LENGTHS:
-            for count in asked.streams or COUNTS:
-                rows.append(streams(name, count, kind, asked.seed))
-                if not (asked.json or asked.table):
-                    print(rows[-1], flush=True)
+    kinds = itertools.product(
+        asked.channel or ROOMS,
+        asked.shown or ["by edits", "natively"],
+        LENGTHS,
+        asked.streams or COUNTS,
+    )
+    for name, how, kind, count in kinds:
+        if how == "natively" and name not in NATIVE:
+            continue
+        rows.append(streams(name, count, kind, asked.seed, how))
+        if not (asked.json or asked.table):
+            print(rows[-1], flush=True)
     if asked.json:
         print(json.dumps(rows))
     elif asked.table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -104,9 +104,12 @@ async def emulated(platform: Platform, app_of: Any = None) -> AsyncIterator[tupl
         nursery.cancel_scope.cancel()
 
 
-def configured(platform: Platform, url: str, **more: Any) -> GatewayConfig:
+def configured(
+    platform: Platform, url: str, *, settings: Mapping[str, Any] | None = None, **more: Any
+) -> GatewayConfig:
     """A configuration with one instance, `bot`, on the installed plugin of the channel."""
     bot = {"channel": platform.channel, "token": platform.token, "base_url": url}
+    bot |= settings or {}
     return parse_config({"instances": {"bot": bot}, **more})
 
 

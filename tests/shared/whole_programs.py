@@ -11,6 +11,7 @@ import re
 import signal
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -122,12 +123,8 @@ async def start(command: list[str], folder: Path, nursery: trio.Nursery, **envir
                 capture_stderr=False, check=False, start_new_session=True, task_status=task_status,
             )  # fmt: skip
         finally:
-            # With all its children.
-            with trio.CancelScope(shield=True):
-                try:
-                    os.killpg(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+            with suppress(ProcessLookupError):  # with all its children
+                os.killpg(process.pid, signal.SIGKILL)
 
     process = await nursery.start(runs)
     program = Program(notes, process)

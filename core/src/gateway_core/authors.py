@@ -14,7 +14,7 @@ from gateway_core.contract.errors import (
 )
 from gateway_core.contract.hookspecs import (
     Answer, AttemptReport, CONTRACT_VERSION, Identity, Level, Limit, Pressure, Providers,
-    Session, Sign, Traits, Vote, hookimpl,
+    Session, Sign, Streaming, Traits, Vote, hookimpl,
 )
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.verdicts import (
@@ -35,6 +35,6 @@ __all__ = [
     "Level", "Limit", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown",
     "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError",
     "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret",
-    "Send", "Session", "Several", "Sign", "Target", "Traits", "Transform", "TransportError",
-    "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
+    "Send", "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform",
+    "TransportError", "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
 ]

@@ -136,7 +136,7 @@ def test_policies_may_go_first_or_last_by_their_own_wish():
 
 
 def test_every_spec_has_its_colour():
-    assert {"send", "edit", "delete", "call", "probe", "credentials"} == ASYNC_HOOKS
+    assert {"send", "edit", "delete", "call", "probe", "credentials", "stream"} == ASYNC_HOOKS
     assert OBSERVERS < set(SPECS)
     assert ASYNC_HOOKS < set(SPECS)
 
@@ -572,7 +572,9 @@ def test_a_plugin_for_one_channel_is_a_pair(pair):
 
 
 def test_the_fake_channel_is_in_order():
-    assert {"send", "edit", "delete", "call", "probe"} == bound(("post", FakeChannel())).can
+    assert {"send", "edit", "delete", "call", "probe", "stream"} == bound(
+        ("post", FakeChannel())
+    ).can
 
 
 # -- outboxes

@@ -137,6 +137,32 @@ def test_an_event_tells_where_to_answer(event, room, thread, reply, key):
 
 
 @pytest.mark.parametrize(
+    ("event", "user", "team", "direct", "message"),
+    [
+        (
+            {**wrapped(type="message", channel="C024BE91L", ts=TS, user="U1"), "team_id": "T1"},
+            "U1", "T1", False, TS,
+        ),
+        ({"type": "message", "channel": "D024BE91L", "ts": TS, "user": "U1", "team": "T2"},
+         "U1", "T2", True, TS),
+        (
+            {"type": "block_actions", "user": {"id": "U2"}, "team": {"id": "T3"},
+             "channel": {"id": "C024BE91L"}, "message": {"ts": TS, "user": "U0BOT"}},
+            "U2", "T3", False, TS,
+        ),
+        ({"command": "/ask", "channel_id": "C024BE91L", "user_id": "U3", "team_id": "T4"},
+         "U3", "T4", False, None),
+        (wrapped(type="message", channel="C024BE91L", ts=TS), None, None, False, TS),
+    ],
+)  # fmt: skip
+def test_an_event_tells_who_asked(event, user, team, direct, message):
+    found = hooks.address(event=event)
+    assert found is not None
+    told = (found.user_id, found.team_id, found.direct, found.message_id)
+    assert told == (user, team, direct, message)
+
+
+@pytest.mark.parametrize(
     "event",
     [
         None,

@@ -43,6 +43,11 @@ def said(error, **more):
 
 # source -> error -> class, reason, scope, dispatched
 SOURCED = {
+    "docs.slack.dev/reference/methods: chat.startStream, chat.appendStream": {
+        "channel_type_not_supported": (N, Reason.UNSUPPORTED, MESSAGE, "no"),
+        "message_not_in_streaming_state": (N, Reason.STREAM_ENDED, MESSAGE, "no"),
+        "stopped_by_user": (N, Reason.STOPPED, MESSAGE, "no"),
+    },
     "docs.slack.dev/apis/web-api/rate-limits, and chat.postMessage#errors": {
         "ratelimited": (R, Reason.RATE_LIMITED, ROOM, "no"),
         "rate_limited": (R, Reason.RATE_LIMITED, ROOM, "no"),
@@ -137,9 +142,9 @@ SOURCED = {
             (
                 *("as_user_not_supported", "bad_timestamp", "blocked_file_type"),
                 *("file_not_found", "json_not_object", "max_file_sharing_exceeded"),
-                *("message_not_in_streaming_state", "metadata_must_be_sent_from_app"),
+                "metadata_must_be_sent_from_app",
                 *("no_dual_broadcast_content_update", "no_item_specified", "not_enough_users"),
-                *("not_reactable", "snippet_too_large", "stopped_by_user", "time_in_past"),
+                *("not_reactable", "snippet_too_large", "time_in_past"),
                 *("time_too_far", "unable_to_share_files", "unknown_subtype", "user_disabled"),
                 *("user_not_in_channel", "user_not_visible", "users_list_not_supplied"),
             ),

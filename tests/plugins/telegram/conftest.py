@@ -18,7 +18,7 @@ from gateway_plugin_telegram import TelegramSettings, hooks
 
 TOKEN = "123456789:AAbbCCddEEffGGhh-iiJJkkLLmm_nnOOpp"
 BASE_URL = "https://api.telegram.org"
-OPERATIONS = {"send": hooks.send, "edit": hooks.edit, "delete": hooks.delete}
+OPERATIONS = {"send": hooks.send, "edit": hooks.edit, "delete": hooks.delete, "draft": hooks.stream}
 
 
 @pytest.fixture

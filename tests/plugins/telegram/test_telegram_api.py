@@ -159,7 +159,7 @@ async def test_a_call_that_makes_a_message_tells_its_id(telegram, attempt, perfo
 async def test_nothing_is_sent_but_the_fields_of_the_table(telegram, attempt, perform, instance):
     """Whatever a part holds: only `extra` and a call's arguments add to the table."""
     odd = Part(payload={"text": "x", "entities": [], "parse_mode": "HTML", "chat_id": 1, "y": 2})
-    for operation in ("send", "edit", "delete"):
+    for operation in ("send", "edit", "delete", "draft"):
         tried = attempt(operation, part=odd, thread="1", reply="2", message_id="3")
         await perform(tried)
     telegram.answers(200, {"ok": True, "result": {"id": 5, "username": "support_bot"}})

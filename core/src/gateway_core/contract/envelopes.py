@@ -141,9 +141,15 @@ class Grows:
 
     broken_off  what stands at its end if nobody finishes it, since its program was killed or left
                 it; empty: nothing
+
+    The others are those of the event's `Address`, which showing it natively may take.
     """
 
     broken_off: str = ""
+    message_id: str | None = None
+    user_id: str | None = None
+    team_id: str | None = None
+    direct: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -374,16 +380,18 @@ class Attempt:
     """One attempt at one step, as the async hooks of an adapter get it.
 
     operation    `send`, `edit`, `delete`, or `call:<method>`; `answer` and `revise`: a send and an
-                 edit by the reply token of an interaction, whose `interaction` then is not None
+                 edit by the reply token of an interaction, whose `interaction` then is not None;
+                 of a stream that is shown natively also `draft`, `start`, `append` and `stop`
     envelope_id  the envelope that it is for
     room         the room's present address (a moved room has a new one)
     thread       the thread or topic; None: the room itself
     reply        the message to answer: on the first part of a send only
-    part         the content, for send and edit; `payload` is what it holds, else empty
+    part         the content, for send and edit; `payload` is what it holds, else empty. Of `start`,
+                 `append` and `stop` it holds `text`, a piece of the source
     extra        the platform's own fields, on the last part; None: nothing is known of them;
                  empty, in an edit: the message loses those that it has
-    message_id   the platform message, for edit and delete
-    method       of a call, with its arguments
+    message_id   the platform message, for edit, delete, append and stop
+    method       of a call, with its arguments; what is shown natively has those of its `Streaming`
     number       1 for the first attempt at this step
     key          stable over retries and restarts: the platform deduplicates by it. Letters,
                  digits and a dot; parts of an envelope differ at the end of theirs only

@@ -147,6 +147,28 @@ class Answer:
 
 
 @attrs.frozen(kw_only=True)
+class Streaming:
+    """How a conversation shows a message natively while it grows, in place of edits.
+
+    how        `draft`: a preview, which leaves nothing; each part is sent once it is whole.
+               `append`: a message that is started, only grows, and is stopped; then it is an
+               ordinary one
+    repeat     of a draft, seconds after which it is shown again although there is nothing new
+    lasts      of an append, seconds after which it is stopped, and edited from then on
+    most       of an append, characters that it may have; a longer text goes on by edits
+    extra      the platform's own fields that `stop` takes; with others an edit follows it
+    arguments  what `start`, `append`, `stop` or `draft` find in `attempt.arguments`, as plain JSON
+    """
+
+    how: Literal["draft", "append"] = attrs.field(validator=one_of("draft", "append"))
+    repeat: float = attrs.field(default=20.0, validator=number(above=0))
+    lasts: float = attrs.field(default=240.0, validator=number(above=0))
+    most: int = attrs.field(default=12_000, validator=whole(least=1))
+    extra: frozenset[str] = frozenset()
+    arguments: Mapping[str, Json] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
 class Identity:
     """Who an instance is on its platform, as `probe` found out."""
 
@@ -293,8 +315,9 @@ def rate_limit(
 
     `thread` is None where threads are no lanes of their own. `operation` is `send`, `edit`,
     `delete`, `call:<method>`, `answer` and `revise` (a send and an edit by an interaction's token),
-    `typing` (its sign), or `acknowledge`. `priority` is the envelope's class, as policies left it;
-    an impl that lists it is asked once per class as well, and may answer differently: a bucket that
+    `typing` (its sign), or `acknowledge`; of streams that are shown natively also `draft`, `start`,
+    `append` and `stop`. `priority` is the envelope's class, as policies left it; an impl
+    that lists it is asked once per class as well, and may answer differently: a bucket that
     is named for bulk alone paces bulk alone.
     An attempt takes a token of each bucket named, all at once.
     Buckets of one name are one bucket within the instance, or within all of the gateway's that
@@ -326,6 +349,35 @@ async def edit(instance: Instance, session: Session, attempt: Attempt) -> Answer
 @hookspec(firstresult=True)
 async def delete(instance: Instance, session: Session, attempt: Attempt) -> Answer:
     """Delete the message `attempt.message_id`. Must be safe to repeat."""
+
+
+@hookspec(firstresult=True)
+def streaming(instance: Instance, envelope: Envelope) -> Streaming | None:
+    """How the stream of `envelope`, a `Send` that grows, is shown natively. Pure; not required.
+
+    Asked once, as it has something to show, if the adapter has the hook `stream`. None: its message
+    is sent and edited, as on every channel. `envelope.grows` has what the event's address says of
+    the person who is answered. With `append` it is asked only while a token of each limit of
+    `start` is free, and of `stop` one more than the open streams owe: others go by edits.
+    """
+
+
+@hookspec(firstresult=True)
+async def stream(instance: Instance, session: Session, attempt: Attempt) -> Answer:
+    """Show a state of a stream natively, by `attempt.operation`. Not required.
+
+    draft   show `attempt.part`, as `chunk` made it; the part's message is sent later. One that is
+            refused for its room's limit closes drafts and edits of the room, and no messages
+    start   make a message of `attempt.payload["text"]`, a piece of the Markdown source, and say its
+            id; `attempt.thread` and `attempt.reply` as in `send`
+    append  add `attempt.payload["text"]` to the message `attempt.message_id`
+    stop    add the text, which may be empty, and `attempt.extra`: it grows no more
+
+    A draft or a start that is refused is followed by `send`: nothing is lost. After an append or a
+    stop that was refused, or whose outcome is unknown, the stream is stopped and its message
+    edited. A verdict's reason `stopped` says that the reader has stopped it, `stream_ended` that
+    the platform has.
+    """
 
 
 @hookspec(firstresult=True)

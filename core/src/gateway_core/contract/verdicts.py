@@ -52,6 +52,8 @@ class Reason(StrEnum):
     ROOM_MOVED = "room_moved"
     THREAD_GONE = "thread_gone"
     MESSAGE_GONE = "message_gone"
+    STOPPED = "stopped"
+    STREAM_ENDED = "stream_ended"
     REPLY_GONE = "reply_gone"
     TOO_LONG = "too_long"
     BAD_FORMAT = "bad_format"

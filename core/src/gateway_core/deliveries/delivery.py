@@ -29,7 +29,7 @@ from gateway_core.contract.hookspecs import Answer, Level
 from gateway_core.contract.ids import sequence_of
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.growth import BROKEN_OFF, Growth
-from gateway_core.deliveries.steps import ARRIVED, Step, carried, send_steps, standing
+from gateway_core.deliveries.steps import ARRIVED, NATIVE, Step, carried, send_steps, standing
 from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
 
 WITHOUT_REF = (Call, Delete)
@@ -188,7 +188,7 @@ class Delivery:
             extra=step.extra,
             message_id=step.message_id,
             method=call.method if call else None,
-            arguments=call.arguments if call else {},
+            arguments=call.arguments if call else self._arguments(step),
             number=step.number + 1,
             key=f"{self.id}.{step.serial}",
             mode=step.mode,
@@ -202,6 +202,11 @@ class Delivery:
             interaction=step.interaction,
             ephemeral=ephemeral,
         )
+
+    def _arguments(self, step: Step) -> Mapping[str, Any]:
+        """What an attempt at showing it natively carries."""
+        native = None if self.growth is None else self.growth.native
+        return native.arguments if native is not None and step.kind in NATIVE else {}
 
     # -- into a lane, and out again
 
@@ -284,8 +289,10 @@ class Delivery:
 
     @property
     def stands(self) -> bool:
-        """Whether a message of it is there."""
-        steps = self.steps or ()
+        """Whether a message of it is there, or a draft was shown, which its message follows."""
+        if self.started and self.growth is not None and self.growth.native is not None:
+            return True
+        steps = [step for step in self.steps or () if step.kind != "draft"]
         return any(step.message_id is not None or step.outcome in ARRIVED for step in steps)
 
     def grow(self, steps: list[Step]) -> Step | None:
@@ -347,6 +354,8 @@ class Delivery:
         step.acknowledge(answer.message_id, changed=changed)
         if step.kind == "call":
             self.result = answer.result
+        if self.growth is not None:
+            self.growth.acknowledged(step)
         return self.next_step() is None and (self.growth is None or self.growth.is_complete)
 
     def fail(self, step: Step, verdict: Verdict, *, limited: bool) -> None:
@@ -454,9 +463,11 @@ class Delivery:
         envelope, steps = self.envelope, self.steps
         if steps is None:
             steps = [Step("send", i, part=part) for i, part in enumerate(self.plan)]
-        parts, attempts = [], 0 if self.growth is None else self.growth.attempts
-        for number, step in enumerate(steps):
-            parts.append(step.receipt(number))
+        parts: list[Any] = []
+        attempts = 0 if self.growth is None else self.growth.attempts
+        for step in steps:
+            if step.kind != "draft":
+                parts.append(step.receipt(len(parts)))
             attempts += step.number
         if self.growth is not None:
             self._says_how_it_grew(self.growth)

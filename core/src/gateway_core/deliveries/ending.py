@@ -24,9 +24,13 @@ class Aside(NamedTuple):
 
 
 class Later(NamedTuple):
-    """It waits outside its lane until `at`, or until it grows: it is a stream's."""
+    """It waits outside its lane until `at`, or until it grows much: it is a stream's.
+
+    wakes  it goes on before that as soon as it grows at all
+    """
 
     at: int
+    wakes: bool = False
 
 
 Planned: TypeAlias = str | Ending | Aside | Later
@@ -44,7 +48,7 @@ def given_up(delivery: Delivery, because: str = "") -> Ending:
     """
     step = delivery.step
     under_way = step is not None and step.started
-    if step is not None and (under_way or step.doubtful):
+    if step is not None and step.kind != "draft" and (under_way or step.doubtful):
         step.end("unknown")
     if delivery.disposition() is not Disposition.UNKNOWN:
         return CANCELLED

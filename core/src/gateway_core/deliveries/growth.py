@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import ANSWER, REVISE, Json, Mode, Part
-from gateway_core.deliveries.steps import ARRIVED, Step, answering
+from gateway_core.contract.verdicts import Reason
+from gateway_core.deliveries.native import Native, is_plain_stop
+from gateway_core.deliveries.steps import ARRIVED, MADE, Step, answering
 from gateway_core.text import healed
 
 State = Literal["open", "finished", "broken off", "deleted"]
@@ -39,7 +41,7 @@ class Growth:
     interim     its next step shows a passing state, and ranks below all else
     granted     its pace has let the next step go
     shown_at    when it last went to show a state
-    look_at     when it is looked at again; None: once it grows
+    look_at     when it is looked at again; None: once it grows, or at `alarm`, if that is not None
     paces       the windows that it draws on, with what it still has to do there
     wake        called when there is something new to show, or a reason to look again
     muted       no passing state is shown: none is taken, or an interaction is answered
@@ -47,13 +49,15 @@ class Growth:
     stopped     the platform's user stopped it
     nameless    a message of it stands whose id nobody knows: it stays as it is
     rests_until  no passing state is shown until then, as the last one could not be
+    native      how its platform shows it natively; None: by edits. `decided`: that is settled
     """
 
     __slots__ = (
-        "_interaction", "_markdown", "_recorded", "_serial", "_status", "attempts", "extra",
-        "granted", "interim", "look_at", "mode", "muted", "nameless", "number", "paces",
-        "planned", "planned_text", "posted_anew", "reply", "rests_until", "shown_at",
-        "shows_its_end", "state", "stopped", "tail", "text", "transforms", "wake",
+        "_interaction", "_markdown", "_recorded", "_serial", "_status", "alarm", "attempts",
+        "decided", "extra", "granted", "interim", "look_at", "mode", "muted", "nameless",
+        "native", "number", "paces", "planned", "planned_text", "posted_anew", "reply",
+        "rests_until", "shown_at", "shows_its_end", "state", "stopped", "tail", "text",
+        "transforms", "wake",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +82,9 @@ class Growth:
         self.nameless = False
         self.shown_at = self.rests_until = 0
         self.look_at: int | None = None
+        self.alarm: int | None = None
+        self.native: Native | None = None
+        self.decided = False
         self.paces: Any = ()
         self.shows_its_end = True
         self._recorded: object = None
@@ -239,9 +246,47 @@ class Growth:
         self.muted = mute
         step.forgive()
 
-    def look_again(self, at: int | None) -> None:
-        """It is looked at then; None: once it grows."""
-        self.look_at = at
+    def look_again(self, at: int | None, alarm: int | None = None) -> None:
+        """It is looked at then; None: once it grows, or at the time of the alarm."""
+        self.look_at, self.alarm = at, alarm
+
+    def is_due(self, now: int) -> bool:
+        """Whether its time to be looked at has come."""
+        at = self.alarm if self.look_at is None else self.look_at
+        return at is not None and at <= now
+
+    # -- how it is shown
+
+    def decide(self, native: Native | None) -> None:
+        """It is shown so, or by edits."""
+        self.native, self.decided = native, True
+
+    def show_by_edits(self) -> None:
+        """It is shown by edits from now on, and its steps are planned anew."""
+        self.native = None
+        self._plan_anew()
+
+    def acknowledged(self, step: Step) -> None:
+        """The platform said yes to the step."""
+        if self.native is not None and step.kind in ("start", "append", "stop"):
+            self.native.arrived()
+
+    def refused(self, step: Step, reason: Reason) -> None:
+        """What would have shown it natively was refused for good."""
+        native, over = self.native, reason in (Reason.STOPPED, Reason.STREAM_ENDED)
+        self.stopped = self.stopped or reason is Reason.STOPPED
+        if native is None or step.message_id is None or over or is_plain_stop(step):
+            self.show_by_edits()
+        else:
+            native.end()
+            self._plan_anew()
+
+    def _plan_anew(self) -> None:
+        self.planned, self.tail, self.granted = -1, None, False
+
+    def repeat(self) -> None:
+        """Show again what is shown already, or could not be shown."""
+        self.planned, self.granted = -1, False
 
     def stands(self, *, interim: bool) -> None:
         """Whether its next step shows a passing state."""
@@ -268,7 +313,7 @@ class Growth:
         """
         standing = [s for s in steps if s.message_id is not None and s.kind != "delete"]
         gone = [s for s in steps if s.kind == "delete" and s.outcome is None]
-        unsent = [s for s in steps if s.kind == "send" and s.message_id is None]
+        unsent = [s for s in steps if s.kind in MADE and s.message_id is None]
         there = {s.digest: s for s in unsent if s.outcome in ARRIVED}  # nobody knows their ids
         unsent = [s for s in unsent if s.outcome not in ARRIVED]
         fresh = not self.is_open  # the whole text has attempts of its own
@@ -302,6 +347,23 @@ class Growth:
         stay = set(map(id, new))
         self.attempts += sum(s.number for s in steps if id(s) not in stay and s not in gone)
         return [*new, *left, *gone]
+
+    def draft(self, part: Part) -> Step:
+        """The step that shows the unfinished end as a draft, with the serial of its message."""
+        step = Step("draft", self._serial, part=part)
+        step.goes_on_from(self.tail, mode=self.mode, fresh=False)
+        return step
+
+    def grown(self, old: Step | None, kind: str, text: str, span: tuple[int, int]) -> Step:
+        """The step that starts its message with a piece of text, adds one to it, or stops it."""
+        part = Part(payload={"text": text}, span=span)
+        if old is None:
+            step = Step(kind, self._next_serial(), part=part, reply=self.reply)
+        else:
+            step = Step(kind, old.serial, part=part, message_id=old.message_id, reply=old.reply)
+            self.attempts += old.number
+        step.goes_on_from(old, mode=self.mode, fresh=kind == "stop")
+        return step
 
     def _next_serial(self) -> int:
         self._serial += 1

@@ -14,8 +14,14 @@ from gateway_core.contract.verdicts import Verdict
 
 Outcome = Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]
 ARRIVED = ("delivered", "deleted", "unchanged")
-REPEATED = ("send", "call")
+MADE = ("send", "start")
+"""Kinds of steps that make a message."""
+REPEATED = (*MADE, "call")
 """Kinds of steps that make something new each time: a repeat may make a copy."""
+NATIVE = ("draft", "start", "append", "stop")
+"""Kinds of steps of a stream that its platform shows natively. A draft leaves nothing."""
+PASSING = ("draft", "append")
+"""Those that show a passing state, of which the whole text needs none."""
 LONG_AGO = -(10**18)
 """Nanoseconds: no platform remembers a key for so long."""
 
@@ -71,7 +77,7 @@ class Step:
         self.started = False
         done: Outcome = "deleted" if self.kind == "delete" else "delivered"
         self.outcome = done if changed else "unchanged"
-        if message_id is not None and self.kind != "delete":
+        if message_id is not None and self.kind not in ("delete", "draft"):
             self.message_id = message_id
 
     def break_off(self) -> None:
@@ -168,6 +174,8 @@ class Step:
         self.mode = mode
         if old is None or old.outcome is not None:
             return
+        if old.kind == "start" and old.maybe_sent:  # its message may be there: this makes another
+            self.maybe_sent, self.first_at, self.doubtful = old.maybe_sent, LONG_AGO, True
         self.refusals, self.outages, self.down_at = old.refusals, old.outages, old.down_at
         self.transforms, self.verdict = old.transforms, old.verdict
         if not fresh:
@@ -196,12 +204,14 @@ class Step:
     @property
     def digest(self) -> str:
         """Of what is sent: the part's, with the platform's own fields where there are some."""
-        return "" if self.part is None else sent_digest(self.part, self.extra)
+        if self.part is None or self.kind in NATIVE:
+            return ""
+        return sent_digest(self.part, self.extra)
 
     @property
     def is_nameless(self) -> bool:
         """Whether a message of it stands, or may stand, in the room whose id nobody knows."""
-        if self.kind != "send" or self.message_id is not None:
+        if self.kind not in MADE or self.message_id is not None:
             return False
         return self.doubtful or self.outcome in ("delivered", "unknown")
 

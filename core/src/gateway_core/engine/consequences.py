@@ -20,8 +20,9 @@ from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import IN_ROOM
 from gateway_core.deliveries.ending import Ending, broken_by
+from gateway_core.deliveries.growth import Growth
 from gateway_core.deliveries.retries import Decision, decide
-from gateway_core.deliveries.steps import ARRIVED, Step
+from gateway_core.deliveries.steps import ARRIVED, NATIVE, PASSING, Step
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.running_attempt import Failed, doubt
 from gateway_core.engine.shard import Shard
@@ -115,6 +116,7 @@ class Consequences:
         if verdict.dispatched == "unknown":
             safe = step.kind == "call" and failed.is_repeat_safe()
             quarantine = round(self._shard.config.retries.quarantine * SECOND)
+            quarantine *= step.kind != "draft"  # which leaves nothing
             doubt(failed.lane, step, failed.now, quarantine, harmless=safe)
         if down:
             if health.open:
@@ -161,6 +163,8 @@ class Consequences:
         self._scheduler.go_on(failed.lane, failed.now)
 
     def _do_retry(self, failed: Failed, decision: Decision) -> None:
+        if self._holds_passing(failed, decision.wait):
+            return
         failed.delivery.wait_for("retry", failed.now)
         self._scheduler.pause(failed.lane, failed.now + round(decision.wait * SECOND))
 
@@ -170,6 +174,13 @@ class Consequences:
         wide = failed.verdict.scope in WIDE
         failed.delivery.wait_for("account limit" if wide else "room limit", now)
         closed = self._refuse(failed, decision.wait)
+        if self._holds_passing(failed, max(decision.wait, decision.patience)):
+            return
+        growth = failed.delivery.growth
+        if growth is not None and failed.step.kind == "start":
+            growth.show_by_edits()  # whoever else may start one, it waits for none
+            self._scheduler.go_on(lane, now)
+            return
         # In a trial every refusal may be the account's, which is asked ever more rarely anyway.
         patient = decision.patience > decision.wait and failed.account.limits.trial is None
         if closed and not patient:
@@ -177,6 +188,16 @@ class Consequences:
         else:
             wait = max(decision.wait, decision.patience)
             self._scheduler.pause(lane, now + round(wait * SECOND))
+
+    def _holds_passing(self, failed: Failed, wait: float) -> bool:
+        """Show no passing state of a stream that is shown natively meanwhile; its end waits not."""
+        growth = failed.delivery.growth
+        if growth is None or growth.native is None or failed.step.kind not in PASSING:
+            return False
+        growth.native.hold(failed.now + round(wait * SECOND))
+        growth.repeat()
+        self._scheduler.go_on(failed.lane, failed.now)
+        return True
 
     def _do_recover(self, failed: Failed, decision: Decision) -> None:
         cause = "outcome unknown" if failed.step.doubtful else "retry"
@@ -190,6 +211,10 @@ class Consequences:
         delivery, step, how = failed.delivery, failed.step, str(failed.verdict.transform)
         if how == "to_room":
             self._answer_in_room(failed)
+            return
+        if delivery.growth is not None and step.kind in ("start", "append", "stop"):
+            self._go_on_otherwise(failed, delivery.growth)  # its source has no other form
+            self._scheduler.go_on(failed.lane, failed.now)
             return
         self._shard.observer.transformed(delivery, HOW[how])
         growth = delivery.growth
@@ -298,13 +323,18 @@ class Consequences:
             self._end_backlog(failed, ending)
         self._scheduler.go_on_quietly(failed.lane, failed.now)
 
-    def _goes_on(self, failed: Failed, decision: Decision) -> bool:
+    def _goes_on(  # noqa: PLR0911 - a decision table, one return a row
+        self, failed: Failed, decision: Decision
+    ) -> bool:
         """Whether a stream goes on nevertheless: the whole text always gets its attempts.
 
         A passing state that fails is dropped; after one that is refused no other is shown. Where
         the message is gone, or takes no edit, the whole text is posted anew, once.
         """
         delivery, step, growth = failed.delivery, failed.step, failed.delivery.growth
+        if growth is not None and step.kind in NATIVE and growth.native is not None:
+            late = step.kind == "stop" and decision.disposition is Disposition.EXPIRED
+            return not late and self._go_on_otherwise(failed, growth)
         if growth is None or step.kind != "edit" or growth.state == "deleted":
             return False
         refused = decision.disposition in (Disposition.REJECTED, Disposition.FATAL)
@@ -324,6 +354,19 @@ class Consequences:
                 self._shard.journal.planned(delivery)
             return True
         return False
+
+    def _go_on_otherwise(self, failed: Failed, growth: Growth) -> bool:
+        """What would have shown a stream natively was refused: it goes on by edits in the end."""
+        delivery, step, reason = failed.delivery, failed.step, failed.verdict.reason
+        if reason is Reason.MESSAGE_GONE and step.message_id is not None:
+            growth.show_by_edits()
+            delivery.grow(growth.vanished(delivery.steps or (), step))
+            delivery.lose(POSTED_ANEW)
+        else:
+            growth.refused(step, reason)
+        if self._shard.journal is not None:
+            self._shard.journal.planned(delivery)
+        return True
 
     def _end_backlog(self, failed: Failed, ending: Ending) -> None:
         """End what waits in a room or thread that is gone, for the same reason."""

@@ -87,7 +87,7 @@ class Enqueuer:
     def _look_at_stream(self, delivery: Delivery, now: int) -> None:
         """A stream may go on, unless this was meant for it before it was put off."""
         growth = delivery.growth
-        if growth is not None and growth.look_at is not None and growth.look_at <= now:
+        if growth is not None and growth.is_due(now):
             delivery.unpark(now)
             self._enter(delivery, self._scheduler.room_of(delivery.envelope), now)
 

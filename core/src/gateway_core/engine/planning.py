@@ -11,7 +11,7 @@ from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import BY_TOKEN_OF, Delivery
 from gateway_core.deliveries.ending import Aside, Ending, Later, Planned, expired
 from gateway_core.deliveries.growth import Growth
-from gateway_core.deliveries.steps import Step
+from gateway_core.deliveries.steps import MADE, Step
 from gateway_core.engine.running_attempt import is_repeat_safe
 from gateway_core.engine.shard import Shard
 from gateway_core.scheduling.growing import GrowingPlanner
@@ -79,10 +79,11 @@ class Planner:
             return expired(delivery, health.trouble)
         if self._end_suspended and health.suspended is not None:
             return Ending(Disposition.FATAL, health.suspended)
-        if step is not None and step.kind == "send" and step.maybe_sent:
-            if self._may_repeat(delivery, step, lane, now):
+        if step is not None and step.kind in MADE and step.maybe_sent:
+            if not self._may_repeat(delivery, step, lane, now):
+                step.end("unknown")
+            elif step.kind == "send":
                 return self._as_answer(delivery, step.kind)  # nothing else takes its place
-            step.end("unknown")
         if self._growing is None:
             recording = None if self._journal is None else self._journal.planned
             self._growing = GrowingPlanner(self._most, recording)

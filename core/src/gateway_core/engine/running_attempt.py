@@ -11,7 +11,7 @@ from gateway_core.contract.envelopes import Attempt, Call
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.verdicts import Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.steps import Step
+from gateway_core.deliveries.steps import MADE, Step
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.scheduling.rooms import Lane
 
@@ -58,7 +58,9 @@ def is_repeat_safe(step: Step, delivery: Delivery, hooks: ChannelHooks, now: int
     envelope = delivery.envelope
     if isinstance(envelope, Call):
         return envelope.method in hooks.traits.repeat_safe_calls
-    return step.kind != "send" or step.deduplicated(hooks.deduplicates_for, now)
+    if step.kind not in MADE:
+        return True
+    return step.kind == "send" and step.deduplicated(hooks.deduplicates_for, now)
 
 
 def doubt(lane: Lane, step: Step, now: int, quarantine: int = 0, *, harmless: bool = False) -> None:

@@ -12,7 +12,7 @@ from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Receipt
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.steps import Step
+from gateway_core.deliveries.steps import REPEATED, Step
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import StepRecord, StepShape
 from gateway_core.plugins.boundary import cause_of, place_of
@@ -55,7 +55,7 @@ class Journal:
 
         Raises `OutboxError`: then it must not begin.
         """
-        if step.kind in ("edit", "delete"):
+        if step.kind not in REPEATED:
             return
         first = step.first_at or now or 1
         record = self._record(step, now, number=step.number + 1, started=True, first_at=first)
@@ -63,20 +63,23 @@ class Journal:
 
     def ended(self, delivery: Delivery, step: Step, wait: float = 0.0) -> None:
         """A try failed, or did not begin; nothing of the step for `wait` seconds."""
+        if step.kind == "draft":
+            return  # it leaves nothing
         until = self._clock.wall() + wait if wait > 0 else 0.0
         record = self._record(step, self._clock.now(), first_at=step.first_at, not_before=until)
         report(self._outbox.attempt_ended, delivery.id, record)
 
     def acknowledged(self, delivery: Delivery, step: Step) -> None:
         """The platform said yes; for a message of one step, its end records that."""
-        if len(delivery.steps or ()) > 1 or delivery.growth is not None:
+        if step.kind != "draft" and (len(delivery.steps or ()) > 1 or delivery.growth is not None):
             record = self._record(step, self._clock.now(), first_at=step.first_at)
             report(self._outbox.acknowledged, delivery.id, record)
 
     def planned(self, delivery: Delivery) -> None:
         """The steps of the delivery do not follow from its plan alone."""
-        report(self._outbox.replanned, delivery.id, [_shape(step) for step in delivery.steps or ()])
-        for step in delivery.steps or ():
+        steps = [step for step in delivery.steps or () if step.kind != "draft"]
+        report(self._outbox.replanned, delivery.id, [_shape(step) for step in steps])
+        for step in steps:
             if step.number or step.maybe_sent or step.outcome is not None:
                 self.ended(delivery, step)
 

@@ -37,6 +37,7 @@ from gateway_core.contract.hookspecs import (
     Pressure,
     Session,
     Sign,
+    Streaming,
     Traits,
     Vote,
 )
@@ -244,6 +245,18 @@ class ChannelHooks:
             return tuple(shared_limit(limit, self.share) for limit in limits)
         return tuple(limits)
 
+    def streaming(self, instance: Instance, envelope: Envelope) -> Streaming | None:
+        """How a stream is shown natively; None: by edits, also where the hook fails."""
+        if "stream" not in self.can:
+            return None
+        kwargs = {"instance": instance, "envelope": envelope}
+        try:
+            answer: Streaming | None
+            answer = self._ask("streaming", (Streaming, type(None)), kwargs)
+        except HookContractError:  # it is logged and counted
+            return None
+        return answer
+
     def open_session(self, instance: Instance) -> AbstractAsyncContextManager[Session] | None:
         """What attempts need per instance; not entered yet."""
         kinds = (AbstractAsyncContextManager, type(None))
@@ -253,12 +266,14 @@ class ChannelHooks:
         return SessionInSteps(session, self._slow_of["open_session"])
 
     async def perform(self, instance: Instance, session: Session, attempt: Attempt) -> Answer:
-        """Make the attempt: `send`, `edit`, `delete` or `call`.
+        """Make the attempt: `send`, `edit`, `delete`, `call`, or a stream's.
 
         Raises what the adapter raised. A wrong answer of a call that succeeded is a
         `HookContractError`, which must not lead to another try.
         """
         operation = attempt.operation if attempt.method is None else "call"
+        if operation not in self._frozen:  # an operation of a stream that is shown natively
+            operation = "stream"
         frozen, slow = self._frozen[operation], self._slow_of[operation]
         kwargs = {"instance": instance, "session": session, "attempt": attempt}
         if attempt.number == 1:

@@ -12,7 +12,7 @@ from gateway_core.contract import hookspecs
 from gateway_core.contract.errors import Problem
 from gateway_core.contract.hookspecs import CONTRACT_VERSION
 
-ATTEMPTS = frozenset({"send", "edit", "delete", "call"})
+ATTEMPTS = frozenset({"send", "edit", "delete", "call", "stream"})
 ASYNC_HOOKS = ATTEMPTS | {"credentials", "probe"}
 OBSERVERS = frozenset(
     {

@@ -10,10 +10,15 @@ from gateway_core.ratelimits.bucket import Bucket
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.ratelimits.trial import LONGEST_BELIEVED, Trial, trial_of
 
+_PASSING = "\0passing"
+
 
 @attrs.define(eq=False, repr=False, weakref_slot=False)
 class RoomGates:
-    """What refusals closed of one room: the room as a whole, or threads of it. Mostly nothing."""
+    """What refusals closed of one room: the room as a whole, or threads of it. Mostly nothing.
+
+    Among the threads is also what closes to passing states alone, under a name that no thread has.
+    """
 
     gate: Bucket | None = attrs.field(default=None, kw_only=True)
     thread_gates: dict[str | None, Bucket] = attrs.field(factory=dict, kw_only=True)
@@ -29,6 +34,10 @@ class RoomGates:
         gate = self.thread_gates.setdefault(thread, Bucket(f"thread {thread}"))
         gate.close(until)
         return gate
+
+    def close_to_passing(self, until: int) -> Bucket:
+        """The refusal of a draft closes the room to drafts and edits."""
+        return self.close_thread(_PASSING, until)
 
     def lift(self) -> list[Bucket]:
         """Take all of it back; the gates whose waiters must be looked at again."""
@@ -78,7 +87,9 @@ class InstanceLimits:
         if operation in BY_TOKEN:  # by a token of its own, not as the account and not in the room
             return [self.operations[operation]] if operation in self.operations else []
         trial = None if self.trial is None else self.trial.gate
-        gates = (trial, self.operations.get(operation), room.gate, room.thread_gates.get(thread))
+        passing = room.thread_gates.get(_PASSING) if operation in ("draft", "edit") else None
+        thread_gate = room.thread_gates.get(thread)
+        gates = (trial, self.operations.get(operation), room.gate, thread_gate, passing)
         return [gate for gate in gates if gate is not None]
 
     def close(self, until: int, now: int) -> Bucket:

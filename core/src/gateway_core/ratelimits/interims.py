@@ -152,6 +152,20 @@ def earliest(
     return at
 
 
+def turn(stream: Paced, taken: Sequence[Drawn], now: int, *, paced: bool) -> int:
+    """When it may show its state by an attempt that draws on no window of a final's."""
+    paces = [pace for pace in stream.paces if pace.bucket in taken]
+    return max(
+        (p.earliest(stream, takes=True, then=0, now=now, paced=paced) for p in paces), default=now
+    )
+
+
+def kept(stream: Paced, bucket: Drawn) -> int:
+    """What the other streams still owe there."""
+    pace = pace_of(bucket)
+    return pace.total - pace.owed.get(stream, 0)
+
+
 def went(stream: Paced, taken: Sequence[Drawn], now: int) -> None:
     """The stream shows its state."""
     for pace in stream.paces:

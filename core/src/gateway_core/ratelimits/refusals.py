@@ -79,7 +79,7 @@ def refuse(
     )
 
 
-def _close(
+def _close(  # noqa: PLR0911 - a decision table, one return a row
     limits: InstanceLimits, refused: RefusedAttempt, scope: Scope, until: int, now: int
 ) -> list[Bucket]:
     """Close what the scope names; where the channel names no limits, perhaps doubt the account."""
@@ -91,6 +91,8 @@ def _close(
         return [refused.gates.close_thread(refused.thread, until)]
     if scope is not Scope.ROOM:
         return []
+    if refused.operation == "draft":
+        return [refused.gates.close_to_passing(until)]
     gate = refused.gates.close_room(refused.room_id, until)
     if refused.names_limits:
         return [gate]

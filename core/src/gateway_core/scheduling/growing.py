@@ -16,9 +16,12 @@ from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, Later, Planned, broken_by
 from gateway_core.deliveries.growth import PEEK, Growth
-from gateway_core.deliveries.steps import Step
+from gateway_core.deliveries.native import Native
+from gateway_core.deliveries.steps import NATIVE, Step
 from gateway_core.ratelimits import interims
 from gateway_core.ratelimits.interims import Drawn
+from gateway_core.scheduling.natively.appending import plan_appended
+from gateway_core.scheduling.natively.choice import choose
 from gateway_core.scheduling.rooms import Lane
 
 HIDDEN = 5_000_000_000
@@ -36,9 +39,7 @@ class GrowingPlanner:
     def __init__(self, most: int, recording: Callable[[Delivery], None] | None) -> None:
         self._most, self._recording = most, recording
 
-    def plan(  # noqa: PLR0911 - a decision table, one return a row
-        self, delivery: Delivery, growth: Growth, lane: Lane, now: int
-    ) -> Planned:
+    def plan(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
         """The operation of its next step, or why there is none now."""
         steps = delivery.steps or ()
         if growth.state == "deleted" and delivery.steps is None:
@@ -48,25 +49,57 @@ class GrowingPlanner:
         step = delivery.step if delivery.steps is not None else None
         if step is not None and step.kind == "send" and step.doubtful:
             return step.kind  # it may be there already: nothing else takes its place
-        if growth.is_open and (growth.muted or any(each.is_nameless for each in steps)):
-            return Later(NEVER)  # nobody can edit that message: the whole text is posted anew
+        if not growth.decided:
+            choose(delivery, growth, lane, now)
+        if growth.native is not None:
+            planned = self._natively(delivery, growth, growth.native, lane, now)
+            if planned is not None:
+                return planned
+        return self._by_messages(delivery, growth, lane, now)
+
+    def _natively(
+        self, delivery: Delivery, growth: Growth, native: Native, lane: Lane, now: int
+    ) -> Planned | None:
+        """The same of a message that is appended to; None: it has drafts, or goes by edits now."""
+        if not native.is_draft:
+            return plan_appended(delivery, growth, native, lane, now, self._recording)
+        if not growth.is_open:
+            growth.show_by_edits()
+        elif (
+            growth.planned >= 0 and delivery.step is None and now >= growth.shown_at + native.repeat
+        ):
+            growth.repeat()
+        return None
+
+    def _by_messages(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
+        """The same of one that is sent and edited, or sent after drafts of it."""
+        steps = delivery.steps or ()
+        nameless = any(each.is_nameless and each.outcome is not None for each in steps)
+        if growth.is_open and (growth.muted or growth.stopped or nameless):
+            # Nobody can edit that message, whose text is posted anew, or its reader has stopped it.
+            return Later(NEVER)
+        step = delivery.step if delivery.steps is not None else None
         held = now
         if growth.is_open:
             held = max(growth.rests_until, self._held(delivery, growth, lane, now))
-        if step is None or step is growth.tail or not growth.is_open:
+        passing = step is None or step is growth.tail or step.kind in NATIVE
+        if passing or not growth.is_open:
             if held > now and len(growth.text) - len(growth.planned_text) < PEEK:
                 return self._later(growth, held, now)
             if growth.planned != growth.number and (ending := self._replan(delivery, growth, lane)):
                 return ending
             step = delivery.next_step()
         if step is None:
+            if growth.native is not None:  # a draft, which is seen for a while
+                again = growth.shown_at + growth.native.repeat
+                return Later(again if again > now else now + growth.native.repeat, wakes=True)
             return Later(NEVER) if growth.is_open else Ending(delivery.disposition())
         return self._next(growth, step, lane, held, now)
 
     def _next(self, growth: Growth, step: Step, lane: Lane, held: int, now: int) -> Planned:
         """The operation of the step, unless it shows a passing state before its turn."""
         passing = growth.is_open and step is growth.tail
-        growth.stands(interim=passing and step.kind == "edit")
+        growth.stands(interim=passing and step.kind in ("edit", "draft"))
         if passing and held > now:
             return self._later(growth, held, now)
         if passing and not growth.granted:
@@ -82,6 +115,8 @@ class GrowingPlanner:
 
     def _held(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> int:
         """When it may show its newest state: `now` or before, at once; it stands in its windows."""
+        if growth.native is not None:
+            return self._held_draft(delivery, growth, growth.native, lane, now)
         edits = interims.drawn(lane.buckets(growth.operation("edit"), now))
         sends = interims.drawn(lane.buckets(growth.operation("send"), now))
         steps = delivery.steps or ()
@@ -99,8 +134,23 @@ class GrowingPlanner:
         interims.stand(growth, owed, wanting=growth.planned != growth.number)
         if not standing:  # its first message is posted, and owes its edit from then on
             later = _owed(edits, 1, sends, 0)
-            return interims.earliest(growth, sends, later, now, paced=not growth.granted)
+            at = interims.earliest(growth, sends, later, now, paced=not growth.granted)
+            if at <= now:  # those that look in the same moment know of it
+                interims.stand(growth, owed | later, wanting=False)
+            return at
         return interims.earliest(growth, edits, owed, now, paced=not growth.granted)
+
+    def _held_draft(
+        self, delivery: Delivery, growth: Growth, native: Native, lane: Lane, now: int
+    ) -> int:
+        """The same of a draft, which is none of the messages that are owed."""
+        drafts = interims.drawn(lane.buckets("draft", now))
+        due = [s.kind for s in delivery.steps or () if s.outcome is None and s is not growth.tail]
+        sends = interims.drawn(lane.buckets("send", now))
+        owed = dict.fromkeys(drafts, 0) | dict.fromkeys(sends, due.count("send") + 1)
+        interims.stand(growth, owed, wanting=growth.planned != growth.number)
+        paced = not growth.granted
+        return max(native.held_until, interims.turn(growth, drafts, now, paced=paced))
 
     def _replan(self, delivery: Delivery, growth: Growth, lane: Lane) -> Ending | None:
         """Plan its steps from the newest state; its end, if a hook fails on it."""
@@ -126,17 +176,32 @@ class GrowingPlanner:
             if problems or not plan:
                 return Ending(Disposition.REJECTED, _refused(problems) or delivery.verdict)
             growth.plan_from(text)
-            plan = self._within(delivery, growth, plan, len(delivery.steps or ()))
+            if growth.native is None or len(plan) > self._most:
+                plan = self._within(delivery, growth, plan, len(delivery.steps or ()))
         before = delivery.steps or []
-        extra = growth.extra if growth.state != "deleted" else None
-        steps = growth.steps_of(before, plan, extra)
+        if growth.native is not None:
+            steps = self._with_draft(growth, before, plan)
+        else:
+            extra = growth.extra if growth.state != "deleted" else None
+            steps = growth.steps_of(before, plan, extra)
+            open_end = growth.is_open and bool(plan) and growth.shows_its_end
+            growth.show(steps[len(plan) - 1] if open_end else None)
         delivery.grow(steps)
-        open_end = growth.is_open and bool(plan) and growth.shows_its_end
-        growth.show(steps[len(plan) - 1] if open_end else None)
-        shape = [(s.kind, s.serial, s.message_id) for s in steps]
+        shape = [(s.kind, s.serial, s.message_id) for s in steps if s.kind != "draft"]
         if self._recording is not None and growth.is_new_to_outbox(shape):
             self._recording(delivery)
         return None
+
+    def _with_draft(
+        self, growth: Growth, before: Sequence[Step], plan: Sequence[Part]
+    ) -> list[Step]:
+        """Steps for the parts that are whole, and a draft of the last one."""
+        messages = [step for step in before if step.kind != "draft"]
+        growth.attempts += sum(step.number for step in before if step.kind == "draft")
+        steps = growth.steps_of(messages, plan[:-1], None)
+        draft = growth.draft(plan[-1])
+        growth.show(draft)
+        return [*steps, draft]
 
     def _within(
         self, delivery: Delivery, growth: Growth, plan: Sequence[Part], standing: int

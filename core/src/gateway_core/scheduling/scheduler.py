@@ -217,7 +217,7 @@ class Scheduler:
                     return None
                 delivery.stand_in(None)
                 if isinstance(planned, Later):
-                    self._wait_to_grow(delivery, planned.at, now)
+                    self._wait_to_grow(delivery, planned, now)
                 else:
                     self._step_aside(delivery, planned.before, now)
             lane.queue.popleft()
@@ -236,11 +236,14 @@ class Scheduler:
         lane.running = True
         self._end(lane, delivery, ending)
 
-    def _wait_to_grow(self, delivery: Delivery, at: int, now: int) -> None:
+    def _wait_to_grow(self, delivery: Delivery, later: Later, now: int) -> None:
         """Park a stream until then, or until there is more of it."""
         delivery.park("stream", now)
+        at = later.at
         if delivery.growth is not None:
-            delivery.growth.look_again(at if at < NEVER else None)
+            alarm = at if at < NEVER else None
+            look_at = None if later.wakes else alarm
+            delivery.growth.look_again(look_at, alarm)
         if at < NEVER:
             self.at(at, delivery)
 

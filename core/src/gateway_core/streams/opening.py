@@ -177,7 +177,13 @@ class Streaming(Answers):
                 ephemeral=ephemeral,
                 interaction=address.interaction,
                 on_conflict="replay" if address.key is not None else "raise",
-                grows=Grows(broken_off=broken_off),
+                grows=Grows(
+                    broken_off=broken_off,
+                    message_id=address.message_id,
+                    user_id=address.user_id,
+                    team_id=address.team_id,
+                    direct=address.direct,
+                ),
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None

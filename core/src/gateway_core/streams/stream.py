@@ -131,6 +131,8 @@ class Stream:
     def status(self, text: str) -> None:
         """Show a line below the text, such as "searching …"; empty: none. It is never in the final.
 
+        Where a platform appends to what it shows (Slack's streams), it is seen before there is any
+        text, and then the stream goes by edits.
         Never waits; raises as `write` does.
         """
         check_text(text, 0, self._most)

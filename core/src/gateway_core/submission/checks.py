@@ -162,6 +162,12 @@ def _grows(grows: object) -> Iterator[Problem]:
         yield Problem("grows", f"is a stream's, not {shown(grows)}")
     elif not isinstance(grows.broken_off, str) or not is_sendable(grows.broken_off):
         yield Problem("grows.broken_off", f"must be a text that can be sent, not {shown(grows)}")
+    else:
+        for name in ("message_id", "user_id", "team_id"):
+            yield from _name(f"grows.{name}", getattr(grows, name), absent=None)
+        direct: object = grows.direct
+        if not isinstance(direct, bool):
+            yield Problem("grows.direct", f"must be true or false, not {shown(grows.direct)}")
 
 
 def _interaction(message: Send | Edit) -> Iterator[Problem]:

@@ -13,7 +13,9 @@ ACCEPTED_UNDER = Attribute(
     "the pressure of its partition as the envelope was accepted, or came back from the outbox",
 )
 OPERATION = Attribute(
-    "messaging.operation.name", "`send`, `edit`, `delete`, `call`", "what is done to a message"
+    "messaging.operation.name",
+    "`send`, `edit`, `delete`, `call`; of attempts also `draft`, `start`, `append`, `stop`",
+    "what is done to a message",
 )
 OPERATION_TYPE = Attribute(
     "messaging.operation.type", "`create` (envelope), `send` (attempt)", "the convention's own word"

@@ -35,7 +35,7 @@ import trio
 import trio.testing
 
 from gateway_core.config import GatewayConfig
-from gateway_core.contract.envelopes import Attempt, Call, Format, Mode, Part, Priority, Send
+from gateway_core.contract.envelopes import Attempt, Call, Format, Grows, Mode, Part, Priority, Send
 from gateway_core.contract.errors import AttemptTimeout, TransportError
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance, hidden
@@ -71,7 +71,10 @@ SURPRISES = (
 ALONE = Filter(deny=installed_names())
 """What is installed has no say in these tests."""
 
-OPERATIONS = ("send", "edit", "delete", "answer", "call:anything", "typing", "acknowledge")
+OPERATIONS = (
+    "send", "edit", "delete", "answer", "call:anything", "typing", "acknowledge",
+    "draft", "start", "append", "stop",
+)  # fmt: skip
 """All that limits are asked for."""
 
 EVENTS: tuple[Any, ...] = (
@@ -196,7 +199,7 @@ class ChannelContract:
             right = limit.of == whose or (limit.of, whose) == ("gateway", "instance")
             assert right, f"{limit.bucket!r} is of={limit.of!r}; by its rooms it is {whose!r}"
 
-    @pytest.mark.parametrize("operation", ["send", "edit", "delete", "call:anything"])
+    @pytest.mark.parametrize("operation", OPERATIONS)
     @pytest.mark.parametrize("priority", get_args(Priority))
     def test_no_pace_bursts_after_a_stall(
         self, hooks: ChannelHooks, instance: Instance, operation: str, priority: Priority
@@ -215,10 +218,22 @@ class ChannelContract:
         self, hooks: ChannelHooks, instance: Instance, error: Exception
     ) -> None:
         """`classify_error` answers or leaves it to the core; it does not raise."""
-        for operation in ("send", "edit", "delete", "call:anything"):
+        for operation in OPERATIONS:
             attempt = self._attempt(operation)
             verdict = hooks.classify_error(instance, attempt, error)
             assert verdict == hooks.classify_error(instance, attempt, error), "it is not pure"
+        assert {} == hooks.failures
+
+    @pytest.mark.parametrize("direct", [True, False])
+    def test_how_a_stream_is_shown_is_told(
+        self, hooks: ChannelHooks, instance: Instance, *, direct: bool
+    ) -> None:
+        """`streaming` answers the same each time, whatever is known of who asked."""
+        for known in ({}, {"message_id": "🙂", "user_id": "🙂", "team_id": "🙂"}):
+            grows = Grows(direct=direct, **known)
+            envelope = self._send("hello", grows=grows, thread_id="🙂", reply_to="🙂")
+            told = hooks.streaming(instance, envelope)
+            assert told == hooks.streaming(instance, envelope), "it is not pure"
         assert {} == hooks.failures
 
     def test_any_envelope_is_looked_at(self, hooks: ChannelHooks, instance: Instance) -> None:
@@ -395,7 +410,7 @@ class ChannelContract:
         return hooks.chunk(instance, self._send("hello"), "as_asked")[0]
 
     def _attempt(self, operation: str, **fields: Any) -> Attempt:
-        if operation in {"edit", "delete"}:
+        if operation in {"edit", "delete", "append", "stop"}:
             fields["message_id"] = "1"
         if operation.startswith("call:"):
             fields["method"] = operation.removeprefix("call:")

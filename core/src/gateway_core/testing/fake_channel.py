@@ -19,6 +19,7 @@ from gateway_core.contract.hookspecs import (
     Identity,
     Limit,
     Sign,
+    Streaming,
     Traits,
     hookimpl,
 )
@@ -111,6 +112,7 @@ class FakeChannel:
     latency          seconds that an attempt takes
     script           an async function, awaited in each attempt before the message is stored
     traits           what the channel can do
+    streaming        how it shows streams natively; None: it does not, so they go by edits
 
     An argument of another kind is a `TypeError`.
 
@@ -120,6 +122,8 @@ class FakeChannel:
     typed        the signs of typing
     noticed      the acknowledgements of interactions
     rooms        by room, what stands there: texts by the message's id
+    drafts       by room, the draft that was shown last; none once a message is sent there
+    growing      ids of messages that were started and not stopped yet
     probes       how often it was asked who the account is
     probe_error  what a probe raises; None: it works
     """
@@ -134,6 +138,7 @@ class FakeChannel:
         latency: float = 0.0,
         script: Script | None = None,
         traits: Traits = Traits(),  # noqa: B008 - frozen
+        streaming: Streaming | None = None,
     ) -> None:
         must_take("limits", limits, "room", "operation", returns="Limits")
         must_take("limits_by_class", limits_by_class, "priority", returns="Limits")
@@ -141,11 +146,16 @@ class FakeChannel:
         if script is not None:
             must_take("script", script, "attempt", returns="an awaitable")
         must_be("traits", traits, Traits)
+        if streaming is not None:
+            must_be("streaming", streaming, Streaming)
         self.limits = limits
         self.limits_by_class = limits_by_class
         self.latency = latency
         self.script = script
         self._traits = traits
+        self._streaming = streaming
+        self.drafts: dict[str, str] = {}
+        self.growing: set[str] = set()
         self.made: list[Made] = []
         self.typed: list[Made] = []
         self.noticed: list[Made] = []
@@ -229,9 +239,13 @@ class FakeChannel:
         answer = await self._attempt(attempt)
         if answer is not None:
             return answer
+        return self._store(attempt)
+
+    def _store(self, attempt: Attempt) -> Answer:
         self._count += 1
         message_id = str(self._count)
         self.rooms[attempt.room][message_id] = _text(attempt)
+        self.drafts.pop(attempt.room, None)
         return Answer(message_id=message_id)
 
     @hookimpl
@@ -249,6 +263,30 @@ class FakeChannel:
         if answer is None:
             self.rooms[attempt.room].pop(attempt.message_id or "", None)
         return answer or Answer(message_id=attempt.message_id)
+
+    @hookimpl
+    def streaming(self) -> Streaming | None:
+        """As given."""
+        return self._streaming
+
+    @hookimpl
+    async def stream(self, attempt: Attempt) -> Answer:
+        """Show a draft, or start, grow and stop a message."""
+        answer = await self._attempt(attempt)
+        if answer is not None:
+            return answer
+        if attempt.operation == "draft":
+            self.drafts[attempt.room] = _text(attempt)
+            return Answer()
+        if attempt.operation == "start":
+            answer = self._store(attempt)
+            self.growing.add(str(answer.message_id))
+            return answer
+        message_id = attempt.message_id or ""
+        self.rooms[attempt.room][message_id] += _text(attempt)
+        if attempt.operation == "stop":
+            self.growing.discard(message_id)
+        return Answer(message_id=message_id)
 
     @hookimpl
     async def call(self, attempt: Attempt) -> Answer:

@@ -7,6 +7,7 @@
 from gateway_core.text.cut import cut
 from gateway_core.text.document import Block, Document, Kind, Span, Style
 from gateway_core.text.growing.heal import healed
+from gateway_core.text.growing.settled import settled
 from gateway_core.text.links import web_address
 from gateway_core.text.nesting import Nesting
 from gateway_core.text.plan import plan
@@ -33,5 +34,6 @@ __all__ = [
     "neutral",
     "parse",
     "plan",
+    "settled",
     "web_address",
 ]

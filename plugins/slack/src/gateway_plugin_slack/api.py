@@ -37,7 +37,13 @@ from gateway_plugin_slack.errors import (
     is_unauthorized,
 )
 from gateway_plugin_slack.ids import is_conversation, is_person, locate, message_id
-from gateway_plugin_slack.methods import POST_EXTRA, POST_FIELDS, UPDATE_EXTRA, UPDATE_FIELDS
+from gateway_plugin_slack.methods import (
+    POST_EXTRA,
+    POST_FIELDS,
+    UPDATE_EXTRA,
+    UPDATE_FIELDS,
+    method_of,
+)
 from gateway_plugin_slack.requests import (
     call_form,
     content_of,
@@ -45,6 +51,7 @@ from gateway_plugin_slack.requests import (
     target_of,
 )
 from gateway_plugin_slack.settings import Settings
+from gateway_plugin_slack.streams import stream_fields
 
 MAY_NOT_OPEN = ("missing_scope", "not_allowed_token_type", "unknown_method")
 """Slack's words for an app that may not open conversations."""
@@ -103,6 +110,12 @@ class SlackSession:
         await self._open_person(attempt)
         await self._post("chat.delete", target_of(attempt))
         return Answer(message_id=attempt.message_id)
+
+    async def stream(self, attempt: Attempt) -> Answer:
+        """chat.startStream, chat.appendStream or chat.stopStream."""
+        answer = await self._post(method_of(attempt.operation), stream_fields(attempt))
+        started = attempt.operation == "start"
+        return Answer(message_id=_id_in(answer, attempt.room) if started else attempt.message_id)
 
     async def call(self, attempt: Attempt) -> Answer:
         """Any method, its arguments in a form: every method reads one."""

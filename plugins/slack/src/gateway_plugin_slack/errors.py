@@ -133,6 +133,9 @@ VERDICTS: Mapping[str, Verdict] = {
     "internal_error": _HALF_DONE,
     "fatal_error": _HALF_DONE,
     "update_failed": _retryable(Scope.MESSAGE, dispatched="unknown"),
+    "stopped_by_user": _refused(Reason.STOPPED),
+    "message_not_in_streaming_state": _refused(Reason.STREAM_ENDED),
+    "channel_type_not_supported": _refused(Reason.UNSUPPORTED),
     "streaming_state_conflict": _retryable(Scope.MESSAGE),
     "msg_too_long": _TOO_LONG,
     "msg_blocks_too_long": _TOO_LONG,
@@ -188,10 +191,10 @@ VERDICTS: Mapping[str, Verdict] = {
     **dict.fromkeys(
         (
             *("as_user_not_supported", "bad_timestamp", "block_mismatch", "blocked_file_type"),
-            *("json_not_object", "max_file_sharing_exceeded", "message_not_in_streaming_state"),
+            *("json_not_object", "max_file_sharing_exceeded"),
             *("metadata_must_be_sent_from_app", "metadata_too_large", "no_item_specified"),
             *("no_dual_broadcast_content_update", "not_enough_users", "not_reactable"),
-            *("snippet_too_large", "stopped_by_user", "time_in_past", "time_too_far"),
+            *("snippet_too_large", "time_in_past", "time_too_far"),
             *("unable_to_share_files", "user_disabled", "user_not_in_channel"),
             *("user_not_visible", "users_list_not_supplied"),
         ),
@@ -259,6 +262,9 @@ _BY_METHOD = frozenset(
 _FLEETING = frozenset({"call:assistant.threads.setStatus"})
 """Signs of typing: late they are worth nothing, and messages would wait behind them."""
 
+_STREAMS = frozenset({"start", "append", "stop"})
+"""Operations that not every token and plan may do: their refusal says nothing of the account."""
+
 _FOLLOWING: Mapping[str, Literal["stricter", "plain"]] = {
     "as_asked": "stricter",
     "stricter": "plain",
@@ -319,7 +325,8 @@ def _of_webhook(attempt: Attempt, error: SlackApiError) -> Verdict:
 
 def _scope(attempt: Attempt, error: SlackApiError, verdict: Verdict) -> Scope:
     """How far the refusal of such an attempt reaches."""
-    scope, called = verdict.scope, attempt.operation.startswith("call:")
+    scope = verdict.scope
+    called = attempt.operation.startswith("call:") or attempt.operation in _STREAMS
     if scope is Scope.THREAD and attempt.thread is None:
         # A reply begins a thread of its own: those that wait have not asked for it.
         return Scope.MESSAGE

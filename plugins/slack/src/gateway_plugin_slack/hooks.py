@@ -20,6 +20,7 @@ from gateway_core.authors import (
     Secret,
     Send,
     Sign,
+    Streaming,
     Traits,
     Verdict,
     hookimpl,
@@ -32,6 +33,7 @@ from gateway_plugin_slack.limits import SET_STATUS, limits_of
 from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_slack.rendering.parts import parts_of
 from gateway_plugin_slack.settings import Settings
+from gateway_plugin_slack.streams import streaming_of
 
 GATEWAY_CONTRACT = 1
 
@@ -131,6 +133,18 @@ async def edit(session: api.SlackSession, attempt: Attempt) -> Answer:
 async def delete(session: api.SlackSession, attempt: Attempt) -> Answer:
     """chat.delete."""
     return await session.delete(attempt)
+
+
+@hookimpl
+def streaming(instance: Instance, envelope: Envelope) -> Streaming | None:
+    """In threads, as Slack streams; None: by edits."""
+    return streaming_of(instance.settings, envelope)
+
+
+@hookimpl
+async def stream(session: api.SlackSession, attempt: Attempt) -> Answer:
+    """chat.startStream, chat.appendStream and chat.stopStream."""
+    return await session.stream(attempt)
 
 
 @hookimpl

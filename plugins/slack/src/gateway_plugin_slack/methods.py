@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-METHODS = {"send": "chat.postMessage", "edit": "chat.update", "delete": "chat.delete"}
+METHODS = {
+    "send": "chat.postMessage",
+    "edit": "chat.update",
+    "delete": "chat.delete",
+    "start": "chat.startStream",
+    "append": "chat.appendStream",
+    "stop": "chat.stopStream",
+}
 """The method behind each operation."""
 
 UPDATE_EXTRA = frozenset({"attachments", "blocks", "file_ids", "metadata", "reply_broadcast"})

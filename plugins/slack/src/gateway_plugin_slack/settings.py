@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from attrs.validators import optional
@@ -19,10 +19,12 @@ from gateway_core.settings import (
     alongside,
     as_path,
     below_gateway,
+    flag,
     in_place_of,
     mapping_of,
     must_be,
     number,
+    one_of,
     secret,
     text,
     together,
@@ -92,6 +94,15 @@ class Settings(NetworkSettings):
     posts_per_minute  chat.postMessage in the whole workspace; Slack does not say. 0: no limit
     tier_2, tier_3, tier_4
                       calls a minute of a method of that tier (docs.slack.dev, rate limits)
+    streaming         how `gateway.stream` shows an answer as it grows: `auto`, by Slack's own
+                      streams where they can be had, else by edits; `edits`, always by edits
+    stream_threads    in a direct message an answer that Slack streams stands in a thread under the
+                      question, since Slack streams in threads alone; False: it goes by edits there
+    stream_seconds    after which a stream is stopped and goes on by edits; Slack ends it after
+                      about five minutes
+    stream_characters
+                      the most that a stream is sent; a longer answer goes on by edits. 12,000 are
+                      documented for one call
     timeout           seconds for a whole request: below the gateway's `attempt_timeout`, so that
                       the request's own error is reported
     """
@@ -126,6 +137,12 @@ class Settings(NetworkSettings):
     tier_2: int = attrs.field(default=20, validator=_COUNT)
     tier_3: int = attrs.field(default=50, validator=_COUNT)
     tier_4: int = attrs.field(default=100, validator=_COUNT)
+    streaming: Literal["auto", "edits"] = attrs.field(
+        default="auto", validator=one_of("auto", "edits")
+    )
+    stream_threads: bool = attrs.field(default=True, validator=flag)
+    stream_seconds: float = attrs.field(default=240.0, validator=number(least=1, most=280))
+    stream_characters: int = attrs.field(default=12_000, validator=whole(least=1, most=12_000))
     timeout: float = attrs.field(
         default=60.0, validator=_SECONDS, metadata=below_gateway("attempt_timeout")
     )

@@ -26,6 +26,7 @@ from gateway_plugin_telegram.requests import (
     Request,
     call_request,
     delete_request,
+    draft_request,
     edit_request,
     send_request,
 )
@@ -79,6 +80,11 @@ class TelegramSession:
         """Take a message away."""
         await self._result(delete_request(attempt))
         return Answer(message_id=attempt.message_id)
+
+    async def draft(self, attempt: Attempt) -> Answer:
+        """Show a preview of a message that is still written; it has no id."""
+        await self._result(draft_request(attempt))
+        return Answer()
 
     async def call(self, attempt: Attempt) -> Answer:
         """Call any method; the answer's `result` is Telegram's."""

@@ -20,6 +20,7 @@ from gateway_core.authors import (
     Problem,
     Send,
     Sign,
+    Streaming,
     Traits,
     Verdict,
     hookimpl,
@@ -27,6 +28,7 @@ from gateway_core.authors import (
 from gateway_plugin_telegram import api
 from gateway_plugin_telegram.addresses import address_of
 from gateway_plugin_telegram.checks import problems_of
+from gateway_plugin_telegram.drafts import streaming_of
 from gateway_plugin_telegram.errors import TelegramApiError, verdict_of
 from gateway_plugin_telegram.limits import limits_of
 from gateway_plugin_telegram.methods import REPEAT_SAFE_CALLS
@@ -132,6 +134,18 @@ async def edit(session: api.TelegramSession, attempt: Attempt) -> Answer:
 async def delete(session: api.TelegramSession, attempt: Attempt) -> Answer:
     """Take a message away with deleteMessage."""
     return await session.delete(attempt)
+
+
+@hookimpl
+def streaming(instance: Instance, envelope: Envelope) -> Streaming | None:
+    """By drafts in private chats; None: by edits."""
+    return streaming_of(instance.settings, envelope)
+
+
+@hookimpl
+async def stream(session: api.TelegramSession, attempt: Attempt) -> Answer:
+    """Show a draft with sendMessageDraft."""
+    return await session.draft(attempt)
 
 
 @hookimpl

@@ -26,6 +26,11 @@ def is_room(room: str) -> bool:
     return _ROOM.fullmatch(room) is not None
 
 
+def is_private(room: str) -> bool:
+    """True for the chat with one person: its number is the person's."""
+    return _TOPIC.fullmatch(room) is not None
+
+
 def is_topic(thread: str) -> bool:
     """True for a positive number."""
     return _TOPIC.fullmatch(thread) is not None

@@ -28,6 +28,8 @@ def limits_of(
     if name.startswith(FREE):
         return ()
     bot = _bot_limits(settings, priority)
+    if name == "draft":
+        return (Limit(f"draft:{room}", 1, settings.draft_seconds, of="room"), *bot)
     return (*_room_limits(settings, room), *bot) if name.startswith(_WRITES) else bot
 
 

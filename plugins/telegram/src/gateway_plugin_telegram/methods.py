@@ -25,6 +25,7 @@ FIELDS: Mapping[str, frozenset[str]] = {
         {"chat_id", "entities", "link_preview_options", "message_id", "text"}
     ),
     "deleteMessage": frozenset({"chat_id", "message_id"}),
+    "sendMessageDraft": frozenset({"chat_id", "draft_id", "entities", "message_thread_id", "text"}),
 }
 """The methods that this adapter calls itself, and every field that it sends to each.
 

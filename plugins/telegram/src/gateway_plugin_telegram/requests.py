@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from zlib import crc32
 
 import attrs
 
@@ -43,6 +44,17 @@ def send_request(attempt: Attempt) -> Request:
         },
     )
     return Request("sendMessage", {**fields, **_own(attempt, SEND_EXTRA)})
+
+
+def draft_request(attempt: Attempt) -> Request:
+    """SendMessageDraft; the drafts of one message have one number, and the next has another."""
+    values = {
+        **attempt.payload,
+        "chat_id": _id(attempt.room),
+        "message_thread_id": _id(attempt.thread),
+        "draft_id": crc32(attempt.key.encode()) >> 1 or 1,
+    }
+    return Request("sendMessageDraft", _fields("sendMessageDraft", values))
 
 
 def edit_request(attempt: Attempt) -> Request:

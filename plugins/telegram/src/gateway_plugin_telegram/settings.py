@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import attrs
 from attrs.validators import optional
@@ -17,6 +18,7 @@ from gateway_core.settings import (
     below_gateway,
     mapping_of,
     number,
+    one_of,
     secret,
     whole,
 )
@@ -75,6 +77,11 @@ class TelegramSettings(NetworkSettings):
     rooms           limits of single chats, by the chat's id: a table with any of `chat_count`,
                     `chat_seconds`, `group_count` and `group_seconds`
     text_limit      the longest text of one message, in code points; at most Telegram's 4,096
+    streaming       how `gateway.stream` shows an answer as it grows: `auto`, in private chats by
+                    drafts (sendMessageDraft), else by edits; `edits`, always by edits
+    draft_seconds   between two drafts in one chat; Telegram does not say how many it takes
+    draft_repeat    seconds after which a draft is shown again while nothing is new; it is seen for
+                    30 seconds
     read_timeout    seconds without a byte of the answer; at least 30, since the Bot API server
                     itself sleeps through short flood waits
     total_timeout   seconds for a whole request: above `read_timeout`, and below the gateway's
@@ -100,6 +107,11 @@ class TelegramSettings(NetworkSettings):
         validator=mapping_of(RoomLimits, is_room, "chats' numbers or @names"),
     )
     text_limit: int = attrs.field(default=TEXT_LIMIT, validator=whole(least=2, most=TEXT_LIMIT))
+    streaming: Literal["auto", "edits"] = attrs.field(
+        default="auto", validator=one_of("auto", "edits")
+    )
+    draft_seconds: float = attrs.field(default=1.0, validator=_SECONDS)
+    draft_repeat: float = attrs.field(default=20.0, validator=number(least=1, most=29))
     read_timeout: float = attrs.field(default=35.0, validator=_TIMEOUT)
     total_timeout: float = attrs.field(
         default=60.0,

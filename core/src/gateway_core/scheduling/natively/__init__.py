@@ -1,0 +1,1 @@
+"""Plans streams that platforms show natively; imports from `scheduling` and below."""

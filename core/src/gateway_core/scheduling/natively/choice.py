@@ -1,0 +1,57 @@
+"""Whether a stream is shown natively, which its account's limits decide as well. Sans-I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gateway_core.contract.envelopes import Send
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.growth import Growth
+from gateway_core.deliveries.native import Native
+from gateway_core.ratelimits import interims
+from gateway_core.ratelimits.bucket import PacedBucket
+from gateway_core.ratelimits.interims import Drawn
+from gateway_core.scheduling.rooms import Lane
+
+
+def choose(delivery: Delivery, growth: Growth, lane: Lane, now: int) -> None:
+    """Decide it, once there is something to show, or as a previous run's stream goes on."""
+    steps, envelope = delivery.steps or (), delivery.envelope
+    if not growth.is_open:
+        started = any(s.kind == "start" and s.message_id is not None for s in steps)
+        growth.decide(Native.restored() if started else None)
+        return
+    account = lane.room.account
+    how = None
+    if not steps and isinstance(envelope, Send) and envelope.interaction is None:
+        how = account.hooks.streaming(account.instance, envelope)
+    native = None if how is None else Native(how)
+    if native is not None and not native.is_draft:
+        # A status alone can be taken back from a message that is edited only.
+        fits = growth.text.strip() and native.takes(growth.text)
+        if not (fits and affords(growth, lane, now)):
+            native = None
+    growth.decide(native)
+
+
+def affords(growth: Growth, lane: Lane, now: int) -> bool:
+    """Whether it may start a message now, and is sure of the attempt that stops it."""
+    owed: Counter[Drawn] = Counter()
+    for operation in ("start", "stop"):
+        buckets = lane.buckets(operation, now)
+        if any(bucket.closed_until > now for bucket in buckets):
+            return False
+        owed.update(interims.drawn(buckets))
+    return all(
+        isinstance(bucket, PacedBucket)
+        or bucket.free_for(interims.kept(growth, bucket) + count, now) <= now
+        for bucket, count in owed.items()
+    )
+
+
+def owed(lane: Lane, now: int) -> dict[Drawn, int]:
+    """What a stream owes whose message is appended to: its stop, and an edit to set it right."""
+    counts: Counter[Drawn] = Counter(dict.fromkeys(interims.drawn(lane.buckets("append", now)), 0))
+    for operation in ("stop", "edit"):
+        counts.update(interims.drawn(lane.buckets(operation, now)))
+    return dict(counts)

@@ -1,0 +1,58 @@
+"""Which beginning of a growing Markdown text may be shown where nothing can be taken back."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from gateway_core.text.growing.heal import healed
+from gateway_core.text.growing.region import last_region
+
+_SIGN: Final = re.compile(r"\*+|_+|~+|`+|\|\|+|!?\[|\||<|\\|&")
+"""What may begin something that is still open."""
+_TRIES: Final = 12
+"""How many of these signs are looked at, the last one first."""
+_WORK: Final = 20_000
+"""How many characters are read for that, in blocks that are long."""
+
+
+def settled(text: str) -> str:
+    """The beginning of `text`, a Markdown text that is still being written, that stays as it looks.
+
+    What is open at its end (a style, code, half a link, half a row) is left out until it has
+    closed; of the code in a fence the lines that are whole are in it. White space at the end is
+    left out. Any text will do; nothing is raised. Of two beginnings of one text, the longer one's
+    begins with the shorter one's, save where a later line gives an earlier one another meaning.
+    """
+    start, fence = last_region(text)
+    if fence:
+        code = text.find("\n", start) + 1
+        end = text.rfind("\n") + 1
+        return text[: end if code and end > code else start].rstrip()
+    shown = healed(text)
+    if text.startswith(shown):
+        return shown
+    end = _common(text, shown)
+    work = _WORK
+    signs = [found.start() for found in _SIGN.finditer(text, start, end)]
+    for place in (end, *signs[: -_TRIES - 1 : -1]):
+        kept = text[:place].rstrip()
+        if healed(kept) == kept:
+            return kept
+        work -= place - start
+        if work < 0:
+            break
+    kept = text[:start].rstrip()
+    return kept if healed(kept) == kept else ""
+
+
+def _common(text: str, other: str) -> int:
+    """How many characters at their beginning are the same."""
+    low, high = 0, min(len(text), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if text.startswith(other[low:middle], low):
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -1,0 +1,23 @@
+"""Which answers Telegram shows by drafts as they grow. Sans-I/O.
+
+Source: core.telegram.org/bots/api#sendmessagedraft. A draft is seen in private chats alone, for 30
+seconds, and leaves no message.
+"""
+
+from __future__ import annotations
+
+from gateway_core.authors import Envelope, Send, Streaming
+from gateway_plugin_telegram.ids import is_private
+from gateway_plugin_telegram.settings import TelegramSettings
+
+_ELSEWHERE = frozenset({"business_connection_id", "direct_messages_topic_id"})
+"""Fields that name another conversation, which sendMessageDraft does not know."""
+
+
+def streaming_of(settings: TelegramSettings, envelope: Envelope) -> Streaming | None:
+    """By drafts in a private chat; None: by edits."""
+    if settings.streaming != "auto" or not isinstance(envelope, Send):
+        return None
+    if not is_private(envelope.external_room_id) or _ELSEWHERE & envelope.extra.keys():
+        return None
+    return Streaming(how="draft", repeat=settings.draft_repeat)
