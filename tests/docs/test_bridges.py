@@ -1,4 +1,7 @@
-"""The programs of the pages about asyncio and code that blocks run in processes, on an emulator."""
+"""The programs of the pages about asyncio and code that blocks run in processes, on an emulator.
+
+Those that answer events run in tests/integration/test_answering_servers.py.
+"""
 
 from __future__ import annotations
 
@@ -35,19 +38,6 @@ async def main():
     await asyncio.ensure_future(bot.ends())
 
 asyncio.run(main())
-"""
-CALLED = """
-import os, sys
-import gunicorn_conf, web
-
-said = []
-for n in range(2):
-    if (pid := os.fork()) == 0:
-        body = web.app({}, lambda *given: said.append(given))
-        assert said[0][0] == "202 Accepted" and body[0]
-        gunicorn_conf.worker_exit(None, None)
-        os._exit(0)
-    assert os.waitpid(pid, 0)[1] == 0
 """
 TASKS = """
 import os, sys, types
@@ -139,7 +129,6 @@ def slack(tmp_path, environment):
         ("answers", None, ANSWERED),
         ("answering", None, ANSWERED),
         ("hooked", HOOKS, ["from a hook"]),
-        ("forking", CALLED, ["Somebody called"]),
         ("working", TASKS, ["from a task", "at the end"]),
     ],
 )

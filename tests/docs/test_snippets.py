@@ -651,6 +651,7 @@ def test_every_piece_of_a_configuration_is_one_without_a_mistake(snippet, tmp_pa
     certificate = ROOT / "tests/integration/certificates/localhost.pem"
     (tmp_path / "company-ca.pem").write_text(certificate.read_text())
     environ = {"SLACK_TOKEN": TOKEN, "PROXY_CREDENTIALS": "user:password"}
+    environ |= {"TELEGRAM_TOKEN": "123456:" + "a" * 35, "DISCORD_TOKEN": "a.b.c"}
     environ["OUTBOX_KEY"] = base64.b64encode(bytes(range(32))).decode()
     parse_config(tomllib.loads(snippet.code), environ=environ, folder=tmp_path)
 

@@ -24,7 +24,7 @@ TOKEN = "xoxb-1234-tutorial"
 SECRET = "s3cret"
 USER = "U024BE7LH"
 ROOM, ANOTHER = "C024BE91L", "C024BE92L"
-BOUND = 150
+BOUND = 90
 
 
 def script(name):

@@ -16,7 +16,7 @@ from gateway_contrib.emulators.telegram import TelegramEmulator
 TELEGRAM_TOKEN = "123456:" + "a" * 35
 DISCORD_TOKEN = "a.b.c"
 ENVIRON = {"TELEGRAM_TOKEN": TELEGRAM_TOKEN, "DISCORD_TOKEN": DISCORD_TOKEN}
-BOUND = 150
+BOUND = 90
 
 
 def by_bots(messages):

@@ -28,7 +28,7 @@ GATEWAY_CONTRACT = 1
 
 def note(what, envelope, word=None):
     with open(os.environ["NOTES"], "a") as lines:
-        lines.write(json.dumps([what, envelope.id, word]) + "\\n")
+        lines.write(json.dumps([what, f"{envelope.external_room_id} {envelope.key}", word]) + "\\n")
 
 @hookimpl
 def admit(envelope, pressure):
