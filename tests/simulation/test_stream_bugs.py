@@ -18,7 +18,7 @@ from simulated.drawing import draw
 
 from gateway_core.contract.verdicts import Reason
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.growth import Growth
+from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.deliveries.steps import Step
 from gateway_core.engine import consequences
 from gateway_core.outboxes import journal, restore

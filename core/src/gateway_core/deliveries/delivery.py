@@ -28,7 +28,7 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer, Level
 from gateway_core.contract.ids import sequence_of
 from gateway_core.contract.verdicts import Verdict
-from gateway_core.deliveries.growth import BROKEN_OFF, Growth
+from gateway_core.deliveries.growing.growth import BROKEN_OFF, Growth
 from gateway_core.deliveries.steps import ARRIVED, NATIVE, Step, carried, send_steps, standing
 from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
 

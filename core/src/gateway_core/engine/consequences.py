@@ -20,7 +20,7 @@ from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import IN_ROOM
 from gateway_core.deliveries.ending import Ending, broken_by
-from gateway_core.deliveries.growth import Growth
+from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.deliveries.retries import Decision, decide
 from gateway_core.deliveries.steps import ARRIVED, NATIVE, PASSING, Step
 from gateway_core.engine.completion import Completion

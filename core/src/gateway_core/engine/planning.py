@@ -10,7 +10,7 @@ from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit, 
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import BY_TOKEN_OF, Delivery
 from gateway_core.deliveries.ending import Aside, Ending, Later, Planned, expired
-from gateway_core.deliveries.growth import Growth
+from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.deliveries.steps import MADE, Step
 from gateway_core.engine.running_attempt import is_repeat_safe
 from gateway_core.engine.shard import Shard

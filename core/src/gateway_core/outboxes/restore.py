@@ -9,7 +9,7 @@ from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import Call, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.growth import Growth
+from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, answering, send_steps
 from gateway_core.outboxes.records import StepRecord, StepShape, StoredEntry

@@ -18,7 +18,7 @@ from gateway_core.contract.envelopes import Delivered, Json, Receipt, Send
 from gateway_core.contract.errors import DeliveryError, GatewayClosed, Invalid, Problem
 from gateway_core.contract.validators import UNSENDABLE, is_sendable
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.growth import Growth
+from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.outboxes.journal import Journal
 from gateway_core.submission.door import Door
 from gateway_core.submission.tickets import Ticket, wait_for_end, with_ref

@@ -12,7 +12,7 @@ import attrs
 
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import InstanceSuspended, Refused
-from gateway_core.deliveries.growth import Growth
+from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.engine.partition import Partition
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.durable import DurableWay

@@ -20,7 +20,7 @@ from gateway_core.contract.hookspecs import Level
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, Ending
-from gateway_core.deliveries.growth import Growth
+from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.deliveries.idempotency import Known, fingerprint, scope_of
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.turns import Turn
