@@ -52,7 +52,8 @@ async def test_each_state_on_the_way_is_one_that_the_platform_takes(world, autoj
         assert out.receipt is not None
         posted = [method for method, _ in world.front.posted]
         drafts = sum(method.endswith("/sendMessageDraft") for method in posted)
-        assert stored + edited + drafts == len(posted)
+        typed = sum(method.endswith(("/typing", "/sendChatAction")) for method in posted)
+        assert stored + edited + drafts + typed == len(posted)
         assert edited + drafts > stored
 
 
