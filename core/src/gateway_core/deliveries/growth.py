@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from gateway_core.contract.envelopes import Json, Mode, Part
@@ -273,6 +273,10 @@ class Growth:
         stay = set(map(id, new))
         self.attempts += sum(s.number for s in steps if id(s) not in stay and s not in gone)
         return [*new, *left, *gone]
+
+    def has_numbered(self, serials: Iterable[int]) -> None:
+        """A previous run had steps of these numbers: no other message is sent under one of them."""
+        self._serial = max([self._serial, *(serial + 1 for serial in serials)])
 
     def _next_serial(self) -> int:
         self._serial += 1

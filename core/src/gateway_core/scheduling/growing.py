@@ -96,7 +96,8 @@ class GrowingPlanner:
         interims.stand(growth, owed, wanting=growth.planned != growth.number)
         if not standing:  # its first message is posted, and owes its edit from then on
             later = _owed(edits, 1, sends, 0)
-            return interims.earliest(growth, sends, later, now, paced=not growth.granted)
+            paced = not growth.granted and not delivery.started  # what was refused had its turn
+            return interims.earliest(growth, sends, later, now, paced=paced)
         return interims.earliest(growth, edits, owed, now, paced=not growth.granted)
 
     def _replan(self, delivery: Delivery, growth: Growth, lane: Lane) -> Ending | None:
