@@ -333,6 +333,30 @@ async def test_the_first_stream_of_all_waits_for_no_turn(autojump_clock):
         assert channel.texts("room") == ["at once"]
 
 
+async def test_of_streams_that_open_at_once_no_more_are_shown_than_edits_can_carry(autojump_clock):
+    def limits(room, operation):
+        if operation == "edit":
+            return [Limit("chat.update", 6, 60, "window")]
+        return [Limit(f"post {room}", 1, 1.0, of="room")]
+
+    channel, late = FakeChannel(limits=limits, latency=0.1), []
+
+    async def answer(number, gateway):
+        async with gateway.stream(("bot", f"room {number}")) as out:
+            await say(out, *["word "] * 10, pause=1)
+            ended = trio.current_time()
+            await out.finish()
+            late.append(trio.current_time() - ended)
+
+    async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(answer, number, gateway)
+        await trio.sleep(5)
+        assert len(channel.made) <= 6
+    assert max(late) < 1
+    assert all(channel.texts(f"room {number}") == ["word " * 10] for number in range(20))
+
+
 async def test_a_first_message_that_is_planned_anew_waits_for_no_turn(autojump_clock):
     class Plain(FakeChannel):
         @hookimpl

@@ -71,6 +71,8 @@ class GrowingPlanner:
         if passing and not growth.granted:
             growth.go(now)
             interims.went(growth, interims.drawn(lane.buckets(step.kind, now)), now)
+            if step.kind == "send":  # it owes its edit from now on: others may ask meanwhile
+                interims.owes(growth, interims.drawn(lane.buckets("edit", now)))
         return step.kind
 
     def _later(self, growth: Growth, at: int, now: int) -> Later:
@@ -84,9 +86,10 @@ class GrowingPlanner:
         steps = delivery.steps or ()
         standing = sum(step.message_id is not None for step in steps)
         due = [s.kind for s in steps if s.outcome is None and s is not growth.tail]
+        shown = standing > 0 or growth.granted or delivery.started
         owed = _owed(
             edits,
-            due.count("edit") + (standing > 0 and growth.shows_its_end),
+            due.count("edit") + (shown and growth.shows_its_end),
             sends,
             due.count("send") + (not standing or not growth.shows_its_end),
         )
