@@ -15,7 +15,7 @@ from gateway_core import (
     Scope,
     Verdict,
 )
-from gateway_core.authors import Answer, Limit, TransportError
+from gateway_core.authors import Answer, Limit, Part, TransportError, hookimpl
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 
@@ -266,6 +266,33 @@ async def test_what_is_to_be_taken_back_is_although_its_end_was_planned_at_last(
     assert channel.texts("room") == []
 
 
+async def test_a_message_that_is_posted_anew_after_a_kill_has_a_key_of_its_own(autojump_clock):
+    """A platform that knows the key of the one that vanished would show nothing."""
+
+    async def script(attempt):
+        if attempt.operation == "edit":
+            raise Failure(
+                Verdict(
+                    error_class=ErrorClass.NON_RETRYABLE,
+                    reason=Reason.MESSAGE_GONE,
+                    scope=Scope.MESSAGE,
+                    dispatched="no",
+                    raw="gone",
+                )
+            )
+
+    def limits(_, operation):
+        return [Limit("posts", 2, 30.0, "window")] if operation == "send" else []
+
+    outbox, channel = MemoryOutbox(), FakeChannel(script=script, limits=limits)
+    await killed_within(outbox, channel, lambda out: say(out, "somebody", " deletes"))
+    async with open_test_gateway(channel, outbox=outbox):
+        await trio.sleep(60)
+    keys = [made.attempt.key for made in channel.made if made.attempt.operation == "send"]
+    assert 1 < len(keys) == len(set(keys))
+    assert channel.texts("room")[-1] == "somebody deletes […]"
+
+
 async def test_a_first_message_in_doubt_keeps_its_place_in_the_next_run(autojump_clock):
     outbox, channel = MemoryOutbox(), FakeChannel(script=_never)
     with trio.move_on_after(5.0):
@@ -304,6 +331,63 @@ async def test_the_first_stream_of_all_waits_for_no_turn(autojump_clock):
         out.write("at once")
         await trio.sleep(0.5)
         assert channel.texts("room") == ["at once"]
+
+
+async def test_of_streams_that_open_at_once_no_more_are_shown_than_edits_can_carry(autojump_clock):
+    def limits(room, operation):
+        if operation == "edit":
+            return [Limit("chat.update", 6, 60, "window")]
+        return [Limit(f"post {room}", 1, 1.0, of="room")]
+
+    channel, late = FakeChannel(limits=limits, latency=0.1), []
+
+    async def answer(number, gateway):
+        async with gateway.stream(("bot", f"room {number}")) as out:
+            await say(out, *["word "] * 10, pause=1)
+            ended = trio.current_time()
+            await out.finish()
+            late.append(trio.current_time() - ended)
+
+    async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(answer, number, gateway)
+        await trio.sleep(5)
+        assert len(channel.made) <= 6
+    assert max(late) < 1
+    assert all(channel.texts(f"room {number}") == ["word " * 10] for number in range(20))
+
+
+async def test_a_first_message_that_is_planned_anew_waits_for_no_turn(autojump_clock):
+    class Plain(FakeChannel):
+        @hookimpl
+        def chunk(self, envelope, mode):
+            return [Part(payload={"text": envelope.text, "mode": mode})]
+
+    async def script(attempt):
+        if attempt.payload["mode"] != "plain":
+            raise Failure(
+                Verdict(
+                    error_class=ErrorClass.RETRYABLE,
+                    reason=Reason.BAD_FORMAT,
+                    scope=Scope.MESSAGE,
+                    dispatched="no",
+                    raw="no",
+                    transform="plain",
+                )
+            )
+
+    def limits(room, _):
+        return [Limit(f"group {room}", 20, 60, "window", of="room")]
+
+    channel = Plain(script=script, limits=limits)
+    async with open_test_gateway(channel) as gateway, gateway.stream(("bot", "room")) as out:
+        out.write("*at once")
+        await trio.sleep(0.5)
+        after = await gateway.enqueue("bot", "room", "after")
+        await trio.sleep(0.5)
+        assert len(channel.texts("room")) == 2
+        await after.receipt()
+    assert channel.texts("room")[0].endswith("at once")
 
 
 async def test_a_refused_first_message_keeps_its_place(autojump_clock):

@@ -31,8 +31,9 @@ class Answers:
     def judge(self, entry: Entry, spoken: Spoken, receipt: Receipt) -> None:
         """One receipt."""
         mine = self._of(spoken)
-        standing = [message for message in mine if not message.deleted]
-        self._copies(entry, spoken, receipt, mine)
+        here = receipt.moved_to  # of a room that moved, its messages stay where they were
+        standing = [m for m in mine if not m.deleted and here in (None, m.room)]
+        self._copies(entry, spoken, receipt, standing)
         if self._is_changed(entry):
             return
         unsettled = self._is_unsettled(entry)
@@ -108,12 +109,12 @@ class Answers:
             self._expect(mine == whole, f"{entry} stands out of its order")
 
     def _copies(
-        self, entry: Entry, spoken: Spoken, receipt: Receipt, mine: Sequence[Message]
+        self, entry: Entry, spoken: Spoken, receipt: Receipt, standing: Sequence[Message]
     ) -> None:
         """At most so many messages, and never two of one text without saying so."""
         most = max(1, self._setup.config.retries.max_ambiguous) + len(spoken.taken)
         if Fault.MALFORMED in self._setup.trouble.platform:  # one whose id nobody knows stays
             most += receipt.possible_duplicate
         for word in words_of(spoken.whole):
-            found = [m for m in mine if not m.deleted and word in words_of(m.text)]
+            found = [message for message in standing if word in words_of(message.text)]
             self._expect(len(found) <= most, f"{word} of {entry} stands {len(found)} times")

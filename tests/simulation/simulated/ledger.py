@@ -1240,7 +1240,8 @@ class Ledger:
 
         What the file has is as new as writing it down at most once a second, and lazily, allows.
         """
-        entry.apart = any(step.done for step in truth.unfinished.get(entry.id, {}).values())
+        steps = truth.unfinished.get(entry.id, {}).values()
+        entry.apart = any(step.done or step.named for step in steps)
         entry.deadline = math.inf
         spoken.gone = 0
         number, text = truth.grown.get(entry.id, (0, entry.envelope.text))

@@ -125,13 +125,14 @@ class Vault(SqliteOutbox):
 
 @attrs.frozen(kw_only=True)
 class StepKept:
-    """What the file knows of a step."""
+    """What the file knows of a step; `named`: the id of its message."""
 
     number: int
     started: bool
     attempts: int
     maybe_sent: int
     outcome: str | None
+    named: bool = False
 
     @property
     def done(self) -> bool:
@@ -170,16 +171,18 @@ def read(path: Path) -> Truth:
             name: {} for (name,) in database.execute("SELECT id FROM envelopes ORDER BY seq")
         }
         rows = database.execute(
-            """SELECT e.id, s.serial, s.number, s.started, s.attempts, s.maybe_sent, s.outcome
+            """SELECT e.id, s.serial, s.number, s.started, s.attempts, s.maybe_sent, s.outcome,
+                s.message_id IS NOT NULL
             FROM steps s JOIN envelopes e ON e.seq = s.seq ORDER BY 1, 2"""
         )
-        for name, serial, number, started, attempts, maybe_sent, outcome in rows:
+        for name, serial, number, started, attempts, maybe_sent, outcome, named in rows:
             unfinished[name][serial] = StepKept(
                 number=number,
                 started=bool(started),
                 attempts=attempts,
                 maybe_sent=maybe_sent,
                 outcome=outcome,
+                named=bool(named),
             )
         ended = dict(database.execute("SELECT id, disposition FROM history"))
         rows = database.execute("SELECT instance, operation, until FROM closures")

@@ -53,6 +53,7 @@ def restore_delivery(
     if stored.records or stored.shapes is not None:
         _recall_steps(delivery, stored, now=now, wall=wall, window=deduplicates_for)
     if growth is not None:
+        growth.has_numbered(record.serial for record in stored.records)
         delivery.grows_on(growth)
     return delivery
 

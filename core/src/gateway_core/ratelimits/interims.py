@@ -124,6 +124,13 @@ def stand(stream: Paced, owed: dict[Drawn, int], *, wanting: bool) -> None:
     stream.paces = tuple(present)
 
 
+def owes(stream: Paced, taken: Sequence[Drawn]) -> None:
+    """The stream owes an attempt on these windows from now on, at the least."""
+    for pace in stream.paces:
+        if pace.bucket in taken:
+            pace.set(stream, max(1, pace.owed.get(stream, 0)))
+
+
 def leave(stream: Paced) -> None:
     """The stream has ended."""
     for pace in stream.paces:

@@ -107,6 +107,9 @@ class GrowingPlanner:
             interims.went(
                 growth, interims.drawn(lane.buckets(growth.operation(step.kind), now)), now
             )
+            if step.kind == "send":  # it owes its edit from now on: others may ask meanwhile
+                edits = lane.buckets(growth.operation("edit"), now)
+                interims.owes(growth, interims.drawn(edits))
         return step.kind
 
     def _later(self, growth: Growth, at: int, now: int) -> Later:
@@ -122,9 +125,10 @@ class GrowingPlanner:
         steps = delivery.steps or ()
         standing = sum(step.message_id is not None for step in steps)
         due = [s.kind for s in steps if s.outcome is None and s is not growth.tail]
+        shown = standing > 0 or growth.granted or delivery.started
         owed = _owed(
             edits,
-            due.count("edit") + (standing > 0 and growth.shows_its_end),
+            due.count("edit") + (shown and growth.shows_its_end),
             sends,
             due.count("send") + (not standing or not growth.shows_its_end),
         )
@@ -134,10 +138,8 @@ class GrowingPlanner:
         interims.stand(growth, owed, wanting=growth.planned != growth.number)
         if not standing:  # its first message is posted, and owes its edit from then on
             later = _owed(edits, 1, sends, 0)
-            at = interims.earliest(growth, sends, later, now, paced=not growth.granted)
-            if at <= now:  # those that look in the same moment know of it
-                interims.stand(growth, owed | later, wanting=False)
-            return at
+            paced = not growth.granted and not delivery.started  # what was refused had its turn
+            return interims.earliest(growth, sends, later, now, paced=paced)
         return interims.earliest(growth, edits, owed, now, paced=not growth.granted)
 
     def _held_draft(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from gateway_core.contract.addresses import Interaction
@@ -364,6 +364,10 @@ class Growth:
             self.attempts += old.number
         step.goes_on_from(old, mode=self.mode, fresh=kind == "stop")
         return step
+
+    def has_numbered(self, serials: Iterable[int]) -> None:
+        """A previous run had steps of these numbers: no other message is sent under one of them."""
+        self._serial = max([self._serial, *(serial + 1 for serial in serials)])
 
     def _next_serial(self) -> int:
         self._serial += 1
