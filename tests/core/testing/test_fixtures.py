@@ -37,6 +37,10 @@ async def test_another_test_has_another_room(gateway, sent):
 async def test_its_clock_is_trio_s(gateway_clock):
     pass
 
+@pytest.mark.asyncio
+async def test_of_two(gateway):
+    pass
+
 @pytest.mark.anyio
 def test_of_anyio(gateway):
     pass
@@ -90,7 +94,7 @@ def run(tmp_path):
 
     def run(code):
         (tmp_path / "pytest.ini").write_text(
-            "[pytest]\ntrio_mode = true\nfilterwarnings = error\nmarkers = anyio\n"
+            "[pytest]\ntrio_mode = true\nfilterwarnings = error\nmarkers =\n  anyio\n  asyncio\n"
         )
         (tmp_path / "test_it.py").write_text(code)
         words = ("-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:anyio")
@@ -111,7 +115,8 @@ def test_a_test_under_trio_gets_the_gateway(run):
     said = run(UNDER_TRIO)
     assert "under pytest-trio `autojump_clock` drives the time" in said
     assert "but not anyio's" in said
-    assert "2 passed, 2 errors" in said
+    assert "is `asyncio_mode` auto?" in said
+    assert "2 passed, 3 errors" in said
 
 
 def test_a_plain_test_gets_one_that_blocks_and_drives_its_time(run):

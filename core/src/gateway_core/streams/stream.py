@@ -166,19 +166,25 @@ class Stream:
 
         Returns and raises as `Gateway.send` does. A caller who is cancelled does not withdraw it.
         """
+        self._asked = True
         if text is not None:
             check_text(text, 0, self._most)
-        self._asked = True
         while self._first is not None:
             if (joined := await self._first._joined()) is not None:  # noqa: SLF001 - of one kind
                 return joined
             self._first = self._streams.open(self, self._envelope)
-        if self._growth.is_open:
-            self._growth.finish(text, extra)
-            self._ends()
+        self._becomes_whole(text, extra)
         if not self._posting:
             self._post()
         return await self._outcome()
+
+    def _becomes_whole(self, text: str | None, extra: Mapping[str, Json] | None) -> None:
+        if text is not None:
+            check_text(text, 0, self._most)
+        self._asked = True
+        if self._growth.is_open:
+            self._growth.finish(text, extra)
+            self._ends()
 
     async def _joined(self) -> Delivered | Receipt | None:
         """How it ended, for one that joined it; None: it said nothing, so that one answers."""

@@ -73,12 +73,13 @@ def gateway_clock(request: pytest.FixtureRequest) -> DrivenTime:
 
 def _kind(request: pytest.FixtureRequest) -> str:
     """The kind of the test. Fails for one that none of the fixtures can serve."""
-    marked = {
-        name for name in ("trio", "asyncio", "anyio") if request.node.get_closest_marker(name)
-    }
+    marker = request.node.get_closest_marker
+    marked = [name for name in ("trio", "asyncio", "anyio") if marker(name) is not None]
     if "anyio" in marked:
         pytest.fail("`gateway` serves pytest-trio, pytest-asyncio and plain tests, but not anyio's")
-    return next(iter(marked), "plain")
+    if len(marked) > 1:
+        pytest.fail("pytest-trio and pytest-asyncio both take this test: is `asyncio_mode` auto?")
+    return marked[0] if marked else "plain"
 
 
 async def _opened_under_trio(
