@@ -54,24 +54,23 @@ async def _closed(_attempt):
 
 
 async def test_who_joins_a_stream_waits_for_its_end_and_does_not_end_it(autojump_clock):
-    channel, receipts = FakeChannel(), []
+    channel, joined, first = FakeChannel(), [], []
     async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
 
         async def join():
             await trio.sleep(1)
             async with gateway.stream(("bot", "room"), key="event 1") as out:
                 out.write("mine")
-                receipts.append(await out.finish())
-            receipts.append(trio.current_time())
+                joined.append(await out.finish())
+            joined.append(trio.current_time())
 
         nursery.start_soon(join)
         async with gateway.stream(("bot", "room"), key="event 1") as out:
             await say(out, *["word "] * 5)
-            receipts.append(await out.finish())
+            first.append(await out.finish())
     assert channel.texts("room") == ["word " * 5]
-    first, joined, at = receipts
-    assert first.envelope_id == joined.envelope_id
-    assert at == pytest.approx(10, abs=0.1)
+    assert first[0].envelope_id == joined[0].envelope_id
+    assert joined[1] == pytest.approx(10, abs=0.1)
 
 
 async def test_who_joined_a_stream_that_said_nothing_answers_instead(autojump_clock):
@@ -337,7 +336,7 @@ async def test_of_streams_that_open_at_once_no_more_are_shown_than_edits_can_car
     def limits(room, operation):
         if operation == "edit":
             return [Limit("chat.update", 6, 60, "window")]
-        return [Limit(f"post {room}", 1, 1.0, of="room")]
+        return [Limit(f"{operation} {room}", 1, 1.0, of="room")]
 
     channel, late = FakeChannel(limits=limits, latency=0.1), []
 
