@@ -8,7 +8,7 @@ from typing import Any, Literal
 from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import ANSWER, REVISE, Json, Mode, Part
 from gateway_core.contract.verdicts import Reason
-from gateway_core.deliveries.native import Native, is_plain_stop
+from gateway_core.deliveries.natively.native import Native, is_plain_stop
 from gateway_core.deliveries.steps import ARRIVED, MADE, Step, answering
 from gateway_core.text import healed
 

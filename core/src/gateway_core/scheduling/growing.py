@@ -16,7 +16,7 @@ from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, Later, Planned, broken_by
 from gateway_core.deliveries.growth import PEEK, Growth
-from gateway_core.deliveries.native import Native
+from gateway_core.deliveries.natively.native import Native
 from gateway_core.deliveries.steps import NATIVE, Step
 from gateway_core.ratelimits import interims
 from gateway_core.ratelimits.interims import Drawn

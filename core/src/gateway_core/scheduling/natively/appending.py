@@ -12,7 +12,7 @@ from gateway_core.clock import NEVER
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, Later, Planned
 from gateway_core.deliveries.growth import PEEK, Growth
-from gateway_core.deliveries.native import Native, is_plain_stop
+from gateway_core.deliveries.natively.native import Native, is_plain_stop
 from gateway_core.deliveries.steps import ARRIVED, Step
 from gateway_core.ratelimits import interims
 from gateway_core.scheduling.natively.choice import affords, owed

@@ -7,7 +7,7 @@ from collections import Counter
 from gateway_core.contract.envelopes import Send
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growth import Growth
-from gateway_core.deliveries.native import Native
+from gateway_core.deliveries.natively.native import Native
 from gateway_core.ratelimits import interims
 from gateway_core.ratelimits.bucket import PacedBucket
 from gateway_core.ratelimits.interims import Drawn

@@ -1,0 +1,1 @@
+"""A stream that its platform shows natively; imports from `deliveries` and below."""
