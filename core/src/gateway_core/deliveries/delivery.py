@@ -177,6 +177,7 @@ class Delivery:
         """The step's next attempt, as the adapter gets it, one more than those that began."""
         envelope = self.envelope
         call = envelope if isinstance(envelope, Call) else None
+        native = {} if self.growth is None else self._carried(step)
         made = _attempt(
             operation=envelope.operation if call else step.kind,
             envelope_id=self.id,
@@ -188,11 +189,7 @@ class Delivery:
             extra=step.extra,
             message_id=step.message_id,
             method=call.method if call else None,
-            arguments=call.arguments
-            if call
-            else {}
-            if self.growth is None
-            else self._carried(step),
+            arguments=call.arguments if call else native,
             number=step.number + 1,
             key=f"{self.id}.{step.serial}",
             mode=step.mode,
