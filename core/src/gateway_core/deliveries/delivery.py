@@ -177,6 +177,7 @@ class Delivery:
         """The step's next attempt, as the adapter gets it, one more than those that began."""
         envelope = self.envelope
         call = envelope if isinstance(envelope, Call) else None
+        native = {} if self.growth is None else self._carried(step)
         made = _attempt(
             operation=envelope.operation if call else step.kind,
             envelope_id=self.id,
@@ -188,7 +189,7 @@ class Delivery:
             extra=step.extra,
             message_id=step.message_id,
             method=call.method if call else None,
-            arguments=call.arguments if call else self._arguments(step),
+            arguments=call.arguments if call else native,
             number=step.number + 1,
             key=f"{self.id}.{step.serial}",
             mode=step.mode,
@@ -203,7 +204,7 @@ class Delivery:
             ephemeral=ephemeral,
         )
 
-    def _arguments(self, step: Step) -> Mapping[str, Any]:
+    def _carried(self, step: Step) -> Mapping[str, Any]:
         """What an attempt at showing it natively carries."""
         native = None if self.growth is None else self.growth.native
         return native.arguments if native is not None and step.kind in NATIVE else {}
