@@ -61,12 +61,6 @@ def a_stream_owes_nothing_once_it_stands(patch):
     patch.setattr(interims, "stand", stand)
 
 
-@bug("is shown, and .* edits are owed")
-def a_first_message_owes_nothing_until_it_stands(patch):
-    """Those that open at once are all shown."""
-    patch.setattr(interims, "owes", lambda stream, taken: None)
-
-
 # -- the whole text
 
 
