@@ -1247,7 +1247,8 @@ class Ledger:
         number, text = truth.grown.get(entry.id, (0, entry.envelope.text))
         written = self._written_before(self.fell_at)
         cut = spoken.how == "cut"  # in an earlier life: its text is the one of before
-        if spoken.ended_at is not None and spoken.ended_at < written and not cut:
+        since = max(spoken.ended_at or 0.0, entry.accepted_at)
+        if spoken.ended_at is not None and since < written and not cut:
             ended = number >= WHOLE and (spoken.how == "delete" or text == spoken.whole)
             self.expect(ended, f"{entry} was whole as {spoken.how}, and nobody wrote that down")
         said = [(at, said) for at, said in spoken.states if entry.accepted_at < at < written]
