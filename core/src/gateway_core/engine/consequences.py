@@ -287,9 +287,15 @@ class Consequences:
         of which the whole text needs none.
         """
         delivery, step, growth = failed.delivery, failed.step, failed.delivery.growth
+        gone = failed.verdict.reason is Reason.MESSAGE_GONE
+        if growth is not None and gone and step.kind == "delete":
+            step.end("deleted")  # somebody else has taken it back
+            if self._shard.journal is not None:
+                self._shard.journal.acknowledged(delivery, step)
+            return True
         if growth is None or step.kind != "edit" or growth.state == "deleted":
             return False
-        if failed.verdict.reason is Reason.MESSAGE_GONE and not growth.posted_anew:
+        if gone and not growth.posted_anew:
             delivery.grow(growth.vanished(delivery.steps or (), step))
             delivery.lose(POSTED_ANEW)
             if self._shard.journal is not None:
