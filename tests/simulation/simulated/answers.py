@@ -38,7 +38,7 @@ class Answers:
             return
         unsettled = self._is_unsettled(entry)
         if receipt.disposition is Disposition.CANCELLED and spoken.how == "delete":
-            fine = unsettled or self._is_given_up() or not standing
+            fine = unsettled or self._is_given_up() or receipt.possible_duplicate or not standing
             self._expect(fine, f"{entry} was taken back, and stands")
         if receipt.delivered:
             self._how(entry, spoken, receipt)

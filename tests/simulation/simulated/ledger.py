@@ -838,6 +838,9 @@ class Ledger:
             # One of an earlier life may have lost its place: to its time, to its target, or to one
             # before it whose end a kill made forgotten.
             lost = other.parked or bool(entry.told)
+            # A stream that was held back stands where it stepped aside, which may be before others
+            # that came later, and have begun.
+            lost |= entry.spoken is not None and entry.parked
             begun = any(call.life == self.life or not lost for call in other.calls)
             waits = other.precedes(entry) and not other.parked and not entry.parked
             if (waits or begun) and self._is_held_back(other):

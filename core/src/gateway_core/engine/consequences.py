@@ -332,6 +332,12 @@ class Consequences:
         the message is gone, or takes no edit, the whole text is posted anew, once.
         """
         delivery, step, growth = failed.delivery, failed.step, failed.delivery.growth
+        gone = failed.verdict.reason is Reason.MESSAGE_GONE
+        if growth is not None and gone and step.kind == "delete":
+            step.end("deleted")  # somebody else has taken it back
+            if self._shard.journal is not None:
+                self._shard.journal.acknowledged(delivery, step)
+            return True
         if growth is not None and step.kind in NATIVE and growth.native is not None:
             late = step.kind == "stop" and decision.disposition is Disposition.EXPIRED
             return not late and self._go_on_otherwise(failed, growth)
@@ -340,7 +346,6 @@ class Consequences:
         refused = decision.disposition in (Disposition.REJECTED, Disposition.FATAL)
         if refused and failed.verdict.scope not in (Scope.MESSAGE, Scope.OPERATION):
             return False
-        gone = failed.verdict.reason is Reason.MESSAGE_GONE
         if growth.is_open and not gone:
             if not refused and decision.disposition is not Disposition.EXHAUSTED:
                 return False

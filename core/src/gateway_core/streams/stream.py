@@ -320,6 +320,8 @@ class Stream:
         except Exception as error:  # noqa: BLE001 - raised where it is finished
             self._error = error
         finally:
+            if self._ticket is None and self._error is None:  # the gateway ended meanwhile
+                self._error = GatewayClosed()
             self._accepted.set()
 
     async def _first_text(self) -> str:
