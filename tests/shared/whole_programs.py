@@ -11,15 +11,14 @@ import re
 import signal
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
 import trio
 
 ROOT = Path(__file__).parents[2]
-FENCE = re.compile(
-    r"^```\w+\n(?P<code># (?P<name>[\w]+\.\w+)\n.*?)^```$", re.MULTILINE | re.DOTALL
-)
+FENCE = re.compile(r"^```\w+\n(?P<code># (?P<name>[\w]+\.\w+)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 ELSEWHERE = ROOT / "tests/integration/clients/elsewhere.py"
 NOTING = """
 import json, os
@@ -102,7 +101,7 @@ class Program:
 
     async def until(self, condition) -> None:
         """Wait for it, as long as the process lives."""
-        while not condition():  # noqa: ASYNC110 - what another process does has no event
+        while not condition():
             assert self.process.poll() is None, self.said.decode()
             await trio.sleep(0.02)
 
@@ -110,34 +109,36 @@ class Program:
         return self.said.decode()
 
 
-async def start(
-    command: list[str], folder: Path, nursery: trio.Nursery, **environ: str
-) -> Program:
+async def start(command: list[str], folder: Path, nursery: trio.Nursery, **environ: str) -> Program:
     """Start it there, as the leader of a group of processes, with the policy that notes."""
     beside = install_noting(folder / "beside")
     path = os.pathsep.join([str(beside), os.environ.get("PYTHONPATH", "")])
     notes = folder / "notes"
-    environ = {**os.environ, "PYTHONPATH": path, "NOTES": str(notes), **environ}
+    environ = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "NOTES": str(notes),
+        "PYTHONFAULTHANDLER": "1",
+        **environ,
+    }
 
     async def runs(task_status: trio.TaskStatus[trio.Process]) -> None:
-        try:
-            await trio.run_process(
-                command, cwd=folder, env=environ, stdout=-1, stderr=-1, capture_stdout=False,
-                capture_stderr=False, check=False, start_new_session=True, task_status=task_status,
-            )  # fmt: skip
-        finally:
-            # With all its children.
-            with trio.CancelScope(shield=True):
-                try:
-                    os.killpg(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+        await trio.run_process(
+            command, cwd=folder, env=environ, stdout=-1, stderr=-1, capture_stdout=False,
+            capture_stderr=False, check=False, start_new_session=True, task_status=task_status,
+            deliver_cancel=_kill_all,
+        )  # fmt: skip
 
     process = await nursery.start(runs)
     program = Program(notes, process)
     for stream in (process.stdout, process.stderr):
         nursery.start_soon(_read, stream, program.said)
     return program
+
+
+async def _kill_all(leader: trio.Process) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGKILL)
 
 
 async def _read(stream: trio.abc.ReceiveStream, said: bytearray) -> None:
