@@ -97,6 +97,8 @@ def environment():
 def slack(tmp_path, environment):
     """The pages' files, and what stands on the emulator that they name, by a function."""
     port = str(free_port())
+    for found in FENCE.finditer((ROOT / "README.md").read_text()):
+        (tmp_path / found["name"]).write_text(found["code"])
     for page in ("asyncio", "blocking"):
         text = (ROOT / f"docs/how-to/{page}.md").read_text().replace(PORT, port)
         assert f"gateway emulate slack --port {port}" in text
@@ -115,6 +117,7 @@ def slack(tmp_path, environment):
 @pytest.mark.parametrize(
     ("name", "code", "expected"),
     [
+        ("asyncio_main", None, ["Deployed v2.3"]),
         ("bot", None, ["Deployed v2.3, verified", "and announced"]),
         ("deploy", None, ["Deployed v2.3, verified"]),
         ("hooked", HOOKS, ["from a hook"]),
