@@ -102,6 +102,8 @@ def environment():
 def slack(tmp_path, environment):
     """The pages' files, and what stands on the emulator that they name, by a function."""
     port = str(free_port())
+    for found in FENCE.finditer((ROOT / "README.md").read_text()):
+        (tmp_path / found["name"]).write_text(found["code"])
     for page in ("asyncio", "blocking"):
         text = (ROOT / f"docs/how-to/{page}.md").read_text().replace(PORT, port)
         assert f"gateway emulate slack --port {port}" in text
@@ -123,6 +125,7 @@ def slack(tmp_path, environment):
 @pytest.mark.parametrize(
     ("name", "code", "expected"),
     [
+        ("asyncio_main", None, ["Deployed v2.3"]),
         ("bot", None, ["Deployed v2.3, verified", "and announced"]),
         ("front", None, ["Deployed v2.3, verified"]),
         ("deploy", None, ["Deployed v2.3, verified"]),

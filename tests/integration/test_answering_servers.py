@@ -225,8 +225,13 @@ async def test_a_prefork_worker_that_is_ended_loses_nothing_that_was_accepted(
             program = await start(command, tmp_path, nursery, **environ)
             await program.until(lambda: len(program.ids("handed")) >= 2)
             await program.press(number, times)
-            with trio.fail_after(60):
+            with trio.move_on_after(60 if times == 1 else 10) as waited:
                 await program.process.wait()
+            # A cold shutdown may leave Celery waiting for its own queue's lock, held by a child
+            # that it ended: its worker processes have drained by then.
+            while times == 2 and program.lost():  # noqa: ASYNC110 - another process's doing
+                await trio.sleep(0.1)
+            assert times == 2 or not waited.cancelled_caught
             nursery.cancel_scope.cancel()
     told = program.told()
     texts = [m.text for room in (ROOM, ANOTHER) for m in emulator.rooms.conversation(room)]

@@ -114,23 +114,31 @@ async def start(command: list[str], folder: Path, nursery: trio.Nursery, **envir
     beside = install_noting(folder / "beside")
     path = os.pathsep.join([str(beside), os.environ.get("PYTHONPATH", "")])
     notes = folder / "notes"
-    environ = {**os.environ, "PYTHONPATH": path, "NOTES": str(notes), **environ}
+    environ = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "NOTES": str(notes),
+        "PYTHONFAULTHANDLER": "1",
+        **environ,
+    }
 
     async def runs(task_status: trio.TaskStatus[trio.Process]) -> None:
-        try:
-            await trio.run_process(
-                command, cwd=folder, env=environ, stdout=-1, stderr=-1, capture_stdout=False,
-                capture_stderr=False, check=False, start_new_session=True, task_status=task_status,
-            )  # fmt: skip
-        finally:
-            with suppress(ProcessLookupError):  # with all its children
-                os.killpg(process.pid, signal.SIGKILL)
+        await trio.run_process(
+            command, cwd=folder, env=environ, stdout=-1, stderr=-1, capture_stdout=False,
+            capture_stderr=False, check=False, start_new_session=True, task_status=task_status,
+            deliver_cancel=_kill_all,
+        )  # fmt: skip
 
     process = await nursery.start(runs)
     program = Program(notes, process)
     for stream in (process.stdout, process.stderr):
         nursery.start_soon(_read, stream, program.said)
     return program
+
+
+async def _kill_all(leader: trio.Process) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGKILL)
 
 
 async def _read(stream: trio.abc.ReceiveStream, said: bytearray) -> None:
