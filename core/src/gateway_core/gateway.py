@@ -310,7 +310,8 @@ class Gateway(Streaming, GroupVerbs):
         log_event(INSTANCE_ADDED, instance=instance.id, channel=instance.channel)
         if self._pager is not None:
             self._pager.serve(instance.id)
-            self._spawn(functools.partial(self._groups.serve, instance.id))
+            if not self._closing.is_set():
+                self._spawn(functools.partial(self._groups.serve, instance.id))
 
     def replace_instance(self, instance: Instance) -> None:
         """Give a known instance new settings (a new token); a suspended one goes on.

@@ -14,6 +14,7 @@ from gateway_core import (
     Disposition,
     ErrorClass,
     GatewayClosed,
+    Instance,
     Invalid,
     OutboxError,
     Reason,
@@ -22,7 +23,14 @@ from gateway_core import (
     to_json,
 )
 from gateway_core.outboxes.records import Request
-from gateway_core.testing import EPOCH, Failure, FakeChannel, MemoryOutbox, open_test_gateway
+from gateway_core.testing import (
+    EPOCH,
+    Failure,
+    FakeChannel,
+    FakeSettings,
+    MemoryOutbox,
+    open_test_gateway,
+)
 
 
 async def test_progress_tells_how_far_it_is(opened, autojump_clock):
@@ -353,3 +361,13 @@ async def test_a_paused_group_tries_nothing_again_until_it_is_resumed(opened, au
         await job.resume()
         assert {Disposition.DELIVERED: 100} == dict((await job.wait()).counts)
     assert dict.fromkeys(rooms(100), 1) == got(channel)
+
+
+async def test_an_account_that_comes_while_the_gateway_closes_has_no_groups_any_more(
+    autojump_clock,
+):
+    async with open_test_gateway(FakeChannel(), outbox=MemoryOutbox()) as gateway:
+        gateway.quiet()
+        await trio.sleep(5)
+        gateway.add_instance(Instance("late", "fake", FakeSettings()))
+        assert "late" in gateway.statistics().instances

@@ -663,10 +663,21 @@ class Ledger:
     def named(self, envelope: Any, envelope_id: str) -> Entry | None:
         """The entry of an envelope, which turns out to have that id."""
         entry = self._by_object.get(id(envelope))
-        if entry is None:  # of an earlier life
-            return self._by_id.get(envelope_id)
+        if entry is None:  # of an earlier life, or a stream's with all of its text
+            entry = self._by_id.get(envelope_id) or self._unnamed_stream(envelope)
+        if entry is None or entry.id == envelope_id:
+            return entry
         self._name(entry, envelope_id)
         return entry
+
+    def _unnamed_stream(self, envelope: Any) -> Entry | None:
+        """The stream that ends as it is accepted: before anybody is told its id."""
+        for entry in self.entries:
+            known = entry.envelope
+            open_ended = entry.id == "" and entry.spoken is not None and isinstance(known, Send)
+            if open_ended and attrs.evolve(known, text=envelope.text) == envelope:
+                return entry
+        return None
 
     def _name(self, entry: Entry, envelope_id: str) -> None:
         self.expect(entry.id in ("", envelope_id), f"{entry} is {envelope_id} as well")
