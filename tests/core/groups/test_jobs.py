@@ -370,4 +370,4 @@ async def test_an_account_that_comes_while_the_gateway_closes_has_no_groups_any_
         gateway.quiet()
         await trio.sleep(5)
         gateway.add_instance(Instance("late", "fake", FakeSettings()))
-        assert "late" in gateway.statistics().instances
+        assert "late" in [each.id for each in gateway.statistics().instances]
