@@ -22,6 +22,11 @@ FENCE = re.compile(r"^```\w+\n(?P<code># (?P<name>[\w]+\.\w+)\n.*?)^```$", re.MU
 BOUND = 60
 PORT = "8081"
 
+ANSWERED = [
+    "Let me think.",
+    "I thought about six times seven: 42.",
+    "I thought about nothing at all: 42.",
+]
 HOOKS = """
 import asyncio
 from hooks import Bot
@@ -120,6 +125,8 @@ def slack(tmp_path, environment):
         ("asyncio_main", None, ["Deployed v2.3"]),
         ("bot", None, ["Deployed v2.3, verified", "and announced"]),
         ("deploy", None, ["Deployed v2.3, verified"]),
+        ("answers", None, ANSWERED),
+        ("answering", None, ANSWERED),
         ("hooked", HOOKS, ["from a hook"]),
         ("working", TASKS, ["from a task", "at the end"]),
     ],
@@ -149,3 +156,37 @@ def test_the_application_of_the_page_answers_and_ends_at_sigterm(slack, tmp_path
         _, said = server.communicate(timeout=BOUND)
     assert 0 == server.returncode, said.decode()
     assert "Deployed v2.4" in slack()
+
+
+@pytest.fixture
+def tested(tmp_path, environment):
+    """Runs files of the page about applications' tests, as pytest does."""
+    text = (ROOT / "docs/how-to/test-your-application.md").read_text()
+    for found in re.finditer(
+        r"^```python\n(# ([\w/]+\.py)\n.*?)^```$", text, re.MULTILINE | re.DOTALL
+    ):
+        file = tmp_path / found[2]
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(found[1])
+
+    def run(*names, ini="filterwarnings = error"):
+        (tmp_path / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
+        words = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", *names]
+        command = [sys.executable, "-m", "pytest", *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, timeout=BOUND, check=False
+        )
+        return done.stdout.decode()
+
+    return run
+
+
+def test_the_tests_of_the_page_pass(tested):
+    files = ("test_under_trio.py", "test_plain.py", "limited")
+    assert "5 passed" in (said := tested("-p", "no:asyncio", *files)), said
+
+
+def test_the_tests_of_the_page_pass_under_pytest_asyncio(tested):
+    pytest.importorskip("pytest_asyncio")
+    loop = "asyncio_default_fixture_loop_scope = function\nfilterwarnings = error"
+    assert "2 passed" in (said := tested("test_under_asyncio.py", ini=loop)), said

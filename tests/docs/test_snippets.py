@@ -546,7 +546,7 @@ def engine(tmp_path):
 
 
 def test_the_guide_s_outbox_keeps_the_contract_and_is_typed(engine):
-    run = run_in(engine, "pytest", "-q", "-rs", "-p", "no:cacheprovider", "test_file_outbox.py")
+    run = run_in(engine, "pytest", "-q", "-rs", *PLAIN, "test_file_outbox.py")
     assert 0 == run.returncode, run.stdout
     assert re.search(r"^1[5-9]\d passed, 6 skipped in", run.stdout, re.MULTILINE), run.stdout
     skipped = set(re.findall(r"^SKIPPED .*?: (.*)$", run.stdout, re.MULTILINE))
@@ -570,6 +570,9 @@ async def test_the_guide_s_outbox_is_opened_by_its_url(engine, monkeypatch, auto
         monkeypatch.delitem(sys.modules, name)
 
 
+PLAIN = ("-p", "no:cacheprovider", "-p", "no:asyncio")
+
+
 def run_in(folder, *module):
     return subprocess.run(
         [sys.executable, "-m", *module],
@@ -583,7 +586,7 @@ def run_in(folder, *module):
 
 def test_the_guide_s_tests_of_its_channel_pass(guide):
     """As an author runs them: pytest, in a folder with the guide's files and a server."""
-    run = run_in(guide, "pytest", "-q", "-p", "no:cacheprovider", "test_matrix.py")
+    run = run_in(guide, "pytest", "-q", *PLAIN, "test_matrix.py")
     assert 0 == run.returncode, run.stdout
     assert re.search(r" passed, [23] skipped", run.stdout), run.stdout
 

@@ -11,6 +11,7 @@ from gateway_core import (
     Edit,
     Ended,
     MessageRef,
+    Progress,
     Receipt,
     Statistics,
     Status,
@@ -18,6 +19,11 @@ from gateway_core import (
     blocking,
 )
 from gateway_core.blocking.handles import Items
+
+
+async def words() -> AsyncIterator[str]:
+    """Chunks of a stream."""
+    yield "one"
 
 
 async def on_asyncio(file: Path, *, raises: bool) -> None:
@@ -41,6 +47,20 @@ async def on_asyncio(file: Path, *, raises: bool) -> None:
         assert_type(gateway.statistics(), Statistics)
         change = Edit(instance_id="bot", external_room_id="room", target=ticket.ref, text="new")
         assert_type(await gateway.submit(change, wait=False), aio.Ticket)
+        assert_type(await gateway.reply({}, "text", ephemeral=True, on_cancel="detach"), Delivered)
+        assert_type(await gateway.reply({}, "text", raises=raises), Receipt)
+        async with gateway.typing({}) as nothing, gateway.stream({}, max_text=9) as out:
+            assert_type(nothing, None)
+            assert_type(out, aio.Stream)
+            assert_type(out.ticket, aio.Ticket | None)
+            assert_type(await out.finish(extra={}), Receipt)
+        assert_type(await gateway.stream({}, words(), on_error="keep"), Receipt)
+        job = await gateway.broadcast("bot", ["room"], "text", not_before=9)
+        assert_type(job, aio.Job)
+        assert_type(await job.wait(), Progress)
+        assert_type(job.failed(), AsyncIterator[Receipt])
+        assert_type(await gateway.submit_many([change], group="g"), aio.Job)
+        assert_type(await gateway.group("id"), aio.Job | None)
 
 
 def that_blocks(file: Path, *, raises: bool) -> None:
@@ -59,4 +79,16 @@ def that_blocks(file: Path, *, raises: bool) -> None:
         assert_type(gateway.endings(), Items[Ended])
         assert_type(next(gateway.endings()), Ended)
         assert_type(gateway.statistics(), Statistics)
+        assert_type(gateway.reply({}, "text", quote=False, timeout=1), Delivered)
+        assert_type(gateway.reply({}, "text", raises=raises), Receipt)
+        with gateway.typing({}) as nothing, gateway.stream({}, timeout=9, silent=True) as out:
+            assert_type(nothing, None)
+            assert_type(out, blocking.Stream)
+            assert_type(out.finish("whole", timeout=1), Receipt)
+        assert_type(gateway.stream({}, ["one", "two"]), Receipt)
+        job = gateway.broadcast("bot", ["room"], "text", ttl=9, timeout=1)
+        assert_type(job, blocking.Job)
+        assert_type(job.wait(timeout=1), Progress)
+        assert_type(job.failed(), Items[Receipt])
+        assert_type(gateway.groups("bot", timeout=1), list[blocking.Job])
     blocking.celery.connect(gateway)

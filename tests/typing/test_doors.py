@@ -17,7 +17,9 @@ from gateway_core.contract import hookspecs
 ROOT = Path(__file__).parents[2]
 DOORS = (
     "gateway_core",
+    "gateway_core.aio",
     "gateway_core.authors",
+    "gateway_core.blocking",
     "gateway_core.http",
     "gateway_core.outboxes",
     "gateway_core.settings",

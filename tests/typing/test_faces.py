@@ -70,3 +70,9 @@ def test_a_face_s_methods_take_what_the_core_s_take(face, kind):
 def test_every_public_name_of_a_face_says_what_it_does(face, kind):
     names = public(getattr(FACES[face], kind))
     assert [] == [name for name, thing in names.items() if not inspect.getdoc(thing)]
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_face_is_opened_as_the_core_is(face):
+    theirs, here = gateway_core.open_gateway, FACES[face].open_gateway
+    assert parameters(theirs) == parameters(here)

@@ -169,6 +169,23 @@ def test_who_is_cancelled_as_he_finishes_takes_nothing_back():
     assert ["all of it"] == channel.texts("room")
 
 
+def test_who_gives_up_at_once_has_said_that_it_is_whole():
+    channel = FakeChannel()
+
+    async def main(gateway):
+        async with gateway.stream(("bot", "room")) as out:
+            out.write("so far")
+            finishing = asyncio.ensure_future(out.finish("all of it"))
+            await asyncio.sleep(0)
+            finishing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await finishing
+            out.write(" and more")
+
+    run(main, channel)
+    assert ["all of it"] == channel.texts("room")
+
+
 def test_a_stream_of_a_gateway_that_has_closed_says_so():
     async def whole():
         async with open_gateway(config(), plugins=[("fake", FakeChannel())]) as gateway:

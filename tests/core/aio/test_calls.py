@@ -2,18 +2,15 @@
 
 import asyncio  # noqa: TID251 - what is tested
 import contextvars
-import inspect
 import threading
 import time
 import traceback
-import typing
 from functools import partial
 
 import pytest
 import trio
 from bridged import Held, config, on_thread
 
-import gateway_core
 from gateway_core import (
     Delivered,
     DeliveryError,
@@ -27,9 +24,8 @@ from gateway_core import (
     Send,
     UnknownInstance,
 )
-from gateway_core.aio import Gateway, Ticket, open_gateway
+from gateway_core.aio import Ticket, open_gateway
 from gateway_core.authors import hookimpl
-from gateway_core.submission import verbs
 from gateway_core.testing import FakeChannel, FakeSettings
 
 
@@ -291,43 +287,6 @@ def test_calls_after_the_end_say_that_the_gateway_has_closed():
             gateway.statistics()
 
     run(main())
-
-
-def parameters(function):
-    """By name, those that stand in a TypedDict as well."""
-    found = dict(inspect.signature(function).parameters)
-    given = found.pop("fields", None)
-    if given is None:
-        return set(found)
-    kind = given.annotation.removeprefix("Unpack[").removesuffix("]")
-    return set(found) | set(typing.get_type_hints(getattr(verbs, kind)))
-
-
-def public(kind):
-    return {name: thing for name, thing in vars(kind).items() if not name.startswith("_")}
-
-
-@pytest.mark.parametrize("face", ["aio", "blocking"])
-def test_each_face_has_every_method_with_every_parameter(face):
-    module = __import__(f"gateway_core.{face}", fromlist=["Gateway"])
-    core = {**public(gateway_core.Gateway.__base__), **public(gateway_core.Gateway)}
-    own = public(module.Gateway)
-    assert set() == set(core) - set(own)
-    for name, method in core.items():
-        wanted, got = parameters(method), parameters(own[name])
-        assert wanted == got - {"timeout"}, name
-        if face == "aio":
-            assert inspect.iscoroutinefunction(method) == inspect.iscoroutinefunction(own[name])
-        else:
-            assert inspect.iscoroutinefunction(method) == ("timeout" in got), name
-    wanted = {name for name in public(gateway_core.Ticket) if name != "_delivery"}
-    assert wanted <= set(public(module.Ticket))
-    theirs = inspect.signature(gateway_core.open_gateway).parameters
-    assert list(theirs) == list(inspect.signature(module.open_gateway).parameters)
-
-
-def test_every_method_says_what_it_does():
-    assert all(inspect.getdoc(method) for method in public(Gateway).values())
 
 
 def test_calls_that_begin_one_after_the_other_are_accepted_in_that_order():

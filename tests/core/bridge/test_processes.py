@@ -1,55 +1,11 @@
 """Programs in processes of their own, ended in every way: nothing is lost, nothing hangs."""
 
-import os
 import signal
-import subprocess
 import sys
-import textwrap
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
-
-SHARED = Path(__file__).parents[2] / "shared"
-BOUND = 30
-"""Seconds after which a program hangs."""
-MESSAGES = 5
-
-ASYNCIO = """
-import asyncio
-from written import given, note
-from gateway_core.aio import open_gateway
-
-async def accept(gateway):
-    for n in range(5):
-        await gateway.enqueue("bot", "room", str(n))
-        note("accepted", n)
-    print("ready", flush=True)
-"""
-IN_A_BLOCK = (
-    ASYNCIO
-    + """
-async def main():
-    async with open_gateway(**given()) as gateway:
-        await accept(gateway)
-        await asyncio.sleep(1e6)
-"""
-)
-BLOCKING = """
-import os, signal, sys, threading, time
-from written import given, note
-from gateway_core.blocking import open_gateway
-
-gateway = open_gateway(**given())
-
-def accept(name=""):
-    for n in range(5):
-        gateway.enqueue("bot", "room", f"{name}{n}")
-        note("accepted", f"{name}{n}")
-    print("ready", flush=True)
-"""
-
+from programs import ASYNCIO, BLOCKING, IN_A_BLOCK, MESSAGES
 
 LATER = """
 def later():
@@ -64,69 +20,6 @@ from concurrent.futures import ThreadPoolExecutor
 gateway.open()
 ThreadPoolExecutor().submit(accept)
 """
-
-
-class Program:
-    """A program that runs in a folder of its own."""
-
-    def __init__(self, folder, code, **environ):
-        (folder / "program.py").write_text(textwrap.dedent(code))
-        self.folder = folder
-        path = os.pathsep.join([str(SHARED), os.environ.get("PYTHONPATH", "")])
-        self.process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "program.py"],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": path, **environ},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def until_ready(self):
-        for line in self.process.stdout:
-            if line == "ready\n":
-                return self
-        raise AssertionError(self.process.communicate())
-
-    def press(self, times, apart=0.15):
-        """Ctrl-C so often."""
-        for n in range(times):
-            time.sleep(apart if n else 0)  # noqa: TID251 - a person's
-            self.process.send_signal(signal.SIGINT)
-
-    def end(self):
-        """Its code; what it wrote to stdout and stderr."""
-        try:
-            out, self.said = self.process.communicate(timeout=BOUND)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGABRT)  # the stacks of all
-            _, said = self.process.communicate()
-            raise AssertionError(f"it hangs:\n{said}") from None
-        self.out = out
-        return self.process.returncode
-
-    def lines(self, name):
-        file = self.folder / name
-        return sorted(file.read_text().split()) if file.exists() else []
-
-    def lost(self):
-        return sorted(set(self.lines("accepted")) - set(self.lines("delivered")))
-
-
-@pytest.fixture
-def program(tmp_path):
-    programs = []
-
-    def start(code, **environ):
-        programs.append(Program(tmp_path, code, **environ))
-        return programs[-1]
-
-    yield start
-    for one in programs:
-        with suppress(ProcessLookupError):
-            os.killpg(one.process.pid, signal.SIGKILL)
-        one.process.communicate()
 
 
 def ended_well(one, code=0):

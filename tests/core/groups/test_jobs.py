@@ -11,8 +11,9 @@ from broadcasting import got, paced, rooms, watched
 from structlog.testing import capture_logs
 
 from gateway_core import Disposition, GatewayClosed, Invalid, OutboxError, Send, to_json
+from gateway_core.authors import Verdict
 from gateway_core.outboxes.records import Request
-from gateway_core.testing import EPOCH, FakeChannel, MemoryOutbox, open_test_gateway
+from gateway_core.testing import EPOCH, Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 
 async def test_progress_tells_how_far_it_is(opened, autojump_clock):
@@ -281,3 +282,17 @@ async def test_another_process_asks_for_a_broadcast_and_holds_it(autojump_clock)
         assert "Invalid: rooms.0" in (await outbox.ask(**asked | {"rooms": [""]}))["refused"]
         assert "refused" in await outbox.ask(group=name)
         assert gateway.statistics().conserved
+
+
+async def test_a_look_at_failures_that_is_cancelled_goes_on_where_it_was(opened, autojump_clock):
+    async def refused(_):
+        raise Failure(Verdict(error_class="non_retryable", reason="room_gone", raw="gone"))
+
+    async with opened(FakeChannel(script=refused)) as gateway:
+        job = await gateway.broadcast("bot", rooms(3), "news")
+        assert 3 == (await job.wait()).failed
+        failed, found = job.failed(), []
+        with trio.CancelScope() as given_up:
+            given_up.cancel()
+            found.append(await anext(failed))
+        assert 3 == len(found + [receipt async for receipt in failed])

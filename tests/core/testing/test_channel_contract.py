@@ -193,7 +193,7 @@ class TestModest(ChannelContract):
 def test_what_a_channel_does_not_promise_is_not_asked_of_it_and_the_reason_is_printed(tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\ntrio_mode = true\n")
     (tmp_path / "test_modest.py").write_text(MODEST)
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:asyncio"]
     asked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert 0 == asked.returncode, asked.stdout
     for reason in ("the platform deduplicates nothing", "it cuts nothing"):

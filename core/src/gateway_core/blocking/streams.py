@@ -71,6 +71,10 @@ class Stream(Handle[stream.Stream]):
         Returns and raises as `Gateway.send` does. A caller whose `timeout` ends does not withdraw
         it.
         """
+        self._raise_failure()
+        # Told before it is waited for: who gives up at once has said all the same that it is whole.
+        whole = partial(self._inner._becomes_whole, text, extra)  # noqa: SLF001 - for its faces
+        self._home.tell(_raised_by_the_wait, whole)
         return self._call(timeout, self._inner.finish, text, extra=extra)
 
     @property
@@ -93,6 +97,10 @@ class Stream(Handle[stream.Stream]):
     def stopped(self) -> bool:
         """Whether there is no use in writing more: its user stopped it, or it has ended."""
         return self._inner.stopped
+
+
+def _raised_by_the_wait(_: Exception) -> None:
+    """What is wrong with the end of a stream is raised by the wait for it."""
 
 
 class Opening(AbstractContextManager[Stream]):

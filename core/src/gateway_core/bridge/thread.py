@@ -34,7 +34,8 @@ class TrioThread:
     spare    worker threads kept for the exit, when no new one can be started
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: trio.abc.Clock | None = None) -> None:
+        self._clock = clock
         self._work: deque[Callable[[], object]] = deque()
         self._asked = False
         self._to_wake: list[Callable[[], object]] = []
@@ -110,7 +111,7 @@ class TrioThread:
     def _run(self) -> None:
         error: BaseException = GatewayClosed(_CLOSED)
         try:
-            trio.run(self._main)
+            trio.run(self._main, clock=self._clock)
         except BaseException as raised:  # noqa: BLE001 - told to those who wait, who raise it
             error = raised
         for on_end in list(self._on_end.values()):
@@ -155,6 +156,15 @@ def gateway_thread() -> TrioThread:
     with _process.lock:
         if _process.thread is None:
             _process.thread = TrioThread()
+        return _process.thread
+
+
+def start_thread_on(clock: trio.abc.Clock) -> TrioThread | None:
+    """The thread of this process, started on a clock of the caller's; None: it runs already."""
+    with _process.lock:
+        if _process.thread is not None:
+            return None
+        _process.thread = TrioThread(clock)
         return _process.thread
 
 

@@ -153,12 +153,7 @@ class Stream:
 
         Returns and raises as `Gateway.send` does. A caller who is cancelled does not withdraw it.
         """
-        if text is not None:
-            check_text(text, 0, self._most)
-        self._asked = True
-        if self._growth.is_open:
-            self._growth.finish(text, extra)
-            self._ends()
+        self._becomes_whole(text, extra)
         if self._first is not None:
             await self._first._accepted.wait()  # noqa: SLF001 - of one kind
             if self._first.ticket is not None:
@@ -167,6 +162,14 @@ class Stream:
         if not self._posting:
             self._post()
         return await self._end()
+
+    def _becomes_whole(self, text: str | None, extra: Mapping[str, Json] | None) -> None:
+        if text is not None:
+            check_text(text, 0, self._most)
+        self._asked = True
+        if self._growth.is_open:
+            self._growth.finish(text, extra)
+            self._ends()
 
     async def _end(self) -> Delivered | Receipt:
         """Wait for the end of its message. Raises as `finish` does."""

@@ -3,10 +3,19 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gateway_core.testing.fake_channel import Failure, FakeChannel, FakeSettings, Made, event
+from gateway_core.testing.driven_time import DrivenTime
+from gateway_core.testing.fake_channel import (
+    Failure,
+    FakeChannel,
+    FakeSettings,
+    Made,
+    event,
+    failing,
+)
 from gateway_core.testing.gateways import EPOCH, open_test_gateway, virtual_wall
 from gateway_core.testing.memory_outbox import MemoryOutbox
 from gateway_core.testing.seeded_schedule import Checkpoints, run_seeded, seeded_schedule
+from gateway_core.testing.sent import Sent
 
 if TYPE_CHECKING:
     from gateway_core.testing.channel_contract import ChannelContract
@@ -18,6 +27,7 @@ __all__ = [
     "EPOCH",
     "ChannelContract",
     "Checkpoints",
+    "DrivenTime",
     "Failure",
     "FakeChannel",
     "FakeSettings",
@@ -26,7 +36,9 @@ __all__ = [
     "Network",
     "OutboxContract",
     "RecordsContract",
+    "Sent",
     "event",
+    "failing",
     "open_network",
     "open_test_gateway",
     "run_seeded",

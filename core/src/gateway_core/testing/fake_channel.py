@@ -86,6 +86,23 @@ def event(
     return {"type": EVENT, "id": own, **fields}
 
 
+def failing(verdict: Verdict, *, times: int = 1, room: str | None = None) -> Script:
+    """A script for `FakeChannel` that fails so often, and lets all else go well.
+
+    room  the room whose attempts fail; None: any
+    """
+    must_be("verdict", verdict, Verdict)
+    must("times", times, "1 or more", fits=type(times) is int and times > 0)
+    left = [times]
+
+    async def script(attempt: Attempt) -> None:
+        if left[0] and room in (None, attempt.room):
+            left[0] -= 1
+            raise Failure(verdict)
+
+    return script
+
+
 class FakeChannel:
     """An adapter whose platform is a dictionary.
 

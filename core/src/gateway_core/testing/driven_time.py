@@ -1,0 +1,78 @@
+"""The time of the gateway's thread, which tests of programs on asyncio or that block move on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from gateway_core.bridge.calls import Answer, Call
+from gateway_core.bridge.thread import TrioThread, start_thread_on
+from gateway_core.contract.validators import is_finite
+from gateway_core.testing.arguments import must
+
+LEAST_STEP = 0.001
+"""Seconds, so that what is due again and again does not stop the time."""
+LONGEST = 30.0
+"""Seconds that the gateway may take for what becomes due."""
+TOO_LATE = (
+    "the gateway's thread of this process runs on the real clock: it was started before the first"
+    " test that asks for `gateway` or `gateway_clock`, by a gateway that was opened without them"
+)
+
+
+class DrivenTime:
+    """Goes on as real time does, and by `advance` further."""
+
+    def __init__(self) -> None:
+        self._clock = MockClock(rate=1.0)
+        self._ahead = 0.0
+        thread = start_thread_on(self._clock)
+        if thread is None:
+            raise RuntimeError(TOO_LATE)
+        self._thread: TrioThread = thread
+
+    def wall(self) -> float:
+        """POSIX time, as far ahead as it was advanced."""
+        return time.time() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Let the gateway live through so many seconds at once, and do what becomes due in them.
+
+        Waits until the gateway has nothing left to do but to wait.
+        """
+        must("seconds", seconds, "seconds, 0 or more", fits=is_finite(seconds) and seconds >= 0)
+        lock = threading.Lock()
+        lock.acquire()
+
+        def heard(_: Answer) -> None:
+            lock.release()
+
+        call = Call(self._live, (seconds,), {}, heard)
+        self._thread.post(partial(self._thread.workers.begin, call))
+        if not lock.acquire(timeout=LONGEST):
+            raise TimeoutError(f"the gateway is not done with {seconds:g} s after {LONGEST:g} s")
+        call.result()
+
+    async def _live(self, seconds: float) -> None:
+        end = trio.current_time() + seconds
+        await wait_all_tasks_blocked()
+        while (left := end - trio.current_time()) > 0:
+            due = trio.lowlevel.current_statistics().seconds_to_next_deadline
+            step = min(left, max(due, LEAST_STEP))
+            self._clock.jump(step)
+            self._ahead += step
+            await wait_all_tasks_blocked()
+
+
+_driven: list[DrivenTime] = []
+
+
+def driven_time() -> DrivenTime:
+    """The time of this process. Raises `RuntimeError` if the thread runs on the real clock."""
+    if not _driven:
+        _driven.append(DrivenTime())
+    return _driven[0]
