@@ -61,11 +61,14 @@ class TrioThread:
         """
         self._work.append(work)
         if not self._asked:
-            self._asked = True  # two threads that both come here wake trio twice: no harm
             try:
+                self._asked = True  # two threads that both come here wake trio twice: no harm
                 self._token.run_sync_soon(self._take)
             except trio.RunFinishedError:
                 raise GatewayClosed(_CLOSED) from None
+            except BaseException:  # a signal's handler raised here: who comes next asks again
+                self._asked = False
+                raise
 
     def wake_later(self, wake: Callable[[], object]) -> None:
         """On the gateway's thread: call it once what is due has run, to wake another thread.
