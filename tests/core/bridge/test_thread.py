@@ -11,7 +11,7 @@ from gateway_core import GatewayClosed
 from gateway_core.aio import open_gateway
 from gateway_core.blocking import open_gateway as open_blocking
 from gateway_core.bridge import thread
-from gateway_core.bridge.thread import gateway_thread, stop_thread
+from gateway_core.bridge.thread import TrioThread, gateway_thread, stop_thread
 from gateway_core.testing import FakeChannel
 
 
@@ -76,3 +76,26 @@ def test_if_trio_itself_breaks_everybody_who_waits_is_told():
     assert [GatewayClosed] * 2 == found
     with open_blocking(config(), plugins=[("fake", FakeChannel())]) as gateway:
         assert gateway.send("bot", "room", "on another thread").delivered
+
+
+class Interrupted:
+    """A trio token in whose first use a signal's handler raises."""
+
+    def __init__(self, token):
+        self._token, self._raised = token, False
+
+    def run_sync_soon(self, work):
+        if not self._raised:
+            self._raised = True
+            raise KeyboardInterrupt
+        self._token.run_sync_soon(work)
+
+
+def test_a_ctrl_c_in_the_middle_of_a_post_stops_no_later_one():
+    one, done = TrioThread(), threading.Event()
+    one._token = Interrupted(one._token)
+    with pytest.raises(KeyboardInterrupt):
+        one.post(lambda: None)
+    one.post(done.set)
+    assert done.wait(SOON)
+    one.stop()

@@ -64,12 +64,15 @@ class TrioThread:
         """
         self._work.append(work)
         if not self._asked:
-            self._asked = True  # two threads that both come here wake trio twice: no harm
             try:
+                self._asked = True  # two threads that both come here wake trio twice: no harm
                 self._token.run_sync_soon(self._take)
             except trio.RunFinishedError:
                 self._asked = False
                 raise GatewayClosed(_CLOSED) from None
+            except BaseException:  # a signal's handler raised here: who comes next asks again
+                self._asked = False
+                raise
 
     def post_if_running(self, work: Callable[[], object]) -> None:
         """Post it; a thread that has ended has told everybody already."""
