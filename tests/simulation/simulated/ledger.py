@@ -285,22 +285,25 @@ class Ledger:
 
     def called(self, envelope: Any) -> None:
         """It is handed over: its time counts from here."""
-        self._calls[id(envelope)] = (envelope, trio.current_time())
+        self._calls[identity(envelope)] = (envelope, trio.current_time())
 
     def voted(self, envelope: Any, vote: str | None) -> None:
         """The gateway asks for votes, before the envelope waits for anything."""
-        self._votes[id(envelope)] = vote
+        self._votes[identity(envelope)] = vote
+        entry = self._by_object.get(identity(envelope))
+        if entry is not None and vote == "shed":  # its account's owner asks, as it takes it on
+            entry.voted_out = True
 
     def rank_of(self, envelope: Any) -> int:
         """The rank of its class, as the vote left it."""
-        vote = self._votes.get(id(envelope))
+        vote = self._votes.get(identity(envelope))
         return RANKS[envelope.priority if vote in (None, "shed") else vote]  # type: ignore[index]  # a class
 
     def accepted(self, envelope: Any, partition: int) -> Entry:
         """From here on the envelope is accepted."""
-        vote = self._votes.get(id(envelope))
+        vote = self._votes.get(identity(envelope))
         entry = self._entry(envelope, vote, partition)
-        self._by_object[id(envelope)] = entry
+        self._by_object[identity(envelope)] = entry
         kept = next((k for k in self._offered.values() if k.entry.envelope is envelope), None)
         if kept is not None:
             self._name(entry, kept.entry.id)
@@ -547,7 +550,7 @@ class Ledger:
         """Its time counts from the call; that of its class from when it is due."""
         if envelope.deadline is not None:
             return float(envelope.deadline - self.wall())
-        _, called_at = self._calls.get(id(envelope), (None, trio.current_time()))
+        _, called_at = self._calls.get(identity(envelope), (None, trio.current_time()))
         waited = trio.current_time() - called_at
         if envelope.ttl is not None:
             return float(envelope.ttl - waited)
@@ -662,22 +665,11 @@ class Ledger:
 
     def named(self, envelope: Any, envelope_id: str) -> Entry | None:
         """The entry of an envelope, which turns out to have that id."""
-        entry = self._by_object.get(id(envelope))
-        if entry is None:  # of an earlier life, or a stream's with all of its text
-            entry = self._by_id.get(envelope_id) or self._unnamed_stream(envelope)
-        if entry is None or entry.id == envelope_id:
-            return entry
+        entry = self._by_object.get(identity(envelope))
+        if entry is None:  # of an earlier life
+            return self._by_id.get(envelope_id)
         self._name(entry, envelope_id)
         return entry
-
-    def _unnamed_stream(self, envelope: Any) -> Entry | None:
-        """The stream that ends as it is accepted: before anybody is told its id."""
-        for entry in self.entries:
-            known = entry.envelope
-            open_ended = entry.id == "" and entry.spoken is not None and isinstance(known, Send)
-            if open_ended and attrs.evolve(known, text=envelope.text) == envelope:
-                return entry
-        return None
 
     def _name(self, entry: Entry, envelope_id: str) -> None:
         self.expect(entry.id in ("", envelope_id), f"{entry} is {envelope_id} as well")
@@ -1421,3 +1413,9 @@ def lane_words(envelope: Any) -> list[str]:
 
 
 __all__ = ["GRID", "Call", "Entry", "Ledger", "lane_words", "number_of", "words_of"]
+
+
+def identity(envelope: Any) -> int:
+    """Which envelope it is, in this process run: a stream's ends with another text."""
+    grows = getattr(envelope, "grows", None)
+    return id(envelope if grows is None else grows)
