@@ -533,3 +533,24 @@ async def test_it_expires_as_counted_from_its_end(autojump_clock):
 
 async def _closed(_attempt):
     raise Failure(verdict(Reason.PLATFORM_ERROR, ErrorClass.RETRYABLE, retry_after=3))
+
+
+async def test_a_text_that_was_whole_as_it_was_accepted_is_not_marked_by_the_next_run(
+    autojump_clock,
+):
+    outbox, channel = MemoryOutbox(), FakeChannel(script=_never)
+    with trio.move_on_after(3):
+        async with (
+            open_test_gateway(channel, outbox=outbox) as gateway,
+            gateway.stream(("bot", "room"), key="k") as out,
+        ):
+            out.write("all of it")
+    channel.script = None
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await trio.sleep(300)
+        assert out.ticket is not None
+        status = await gateway.status(out.ticket.id)
+        assert status is not None
+        assert status.receipt is not None
+        assert status.receipt.degradations == ()
+    assert channel.made[-1].attempt.payload["text"] == "all of it"

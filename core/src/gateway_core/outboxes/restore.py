@@ -63,7 +63,7 @@ def _growth(stored: StoredEntry) -> Growth | None:
     envelope = stored.entry.envelope
     if not isinstance(envelope, Send) or envelope.grows is None:
         return None
-    number, text = stored.grown or (0, envelope.text)
+    number, text = stored.grown or (envelope.grows.stored_as, envelope.text)
     return Growth.restored(
         text,
         number,

@@ -313,6 +313,7 @@ class Stream:
                 text = self._growth.showing() or text
                 envelope = attrs.evolve(envelope, text=text, interaction=answered)
                 self._growth.answers(answered)
+            envelope = self._said_to_be_whole(envelope)
             self._ticket = await self._streams.door.submit(envelope, wait=True, growth=self._growth)
             self._ticket._delivery.hold()  # noqa: SLF001 - a ticket is this package's own
             if not self._growth.is_open:
@@ -323,6 +324,14 @@ class Stream:
             if self._ticket is None and self._error is None:  # the gateway ended meanwhile
                 self._error = GatewayClosed()
             self._accepted.set()
+
+    def _said_to_be_whole(self, envelope: Send) -> Send:
+        """The envelope; it says so if it has the last text that there will be."""
+        grows = envelope.grows
+        if self._growth.is_open or grows is None:
+            return envelope
+        ended = attrs.evolve(grows, stored_as=self._growth.stored_as)
+        return attrs.evolve(envelope, text=self._growth.text or envelope.text, grows=ended)
 
     async def _first_text(self) -> str:
         """What it shows first, once it has gathered for a moment."""
