@@ -15,6 +15,7 @@ from gateway_contrib.emulators.slack import SlackEmulator, SlackLimits, pings
 from gateway_core import Edit, Instance, MessageRef, PartRef, Secret, Send
 from gateway_core.authors import Attempt, TransportError
 from gateway_plugin_slack import hooks
+from gateway_plugin_slack.errors import PersonOpened
 from gateway_plugin_slack.settings import Settings
 
 TOKEN = "xoxb-1111-2222-abc"
@@ -244,13 +245,21 @@ async def test_a_message_to_a_user_can_be_edited_by_its_id():
             envelope=Send(instance_id="s", external_room_id="U024BE7LH", text="hi"),
             mode="as_asked",
         )[0]
-        answer = await hooks.send(
-            session=session, attempt=step("send", room="U024BE7LH", part=part)
-        )
-        attempt = step("edit", room="U024BE7LH", part=part, message_id=answer.message_id)
+        to_user = step("send", room="U024BE7LH", part=part)
+        with pytest.raises(PersonOpened) as caught:
+            await hooks.send(session=session, attempt=to_user)
+        assert 0 == emulator.counters["stored"]
+        room = hooks.classify_error(attempt=to_user, error=caught.value).moved_to
+        answer = await hooks.send(session=session, attempt=step("send", room=room, part=part))
+        attempt = step("edit", room=room, part=part, message_id=answer.message_id)
         await hooks.edit(session=session, attempt=attempt)
-    [message] = emulator.rooms.conversation("D024BE7LH")
-    assert (["hi"], f"D024BE7LH:{message.id}") == (message.revisions, answer.message_id)
+        [message] = emulator.rooms.conversation("D024BE7LH")
+        assert (["hi"], message.id) == (message.revisions, answer.message_id)
+        named = f"{room}:{answer.message_id}"  # it tells the conversation: the user's id will do
+        attempt = step("edit", room="U024BE7LH", part=part, message_id=named)
+        await hooks.edit(session=session, attempt=attempt)
+    assert ["hi", "hi"] == message.revisions
+    assert 1 == emulator.counters["stored"]
 
 
 @pytest.mark.parametrize(

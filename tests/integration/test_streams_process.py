@@ -1,4 +1,8 @@
-"""A stream whose process is killed in the middle: the next run finishes what it had stored."""
+"""A stream whose process is killed in the middle: the next run finishes what it had stored.
+
+The answer grows by edits, also in a private chat: of a draft nothing would stand there when its
+process is killed.
+"""
 
 import subprocess
 import sys
@@ -16,7 +20,7 @@ import trio
 from gateway_core import open_gateway, parse_config
 
 async def main(url, outbox, token):
-    bot = {"channel": "telegram", "token": token, "base_url": url}
+    bot = {"channel": "telegram", "token": token, "base_url": url, "streaming": "edits"}
     config = parse_config({"outbox": {"url": outbox}, "instances": {"bot": bot}})
     async with open_gateway(config) as gateway:
         async with gateway.stream(("bot", "7"), key="event 1", broken_off=" (broken off)") as out:
@@ -52,7 +56,7 @@ async def test_the_next_run_finishes_it_and_says_so(tmp_path):
         await killed_in_the_middle(url, outbox)
         shown = [m.text for m in emulator.rooms.conversation("7")]
         assert len(shown) == 1
-        bot = {"channel": "telegram", "token": TOKEN, "base_url": url}
+        bot = {"channel": "telegram", "token": TOKEN, "base_url": url, "streaming": "edits"}
         config = parse_config({"outbox": {"url": outbox}, "instances": {"bot": bot}})
         async with open_gateway(config) as gateway:
             with trio.fail_after(30):

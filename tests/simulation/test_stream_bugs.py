@@ -19,7 +19,6 @@ from simulated.drawing import draw
 from gateway_core.contract.verdicts import Reason
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growing.growth import Growth
-from gateway_core.deliveries.steps import Step
 from gateway_core.engine import consequences
 from gateway_core.outboxes import journal, restore
 from gateway_core.ratelimits import interims
@@ -197,12 +196,6 @@ def what_a_kill_cut_is_taken_for_whole(patch):
         return made
 
     patch.setattr(Growth, "restored", restored)
-
-
-@bug("does not stand|was taken back, and stands", seen=405)
-def what_was_recorded_of_its_message_is_believed(patch):
-    """As if the edit that was planned at last had been made."""
-    patch.setattr(Step, "is_of_a_stream", lambda self: None)
 
 
 def streaming() -> Iterator[int]:

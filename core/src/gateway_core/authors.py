@@ -4,7 +4,7 @@
 # fmt: off
 from gateway_core.contract.addresses import Address, Asked, Interaction
 from gateway_core.contract.envelopes import (
-    Attempt, Call, Delete, Disposition, Edit, Envelope, Format, Json, KeyRef,
+    Attempt, Call, Delete, Disposition, Edit, Envelope, Format, Grows, Json, KeyRef,
     Mentions, MessageRef, Mode, OnCancel, OnConflict, OnUnknown, Order, Part, PartReceipt, PartRef,
     Priority, Receipt, Send, Target, digest_of,
 )
@@ -31,8 +31,8 @@ __all__ = [
     "TELEMETRY_DROPPING", "Address", "Answer", "Asked", "Attempt", "AttemptReport",
     "AttemptTimeout", "BucketReport", "Call", "ConfigError", "Delete", "Dispatched",
     "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "Format", "GatewayError",
-    "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json", "KeyRef",
-    "Level", "Limit", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown",
+    "Grows", "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json",
+    "KeyRef", "Level", "Limit", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown",
     "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError",
     "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret",
     "Send", "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform",

@@ -33,6 +33,7 @@ from gateway_core import (
     ErrorClass,
     GatewayError,
     Instance,
+    Limit,
     OutboxError,
     Providers,
     Reason,
@@ -42,12 +43,13 @@ from gateway_core import (
     open_gateway,
     parse_config,
 )
-from gateway_core.authors import TransportError, hookimpl
+from gateway_core.authors import Streaming, TransportError, hookimpl
 from gateway_core.testing import (
     Failure,
     FakeChannel,
     FakeSettings,
     MemoryOutbox,
+    event,
     open_network,
     open_test_gateway,
     seeded_schedule,
@@ -364,6 +366,69 @@ async def _a_row_of_tomorrow(night, folder):
             await night.told(gateway.send("bot", "r", WORDS * 3_000, raises=False))
 
 
+async def streams(night):
+    """A text that grows by drafts, one that grows in place; a sign of typing is refused."""
+    refused = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.FORBIDDEN)
+
+    async def refusing(attempt):
+        if not attempt.envelope_id:  # a sign
+            raise Failure(refused)
+
+    for how in ("draft", "append"):
+        channel = FakeChannel(streaming=Streaming(how=how), script=refusing)
+        async with open_test_gateway(channel, providers=night.providers) as gateway:
+            async with gateway.stream(("bot", "fake-1")) as out:
+                for word in WORDS.split():
+                    out.write(f"{word} ")
+                    await trio.sleep(2)
+            night.values.append(out.receipt)
+            async with gateway.typing(event(room="fake-1")):
+                await trio.sleep(1)
+            night.read()
+
+
+async def groups(night):
+    """One that is paused, goes on, fails in a room and is tried again; one cancelled, one left."""
+    refused = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.FORBIDDEN)
+    script = [Failure(refused)]
+
+    async def run(_):
+        if script:
+            raise script.pop()
+
+    channel = FakeChannel(
+        script=run, limits=lambda _room, _operation: [Limit("account", count=10, per=1.0)]
+    )
+    rooms = [f"group-{number}" for number in range(50)]
+    settings = {"providers": night.providers, "drain_timeout": 1.0}
+    async with open_test_gateway(channel, **settings) as gateway:
+        job = await gateway.broadcast("bot", rooms, WORDS)
+        await trio.sleep(1)
+        await job.pause()
+        await job.resume()
+        night.values.append(await job.wait())
+        await job.retry()
+        await job.wait()
+        job = await gateway.broadcast("bot", rooms, WORDS)
+        await trio.sleep(1)
+        await job.cancel()
+        night.values.append(await job.wait())
+        await gateway.broadcast("bot", rooms, WORDS)
+        await trio.sleep(1)
+        night.read()
+
+
+async def cut_short(night):
+    """A drain that is cut short, as the bridge does by a third Ctrl-C."""
+    settings = {"providers": night.providers, "drain_timeout": 60}
+    async with open_test_gateway(FakeChannel(latency=1_000.0), **settings) as gateway:
+        send = Send(instance_id="bot", external_room_id="fake-1", text=WORDS)
+        await night.told(gateway.submit(send))
+        await trio.sleep(1)
+        gateway._cut_drain()
+        night.read()
+
+
 def exporting_to_nobody(night):
     """Finished spans that no exporter takes."""
     tracers = TracerProvider(shutdown_on_exit=False)
@@ -387,6 +452,9 @@ def night(tmp_path_factory):
         run(engine)
         run(lives, folder)
         run(every_word)
+        run(streams)
+        run(groups)
+        run(cut_short)
         exporting_to_nobody(night)
     return night
 

@@ -90,10 +90,20 @@ def test_spans_have_the_names_attributes_and_events_of_the_schema(night):
         assert {event.name: names(event.attributes) for event in declared.events} == events
 
 
+ELSEWHERE = {
+    # An asyncio loop must end, or a process exit, under an open gateway: in processes of their own,
+    # core/bridge/test_processes.py::test_a_loop_that_ends_with_the_gateway_open_loses_nothing.
+    str(telemetry.LOOP_ENDED),
+}
+"""Events that no night can cause."""
+
+
 def test_every_log_event_of_the_schema_comes_at_its_level_with_its_fields(night):
     declared = {str(event): (event.level, set(event.fields)) for event in telemetry.EVENTS}
     emitted = {}
     for name, level, fields in night.logs:
         if name.startswith("gateway."):
             emitted.setdefault(name, (level, set()))[1].update(fields)
-    assert declared == emitted
+    assert set(declared) >= ELSEWHERE
+    expected = {name: told for name, told in declared.items() if name not in ELSEWHERE}
+    assert expected == emitted

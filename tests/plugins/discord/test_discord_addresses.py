@@ -184,7 +184,10 @@ def test_who_asked_and_where():
 @pytest.mark.parametrize(("kind", "asked"), [(2, "command"), (3, "press"), (5, "form")])
 def test_an_interaction_is_answered_by_its_token(kind, asked):
     found = hooks.address(event={**COMMAND, "type": kind}).interaction
-    assert Interaction(token=Secret("t"), id="9", app_id="3", asked=asked, lasts=900) == found
+    expected = Interaction(
+        token=Secret("t"), id="9", app_id="3", asked=asked, lasts=900, edits=True
+    )
+    assert expected == found
 
 
 @pytest.mark.parametrize("kind", [1, 4, None, "2"])

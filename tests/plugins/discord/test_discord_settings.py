@@ -70,6 +70,7 @@ def test_traits():
         deduplicates_for=120.0,
         repeat_safe_calls=REPEAT_SAFE_CALLS,
         names_limits=True,
+        mentions_by_id=True,
     )
     assert expected == hooks.traits()
     assert all(route_of(f"call:{method}") for method in REPEAT_SAFE_CALLS)

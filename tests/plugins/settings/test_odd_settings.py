@@ -228,7 +228,8 @@ async def test_of_an_outbox_in_a_file(name, tmp_path):
             continue
         settings = attrs.evolve(settings, owner_wait=0.0)
         config = GatewayConfig(instances=[Instance("bot", "fake", FakeSettings())])
-        outbox = SqliteOutbox(tmp_path / f"{number}.db", settings)
+        slot = "" if settings.slots is None else "-{slot}"
+        outbox = SqliteOutbox(tmp_path / f"{number}{slot}.db", settings)
         assert await delivers(config, plugins=[("fake", FakeChannel())], outbox=outbox)
 
 

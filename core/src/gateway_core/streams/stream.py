@@ -166,9 +166,9 @@ class Stream:
 
         Returns and raises as `Gateway.send` does. A caller who is cancelled does not withdraw it.
         """
-        self._asked = True
         if text is not None:
             check_text(text, 0, self._most)
+        self._asked = True
         while self._first is not None:
             if (joined := await self._first._joined()) is not None:  # noqa: SLF001 - of one kind
                 return joined

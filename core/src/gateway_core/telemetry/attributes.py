@@ -35,7 +35,7 @@ ERROR_TYPE = Attribute(
 CAUSE = Attribute(
     "gateway.wait.cause",
     "`queue`, `slots`, `room limit`, `account limit`, `retry`, `outcome unknown`, `circuit`, "
-    "`suspension`, `schedule`, `target`, `outbox`",
+    "`suspension`, `schedule`, `target`, `outbox`, `stream`",
     "what the envelope waited for",
 )
 FORESEEN = Attribute(

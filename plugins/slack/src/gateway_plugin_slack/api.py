@@ -44,6 +44,7 @@ from gateway_plugin_slack.methods import (
     UPDATE_FIELDS,
     method_of,
 )
+from gateway_plugin_slack.rendering.streams import stream_fields
 from gateway_plugin_slack.requests import (
     call_form,
     content_of,
@@ -51,7 +52,6 @@ from gateway_plugin_slack.requests import (
     target_of,
 )
 from gateway_plugin_slack.settings import Settings
-from gateway_plugin_slack.streams import stream_fields
 
 MAY_NOT_OPEN = ("missing_scope", "not_allowed_token_type", "unknown_method")
 """Slack's words for an app that may not open conversations."""

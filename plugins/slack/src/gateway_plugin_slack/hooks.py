@@ -32,8 +32,8 @@ from gateway_plugin_slack.errors import PersonOpened, SlackApiError, opened, ver
 from gateway_plugin_slack.limits import SET_STATUS, limits_of
 from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_slack.rendering.parts import parts_of
+from gateway_plugin_slack.rendering.streams import streaming_of
 from gateway_plugin_slack.settings import Settings
-from gateway_plugin_slack.streams import streaming_of
 
 GATEWAY_CONTRACT = 1
 

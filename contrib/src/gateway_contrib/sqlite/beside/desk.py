@@ -56,9 +56,9 @@ class BesideDesk(Desk):
         self._db.execute("DELETE FROM grown WHERE seq = ?", (seq,))
         return answer
 
-    def _read(self, seq: int) -> StoredEntry | None:
+    def _stored(self, seq: int) -> StoredEntry | None:
         """With the text of a stream as it was when it failed."""
-        stored = super()._read(seq)
+        stored = super()._stored(seq)
         sql = "SELECT number, CAST(text AS BLOB) FROM grown WHERE seq = ?"
         grown = self._db.execute(sql, (seq,)).get if stored is not None else None
         if stored is None or grown is None:
