@@ -165,7 +165,8 @@ class Watch:
             self._lasts(("over", partition.index), GRID, lambda: "nobody ends what is over")
         for room in partition.scheduler.rooms.values():
             for lane in room.lanes.values():
-                self._lane(lane, room, now)
+                if not (work.resting and lane.running) or lane in _attempted(work):
+                    self._lane(lane, room, now)
 
     def _lane(self, lane: Any, room: Any, now: int) -> None:
         name = f"lane {room.id} {lane.key}"
@@ -237,6 +238,12 @@ class Watch:
             waits = self._gateway._clock.start + gate.closed_until / SECOND - HAIR
             asked = shut or self._ledger.closes(name, waits)
             self._ledger.expect(asked, f"{name} is closed whole, and only a room was named")
+
+
+def _attempted(work: Any) -> list[Any]:
+    """The lanes of attempts under way. While a partition rests, others only hold their tokens."""
+    workers = [worker for worker in work._workers if worker.running is not None]
+    return [worker.running.lane for worker in workers]
 
 
 def _ahead(partition: Any, entry: Any) -> float:
