@@ -1250,7 +1250,8 @@ class Ledger:
         entry.apart = any(step.done or step.named for step in steps)
         entry.deadline = math.inf
         spoken.gone = 0
-        number, text = truth.grown.get(entry.id, (0, entry.envelope.text))
+        accepted = entry.envelope.grows.stored_as, entry.envelope.text
+        number, text = truth.grown.get(entry.id, accepted)
         written = self._written_before(self.fell_at)
         cut = spoken.how == "cut"  # in an earlier life: its text is the one of before
         since = max(spoken.ended_at or 0.0, entry.accepted_at)
