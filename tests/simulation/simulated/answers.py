@@ -15,6 +15,7 @@ from gateway_core import Disposition, Receipt
 
 BROKEN_OFF = "broken off: its program left it before its text was whole"
 CUT = "cut: it needs more messages than allowed"
+NOT_EDITED = "posted anew: its message took no edit"
 DISTURBING = ("cancel", "raise", "remove", "suspend", "replace")
 """Events after which a request may be under way of which nobody waits for the answer."""
 
@@ -99,7 +100,7 @@ class Answers:
         }
         for word in whole:
             self._expect(word in mine or word in gone, f"{word} of {entry} does not stand")
-        if receipt.possible_duplicate:
+        if receipt.possible_duplicate or NOT_EDITED in receipt.degradations:
             return
         stale = [word for word in mine if word not in whole]
         self._expect(not stale, f"{stale} of {entry} stand, and are not of its whole text")
@@ -113,6 +114,7 @@ class Answers:
     ) -> None:
         """At most so many messages, and never two of one text without saying so."""
         most = max(1, self._setup.config.retries.max_ambiguous) + len(spoken.taken)
+        most += NOT_EDITED in receipt.degradations  # the message that took no edit stays
         if Fault.MALFORMED in self._setup.trouble.platform:  # one whose id nobody knows stays
             most += receipt.possible_duplicate
         for word in words_of(spoken.whole):
