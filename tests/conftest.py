@@ -5,6 +5,7 @@ What tests of several places share stands in `shared`, and is imported from ther
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -24,6 +25,13 @@ sys.path.insert(0, str(HERE / "shared"))
 
 import amounts  # noqa: E402 - it stands on the path since the line before
 import drifting  # noqa: E402 - likewise
+
+# A shell without job control has what it begins in the background ignore these two, and whatever
+# that begins inherits it: a program that a test ends with Ctrl-C would then never end.
+_usual = {signal.SIGINT: signal.default_int_handler, signal.SIGQUIT: signal.SIG_DFL}
+for _number, _handler in _usual.items():
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 _drifted: list[str] = []
 drifting.watch(HttpClient, _drifted.append)
