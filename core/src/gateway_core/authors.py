@@ -10,7 +10,7 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.errors import (
     AttemptTimeout, ConfigError, GatewayError, HookContractError, Invalid, OutboxError,
-    PluginError, Problem, TransportError,
+    PluginError, Problem, TransportError, UnreadableSource,
 )
 from gateway_core.contract.hookspecs import (
     Answer, AttemptReport, CONTRACT_VERSION, Identity, Level, Limit, Pressure, Providers,
@@ -36,5 +36,5 @@ __all__ = [
     "OnUnknown", "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError",
     "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret", "Send",
     "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform", "TransportError",
-    "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
+    "UnreadableSource", "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
 ]
