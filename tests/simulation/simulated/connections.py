@@ -171,6 +171,9 @@ class Wire(TcpStream):
         self.send_nowait(bytes(data))
         await trio.lowlevel.checkpoint()
 
+    def bear(self, seconds: float) -> None:
+        pass
+
     async def wait_send_all_might_not_block(self) -> None:
         await trio.lowlevel.checkpoint()
 

@@ -13,7 +13,7 @@ from gateway_core.http.bodies.outgoing import Blocks, SourceError, open_blocks
 from gateway_core.http.bodies.uploading import Upload
 from gateway_core.http.progress import Progress
 from gateway_core.http.reuse import Reuse, Usage
-from gateway_core.http.tcp import MOST, TcpStream
+from gateway_core.http.tcp import MOST, UNACKNOWLEDGED, TcpStream
 from gateway_core.http.tunnel import NOT_LET_IN, Stream, open_tunnel, secured
 from gateway_core.http.urls import Proxy
 from gateway_core.http.wire import Reading, Request
@@ -88,6 +88,7 @@ class Connection:
         if failure is not None:
             raise failure
         reading.keep = reading.keep and upload.whole
+        self._tcp.bear(UNACKNOWLEDGED)
         return reading
 
     async def _read(self, progress: Progress, bound: int, upload: Upload | None = None) -> Reading:

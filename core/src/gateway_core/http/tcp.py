@@ -46,6 +46,15 @@ class TcpStream(trio.abc.Stream):
             if option is not None:
                 self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
 
+    def bear(self, seconds: float) -> None:
+        """How long what was written may stay unacknowledged, or the other side read nothing.
+
+        To the system these are one: a side whose buffer is full acknowledges no more.
+        """
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None:
+            self._open().setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1000))
+
     def send_nowait(self, data: bytes | memoryview) -> int:
         """Write what goes without waiting; how many bytes that was."""
         try:

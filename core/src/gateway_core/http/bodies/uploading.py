@@ -43,7 +43,10 @@ class Upload:
         """Write it; a failure ends `reading`."""
         sent = self._tcp.sent
         self._progress.streams()
+        timeouts = self._progress.timeouts
         try:
+            # These timeouts, not the system's, say how long a slow reader is waited for.
+            self._tcp.bear(timeouts.write + timeouts.read)
             await self._write_all(head)
         except trio.BrokenResourceError as error:
             # A request that is refused for its size may have its answer before its end.
