@@ -23,7 +23,9 @@ import trio
 from gateway_core.contract.errors import UnreadableSource
 
 PIECE = 1 << 16
-"""Bytes that are read at once."""
+"""Bytes that are copied at once from what the system has in memory."""
+WAITED = 1 << 17
+"""Bytes that a thread reads at once."""
 THREADS = 8
 """Threads that wait for disks at the most: a disk that hangs leaves others to name lookups."""
 
@@ -74,7 +76,7 @@ class FileSource:
 
     def read(self, file: _File, offset: int) -> bytes:
         """The next piece; with the last one, whether the file is still as it was. Waits."""
-        piece = file.read(offset, min(PIECE, self.size - offset))
+        piece = file.read(offset, min(WAITED, self.size - offset))
         if not piece or offset + len(piece) == self.size:
             self._check(file.stat())
         return piece
