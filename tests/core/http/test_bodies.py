@@ -295,11 +295,13 @@ async def test_a_source_that_fails_later_is_of_unknown_outcome(autojump_clock):
     assert ("unknown", []) == (caught.value.dispatched, asked)
 
 
-@pytest.mark.parametrize(("dispatched", "reason"), [("no", "unreachable"), ("unknown", None)])
+@pytest.mark.parametrize(
+    ("dispatched", "reason"), [("no", Reason.UNCLASSIFIED), ("unknown", Reason.OUTCOME_UNKNOWN)]
+)
 def test_what_it_means_by_default_is_the_message_s_alone(dispatched, reason):
     verdict = classify_error(UnreadableSource("x", dispatched=dispatched))
     assert (ErrorClass.RETRYABLE, Scope.MESSAGE) == (verdict.error_class, verdict.scope)
-    assert (Reason(reason) if reason else Reason.OUTCOME_UNKNOWN) == verdict.reason
+    assert reason == verdict.reason
 
 
 class Trickling(Source):

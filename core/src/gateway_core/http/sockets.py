@@ -76,17 +76,16 @@ class Connection:
     ) -> Reading:
         """Write it while its answer is read, which may come in the middle and end it."""
         upload = Upload(self._stream, self._tcp, blocks, progress, self.usage)
-        failure: Exception | None = None
+        reading: Reading | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(upload.run, head, nursery.cancel_scope)
             try:
                 reading = await self._read(progress, bound, upload)
             except Exception as error:  # noqa: BLE001 - raised below, not in a group
-                failure = error
+                upload.failure = upload.failure or error
             nursery.cancel_scope.cancel()
-        failure = upload.failure or failure
-        if failure is not None:
-            raise failure
+        if reading is None:
+            raise upload.failure or trio.BrokenResourceError("the request was not written")
         reading.keep = reading.keep and upload.whole
         self._tcp.bear(UNACKNOWLEDGED)
         return reading

@@ -44,12 +44,12 @@ def transport_verdict(error: TransportError) -> Verdict:
 
     Where the message's own bytes could not be read, no other message waits for that.
     """
-    unknown = error.dispatched == "unknown"
-    scope = Scope.MESSAGE if isinstance(error, UnreadableSource) else Scope.INSTANCE
+    own = isinstance(error, UnreadableSource)
+    never = Reason.UNCLASSIFIED if own else Reason.UNREACHABLE
     return Verdict(
         error_class=ErrorClass.RETRYABLE,
-        reason=Reason.OUTCOME_UNKNOWN if unknown else Reason.UNREACHABLE,
-        scope=scope,
+        reason=Reason.OUTCOME_UNKNOWN if error.dispatched == "unknown" else never,
+        scope=Scope.MESSAGE if own else Scope.INSTANCE,
         dispatched=error.dispatched,
         raw=error.text,
     )

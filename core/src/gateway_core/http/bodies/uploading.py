@@ -64,7 +64,8 @@ class Upload:
 
     async def _write_all(self, head: memoryview) -> None:
         first = await self._blocks.next()
-        block: bytes | memoryview | None = b"".join((head, first or b""))
+        # As a view, whose `repr` is not what is in it.
+        block: bytes | memoryview | None = memoryview(b"".join((head, first or b"")))
         await trio.lowlevel.checkpoint_if_cancelled()
         self._progress.written = True
         while block is not None and not self.over:
