@@ -65,21 +65,24 @@ class FileSource:
         """Its bytes. Raises OSError where it cannot be read, or is not as it was."""
         file = _File(self.path)
         try:
-            self._check(await _in_thread(file.open))
+            _check(self, await _in_thread(file.open))
             yield _Pieces(self, file)
         finally:
             file.close()
 
-    def _check(self, found: os.stat_result) -> None:
-        if (found.st_size, found.st_mtime_ns) != (self.size, self.modified_ns):
-            raise OSError(errno.ESTALE, "it changed since its size was taken", str(self.path))
 
-    def read(self, file: _File, offset: int) -> bytes:
-        """The next piece; with the last one, whether the file is still as it was. Waits."""
-        piece = file.read(offset, min(WAITED, self.size - offset))
-        if not piece or offset + len(piece) == self.size:
-            self._check(file.stat())
-        return piece
+def _check(source: FileSource, found: os.stat_result) -> None:
+    """Raises OSError unless the file is as it was."""
+    if (found.st_size, found.st_mtime_ns) != (source.size, source.modified_ns):
+        raise OSError(errno.ESTALE, "it changed since its size was taken", str(source.path))
+
+
+def _read(source: FileSource, file: _File, offset: int) -> bytes:
+    """The next piece; with the last one, whether the file is still as it was. Waits."""
+    piece = file.read(offset, min(WAITED, source.size - offset))
+    if not piece or offset + len(piece) == source.size:
+        _check(source, file.stat())
+    return piece
 
 
 @attrs.define(eq=False)
@@ -99,7 +102,7 @@ class _Pieces:
         if left > PIECE:  # the last is read where its end may be waited for
             piece = self._file.read_nowait(self._offset, PIECE)
         if left and not piece:
-            piece = await _in_thread(lambda: self._source.read(self._file, self._offset))
+            piece = await _in_thread(lambda: _read(self._source, self._file, self._offset))
         if not piece:
             raise StopAsyncIteration
         self._offset += len(piece)
