@@ -250,6 +250,15 @@ async def test_a_source_that_is_not_what_it_said_is_never_sent_whole(scale, sour
     assert 1 == scaled.closed
 
 
+async def test_a_source_is_held_to_the_size_that_it_said_first():
+    """The length is on its way by then."""
+    source = Source([b"abcd"])
+    segments = RawBody(source).segments()
+    source.size = 2
+    async with open_blocks(segments) as blocks:
+        assert b"abcd" == await blocks.next()
+
+
 async def test_every_source_is_opened_before_the_first_byte():
     class Missing(Source):
         def open(self):

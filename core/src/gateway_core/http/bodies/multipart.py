@@ -25,10 +25,14 @@ _MEDIA_TYPE = re.compile(r"[!-~]+(?:[ -~]*[!-~])?")
 
 @attrs.frozen
 class Sourced:
-    """A stretch of a body that a source gives; `label` names it in errors."""
+    """A stretch of a body that a source gives; `label` names it in errors.
+
+    size  what the source said once: what its bytes are held against
+    """
 
     label: str
     source: ByteSource
+    size: int
 
 
 Segment: TypeAlias = bytes | Sourced
@@ -36,15 +40,15 @@ Segment: TypeAlias = bytes | Sourced
 
 
 def size_of(segments: Iterable[Segment]) -> int:
-    """How many bytes a body has. Raises ValueError for a source whose size is no number."""
-    return sum(len(one) if isinstance(one, bytes) else _size_of(one) for one in segments)
+    """How many bytes a body has."""
+    return sum(len(one) if isinstance(one, bytes) else one.size for one in segments)
 
 
-def _size_of(sourced: Sourced) -> int:
-    size = sourced.source.size
+def _sourced(label: str, source: ByteSource) -> Sourced:
+    size = source.size
     if type(size) is not int or size < 0:
-        raise ValueError(f"{sourced.label}: its size must be a number of bytes, not {size!r}")
-    return size
+        raise ValueError(f"{label}: its size must be a number of bytes, not {size!r}")
+    return Sourced(label, source, size)
 
 
 def _as_source(content: str | bytes | ByteSource) -> ByteSource:
@@ -147,11 +151,11 @@ class Multipart:
         return f"multipart/form-data; boundary={self.boundary}"
 
     def segments(self) -> Sequence[Segment]:
-        """Its stretches, in order."""
+        """Its stretches, in order. Raises ValueError for a source whose size is no number."""
         found: list[Segment] = []
         before = f"--{self.boundary}\r\n"
         for field in self.fields:
-            found += [f"{before}{field.head()}".encode(), Sourced(field.label, field.content)]
+            found += [f"{before}{field.head()}".encode(), _sourced(field.label, field.content)]
             before = f"\r\n--{self.boundary}\r\n"
         return [*found, f"\r\n--{self.boundary}--\r\n".encode()]
 
@@ -164,5 +168,5 @@ class RawBody:
     media_type: str = attrs.field(default=OCTETS, validator=_is_media_type)
 
     def segments(self) -> Sequence[Segment]:
-        """Its one stretch."""
-        return [Sourced("the body", self.content)]
+        """Its one stretch. Raises ValueError for a source whose size is no number."""
+        return [_sourced("the body", self.content)]

@@ -31,7 +31,7 @@ class _Opened:
 
     async def read(self) -> AsyncGenerator[memoryview, None]:
         """Its pieces; the last one once the source came to its end. Raises SourceError."""
-        size = left = self.sourced.source.size
+        size = left = self.sourced.size
         while left:
             piece = await self._next()
             if piece is None:
@@ -46,8 +46,8 @@ class _Opened:
 
     async def _ends(self, *, over: bool) -> None:
         if over or await self._next() is not None:
-            size = self.sourced.source.size
-            raise SourceError(f"{self.sourced.label}: has more than its {size} bytes")
+            more = f"has more than its {self.sourced.size} bytes"
+            raise SourceError(f"{self.sourced.label}: {more}")
 
     async def _next(self) -> memoryview | None:
         """The next piece that holds something; None: there is none."""
