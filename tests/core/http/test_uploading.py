@@ -128,6 +128,16 @@ async def test_an_answer_in_the_middle_is_the_answer(status, autojump_clock):
     assert pipe.closed
 
 
+async def test_a_refusal_ends_the_connection_though_all_was_written(autojump_clock):
+    """Whoever is in between may hold what the server has not read."""
+    said = b"HTTP/1.1 413 said\r\ncontent-length: 2\r\n\r\n{}"
+    pipe = Pipe(10**12, size=MB, early=(3, said))
+    with through(pipe):
+        async with open_client(base_url=URL) as client:
+            answer = await client.request("POST", "/x", body=RawBody(bytes(MB)))
+            assert (413, MB, True) == (answer.status, min(pipe.sent, MB), pipe.closed)
+
+
 async def test_early_hints_are_no_answer(autojump_clock):
     pipe = Pipe(100_000, size=MB, early=(3, b"HTTP/1.1 103 Early Hints\r\n\r\n"))
     assert 200 == (await asked(pipe, MB)).status

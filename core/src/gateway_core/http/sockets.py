@@ -86,7 +86,7 @@ class Connection:
             nursery.cancel_scope.cancel()
         if reading is None:
             raise upload.failure or trio.BrokenResourceError("the request was not written")
-        reading.keep = reading.keep and upload.whole
+        reading.keep = reading.keep and upload.is_over_for_both(reading.status)
         self._tcp.bear(UNACKNOWLEDGED)
         return reading
 

@@ -91,6 +91,13 @@ class Upload:
         if status >= _REFUSED:
             self._end()
 
+    def is_over_for_both(self, status: int | None) -> bool:
+        """Whether the connection may carry another request.
+
+        A server that refused may not have read all of the body, though all of it was written.
+        """
+        return self.whole and status is not None and status < _REFUSED
+
     def _end(self) -> None:
         if not self.over:
             self.over = True
