@@ -294,7 +294,8 @@ async def test_a_refusal_in_the_middle_is_the_answer(way, then, authority, pictu
         answer = await client.request("POST", "/x", body=body)
         assert (413, b"big") == (answer.status, answer.body)
         assert 200 == (await client.request("POST", "/x", body=body)).status
-    assert ([digest_of(CONTENT)], 2) == (server.bodies, server.began)
+    # A proxy may hold the rest of the first, for a server that reads on.
+    assert ({digest_of(CONTENT)}, 2) == (set(server.bodies), server.began)
 
 
 async def test_an_idle_connection_that_was_closed_meanwhile_is_not_used():
