@@ -293,6 +293,8 @@ class Gateway(Streaming, GroupVerbs):
             waiting=dict(causes),
             groups=len(self._groups.feeds),
             members=self._groups.waiting,
+            open_groups=self._groups.open_groups(),
+            members_waiting=self._groups.waiting_by_instance(),
         )
 
     # -- instances at run time

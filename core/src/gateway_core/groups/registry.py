@@ -5,7 +5,7 @@ This module waits: for the outbox.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -80,6 +80,17 @@ class Groups:
         """How many members have no turn yet."""
         return sum(feed.left for feed in self.feeds.values())
 
+    def waiting_by_instance(self) -> dict[str, int]:
+        """The same by instance."""
+        counts: Counter[str] = Counter()
+        for feed in self.feeds.values():
+            counts[feed.instance_id] += feed.left
+        return dict(counts)
+
+    def open_groups(self) -> dict[tuple[str, str], int]:
+        """How many have not ended, by instance and what becomes of members that wait."""
+        return dict(Counter((feed.instance_id, feed.standing) for feed in self.feeds.values()))
+
     # -- opening and closing
 
     async def open(self) -> None:
@@ -130,6 +141,7 @@ class Groups:
                     stored=stored,
                 )
             if self.in_memory:
+                feed.count_cancelled()
                 self.store.cancelled(feed.id)
             feed.stop()
 
@@ -275,6 +287,7 @@ class Groups:
         report(self.store.cancelled, group_id)
         feed = self.feeds.get(group_id)
         if feed is not None:  # it is to know at once
+            feed.count_cancelled()
             feed.know(attrs.evolve(feed.state, cancelled=True))
         own = [] if feed is None else list(feed.own)
         withdrawn = sum(self._withdraw(delivery) for delivery in own)
@@ -292,12 +305,15 @@ class Groups:
     async def retry(self, group_id: str) -> int:
         """Try again what has failed of it; how many members that are."""
         state = await self.state(group_id)
-        count = 0 if state is None else failures(state)
-        if state is None or not count or (state.cancelled and self.in_memory):
+        if state is None or not failures(state) or (state.cancelled and self.in_memory):
             return 0
         self._check_open()
+        count = await self._taking.retry(state.group)
+        state = await self.state(group_id)
+        if state is None or not count:
+            return 0
         log_event(GROUP_RETRIED, group=group_id, instance=state.group.instance_id, members=count)
-        self._begin(state).retry()
+        self._begin(state).wake()
         return count
 
 

@@ -254,11 +254,23 @@ class Outbox(Protocol):
         """
         ...
 
-    async def reopen(self, envelope_ids: Sequence[str]) -> Sequence[StoredEntry]:
-        """These failed entries are unfinished again: as an operator's `retry` has it.
+    async def retry(self, group_id: str) -> int:
+        """What `failed` has of the group is to be tried again; how many members that are.
 
-        Their time begins anew, and what of them arrived is not sent again. Those of which the
-        history has no content are left out, and so are those that are unfinished.
+        It is remembered, over a kill too, until `reopen` has come to each of them. Raises
+        `OutboxError` where it cannot be stored.
+        """
+        ...
+
+    async def reopen(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> tuple[str, Sequence[StoredEntry]]:
+        """The next that are to be tried again are unfinished: as an operator's `retry` has it.
+
+        In the order of the ids of their envelopes, from that place on; the place to go on from,
+        empty: there are no more. Their time begins anew, and what of them arrived is not sent
+        again. Those of which the history has no content stay as they ended, and are to be tried
+        again no more.
         """
         ...
 
