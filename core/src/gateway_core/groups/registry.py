@@ -101,7 +101,7 @@ class Groups:
             await self.serve(instance_id)
 
     async def serve(self, instance_id: str) -> None:
-        """Go on with the groups of an account."""
+        """Go on with the groups of an account, each as far as it is now."""
         while not (self.in_memory or self._closed):
             try:
                 await self._read(instance_id)
@@ -116,7 +116,11 @@ class Groups:
         while page := await self.store.groups(instance_id, after=after, limit=PAGE):
             after = page[-1].group.id
             for state in page:
-                if not state.ended:
+                known = self.feeds.get(state.group.id)
+                if known is not None:  # another process may have held it, or let it go on
+                    known.know(state)
+                    known.wake()
+                elif not state.ended:
                     self._begin(state)
 
     async def drained(self) -> None:

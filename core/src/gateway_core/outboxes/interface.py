@@ -43,6 +43,9 @@ class Outbox(Protocol):
     lost           called on trio's thread with an account that another process owns from now on;
                    likewise. Nothing of it begins here then, what is under way is in doubt, and
                    `recover` is called until the account is had again
+    arrived        called on trio's thread, within seconds, with an account for which another
+                   process has stored a group, or asked to try a group's failures again; likewise.
+                   Its owner feeds what is there then. One too often does no harm
     next_position  gives a position after all others; likewise. What the gateway that owns an
                    account appends has the position that follows from its id. What another process
                    appended has none until the owner's `page` comes to it: it gets this one then,
@@ -55,6 +58,7 @@ class Outbox(Protocol):
 
     requested: Callable[[Request], None] | None
     lost: Callable[[str], None] | None
+    arrived: Callable[[str], None] | None
     next_position: Callable[[], int] | None
     keys_for: float
 

@@ -44,6 +44,7 @@ class MemoryOutbox(Beside):
         super().__init__()
         self.requested: Callable[[Request], None] | None = None
         self.lost: Callable[[str], None] | None = None
+        self.arrived: Callable[[str], None] | None = None
         self.next_position: Callable[[], int] | None = None
         self.keys_for = math.inf
         self._rows: dict[str, Row] = {}
