@@ -197,9 +197,11 @@ def open_groups(sdk):
 async def test_groups_are_counted_by_what_becomes_of_their_members(
     telling, sdk, outbox, autojump_clock
 ):
-    """Twelve rooms, one a second: six get it, one of these refuses it, six have no turn."""
+    """Twelve rooms, a second after each answer: one refuses it, two get it, others have none."""
     gone = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE)
-    channel = FakeChannel(script=refusing(gone), limits=lambda _room, _op: [Limit("account", 1)])
+    channel = FakeChannel(
+        script=refusing(gone), latency=0.8, limits=lambda _room, _op: [Limit("account", 1)]
+    )
     settings = {"outbox": outbox and outbox(), "drain_timeout": 0.0}
     async with telling(channel, **settings) as gateway:
         assert dict.fromkeys(("fed", "scheduled", "paused", "cancelled"), 0) == sdk.values(
@@ -208,17 +210,17 @@ async def test_groups_are_counted_by_what_becomes_of_their_members(
         job = await gateway.broadcast("bot", [f"room {n}" for n in range(12)], "news")
         due = EPOCH + 3600
         later = await gateway.broadcast("bot", ["a", "b"], "news", not_before=due, ttl=7200)
-        await trio.sleep(3.5)
+        await trio.sleep(4)
         assert {"fed": 1, "scheduled": 1} == open_groups(sdk)
         found = members(sdk)
         assert 14 == found["waiting"] + found["fed"]
-        assert (3, 1) == (found["delivered"], found["rejected"])
+        assert (1, 1) == (found["delivered"], found["rejected"])  # and one is under way
         await job.pause()
         assert {"paused": 1, "scheduled": 1} == open_groups(sdk)
         await job.cancel()
         assert {"cancelled": 1, "scheduled": 1} == open_groups(sdk)
         await job.wait()
-        await trio.sleep(1)
+        await trio.sleep(2)  # it is looked at once a second
         assert {"scheduled": 1} == open_groups(sdk)
         found = members(sdk)
         assert (2, 12) == (found.pop("waiting"), sum(found.values()) - found.pop("fed"))
