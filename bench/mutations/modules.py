@@ -53,7 +53,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     f"{CORE}/groups": ("tests/core/groups", f"{ON_DISK}/test_sqlite_broadcast.py"),
     f"{CORE}/text/growing": (f"{TEXT}/test_heal.py", f"{TEXT}/test_settled.py", TEXT),
-    f"{CORE}/deliveries/growing": (f"{STREAMS}/test_streams.py", STREAMS),
+    f"{CORE}/deliveries/growing": (
+        "tests/core/deliveries/test_growth.py",
+        f"{STREAMS}/test_streams.py",
+        STREAMS,
+    ),
     f"{CORE}/scheduling/natively": (f"{STREAMS}/test_native.py", STREAMS),
     f"{CORE}/streams": (f"{STREAMS}/test_streams.py", STREAMS, ANSWERING),
     f"{CORE}/answering": (ANSWERING, f"{STREAMS}/test_answers.py", "tests/core/telemetry"),
