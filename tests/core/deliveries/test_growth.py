@@ -32,3 +32,10 @@ def test_what_is_posted_anew_has_a_number_that_nothing_had(growth):
     left = growth.vanished(steps, steps[0])
     assert [] == left
     assert [8] == [step.serial for step in growth.steps_of(left, [part("anew")], None)]
+
+
+def test_what_is_planned_anew_waits_for_a_turn_of_its_own(growth):
+    """A turn that its pace gave to a native state is none for an edit."""
+    growth.go(5)
+    growth.show_by_edits()
+    assert (False, 5) == (growth.granted, growth.shown_at)
