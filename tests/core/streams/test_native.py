@@ -569,3 +569,25 @@ async def test_streams_that_say_nothing_take_no_share_of_the_appends(autojump_cl
                 await trio.sleep(0.5)
             assert 12 == operations(channel).count("append")
         nursery.cancel_scope.cancel()
+
+
+async def test_an_append_comes_after_every_message_that_waits(autojump_clock):
+    """Ten messages that come at once at one a second: the tenth begins nine seconds later."""
+    channel = Platform(streaming=APPEND, limits=lambda _room, _op: [Limit("account", 1, 1.0)])
+
+    async def talk():
+        async with gateway.stream(("bot", "room")) as out:
+            while True:
+                out.write("word ")
+                await trio.sleep(0.1)
+
+    async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
+        nursery.start_soon(talk)
+        await trio.sleep(5)
+        began = trio.current_time()
+        async with trio.open_nursery() as messages:
+            for number in range(10):
+                messages.start_soon(gateway.send, "bot", f"{number}", "hello")
+        assert 9 == pytest.approx(trio.current_time() - began, abs=0.1)
+        assert operations(channel).count("append") >= 3
+        nursery.cancel_scope.cancel()
