@@ -75,7 +75,7 @@ def statements() -> float:
         observer.attempting(delivery, step, account, 0, 1, performing)
         counts.answer(0, delivery.pressure)
         observer.attempted(delivery, step, account, 0, None, begun, 1)
-        counts.end(receipt, copied=False)
+        counts.end(receipt, copied=False, member=False)
         observer.ended(delivery, receipt, account, 0)
     used = time.process_time() - start
     start = time.process_time()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 CORE, SQLITE = "core/src/gateway_core", "contrib/src/gateway_contrib/sqlite"
 ENGINE, ON_DISK = "tests/core/engine", "tests/contrib/sqlite"
+STREAMS, ANSWERING, TEXT = "tests/core/streams", "tests/core/answering", "tests/core/text/growing"
 
 TESTS: dict[str, tuple[str, ...]] = {
     f"{CORE}/ratelimits": (
@@ -14,6 +15,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         f"{ENGINE}/test_limits.py",
         "tests/core/testing/test_paces.py",
         "tests/core/accounts/test_outages.py",
+        f"{STREAMS}/test_pace.py",
     ),
     f"{CORE}/scheduling": (
         "tests/core/scheduling",
@@ -22,6 +24,8 @@ TESTS: dict[str, tuple[str, ...]] = {
         f"{ENGINE}/test_deadlines.py",
         f"{ENGINE}/test_classes.py",
         f"{ENGINE}/test_bounds.py",
+        f"{STREAMS}/test_pace.py",
+        f"{STREAMS}/test_native.py",
     ),
     f"{CORE}/deliveries": (
         "tests/core/deliveries",
@@ -48,6 +52,15 @@ TESTS: dict[str, tuple[str, ...]] = {
         f"{ON_DISK}/test_sqlite_requests.py",
     ),
     f"{CORE}/groups": ("tests/core/groups", f"{ON_DISK}/test_sqlite_broadcast.py"),
+    f"{CORE}/text/growing": (f"{TEXT}/test_heal.py", f"{TEXT}/test_settled.py", TEXT),
+    f"{CORE}/deliveries/growing": (
+        "tests/core/deliveries/test_growth.py",
+        f"{STREAMS}/test_streams.py",
+        STREAMS,
+    ),
+    f"{CORE}/scheduling/natively": (f"{STREAMS}/test_native.py", STREAMS),
+    f"{CORE}/streams": (f"{STREAMS}/test_streams.py", STREAMS, ANSWERING),
+    f"{CORE}/answering": (ANSWERING, f"{STREAMS}/test_answers.py", "tests/core/telemetry"),
     f"{CORE}/engine/consequences.py": (
         f"{ENGINE}/test_verdicts.py",
         f"{ENGINE}/test_crashes.py",

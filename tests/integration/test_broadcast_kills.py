@@ -76,3 +76,30 @@ async def test_killed_three_times_each_room_gets_it_once(tmp_path, moments):
     # One message each. That an attempt is made again, which a kill left in doubt, has its key.
     assert {f"room{n}": 1 for n in range(ROOMS)} == {room: len(of) for room, of in keys.items()}
     assert len(arrived(tmp_path)) - ROOMS <= 3 * 10
+
+
+AGAIN = RUN.replace("send(self, attempt):", """send(self, attempt):
+        if len(sys.argv) > 2:
+            verdict = Verdict(error_class="non_retryable", reason="forbidden", dispatched="no")
+            raise Failure(verdict)""").replace(
+    "        progress = await job.wait()", """        if len(sys.argv) > 2:
+            progress = await job.wait()
+            print(await job.retry(), progress.failed, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        await trio.sleep(3)
+        progress = await job.wait()""").replace(
+    "import os, sys, trio", """import os, signal, sys, trio
+from gateway_core.authors import Verdict
+from gateway_core.testing import Failure""")  # fmt: skip
+"""Refuses every room, tries again what failed, and is killed as soon as that is accepted."""
+
+
+async def test_a_retry_is_remembered_by_a_process_that_is_killed_at_once(tmp_path):
+    run = [sys.executable, "-c", AGAIN, str(tmp_path)]
+    killed = await trio.run_process([*run, "refusing"], capture_stdout=True, check=False)
+    assert -signal.SIGKILL == killed.returncode
+    assert f"{ROOMS} {ROOMS}" == killed.stdout.decode().splitlines()[-1]
+    assert [] == arrived(tmp_path)
+    ended = await trio.run_process(run, capture_stdout=True)
+    assert f"{ROOMS} {ROOMS}" == ended.stdout.decode().splitlines()[-1]
+    assert {f"room{n}" for n in range(ROOMS)} == {room for room, _ in arrived(tmp_path)}

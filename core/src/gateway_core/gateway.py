@@ -293,6 +293,8 @@ class Gateway(Streaming, GroupVerbs):
             waiting=dict(causes),
             groups=len(self._groups.feeds),
             members=self._groups.waiting,
+            open_groups=self._groups.open_groups(),
+            members_waiting=self._groups.waiting_by_instance(),
         )
 
     # -- instances at run time
@@ -310,8 +312,7 @@ class Gateway(Streaming, GroupVerbs):
         log_event(INSTANCE_ADDED, instance=instance.id, channel=instance.channel)
         if self._pager is not None:
             self._pager.serve(instance.id)
-            if not self._closing.is_set():
-                self._spawn(functools.partial(self._groups.serve, instance.id))
+            self._groups_arrived(instance.id)
 
     def replace_instance(self, instance: Instance) -> None:
         """Give a known instance new settings (a new token); a suspended one goes on.
@@ -416,10 +417,16 @@ class Gateway(Streaming, GroupVerbs):
             return
         self._outbox.requested = self._pager.requested
         self._outbox.lost = self._pager.lost
+        self._outbox.arrived = self._pager.on_owned = self._groups_arrived
         self._outbox.next_position = lambda: self._ids.next_position(self._clock.wall())
         self._outbox.keys_for = self.config.idempotency_window
         overview = await self._pager.recover()
         self._ids.go_on_after(overview.last_id, overview.sequence)
+
+    def _groups_arrived(self, instance_id: str) -> None:
+        """There may be groups of an account that are not fed yet."""
+        if self._tasks is not None and not self._closing.is_set():
+            self._spawn(functools.partial(self._groups.serve, instance_id))
 
     async def _accept_asked(self, envelope: Envelope) -> str:
         """Accept what another process asked for; its id."""

@@ -385,6 +385,18 @@ async def streams(night):
             async with gateway.typing(event(room="fake-1")):
                 await trio.sleep(1)
             night.read()
+    await signs(night)
+
+
+async def signs(night):
+    """One of typing is passed over, since the account's token is another's; an acknowledgement."""
+    channel = FakeChannel(limits=lambda _room, _operation: [Limit("account", count=1, per=60.0)])
+    async with open_test_gateway(channel, providers=night.providers) as gateway:
+        await night.told(gateway.send("bot", "fake-1", WORDS))
+        async with gateway.typing(event(room="fake-1")):
+            await trio.sleep(1)
+        await night.told(gateway.reply(event(room="fake-1", asked="command"), WORDS))
+        night.read()
 
 
 async def groups(night):
@@ -405,6 +417,7 @@ async def groups(night):
         job = await gateway.broadcast("bot", rooms, WORDS)
         await trio.sleep(1)
         await job.pause()
+        night.read()
         await job.resume()
         night.values.append(await job.wait())
         await job.retry()
@@ -412,7 +425,9 @@ async def groups(night):
         job = await gateway.broadcast("bot", rooms, WORDS)
         await trio.sleep(1)
         await job.cancel()
+        night.read()
         night.values.append(await job.wait())
+        await gateway.broadcast("bot", rooms, WORDS, not_before=virtual_wall() + 60)
         await gateway.broadcast("bot", rooms, WORDS)
         await trio.sleep(1)
         night.read()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import trio
 
@@ -28,9 +30,23 @@ def outbox_at(path, keys):
     return SqliteOutbox(path, settings, wall_clock=virtual_wall, keys=keys)
 
 
+async def killed_once_it_is_reopened(path, keys):
+    """A process that serves the request, and does nothing more; what it leaves, as another file."""
+    heard = []
+    async with outbox_at(path, keys) as outbox:
+        outbox.requested = heard.append
+        with trio.fail_after(60):
+            while not heard:  # noqa: ASYNC110 - an outbox tells nobody that it looks
+                await trio.sleep(1)
+        left = path.parent.parent / f"left by {path.parent.name}"
+        shutil.copytree(path.parent, left)
+    assert ["retry"] == [request.kind for request in heard]
+    return left / path.name
+
+
 @pytest.mark.parametrize("keys", [(), (Secret("k" * 43 + "="),)], ids=["plain", "sealed"])
-@pytest.mark.parametrize("beside", [True, False], ids=["in its run", "in the next"])
-async def test_an_operator_tries_a_failed_stream_again(tmp_path, autojump_clock, keys, beside):
+@pytest.mark.parametrize("where", ["in its run", "in the next", "in one that is killed at once"])
+async def test_an_operator_tries_a_failed_stream_again(tmp_path, autojump_clock, keys, where):
     """All of its text, whatever was shown before: the message that stands is completed."""
     path, channel = tmp_path / "outbox.db", FakeChannel()
 
@@ -48,13 +64,15 @@ async def test_an_operator_tries_a_failed_stream_again(tmp_path, autojump_clock,
         with pytest.raises(DeliveryError):
             await out.finish("one two three")
         assert out.ticket is not None
-        if beside:
+        if where == "in its run":
             channel.script = None
             ask(out.ticket)
             await trio.sleep(10)
-    if not beside:
+    if where != "in its run":
         channel.script = None
         ask(out.ticket)
+        if where == "in one that is killed at once":
+            path = await killed_once_it_is_reopened(path, keys)
         async with open_test_gateway(channel, outbox=outbox_at(path, keys)) as gateway:
             await trio.sleep(10)
             status = await gateway.status(out.ticket.id)

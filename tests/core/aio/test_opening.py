@@ -213,7 +213,10 @@ def breaks(monkeypatch):
         def break_there():
             partition = gateway._core._partitions[0]
             partition._keep_time = dies
-            partition.workers.nursery.cancel_scope.cancel()
+            if partition.workers.nursery is None:  # it has not begun yet
+                gateway_thread().post(break_there)
+            else:
+                partition.workers.nursery.cancel_scope.cancel()
 
         gateway_thread().post(break_there)
 

@@ -106,7 +106,7 @@ async def test_it_never_goes_ahead_of_a_message_that_waits(autojump_clock):
         await trio.sleep(0.5)
         async with gateway.typing(event(room="another")):
             await trio.sleep(99)
-        passed_over = gateway.statistics().instances[0].signs["passed over"]
+        passed_over = gateway.statistics().instances[0].signs["typing", "passed over"]
     assert pytest.approx([10.0 * n for n in range(10)], abs=0.01) == channel.times
     assert [at for at in beats(channel) if at < 90] == []
     assert passed_over > 50
@@ -137,7 +137,7 @@ async def test_a_refused_sign_waits_as_long_as_it_was_told(autojump_clock):
         async with gateway.typing(event()):
             await trio.sleep(50)
             await gateway.send("bot", "room", "messages do not notice")
-        assert {"failed": 2} == gateway.statistics().instances[0].signs
+        assert {("typing", "failed"): 2} == gateway.statistics().instances[0].signs
     assert [0, 30] == beats(channel)
 
 

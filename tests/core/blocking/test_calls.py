@@ -264,6 +264,7 @@ def test_limits_hold_over_threads(opened):
 def test_one_that_gives_up_tells_callers_and_its_end(monkeypatch):
     monkeypatch.setattr("gateway_core.engine.supervisor.MOST_RESTARTS", 1)
     gateway = named(partition_count=1)
+    gateway.send("bot", "room", "hello")  # its partition has begun
     partition = gateway._core._partitions[0]
 
     async def dies():

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from gateway_core import AmbiguousEvent, UnknownEvent
-from gateway_core.authors import hookimpl
+from gateway_core.authors import Streaming, hookimpl
 from gateway_core.testing import FakeChannel, MemoryOutbox, event, open_test_gateway
 
 
@@ -108,7 +108,10 @@ async def test_an_interaction_is_acknowledged_at_once_and_answered_when_it_is_wh
     assert made.attempt.payload["text"] == "forty-two"
 
 
-async def test_an_interaction_whose_answers_can_be_edited_sees_it_grow(autojump_clock):
+@pytest.mark.parametrize("shown", [None, Streaming(how="append")], ids=["edits", "natively"])
+async def test_an_interaction_whose_answers_can_be_edited_sees_it_grow(autojump_clock, shown):
+    """By its token, and never as messages of the room are shown."""
+
     class Editing(FakeChannel):
         @hookimpl
         def address(self, event):
@@ -116,7 +119,7 @@ async def test_an_interaction_whose_answers_can_be_edited_sees_it_grow(autojump_
             edits = attrs.evolve(address.interaction, edits=True)
             return attrs.evolve(address, interaction=edits)
 
-    channel = Editing()
+    channel = Editing(streaming=shown)
     async with open_test_gateway(channel) as gateway:
         await gateway.stream(event(asked="command"), model("forty", "-two", "!", pause=3))
     assert [made.attempt.operation for made in channel.made] == ["answer", "revise", "revise"]

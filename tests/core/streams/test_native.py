@@ -545,3 +545,49 @@ async def test_one_that_expires_says_so_and_leaves_what_was_shown(autojump_clock
 
 async def _closed(_attempt):
     raise Failure(verdict(Reason.PLATFORM_ERROR, ErrorClass.RETRYABLE, retry_after=3))
+
+
+async def test_streams_that_say_nothing_take_no_share_of_the_appends(autojump_clock):
+    """Twelve a minute: the one that goes on is shown twelve times beside three that are silent."""
+
+    def limits(_room, operation):
+        return [Limit("append", 12, 60.0, "window")] if operation == "append" else []
+
+    channel = Platform(streaming=APPEND, limits=limits)
+
+    async def silent(room):
+        async with gateway.stream(("bot", room)) as out:
+            out.write("one word ")
+            await trio.sleep(100)
+
+    async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(silent, f"silent {number}")
+        async with gateway.stream(("bot", "room")) as out:
+            for number in range(120):
+                out.write(f"word{number} ")
+                await trio.sleep(0.5)
+            assert 12 == operations(channel).count("append")
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_append_comes_after_every_message_that_waits(autojump_clock):
+    """Ten messages that come at once at one a second: the tenth begins nine seconds later."""
+    channel = Platform(streaming=APPEND, limits=lambda _room, _op: [Limit("account", 1, 1.0)])
+
+    async def talk():
+        async with gateway.stream(("bot", "room")) as out:
+            while True:
+                out.write("word ")
+                await trio.sleep(0.1)
+
+    async with open_test_gateway(channel) as gateway, trio.open_nursery() as nursery:
+        nursery.start_soon(talk)
+        await trio.sleep(5)
+        began = trio.current_time()
+        async with trio.open_nursery() as messages:
+            for number in range(10):
+                messages.start_soon(gateway.send, "bot", f"{number}", "hello")
+        assert 9 == pytest.approx(trio.current_time() - began, abs=0.1)
+        assert operations(channel).count("append") >= 3
+        nursery.cancel_scope.cancel()

@@ -35,6 +35,7 @@ from gateway_core.testing import (
     FakeChannel,
     FakeSettings,
     MemoryOutbox,
+    event,
     open_test_gateway,
 )
 
@@ -176,6 +177,95 @@ async def test_gauges_of_a_partition(telling, sdk, autojump_clock):
         with pytest.raises(Overloaded):
             await gateway.submit(message(), wait=False)
         nursery.cancel_scope.cancel()
+
+
+GROUPS = "gateway.groups."
+
+
+def members(sdk):
+    """Those of the one account, by what became of them."""
+    of = {name: sdk.points(f"{GROUPS}{name}")[0][1].value for name in ("waiting", "fed")}
+    ended = sdk.values(f"{GROUPS}ended", "gateway.disposition")
+    return of | {str(how): count for how, count in ended.items() if count}
+
+
+def open_groups(sdk):
+    return {how: n for how, n in sdk.values(f"{GROUPS}open", "gateway.group.state").items() if n}
+
+
+@pytest.mark.parametrize("outbox", [None, MemoryOutbox], ids=["in memory", "durable"])
+async def test_groups_are_counted_by_what_becomes_of_their_members(
+    telling, sdk, outbox, autojump_clock
+):
+    """Twelve rooms, a second after each answer: one refuses it, two get it, others have none."""
+    gone = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE)
+    channel = FakeChannel(
+        script=refusing(gone), latency=0.8, limits=lambda _room, _op: [Limit("account", 1)]
+    )
+    settings = {"outbox": outbox and outbox(), "drain_timeout": 0.0}
+    async with telling(channel, **settings) as gateway:
+        assert dict.fromkeys(("fed", "scheduled", "paused", "cancelled"), 0) == sdk.values(
+            f"{GROUPS}open", "gateway.group.state"
+        )
+        job = await gateway.broadcast("bot", [f"room {n}" for n in range(12)], "news")
+        due = EPOCH + 3600
+        later = await gateway.broadcast("bot", ["a", "b"], "news", not_before=due, ttl=7200)
+        await trio.sleep(4)
+        assert {"fed": 1, "scheduled": 1} == open_groups(sdk)
+        found = members(sdk)
+        assert 14 == found["waiting"] + found["fed"]
+        assert (1, 1) == (found["delivered"], found["rejected"])  # and one is under way
+        await job.pause()
+        assert {"paused": 1, "scheduled": 1} == open_groups(sdk)
+        await job.cancel()
+        assert {"cancelled": 1, "scheduled": 1} == open_groups(sdk)
+        await job.wait()
+        await trio.sleep(2)  # it is looked at once a second
+        assert {"scheduled": 1} == open_groups(sdk)
+        found = members(sdk)
+        assert (2, 12) == (found.pop("waiting"), sum(found.values()) - found.pop("fed"))
+        assert {str(how): n for how, n in (await job.progress()).counts.items()} == found
+        await later.cancel()
+        assert (0, found["cancelled"] + 2) == (
+            members(sdk)["waiting"], members(sdk)["cancelled"],
+        )  # fmt: skip
+        assert {BOT["gateway.instance"]} == {
+            labels["gateway.instance"] for labels, _ in sdk.points(f"{GROUPS}open")
+        }
+
+
+async def test_members_of_a_previous_run_are_counted_as_they_end(telling, sdk, autojump_clock):
+    outbox, slow = MemoryOutbox(), FakeChannel(latency=1_000.0)
+    async with open_test_gateway(slow, outbox=outbox, drain_timeout=0.0) as gateway:
+        job = await gateway.broadcast("bot", ["a", "b", "c"], "news")
+        await trio.sleep(5)
+    async with telling(FakeChannel(), outbox=outbox) as gateway:
+        await (await gateway.group(job.id)).wait()
+        assert {"waiting": 0, "fed": 0, "delivered": 3} == members(sdk)
+
+
+async def test_signs_are_counted_by_kind_and_outcome(telling, sdk, autojump_clock):
+    """The account's only token is taken: a sign of typing is passed over."""
+    channel = FakeChannel(limits=lambda _room, _op: [Limit("account", 1, 60.0)])
+    async with telling(channel) as gateway:
+        points = {
+            (at["gateway.sign"], at["gateway.sign.outcome"]): point.value
+            for at, point in sdk.points("gateway.signs")
+        }
+        outcomes = ("made", "passed over", "failed")
+        assert {(k, o): 0 for k in ("typing", "acknowledge") for o in outcomes} == points
+        async with gateway.typing(event(room="room")):
+            await trio.sleep(1)
+        async with gateway.typing(event(room="other")):
+            await trio.sleep(1.5)
+        await gateway.reply(event(room="room", asked="command"), "done")
+        points = {
+            (at["gateway.sign"], at["gateway.sign.outcome"]): point.value
+            for at, point in sdk.points("gateway.signs")
+        }
+        assert {
+            ("typing", "made"): 1, ("typing", "passed over"): 2, ("acknowledge", "made"): 1,
+        } == {key: count for key, count in points.items() if count}  # fmt: skip
 
 
 async def fatal(_):

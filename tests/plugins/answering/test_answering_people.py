@@ -203,7 +203,7 @@ async def test_a_press_on_telegram_is_acknowledged_and_answered_in_the_chat(auto
         sent = await gateway.send("bot", "7", "Sure?", extra={"reply_markup": keyboard})
         update = emulator.people.press("7", sent.ref.parts[0].message_id, "y")
         await gateway.reply(update, "noted")
-        assert {"made": 1} == gateway.statistics().instances[0].signs
+        assert {("acknowledge", "made"): 1} == gateway.statistics().instances[0].signs
     assert ["Sure?", "noted"] == texts(emulator, "7")
 
 

@@ -87,6 +87,7 @@ class SqliteOutbox(Storing):
         """Begins anew each time that it is entered."""
         self._requested: Callable[[Request], None] | None = None
         self.lost: Callable[[str], None] | None = None  # nobody can take the file away
+        self.arrived: Callable[[str], None] | None = None  # its owner is asked to store groups
         self.next_position: Callable[[], int] | None = None  # all that is here, its owner appended
         self.keys_for = 86_400.0
         self._committer = Committer(

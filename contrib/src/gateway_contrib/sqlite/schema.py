@@ -318,7 +318,7 @@ def check_beside(connection: apsw.Connection) -> None:
         )
 
 
-def number(connection: apsw.Connection, sql: str) -> int:
+def number(connection: apsw.Connection, sql: str, bound: tuple[int, ...] = ()) -> int:
     """The one integer that the statement gives."""
-    value = connection.execute(sql).get
+    value = connection.execute(sql, bound).get
     return int(value)

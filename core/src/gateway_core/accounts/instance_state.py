@@ -30,8 +30,9 @@ class Counts:
                   to, `none` and an empty reason
     foreseen      attempts that a limit refused while something that they drew on was closed
     degradations  envelopes delivered with something lost of their look, by what was lost
-    signs         signs of typing and acknowledgements: `made`, `passed over` for want of a free
-                  token, `failed`
+    signs         by (`typing` or `acknowledge`, what became of it): `made`, `passed over` for want
+                  of a free token, `failed`
+    fed           members of groups that had their turn; `members` that ended, by how
     """
 
     accepted: int = 0
@@ -44,7 +45,9 @@ class Counts:
     dispositions: dict[Disposition, int] = attrs.field(factory=partial(defaultdict, int))
     ended: dict[tuple[int, str, str, str], int] = attrs.field(factory=partial(defaultdict, int))
     degradations: Counter[str] = attrs.field(factory=Counter)
-    signs: Counter[str] = attrs.field(factory=Counter)
+    signs: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    fed: int = 0
+    members: Counter[Disposition] = attrs.field(factory=Counter)
 
     def refuse(self, error: BaseException) -> None:
         """An envelope was refused."""
@@ -64,9 +67,14 @@ class Counts:
         self.foreseen += foreseen
         self.unforeseen += not foreseen
 
-    def end(self, receipt: Receipt, *, copied: bool) -> None:
-        """An envelope ended; `copied`: an attempt of its own may have made a copy."""
+    def end(self, receipt: Receipt, *, copied: bool, member: bool) -> None:
+        """An envelope ended, maybe the `member` of a group.
+
+        copied  an attempt of its own may have made a copy
+        """
         self.dispositions[receipt.disposition] += 1
+        if member:
+            self.members[receipt.disposition] += 1
         self.possible_duplicates += copied
         if receipt.degradations:
             self.degradations.update(set(receipt.degradations))

@@ -63,7 +63,7 @@ class Signs:
         room = account.addresses.get(address.external_room_id, address.external_room_id)
         buckets = self._take(account, room, address.thread_id, kind)
         if buckets is None:
-            account.counts.signs["passed over"] += 1
+            account.counts.signs[kind, "passed over"] += 1
             return "passed over"
         attempt = Attempt(
             operation=f"call:{sign.method}",
@@ -83,9 +83,9 @@ class Signs:
             account.signs -= 1
             self._release(buckets, begun)
         if error is None:
-            account.counts.signs["made"] += 1
+            account.counts.signs[kind, "made"] += 1
             return "made"
-        return self._failed(account, attempt, error)
+        return self._failed(account, attempt, kind, error)
 
     async def _perform(
         self, account: InstanceState, attempt: Attempt, within: float
@@ -102,14 +102,14 @@ class Signs:
         return AttemptTimeout(within) if scope.cancelled_caught else None
 
     def _failed(
-        self, account: InstanceState, attempt: Attempt, error: Exception
+        self, account: InstanceState, attempt: Attempt, kind: Kind, error: Exception
     ) -> Literal["made"] | FailedSign:
         """Log it. What it says of the account's limits holds for messages as well."""
         verdict = account.hooks.classify_error(account.instance, attempt, error)
         if verdict.error_class is ErrorClass.DONE:
-            account.counts.signs["made"] += 1
+            account.counts.signs[kind, "made"] += 1
             return "made"
-        account.counts.signs["failed"] += 1
+        account.counts.signs[kind, "failed"] += 1
         now = self._clock.now()
         if verdict.buckets:
             serve_waiters(account.limits.registry.learn(verdict.buckets, now), now)

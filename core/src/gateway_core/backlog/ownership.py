@@ -82,10 +82,14 @@ class Ownership:
         for account, recovery in zip(accounts, recoveries, strict=True):
             self._restored.apply(account, recovery, attempts[account.instance.id], now)
 
-    async def take(self) -> None:
-        """Own those that are wanted; one that cannot be had is asked for again in a moment."""
+    async def take(self) -> list[str]:
+        """Own those that are wanted, as far as they can be had; which they are.
+
+        One that cannot is asked for again in a moment.
+        """
         if not self.wanted or self._clock.now() < self._not_before:
-            return
+            return []
+        had: list[str] = []
         self._not_before = self._clock.now() + round(AGAIN * SECOND)
         for instance_id, account in tuple(self.wanted.items()):
             try:
@@ -96,6 +100,8 @@ class Ownership:
                 self._refused[instance_id] = str(error)
             else:
                 self._refused.pop(instance_id, None)
+                had.append(instance_id)
+        return had
 
     async def _take(self, instance_id: str, account: InstanceState) -> None:
         recovery = await self._outbox.recover(instance_id)

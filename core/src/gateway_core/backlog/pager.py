@@ -79,6 +79,7 @@ class Pager:
         self._pressing = False
         self._woken = trio.Event()
         self._looking_up = 0
+        self.on_owned: Callable[[str], None] = lambda _instance_id: None
         self.capacity = Capacity(capacity, self.wake)
         self._ownership = Ownership(outbox, clock)
         self.spilled = Spilled(outbox, clock, registry, observed)
@@ -324,7 +325,8 @@ class Pager:
             try:
                 if self._ownership.lost:
                     await self._let_go()
-                await self._ownership.take()
+                for instance_id in await self._ownership.take():
+                    self.on_owned(instance_id)
                 await self.requests.serve()
                 busy = await self._round()
             except OutboxError as error:

@@ -74,6 +74,7 @@ class Delivery:
     joined       how many callers have waited for its end, except those that left before it
     lane         the lane that it stands in; whose, only the scheduler knows
     growth       of a stream: its text, which grows; None: it is none
+    member       it is one of a group
     message      of an edit or delete: the identity of its message
     target       of an edit or delete that has begun: the message as it stood then
 
@@ -83,7 +84,7 @@ class Delivery:
     __slots__ = (
         "__weakref__", "_clock", "_next_step", "_on_end", "_position", "accepted_at", "called",
         "cause", "crashes", "deadline", "degradations", "due", "envelope", "given_sequence",
-        "growth", "id", "joined", "lane", "message", "moved_to", "parked", "plan",
+        "growth", "id", "joined", "lane", "member", "message", "moved_to", "parked", "plan",
         "possible_duplicate", "pressure", "priority", "receipt", "restored", "result", "revision",
         "scope", "started",
         "steps", "stored", "target", "traceparent", "transforms", "verdict",
@@ -107,6 +108,7 @@ class Delivery:
         restored: bool = False,
         sequence: int | None = None,
         growth: Growth | None = None,
+        member: bool = False,
     ) -> None:
         self.id, self.envelope, self.plan = id, envelope, plan
         self.accepted_at, self.deadline, self.due = accepted_at, deadline, due
@@ -119,7 +121,7 @@ class Delivery:
         self.steps: list[Step] | None = None
         self._next_step = 0
         self._position: int | None = None
-        self.given_sequence, self.growth = sequence, growth
+        self.given_sequence, self.growth, self.member = sequence, growth, member
         self.started = self.parked = self.stored = self.called = False
         self.crashes = self.joined = self.revision = 0
         self.verdict: Verdict | None = None

@@ -21,7 +21,7 @@ class MemberDelivery(Delivery):
     __slots__ = ("_on_begin",)
 
     def __init__(self, *known: Any, on_begin: Callable[[Delivery], None], **more: Any) -> None:
-        super().__init__(*known, **more)
+        super().__init__(*known, member=True, **more)
         self._on_begin = on_begin
 
     def begin(self, step: Step, now: int, *, copy: bool) -> None:

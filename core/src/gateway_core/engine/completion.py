@@ -253,7 +253,8 @@ class Completion:
         if receipt.disposition not in GOOD:
             self._log_failure(delivery, receipt)
         if account is not None:
-            account.counts.end(receipt, copied=delivery.possible_duplicate)
+            copied, member = delivery.possible_duplicate, delivery.member
+            account.counts.end(receipt, copied=copied, member=member)
             shard.observer.ended(delivery, receipt, account, shard.index)
         delivery.notify()
         if hooks is not None and "after_disposition" in hooks.served:

@@ -104,6 +104,8 @@ class InstanceRegistry:
             possible_duplicates=counts.possible_duplicates,
             degradations=dict(counts.degradations),
             signs=dict(counts.signs),
+            members_fed=counts.fed,
+            members_ended=dict(counts.members),
         )
 
     def add(self, instance: Instance) -> None:

@@ -53,7 +53,7 @@ class Feed:
     closing: bool = attrs.field(default=False, init=False)
     own: dict[Delivery, None] = attrs.field(factory=dict, init=False)
     _exhausted_at: int = attrs.field(default=-1, init=False)
-    _retry_after: str | None = attrs.field(default=None, init=False)
+    _retry_after: str = attrs.field(default="", init=False)
     _woken: trio.Event = attrs.field(factory=trio.Event, init=False)
     _done: int = attrs.field(default=0, init=False)
     _marks: deque[tuple[float, int]] = attrs.field(factory=deque, init=False)
@@ -67,15 +67,30 @@ class Feed:
         return self.state.group.id
 
     @property
+    def instance_id(self) -> str:
+        """Its account's."""
+        return self.state.group.instance_id
+
+    @property
+    def standing(self) -> str:
+        """What becomes of members that wait: `fed`, `scheduled`, `paused` or `cancelled`."""
+        if self.state.cancelled:
+            return "cancelled"
+        if self.state.paused:
+            return "paused"
+        return "scheduled" if self._patience() else "fed"
+
+    def count_cancelled(self) -> None:
+        """Those that wait end without a turn."""
+        account = self._registry.present(self.instance_id)
+        if account is not None and self.left:
+            account.counts.members[Disposition.CANCELLED] += self.left
+
+    @property
     def is_held(self) -> bool:
         """Whether it waits for its time, or for somebody to resume it."""
         due = self.state.group.due
         return self.state.paused or (due is not None and due > self._clock.wall())
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether failures of it are tried again, which may not be counted back yet."""
-        return self._retry_after is not None and not self.closing
 
     def know(self, state: GroupState) -> None:
         """How far it is, as the outbox says."""
@@ -92,11 +107,6 @@ class Feed:
     def forget_rate(self) -> None:
         """It was held: its rate is measured anew."""
         self._marks.clear()
-
-    def retry(self) -> None:
-        """Try again what has failed."""
-        self._retry_after = ""
-        self.wake()
 
     def stop(self) -> None:
         """Feed no more: the gateway closes."""
@@ -121,7 +131,7 @@ class Feed:
     async def _round(self) -> bool:
         """Do what there is to do, and wait where there is nothing; whether it has ended."""
         account, wait = self._account(), self._patience()
-        if self._retry_after is not None and account is not None and not wait:
+        if self.state.retrying and account is not None and not wait:
             await self._try_again()
         elif account is not None and not wait and self.left:
             await self._feed(account)
@@ -164,7 +174,7 @@ class Feed:
                     return
             if self._interrupted(account):
                 return
-            if await self._take(number, member) is None:
+            if await self._take(account, number, member) is None:
                 await self._wait(AGAIN)
                 return
 
@@ -174,15 +184,16 @@ class Feed:
             self.closing
             or self.state.paused
             or self.state.cancelled
-            or self._retry_after is not None
+            or self.state.retrying
             or self._account() is not account
         )
 
-    async def _take(self, number: int, member: Member) -> Delivery | None:
+    async def _take(self, account: InstanceState, number: int, member: Member) -> Delivery | None:
         group, begun = self.state.group, self._window.begun
         delivery = await self._taking.take(group, number, member, begun)
         if delivery is not None:
             self.left -= 1
+            account.counts.fed += 1
             self._follow(delivery)
         return delivery
 
@@ -213,13 +224,12 @@ class Feed:
         if not self._window.has_place():
             await self._window.change()
             return
-        after, found = await self._taking.retry(
-            self.state, self._retry_after or "", self._window.pace.ready
+        self._retry_after, found = await self._taking.reopen(
+            self.state.group, self._retry_after, self._window.pace.ready
         )
-        self._retry_after = after or None
         for delivery in found:
             self._follow(delivery)
-        if self._retry_after is None:
+        if not self._retry_after:
             await self._read()
 
     # -- how far it is
@@ -233,7 +243,7 @@ class Feed:
     async def _look(self) -> bool:
         """Whether it has ended; then whoever waits is told."""
         await self._read()
-        if not self.state.ended or self._retry_after is not None:
+        if not self.state.ended:
             return False
         counts = self.state.counts
         log_event(

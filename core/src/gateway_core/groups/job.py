@@ -27,6 +27,7 @@ class Progress:
     waiting    members whose turn has not come
     in_flight  members that had their turn and have not ended
     failed     members that `retry` would try again
+    retrying   whether some of these are to be tried again, and have not begun to be
     due        POSIX time before which none has its turn; None: at once
     deadline   POSIX time at which those that have not ended expire
     rate       members that ended per second, over the last minute; None: not known yet
@@ -44,6 +45,7 @@ class Progress:
     failed: int
     paused: bool
     cancelled: bool
+    retrying: bool
     accepted_at: float
     due: float | None
     deadline: float
@@ -57,8 +59,8 @@ class Progress:
 
     @property
     def ended(self) -> bool:
-        """Whether all of them have."""
-        return self.done == self.members
+        """Whether all of them have, and none of them is to be tried again."""
+        return self.done == self.members and not self.retrying
 
 
 class Job:
@@ -121,9 +123,10 @@ class Job:
     async def retry(self) -> int:
         """Try again what `failed` has, and nothing else; how many members that are.
 
-        Their time begins anew. They have their turns as the limits allow, and what a kill leaves
-        of them stays failed. With a durable outbox, what has arrived of a message of several parts
-        is not sent again; without one, nothing is tried again of a group that was cancelled.
+        Their time begins anew, and they have their turns as the limits allow. With a durable outbox
+        it is remembered once this returns, so that a restart or a kill changes nothing of it, and
+        what has arrived of a message of several parts is not sent again; without one, nothing is
+        tried again of a group that was cancelled.
         """
         return await self._groups.retry(self.id)
 
@@ -136,7 +139,7 @@ class Job:
         while True:
             feed = self._groups.feeds.get(self.id)
             progress = await self.progress()
-            if progress.ended and (feed is None or not feed.is_busy):
+            if self._state.ended:
                 return progress
             if feed is not None and feed.closing and not self._groups.in_memory:
                 raise GatewayClosed("the outbox stores the group for its next owner", kept=True)
@@ -169,6 +172,7 @@ class Job:
             failed=failures(state),
             paused=state.paused,
             cancelled=state.cancelled,
+            retrying=state.retrying,
             accepted_at=group.accepted_at,
             due=group.due,
             deadline=group.deadline,

@@ -5,7 +5,7 @@ This module waits: for the outbox.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -80,6 +80,17 @@ class Groups:
         """How many members have no turn yet."""
         return sum(feed.left for feed in self.feeds.values())
 
+    def waiting_by_instance(self) -> dict[str, int]:
+        """The same by instance."""
+        counts: Counter[str] = Counter()
+        for feed in self.feeds.values():
+            counts[feed.instance_id] += feed.left
+        return dict(counts)
+
+    def open_groups(self) -> dict[tuple[str, str], int]:
+        """How many have not ended, by instance and what becomes of members that wait."""
+        return dict(Counter((feed.instance_id, feed.standing) for feed in self.feeds.values()))
+
     # -- opening and closing
 
     async def open(self) -> None:
@@ -90,7 +101,7 @@ class Groups:
             await self.serve(instance_id)
 
     async def serve(self, instance_id: str) -> None:
-        """Go on with the groups of an account."""
+        """Go on with the groups of an account, each as far as it is now."""
         while not (self.in_memory or self._closed):
             try:
                 await self._read(instance_id)
@@ -105,7 +116,11 @@ class Groups:
         while page := await self.store.groups(instance_id, after=after, limit=PAGE):
             after = page[-1].group.id
             for state in page:
-                if not state.ended:
+                known = self.feeds.get(state.group.id)
+                if known is not None:  # another process may have held it, or let it go on
+                    known.know(state)
+                    known.wake()
+                elif not state.ended:
                     self._begin(state)
 
     async def drained(self) -> None:
@@ -130,6 +145,7 @@ class Groups:
                     stored=stored,
                 )
             if self.in_memory:
+                feed.count_cancelled()
                 self.store.cancelled(feed.id)
             feed.stop()
 
@@ -275,6 +291,7 @@ class Groups:
         report(self.store.cancelled, group_id)
         feed = self.feeds.get(group_id)
         if feed is not None:  # it is to know at once
+            feed.count_cancelled()
             feed.know(attrs.evolve(feed.state, cancelled=True))
         own = [] if feed is None else list(feed.own)
         withdrawn = sum(self._withdraw(delivery) for delivery in own)
@@ -292,12 +309,15 @@ class Groups:
     async def retry(self, group_id: str) -> int:
         """Try again what has failed of it; how many members that are."""
         state = await self.state(group_id)
-        count = 0 if state is None else failures(state)
-        if state is None or not count or (state.cancelled and self.in_memory):
+        if state is None or not failures(state) or (state.cancelled and self.in_memory):
             return 0
         self._check_open()
+        count = await self._taking.retry(state.group)
+        state = await self.state(group_id)
+        if state is None or not count:
+            return 0
         log_event(GROUP_RETRIED, group=group_id, instance=state.group.instance_id, members=count)
-        self._begin(state).retry()
+        self._begin(state).wake()
         return count
 
 

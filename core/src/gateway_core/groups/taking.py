@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol
 
 import attrs
+import trio
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.pager import Pager
@@ -21,7 +22,7 @@ from gateway_core.deliveries.ending import Ending, broken_by
 from gateway_core.deliveries.turns import Turn
 from gateway_core.groups.memory import MemoryGroups
 from gateway_core.outboxes.interface import Outbox
-from gateway_core.outboxes.records import Group, GroupState, Member
+from gateway_core.outboxes.records import Group, Member
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.durable import DurableWay
@@ -42,8 +43,12 @@ class Taking(Protocol):
         """The member's delivery; None: there is no slot for it now. Raises `OutboxError`."""
         ...
 
-    async def retry(self, state: GroupState, after: str, limit: int) -> tuple[str, list[Delivery]]:
-        """Try some failures after that id again; the last of their ids, empty: there were none."""
+    async def retry(self, group: Group) -> int:
+        """Its failures are to be tried again; how many members that are. Raises `OutboxError`."""
+        ...
+
+    async def reopen(self, group: Group, after: str, limit: int) -> tuple[str, list[Delivery]]:
+        """Let some of these after that id go on; the last of their ids, empty: there were none."""
         ...
 
 
@@ -142,15 +147,15 @@ class DurableTaking(Drafts):
             return None
         return ticket._delivery  # noqa: SLF001 - a ticket is this project's own
 
-    async def retry(self, state: GroupState, after: str, limit: int) -> tuple[str, list[Delivery]]:
+    async def retry(self, group: Group) -> int:
+        """The outbox remembers it."""
+        return await self._outbox.retry(group.id)
+
+    async def reopen(self, group: Group, after: str, limit: int) -> tuple[str, list[Delivery]]:
         """They are unfinished again, each by itself, and go on with the first missing part."""
-        failed = await self._outbox.failed(state.group.id, after=after, limit=limit)
-        names = [receipt.envelope_id for receipt in failed]
-        if not names:
-            return "", []
-        stored = await self._outbox.reopen(names)
+        last, stored = await self._outbox.reopen(group.id, after=after, limit=limit)
         found = [self._pager.reopened(each) for each in stored]
-        return names[-1], [delivery for delivery in found if delivery is not None]
+        return last, [delivery for delivery in found if delivery is not None]
 
 
 @attrs.define(eq=False)
@@ -184,9 +189,14 @@ class MemoryTaking(Drafts):
         if delivery.receipt is not None:
             self._groups.get(group_id).end(number, delivery.receipt)
 
-    async def retry(self, state: GroupState, after: str, limit: int) -> tuple[str, list[Delivery]]:
+    async def retry(self, group: Group) -> int:
         """Their turns come again, all of them."""
-        del after, limit
-        group, wall = state.group, self._drafting.clock.wall()
-        self._groups.get(group.id).retry(wall + group.deadline - group.accepted_at)
+        await trio.lowlevel.checkpoint()
+        wall = self._drafting.clock.wall()
+        return self._groups.get(group.id).retry(wall + group.deadline - group.accepted_at)
+
+    async def reopen(self, group: Group, after: str, limit: int) -> tuple[str, list[Delivery]]:
+        """There is nothing that `retry` has not done."""
+        del group, after, limit
+        await trio.lowlevel.checkpoint()
         return "", []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -26,6 +27,10 @@ PATIENCE = 1.0
 
 Labels: TypeAlias = dict[str, Any]
 Reading: TypeAlias = tuple[float, Labels]
+
+GROUP_STATES = ("fed", "scheduled", "paused", "cancelled")
+SIGNS = ("typing", "acknowledge")
+SIGN_OUTCOMES = ("made", "passed over", "failed")
 
 
 def _partition(read: Callable[[PartitionStatistics], float]) -> Callable[..., Iterator[Reading]]:
@@ -84,6 +89,32 @@ def _waiting(statistics: Statistics) -> Iterator[Reading]:
             yield count, _of(instances[instance_id]) | {names.CAUSE.name: cause}
 
 
+def _by_disposition(
+    read: Callable[[InstanceStatistics], Mapping[Disposition, int]],
+) -> Callable[..., Iterator[Reading]]:
+    """All from the start: a rate does not see the first of a series that was not there."""
+    return _counted(
+        lambda each: {how: read(each).get(how, 0) for how in Disposition},
+        lambda key: {names.DISPOSITION.name: str(key)},
+    )
+
+
+def _open_groups(statistics: Statistics) -> Iterator[Reading]:
+    for each in statistics.instances:
+        for state in GROUP_STATES:
+            count = statistics.open_groups.get((each.id, state), 0)
+            yield count, _of(each) | {names.GROUP_STATE.name: state}
+
+
+def _members_waiting(statistics: Statistics) -> Iterator[Reading]:
+    for each in statistics.instances:
+        yield statistics.members_waiting.get(each.id, 0), _of(each)
+
+
+def _signs(each: InstanceStatistics) -> Mapping[tuple[str, str], int]:
+    return {sign: each.signs.get(sign, 0) for sign in product(SIGNS, SIGN_OUTCOMES)}
+
+
 def _by_hook(
     read: Callable[[Statistics], Mapping[tuple[str, str, str], int]],
 ) -> Callable[..., Iterator[Reading]]:
@@ -114,11 +145,7 @@ READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
     names.SKEW: _alone(lambda s: s.skew),
     names.ACCEPTED: _instance(lambda i: i.accepted),
     names.REFUSED: _refused,
-    names.ENDED: _counted(
-        # All from the start: a rate does not see the first of a series that was not there.
-        lambda i: {how: i.dispositions.get(how, 0) for how in Disposition},
-        lambda key: {names.DISPOSITION.name: str(key)},
-    ),
+    names.ENDED: _by_disposition(lambda i: i.dispositions),
     names.RECOVERED_COUNT: _instance(lambda i: i.recovered),
     names.DUPLICATES: _instance(lambda i: i.possible_duplicates),
     names.DEGRADED: _counted(lambda i: i.degradations, lambda key: {names.DEGRADATION.name: key}),
@@ -131,6 +158,13 @@ READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
     names.INSTANCE_UNFINISHED: _instance(lambda i: i.unfinished),
     names.INSTANCE_IN_FLIGHT: _instance(lambda i: i.in_flight),
     names.WAITING: _waiting,
+    names.GROUPS_OPEN: _open_groups,
+    names.MEMBERS_WAITING: _members_waiting,
+    names.MEMBERS_FED: _instance(lambda i: i.members_fed),
+    names.MEMBERS_ENDED: _by_disposition(lambda i: i.members_ended),
+    names.SIGNS: _counted(
+        _signs, lambda key: {names.SIGN.name: key[0], names.SIGN_OUTCOME.name: key[1]}
+    ),
     names.OUTBOX_UNFINISHED: _alone(lambda s: s.stored),
     names.OUTBOX_UNSERVED_COUNT: _alone(lambda s: sum(s.unserved.values())),
     names.HOOK_ERRORS: _by_hook(lambda s: s.hook_errors),

@@ -55,7 +55,9 @@ class InstanceStatistics:
     foreseen    attempts refused by a limit that were in flight as its first refusal came
     unforeseen  attempts refused by a limit that nobody knew of, or that was exhausted elsewhere
     recovered   envelopes that a previous process run had accepted
-    signs       of typing, and acknowledgements: `made`, `passed over`, `failed`
+    signs       by (`typing` or `acknowledge`, what became of it: `made`, `passed over`, `failed`)
+    members_fed members of groups that had their turn; `members_ended`: that ended, by how, those
+                that never had a turn among them
     """
 
     id: str
@@ -74,7 +76,9 @@ class InstanceStatistics:
     unforeseen: int = 0
     possible_duplicates: int = 0
     degradations: Mapping[str, int] = attrs.field(factory=dict)
-    signs: Mapping[str, int] = attrs.field(factory=dict)
+    signs: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
+    members_fed: int = 0
+    members_ended: Mapping[Disposition, int] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +94,8 @@ class Statistics:
     groups             groups that have not ended
     members            of those, members whose turn has not come: accepted as part of a group, and
                        not yet as envelopes, so that they are in no other count
+    open_groups        groups that have not ended by (instance, `fed`, `scheduled`, `paused` or
+                       `cancelled`); `members_waiting`: their members without a turn, by instance
     waiting            envelopes in memory by (instance, what they wait for now), if asked for
     """
 
@@ -110,6 +116,8 @@ class Statistics:
     waiting: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
     groups: int = 0
     members: int = 0
+    open_groups: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
+    members_waiting: Mapping[str, int] = attrs.field(factory=dict)
 
     @property
     def conserved(self) -> bool:

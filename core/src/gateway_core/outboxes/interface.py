@@ -43,6 +43,9 @@ class Outbox(Protocol):
     lost           called on trio's thread with an account that another process owns from now on;
                    likewise. Nothing of it begins here then, what is under way is in doubt, and
                    `recover` is called until the account is had again
+    arrived        called on trio's thread, within seconds, with an account for which another
+                   process has stored a group, or asked to try a group's failures again; likewise.
+                   Its owner feeds what is there then. One too often does no harm
     next_position  gives a position after all others; likewise. What the gateway that owns an
                    account appends has the position that follows from its id. What another process
                    appended has none until the owner's `page` comes to it: it gets this one then,
@@ -55,6 +58,7 @@ class Outbox(Protocol):
 
     requested: Callable[[Request], None] | None
     lost: Callable[[str], None] | None
+    arrived: Callable[[str], None] | None
     next_position: Callable[[], int] | None
     keys_for: float
 
@@ -254,11 +258,23 @@ class Outbox(Protocol):
         """
         ...
 
-    async def reopen(self, envelope_ids: Sequence[str]) -> Sequence[StoredEntry]:
-        """These failed entries are unfinished again: as an operator's `retry` has it.
+    async def retry(self, group_id: str) -> int:
+        """What `failed` has of the group is to be tried again; how many members that are.
 
-        Their time begins anew, and what of them arrived is not sent again. Those of which the
-        history has no content are left out, and so are those that are unfinished.
+        It is remembered, over a kill too, until `reopen` has come to each of them. Raises
+        `OutboxError` where it cannot be stored.
+        """
+        ...
+
+    async def reopen(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> tuple[str, Sequence[StoredEntry]]:
+        """The next that are to be tried again are unfinished: as an operator's `retry` has it.
+
+        In the order of the ids of their envelopes, from that place on; the place to go on from,
+        empty: there are no more. Their time begins anew, and what of them arrived is not sent
+        again. Those of which the history has no content stay as they ended, and are to be tried
+        again no more.
         """
         ...
 

@@ -208,6 +208,7 @@ class GroupState:
                before their end, count as cancelled
     paused     whether its members shall wait
     cancelled  whether those that had no turn yet get none
+    retrying   whether some that failed are to be tried again, and are not unfinished yet
     """
 
     group: Group
@@ -215,11 +216,12 @@ class GroupState:
     counts: Mapping[Disposition, int] = attrs.field(factory=dict)
     paused: bool = False
     cancelled: bool = False
+    retrying: bool = False
 
     @property
     def ended(self) -> bool:
-        """Whether all of its members have."""
-        return sum(self.counts.values()) == self.group.size
+        """Whether all of its members have, and none of them is to be tried again."""
+        return sum(self.counts.values()) == self.group.size and not self.retrying
 
 
 @attrs.frozen(kw_only=True)

@@ -47,6 +47,7 @@ def restore_delivery(
         restored=True,
         observed=observed,
         sequence=stored.sequence,
+        member=entry.member is not None,
     )
     delivery.has_position(stored.position)
     growth = _growth(stored)

@@ -48,6 +48,18 @@ DEGRADATION = Attribute(
     "`planned`, `stricter`, `plain`, `reply dropped`",
     "what was lost of the asked-for look; `planned`: the channel cannot show it",
 )
+GROUP_STATE = Attribute(
+    "gateway.group.state",
+    "`fed`, `scheduled`, `paused`, `cancelled`",
+    "what becomes of members that wait: their turns come as the limits allow, at the group's time, "
+    "once somebody resumes it, or never",
+)
+SIGN = Attribute("gateway.sign", "`typing`, `acknowledge`", "what the sign says")
+SIGN_OUTCOME = Attribute(
+    "gateway.sign.outcome",
+    "`made`, `passed over`, `failed`",
+    "what became of it; `passed over`: no token was free that nobody waits for",
+)
 PLUGIN = Attribute("gateway.plugin", "a plugin's label", "whose hookimpl")
 HOOK = Attribute("gateway.hook", "a hook's name", "which hook")
 SIGNAL = Attribute("gateway.signal", "`traces`, `metrics`", "what was to be exported")

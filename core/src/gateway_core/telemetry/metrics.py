@@ -14,11 +14,14 @@ from gateway_core.telemetry.attributes import (
     ERROR_CLASS,
     ERROR_TYPE,
     FORESEEN,
+    GROUP_STATE,
     HOOK,
     INSTANCE,
     OPERATION,
     PARTITION,
     PLUGIN,
+    SIGN,
+    SIGN_OUTCOME,
     SIGNAL,
 )
 from gateway_core.telemetry.kinds import Metric
@@ -131,6 +134,26 @@ WAITING = Metric(
     "gateway.instance.waiting", "{envelope}", "gauge", (*_BY_INSTANCE, CAUSE),
     "unfinished envelopes in memory by what they wait for now; `queue`: for earlier ones of their "
     "room",
+)  # fmt: skip
+GROUPS_OPEN = Metric(
+    "gateway.groups.open", "{group}", "gauge", (*_BY_INSTANCE, GROUP_STATE),
+    "groups that have not ended, and that this process feeds or would",
+)  # fmt: skip
+MEMBERS_WAITING = Metric(
+    "gateway.groups.waiting", "{member}", "gauge", _BY_INSTANCE,
+    "members of them whose turn has not come: they are no envelopes yet",
+)  # fmt: skip
+MEMBERS_FED = Metric(
+    "gateway.groups.fed", "{member}", "counter", _BY_INSTANCE,
+    "members that had their turn, and so became envelopes",
+)  # fmt: skip
+MEMBERS_ENDED = Metric(
+    "gateway.groups.ended", "{member}", "counter", (*_BY_INSTANCE, DISPOSITION),
+    "members ended, those of previous runs and those that never had a turn among them",
+)  # fmt: skip
+SIGNS = Metric(
+    "gateway.signs", "{sign}", "counter", (*_BY_INSTANCE, SIGN, SIGN_OUTCOME),
+    "signs of typing, and acknowledgements of interactions",
 )  # fmt: skip
 OUTBOX_UNFINISHED = Metric(
     "gateway.outbox.unfinished", "{envelope}", "gauge", (),

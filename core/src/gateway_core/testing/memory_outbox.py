@@ -44,6 +44,7 @@ class MemoryOutbox(Beside):
         super().__init__()
         self.requested: Callable[[Request], None] | None = None
         self.lost: Callable[[str], None] | None = None
+        self.arrived: Callable[[str], None] | None = None
         self.next_position: Callable[[], int] | None = None
         self.keys_for = math.inf
         self._rows: dict[str, Row] = {}
@@ -308,10 +309,18 @@ class MemoryOutbox(Beside):
         elif scope is not None:
             self._keys[scope] = found
 
-    async def reopen(self, envelope_ids: Sequence[str]) -> Sequence[StoredEntry]:
+    async def retry(self, group_id: str) -> int:
+        """Note which they are."""
+        await trio.lowlevel.checkpoint()
+        return self._groups.retry(group_id)
+
+    async def reopen(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> tuple[str, Sequence[StoredEntry]]:
         """Take them back from what ended, with what of them arrived."""
         await trio.lowlevel.checkpoint()
-        rows = [self._failed.pop(name) for name in envelope_ids if name in self._failed]
+        names = self._groups.next_retried(group_id, after, limit)
+        rows = [self._failed.pop(name) for name in names if name in self._failed]
         for row in rows:
             entry = row.entry
             now = row_time(self.next_position) if self.next_position else entry.accepted_at
@@ -324,7 +333,7 @@ class MemoryOutbox(Beside):
             scope = scope_of(entry.envelope)
             if scope is not None:
                 self._keys[scope] = Found(envelope_id=entry.id, fingerprint=entry.fingerprint)
-        return [row.stored() for row in rows]
+        return names[-1] if names else "", [row.stored() for row in rows]
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
         """Note the move."""

@@ -37,13 +37,21 @@ class BesideDesk(Desk):
             self._groups.forget()
             self._contents.committed()
 
-    def reopen(self, seqs: Sequence[int], wall: float) -> list[StoredEntry]:
-        """These are unfinished again, as far as they can be; within a transaction."""
+    def reopen(
+        self, grp: int, after: int, limit: int, wall: float
+    ) -> tuple[int, list[StoredEntry]]:
+        """The next of the group that are to be tried again are unfinished, if they can be.
+
+        The last of them, 0: there are no more. Within a transaction.
+        """
         try:
+            seqs = self._groups.next_retried(grp, after, limit)
             todo = [request for seq in seqs for request in self._retry(seq, wall)[1]]
+            self._groups.close(wall)  # what could not be may have been the last
         finally:
             self._groups.forget()
-        return [request.stored for request in todo if request.stored is not None]
+        found = [request.stored for request in todo if request.stored is not None]
+        return seqs[-1] if seqs else 0, found
 
     def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
         answer = super()._retry(seq, wall)

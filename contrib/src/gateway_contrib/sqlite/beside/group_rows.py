@@ -26,7 +26,8 @@ MOST = 1 << 18
 
 GROUP_COLUMNS = ("seq", "id", "instance", "size", "fingerprint", "content")
 STATE_READ = """seq, id, instance, size, CAST(fingerprint AS BLOB), CAST(content AS BLOB), taken,
-    paused, cancelled"""
+    paused, cancelled, ended_at IS NULL AND EXISTS (SELECT 1 FROM turns t
+        WHERE t.grp = groups.seq AND t.disposition IS NOT NULL AND t.number < 0)"""
 
 
 class Claim(NamedTuple):
@@ -47,6 +48,11 @@ def seq_of(group_id: str) -> int:
         return position_of(group_id)
     except ValueError:
         return -1
+
+
+def place_at(seq: int) -> str:
+    """Stands for the id of that number where one goes on from it."""
+    return f"{seq >> 14:012x}{seq & 0x3FFF:06x}"
 
 
 def group_row(keyring: Keyring, group: Group) -> Row:
@@ -70,7 +76,7 @@ def group_row(keyring: Keyring, group: Group) -> Row:
 
 def state_of(keyring: Keyring, row: Row, counts: Mapping[str, int]) -> GroupState:
     """The group of a row of `STATE_READ`. Raises as `Keyring.open`."""
-    seq, name, instance, size, fingerprint, content, taken, paused, cancelled = row
+    seq, name, instance, size, fingerprint, content, taken, paused, cancelled, retrying = row
     digest = keyring.text("fingerprint", seq, str(fingerprint, "utf-8", "replace"))
     try:
         template, plan, rest = _decoded(keyring.open("content", seq, content))
@@ -92,6 +98,7 @@ def state_of(keyring: Keyring, row: Row, counts: Mapping[str, int]) -> GroupStat
         counts={Disposition(how): count for how, count in counts.items() if count},
         paused=bool(paused),
         cancelled=bool(cancelled),
+        retrying=bool(retrying),
     )
 
 

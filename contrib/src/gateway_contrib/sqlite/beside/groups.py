@@ -196,11 +196,39 @@ class Groups:
             AND EXISTS (SELECT 1 FROM envelopes e WHERE e.seq = turns.seq)"""
         for grp, disposition in self._rows(sql, seq):
             self._count({(grp, disposition): -1})
-            self._db.execute("UPDATE turns SET disposition = NULL WHERE seq = ?", (seq,))
-            self._db.execute("UPDATE groups SET ended_at = NULL WHERE seq = ?", (grp,))
-            sql = "UPDATE keys SET ended_at = NULL WHERE seq = ? AND operation = 'group'"
-            self._db.execute(sql, (grp,))
+            self._db.execute(
+                "UPDATE turns SET disposition = NULL, number = max(number, ~number) WHERE seq = ?",
+                (seq,),
+            )
+            self._goes_on(grp)
             self.any = True
+
+    def _goes_on(self, grp: int) -> None:
+        """It has not ended, or not any more."""
+        self._db.execute("UPDATE groups SET ended_at = NULL WHERE seq = ?", (grp,))
+        sql = "UPDATE keys SET ended_at = NULL WHERE seq = ? AND operation = 'group'"
+        self._db.execute(sql, (grp,))
+
+    def retry(self, grp: int) -> int:
+        """Its failures are to be tried again; how many they are."""
+        sql = """UPDATE turns SET number = ~number
+            WHERE grp = ? AND disposition IS NOT NULL AND number >= 0"""
+        self._db.execute(sql, (grp,))
+        sql = "SELECT count(*) FROM turns WHERE grp = ? AND disposition IS NOT NULL"
+        count = number(self._db, sql, (grp,))
+        if count:
+            self._goes_on(grp)
+        return count
+
+    def next_retried(self, grp: int, after: int, limit: int) -> list[int]:
+        """The next entries that are to be tried again, which are it no more."""
+        sql = """SELECT seq FROM turns WHERE grp = ? AND disposition IS NOT NULL AND number < 0
+            AND seq > ? ORDER BY seq LIMIT ?"""
+        seqs = [seq for (seq,) in self._rows(sql, grp, after, limit)]
+        sql = f"UPDATE turns SET number = ~number WHERE seq IN {_SOME}"  # noqa: S608 - a constant
+        self._db.execute(sql, (json.dumps(seqs),))
+        self.touched.add(grp)
+        return seqs
 
     def erased(self, room: str, seqs: Sequence[int], rows: Iterable[int]) -> None:
         """Forget these entries, and the room's members in these rows of `members`."""
@@ -249,7 +277,9 @@ class Groups:
     def _see_end(self, seq: int, wall: float) -> None:
         sql = """SELECT cancelled AND taken = 0 FROM groups
             WHERE seq = ?1 AND stored AND ended_at IS NULL
-            AND size = (SELECT coalesce(sum(count), 0) FROM counts WHERE grp = ?1)"""
+            AND size = (SELECT coalesce(sum(count), 0) FROM counts WHERE grp = ?1)
+            AND NOT EXISTS (SELECT 1 FROM turns
+                WHERE grp = ?1 AND disposition IS NOT NULL AND number < 0)"""
         freed = self._db.execute(sql, (seq,)).get
         if freed is None:
             return

@@ -12,7 +12,7 @@ import trio
 from gateway_contrib.sqlite.beside.byte_files import Folder, NewBytes
 from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.beside.desk import BesideDesk
-from gateway_contrib.sqlite.beside.group_rows import Claim, group_row, seq_of
+from gateway_contrib.sqlite.beside.group_rows import Claim, group_row, place_at, seq_of
 from gateway_contrib.sqlite.beside.groups import Groups
 from gateway_contrib.sqlite.files.presence import Presence
 from gateway_contrib.sqlite.reading import Reader
@@ -120,12 +120,23 @@ class Storing(Recording):
         """By the ids of their envelopes."""
         return await self._read(lambda: self._reader.beside.failed(group_id, after, limit))
 
-    async def reopen(self, envelope_ids: Sequence[str]) -> Sequence[StoredEntry]:
-        """As an operator's `retry`, all of them in one write."""
-        seqs, wall = [seq_of(name) for name in envelope_ids], self._wall()
+    async def retry(self, group_id: str) -> int:
+        """In one write."""
         if not self._committer.idle:
             await self.flush()
-        return await self._write_apart(lambda: self._desk.reopen(seqs, wall))
+        return await self._write_apart(lambda: self._groups.retry(seq_of(group_id)))
+
+    async def reopen(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> tuple[str, Sequence[StoredEntry]]:
+        """As an operator's `retry`, all of them in one write."""
+        place, wall = seq_of(after) if after else 0, self._wall()
+        if not self._committer.idle:
+            await self.flush()
+        last, stored = await self._write_apart(
+            lambda: self._desk.reopen(seq_of(group_id), place, limit, wall)
+        )
+        return place_at(last) if last else "", stored
 
     # -- bytes
 

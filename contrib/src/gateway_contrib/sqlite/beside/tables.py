@@ -31,7 +31,7 @@ CREATE INDEX members_by_group ON members (grp, first);
 CREATE TABLE turns (
     seq INTEGER PRIMARY KEY,          -- of the entry that a member became
     grp INTEGER NOT NULL,
-    number INTEGER NOT NULL,
+    number INTEGER NOT NULL,          -- the member's; ~number while it is to be tried again
     disposition TEXT                  -- how it ended, where it may be tried again
 ) STRICT;
 CREATE INDEX turns_by_group ON turns (grp, seq) WHERE disposition IS NOT NULL;

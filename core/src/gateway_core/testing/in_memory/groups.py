@@ -26,6 +26,7 @@ class _Group:
     failed: dict[str, Receipt] = attrs.field(factory=dict)
     had: dict[int, Member] = attrs.field(factory=dict)
     again: dict[str, tuple[int, Member]] = attrs.field(factory=dict)
+    retried: set[str] = attrs.field(factory=set)
     paused: bool = False
     cancelled: bool = False
 
@@ -45,6 +46,7 @@ class _Group:
             counts={how: count for how, count in self.counts.items() if count},
             paused=self.paused,
             cancelled=self.cancelled,
+            retrying=bool(self.retried),
         )
 
 
@@ -131,10 +133,28 @@ class MemoryGroups:
             found.again[receipt.envelope_id] = (number, member)
         return found.state()
 
+    def retry(self, group_id: str) -> int:
+        """What failed is to be tried again; how many members that are."""
+        found = self._groups.get(group_id)
+        if found is None:
+            return 0
+        found.retried = set(found.failed)
+        return len(found.retried)
+
+    def next_retried(self, group_id: str, after: str, limit: int) -> list[str]:
+        """The ids of the next that are to be, which are it no more."""
+        found = self._groups.get(group_id)
+        if found is None:
+            return []
+        names = [name for name in sorted(found.retried) if name > after][:limit]
+        found.retried.difference_update(names)
+        return names
+
     def reopen(self, envelope_id: str) -> None:
         """A member that had failed is unfinished again, and not counted any more."""
         for found in self._groups.values():
             receipt = found.failed.pop(envelope_id, None)
+            found.retried.discard(envelope_id)
             if receipt is not None:
                 number, found.had[number] = found.again.pop(envelope_id)
                 found.counts[receipt.disposition] -= 1
@@ -179,6 +199,7 @@ def _erase(found: _Group, room: str) -> bool:
     found.failed = {
         name: receipt for name, receipt in found.failed.items() if receipt.external_room_id != room
     }
+    found.retried.intersection_update(found.failed)
     gone = [number for number, member in found.waiting.items() if member.room == room]
     for number in gone:
         del found.waiting[number]

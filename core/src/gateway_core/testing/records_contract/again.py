@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway_core.contract.envelopes import Disposition
-from gateway_core.outboxes.records import StepRecord
+from gateway_core.outboxes.records import Entry, Group, StepRecord
 from gateway_core.testing.outbox_contract import Entries, receipt_of
 from gateway_core.testing.records_contract.groups import nothing, state_of
 from gateway_core.testing.records_contract.making import (
@@ -22,6 +24,18 @@ from gateway_core.testing.records_contract.making import (
 class AgainContract(RecordsRuns):
     """What every durable outbox does with what is tried again."""
 
+    async def failed(
+        self, outbox: Any, entry: Entries, *ends: Disposition, text: str = "news"
+    ) -> tuple[Group, list[Entry]]:
+        """A group whose members ended so, all in rooms of their own."""
+        group = group_of(entry, len(ends), text)
+        entries = [member_of(entry, group, number) for number in range(len(ends))]
+        await outbox.append_group(group, chunks(rooms(len(ends))), nothing)
+        for one, disposition in zip(entries, ends, strict=True):
+            await outbox.append(one, nothing)
+            outbox.finished(receipt_of(one, disposition))
+        return group, entries
+
     async def test_failures_of_a_group_are_unfinished_again(self, entry: Entries) -> None:
         """They are counted no more, nor among the failures, until they end again."""
         group = group_of(entry, 4)
@@ -35,7 +49,8 @@ class AgainContract(RecordsRuns):
                 outbox.finished(receipt_of(one, disposition))
             names = [receipt.envelope_id for receipt in await outbox.failed(group.id)]
             assert [entries[1].id, entries[2].id] == names
-            stored = await outbox.reopen(names)
+            assert len(names) == await outbox.retry(group.id)
+            _, stored = await outbox.reopen(group.id)
             assert names == [one.entry.id for one in stored]
             assert [one.envelope for one in entries[1:3]] == [one.entry.envelope for one in stored]
             assert list(await outbox.failed(group.id)) == []
@@ -50,38 +65,74 @@ class AgainContract(RecordsRuns):
 
     async def test_their_time_begins_anew(self, entry: Entries) -> None:
         """As long as it was."""
-        one = entry("late")
         async with self.process_run() as outbox:
-            await outbox.append(one, nothing)
-            outbox.finished(receipt_of(one, Disposition.EXPIRED))
-            (stored,) = await outbox.reopen([one.id])
+            group, (one,) = await self.failed(outbox, entry, Disposition.EXPIRED)
+            await outbox.retry(group.id)
+            _, (stored,) = await outbox.reopen(group.id)
         kept = stored.entry
         assert kept.deadline - kept.accepted_at == pytest.approx(one.deadline - one.accepted_at)
 
     async def test_what_arrived_of_them_is_known(self, entry: Entries) -> None:
         """A step that was acknowledged stays so; another is as if it had not begun."""
-        one = entry("half")
+        group = group_of(entry, 1)
+        one = member_of(entry, group, 0)
         async with self.process_run() as outbox:
+            await outbox.append_group(group, chunks(rooms(1)), nothing)
             await outbox.append(one, nothing)
             record = StepRecord(serial=0, number=1, outcome="delivered", message_id="7")
             outbox.acknowledged(one.id, record)
             outbox.attempt_ended(one.id, StepRecord(serial=1, number=3, attempts=3))
             outbox.finished(receipt_of(one, Disposition.EXHAUSTED))
-            (stored,) = await outbox.reopen([one.id])
+            await outbox.retry(group.id)
+            _, (stored,) = await outbox.reopen(group.id)
         outcomes = {record.serial: (record.outcome, record.attempts) for record in stored.records}
         assert {0: ("delivered", 0), 1: (None, 0)} == outcomes
 
     async def test_nothing_else_is_unfinished_again(self, entry: Entries) -> None:
-        """Neither what was delivered, nor what is unfinished, nor what is not there; nor twice."""
-        sent, waits, failed = entry("sent"), entry("waits"), entry("failed")
+        """Neither what was delivered nor what nobody retried; of no unknown group; not twice."""
+        ends = (Disposition.DELIVERED, Disposition.EXHAUSTED)
         async with self.process_run() as outbox:
-            for one in (sent, waits, failed):
-                await outbox.append(one, nothing)
-            outbox.finished(receipt_of(sent))
-            outbox.finished(receipt_of(failed, Disposition.EXHAUSTED))
-            names = [sent.id, waits.id, failed.id, entry("x").id]
-            assert [failed.id] == [one.entry.id for one in await outbox.reopen(names)]
-            assert list(await outbox.reopen(names)) == []
+            group, (sent, failed) = await self.failed(outbox, entry, *ends)
+            other, _ = await self.failed(outbox, entry, *ends)
+            assert await outbox.reopen(group.id) == ("", [])
+            assert await outbox.retry(group.id) == 1
+            assert await outbox.retry(entry("x").id) == 0
+            assert await outbox.reopen(entry("x").id) == ("", [])
+            assert await outbox.reopen(other.id) == ("", [])
+            place, stored = await outbox.reopen(group.id)
+            assert [failed.id] == [one.entry.id for one in stored]
+            assert await outbox.reopen(group.id, after=place) == ("", [])
+            assert await outbox.reopen(group.id) == ("", [])
             found = await outbox.find(sent.id)
             assert found is not None
             assert found.receipt is not None
+
+    async def test_what_is_to_be_tried_again_is_remembered_over_a_kill(
+        self, entry: Entries
+    ) -> None:
+        """The process is killed at once, and again between two of them: each goes on once."""
+        ends = (Disposition.EXPIRED, Disposition.DELIVERED, *[Disposition.FATAL] * 3)
+        async with self.killed_run() as outbox:
+            group, entries = await self.failed(outbox, entry, *ends)
+            assert (await state_of(outbox, group.id)).ended
+            assert len(ends) - 1 == await outbox.retry(group.id)
+        async with self.killed_run() as outbox:
+            state = await state_of(outbox, group.id)
+            assert (True, False) == (state.retrying, state.ended)
+            assert {"delivered": 1, "expired": 1, "fatal": 3} == dict(state.counts)
+            place, stored = await outbox.reopen(group.id, limit=2)
+            names = [one.entry.id for one in stored]
+        async with self.process_run() as outbox:
+            assert names == [one.entry.id for one in await outbox.page("bot")]
+            assert (await state_of(outbox, group.id)).retrying
+            place, stored = await outbox.reopen(group.id, after=place, limit=1)
+            place, more = await outbox.reopen(group.id, after=place)
+            names += [one.entry.id for one in (*stored, *more)]
+            assert await outbox.reopen(group.id, after=place) == ("", [])
+            assert [one.id for one in (entries[0], *entries[2:])] == names
+            assert not (await state_of(outbox, group.id)).retrying
+            for one in (entries[0], *entries[2:]):
+                outbox.finished(receipt_of(one, Disposition.FATAL))
+            state = await state_of(outbox, group.id)
+            assert ({"delivered": 1, "fatal": 4}, True) == (dict(state.counts), state.ended)
+            assert await outbox.reopen(group.id) == ("", [])
