@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 import pluggy
@@ -81,6 +81,10 @@ class Traits:
     names_limits: bool = attrs.field(default=False, validator=flag)
 
 
+Whose: TypeAlias = Literal["room", "instance", "gateway", "interaction"]
+"""Whose limit it is."""
+
+
 @attrs.frozen
 class Limit:
     """At most `count` attempts per `per` seconds from the bucket named `bucket`.
@@ -97,7 +101,9 @@ class Limit:
           back, which arrives at once. Every pace of more than one should have it
     of    whose limit it is: `instance`, the whole account's, or `room`, one conversation's. A
           refusal of a room slows down the room's own limits, and no other's. `gateway`: of all
-          accounts together whose limits name this bucket (a tenant's); nothing slows it down
+          accounts together whose limits name this bucket (a tenant's); nothing slows it down.
+          `interaction`, of `answer` and `revise`: each interaction has a bucket of its own, since
+          the platform counts by its token
     """
 
     bucket: str
@@ -108,9 +114,7 @@ class Limit:
     )
     start: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
     most: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
-    of: Literal["room", "instance", "gateway"] = attrs.field(
-        default="instance", validator=one_of("room", "instance", "gateway"), kw_only=True
-    )
+    of: Whose = attrs.field(default="instance", validator=one_of(*get_args(Whose)), kw_only=True)
 
 
 @attrs.frozen(kw_only=True)
