@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import attrs
 import pluggy
@@ -81,10 +81,6 @@ class Traits:
     names_limits: bool = attrs.field(default=False, validator=flag)
 
 
-Whose: TypeAlias = Literal["room", "instance", "gateway", "interaction"]
-"""Whose limit it is."""
-
-
 @attrs.frozen
 class Limit:
     """At most `count` attempts per `per` seconds from the bucket named `bucket`.
@@ -114,7 +110,11 @@ class Limit:
     )
     start: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
     most: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
-    of: Whose = attrs.field(default="instance", validator=one_of(*get_args(Whose)), kw_only=True)
+    of: Literal["room", "instance", "gateway", "interaction"] = attrs.field(
+        default="instance",
+        validator=one_of("room", "instance", "gateway", "interaction"),
+        kw_only=True,
+    )
 
 
 @attrs.frozen(kw_only=True)
