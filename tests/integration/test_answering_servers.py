@@ -1,5 +1,6 @@
 """The pages' applications behind servers: they answer Slack's events, and end with nothing lost."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import time
 from contextlib import asynccontextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlencode
 
 import attrs
 import pytest
@@ -22,6 +24,11 @@ from gateway_contrib.emulators.slack.incoming.requests import request_of
 
 TOKEN = "xoxb-1234-tutorial"
 SECRET = "s3cret"
+SECRETS = {
+    "SLACK_TOKEN": TOKEN,
+    "SLACK_SIGNING_SECRET": SECRET,
+    "DJANGO_SECRET_KEY": "django's own",
+}
 USER = "U024BE7LH"
 ROOM, ANOTHER = "C024BE91L", "C024BE92L"
 BOUND = 90
@@ -33,9 +40,9 @@ def script(name):
     return str(found) if found.exists() else shutil.which(name) or name
 
 
-def uvicorn(url, port, loop):
+def uvicorn(url, port, loop, serves="fastapi_app:app"):
     where = ["--host", "127.0.0.1", "--port", port]
-    return [sys.executable, "-m", "uvicorn", "fastapi_app:app", *where, "--loop", loop]
+    return [sys.executable, "-m", "uvicorn", serves, *where, "--loop", loop]
 
 
 def flask(url, port, loop):
@@ -53,6 +60,20 @@ def one_worker(url, port, loop):
     return gunicorn(url, port, loop, "1")
 
 
+def django(url, port, loop):
+    where = ["--threads", "4", "--bind", f"127.0.0.1:{port}", "--timeout", "0"]
+    words = ["-c", "gunicorn_django.py", *where, "django_app:application"]
+    return [sys.executable, "-m", "gunicorn", *words]
+
+
+def runserver(url, port, loop):
+    return [sys.executable, "django_app.py", "runserver", "--noreload", port]
+
+
+def django_asgi(url, port, loop):
+    return uvicorn(url, port, loop, "django_asgi:application")
+
+
 def bolt_before(url, port, loop):
     return client_command("before.py", url)
 
@@ -68,15 +89,21 @@ SERVERS = {
     "flask": ("blocking", flask, ("flask",)),
     "gunicorn": ("blocking", gunicorn, ("flask", "gunicorn")),
     "one worker": ("blocking", one_worker, ("flask", "gunicorn")),
+    "django": ("blocking", django, ("django", "gunicorn")),
+    "runserver": ("blocking", runserver, ("django",)),
+    "django asgi": ("blocking", django_asgi, ("django", "uvicorn")),
     "bolt before": ("move-from-slack-sdk", bolt_before, ("slack_bolt",)),
     "bolt": ("move-from-slack-sdk", bolt, ("slack_bolt",)),
 }
 
 
-def posted(port, body, headers):
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def posted(port, body, headers, path="/slack/events"):
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        connection.request("POST", "/slack/events", body, headers)
+        connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:
@@ -105,6 +132,11 @@ class Served:
     async def say(self, text, room=ROOM):
         return await self.deliver(self.emulator.people.say(room, text, user=USER))
 
+    async def submit(self, path, **fields):
+        """A form, to a view of the application's own."""
+        body = urlencode(fields, doseq=True)
+        return await trio.to_thread.run_sync(posted, self.port, body, FORM, path)
+
     async def ask(self, text, room=ROOM):
         """As a command where the application takes it so, else as a message."""
         return await self.deliver(self.emulator.people.command(room, "/ask", text, user=USER))
@@ -120,14 +152,13 @@ async def serving(server, tmp_path, loop="asyncio"):
     for package in (*packages, *(["uvloop"] if loop == "uvloop" else [])):
         pytest.importorskip(package)
     emulator = SlackEmulator(tokens={TOKEN})
-    environ = {"SLACK_TOKEN": TOKEN, "SLACK_SIGNING_SECRET": SECRET}
     with trio.fail_after(BOUND):
         async with trio.open_nursery() as nursery:
             emulator.hooks_url = url = await nursery.start(serve, emulator.app)
             files_of(page, tmp_path, f"{url}/api")
             port = free_port()
             words = command(url, str(port), loop)
-            program = await start(words, tmp_path, nursery, PORT=str(port), **environ)
+            program = await start(words, tmp_path, nursery, PORT=str(port), **SECRETS)
             await program.until(lambda: listens(port))
             yield Served(emulator, program, port)
             nursery.cancel_scope.cancel()
@@ -166,7 +197,7 @@ WAYS = [
     ),
     *(
         (server, "asyncio", *way)
-        for server in ("flask", "gunicorn", "bolt")
+        for server in ("flask", "gunicorn", "django", "runserver", "django asgi", "bolt")
         for way in [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)]
     ),
 ]
@@ -196,6 +227,30 @@ async def test_an_application_that_is_ended_loses_nothing_that_was_accepted(
     assert "Event loop is closed" not in told
     if server != "gunicorn":  # Its workers are two gateways, and share a room.
         assert {} == served.emulator.limited
+
+
+DJANGO = ("django", "runserver", "django asgi")
+
+
+@pytest.mark.parametrize("server", DJANGO)
+async def test_what_a_request_saves_is_announced_once_it_is_saved(server, tmp_path):
+    """A request that was rolled back announces nothing, an ended server all that was saved."""
+    async with serving(server, tmp_path) as served:
+        command = [sys.executable, "django_app.py", "migrate", "--verbosity", "0"]
+        await trio.run_process(command, cwd=tmp_path, env={**os.environ, **SECRETS})
+        assert 201 == (await served.submit("/sign-up", name=["Ada"]))[0]
+        assert 500 == (await served.submit("/sign-up", name=["Bob", "Ada"]))[0]
+        assert 201 == (await served.submit("/sign-up", name=["Cy", "Bob"]))[0]
+        last = await served.submit("/deployed", version="v2.5")
+        assert (200, {"disposition": "delivered"}) == (last[0], json.loads(last[1]))
+        said = [f"{name} has signed up." for name in ("Ada", "Cy", "Bob")]
+        assert [*said, "Deployed v2.5"] == served.texts()
+        names = ["Dee", "Eve", "Flo"]
+        assert 201 == (await served.submit("/sign-up", name=names))[0]
+        await served.program.press(signal.SIGTERM)
+        with trio.fail_after(60):
+            await served.program.process.wait()
+        assert [f"{name} has signed up." for name in names] == served.texts()[4:]
 
 
 SENDS = """

@@ -8,6 +8,7 @@ import trio
 
 from gateway_core import AmbiguousEvent, UnknownEvent
 from gateway_core.authors import Streaming, hookimpl
+from gateway_core.deliveries.growing.growth import BROKEN_OFF, WHOLE
 from gateway_core.testing import FakeChannel, MemoryOutbox, event, open_test_gateway
 
 
@@ -108,6 +109,14 @@ async def test_an_interaction_is_acknowledged_at_once_and_answered_when_it_is_wh
     assert made.attempt.payload["text"] == "forty-two"
 
 
+async def test_a_receipt_says_that_an_answer_whose_token_takes_no_edit_did_not_grow(autojump_clock):
+    async with open_test_gateway() as gateway:
+        whole = await gateway.stream(event(asked="command"), model("forty", "-two"))
+        grown = await gateway.stream(event(), model("forty", "-two"))
+    assert (WHOLE,) == whole.degradations
+    assert () == grown.degradations
+
+
 @pytest.mark.parametrize("shown", [None, Streaming(how="append")], ids=["edits", "natively"])
 async def test_an_interaction_whose_answers_can_be_edited_sees_it_grow(autojump_clock, shown):
     """By its token, and never as messages of the room are shown."""
@@ -123,6 +132,24 @@ async def test_an_interaction_whose_answers_can_be_edited_sees_it_grow(autojump_
     async with open_test_gateway(channel) as gateway:
         await gateway.stream(event(asked="command"), model("forty", "-two", "!", pause=3))
     assert [made.attempt.operation for made in channel.made] == ["answer", "revise", "revise"]
+    assert channel.texts("room") == ["forty-two!"]
+
+
+async def test_a_press_that_is_only_acknowledged_sees_its_answer_grow_in_the_room(autojump_clock):
+    class Acknowledging(FakeChannel):
+        @hookimpl
+        def address(self, event):
+            address = super().address(event)
+            only = attrs.evolve(address.interaction, by_token=False)
+            return attrs.evolve(address, interaction=only)
+
+    channel = Acknowledging()
+    async with open_test_gateway(channel) as gateway:
+        receipt = await gateway.stream(event(asked="press"), model("forty", "-two", "!", pause=3))
+        assert receipt.delivered
+    assert 1 == len(channel.noticed)
+    assert ["send", "edit", "edit"] == [made.attempt.operation for made in channel.made]
+    assert () == receipt.degradations
     assert channel.texts("room") == ["forty-two!"]
 
 
@@ -151,6 +178,28 @@ async def test_the_next_run_answers_an_interaction_with_what_was_stored(autojump
         await trio.sleep(300)
     assert channel.made[-1].attempt.interaction is not None
     assert channel.made[-1].attempt.payload["text"] == "forty-two"
+
+
+async def test_the_next_run_gives_an_answer_that_was_not_whole_as_the_process_was_killed(
+    autojump_clock,
+):
+    outbox, channel = MemoryOutbox(), FakeChannel()
+    with trio.move_on_after(10):
+        async with open_test_gateway(channel, outbox=outbox) as gateway:
+            opening = gateway.stream(event(asked="command"))
+            out = await opening.__aenter__()
+            out.write("forty")
+            await trio.sleep(5)
+            out.write("-two")
+            await trio.sleep_forever()
+    assert [] == channel.made
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await trio.sleep(20)
+        (made,) = channel.made
+        status = await gateway.status(out.ticket)
+        assert {WHOLE, BROKEN_OFF} == set(status.receipt.degradations)
+    assert "forty-two […]" == made.attempt.payload["text"]
+    assert made.attempt.interaction is not None
 
 
 async def _never(_attempt):

@@ -97,7 +97,9 @@ class Limit:
           back, which arrives at once. Every pace of more than one should have it
     of    whose limit it is: `instance`, the whole account's, or `room`, one conversation's. A
           refusal of a room slows down the room's own limits, and no other's. `gateway`: of all
-          accounts together whose limits name this bucket (a tenant's); nothing slows it down
+          accounts together whose limits name this bucket (a tenant's); nothing slows it down.
+          `interaction`, of `answer` and `revise`: each interaction has a bucket of its own, since
+          the platform counts by its token
     """
 
     bucket: str
@@ -108,8 +110,10 @@ class Limit:
     )
     start: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
     most: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
-    of: Literal["room", "instance", "gateway"] = attrs.field(
-        default="instance", validator=one_of("room", "instance", "gateway"), kw_only=True
+    of: Literal["room", "instance", "gateway", "interaction"] = attrs.field(
+        default="instance",
+        validator=one_of("room", "instance", "gateway", "interaction"),
+        kw_only=True,
     )
 
 

@@ -28,7 +28,7 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer, Level
 from gateway_core.contract.ids import sequence_of
 from gateway_core.contract.verdicts import Verdict
-from gateway_core.deliveries.growing.growth import BROKEN_OFF, Growth
+from gateway_core.deliveries.growing.growth import BROKEN_OFF, WHOLE, Growth
 from gateway_core.deliveries.steps import ARRIVED, NATIVE, Step, carried, send_steps, standing
 from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
 
@@ -499,6 +499,8 @@ class Delivery:
         """Whoever hears of the end of a stream gets all of its text."""
         if growth.nameless:
             self.possible_duplicate = True
+        if growth.given_whole and growth.state != "deleted":
+            self.degradations += (WHOLE,)
         if growth.state == "broken off":
             self.degradations += (BROKEN_OFF,)
         if isinstance(self.envelope, Send) and growth.text.strip():

@@ -14,6 +14,8 @@ from gateway_core.contract.hookspecs import Limit
 from gateway_core.ratelimits.pace import Pace, growth_of
 from gateway_core.ratelimits.spent import Standing, name_of
 
+SHARED = ("instance", "gateway")
+"""Whose limits several rooms draw on."""
 SOON = SECOND
 """How far ahead a slot among the attempts in flight may be reserved: most attempts end sooner, and
 the only slot of an account is idle for as long."""
@@ -167,7 +169,7 @@ class PacedBucket(Bucket):
     period: int
 
     def __init__(self, limit: Limit) -> None:
-        super().__init__(limit.bucket, shared=limit.of != "room")
+        super().__init__(limit.bucket, shared=limit.of in SHARED)
         self.limit, self.of = limit, limit.of
         self.period = round(limit.per * SECOND / limit.count)
         self.next_at = 0

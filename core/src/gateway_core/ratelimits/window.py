@@ -13,7 +13,7 @@ import attrs
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.verdicts import BucketReport
-from gateway_core.ratelimits.bucket import Bucket, PacedBucket
+from gateway_core.ratelimits.bucket import SHARED, Bucket, PacedBucket
 from gateway_core.ratelimits.pace import growth_of
 from gateway_core.ratelimits.spent import Spent, Standing
 
@@ -112,7 +112,7 @@ class WindowBucket(_SlidingWindow):
     __slots__ = ("count", "fresh_at", "limit", "per", "reported", "spent", "streams", "told")
 
     def __init__(self, limit: Limit) -> None:
-        super().__init__(limit.bucket, shared=limit.of != "room")
+        super().__init__(limit.bucket, shared=limit.of in SHARED)
         self.limit, self.of = limit, limit.of
         self.count = limit.count
         self.per = round(limit.per * SECOND)

@@ -8,6 +8,8 @@ from typing import Any, ClassVar, cast
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.contract.envelopes import BY_TOKEN
+from gateway_core.contract.hookspecs import Limit
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.ratelimits.bucket import Bucket, Rank
 from gateway_core.ratelimits.instance_limits import RoomGates
@@ -99,12 +101,20 @@ class Lane:
             named = account.hooks.rate_limit(
                 account.instance, address, self.thread, operation, priority
             )
+            if operation in BY_TOKEN:
+                named = tuple([self._own(limit) for limit in named])
             limits = self.asked[asked] = own.registry.buckets(named, now)
         drawn = [*self.scheduler.slots.of(account.instance), own.attempts, own.gate, *limits]
         gates = self.room
         if own.operations or own.trial or gates.gate is not None or gates.thread_gates:
             drawn += own.gates(gates, self.thread, operation)
         return drawn
+
+    def _own(self, limit: Limit) -> Limit:
+        """The limit; one of an interaction names a bucket of this lane's, which has its answers."""
+        if limit.of != "interaction":
+            return limit
+        return attrs.evolve(limit, bucket=f"{limit.bucket} of {self.key}")
 
     def asked_as(self, operation: str) -> str:
         """The key of its limits: the operation, with the class if limits differ by class."""

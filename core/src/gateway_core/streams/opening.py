@@ -175,7 +175,7 @@ class Streaming(Answers):
                 link_previews=link_previews,
                 silent=silent,
                 ephemeral=ephemeral,
-                interaction=address.interaction,
+                interaction=_token_of(address),
                 on_conflict="replay" if address.key is not None else "raise",
                 grows=Grows(
                     broken_off=broken_off,
@@ -207,21 +207,26 @@ class Answered:
     _address: Address
     _ephemeral: bool
 
-    @property
-    def is_answered_whole(self) -> bool:
-        """Whether no answer can be edited by the token."""
-        asked = self._address.interaction
-        return asked is not None and asked.by_token and not asked.edits
-
     def acknowledge(self) -> None:
         """Have the platform know at once that an answer comes."""
         self._acknowledgements.begin(self._account, self._address, ephemeral=self._ephemeral)
 
-    async def before_answer(self) -> Interaction:
-        """The interaction as the answer is to be given, once it is acknowledged."""
+    async def before_answer(self) -> Interaction | None:
+        """The interaction as the answer is to be given, once it is acknowledged.
+
+        None: it is answered in the room, as a message is.
+        """
+        if _token_of(self._address) is None:
+            return None
         return await self._acknowledgements.before_answer(
             self._account, self._address, ephemeral=self._ephemeral
         )
+
+
+def _token_of(address: Address) -> Interaction | None:
+    """What the answer is given by; None: nothing but the room."""
+    asked = address.interaction
+    return asked if asked is not None and asked.by_token else None
 
 
 def _place(where: Any, instance: str | None, verbs: Streaming) -> tuple[str, Address]:

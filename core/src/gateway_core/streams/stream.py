@@ -37,10 +37,8 @@ PLACEHOLDER = "…"
 class Asked(Protocol):
     """The interaction that a stream answers."""
 
-    @property
-    def is_answered_whole(self) -> bool: ...  # noqa: D102 - no answer can be edited
     def acknowledge(self) -> None: ...  # noqa: D102 - as a platform wants it, within seconds
-    async def before_answer(self) -> Interaction: ...  # noqa: D102 - it is acknowledged from then on
+    async def before_answer(self) -> Interaction | None: ...  # noqa: D102 - it is acknowledged then
 
 
 class OpenStreams(Protocol):
@@ -306,10 +304,10 @@ class Stream:
         try:
             text = await self._first_text()
             envelope = attrs.evolve(self._envelope, text=text)
+            answered = None
             if self._interaction is not None:
-                if self._interaction.is_answered_whole:
-                    await self._whole.wait()
                 answered = await self._interaction.before_answer()
+            if answered is not None:
                 text = self._growth.showing() or text
                 envelope = attrs.evolve(envelope, text=text, interaction=answered)
                 self._growth.answers(answered)

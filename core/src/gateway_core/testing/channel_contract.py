@@ -35,7 +35,17 @@ import trio
 import trio.testing
 
 from gateway_core.config import GatewayConfig
-from gateway_core.contract.envelopes import Attempt, Call, Format, Grows, Mode, Part, Priority, Send
+from gateway_core.contract.envelopes import (
+    BY_TOKEN,
+    Attempt,
+    Call,
+    Format,
+    Grows,
+    Mode,
+    Part,
+    Priority,
+    Send,
+)
 from gateway_core.contract.errors import AttemptTimeout, TransportError
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance, hidden
@@ -195,6 +205,9 @@ class ChannelContract:
         another = hooks.rate_limit(instance, f"{self.room}1", None, operation, priority)
         everywhere = {limit.bucket for limit in another}
         for limit in limits:
+            if limit.of == "interaction":
+                assert operation in BY_TOKEN, f"{limit.bucket!r}: {operation!r} answers none"
+                continue
             whose = "instance" if limit.bucket in everywhere else "room"
             right = limit.of == whose or (limit.of, whose) == ("gateway", "instance")
             assert right, f"{limit.bucket!r} is of={limit.of!r}; by its rooms it is {whose!r}"

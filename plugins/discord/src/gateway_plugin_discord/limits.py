@@ -12,6 +12,10 @@ from gateway_plugin_discord.ids import channel_of
 from gateway_plugin_discord.methods import Route, route_of
 from gateway_plugin_discord.settings import DiscordSettings
 
+OF_TOKEN = Limit("answers", 5, 5.0, "window", of="interaction")
+"""Messages and edits by the token of an interaction. Discord documents no number: an assumption,
+as of the channels' routes. What its headers say of the token's buckets holds beside it."""
+
 
 def limits_of(settings: DiscordSettings, channel: str, operation: str) -> list[Limit]:
     """The bot's global limit, and that of the route in the channel until Discord names the bucket.
@@ -19,13 +23,16 @@ def limits_of(settings: DiscordSettings, channel: str, operation: str) -> list[L
     The first request of a route goes alone: its answer's headers name the bucket. What is
     configured for the room itself holds beside what Discord says.
 
-    Typing waits for nothing, interactions and webhooks not for the global limit; a sign of typing
+    Typing waits for nothing, interactions and webhooks not for the global limit, and the answers to
+    an interaction for that of its token alone; a sign of typing
     is shown where that has something to spare. A webhook's messages have one limit.
     """
     if settings.webhook_url is not None:
         return [Limit("webhook", settings.message_count, settings.message_per, "window")]
     if operation == "typing":
         return [_of_bot(settings)]
+    if operation in ("answer", "revise"):
+        return [OF_TOKEN]
     route = route_of(operation)
     limits: list[Limit] = []
     if route is not None and route.of_channel and route.draws:

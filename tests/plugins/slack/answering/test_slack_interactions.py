@@ -50,6 +50,22 @@ async def test_an_answer_for_one_alone(slack, opened, autojump_clock):
     assert "ephemeral" == slack.requests[0].fields["response_type"]
 
 
+async def test_a_stream_takes_one_of_the_urls_five_uses_and_says_that_it_did_not_grow(
+    slack, opened, autojump_clock
+):
+    async def model():
+        for n in range(60):
+            await trio.sleep(1)
+            yield f"{n} "
+
+    async with opened() as gateway:
+        receipt = await gateway.stream(PRESS, model())
+    posts = [sent for sent in slack.requests if sent.method != "assistant.threads.setStatus"]
+    assert ["/actions/T1/1/5ecret"] == [sent.method for sent in posts]
+    assert " ".join(map(str, range(60))) == posts[0].fields["text"].strip()
+    assert ("shown only when it was whole: its reply token takes no edits",) == receipt.degradations
+
+
 @pytest.mark.parametrize("error", ["used_url", "expired_url"])
 async def test_a_url_that_serves_no_more_leads_to_the_room(slack, opened, error, autojump_clock):
     slack.will_say({"ok": False, "error": error}, status=404)

@@ -19,6 +19,8 @@ _FINAL = 1 << 40
 _ENDED: tuple[State, ...] = ("finished", "broken off", "deleted")
 BROKEN_OFF = "broken off: its program left it before its text was whole"
 """What a receipt says of it."""
+WHOLE = "shown only when it was whole: its reply token takes no edits"
+"""What a receipt says of an answer to an interaction that could not be seen to grow."""
 PEEK = 500
 """Characters after which a growing text is planned anew although it may not be shown yet: another
 part of it may be whole."""
@@ -44,7 +46,8 @@ class Growth:
     look_at     when it is looked at again; None: once it grows, or at `alarm`, if that is not None
     paces       the windows that it draws on, with what it still has to do there
     wake        called when there is something new to show, or a reason to look again
-    muted       no passing state is shown: none is taken, or an interaction is answered
+    muted       no passing state is shown: none is taken, or no edit by the reply token
+    given_whole  as no answer can be edited by the reply token of its interaction
     reply       the message that its first part answers
     stopped     the platform's user stopped it
     nameless    a message of it stands whose id nobody knows: it stays as it is
@@ -54,10 +57,10 @@ class Growth:
 
     __slots__ = (
         "_interaction", "_markdown", "_recorded", "_serial", "_status", "alarm", "attempts",
-        "decided", "extra", "granted", "interim", "look_at", "mode", "muted", "nameless",
-        "native", "number", "paces", "planned", "planned_text", "posted_anew", "reply",
-        "rests_until", "shown_at", "shows_its_end", "state", "stopped", "tail", "text",
-        "transforms", "wake",
+        "decided", "extra", "given_whole", "granted", "interim", "look_at", "mode", "muted",
+        "nameless", "native", "number", "paces", "planned", "planned_text", "posted_anew",
+        "reply", "rests_until", "shown_at", "shows_its_end", "state", "stopped", "tail",
+        "text", "transforms", "wake",
     )  # fmt: skip
 
     def __init__(
@@ -70,7 +73,7 @@ class Growth:
         interaction: Interaction | None = None,
     ) -> None:
         self.text, self.reply, self.extra, self._markdown = text, reply, extra, markdown
-        self._interaction = interaction
+        self._interaction: Interaction | None = None
         self._status = ""
         self.number, self.planned, self.planned_text = 0, -1, text
         self.state: State = "open"
@@ -78,8 +81,7 @@ class Growth:
         self.attempts = self.transforms = self._serial = 0
         self.tail: Step | None = None
         self.interim = self.granted = self.posted_anew = self.stopped = False
-        self.muted = interaction is not None and not interaction.edits
-        self.nameless = False
+        self.muted = self.given_whole = self.nameless = False
         self.shown_at = self.rests_until = 0
         self.look_at: int | None = None
         self.alarm: int | None = None
@@ -89,6 +91,8 @@ class Growth:
         self.shows_its_end = True
         self._recorded: object = None
         self.wake: Callable[[], None] = _nobody
+        if interaction is not None:
+            self.answers(interaction)
 
     @classmethod
     def restored(
@@ -219,7 +223,8 @@ class Growth:
 
         It is shown when it is whole, where no answer can be edited by the token.
         """
-        self._interaction, self.muted = interaction, not interaction.edits
+        self._interaction = interaction
+        self.muted = self.given_whole = not interaction.edits
 
     def operation(self, kind: str) -> str:
         """What its limits are asked for."""
