@@ -73,7 +73,7 @@ class Drafts:
         begun = drafting.clock.now() if drafting.observer.listens else 0
         deadline = group.deadline if envelope.deadline is None else envelope.deadline
         return Draft(
-            envelope, partition, account, plan, None, "", begun,
+            envelope, envelope, partition, account, plan, None, "", begun,
             priority, RANKS[priority], isinstance(envelope, CHANGES),
             ending=ending,
             turn=Turn(

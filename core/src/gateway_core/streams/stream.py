@@ -55,7 +55,7 @@ class OpenStreams(Protocol):
     def spawn(self, task: Callable[[], Any], /) -> None: ...  # noqa: D102 - starts one of its tasks
     def open(self, stream: Stream, envelope: Send) -> Stream | None: ...  # noqa: D102 - as `Streams` says
     def close(self, stream: Stream) -> None: ...  # noqa: D102 - likewise
-    def ends(self, delivery: Delivery, envelope: Send) -> None: ...  # noqa: D102 - likewise
+    def ends(self, delivery: Delivery) -> None: ...  # noqa: D102 - likewise
 
 
 def check_text(text: object, before: int, most: int) -> None:
@@ -222,7 +222,7 @@ class Stream:
         self._whole.set()
         delivery = self._delivery
         if delivery is not None:
-            self._streams.ends(delivery, self._envelope)
+            self._streams.ends(delivery)
         self._record(whole=True)
 
     @property

@@ -7,7 +7,6 @@ from __future__ import annotations
 import attrs
 
 from gateway_core.contract.envelopes import Disposition, MessageRef, PartReceipt
-from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.outboxes.records import ALL, Recovery, Request, StepRecord
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.testing.outbox_contract.making import START, Contract, Entries, receipt_of, texts
@@ -119,8 +118,8 @@ class AccountsContract(Contract):
             await outbox.erase(request, 0)
             for one in (ended, waiting, late):
                 assert await outbox.find(one.id) is None
-            assert await outbox.find(scope_of(ended.envelope)) is None
-            assert await outbox.find(scope_of(waiting.envelope)) is None
+            assert await outbox.find(ended.scope) is None
+            assert await outbox.find(waiting.scope) is None
         async with self.process_run() as outbox:
             assert dict((await outbox.overview()).unfinished) == {"bot": 1}
             assert dict((await outbox.recover("bot")).moves) == {}

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from gateway_core.contract.envelopes import Disposition, MessageRef, PartRef
-from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.outboxes.records import StepRecord, StepShape
 from gateway_core.testing.outbox_contract.making import START, Contract, Entries, receipt_of, texts
 
@@ -90,21 +89,21 @@ class EndingsContract(Contract):
         async with self.process_run() as outbox:
             await outbox.append(one, lambda: None)
             await outbox.append(two, lambda: None)
-            found = await outbox.find(scope_of(one.envelope))
+            found = await outbox.find(one.scope)
             assert found is not None
             assert (one.id, "print") == (found.envelope_id, found.fingerprint)
             assert found.stored is not None
             outbox.finished(receipt_of(one))
             outbox.finished(receipt_of(two, Disposition.EXPIRED))
-            found = await outbox.find(scope_of(one.envelope))
+            found = await outbox.find(one.scope)
             assert found is not None
             assert found.receipt == receipt_of(one)
-            assert await outbox.find(scope_of(two.envelope)) is None
+            assert await outbox.find(two.scope) is None
         async with self.process_run() as outbox:
-            found = await outbox.find(scope_of(one.envelope))
+            found = await outbox.find(one.scope)
             assert found is not None
             assert found.receipt == receipt_of(one)
-            assert await outbox.find(scope_of(two.envelope)) is None
+            assert await outbox.find(two.scope) is None
 
     async def test_steps_come_back_as_last_told(self, entry: Entries) -> None:
         """Of every step only the newest state counts; shapes replace the plan."""
