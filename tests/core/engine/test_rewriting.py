@@ -22,7 +22,7 @@ from gateway_core import (
     Verdict,
 )
 from gateway_core.authors import Problem, hookimpl
-from gateway_core.testing import Failure, FakeChannel
+from gateway_core.testing import Failure, FakeChannel, event
 
 NOTE = "\n\nsent by a robot"
 
@@ -240,6 +240,16 @@ async def test_a_call_may_have_other_arguments_and_another_room(engine, autojump
         await gateway.call("bot", "r", "invite", {"to": "all"})
     attempt = channel.made[0].attempt
     assert ("sandbox", {"to": "nobody"}) == (attempt.room, attempt.arguments)
+
+
+async def test_a_reply_and_a_message_that_is_enqueued_have_the_footer(
+    engine, noted, autojump_clock
+):
+    channel = FakeChannel()
+    async with engine(channel, plugins=[noted]) as gateway:
+        await gateway.reply(event(room="r"), "one")
+        await (await gateway.enqueue("bot", "r", "two")).receipt()
+        assert ["one" + NOTE, "two" + NOTE] == channel.texts("r")
 
 
 async def test_a_deletion_is_not_asked_about(engine, noted, autojump_clock):

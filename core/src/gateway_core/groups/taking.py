@@ -104,8 +104,11 @@ class Drafts:
 
 def envelope_of(group: Group, member: Member) -> Envelope:
     """What the member sends: the key is the group's, and its time has come."""
-    if member.envelope is not None:
-        return member.envelope
+    own = member.envelope
+    if own is not None and own.deadline is not None:
+        return own
+    if isinstance(own, Send):  # the template, of which policies made another one for this room
+        return _sent(own, own.external_room_id, group.deadline)
     return _sent(group.template, member.room, group.deadline)
 
 

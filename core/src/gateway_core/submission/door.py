@@ -61,7 +61,8 @@ class Door:
         try:
             asked, shown, account = self._drafting.rewrite(envelope)
             draft = self._drafting.draft(asked, shown, account, awaited=awaited)
-            draft.growth = growth
+            if growth is not None:
+                self._drafting.grow(draft, growth)
             return await self._way.accept(draft, wait=wait)
         except Exception as error:
             self.refuse(shown, error)

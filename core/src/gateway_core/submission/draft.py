@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 
@@ -14,9 +15,11 @@ from gateway_core.contract.envelopes import (
     Delete,
     Edit,
     Envelope,
+    Json,
     KeyRef,
     Part,
     Priority,
+    Send,
     Target,
 )
 from gateway_core.contract.errors import (
@@ -30,6 +33,7 @@ from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, Ending
 from gateway_core.deliveries.growing.growth import Growth
+from gateway_core.deliveries.growing.rewritten import State
 from gateway_core.deliveries.idempotency import Known, fingerprint, scope_of, scope_of_key
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.turns import Turn
@@ -163,6 +167,18 @@ class Drafting:
             return
         draft.envelope = _at(envelope, envelope.target, room)
         draft.partition = self.partition_of(envelope.instance_id, room)
+
+    def grow(self, draft: Draft, growth: Growth) -> None:
+        """It is a stream's, and policies are asked about each state of it."""
+        draft.growth, hooks, asked = growth, draft.account.hooks, draft.asked
+        if "rewrite" not in hooks.served or not isinstance(asked, Send):
+            return
+
+        def rewrite(text: str, extra: Mapping[str, Json] | None) -> State:
+            made: Any = rewritten(hooks, attrs.evolve(asked, text=text, extra=extra or {}))
+            return made.text, made.extra if made.extra or extra else extra
+
+        growth.rewritten_by(rewrite, getattr(draft.envelope, "text", ""))
 
     def account_for(self, instance_id: str) -> InstanceState:
         """The account, if its settings can be used. Raises why not."""
