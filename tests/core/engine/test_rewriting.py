@@ -22,7 +22,15 @@ from gateway_core import (
     Verdict,
 )
 from gateway_core.authors import Problem, hookimpl
-from gateway_core.testing import Failure, FakeChannel, event
+from gateway_core.outboxes import Request
+from gateway_core.testing import (
+    EPOCH,
+    Failure,
+    FakeChannel,
+    MemoryOutbox,
+    event,
+    open_test_gateway,
+)
 
 NOTE = "\n\nsent by a robot"
 
@@ -362,3 +370,56 @@ async def test_an_envelope_that_is_wrong_in_itself_is_not_asked_about(engine, au
         with pytest.raises(Invalid):
             await gateway.send("bot", "r", "")
         assert [] == policy.asked
+
+
+# -- with an outbox
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ended", "unfinished"])
+async def test_the_next_run_finds_by_the_room_that_was_asked_for(moved, ends, autojump_clock):
+    """With another policy, too: what is stored is not asked about again."""
+    outbox, channel = MemoryOutbox(), FakeChannel()
+    key = KeyRef(instance_id="bot", external_room_id="r", key="k")
+    due = None if ends else EPOCH + 60
+    async with open_test_gateway(
+        channel, plugins=[moved], outbox=outbox, partition_count=8
+    ) as gateway:
+        ticket = await gateway.enqueue("bot", "r", "one", key="k", not_before=due)
+        if ends:
+            await ticket.receipt()
+    (policy := Rewriting(fails)).asked.clear()
+    async with open_test_gateway(
+        channel, plugins=[policy], outbox=outbox, partition_count=8
+    ) as gateway:
+        assert ticket.id == (await gateway.status(key)).envelope_id
+        policy.change = lambda _envelope: None
+        again = await gateway.enqueue("bot", "r", "one", key="k", not_before=due)
+        assert ticket.id == again.id
+        receipt = await gateway.edit(key, "two")
+        assert "sandbox" == receipt.external_room_id
+        assert ["two"] == channel.texts("sandbox")
+        await gateway.delete(key)
+    assert {"sandbox": {}} == channel.rooms
+    assert [Send, Edit] == [type(envelope) for envelope in policy.asked]
+
+
+async def test_an_entry_has_both_rooms_and_what_is_sent(moved, noted, autojump_clock):
+    outbox = MemoryOutbox()
+    async with open_test_gateway(plugins=[moved, noted], outbox=outbox) as gateway:
+        ticket = await gateway.enqueue("bot", "r", "one", not_before=EPOCH + 60)
+        entry = outbox.look_up(ticket.id).stored.entry
+    assert ("r", "sandbox") == (entry.asked_room, entry.envelope.external_room_id)
+    assert "one" + NOTE == entry.envelope.text == entry.plan[0].payload["text"]
+
+
+async def test_what_is_erased_of_a_room_takes_the_keys_of_what_was_moved_there(
+    moved, autojump_clock
+):
+    outbox, channel = MemoryOutbox(), FakeChannel()
+    async with open_test_gateway(
+        channel, plugins=[moved], outbox=outbox, partition_count=8
+    ) as gateway:
+        await gateway.send("bot", "r", "one", key="k")
+        outbox.requested(Request(kind="erase", number=1, instance_id="bot", room="sandbox"))
+        await trio.sleep(5)
+        assert not (await gateway.send("bot", "r", "one", key="k")).replayed

@@ -199,10 +199,15 @@ class MemoryOutbox(Beside):
             self._drop(name)
         for state in self._groups.erase(*room, gone):
             self._see_end(state)
-        self._keys = {scope: f for scope, f in self._keys.items() if scope[:2] != room}
         ended = [
             name for name, f in self._ended.items() if f.receipt and _room_of(f.receipt) == room
         ]
+        erased = {*gone, *ended}
+        self._keys = {
+            scope: found
+            for scope, found in self._keys.items()
+            if scope[:2] != room and found.envelope_id not in erased
+        }
         for name in ended:
             del self._ended[name]
             self._failed.pop(name, None)

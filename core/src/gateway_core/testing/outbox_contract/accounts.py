@@ -108,11 +108,13 @@ class AccountsContract(Contract):
     async def test_of_an_erased_room_nothing_is_found(self, entry: Entries) -> None:
         """Unfinished, scheduled, ended, keys and moves; other rooms are as they were."""
         ended, waiting, other = entry("1", key="a"), entry("2", key="b"), entry("3", room="other")
-        late = entry("4", due=START + 50)
+        late, moved = entry("4", due=START + 50), entry("5", key="c")
+        moved = attrs.evolve(moved, asked_room="asked for")
         async with self.process_run() as outbox:
-            for one in (ended, waiting, other, late):
+            for one in (ended, waiting, other, late, moved):
                 await outbox.append(one, lambda: None)
             outbox.finished(receipt_of(ended))
+            outbox.finished(receipt_of(moved))
             outbox.moved("bot", "room", "new")
             request = Request(kind="erase", number=1, instance_id="bot", room="room")
             await outbox.erase(request, 0)
@@ -120,6 +122,7 @@ class AccountsContract(Contract):
                 assert await outbox.find(one.id) is None
             assert await outbox.find(ended.scope) is None
             assert await outbox.find(waiting.scope) is None
+            assert await outbox.find(moved.scope) is None
         async with self.process_run() as outbox:
             assert dict((await outbox.overview()).unfinished) == {"bot": 1}
             assert dict((await outbox.recover("bot")).moves) == {}
