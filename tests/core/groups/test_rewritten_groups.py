@@ -1,13 +1,16 @@
-"""Policies that change the members of a group, as it is accepted and never again."""
+"""Policies that change or delay the members of a group, as it is accepted and never again."""
 
 from __future__ import annotations
 
 import attrs
 import pytest
+import trio
 
-from gateway_core import HookContractError, IdempotencyConflict, Invalid, Send
-from gateway_core.authors import Problem, hookimpl
-from gateway_core.testing import FakeChannel
+from gateway_core import HookContractError, IdempotencyConflict, Invalid, Limit, Send
+from gateway_core.authors import Delay, Problem, hookimpl
+from gateway_core.testing import EPOCH, FakeChannel
+
+HOUR = 3600.0
 
 
 class Rewriting:
@@ -119,3 +122,40 @@ async def test_a_room_for_which_a_policy_leaves_nothing_is_named(opened, autojum
             Problem("rooms.0", "text: 'a' is empty"),
             Problem("rooms.2", "text: 'c' is empty"),
         ] == [*caught.value.problems]
+
+
+class Quiet:
+    """Delays these rooms by an hour."""
+
+    def __init__(self, *rooms):
+        self.rooms = rooms
+
+    @hookimpl
+    def admit(self, envelope):
+        return Delay(EPOCH + HOUR) if envelope.external_room_id in self.rooms else None
+
+
+async def test_members_that_are_delayed_keep_no_other_waiting(opened, autojump_clock):
+    """Neither those that come after them, nor more of them than are unfinished at a time."""
+    late = [f"late{number}" for number in range(40)]
+    channel = FakeChannel(limits=lambda _room, _operation: [Limit("account", count=2)])
+    async with opened(channel, plugins=[Quiet(*late)]) as gateway:
+        job = await gateway.broadcast("bot", [*late, *"abcd"], "news")
+        await trio.sleep(60)
+        assert [*"abcd"] == [made.attempt.room for made in channel.made]
+        progress = await job.progress()
+        assert (0, 40) == (progress.waiting, progress.in_flight)
+        assert HOUR - 60 + 20 == pytest.approx(progress.estimate, abs=5)
+        await trio.sleep(HOUR)
+        progress = await job.progress()
+        assert {"delivered": 44} == dict(progress.counts)
+        assert 0.0 == progress.estimate
+
+
+async def test_members_that_are_delayed_are_cancelled_with_their_group(opened, autojump_clock):
+    channel = FakeChannel()
+    async with opened(channel, plugins=[Quiet("late")]) as gateway:
+        job = await gateway.broadcast("bot", ["late", "a"], "news")
+        await trio.sleep(60)
+        await job.cancel()
+        assert {"delivered": 1, "cancelled": 1} == dict((await job.progress()).counts)

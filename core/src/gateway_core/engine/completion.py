@@ -199,6 +199,12 @@ class Completion:
             self._shard.observer.stored(delivery, account, self._shard.index)
             delivery.store()
 
+    def end_delayed(self) -> None:
+        """The gateway closes: nobody waits for what policies delay."""
+        for delivery in reversed(list(self._deliveries.values())):
+            if delivery.parked and delivery.delayed:
+                self.give_up(delivery, "the gateway closed")
+
     def abandon(self) -> None:
         """The gateway closes: give up all unfinished envelopes."""
         for delivery in reversed(list(self._deliveries.values())):
@@ -223,6 +229,7 @@ class Completion:
         disposition, verdict = ending
         if delivery.restored and isinstance(envelope, CHANGES) and delivery.steps is not None:
             shard.targets.resumed(delivery, now)
+        shard.delay_ends(delivery)
         receipt = delivery.end(disposition, verdict=verdict, ended_wall=self._clock.wall())
         self.dispositions[disposition] += 1
         self.history[receipt.envelope_id] = receipt

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from fractions import Fraction
 from functools import partial
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import attrs
 
@@ -31,6 +31,7 @@ from gateway_core.contract.errors import HookContractError, Problem
 from gateway_core.contract.hookspecs import (
     Answer,
     AttemptReport,
+    Delay,
     Identity,
     Level,
     Limit,
@@ -39,7 +40,6 @@ from gateway_core.contract.hookspecs import (
     Sign,
     Streaming,
     Traits,
-    Vote,
 )
 from gateway_core.contract.instances import Instance, Secret, hidden
 from gateway_core.contract.validators import LONGEST_NAME
@@ -72,6 +72,18 @@ PERFORMED_BY = {ANSWER: "send", REVISE: "edit"}
 VOTES = ("shed", "urgent", "normal", "bulk")
 
 
+class Voted(NamedTuple):
+    """What policies voted.
+
+    vote   shed the envelope, or the class that it gets; None: it stays as it is
+    until  POSIX time until which it is delayed; None: it is not
+    """
+
+    vote: Literal["shed"] | Priority | None = None
+    until: float | None = None
+
+
+UNCHANGED = Voted()
 _BY_DEFAULT = Privacy(TelemetrySettings())
 
 
@@ -228,17 +240,20 @@ class ChannelHooks:
             self._look(name, usable.sign_fault, (sign,))
         return sign
 
-    def admit(self, envelope: Envelope, pressure: Pressure) -> Vote | None:
-        """The policies' vote: any shed wins, else the first class named."""
+    def admit(self, envelope: Envelope, pressure: Pressure) -> Voted:
+        """The policies' votes: any shed wins, else the first class named; and the latest delay."""
         if "admit" not in self.served:
-            return None
+            return UNCHANGED
         votes: list[Any] = []
+        until = None
         for plugin, vote in self._each("admit", {"envelope": envelope, "pressure": pressure}):
             if isinstance(vote, str) and vote in VOTES:
                 votes.append(vote)
+            elif isinstance(vote, Delay):
+                until = max(vote.until, until or 0.0)
             elif vote is not None:
                 self._note("admit", plugin, f"voted {_shown(vote)}")
-        return "shed" if "shed" in votes else next(iter(votes), None)
+        return Voted("shed" if "shed" in votes else next(iter(votes), None), until)
 
     # -- around attempts
 

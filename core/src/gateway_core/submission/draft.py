@@ -41,6 +41,7 @@ from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer
 from gateway_core.scheduling.classes import RANKS
+from gateway_core.scheduling.delays import delayed_until, in_order
 from gateway_core.submission.checks import checked
 from gateway_core.submission.preview import moved_away, planned, rewritten
 from gateway_core.submission.tickets import Ticket
@@ -61,6 +62,7 @@ class Draft:
     changes      it changes a message
     ending       how it ends at once: policies voted to shed it; None: it goes on
     voted        they were asked; False: its account is another process's, whose policies vote
+    delay        POSIX time until which policies delay it; None: they do not
     level        the pressure that it is accepted under, itself not counted; None: the present one
     slot         on its way into an outbox: it has a slot in memory as well
     growth       of a stream: its text, which grows
@@ -81,6 +83,7 @@ class Draft:
     changes: bool
     ending: Ending | None = None
     voted: bool = True
+    delay: float | None = None
     level: Level | None = None
     slot: bool = False
     called: int | None = None
@@ -202,15 +205,18 @@ class Drafting:
         return self.config.when_suspended == "wait" and account.is_hopeless
 
     def vote(self, draft: Draft) -> None:
-        """Let the policies vote, before it waits for anything: shed it, or change its class."""
+        """Let the policies vote, before it waits for anything: shed it, delay it, or reclass it."""
         hooks = draft.account.hooks
         if "admit" not in hooks.served:
             return
-        vote = hooks.admit(draft.envelope, draft.partition.pressure())
+        vote, until = hooks.admit(draft.envelope, draft.partition.pressure())
         if vote == "shed":
             draft.ending = SHED
         elif vote is not None:
             draft.reclass(vote)
+        wall, due = self.clock.wall(), draft.envelope.not_before
+        if due is None or due <= wall:  # else it is asked about again when it is due
+            draft.delay = delayed_until(until, wall, wall)
 
     def free_slot(self, draft: Draft) -> None:
         """Give back its slot in memory."""
@@ -246,6 +252,8 @@ class Drafting:
             of_message = partition.targets.due(envelope.target, now) or message_due
             if of_message is not None:
                 due = max(of_message, due or 0.0)
+        delay = self._delay_of(draft, due, wall)
+        due = delay or due
         # It may have become due during its wait for a slot.
         ttl = self._left(draft, envelope.not_before if due is None else due, now, wall)
         if draft.growth is not None:
@@ -264,12 +272,23 @@ class Drafting:
             pressure=draft.level or partition.gauge.level,
             growth=draft.growth,
         )
+        if delay is not None:
+            partition.delay(delivery, delay)
         if draft.growth is not None:
             draft.growth.woken_by(lambda: partition.scheduler.grew(delivery, self.clock.now()))
         if draft.scope is not None:
             keys = partition.keys_of(draft.scope)
             keys.begin(draft.scope, delivery, draft.fingerprint, now)
         return delivery, ttl
+
+    def _delay_of(self, draft: Draft, due: float | None, wall: float) -> float | None:
+        """POSIX time until which it is delayed, or others of its room are; None: neither."""
+        envelope, until = draft.envelope, draft.delay
+        if in_order(envelope) and due is None:
+            place = envelope.instance_id, envelope.external_room_id
+            until = max(until or 0.0, draft.partition.delays.until(place, wall))
+        until = max(until or 0.0, due or 0.0) if until else 0.0
+        return until if until > wall else None
 
     def deadline_of(self, draft: Draft, now: int) -> int:
         """Its deadline in engine nanoseconds, before it is accepted."""

@@ -11,6 +11,7 @@ from functools import partial
 import trio
 
 from gateway_core.backlog.pager import Pager
+from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import CHANGES
 from gateway_core.contract.errors import GatewayClosed, OutboxError, Overloaded
 from gateway_core.contract.fast_init import fast_init
@@ -39,6 +40,11 @@ class DurableWay:
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
+        if not self._pager.knows_delayed.is_set():
+            await self._until_delayed_are_known(draft)
+        return await self._accept(draft, wait=wait)
+
+    async def _accept(self, draft: Draft, *, wait: bool) -> Ticket:
         drafting, partition, asks = self._drafting, draft.partition, draft.scope is not None
         due = joined = None
         if asks or draft.changes:
@@ -70,6 +76,15 @@ class DurableWay:
                 self._appending.pop(delivery.id).set()
         drafting.observer.accepted(delivery, draft.account, partition.index, draft.begun, asked)
         return Ticket(delivery, waited=True)
+
+    async def _until_delayed_are_known(self, draft: Draft) -> None:
+        """Wait until it is known which rooms wait for what a previous run delayed."""
+        drafting = self._drafting
+        draft.called = drafting.clock.now()
+        until = drafting.deadline_of(draft, draft.called)
+        with trio.move_on_after((until - draft.called) / SECOND):
+            await self._pager.knows_delayed.wait()
+        drafting.check_open()
 
     # -- to a slot
 
@@ -233,6 +248,7 @@ class DurableWay:
 
     def _take_back(self, draft: Draft, delivery: Delivery, error: BaseException) -> None:
         """It was not accepted after all and leaves no trace; nobody waits for it."""
+        draft.partition.delay_ends(delivery)
         self._capacity.failed(delivery.id, self._drafting.clock.now())
         if not isinstance(error, OutboxError):  # then the outbox has nothing of it
             report(self._outbox.withdraw, delivery.id)

@@ -252,6 +252,14 @@ class MemoryOutbox(Beside):
             self._order.remove((row.position, envelope_id))
         return row
 
+    def postponed(self, envelope_id: str, due: float, deadline: float) -> None:
+        """It is scheduled from now on."""
+        row = self._rows.get(envelope_id)
+        if row is not None:
+            if row.due is None:
+                self._order.remove((row.position, envelope_id))
+            row.due, row.entry = due, attrs.evolve(row.entry, deadline=deadline)
+
     def entered(self, envelope_id: str, position: int) -> None:
         """It has its position now."""
         row = self._rows.get(envelope_id)
