@@ -131,10 +131,10 @@ class Schedule:
         return True
 
     def note(self, delivery: Delivery) -> bool:
-        """One is spilled that waits for its time; whether that is earlier than all others."""
+        """One is spilled that waits for its time; whether one of its times is the earliest."""
         left = (delivery.deadline - self._clock.now()) / SECOND
-        self.deadlines.note(self._clock.wall() + left)
-        return self.due.note(delivery.due or 0.0)
+        ends_first = self.deadlines.note(self._clock.wall() + left)
+        return self.due.note(delivery.due or 0.0) or ends_first
 
     async def find_delayed(self) -> None:
         """Learn what a previous process run delayed: later ones of their rooms wait for it."""
