@@ -21,7 +21,7 @@ from gateway_core import (
     Send,
     Verdict,
 )
-from gateway_core.authors import Problem, hookimpl
+from gateway_core.authors import Part, Problem, hookimpl
 from gateway_core.outboxes import Request
 from gateway_core.testing import (
     EPOCH,
@@ -111,6 +111,40 @@ async def test_a_footer_on_a_text_whose_formatting_is_refused_appears_exactly_on
         assert ("plain",) == receipt.transforms
         assert ["**hello" + NOTE] == channel.texts("r")
         assert 1 == len(noted.asked)
+
+
+@pytest.mark.parametrize("refused", ["first", "third"])
+async def test_of_a_text_in_parts_the_last_one_has_the_footer_alone(
+    engine, noted, refused, autojump_clock
+):
+    """Whichever part is refused as it is formatted: that one is planned anew."""
+    bad = Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.BAD_FORMAT,
+        scope=Scope.MESSAGE,
+        dispatched="no",
+        transform="plain",
+    )
+
+    class Lines(FakeChannel):
+        @hookimpl
+        def chunk(self, envelope):
+            parts, at = [], 0
+            for line in envelope.text.splitlines(keepends=True):
+                if line.strip():
+                    parts.append(Part(payload={"text": line.strip()}, span=(at, at + len(line))))
+                at += len(line)
+            return parts
+
+    async def script(attempt):
+        if refused in attempt.payload["text"] and attempt.mode == "as_asked":
+            raise Failure(bad)
+
+    channel = Lines(script=script)
+    async with engine(channel, plugins=[noted]) as gateway:
+        receipt = await gateway.send("bot", "r", "first\nsecond\nthird")
+        assert receipt.delivered
+    assert ["first", "second", "third", NOTE.strip()] == channel.texts("r")
 
 
 async def test_validation_and_votes_are_of_what_is_sent(engine, noted, autojump_clock):

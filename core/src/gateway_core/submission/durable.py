@@ -45,7 +45,7 @@ class DurableWay:
         return await self._accept(draft, wait=wait)
 
     async def _accept(self, draft: Draft, *, wait: bool) -> Ticket:
-        drafting, partition, asks = self._drafting, draft.partition, draft.scope is not None
+        drafting, asks = self._drafting, draft.scope is not None
         due = joined = None
         if asks or draft.changes:
             draft.called = drafting.clock.now()
@@ -74,7 +74,8 @@ class DurableWay:
         finally:
             if asks:
                 self._appending.pop(delivery.id).set()
-        drafting.observer.accepted(delivery, draft.account, partition.index, draft.begun, asked)
+        index = draft.partition.index
+        drafting.observer.accepted(delivery, draft.account, index, draft.begun, asked)
         return Ticket(delivery, waited=True)
 
     async def _until_delayed_are_known(self, draft: Draft) -> None:
