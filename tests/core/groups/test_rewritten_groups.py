@@ -6,7 +6,16 @@ import attrs
 import pytest
 import trio
 
-from gateway_core import HookContractError, IdempotencyConflict, Invalid, Limit, Send
+from gateway_core import (
+    Delete,
+    Edit,
+    HookContractError,
+    IdempotencyConflict,
+    Invalid,
+    KeyRef,
+    Limit,
+    Send,
+)
 from gateway_core.authors import Delay, Problem, hookimpl
 from gateway_core.testing import EPOCH, FakeChannel
 
@@ -122,6 +131,22 @@ async def test_a_room_for_which_a_policy_leaves_nothing_is_named(opened, autojum
             Problem("rooms.0", "text: 'a' is empty"),
             Problem("rooms.2", "text: 'c' is empty"),
         ] == [*caught.value.problems]
+
+
+async def test_changes_of_a_group_go_to_where_their_messages_were_moved(opened, autojump_clock):
+    channel, policy = FakeChannel(), Rewriting(to_sandbox)
+    async with opened(channel, plugins=[policy], partition_count=8) as gateway:
+        for room in "ab":
+            await gateway.send("bot", room, f"to {room}", key="k")
+        policy.change = lambda _envelope: None
+        keys = [KeyRef(instance_id="bot", external_room_id=room, key="k") for room in "ab"]
+        place = [{"instance_id": "bot", "external_room_id": key.external_room_id} for key in keys]
+        job = await gateway.submit_many(
+            [Edit(**place[0], target=keys[0], text="new"), Delete(**place[1], target=keys[1])]
+        )
+        assert {"delivered": 2} == dict((await job.wait()).counts)
+    assert ["new"] == channel.texts("sandbox")
+    assert {"sandbox"} == set(channel.rooms)
 
 
 class Quiet:

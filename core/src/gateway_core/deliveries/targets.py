@@ -158,7 +158,7 @@ class Targets:
     def steps(self, delivery: Delivery, change: Edit | Delete, now: int) -> list[Step] | None:
         """What the change means for the message as it stands; None: there is no such message."""
         ref = self.newest(delivery, now)
-        if ref is None or not ref.parts:
+        if ref is None or not ref.parts or _is_elsewhere(change, ref):
             return None
         delivery.found(_announcing(ref, change.target))
         copies = _copies(ref, change.target)
@@ -254,6 +254,11 @@ class Targets:
             return known.envelope_id if known is not None else f"{room} key {target.key}"
         first = target.parts[0].message_id if target.parts else ""
         return target.envelope_id or f"{room} message {first}"
+
+
+def _is_elsewhere(change: Edit | Delete, ref: MessageRef) -> bool:
+    """Whether a change by key goes to another room than its message: an id names another there."""
+    return isinstance(change.target, KeyRef) and change.external_room_id != ref.external_room_id
 
 
 def _target(delivery: Delivery) -> Target:

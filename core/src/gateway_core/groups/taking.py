@@ -6,6 +6,7 @@ This module waits: for the outbox alone. Where there is no slot for a member, it
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import attrs
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.pager import Pager
 from gateway_core.contract.envelopes import CHANGES, Disposition, Envelope, Part, Send
-from gateway_core.contract.errors import GatewayClosed, HookContractError, Refused
+from gateway_core.contract.errors import GatewayClosed, HookContractError, Invalid, Refused
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, broken_by
@@ -58,6 +59,8 @@ class Drafts:
     ) -> Draft | None:
         """None: there is no slot for it now, or its account is not there."""
         drafting, envelope = self._drafting, envelope_of(group, member)
+        with suppress(Invalid):  # a change that policies moved elsewhere ends where it is
+            envelope = drafting.at_its_message(envelope)
         instance_id, room = envelope.instance_id, envelope.external_room_id
         account = drafting.registry.serving.get(instance_id)
         if account is None:

@@ -141,7 +141,7 @@ class Drafting:
         """
         scope = scope_of(asked)
         digest = "" if scope is None else fingerprint(asked)
-        envelope = self._at_its_message(envelope)
+        envelope = self.at_its_message(envelope)
         plan, problems = planned(account.hooks, account.instance, envelope, self.config.max_parts)
         if problems:
             raise Invalid(problems)
@@ -154,8 +154,11 @@ class Drafting:
             priority, RANKS[priority], isinstance(envelope, CHANGES),
         )  # fmt: skip
 
-    def _at_its_message(self, envelope: Envelope) -> Envelope:
-        """The envelope; a change by key in the room to which policies moved its message."""
+    def at_its_message(self, envelope: Envelope) -> Envelope:
+        """The envelope; a change by key in the room to which policies moved its message.
+
+        Raises `Invalid` where they moved the change itself to another one.
+        """
         if not isinstance(envelope, CHANGES) or not isinstance(envelope.target, KeyRef):
             return envelope
         scope = scope_of_key(envelope.target)
