@@ -19,7 +19,7 @@ from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.records import Overview, StoredEntry
 from gateway_core.outboxes.restore import waits_until
 from gateway_core.scheduling.classes import RANKS
-from gateway_core.scheduling.delays import in_order
+from gateway_core.scheduling.delays import Place, in_order
 
 
 @attrs.define(eq=False)
@@ -103,15 +103,13 @@ class Intake:
         until = partition.delay_again(delivery, account.hooks, wall)
         return None if until is None else delivery
 
-    def hold_room(self, stored: StoredEntry) -> None:
-        """A previous process run delayed it, so later ones of its room wait for it."""
+    def held_room(self, stored: StoredEntry) -> Place | None:
+        """The room in which later ones wait for it, since a previous run delayed it; None: none."""
         entry, envelope = stored.entry, stored.entry.envelope
-        partition = self.partition_for(envelope)
-        if entry.due is None or entry.due == envelope.not_before or not in_order(envelope):
-            return
-        if not self.known(partition, entry.id):
-            place = envelope.instance_id, envelope.external_room_id
-            partition.delays.hold(place, entry.id, entry.due)
+        if entry.due == envelope.not_before or not in_order(envelope):
+            return None
+        known = self.known(self.partition_for(envelope), entry.id)
+        return None if known else (envelope.instance_id, envelope.external_room_id)
 
     def end_stored(
         self, stored: StoredEntry, how: Callable[[Delivery], Ending] | None = None

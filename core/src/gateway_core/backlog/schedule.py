@@ -20,6 +20,7 @@ from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
 from gateway_core.outboxes.records import StoredEntry, Stream, stream_of
+from gateway_core.scheduling.delays import Place
 
 PAGE = 500
 MOST_FOLLOWERS = 10_000
@@ -138,11 +139,15 @@ class Schedule:
 
     async def find_delayed(self) -> None:
         """Learn what a previous process run delayed: later ones of their rooms wait for it."""
-        after = START
+        after, found = START, list[tuple[int, str, Place, float]]()
         while page := await self._outbox.scheduled(until=math.inf, after=after, limit=PAGE):
             after = (page[-1].entry.due or 0.0, page[-1].position)
             for stored in page:
-                self._intake.hold_room(stored)
+                if (place := self._intake.held_room(stored)) is not None:
+                    due = stored.entry.due or 0.0
+                    found.append((stored.position, stored.entry.id, place, due))
+        for _, name, place, due in sorted(found):
+            self._intake.partition_of(*place).delays.hold(place, name, due)
 
     def _enter(self, instance_id: str, room: str, envelope_id: str, stream: Stream) -> None:
         """Give it its position, unless its instance is not there or it is known already."""

@@ -118,9 +118,9 @@ class Shard:
         until = delayed_until(asked, max(delivery.accepted_at, envelope.not_before or 0.0), wall)
         if in_order(envelope):
             place = envelope.instance_id, envelope.external_room_id
-            before = self.delays.before(place, delivery.id)
-            if before is not None and before > wall:
-                until = max(before, until or 0.0)
+            first = self.delays.first(place, delivery.id)
+            if first is not None and first > wall:
+                until = max(first, until or 0.0)
         if until is not None:
             self.delay(delivery, until)
         return until

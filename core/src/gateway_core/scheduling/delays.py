@@ -47,16 +47,20 @@ class Delays:
             del self._held[place]
 
     def until(self, place: Place, wall: float) -> float:
-        """When one that comes now is due, after all that are held in its room; 0: at once."""
-        held = self._held.get(place)
-        return 0.0 if held is None else max(*held.values(), wall + SOON)
+        """When one that comes now is due, after all that are held in its room; 0: at once.
 
-    def before(self, place: Place, envelope_id: str) -> float | None:
-        """Until when those are held that came before it; None: there are none."""
+        Where those before the last are held for longer, `first` tells it when it is due.
+        """
         held = self._held.get(place)
-        times: list[float] = []
-        for name, until in (held or {}).items():
-            if name == envelope_id:
-                break
-            times.append(until)
-        return max(times, default=None)
+        return 0.0 if held is None else max(next(reversed(held.values())), wall + SOON)
+
+    def first(self, place: Place, envelope_id: str) -> float | None:
+        """Until when the first one of its room is held; None: it is that itself, or there is none.
+
+        They enter in their order, so that whoever comes after the first one waits for it alone.
+        """
+        held = self._held.get(place)
+        if held is None:
+            return None
+        name = next(iter(held))
+        return None if name == envelope_id else held[name]
