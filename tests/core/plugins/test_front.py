@@ -30,6 +30,7 @@ from gateway_core.authors import (
     Attempt,
     AttemptReport,
     BucketReport,
+    Delay,
     Pressure,
     Traits,
     TransportError,
@@ -184,7 +185,7 @@ def test_core_answers_where_nobody_else_does():
     assert hooks.address({}) is None
     assert hooks.open_session(INSTANCE) is None
     assert [] == hooks.validate(INSTANCE, SEND)
-    assert hooks.admit(SEND, PRESSURE) is None
+    assert (None, None) == hooks.admit(SEND, PRESSURE)
 
 
 def test_without_a_hook_for_limits_nobody_is_asked():
@@ -514,7 +515,7 @@ class _Hostile:
 
 def test_a_vote_that_raises_whatever_is_asked_of_it_counts_as_none():
     hooks = bound(policy("Mine", admit=answers(_Hostile())), policy(admit=answers("bulk")))
-    assert "bulk" == hooks.admit(SEND, PRESSURE)
+    assert "bulk" == hooks.admit(SEND, PRESSURE).vote
     assert {("Mine", "admit"): 1} == hooks.failures
 
 
@@ -703,19 +704,25 @@ def test_a_broken_contract_is_not_asked_about():
 )
 def test_any_shed_wins_else_the_first_class_named(votes, outcome):
     hooks = bound(*[policy(admit=answers(vote)) for vote in votes])
-    assert outcome == hooks.admit(SEND, PRESSURE)
+    assert outcome == hooks.admit(SEND, PRESSURE).vote
+
+
+def test_the_latest_delay_counts_beside_a_class():
+    votes = (Delay(5.0), "bulk", Delay(9.0), None, Delay(7.0))
+    hooks = bound(*[policy(admit=answers(vote)) for vote in votes])
+    assert ("bulk", 9.0) == hooks.admit(SEND, PRESSURE)
 
 
 @pytest.mark.parametrize("vote", ["maybe", 5, ["shed"], True])
 def test_a_vote_that_is_none_does_not_count_but_is_noted(vote):
     hooks = bound(policy("Odd", admit=answers(vote)), policy(admit=answers("bulk")))
-    assert "bulk" == hooks.admit(SEND, PRESSURE)
+    assert "bulk" == hooks.admit(SEND, PRESSURE).vote
     assert {("Odd", "admit"): 1} == hooks.failures
 
 
 def test_a_vote_that_raises_silences_no_other():
     hooks = bound(policy("Odd", admit=raises(ValueError())), policy(admit=answers("shed")))
-    assert "shed" == hooks.admit(SEND, PRESSURE)
+    assert "shed" == hooks.admit(SEND, PRESSURE).vote
     assert {("Odd", "admit"): 1} == hooks.failures
 
 

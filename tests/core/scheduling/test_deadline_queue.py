@@ -73,3 +73,13 @@ def test_memory_follows_what_is_unfinished():
         made.ended()
     assert len(made) <= 10 + FEW + 1
     assert deliveries[990:] == list(made.passed(NEVER))
+
+
+def test_one_with_a_later_deadline_than_it_was_added_with_does_not_expire_before():
+    """It is delayed: the later one was added as well."""
+    made, _, (first, other) = deadlines(3, 5)
+    first.ends_by(9)
+    made.add(first)
+    assert [other] == list(made.passed(8))
+    assert [first] == list(made.passed(9))
+    assert NEVER == made.next

@@ -74,6 +74,7 @@ class Batch:
     entries: dict[int, Row] = attrs.field(factory=dict)
     keys: dict[int, Row] = attrs.field(factory=dict)
     entered: dict[int, Row] = attrs.field(factory=dict)
+    postponed: dict[int, Row] = attrs.field(factory=dict)
     shapes: dict[int, Row] = attrs.field(factory=dict)
     steps: dict[tuple[int, int], Row] = attrs.field(factory=dict)
     started: set[tuple[int, int]] = attrs.field(factory=set)
@@ -93,7 +94,8 @@ class Batch:
     def __len__(self) -> int:
         return (
             len(self.entries) + len(self.steps) + len(self.ended)
-            + len(self.entered) + len(self.shapes) + len(self.withdrawn) + len(self.revisions)
+            + len(self.entered) + len(self.postponed) + len(self.shapes)
+            + len(self.withdrawn) + len(self.revisions)
             + len(self.moves) + len(self.closures) + len(self.answers) + len(self.spent)
             + len(self.beside) + len(self.grown)
         )  # fmt: skip
@@ -170,6 +172,7 @@ class Batch:
         lost = self.entries.keys()
         return Batch(
             entered=self.entered,
+            postponed=_without(self.postponed, lost),
             shapes=_without(self.shapes, lost),
             steps=self.steps,
             ended=_without(self.ended, lost),
@@ -189,6 +192,7 @@ class Batch:
         self.entries |= newer.entries
         self.keys |= newer.keys
         self.entered |= newer.entered
+        self.postponed |= newer.postponed
         self.shapes |= newer.shapes
         for place in newer.steps:
             self.step(newer.steps[place], started=place in newer.started)

@@ -42,6 +42,12 @@ class Recording:
         self._committer.batch.forget(position_of(envelope_id))
         self._committer.wake()
 
+    def postponed(self, envelope_id: str, due: float, deadline: float) -> None:
+        """The entry is scheduled from now on."""
+        seq = position_of(envelope_id)
+        self._committer.batch.postponed[seq] = (seq, due, deadline)
+        self._committer.wake()
+
     def entered(self, envelope_id: str, position: int) -> None:
         """The entry has this place now."""
         seq = position_of(envelope_id)

@@ -93,8 +93,11 @@ def entry_row(entry: Entry, seq: int) -> Row:
     envelope, due = entry.envelope, entry.due
     plan = [(part.payload, part.span, part.digest, part.degraded) for part in entry.plan]
     content = [to_json(envelope), plan]
-    if entry.files or entry.member is not None or not entry.voted:
+    moved = entry.asked_room is not None
+    if entry.files or entry.member is not None or not entry.voted or moved:
         content += [entry.trace, [entry.member, entry.files, entry.voted]]
+        if moved:  # the release before reads no further, and finds its key in the table of keys
+            content.append(entry.asked_room)
     elif entry.trace:
         content.append(entry.trace)
     return (
@@ -144,6 +147,7 @@ def entry_of(row: Row) -> Entry:
         envelope, plan, *more = decode(text)  # earlier releases kept no trace
         content, parts = _envelope(envelope), tuple([part_of(part) for part in plan])
         member, files, voted = _beside(*more[1]) if len(more) > 1 else (None, (), True)
+        asked_room = more[2] if len(more) > 2 else None  # noqa: PLR2004 - after the two before
     except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         raise Invalid([Problem("", f"the row is damaged ({error})")]) from error
     return _entry(
@@ -159,6 +163,7 @@ def entry_of(row: Row) -> Entry:
         member=member,
         files=files,
         voted=voted,
+        asked_room=asked_room,
     )
 
 

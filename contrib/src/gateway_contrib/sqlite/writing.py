@@ -141,6 +141,9 @@ class Writer:
         self._many(_STEP, len(STEP_COLUMNS), batch.steps.values())
         if batch.entered:
             self._update("position = v.column2, due = NULL", 2, batch.entered.values())
+        if batch.postponed:
+            change = "due = v.column2, deadline = v.column3"
+            self._update(change, 3, batch.postponed.values())
         if batch.shapes:
             self._update("shapes = v.column2", 2, batch.shapes.values())
         if batch.grown:

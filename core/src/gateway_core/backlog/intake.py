@@ -19,6 +19,7 @@ from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.records import Overview, StoredEntry
 from gateway_core.outboxes.restore import waits_until
 from gateway_core.scheduling.classes import RANKS
+from gateway_core.scheduling.delays import Place, in_order
 
 
 @attrs.define(eq=False)
@@ -27,6 +28,7 @@ class Intake:
 
     spilled_of  how many envelopes of each instance are spilled
     on_end      called with each delivery that ended while it was spilled
+    on_delay    called with each that policies delay, which another process has accepted
     """
 
     _spilled: Spilled
@@ -36,6 +38,7 @@ class Intake:
     partition_of: Callable[[str, str], Partition]
     spilled_of: Counter[str] = attrs.field(factory=Counter, init=False)
     on_end: Callable[[Delivery], None] = attrs.field(init=False)
+    on_delay: Callable[[Delivery], None] = attrs.field(init=False)
     _last_id: str = attrs.field(default="", init=False)
     _last_sequence: int = attrs.field(default=-1, init=False)
 
@@ -65,7 +68,7 @@ class Intake:
             return
         now, wall = self._clock.now(), self._clock.wall()
         delivery = self._spilled.take(stored, account, now, wall)
-        if not (entry.voted or delivery.started) and self._shed(delivery, partition, account):
+        if not (entry.voted or delivery.started) and self._put_off(delivery, partition, account):
             return
         room, rank = entry.envelope.external_room_id, RANKS[delivery.priority]
         partition.admission.add(account.instance.id, room, rank)
@@ -73,18 +76,40 @@ class Intake:
         hold = waits_until(stored, wall) if stored.records else 0.0
         partition.enqueuer.resume(delivery, account, now, entry.fingerprint, hold)
 
-    def _shed(self, delivery: Delivery, partition: Partition, account: InstanceState) -> bool:
-        """Let policies vote on what another process accepted; whether that ended it."""
+    def _put_off(self, delivery: Delivery, partition: Partition, account: InstanceState) -> bool:
+        """Let policies vote on what another process accepted; whether they shed or delay it."""
         if "admit" not in account.hooks.served:
             return False
-        vote = account.hooks.admit(delivery.envelope, partition.pressure())
+        vote, until = account.hooks.admit(delivery.envelope, partition.pressure())
         if vote == "shed":
             self.end(delivery, SHED)
             return True
         if vote is not None:
             self._capacity.reclass(RANKS[delivery.priority], RANKS[vote])
             delivery.reclass(vote)
-        return False
+        until = partition.delayed(delivery, until, self._clock.wall())
+        if until is not None:
+            self.on_delay(delivery)
+        return until is not None
+
+    def delayed_again(self, stored: StoredEntry, wall: float) -> Delivery | None:
+        """The delivery of one that is due, if it is delayed nevertheless; None: it goes on."""
+        entry = stored.entry
+        account = self._registry.serving.get(entry.envelope.instance_id)
+        partition = self.partition_for(entry.envelope)
+        if account is None or self.known(partition, entry.id):
+            return None
+        delivery = self._spilled.delivery(stored)
+        until = partition.delay_again(delivery, account.hooks, wall)
+        return None if until is None else delivery
+
+    def held_room(self, stored: StoredEntry) -> Place | None:
+        """The room in which later ones wait for it, since a previous run delayed it; None: none."""
+        entry, envelope = stored.entry, stored.entry.envelope
+        if entry.due == envelope.not_before or not in_order(envelope):
+            return None
+        known = self.known(self.partition_for(envelope), entry.id)
+        return None if known else (envelope.instance_id, envelope.external_room_id)
 
     def end_stored(
         self, stored: StoredEntry, how: Callable[[Delivery], Ending] | None = None

@@ -80,18 +80,24 @@ class Pager:
         self._woken = trio.Event()
         self._looking_up = 0
         self.on_owned: Callable[[str], None] = lambda _instance_id: None
+        self.knows_delayed = trio.Event()
         self.capacity = Capacity(capacity, self.wake)
         self._ownership = Ownership(outbox, clock)
-        self.spilled = Spilled(outbox, clock, registry, observed)
+
+        def partition_for(envelope: Envelope) -> Partition:
+            return partition_of(envelope.instance_id, envelope.external_room_id)
+
+        self.spilled = Spilled(outbox, clock, registry, observed, partition_for)
         self._intake = Intake(self.spilled, self.capacity, registry, clock, partition_of)
         self._loader = Loader(outbox, self.spilled, self._intake, self.capacity, partitions)
         self._schedule = Schedule(
             outbox, journal, self._intake, registry, clock, put_behind=self._put_behind
         )
         self._intake.on_end = self._spilled_ended
+        self._intake.on_delay = self._delayed
         look = functools.partial(waits, registry, partitions)
         self.requests = OperatorRequests(
-            outbox, self._intake, clock, look=look, put_behind=self._put_behind
+            outbox, self._intake, partitions, clock, look=look, put_behind=self._put_behind
         )
 
     # -- opening and closing
@@ -108,6 +114,8 @@ class Pager:
         self.capacity.open(overview)
         self._pressing = True
         self._schedule.open(scheduled=bool(overview.scheduled))
+        if not (overview.scheduled and self._registry.delays):
+            self.knows_delayed.set()
         self._intake.open(overview)
         for instance_id, count in overview.unfinished.items():
             if instance_id in self._registry.serving:
@@ -171,6 +179,7 @@ class Pager:
     def close(self) -> None:
         """Load no more; nobody waits for a slot any more."""
         self.capacity.close()
+        self.knows_delayed.set()
         self.wake()
 
     # -- spilled envelopes
@@ -234,10 +243,10 @@ class Pager:
         partition = self._intake.partition_for(envelope)
         self._intake.count_spilled(delivery.id, delivery.given_sequence, envelope, partition)
         partition.observer.stored(delivery)
-        left = (delivery.deadline - self._clock.now()) / SECOND
-        if self._schedule.deadlines.note(self._clock.wall() + left):
-            self.wake()
         if delivery.due is None:
+            left = (delivery.deadline - self._clock.now()) / SECOND
+            if self._schedule.deadlines.note(self._clock.wall() + left):
+                self.wake()
             stream = stream_of(envelope, delivery.priority)
             place = envelope.instance_id, envelope.external_room_id
             change = isinstance(envelope, CHANGES)
@@ -246,7 +255,7 @@ class Pager:
         delivery.wait_for("schedule", self._clock.now())
         if isinstance(envelope, CHANGES) and delivery.due != envelope.not_before:
             self._schedule.follow(envelope.target, delivery)
-        if self._schedule.due.note(delivery.due):
+        if self._schedule.note(delivery):
             self.wake()
 
     def _put_behind(
@@ -259,6 +268,13 @@ class Pager:
         cursors.spill(room, position, stream, change=change)
         self._pressing = self._pressing or cursors.pressing
         self.wake()
+
+    def _delayed(self, delivery: Delivery) -> None:
+        """The owner's policies delay what another process has accepted: it stays spilled."""
+        self.spilled.add(delivery)
+        self._journal.postponed(delivery)
+        if self._schedule.note(delivery):
+            self.wake()
 
     def _spilled_ended(self, delivery: Delivery) -> None:
         """A spilled envelope ended."""
@@ -325,6 +341,9 @@ class Pager:
             try:
                 if self._ownership.lost:
                     await self._let_go()
+                if not self.knows_delayed.is_set():
+                    await self._schedule.find_delayed()
+                    self.knows_delayed.set()
                 for instance_id in await self._ownership.take():
                     self.on_owned(instance_id)
                 await self.requests.serve()

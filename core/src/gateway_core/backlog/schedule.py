@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import attrs
 
 from gateway_core.backlog.intake import Intake
-from gateway_core.clock import Clock
+from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import KeyRef, Target
 from gateway_core.contract.ids import sequence_of
 from gateway_core.deliveries.delivery import Delivery
@@ -19,7 +19,8 @@ from gateway_core.deliveries.remembered import Scope
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
-from gateway_core.outboxes.records import Stream, stream_of
+from gateway_core.outboxes.records import StoredEntry, Stream, stream_of
+from gateway_core.scheduling.delays import Place
 
 PAGE = 500
 MOST_FOLLOWERS = 10_000
@@ -110,7 +111,8 @@ class Schedule:
         for stored in page:
             envelope = stored.entry.envelope
             place = envelope.instance_id, envelope.external_room_id
-            self._enter(*place, stored.entry.id, stored.entry.stream)
+            if not self._delayed(stored, wall):
+                self._enter(*place, stored.entry.id, stored.entry.stream)
         if page:
             self.due.advance(page[-1].entry.due or 0.0, page[-1].position)
             return True
@@ -120,12 +122,40 @@ class Schedule:
             self.due.next = min(self.due.next, stored.entry.due or 0.0)
         return False
 
+    def _delayed(self, stored: StoredEntry, wall: float) -> bool:
+        """Whether policies delay one whose time has come, or others of its room are delayed."""
+        delivery = self._intake.delayed_again(stored, wall)
+        if delivery is None:
+            return False
+        self._journal.postponed(delivery)
+        self.note(delivery)
+        return True
+
+    def note(self, delivery: Delivery) -> bool:
+        """One is spilled that waits for its time; whether one of its times is the earliest."""
+        left = (delivery.deadline - self._clock.now()) / SECOND
+        ends_first = self.deadlines.note(self._clock.wall() + left)
+        return self.due.note(delivery.due or 0.0) or ends_first
+
+    async def find_delayed(self) -> None:
+        """Learn what a previous process run delayed: later ones of their rooms wait for it."""
+        after, found = START, list[tuple[int, str, Place, float]]()
+        while page := await self._outbox.scheduled(until=math.inf, after=after, limit=PAGE):
+            after = (page[-1].entry.due or 0.0, page[-1].position)
+            for stored in page:
+                if (place := self._intake.held_room(stored)) is not None:
+                    due = stored.entry.due or 0.0
+                    found.append((stored.position, stored.entry.id, place, due))
+        for _, name, place, due in sorted(found):
+            self._intake.partition_of(*place).delays.hold(place, name, due)
+
     def _enter(self, instance_id: str, room: str, envelope_id: str, stream: Stream) -> None:
         """Give it its position, unless its instance is not there or it is known already."""
         partition = self._intake.partition_of(instance_id, room)
         served = instance_id in self._registry.serving
         if served and not self._intake.known(partition, envelope_id):
             self._put_behind(instance_id, room, self._journal.entered_id(envelope_id), stream)
+            partition.delays.release((instance_id, room), envelope_id)
 
     def follow(self, target: Target, delivery: Delivery) -> None:
         """A spilled change waits for its message, which is scheduled.

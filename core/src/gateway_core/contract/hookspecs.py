@@ -54,7 +54,16 @@ Session: TypeAlias = Any
 """What an adapter's `open_session` yields; core only passes it on."""
 
 Level = Literal["nominal", "elevated", "high", "saturated"]
-Vote = Literal["shed"] | Priority
+
+
+@attrs.frozen
+class Delay:
+    """A vote in `admit`: hold the envelope until then, a POSIX time."""
+
+    until: float = attrs.field(validator=number(least=0, most=8e9))
+
+
+Vote = Literal["shed"] | Priority | Delay
 
 
 @attrs.frozen
@@ -266,6 +275,24 @@ async def probe(instance: Instance, session: Session) -> Identity | None:
 
 
 @hookspec
+def rewrite(envelope: Envelope) -> Envelope | None:
+    """What is sent in place of a `Send`, an `Edit` or a `Call`; None: the envelope as it is. Pure.
+
+    Asked once, at the door: before `validate`, `chunk` and `admit`, which see the answer, as limits
+    and an outbox do. Every impl is asked in turn, each with what the one before it made. Of a
+    stream each state is asked about that is shown; of a group each member. Its answer must be the
+    same if it is asked about that again.
+
+    It may change the room (`thread_id`, `reply_to` and `interaction` of the former one go with it,
+    if they are left as they were) and the content: `text`, `extra`, `format`, `files`, a call's
+    `arguments`. Nothing else, as `attrs.evolve` leaves it. An edit stays in the room of its
+    message. The idempotency key stands for what the caller handed in, in the room that it named.
+
+    One that raises, or changes anything else, refuses the envelope with a `HookContractError`.
+    """
+
+
+@hookspec
 def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem] | None:
     """What is wrong with the envelope, before acceptance: room ids, fields, sizes. Pure.
 
@@ -432,12 +459,18 @@ def open_telemetry(settings: Mapping[str, Any]) -> AbstractAsyncContextManager[P
 
 @hookspec
 def admit(envelope: Envelope, pressure: Pressure) -> Vote | None:
-    """A vote on an envelope that asks to be admitted: shed it, change its class, or None.
+    """A vote on an envelope that asks to be admitted: shed it, change its class, delay it, or None.
 
-    Asked once, before the envelope waits for a slot, which it may not get. Where an outbox has the
+    Asked before the envelope waits for a slot, which it may not get. Where an outbox has the
     accounts of several processes, the owner of the account is asked, as it takes the envelope on.
     Every policy is asked. Any `"shed"` ends it in the disposition `shed`; else the first class
     named is the class it gets. An exception in a vote counts as None, logged.
+
+    `Delay(until)` holds it until that time, the latest of several, at most 30 days from when it was
+    due. Of one with a `not_before` this is asked when that has come, and of a delayed one again at
+    `until`; then only a `Delay` counts. With `order="room"` what comes later in its room waits for
+    it. The ttl of its class counts from `until`; an own one, or a deadline, is what it was. Closing
+    does not wait for it: a durable outbox has it, else it ends.
     """
 
 

@@ -59,7 +59,9 @@ class Delivery:
     scope        where its idempotency key is unique; None: it has none
     accepted_at  POSIX time of acceptance
     pressure     how full its partition was as it was accepted, or came back from the outbox
-    due          POSIX time before which it is not sent: its own, or that of the message it changes
+    due          POSIX time before which it is not sent: its own, or that of the message it changes,
+                 or the one until which it is delayed
+    delayed      a policy delays it, or others of its room that came before it
     traceparent  its trace context as a text; empty: it has none
     steps        None until they are planned
     started      an attempt has begun, so that nobody can withdraw it any more
@@ -83,8 +85,9 @@ class Delivery:
 
     __slots__ = (
         "__weakref__", "_clock", "_next_step", "_on_end", "_position", "accepted_at", "called",
-        "cause", "crashes", "deadline", "degradations", "due", "envelope", "given_sequence",
-        "growth", "id", "joined", "lane", "member", "message", "moved_to", "parked", "plan",
+        "cause", "crashes", "deadline", "degradations", "delayed", "due", "envelope",
+        "given_sequence", "growth", "id", "joined", "lane", "member", "message", "moved_to",
+        "parked", "plan",
         "possible_duplicate", "pressure", "priority", "receipt", "restored", "result", "revision",
         "scope", "started",
         "steps", "stored", "target", "traceparent", "transforms", "verdict",
@@ -122,7 +125,7 @@ class Delivery:
         self._next_step = 0
         self._position: int | None = None
         self.given_sequence, self.growth, self.member = sequence, growth, member
-        self.started = self.parked = self.stored = self.called = False
+        self.started = self.parked = self.stored = self.called = self.delayed = False
         self.crashes = self.joined = self.revision = 0
         self.verdict: Verdict | None = None
         self.possible_duplicate = False
@@ -261,7 +264,11 @@ class Delivery:
 
     def has_its_place(self) -> None:
         """Its time has come: nothing of the schedule holds any more."""
-        self.due = None
+        self.due, self.delayed = None, False
+
+    def delay(self, until: float) -> None:
+        """It is not sent before that POSIX time."""
+        self.due, self.delayed = until, True
 
     def has_position(self, position: int) -> None:
         """It has this position from now on."""
@@ -304,7 +311,7 @@ class Delivery:
         return self.next_step()
 
     def ends_by(self, deadline: int) -> None:
-        """Its deadline, which counts from the end of its stream."""
+        """Its deadline, which counts from the end of its stream, or of its delay."""
         self.deadline = deadline
 
     def lose(self, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -19,6 +20,7 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.ids import id_of_time
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys, Known, scope_of_key
+from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.revisions import Revisions, delete_steps, edit_steps
 from gateway_core.deliveries.steps import Step, answering, standing
 
@@ -26,8 +28,13 @@ from gateway_core.deliveries.steps import Step, answering, standing
 class Targets:
     """Resolves targets when an edit starts, and knows the newest revision of each message."""
 
-    def __init__(self, keys: Keys, revisions: Revisions, deliveries: dict[str, Delivery]) -> None:
-        self._keys, self._revisions, self._deliveries = keys, revisions, deliveries
+    def __init__(
+        self,
+        keys_of: Callable[[Scope], Keys],
+        revisions: Revisions,
+        deliveries: dict[str, Delivery],
+    ) -> None:
+        self._keys_of, self._revisions, self._deliveries = keys_of, revisions, deliveries
         self._edits: dict[str, Delivery] = {}
         self._begun: dict[str, Delivery] = {}
         self._under_way: dict[str, Delivery] = {}
@@ -85,7 +92,8 @@ class Targets:
         if isinstance(target, MessageRef):
             made = self._deliveries.get(target.envelope_id)
         else:
-            known = self._keys.find(scope_of_key(target), now)
+            scope = scope_of_key(target)
+            known = self._keys_of(scope).find(scope, now)
             made = known.delivery if known is not None else None
         return made.due if made is not None and made.parked else None
 
@@ -150,7 +158,7 @@ class Targets:
     def steps(self, delivery: Delivery, change: Edit | Delete, now: int) -> list[Step] | None:
         """What the change means for the message as it stands; None: there is no such message."""
         ref = self.newest(delivery, now)
-        if ref is None or not ref.parts:
+        if ref is None or not ref.parts or _is_elsewhere(change, ref):
             return None
         delivery.found(_announcing(ref, change.target))
         copies = _copies(ref, change.target)
@@ -220,7 +228,8 @@ class Targets:
 
     def _known(self, delivery: Delivery, target: KeyRef, now: int) -> Known | None:
         """What has the key; a change is never of an envelope that took it later."""
-        known = self._keys.named(scope_of_key(target), now)
+        scope = scope_of_key(target)
+        known = self._keys_of(scope).named(scope, now)
         return known if known is not None and known.sequence < delivery.sequence else None
 
     def _ref(self, delivery: Delivery, target: KeyRef, now: int) -> MessageRef | None:
@@ -245,6 +254,11 @@ class Targets:
             return known.envelope_id if known is not None else f"{room} key {target.key}"
         first = target.parts[0].message_id if target.parts else ""
         return target.envelope_id or f"{room} message {first}"
+
+
+def _is_elsewhere(change: Edit | Delete, ref: MessageRef) -> bool:
+    """Whether a change by key goes to another room than its message: an id names another there."""
+    return isinstance(change.target, KeyRef) and change.external_room_id != ref.external_room_id
 
 
 def _target(delivery: Delivery) -> Target:

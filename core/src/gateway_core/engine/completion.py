@@ -156,7 +156,7 @@ class Completion:
         delivery.pass_to_another()
         self._take_out(delivery, room, now)
         if delivery.scope is not None:
-            shard.keys.leave(delivery.scope, delivery)
+            shard.keys_of(delivery.scope).leave(delivery.scope, delivery)
         if isinstance(delivery.envelope, CHANGES):
             shard.targets.leaves(delivery)
         shard.observer.stored(delivery, account, shard.index)
@@ -199,17 +199,22 @@ class Completion:
             self._shard.observer.stored(delivery, account, self._shard.index)
             delivery.store()
 
+    def end_delayed(self) -> None:
+        """The gateway closes: nobody waits for what policies delay."""
+        for delivery in reversed(list(self._deliveries.values())):
+            if delivery.parked and delivery.delayed:
+                self.give_up(delivery, "the gateway closed")
+
     def abandon(self) -> None:
         """The gateway closes: give up all unfinished envelopes."""
         for delivery in reversed(list(self._deliveries.values())):
             self.give_up(delivery, "the gateway closed")
 
     def forget_room(self, instance_id: str, room_id: str) -> int:
-        """Forget everything that ended in a room; the number of its unfinished envelopes."""
+        """Forget what ended in a room, its keys aside; the number of its unfinished envelopes."""
         for name, receipt in list(self.history.items()):
             if (receipt.instance_id, receipt.external_room_id) == (instance_id, room_id):
                 del self.history[name]
-        self._shard.keys.forget_room(instance_id, room_id)
         self._shard.targets.forget_room(instance_id, room_id)
         return sum(
             (d.envelope.instance_id, d.envelope.external_room_id) == (instance_id, room_id)
@@ -224,13 +229,14 @@ class Completion:
         disposition, verdict = ending
         if delivery.restored and isinstance(envelope, CHANGES) and delivery.steps is not None:
             shard.targets.resumed(delivery, now)
+        shard.delay_ends(delivery)
         receipt = delivery.end(disposition, verdict=verdict, ended_wall=self._clock.wall())
         self.dispositions[disposition] += 1
         self.history[receipt.envelope_id] = receipt
         if len(self.history) > self._longest_history:
             self.history.popitem(last=False)
         if delivery.scope is not None:
-            shard.keys.end(delivery.scope, receipt, now)
+            shard.keys_of(delivery.scope).end(delivery.scope, receipt, now)
         if isinstance(envelope, Send):
             shard.targets.sent(receipt)
         elif not isinstance(envelope, Call):

@@ -43,7 +43,8 @@ class Enqueuer:
         if ending is not None:
             self._completion.complete(delivery, ending, now)
             return
-        wait = envelope.not_before - delivery.accepted_at if envelope.not_before else 0.0
+        due = delivery.due if delivery.delayed else envelope.not_before
+        wait = due - delivery.accepted_at if due else 0.0
         self._place(delivery, room, wait, now)
 
     def resume(
@@ -56,11 +57,15 @@ class Enqueuer:
         """
         envelope, shard = delivery.envelope, self._shard
         delivery.wait_for("queue", now)  # it was spilled meanwhile
+        if delivery.delayed:
+            delivery.has_its_place()
         delivery.returns(shard.gauge.level)
         room = self._come_in(delivery, account)
         shard.observer.resumed(delivery, account, shard.index)
-        if delivery.scope is not None and shard.keys.find(delivery.scope, now) is None:
-            shard.keys.begin(delivery.scope, delivery, fingerprint, now)
+        if delivery.scope is not None:
+            keys = shard.keys_of(delivery.scope)
+            if keys.find(delivery.scope, now) is None:
+                keys.begin(delivery.scope, delivery, fingerprint, now)
         wait = 0.0
         if envelope.not_before and not delivery.started:
             wait = envelope.not_before - self._clock.wall()
@@ -75,7 +80,16 @@ class Enqueuer:
         if cause == "stream":
             self._look_at_stream(delivery, now)
             return
-        if cause == "target" or delivery.due == delivery.envelope.not_before:
+        if cause == "schedule":
+            hooks = self._scheduler.room_of(delivery.envelope).account.hooks
+            until = self._shard.delay_again(delivery, hooks, self._clock.wall())
+            if until is not None:
+                self._scheduler.deadlines.add(delivery)
+                wait = until - self._clock.wall()
+                self._scheduler.at(now + round(min(wait, FARTHEST) * SECOND), delivery)
+                return
+            self._shard.delay_ends(delivery)
+        if cause == "target" or delivery.delayed or delivery.due == delivery.envelope.not_before:
             delivery.has_its_place()
             if self._shard.journal is not None:
                 self._shard.journal.entered(delivery)

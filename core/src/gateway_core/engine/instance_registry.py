@@ -368,6 +368,11 @@ class InstanceRegistry:
         """The hooks of every channel."""
         return tuple(self._hooks.values())
 
+    @property
+    def delays(self) -> bool:
+        """Whether policies may delay envelopes of any channel."""
+        return any("admit" in hooks.served for hooks in self._hooks.values())
+
     def hooks_of(self, instance_id: str) -> ChannelHooks | None:
         """The hooks of an instance, even of a removed one; None: it was never there."""
         account = self._accounts.get(instance_id)

@@ -13,11 +13,14 @@ from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.hookspecs import Level, Pressure
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys
+from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.revisions import Revisions
 from gateway_core.deliveries.targets import Targets
 from gateway_core.monitoring.observer import Observer
 from gateway_core.outboxes.journal import Journal
+from gateway_core.plugins.front import ChannelHooks
 from gateway_core.scheduling.admission import Admission
+from gateway_core.scheduling.delays import Delays, delayed_until, in_order
 from gateway_core.scheduling.pressure import Gauge
 from gateway_core.scheduling.scheduler import Scheduler
 from gateway_core.telemetry import PRESSURE_CHANGED, log_event
@@ -29,6 +32,8 @@ class Shard:
     """The state of one partition.
 
     journal     records for a durable outbox; None: nothing survives the process
+    keys_of     the keys among which one of that scope is: those of the partition that serves the
+                room which the caller named
     accepted    envelopes accepted since the gateway opened
     spilled     unfinished envelopes that are in the outbox only
     deliveries  unfinished envelopes in memory, by id
@@ -41,6 +46,7 @@ class Shard:
     observer: Observer
     privacy: Privacy
     _on_pressure: Callable[[Pressure, Level], None]
+    keys_of: Callable[[Scope], Keys]
     accepted: int = attrs.field(default=0, init=False)
     spilled: int = attrs.field(default=0, init=False)
     deliveries: dict[str, Delivery] = attrs.field(factory=dict, init=False)
@@ -54,6 +60,7 @@ class Shard:
             instance=config.instance_share,
             room=config.room_bound,
         )
+        self.delays = Delays()
         self.gauge = Gauge(config.pressure, config.partition_bound)
         self.keys = Keys(
             most=config.idempotency_keys,
@@ -61,7 +68,7 @@ class Shard:
             newest=config.history,
             stored=self.journal is not None,
         )
-        self.targets = Targets(self.keys, Revisions(config.history), self.deliveries)
+        self.targets = Targets(self.keys_of, Revisions(config.history), self.deliveries)
         self.scheduler = Scheduler(slots=config.attempts_per_partition, rearm=self.rearm)
 
     def rearm(self, at: int) -> None:
@@ -93,6 +100,51 @@ class Shard:
         room = envelope.external_room_id
         self.admission.remove(envelope.instance_id, room, rank, self.clock.now())
         self.measure()
+
+    def delay_again(self, delivery: Delivery, hooks: ChannelHooks, wall: float) -> float | None:
+        """Ask policies about one that is due; as `delayed`."""
+        until = None
+        if "admit" in hooks.served:
+            until = hooks.admit(delivery.envelope, self.pressure()).until
+        return self.delayed(delivery, until, wall)
+
+    def delayed(self, delivery: Delivery, asked: float | None, wall: float) -> float | None:
+        """POSIX time until which one that is due is delayed nevertheless; None: it goes on.
+
+        asked  until when policies want that; others of its room that came before it may hold it for
+               longer
+        """
+        envelope = delivery.envelope
+        until = delayed_until(asked, max(delivery.accepted_at, envelope.not_before or 0.0), wall)
+        if in_order(envelope):
+            place = envelope.instance_id, envelope.external_room_id
+            first = self.delays.first(place, delivery.id)
+            if first is not None and first > wall:
+                until = max(first, until or 0.0)
+        if until is not None:
+            self.delay(delivery, until)
+        return until
+
+    def delay(self, delivery: Delivery, until: float) -> None:
+        """It is due then; what comes later in its room waits for it. A class's ttl counts from it.
+
+        until  POSIX time
+        """
+        envelope, clock = delivery.envelope, self.clock
+        delivery.delay(until)
+        if in_order(envelope):
+            place = envelope.instance_id, envelope.external_room_id
+            self.delays.hold(place, delivery.id, until)
+        if envelope.ttl is None and envelope.deadline is None:
+            of_class: float = getattr(self.config.ttl, delivery.priority)
+            ttl = max(0.0, until - clock.wall()) + of_class
+            delivery.ends_by(max(delivery.deadline, clock.now() + round(ttl * SECOND)))
+
+    def delay_ends(self, delivery: Delivery) -> None:
+        """It has entered its lane, or ended: nobody waits for it any more."""
+        envelope = delivery.envelope
+        place = envelope.instance_id, envelope.external_room_id
+        self.delays.release(place, delivery.id)
 
     def pressure(self) -> Pressure:
         """How full it is."""

@@ -73,8 +73,10 @@ class Supervisor:
 
 
 async def drain(partitions: Sequence[Partition], grace: float) -> None:
-    """Let everything in memory end, within `grace` seconds."""
+    """Let everything in memory end, within `grace` seconds; what is delayed ends at once."""
     drained = trio.Event()
+    for partition in partitions:
+        partition.completion.end_delayed()
 
     def look() -> None:
         if not any(partition.deliveries for partition in partitions):

@@ -52,6 +52,7 @@ class Feed:
     ended: trio.Event = attrs.field(factory=trio.Event, init=False)
     closing: bool = attrs.field(default=False, init=False)
     own: dict[Delivery, None] = attrs.field(factory=dict, init=False)
+    _delayed: dict[Delivery, None] = attrs.field(factory=dict, init=False)
     _exhausted_at: int = attrs.field(default=-1, init=False)
     _retry_after: str = attrs.field(default="", init=False)
     _woken: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -201,6 +202,9 @@ class Feed:
         """It has had its turn here."""
         self._window.came(delivery)
         self.own[delivery] = None
+        if delivery.delayed:  # it keeps no other member waiting
+            self._window.ended(delivery)
+            self._delayed[delivery] = None
         ended = partial(self._ended, delivery)
         if delivery.receipt is not None or delivery.stored:
             ended()
@@ -208,7 +212,10 @@ class Feed:
             delivery.on_end(ended)
 
     def _ended(self, delivery: Delivery) -> None:
-        self._window.ended(delivery)
+        if delivery in self._delayed:
+            del self._delayed[delivery]
+        else:
+            self._window.ended(delivery)
         del self.own[delivery]
         self._done += delivery.receipt is not None
         now = trio.current_time()
@@ -258,6 +265,11 @@ class Feed:
         self.ended.set()
         self._on_end(self)
         return True
+
+    def delayed(self) -> tuple[int, float]:
+        """How many members policies delay, and the latest POSIX time until which they do."""
+        times = [delivery.due for delivery in self._delayed if delivery.due is not None]
+        return len(times), max(times, default=0.0)
 
     @property
     def rate(self) -> float | None:

@@ -186,14 +186,23 @@ class Job:
             return 0.0
         if state.paused:
             return None
-        group, drafting = state.group, self._groups.drafting
-        until_due = max(0.0, (group.due or 0.0) - drafting.clock.wall())
-        if rate:
-            return until_due + left / rate
-        pace = self._pace(group)
-        if not pace.count:
+        group, wall = state.group, self._groups.drafting.clock.wall()
+        feed = self._groups.feeds.get(group.id)
+        delayed, until = (0, 0.0) if feed is None else feed.delayed()
+        others = self._seconds(group, left - delayed, rate)
+        if others is None:
             return None
-        return until_due + left * max(1, len(group.plan)) / pace.rate
+        others += max(0.0, (group.due or 0.0) - wall)
+        if not delayed:
+            return others
+        return max(others, until - wall + (self._seconds(group, delayed, None) or 0.0))
+
+    def _seconds(self, group: Group, members: int, rate: float | None) -> float | None:
+        """How long so many members take; None: nobody knows."""
+        if rate:
+            return members / rate
+        pace = self._pace(group)
+        return members * max(1, len(group.plan)) / pace.rate if pace.count else None
 
     def _pace(self, group: Group) -> Pace:
         account = self._groups.drafting.registry.serving.get(group.instance_id)

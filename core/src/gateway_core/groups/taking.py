@@ -6,6 +6,7 @@ This module waits: for the outbox alone. Where there is no slot for a member, it
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -15,7 +16,7 @@ import trio
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.pager import Pager
 from gateway_core.contract.envelopes import CHANGES, Disposition, Envelope, Part, Send
-from gateway_core.contract.errors import GatewayClosed, HookContractError, Refused
+from gateway_core.contract.errors import GatewayClosed, HookContractError, Invalid, Refused
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, broken_by
@@ -63,6 +64,8 @@ class Drafts:
     ) -> Draft | None:
         """None: there is no slot for it now, or its account is not there."""
         drafting, envelope = self._drafting, envelope_of(group, member)
+        with suppress(Invalid):  # a change that policies moved elsewhere ends where it is
+            envelope = drafting.at_its_message(envelope)
         instance_id, room = envelope.instance_id, envelope.external_room_id
         account = drafting.registry.serving.get(instance_id)
         if account is None:
@@ -78,7 +81,7 @@ class Drafts:
         begun = drafting.clock.now() if drafting.observer.listens else 0
         deadline = group.deadline if envelope.deadline is None else envelope.deadline
         return Draft(
-            envelope, partition, account, plan, None, "", begun,
+            envelope, envelope, partition, account, plan, None, "", begun,
             priority, RANKS[priority], isinstance(envelope, CHANGES),
             ending=ending,
             turn=Turn(
@@ -109,8 +112,11 @@ class Drafts:
 
 def envelope_of(group: Group, member: Member) -> Envelope:
     """What the member sends: the key is the group's, and its time has come."""
-    if member.envelope is not None:
-        return member.envelope
+    own = member.envelope
+    if own is not None and own.deadline is not None:
+        return own
+    if isinstance(own, Send):  # the template, of which policies made another one for this room
+        return _sent(own, own.external_room_id, group.deadline)
     return _sent(group.template, member.room, group.deadline)
 
 

@@ -166,6 +166,9 @@ class Outbox(Protocol):
         Of a member, the turn comes again; once its group was cancelled, it counts as cancelled.
         """
 
+    def postponed(self, envelope_id: str, due: float, deadline: float) -> None:
+        """A policy delays it: it is a scheduled entry from now on, with these POSIX times."""
+
     def entered(self, envelope_id: str, position: int) -> None:
         """It has this position now.
 

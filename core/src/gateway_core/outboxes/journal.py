@@ -89,6 +89,12 @@ class Journal:
         if growth is not None:
             report(self._outbox.grew, delivery.id, growth.text, growth.stored_as)
 
+    def postponed(self, delivery: Delivery) -> None:
+        """A policy delays it."""
+        left = (delivery.deadline - self._clock.now()) / SECOND
+        deadline = self._clock.wall() + left
+        report(self._outbox.postponed, delivery.id, delivery.due or 0.0, deadline)
+
     def entered(self, delivery: Delivery) -> None:
         """What it waited for has come: its position is after all others."""
         delivery.has_position(self.entered_id(delivery.id))

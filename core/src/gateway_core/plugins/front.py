@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from fractions import Fraction
 from functools import partial
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import attrs
 
@@ -31,6 +31,7 @@ from gateway_core.contract.errors import HookContractError, Problem
 from gateway_core.contract.hookspecs import (
     Answer,
     AttemptReport,
+    Delay,
     Identity,
     Level,
     Limit,
@@ -39,7 +40,6 @@ from gateway_core.contract.hookspecs import (
     Sign,
     Streaming,
     Traits,
-    Vote,
 )
 from gateway_core.contract.instances import Instance, Secret, hidden
 from gateway_core.contract.validators import LONGEST_NAME
@@ -57,6 +57,7 @@ from gateway_core.plugins.calling import (
     repeating,
     timed,
 )
+from gateway_core.plugins.rewriting import REWRITTEN, in_its_room, rewriting_fault
 from gateway_core.plugins.sharing import WHOLE, shared_limit, shared_report
 from gateway_core.telemetry import HOOK_FAILED, HOOK_SLOW, log_event
 from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
@@ -71,6 +72,18 @@ PERFORMED_BY = {ANSWER: "send", REVISE: "edit"}
 VOTES = ("shed", "urgent", "normal", "bulk")
 
 
+class Voted(NamedTuple):
+    """What policies voted.
+
+    vote   shed the envelope, or the class that it gets; None: it stays as it is
+    until  POSIX time until which it is delayed; None: it is not
+    """
+
+    vote: Literal["shed"] | Priority | None = None
+    until: float | None = None
+
+
+UNCHANGED = Voted()
 _BY_DEFAULT = Privacy(TelemetrySettings())
 
 
@@ -164,6 +177,29 @@ class ChannelHooks:
 
     # -- before acceptance
 
+    def rewrite(self, envelope: Envelope) -> Envelope:
+        """What is sent in its place: every impl is asked, each with the answer before its own.
+
+        Raises `HookContractError`: no impl is passed over, since it may hide what nobody may see.
+        """
+        if "rewrite" not in self.served or not isinstance(envelope, REWRITTEN):
+            return envelope
+        slow = partial(self._was_slow, "rewrite")
+        for impl in impls_of(self.callers["rewrite"]):
+            plugin, kwargs = self._label(impl.plugin), {"envelope": envelope}
+            try:
+                given = [kwargs[key] for key in impl.argnames]
+                answer = timed(impl.plugin, impl.function, given, slow)
+                fault = None if answer is None else rewriting_fault(envelope, answer)
+                if answer is not None and fault is None:
+                    envelope = in_its_room(envelope, answer)
+            except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+                error = stopped(raised)
+                raise self._raised("rewrite", plugin, error, kwargs) from error
+            if fault is not None:
+                raise self._wrong("rewrite", fault, answer, plugin)
+        return envelope
+
     def validate(self, instance: Instance, envelope: Envelope) -> list[Problem]:
         """Every impl's problems, joined."""
         if "validate" not in self.served:
@@ -204,17 +240,20 @@ class ChannelHooks:
             self._look(name, usable.sign_fault, (sign,))
         return sign
 
-    def admit(self, envelope: Envelope, pressure: Pressure) -> Vote | None:
-        """The policies' vote: any shed wins, else the first class named."""
+    def admit(self, envelope: Envelope, pressure: Pressure) -> Voted:
+        """The policies' votes: any shed wins, else the first class named; and the latest delay."""
         if "admit" not in self.served:
-            return None
+            return UNCHANGED
         votes: list[Any] = []
+        until = None
         for plugin, vote in self._each("admit", {"envelope": envelope, "pressure": pressure}):
             if isinstance(vote, str) and vote in VOTES:
                 votes.append(vote)
+            elif isinstance(vote, Delay):
+                until = max(vote.until, until or 0.0)
             elif vote is not None:
                 self._note("admit", plugin, f"voted {_shown(vote)}")
-        return "shed" if "shed" in votes else next(iter(votes), None)
+        return Voted("shed" if "shed" in votes else next(iter(votes), None), until)
 
     # -- around attempts
 
@@ -386,10 +425,7 @@ class ChannelHooks:
             answer = self._frozen[name](kwargs)
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             error = stopped(raised)
-            plugin = self._culprit(error)
-            self._note_raised(name, plugin, error, kwargs)
-            text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
-            raise HookContractError(hook=name, plugin=plugin, text=text) from error
+            raise self._raised(name, self._culprit(error), error, kwargs) from error
         if not isinstance(answer, kind) or isinstance(answer, str):
             expected = "Sequence" if kind is SEQUENCES else getattr(kind, "__name__", str(kind))
             raise self._wrong(name, expected, answer)
@@ -434,9 +470,19 @@ class ChannelHooks:
             if (fault := fault_of(value)) is not None:
                 raise self._wrong(hook, fault, value)
 
-    def _wrong(self, hook: str, expected: str, answer: object) -> HookContractError:
+    def _raised(
+        self, hook: str, plugin: str, error: Exception, kwargs: Mapping[str, Any]
+    ) -> HookContractError:
+        """The plugin's error, which is noted."""
+        self._note_raised(hook, plugin, error, kwargs)
+        text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
+        return HookContractError(hook=hook, plugin=plugin, text=text)
+
+    def _wrong(
+        self, hook: str, expected: str, answer: object, plugin: str = ""
+    ) -> HookContractError:
         asked = [label for label in self.bound()[hook] if label != "gateway_core"]
-        plugin = " or ".join(asked) or "gateway_core"
+        plugin = plugin or " or ".join(asked) or "gateway_core"
         text = f"answered with {type(answer).__name__}, expected {expected}"
         self._note(hook, plugin, text)
         return HookContractError(hook=hook, plugin=plugin, text=text)

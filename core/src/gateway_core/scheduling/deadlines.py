@@ -62,7 +62,7 @@ class Deadlines:
         """Take out the unfinished deliveries whose deadline has passed, one by one."""
         while self._heap and self.next <= now:
             delivery = self._deliveries.pop(heappop(self._heap))
-            if delivery.receipt is None:
+            if delivery.receipt is None and delivery.deadline <= now:
                 yield delivery
-            else:
+            else:  # it ended, or has a later one that was added too
                 self._stale = max(0, self._stale - 1)

@@ -57,12 +57,15 @@ class Door:
         awaited  its caller waits for the end
         growth   of a stream: its text, which grows
         """
+        shown = envelope
         try:
-            draft = self._drafting.draft(envelope, awaited=awaited)
-            draft.growth = growth
+            asked, shown, account = self._drafting.rewrite(envelope)
+            draft = self._drafting.draft(asked, shown, account, awaited=awaited)
+            if growth is not None:
+                self._drafting.grow(draft, growth)
             return await self._way.accept(draft, wait=wait)
         except Exception as error:
-            self.refuse(envelope, error)
+            self.refuse(shown, error)
             raise
 
     def hopeless(self, envelope: Envelope) -> InstanceSuspended | None:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND, Clock
 from gateway_core.config import GatewayConfig
-from gateway_core.contract.envelopes import CHANGES, Envelope, Part, Priority
+from gateway_core.contract.envelopes import (
+    CHANGES,
+    Delete,
+    Edit,
+    Envelope,
+    Json,
+    KeyRef,
+    Part,
+    Priority,
+    Send,
+    Target,
+)
 from gateway_core.contract.errors import (
     GatewayClosed,
     IdempotencyConflict,
@@ -21,15 +33,17 @@ from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, Ending
 from gateway_core.deliveries.growing.growth import Growth
-from gateway_core.deliveries.idempotency import Known, fingerprint, scope_of
+from gateway_core.deliveries.growing.rewritten import State
+from gateway_core.deliveries.idempotency import Known, fingerprint, scope_of, scope_of_key
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.turns import Turn
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer
 from gateway_core.scheduling.classes import RANKS
+from gateway_core.scheduling.delays import delayed_until, in_order
 from gateway_core.submission.checks import checked
-from gateway_core.submission.preview import planned
+from gateway_core.submission.preview import moved_away, planned, rewritten
 from gateway_core.submission.tickets import Ticket
 
 LONGEST_OPEN = 3600.0
@@ -40,6 +54,7 @@ LONGEST_OPEN = 3600.0
 class Draft:
     """An envelope on its way to acceptance.
 
+    envelope     as policies made it; `asked`: as its caller handed it in
     begun        when `submit` was called, in engine nanoseconds; 0: nobody observes
     scope        where its idempotency key is unique; None: it has none
     fingerprint  of its content, where it has a key
@@ -47,6 +62,7 @@ class Draft:
     changes      it changes a message
     ending       how it ends at once: policies voted to shed it; None: it goes on
     voted        they were asked; False: its account is another process's, whose policies vote
+    delay        POSIX time until which policies delay it; None: they do not
     level        the pressure that it is accepted under, itself not counted; None: the present one
     slot         on its way into an outbox: it has a slot in memory as well
     growth       of a stream: its text, which grows
@@ -55,6 +71,7 @@ class Draft:
     """
 
     envelope: Envelope
+    asked: Envelope
     partition: Partition
     account: InstanceState
     plan: tuple[Part, ...]
@@ -66,11 +83,18 @@ class Draft:
     changes: bool
     ending: Ending | None = None
     voted: bool = True
+    delay: float | None = None
     level: Level | None = None
     slot: bool = False
     called: int | None = None
     growth: Growth | None = None
     turn: Turn | None = None
+
+    @property
+    def asked_room(self) -> str | None:
+        """The room that its caller named, where it goes to another; None: it goes there."""
+        room = self.asked.external_room_id
+        return None if room == self.envelope.external_room_id else room
 
     def reclass(self, priority: Priority) -> None:
         """A policy gives it another class."""
@@ -98,27 +122,69 @@ class Drafting:
         if self.closed:
             raise GatewayClosed
 
-    def draft(self, envelope: Envelope, *, awaited: bool = False) -> Draft:
-        """Check and plan the envelope. Raises why it cannot be accepted at all.
+    def rewrite(self, envelope: Envelope) -> tuple[Envelope, Envelope, InstanceState]:
+        """The envelope as its caller handed it in, what policies made of it, and its account.
+
+        Raises why it cannot be accepted at all.
+        """
+        self.check_open()
+        asked = checked(envelope)
+        account = self.account_for(asked.instance_id)
+        return asked, rewritten(account.hooks, asked), account
+
+    def draft(
+        self, asked: Envelope, envelope: Envelope, account: InstanceState, *, awaited: bool = False
+    ) -> Draft:
+        """Plan what `rewrite` gave. Raises why it cannot be accepted at all.
 
         awaited  its caller waits for the end, which does not come if the account never works
         """
-        self.check_open()
-        envelope = checked(envelope)
-        account = self.account_for(envelope.instance_id)
+        scope = scope_of(asked)
+        digest = "" if scope is None else fingerprint(asked)
+        envelope = self.at_its_message(envelope)
         plan, problems = planned(account.hooks, account.instance, envelope, self.config.max_parts)
         if problems:
             raise Invalid(problems)
         self.check_suspension(account, awaited=awaited)
         partition = self.partition_of(envelope.instance_id, envelope.external_room_id)
-        scope = None if envelope.key is None else scope_of(envelope)
-        digest = "" if scope is None else fingerprint(envelope)
         begun = self.clock.now() if self.observer.listens else 0
         priority = envelope.priority
         return Draft(
-            envelope, partition, account, plan, scope, digest, begun,
+            envelope, asked, partition, account, plan, scope, digest, begun,
             priority, RANKS[priority], isinstance(envelope, CHANGES),
         )  # fmt: skip
+
+    def at_its_message(self, envelope: Envelope) -> Envelope:
+        """The envelope; a change by key in the room to which policies moved its message.
+
+        Raises `Invalid` where they moved the change itself to another one.
+        """
+        if not isinstance(envelope, CHANGES) or not isinstance(envelope.target, KeyRef):
+            return envelope
+        scope = scope_of_key(envelope.target)
+        known = self.partition_of(scope[0], scope[1]).keys.named(scope, self.clock.now())
+        room = None if known is None else known.room
+        return envelope if room is None else _at(envelope, envelope.target, room)
+
+    def place(self, draft: Draft, room: str) -> None:
+        """It is a change by key of a message that is in this room. Raises `Invalid`."""
+        envelope = draft.envelope
+        if not isinstance(envelope, CHANGES) or room == envelope.external_room_id:
+            return
+        draft.envelope = _at(envelope, envelope.target, room)
+        draft.partition = self.partition_of(envelope.instance_id, room)
+
+    def grow(self, draft: Draft, growth: Growth) -> None:
+        """It is a stream's, and policies are asked about each state of it."""
+        draft.growth, hooks, asked = growth, draft.account.hooks, draft.asked
+        if "rewrite" not in hooks.served or not isinstance(asked, Send):
+            return
+
+        def rewrite(text: str, extra: Mapping[str, Json] | None) -> State:
+            made: Any = rewritten(hooks, attrs.evolve(asked, text=text, extra=extra or {}))
+            return made.text, made.extra if made.extra or extra else extra
+
+        growth.rewritten_by(rewrite, getattr(draft.envelope, "text", ""))
 
     def account_for(self, instance_id: str) -> InstanceState:
         """The account, if its settings can be used. Raises why not."""
@@ -142,15 +208,18 @@ class Drafting:
         return self.config.when_suspended == "wait" and account.is_hopeless
 
     def vote(self, draft: Draft) -> None:
-        """Let the policies vote, before it waits for anything: shed it, or change its class."""
+        """Let the policies vote, before it waits for anything: shed it, delay it, or reclass it."""
         hooks = draft.account.hooks
         if "admit" not in hooks.served:
             return
-        vote = hooks.admit(draft.envelope, draft.partition.pressure())
+        vote, until = hooks.admit(draft.envelope, draft.partition.pressure())
         if vote == "shed":
             draft.ending = SHED
         elif vote is not None:
             draft.reclass(vote)
+        wall, due = self.clock.wall(), draft.envelope.not_before
+        if due is None or due <= wall:  # else it is asked about again when it is due
+            draft.delay = delayed_until(until, wall, wall)
 
     def free_slot(self, draft: Draft) -> None:
         """Give back its slot in memory."""
@@ -186,6 +255,8 @@ class Drafting:
             of_message = partition.targets.due(envelope.target, now) or message_due
             if of_message is not None:
                 due = max(of_message, due or 0.0)
+        delay = self._delay_of(draft, due, wall)
+        due = delay or due
         # It may have become due during its wait for a slot.
         ttl = self._left(draft, envelope.not_before if due is None else due, now, wall)
         if draft.growth is not None:
@@ -204,11 +275,23 @@ class Drafting:
             pressure=draft.level or partition.gauge.level,
             growth=draft.growth,
         )
+        if delay is not None:
+            partition.delay(delivery, delay)
         if draft.growth is not None:
             draft.growth.woken_by(lambda: partition.scheduler.grew(delivery, self.clock.now()))
         if draft.scope is not None:
-            partition.keys.begin(draft.scope, delivery, draft.fingerprint, now)
+            keys = partition.keys_of(draft.scope)
+            keys.begin(draft.scope, delivery, draft.fingerprint, now)
         return delivery, ttl
+
+    def _delay_of(self, draft: Draft, due: float | None, wall: float) -> float | None:
+        """POSIX time until which it is delayed, or others of its room are; None: neither."""
+        envelope, until = draft.envelope, draft.delay
+        if in_order(envelope) and due is None:
+            place = envelope.instance_id, envelope.external_room_id
+            until = max(until or 0.0, draft.partition.delays.until(place, wall))
+        until = max(until or 0.0, due or 0.0) if until else 0.0
+        return until if until > wall else None
 
     def deadline_of(self, draft: Draft, now: int) -> int:
         """Its deadline in engine nanoseconds, before it is accepted."""
@@ -233,7 +316,7 @@ class Drafting:
         """What its key stands for in memory already."""
         if draft.scope is None:
             return None
-        return draft.partition.keys.find(draft.scope, self.clock.now())
+        return draft.partition.keys_of(draft.scope).find(draft.scope, self.clock.now())
 
     def joined(self, draft: Draft, known: Known) -> Ticket:
         """A ticket of the envelope that has the key. Raises `IdempotencyConflict`."""
@@ -246,3 +329,12 @@ class Drafting:
         delivery = Delivery(known.envelope_id, envelope, ())
         delivery.replay(attrs.evolve(known.receipt, replayed=True))
         return Ticket(delivery)
+
+
+def _at(change: Edit | Delete, target: Target, room: str) -> Edit | Delete:
+    """The change in the room of its message. Raises `Invalid` if a policy moved it to another."""
+    if change.external_room_id == room:
+        return change
+    if change.external_room_id != target.external_room_id:
+        raise Invalid([moved_away(change.external_room_id, room)])
+    return attrs.evolve(change, external_room_id=room)

@@ -11,6 +11,7 @@ from functools import partial
 import trio
 
 from gateway_core.backlog.pager import Pager
+from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import CHANGES
 from gateway_core.contract.errors import GatewayClosed, OutboxError, Overloaded
 from gateway_core.contract.fast_init import fast_init
@@ -39,7 +40,12 @@ class DurableWay:
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
-        drafting, partition, asks = self._drafting, draft.partition, draft.scope is not None
+        if not self._pager.knows_delayed.is_set():
+            await self._until_delayed_are_known(draft)
+        return await self._accept(draft, wait=wait)
+
+    async def _accept(self, draft: Draft, *, wait: bool) -> Ticket:
+        drafting, asks = self._drafting, draft.scope is not None
         due = joined = None
         if asks or draft.changes:
             draft.called = drafting.clock.now()
@@ -68,8 +74,18 @@ class DurableWay:
         finally:
             if asks:
                 self._appending.pop(delivery.id).set()
-        drafting.observer.accepted(delivery, draft.account, partition.index, draft.begun, asked)
+        index = draft.partition.index
+        drafting.observer.accepted(delivery, draft.account, index, draft.begun, asked)
         return Ticket(delivery, waited=True)
+
+    async def _until_delayed_are_known(self, draft: Draft) -> None:
+        """Wait until it is known which rooms wait for what a previous run delayed."""
+        drafting = self._drafting
+        draft.called = drafting.clock.now()
+        until = drafting.deadline_of(draft, draft.called)
+        with trio.move_on_after((until - draft.called) / SECOND):
+            await self._pager.knows_delayed.wait()
+        drafting.check_open()
 
     # -- to a slot
 
@@ -154,7 +170,11 @@ class DurableWay:
         """When the spilled message that it changes is due, and the ticket that it joins."""
         due = joined = None
         if isinstance(draft.envelope, CHANGES):
-            due = await self._pager.spilled.recall(draft.partition, draft.envelope)
+            spilled = self._pager.spilled
+            room = await spilled.room_of(draft.partition, draft.envelope.target)
+            if room is not None:
+                self._drafting.place(draft, room)
+            due = await spilled.recall(draft.partition, draft.envelope)
         if draft.scope is not None:
             joined = await self._joined(draft)
         return due, joined
@@ -198,6 +218,7 @@ class DurableWay:
             voted=draft.voted,
             member=None if turn is None else turn.member,
             files=() if turn is None else turn.files,
+            asked_room=draft.asked_room,
         )
 
     def _stored(self, draft: Draft, delivery: Delivery) -> None:
@@ -217,7 +238,7 @@ class DurableWay:
             if draft.slot:
                 drafting.free_slot(draft)
             if delivery.scope is not None:
-                partition.keys.forget(delivery.scope)  # the outbox knows it
+                partition.keys_of(delivery.scope).forget(delivery.scope)  # the outbox knows it
             pager.leave(delivery)
         elif draft.slot:
             partition.enqueuer.accept(delivery, account, drafting.clock.now(), ending)
@@ -228,11 +249,12 @@ class DurableWay:
 
     def _take_back(self, draft: Draft, delivery: Delivery, error: BaseException) -> None:
         """It was not accepted after all and leaves no trace; nobody waits for it."""
+        draft.partition.delay_ends(delivery)
         self._capacity.failed(delivery.id, self._drafting.clock.now())
         if not isinstance(error, OutboxError):  # then the outbox has nothing of it
             report(self._outbox.withdraw, delivery.id)
         if delivery.scope is not None:
-            draft.partition.keys.forget(delivery.scope)
+            draft.partition.keys_of(delivery.scope).forget(delivery.scope)
         if draft.slot:
             self._drafting.free_slot(draft)
         delivery.notify()

@@ -60,7 +60,7 @@ def status_ended(receipt: Receipt) -> Status:
 
 def _until_due(delivery: Delivery, wall: float) -> int | None:
     """Nanoseconds until its schedule lets it in."""
-    due = delivery.envelope.not_before
+    due = delivery.due if delivery.delayed else delivery.envelope.not_before
     if due is None or delivery.cause != "schedule":
         return None
     return round((due - wall) * SECOND)

@@ -123,6 +123,27 @@ class OrderContract(Contract):
                 "now",
             ]
 
+    async def test_one_that_is_postponed_is_scheduled(self, entry: Entries) -> None:
+        """One that had a place, and one that had a time already; with another deadline."""
+        placed, timed = entry("placed"), entry("timed", due=START + 10)
+        async with self.process_run() as outbox:
+            for one in (placed, timed):
+                await outbox.append(one, lambda: None)
+            outbox.postponed(timed.id, START + 50, START + 100)
+            outbox.postponed(placed.id, START + 40, START + 90)
+            assert texts(await outbox.scheduled(until=START + 45)) == ["placed"]
+        async with self.process_run() as outbox:
+            assert texts(await outbox.page("bot")) == []
+            found = await outbox.scheduled(until=START + 60)
+            assert texts(found) == ["placed", "timed"]
+            assert [one.entry.due for one in found] == [START + 40, START + 50]
+            assert [one.entry.deadline for one in found] == [START + 90, START + 100]
+            overdue = await outbox.overdue(until=START + 95)
+            assert (texts(overdue.stored), overdue.next) == (["placed"], START + 100)
+            outbox.entered(placed.id, position_of(entry("later").id))
+        async with self.process_run() as outbox:
+            assert texts(await outbox.page("bot")) == ["placed"]
+
     async def test_overdue_ones_are_read_by_their_deadlines(self, entry: Entries) -> None:
         """Up to a time, from a place on, and when to ask again."""
         entries = [entry(str(n)) for n in range(3)]

@@ -1,0 +1,103 @@
+"""A record of everything that ended or was refused, as lines of JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import attrs
+
+from gateway_core import Call, Envelope, Receipt
+from gateway_core.authors import hookimpl
+
+Write = Callable[[Mapping[str, Any]], None]
+"""Takes a record. It is called between everything else, so it must be quick."""
+
+
+@attrs.define(eq=False)
+class AuditLog:
+    """Gives a record of each envelope that ended, and of each that was refused.
+
+    write  takes the records, as tables of plain JSON
+    texts  put texts and calls' arguments into them; else their length and a digest alone
+    clock  gives the POSIX time of a refusal
+
+    A record has `what` (`ended` or `refused`), `at`, `instance`, `room`, `thread`, `operation`,
+    `key` and `class`, and the `length` and `digest` of the text; of an end `envelope`,
+    `disposition`, `reason`, `attempts` and `messages` (the platform's ids); of a refusal `error`
+    and its words in `why`. Text and room are those that were sent, as policies made them.
+    """
+
+    write: Write
+    texts: bool = attrs.field(default=False, kw_only=True)
+    clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True)
+
+    @classmethod
+    @contextmanager
+    def to_file(cls, path: str | os.PathLike[str], *, texts: bool = False) -> Iterator[AuditLog]:
+        """One that appends each record to a file, as a line; only its owner may read the file.
+
+        A context manager around the gateway. Raises OSError where it cannot be opened. A line is
+        handed to the system at once, and is on the disk as that sees fit.
+        """
+        opened = os.open(Path(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(opened, "a", encoding="utf-8") as file:
+            yield cls(_Lines(file), texts=texts)
+
+    @hookimpl
+    def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
+        """Record how it ended."""
+        verdict = receipt.verdict
+        ended = {
+            "what": "ended",
+            "at": receipt.ended_at,
+            "envelope": receipt.envelope_id,
+            "disposition": str(receipt.disposition),
+            "reason": "" if verdict is None else str(verdict.reason),
+            "attempts": receipt.attempts,
+            "messages": [part.message_id for part in receipt.parts if part.message_id is not None],
+        }
+        self.write(ended | self._about(envelope))
+
+    @hookimpl
+    def after_refusal(self, envelope: Envelope, error: Exception) -> None:
+        """Record why it was refused."""
+        refused = {"what": "refused", "at": self.clock(), "error": type(error).__name__}
+        self.write(refused | {"why": str(error)} | self._about(envelope))
+
+    def _about(self, envelope: Envelope) -> dict[str, Any]:
+        content = getattr(envelope, "text", "")
+        if isinstance(envelope, Call):
+            content = json.dumps(envelope.arguments, ensure_ascii=False, default=str)
+        content = str(content)
+        octets = content.encode("utf-8", "surrogatepass")
+        told: dict[str, Any] = {"length": len(content)}
+        told["digest"] = hashlib.blake2b(octets, digest_size=16).hexdigest()
+        if self.texts:
+            told["text"] = content
+        return {
+            "instance": envelope.instance_id,
+            "room": envelope.external_room_id,
+            "thread": envelope.thread_id,
+            "operation": envelope.operation,
+            "key": envelope.key,
+            "class": envelope.priority,
+            **told,
+        }
+
+
+@attrs.define(eq=False)
+class _Lines:
+    """Writes records as lines."""
+
+    _file: TextIO
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(record, default=str) + "\n")
+        self._file.flush()

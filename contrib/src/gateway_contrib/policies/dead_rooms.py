@@ -1,0 +1,122 @@
+"""Rooms that take nothing any more: the bot was removed, the conversation is gone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from gateway_core import Envelope, Instance, Reason, Receipt, Scope
+from gateway_core.authors import Problem, hookimpl
+from gateway_core.settings import number
+
+REASONS = frozenset({Reason.FORBIDDEN, Reason.ROOM_GONE})
+"""What a platform says of a room that takes nothing any more."""
+
+
+@attrs.frozen(kw_only=True)
+class DeadRoom:
+    """A room that takes nothing.
+
+    since   POSIX time at which that was found out
+    reason  why, and the platform's own words
+    """
+
+    instance_id: str
+    room: str
+    since: float
+    reason: str
+    raw: str = ""
+
+
+@attrs.define(eq=False)
+class DeadRooms:
+    """Remembers rooms that take nothing, and keeps what is for them from the platform.
+
+    known    those of a former run, as `rooms` gave them
+    refuse   True: an envelope is refused with `Invalid`; False: it is accepted and ends `shed`,
+             which keeps a broadcast from being refused for one room
+    again    seconds after which one envelope is let through, to see whether the room lives
+    changed  called with the room that died, or lives again, so that the application can store it
+    clock    gives the POSIX time
+
+    A message that arrives brings its room back to life, and so does `revive`.
+    """
+
+    known: Iterable[DeadRoom] = attrs.field(default=(), repr=False)
+    refuse: bool = attrs.field(default=False, kw_only=True)
+    again: float = attrs.field(default=86_400.0, kw_only=True, validator=number(above=0))
+    changed: Callable[[DeadRoom, bool], None] = attrs.field(
+        default=lambda _room, _dead: None, kw_only=True
+    )
+    clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True)
+    _dead: dict[tuple[str, str], DeadRoom] = attrs.field(factory=dict, init=False, repr=False)
+    _tried: dict[tuple[str, str], float] = attrs.field(factory=dict, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._dead.update({(each.instance_id, each.room): each for each in self.known})
+
+    @property
+    def rooms(self) -> tuple[DeadRoom, ...]:
+        """Those that are dead, the oldest first."""
+        return tuple(self._dead.values())
+
+    def revive(self, instance_id: str, room: str) -> bool:
+        """The room takes messages again, such as after an invitation; whether it was dead."""
+        self._tried.pop((instance_id, room), None)
+        dead = self._dead.pop((instance_id, room), None)
+        if dead is not None:
+            self.changed(dead, False)
+        return dead is not None
+
+    @hookimpl
+    def validate(self, envelope: Envelope) -> list[Problem]:
+        """Refuse it, if that is wanted."""
+        dead = self._in_its_way(envelope) if self.refuse else None
+        if dead is None:
+            return []
+        words = f"{dead.reason}: {dead.raw}" if dead.raw else dead.reason
+        return [Problem("external_room_id", f"takes nothing any more ({words})")]
+
+    @hookimpl
+    def admit(self, envelope: Envelope) -> str | None:
+        """Shed it, or let it through to see whether its room lives."""
+        if self._in_its_way(envelope) is not None:
+            return None if self.refuse else "shed"
+        place = envelope.instance_id, envelope.external_room_id
+        if place in self._dead:
+            self._tried[place] = self.clock()
+        return None
+
+    def _in_its_way(self, envelope: Envelope) -> DeadRoom | None:
+        """The dead room that it is for; None: it lives, or nobody has tried it for long."""
+        place = envelope.instance_id, envelope.external_room_id
+        dead = self._dead.get(place)
+        if dead is None:
+            return None
+        tried = self._tried.get(place, dead.since)
+        return dead if self.clock() - tried < self.again else None
+
+    @hookimpl
+    def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
+        """Learn of a room that died, or lives."""
+        place, verdict = (envelope.instance_id, receipt.external_room_id), receipt.verdict
+        if receipt.delivered:
+            self.revive(*place)
+        elif verdict is not None and verdict.scope is Scope.ROOM and verdict.reason in REASONS:
+            self._died(place, str(verdict.reason), verdict.raw)
+
+    def _died(self, place: tuple[str, str], reason: str, raw: str) -> None:
+        if place in self._dead:
+            return
+        dead = DeadRoom(
+            instance_id=place[0], room=place[1], since=self.clock(), reason=reason, raw=raw
+        )
+        self._dead[place] = dead
+        self.changed(dead, True)
+
+    @hookimpl
+    def room_moved(self, instance: Instance, room: str) -> None:
+        """Its old id takes messages, which go to the new one."""
+        self.revive(instance.id, room)

@@ -1,0 +1,40 @@
+"""A line below each text, such as who wrote it."""
+
+from __future__ import annotations
+
+import attrs
+
+from gateway_core import Edit, Envelope, Send
+from gateway_core.authors import hookimpl
+from gateway_core.settings import must_be
+
+_line = must_be("a text", lambda value: isinstance(value, str) and bool(value.strip()))
+_none_or_line = attrs.validators.optional(_line)
+
+
+@attrs.define(eq=False)
+class Footer:
+    """Puts a line below each text that is sent or edited, and each state of a stream; once.
+
+    text    the line, as Markdown
+    plain   the line below plain texts; None: the same
+    native  the line below texts in a platform's own markup; None: those have none
+    """
+
+    text: str = attrs.field(validator=_line)
+    plain: str | None = attrs.field(default=None, kw_only=True, validator=_none_or_line)
+    native: str | None = attrs.field(default=None, kw_only=True, validator=_none_or_line)
+
+    @hookimpl
+    def rewrite(self, envelope: Envelope) -> Envelope | None:
+        """The same with the line at its end."""
+        if not isinstance(envelope, Send | Edit):
+            return None
+        line = self._line_of(envelope.format)
+        if line is None or envelope.text.endswith(f"\n\n{line}"):
+            return None
+        return attrs.evolve(envelope, text=f"{envelope.text.rstrip()}\n\n{line}")
+
+    def _line_of(self, format_: str) -> str | None:
+        plain = self.text if self.plain is None else self.plain
+        return {"native": self.native, "plain": plain}.get(format_, self.text)

@@ -1,0 +1,103 @@
+"""Secrets that shall not leave: tokens, keys and words of your own become `[hidden]`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from gateway_core import Call, Edit, Envelope, Secret, Send
+from gateway_core.authors import hookimpl
+from gateway_core.settings import text
+
+SECRETS: tuple[str, ...] = (
+    r"\b\d{8,10}:[A-Za-z0-9_-]{35}\b",  # a bot of Telegram
+    r"\bx(?:ox[abeprs]|app)-[A-Za-z0-9-]{10,}",  # Slack
+    r"\b[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}",  # a bot of Discord
+    r"https://(?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks)/[^\s)>\]]+",
+    r"\bgh[oprsu]_[A-Za-z0-9]{36,}",  # GitHub
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",  # an access key of AWS
+    r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",  # a JSON web token
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+)
+"""Patterns of tokens and keys that people paste by mistake."""
+MOST = 10
+"""Times that a text is looked through again: hiding one secret may join the halves of another."""
+
+
+def _patterns(values: Iterable[str]) -> tuple[re.Pattern[str], ...]:
+    if isinstance(values, str):
+        raise ValueError(f"'patterns' must be several, such as a list, not {values!r}")  # noqa: TRY004 - as all checks of arguments
+    try:
+        return tuple(re.compile(value) for value in values)
+    except (re.error, TypeError) as error:
+        raise ValueError(f"'patterns' must be regular expressions: {error}") from None
+
+
+def _words(values: Iterable[str | Secret]) -> tuple[str, ...]:
+    words = [value.reveal() if isinstance(value, Secret) else value for value in values]
+    if not all(isinstance(word, str) and word for word in words):
+        raise ValueError("'words' must be texts or Secrets, none of them empty")
+    return tuple(sorted(words, key=len, reverse=True))
+
+
+@attrs.define(eq=False, repr=False)
+class Masking:
+    """Hides secrets in texts, in the platform's own fields (`extra`) and in a call's arguments.
+
+    patterns  regular expressions of what is hidden, `SECRETS` by default
+    words     texts that are hidden wherever they stand, such as the application's own passwords
+    by        what stands in their place
+
+    What stands in pieces, between them formatting, is not found. A policy that comes after this one
+    may bring a secret back: give this one last.
+    """
+
+    patterns: tuple[re.Pattern[str], ...] = attrs.field(default=SECRETS, converter=_patterns)
+    words: tuple[str, ...] = attrs.field(default=(), kw_only=True, converter=_words)
+    by: str = attrs.field(default="[hidden]", kw_only=True, validator=text)
+
+    def __attrs_post_init__(self) -> None:
+        if self._once(self.by) != self.by:
+            raise ValueError(f"'by' must be nothing that is hidden itself, not {self.by!r}")
+
+    @hookimpl
+    def rewrite(self, envelope: Envelope) -> Envelope | None:
+        """The same without them; raises where they cannot be hidden, which refuses it."""
+        if isinstance(envelope, Send | Edit):
+            shown, extra = self.hidden(envelope.text), self._all(envelope.extra)
+            if shown == envelope.text and extra == envelope.extra:
+                return None
+            return attrs.evolve(envelope, text=shown, extra=extra)
+        if isinstance(envelope, Call):
+            arguments = self._all(envelope.arguments)
+            same = arguments == envelope.arguments
+            return None if same else attrs.evolve(envelope, arguments=arguments)
+        return None
+
+    def hidden(self, words: str) -> str:
+        """The text without secrets. Raises ValueError if each look finds another."""
+        for _ in range(MOST):
+            before, words = words, self._once(words)
+            if words == before:
+                return words
+        raise ValueError("what is hidden makes another secret, again and again")
+
+    def _once(self, words: str) -> str:
+        for word in self.words:
+            words = words.replace(word, self.by)
+        for pattern in self.patterns:
+            words = pattern.sub(lambda _found: self.by, words)
+        return words
+
+    def _all(self, value: Any) -> Any:
+        """The same of plain JSON; its keys too."""
+        if isinstance(value, str):
+            return self.hidden(value)
+        if isinstance(value, Mapping):
+            return {self.hidden(key): self._all(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._all(item) for item in value]
+        return value

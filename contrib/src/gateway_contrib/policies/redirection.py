@@ -1,0 +1,41 @@
+"""Everything into one room: a staging system that writes to no customer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from gateway_core import Call, Delete, Envelope, Send
+from gateway_core.authors import hookimpl
+from gateway_core.settings import flag, mapping_of
+
+
+@attrs.define(eq=False)
+class Redirection:
+    """Sends what instances say, edit and call to a room of each, whatever room was asked for.
+
+    rooms     the room of each instance, by its id; other instances are left alone
+    keep      rooms to which it goes as it was asked for
+    labelled  say above each text for which room it was; not of a stream, whose text grows
+
+    What was sent before is not edited any more, unless it stands in such a room: `edit` raises
+    `Invalid`. A deletion goes to its message, and a call that names no room is made as it is.
+    """
+
+    rooms: Mapping[str, str] = attrs.field(validator=mapping_of(str, bool, "ids of instances"))
+    keep: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=frozenset)
+    labelled: bool = attrs.field(default=False, kw_only=True, validator=flag)
+
+    @hookimpl
+    def rewrite(self, envelope: Envelope) -> Envelope | None:
+        """The same to the room of its instance."""
+        room, asked = self.rooms.get(envelope.instance_id), envelope.external_room_id
+        if room is None or asked in (room, *self.keep):
+            return None
+        if isinstance(envelope, Delete) or (isinstance(envelope, Call) and not asked):
+            return None
+        moved = attrs.evolve(envelope, external_room_id=room)
+        if self.labelled and isinstance(moved, Send) and moved.grows is None:
+            return attrs.evolve(moved, text=f"[for {asked}]\n\n{moved.text}")
+        return moved

@@ -1,0 +1,82 @@
+"""The same text again within a while: an alert that fires ten times is said once."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import attrs
+
+from gateway_core import Disposition, Envelope, Receipt, Send
+from gateway_core.authors import digest_of, hookimpl
+from gateway_core.settings import number, whole
+
+
+@attrs.define
+class _Said:
+    """What was said, by the very envelope, and when."""
+
+    envelope: Envelope
+    at: float
+
+
+@attrs.define(eq=False)
+class NoRepeats:
+    """Sheds a message whose content was sent to the same room and thread within `within` seconds.
+
+    within  seconds
+    most    how many messages are remembered
+    clock   gives the POSIX time
+
+    Its content is its text, format and platform's own fields; another key makes no other message of
+    it. One that was not delivered is not counted: the next one is sent. Streams are left alone. It
+    remembers nothing of a former process run.
+    """
+
+    within: float = attrs.field(validator=number(above=0))
+    most: int = attrs.field(default=10_000, kw_only=True, validator=whole(least=1))
+    clock: Callable[[], float] = attrs.field(default=time.time, kw_only=True)
+    _said: OrderedDict[str, _Said] = attrs.field(factory=OrderedDict, init=False, repr=False)
+
+    @hookimpl
+    def admit(self, envelope: Envelope) -> str | None:
+        """Shed it if it was said."""
+        if not isinstance(envelope, Send) or envelope.grows is not None:
+            return None
+        now, name = self.clock(), _name(envelope)
+        said = self._said.get(name)
+        if said is not None and said.envelope is envelope:  # it was delayed, and is due
+            return None
+        if said is not None and now - said.at < self.within:
+            return "shed"
+        self._said[name] = _Said(envelope, now)
+        self._said.move_to_end(name)
+        while len(self._said) > self.most:
+            self._said.popitem(last=False)
+        return None
+
+    @hookimpl
+    def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
+        """Forget it if it never arrived."""
+        if not receipt.delivered and receipt.disposition is not Disposition.UNKNOWN:
+            self._forget(envelope)
+
+    @hookimpl
+    def after_refusal(self, envelope: Envelope) -> None:
+        """Likewise."""
+        self._forget(envelope)
+
+    def _forget(self, envelope: Envelope) -> None:
+        if not isinstance(envelope, Send):
+            return
+        name = _name(envelope)
+        said = self._said.get(name)
+        if said is not None and said.envelope is envelope:  # and not the one that repeats it
+            del self._said[name]
+
+
+def _name(envelope: Send) -> str:
+    place = envelope.instance_id, envelope.external_room_id, envelope.thread_id
+    content = envelope.text, envelope.format, dict(envelope.extra)
+    return digest_of([*place, *content])

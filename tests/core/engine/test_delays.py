@@ -1,0 +1,277 @@
+"""Policies that delay: until when, what waits for it, and what a restart or an end makes of it."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+import trio
+
+from gateway_core import DeliveryError, Disposition
+from gateway_core.authors import Delay, hookimpl
+from gateway_core.testing import EPOCH, FakeChannel, MemoryOutbox, open_test_gateway
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
+class Quiet:
+    """Delays what goes to these rooms until a time (seconds after the start)."""
+
+    def __init__(self, until=HOUR, *rooms):
+        self.until = until
+        self.rooms = rooms or ("r",)
+        self.asked = []
+
+    @hookimpl
+    def admit(self, envelope):
+        self.asked.append((trio.current_time(), envelope.text))
+        if envelope.external_room_id in self.rooms and "now" not in envelope.text:
+            return Delay(EPOCH + self.until)
+        return None
+
+
+@pytest.fixture(params=["in memory", "with an outbox"])
+def opened(request):
+    """Opens gateways: each without an outbox, or all with the same one."""
+    outbox = None if request.param == "in memory" else MemoryOutbox()
+
+    def open_one(channel=None, **settings):
+        return open_test_gateway(channel or FakeChannel(), outbox=outbox, **settings)
+
+    return open_one
+
+
+def at(channel, room="r"):
+    """When each text arrived, to the second."""
+    return [
+        (round(made.at), made.attempt.payload["text"])
+        for made in channel.made
+        if made.attempt.room == room
+    ]
+
+
+async def test_it_is_sent_then_and_asked_about_again(opened, autojump_clock):
+    policy, channel = Quiet(), FakeChannel()
+    async with opened(channel, plugins=[policy]) as gateway:
+        receipt = await gateway.send("bot", "r", "hello")
+        assert receipt.delivered
+    assert [(HOUR, "hello")] == at(channel)
+    assert [(0, "hello"), (HOUR, "hello")] == [(round(t), text) for t, text in policy.asked]
+
+
+async def test_it_may_be_delayed_again(opened, autojump_clock):
+    policy, channel = Quiet(), FakeChannel()
+    async with opened(channel, plugins=[policy]) as gateway:
+        ticket = await gateway.enqueue("bot", "r", "hello")
+        await trio.sleep(HOUR / 2)
+        policy.until = 2 * HOUR
+        status = await gateway.status(ticket)
+        assert ("schedule", HOUR / 2) == (status.cause, round(status.estimate))
+        assert (await ticket.receipt()).delivered
+    assert [(2 * HOUR, "hello")] == at(channel)
+
+
+async def test_for_thirty_days_at_the_most(opened, autojump_clock):
+    class Never:
+        @hookimpl
+        def admit(self):
+            return Delay(EPOCH + trio.current_time() + 20 * DAY)
+
+    channel = FakeChannel()
+    async with opened(channel, plugins=[Never()]) as gateway:
+        assert (await gateway.send("bot", "r", "hello")).delivered
+    assert [(30 * DAY, "hello")] == at(channel)
+
+
+async def test_a_scheduled_one_is_asked_about_when_it_is_due(opened, autojump_clock):
+    policy, channel = Quiet(3 * HOUR), FakeChannel()
+    async with opened(channel, plugins=[policy]) as gateway:
+        await gateway.send("bot", "r", "hello", not_before=EPOCH + 2 * HOUR)
+        await gateway.send("bot", "r", "late", not_before=EPOCH + 4 * HOUR)
+    assert [(3 * HOUR, "hello"), (4 * HOUR, "late")] == at(channel)
+
+
+async def test_the_latest_of_several_counts_and_a_class_as_well(opened, autojump_clock):
+    class Classed:
+        @hookimpl
+        def admit(self):
+            return "bulk"
+
+    channel = FakeChannel()
+    policies = [Quiet(HOUR), Classed(), Quiet(2 * HOUR)]
+    async with opened(channel, plugins=policies) as gateway:
+        await gateway.send("bot", "r", "hello")
+    assert [(2 * HOUR, "hello")] == at(channel)
+
+
+async def test_a_time_that_has_passed_delays_nothing(opened, autojump_clock):
+    channel = FakeChannel()
+    async with opened(channel, plugins=[Quiet(-HOUR)]) as gateway:
+        await gateway.send("bot", "r", "hello")
+    assert [(0, "hello")] == at(channel)
+
+
+async def test_its_room_waits_for_it_and_no_other_one(opened, autojump_clock):
+    """In their order, those too that came as it was due."""
+    channel = FakeChannel(latency=1.0)
+    async with opened(channel, plugins=[Quiet()]) as gateway:
+        tickets = [
+            await gateway.enqueue("bot", "r", text)
+            for text in ("one", "two now", "three", "four now")
+        ]
+        await gateway.send("bot", "other", "elsewhere")
+        await trio.sleep(HOUR - 1.5)
+        tickets.append(await gateway.enqueue("bot", "r", "five now"))
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+    assert ["one", "two now", "three", "four now", "five now"] == channel.texts("r")
+    assert HOUR == at(channel)[0][0]
+    assert [(0, "elsewhere")] == at(channel, "other")
+
+
+async def test_those_after_one_that_is_delayed_again_stay_after_it(opened, autojump_clock):
+    policy, channel = Quiet(), FakeChannel()
+    async with opened(channel, plugins=[policy]) as gateway:
+        first = await gateway.enqueue("bot", "r", "one")
+        second = await gateway.enqueue("bot", "r", "two now")
+        policy.until = 2 * HOUR
+        await trio.sleep(1.5 * HOUR)
+        assert [] == channel.made
+        assert (await first.receipt()).delivered
+        assert (await second.receipt()).delivered
+    assert [(2 * HOUR, "one"), (2 * HOUR, "two now")] == at(channel)
+
+
+async def test_without_an_order_nobody_waits_for_it_nor_it_for_others(opened, autojump_clock):
+    channel = FakeChannel()
+    async with opened(channel, plugins=[Quiet()]) as gateway:
+        await gateway.enqueue("bot", "r", "news", order="none")
+        await gateway.send("bot", "r", "talk now")
+        await gateway.enqueue("bot", "r", "more")
+        await gateway.send("bot", "r", "code now", order="none")
+        await trio.sleep(HOUR + 1)
+    assert [(0, "talk now"), (0, "code now")] == at(channel)[:2]
+    assert {"news", "more"} == set(channel.texts("r")[2:])
+
+
+async def test_once_it_has_ended_its_room_waits_no_more(opened, autojump_clock):
+    channel = FakeChannel()
+    async with opened(channel, plugins=[Quiet()]) as gateway:
+        ticket = await gateway.enqueue("bot", "r", "news")
+        assert await gateway.cancel(ticket)
+        await gateway.send("bot", "r", "talk now")
+    assert [(0, "talk now")] == at(channel)
+
+
+async def test_the_ttl_of_a_class_counts_from_then(opened, autojump_clock):
+    channel = FakeChannel()
+    async with opened(channel, plugins=[Quiet(5 * DAY)]) as gateway:
+        assert (await gateway.send("bot", "r", "hello")).delivered
+
+
+async def test_the_ttl_of_a_class_counts_from_each_delay(opened, autojump_clock):
+    policy = Quiet(5 * DAY)
+    async with opened(plugins=[policy]) as gateway:
+        ticket = await gateway.enqueue("bot", "r", "hello")
+        await trio.sleep(DAY)
+        policy.until = 10 * DAY
+        assert (await ticket.receipt()).delivered
+
+
+@pytest.mark.parametrize("fields", [{"ttl": HOUR / 2}, {"deadline": EPOCH + HOUR / 2}], ids=str)
+async def test_an_own_ttl_does_not_wait(opened, fields, autojump_clock):
+    async with opened(plugins=[Quiet()]) as gateway:
+        with pytest.raises(DeliveryError) as caught:
+            await gateway.send("bot", "r", "hello", **fields)
+        assert Disposition.EXPIRED == caught.value.receipt.disposition
+        assert HOUR / 2 == pytest.approx(trio.current_time(), abs=1)
+
+
+async def test_an_edit_of_a_delayed_message_waits_for_it(opened, autojump_clock):
+    channel = FakeChannel()
+    async with opened(channel, plugins=[Quiet()]) as gateway:
+        ticket = await gateway.enqueue("bot", "r", "one")
+        receipt = await gateway.edit(ticket, "two now")
+        assert receipt.delivered
+        assert HOUR == pytest.approx(trio.current_time(), abs=1)
+    assert ["two now"] == channel.texts("r")
+
+
+async def test_closing_waits_for_none_and_lists_them(autojump_clock):
+    """Without an outbox they end."""
+    async with open_test_gateway(plugins=[Quiet()], drain_timeout=1000) as gateway:
+        await gateway.enqueue("bot", "r", "one")
+        await gateway.enqueue("bot", "r", "two now")
+        left = await gateway.drain()
+        assert trio.current_time() < 1
+    assert [("one", Disposition.CANCELLED), ("two now", Disposition.CANCELLED)] == sorted(
+        (each.envelope.text, each.receipt.disposition) for each in left
+    )
+
+
+async def test_an_outbox_has_them_for_the_next_run_which_keeps_their_order(autojump_clock):
+    """What comes in the next run waits for them as well, whatever policies say of it."""
+    outbox, channel, policy = MemoryOutbox(), FakeChannel(), Quiet()
+    async with open_test_gateway(channel, outbox=outbox, plugins=[policy]) as gateway:
+        await gateway.enqueue("bot", "r", "one")
+        await gateway.enqueue("bot", "r", "two now")
+        assert [] == await gateway.drain()
+        assert trio.current_time() < 5
+    async with open_test_gateway(channel, outbox=outbox, plugins=[policy]) as gateway:
+        assert 2 == gateway.statistics().stored
+        await gateway.enqueue("bot", "r", "three now")
+        await gateway.send("bot", "other", "elsewhere")
+        await trio.sleep(2 * HOUR)
+    assert [(HOUR, "one"), (HOUR, "two now"), (HOUR, "three now")] == at(channel)
+    assert 5 > at(channel, "other")[0][0]
+
+
+async def test_it_is_asked_about_again_if_it_comes_due_while_nobody_runs(autojump_clock):
+    outbox, channel, policy = MemoryOutbox(), FakeChannel(), Quiet()
+    async with open_test_gateway(channel, outbox=outbox, plugins=[policy]) as gateway:
+        await gateway.enqueue("bot", "r", "one")
+    await trio.sleep(2 * HOUR)
+    policy.until = 3 * HOUR
+    async with open_test_gateway(channel, outbox=outbox, plugins=[policy]) as gateway:
+        await trio.sleep(2 * HOUR)
+        assert 0 == gateway.statistics().stored
+    assert [(3 * HOUR, "one")] == at(channel)
+
+
+async def test_the_owner_of_an_account_delays_what_another_process_accepted(autojump_clock):
+    """Its policies vote as it takes the envelope on."""
+    outbox, channel = MemoryOutbox(), FakeChannel()
+    async with open_test_gateway(outbox=outbox, drain_timeout=0) as gateway:
+        await gateway.enqueue("bot", "r", "one", not_before=EPOCH + 1)
+    (row,) = outbox._rows.values()
+    row.entry, row.due = attrs.evolve(row.entry, voted=False, due=None), None
+    outbox._order.append((row.position, row.entry.id))
+    async with open_test_gateway(channel, outbox=outbox, plugins=[Quiet()]) as gateway:
+        await trio.sleep(2 * HOUR)
+        assert 0 == gateway.statistics().stored
+    assert [(HOUR, "one")] == at(channel)
+
+
+async def test_a_thousand_delayed_take_no_slot_where_an_outbox_has_them(autojump_clock):
+    channel = FakeChannel()
+    rooms = [f"r{number}" for number in range(300)]
+    async with open_test_gateway(
+        channel,
+        outbox=MemoryOutbox(),
+        plugins=[Quiet(HOUR, *rooms)],
+        partition_count=1,
+        partition_bound=20,
+    ) as gateway:
+        for room in rooms:
+            await gateway.enqueue("bot", room, "news")
+        await gateway.send("bot", "other", "elsewhere")
+        assert 5 > trio.current_time()
+        await trio.sleep(2 * HOUR)
+        assert 0 == gateway.statistics().stored
+    assert 301 == len(channel.made)
+
+
+@pytest.mark.parametrize("until", ["tomorrow", -1, float("nan"), None, 1e12])
+def test_a_time_that_is_none_is_refused(until):
+    with pytest.raises(ValueError, match="until"):
+        Delay(until)
