@@ -12,6 +12,7 @@ from gateway_core.contract.errors import (
     AttemptTimeout, ConfigError, GatewayError, HookContractError, Invalid, OutboxError,
     PluginError, Problem, TransportError,
 )
+from gateway_core.contract.files import File, Upload
 from gateway_core.contract.hookspecs import (
     Answer, AttemptReport, CONTRACT_VERSION, Identity, Level, Limit, Pressure, Providers,
     Session, Sign, Streaming, Traits, Vote, hookimpl,
@@ -29,12 +30,12 @@ from gateway_core.telemetry import (
 __all__ = [
     "CONTRACT_VERSION", "INSTRUMENTATION_SCOPE", "METRICS", "SIGNAL", "TELEMETRY_DROPPED",
     "TELEMETRY_DROPPING", "Address", "Answer", "Asked", "Attempt", "AttemptReport",
-    "AttemptTimeout", "BucketReport", "Call", "ConfigError", "Delete", "Dispatched",
-    "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "Format", "GatewayError",
-    "Grows", "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json",
-    "KeyRef", "Level", "Limit", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict",
-    "OnUnknown", "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError",
-    "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret", "Send",
-    "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform", "TransportError",
+    "AttemptTimeout", "BucketReport", "Call", "ConfigError", "Delete", "Dispatched", "Disposition",
+    "Edit", "Envelope", "ErrorClass", "Event", "File", "Format", "GatewayError", "Grows",
+    "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json", "KeyRef",
+    "Level", "Limit", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown",
+    "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError", "Pressure",
+    "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret", "Send", "Session",
+    "Several", "Sign", "Streaming", "Target", "Traits", "Transform", "TransportError", "Upload",
     "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
 ]

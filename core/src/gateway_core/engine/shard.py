@@ -15,6 +15,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys
 from gateway_core.deliveries.revisions import Revisions
 from gateway_core.deliveries.targets import Targets
+from gateway_core.files.keeper import FileKeeper
 from gateway_core.monitoring.observer import Observer
 from gateway_core.outboxes.journal import Journal
 from gateway_core.scheduling.admission import Admission
@@ -29,6 +30,7 @@ class Shard:
     """The state of one partition.
 
     journal     records for a durable outbox; None: nothing survives the process
+    files       gives attempts the bytes of their files
     accepted    envelopes accepted since the gateway opened
     spilled     unfinished envelopes that are in the outbox only
     deliveries  unfinished envelopes in memory, by id
@@ -40,6 +42,7 @@ class Shard:
     journal: Journal | None
     observer: Observer
     privacy: Privacy
+    files: FileKeeper
     _on_pressure: Callable[[Pressure, Level], None]
     accepted: int = attrs.field(default=0, init=False)
     spilled: int = attrs.field(default=0, init=False)

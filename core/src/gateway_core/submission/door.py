@@ -14,6 +14,8 @@ from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import InstanceSuspended, Refused
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.engine.partition import Partition
+from gateway_core.files.keeper import FileKeeper, files_in
+from gateway_core.submission.checks import checked
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.durable import DurableWay
 from gateway_core.submission.in_memory import InMemoryWay
@@ -31,6 +33,7 @@ class Door:
     _drafting: Drafting
     _way: InMemoryWay | DurableWay
     _partitions: Sequence[Partition]
+    _files: FileKeeper
     refused: Counter[str] = attrs.field(factory=Counter, init=False)
     refused_elsewhere: Counter[str] = attrs.field(factory=Counter, init=False)
 
@@ -58,12 +61,36 @@ class Door:
         growth   of a stream: its text, which grows
         """
         try:
+            if files_in(envelope):
+                return await self._submit_with_files(envelope, wait=wait, awaited=awaited)
             draft = self._drafting.draft(envelope, awaited=awaited)
             draft.growth = growth
             return await self._way.accept(draft, wait=wait)
         except Exception as error:
             self.refuse(envelope, error)
             raise
+
+    async def _submit_with_files(self, envelope: Envelope, *, wait: bool, awaited: bool) -> Ticket:
+        """The same of an envelope whose files are read, checked and stored before it is accepted.
+
+        Those of what is not accepted, or joins another one, are let go of.
+        """
+        self._drafting.check_open()
+        envelope, looked = await self._files.look_at(checked(envelope))
+        draft = self._drafting.draft(envelope, awaited=awaited)
+        draft.called = self._drafting.clock.now()
+        draft.files = tuple(await self._files.store(looked))
+        try:
+            ticket = await self._way.accept(draft, wait=wait)
+        except BaseException as error:
+            if not draft.delivered or isinstance(error, Exception):  # else it may be stored
+                await self._files.release(draft.files)
+            raise
+        if not draft.delivered:
+            await self._files.release(draft.files)
+        elif self._files.spool is not None:
+            self._files.spool.hold(draft.files, ticket._delivery)  # noqa: SLF001 - a ticket is this package's own
+        return ticket
 
     def hopeless(self, envelope: Envelope) -> InstanceSuspended | None:
         """Why nobody should wait for an envelope of an account that has never worked."""

@@ -52,6 +52,8 @@ class Draft:
     growth       of a stream: its text, which grows
     called       when it began to wait, for a slot or the outbox; None: it has waited for nothing
     turn         whose turn in a group it takes; None: it stands alone
+    files        digests of the stored bytes that it needs
+    delivered    it has become a delivery of its own, and has joined no other
     """
 
     envelope: Envelope
@@ -71,6 +73,8 @@ class Draft:
     called: int | None = None
     growth: Growth | None = None
     turn: Turn | None = None
+    files: tuple[str, ...] = ()
+    delivered: bool = False
 
     def reclass(self, priority: Priority) -> None:
         """A policy gives it another class."""
@@ -204,6 +208,7 @@ class Drafting:
             pressure=draft.level or partition.gauge.level,
             growth=draft.growth,
         )
+        draft.delivered = True
         if draft.growth is not None:
             draft.growth.woken_by(lambda: partition.scheduler.grew(delivery, self.clock.now()))
         if draft.scope is not None:

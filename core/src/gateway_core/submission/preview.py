@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import attrs
 
 from gateway_core.config import GatewayConfig
-from gateway_core.contract.envelopes import Call, Edit, Envelope, Part, Send
+from gateway_core.contract.envelopes import Call, Edit, Envelope, MessageRef, Part, Send
 from gateway_core.contract.errors import ConfigError, Problem
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.instances import Instance
+from gateway_core.deliveries.step_files import misplaced, with_held
+from gateway_core.files.looking import seen_at_once
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind
 from gateway_core.submission.checks import problems_of
@@ -68,11 +70,25 @@ def foresee(
     if problems:
         return Preview(problems=tuple(problems), parts=(), limits=())
     envelope = plain(envelope)
+    if isinstance(envelope, Send | Edit) and envelope.files:
+        found, problems = seen_at_once(envelope.files)
+        if problems:
+            return Preview(problems=tuple(problems), parts=(), limits=())
+        envelope = attrs.evolve(envelope, files=found)
     parts, problems = planned(hooks, instance, envelope, config.max_parts)
     room = address or envelope.external_room_id
     thread = envelope.thread_id if hooks.traits.independent_threads else None
     limits = hooks.rate_limit(instance, room, thread, envelope.operation, envelope.priority)
     return Preview(problems=tuple(problems), parts=parts, limits=limits)
+
+
+def _with_held(message: Send | Edit) -> Send | Edit:
+    """An edit with the files that its message is known to keep."""
+    if isinstance(message, Edit) and isinstance(message.target, MessageRef):
+        files = with_held(message.files, message.target.parts)
+        if files:
+            return attrs.evolve(message, files=files)
+    return message
 
 
 def planned(
@@ -90,9 +106,13 @@ def planned(
         problems = [Problem("mentions", text), *problems]
     if problems or not isinstance(envelope, (Send, Edit)):
         return (), problems
-    plan = hooks.chunk(instance, envelope, "as_asked")
+    shown = _with_held(envelope)
+    plan = hooks.chunk(instance, shown, "as_asked")
+    fault = misplaced(plan, len(shown.files or ()))
     if not plan:
         problems = [Problem("text", "leaves nothing to send")]
+    elif fault is not None:
+        problems = [Problem("files", fault)]
     elif len(plan) > most:
         problems = [Problem("text", f"needs {len(plan)} messages, at most {most}")]
     return plan, problems
