@@ -141,6 +141,7 @@ class Gateway(Streaming, GroupVerbs):
                 privacy=privacy,
                 files=self._files,
                 on_pressure=self._pressure_changed,
+                keys_of=lambda scope: self._partition_of(scope[0], scope[1]).keys,
                 on_suspension=self._registry.suspend_account,
             )
             for index in range(config.partition_count)
@@ -200,9 +201,8 @@ class Gateway(Streaming, GroupVerbs):
         if account.unfit:
             place = f"instances.{envelope.instance_id}.settings"
             raise ConfigError([Problem(place, account.unfit)])
-        room = envelope.external_room_id
-        address = account.addresses.get(room, "") if isinstance(room, str) else ""
-        return foresee(account.hooks, account.instance, envelope, self.config, address)
+        hooks, addresses = account.hooks, account.addresses
+        return foresee(hooks, account.instance, envelope, self.config, addresses)
 
     def address(self, instance_id: str, event: Any) -> Address | None:
         """Where an event of the instance's platform came from, so that it can be answered there.

@@ -7,6 +7,7 @@ from functools import partial
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
+import attrs
 import pytest
 
 from gateway_contrib.cli.explain.plans import ROOMS, starts
@@ -281,6 +282,30 @@ def test_policies_are_asked_too(program, tmp_path, monkeypatch):
     code, out, _ = program("explain", LONG, "--channel", "slack")
     assert "mine: takes 4, allows 1 in 9 s" in out
     assert "the last part is out after 27 s" in out
+
+
+def test_what_policies_change_is_told_beside_what_was_asked_for(program, monkeypatch):
+    class Policy:
+        @hookimpl
+        def rewrite(self, envelope):
+            if envelope.text.endswith(" - us"):
+                return None
+            return attrs.evolve(
+                envelope, text=envelope.text + " - us", external_room_id="C0000000002"
+            )
+
+    asked = partial(preview, plugins=[Policy()])
+    monkeypatch.setattr("gateway_contrib.cli.explain.plans.preview", asked)
+    words = ("explain", "hello", "--channel", "slack", "--room", "C0000000001")
+    code, out, _ = program(*words)
+    assert 0 == code
+    assert "policies: it goes to 'C0000000002', and was asked for 'C0000000001'" in out
+    assert "policies: from character 5 on, '' becomes ' - us'" in out
+    code, out, _ = program(*words, "--json")
+    (plan,) = json.loads(out)["plans"]
+    assert ("C0000000001", "hello") == (plan["asked_room"], plan["asked_text"])
+    assert ("C0000000002", "hello - us") == (plan["room"], plan["text"])
+    assert ["hello - us"] == [piece["text"] for piece in plan["pieces"]]
 
 
 def test_the_page_names_the_account_and_the_refusal(program, tmp_path):

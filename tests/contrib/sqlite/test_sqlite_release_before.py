@@ -24,6 +24,7 @@ from gateway_contrib.sqlite import SqliteOutbox
 from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_contrib.sqlite.schema import VERSION, number
 from gateway_core import Disposition, OutboxError
+from gateway_core.deliveries.idempotency import fingerprint
 from gateway_core.outboxes import Request
 from gateway_core.testing.outbox_contract import Entries, receipt_of
 from gateway_core.testing.records_contract.making import (
@@ -217,3 +218,44 @@ async def test_what_it_ends_of_a_group_is_counted_when_the_newer_one_comes_back(
     for table in ("members", "uses", "bytes", "grown", "turns"):
         assert 0 == number(database, f"SELECT count(*) FROM {table}")  # noqa: S608 - constants
     database.close()
+
+
+MOVED = """
+import sys
+import trio
+from gateway_core import GatewayConfig, Instance, KeyRef, open_gateway
+from gateway_core.testing import FakeChannel, FakeSettings
+
+async def main(url):
+    channel = FakeChannel()
+    config = GatewayConfig(instances=[Instance("bot", "fake", FakeSettings())], outbox=url)
+    async with open_gateway(config, plugins=[("fake", channel)]) as gateway:
+        again = await gateway.send("bot", "asked for", "text", key="k")
+        print("told:", again.external_room_id, channel.texts("room"))
+
+trio.run(main, sys.argv[1])
+"""
+"""A later call with the key of what was moved; whatever comes first is what there is of it."""
+
+
+async def test_it_sends_where_a_policy_moved_it_and_finds_it_by_its_key(before, tmp_path):
+    """The newer one, which comes back, has both rooms of what the older one left."""
+    path, entry = tmp_path / "outbox.db", Entries()
+    wall = time.time()
+    moved, late = (
+        attrs.evolve(
+            entry("text", key=key), asked_room="asked for", accepted_at=wall, deadline=wall + 600
+        )
+        for key in ("k", "other")
+    )
+    moved = attrs.evolve(moved, fingerprint=fingerprint(moved.envelope))
+    late = attrs.evolve(late, due=wall + 300)
+    async with SqliteOutbox(path) as outbox:
+        for one in (moved, late):
+            await outbox.append(one, lambda: None)
+    done = run(before, MOVED, f"sqlite://{path}")
+    assert "told: room ['text']\n" in done.stdout, done.stderr[-2000:]
+    async with SqliteOutbox(path) as outbox:
+        found = await outbox.find(moved.scope)
+        assert (moved.id, "room") == (found.envelope_id, found.receipt.external_room_id)
+        assert late == (await outbox.find(late.scope)).stored.entry

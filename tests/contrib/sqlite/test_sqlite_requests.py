@@ -12,7 +12,6 @@ from sealed import FIRST
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.operators.operating import Operator, Which
 from gateway_core import Disposition, Send
-from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 from gateway_core.testing.outbox_contract import Entries, receipt_of
 
@@ -180,13 +179,13 @@ async def test_the_key_of_one_that_is_tried_again_stands_until_it_ends_again(pat
             await trio.sleep(5)
             assert "goes on" == operator.answer(asked)
         await trio.sleep(200)
-        found = await outbox.find(scope_of(entry.envelope))
+        found = await outbox.find(entry.scope)
         assert found is not None
         assert (entry.id, None) == (found.envelope_id, found.receipt)
         outbox.finished(receipt_of(entry, ended_at=virtual_wall()))
         await outbox.flush()
         await trio.sleep(200)
-        assert await outbox.find(scope_of(entry.envelope)) is None
+        assert await outbox.find(entry.scope) is None
 
 
 @pytest.mark.parametrize("damage", ["substr(entry, 1, 20) || 'AAAA' || substr(entry, 25)", "'{'"])

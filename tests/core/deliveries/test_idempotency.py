@@ -202,9 +202,10 @@ def keys():
     return Keys(most=3, window=10)
 
 
-def ended(keys, scope, id_="e", at=0):
+def ended(keys, scope, id_="e", at=0, *, room=None):
     keys.begin(scope, delivery(id_), "print", at)
-    keys.end(scope, attrs.evolve(receipt(Disposition.DELIVERED), envelope_id=id_), at)
+    done = receipt(Disposition.DELIVERED)
+    keys.end(scope, attrs.evolve(done, envelope_id=id_, external_room_id=room or scope[1]), at)
 
 
 def test_a_new_key_stands_for_nothing(keys):
@@ -316,13 +317,17 @@ def test_the_key_of_what_another_process_goes_on_with_is_the_outbox_s_alone(keys
     assert 0 == len(keys)
 
 
-def test_the_ended_keys_of_a_room_may_be_forgotten(keys):
+def test_the_ended_keys_of_a_room_may_be_forgotten():
+    """Those too that policies moved there from another one."""
+    keys = Keys(most=9, window=10)
     ended(keys, A)
     others = [("bot", room, "send", "a") for room in ("other", "s")]
     for scope in others:
         ended(keys, scope, "other")
+    moved = ("bot", "asked for", "send", "a")
+    ended(keys, moved, "moved", room="r")
     keys.begin(B, delivery("b"), "print", 0)
     keys.forget_room("bot", "r")
-    assert [False, True, True, True] == [
-        keys.find(scope, 0) is not None for scope in (A, B, *others)
+    assert [False, False, True, True, True] == [
+        keys.find(scope, 0) is not None for scope in (A, moved, B, *others)
     ]

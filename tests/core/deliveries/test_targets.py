@@ -30,7 +30,7 @@ class World:
         self.keys = Keys(most=9, window=9, **keys)
         self.revisions = Revisions(9)
         self.deliveries = {}
-        self.targets = Targets(self.keys, self.revisions, self.deliveries)
+        self.targets = Targets(lambda _scope: self.keys, self.revisions, self.deliveries)
 
     def sending(self, id_="e"):
         """A send of key `k` that is under way."""

@@ -435,7 +435,8 @@ def test_a_policy_that_sends_is_told_what_to_do_and_not_to_become_an_adapter(cha
     told = faults(sends if channel is None else (channel, sends), ("post", Adapter()))
     text = (
         "Policy: send: only a channel's adapter implements it: leave it out of a policy, which"
-        " changes a message in `chunk`, refuses it in `validate` and hears of it in `after_attempt`"
+        " changes a message in `rewrite`, refuses it in `validate` and hears of it in"
+        " `after_attempt`"
     )
     given = '; an adapter is given as ("channel", plugin)' if channel is None else ""
     assert [text + given] == told

@@ -149,3 +149,45 @@ async def test_an_open_gateway_foresees_what_it_then_does(autojump_clock):
         made = [attempt.attempt.part for attempt in channel.made]
         assert list(found.parts) == made
         assert len(found.parts) == len(receipt.parts)
+
+
+class Rewriting:
+    def __init__(self, change):
+        self.change = change
+
+    @hookimpl
+    def rewrite(self, envelope):
+        return self.change(envelope)
+
+
+def test_it_shows_what_was_handed_in_and_what_policies_make_of_it():
+    moved = attrs.evolve(SEND, text="three four", external_room_id="other")
+    found = foreseen(Words(limits=by_room), SEND, Rewriting(lambda _envelope: moved))
+    assert (SEND, moved) == (found.asked, found.envelope)
+    assert ("three", "four") == tuple(part.payload["text"] for part in found.parts)
+    assert (Limit("send other"),) == found.limits
+
+
+def test_of_one_that_no_policy_changes_both_are_the_same():
+    found = foreseen(Words(), SEND)
+    assert SEND is found.asked is found.envelope
+
+
+def test_what_policies_leave_that_cannot_be_sent_is_named():
+    found = foreseen(Words(), SEND, Rewriting(lambda e: attrs.evolve(e, text="")))
+    assert (Problem("text", "is empty"),) == found.problems
+    assert ((), ()) == (found.parts, found.limits)
+
+
+def test_a_policy_that_fails_on_it_is_named():
+    with pytest.raises(HookContractError, match="Rewriting: hook rewrite: raised"):
+        foreseen(Words(), SEND, Rewriting(lambda e: e.nothing))
+
+
+async def test_a_gateway_shows_the_limits_of_the_room_that_it_goes_to(autojump_clock):
+    policy = Rewriting(lambda e: attrs.evolve(e, external_room_id="other"))
+    async with open_test_gateway(FakeChannel(limits=by_room), plugins=[policy]) as gateway:
+        found = gateway.preview(SEND)
+        assert ("r", "other") == (found.asked.external_room_id, found.envelope.external_room_id)
+        assert (Limit("send other"),) == found.limits
+        assert 0 == gateway.statistics().accepted

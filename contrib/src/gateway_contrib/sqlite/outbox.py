@@ -49,7 +49,6 @@ from gateway_core.outboxes import (
     Stream,
     log_event,
     position_of,
-    scope_of,
 )
 
 T = TypeVar("T")
@@ -260,7 +259,7 @@ class SqliteOutbox(Storing):
         """
         self._presence.check()
         seq = position_of(entry.id)
-        scope = scope_of(entry.envelope)
+        scope = entry.scope
         key = key_row(self._keyring, scope, seq) if scope is not None else None
         row = entry_row(entry, seq)
         if self.sealed:

@@ -9,7 +9,7 @@ import functools
 import json
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
 
@@ -18,6 +18,7 @@ from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import GatewayClosed, GatewayError, OutboxError
 from gateway_core.deliveries.ending import given_up
+from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
 from gateway_core.outboxes.records import Request, StoredEntry, Stream
@@ -44,6 +45,7 @@ class OperatorRequests:
 
     _outbox: Outbox
     _intake: Intake
+    _partitions: Sequence[Partition]
     _clock: Clock
     _look: Callable[[Request], Awaitable[str]]
     _put_behind: Callable[[str, str, int, Stream], None]
@@ -169,7 +171,10 @@ class OperatorRequests:
                 self._discard(stored)
         await self._discard_scheduled(instance_id, room)
         completion = self._intake.partition_of(instance_id, room).completion
-        await self._outbox.erase(request, completion.forget_room(instance_id, room))
+        in_flight = completion.forget_room(instance_id, room)
+        for partition in self._partitions:  # where it was asked for in other rooms
+            partition.keys.forget_room(instance_id, room)
+        await self._outbox.erase(request, in_flight)
 
     async def _discard_scheduled(self, instance_id: str, room: str) -> None:
         after = (0.0, -1)

@@ -81,7 +81,11 @@ class Pager:
         self._looking_up = 0
         self.capacity = Capacity(capacity, self.wake)
         self._ownership = Ownership(outbox, clock)
-        self.spilled = Spilled(outbox, clock, registry, observed)
+
+        def partition_for(envelope: Envelope) -> Partition:
+            return partition_of(envelope.instance_id, envelope.external_room_id)
+
+        self.spilled = Spilled(outbox, clock, registry, observed, partition_for)
         self._intake = Intake(self.spilled, self.capacity, registry, clock, partition_of)
         self._loader = Loader(outbox, self.spilled, self._intake, self.capacity, partitions)
         self._schedule = Schedule(
@@ -90,7 +94,7 @@ class Pager:
         self._intake.on_end = self._spilled_ended
         look = functools.partial(waits, registry, partitions)
         self.requests = OperatorRequests(
-            outbox, self._intake, clock, look=look, put_behind=self._put_behind
+            outbox, self._intake, partitions, clock, look=look, put_behind=self._put_behind
         )
 
     # -- opening and closing

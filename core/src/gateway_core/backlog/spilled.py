@@ -5,13 +5,14 @@ This module waits: for the outbox alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.envelopes import Delete, Edit, KeyRef
+from gateway_core.contract.envelopes import Delete, Edit, Envelope, KeyRef, Target
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Known, frees_its_key, scope_of_key
 from gateway_core.deliveries.remembered import Scope
@@ -36,6 +37,7 @@ class Spilled:
     _clock: Clock
     _registry: InstanceRegistry
     _observed: bool
+    _partition_for: Callable[[Envelope], Partition]
     _deliveries: WeakValueDictionary[str, Delivery] = attrs.field(
         factory=WeakValueDictionary, init=False
     )
@@ -103,14 +105,16 @@ class Spilled:
         while keyed != self._keyed:  # what was spilled meanwhile may have the key
             keyed = self._keyed
             found = await self._outbox.find(scope)
-        now = self._clock.now()
-        known = partition.keys.find(scope, now)
+        now, keys = self._clock.now(), partition.keys_of(scope)
+        known = keys.find(scope, now)
         if known is not None or found is None:
             return known
         if found.receipt is not None:
             since = now - round(max(0.0, self._clock.wall() - found.receipt.ended_at) * SECOND)
             asked = scope, found.fingerprint, found.receipt, since
-            return partition.keys.remember(*asked, found.sequence)
+            return keys.remember(*asked, found.sequence)
+        if found.stored is not None:  # policies may have moved it to another room
+            partition = self._partition_for(found.stored.entry.envelope)
         ended = partition.completion.history.get(found.envelope_id)  # during the look-up
         if ended is not None:
             free = frees_its_key(ended)
@@ -121,6 +125,16 @@ class Spilled:
         return Known(
             found.fingerprint, found.envelope_id, now, delivery, given_sequence=found.sequence
         )
+
+    async def room_of(self, partition: Partition, target: Target) -> str | None:
+        """Where a message named by its key is; None: nobody knows, or its ref says it."""
+        if not isinstance(target, KeyRef):
+            return None
+        scope = scope_of_key(target)
+        known = partition.keys_of(scope).named(scope, self._clock.now())
+        if known is None or known.room is None:
+            known = await self.known(partition, scope)
+        return None if known is None else known.room
 
     async def recall(
         self, partition: Partition, envelope: Edit | Delete, before: int | None = None
@@ -134,7 +148,7 @@ class Spilled:
         target = envelope.target
         if isinstance(target, KeyRef):
             scope = scope_of_key(target)
-            known = partition.keys.named(scope, self._clock.now())
+            known = partition.keys_of(scope).named(scope, self._clock.now())
             known = known or await self.known(partition, scope)
             name = known.envelope_id if known is not None else ""
             if known is not None and before is not None and known.sequence > before:

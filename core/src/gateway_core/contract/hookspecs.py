@@ -267,6 +267,24 @@ async def probe(instance: Instance, session: Session) -> Identity | None:
 
 
 @hookspec
+def rewrite(envelope: Envelope) -> Envelope | None:
+    """What is sent in place of a `Send`, an `Edit` or a `Call`; None: the envelope as it is. Pure.
+
+    Asked once, at the door: before `validate`, `chunk` and `admit`, which see the answer, as limits
+    and an outbox do. Every impl is asked in turn, each with what the one before it made. Of a
+    stream each state is asked about that is shown; of a group each member. Its answer must be the
+    same if it is asked about that again.
+
+    It may change the room (`thread_id`, `reply_to` and `interaction` of the former one go with it,
+    if they are left as they were) and the content: `text`, `extra`, `format`, `files`, a call's
+    `arguments`. Nothing else, as `attrs.evolve` leaves it. An edit stays in the room of its
+    message. The idempotency key stands for what the caller handed in, in the room that it named.
+
+    One that raises, or changes anything else, refuses the envelope with a `HookContractError`.
+    """
+
+
+@hookspec
 def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem] | None:
     """What is wrong with the envelope, before acceptance: room ids, fields, sizes. Pure.
 

@@ -36,11 +36,15 @@ _UNDISPATCHED = frozenset(
 )
 
 
-def scope_of(envelope: Envelope) -> Scope | None:
-    """Where the envelope's key is unique; None without a key."""
+def scope_of(envelope: Envelope, asked_room: str | None = None) -> Scope | None:
+    """Where the envelope's key is unique; None without a key.
+
+    asked_room  the room that its caller named, where a policy moved it to another
+    """
     if envelope.key is None:
         return None
-    return (envelope.instance_id, envelope.external_room_id, envelope.operation, envelope.key)
+    room = envelope.external_room_id if asked_room is None else asked_room
+    return (envelope.instance_id, room, envelope.operation, envelope.key)
 
 
 def scope_of_key(key: KeyRef) -> Scope:
@@ -102,7 +106,6 @@ class Known:
     """What a key stands for: a delivery until it ends, then its receipt.
 
     receipt  None of one that ended: a durable outbox has it
-
     given_sequence  what a durable outbox says of the order of its envelope; None: as ids sort
     """
 
@@ -112,6 +115,13 @@ class Known:
     delivery: Delivery | None = None
     receipt: Receipt | None = None
     given_sequence: int | None = None
+
+    @property
+    def room(self) -> str | None:
+        """Where its envelope goes, which a policy may have moved; None: that is not known."""
+        if self.delivery is not None:
+            return self.delivery.envelope.external_room_id
+        return None if self.receipt is None else self.receipt.external_room_id
 
     @property
     def sequence(self) -> int:
@@ -183,9 +193,13 @@ class Keys:
             del self._known[scope]
 
     def forget_room(self, instance_id: str, room_id: str) -> None:
-        """Forget the ended ones of a room, as far as more than an id is remembered of them."""
+        """Forget the ended ones of a room, as far as more than an id is remembered of them.
+
+        Those too that were asked for in another room, and went to this one.
+        """
         for scope, known in list(self._known.items()):
-            if scope[:2] == (instance_id, room_id) and known.delivery is None:
+            of_room = scope[0] == instance_id and room_id in (scope[1], known.room)
+            if of_room and known.delivery is None:
                 del self._known[scope]
 
     def end(self, scope: Scope, receipt: Receipt, now: int) -> None:

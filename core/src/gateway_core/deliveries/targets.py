@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -21,6 +21,7 @@ from gateway_core.contract.files import File
 from gateway_core.contract.ids import id_of_time
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys, Known, scope_of_key
+from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.revisions import Revisions, delete_steps, edit_steps
 from gateway_core.deliveries.steps import Step, answering, standing
 
@@ -28,8 +29,13 @@ from gateway_core.deliveries.steps import Step, answering, standing
 class Targets:
     """Resolves targets when an edit starts, and knows the newest revision of each message."""
 
-    def __init__(self, keys: Keys, revisions: Revisions, deliveries: dict[str, Delivery]) -> None:
-        self._keys, self._revisions, self._deliveries = keys, revisions, deliveries
+    def __init__(
+        self,
+        keys_of: Callable[[Scope], Keys],
+        revisions: Revisions,
+        deliveries: dict[str, Delivery],
+    ) -> None:
+        self._keys_of, self._revisions, self._deliveries = keys_of, revisions, deliveries
         self._edits: dict[str, Delivery] = {}
         self._begun: dict[str, Delivery] = {}
         self._under_way: dict[str, Delivery] = {}
@@ -87,7 +93,8 @@ class Targets:
         if isinstance(target, MessageRef):
             made = self._deliveries.get(target.envelope_id)
         else:
-            known = self._keys.find(scope_of_key(target), now)
+            scope = scope_of_key(target)
+            known = self._keys_of(scope).find(scope, now)
             made = known.delivery if known is not None else None
         return made.due if made is not None and made.parked else None
 
@@ -227,7 +234,8 @@ class Targets:
 
     def _known(self, delivery: Delivery, target: KeyRef, now: int) -> Known | None:
         """What has the key; a change is never of an envelope that took it later."""
-        known = self._keys.named(scope_of_key(target), now)
+        scope = scope_of_key(target)
+        known = self._keys_of(scope).named(scope, now)
         return known if known is not None and known.sequence < delivery.sequence else None
 
     def _ref(self, delivery: Delivery, target: KeyRef, now: int) -> MessageRef | None:

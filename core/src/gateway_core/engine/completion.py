@@ -156,7 +156,7 @@ class Completion:
         delivery.pass_to_another()
         self._take_out(delivery, room, now)
         if delivery.scope is not None:
-            shard.keys.leave(delivery.scope, delivery)
+            shard.keys_of(delivery.scope).leave(delivery.scope, delivery)
         if isinstance(delivery.envelope, CHANGES):
             shard.targets.leaves(delivery)
         shard.observer.stored(delivery, account, shard.index)
@@ -205,11 +205,10 @@ class Completion:
             self.give_up(delivery, "the gateway closed")
 
     def forget_room(self, instance_id: str, room_id: str) -> int:
-        """Forget everything that ended in a room; the number of its unfinished envelopes."""
+        """Forget what ended in a room, its keys aside; the number of its unfinished envelopes."""
         for name, receipt in list(self.history.items()):
             if (receipt.instance_id, receipt.external_room_id) == (instance_id, room_id):
                 del self.history[name]
-        self._shard.keys.forget_room(instance_id, room_id)
         self._shard.targets.forget_room(instance_id, room_id)
         return sum(
             (d.envelope.instance_id, d.envelope.external_room_id) == (instance_id, room_id)
@@ -230,7 +229,7 @@ class Completion:
         if len(self.history) > self._longest_history:
             self.history.popitem(last=False)
         if delivery.scope is not None:
-            shard.keys.end(delivery.scope, receipt, now)
+            shard.keys_of(delivery.scope).end(delivery.scope, receipt, now)
         if isinstance(envelope, Send):
             shard.targets.sent(receipt)
         elif not isinstance(envelope, Call):

@@ -59,8 +59,10 @@ class Enqueuer:
         delivery.returns(shard.gauge.level)
         room = self._come_in(delivery, account)
         shard.observer.resumed(delivery, account, shard.index)
-        if delivery.scope is not None and shard.keys.find(delivery.scope, now) is None:
-            shard.keys.begin(delivery.scope, delivery, fingerprint, now)
+        if delivery.scope is not None:
+            keys = shard.keys_of(delivery.scope)
+            if keys.find(delivery.scope, now) is None:
+                keys.begin(delivery.scope, delivery, fingerprint, now)
         wait = 0.0
         if envelope.not_before and not delivery.started:
             wait = envelope.not_before - self._clock.wall()

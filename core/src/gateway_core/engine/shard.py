@@ -13,6 +13,7 @@ from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.hookspecs import Level, Pressure
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys
+from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.revisions import Revisions
 from gateway_core.deliveries.targets import Targets
 from gateway_core.files.keeper import FileKeeper
@@ -31,6 +32,8 @@ class Shard:
 
     journal     records for a durable outbox; None: nothing survives the process
     files       gives attempts the bytes of their files
+    keys_of     the keys among which one of that scope is: those of the partition that serves the
+                room which the caller named
     accepted    envelopes accepted since the gateway opened
     spilled     unfinished envelopes that are in the outbox only
     deliveries  unfinished envelopes in memory, by id
@@ -44,6 +47,7 @@ class Shard:
     privacy: Privacy
     files: FileKeeper
     _on_pressure: Callable[[Pressure, Level], None]
+    keys_of: Callable[[Scope], Keys]
     accepted: int = attrs.field(default=0, init=False)
     spilled: int = attrs.field(default=0, init=False)
     deliveries: dict[str, Delivery] = attrs.field(factory=dict, init=False)
@@ -64,7 +68,7 @@ class Shard:
             newest=config.history,
             stored=self.journal is not None,
         )
-        self.targets = Targets(self.keys, Revisions(config.history), self.deliveries)
+        self.targets = Targets(self.keys_of, Revisions(config.history), self.deliveries)
         self.scheduler = Scheduler(slots=config.attempts_per_partition, rearm=self.rearm)
 
     def rearm(self, at: int) -> None:

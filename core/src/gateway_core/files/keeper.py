@@ -10,13 +10,13 @@ from typing import Protocol
 import attrs
 import trio
 
-from gateway_core.contract.envelopes import Attempt, Edit, Envelope, Send
+from gateway_core.contract.envelopes import Attempt, Envelope
 from gateway_core.contract.errors import Invalid, OutboxError, Problem
 from gateway_core.contract.files import File, Upload
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.validators import printable
 from gateway_core.deliveries.step_files import StepFiles
-from gateway_core.files.looking import CannotRead, Looked, look_at
+from gateway_core.files.looking import MESSAGES, CannotRead, Looked, look_at
 from gateway_core.files.spool import Spool
 from gateway_core.outboxes.stored_bytes import Content
 
@@ -24,9 +24,6 @@ REMEMBERED = 1_000
 """Ids of uploaded files, of all accounts."""
 REMEMBERED_FOR = 86_400.0
 """Seconds for which an id is used again."""
-
-
-MESSAGES = (Send, Edit)
 
 
 class Store(Protocol):
@@ -142,7 +139,7 @@ class FileKeeper:
 
 
 def files_in(envelope: Envelope) -> bool:
-    """Whether it has files whose bytes are to be looked at."""
+    """Whether it has files whose bytes the gateway stores."""
     files: object = getattr(envelope, "files", None)
     return isinstance(files, Sequence) and any(
         isinstance(file, File) and file.is_stored for file in files

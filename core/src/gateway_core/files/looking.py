@@ -15,6 +15,7 @@ import attrs
 import imagesize  # type: ignore[import-untyped]  # it has no types
 import trio
 
+from gateway_core.contract.envelopes import Edit, Envelope, Send
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.files import File
 from gateway_core.contract.validators import printable
@@ -22,6 +23,8 @@ from gateway_core.outboxes.stored_bytes import BytesDigest, Content
 
 T = TypeVar("T")
 
+MESSAGES = (Send, Edit)
+"""What may have files."""
 PIECE = 1 << 18
 """Bytes that are read at once."""
 HEAD = 1 << 18
@@ -108,15 +111,17 @@ async def look_at(files: Sequence[File]) -> list[Looked]:
     return found
 
 
-def seen_at_once(files: Sequence[File]) -> tuple[tuple[File, ...], list[Problem]]:
-    """As far as it can be seen without reading all of them, and what is wrong with which."""
+def seen_at_once(envelope: Envelope) -> tuple[Envelope, list[Problem]]:
+    """The envelope with its files as far as they can be seen without reading all of them."""
+    if not isinstance(envelope, MESSAGES) or not envelope.files:
+        return envelope, []
     found, problems = [], []
-    for place, file in enumerate(files):
+    for place, file in enumerate(envelope.files):
         try:
             found.append(look(file, digest=False).file)
         except CannotRead as error:
             problems.append(Problem(f"files.{place}", str(error)))
-    return tuple(found), problems
+    return envelope if problems else attrs.evolve(envelope, files=tuple(found)), problems
 
 
 async def in_thread(do: Callable[[], T]) -> T:

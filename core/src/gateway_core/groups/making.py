@@ -6,7 +6,7 @@ This module waits, but for nothing: others have their turn between a hundred roo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -21,7 +21,7 @@ from gateway_core.deliveries.idempotency import fingerprint
 from gateway_core.groups.pace import Pace, pace_of
 from gateway_core.groups.packed import PackedMembers
 from gateway_core.submission.checks import checked, problems_of
-from gateway_core.submission.preview import planned
+from gateway_core.submission.preview import planned, rewritten
 
 AT_ONCE = 100
 """Members that are looked at between two turns of the other tasks: two milliseconds."""
@@ -36,7 +36,9 @@ _NO_TIME = "is the group's: give `submit_many` a `not_before`"
 class GroupDraft:
     """What is to be accepted as one group.
 
-    template   what members send that have no envelope of their own; its room is each member's
+    asked      the template as its caller handed it in
+    template   what members send that have no envelope of their own, as policies made it; its room
+               is each member's
     plan       its parts
     attempts   platform messages of all members together, or calls
     content    a digest of all members, whatever their order
@@ -45,7 +47,10 @@ class GroupDraft:
     """
 
     account: InstanceState
-    template: Send
+    asked: Send
+    template: Send = attrs.field(
+        default=attrs.Factory(lambda self: self.asked, takes_self=True), init=False
+    )
     plan: tuple[Part, ...] = ()
     members: PackedMembers = attrs.field(factory=PackedMembers)
     attempts: int = 0
@@ -59,17 +64,39 @@ class GroupDraft:
     @property
     def fingerprint(self) -> str:
         """Of its content: the same text to the same rooms is the same, in whatever order."""
-        own = "" if self.latest else fingerprint(self.template)
+        own = "" if self.latest else fingerprint(self.asked)
         text = f"{own} {len(self.members)} {self.content:032x}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
-    def add(self, room: str, attempts: int, envelope: Envelope | None = None) -> None:
-        """One more member."""
-        self.members.add(room, envelope)
+    def add(
+        self, asked_room: str, attempts: int, envelope: Envelope, asked: Envelope | None = None
+    ) -> None:
+        """One more member, whose room its caller named so.
+
+        envelope  what it sends
+        asked     what its caller handed in as its own; None: the template
+        """
+        if asked is not None:
+            self.members.add(envelope.external_room_id, envelope)
+        elif self._is_of_template(envelope):
+            self.members.add(envelope.external_room_id)
+        elif isinstance(
+            envelope, Send
+        ):  # policies make another message of it in each room: each has its own
+            if not self.members.own:
+                self.members.give_each(_of_group(self.template))
+            self.members.add(envelope.external_room_id, _of_group(envelope))
         self.attempts += attempts
-        own = "" if envelope is None else fingerprint(envelope)
-        digest = hashlib.blake2b(f"{own} {room}".encode(), digest_size=16).digest()
+        own = "" if asked is None else fingerprint(asked)
+        digest = hashlib.blake2b(f"{own} {asked_room}".encode(), digest_size=16).digest()
         self.content = (self.content + int.from_bytes(digest, "big")) % _DIGESTS
+
+    def _is_of_template(self, envelope: Envelope) -> bool:
+        """Whether it is the template in another room, as all members before are."""
+        if "rewrite" not in self.account.hooks.served:
+            return True
+        there = attrs.evolve(self.template, external_room_id=envelope.external_room_id)
+        return not self.members.own and envelope == there
 
     def look_at_limits(self, envelope: Envelope) -> None:
         """Learn the pace from the first member, and from the first in another room."""
@@ -85,6 +112,11 @@ class GroupDraft:
             self._room, self._limits, self.pace = room, limits, pace_of(limits, None)
         else:
             self.pace, self._limits_known = pace_of(self._limits, limits), True
+
+
+def _of_group(envelope: Send) -> Send:
+    """Without the key and the times, which are the group's."""
+    return attrs.evolve(envelope, key=None, ttl=None, deadline=None, not_before=None)
 
 
 class Faults:
@@ -120,7 +152,7 @@ async def broadcast_of(
     those rooms that are wrong: nothing is accepted then.
     """
     wanted, faults = GroupDraft(account, template), Faults()
-    hooks, instance, seen = account.hooks, account.instance, set[str]()
+    seen = set[str]()
     for number, room in _each("rooms", rooms):
         if number % AT_ONCE == 0:
             await trio.lowlevel.checkpoint()
@@ -130,19 +162,35 @@ async def broadcast_of(
             continue
         if room in seen:
             continue
-        envelope = attrs.evolve(template, external_room_id=room)
-        if not seen:
-            wanted.plan = _planned(wanted, checked(envelope), most_parts)
         seen.add(room)
-        wanted.look_at_limits(envelope)
-        problems = hooks.validate(instance, envelope)
-        faults.note(f"rooms.{number}", _about(room, problems))
-        if not problems:
-            wanted.add(room, len(wanted.plan))
+        faults.note(f"rooms.{number}", _about(room, _add_room(wanted, room, most_parts)))
     faults.check()
     if not seen:
         raise Invalid([Problem("rooms", "is empty: nobody would get it")])
     return wanted
+
+
+def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
+    """The template to one room more; what is wrong with it there. Raises as `_planned`."""
+    account, asked = wanted.account, attrs.evolve(wanted.asked, external_room_id=room)
+    is_first = not (wanted.plan or len(wanted.members))
+    try:
+        envelope = rewritten(account.hooks, checked(asked) if is_first else asked)
+    except Invalid as error:
+        return error.problems
+    assert isinstance(envelope, Send)  # noqa: S101 - policies may not make another of it
+    if "\n" in envelope.external_room_id:
+        return [Problem("external_room_id", "has a line's end")]
+    if is_first:
+        wanted.template, wanted.plan = envelope, _planned(wanted, envelope, most)
+    parts, problems = len(wanted.plan), account.hooks.validate(account.instance, envelope)
+    if envelope.text != wanted.template.text:
+        plan, problems = planned(account.hooks, account.instance, envelope, most)
+        parts = len(plan)
+    wanted.look_at_limits(envelope)
+    if not problems:
+        wanted.add(room, parts, envelope)
+    return problems
 
 
 def _planned(wanted: GroupDraft, envelope: Envelope, most: int) -> tuple[Part, ...]:
@@ -185,12 +233,18 @@ async def many_of(
         if problems:
             faults.note(f"envelopes.{number}", problems)
             continue
-        envelope = _timed(checked(asked), template.priority, accepted_at, deadline)
+        own = checked(asked)
+        try:
+            envelope = rewritten(account.hooks, own)
+        except Invalid as error:
+            faults.note(f"envelopes.{number}", error.problems)
+            continue
+        envelope = _timed(envelope, template.priority, accepted_at, deadline)
         plan, problems = planned(account.hooks, account.instance, envelope, most_parts)
         faults.note(f"envelopes.{number}", problems)
         if not problems:
             wanted.latest = max(wanted.latest, envelope.deadline or 0.0)
-            wanted.add(envelope.external_room_id, max(1, len(plan)), envelope)
+            wanted.add(own.external_room_id, max(1, len(plan)), envelope, own)
             wanted.look_at_limits(envelope)
     faults.check()
     if not len(wanted.members):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from gateway_core.contract.envelopes import Envelope
+from gateway_core.contract.envelopes import Envelope, Send
 from gateway_core.outboxes.records import Member
 
 CHUNK = 500
@@ -23,6 +23,16 @@ class PackedMembers:
 
     def __len__(self) -> int:
         return len(self._texts) * CHUNK + len(self._last)
+
+    @property
+    def own(self) -> bool:
+        """Whether each has an envelope of its own."""
+        return bool(self._envelopes)
+
+    def give_each(self, template: Send) -> None:
+        """Each has an envelope of its own from now on: that template in its room."""
+        rooms = (member.room for chunk in self.chunks() for member in chunk)
+        self._envelopes += [attrs.evolve(template, external_room_id=room) for room in rooms]
 
     def add(self, room: str, envelope: Envelope | None = None) -> None:
         """One more: with an envelope of its own, which all have or none has."""

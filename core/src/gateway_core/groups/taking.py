@@ -73,7 +73,7 @@ class Drafts:
         begun = drafting.clock.now() if drafting.observer.listens else 0
         deadline = group.deadline if envelope.deadline is None else envelope.deadline
         return Draft(
-            envelope, partition, account, plan, None, "", begun,
+            envelope, envelope, partition, account, plan, None, "", begun,
             priority, RANKS[priority], isinstance(envelope, CHANGES),
             ending=ending,
             turn=Turn(
@@ -104,8 +104,11 @@ class Drafts:
 
 def envelope_of(group: Group, member: Member) -> Envelope:
     """What the member sends: the key is the group's, and its time has come."""
-    if member.envelope is not None:
-        return member.envelope
+    own = member.envelope
+    if own is not None and own.deadline is not None:
+        return own
+    if isinstance(own, Send):  # the template, of which policies made another one for this room
+        return _sent(own, own.external_room_id, group.deadline)
     return _sent(group.template, member.room, group.deadline)
 
 

@@ -167,7 +167,7 @@ class GroupVerbs:
         return Forecast(
             members=len(wanted.members),
             attempts=wanted.attempts,
-            parts=tuple(template.text[slice(*part.span)] for part in wanted.plan),
+            parts=tuple(wanted.template.text[slice(*part.span)] for part in wanted.plan),
             bucket=wanted.pace.bucket,
             rate=wanted.pace.rate,
             seconds=wanted.pace.seconds(wanted.attempts),

@@ -9,7 +9,7 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.errors import FormatVersionError, OutboxError
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
-from gateway_core.deliveries.idempotency import frees_its_key, scope_of
+from gateway_core.deliveries.idempotency import frees_its_key
 from gateway_core.outboxes.endings import Ended, Follower
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import (
@@ -73,6 +73,5 @@ __all__ = [
     "log_event",
     "pieces_of",
     "position_of",
-    "scope_of",
     "to_json",
 ]

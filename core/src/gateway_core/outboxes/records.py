@@ -18,6 +18,7 @@ from gateway_core.contract.envelopes import (
     Send,
 )
 from gateway_core.contract.files import File
+from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.scheduling.classes import CLASSES
@@ -55,6 +56,8 @@ class Entry:
     """What an outbox stores of an accepted envelope.
 
     id           sorts by acceptance among those of one process, and of no two
+    asked_room   the room that its caller named, where a policy moved it to another: its key is one
+                 of that room. None: its own
     plan         its parts, so that a later run cuts nowhere else
     accepted_at  POSIX time; deadline likewise
     priority     the class that a policy gave it; None: the envelope's own
@@ -79,6 +82,12 @@ class Entry:
     voted: bool = True
     member: tuple[str, int] | None = None
     files: tuple[str, ...] = ()
+    asked_room: str | None = None
+
+    @property
+    def scope(self) -> Scope | None:
+        """Where its key is unique; None: it has none."""
+        return scope_of(self.envelope, self.asked_room)
 
     @property
     def stream(self) -> Stream:

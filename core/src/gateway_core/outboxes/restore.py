@@ -10,7 +10,6 @@ from gateway_core.contract.envelopes import Call, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growing.growth import Growth
-from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.step_files import StepFiles
 from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, answering, send_steps
 from gateway_core.outboxes.records import StepRecord, StepShape, StoredEntry
@@ -41,7 +40,7 @@ def restore_delivery(
         accepted_at=entry.accepted_at,
         deadline=now + round(left * SECOND),
         due=entry.due,
-        scope=scope_of(entry.envelope),
+        scope=entry.scope,
         priority=entry.priority,
         traceparent=entry.trace,
         since=now,

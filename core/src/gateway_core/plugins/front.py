@@ -58,6 +58,7 @@ from gateway_core.plugins.calling import (
     repeating,
     timed,
 )
+from gateway_core.plugins.rewriting import REWRITTEN, in_its_room, rewriting_fault
 from gateway_core.plugins.sharing import WHOLE, shared_limit, shared_report
 from gateway_core.telemetry import HOOK_FAILED, HOOK_SLOW, log_event
 from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
@@ -164,6 +165,29 @@ class ChannelHooks:
         return f"settings must be {wanted}, not {type(instance.settings).__qualname__}"
 
     # -- before acceptance
+
+    def rewrite(self, envelope: Envelope) -> Envelope:
+        """What is sent in its place: every impl is asked, each with the answer before its own.
+
+        Raises `HookContractError`: no impl is passed over, since it may hide what nobody may see.
+        """
+        if "rewrite" not in self.served or not isinstance(envelope, REWRITTEN):
+            return envelope
+        slow = partial(self._was_slow, "rewrite")
+        for impl in impls_of(self.callers["rewrite"]):
+            plugin, kwargs = self._label(impl.plugin), {"envelope": envelope}
+            try:
+                given = [kwargs[key] for key in impl.argnames]
+                answer = timed(impl.plugin, impl.function, given, slow)
+                fault = None if answer is None else rewriting_fault(envelope, answer)
+                if answer is not None and fault is None:
+                    envelope = in_its_room(envelope, answer)
+            except BaseException as raised:  # noqa: BLE001 - the boundary stands here
+                error = stopped(raised)
+                raise self._raised("rewrite", plugin, error, kwargs) from error
+            if fault is not None:
+                raise self._wrong("rewrite", fault, answer, plugin)
+        return envelope
 
     def validate(self, instance: Instance, envelope: Envelope) -> list[Problem]:
         """Every impl's problems, joined."""
@@ -387,10 +411,7 @@ class ChannelHooks:
             answer = self._frozen[name](kwargs)
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             error = stopped(raised)
-            plugin = self._culprit(error)
-            self._note_raised(name, plugin, error, kwargs)
-            text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
-            raise HookContractError(hook=name, plugin=plugin, text=text) from error
+            raise self._raised(name, self._culprit(error), error, kwargs) from error
         if not isinstance(answer, kind) or isinstance(answer, str):
             expected = "Sequence" if kind is SEQUENCES else getattr(kind, "__name__", str(kind))
             raise self._wrong(name, expected, answer)
@@ -435,9 +456,19 @@ class ChannelHooks:
             if (fault := fault_of(value)) is not None:
                 raise self._wrong(hook, fault, value)
 
-    def _wrong(self, hook: str, expected: str, answer: object) -> HookContractError:
+    def _raised(
+        self, hook: str, plugin: str, error: Exception, kwargs: Mapping[str, Any]
+    ) -> HookContractError:
+        """The plugin's error, which is noted."""
+        self._note_raised(hook, plugin, error, kwargs)
+        text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
+        return HookContractError(hook=hook, plugin=plugin, text=text)
+
+    def _wrong(
+        self, hook: str, expected: str, answer: object, plugin: str = ""
+    ) -> HookContractError:
         asked = [label for label in self.bound()[hook] if label != "gateway_core"]
-        plugin = " or ".join(asked) or "gateway_core"
+        plugin = plugin or " or ".join(asked) or "gateway_core"
         text = f"answered with {type(answer).__name__}, expected {expected}"
         self._note(hook, plugin, text)
         return HookContractError(hook=hook, plugin=plugin, text=text)

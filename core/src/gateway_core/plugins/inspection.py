@@ -112,8 +112,8 @@ def _not_of_a_policy(plugin: Plugin, hook: str) -> str:
     """Why a policy has no async hook, and what it has instead."""
     text = "only a channel's adapter implements it: leave it out of a policy"
     if hook in ATTEMPTS:
-        text += ", which changes a message in `chunk`, refuses it in `validate` and hears of it in"
-        text += " `after_attempt`"
+        text += ", which changes a message in `rewrite`, refuses it in `validate` and hears of it"
+        text += " in `after_attempt`"
     if hook == "send" and plugin.channel is None and not plugin.distribution:
         text += '; an adapter is given as ("channel", plugin)'
     return text

@@ -41,6 +41,15 @@ class GrowingPlanner:
 
     def plan(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
         """The operation of its next step, or why there is none now."""
+        planned = self._plan(delivery, growth, lane, now)
+        if growth.fault is None:
+            return planned
+        if isinstance(growth.fault, HookContractError):
+            return broken_by(growth.fault)
+        return Ending(Disposition.REJECTED, _refused(growth.fault.problems))
+
+    def _plan(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
+        """The same, unless a policy fails on what it shows."""
         steps = delivery.steps or ()
         if growth.state == "deleted" and delivery.steps is None:
             return Ending(Disposition.CANCELLED)
@@ -84,7 +93,7 @@ class GrowingPlanner:
             held = max(growth.rests_until, self._held(delivery, growth, lane, now))
         passing = step is None or step is growth.tail or step.kind in NATIVE
         if passing or not growth.is_open:
-            if held > now and len(growth.text) - len(growth.planned_text) < PEEK:
+            if held > now and growth.unplanned < PEEK:
                 return self._later(growth, held, now)
             if growth.planned != growth.number and (ending := self._replan(delivery, growth, lane)):
                 return ending
@@ -158,11 +167,11 @@ class GrowingPlanner:
         """Plan its steps from the newest state; its end, if a hook fails on it."""
         if growth.state == "deleted":
             plan: Sequence[Part] = ()
-            growth.plan_from("")
+            growth.plan_from_here()
         else:
             text = growth.showing()
             if not text.strip():
-                growth.plan_from(text)
+                growth.plan_from_here()
                 return None
             envelope = delivery.envelope
             assert isinstance(envelope, Send)  # noqa: S101 - only sends grow
@@ -173,11 +182,11 @@ class GrowingPlanner:
             except HookContractError as error:
                 return broken_by(error)
             if problems and growth.is_open:  # what comes may mend it
-                growth.plan_from(text)
+                growth.plan_from_here()
                 return None
             if problems or not plan:
                 return Ending(Disposition.REJECTED, _refused(problems) or delivery.verdict)
-            growth.plan_from(text)
+            growth.plan_from_here()
             if growth.native is None or len(plan) > self._most:
                 plan = self._within(delivery, growth, plan, len(delivery.steps or ()))
         before = delivery.steps or []

@@ -41,8 +41,8 @@ class Streams:
 
     def open(self, stream: Stream, envelope: Send) -> Stream | None:
         """Note an open stream; the one that it joins, if its key is another open one's."""
-        self._drafting.draft(envelope)
-        scope = None if envelope.key is None else scope_of(envelope)
+        self._drafting.draft(*self._drafting.rewrite(envelope))
+        scope = scope_of(envelope)
         if scope is not None:
             first = self._keyed.get(scope)
             if first is not None:
@@ -57,9 +57,9 @@ class Streams:
         if scope is not None:
             self._keyed.pop(scope, None)
 
-    def ends(self, delivery: Delivery, envelope: Send) -> None:
+    def ends(self, delivery: Delivery) -> None:
         """A stream is whole: its time to live counts from now."""
-        draft = self._drafting
+        draft, envelope = self._drafting, delivery.envelope
         partition = draft.partition_of(envelope.instance_id, envelope.external_room_id)
         ttl = envelope.ttl
         if ttl is None:

@@ -55,7 +55,7 @@ class OpenStreams(Protocol):
     def spawn(self, task: Callable[[], Any], /) -> None: ...  # noqa: D102 - starts one of its tasks
     def open(self, stream: Stream, envelope: Send) -> Stream | None: ...  # noqa: D102 - as `Streams` says
     def close(self, stream: Stream) -> None: ...  # noqa: D102 - likewise
-    def ends(self, delivery: Delivery, envelope: Send) -> None: ...  # noqa: D102 - likewise
+    def ends(self, delivery: Delivery) -> None: ...  # noqa: D102 - likewise
 
 
 def check_text(text: object, before: int, most: int) -> None:
@@ -118,7 +118,7 @@ class Stream:
 
         Raises `Invalid` for what is no text that can be sent, and beyond `max_text` characters.
         """
-        check_text(text, len(self._growth.text), self._most)
+        check_text(text, len(self._growth.written), self._most)
         self._growth.write(text)
         self._said()
 
@@ -222,7 +222,7 @@ class Stream:
         self._whole.set()
         delivery = self._delivery
         if delivery is not None:
-            self._streams.ends(delivery, self._envelope)
+            self._streams.ends(delivery)
         self._record(whole=True)
 
     @property
@@ -331,7 +331,7 @@ class Stream:
         if self._growth.is_open or grows is None:
             return envelope
         ended = attrs.evolve(grows, stored_as=self._growth.stored_as)
-        return attrs.evolve(envelope, text=self._growth.text or envelope.text, grows=ended)
+        return attrs.evolve(envelope, text=self._growth.written or envelope.text, grows=ended)
 
     async def _first_text(self) -> str:
         """What it shows first, once it has gathered for a moment."""

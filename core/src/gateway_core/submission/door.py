@@ -15,8 +15,9 @@ from gateway_core.contract.errors import InstanceSuspended, Refused
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.engine.partition import Partition
 from gateway_core.files.keeper import FileKeeper, files_in
+from gateway_core.files.looking import Looked
 from gateway_core.submission.checks import checked
-from gateway_core.submission.draft import Drafting
+from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.durable import DurableWay
 from gateway_core.submission.in_memory import InMemoryWay
 from gateway_core.submission.tickets import Ticket
@@ -60,24 +61,30 @@ class Door:
         awaited  its caller waits for the end
         growth   of a stream: its text, which grows
         """
+        shown, looked = envelope, list[Looked]()
         try:
             if files_in(envelope):
-                return await self._submit_with_files(envelope, wait=wait, awaited=awaited)
-            draft = self._drafting.draft(envelope, awaited=awaited)
-            draft.growth = growth
+                self._drafting.check_open()
+                envelope, looked = await self._files.look_at(checked(envelope))
+            asked, shown, account = self._drafting.rewrite(envelope)
+            if shown is not asked and files_in(shown):
+                shown, more = await self._files.look_at(shown)
+                looked = _newest(looked, more)
+            draft = self._drafting.draft(asked, shown, account, awaited=awaited)
+            if growth is not None:
+                self._drafting.grow(draft, growth)
+            if looked:
+                return await self._accept_with(looked, draft, wait=wait)
             return await self._way.accept(draft, wait=wait)
         except Exception as error:
-            self.refuse(envelope, error)
+            self.refuse(shown, error)
             raise
 
-    async def _submit_with_files(self, envelope: Envelope, *, wait: bool, awaited: bool) -> Ticket:
-        """The same of an envelope whose files are read, checked and stored before it is accepted.
+    async def _accept_with(self, looked: Sequence[Looked], draft: Draft, *, wait: bool) -> Ticket:
+        """Accept what has files, once their bytes are stored.
 
         Those of what is not accepted, or joins another one, are let go of.
         """
-        self._drafting.check_open()
-        envelope, looked = await self._files.look_at(checked(envelope))
-        draft = self._drafting.draft(envelope, awaited=awaited)
         draft.called = self._drafting.clock.now()
         draft.files = tuple(await self._files.store(looked))
         try:
@@ -117,3 +124,9 @@ class Door:
         self._drafting.observer.refused(str(envelope.instance_id), name)
         for hooks in hear:
             hooks.after_refusal(envelope, error, told)
+
+
+def _newest(asked: Sequence[Looked], shown: Sequence[Looked]) -> list[Looked]:
+    """What is sent, with the sources of those that policies left as they were."""
+    sources = {each.file.digest: each for each in asked}
+    return [each if each.source else sources.get(each.file.digest, each) for each in shown]

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND, Clock
 from gateway_core.config import GatewayConfig
-from gateway_core.contract.envelopes import CHANGES, Envelope, Part, Priority
+from gateway_core.contract.envelopes import (
+    CHANGES,
+    Delete,
+    Edit,
+    Envelope,
+    Json,
+    KeyRef,
+    Part,
+    Priority,
+    Send,
+    Target,
+)
 from gateway_core.contract.errors import (
     GatewayClosed,
     IdempotencyConflict,
@@ -21,7 +33,8 @@ from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, Ending
 from gateway_core.deliveries.growing.growth import Growth
-from gateway_core.deliveries.idempotency import Known, fingerprint, scope_of
+from gateway_core.deliveries.growing.rewritten import State
+from gateway_core.deliveries.idempotency import Known, fingerprint, scope_of, scope_of_key
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.turns import Turn
 from gateway_core.engine.instance_registry import InstanceRegistry
@@ -29,7 +42,7 @@ from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.submission.checks import checked
-from gateway_core.submission.preview import planned
+from gateway_core.submission.preview import moved_away, planned, rewritten
 from gateway_core.submission.tickets import Ticket
 
 LONGEST_OPEN = 3600.0
@@ -40,6 +53,7 @@ LONGEST_OPEN = 3600.0
 class Draft:
     """An envelope on its way to acceptance.
 
+    envelope     as policies made it; `asked`: as its caller handed it in
     begun        when `submit` was called, in engine nanoseconds; 0: nobody observes
     scope        where its idempotency key is unique; None: it has none
     fingerprint  of its content, where it has a key
@@ -57,6 +71,7 @@ class Draft:
     """
 
     envelope: Envelope
+    asked: Envelope
     partition: Partition
     account: InstanceState
     plan: tuple[Part, ...]
@@ -75,6 +90,12 @@ class Draft:
     turn: Turn | None = None
     files: tuple[str, ...] = ()
     delivered: bool = False
+
+    @property
+    def asked_room(self) -> str | None:
+        """The room that its caller named, where it goes to another; None: it goes there."""
+        room = self.asked.external_room_id
+        return None if room == self.envelope.external_room_id else room
 
     def reclass(self, priority: Priority) -> None:
         """A policy gives it another class."""
@@ -102,27 +123,66 @@ class Drafting:
         if self.closed:
             raise GatewayClosed
 
-    def draft(self, envelope: Envelope, *, awaited: bool = False) -> Draft:
-        """Check and plan the envelope. Raises why it cannot be accepted at all.
+    def rewrite(self, envelope: Envelope) -> tuple[Envelope, Envelope, InstanceState]:
+        """The envelope as its caller handed it in, what policies made of it, and its account.
+
+        Raises why it cannot be accepted at all.
+        """
+        self.check_open()
+        asked = checked(envelope)
+        account = self.account_for(asked.instance_id)
+        return asked, rewritten(account.hooks, asked), account
+
+    def draft(
+        self, asked: Envelope, envelope: Envelope, account: InstanceState, *, awaited: bool = False
+    ) -> Draft:
+        """Plan what `rewrite` gave. Raises why it cannot be accepted at all.
 
         awaited  its caller waits for the end, which does not come if the account never works
         """
-        self.check_open()
-        envelope = checked(envelope)
-        account = self.account_for(envelope.instance_id)
+        scope = scope_of(asked)
+        digest = "" if scope is None else fingerprint(asked)
+        envelope = self._at_its_message(envelope)
         plan, problems = planned(account.hooks, account.instance, envelope, self.config.max_parts)
         if problems:
             raise Invalid(problems)
         self.check_suspension(account, awaited=awaited)
         partition = self.partition_of(envelope.instance_id, envelope.external_room_id)
-        scope = None if envelope.key is None else scope_of(envelope)
-        digest = "" if scope is None else fingerprint(envelope)
         begun = self.clock.now() if self.observer.listens else 0
         priority = envelope.priority
         return Draft(
-            envelope, partition, account, plan, scope, digest, begun,
+            envelope, asked, partition, account, plan, scope, digest, begun,
             priority, RANKS[priority], isinstance(envelope, CHANGES),
         )  # fmt: skip
+
+    def _at_its_message(self, envelope: Envelope) -> Envelope:
+        """The envelope; a change by key in the room to which policies moved its message."""
+        if not isinstance(envelope, CHANGES) or not isinstance(envelope.target, KeyRef):
+            return envelope
+        scope = scope_of_key(envelope.target)
+        known = self.partition_of(scope[0], scope[1]).keys.named(scope, self.clock.now())
+        room = None if known is None else known.room
+        return envelope if room is None else _at(envelope, envelope.target, room)
+
+    def place(self, draft: Draft, room: str) -> None:
+        """It is a change by key of a message that is in this room. Raises `Invalid`."""
+        envelope = draft.envelope
+        if not isinstance(envelope, CHANGES) or room == envelope.external_room_id:
+            return
+        draft.envelope = _at(envelope, envelope.target, room)
+        draft.partition = self.partition_of(envelope.instance_id, room)
+
+    def grow(self, draft: Draft, growth: Growth) -> None:
+        """It is a stream's, and policies are asked about each state of it."""
+        draft.growth, hooks, asked = growth, draft.account.hooks, draft.asked
+        if "rewrite" not in hooks.served or not isinstance(asked, Send):
+            return
+
+        def rewrite(text: str, extra: Mapping[str, Json] | None) -> State:
+            made: Any = rewritten(hooks, attrs.evolve(asked, text=text, extra=extra or {}))
+            return made.text, made.extra if made.extra or extra else extra
+
+        growth.rewritten_by(rewrite, getattr(draft.envelope, "text", ""))
 
     def account_for(self, instance_id: str) -> InstanceState:
         """The account, if its settings can be used. Raises why not."""
@@ -212,7 +272,8 @@ class Drafting:
         if draft.growth is not None:
             draft.growth.woken_by(lambda: partition.scheduler.grew(delivery, self.clock.now()))
         if draft.scope is not None:
-            partition.keys.begin(draft.scope, delivery, draft.fingerprint, now)
+            keys = partition.keys_of(draft.scope)
+            keys.begin(draft.scope, delivery, draft.fingerprint, now)
         return delivery, ttl
 
     def deadline_of(self, draft: Draft, now: int) -> int:
@@ -238,7 +299,7 @@ class Drafting:
         """What its key stands for in memory already."""
         if draft.scope is None:
             return None
-        return draft.partition.keys.find(draft.scope, self.clock.now())
+        return draft.partition.keys_of(draft.scope).find(draft.scope, self.clock.now())
 
     def joined(self, draft: Draft, known: Known) -> Ticket:
         """A ticket of the envelope that has the key. Raises `IdempotencyConflict`."""
@@ -251,3 +312,12 @@ class Drafting:
         delivery = Delivery(known.envelope_id, envelope, ())
         delivery.replay(attrs.evolve(known.receipt, replayed=True))
         return Ticket(delivery)
+
+
+def _at(change: Edit | Delete, target: Target, room: str) -> Edit | Delete:
+    """The change in the room of its message. Raises `Invalid` if a policy moved it to another."""
+    if change.external_room_id == room:
+        return change
+    if change.external_room_id != target.external_room_id:
+        raise Invalid([moved_away(change.external_room_id, room)])
+    return attrs.evolve(change, external_room_id=room)

@@ -154,7 +154,11 @@ class DurableWay:
         """When the spilled message that it changes is due, and the ticket that it joins."""
         due = joined = None
         if isinstance(draft.envelope, CHANGES):
-            due = await self._pager.spilled.recall(draft.partition, draft.envelope)
+            spilled = self._pager.spilled
+            room = await spilled.room_of(draft.partition, draft.envelope.target)
+            if room is not None:
+                self._drafting.place(draft, room)
+            due = await spilled.recall(draft.partition, draft.envelope)
         if draft.scope is not None:
             joined = await self._joined(draft)
         return due, joined
@@ -198,6 +202,7 @@ class DurableWay:
             voted=draft.voted,
             member=None if turn is None else turn.member,
             files=draft.files if turn is None else turn.files,
+            asked_room=draft.asked_room,
         )
 
     def _stored(self, draft: Draft, delivery: Delivery) -> None:
@@ -217,7 +222,7 @@ class DurableWay:
             if draft.slot:
                 drafting.free_slot(draft)
             if delivery.scope is not None:
-                partition.keys.forget(delivery.scope)  # the outbox knows it
+                partition.keys_of(delivery.scope).forget(delivery.scope)  # the outbox knows it
             pager.leave(delivery)
         elif draft.slot:
             partition.enqueuer.accept(delivery, account, drafting.clock.now(), ending)
@@ -232,7 +237,7 @@ class DurableWay:
         if not isinstance(error, OutboxError):  # then the outbox has nothing of it
             report(self._outbox.withdraw, delivery.id)
         if delivery.scope is not None:
-            draft.partition.keys.forget(delivery.scope)
+            draft.partition.keys_of(delivery.scope).forget(delivery.scope)
         if draft.slot:
             self._drafting.free_slot(draft)
         delivery.notify()

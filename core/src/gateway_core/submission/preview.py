@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import attrs
 
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import Call, Edit, Envelope, MessageRef, Part, Send
-from gateway_core.contract.errors import ConfigError, Problem
+from gateway_core.contract.errors import ConfigError, Invalid, Problem
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.instances import Instance
+from gateway_core.contract.validators import name_fault
 from gateway_core.deliveries.step_files import misplaced, with_held
 from gateway_core.files.looking import seen_at_once
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind
-from gateway_core.submission.checks import problems_of
+from gateway_core.submission.checks import checked, problems_of
 from gateway_core.submission.plain import plain
+
+NOWHERE: Mapping[str, str] = MappingProxyType({})
+"""No room has moved."""
 
 
 @attrs.frozen(kw_only=True)
 class Preview:
     """What would become of an envelope.
 
+    envelope  what would be sent, as policies make it; `asked`: what they were given
     problems  why it would be refused; empty: it would be accepted, if there were a slot for it
     parts     the platform messages that a `Send` or an `Edit` becomes, as far as there is a plan
     limits    every limit that each of its attempts draws on
     """
 
+    asked: Envelope
+    envelope: Envelope
     problems: tuple[Problem, ...]
     parts: tuple[Part, ...]
     limits: tuple[Limit, ...]
@@ -61,25 +69,59 @@ def preview(
 def foresee(
     hooks: ChannelHooks,
     instance: Instance,
-    envelope: Envelope,
+    asked: Envelope,
     config: GatewayConfig,
-    address: str = "",
+    addresses: Mapping[str, str] = NOWHERE,
 ) -> Preview:
-    """The same with bound hooks; `address` is the room's present one."""
-    problems = problems_of(envelope)
+    """The same with bound hooks.
+
+    addresses  the present ones of rooms that moved
+    """
+    problems = problems_of(asked)
+    envelope = asked
+    if not problems:
+        asked, problems = seen_at_once(plain(asked))
+    if not problems:
+        try:
+            envelope, problems = seen_at_once(rewritten(hooks, asked))
+        except Invalid as error:
+            problems = [*error.problems]
     if problems:
-        return Preview(problems=tuple(problems), parts=(), limits=())
-    envelope = plain(envelope)
-    if isinstance(envelope, Send | Edit) and envelope.files:
-        found, problems = seen_at_once(envelope.files)
-        if problems:
-            return Preview(problems=tuple(problems), parts=(), limits=())
-        envelope = attrs.evolve(envelope, files=found)
+        known = tuple(problems)
+        return Preview(asked=asked, envelope=envelope, problems=known, parts=(), limits=())
     parts, problems = planned(hooks, instance, envelope, config.max_parts)
-    room = address or envelope.external_room_id
+    room = addresses.get(envelope.external_room_id, envelope.external_room_id)
     thread = envelope.thread_id if hooks.traits.independent_threads else None
     limits = hooks.rate_limit(instance, room, thread, envelope.operation, envelope.priority)
-    return Preview(problems=tuple(problems), parts=parts, limits=limits)
+    known = tuple(problems)
+    return Preview(asked=asked, envelope=envelope, problems=known, parts=parts, limits=limits)
+
+
+def rewritten(hooks: ChannelHooks, asked: Envelope) -> Envelope:
+    """What is sent in place of an envelope without problems: what policies made of it.
+
+    Raises `HookContractError` where one of them fails, and `Invalid` for what cannot be sent.
+    """
+    if "rewrite" not in hooks.served:
+        return asked
+    envelope = hooks.rewrite(asked)
+    if envelope is asked:
+        return asked
+    room = envelope.external_room_id
+    if not isinstance(envelope, Edit) or room == asked.external_room_id:
+        return checked(envelope)
+    if isinstance(envelope.target, MessageRef):
+        raise Invalid([moved_away(room, envelope.target.external_room_id)])
+    if fault := name_fault(room):
+        raise Invalid([Problem("external_room_id", fault)])
+    own = checked(attrs.evolve(envelope, external_room_id=envelope.target.external_room_id))
+    return attrs.evolve(own, external_room_id=room)
+
+
+def moved_away(room: str, of_message: str) -> Problem:
+    """What is wrong with a change that policies move to a room where its message is not."""
+    text = f"is {room!r} by a policy, but its message is in {of_message!r}"
+    return Problem("external_room_id", text)
 
 
 def _with_held(message: Send | Edit) -> Send | Edit:

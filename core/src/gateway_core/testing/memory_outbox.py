@@ -14,7 +14,7 @@ import trio
 
 from gateway_core.contract.envelopes import Envelope, MessageRef, Receipt
 from gateway_core.contract.ids import position_of
-from gateway_core.deliveries.idempotency import frees_its_key, scope_of
+from gateway_core.deliveries.idempotency import frees_its_key
 from gateway_core.outboxes.records import (
     STREAMS,
     Endings,
@@ -199,10 +199,15 @@ class MemoryOutbox(Beside):
             self._drop(name)
         for state in self._groups.erase(*room, gone):
             self._see_end(state)
-        self._keys = {scope: f for scope, f in self._keys.items() if scope[:2] != room}
         ended = [
             name for name, f in self._ended.items() if f.receipt and _room_of(f.receipt) == room
         ]
+        erased = {*gone, *ended}
+        self._keys = {
+            scope: found
+            for scope, found in self._keys.items()
+            if scope[:2] != room and found.envelope_id not in erased
+        }
         for name in ended:
             del self._ended[name]
             self._failed.pop(name, None)
@@ -225,7 +230,7 @@ class MemoryOutbox(Beside):
         self._last = max(self._last, entry.id)
         if entry.due is None:
             insort(self._order, (row.position, entry.id))
-        scope = scope_of(entry.envelope)
+        scope = entry.scope
         if scope is not None:
             self._keys[scope] = Found(envelope_id=entry.id, fingerprint=entry.fingerprint)
         on_stored()
@@ -237,7 +242,7 @@ class MemoryOutbox(Beside):
         if row is not None:
             self._see_end(self._groups.withdraw(envelope_id))
             self._bytes.end(envelope_id)
-        scope = scope_of(row.entry.envelope) if row is not None else None
+        scope = row.entry.scope if row is not None else None
         if scope is not None:
             self._keys.pop(scope, None)
 
@@ -302,7 +307,7 @@ class MemoryOutbox(Beside):
         self._numbered.append(receipt.envelope_id)
         if receipt.ref is not None and receipt.ref.revision:
             self._newest[receipt.ref.envelope_id] = receipt.ref
-        scope = scope_of(row.entry.envelope)
+        scope = row.entry.scope
         if scope is not None and frees_its_key(receipt):
             self._keys.pop(scope, None)
         elif scope is not None:
@@ -321,7 +326,7 @@ class MemoryOutbox(Beside):
             insort(self._order, (row.position, entry.id))
             del self._ended[entry.id]
             self._groups.reopen(entry.id)
-            scope = scope_of(entry.envelope)
+            scope = entry.scope
             if scope is not None:
                 self._keys[scope] = Found(envelope_id=entry.id, fingerprint=entry.fingerprint)
         return [row.stored() for row in rows]

@@ -37,6 +37,8 @@ from gateway_core import (
 
 _NUMBERS = 52
 """Columns of the terminal that are left to a part's numbers, beside its first words."""
+_SHOWN = 60
+"""Characters that are shown of what policies change in a text."""
 
 Json = Annotated[bool, Parameter(negative=(), help="Print the plans as one JSON object.")]
 
@@ -167,13 +169,26 @@ def _full(piece: Piece, plan: Explained) -> str:
 
 
 def _lines(plan: Explained) -> list[str]:
-    """What stands below the table: the budgets, then the time."""
+    """What stands below the table: what policies change, the budgets, then the time."""
+    changes = []
+    if plan.room != plan.asked_room:
+        changes.append(f"policies: it goes to {plan.room!r}, and was asked for {plan.asked_room!r}")
+    if plan.text != plan.asked_text:
+        at = _first_difference(plan.asked_text, plan.text)
+        was, becomes = plan.asked_text[at : at + _SHOWN], plan.text[at : at + _SHOWN]
+        changes.append(f"policies: from character {at} on, {was!r} becomes {becomes!r}")
     budgets = [
         f"{budget.bucket}: takes {budget.tokens}, allows {budget.count} in {seconds(budget.per)}"
         f" ({budget.pace})"
         for budget in plan.budgets
     ]
-    return [*budgets, f"the last part is out {later(plan.last_at)} on an idle account"]
+    return [*changes, *budgets, f"the last part is out {later(plan.last_at)} on an idle account"]
+
+
+def _first_difference(one: str, other: str) -> int:
+    """Where two texts begin to differ."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _code(plans: Sequence[Explained]) -> int:

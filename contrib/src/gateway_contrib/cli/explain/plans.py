@@ -123,6 +123,8 @@ class Budget:
 class Explained:
     """The plan of a text on one account.
 
+    room     where it goes, and the text that is sent there; `asked_room` and `asked_text`: those
+             that were asked for, of which policies may make others
     unit     what sizes are told in; `limit` likewise, None where the settings name none
     refused  why the gateway would not take the text; empty: it would
     """
@@ -130,6 +132,9 @@ class Explained:
     channel: str
     instance: str
     room: str
+    text: str
+    asked_room: str
+    asked_text: str
     unit: str
     limit: int | None
     pieces: tuple[Piece, ...]
@@ -156,11 +161,16 @@ def explain(instance: Instance, envelope: Send, config: GatewayConfig) -> Explai
     """The plan of `envelope`, as a gateway with that configuration would make it."""
     ahead = preview(instance, envelope, config=config)
     limit, measure = _measure(instance.settings)
+    sent = ahead.envelope
+    assert isinstance(sent, Send)  # noqa: S101 - policies may not make another of it
     times = starts(ahead.limits, len(ahead.parts))
     return Explained(
         channel=instance.channel,
         instance=instance.id,
-        room=envelope.external_room_id,
+        room=sent.external_room_id,
+        text=sent.text,
+        asked_room=envelope.external_room_id,
+        asked_text=envelope.text,
         unit=measure.unit,
         limit=limit,
         pieces=tuple(

@@ -60,7 +60,7 @@ def group_row(keyring: Keyring, group: Group) -> Row:
         "trace": group.trace,
         "files": group.files,
     }
-    plan = [(part.payload, part.span, part.digest, part.degraded) for part in group.plan]
+    plan = [plain_part(part) for part in group.plan]
     content = encode([to_json(group.template), plan, rest])
     return (
         seq, group.id, group.instance_id, group.size,

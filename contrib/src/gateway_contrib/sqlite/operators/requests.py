@@ -198,7 +198,7 @@ class Desk:
         place, some = (request.instance_id, request.room), (json.dumps(seqs),)
         erased = 0
         with self._db:
-            for table in ("steps", "history", "envelopes"):
+            for table in ("steps", "keys", "history", "envelopes"):
                 sql = f"DELETE FROM {table} WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608 - a constant
                 self._db.execute(sql, some)
                 erased += self._db.changes() if table != "steps" else 0

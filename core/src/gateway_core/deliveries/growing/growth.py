@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import ANSWER, REVISE, Json, Mode, Part
+from gateway_core.contract.errors import HookContractError, Invalid
 from gateway_core.contract.verdicts import Reason
 from gateway_core.deliveries.growing.native import Native, is_plain_stop
+from gateway_core.deliveries.growing.rewritten import Rewrite, Rewritten
 from gateway_core.deliveries.steps import ARRIVED, MADE, Step, answering
 from gateway_core.text import healed
 
@@ -31,7 +33,8 @@ def _nobody() -> None:
 class Growth:
     """What a stream has to say so far. Its methods alone write it; times are nanoseconds.
 
-    text        all that was written
+    written     all that was written; `text`: what policies made of it, and is shown
+    fault       why a policy failed on it: no later state may be shown
     number      which state of it this is; `planned`: the state that its steps are planned from
     state       open; or why it grows no more
     mode        how its parts are planned, which a refusal of its formatting changes
@@ -53,11 +56,11 @@ class Growth:
     """
 
     __slots__ = (
-        "_interaction", "_markdown", "_recorded", "_serial", "_status", "alarm", "attempts",
-        "decided", "extra", "granted", "interim", "look_at", "mode", "muted", "nameless",
-        "native", "number", "paces", "planned", "planned_text", "posted_anew", "reply",
-        "rests_until", "shown_at", "shows_its_end", "state", "stopped", "tail", "text",
-        "transforms", "wake",
+        "_extra", "_interaction", "_markdown", "_planned_from", "_recorded", "_rewritten",
+        "_serial", "_status", "alarm", "attempts", "decided", "granted", "interim", "look_at",
+        "mode", "muted", "nameless", "native", "number", "paces", "planned", "posted_anew",
+        "reply", "rests_until", "shown_at", "shows_its_end", "state", "stopped", "tail",
+        "transforms", "wake", "written",
     )  # fmt: skip
 
     def __init__(
@@ -69,10 +72,11 @@ class Growth:
         markdown: bool = True,
         interaction: Interaction | None = None,
     ) -> None:
-        self.text, self.reply, self.extra, self._markdown = text, reply, extra, markdown
+        self.written, self.reply, self._extra, self._markdown = text, reply, extra, markdown
+        self._rewritten: Rewritten | None = None
         self._interaction = interaction
         self._status = ""
-        self.number, self.planned, self.planned_text = 0, -1, text
+        self.number, self.planned, self._planned_from = 0, -1, len(text)
         self.state: State = "open"
         self.mode: Mode = "as_asked"
         self.attempts = self.transforms = self._serial = 0
@@ -118,6 +122,36 @@ class Growth:
         """Call this when there is something new to show, or a reason to look again."""
         self.wake = wake
 
+    # -- what policies make of it
+
+    def rewritten_by(self, rewrite: Rewrite, text: str) -> None:
+        """Policies change each state before it is shown; `text` is what they made of the first."""
+        self._rewritten = Rewritten(rewrite, text, self._extra)
+
+    @property
+    def fault(self) -> HookContractError | Invalid | None:
+        """Why a policy failed on a state of it; None: none has."""
+        return None if self._rewritten is None else self._rewritten.fault
+
+    @property
+    def text(self) -> str:
+        """All that it says so far, as it is shown."""
+        if self._rewritten is None:
+            return self.written
+        return self._rewritten.of(self.written, self._extra)[0]
+
+    @property
+    def extra(self) -> Mapping[str, Json] | None:
+        """The platform's own fields, as they are shown; None: none."""
+        if self._rewritten is None:
+            return self._extra
+        return self._rewritten.of(self.written, self._extra)[1]
+
+    @property
+    def unplanned(self) -> int:
+        """How many characters were written since its steps were planned."""
+        return len(self.written) - self._planned_from
+
     @property
     def is_open(self) -> bool:
         """Whether more may come."""
@@ -132,7 +166,7 @@ class Growth:
 
     def write(self, text: str) -> None:
         """Append to the text."""
-        self._becomes(self.text + text)
+        self._becomes(self.written + text)
 
     def replace(self, text: str) -> None:
         """Begin anew with this text."""
@@ -145,26 +179,26 @@ class Growth:
             self._changed()
 
     def _becomes(self, text: str) -> None:
-        if self.is_open and text != self.text:
-            self.text = text
+        if self.is_open and text != self.written:
+            self.written = text
             self._changed()
 
     def _changed(self) -> None:
         self.number += 1
-        if self.look_at is None or abs(len(self.text) - len(self.planned_text)) >= PEEK:
+        if self.look_at is None or abs(self.unplanned) >= PEEK:
             self.wake()
 
     def finish(self, text: str | None = None, extra: Mapping[str, Json] | None = None) -> None:
         """It is whole; `text` and `extra` take the place of what there was, if they are given."""
         if self.is_open:
-            self.text = self.text if text is None else text
-            self.extra = self.extra if extra is None else extra
+            self.written = self.written if text is None else text
+            self._extra = self._extra if extra is None else extra
             self._end("finished")
 
     def break_off(self, mark: str) -> None:
         """Nobody finishes it: `mark` stands at its end."""
         if self.is_open:
-            self.text = self.text.rstrip() + mark
+            self.written = self.written.rstrip() + mark
             self._end("broken off")
 
     def delete(self) -> None:
@@ -174,27 +208,28 @@ class Growth:
 
     def _end(self, state: State) -> None:
         """It grows no more; where nothing is said in the end, nothing of it stays."""
-        self.state, self._status = (state if self.text.strip() else "deleted"), ""
+        self.state, self._status = (state if self.written.strip() else "deleted"), ""
         self.number += 1
         self.interim = False
         self.wake()
 
     def has_something(self) -> bool:
         """Whether there is something to show."""
-        return bool(self.text.strip() or self._status)
+        return bool(self.written.strip() or self._status)
 
     def showing(self) -> str:
         """The text that its newest state shows."""
         if not self.is_open:
             return self.text
-        text = healed(self.text) if self._markdown else self.text.rstrip()
-        return "\n\n".join(filter(None, (text, self._status)))
+        text = healed(self.written) if self._markdown else self.written.rstrip()
+        text = "\n\n".join(filter(None, (text, self._status)))
+        return text if self._rewritten is None else self._rewritten.of(text, self._extra)[0]
 
     # -- its steps
 
-    def plan_from(self, text: str) -> None:
-        """Its steps are planned from the newest state, which shows this text."""
-        self.planned, self.planned_text = self.number, text
+    def plan_from_here(self) -> None:
+        """Its steps are planned from the newest state."""
+        self.planned, self._planned_from = self.number, len(self.written)
 
     def plan_again(self, mode: Mode) -> None:
         """A part was refused as it was planned: all of it is planned anew."""

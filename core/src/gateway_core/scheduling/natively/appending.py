@@ -66,7 +66,7 @@ def _started(
         return Later(NEVER)
     interims.stand(growth, owed(lane, now), wanting=True)
     if step is None or step.kind != "start" or native.going != text:
-        growth.plan_from(growth.text)
+        growth.plan_from_here()
         native.goes(text)
         step = growth.grown(step, "start", text, (0, len(text)))
         delivery.grow([step])
@@ -92,7 +92,7 @@ def _appended(
         return Later(min(held, native.ends_at))
     if growth.planned != growth.number or step.kind != "append":
         text = settled(growth.text)
-        growth.plan_from(growth.text)
+        growth.plan_from_here()
         if len(text) <= len(native.stands):
             growth.waits()
             return Later(native.ends_at, wakes=True)
@@ -114,7 +114,7 @@ def _stop(delivery: Delivery, growth: Growth, native: Native, step: Step) -> Pla
     whole = growth.state in ("finished", "broken off") and not step.doubtful
     extra = growth.extra or None
     if whole and native.takes(text) and native.takes_fields(extra):
-        growth.plan_from(text)
+        growth.plan_from_here()
         native.goes(text)
         new = growth.grown(step, "stop", text[len(stands) :], (0, len(text)))
         new.extra = extra

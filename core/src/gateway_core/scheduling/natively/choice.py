@@ -28,7 +28,8 @@ def choose(delivery: Delivery, growth: Growth, lane: Lane, now: int) -> None:
     native = None if how is None else Native(how)
     if native is not None and not native.is_draft:
         # A status alone can be taken back from a message that is edited only.
-        fits = growth.text.strip() and native.takes(growth.text)
+        # What policies add at its end does not stay there as it grows.
+        fits = growth.text.strip() and growth.text == growth.written and native.takes(growth.text)
         if not (fits and affords(growth, lane, now)):
             native = None
     growth.decide(native)

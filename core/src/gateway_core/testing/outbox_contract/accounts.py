@@ -7,7 +7,6 @@ from __future__ import annotations
 import attrs
 
 from gateway_core.contract.envelopes import Disposition, MessageRef, PartReceipt
-from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.outboxes.records import ALL, Recovery, Request, StepRecord
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.testing.outbox_contract.making import START, Contract, Entries, receipt_of, texts
@@ -109,18 +108,21 @@ class AccountsContract(Contract):
     async def test_of_an_erased_room_nothing_is_found(self, entry: Entries) -> None:
         """Unfinished, scheduled, ended, keys and moves; other rooms are as they were."""
         ended, waiting, other = entry("1", key="a"), entry("2", key="b"), entry("3", room="other")
-        late = entry("4", due=START + 50)
+        late, moved = entry("4", due=START + 50), entry("5", key="c")
+        moved = attrs.evolve(moved, asked_room="asked for")
         async with self.process_run() as outbox:
-            for one in (ended, waiting, other, late):
+            for one in (ended, waiting, other, late, moved):
                 await outbox.append(one, lambda: None)
             outbox.finished(receipt_of(ended))
+            outbox.finished(receipt_of(moved))
             outbox.moved("bot", "room", "new")
             request = Request(kind="erase", number=1, instance_id="bot", room="room")
             await outbox.erase(request, 0)
             for one in (ended, waiting, late):
                 assert await outbox.find(one.id) is None
-            assert await outbox.find(scope_of(ended.envelope)) is None
-            assert await outbox.find(scope_of(waiting.envelope)) is None
+            assert await outbox.find(ended.scope) is None
+            assert await outbox.find(waiting.scope) is None
+            assert await outbox.find(moved.scope) is None
         async with self.process_run() as outbox:
             assert dict((await outbox.overview()).unfinished) == {"bot": 1}
             assert dict((await outbox.recover("bot")).moves) == {}

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import attrs
+
 from gateway_core.contract.envelopes import Disposition, MessageRef, PartRef
-from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.outboxes.records import StepRecord, StepShape
 from gateway_core.testing.outbox_contract.making import START, Contract, Entries, receipt_of, texts
 
@@ -84,27 +85,54 @@ class EndingsContract(Contract):
             assert untouched is not None
             assert untouched.newest is None
 
+    async def test_a_key_is_one_of_the_room_that_was_asked_for(self, entry: Entries) -> None:
+        """Wherever a policy has moved its envelope, which comes back with both rooms."""
+        moved = attrs.evolve(entry("one", key="k"), asked_room="asked for")
+        failed = attrs.evolve(entry("two", key="other"), asked_room="asked for")
+        there = ("bot", "room", "send", "k")
+        async with self.process_run() as outbox:
+            for one in (moved, failed):
+                await outbox.append(one, lambda: None)
+            outbox.finished(receipt_of(failed, Disposition.FATAL))
+        async with self.process_run() as outbox:
+            (stored,) = await outbox.page("bot", room="room")
+            assert moved == stored.entry
+            found = await outbox.find(("bot", "asked for", "send", "k"))
+            assert found is not None
+            assert (found.envelope_id, found.stored) == (moved.id, stored)
+            assert await outbox.find(there) is None
+            outbox.finished(receipt_of(moved))
+            found = await outbox.find(moved.scope)
+            assert found is not None
+            assert found.receipt == receipt_of(moved)
+            (again,) = await outbox.reopen([failed.id])
+            assert again.entry.asked_room == "asked for"
+            found = await outbox.find(failed.scope)
+            assert found is not None
+            assert found.stored == again
+            assert await outbox.find(there) is None
+
     async def test_keys_answer_until_they_are_free(self, entry: Entries) -> None:
         """Unfinished, ended after a delivery, and freed by an end without one."""
         one, two = entry("one", key="a"), entry("two", key="b")
         async with self.process_run() as outbox:
             await outbox.append(one, lambda: None)
             await outbox.append(two, lambda: None)
-            found = await outbox.find(scope_of(one.envelope))
+            found = await outbox.find(one.scope)
             assert found is not None
             assert (one.id, "print") == (found.envelope_id, found.fingerprint)
             assert found.stored is not None
             outbox.finished(receipt_of(one))
             outbox.finished(receipt_of(two, Disposition.EXPIRED))
-            found = await outbox.find(scope_of(one.envelope))
+            found = await outbox.find(one.scope)
             assert found is not None
             assert found.receipt == receipt_of(one)
-            assert await outbox.find(scope_of(two.envelope)) is None
+            assert await outbox.find(two.scope) is None
         async with self.process_run() as outbox:
-            found = await outbox.find(scope_of(one.envelope))
+            found = await outbox.find(one.scope)
             assert found is not None
             assert found.receipt == receipt_of(one)
-            assert await outbox.find(scope_of(two.envelope)) is None
+            assert await outbox.find(two.scope) is None
 
     async def test_steps_come_back_as_last_told(self, entry: Entries) -> None:
         """Of every step only the newest state counts; shapes replace the plan."""

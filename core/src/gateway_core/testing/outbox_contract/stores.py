@@ -14,7 +14,6 @@ import trio.testing
 
 from gateway_core.contract.envelopes import Disposition
 from gateway_core.contract.errors import OutboxError
-from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.outboxes.records import StepRecord
 from gateway_core.testing.outbox_contract.making import (
     START,
@@ -237,7 +236,7 @@ async def _refused(outbox: Any, one: Any, told: list[str]) -> None:
 async def _known(outbox: Any, entries: list[Any]) -> list[str]:
     """Which of them it finds, each by its id; and whom the key `k` finds is the last of those."""
     found = [one.id for one in entries if await outbox.find(one.id) is not None]
-    scopes = [scope for one in entries if (scope := scope_of(one.envelope)) is not None]
+    scopes = [scope for one in entries if (scope := one.scope) is not None]
     by_key = await outbox.find(scopes[0])
     assert found[-1:] == ([by_key.envelope_id] if by_key is not None else [])
     return found

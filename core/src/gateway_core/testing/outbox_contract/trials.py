@@ -13,7 +13,6 @@ import trio
 import trio.testing
 
 from gateway_core.contract.envelopes import Disposition
-from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.outboxes.records import StepRecord
 from gateway_core.testing.outbox_contract.making import START, Contract, Entries, receipt_of
 
@@ -35,7 +34,7 @@ class TrialsContract(Contract):
             outbox.withdraw(one.id)
         async with self.process_run() as outbox:
             assert list(await outbox.page("bot")) == []
-            assert await outbox.find(scope_of(one.envelope)) is None
+            assert await outbox.find(one.scope) is None
 
     async def test_a_cancelled_append_leaves_nothing(self, entry: Entries) -> None:
         """The caller gave up: `stored` did not run, and the next run finds nothing."""
@@ -93,7 +92,7 @@ class TrialsContract(Contract):
             nursery.cancel_scope.cancel()
         assert bool(told) == returned
         async with self.process_run() as outbox:
-            assert returned == (await outbox.find(scope_of(one.envelope)) is not None)
+            assert returned == (await outbox.find(one.scope) is not None)
             assert returned == bool(await outbox.page("bot"))
 
     @pytest.mark.parametrize("last", _CALLS)

@@ -1,0 +1,57 @@
+"""What a policy may change of an envelope, and what goes with the room that it leaves. Sans-I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from gateway_core.contract.envelopes import Call, Edit, Envelope, Grows, Send
+
+REWRITTEN = (Send, Edit, Call)
+"""Envelopes that policies may change. A tuple: `isinstance` with a union takes longer."""
+
+WHERE = frozenset({"external_room_id", "thread_id", "reply_to", "interaction", "ephemeral"})
+CONTENT = frozenset({"text", "extra", "format", "files", "arguments"})
+
+_OF_ROOM: tuple[tuple[str, object], ...] = (
+    ("thread_id", None),
+    ("reply_to", None),
+    ("interaction", None),
+    ("ephemeral", False),
+)
+"""Fields that mean something in one room alone, and what they are without."""
+
+
+def rewriting_fault(before: Envelope, after: object) -> str | None:
+    """What a hook's answer should have been; None: it may be sent in place of `before`."""
+    if type(after) is not type(before):
+        return type(before).__name__
+    for field in attrs.fields(type(before)):
+        name = field.name
+        if name in WHERE or name in CONTENT:
+            continue
+        old, new = getattr(before, name), getattr(after, name)
+        if old is not new and old != new:
+            return f"{type(before).__name__} of the same {name}"
+    return None
+
+
+def in_its_room(before: Envelope, after: Any) -> Envelope:
+    """The envelope; in another room without what belongs to the one that it was asked for.
+
+    Its thread, the message that it answers and the interaction go, unless the hook named others.
+    """
+    same: Envelope = after
+    if after.external_room_id == before.external_room_id:
+        return same
+    fields = attrs.fields_dict(type(after))
+    changes: dict[str, Any] = {
+        name: without
+        for name, without in _OF_ROOM
+        if name in fields and getattr(after, name) == getattr(before, name)
+    }
+    grows = getattr(after, "grows", None)
+    if isinstance(grows, Grows):
+        changes["grows"] = Grows(broken_off=grows.broken_off, stored_as=grows.stored_as)
+    return attrs.evolve(same, **changes)
