@@ -9,7 +9,7 @@ import trio
 from ports import free_port
 
 from gateway_core import Instance, Secret
-from gateway_core.http import open_client
+from gateway_core.http import RawBody, open_client
 from gateway_core.http.tcp import TcpStream
 from gateway_plugin_discord import hooks as discord
 from gateway_plugin_discord.settings import DiscordSettings
@@ -125,6 +125,30 @@ async def test_nor_does_what_ends_the_program(channel, where, monkeypatch):
     monkeypatch.setattr(TcpStream, where, interrupted)
     async with answering(NO) as url:
         await probe_and_exchange(*made(url)[channel])
+
+
+@pytest.mark.parametrize("where", ["send_nowait", "receive_some"])
+@pytest.mark.parametrize("answer", ["nothing", "garbled", "cut"])
+async def test_nor_does_an_upload(answer, where, monkeypatch):
+    """Neither that the answer fails, nor that Ctrl-C comes amid it."""
+    headers = {"authorization": TOKEN}
+    interrupts = False
+    working = getattr(TcpStream, where)
+
+    def interrupted(*given):
+        if interrupts:
+            raise KeyboardInterrupt
+        return working(*given)
+
+    monkeypatch.setattr(TcpStream, where, interrupted)
+    async with (
+        answering(ANSWERS[answer]) as url,
+        open_client(base_url=url, headers=headers, path_secret=SLACK) as client,
+    ):
+        body = RawBody(b"x" * 200_000)
+        assert await fails(partial(client.request, "POST", "/{secret}", body=body))
+        interrupts = True
+        assert await fails(partial(client.request, "POST", "/{secret}", body=body))
 
 
 async def test_nor_does_a_header_that_cannot_be_sent():

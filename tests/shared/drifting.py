@@ -4,11 +4,13 @@ The table is `tests/requests.toml`. What a test starts as a process of its own i
 `tests/watching` stands on its path, and tells by a file.
 """
 
+import json
 import os
 import re
 import sys
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -28,8 +30,31 @@ _TELEGRAM = "/bot{secret}/"
 
 
 def kind_of(value):
-    """A secret is a text when it is sent."""
+    """A secret is a text when it is sent; a file is given as its source."""
+    if hasattr(value, "open"):
+        return "file"
     return "text" if hasattr(value, "reveal") else KINDS.get(type(value))
+
+
+def fields_of(body):
+    """Those of a streamed form: a file by its name without numbers, Discord's JSON unpacked."""
+    fields = {}
+    for field in getattr(body, "fields", ()):
+        if field.filename is not None:
+            fields[re.sub("[0-9]+", "", field.name)] = field.content
+        elif field.name == "payload_json":
+            fields |= json.loads(field.content.content)
+        else:
+            fields[field.name] = field.content.content.decode()
+    return fields
+
+
+def kinds_of(value, known):
+    """In a form every value is a text, and JSON where the table wants something else."""
+    if isinstance(value, str) and "text" not in known:
+        with suppress(ValueError):
+            return kind_of(json.loads(value))
+    return kind_of(value)
 
 
 def adapter():
@@ -62,7 +87,7 @@ def drift(channel, method, fields):
     return [
         f"{channel} {method}: {name} = {value!r}, but the table says {known.get(name)}"
         for name, value in fields.items()
-        if kind_of(value) not in known.get(name, "").split()
+        if kinds_of(value, known.get(name, "").split()) not in known.get(name, "").split()
     ]
 
 
@@ -70,12 +95,14 @@ def watch(client: type, note: Callable[[str], object]) -> None:
     """Let `note` hear what an adapter sends beyond the table through clients of that class."""
     request = client.request
 
-    async def checked(self, method, path, *, json=None, form=None, headers=None):
+    async def checked(self, method, path, *, json=None, form=None, body=None, headers=None):
         channel, fields = adapter(), json if form is None else form
         if channel is not None:
-            for line in drift(channel, *named(channel, method, path, dict(fields or {}))):
+            every = {**(fields or {}), **fields_of(body)}
+            for line in drift(channel, *named(channel, method, path, every)):
                 note(line)
-        return await request(self, method, path, json=json, form=form, headers=headers or {})
+        headers = headers or {}
+        return await request(self, method, path, json=json, form=form, body=body, headers=headers)
 
     client.request = checked
 

@@ -10,7 +10,7 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.errors import (
     AttemptTimeout, ConfigError, GatewayError, HookContractError, Invalid, OutboxError,
-    PluginError, Problem, TransportError,
+    PluginError, Problem, TransportError, UnreadableSource,
 )
 from gateway_core.contract.files import File, Upload
 from gateway_core.contract.hookspecs import (
@@ -36,6 +36,6 @@ __all__ = [
     "Level", "Limit", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown",
     "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError", "Pressure",
     "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret", "Send", "Session",
-    "Several", "Sign", "Streaming", "Target", "Traits", "Transform", "TransportError", "Upload",
-    "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
+    "Several", "Sign", "Streaming", "Target", "Traits", "Transform", "TransportError",
+    "UnreadableSource", "Upload", "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
 ]

@@ -39,7 +39,7 @@ from gateway_core import (
     authors,
     outboxes,
 )
-from gateway_core.authors import AttemptTimeout, TransportError
+from gateway_core.authors import AttemptTimeout, TransportError, UnreadableSource
 from gateway_core.http import UnreadableBody
 
 PROBLEMS = [Problem("text", "is empty"), Problem("ttl", "must be a number")]
@@ -85,6 +85,7 @@ EVERY = [
     UnknownEvent(instances=("bot",)),
     UnknownInstance(PROBLEMS),
     UnreadableBody("x", status=200),
+    UnreadableSource("x", dispatched="no"),
 ]
 
 

@@ -342,7 +342,7 @@ async def test_a_path_that_could_lead_elsewhere_is_refused(path):
 
 async def test_what_cannot_be_sent_is_a_value_error():
     async with open_client(base_url=URL) as client:
-        with pytest.raises(ValueError, match="not both"):
+        with pytest.raises(ValueError, match="not several"):
             await client.request("POST", "/x", json={}, form={})
         with pytest.raises(ValueError, match="JSON compliant"):
             await client.request("POST", "/x", json={"a": math.nan})

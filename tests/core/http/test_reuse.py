@@ -129,3 +129,15 @@ def test_an_answer_to_what_was_asked_before_a_failure_proves_nothing(proven):
     carry(proven, idle_since(10.1), 10.2, 10.4)
     first, second = idle_since(11.2), idle_since(11.2)
     assert ["take", "leave"] == [proven.choose(one, 11.5) for one in (first, second)]
+
+
+def test_an_upload_that_is_given_up_while_it_moves_says_nothing_of_the_others(reuse):
+    """It took longer than a connection may be silent, but was not."""
+    moving, stuck = idle_since(9.0), idle_since(9.0)
+    moving.moved = 10.0 + SILENT + 1
+    stuck.moved = 10.0
+    doubts = []
+    for usage in (moving, stuck):
+        usage.asked = 10.0
+        doubts.append(reuse.ended(usage, 10.0 + SILENT + 2, broke=False))
+    assert [False, True] == doubts

@@ -139,6 +139,7 @@ class Wire(TcpStream):
         self._wires = wires
         self._written = bytearray()
         self._exchange: Any = None
+        self._whole = trio.Event()  # the request was written to its end
         self._closed = False
         self._changed = trio.CancelScope()
         self._chunked = False
@@ -164,10 +165,14 @@ class Wire(TcpStream):
             host = wires.network.host(request.url)
             assert host is not None
             self._exchange = wires.network.dispatch(host, request, request.content)
+            self._whole.set()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         self.send_nowait(bytes(data))
         await trio.lowlevel.checkpoint()
+
+    def bear(self, seconds: float) -> None:
+        pass
 
     async def wait_send_all_might_not_block(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -189,6 +194,7 @@ class Wire(TcpStream):
         decision; and on Slack, which refuses with 200 as well, that may be wrong.
         """
         head = b""
+        await self._whole.wait()
         while True:
             try:
                 event = await self._exchange.receive(None)
@@ -219,6 +225,7 @@ class Wire(TcpStream):
         self.answered = trio.current_time()
         self._exchange.hang_up()
         self._exchange = None
+        self._whole = trio.Event()
 
     def _head(self, event: Any) -> bytes:
         status, headers = event["status"], list(event.get("headers", ()))

@@ -264,6 +264,13 @@ class TransportError(GatewayError):
         return printable(f"{self.text} (dispatched: {self.dispatched})")
 
 
+class UnreadableSource(TransportError):
+    """Bytes to send could not be read, or are not those whose size was given; the text names them.
+
+    It says nothing of the platform.
+    """
+
+
 class AttemptTimeout(TransportError):
     """A hook did not return within the attempt's time; the outcome is unknown."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Literal, TypeAlias
 
 import attrs
@@ -96,12 +97,22 @@ class Upload:
     known: str | None = None
     held: bool = False
 
-    async def pieces(self, size: int = PIECE) -> AsyncIterator[bytes]:
-        """All of its bytes, in order. Raises `OutboxError` where they are not there any more."""
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self.file.size
+
+    def open(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Its bytes in pieces, from the first on: what `gateway_core.http` sends as a body.
+
+        Raises `OutboxError` where they are not there any more.
+        """
+        return aclosing(self._pieces())
+
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
         offset = 0
-        while offset < self.file.size:
-            piece = await self.read(offset, min(size, self.file.size - offset))
-            if not piece:
-                break
+        while piece := await self.read(offset, min(PIECE, self.size - offset)):
             offset += len(piece)
             yield piece
+            if offset >= self.size:
+                break

@@ -2,6 +2,9 @@
 
 try:
     from gateway_core.http.answers import Response, UnreadableBody, retry_after_seconds
+    from gateway_core.http.bodies.files import FileSource
+    from gateway_core.http.bodies.multipart import FormField, Multipart, RawBody
+    from gateway_core.http.bodies.sources import ByteSource, BytesSource
     from gateway_core.http.client import HttpClient, open_client
     from gateway_core.http.foreign import foreign_verdict, is_page
     from gateway_core.http.network import NetworkSettings
@@ -13,8 +16,14 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(text, name=error.name) from error
 
 __all__ = [
+    "ByteSource",
+    "BytesSource",
+    "FileSource",
+    "FormField",
     "HttpClient",
+    "Multipart",
     "NetworkSettings",
+    "RawBody",
     "Response",
     "Timeouts",
     "UnreadableBody",

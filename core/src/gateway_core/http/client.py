@@ -11,7 +11,7 @@ import functools
 import json as jsonlib
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Protocol
@@ -24,6 +24,8 @@ from gateway_core.contract.envelopes import Json
 from gateway_core.contract.instances import Secret
 from gateway_core.contract.redaction import redactor
 from gateway_core.http.answers import Response
+from gateway_core.http.bodies.multipart import Multipart, RawBody, Segment, size_of
+from gateway_core.http.bodies.outgoing import SourceError
 from gateway_core.http.network import NetworkSettings, proxy_for, tls_for
 from gateway_core.http.progress import Progress, Timeouts
 from gateway_core.http.replaced import Replaced, transport_factory
@@ -74,15 +76,21 @@ def _secrets_of(headers: Mapping[str, str | Secret]) -> Iterable[str]:
             yield value
 
 
-def _body(json: Json, form: Mapping[str, str | Secret] | None) -> tuple[bytes, dict[str, str]]:
-    if json is not None and form is not None:
-        raise ValueError("a request has a body of JSON or of a form, not both")
+def _content(
+    json: Json, form: Mapping[str, str | Secret] | None, body: Multipart | RawBody | None
+) -> tuple[bytes, Sequence[Segment], dict[str, str]]:
+    """What goes out as a whole, what is streamed, and the headers that describe it."""
+    if sum(one is not None for one in (json, form, body)) > 1:
+        raise ValueError("a request has JSON, a form or a body, not several of them")
+    if body is not None:
+        return b"", body.segments(), {"content-type": body.media_type}
     if form is not None:
         encoded = urlencode({name: _revealed(value) for name, value in form.items()}).encode()
-        return encoded, {"content-type": "application/x-www-form-urlencoded"}
+        return encoded, (), {"content-type": "application/x-www-form-urlencoded"}
     if json is None:
-        return b"", {}
-    return _ENCODER.encode(json).encode(), {"content-type": "application/json; charset=utf-8"}
+        return b"", (), {}
+    encoded = _ENCODER.encode(json).encode()
+    return encoded, (), {"content-type": "application/json; charset=utf-8"}
 
 
 _ENCODER = jsonlib.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -154,6 +162,7 @@ class HttpClient:
         timeouts: Timeouts,
         max_connections: int,
         max_body: int,
+        max_upload: int,
         network: NetworkSettings,
     ) -> None:
         base = httpx2.URL(base_url)
@@ -169,6 +178,7 @@ class HttpClient:
         self._timeouts = timeouts
         self._make_wire = _make_wire(base, proxy, network, max_connections)
         self._max_body = max_body
+        self._max_upload = max_upload
         self._wire: _Wire | None = None
         self._closed = False
 
@@ -183,24 +193,30 @@ class HttpClient:
         *,
         json: Json | None = None,
         form: Mapping[str, str | Secret] | None = None,
+        body: Multipart | RawBody | None = None,
         headers: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Response:
         """Ask once, and answer with whatever status came back.
 
         `path` begins with a slash, is percent-encoded and may have a query; `{secret}` in it
-        becomes the path secret. Raises ValueError for what cannot be sent, `UnreadableBody` when
-        the status came but not the body, and `TransportError` for every other failure.
+        becomes the path secret. A `body` is written as it is read from its sources, and an answer
+        that comes before its end ends it. Raises ValueError for what cannot be sent,
+        `UnreadableBody` when the status came but not the answer's body, `UnreadableSource` when
+        a source of `body` failed, and `TransportError` for every other failure.
         """
-        request = self._build(method.upper(), path, *_body(json, form), headers)
+        request = self._build(method.upper(), path, *_content(json, form, body), headers)
         progress = Progress(self._timeouts)
-        words = ""
+        words, of_source = "", False
         with progress.scope:
             try:
                 return await self._opened().exchange(request, progress, self._max_body)
             except Exception as error:  # noqa: BLE001 - whatever it is, it may show a secret
                 words = self._told(error, {**headers, **(form or {})})
+                of_source = isinstance(error, SourceError)
+        if not words:
+            words, of_source = progress.late(), progress.phase == "source"
         # Raised out here so that the library's exception is not even its context.
-        raise progress.failure(words or progress.late())
+        raise progress.failure(words, of_source=of_source)
 
     def _told(self, error: Exception, fields: Mapping[str, str | Secret]) -> str:
         """Its words without secrets: where they are raised, a traceback may show the locals."""
@@ -211,6 +227,7 @@ class HttpClient:
         method: str,
         path: str,
         content: bytes,
+        segments: Sequence[Segment],
         described: Mapping[str, str],
         headers: Mapping[str, str | Secret],
     ) -> Request:
@@ -220,9 +237,12 @@ class HttpClient:
         every = {**self._headers, **described}
         if headers:
             every |= _checked_headers(headers)
-        if content or method in _LENGTH_WANTED:
-            every["content-length"] = str(len(content))
-        return Request(method, target, every, content)
+        size = len(content) + size_of(segments)
+        if size > self._max_upload:
+            raise ValueError(f"a request's body has {self._max_upload} bytes at most, not {size}")
+        if size or method in _LENGTH_WANTED:
+            every["content-length"] = str(size)
+        return Request(method, target, every, content, segments)
 
     def _target_of(self, path: str) -> str:
         if not _PATH.fullmatch(path) or DOTS.search(path):
@@ -254,11 +274,13 @@ async def open_client(
     timeouts: Timeouts = _PATIENCE,
     max_connections: int = 64,
     max_body: int = 1 << 20,
+    max_upload: int = 1 << 30,
     network: NetworkSettings = _DIRECT,
 ) -> AsyncIterator[HttpClient]:
     """A client of `base_url` for the time of the block. Connects at the first request.
 
-    `headers` go with every request. `max_body` bounds an answer in bytes, after decompression.
+    `headers` go with every request. `max_body` bounds an answer in bytes, after decompression,
+    and `max_upload` a request's body.
     `network` is the way there: a channel's own settings, where they inherit `NetworkSettings`.
     Raises ValueError for a URL that `check_base_url` would refuse (private addresses are left to
     the settings), for a header that cannot be sent, and for a bad variable of the environment
@@ -271,6 +293,7 @@ async def open_client(
         timeouts=timeouts,
         max_connections=max_connections,
         max_body=max_body,
+        max_upload=max_upload,
         network=network,
     )
     try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
 import trio
 
-from gateway_core.contract.errors import TransportError
+from gateway_core.contract.errors import TransportError, UnreadableSource
 from gateway_core.http.answers import UnreadableBody
 
 _WRITING = "send_request_headers.started"  # A transport's trace event before the first byte.
@@ -17,6 +18,7 @@ _LATE = {
     "connect": "ConnectTimeout: no connection within",
     "write": "WriteTimeout: the request could not be written within",
     "read": "ReadTimeout: nothing came for",
+    "source": "SourceTimeout: nothing more of the body could be read within",
 }
 
 
@@ -25,10 +27,12 @@ class Timeouts:
     """Seconds for each phase of a request, and for all of it together.
 
     connect  name lookup, TCP and TLS, and a proxy's tunnel
-    write    writing the request
+    write    writing the request; of a streamed body reading and writing each block of 64 KB, so
+             that one which moves, though slowly, goes on
     read     each read of the answer; at least 30 for Telegram, whose server itself sleeps
     pool     waiting for a connection while all are in use
-    total    the whole request: what ends an answer of one byte per second
+    total    the whole request: what ends an answer of one byte per second. Where a body is
+             streamed, what comes before it, and once more what comes after it
     """
 
     connect: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))
@@ -62,23 +66,43 @@ class Progress:
     def enter(self, phase: str) -> None:
         """From now on the phase's own timeout runs, within the total."""
         self.phase = phase
-        at = trio.current_time() + getattr(self.timeouts, phase)
-        self.scope.deadline = min(at, self._end)
+        self.scope.deadline = min(trio.current_time() + self._bound(), self._end)
+
+    def _bound(self) -> float:
+        """Seconds of the phase's own timeout; a source has those that writing has."""
+        name = "write" if self.phase == "source" else self.phase
+        bound: float = getattr(self.timeouts, name)
+        return bound
+
+    def streams(self) -> None:
+        """From now on a body is written block by block: the total does not run meanwhile."""
+        self._end = math.inf
+
+    def streamed(self) -> None:
+        """No more of the body is written: the total runs anew, and the answer is waited for."""
+        self._end = trio.current_time() + self.timeouts.total
+        self.enter("read")
+
+    def moved(self) -> None:
+        """A transport of httpx2 took more of the body: the total, its only bound, runs anew."""
+        self._end = trio.current_time() + self.timeouts.total
+        self.enter("total")
 
     def late(self) -> str:
         """What to say when the deadline has passed."""
         if self.scope.deadline >= self._end:
             return f"no answer within {self.timeouts.total:g} s"
         through = self.through if self.phase == "connect" else ""
-        return f"{_LATE[self.phase]} {getattr(self.timeouts, self.phase):g} s{through}"
+        return f"{_LATE[self.phase]} {self._bound():g} s{through}"
 
     async def trace(self, event: str, _told: Mapping[str, Any]) -> None:
         """Hear from a transport of httpx2 how far it came."""
         if event.endswith(_WRITING):
             self.written = True
 
-    def failure(self, text: str) -> TransportError:
-        """The error that a failure at this point is."""
+    def failure(self, text: str, *, of_source: bool = False) -> TransportError:
+        """The error that a failure at this point is, of the body's source or of what carries it."""
         if self.status is not None:
             return UnreadableBody(text, status=self.status)
-        return TransportError(text, dispatched="unknown" if self.written else "no")
+        kind = UnreadableSource if of_source else TransportError
+        return kind(text, dispatched="unknown" if self.written else "no")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextvars import ContextVar
 
 import attrs
 import httpx2
 
 from gateway_core.http.answers import Body, Response
+from gateway_core.http.bodies.outgoing import Blocks, open_blocks
 from gateway_core.http.progress import Progress
 from gateway_core.http.wire import Request, add_header
 
@@ -32,7 +33,16 @@ class Replaced:
 
     async def exchange(self, request: Request, progress: Progress, bound: int) -> Response:
         """As sockets do it."""
-        progress.enter("total")
+        if not request.segments:
+            progress.enter("total")
+            return await self._asked(request, request.content, progress, bound)
+        progress.enter("source")
+        async with open_blocks(request.segments) as blocks:
+            return await self._asked(request, _Taken(blocks, progress), progress, bound)
+
+    async def _asked(
+        self, request: Request, content: bytes | _Taken, progress: Progress, bound: int
+    ) -> Response:
         phases = attrs.asdict(progress.timeouts)
         phases.pop("total")
         answer = await self._transport.handle_async_request(
@@ -40,7 +50,7 @@ class Replaced:
                 request.method,
                 self._base + request.target,
                 headers=list(request.headers.items()),
-                content=request.content,
+                content=content,
                 extensions={"timeout": phases, "trace": progress.trace},
             )
         )
@@ -53,6 +63,25 @@ class Replaced:
     async def aclose(self) -> None:
         """Close the transport."""
         await self._transport.aclose()
+
+
+@attrs.define(eq=False)
+class _Taken:
+    """The blocks of a body as the transport takes them."""
+
+    _blocks: Blocks
+    _progress: Progress
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._progress.enter("source")
+        block = await self._blocks.next()
+        self._progress.moved()
+        if block is None:
+            raise StopAsyncIteration
+        return bytes(block)
 
 
 async def _read(answer: httpx2.Response, bound: int) -> Response:

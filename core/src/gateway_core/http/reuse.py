@@ -25,13 +25,15 @@ class Usage:
     """What is known of one connection; times are in seconds.
 
     answered  it last answered; None: it has carried nothing yet
-    asked     its last request was written
+    asked     its last request was written, or begun where its body is streamed
+    moved     more of that body was taken
     heard     something of the answer to that came
     """
 
     opened: float
     answered: float | None = None
     asked: float = 0.0
+    moved: float = 0.0
     heard: bool = False
 
 
@@ -96,7 +98,7 @@ class Reuse:
         if usage.heard:
             self._works(usage, idle, now)
             return False
-        if not broke and now - usage.asked < SILENT:
+        if not broke and now - max(usage.asked, usage.moved) < SILENT:
             return False
         self._failed(usage, idle, now)
         return True

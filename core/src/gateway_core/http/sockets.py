@@ -9,9 +9,11 @@ import trio
 
 from gateway_core.contract.envelopes import repeated
 from gateway_core.http.answers import Response
+from gateway_core.http.bodies.outgoing import Blocks, SourceError, open_blocks
+from gateway_core.http.bodies.uploading import Upload
 from gateway_core.http.progress import Progress
 from gateway_core.http.reuse import Reuse, Usage
-from gateway_core.http.tcp import MOST, TcpStream
+from gateway_core.http.tcp import MOST, UNACKNOWLEDGED, TcpStream
 from gateway_core.http.tunnel import NOT_LET_IN, Stream, open_tunnel, secured
 from gateway_core.http.urls import Proxy
 from gateway_core.http.wire import Reading, Request
@@ -31,24 +33,22 @@ class Connection:
         """While idle: whether it ended, or holds something that nobody asked for."""
         return self._tcp.has_news()
 
-    async def ask(self, request: Request, progress: Progress, bound: int) -> Reading:
-        """Write the request and read its answer.
+    async def ask(
+        self, request: Request, progress: Progress, bound: int, blocks: Blocks | None = None
+    ) -> Reading:
+        """Write the request, with the body whose blocks these are, and read its answer.
 
-        Raises WireError for no whole answer, trio.BrokenResourceError for a connection that broke.
+        Raises WireError for no whole answer, trio.BrokenResourceError for a connection that broke,
+        SourceError for a body that could not be read.
         """
         self.usage.asked, self.usage.heard = trio.current_time(), False
         await trio.lowlevel.checkpoint_if_cancelled()
-        sent = self._tcp.sent
-        progress.written = True
         try:
-            await self._write(request.encoded(), progress)
-        except trio.BrokenResourceError:
-            if self._tcp.sent == sent:  # it had ended before the first byte
-                progress.written = False
-                raise
-            # A request that is refused for its size may have its answer before its end.
-        try:
-            return await self._read(progress, bound)
+            if blocks is None:
+                progress.written = True
+                await self._write(request.encoded(), progress)
+                return await self._read(progress, bound)
+            return await self._upload(request.encoded(), blocks, progress, bound)
         except trio.BrokenResourceError as error:
             # In TLS 1.3 a certificate is refused after the request went out, and before it is read.
             fresh = self.usage.answered is None
@@ -57,15 +57,41 @@ class Connection:
             raise
 
     async def _write(self, data: memoryview, progress: Progress) -> None:
-        sent = self._tcp.send_nowait(data) if self._stream is self._tcp else 0
-        if sent < len(data):
-            progress.enter("write")
-            await self._stream.send_all(data[sent:])
-
-    async def _read(self, progress: Progress, bound: int) -> Reading:
-        reading = Reading(bound)
+        before = self._tcp.sent
+        try:
+            sent = self._tcp.send_nowait(data) if self._stream is self._tcp else 0
+            if sent < len(data):
+                progress.enter("write")
+                await self._stream.send_all(data[sent:])
+        except trio.BrokenResourceError:
+            if self._tcp.sent == before:  # it had ended before the first byte
+                progress.written = False
+                raise
+            # A request that is refused for its size may have its answer before its end.
         if progress.phase != "read":
             progress.enter("read")
+
+    async def _upload(
+        self, head: memoryview, blocks: Blocks, progress: Progress, bound: int
+    ) -> Reading:
+        """Write it while its answer is read, which may come in the middle and end it."""
+        upload = Upload(self._stream, self._tcp, blocks, progress, self.usage)
+        reading: Reading | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(upload.run, head, nursery.cancel_scope)
+            try:
+                reading = await self._read(progress, bound, upload)
+            except Exception as error:  # noqa: BLE001 - raised below, not in a group
+                upload.failure = upload.failure or error
+            nursery.cancel_scope.cancel()
+        if reading is None:
+            raise upload.failure or trio.BrokenResourceError("the request was not written")
+        reading.keep = reading.keep and upload.whole
+        self._tcp.bear(UNACKNOWLEDGED)
+        return reading
+
+    async def _read(self, progress: Progress, bound: int, upload: Upload | None = None) -> Reading:
+        reading = Reading(bound)
         while True:
             data = await self._stream.receive_some(MOST)
             self.usage.heard = self.usage.heard or bool(data)
@@ -73,7 +99,10 @@ class Connection:
             progress.status = reading.status
             if reading.complete or reading.refused:
                 return reading
-            progress.enter("read")
+            if upload is not None and reading.status is not None:
+                upload.answered(reading.status)
+            if upload is None or upload.over:
+                progress.enter("read")
 
     async def close(self) -> None:
         """Close it without ceremony and at once: an answer that is there is not lost meanwhile."""
@@ -115,8 +144,11 @@ class Sockets:
         """Send the request, and read the answer to it: at most `bound` bytes of body."""
         await self._seat(progress)
         try:
-            connection = await self._connection(progress)
-            return await self._carried(connection, request, progress, bound)
+            if not request.segments:
+                return await self._carried(request, None, progress, bound)
+            progress.enter("source")
+            async with open_blocks(request.segments) as blocks:
+                return await self._carried(request, blocks, progress, bound)
         finally:
             self._seats.release()
 
@@ -160,15 +192,18 @@ class Sockets:
         return stream if self.tls is None else await secured(stream, self.tls, self._host)
 
     async def _carried(
-        self, connection: Connection, request: Request, progress: Progress, bound: int
+        self, request: Request, blocks: Blocks | None, progress: Progress, bound: int
     ) -> Response:
         """Invariant: afterwards the connection is idle and whole, or closed."""
+        connection = await self._connection(progress)
         self._busy.add(connection)
         keep = broke = False
         try:
-            reading = await connection.ask(request, progress, bound)
+            reading = await connection.ask(request, progress, bound, blocks)
             keep = reading.complete and reading.keep and not self._closed
             return reading.response()
+        except SourceError:
+            raise
         except Exception:
             broke = True
             raise

@@ -27,6 +27,7 @@ _TCP_OPTIONS = {
     "TCP_KEEPINTVL": NOTICE,
     "TCP_USER_TIMEOUT": UNACKNOWLEDGED * 1000,
 }
+_LONGEST = 86_400.0
 _CLOSED = "this connection was closed"
 
 
@@ -45,6 +46,16 @@ class TcpStream(trio.abc.Stream):
             option = getattr(socket, name, None)  # not every system has them
             if option is not None:
                 self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
+
+    def bear(self, seconds: float) -> None:
+        """How long what was written may stay unacknowledged, or the other side read nothing.
+
+        To the system these are one: a side whose buffer is full acknowledges no more.
+        """
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None and self._socket.fileno() != -1:
+            milliseconds = round(min(seconds, _LONGEST) * 1000)
+            self._socket.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
 
     def send_nowait(self, data: bytes | memoryview) -> int:
         """Write what goes without waiting; how many bytes that was."""

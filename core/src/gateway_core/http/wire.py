@@ -12,6 +12,7 @@ import attrs
 import httptools
 
 from gateway_core.http.answers import Body, Response
+from gateway_core.http.bodies.multipart import Segment
 
 HEAD_BOUND = 1 << 16
 """Bytes that an answer's head may have."""
@@ -25,15 +26,19 @@ class Request:
     """A request as it goes out: everything in it was checked before.
 
     Secrets stand in it as they are, so neither its `repr` nor that of its bytes shows them.
+
+    content   the body, where it is small
+    segments  the stretches of one that is streamed
     """
 
     method: str
     target: str = attrs.field(repr=False)
     headers: Mapping[str, str] = attrs.field(repr=False)
     content: bytes = attrs.field(repr=False)
+    segments: Sequence[Segment] = attrs.field(default=(), repr=False)
 
     def encoded(self) -> memoryview:
-        """Head and body: one write, since each is a system call and often a packet."""
+        """Head and content: one write, since each is a system call and often a packet."""
         fields = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()])
         head = f"{self.method} {self.target} HTTP/1.1\r\n{fields}\r\n"
         return memoryview(head.encode("ascii") + self.content)

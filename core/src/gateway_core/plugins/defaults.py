@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway_core.contract.envelopes import Envelope, Mode, Part
-from gateway_core.contract.errors import TransportError
+from gateway_core.contract.errors import TransportError, UnreadableSource
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Traits, hookimpl
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
@@ -40,12 +40,16 @@ def classify_error(error: Exception) -> Verdict:
 
 
 def transport_verdict(error: TransportError) -> Verdict:
-    """What a failure below the platform means: try again; it says itself whether it was sent."""
-    unknown = error.dispatched == "unknown"
+    """What a failure below the platform means: try again; it says itself whether it was sent.
+
+    Where the message's own bytes could not be read, no other message waits for that.
+    """
+    own = isinstance(error, UnreadableSource)
+    never = Reason.UNCLASSIFIED if own else Reason.UNREACHABLE
     return Verdict(
         error_class=ErrorClass.RETRYABLE,
-        reason=Reason.OUTCOME_UNKNOWN if unknown else Reason.UNREACHABLE,
-        scope=Scope.INSTANCE,
+        reason=Reason.OUTCOME_UNKNOWN if error.dispatched == "unknown" else never,
+        scope=Scope.MESSAGE if own else Scope.INSTANCE,
         dispatched=error.dispatched,
         raw=error.text,
     )

@@ -267,7 +267,8 @@ class FakeChannel:
         for upload in attempt.files:
             name = upload.file.id or upload.known or f"file-{len(self.contents) + 1}"
             if name not in self.contents:
-                self.contents[name] = b"".join([piece async for piece in upload.pieces()])
+                async with upload.open() as pieces:
+                    self.contents[name] = b"".join([piece async for piece in pieces])
             names.append(name)
         if attempt.part is not None and (attempt.files or message_id in self.files):
             self.files[message_id] = tuple(names)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway_contrib.sqlite.rows import Row, decode, encode, part_of
+from gateway_contrib.sqlite.rows import Row, decode, encode, part_of, plain_part
 from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import Disposition, Invalid, Problem
 from gateway_core.outboxes import (

@@ -1,0 +1,185 @@
+"""A file as a source of bytes, read without holding up trio's thread.
+
+What the system has in memory is copied at once, where it can say so (Linux); else a thread waits
+for the disk. A thread that waits for long, as on a file server that is gone, keeps no request from
+its timeout: it is left behind, and closes the file when it comes back.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+import trio
+
+from gateway_core.contract.errors import UnreadableSource
+
+PIECE = 1 << 16
+"""Bytes that are copied at once from what the system has in memory."""
+WAITED = 1 << 17
+"""Bytes that a thread reads at once."""
+THREADS = 8
+"""Threads that wait for disks at the most: a disk that hangs leaves others to name lookups."""
+
+T = TypeVar("T")
+
+_limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("disk threads")
+
+
+@attrs.frozen
+class FileSource:
+    """A file as it was when `at` looked at it; one that has changed since is refused.
+
+    size         bytes
+    modified_ns  when it was last written to, as the file system has it. A change that leaves both
+                 as they were is not noticed
+    """
+
+    path: Path
+    size: int
+    modified_ns: int
+
+    @classmethod
+    async def at(cls, path: str | os.PathLike[str]) -> FileSource:
+        """The file at that path. Raises `UnreadableSource` for what is no file or not readable."""
+        file = _File(Path(path))
+        try:
+            found = await _in_thread(file.open)
+        except OSError as error:
+            text = f"{path} cannot be read: {error.strerror}"
+            raise UnreadableSource(text, dispatched="no") from None
+        finally:
+            file.close()
+        return cls(Path(path), found.st_size, found.st_mtime_ns)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[AsyncIterator[bytes | memoryview]]:
+        """Its bytes. Raises OSError where it cannot be read, or is not as it was."""
+        file = _File(self.path)
+        try:
+            _check(self, await _in_thread(file.open))
+            yield _Pieces(self, file)
+        finally:
+            file.close()
+
+
+def _check(source: FileSource, found: os.stat_result) -> None:
+    """Raises OSError unless the file is as it was."""
+    if (found.st_size, found.st_mtime_ns) != (source.size, source.modified_ns):
+        raise OSError(errno.ESTALE, "it changed since its size was taken", str(source.path))
+
+
+def _read(source: FileSource, file: _File, offset: int) -> bytes:
+    """The next piece; with the last one, whether the file is still as it was. Waits."""
+    piece = file.read(offset, min(WAITED, source.size - offset))
+    if not piece or offset + len(piece) == source.size:
+        _check(source, file.stat())
+    return piece
+
+
+@attrs.define(eq=False)
+class _Pieces:
+    """The bytes of an open file, one piece after the other."""
+
+    _source: FileSource
+    _file: _File
+    _offset: int = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        return self
+
+    async def __anext__(self) -> bytes | memoryview:
+        left = self._source.size - self._offset
+        piece: bytes | memoryview = b""
+        if left > PIECE:  # the last is read where its end may be waited for
+            piece = self._file.read_nowait(self._offset, PIECE)
+        if left and not piece:
+            piece = await _in_thread(lambda: _read(self._source, self._file, self._offset))
+        if not piece:
+            raise StopAsyncIteration
+        self._offset += len(piece)
+        return piece
+
+
+class _File:
+    """An open file that one thread uses at a time, and that is closed once none does."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._number = -1
+        self._closed = False
+
+    def open(self) -> os.stat_result:
+        """Open it. Raises OSError, also for what is no regular file."""
+        with self._using():
+            # Not blocking: a pipe that nobody writes to would never open.
+            flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+            self._number = os.open(self._path, os.O_RDONLY | flags)
+            found = os.fstat(self._number)
+        if not stat.S_ISREG(found.st_mode):
+            what = "is a folder" if stat.S_ISDIR(found.st_mode) else "is no regular file"
+            raise OSError(errno.EINVAL, what, str(self._path))
+        return found
+
+    def stat(self) -> os.stat_result:
+        """What the file system says of it."""
+        with self._using():
+            return os.fstat(self._number)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """So many bytes from there on, or fewer; nothing: it ends there."""
+        with self._using():
+            os.lseek(self._number, offset, os.SEEK_SET)
+            return os.read(self._number, size)
+
+    def read_nowait(self, offset: int, size: int) -> memoryview:
+        """What is in memory of so many bytes; nothing: it has to be waited for."""
+        piece = bytearray(size)
+        return memoryview(piece)[: _read_nowait(self._number, piece, offset)].toreadonly()
+
+    def close(self) -> None:
+        """Close it, or have the thread do it that uses it."""
+        self._closed = True
+        self._close_unused()
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        with self._lock:
+            yield
+        # Invariant: whoever holds the lock as it is closed comes by here afterwards.
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        if self._closed and self._lock.acquire(blocking=False):
+            number, self._number = self._number, -1
+            self._lock.release()
+            if number != -1:
+                os.close(number)
+
+
+def _read_nowait(number: int, piece: bytearray, offset: int) -> int:
+    """How many bytes it read; none where the system would have to wait, or cannot say so."""
+    if sys.platform != "linux":
+        return 0
+    try:
+        return os.preadv(number, [piece], offset, os.RWF_NOWAIT)
+    except OSError:  # it has to be waited for, or the file system knows no such question
+        return 0
+
+
+async def _in_thread(do: Callable[[], T]) -> T:
+    try:
+        limiter = _limiter.get()
+    except LookupError:
+        limiter = trio.CapacityLimiter(THREADS)
+        _limiter.set(limiter)
+    return await trio.to_thread.run_sync(do, limiter=limiter, abandon_on_cancel=True)

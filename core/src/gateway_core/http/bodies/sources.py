@@ -1,0 +1,66 @@
+"""Where the bytes of a request come from: what a source is, and one of bytes in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Protocol, runtime_checkable
+
+import attrs
+
+BLOCK = 1 << 16
+"""Bytes that are written at once."""
+
+
+@runtime_checkable
+class ByteSource(Protocol):
+    """Bytes whose number is known, and that can be read again from their beginning.
+
+    What a source raises ends the request as `UnreadableSource`. So does one that has more or fewer
+    bytes than its size. The last piece is sent only once the source came to its end, so that one
+    that raises there is never sent whole.
+    """
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        ...
+
+    def open(self) -> AbstractAsyncContextManager[AsyncIterator[bytes | memoryview]]:
+        """Its bytes in pieces, from the first on; each opening is apart from the others.
+
+        A piece stays as it is once it was handed over. Waiting must not hold up trio's thread.
+        """
+        ...
+
+
+@attrs.frozen
+class BytesSource:
+    """Bytes in memory; nothing of them is copied."""
+
+    content: bytes = attrs.field(repr=False, validator=attrs.validators.instance_of(bytes))
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return len(self.content)
+
+    def open(self) -> AbstractAsyncContextManager[AsyncIterator[bytes | memoryview]]:
+        """The bytes, as one piece."""
+        return nullcontext(_Once(self.content))
+
+
+@attrs.define(eq=False)
+class _Once:
+    """An iterator of one piece."""
+
+    _piece: bytes | None
+
+    def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        return self
+
+    async def __anext__(self) -> bytes | memoryview:
+        piece, self._piece = self._piece, None
+        if piece is None:
+            raise StopAsyncIteration
+        return piece

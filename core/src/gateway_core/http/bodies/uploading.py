@@ -1,0 +1,97 @@
+"""Writes a streamed body while its answer is already listened for."""
+
+from __future__ import annotations
+
+import trio
+
+from gateway_core.http.bodies.outgoing import Blocks
+from gateway_core.http.progress import Progress
+from gateway_core.http.reuse import Usage
+from gateway_core.http.tcp import TcpStream
+from gateway_core.http.tunnel import Stream
+
+_REFUSED = 300
+
+
+class Upload:
+    """A request's head and its body, block by block.
+
+    over     no more of it is written
+    whole    all of it was
+    failure  what kept it from that. None: nothing, or the connection broke after something was
+             written; whoever reads from it finds out what that means
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        tcp: TcpStream,
+        blocks: Blocks,
+        progress: Progress,
+        usage: Usage,
+    ) -> None:
+        self.over = False
+        self.whole = False
+        self.failure: Exception | None = None
+        self._stream = stream
+        self._tcp = tcp
+        self._blocks = blocks
+        self._progress = progress
+        self._usage = usage
+
+    async def run(self, head: memoryview, reading: trio.CancelScope) -> None:
+        """Write it; a failure ends `reading`."""
+        sent = self._tcp.sent
+        self._progress.streams()
+        timeouts = self._progress.timeouts
+        try:
+            # These timeouts, not the system's, say how long a slow reader is waited for.
+            self._tcp.bear(timeouts.write + timeouts.read)
+            await self._write_all(head)
+        except trio.BrokenResourceError as error:
+            # A request that is refused for its size may have its answer before its end.
+            if self._tcp.sent == sent:
+                self._progress.written = False
+                self._fail(error, reading)
+        except Exception as error:  # noqa: BLE001 - raised where the answer is read
+            self._fail(error, reading)
+        self._end()
+
+    def _fail(self, error: Exception, reading: trio.CancelScope) -> None:
+        if not self.over:
+            self.failure = error
+            reading.cancel()
+
+    async def _write_all(self, head: memoryview) -> None:
+        first = await self._blocks.next()
+        # As a view, whose `repr` is not what is in it.
+        block: bytes | memoryview | None = memoryview(b"".join((head, first or b"")))
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._progress.written = True
+        while block is not None and not self.over:
+            self._progress.enter("write")
+            await self._stream.send_all(block)
+            self._usage.moved = trio.current_time()
+            block = await self._next()
+        self.whole = block is None
+
+    async def _next(self) -> bytes | memoryview | None:
+        """The next block, if it is still wanted; after the last one this does not wait."""
+        if self.over:
+            return b""
+        self._progress.enter("source")
+        block = await self._blocks.next()
+        if block is not None:
+            # Neither the socket nor the source need ever wait: others get their turn here.
+            await trio.lowlevel.checkpoint()
+        return block
+
+    def answered(self, status: int) -> None:
+        """The answer has begun; after a refusal no more of the body is of use."""
+        if status >= _REFUSED:
+            self._end()
+
+    def _end(self) -> None:
+        if not self.over:
+            self.over = True
+            self._progress.streamed()
