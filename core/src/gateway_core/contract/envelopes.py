@@ -423,6 +423,7 @@ class Attempt:
     ephemeral    the answer is for the interaction's user alone
     files        of `part`, in its order; in an edit what the message has from then on, in a
                  deletion what it has
+    loses_files  an edit: the message loses all files that it has
     """
 
     operation: str
@@ -442,6 +443,7 @@ class Attempt:
     interaction: Interaction | None = None
     ephemeral: bool = False
     files: tuple[Upload, ...] = ()
+    loses_files: bool = False
 
     @property
     def payload(self) -> Mapping[str, Json]:

@@ -105,7 +105,8 @@ class FileKeeper:
             self._upload(attempt.instance_id, file, moved, held=files.held)
             for file in files.standing
         ]
-        return attrs.evolve(attempt, files=tuple(uploads))
+        loses = attempt.operation in ("edit", "revise") and not uploads
+        return attrs.evolve(attempt, files=tuple(uploads), loses_files=loses)
 
     def _upload(
         self, instance_id: str, file: File, moved: Callable[[], None], *, held: bool
