@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Literal, TypeAlias
 
 import attrs
@@ -12,14 +12,9 @@ import attrs
 Source: TypeAlias = str | os.PathLike[str] | bytes | None
 """A path, the bytes themselves, or a URL that begins with `https://` or `http://`."""
 
-Read: TypeAlias = Callable[[int, int], Awaitable[bytes]]
-"""Gives so many bytes from an offset on, `read(offset, limit)`; fewer at the end."""
-
 Kind = Literal["image", "video", "audio", "other"]
 
 URLS = ("https://", "http://")
-PIECE = 1 << 16
-"""Bytes of a file that are read at once."""
 
 
 def _shown(source: object) -> str:
@@ -83,17 +78,18 @@ class File:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Upload:
-    """A file of an attempt, as an adapter sends it.
+    """A file of an attempt, as an adapter sends it: a source of bytes for `gateway_core.http`.
 
     file   what the envelope says of it; of a message that has it, with the platform's `id`
-    read   gives its bytes, piece by piece: never more than asked for is in memory
+    open   gives its bytes in pieces, from the first on: never more than one piece is in memory.
+           They raise `OutboxError` where they are not there any more
     known  the platform's id of the same bytes, from an earlier upload of the same account; None:
            there is none, or it was refused
     held   the message has it already: an edit keeps it, a deletion takes it along
     """
 
     file: File
-    read: Read
+    open: Callable[[], AbstractAsyncContextManager[AsyncIterator[bytes | memoryview]]]
     known: str | None = None
     held: bool = False
 
@@ -101,18 +97,3 @@ class Upload:
     def size(self) -> int:
         """In bytes."""
         return self.file.size
-
-    def open(self) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Its bytes in pieces, from the first on: what `gateway_core.http` sends as a body.
-
-        Raises `OutboxError` where they are not there any more.
-        """
-        return aclosing(self._pieces())
-
-    async def _pieces(self) -> AsyncGenerator[bytes, None]:
-        offset = 0
-        while piece := await self.read(offset, min(PIECE, self.size - offset)):
-            offset += len(piece)
-            yield piece
-            if offset >= self.size:
-                break

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from typing import Protocol
 
 import attrs
@@ -20,6 +20,8 @@ from gateway_core.files.looking import MESSAGES, CannotRead, Looked, look_at
 from gateway_core.files.spool import Spool
 from gateway_core.outboxes.stored_bytes import Content
 
+PIECE = 1 << 16
+"""Bytes of a file that an attempt reads at once."""
 REMEMBERED = 1_000
 """Ids of uploaded files, of all accounts."""
 REMEMBERED_FOR = 86_400.0
@@ -115,11 +117,18 @@ class FileKeeper:
         if until <= trio.current_time():
             known = ""
 
-        async def read(offset: int, limit: int) -> bytes:
-            moved()
-            return await self._store.read_bytes(file.digest, offset, limit)
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            offset = 0
+            while offset < file.size:
+                moved()
+                limit = min(PIECE, file.size - offset)
+                piece = await self._store.read_bytes(file.digest, offset, limit)
+                if not piece:
+                    break
+                offset += len(piece)
+                yield piece
 
-        return Upload(file=file, read=read, known=known or None, held=held)
+        return Upload(file=file, open=lambda: aclosing(pieces()), known=known or None, held=held)
 
     def learn(self, instance_id: str, files: StepFiles, answer: Answer) -> None:
         """The platform named them: the next message of the same bytes names them, too."""

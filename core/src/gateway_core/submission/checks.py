@@ -35,7 +35,7 @@ from gateway_core.contract.validators import (
     name_fault,
     shown,
 )
-from gateway_core.submission.file_checks import file_problems
+from gateway_core.files.checks import file_problems
 from gateway_core.submission.plain import plain
 
 ENVELOPES = (Send, Edit, Delete, Call)
