@@ -28,6 +28,7 @@ ORDER = (
     "scheduling",
     "config",
     "outboxes",
+    "files",
     "monitoring",
     "engine",
     "backlog",

@@ -1,11 +1,14 @@
 """Over real sockets: an unmodified discord.py, and our own adapter, against the emulator."""
 
 import asyncio  # noqa: TID251 - the client under test runs on it, in a thread of its own
+import io
 import logging
 import warnings
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import attrs
+import pictures
 import pytest
 import trio
 
@@ -73,6 +76,62 @@ async def test_discord_py_sends_edits_and_deletes():
     assert [second.id] == emulator.pins(ROOM)
     assert ["👍"] == [emoji for _, emoji in emulator.reactions(ROOM, second.id)]
     assert (3, 1, 1) == tuple(emulator.counters[key] for key in ("stored", "edited", "deleted"))
+
+
+async def test_discord_py_sends_files_and_replaces_them():
+    cat, dog = pictures.png(30, 20), pictures.gif(4, 5)
+
+    def file(data, name, **more):
+        return discord.File(io.BytesIO(data), name, **more)
+
+    async def script(client):
+        channel = await client.fetch_channel(int(ROOM))
+        files = [file(cat, "cat.png", description="a cat"), file(dog, "dog.gif", spoiler=True)]
+        sent = await channel.send("**look**", files=files)
+        first, second = sent.attachments
+        assert ("cat.png", "a cat", "image/png", len(cat), 30, 20) == (
+            first.filename,
+            first.description,
+            first.content_type,
+            first.size,
+            first.width,
+            first.height,
+        )
+        assert (False, True) == (first.is_spoiler(), second.is_spoiler())
+        assert (cat, dog) == (await first.read(), await second.read())
+        edited = await sent.edit(attachments=[second, file(cat, "new.png")])
+        assert ["SPOILER_dog.gif", "new.png"] == [one.filename for one in edited.attachments]
+        edited = await edited.edit(content="only words", attachments=[])
+        assert [] == edited.attachments
+        with pytest.raises(discord.HTTPException) as large:
+            await channel.send(file=file(b"x" * 100_001, "large"))
+        with pytest.raises(discord.HTTPException) as long:
+            await channel.send(file=file(cat, "c.png", description="x" * 1025))
+        return [(one.value.status, one.value.code) for one in (large, long)]
+
+    emulator = DiscordEmulator(limits=attrs.evolve(WIDE, file_bytes=100_000))
+    async with served(emulator) as base_url:
+        emulator.cdn_url = base_url
+        assert [(413, 40005), (400, 50035)] == await with_discord_py(base_url, script)
+    [message] = emulator.rooms.conversation(ROOM)
+    assert ("only words", ()) == (message.text, message.files)
+
+
+async def test_a_webhook_of_discord_py_takes_files():
+    cat = pictures.png()
+
+    async def script(_):
+        webhook = discord.SyncWebhook.partial(int(hook.id), hook.token)
+        sent = webhook.send("one", file=discord.File(io.BytesIO(cat), "cat.png"), wait=True)
+        new = discord.File(io.BytesIO(cat), "new.png")
+        return sent.edit(attachments=[new]).attachments[0].filename
+
+    emulator = DiscordEmulator(limits=WIDE)
+    hook = emulator.webhook(ROOM)
+    async with served(emulator) as base_url:
+        assert "new.png" == await with_discord_py(base_url, script)
+    [message] = emulator.rooms.conversation(ROOM)
+    assert ["new.png"] == [file.name for file in message.files]
 
 
 async def test_discord_py_recognises_errors():

@@ -17,6 +17,7 @@ from gateway_core.contract.errors import (
     IdempotencyConflict, InstanceSuspended, Invalid, OutboxError, Overloaded, PartitionFailed,
     PluginError, ProbeFailed, Problem, Refused, UnknownEvent, UnknownInstance,
 )
+from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Identity, Limit, Providers
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
@@ -38,11 +39,11 @@ from gateway_core.telemetry.privacy import TelemetrySettings
 __all__ = [
     "Address", "AmbiguousEvent", "Call", "ChannelBinding", "CircuitSettings", "ConfigError",
     "DeadlinePassed", "Delete", "Delivered", "DeliveryError", "Disposition", "Edit", "Ended",
-    "EndingsForgotten", "Envelope", "ErrorClass", "Filter", "Forecast", "FormatVersionError",
-    "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError", "GroupTooLong",
-    "HookContractError", "IdempotencyConflict", "Identity", "Instance", "InstanceStatistics",
-    "InstanceSuspended", "Interaction", "Invalid", "Job", "KeyRef", "Limit", "MessageRef",
-    "OutboxError", "OutboxSettings", "Overloaded", "Part", "PartReceipt", "PartRef",
+    "EndingsForgotten", "Envelope", "ErrorClass", "File", "Filter", "Forecast",
+    "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
+    "GroupTooLong", "HookContractError", "IdempotencyConflict", "Identity", "Instance",
+    "InstanceStatistics", "InstanceSuspended", "Interaction", "Invalid", "Job", "KeyRef", "Limit",
+    "MessageRef", "OutboxError", "OutboxSettings", "Overloaded", "Part", "PartReceipt", "PartRef",
     "PartitionFailed", "PartitionStatistics", "PluginError", "PressureSettings", "Preview",
     "Priority", "ProbeFailed", "Problem", "Progress", "Providers", "Reason", "Receipt", "Refused",
     "Reloaded", "RetrySettings", "Scope", "Secret", "Send", "Statistics", "Status", "Stream",

@@ -12,6 +12,7 @@ from gateway_core.contract.errors import (
     AttemptTimeout, ConfigError, GatewayError, HookContractError, Invalid, OutboxError,
     PluginError, Problem, TransportError, UnreadableSource,
 )
+from gateway_core.contract.files import File, Upload
 from gateway_core.contract.hookspecs import (
     Answer, AttemptReport, CONTRACT_VERSION, Delay, Identity, Level, Limit, Pressure, Providers,
     Session, Sign, Streaming, Traits, Vote, hookimpl,
@@ -30,11 +31,11 @@ __all__ = [
     "CONTRACT_VERSION", "INSTRUMENTATION_SCOPE", "METRICS", "SIGNAL", "TELEMETRY_DROPPED",
     "TELEMETRY_DROPPING", "Address", "Answer", "Asked", "Attempt", "AttemptReport",
     "AttemptTimeout", "BucketReport", "Call", "ConfigError", "Delay", "Delete", "Dispatched",
-    "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "Format", "GatewayError", "Grows",
-    "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json", "KeyRef",
-    "Level", "Limit", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict", "OnUnknown",
-    "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError", "Pressure",
-    "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret", "Send", "Session",
-    "Several", "Sign", "Streaming", "Target", "Traits", "Transform", "TransportError",
-    "UnreadableSource", "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
+    "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "File", "Format", "GatewayError",
+    "Grows", "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json",
+    "KeyRef", "Level", "Limit", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict",
+    "OnUnknown", "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError",
+    "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret", "Send",
+    "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform", "TransportError",
+    "UnreadableSource", "Upload", "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
 ]

@@ -45,6 +45,7 @@ from gateway_core.contract.validators import is_finite, shown
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.engine.supervisor import Supervisor, drain, drain_in_flight
+from gateway_core.files.keeper import keeper_of
 from gateway_core.groups.asked import Asked
 from gateway_core.groups.opening import groups_of
 from gateway_core.groups.verbs import GroupVerbs
@@ -118,6 +119,7 @@ class Gateway(Streaming, GroupVerbs):
         self._tasks: trio.Nursery | None = None
         self._ids = Ids(rng)
         journal = None if outbox is None else Journal(outbox, self._clock, self._ids)
+        self._files = keeper_of(outbox)
         self._registry = InstanceRegistry(
             config,
             hooks,
@@ -137,6 +139,7 @@ class Gateway(Streaming, GroupVerbs):
                 journal=journal,
                 observer=self._observer,
                 privacy=privacy,
+                files=self._files,
                 on_pressure=self._pressure_changed,
                 keys_of=lambda scope: self._partition_of(scope[0], scope[1]).keys,
                 on_suspension=self._registry.suspend_account,
@@ -172,7 +175,8 @@ class Gateway(Streaming, GroupVerbs):
             self._follower = Follower(outbox)
             journal.on_finished = self._follower.wake
         self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
-        super().__init__(Door(drafting, way, self._partitions), self._lookup.withdraw_held)
+        door = Door(drafting, way, self._partitions, self._files)
+        super().__init__(door, self._lookup.withdraw_held)
         self._journal, self._drafting = journal, drafting
         self._groups = groups_of(
             drafting, way, outbox, self._pager, self._spawn, self._lookup.withdraw_held
@@ -468,6 +472,7 @@ class Gateway(Streaming, GroupVerbs):
                     self._stopped.set()
                     if self._follower is not None:
                         self._follower.close()
+                    self._files.close()
                     sessions.cancel_scope.cancel()
 
     async def _serve(self) -> None:

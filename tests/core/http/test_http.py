@@ -15,7 +15,7 @@ import trio
 
 from gateway_core import ErrorClass, Secret
 from gateway_core.authors import TransportError
-from gateway_core.contract.redaction import redactor
+from gateway_core.contract.instances import redactor
 from gateway_core.http import (
     Response,
     Timeouts,

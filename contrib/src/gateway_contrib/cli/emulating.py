@@ -31,6 +31,7 @@ def _slack(emulator: SlackEmulator, url: str) -> str:
 
 
 def _discord(emulator: DiscordEmulator, url: str) -> str:
+    emulator.cdn_url = url
     emulator.gateway_url = f"{url.replace('http', 'ws', 1)}/gateway"
     webhook = emulator.webhook("1100000000000000001")
     return f"{url}/api/v10/webhooks/{webhook.id}/{webhook.token}"

@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from html import escape
 from types import MappingProxyType
 
+from starlette.responses import HTMLResponse, Response
+
+from gateway_contrib.emulators.files.kinds import PICTURES
+from gateway_contrib.emulators.files.serving import PAGE_SAFE
+from gateway_contrib.emulators.files.store import File
 from gateway_contrib.emulators.rooms import Message, Rooms
 from gateway_contrib.emulators.screen import Screen, Sight
 
@@ -17,17 +22,32 @@ body { font: 15px/1.45 system-ui, sans-serif; max-width: 46rem; margin: 2rem aut
 article { border-left: 3px solid #ccc; margin: .6rem 0; padding-left: .7rem }
 article.passing { border-left-style: dashed }
 article.streaming { border-left-color: #4a7 }
+img { display: block; margin: .3rem 0; max-height: 16rem; max-width: 100% }
 pre { font: inherit; margin: 0; overflow-wrap: anywhere; white-space: pre-wrap }
 small { color: #666 }
 """
 
 
-def _article(notes: list[str], text: str, kind: str = "") -> str:
+def _article(notes: list[str], text: str, kind: str = "", files: tuple[File, ...] = ()) -> str:
     opening = f'<article class="{kind}">' if kind else "<article>"
     return (
         f"{opening}<small>{escape(', '.join(notes))}</small>"
-        f'<pre dir="auto">{escape(text)}</pre></article>'
+        f'<pre dir="auto">{escape(text)}</pre>{"".join(map(_file, files))}</article>'
     )
+
+
+def _file(file: File) -> str:
+    """A picture, or the name of what is none; an address is named and never opened."""
+    if file.digest is None:
+        return f"<small>{escape(file.name)} at {escape(file.url)}</small>"
+    where = f"/files/{escape(file.digest)}"
+    told = f"{file.name}, {file.media_type or 'unknown type'}, {file.size:,} bytes"
+    shown = f'<a href="{where}">{escape(told)}</a>'
+    if file.media_type in PICTURES:
+        shown = f'<img src="{where}" alt="{escape(file.alt)}" title="{escape(told)}">'
+    if file.spoiler:
+        return f"<details><summary>spoiler</summary>{shown}</details>"
+    return shown
 
 
 def _message(message: Message) -> str:
@@ -43,7 +63,8 @@ def _message(message: Message) -> str:
     if message.revisions:
         count = len(message.revisions)
         notes.append("edited" if count == 1 else f"edited {count} times")
-    return _article(notes, message.text, "streaming" if message.streaming else "")
+    kind = "streaming" if message.streaming else ""
+    return _article(notes, message.text, kind, message.files)
 
 
 def _passing(sight: Sight) -> str:
@@ -92,3 +113,10 @@ def rooms_page(
         f"<style>{_STYLE}</style><h1>{title}</h1>"
         f"{listed or '<p>Nothing arrived yet.</p>'}{_limited(limited)}</html>"
     )
+
+
+def page_response(
+    channel: str, rooms: Rooms, screen: Screen, limited: Mapping[str, int]
+) -> Response:
+    """The page as an answer, with headers that forbid a browser to run anything in it."""
+    return HTMLResponse(rooms_page(channel, rooms, screen, limited), 200, PAGE_SAFE)

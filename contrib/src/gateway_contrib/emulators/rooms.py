@@ -7,6 +7,8 @@ from typing import Any
 import attrs
 import trio
 
+from gateway_contrib.emulators.files.store import File
+
 
 @attrs.define(kw_only=True)
 class Message:
@@ -17,6 +19,7 @@ class Message:
     revisions        the texts that it had before, oldest first
     revised_at       when each of them went
     user             the person who wrote it; None: a bot did
+    files            what stands beside the text, as it is now
     streaming_until  when its stream ends by itself or has ended; None: it is none
     """
 
@@ -33,6 +36,7 @@ class Message:
     revised_at: list[float] = attrs.field(factory=list)
     user: str | None = None
     streaming_until: float | None = None
+    files: tuple[File, ...] = ()
 
     def revise(self, text: str) -> None:
         """Show another text from now on."""

@@ -46,7 +46,7 @@ ENTRY_READ = ", ".join(
 """What is read of them: a text that is damaged is that row's trouble, and no other's."""
 STEP_COLUMNS = (
     "seq", "serial", "number", "started", "attempts", "maybe_sent", "transforms", "first_at",
-    "not_before", "outcome", "message_id",
+    "not_before", "outcome", "message_id", "made",
 )  # fmt: skip
 KEY_COLUMNS = ("instance", "room", "operation", "key", "seq", "ended_at", "hashed")
 REVISION_COLUMNS = ("id", "instance", "room", "ended_at", "ref")
@@ -67,7 +67,7 @@ _PLAIN: Mapping[str, Callable[..., Send | Call]] = {
     "call": fast_init(Call),
 }
 """Envelopes whose fields are as their JSON has them."""
-_READ_ANEW = frozenset({"grows", "interaction", "mentions"})
+_READ_ANEW = frozenset({"files", "grows", "interaction", "mentions"})
 """Fields of which that is not so; few envelopes have them, since defaults are left out."""
 _IN_ORDER = {s.priority: number for number, s in enumerate(STREAMS) if not s.alone}
 _NUMBERS = {stream: number for number, stream in enumerate(STREAMS)}
@@ -91,7 +91,7 @@ def clean(text: str) -> str:
 def entry_row(entry: Entry, seq: int) -> Row:
     """As `ENTRY_COLUMNS`."""
     envelope, due = entry.envelope, entry.due
-    plan = [(part.payload, part.span, part.digest, part.degraded) for part in entry.plan]
+    plan = [plain_part(part) for part in entry.plan]
     content = [to_json(envelope), plan]
     moved = entry.asked_room is not None
     if entry.files or entry.member is not None or not entry.voted or moved:
@@ -190,10 +190,18 @@ def _envelope(plain: dict[str, Any]) -> Envelope:
     return from_json(Envelope, plain)
 
 
+def plain_part(part: Part) -> tuple[Any, ...]:
+    """A part of a plan as the file has it."""
+    if part.files:
+        return part.payload, part.span, part.digest, part.degraded, part.files
+    return part.payload, part.span, part.digest, part.degraded
+
+
 def part_of(plain: Sequence[Any]) -> Part:
     """A part of a plan. Raises ValueError or TypeError for what is none."""
-    payload, (start, end), digest, degraded = plain
-    return _made_part(payload=payload, span=(start, end), digest=digest, degraded=tuple(degraded))
+    payload, (start, end), digest, degraded, *files = plain
+    made = _made_part(payload=payload, span=(start, end), digest=digest, degraded=tuple(degraded))
+    return attrs.evolve(made, files=tuple(files[0])) if files else made
 
 
 def stored_of(row: Row, steps: Sequence[Row], grown: tuple[int, str] | None = None) -> StoredEntry:
@@ -216,11 +224,13 @@ def record_row(seq: int, record: StepRecord) -> Row:
         seq, record.serial, record.number, int(record.started), record.attempts,
         record.maybe_sent, record.transforms, record.first_at, record.not_before, record.outcome,
         record.message_id and clean(record.message_id),
+        encode([record.more, record.files]) if record.more or record.files else None,
     )  # fmt: skip
 
 
 def record_of(row: Row) -> StepRecord:
     """The record of a row of `STEP_COLUMNS`."""
+    more, files = decode(row[11]) if row[11] else ((), ())
     return StepRecord(
         serial=row[1],
         number=row[2],
@@ -232,6 +242,8 @@ def record_of(row: Row) -> StepRecord:
         not_before=row[8],
         outcome=row[9],
         message_id=row[10],
+        more=tuple(more),
+        files=tuple(files),
     )
 
 

@@ -216,6 +216,12 @@ ALTER TABLE keys ADD COLUMN hashed INTEGER NOT NULL DEFAULT 0;
 """
 
 
+_MADE = """
+ALTER TABLE steps ADD COLUMN made TEXT;
+                                      -- JSON: further messages that it made, ids of its files
+"""
+
+
 class Change(NamedTuple):
     """A step from one version to the next.
 
@@ -230,7 +236,7 @@ class Change(NamedTuple):
 CHANGES = (
     Change(_FIRST), Change(_REVISIONS), Change(_FILED), Change(_STREAMS), Change(_SEALED),
     Change(_SPENT), Change(_ENDINGS), Change(_FORMAT), Change(_ASKED), Change(_SEALED_TEXTS),
-    Change(TABLES, ADOPT),
+    Change(TABLES, ADOPT), Change(_MADE),
 )  # fmt: skip
 """What brings a file of version n to n + 1; a release reads every earlier one."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import Any, Literal, Unpack, overload
@@ -27,6 +27,7 @@ from gateway_core.contract.envelopes import (
     Send,
 )
 from gateway_core.contract.errors import Invalid
+from gateway_core.contract.files import File
 from gateway_core.contract.problems import problems_in
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
@@ -116,6 +117,7 @@ class Answers(Verbs):
         link_previews: bool = False,
         silent: bool = False,
         collapse: str | None = None,
+        files: Sequence[File] | None = None,
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
@@ -172,6 +174,7 @@ class Answers(Verbs):
                 link_previews=link_previews,
                 silent=silent,
                 collapse=collapse,
+                files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
                 ephemeral=ephemeral,
                 interaction=interaction,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import Any, TypeVar, overload
@@ -12,6 +13,7 @@ from cattrs.gen import make_dict_structure_fn
 from gateway_core.contract import envelopes
 from gateway_core.contract.envelopes import REF_VERSION, Json, KeyRef, MessageRef
 from gateway_core.contract.errors import FormatVersionError, Invalid, Problem
+from gateway_core.contract.files import Source
 from gateway_core.contract.instances import Secret
 from gateway_core.contract.problems import problems_in, take_no_other_for
 from gateway_core.contract.validators import shown
@@ -37,6 +39,8 @@ def _make() -> cattrs.Converter:
     converter.register_unstructure_hook(Secret, Secret.reveal)
     converter.register_structure_hook(Secret, lambda value, _: Secret(value))
     converter.register_structure_hook(envelopes.Mentions, _mentions)
+    converter.register_structure_hook(Source, _source)
+    converter.register_unstructure_hook(Source, _written)
     ref = make_dict_structure_fn(MessageRef, converter)
     converter.register_structure_hook(MessageRef, lambda v, t: ref(_readable(v, REF_VERSION), t))
 
@@ -86,6 +90,18 @@ def _mentions(value: Any, _: Any) -> Any:
     if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
         raise ValueError(f"must be true, false or a list of ids, not {shown(value)}")
     return tuple(value)
+
+
+def _source(value: Any, _: Any) -> Any:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"must be a path or a URL, not {shown(value)}")
+    return value
+
+
+def _written(source: Any) -> Any:
+    if isinstance(source, bytes):
+        raise TypeError("the bytes of a file have no JSON: name a path instead")
+    return None if source is None else os.fspath(source)
 
 
 def _table(value: Any) -> Mapping[str, Any]:

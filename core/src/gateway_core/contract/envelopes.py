@@ -13,6 +13,7 @@ import attrs
 import msgspec
 
 from gateway_core.contract.addresses import Interaction
+from gateway_core.contract.files import File, Upload
 from gateway_core.contract.validators import copied, one_of
 from gateway_core.contract.verdicts import Verdict
 
@@ -37,6 +38,8 @@ ANSWER, REVISE = "answer", "revise"
 """The operations of a send and of an edit by an interaction's reply token, which has limits of its
 own."""
 BY_TOKEN = (ANSWER, REVISE)
+UPLOAD = "upload"
+"""What limits are asked for of a send with files, which has limits of its own on some platforms."""
 
 REF_VERSION = 1
 """The format version that `MessageRef` is written with."""
@@ -59,10 +62,17 @@ class Disposition(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class PartRef:
-    """One platform message that an envelope made: its id and the digest of what was sent."""
+    """What one request of an envelope made: mostly one platform message.
+
+    digest  of what was sent
+    files   those that it has, with the platform's ids
+    more    ids of further messages that came of the same request: the rest of an album
+    """
 
     message_id: str
     digest: str = ""
+    files: tuple[File, ...] = ()
+    more: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -172,6 +182,7 @@ class Send(_Envelope):
     ephemeral      for the eyes of the interaction's user alone; refused where that cannot be
     interaction    what the message answers by its reply token, as long as that lives; afterwards
                    it goes to the room. None: it is no such answer
+    files          pictures and other files, in their order. With some the text may be empty
     """
 
     text: str
@@ -186,6 +197,7 @@ class Send(_Envelope):
     grows: Grows | None = None
     ephemeral: bool = False
     interaction: Interaction | None = None
+    files: tuple[File, ...] = ()
 
     operation = "send"
 
@@ -211,6 +223,8 @@ class Edit(_Change):
              message has, an empty mapping removes it, any other replaces it
     interim  one of a stream's passing states: it ranks below finals
     interaction  by whose reply token the message is edited that answered it, as long as that lives
+    files    what the message has from now on: those with an `id` that it has already stay. None:
+             it keeps its files, and an empty tuple takes them off, where the platform can
     """
 
     text: str
@@ -220,6 +234,7 @@ class Edit(_Change):
     link_previews: bool = False
     interim: bool = False
     interaction: Interaction | None = None
+    files: tuple[File, ...] | None = None
 
     operation = "edit"
 
@@ -276,12 +291,14 @@ class Part:
     span      where in the envelope's text it came from, in code points: (start, end)
     digest    of what would be sent; by default that of `payload`
     degraded  what was lost of the asked-for look, in words; empty: nothing
+    files     which of the envelope's files go with it, by their places: each goes with one part
     """
 
     payload: Mapping[str, Json]
     span: tuple[int, int] = (0, 0)
     digest: str = attrs.Factory(lambda self: digest_of(self.payload), takes_self=True)
     degraded: tuple[str, ...] = ()
+    files: tuple[int, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -291,6 +308,8 @@ class PartReceipt:
     outcome     `delivered`, `deleted`, `unchanged`, `failed`, `unknown` or `not_sent`
     attempts    how many were made
     verdict     the last error's meaning, if there was one
+    more        ids of further messages that came of it: the rest of an album
+    files       which of the envelope's files it has, by their places
     """
 
     index: int
@@ -300,6 +319,8 @@ class PartReceipt:
     span: tuple[int, int] = (0, 0)
     degraded: tuple[str, ...] = ()
     verdict: Verdict | None = None
+    more: tuple[str, ...] = ()
+    files: tuple[int, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -400,6 +421,9 @@ class Attempt:
     mode         how `part` was planned
     interaction  whose token answers; its `answer` is 0 for the very first part alone
     ephemeral    the answer is for the interaction's user alone
+    files        of `part`, in its order; in an edit what the message has from then on, in a
+                 deletion what it has
+    loses_files  an edit: the message loses all files that it has
     """
 
     operation: str
@@ -418,6 +442,8 @@ class Attempt:
     mode: Mode = "as_asked"
     interaction: Interaction | None = None
     ephemeral: bool = False
+    files: tuple[Upload, ...] = ()
+    loses_files: bool = False
 
     @property
     def payload(self) -> Mapping[str, Json]:

@@ -152,11 +152,16 @@ class Answer:
     buckets     what the platform reported of its buckets
     result      the platform's answer to a `Call`, as plain JSON: at most 32 levels, 100,000 values
                 and 4,194,304 characters; it is copied
+    more        ids of further messages that the same request made: the rest of an album
+    files       the platform's ids of the attempt's files, in their order: the next message of the
+                same bytes names them. Empty: there are none, or they are not known
     """
 
     message_id: str | None = None
     buckets: tuple[BucketReport, ...] = ()
     result: Json = None
+    more: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -10,6 +10,7 @@ import attrs
 from gateway_core.contract.envelopes import (
     ANSWER,
     REVISE,
+    UPLOAD,
     Attempt,
     Call,
     Delete,
@@ -184,7 +185,7 @@ class Delivery:
         call = envelope if isinstance(envelope, Call) else None
         native = {} if self.growth is None else self._carried(step)
         made = _attempt(
-            operation=envelope.operation if call else step.kind,
+            operation=self.operation_of(step),
             envelope_id=self.id,
             instance_id=envelope.instance_id,
             room=room,
@@ -208,6 +209,12 @@ class Delivery:
             interaction=step.interaction,
             ephemeral=ephemeral,
         )
+
+    def operation_of(self, step: Step) -> str:
+        """What limits are asked for, and the attempt is called, but for answers by a token."""
+        if step.kind == "call":
+            return self.envelope.operation
+        return UPLOAD if step.files is not None and step.kind == "send" else step.kind
 
     def _carried(self, step: Step) -> Mapping[str, Any]:
         """What an attempt at showing it natively carries."""
@@ -284,6 +291,10 @@ class Delivery:
         self.traceparent = traceparent
 
     # -- its steps
+
+    def plan_anew(self, plan: Sequence[Part]) -> None:
+        """An edit's text goes with the files that its message turns out to have."""
+        self.plan = plan
 
     def follow(self, steps: list[Step]) -> Step | None:
         """Take these steps; the next of them."""
@@ -362,6 +373,7 @@ class Delivery:
     def acknowledge(self, step: Step, answer: Answer, *, changed: bool = True) -> bool:
         """The platform said yes to `step`; whether it was the last one."""
         step.acknowledge(answer.message_id, changed=changed)
+        step.learn(answer)
         if step.kind == "call":
             self.result = answer.result
         if self.growth is not None:

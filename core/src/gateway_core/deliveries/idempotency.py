@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from gateway_core.contract.envelopes import Disposition, Envelope, KeyRef, MessageRef, Receipt, Send
+from gateway_core.contract.files import File
 from gateway_core.contract.ids import sequence_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.remembered import (
@@ -74,7 +75,14 @@ def _default(field: Any) -> object:
 def _plain(value: object) -> object:
     if isinstance(value, MessageRef):
         return value.envelope_id or [part.message_id for part in value.parts]
+    if isinstance(value, tuple) and value and isinstance(value[0], File):
+        return [_file(file) for file in value]
     return {"key": value.key} if isinstance(value, KeyRef) else value
+
+
+def _file(file: File) -> object:
+    """What makes a file the same: its bytes, or where they are, and how it is shown."""
+    return [file.digest or file.url or file.id, file.name, file.alt, file.spoiler, file.as_document]
 
 
 def frees_its_key(receipt: Receipt) -> bool:

@@ -6,6 +6,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 
 from gateway_core.contract.envelopes import Edit, Json, MessageRef, Part, PartRef
+from gateway_core.contract.files import File
+from gateway_core.deliveries.step_files import files_against, files_gone, files_of
 from gateway_core.deliveries.steps import Step
 
 FEW = 4
@@ -76,8 +78,12 @@ class Revisions:
                     del known[name]
 
 
-def edit_steps(edit: Edit, plan: Sequence[Part], ref: MessageRef) -> list[Step]:
+def edit_steps(
+    edit: Edit, plan: Sequence[Part], ref: MessageRef, files: Sequence[File] = ()
+) -> list[Step]:
     """Old parts against the new plan: edit what changed, append what is new, delete the rest.
+
+    files  which the plan's parts name, by their places
 
     The platform's own fields stand on the last part: those that the edit names, or that the
     message has. The part that was the last before loses them.
@@ -89,10 +95,12 @@ def edit_steps(edit: Edit, plan: Sequence[Part], ref: MessageRef) -> list[Step]:
         if index == last:
             extra = ref.extra if edit.extra is None else edit.extra
         if index >= len(old):
-            steps.append(Step("send", index, part=part, extra=extra or None))
+            fresh = files_of(part, files)
+            steps.append(Step("send", index, part=part, extra=extra or None, files=fresh))
             continue
         known = old[index]
         step = Step("edit", index, part=part, extra=extra, message_id=known.message_id)
+        step.files = files_against(part, files, known)
         if known.digest and known.digest == step.digest:
             step.end("unchanged")
         steps.append(step)
@@ -100,6 +108,10 @@ def edit_steps(edit: Edit, plan: Sequence[Part], ref: MessageRef) -> list[Step]:
 
 
 def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:
-    """One step for each part, the newest first, so that what stays never looks cut off."""
-    numbered = [*enumerate(parts, first)]
-    return [Step("delete", n, message_id=part.message_id) for n, part in reversed(numbered)]
+    """One step for each message, the newest first, so that what stays never looks cut off."""
+    steps: list[Step] = []
+    for part in parts:
+        for name in (part.message_id, *part.more):
+            steps.append(Step("delete", first + len(steps), message_id=name))
+        steps[-1 - len(part.more)].files = files_gone(part)
+    return steps[::-1]

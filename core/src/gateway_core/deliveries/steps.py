@@ -10,7 +10,9 @@ import attrs
 from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import Json, Mode, Part, PartReceipt, PartRef, Send, digest_of
 from gateway_core.contract.fast_init import fast_init
+from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import Verdict
+from gateway_core.deliveries.step_files import StepFiles, files_of
 
 Outcome = Literal["delivered", "deleted", "unchanged", "failed", "unknown", "not_sent"]
 ARRIVED = ("delivered", "deleted", "unchanged")
@@ -39,10 +41,11 @@ class Step:
     started     an attempt is in flight, or was when its worker died
     first_at    when the first attempt of unknown outcome began; 0: there was none
     interaction  by whose reply token it is made, as long as that lives
+    files       what it sends beside its text, or deletes with it; None: no files
     """
 
     __slots__ = (
-        "attempts", "doubtful", "down_at", "extra", "first_at", "interaction", "kind",
+        "attempts", "doubtful", "down_at", "extra", "files", "first_at", "interaction", "kind",
         "maybe_sent", "message_id", "mode", "number", "outages", "outcome", "part", "refusals",
         "reply", "serial", "started", "transforms", "verdict",
     )  # fmt: skip
@@ -57,9 +60,10 @@ class Step:
         reply: str | None = None,
         extra: Any = None,
         mode: Mode = "as_asked",
+        files: StepFiles | None = None,
     ) -> None:
         self.kind, self.serial, self.part, self.mode = kind, serial, part, mode
-        self.message_id, self.reply, self.extra = message_id, reply, extra
+        self.message_id, self.reply, self.extra, self.files = message_id, reply, extra, files
         self.attempts = self.refusals = self.number = self.maybe_sent = 0
         self.transforms = self.first_at = self.outages = self.down_at = 0
         self.started = self.doubtful = False
@@ -79,6 +83,11 @@ class Step:
         self.outcome = done if changed else "unchanged"
         if message_id is not None and self.kind not in ("delete", "draft"):
             self.message_id = message_id
+
+    def learn(self, answer: Answer) -> None:
+        """What the platform said of its files."""
+        if self.files is not None:
+            self.files.learn(answer)
 
     def break_off(self) -> None:
         """The attempt under way is over, and its outcome is not known here."""
@@ -199,13 +208,28 @@ class Step:
             new.interaction = _later(self.interaction)
         for new in (first, *more):
             new.doubtful, new.transforms = self.doubtful, self.transforms
+        if self.files is not None:
+            self._divide_files(self.files, [first, *more])
         return [first, *more]
+
+    def _divide_files(self, files: StepFiles, steps: Sequence[Step]) -> None:
+        """Each goes with the part that names it, by its place among those of this step."""
+        places = self.part.files if self.part is not None else ()
+        for step in steps:
+            part = step.part
+            if part is not None and part.files:
+                step.files = files_of(part, files.files)
+                step.part = attrs.evolve(part, files=tuple(places[at] for at in part.files))
+        if steps[0].files is not None:
+            steps[0].files.held = files.held
 
     @property
     def digest(self) -> str:
         """Of what is sent: the part's, with the platform's own fields where there are some."""
         if self.part is None or self.kind in NATIVE:
             return ""
+        if self.files is not None:
+            return digest_of([self.part.digest, self.extra or None, self.files.identities])
         return sent_digest(self.part, self.extra)
 
     @property
@@ -226,6 +250,8 @@ class Step:
             span=part.span if part is not None else (0, 0),
             degraded=part.degraded if part is not None else (),
             verdict=self.verdict,
+            more=self.files.more if self.files is not None else (),
+            files=part.files if part is not None else (),
         )
 
 
@@ -250,17 +276,21 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
         name = step.message_id
         if name is None:
             continue
+        files, more = ((), ()) if step.files is None else (step.files.standing, step.files.more)
         if step.kind != "delete":
             digest = step.digest if step.outcome in ARRIVED else ""
-            parts.append(_part_ref(message_id=name, digest=digest))
+            parts.append(_part_ref(message_id=name, digest=digest, files=files, more=more))
         elif step.outcome != "deleted":
-            spare.append(_part_ref(message_id=name))
+            spare.append(_part_ref(message_id=name, files=files, more=more))
     return tuple(parts + spare[::-1] if spare else parts)
 
 
 def send_steps(envelope: Send, plan: Sequence[Part]) -> list[Step]:
     """One step a part: the reply on the first, the platform's own fields on the last."""
     steps = [Step("send", index, part=part) for index, part in enumerate(plan)]
+    if envelope.files:
+        for step, part in zip(steps, plan, strict=True):
+            step.files = files_of(part, envelope.files)
     if steps:
         steps[0].reply, steps[-1].extra = envelope.reply_to, envelope.extra or None
         if envelope.interaction is not None:

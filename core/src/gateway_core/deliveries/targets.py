@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -17,6 +17,7 @@ from gateway_core.contract.envelopes import (
     Receipt,
     Target,
 )
+from gateway_core.contract.files import File
 from gateway_core.contract.ids import id_of_time
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys, Known, scope_of_key
@@ -155,8 +156,13 @@ class Targets:
         ref = self._ref(delivery, target, now) if isinstance(target, KeyRef) else target
         return self._revisions.newest(ref) if ref is not None else None
 
-    def steps(self, delivery: Delivery, change: Edit | Delete, now: int) -> list[Step] | None:
-        """What the change means for the message as it stands; None: there is no such message."""
+    def steps(
+        self, delivery: Delivery, change: Edit | Delete, now: int, files: Sequence[File] = ()
+    ) -> list[Step] | None:
+        """What the change means for the message as it stands; None: there is no such message.
+
+        files  which the plan of an edit names, by their places
+        """
         ref = self.newest(delivery, now)
         if ref is None or not ref.parts or _is_elsewhere(change, ref):
             return None
@@ -166,7 +172,7 @@ class Targets:
             return delete_steps((*ref.parts, *copies))
         # If the gateway no longer knows the message, a stored ref may be old: every part is edited.
         known = self._revisions.knows(ref.envelope_id)
-        steps = edit_steps(change, delivery.plan, ref if known else _doubted(ref))
+        steps = edit_steps(change, delivery.plan, ref if known else _doubted(ref), files)
         steps += delete_steps(copies, first=len(steps))
         if change.interaction is not None:
             answering(steps, change.interaction)

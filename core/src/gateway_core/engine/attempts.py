@@ -12,6 +12,7 @@ import trio
 
 from gateway_core.accounts.sessions import OpenSession
 from gateway_core.clock import SECOND
+from gateway_core.contract.envelopes import Attempt
 from gateway_core.contract.errors import (
     AttemptTimeout,
     HookContractError,
@@ -22,6 +23,7 @@ from gateway_core.contract.hookspecs import Answer, AttemptReport
 from gateway_core.contract.instances import hidden
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.ending import Ending
+from gateway_core.deliveries.steps import Step
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.consequences import Consequences
 from gateway_core.engine.running_attempt import Failed, RunningAttempt
@@ -51,6 +53,7 @@ class Attempts:
         self._scheduler = shard.scheduler
         self._completion = completion
         self._consequences = consequences
+        self._files = shard.files
         self._attempt_timeout = shard.config.attempt_timeout
         self.count = 0
 
@@ -63,6 +66,7 @@ class Attempts:
             self._void(lane)
             return
         step, attempt = planned
+        attempt = self._with_files(attempt, step, worker)
         running = RunningAttempt(lane, delivery, step, attempt, account.instance)
         now = lane.begun = self._clock.now()
         self._work.begins(worker, running, now)
@@ -93,6 +97,16 @@ class Attempts:
                 self._answered(running, answer, self._after(lane))
         finally:
             session.release()
+
+    def _with_files(self, attempt: Attempt, step: Step, worker: Worker) -> Attempt:
+        """The attempt with what its step sends: as long as that moves, it is not too slow."""
+        if step.files is None:
+            return attempt
+
+        def moved() -> None:
+            self._work.moved(worker, self._clock.now())
+
+        return self._files.attach(attempt, step.files, moved)
 
     async def _made_ready(
         self, running: RunningAttempt, session: OpenSession | None, worker: Worker, now: int
@@ -194,6 +208,8 @@ class Attempts:
         if "after_attempt" in account.hooks.served:
             report = AttemptReport(answer=answer, seconds=(now - lane.begun) / SECOND)
             account.hooks.after_attempt(account.instance, attempt, report)
+        if step.files is not None:
+            self._files.learn(account.instance.id, step.files, answer)
         over = delivery.acknowledge(step, answer)
         if self._journal is not None and delivery.receipt is None:
             self._journal.acknowledged(delivery, step)

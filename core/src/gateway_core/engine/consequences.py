@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from random import Random
+from typing import Any
 
 import attrs
 
@@ -267,7 +268,10 @@ class Consequences:
         text = envelope.text[start:end]
         if envelope.format == "markdown" and mode == "stricter":
             text = Excerpt(envelope.text, start, end)
-        piece = attrs.evolve(envelope, text=text)
+        piece: Any = attrs.evolve(envelope, text=text)
+        if envelope.files is not None or failed.step.files is not None:
+            own = () if failed.step.files is None else failed.step.files.files
+            piece = attrs.evolve(piece, files=own)
         parts = failed.account.hooks.chunk(failed.account.instance, piece, mode)
         spans = [(min(start + p.span[0], end), min(start + p.span[1], end)) for p in parts]
         return [attrs.evolve(p, span=span) for p, span in zip(parts, spans, strict=True)]

@@ -5,12 +5,19 @@ It only plans, and records the plan. Nothing ends here, and nothing is reported.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import attrs
+
 from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit, Send
+from gateway_core.contract.errors import HookContractError
+from gateway_core.contract.files import File
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import BY_TOKEN_OF, Delivery
-from gateway_core.deliveries.ending import Aside, Ending, Later, Planned, expired
+from gateway_core.deliveries.ending import Aside, Ending, Later, Planned, broken_by, expired
 from gateway_core.deliveries.growing.growth import Growth
+from gateway_core.deliveries.step_files import misplaced, with_held
 from gateway_core.deliveries.steps import MADE, Step
 from gateway_core.engine.running_attempt import is_repeat_safe
 from gateway_core.engine.shard import Shard
@@ -22,6 +29,7 @@ NO_TARGET = Verdict(
     reason=Reason.MESSAGE_GONE,
     raw="the message to change was deleted, never arrived, or is not known any more",
 )
+UNSUPPORTED = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED)
 TOKEN_ENDED = Verdict(
     error_class=ErrorClass.NON_RETRYABLE,
     reason=Reason.EXPIRED,
@@ -56,7 +64,7 @@ class Planner:
             return Ending(Disposition.FATAL, lane.room.account.health.suspended)
         envelope = delivery.envelope
         if isinstance(envelope, CHANGES) and (step is None or delivery.restored):
-            ready = self._ready(delivery, envelope, step, now)
+            ready = self._ready(delivery, envelope, step, lane, now)
             if ready is not None and not isinstance(ready, Step):
                 return ready
             step = ready
@@ -67,7 +75,7 @@ class Planner:
             return self.plan_next_step(delivery, lane, now)
         if step.interaction is not None:
             return self._answering(delivery, step, step.interaction)
-        return envelope.operation if step.kind == "call" else step.kind
+        return delivery.operation_of(step)
 
     def _plan_growing(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
         """The same of a stream."""
@@ -118,7 +126,7 @@ class Planner:
         return retry and step.maybe_sent < self._retries.max_ambiguous
 
     def _ready(
-        self, delivery: Delivery, envelope: Edit | Delete, step: Step | None, now: int
+        self, delivery: Delivery, envelope: Edit | Delete, step: Step | None, lane: Lane, now: int
     ) -> Step | Planned | None:
         """The next step of a change once no other one changes its message, or why there is none."""
         if step is not None and self._targets.has_begun(delivery):
@@ -129,10 +137,32 @@ class Planner:
         if step is not None:
             self._targets.resumed(delivery, now)
             return step
-        steps = self._targets.steps(delivery, envelope, now)
+        files: Sequence[File] = ()
+        if isinstance(envelope, Edit) and (ref := self._targets.newest(delivery, now)) is not None:
+            files = with_held(envelope.files, ref.parts)
+            if files and envelope.files is None:
+                fault = self._plan_with(delivery, attrs.evolve(envelope, files=files), lane)
+                if fault is not None:
+                    return fault
+        steps = self._targets.steps(delivery, envelope, now, files)
         if steps is None:
             return Ending(Disposition.REJECTED, NO_TARGET)
         first = delivery.follow(steps)
         if self._journal is not None:
             self._journal.planned(delivery)
         return first
+
+    def _plan_with(self, delivery: Delivery, edit: Edit, lane: Lane) -> Ending | None:
+        """Plan an edit for the files that its message has; why that cannot be, if it cannot."""
+        account = lane.room.account
+        try:
+            plan = account.hooks.chunk(account.instance, edit, "as_asked")
+        except HookContractError as error:
+            return broken_by(error)
+        fault = misplaced(plan, len(edit.files or ()))
+        if fault is None and len(plan) > self._most:
+            fault = f"its text needs {len(plan)} messages beside its files, at most {self._most}"
+        if fault is not None:
+            return Ending(Disposition.REJECTED, attrs.evolve(UNSUPPORTED, raw=f"files: {fault}"))
+        delivery.plan_anew(plan)
+        return None

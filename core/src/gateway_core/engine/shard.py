@@ -16,6 +16,7 @@ from gateway_core.deliveries.idempotency import Keys
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.revisions import Revisions
 from gateway_core.deliveries.targets import Targets
+from gateway_core.files.keeper import FileKeeper
 from gateway_core.monitoring.observer import Observer
 from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.front import ChannelHooks
@@ -32,6 +33,7 @@ class Shard:
     """The state of one partition.
 
     journal     records for a durable outbox; None: nothing survives the process
+    files       gives attempts the bytes of their files
     keys_of     the keys among which one of that scope is: those of the partition that serves the
                 room which the caller named
     accepted    envelopes accepted since the gateway opened
@@ -45,6 +47,7 @@ class Shard:
     journal: Journal | None
     observer: Observer
     privacy: Privacy
+    files: FileKeeper
     _on_pressure: Callable[[Pressure, Level], None]
     keys_of: Callable[[Scope], Keys]
     accepted: int = attrs.field(default=0, init=False)

@@ -132,6 +132,10 @@ class WorkQueue:
             self.look_at = worker.due
             self._rearm(worker.due)
 
+    def moved(self, worker: Worker, now: int) -> None:
+        """Its attempt has sent some of a file: it is no slower than any other."""
+        worker.due = now + self._longest
+
     def look(self, now: int) -> None:
         """Break off the attempts that are due."""
         now += ROUNDING

@@ -29,6 +29,7 @@ MOST_TOLD = 20
 """Wrong members that are named; how many there are is told as well."""
 _DIGESTS = 1 << 128
 _NO_KEY = "an envelope of a group has no key of its own: `group` is the key of all"
+_NO_FILES = "an envelope of a group has none: submit it by itself"
 _NO_TIME = "is the group's: give `submit_many` a `not_before`"
 
 
@@ -264,6 +265,8 @@ def _problems_of(account: InstanceState, envelope: Any) -> list[Problem]:
         problems.append(Problem("key", _NO_KEY))
     if envelope.not_before is not None:
         problems.append(Problem("not_before", _NO_TIME))
+    if getattr(envelope, "files", None):
+        problems.append(Problem("files", _NO_FILES))
     return problems
 
 

@@ -21,8 +21,7 @@ import httpx2
 import trio
 
 from gateway_core.contract.envelopes import Json
-from gateway_core.contract.instances import Secret
-from gateway_core.contract.redaction import redactor
+from gateway_core.contract.instances import Secret, redactor
 from gateway_core.http.answers import Response
 from gateway_core.http.bodies.multipart import Multipart, RawBody, Segment, size_of
 from gateway_core.http.bodies.outgoing import SourceError

@@ -292,6 +292,13 @@ class Outbox(Protocol):
         `OutboxError`: nothing is stored then, nor where the caller is cancelled.
         """
 
+    async def release_bytes(self, digest: str) -> None:
+        """The use that `store_bytes` kept them for does not come: no entry will name them.
+
+        Of bytes that are not there it does nothing. Raises `OutboxError`: then they stay as long as
+        if nobody had said so.
+        """
+
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
         """So many of the stored bytes from that offset on; fewer at their end, none behind it.
 

@@ -155,11 +155,17 @@ class Journal:
             not_before=not_before,
             outcome=step.outcome,
             message_id=step.message_id,
+            more=() if step.files is None else step.files.more,
+            files=() if step.files is None else step.files.ids,
         )
 
 
 def _shape(step: Step) -> StepShape:
+    files = step.files
     return StepShape(
+        files=None if files is None else files.files,
+        held=files is not None and files.held,
+        more=() if files is None else files.more,
         kind=step.kind,
         serial=step.serial,
         part=step.part,

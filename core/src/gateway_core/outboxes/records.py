@@ -17,6 +17,7 @@ from gateway_core.contract.envelopes import (
     Receipt,
     Send,
 )
+from gateway_core.contract.files import File
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.ratelimits.spent import Standing
@@ -105,6 +106,8 @@ class StepRecord:
     first_at    POSIX time of the first try of unknown outcome; 0: there was none
     not_before  POSIX time before which the platform asked not to be tried again
     outcome     how it ended; None: it has not
+    more        ids of further messages that it made, beside `message_id`
+    files       the platform's ids of the files that it sent
     """
 
     serial: int
@@ -117,11 +120,17 @@ class StepRecord:
     not_before: float = 0.0
     outcome: str | None = None
     message_id: str | None = None
+    more: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
 class StepShape:
-    """A step as planned, where it does not follow from the entry's own plan."""
+    """A step as planned, where it does not follow from the entry's own plan.
+
+    files  those that go with it; None: none do. `held`: the message has them already, and `more`
+           are the ids of its further messages
+    """
 
     kind: str
     serial: int
@@ -130,6 +139,9 @@ class StepShape:
     reply: str | None = None
     extra: Any = None
     mode: str = "as_asked"
+    files: tuple[File, ...] | None = None
+    held: bool = False
+    more: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -10,6 +10,7 @@ from gateway_core.contract.envelopes import Call, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growing.growth import Growth
+from gateway_core.deliveries.step_files import StepFiles
 from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, answering, send_steps
 from gateway_core.outboxes.records import StepRecord, StepShape, StoredEntry
 
@@ -131,6 +132,7 @@ def _steps(stored: StoredEntry) -> list[Step] | None:
 
 def _step(shape: StepShape) -> Step:
     mode: Any = shape.mode
+    files = shape.files
     return Step(
         shape.kind,
         shape.serial,
@@ -139,6 +141,7 @@ def _step(shape: StepShape) -> Step:
         reply=shape.reply,
         extra=shape.extra,
         mode=mode,
+        files=None if files is None else StepFiles(files, held=shape.held, more=shape.more),
     )
 
 
@@ -155,6 +158,8 @@ def _restore(step: Step, record: StepRecord, *, now: int, wall: float, window: i
         message_id=record.message_id if record.message_id is not None else step.message_id,
         first_at=first_at,
     )
+    if step.files is not None:
+        step.files.ids, step.files.more = record.files, record.more or step.files.more
     if record.started and record.outcome is None:
         step.interrupt(INTERRUPTED, window, now)
 

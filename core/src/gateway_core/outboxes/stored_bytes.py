@@ -26,9 +26,13 @@ class BytesDigest:
         """More of them."""
         self._hash.update(piece)
 
+    def hexdigest(self) -> str:
+        """Of all that came so far."""
+        return self._hash.hexdigest()
+
     def check(self, digest: str) -> None:
         """Raises ValueError unless this is the digest of all that came."""
-        found = self._hash.hexdigest()
+        found = self.hexdigest()
         if found != digest:
             raise ValueError(f"the bytes have the digest {found}, not {digest}")
 

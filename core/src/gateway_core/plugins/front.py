@@ -20,6 +20,7 @@ from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import (
     ANSWER,
     REVISE,
+    UPLOAD,
     Attempt,
     Envelope,
     Mode,
@@ -67,7 +68,7 @@ SEQUENCES = (tuple, list, Sequence)
 
 MOST_CAUSES = 1_000
 """Causes of failures that are told apart."""
-PERFORMED_BY = {ANSWER: "send", REVISE: "edit"}
+PERFORMED_BY = {ANSWER: "send", REVISE: "edit", UPLOAD: "send"}
 """The hooks behind the operations that have none of their name."""
 VOTES = ("shed", "urgent", "normal", "bulk")
 

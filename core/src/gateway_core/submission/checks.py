@@ -35,6 +35,7 @@ from gateway_core.contract.validators import (
     name_fault,
     shown,
 )
+from gateway_core.files.checks import file_problems
 from gateway_core.submission.plain import plain
 
 ENVELOPES = (Send, Edit, Delete, Call)
@@ -63,8 +64,12 @@ def checked(envelope: Envelope) -> Envelope:
     if problems:
         raise Invalid(problems)
     envelope = plain(envelope)
-    if isinstance(envelope, Send | Edit) and isinstance(envelope.mentions, list):
-        return attrs.evolve(envelope, mentions=tuple(envelope.mentions))  # which nobody changes
+    if isinstance(envelope, Send | Edit):  # of lists tuples, which nobody changes
+        if isinstance(envelope.mentions, list):
+            envelope = attrs.evolve(envelope, mentions=tuple(envelope.mentions))
+        files: object = envelope.files
+        if isinstance(files, list):
+            envelope = attrs.evolve(envelope, files=tuple(files))
     return envelope
 
 
@@ -83,6 +88,7 @@ def _is_plain(send: Any) -> bool:
         and send.grows is None
         and send.mentions is send.link_previews is send.silent is False
         and send.interaction is None
+        and send.files == ()
         and send.ephemeral is False
         and send.extra == _NO_EXTRA
         and type(text) is str
@@ -128,7 +134,8 @@ def _problems(envelope: object) -> Iterator[Problem]:
         if not isinstance(value, bool):
             yield Problem(name, f"must be true or false, not {shown(value)}")
     if isinstance(envelope, Send | Edit):
-        yield from _text(envelope.text)
+        yield from _text(envelope.text, alone=not (envelope.files or envelope.extra))
+        yield from _files(envelope)
         yield from _mentions(envelope.mentions)
         yield from _table("extra", envelope.extra, optional=isinstance(envelope, Edit))
     if isinstance(envelope, Edit | Delete):
@@ -202,15 +209,33 @@ def _name(place: str, value: object, *, absent: object = ...) -> Iterator[Proble
         yield Problem(place, fault)
 
 
-def _text(text: object) -> Iterator[Problem]:
+def _text(text: object, *, alone: bool) -> Iterator[Problem]:
+    """`alone`: there is nothing beside it, so that it must not be empty."""
     if not isinstance(text, str):
         yield Problem("text", f"must be a text, not {type(text).__name__}")
     elif not text.strip():
-        yield Problem("text", "is empty")
+        if alone:
+            yield Problem("text", "is empty")
     elif len(text) > LONGEST_TEXT:
         yield Problem("text", f"has {len(text)} characters, at most {LONGEST_TEXT}")
     elif not (text.isascii() and "\x00" not in text) and not is_sendable(text):
         yield Problem("text", UNSENDABLE)
+
+
+def _files(message: Send | Edit) -> Iterator[Problem]:
+    files: object = message.files
+    if files is None and isinstance(message, Edit):
+        return
+    if not isinstance(files, list | tuple):
+        yield Problem("files", f"must be a sequence of Files, not {type(files).__name__}")
+        return
+    if len(files) > MOST:
+        yield Problem("files", f"has {len(files)} files, at most {MOST}")
+        return
+    if files and isinstance(message, Send) and message.grows is not None:
+        yield Problem("files", "a stream has none")
+    for place, file in enumerate(files):
+        yield from file_problems(f"files.{place}", file)
 
 
 def _mentions(value: object) -> Iterator[Problem]:

@@ -14,7 +14,10 @@ from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import InstanceSuspended, Refused
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.engine.partition import Partition
-from gateway_core.submission.draft import Drafting
+from gateway_core.files.keeper import FileKeeper, files_in
+from gateway_core.files.looking import Looked
+from gateway_core.submission.checks import checked
+from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.durable import DurableWay
 from gateway_core.submission.in_memory import InMemoryWay
 from gateway_core.submission.tickets import Ticket
@@ -31,6 +34,7 @@ class Door:
     _drafting: Drafting
     _way: InMemoryWay | DurableWay
     _partitions: Sequence[Partition]
+    _files: FileKeeper
     refused: Counter[str] = attrs.field(factory=Counter, init=False)
     refused_elsewhere: Counter[str] = attrs.field(factory=Counter, init=False)
 
@@ -57,16 +61,43 @@ class Door:
         awaited  its caller waits for the end
         growth   of a stream: its text, which grows
         """
-        shown = envelope
+        shown, looked = envelope, list[Looked]()
         try:
+            if files_in(envelope):
+                self._drafting.check_open()
+                envelope, looked = await self._files.look_at(checked(envelope))
             asked, shown, account = self._drafting.rewrite(envelope)
+            if shown is not asked and files_in(shown):
+                shown, more = await self._files.look_at(shown)
+                looked = _newest(looked, more)
             draft = self._drafting.draft(asked, shown, account, awaited=awaited)
             if growth is not None:
                 self._drafting.grow(draft, growth)
+            if looked:
+                return await self._accept_with(looked, draft, wait=wait)
             return await self._way.accept(draft, wait=wait)
         except Exception as error:
             self.refuse(shown, error)
             raise
+
+    async def _accept_with(self, looked: Sequence[Looked], draft: Draft, *, wait: bool) -> Ticket:
+        """Accept what has files, once their bytes are stored.
+
+        Those of what is not accepted, or joins another one, are let go of.
+        """
+        draft.called = self._drafting.clock.now()
+        draft.files = tuple(await self._files.store(looked))
+        try:
+            ticket = await self._way.accept(draft, wait=wait)
+        except BaseException as error:
+            if not draft.delivered or isinstance(error, Exception):  # else it may be stored
+                await self._files.release(draft.files)
+            raise
+        if not draft.delivered:
+            await self._files.release(draft.files)
+        elif self._files.spool is not None:
+            self._files.spool.hold(draft.files, ticket._delivery)  # noqa: SLF001 - a ticket is this package's own
+        return ticket
 
     def hopeless(self, envelope: Envelope) -> InstanceSuspended | None:
         """Why nobody should wait for an envelope of an account that has never worked."""
@@ -93,3 +124,9 @@ class Door:
         self._drafting.observer.refused(str(envelope.instance_id), name)
         for hooks in hear:
             hooks.after_refusal(envelope, error, told)
+
+
+def _newest(asked: Sequence[Looked], shown: Sequence[Looked]) -> list[Looked]:
+    """What is sent, with the sources of those that policies left as they were."""
+    sources = {each.file.digest: each for each in asked}
+    return [each if each.source else sources.get(each.file.digest, each) for each in shown]

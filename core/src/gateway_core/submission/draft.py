@@ -68,6 +68,8 @@ class Draft:
     growth       of a stream: its text, which grows
     called       when it began to wait, for a slot or the outbox; None: it has waited for nothing
     turn         whose turn in a group it takes; None: it stands alone
+    files        digests of the stored bytes that it needs
+    delivered    it has become a delivery of its own, and has joined no other
     """
 
     envelope: Envelope
@@ -89,6 +91,8 @@ class Draft:
     called: int | None = None
     growth: Growth | None = None
     turn: Turn | None = None
+    files: tuple[str, ...] = ()
+    delivered: bool = False
 
     @property
     def asked_room(self) -> str | None:
@@ -275,6 +279,7 @@ class Drafting:
             pressure=draft.level or partition.gauge.level,
             growth=draft.growth,
         )
+        draft.delivered = True
         if delay is not None:
             partition.delay(delivery, delay)
         if draft.growth is not None:

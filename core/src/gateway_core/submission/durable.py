@@ -217,7 +217,7 @@ class DurableWay:
             trace=trace,
             voted=draft.voted,
             member=None if turn is None else turn.member,
-            files=() if turn is None else turn.files,
+            files=draft.files if turn is None else turn.files,
             asked_room=draft.asked_room,
         )
 

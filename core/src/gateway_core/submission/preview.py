@@ -13,6 +13,8 @@ from gateway_core.contract.errors import ConfigError, Invalid, Problem
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import name_fault
+from gateway_core.deliveries.step_files import misplaced, with_held
+from gateway_core.files.looking import seen_at_once
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind
 from gateway_core.submission.checks import checked, problems_of
@@ -78,9 +80,10 @@ def foresee(
     problems = problems_of(asked)
     envelope = asked
     if not problems:
-        asked = plain(asked)
+        asked, problems = seen_at_once(plain(asked))
+    if not problems:
         try:
-            envelope = rewritten(hooks, asked)
+            envelope, problems = seen_at_once(rewritten(hooks, asked))
         except Invalid as error:
             problems = [*error.problems]
     if problems:
@@ -121,6 +124,15 @@ def moved_away(room: str, of_message: str) -> Problem:
     return Problem("external_room_id", text)
 
 
+def _with_held(message: Send | Edit) -> Send | Edit:
+    """An edit with the files that its message is known to keep."""
+    if isinstance(message, Edit) and isinstance(message.target, MessageRef):
+        files = with_held(message.files, message.target.parts)
+        if files:
+            return attrs.evolve(message, files=files)
+    return message
+
+
 def planned(
     hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
 ) -> tuple[tuple[Part, ...], list[Problem]]:
@@ -136,9 +148,13 @@ def planned(
         problems = [Problem("mentions", text), *problems]
     if problems or not isinstance(envelope, (Send, Edit)):
         return (), problems
-    plan = hooks.chunk(instance, envelope, "as_asked")
+    shown = _with_held(envelope)
+    plan = hooks.chunk(instance, shown, "as_asked")
+    fault = misplaced(plan, len(shown.files or ()))
     if not plan:
         problems = [Problem("text", "leaves nothing to send")]
+    elif fault is not None:
+        problems = [Problem("files", fault)]
     elif len(plan) > most:
         problems = [Problem("text", f"needs {len(plan)} messages, at most {most}")]
     return plan, problems

@@ -5,7 +5,7 @@ This module waits: for a slot, and for the end of what was accepted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_args, overload
 
 import attrs
@@ -34,6 +34,7 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.errors import DeliveryError, Invalid, Problem
 from gateway_core.contract.fast_init import fast_init
+from gateway_core.contract.files import File
 from gateway_core.contract.problems import problems_in
 from gateway_core.contract.validators import shown
 from gateway_core.deliveries.delivery import Delivery
@@ -64,6 +65,7 @@ class CommonFields(TypedDict, total=False):
     extra: Mapping[str, Json] | None
     mentions: Mentions
     link_previews: bool
+    files: Sequence[File] | None
 
 
 class EnqueueFields(CommonFields, total=False):
@@ -157,6 +159,7 @@ class Verbs:
         link_previews: bool = False,
         silent: bool = False,
         collapse: str | None = None,
+        files: Sequence[File] | None = None,
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
@@ -193,6 +196,7 @@ class Verbs:
                 link_previews=link_previews,
                 silent=silent,
                 collapse=collapse,
+                files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
@@ -227,13 +231,15 @@ class Verbs:
         mentions: Mentions = False,
         link_previews: bool = False,
         interim: bool = False,
+        files: Sequence[File] | None = None,
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
         """Give a message a new text and wait for the end.
 
         `target` is a receipt's ref, a ticket, or a `KeyRef`. `extra` replaces the platform's own
-        fields (buttons); None keeps them, an empty mapping removes them. If a newer edit overtakes
+        fields (buttons); None keeps them, an empty mapping removes them; `files` likewise what it
+        has of those. If a newer edit overtakes
         this one before it starts, it ends `superseded`: its receipt is returned, with a ref of the
         message. `on_cancel`, `raises` and the errors are as in `send`.
         """
@@ -250,6 +256,7 @@ class Verbs:
             mentions=mentions,
             link_previews=link_previews,
             interim=interim,
+            files=files,
         )
         return await self._deliver(envelope, on_cancel, raises=raises)
 
@@ -355,6 +362,7 @@ class Verbs:
         link_previews: bool = False,
         silent: bool = False,
         collapse: str | None = None,
+        files: Sequence[File] | None = None,
     ) -> Ticket:
         """Accept a message with the fields of `send`, and do not wait for its end.
 
@@ -381,6 +389,7 @@ class Verbs:
             link_previews=link_previews,
             silent=silent,
             collapse=collapse,
+            files=() if files is None else files,
         )
         return await self.submit(envelope)
 

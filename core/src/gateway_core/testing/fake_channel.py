@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from gateway_core.contract.addresses import Address, Asked, Interaction
-from gateway_core.contract.envelopes import Attempt, Priority
+from gateway_core.contract.envelopes import Attempt, Edit, Envelope, Part, Priority, Send
 from gateway_core.contract.hookspecs import (
     CONTRACT_VERSION,
     Answer,
@@ -122,6 +122,7 @@ class FakeChannel:
     typed        the signs of typing
     noticed      the acknowledgements of interactions
     rooms        by room, what stands there: texts by the message's id
+    files        by message, the ids of the files that it has, and `contents`: the bytes by those
     drafts       by room, the draft that was shown last; none once a message is sent there
     growing      ids of messages that were started and not stopped yet
     probes       how often it was asked who the account is
@@ -160,6 +161,8 @@ class FakeChannel:
         self.typed: list[Made] = []
         self.noticed: list[Made] = []
         self.rooms: dict[str, dict[str, str]] = defaultdict(dict)
+        self.files: dict[str, tuple[str, ...]] = {}
+        self.contents: dict[str, bytes] = {}
         self.probes = 0
         self.probe_error: Exception | None = None
         self._count = 0
@@ -225,6 +228,16 @@ class FakeChannel:
         return Sign(method=NOTICED, arguments={"id": address.interaction.id, "alone": ephemeral})
 
     @hookimpl
+    def chunk(self, envelope: Envelope) -> Sequence[Part] | None:
+        """All files with the first part; without any, core's own plan."""
+        files = getattr(envelope, "files", None)
+        if not files:
+            return None
+        text = envelope.text if isinstance(envelope, Send | Edit) else ""
+        places = tuple(range(len(files)))
+        return [Part(payload={"text": text}, span=(0, len(text)), files=places)]
+
+    @hookimpl
     async def probe(self, instance: Instance) -> Identity:
         """Works, unless `probe_error` is set."""
         self.probes += 1
@@ -239,22 +252,38 @@ class FakeChannel:
         answer = await self._attempt(attempt)
         if answer is not None:
             return answer
-        return self._store(attempt)
+        return await self._store(attempt)
 
-    def _store(self, attempt: Attempt) -> Answer:
+    async def _store(self, attempt: Attempt) -> Answer:
         self._count += 1
         message_id = str(self._count)
         self.rooms[attempt.room][message_id] = _text(attempt)
         self.drafts.pop(attempt.room, None)
-        return Answer(message_id=message_id)
+        return Answer(message_id=message_id, files=await self._take_files(attempt, message_id))
+
+    async def _take_files(self, attempt: Attempt, message_id: str) -> tuple[str, ...]:
+        """Store what the message has from now on; the platform's ids of it."""
+        names = []
+        for upload in attempt.files:
+            name = upload.file.id or upload.known or f"file-{len(self.contents) + 1}"
+            if name not in self.contents:
+                async with upload.open() as pieces:
+                    self.contents[name] = b"".join([piece async for piece in pieces])
+            names.append(name)
+        if attempt.part is not None and (attempt.files or message_id in self.files):
+            self.files[message_id] = tuple(names)
+        return tuple(names)
 
     @hookimpl
     async def edit(self, attempt: Attempt) -> Answer:
         """Replace the text."""
         answer = await self._attempt(attempt)
         if answer is None:
-            self.rooms[attempt.room][attempt.message_id or ""] = _text(attempt)
-        return answer or Answer(message_id=attempt.message_id)
+            message_id = attempt.message_id or ""
+            self.rooms[attempt.room][message_id] = _text(attempt)
+            names = await self._take_files(attempt, message_id)
+            answer = Answer(message_id=attempt.message_id, files=names)
+        return answer
 
     @hookimpl
     async def delete(self, attempt: Attempt) -> Answer:
@@ -262,6 +291,7 @@ class FakeChannel:
         answer = await self._attempt(attempt)
         if answer is None:
             self.rooms[attempt.room].pop(attempt.message_id or "", None)
+            self.files.pop(attempt.message_id or "", None)
         return answer or Answer(message_id=attempt.message_id)
 
     @hookimpl
@@ -279,7 +309,7 @@ class FakeChannel:
             self.drafts[attempt.room] = _text(attempt)
             return Answer()
         if attempt.operation == "start":
-            answer = self._store(attempt)
+            answer = await self._store(attempt)
             self.growing.add(str(answer.message_id))
             return answer
         message_id = attempt.message_id or ""

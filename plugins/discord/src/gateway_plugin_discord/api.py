@@ -23,6 +23,7 @@ from gateway_core.http import HttpClient, Response, Timeouts, UnreadableBody, is
 from gateway_plugin_discord.by_token.interactions import answer_of
 from gateway_plugin_discord.by_token.webhook import DESCRIBE, request_of
 from gateway_plugin_discord.errors import DiscordApiError, PersonOpened
+from gateway_plugin_discord.files import content_of, ids_of
 from gateway_plugin_discord.ids import channel_of, is_snowflake, person_of
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times_of
 from gateway_plugin_discord.learned.slow_modes import SlowModes
@@ -68,10 +69,10 @@ class DiscordSession:
         """The bot's own user, or the webhook."""
         if self.webhook:
             path = DESCRIBE.fill(self.webhook)
-            response = await self._request(DESCRIBE.verb, path, None, self._without_token)
+            response = await self._request(DESCRIBE.verb, path, {}, self._without_token)
             found = _json_object(response)
             return Identity(id=str(found.get("id", "")), name=str(found.get("name") or ""))
-        response = await self._request(PROBE.verb, PROBE.path, None, self.client.redact)
+        response = await self._request(PROBE.verb, PROBE.path, {}, self.client.redact)
         user = _json_object(response)
         return Identity(id=str(user.get("id", "")), name=str(user.get("username", "")))
 
@@ -137,7 +138,7 @@ class DiscordSession:
         if person is None:
             return
         redact = self.client.redact
-        body = {"recipient_id": person}
+        body = {"json": {"recipient_id": person}}
         try:
             answer = await self._request(OPEN_DM.verb, OPEN_DM.path, body, redact)
         except TransportError as error:  # whatever became of it, no message was sent
@@ -173,7 +174,7 @@ class DiscordSession:
     async def _perform(
         self, attempt: Attempt, route: Route, body: Mapping[str, Any] | None, *, query: str = ""
     ) -> Answer:
-        response = await self._counted(attempt, route, body or None, query)
+        response = await self._counted(attempt, route, content_of(attempt, body), query)
         result = _json(response)
         if _is_foreign(attempt.operation, result):
             raise DiscordApiError(response, redact=_redactor(self.client, attempt))
@@ -182,20 +183,21 @@ class DiscordSession:
             message_id=message_id if is_snowflake(message_id) else None,
             buckets=bucket_reports(attempt, response.headers),
             result=result if attempt.method is not None else None,
+            files=ids_of(attempt, result),
         )
 
     async def _counted(
-        self, attempt: Attempt, route: Route, body: Mapping[str, Any] | None, query: str
+        self, attempt: Attempt, route: Route, content: Mapping[str, Any], query: str
     ) -> Response:
         """Make the attempt's request; a webhook's draws on its own bucket."""
         redact = _redactor(self.client, attempt)
         path = path_of(route, attempt)
         path = f"{path}?{query}" if query else path
         if not route.of_webhook:
-            return await self._request(route.verb, path, body, redact)
+            return await self._request(route.verb, path, content, redact)
         self.webhooks.take(route, attempt, trio.current_time())
         try:
-            response = await self._request(route.verb, path, body, redact)
+            response = await self._request(route.verb, path, content, redact)
         except DiscordApiError as error:
             self.webhooks.learn(route, attempt, error.headers, trio.current_time())
             raise
@@ -203,12 +205,12 @@ class DiscordSession:
         return response
 
     async def _request(
-        self, verb: str, path: str, body: Mapping[str, Any] | None, redact: Callable[[str], str]
+        self, verb: str, path: str, content: Mapping[str, Any], redact: Callable[[str], str]
     ) -> Response:
         """Ask once. A 2xx whose body cannot be read has an empty one."""
         self.meter.check(trio.current_time())
         try:
-            response = await self.client.request(verb, path, json=body)
+            response = await self.client.request(verb, path, **content)
         except UnreadableBody as error:
             self.meter.note(error.status, {}, trio.current_time())
             response = Response(error.status, {}, b"")
@@ -265,7 +267,7 @@ def _is_foreign(operation: str, result: Any) -> bool:
 
     What other calls are answered with has no such mark.
     """
-    message = operation in ("send", "edit", "delete", "answer", "revise")
+    message = operation in ("send", "upload", "edit", "delete", "answer", "revise")
     return message and isinstance(result, dict) and bool(result) and not _OWN & result.keys()
 
 

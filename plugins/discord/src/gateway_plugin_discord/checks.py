@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_discord.by_token.webhook import problems_of_webhook
+from gateway_plugin_discord.files import problems_of_files
 from gateway_plugin_discord.ids import is_snowflake, person_of
 from gateway_plugin_discord.methods import (
     CHANNEL,
@@ -29,18 +30,18 @@ def problems_of(settings: DiscordSettings, envelope: Envelope) -> tuple[Problem,
     """Every mistake, each with the field that it is in."""
     webhook = settings.webhook_url is not None
     places = problems_of_webhook(envelope) if webhook else _id_problems(envelope)
-    return (*places, *_content_problems(envelope))
+    return (*places, *_content_problems(settings, envelope))
 
 
-def _content_problems(envelope: Envelope) -> Iterable[Problem]:
+def _content_problems(settings: DiscordSettings, envelope: Envelope) -> Iterable[Problem]:
     if isinstance(envelope, Call):
         return _call_problems(envelope)
     if isinstance(envelope, Send):
-        of_message = _message_problems(envelope.text, envelope.extra, CREATE_FIELDS)
-        return (*of_message, *_mention_problems(envelope))
+        of_message = _message_problems(envelope, CREATE_FIELDS)
+        return (*of_message, *_mention_problems(envelope), *problems_of_files(settings, envelope))
     if isinstance(envelope, Edit):
-        of_message = _message_problems(envelope.text, envelope.extra or {}, EDIT_FIELDS)
-        return (*of_message, *_mention_problems(envelope))
+        of_message = _message_problems(envelope, EDIT_FIELDS)
+        return (*of_message, *_mention_problems(envelope), *problems_of_files(settings, envelope))
     return ()
 
 
@@ -71,10 +72,9 @@ def _mention_problems(envelope: Send | Edit) -> Iterable[Problem]:
                 yield Problem(f"mentions.{index}", words)
 
 
-def _message_problems(
-    text: str, extra: Mapping[str, Any], fields: frozenset[str]
-) -> Iterable[Problem]:
-    if not text.strip() and not _WITHOUT_TEXT & extra.keys():
+def _message_problems(message: Send | Edit, fields: frozenset[str]) -> Iterable[Problem]:
+    text, extra = message.text, message.extra or {}
+    if not text.strip() and not (_WITHOUT_TEXT & extra.keys() or message.files):
         yield Problem("text", "is empty, or white space only")
     for name in sorted(extra.keys() - (fields - OWNED)):
         why = "is filled in by the gateway" if name in OWNED else "is no field of a Discord message"

@@ -83,6 +83,7 @@ FOLLOW_UP = Route("POST", "/webhooks/{webhook}/{token}")
 OPEN_DM = Route("POST", "/users/@me/channels")
 ROUTES: Mapping[str, Route] = {
     "send": CREATE,
+    "upload": CREATE,
     "answer": FOLLOW_UP,
     "revise": REVISION,
     "edit": Route("PATCH", _MESSAGE),

@@ -67,6 +67,10 @@ class DiscordSettings(NetworkSettings):
     global_window    requests in any second: the documented 50
     invalid_answers  answers of 401, 403 or 429 in 10 minutes after which Discord blocks the
                      address; a warning at half, no more requests from 80 % on
+    max_files        attachments of one message
+    max_file_size    bytes of one attachment, 20 MiB by the documentation
+                     (discord.com/developers/docs/reference#uploading-files): boosted servers take
+                     50 or 100 MiB, and some still refuse what has more than 10
     total_timeout    seconds for a request in all: below the gateway's `attempt_timeout`, so that
                      the request's own error is reported
     """
@@ -88,6 +92,8 @@ class DiscordSettings(NetworkSettings):
     global_count: int = attrs.field(default=48, validator=_COUNT)
     global_window: int = attrs.field(default=50, validator=_COUNT)
     invalid_answers: int = attrs.field(default=10_000, validator=whole(least=10))
+    max_files: int = attrs.field(default=10, validator=whole(least=1, most=100))
+    max_file_size: int = attrs.field(default=20 << 20, validator=whole(least=1))
     total_timeout: float = attrs.field(
         default=60.0, validator=_SECONDS, metadata=below_gateway("attempt_timeout")
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateway_contrib.emulators.discord.attachments import planned
 from gateway_contrib.emulators.discord.limits import DiscordLimits
 from gateway_contrib.emulators.discord.refusals import coded, form
 from gateway_contrib.emulators.discord.requests import Posted
@@ -30,11 +31,28 @@ def check_content(limits: DiscordLimits, posted: Posted, *, prefix: str = "") ->
         raise form(f"{prefix}flags", "NUMBER_TYPE_COERCE", f'Value "{flags}" is not int.')
 
 
-def check_full(fields: Mapping[str, Any], files: int) -> None:
-    """Refuse a message in which there is nothing to see."""
-    full = any(fields.get(name) for name in _FILLING) or files
-    if not (fields.get("content") or "").strip() and not full:
+def accepted(
+    limits: DiscordLimits,
+    posted: Posted,
+    *,
+    before: Mapping[str, Any] | None = None,
+    prefix: str = "",
+) -> dict[str, Any]:
+    """The fields as they are stored, with all `attachments` of the message where they change.
+
+    before  what a message that is edited has; it stays where the fields do not name it
+
+    Raises Refusal, also for a message in which there is nothing to see.
+    """
+    check_content(limits, posted, prefix=prefix)
+    fields = _trimmed(posted.fields)
+    attachments = planned(limits, posted, None if before is None else before["attachments"], prefix)
+    if attachments is not None:
+        fields["attachments"] = attachments
+    after = {**(before or {}), **fields}
+    if not (after.get("content") or "").strip() and not any(after.get(name) for name in _FILLING):
         raise coded(50006)
+    return fields
 
 
 def check_nonce(posted: Posted) -> None:
@@ -45,7 +63,7 @@ def check_nonce(posted: Posted) -> None:
         raise form("nonce", "NONCE_TYPE_TOO_LONG", words)
 
 
-def trimmed(fields: dict[str, Any]) -> dict[str, Any]:
+def _trimmed(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Discord takes white space off both ends of a message."""
     content = fields.get("content")
-    return {**fields, "content": content.strip()} if isinstance(content, str) else fields
+    return {**fields, "content": content.strip()} if isinstance(content, str) else {**fields}

@@ -30,7 +30,9 @@ from gateway_contrib.emulators.discord.refusals import Refusal, coded, plain
 from gateway_contrib.emulators.discord.requests import Posted, read
 from gateway_contrib.emulators.discord.world import Bot, VirtualWall, Webhook, World
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Planned, Said
-from gateway_contrib.emulators.page import rooms_page
+from gateway_contrib.emulators.files.serving import download_route, page_route
+from gateway_contrib.emulators.files.store import File, FileStore
+from gateway_contrib.emulators.page import page_response
 from gateway_contrib.emulators.rooms import Rooms
 from gateway_contrib.emulators.screen import Screen
 from gateway_contrib.emulators.wire import reset, silence
@@ -43,6 +45,7 @@ _TOKEN = re.compile(r"Bot (\S+)")
 _BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"
 _BANNED = "<html><head><title>Access denied</title></head><body>Error 1015</body></html>"
 _TOO_MANY = 429
+_ATTACHMENT = "/attachments/{channel}/{attachment}/{name}"
 _NOBODY = Bot("0", "nobody")
 
 
@@ -77,6 +80,8 @@ class DiscordEmulator:
     wall_clock  the POSIX time of timestamps, ids and `X-RateLimit-Reset`, which some clients
                 (hikari) hold against their own clock; None: it follows trio's, from a fixed moment
 
+    files       where bytes are stored; None: a store of its own
+
     `app` is the ASGI application (`/api/v10/…`, the gateway's WebSocket at `/gateway`, and a page
     at `/`), `rooms` what arrived (a
     message's `text` is what a person reads, its `fields["content"]` what was posted; a thread is
@@ -93,16 +98,21 @@ class DiscordEmulator:
         limits: DiscordLimits | None = None,
         faults: FaultPlan | None = None,
         wall_clock: Callable[[], float] | None = None,
+        files: FileStore | None = None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.limited: Counter[str] = Counter()
         self.faults = faults or FaultPlan()
         limits = limits or DiscordLimits()
-        self._world = World(limits, self.counters, wall_clock=wall_clock or VirtualWall())
+        self.files = files or FileStore()
+        self._world = World(
+            limits, self.counters, wall_clock=wall_clock or VirtualWall(), files=self.files
+        )
         self.people = People(self._world)
         self._tokens = None if tokens is None else frozenset(tokens)
         self._revoked: set[str] = set()
         self._allowance = Allowance(limits)
+        self._limits = limits
         self._door = FrontDoor(limits)
         self._shared: dict[str, float] = {}
         self._before: Mapping[Planned | None, Callable[[_Asked], Awaitable[Response]]] = {
@@ -137,6 +147,15 @@ class DiscordEmulator:
     @gateway_url.setter
     def gateway_url(self, url: str) -> None:
         self._world.gateway_url = url
+
+    @property
+    def cdn_url(self) -> str:
+        """What attachments' addresses begin with: whoever serves `app` on a socket sets it."""
+        return self._world.cdn_url
+
+    @cdn_url.setter
+    def cdn_url(self, url: str) -> None:
+        self._world.cdn_url = url
 
     def revoke(self, token: str) -> None:
         """Refuse the token with 401 from now on."""
@@ -198,7 +217,11 @@ class DiscordEmulator:
 
     def _application(self) -> Starlette:
         gateway = Gateway(self._world, self.people, self._known)
-        routes: list[BaseRoute] = [Route("/", self._page, methods=["GET"])]
+        routes: list[BaseRoute] = [
+            Route("/", self._page, methods=["GET"]),
+            page_route(self.files),
+            download_route(_ATTACHMENT, self.files, self._attachment),
+        ]
         # Clients ask for any path of the gateway's host.
         routes += [WebSocketRoute(path, gateway.serve) for path in ("/", "/gateway")]
         for method in METHODS:
@@ -208,7 +231,11 @@ class DiscordEmulator:
         return Starlette(routes=routes, exception_handlers=missing)
 
     async def _page(self, _: Request) -> Response:
-        return HTMLResponse(rooms_page("discord", self.rooms, self.screen, self.limited))
+        return page_response("discord", self.rooms, self.screen, self.limited)
+
+    def _attachment(self, request: Request) -> File | None:
+        file = self._world.attached.get(request.path_params["attachment"])
+        return file if file and file.name == request.path_params["name"] else None
 
     async def _missing(self, _: Request, error: Any) -> Response:
         return self._refused(plain(error.status_code, error.detail))
@@ -235,7 +262,7 @@ class DiscordEmulator:
         token = self._authorized(request, method)
         fault = self.faults.next() if method.changes else None
         self.counters["faults"] += fault is not None
-        posted = await read(request)
+        posted = await read(request, self._limits)
         bot = self._world.bot(token) if token else _NOBODY
         asked = _Asked(
             request=request,
@@ -327,21 +354,13 @@ class DiscordEmulator:
         raise coded(10003)
 
 
-async def _reset_after(asked: _Asked, _: Response) -> Response:
-    await reset(asked.request)
-
-
-async def _no_answer(asked: _Asked, _: Response) -> Response:
-    await silence(asked.request)
-
-
 async def _malformed(_: _Asked, response: Response) -> Response:
     headers = {k: v for k, v in response.headers.items() if not k.startswith("content-")}
     return Response('{"id": "12', 200, headers)
 
 
 _AFTER: Mapping[Planned | None, Callable[[_Asked, Response], Awaitable[Response]]] = {
-    Fault.RESET_AFTER: _reset_after,
-    Fault.NO_ANSWER: _no_answer,
+    Fault.RESET_AFTER: lambda asked, _: reset(asked.request),
+    Fault.NO_ANSWER: lambda asked, _: silence(asked.request),
     Fault.MALFORMED: _malformed,
 }

@@ -39,6 +39,8 @@ class DiscordLimits:
     global_count   requests of a bot in any `global_per` seconds, interactions aside
     invalid        answers of 401, 403 or 429 in `invalid_per` seconds that close the front door
     nonce_for      seconds for which an enforced nonce is remembered ("a few minutes")
+    file_bytes     of one file; Discord documents 20 MiB, and accounts were met that have 10
+    max_files      of one message
     max_length     of a message's content, in code points or UTF-16 units, whichever are more:
                    Discord does not say which, so this is the strict reading
     """
@@ -54,6 +56,8 @@ class DiscordLimits:
     invalid_per: float = 600.0
     nonce_for: float = 180.0
     max_length: int = 2000
+    file_bytes: int = 20 * 1024 * 1024
+    max_files: int = 10
 
 
 @attrs.define

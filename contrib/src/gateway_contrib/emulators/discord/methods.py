@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
 from gateway_contrib.emulators.discord import reactions, webhooks
-from gateway_contrib.emulators.discord.content import (
-    check_content,
-    check_full,
-    check_nonce,
-    trimmed,
-)
+from gateway_contrib.emulators.discord.content import accepted, check_nonce
 from gateway_contrib.emulators.discord.interactions import callbacks, follow_ups
 from gateway_contrib.emulators.discord.refusals import coded, form
 from gateway_contrib.emulators.discord.requests import Posted
@@ -34,8 +29,8 @@ EDIT = "PATCH /channels/{channel}/messages/{message}"
 DELETE = "DELETE /channels/{channel}/messages/{message}"
 
 
-def _check_reference(world: World, room: str, posted: Posted) -> None:
-    reference = posted.fields.get("message_reference")
+def _check_reference(world: World, room: str, fields: dict[str, Any]) -> None:
+    reference = fields.get("message_reference")
     if not reference:
         return
     # Clients write ids as numbers, too.
@@ -44,23 +39,22 @@ def _check_reference(world: World, room: str, posted: Posted) -> None:
     if (target is None or target.deleted) and reference.get("fail_if_not_exists", True):
         raise form("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
     if target is None or target.deleted:
-        del posted.fields["message_reference"]
+        del fields["message_reference"]
 
 
 def create_message(world: World, bot: Bot, posted: Posted) -> Answer:
     """Make a message, or give the one that its enforced nonce has made already."""
     room = room_of(world, posted)
-    check_content(world.limits, posted)
+    fields = accepted(world.limits, posted)
     check_nonce(posted)
-    check_full(posted.fields, posted.files)
-    _check_reference(world, room, posted)
+    _check_reference(world, room, fields)
     nonce = posted.fields.get("nonce")
     if posted.fields.get("enforce_nonce") and nonce is not None:
         made = world.remembered(bot, room, str(nonce))
         if made is not None:
             return 200, message_wire(world, made)
     world.wait_for_slow_mode(room)
-    return 200, message_wire(world, world.store(bot, room, trimmed(posted.fields)))
+    return 200, message_wire(world, world.store(bot, room, fields))
 
 
 def edit_message(world: World, bot: Bot, posted: Posted) -> Answer:
@@ -68,9 +62,8 @@ def edit_message(world: World, bot: Bot, posted: Posted) -> Answer:
     message = world.message(room_of(world, posted), posted.path["message"])
     if world.author(message) != bot:
         raise coded(50005)
-    check_content(world.limits, posted)
-    check_full({**message.fields, **posted.fields}, posted.files)
-    return 200, message_wire(world, world.change(message, trimmed(posted.fields)))
+    fields = accepted(world.limits, posted, before=message.fields)
+    return 200, message_wire(world, world.change(message, fields))
 
 
 def delete_message(world: World, bot: Bot, posted: Posted) -> Answer:

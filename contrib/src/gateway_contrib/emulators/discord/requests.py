@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 import json
-from email.parser import BytesParser
-from email.policy import HTTP
 from typing import Any
 
 import attrs
 from starlette.requests import Request
 
-from gateway_contrib.emulators.discord.refusals import coded, form
+from gateway_contrib.emulators.discord.limits import DiscordLimits
+from gateway_contrib.emulators.discord.refusals import coded, form, plain
+from gateway_contrib.emulators.files.forms import (
+    FIELD_BYTES,
+    TooLarge,
+    Unreadable,
+    Upload,
+    is_form,
+    read_body,
+    read_form,
+)
 
 
 @attrs.frozen(kw_only=True)
 class Posted:
-    """What a request says: its path's parameters, its fields, the number of its files."""
+    """What a request says: its path's parameters, its fields, its files."""
 
     path: dict[str, str]
     fields: dict[str, Any]
     query: dict[str, str]
-    files: int = 0
+    files: tuple[Upload, ...] = ()
 
 
-async def read(request: Request) -> Posted:
-    """The request's fields. Raises Refusal for a body that is no JSON object."""
-    body, files = await request.body(), 0
-    kind = request.headers.get("content-type", "")
-    if kind.startswith("multipart/form-data"):
-        body, files = _payload(kind, body)
+async def read(request: Request, limits: DiscordLimits) -> Posted:
+    """The request's fields and files. Raises Refusal for no JSON object, and for too much."""
+    try:
+        body, files = await _body(request, limits)
+    except TooLarge:
+        raise coded(40005) from None
+    except Unreadable:
+        raise plain(400, "Bad Request") from None
     fields = _object(body) if body else {}
     query = dict(request.query_params)
     return Posted(path=dict(request.path_params), fields=fields, query=query, files=files)
+
+
+async def _body(request: Request, limits: DiscordLimits) -> tuple[bytes, tuple[Upload, ...]]:
+    """The JSON and the files."""
+    if not is_form(request):
+        return await read_body(request), ()
+    most = limits.file_bytes * limits.max_files + FIELD_BYTES
+    posted = await read_form(request, file_bytes=limits.file_bytes, body_bytes=most)
+    return posted.fields.get("payload_json", "").encode(), posted.uploads
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -43,16 +62,3 @@ def _object(body: bytes) -> dict[str, Any]:
         words = "Only dictionaries may be used in a DictType"
         raise form("_body", "DICT_TYPE_CONVERT", words)
     return fields
-
-
-def _payload(kind: str, body: bytes) -> tuple[bytes, int]:
-    """The bytes of `payload_json` and the number of files in a form of several parts."""
-    header = f"Content-Type: {kind}\r\n\r\n".encode()
-    payload, files = b"", 0
-    for part in BytesParser(policy=HTTP).parsebytes(header + body).iter_parts():
-        if part.get_param("name", header="content-disposition") == "payload_json":
-            raw: Any = part.get_payload(decode=True)
-            payload = raw
-        else:
-            files += part.get_filename() is not None
-    return payload, files

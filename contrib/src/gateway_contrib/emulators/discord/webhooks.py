@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway_contrib.emulators.discord.content import check_content, check_full, trimmed
+from gateway_contrib.emulators.discord.content import accepted
 from gateway_contrib.emulators.discord.refusals import coded
 from gateway_contrib.emulators.discord.requests import Posted
 from gateway_contrib.emulators.discord.world import (
@@ -42,10 +42,9 @@ def execute(world: World, _: Bot, posted: Posted) -> Answer:
     """
     webhook = _live(world, posted)
     room = _room(world, webhook, posted)
-    check_content(world.limits, posted)
-    check_full(posted.fields, posted.files)
+    fields = accepted(world.limits, posted)
     author = Bot(webhook.id, str(posted.fields.get("username") or webhook.name))
-    message = world.make(author, room, trimmed(posted.fields))
+    message = world.make(author, room, fields)
     message.fields["webhook_id"] = webhook.id
     world.place(message)
     if posted.query.get("wait") in ("true", "True", "1"):
@@ -61,9 +60,8 @@ def get(world: World, _: Bot, posted: Posted) -> Answer:
 def edit(world: World, _: Bot, posted: Posted) -> Answer:
     """Change a message of the webhook."""
     message = _message(world, posted)
-    check_content(world.limits, posted)
-    check_full({**message.fields, **posted.fields}, posted.files)
-    return 200, message_wire(world, world.change(message, trimmed(posted.fields)))
+    fields = accepted(world.limits, posted, before=message.fields)
+    return 200, message_wire(world, world.change(message, fields))
 
 
 def delete(world: World, _: Bot, posted: Posted) -> Answer:

@@ -11,11 +11,13 @@ from typing import Any
 import attrs
 import trio
 
+from gateway_contrib.emulators.discord.attachments import New, file_of
 from gateway_contrib.emulators.discord.interactions.entries import Interaction
 from gateway_contrib.emulators.discord.limits import DiscordLimits
 from gateway_contrib.emulators.discord.markup import visible
 from gateway_contrib.emulators.discord.refusals import coded, form
 from gateway_contrib.emulators.discord.requests import Posted
+from gateway_contrib.emulators.files.store import File, FileStore
 from gateway_contrib.emulators.rooms import Message, Rooms
 from gateway_contrib.emulators.screen import Screen, Sight
 
@@ -24,6 +26,7 @@ STARTED = 1_767_225_600.0
 
 DISCORD_EPOCH = 1_420_070_400.0
 GUILD = "1000000000000000000"
+CDN_URL = "https://cdn.discordapp.com"
 
 _CANNOT_SEND = 50007
 _FIRST_BOT = 1_100_000_000_000_000_000
@@ -84,10 +87,18 @@ class World:
     """The state. Every method is synchronous; the time is trio's, `wall` the POSIX time shown."""
 
     def __init__(
-        self, limits: DiscordLimits, counters: Counter[str], *, wall_clock: Callable[[], float]
+        self,
+        limits: DiscordLimits,
+        counters: Counter[str],
+        *,
+        wall_clock: Callable[[], float],
+        files: FileStore,
     ) -> None:
         self.limits = limits
         self.wall = wall_clock
+        self.files = files
+        self.attached: dict[str, File] = {}
+        self.cdn_url = CDN_URL
         self.gateway_url = "wss://127.0.0.1/none"
         self.counters = counters
         self.rooms = Rooms()
@@ -194,7 +205,22 @@ class World:
             stored_at=trio.current_time(),
         )
         self._authors[room, message.id] = author
+        self.attach(message)
         return message
+
+    def attach(self, message: Message) -> None:
+        """Store the files that have come with a message's fields; `attached` knows each by id."""
+        base = f"{self.cdn_url}/attachments/{message.room}"
+        wires = []
+        for one in message.fields.get("attachments") or ():
+            wire = one
+            if isinstance(one, New):
+                wire = one.wire(self.next_id(), base)
+                digest = self.files.put(one.upload.data)
+                self.attached[wire["id"]] = file_of(wire, digest)
+            wires.append(wire)
+        message.fields["attachments"] = wires
+        message.files = tuple(file_of(w, self.attached[w["id"]].digest) for w in wires)
 
     def place(self, message: Message, *, user: str | None = None) -> None:
         """Let everybody in the room see a message, or only `user`; its author types no more."""
@@ -214,6 +240,7 @@ class World:
     def change(self, message: Message, fields: dict[str, Any]) -> Message:
         """Edit a message with checked fields."""
         message.fields |= {**fields, "edited_timestamp": self.timestamp()}
+        self.attach(message)
         message.revise(visible(message.fields.get("content") or ""))
         message.edited_at = trio.current_time()
         sight = self.screen.at(("ephemeral", message.id))
@@ -280,7 +307,7 @@ def message_wire(world: World, message: Message) -> dict[str, Any]:
         "mention_everyone": False,
         "mentions": [],
         "mention_roles": [],
-        "attachments": [],
+        "attachments": fields["attachments"],
         "embeds": fields.get("embeds") or [],
         "components": fields.get("components") or [],
         "flags": fields.get("flags") or 0,

@@ -15,6 +15,7 @@ import attrs
 from gateway_contrib.emulators.telegram.refusals import bad_request
 
 TEXT_LIMIT = 4096
+CAPTION_LIMIT = 1024
 RAW_LIMIT = 32_768
 
 _SPACES = re.compile("[\x00-\x09\x0b\x0c\x0e-\x20]")
@@ -49,14 +50,30 @@ class _Styled:
 
 def accepted(text: str, entities: Entities) -> Formatted:
     """The text as it is stored. Raises `Refusal` where the server would refuse it."""
+    formatted = _fixed(text, entities)
+    if not formatted.text:
+        raise bad_request("text must be non-empty")
+    if len(formatted.text) > TEXT_LIMIT:
+        raise bad_request("message is too long")
+    return formatted
+
+
+def accepted_caption(text: str, entities: Entities) -> Formatted:
+    """The caption of a file as it is stored; it may be empty. Raises `Refusal`."""
+    formatted = _fixed(text, entities)
+    if len(formatted.text) > CAPTION_LIMIT:
+        raise bad_request("message caption is too long")
+    return formatted
+
+
+def _fixed(text: str, entities: Entities) -> Formatted:
+    """Cleaned and trimmed; empty where there is nothing to see."""
     if len(text.encode()) > RAW_LIMIT:
         raise bad_request("text is too long")
     styled = [_placed(text, entity) for entity in entities]
     text, styled = _trimmed(*_cleaned(text, styled))
     if _UNSEEN.fullmatch(text):
-        raise bad_request("text must be non-empty")
-    if len(text) > TEXT_LIMIT:
-        raise bad_request("message is too long")
+        return Formatted("")
     standing = (one for one in styled if one.start < one.end)
     return Formatted(text, tuple(_measured(text, one) for one in standing))
 

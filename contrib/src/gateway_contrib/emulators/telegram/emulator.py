@@ -13,11 +13,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
-from gateway_contrib.emulators.page import rooms_page
+from gateway_contrib.emulators.files.serving import download_route, page_route
+from gateway_contrib.emulators.files.store import File, FileStore
+from gateway_contrib.emulators.page import page_response
 from gateway_contrib.emulators.rooms import Rooms
 from gateway_contrib.emulators.screen import Screen
 from gateway_contrib.emulators.telegram.incoming.people import People
 from gateway_contrib.emulators.telegram.limits import TelegramLimits
+from gateway_contrib.emulators.telegram.media.kinds import Page
 from gateway_contrib.emulators.telegram.methods import METHODS, Method
 from gateway_contrib.emulators.telegram.refusals import Refusal, body_of, flood
 from gateway_contrib.emulators.telegram.requests import Parameters, read
@@ -43,6 +46,8 @@ class TelegramEmulator:
     limits   that the server enforces, for each bot
     faults   asked once per request that would make or change a message
 
+    files    where bytes are stored; None: a store of its own
+
     `rooms` is what arrived, `screen` what else is seen in them (drafts and chat actions, with
     their times), `people` what users do, `limited` the 429s that the limits gave, by method.
     """
@@ -53,10 +58,12 @@ class TelegramEmulator:
         tokens: Collection[str] | None = None,
         limits: TelegramLimits = TelegramLimits(),  # noqa: B008 - a frozen value
         faults: FaultPlan | None = None,
+        files: FileStore | None = None,
     ) -> None:
         self.faults = faults or FaultPlan()
         self.limited: Counter[str] = Counter()
-        self._world = World(limits)
+        self.files = files or FileStore()
+        self._world = World(limits, files=self.files)
         self.people = People(self._world)
         self._tokens = None if tokens is None else frozenset(tokens)
         self._revoked: set[str] = set()
@@ -64,6 +71,8 @@ class TelegramEmulator:
             routes=[
                 Route("/", self._page, methods=["GET"]),
                 Route("/bot{token}/{method}", self._serve, methods=_VERBS),
+                page_route(self.files),
+                download_route("/file/bot{token}/{path:path}", self.files, self._download),
                 Route("/{path:path}", self._nowhere, methods=_VERBS),
             ]
         )
@@ -139,8 +148,23 @@ class TelegramEmulator:
         """Let the topic refuse messages."""
         self._world.chats.find(room).closed.add(topic)
 
+    def serve_url(self, url: str, media_type: str, size: int = 0) -> None:
+        """Say what is at an address, which bots may name in the place of a file."""
+        self._world.web[url] = Page(media_type, size)
+
+    def break_url(self, url: str) -> None:
+        """Let an address be one that Telegram cannot get anything from."""
+        self._world.web[url] = None
+
+    def _download(self, request: Request) -> File | None:
+        try:
+            bot = self._bot(request.path_params["token"])
+        except Refusal:
+            return None
+        return self._world.downloads.get((bot.id, request.path_params["path"]))
+
     async def _page(self, _request: Request) -> Response:
-        return HTMLResponse(rooms_page("telegram", self.rooms, self.screen, self.limited))
+        return page_response("telegram", self.rooms, self.screen, self.limited)
 
     async def _nowhere(self, _request: Request) -> Response:
         return _refused(Refusal(404, "Not Found"))
@@ -158,11 +182,11 @@ class TelegramEmulator:
             raise Refusal(405, "Method Not Allowed: unsupported")
         name = request.path_params["method"].lower()
         if name == "getupdates":
-            return await self._updates(await read(request))
+            return await self._updates(await read(request, self._world.limits))
         method = METHODS.get(name)
         if method is None:
             raise Refusal(404, "method not found")
-        parameters = await read(request)
+        parameters = await read(request, self._world.limits)
         fault = self.faults.next() if method.changes else None
         if fault is None:
             return self._done(request, method, bot, parameters)

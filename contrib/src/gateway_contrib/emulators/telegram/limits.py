@@ -22,6 +22,10 @@ class TelegramLimits:
                    Drafts draw on nothing else
     draft_flood    the least whole seconds for which an early draft closes its chat to drafts and
                    edits; documented nowhere
+    upload_bytes   of a file that is uploaded; 2,000 MB with a local Bot API server
+    photo_bytes    of one that is sent as a photo
+    download_bytes of one that a bot may download
+    album_each     an album counts once for each of its files, else once; documented nowhere
     bot_slides     in any `bot_seconds` no more than `bot_count`, instead: Telegram does not say
     """
 
@@ -33,6 +37,10 @@ class TelegramLimits:
     draft_seconds: float = 1.0
     draft_flood: int = 1
     bot_slides: bool = False
+    upload_bytes: int = 50 * 1024 * 1024
+    photo_bytes: int = 10 * 1024 * 1024
+    download_bytes: int = 20 * 1024 * 1024
+    album_each: bool = True
 
 
 @attrs.define(eq=False)
@@ -50,15 +58,18 @@ class Allowance:
     _drafted: dict[str, float] = attrs.field(factory=dict)
     _flooded: dict[str, float] = attrs.field(factory=dict)
 
-    def take(self, room: str | None, now: float) -> float:
+    def take(self, room: str | None, now: float, count: int = 1) -> float:
         """0 when the request is allowed, and it is counted; else the seconds to wait.
 
-        `room` is None for a request that draws on the bot's allowance only.
+        `room` is None for a request that draws on the bot's allowance only; `count` is of the
+        messages that it makes at once, all or none.
         """
         self._fill(now)
-        wait = max(self._bot_wait(now), 0.0 if room is None else self._room_wait(room, now))
+        wait = self._bot_wait(now, count)
+        if room is not None:
+            wait = max(wait, self._room_wait(room, now, count))
         if wait <= TOLERANCE:
-            self._count(room, now)
+            self._count(room, now, count)
             return 0.0
         return wait
 
@@ -89,29 +100,35 @@ class Allowance:
         self._tokens = min(float(self.limits.bot_count), grown)
         self._filled_at = now
 
-    def _bot_wait(self, now: float) -> float:
+    def _bot_wait(self, now: float, count: int) -> float:
         if not self.limits.bot_slides:
-            return (1.0 - self._tokens) / self._rate
-        recent, seconds = self._recent, self.limits.bot_seconds
-        while recent and recent[0] + seconds - now <= TOLERANCE:
-            recent.popleft()
-        return 0.0 if len(recent) < self.limits.bot_count else recent[0] + seconds - now
+            return (min(count, self.limits.bot_count) - self._tokens) / self._rate
+        return _window_wait(
+            self._recent, now, self.limits.bot_seconds, self.limits.bot_count - count
+        )
 
-    def _room_wait(self, room: str, now: float) -> float:
+    def _room_wait(self, room: str, now: float, count: int) -> float:
         wait = self._last.get(room, -math.inf) + self.limits.chat_seconds - now
         if not room.startswith("-"):
             return wait
-        window = self._windows[room]
-        while window and window[0] + self.limits.group_seconds - now <= TOLERANCE:
-            window.popleft()
-        if len(window) < self.limits.group_count:
-            return wait
-        return max(wait, window[0] + self.limits.group_seconds - now)
+        window, left = self._windows[room], self.limits.group_count - count
+        return max(wait, _window_wait(window, now, self.limits.group_seconds, left))
 
-    def _count(self, room: str | None, now: float) -> None:
-        self._tokens -= 1.0
+    def _count(self, room: str | None, now: float, count: int) -> None:
+        self._tokens -= count
         if self.limits.bot_slides:
-            self._recent.append(now)
+            self._recent.extend([now] * count)
         if room is not None:
-            self._last[room] = now
-            self._windows[room].append(now)
+            self._last[room] = now + (count - 1) * self.limits.chat_seconds
+            self._windows[room].extend([now] * count)
+
+
+def _window_wait(window: deque[float], now: float, seconds: float, left: int) -> float:
+    """Seconds until a window holds no more than `left`; 0: now. What is over goes from it.
+
+    More than a window ever takes is allowed where it is empty.
+    """
+    while window and window[0] + seconds - now <= TOLERANCE:
+        window.popleft()
+    over = len(window) - max(left, 0)
+    return window[over - 1] + seconds - now if over > 0 else 0.0

@@ -6,22 +6,24 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import attrs
-import trio
 
-from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.telegram import drafts, reactions
 from gateway_contrib.emulators.telegram.content import Formatted
 from gateway_contrib.emulators.telegram.formatting import formatted
+from gateway_contrib.emulators.telegram.media import editing, sending
+from gateway_contrib.emulators.telegram.media.kinds import KINDS, Kind
+from gateway_contrib.emulators.telegram.messages.stored import (
+    edited,
+    keyboard,
+    own,
+    placed,
+    store,
+)
 from gateway_contrib.emulators.telegram.refusals import bad_request
 from gateway_contrib.emulators.telegram.requests import Parameters
-from gateway_contrib.emulators.telegram.world import Bot, Chat, Content, World
+from gateway_contrib.emulators.telegram.world import Bot, Content, World
 
 Answering: TypeAlias = Callable[[World, Bot, Parameters], Any]
-
-_NOT_MODIFIED = (
-    "message is not modified: specified new message content and reply markup are exactly the same"
-    " as a current content and reply markup of the message"
-)
 
 
 def get_me(_world: World, bot: Bot, _parameters: Parameters) -> Any:
@@ -37,42 +39,27 @@ def delete_webhook(_world: World, _bot: Bot, _parameters: Parameters) -> Any:
 def send_message(world: World, bot: Bot, parameters: Parameters) -> Any:
     """Store a message and show it."""
     text = formatted(parameters)
-    chat = world.chat(parameters)
-    thread = parameters.integer("message_thread_id")
-    if thread:
-        chat.check_topic(str(thread))
-    reply = _reply(world, chat, parameters)
-    content = _content(bot, text, parameters)
-    world.admit(bot, chat)
-    message = Message(
-        id=chat.next_id(),
-        room=chat.room,
-        text=text.text,
-        thread=str(thread) if thread else None,
-        reply_to=reply,
-        fields=dict(parameters.values),
-        stored_at=trio.current_time(),
-    )
-    chat.contents[message.id] = content
-    world.rooms.add(message)
-    world.counters["stored"] += 1
-    drafts.hide(world, bot, chat.room, message.thread)
-    return world.shown(chat, message)
+    place = placed(world, parameters)
+    content = _text(bot, text, parameters)
+    world.admit(bot, place.chat)
+    return world.shown(place.chat, store(world, place, text, content, parameters))
 
 
 def edit_message_text(world: World, bot: Bot, parameters: Parameters) -> Any:
     """Give a message of the bot another text, and the keyboard that is posted with it or none."""
     text = formatted(parameters)
-    chat, message = _own(world, bot, parameters)
-    content = _content(bot, text, parameters)
-    return _edited(world, chat, message, text.text, content)
+    chat, message = own(world, bot, parameters)
+    if chat.contents[message.id].media is not None:
+        raise bad_request("there is no text in the message to edit")
+    content = _text(bot, text, parameters)
+    return edited(world, chat, message, text.text, content)
 
 
 def edit_message_reply_markup(world: World, bot: Bot, parameters: Parameters) -> Any:
     """Give a message of the bot another keyboard, or none."""
-    chat, message = _own(world, bot, parameters)
-    content = attrs.evolve(chat.contents[message.id], keyboard=_keyboard(parameters))
-    return _edited(world, chat, message, message.text, content)
+    chat, message = own(world, bot, parameters)
+    content = attrs.evolve(chat.contents[message.id], keyboard=keyboard(parameters))
+    return edited(world, chat, message, message.text, content)
 
 
 def delete_message(world: World, bot: Bot, parameters: Parameters) -> Any:
@@ -142,56 +129,15 @@ def delete_forum_topic(world: World, _bot: Bot, parameters: Parameters) -> Any:
     return True
 
 
-def _own(world: World, bot: Bot, parameters: Parameters) -> tuple[Chat, Message]:
-    chat = world.chat(parameters)
-    message = world.message(chat, parameters, "edit")
-    if chat.contents[message.id].author != bot.id:
-        raise bad_request("message can't be edited")
-    return chat, message
-
-
-def _edited(world: World, chat: Chat, message: Message, text: str, content: Content) -> Any:
-    before = chat.contents[message.id]
-    same = attrs.evolve(before, previews=content.previews)
-    if text == message.text and content == same:
-        raise bad_request(_NOT_MODIFIED)
-    world.admit_edit(Bot(content.author), chat)
-    message.revise(text)
-    message.edited_at = trio.current_time()
-    chat.contents[message.id] = content
-    world.counters["edited"] += 1
-    return world.shown(chat, message)
-
-
-def _content(bot: Bot, text: Formatted, parameters: Parameters) -> Content:
+def _text(bot: Bot, text: Formatted, parameters: Parameters) -> Content:
     previews = parameters.structure(
         "link_preview_options", dict, "link preview options JSON object"
     )
-    return Content(bot.id, text.entities, _keyboard(parameters), previews)
+    return Content(bot.id, text.entities, keyboard(parameters), previews)
 
 
-def _keyboard(parameters: Parameters) -> Mapping[str, Any] | None:
-    keyboard: Mapping[str, Any] | None = parameters.structure(
-        "reply_markup", dict, "reply keyboard markup JSON object"
-    )
-    return keyboard
-
-
-def _reply(world: World, chat: Chat, parameters: Parameters) -> str | None:
-    """The message that is answered; reply_to_message_id is the older way to name it."""
-    asked = parameters.structure("reply_parameters", dict, "reply parameters JSON object")
-    if asked is None:
-        asked = {"message_id": parameters.integer("reply_to_message_id")}
-        asked["allow_sending_without_reply"] = parameters.flag("allow_sending_without_reply")
-    number = asked.get("message_id")
-    if not number:
-        return None
-    message = world.rooms.get(chat.room, str(number))
-    if message is not None and not message.deleted:
-        return message.id
-    if asked.get("allow_sending_without_reply"):
-        return None
-    raise bad_request("message to be replied not found")
+def _sending(kind: Kind) -> Answering:
+    return lambda world, bot, parameters: sending.send(world, bot, parameters, kind)
 
 
 @attrs.frozen
@@ -206,6 +152,11 @@ METHODS: Mapping[str, Method] = {
     "getme": Method(get_me),
     "deletewebhook": Method(delete_webhook),
     "sendmessage": Method(send_message, changes=True),
+    **{f"send{kind.name}": Method(_sending(kind), changes=True) for kind in KINDS.values()},
+    "sendmediagroup": Method(sending.send_media_group, changes=True),
+    "editmessagecaption": Method(editing.edit_message_caption, changes=True),
+    "editmessagemedia": Method(editing.edit_message_media, changes=True),
+    "getfile": Method(editing.get_file),
     "editmessagetext": Method(edit_message_text, changes=True),
     "editmessagereplymarkup": Method(edit_message_reply_markup, changes=True),
     "deletemessage": Method(delete_message, changes=True),

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from email.parser import BytesParser
-from email.policy import HTTP
 from typing import Any
 from urllib.parse import parse_qsl
 
 import attrs
 from starlette.requests import Request
 
-from gateway_contrib.emulators.telegram.refusals import bad_request
+from gateway_contrib.emulators.files.forms import (
+    FIELD_BYTES,
+    Form,
+    TooLarge,
+    Unreadable,
+    Upload,
+    is_form,
+    read_body,
+    read_form,
+)
+from gateway_contrib.emulators.telegram.limits import TelegramLimits
+from gateway_contrib.emulators.telegram.refusals import Refusal, bad_request
+
+MOST_FILES = 10
+"""Of the largest size in one request: an album."""
 
 _YES = {"true", "1", "yes"}
 
 
 @attrs.frozen
 class Parameters:
-    """What was posted; in forms every value is a text, structures are JSON in a text."""
+    """What was posted; in forms every value is a text, structures are JSON in a text.
+
+    uploads  the files, by the names of their parts; in `values` stands each file's own name
+    """
 
     values: Mapping[str, Any]
+    uploads: Mapping[str, Upload] = attrs.field(factory=dict)
 
     def text(self, name: str) -> str:
         """A text; empty where it is missing."""
@@ -50,19 +66,29 @@ class Parameters:
         return value
 
 
-async def read(request: Request) -> Parameters:
-    """The parameters of the query and of the body, whatever form the body has."""
-    values: dict[str, Any] = dict(parse_qsl(request.url.query, keep_blank_values=True))
-    body = await request.body()
-    header = request.headers.get("content-type", "")
-    kind = header.partition(";")[0].strip().lower()
+async def read(request: Request, limits: TelegramLimits) -> Parameters:
+    """The parameters of the query and of the body, whatever form the body has.
+
+    Raises `Refusal` for what cannot be read, and for too much.
+    """
+    query: dict[str, Any] = dict(parse_qsl(request.url.query, keep_blank_values=True))
+    try:
+        if is_form(request):
+            form = await _form(request, limits)
+            uploads = {upload.field: upload for upload in form.uploads}
+            names = {field: upload.name for field, upload in uploads.items()}
+            return Parameters({**query, **form.fields, **names}, uploads)
+        return Parameters({**query, **_values(request, await read_body(request))})
+    except TooLarge:
+        raise Refusal(413, "Request Entity Too Large") from None
+
+
+def _values(request: Request, body: bytes) -> Mapping[str, Any]:
+    """What a body without files says."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if body and kind == "application/json":
-        values.update(_json_object(body))
-    elif kind == "multipart/form-data":
-        values.update(_multipart(header, body))
-    else:
-        values.update(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-    return Parameters(values)
+        return _json_object(body)
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def _json_object(body: bytes) -> Mapping[str, Any]:
@@ -75,17 +101,13 @@ def _json_object(body: bytes) -> Mapping[str, Any]:
     return value
 
 
-def _multipart(header: str, body: bytes) -> Mapping[str, str]:
-    """The fields of a multipart form; of a file, its name."""
-    head = f"Content-Type: {header}\r\n\r\n".encode()
-    message = BytesParser(policy=HTTP).parsebytes(head + body)
-    fields: dict[str, str] = {}
-    for part in message.iter_parts() if message.is_multipart() else ():
-        name = part.get_param("name", header="content-disposition")
-        content = part.get_payload(decode=True)
-        if isinstance(name, str) and isinstance(content, bytes):
-            fields[name] = part.get_filename() or content.decode("utf-8", "replace")
-    return fields
+async def _form(request: Request, limits: TelegramLimits) -> Form:
+    """A form of several parts."""
+    most = limits.upload_bytes * MOST_FILES + FIELD_BYTES
+    try:
+        return await read_form(request, file_bytes=limits.upload_bytes, body_bytes=most)
+    except Unreadable:
+        raise bad_request("can't parse multipart/form-data") from None
 
 
 def _parsed(text: str, words: str) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
+import mimetypes
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -11,9 +14,11 @@ from typing import Any
 import attrs
 import trio
 
+from gateway_contrib.emulators.files.store import File, FileStore
 from gateway_contrib.emulators.rooms import Message, Rooms
 from gateway_contrib.emulators.screen import Screen
 from gateway_contrib.emulators.telegram.limits import Allowance, TelegramLimits
+from gateway_contrib.emulators.telegram.media.kinds import KINDS, Media, Page
 from gateway_contrib.emulators.telegram.refusals import Refusal, bad_request, flood
 from gateway_contrib.emulators.telegram.requests import Parameters
 
@@ -44,9 +49,12 @@ class Bot:
 
 @attrs.frozen
 class Content:
-    """What a message has besides its text: its author, entities and keyboard.
+    """What a message has besides its text: its author, entities, keyboard and file.
 
     person  the author is no bot
+    media   its file, whose caption the text then is
+    album   the `media_group_id`
+    above   the caption stands above the file
     """
 
     author: int
@@ -54,6 +62,9 @@ class Content:
     keyboard: Mapping[str, Any] | None = None
     previews: Mapping[str, Any] | None = None
     person: bool = False
+    media: Media | None = None
+    album: str | None = None
+    above: bool = False
 
 
 def person(number: int) -> dict[str, Any]:
@@ -177,13 +188,24 @@ class Chats:
 
 @attrs.define(eq=False)
 class World:
-    """The state of one emulated Telegram."""
+    """The state of one emulated Telegram.
+
+    media  every file that a bot has a `file_id` of, by it
+    downloads  what a bot may download, by the bot and the path
+    web    what is at an address; None: nothing that can be reached
+    """
 
     limits: TelegramLimits
     rooms: Rooms = attrs.field(factory=Rooms)
     screen: Screen = attrs.field(factory=Screen)
     chats: Chats = attrs.field(factory=Chats)
     counters: Counter[str] = attrs.field(factory=Counter)
+    files: FileStore = attrs.field(factory=FileStore)
+    media: dict[str, Media] = attrs.field(factory=dict)
+    web: dict[str, Page | None] = attrs.field(factory=dict)
+    downloads: dict[tuple[int, str], File] = attrs.field(factory=dict)
+    _paths: dict[str, str] = attrs.field(factory=dict)
+    _made: Counter[str] = attrs.field(factory=Counter)
     _allowances: dict[int, Allowance] = attrs.field(factory=dict)
 
     def chat(self, parameters: Parameters) -> Chat:
@@ -203,10 +225,44 @@ class World:
             raise bad_request(f"message to {verb} not found")
         return message
 
-    def admit(self, bot: Bot, chat: Chat | None) -> None:
-        """Count a write against the allowances; None: against the bot's only. Raises `Refusal`."""
+    def media_of(self, bot: Bot, kind: str, file: File, said: Mapping[str, Any]) -> Media:
+        """A file as a bot will know it, once it is in a message."""
+        same = file.digest or file.url
+        made = hashlib.sha256(f"{bot.id}:{kind}:{same}:{len(self.media)}".encode())
+        unique = base64.urlsafe_b64encode(hashlib.sha256(same.encode()).digest()[:9])
+        return Media(
+            id=base64.urlsafe_b64encode(made.digest()).decode().rstrip("="),
+            unique=unique.decode(),
+            bot=bot.id,
+            kind=kind,
+            file=file,
+            said=said,
+        )
+
+    def known(self, content: Content) -> Content:
+        """The content of a message that is stored: its bot knows the file from now on."""
+        if content.media is not None:
+            self.media.setdefault(content.media.id, content.media)
+        return content
+
+    def path_of(self, media: Media) -> str:
+        """Where a bot downloads the file from, from now on."""
+        if media.id not in self._paths:
+            suffix = mimetypes.guess_extension(media.file.media_type) or ""
+            path = f"{KINDS[media.kind].folder}/file_{len(self._paths)}{suffix}"
+            self._paths[media.id] = path
+            self.downloads[media.bot, path] = media.file
+        return self._paths[media.id]
+
+    def next_album(self) -> str:
+        """A new `media_group_id`."""
+        self._made["albums"] += 1
+        return str(13_000_000_000_000_000 + self._made["albums"])
+
+    def admit(self, bot: Bot, chat: Chat | None, count: int = 1) -> None:
+        """Count so many writes at once; no chat: of the bot's allowance only. Raises `Refusal`."""
         room = None if chat is None else chat.room
-        self._check(self._allowance(bot).take(room, trio.current_time()))
+        self._check(self._allowance(bot).take(room, trio.current_time(), count))
 
     def admit_edit(self, bot: Bot, chat: Chat) -> None:
         """Count an edit, unless drafts have closed the chat to it. Raises `Refusal`."""
@@ -241,8 +297,7 @@ class World:
             "edit_date": None if message.edited_at is None else _posix(message.edited_at),
             "message_thread_id": int(message.thread) if message.thread else None,
             "is_topic_message": True if message.thread else None,
-            "text": message.text,
-            "entities": list(content.entities) or None,
+            **_shown_text(message.text, content),
             "reply_markup": _inline(content),
             "link_preview_options": content.previews,
         }
@@ -251,6 +306,21 @@ class World:
 
 def _posix(moment: float) -> int:
     return EPOCH + int(moment)
+
+
+def _shown_text(text: str, content: Content) -> dict[str, Any]:
+    """The text with its entities, or the file with its caption."""
+    entities = list(content.entities) or None
+    if content.media is None:
+        return {"text": text, "entities": entities}
+    return {
+        **content.media.shown(),
+        "caption": text or None,
+        "caption_entities": entities,
+        "media_group_id": content.album,
+        "has_media_spoiler": content.media.file.spoiler or None,
+        "show_caption_above_media": content.above or None,
+    }
 
 
 def _inline(content: Content) -> Mapping[str, Any] | None:

@@ -63,6 +63,12 @@ class Contents:
             raise
         self._pins[new.digest] += 1
 
+    def unpin(self, digest: str) -> None:
+        """The use that they were kept for does not come."""
+        if self._pins[digest]:
+            self._pins[digest] -= 1
+            self._forget(digest)
+
     def _there(self, digest: str) -> bool:
         return self._db.execute("SELECT 1 FROM bytes WHERE digest = ?", (digest,)).get is not None
 

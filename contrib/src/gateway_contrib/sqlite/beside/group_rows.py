@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway_contrib.sqlite.rows import Row, decode, encode, part_of
+from gateway_contrib.sqlite.rows import Row, decode, encode, part_of, plain_part
 from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import Disposition, Invalid, Problem
 from gateway_core.outboxes import (
@@ -66,7 +66,7 @@ def group_row(keyring: Keyring, group: Group) -> Row:
         "trace": group.trace,
         "files": group.files,
     }
-    plan = [(part.payload, part.span, part.digest, part.degraded) for part in group.plan]
+    plan = [plain_part(part) for part in group.plan]
     content = encode([to_json(group.template), plan, rest])
     return (
         seq, group.id, group.instance_id, group.size,

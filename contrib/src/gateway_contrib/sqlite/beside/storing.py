@@ -167,6 +167,11 @@ class Storing(Recording):
         with self._presence.typed("cannot store bytes"):
             await self._in_thread(do, self._storing)
 
+    async def release_bytes(self, digest: str) -> None:
+        """In a transaction of its own: they may be gone with that."""
+        await self._write_apart(lambda: self._contents.unpin(digest))
+        await self._write_apart(self._contents.committed)
+
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
         """From the database, or from their file."""
         with self._presence.typed("cannot be read"):

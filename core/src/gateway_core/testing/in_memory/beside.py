@@ -92,6 +92,11 @@ class Beside:
         found.check(digest)
         self._bytes.pin(digest, bytes(whole))
 
+    async def release_bytes(self, digest: str) -> None:
+        """Let go of them."""
+        await trio.lowlevel.checkpoint()
+        self._bytes.unpin(digest)
+
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
         """Some of them."""
         await trio.lowlevel.checkpoint()

@@ -32,6 +32,12 @@ class MemoryBytes:
             self._contents[digest] = content
         self._pins[digest] += 1
 
+    def unpin(self, digest: str) -> None:
+        """That use does not come."""
+        if self._pins[digest] > 0:
+            self._pins[digest] -= 1
+            self._tidy(digest)
+
     def get(self, digest: str) -> bytes:
         """All of them. Raises `OutboxError`."""
         if digest not in self._contents:

@@ -222,6 +222,29 @@ class BytesContract(RecordsRuns):
         async with self.process_run() as outbox:
             assert not await is_there(outbox, stored)
 
+    async def test_a_use_that_does_not_come_can_be_given_back(self, stored: Stored) -> None:
+        """Others that were kept for stay; of what is not there it does nothing."""
+        async with self.process_run() as outbox:
+            await outbox.store_bytes(stored.digest, stored.pieces())
+            await outbox.store_bytes(stored.digest, stored.pieces())
+            await outbox.release_bytes(stored.digest)
+            assert await is_there(outbox, stored)
+            await outbox.release_bytes(stored.digest)
+            assert not await is_there(outbox, stored)
+            await outbox.release_bytes(stored.digest)
+            await outbox.store_bytes(stored.digest, stored.pieces())
+            assert await is_there(outbox, stored)
+
+    async def test_a_use_that_is_there_is_not_given_back(
+        self, entry: Entries, stored: Stored
+    ) -> None:
+        """An entry has it by then."""
+        async with self.process_run() as outbox:
+            await outbox.store_bytes(stored.digest, stored.pieces())
+            await outbox.append(using(entry, stored), nothing)
+            await outbox.release_bytes(stored.digest)
+            assert await is_there(outbox, stored)
+
     async def test_bytes_that_nobody_uses_stay_until_the_run_ends(self, stored: Stored) -> None:
         """The next one has them no more."""
         async with self.process_run() as outbox:

@@ -33,7 +33,7 @@ def request_of(
     """The attempt with the token among its arguments, its route, body, and query."""
     by_token = attrs.evolve(attempt, arguments=dict(webhook))
     query = {} if attempt.thread is None else {"thread_id": attempt.thread}
-    if attempt.operation == "send":
+    if attempt.operation in ("send", "upload"):
         return by_token, ROUTES["send"], message_body(attempt), urlencode({**query, "wait": "true"})
     body = edit_body(attempt) if attempt.operation == "edit" else None
     return by_token, ROUTES[attempt.operation], body, urlencode(query)

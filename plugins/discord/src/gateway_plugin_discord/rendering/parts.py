@@ -19,7 +19,7 @@ def parts_of(envelope: Send | Edit, *, limit: int, styled: bool = True) -> tuple
 
     styled  write Markdown in Discord's dialect; False: show its source
     """
-    if styled and envelope.format == "markdown":
+    if styled and envelope.format == "markdown" and (envelope.text or not _is_more(envelope)):
         return _styled(envelope, limit)
     text = envelope.text
 
@@ -34,7 +34,12 @@ def parts_of(envelope: Send | Edit, *, limit: int, styled: bool = True) -> tuple
     spans = cut(text, limit=limit, measure=lambda piece: length(write(piece)))
     shown = [_shown(text, start, end) for start, end in spans]
     parts = tuple(_plain(envelope, write(text[a:b]), (a, b)) for a, b in shown if a < b)
-    return parts if parts or not envelope.extra else (_plain(envelope, "", (0, 0)),)
+    return parts if parts or not _is_more(envelope) else (_plain(envelope, "", (0, 0)),)
+
+
+def _is_more(message: Send | Edit) -> bool:
+    """Whether there is a message without any text."""
+    return bool(message.extra or message.files)
 
 
 def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:

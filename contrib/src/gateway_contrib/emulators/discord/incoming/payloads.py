@@ -58,7 +58,7 @@ def interaction(
         "locale": "en-US",
         "entitlements": [],
         "authorizing_integration_owners": {"1": person.id} if direct else {"0": GUILD},
-        "attachment_size_limit": 10_485_760,
+        "attachment_size_limit": world.limits.file_bytes,
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from gateway_contrib.emulators.discord.content import check_content, check_full, trimmed
+from gateway_contrib.emulators.discord.content import accepted, check_content
 from gateway_contrib.emulators.discord.interactions.entries import (
     EPHEMERAL,
     LOADING,
@@ -51,10 +51,9 @@ def answer(world: World, _: Bot, posted: Posted) -> Answer:
 
 def _message(world: World, entry: Interaction, data: Posted) -> None:
     """4: a message, at once."""
-    _check(world, data)
-    check_full(data.fields, data.files)
+    fields = accepted(world.limits, data, prefix="data.")
     entry.ephemeral = _hidden(data)
-    made = world.make(world.application(entry.application), entry.room, trimmed(data.fields))
+    made = world.make(world.application(entry.application), entry.room, fields)
     entry.acknowledge()
     entry.original = made
     entry.adopt(made)
@@ -63,7 +62,7 @@ def _message(world: World, entry: Interaction, data: Posted) -> None:
 
 def _defer(world: World, entry: Interaction, data: Posted) -> None:
     """5: a message later; of its data the flags count only."""
-    _check(world, data)
+    check_content(world.limits, data, prefix="data.")
     entry.ephemeral = _hidden(data)
     entry.acknowledge()
     flags = LOADING | (EPHEMERAL if entry.ephemeral else 0)
@@ -82,14 +81,14 @@ def _defer_update(_: World, entry: Interaction, __: Posted) -> None:
 
 def _update(world: World, entry: Interaction, data: Posted) -> None:
     """7: the message of the component changes."""
-    _check(world, data)
+    check_content(world.limits, data, prefix="data.")
     if entry.pressed is None or entry.pressed.deleted:
         raise coded(10008)
-    check_full({**entry.pressed.fields, **data.fields}, data.files)
+    fields = accepted(world.limits, data, before=entry.pressed.fields, prefix="data.")
     entry.acknowledge()
     entry.original = entry.pressed
     entry.adopt(entry.pressed)
-    world.change(entry.pressed, trimmed(data.fields))
+    world.change(entry.pressed, fields)
 
 
 def _suggest(_: World, entry: Interaction, data: Posted) -> None:
@@ -112,10 +111,6 @@ def _ask(_: World, entry: Interaction, data: Posted) -> None:
     entry.modal = data.fields
     entry.acknowledge()
     entry.ask(str(data.fields["title"]))
-
-
-def _check(world: World, data: Posted) -> None:
-    check_content(world.limits, data, prefix="data.")
 
 
 def _hidden(data: Posted) -> bool:

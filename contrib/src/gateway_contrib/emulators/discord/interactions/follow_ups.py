@@ -5,9 +5,11 @@ Source: discord.com/developers/docs/interactions/receiving-and-responding#follow
 
 from __future__ import annotations
 
+from typing import Any
+
 import trio
 
-from gateway_contrib.emulators.discord.content import check_content, check_full, trimmed
+from gateway_contrib.emulators.discord.content import accepted
 from gateway_contrib.emulators.discord.interactions.entries import EPHEMERAL, Interaction
 from gateway_contrib.emulators.discord.markup import visible
 from gateway_contrib.emulators.discord.refusals import coded
@@ -27,11 +29,10 @@ ORIGINAL = "@original"
 def create(world: World, _: Bot, posted: Posted) -> Answer:
     """A further message; directly after a deferral it is the deferred one."""
     entry = _live(world, posted)
-    check_content(world.limits, posted)
-    check_full(posted.fields, posted.files)
+    fields = accepted(world.limits, posted)
     if entry.loading and entry.original is not None:
-        return 200, message_wire(world, _finish(world, entry, entry.original, posted))
-    made = world.make(world.application(entry.application), entry.room, trimmed(posted.fields))
+        return 200, message_wire(world, _finish(world, entry, entry.original, fields))
+    made = world.make(world.application(entry.application), entry.room, fields)
     entry.adopt(made)
     hidden = (posted.fields.get("flags") or 0) & EPHEMERAL
     world.place(made, user=entry.user if hidden else None)
@@ -47,11 +48,9 @@ def edit(world: World, _: Bot, posted: Posted) -> Answer:
     """Change a message of the interaction; a deferred one is made by it."""
     entry = _live(world, posted)
     message = _message(entry, posted)
-    check_content(world.limits, posted)
-    check_full({**message.fields, **posted.fields}, posted.files)
+    fields = accepted(world.limits, posted, before=message.fields)
     if entry.loading and message is entry.original:
-        return 200, message_wire(world, _finish(world, entry, message, posted))
-    fields = trimmed(posted.fields)
+        return 200, message_wire(world, _finish(world, entry, message, fields))
     fields["flags"] = _flags(message, fields)
     return 200, message_wire(world, world.change(message, fields))
 
@@ -86,11 +85,11 @@ def _message(entry: Interaction, posted: Posted) -> Message:
     raise coded(10008)
 
 
-def _finish(world: World, entry: Interaction, message: Message, posted: Posted) -> Message:
+def _finish(world: World, entry: Interaction, message: Message, fields: dict[str, Any]) -> Message:
     """The deferred message is there; whether it is ephemeral was said with the deferral."""
-    fields = trimmed(posted.fields)
     flags = (fields.get("flags") or 0) & ~EPHEMERAL
     message.fields |= {**fields, "flags": flags | (EPHEMERAL if entry.ephemeral else 0)}
+    world.attach(message)
     message.text = visible(fields.get("content") or "")
     message.stored_at = trio.current_time()
     entry.loading = False

@@ -1,0 +1,108 @@
+"""The files of a step: what it sends, and what is known of them once it has. Sans-I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from gateway_core.contract.envelopes import Part, PartRef
+from gateway_core.contract.files import File
+from gateway_core.contract.hookspecs import Answer
+
+
+@attrs.define(eq=False)
+class StepFiles:
+    """What a step has beside its text.
+
+    files  those that it sends, or, of a deletion, that go with the message
+    held   the message has just these already: its text alone changes
+    ids    the platform's ids of each, once it was sent
+    more   ids of further messages that the step has made: the rest of an album
+    """
+
+    files: tuple[File, ...]
+    held: bool = False
+    ids: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+
+    def learn(self, answer: Answer) -> None:
+        """What the platform said of them."""
+        if len(answer.files) == len(self.files):
+            self.ids = answer.files
+        self.more = answer.more or self.more
+
+    @property
+    def identities(self) -> list[list[object]]:
+        """What makes each the file that it is, as a reader sees it."""
+        return [[_name(file), file.name, file.alt, file.spoiler] for file in self.files]
+
+    @property
+    def standing(self) -> tuple[File, ...]:
+        """As its message has them: with the platform's ids, where those are known."""
+        if not self.ids:
+            return self.files
+        named = zip(self.files, self.ids, strict=True)
+        return tuple(attrs.evolve(file, id=name) for file, name in named)
+
+
+def files_of(part: Part, files: Sequence[File]) -> StepFiles | None:
+    """Those that go with the part; None: it has none."""
+    return StepFiles(tuple(files[place] for place in part.files)) if part.files else None
+
+
+def files_against(part: Part, files: Sequence[File], known: PartRef) -> StepFiles | None:
+    """The same of an edit of a message that has some already."""
+    made = files_of(part, files)
+    if made is None:
+        return StepFiles(()) if known.files else None
+    made.held = all(map(_is_same, made.files, known.files)) and len(known.files) == len(made.files)
+    made.more = known.more
+    return made
+
+
+def with_held(wanted: Sequence[File] | None, parts: Sequence[PartRef]) -> tuple[File, ...]:
+    """The files that an edit leaves its message with; those named by an id are the message's own.
+
+    wanted  as the edit has it; None: the message keeps what it has
+    """
+    there = held(parts)
+    if wanted is None:
+        return there
+    own = {file.id: file for file in there if file.id is not None}
+    return tuple(own.get(file.id, file) if file.id is not None else file for file in wanted)
+
+
+def misplaced(plan: Sequence[Part], files: int) -> str | None:
+    """What is wrong with a plan for so many files, each of which goes with one part; None: nothing.
+
+    A channel that knows nothing of files names none of them.
+    """
+    places = [place for part in plan for place in part.files]
+    if sorted(places) == list(range(files)):
+        return None
+    if not places:
+        return "the channel takes none"
+    return f"the channel's plan has places {places} for {files} of them"
+
+
+def files_gone(known: PartRef) -> StepFiles | None:
+    """The files of a message that is deleted."""
+    return StepFiles(known.files, held=True) if known.files else None
+
+
+def held(parts: Sequence[PartRef]) -> tuple[File, ...]:
+    """All files that a message has, in order."""
+    return tuple(file for part in parts for file in part.files)
+
+
+def _name(file: File) -> object:
+    """By which it is known before and after it was sent."""
+    return file.digest or file.url or file.id
+
+
+def _is_same(one: File, other: File) -> bool:
+    """Whether both are the same file in the same look."""
+    if (one.alt, one.spoiler) != (other.alt, other.spoiler):
+        return False
+    return (one.id is not None and one.id == other.id) or _name(one) == _name(other)

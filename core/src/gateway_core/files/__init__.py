@@ -1,0 +1,1 @@
+"""The bytes of files: looked at, stored until their messages have ended, and read for attempts."""

@@ -1,0 +1,119 @@
+"""What core itself asks of a file, before anything of it is read. Sans-I/O."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from gateway_core.contract.errors import Problem
+from gateway_core.contract.files import URLS, File
+from gateway_core.contract.validators import (
+    UNSENDABLE,
+    is_sendable,
+    is_whole,
+    name_fault,
+    shown,
+)
+from gateway_core.outboxes.stored_bytes import check_digest
+
+LONGEST_FILE_NAME = 255
+"""Bytes: what file systems take."""
+LONGEST_URL = 2048
+"""Characters."""
+LONGEST_ALT = 4096
+"""Characters; channels may allow fewer."""
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w.+-]*/[A-Za-z0-9][\w.+-]*", re.ASCII)
+
+
+def file_problems(place: str, file: object) -> Iterator[Problem]:
+    """Every mistake in a file of an envelope, by its place."""
+    if not isinstance(file, File):
+        yield Problem(place, f"must be a File, not {type(file).__name__}")
+        return
+    yield from _source(place, file)
+    yield from _name(f"{place}.name", file.name)
+    kind: object = file.media_type
+    if kind != "" and not (isinstance(kind, str) and _MEDIA_TYPE.fullmatch(kind)):
+        yield Problem(f"{place}.media_type", f"must be such as image/png, not {shown(kind)}")
+    alt: object = file.alt
+    if not isinstance(alt, str):
+        yield Problem(f"{place}.alt", f"must be a text, not {type(alt).__name__}")
+    elif len(alt) > LONGEST_ALT:
+        yield Problem(f"{place}.alt", f"has {len(alt)} characters, at most {LONGEST_ALT}")
+    elif not is_sendable(alt):
+        yield Problem(f"{place}.alt", UNSENDABLE)
+    for flag in ("spoiler", "as_document"):
+        value = getattr(file, flag)
+        if not isinstance(value, bool):
+            yield Problem(f"{place}.{flag}", f"must be true or false, not {shown(value)}")
+    for number in ("size", "width", "height"):
+        value = getattr(file, number)
+        if not is_whole(value) or value < 0:
+            yield Problem(f"{place}.{number}", f"must be a whole number, not {shown(value)}")
+
+
+def _source(place: str, file: File) -> Iterator[Problem]:
+    """Where its bytes come from: one of a path, bytes, a URL, an id, or what was stored."""
+    source: object = file.source
+    try:
+        if file.digest:
+            check_digest(file.digest)
+    except ValueError:
+        yield Problem(f"{place}.digest", "is the gateway's to write")
+    if file.id is not None and (fault := name_fault(file.id)) is not None:
+        yield Problem(f"{place}.id", fault)
+    ways = [source is not None, file.id is not None, bool(file.digest)]
+    if not any(ways):
+        yield Problem(place, "must have a path, bytes, a URL, or the platform's id")
+    elif source is not None and sum(ways) > 1:
+        yield Problem(place, "has a source, and an id or a digest: one of them names a file")
+    elif isinstance(source, bytes):
+        yield from _bytes(place, source, file.name)
+    elif source is not None and (fault := _source_fault(source)) is not None:
+        yield Problem(place, fault)
+
+
+def _bytes(place: str, content: bytes, name: str) -> Iterator[Problem]:
+    if not content:
+        yield Problem(place, "is empty")
+    if not name:
+        yield Problem(f"{place}.name", "bytes need a name, such as picture.png")
+
+
+def _source_fault(source: object) -> str | None:
+    """What is wrong with a path or a URL."""
+    if not isinstance(source, str | os.PathLike):
+        return f"must be a path, bytes or a URL, not {type(source).__name__}"
+    if isinstance(source, str) and source.startswith(URLS):
+        return _url_fault(source)
+    try:
+        text: object = os.fspath(source)
+    except Exception as error:  # noqa: BLE001 - a class of the application's own
+        return f"is no path ({type(error).__name__})"
+    if not isinstance(text, str):
+        return "must be a path of text, not of bytes"
+    return None if text and "\0" not in text else "is no path"
+
+
+def _url_fault(url: str) -> str | None:
+    if len(url) > LONGEST_URL:
+        return f"has a URL of {len(url)} characters, at most {LONGEST_URL}"
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "has a URL with a character that must be written as %XX"
+    if not url.partition("://")[2].partition("/")[0]:
+        return "has a URL without a host"
+    return None
+
+
+def _name(place: str, name: object) -> Iterator[Problem]:
+    if name == "":
+        return
+    if not isinstance(name, str):
+        yield Problem(place, f"must be a text, not {type(name).__name__}")
+    elif not is_sendable(name):
+        yield Problem(place, UNSENDABLE)
+    elif len(name.encode()) > LONGEST_FILE_NAME:
+        yield Problem(place, f"has {len(name.encode())} bytes, at most {LONGEST_FILE_NAME}")
+    elif "/" in name or "\\" in name or not name.isprintable() or name in {".", ".."}:
+        yield Problem(place, "must be a name alone: no slash and no control character")

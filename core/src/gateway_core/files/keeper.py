@@ -1,0 +1,161 @@
+"""Takes in the files of envelopes, and gives attempts what they send."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
+from typing import Protocol
+
+import attrs
+import trio
+
+from gateway_core.contract.envelopes import Attempt, Envelope
+from gateway_core.contract.errors import Invalid, OutboxError, Problem
+from gateway_core.contract.files import File, Upload
+from gateway_core.contract.hookspecs import Answer
+from gateway_core.contract.validators import printable
+from gateway_core.deliveries.step_files import StepFiles
+from gateway_core.files.looking import MESSAGES, CannotRead, Looked, look_at
+from gateway_core.files.spool import Spool
+from gateway_core.outboxes.stored_bytes import Content
+
+PIECE = 1 << 16
+"""Bytes of a file that an attempt reads at once."""
+REMEMBERED = 1_000
+"""Ids of uploaded files, of all accounts."""
+REMEMBERED_FOR = 86_400.0
+"""Seconds for which an id is used again."""
+
+
+class Store(Protocol):
+    """Where bytes are kept: an outbox, or a spool."""
+
+    async def store_bytes(self, digest: str, content: Content) -> None: ...  # noqa: D102 - as in `Outbox`
+
+    async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes: ...  # noqa: D102 - likewise
+
+    async def release_bytes(self, digest: str) -> None: ...  # noqa: D102 - likewise
+
+
+def keeper_of(outbox: Store | None) -> FileKeeper:
+    """Of a gateway with that outbox, or with none, whose bytes end with the process."""
+    if outbox is not None:
+        return FileKeeper(outbox, None)
+    spool = Spool()
+    return FileKeeper(spool, spool)
+
+
+@attrs.define(eq=False)
+class FileKeeper:
+    """The files of one gateway.
+
+    spool  gives back a use as an envelope ends; None: an outbox has them, and does that by itself
+    """
+
+    _store: Store
+    spool: Spool | None
+    _known: OrderedDict[tuple[str, str, bool, str], tuple[str, float]] = attrs.field(
+        factory=OrderedDict, init=False
+    )
+
+    # -- in
+
+    async def look_at(self, envelope: Envelope) -> tuple[Envelope, list[Looked]]:
+        """The envelope as it is stored, and its files. Raises `Invalid`."""
+        assert isinstance(envelope, MESSAGES)  # noqa: S101 - others have none
+        looked = await look_at(envelope.files or ())
+        return attrs.evolve(envelope, files=tuple(each.file for each in looked)), looked
+
+    async def store(self, looked: Sequence[Looked]) -> list[str]:
+        """Keep the bytes of all, for one use; their digests. Raises `Invalid` and `OutboxError`."""
+        stored: list[str] = []
+        try:
+            for place, each in enumerate(looked):
+                digest = each.file.digest
+                if not digest or each.file.id is not None or digest in stored:
+                    continue
+                try:
+                    await self._store.store_bytes(digest, each.content())
+                except ValueError as error:
+                    changed = f"{printable(each.file.name)!r} changed while it was read"
+                    text = str(error) if isinstance(error, CannotRead) else changed
+                    raise Invalid([Problem(f"files.{place}", text)]) from None
+                stored.append(digest)
+        except BaseException:
+            await self.release(stored)
+            raise
+        return stored
+
+    async def release(self, digests: Sequence[str]) -> None:
+        """The envelope was not accepted: nobody needs them."""
+        with trio.CancelScope(shield=True):
+            for digest in digests:
+                with suppress(OutboxError):  # they go with the process run
+                    await self._store.release_bytes(digest)
+
+    def close(self) -> None:
+        """The gateway has ended: what no outbox has is gone."""
+        if self.spool is not None:
+            self.spool.close()
+
+    # -- out
+
+    def attach(self, attempt: Attempt, files: StepFiles, moved: Callable[[], None]) -> Attempt:
+        """The attempt with what its step sends; `moved` is called whenever some of it is read."""
+        uploads = [
+            self._upload(attempt.instance_id, file, moved, held=files.held)
+            for file in files.standing
+        ]
+        loses = attempt.operation in ("edit", "revise") and not uploads
+        return attrs.evolve(attempt, files=tuple(uploads), loses_files=loses)
+
+    def _upload(
+        self, instance_id: str, file: File, moved: Callable[[], None], *, held: bool
+    ) -> Upload:
+        known, until = self._known.get(_name(instance_id, file), ("", 0.0))
+        if until <= trio.current_time():
+            known = ""
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            offset = 0
+            while offset < file.size:
+                moved()
+                limit = min(PIECE, file.size - offset)
+                piece = await self._store.read_bytes(file.digest, offset, limit)
+                if not piece:
+                    break
+                offset += len(piece)
+                yield piece
+
+        return Upload(file=file, open=lambda: aclosing(pieces()), known=known or None, held=held)
+
+    def learn(self, instance_id: str, files: StepFiles, answer: Answer) -> None:
+        """The platform named them: the next message of the same bytes names them, too."""
+        if len(answer.files) != len(files.files):
+            return
+        for file, name in zip(files.files, answer.files, strict=True):
+            if file.digest:
+                place = _name(instance_id, file)
+                self._known[place] = (name, trio.current_time() + REMEMBERED_FOR)
+                self._known.move_to_end(place)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+
+    def forget(self, instance_id: str, files: StepFiles) -> None:
+        """The platform does not know them any more."""
+        for file in files.files:
+            self._known.pop(_name(instance_id, file), None)
+
+
+def files_in(envelope: Envelope) -> bool:
+    """Whether it has files whose bytes the gateway stores."""
+    files: object = getattr(envelope, "files", None)
+    return isinstance(files, Sequence) and any(
+        isinstance(file, File) and file.is_stored for file in files
+    )
+
+
+def _name(instance_id: str, file: File) -> tuple[str, str, bool, str]:
+    """By which an uploaded file is known: ids hold for one account and one kind."""
+    return instance_id, file.digest, file.as_document, file.media_type

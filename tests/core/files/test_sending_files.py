@@ -1,0 +1,224 @@
+"""Files go with a message, are read as it is accepted, and stay until it has ended."""
+
+import pytest
+import trio
+
+from gateway_core import (
+    File,
+    Invalid,
+)
+from gateway_core.authors import ErrorClass, Reason, Verdict
+from gateway_core.testing import FakeChannel, MemoryOutbox, failing, open_test_gateway
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000003000000020802000000121674f1"
+    "0000000c49444154789c6360a03a0000004400010f2e8a8b0000000049454e44ae426082"
+)
+
+
+@pytest.fixture(params=["memory", "outbox"])
+async def opened(request, autojump_clock):
+    channel = FakeChannel()
+    outbox = MemoryOutbox() if request.param == "outbox" else None
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        yield gateway, channel, outbox
+
+
+async def test_a_picture_goes_with_its_text(opened, tmp_path):
+    gateway, channel, _ = opened
+    path = tmp_path / "cat.png"
+    path.write_bytes(PNG)
+    receipt = await gateway.send("bot", "room", "a cat", files=[File(path, alt="a cat")])
+    [part] = receipt.parts
+    assert (0,) == part.files
+    [ref] = receipt.ref.parts
+    [file] = ref.files
+    assert ("cat.png", "image/png", len(PNG), 3, 2) == (
+        file.name,
+        file.media_type,
+        file.size,
+        file.width,
+        file.height,
+    )
+    assert None is file.source
+    assert {"file-1": PNG} == channel.contents
+    assert ("file-1",) == channel.files[ref.message_id]
+    assert ["a cat"] == channel.texts("room")
+
+
+async def test_a_file_needs_no_text(opened):
+    gateway, channel, _ = opened
+    await gateway.send("bot", "room", "", files=(File(b"x,y", name="a.csv"),))
+    assert [b"x,y"] == list(channel.contents.values())
+
+
+async def test_a_path_is_read_at_acceptance(opened, tmp_path):
+    gateway, channel, _ = opened
+    path = tmp_path / "cat.png"
+    path.write_bytes(PNG)
+    channel.latency = 5
+    first = await gateway.enqueue("bot", "room", "first")
+    ticket = await gateway.enqueue("bot", "room", "", files=[File(path)])
+    path.write_bytes(b"something else")
+    path.unlink()
+    await first.receipt()
+    receipt = await ticket.receipt()
+    assert receipt.delivered
+    assert [PNG] == list(channel.contents.values())
+
+
+async def test_the_same_bytes_are_uploaded_once(opened):
+    gateway, channel, _ = opened
+    for name in ("a.bin", "b.bin"):
+        await gateway.send("bot", "room", "", files=[File(b"same", name=name)])
+    assert ["file-1"] == list(channel.contents)
+    assert [("file-1",), ("file-1",)] == list(channel.files.values())
+
+
+async def test_an_edit_keeps_the_files_changes_them_and_takes_them_off(opened):
+    gateway, channel, _ = opened
+    receipt = await gateway.send("bot", "room", "old", files=[File(b"one", name="1")])
+    name = receipt.ref.parts[0].message_id
+    kept = await gateway.edit(receipt.ref, "new")
+    assert (["new"], ("file-1",)) == (channel.texts("room"), channel.files[name])
+    assert channel.made[-1].attempt.files[0].held
+    both = (*kept.ref.parts[0].files, File(b"two", name="2"))
+    more = await gateway.edit(kept.ref, "new", files=both)
+    assert ("file-1", "file-2") == channel.files[name]
+    assert ["file-1", "file-2"] == [file.id for file in more.ref.parts[0].files]
+    await gateway.edit(more.ref, "new", files=())
+    assert () == channel.files[name]
+
+
+async def test_an_edit_by_a_ticket_finds_the_files(opened):
+    gateway, channel, _ = opened
+    channel.latency = 1
+    ticket = await gateway.enqueue("bot", "room", "old", files=[File(b"one", name="1")])
+    edited = await gateway.edit(ticket, "new")
+    assert ("file-1",) == channel.files[edited.ref.parts[0].message_id]
+
+
+async def test_the_same_text_and_files_change_nothing(opened):
+    gateway, channel, _ = opened
+    receipt = await gateway.send("bot", "room", "text", files=[File(b"one", name="1")])
+    edited = await gateway.edit(receipt.ref, "text")
+    assert ["unchanged"] == [part.outcome for part in edited.parts]
+    assert 1 == len(channel.made)
+
+
+async def test_a_refused_formatting_is_planned_anew_with_the_files(opened):
+    gateway, channel, _ = opened
+    verdict = Verdict(
+        error_class=ErrorClass.NON_RETRYABLE, reason=Reason.BAD_FORMAT, transform="plain"
+    )
+    channel.script = failing(verdict)
+    receipt = await gateway.send("bot", "room", "*x*", files=[File(b"one", name="1")])
+    assert ("plain",) == receipt.transforms
+    assert [b"one"] == list(channel.contents.values())
+    assert (0,) == receipt.parts[0].files
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_bytes_are_gone_once_nobody_needs_them(opened, large):
+    gateway, _, outbox = opened
+    content = b"x" * (1_000_000 if large else 10)
+    await gateway.send("bot", "room", "", files=[File(content, name="x")])
+    assert 0 == held_by(gateway, outbox)
+
+
+async def test_bytes_of_what_is_not_accepted_are_gone(opened):
+    gateway, _, outbox = opened
+    file = File(b"one", name="1")
+    await gateway.send("bot", "room", "a", key="k", files=[file])
+    again = await gateway.send("bot", "room", "a", key="k", files=[file])
+    assert again.replayed
+    with pytest.raises(Exception, match="k"):
+        await gateway.send("bot", "room", "a", key="k", files=[File(b"two", name="1")])
+    assert 0 == held_by(gateway, outbox)
+
+
+def held_by(gateway, outbox):
+    if outbox is None:
+        return len(gateway._files.spool)
+    return len(outbox._bytes._contents)
+
+
+async def test_what_was_given_up_can_be_handed_in_again_while_its_bytes_are_there(autojump_clock):
+    channel = FakeChannel(latency=10)
+    async with open_test_gateway(channel) as gateway:
+        await gateway.enqueue("bot", "room", "first")
+        ticket = await gateway.enqueue("bot", "room", "", files=[File(b"one", name="1")])
+        again = await gateway.submit(ticket._delivery.envelope)
+        await ticket.receipt()
+        assert (await again.receipt()).delivered
+        with pytest.raises(Invalid, match=r"files\.0: the bytes of '1' are not stored any more"):
+            await gateway.submit(ticket._delivery.envelope)
+
+
+async def test_what_a_kill_left_is_sent_with_its_bytes(autojump_clock):
+    outbox = MemoryOutbox()
+    down = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.UNREACHABLE)
+    channel = FakeChannel(script=failing(down, times=10_000))
+    with trio.move_on_after(5):
+        async with open_test_gateway(channel, outbox=outbox) as gateway:
+            ticket = await gateway.enqueue("bot", "room", "a", files=[File(b"one", name="1")])
+            await ticket.receipt()
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox):
+        await trio.sleep(60)
+    assert ({"file-1": b"one"}, ["a"]) == (channel.contents, channel.texts("room"))
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (File("no/such/file.png"), "files.0: 'no/such/file.png' cannot be read: No such file"),
+        (File("."), "files.0: '.' is a folder"),
+        (File("/dev/null"), "no ordinary file"),
+        (File(b"", name="x"), "files.0: is empty"),
+        (File(b"x"), "files.0.name: bytes need a name"),
+        (File(), "must have a path, bytes, a URL, or the platform's id"),
+        (File(b"x", name="a/b"), "files.0.name: must be a name alone"),
+        (File(b"x", name="a\nb"), "files.0.name: must be a name alone"),
+        (File(b"x", name="x" * 300), "files.0.name: has 300 bytes, at most 255"),
+        (File(b"x", name="x", media_type="png"), "files.0.media_type: must be such as image/png"),
+        (File(b"x", name="x", spoiler="no"), "files.0.spoiler: must be true or false"),
+        (File("https://"), "a URL without a host"),
+        (File("https://a/b c"), "must be written as %XX"),
+        (File(3), "must be a path, bytes or a URL, not int"),
+        ("cat.png", "files.0: must be a File, not str"),
+    ],
+)
+async def test_what_is_wrong_with_a_file_is_named(opened, file, said):
+    gateway, channel, _ = opened
+    with pytest.raises(Invalid) as caught:
+        await gateway.send("bot", "room", "text", files=[file])
+    assert said in str(caught.value)
+    assert [] == channel.made
+
+
+async def test_a_channel_that_takes_no_files_refuses_them(autojump_clock):
+    class Plain(FakeChannel):
+        chunk = None
+
+    async with open_test_gateway(Plain()) as gateway:
+        with pytest.raises(Invalid, match="files: the channel takes none"):
+            await gateway.send("bot", "room", "text", files=[File(b"x", name="x")])
+
+
+async def test_bytes_that_change_while_they_are_read_are_refused(opened, tmp_path, monkeypatch):
+    gateway, _, outbox = opened
+    path = tmp_path / "growing.log"
+    path.write_bytes(b"one")
+    keeper = gateway._files
+    looked = keeper.look_at
+
+    async def look_at(envelope):
+        found = await looked(envelope)
+        path.write_bytes(b"two")
+        return found
+
+    monkeypatch.setattr(type(keeper), "look_at", staticmethod(look_at))
+    with pytest.raises(Invalid, match=r"files\.0: 'growing\.log' changed while it was read"):
+        await gateway.send("bot", "room", "", files=[File(path)])
+    assert 0 == held_by(gateway, outbox)

@@ -1,0 +1,116 @@
+"""Pictures and files on Discord: sent, edited, taken off and deleted, and refused by name."""
+
+import pytest
+from pictures import png
+
+from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
+from gateway_core import Disposition, File, Instance, Invalid, Secret
+from gateway_plugin_discord.settings import DiscordSettings
+
+ROOM = "1100000000000000001"
+
+
+@pytest.fixture
+def emulator():
+    return DiscordEmulator()
+
+
+@pytest.fixture
+async def gateway(open_to, emulator, autojump_clock):
+    instance = Instance("support", "discord", DiscordSettings(token=Secret("a.b.c")))
+    async with open_to("https://discord.com", emulator.app, instance) as opened:
+        yield opened
+
+
+def shown(emulator):
+    """What stands in the room: text, and name, description and bytes of each file."""
+    return [
+        (message.text, [(file.name, file.alt) for file in message.files])
+        for message in emulator.rooms.conversation(ROOM)
+    ]
+
+
+async def test_a_picture_with_a_bold_text(gateway, emulator):
+    picture = File(png(), name="cat.png", alt="A cat")
+    receipt = await gateway.send("support", ROOM, "**A cat**", files=[picture])
+    assert [("A cat", [("cat.png", "A cat")])] == shown(emulator)
+    [message] = emulator.rooms.conversation(ROOM)
+    assert png() == emulator.files.get(message.files[0].digest)
+    [part] = receipt.ref.parts
+    assert part.files[0].id.isdigit()
+
+
+async def test_the_text_changes_and_the_picture_stays(gateway, emulator):
+    receipt = await gateway.send("support", ROOM, "A cat", files=[File(png(), name="cat.png")])
+    await gateway.edit(receipt.ref, "A *grey* cat")
+    assert [("A grey cat", [("cat.png", "")])] == shown(emulator)
+
+
+async def test_a_picture_is_replaced_another_added_and_all_taken_off(gateway, emulator):
+    sent = await gateway.send("support", ROOM, "A cat", files=[File(png(), name="cat.png")])
+    other = await gateway.edit(sent.ref, "A dog", files=[File(png(9), name="dog.png")])
+    assert [("A dog", [("dog.png", "")])] == shown(emulator)
+    both = [*other.ref.parts[0].files, File(b"1,2", name="numbers.csv")]
+    more = await gateway.edit(other.ref, "A dog", files=both)
+    assert [("A dog", [("dog.png", ""), ("numbers.csv", "")])] == shown(emulator)
+    await gateway.edit(more.ref, "Nothing", files=())
+    assert [("Nothing", [])] == shown(emulator)
+
+
+async def test_files_need_no_text_and_go_with_the_message(gateway, emulator):
+    files = [File(b"x" * n, name=f"{n}.txt") for n in range(1, 11)]
+    receipt = await gateway.send("support", ROOM, "", files=files)
+    [(text, names)] = shown(emulator)
+    assert ("", [f"{n}.txt" for n in range(1, 11)]) == (text, [name for name, _ in names])
+    await gateway.delete(receipt.ref)
+    assert [] == shown(emulator)
+
+
+async def test_a_long_text_begins_with_its_files(gateway, emulator):
+    text = " ".join(["word"] * 1000)
+    receipt = await gateway.send("support", ROOM, text, files=[File(b"x", name="x.txt")])
+    assert [["x.txt"], [], []] == [[name for name, _ in files] for _, files in shown(emulator)]
+    assert [(0,), (), ()] == [part.files for part in receipt.parts]
+    await gateway.edit(receipt.ref, "short")
+    assert [("short", [("x.txt", "")])] == shown(emulator)
+
+
+async def test_a_spoiler_is_named_so(gateway, emulator):
+    await gateway.send("support", ROOM, "", files=[File(png(), name="end.png", spoiler=True)])
+    assert [("", [("SPOILER_end.png", "")])] == shown(emulator)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([File(b"x", name=f"{n}") for n in range(11)], "files: has 11 files, at most 10"),
+        ([File("https://example.com/cat.png")], "files.0: Discord fetches no URL"),
+        ([File(id="1")], "files.0.id: an attachment's id holds for the message that has it"),
+        ([File(b"x", name="x", alt="a" * 1025)], "files.0.alt: has 1025 characters, at most 1024"),
+        ([File(b"x" * 2001, name="x")], r"files.0: has 2001 bytes, at most 2000"),
+    ],
+)
+async def test_what_discord_does_not_take(open_to, emulator, autojump_clock, files, said):
+    settings = DiscordSettings(token=Secret("a.b.c"), max_file_size=2000)
+    instance = Instance("support", "discord", settings)
+    async with open_to("https://discord.com", emulator.app, instance) as gateway:
+        with pytest.raises(Invalid) as caught:
+            await gateway.send("support", ROOM, "text", files=files)
+    assert said in str(caught.value)
+    assert [] == shown(emulator)
+
+
+async def test_what_discord_finds_too_large_ends_so(open_to, autojump_clock):
+    emulator = DiscordEmulator(limits=DiscordLimits(file_bytes=1000))
+    settings = DiscordSettings(token=Secret("a.b.c"))
+    instance = Instance("support", "discord", settings)
+    async with open_to("https://discord.com", emulator.app, instance) as gateway:
+        receipt = await gateway.send(
+            "support",
+            ROOM,
+            "text",
+            files=[File(bytes(1001), name="x")],
+            raises=False,
+        )
+    assert (Disposition.REJECTED, "too_long") == (receipt.disposition, receipt.verdict.reason)
+    assert "40005" in receipt.verdict.raw
