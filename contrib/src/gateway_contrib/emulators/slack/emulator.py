@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from gateway_contrib.emulators.faults import Fault, FaultPlan, Planned, Said
+from gateway_contrib.emulators.faults import Cut, Fault, FaultPlan, Said
 from gateway_contrib.emulators.files.serving import page_route
 from gateway_contrib.emulators.files.store import FileStore
 from gateway_contrib.emulators.page import page_response
@@ -29,7 +29,7 @@ from gateway_contrib.emulators.slack.methods import CHANGING, FORM_ONLY, METHODS
 from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.requests import Given, read
 from gateway_contrib.emulators.slack.world import TEAM, Bot, Directory, World
-from gateway_contrib.emulators.wire import reset, silence
+from gateway_contrib.emulators.wire import reset, reset_midway, silence
 
 HOOKS_URL = "https://hooks.slack.com"
 
@@ -216,6 +216,8 @@ class SlackEmulator:
         fault = self._faults.next() if self._faults and method in CHANGING else None
         if fault is not None:
             self.counters["faults"] += 1
+        if isinstance(fault, Cut):
+            await reset_midway(request, fault.share)
         try:
             given = await read(request)
             return await self._failing(request, method, given, fault)
@@ -223,7 +225,7 @@ class SlackEmulator:
             return JSONResponse(refusal.answer)
 
     async def _failing(
-        self, request: Request, method: str, given: Given, fault: Planned | None
+        self, request: Request, method: str, given: Given, fault: Fault | Said | None
     ) -> Response:
         """The answer, or what the fault makes of it."""
         if isinstance(fault, Said):

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway_contrib.emulators.faults import Fault, FaultPlan, Planned, Said
+from gateway_contrib.emulators.faults import Cut, Fault, FaultPlan, Planned, Said
 from gateway_contrib.emulators.files.forms import (
     FIELD_BYTES,
     TooLarge,
@@ -27,7 +27,7 @@ from gateway_contrib.emulators.files.store import File
 from gateway_contrib.emulators.slack.files.stored import SlackFile
 from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.world import TEAM, World
-from gateway_contrib.emulators.wire import reset, silence
+from gateway_contrib.emulators.wire import reset, reset_midway, silence
 
 
 @attrs.frozen(eq=False)
@@ -51,6 +51,8 @@ class FileRoutes:
         self.world.counters["faults"] += fault is not None
         if isinstance(fault, Said):
             return fault.response()
+        if isinstance(fault, Cut):
+            await reset_midway(request, fault.share)
         if fault in _INSTEAD:
             return await _INSTEAD[fault](request)
         file = self.world.files.get(request.path_params["file"])
