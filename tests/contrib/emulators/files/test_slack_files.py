@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.files.store import FileStore
 from gateway_contrib.emulators.slack import SlackEmulator, SlackLimits
 
 URL = "https://slack.com"
@@ -176,6 +177,25 @@ async def test_a_form_carries_the_bytes_too(client, autojump_clock):
     answer = await client.http.post(told["upload_url"], files={"filename": ("x.png", PNG)})
     assert 200 == answer.status_code
     assert (await client.completed(told["file_id"], channel_id=ROOM))["ok"]
+
+
+async def test_a_file_that_the_store_cannot_hold_is_shared_all_the_same(reached, autojump_clock):
+    emulator = SlackEmulator(limits=SlackLimits(**FREE), files=FileStore(most_bytes=1_000))
+    client = Client(emulator, await reached(emulator.app, URL, CDN))
+    number = await client.shared(data=pictures.png(30, 20, size=1_001))
+    file = (await client.info(number))["file"]
+    assert (1_001, "image/png") == (file["size"], file["mimetype"])
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    assert 404 == (await client.http.get(file["url_private"], headers=headers)).status_code
+
+
+async def test_a_name_is_quoted_in_its_address(client, autojump_clock):
+    number = await client.shared(name="a cat?/#.png")
+    file = (await client.info(number))["file"]
+    assert "a cat?_#.png" == file["name"]
+    assert file["url_private"].endswith("/a%20cat%3F_%23.png")
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    assert PNG == (await client.http.get(file["url_private"], headers=headers)).content
 
 
 async def test_what_an_upload_s_address_refuses(client, autojump_clock):

@@ -63,7 +63,8 @@ class FileRoutes:
 
     async def _receive(self, request: Request, file: SlackFile) -> Response:
         try:
-            data, size = await _posted(request, file.size)
+            held = min(file.size, self.world.files.store.most_bytes)
+            data, size = await _posted(request, held, file.size)
         except (TooLarge, Unreadable):
             return PlainTextResponse("no file in the form", 400)
         if size != file.size:
@@ -82,11 +83,11 @@ class FileRoutes:
         return file.seen() if file is not None and there else None
 
 
-async def _posted(request: Request, most: int) -> tuple[bytes, int]:
-    """The bytes, as the body or as the one file of a form, and how many came."""
+async def _posted(request: Request, held: int, announced: int) -> tuple[bytes, int]:
+    """The first bytes, of the body or of the one file of a form, and how many came."""
     if not is_form(request):
-        return await read_raw(request, most)
-    form = await read_form(request, file_bytes=most, body_bytes=most + FIELD_BYTES)
+        return await read_raw(request, held)
+    form = await read_form(request, file_bytes=held, body_bytes=announced + FIELD_BYTES)
     if not form.uploads:
         raise Unreadable("no file")
     return form.uploads[0].data, form.uploads[0].size

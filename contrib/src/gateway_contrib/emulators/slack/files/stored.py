@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 
@@ -47,15 +49,16 @@ class SlackFile:
     @property
     def private_url(self) -> str:
         """Where they are found with a token."""
-        return f"{self.base}/files-pri/{self.team}-{self.id}/{self.name}"
+        return f"{self.base}/files-pri/{self.team}-{self.id}/{quote(self.name)}"
 
     def receive(self, data: bytes, store: FileStore) -> None:
-        """Its bytes are there."""
+        """Its bytes are there: all, or the first of more than the store holds."""
         kind = recognised(data)
         guessed = mimetypes.guess_type(self.name)[0] or UNKNOWN.media_type
         self.media_type = guessed if kind == UNKNOWN else kind.media_type
         self.sides = (kind.width, kind.height)
-        self.digest = store.put(data)
+        whole = len(data) == self.size
+        self.digest = store.put(data) if whole else hashlib.sha256(data).hexdigest()
 
     def seen(self) -> File:
         """As the readers of a message see it."""
