@@ -39,5 +39,8 @@ def test_controls_that_the_page_names_are_there():
     for text in section:
         emulator = EMULATORS.get(text.partition("\n")[0])
         if emulator is not None:
-            controls = re.findall(r"`((?:refuse|remove)_\w+|webhook|statuses)\b", text)
+            controls = re.findall(
+                r"`((?:break|refuse|remove|serve)_\w+|cdn_url|files_url|share_after|webhook|statuses)\b",
+                text,
+            )
             assert all(hasattr(emulator, name) for name in controls)

@@ -3,6 +3,8 @@
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import attrs
+import pictures
 import pytest
 import trio
 from slack_sdk import WebClient
@@ -86,6 +88,47 @@ async def test_slack_sdk_sends_edits_and_deletes():
     assert emulator.rooms.get(third["channel"], third["ts"]).deleted
     assert [("U0BOT0001", "eyes")] == emulator.reactions(ROOM, first["ts"])
     assert second["message"]["thread_ts"] == first["ts"]
+
+
+async def test_slack_sdk_uploads_shares_and_deletes_files():
+    emulator = SlackEmulator(limits=attrs.evolve(UNLIMITED, share_seconds=0.05, file_bytes=100_000))
+    png = pictures.png(30, 20)
+
+    def conversation(url):
+        web = client(url)
+        parent = web.chat_postMessage(channel=ROOM, text="parent")["ts"]
+        sent = web.files_upload_v2(
+            channel=ROOM,
+            file=png,
+            filename="cat.png",
+            title="A cat",
+            alt_txt="a cat",
+            initial_comment="*look*",
+            thread_ts=parent,
+        )
+        assert "A cat" == sent["file"]["title"]
+        while not (file := web.files_info(file=sent["file"]["id"])["file"])["shares"]:
+            pass
+        [share] = file["shares"]["public"][ROOM]
+        block = {"type": "image", "alt_text": "again", "slack_file": {"id": file["id"]}}
+        web.chat_postMessage(channel=ROOM, text="again", blocks=[block])
+        two = [{"file": png, "filename": "a.png"}, {"content": "hi", "filename": "b.txt"}]
+        uploaded = web.files_upload_v2(channel=ROOM, file_uploads=two)["files"]
+        assert ["a.png", "b.txt"] == [one["name"] for one in uploaded]
+        web.chat_update(channel=ROOM, ts=share["ts"], text="edited")
+        while not web.files_info(file=uploaded[1]["id"])["file"]["shares"]:
+            pass
+        web.files_delete(file=uploaded[1]["id"])
+        with pytest.raises(SlackApiError, match="file_upload_size_restricted"):
+            web.files_upload_v2(channel=ROOM, file=b"x" * 100_001, filename="large")
+        with pytest.raises(SlackApiError, match="channel_not_found"):
+            web.files_upload_v2(channel="#general", file=png, filename="cat.png")
+
+    async with served(emulator) as url:
+        emulator.files_url = url
+        await in_thread(conversation, url)
+        seen = [(m.text, [f.name for f in m.files]) for m in emulator.rooms.conversation(ROOM)]
+    assert [("parent", []), ("edited", ["cat.png"]), ("", ["cat.png"]), ("", ["a.png"])] == seen
 
 
 async def test_slack_sdk_raises_slacks_own_words():

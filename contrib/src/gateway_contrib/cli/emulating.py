@@ -26,7 +26,7 @@ def _nowhere(_emulator: Any, _url: str) -> str | None:
 
 
 def _slack(emulator: SlackEmulator, url: str) -> str:
-    emulator.hooks_url = url
+    emulator.hooks_url = emulator.files_url = url
     return emulator.webhook("C0GENERAL")
 
 

@@ -73,7 +73,18 @@ FOREIGN_PAGES: tuple[Said, ...] = (
 )
 """What proxies, front doors and portals say that kept a request to themselves."""
 
-Planned: TypeAlias = Fault | Said
+
+@attrs.frozen
+class Cut:
+    """The connection is cut when this share of the body has come; nothing was stored.
+
+    Where the network hands over a body as a whole, it is cut after it.
+    """
+
+    share: float = 0.5
+
+
+Planned: TypeAlias = Fault | Said | Cut
 
 
 class FaultPlan:

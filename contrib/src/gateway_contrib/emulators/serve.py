@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import struct
+from contextlib import suppress
 from typing import cast
 
 import trio
@@ -17,6 +18,7 @@ from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState, LifespanState
+from starlette.requests import ClientDisconnect
 
 from gateway_contrib.emulators.wire import RESET, ASGIApp, Receive, Scope, Send
 
@@ -78,7 +80,8 @@ def _with_reset(app: ASGIApp, stream: trio.SocketStream, connection: trio.Cancel
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("extensions", {})[RESET] = cut
-        await app(scope, receive, send)
+        with suppress(ClientDisconnect):  # a client that leaves in the middle is no error of ours
+            await app(scope, receive, send)
 
     return wrapped
 

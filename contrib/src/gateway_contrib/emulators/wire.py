@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import aclosing
 from random import Random
 from typing import Any, NoReturn, TypeAlias
 
@@ -34,6 +35,18 @@ async def reset(request: Request) -> NoReturn:
     cut()
     await trio.sleep_forever()
     raise AssertionError  # pragma: no cover - the cut cancels the sleep
+
+
+async def reset_midway(request: Request, share: float) -> NoReturn:
+    """Cut the request's connection when this share of its body (0 to 1) has come."""
+    awaited = share * int(request.headers.get("content-length") or 0)
+    size = 0
+    async with aclosing(request.stream()) as stream:
+        async for piece in stream:
+            size += len(piece)
+            if size >= awaited:
+                break
+    await reset(request)
 
 
 async def silence(request: Request | None = None) -> NoReturn:

@@ -19,9 +19,10 @@ from gateway_contrib.emulators.files.serving import file_response
 from gateway_contrib.emulators.files.store import File, FileStore
 from gateway_contrib.emulators.page import rooms_page
 from gateway_contrib.emulators.rooms import Message, Rooms
+from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_contrib.emulators.telegram import TelegramEmulator
 
-EMULATORS = (TelegramEmulator, DiscordEmulator)
+EMULATORS = (TelegramEmulator, SlackEmulator, DiscordEmulator)
 
 
 def test_the_same_bytes_are_held_once():

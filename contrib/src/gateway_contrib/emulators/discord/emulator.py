@@ -29,13 +29,13 @@ from gateway_contrib.emulators.discord.methods import METHODS, Method, major_of
 from gateway_contrib.emulators.discord.refusals import Refusal, coded, plain
 from gateway_contrib.emulators.discord.requests import Posted, read
 from gateway_contrib.emulators.discord.world import Bot, VirtualWall, Webhook, World
-from gateway_contrib.emulators.faults import Fault, FaultPlan, Planned, Said
+from gateway_contrib.emulators.faults import Cut, Fault, FaultPlan, Planned, Said
 from gateway_contrib.emulators.files.serving import download_route, page_route
 from gateway_contrib.emulators.files.store import File, FileStore
 from gateway_contrib.emulators.page import page_response
 from gateway_contrib.emulators.rooms import Rooms
 from gateway_contrib.emulators.screen import Screen
-from gateway_contrib.emulators.wire import reset, silence
+from gateway_contrib.emulators.wire import reset, reset_midway, silence
 
 PREFIX = "/api/v10"
 UNFORESEEN_WAIT = 1.0
@@ -262,6 +262,8 @@ class DiscordEmulator:
         token = self._authorized(request, method)
         fault = self.faults.next() if method.changes else None
         self.counters["faults"] += fault is not None
+        if isinstance(fault, Cut):
+            await reset_midway(request, fault.share)
         posted = await read(request, self._limits)
         bot = self._world.bot(token) if token else _NOBODY
         asked = _Asked(

@@ -69,15 +69,21 @@ class _Part:
         self.data += piece[: max(0, most - len(self.data))]
 
 
-async def read_body(request: Request, most: int = FIELD_BYTES) -> bytes:
-    """The whole body. Raises TooLarge where it has more than `most` bytes."""
+async def read_raw(request: Request, most: int) -> tuple[bytes, int]:
+    """The first `most` bytes of the body, and how many it has."""
     body, size = bytearray(), 0
     async for piece in request.stream():
         size += len(piece)
         body += piece[: max(0, most - len(body))]
+    return bytes(body), size
+
+
+async def read_body(request: Request, most: int = FIELD_BYTES) -> bytes:
+    """The whole body. Raises TooLarge where it has more than `most` bytes."""
+    body, size = await read_raw(request, most)
     if size > most:
         raise TooLarge
-    return bytes(body)
+    return body
 
 
 def is_form(request: Request) -> bool:

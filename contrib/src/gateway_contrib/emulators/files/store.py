@@ -42,7 +42,7 @@ class FileStore:
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.used = 0
-        self._most = most_bytes
+        self.most_bytes = most_bytes
         self._files: OrderedDict[str, bytes] = OrderedDict()
 
     def put(self, data: bytes) -> str:
@@ -50,10 +50,10 @@ class FileStore:
         digest = hashlib.sha256(data).hexdigest()
         if digest in self._files:
             self._files.move_to_end(digest)
-        elif len(data) <= self._most:
+        elif len(data) <= self.most_bytes:
             self._files[digest] = data
             self.used += len(data)
-        while self.used > self._most:
+        while self.used > self.most_bytes:
             _, oldest = self._files.popitem(last=False)
             self.used -= len(oldest)
         return digest

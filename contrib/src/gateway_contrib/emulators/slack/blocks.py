@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gateway_contrib.emulators.slack import rich_text
+from gateway_contrib.emulators.slack.files.stored import Files, pictures
 from gateway_contrib.emulators.slack.markup import calls, shown
 from gateway_contrib.emulators.slack.refusals import Refusal
 
 MOST_BLOCKS = 50
+MOST_ALT = 2_000
+MOST_URL = 3_000
 MOST_TEXT = 13_200
 """Characters over all blocks from which `msg_blocks_too_long` has been seen."""
 
@@ -38,14 +41,16 @@ TYPES = frozenset(
 )
 
 
-def check(blocks: Any) -> None:
-    """Refuse what Slack refuses: forms, numbers and lengths."""
+def check(blocks: Any, files: Files) -> None:
+    """Refuse what Slack refuses: forms, numbers, lengths, and pictures that it cannot show."""
     if not isinstance(blocks, list):
         raise Refusal("invalid_blocks_format")
     if len(blocks) > MOST_BLOCKS:
         raise Refusal("invalid_blocks", f"no more than {MOST_BLOCKS} items allowed [json-pointer:]")
     for index, block in enumerate(blocks):
         _check(f"/blocks/{index}", block)
+        for image in pictures(block):
+            _check_image(f"/blocks/{index}", image, files)
     if sum(map(len, _texts(blocks))) > MOST_TEXT:
         raise Refusal("msg_blocks_too_long")
 
@@ -57,6 +62,34 @@ def _check(place: str, block: Any) -> None:
     check = _CHECKS.get(kind)
     if check is not None:
         check(place, block)
+
+
+def _check_image(place: str, image: Mapping[str, Any], files: Files) -> None:
+    """An image of a block: by its address, or a file that is shared somewhere."""
+    alt, url, file = (image.get(name) for name in ("alt_text", "image_url", "slack_file"))
+    if not isinstance(alt, str) or not alt:
+        raise _invalid(f"missing required field: alt_text [json-pointer:{place}/alt_text]")
+    if len(alt) > MOST_ALT:
+        words = f"must be less than {MOST_ALT + 1} characters"
+        raise _invalid(f"{words} [json-pointer:{place}/alt_text]")
+    if file is not None:
+        if files.usable(file) is None:
+            raise _invalid(f"invalid slack file [json-pointer:{place}/slack_file]")
+        return
+    if not isinstance(url, str) or not url:
+        raise _invalid(f"missing required field: image_url [json-pointer:{place}/image_url]")
+    if len(url) > MOST_URL:
+        words = f"must be less than {MOST_URL + 1} characters"
+        raise _invalid(f"{words} [json-pointer:{place}/image_url]")
+    if not url.startswith(("https://", "http://")):
+        raise _invalid(f"invalid_url [json-pointer:{place}/image_url]")
+    if url in files.broken:
+        raise _invalid(f"downloading image failed [json-pointer:{place}/image_url]")
+
+
+def _invalid(words: str) -> Refusal:
+    """Slack says it twice: in its own field and among the messages."""
+    return Refusal("invalid_blocks", words, errors=[words])
 
 
 def _section(place: str, block: Mapping[str, Any]) -> None:

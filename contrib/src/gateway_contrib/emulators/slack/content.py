@@ -10,20 +10,21 @@ from gateway_contrib.emulators.slack import blocks
 from gateway_contrib.emulators.slack.limits import SlackLimits
 from gateway_contrib.emulators.slack.markup import called, shown, stored
 from gateway_contrib.emulators.slack.refusals import Refusal
+from gateway_contrib.emulators.slack.world import World
 
 MOST_ATTACHMENTS = 100
 CONTENT = ("text", "blocks", "attachments", "markdown_text")
 
 
-def accepted(arguments: Mapping[str, Any], limits: SlackLimits) -> dict[str, Any]:
+def accepted(arguments: Mapping[str, Any], world: World) -> dict[str, Any]:
     """The arguments with the text as Slack stores it. Raises Refusal for content it refuses."""
     text, markdown = arguments.get("text") or "", arguments.get("markdown_text") or ""
     if not isinstance(text, str) or not isinstance(markdown, str):
         raise Refusal("invalid_arguments", "must be a string [json-pointer:/text]")
-    _check_markdown(arguments, markdown, limits)
+    _check_markdown(arguments, markdown, world.limits)
     _check_attachments(arguments.get("attachments"))
     if arguments.get("blocks"):
-        blocks.check(arguments["blocks"])
+        blocks.check(arguments["blocks"], world.files)
     if not text.strip() and not any(arguments.get(name) for name in CONTENT[1:]):
         raise Refusal("no_text")
     return {**arguments, "text": stored(text)}

@@ -13,25 +13,32 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from gateway_contrib.emulators.faults import Fault, FaultPlan, Planned, Said
-from gateway_contrib.emulators.page import rooms_page
+from gateway_contrib.emulators.faults import Cut, Fault, FaultPlan, Said
+from gateway_contrib.emulators.files.serving import page_route
+from gateway_contrib.emulators.files.store import FileStore
+from gateway_contrib.emulators.page import page_response
 from gateway_contrib.emulators.rooms import Rooms
 from gateway_contrib.emulators.screen import Screen
+from gateway_contrib.emulators.slack.files.routes import FileRoutes
+from gateway_contrib.emulators.slack.files.stored import Files
 from gateway_contrib.emulators.slack.incoming.people import People
 from gateway_contrib.emulators.slack.incoming.routes import HookRoutes
 from gateway_contrib.emulators.slack.incoming.urls import IncomingWebhook, UrlRefusal, Urls
 from gateway_contrib.emulators.slack.limits import Allowance, SlackLimits
-from gateway_contrib.emulators.slack.methods import CHANGING, METHODS, OPEN_METHODS
+from gateway_contrib.emulators.slack.methods import CHANGING, FORM_ONLY, METHODS, OPEN_METHODS
 from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.requests import Given, read
-from gateway_contrib.emulators.slack.world import Bot, Directory, World
-from gateway_contrib.emulators.wire import reset, silence
+from gateway_contrib.emulators.slack.world import TEAM, Bot, Directory, World
+from gateway_contrib.emulators.wire import reset, reset_midway, silence
 
 HOOKS_URL = "https://hooks.slack.com"
 
 _HTML = "<!doctype html><title>502 Bad Gateway</title><h1>502 Bad Gateway</h1>"
 _GARBAGE = '{"ok":true,"channel":"C0'
-_SCOPES = "chat:write,channels:read,groups:read,im:read,im:write,reactions:write,users:read"
+_SCOPES = (
+    "chat:write,channels:read,files:read,files:write,groups:read,im:read,im:write,"
+    "reactions:write,users:read"
+)
 
 
 class SlackEmulator:
@@ -39,7 +46,8 @@ class SlackEmulator:
 
     tokens  those that are known; None: every well-formed one (`xoxb-…`)
     limits  what is allowed
-    faults  the plan that posts, edits, deletes, streams and URLs ask; None: no faults
+    faults  the plan that posts, edits, deletes, streams, uploads and URLs ask; None: no faults
+    files   where bytes are stored; None: a store of its own
 
     `app` is the ASGI application (`/api/<method>`, the URLs of hooks.slack.com, and a page at
     `/`), `rooms` what arrived (a message's `text` is what a person reads, its `fields["text"]` what
@@ -56,8 +64,8 @@ class SlackEmulator:
         tokens: Collection[str] | None = None,
         limits: SlackLimits | None = None,
         faults: FaultPlan | None = None,
+        files: FileStore | None = None,
     ) -> None:
-        self.rooms = Rooms()
         self.counters: Counter[str] = Counter()
         self.limited: Counter[str] = Counter()
         self.hooks_url = HOOKS_URL
@@ -65,7 +73,15 @@ class SlackEmulator:
         self._faults = faults
         self._directory = Directory(tokens)
         self._allowance = Allowance(self._limits)
-        self._world = World(self._directory, self.rooms, self._limits, self.counters)
+        self.files = files or FileStore()
+        self._world = World(
+            directory=self._directory,
+            rooms=Rooms(),
+            limits=self._limits,
+            counters=self.counters,
+            files=Files(self.files, TEAM),
+            share_seconds=self._limits.share_seconds,
+        )
         self._urls = Urls()
         self.people = People(self._world, self._urls, lambda: self.hooks_url)
         hooks = HookRoutes(self._world, self._urls, self._allowance, faults, self.limited)
@@ -75,8 +91,32 @@ class SlackEmulator:
                 Route("/", self._page, methods=["GET"]),
                 Route("/api/{method}", self._answer, methods=both),
                 *hooks.routes(),
+                *FileRoutes(self._world, faults).routes(),
+                page_route(self.files),
             ]
         )
+
+    @property
+    def rooms(self) -> Rooms:
+        """What arrived."""
+        return self._world.rooms
+
+    @property
+    def files_url(self) -> str:
+        """What the addresses of files begin with: whoever serves `app` on a socket sets it."""
+        return self._world.files.base
+
+    @files_url.setter
+    def files_url(self, url: str) -> None:
+        self._world.files.base = url
+
+    def share_after(self, seconds: float) -> None:
+        """Let files that are completed from now on be shared so late; infinity: never."""
+        self._world.share_seconds = seconds
+
+    def break_url(self, url: str) -> None:
+        """Let Slack fail to get the picture at an address."""
+        self._world.files.broken.add(url)
 
     @property
     def screen(self) -> Screen:
@@ -167,7 +207,7 @@ class SlackEmulator:
         self._directory.channel(room).closed = None
 
     async def _page(self, _: Request) -> Response:
-        return HTMLResponse(rooms_page("slack", self.rooms, self.screen, self.limited))
+        return page_response("slack", self.rooms, self.screen, self.limited)
 
     async def _answer(self, request: Request) -> Response:
         self.counters["requests"] += 1
@@ -176,6 +216,8 @@ class SlackEmulator:
         fault = self._faults.next() if self._faults and method in CHANGING else None
         if fault is not None:
             self.counters["faults"] += 1
+        if isinstance(fault, Cut):
+            await reset_midway(request, fault.share)
         try:
             given = await read(request)
             return await self._failing(request, method, given, fault)
@@ -183,7 +225,7 @@ class SlackEmulator:
             return JSONResponse(refusal.answer)
 
     async def _failing(
-        self, request: Request, method: str, given: Given, fault: Planned | None
+        self, request: Request, method: str, given: Given, fault: Fault | Said | None
     ) -> Response:
         """The answer, or what the fault makes of it."""
         if isinstance(fault, Said):
@@ -209,10 +251,12 @@ class SlackEmulator:
         if fault is Fault.TOKEN_REVOKED and given.token:
             self.revoke(given.token)
         if fault is Fault.ROOM_GONE:
-            self.remove_room(given.arguments.get("channel", ""))
+            named = [given.arguments.get(name) for name in ("channel", "channel_id")]
+            self.remove_room(next(filter(None, named), ""))
 
     def _perform(self, method: str, given: Given) -> Response:
         """Invariant: nothing is awaited between looking at the allowance and taking of it."""
+        self._world.settle()
         if method in OPEN_METHODS:
             return _ok(OPEN_METHODS[method](self._world, None, given.arguments), given)
         bot = self._directory.bot(given.token)
@@ -226,7 +270,7 @@ class SlackEmulator:
         if wait:
             self.limited[method] += 1
             return self._too_many(wait)
-        fields = METHODS[method](self._world, bot, given.arguments)
+        fields = METHODS[method](self._world, bot, _arguments(method, given))
         self._allowance.take(method, room, now)
         return _ok(fields, given)
 
@@ -240,6 +284,12 @@ class SlackEmulator:
         self.counters["rate_limited"] += 1
         body = {"ok": False, "error": "ratelimited"}
         return JSONResponse(body, status_code=429, headers={"Retry-After": str(wait)})
+
+
+def _arguments(method: str, given: Given) -> Mapping[str, Any]:
+    """What the method sees: of a JSON body nothing, where it reads forms only."""
+    unseen = method in FORM_ONLY and given.query is not None
+    return given.query or {} if unseen else given.arguments
 
 
 def _ok(fields: Mapping[str, Any], given: Given) -> Response:

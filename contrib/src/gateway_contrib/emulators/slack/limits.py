@@ -30,6 +30,10 @@ def _tiers() -> Mapping[str, tuple[int, float]]:
         "chat.update": 3,
         "conversations.info": 3,
         "conversations.open": 3,
+        "files.completeUploadExternal": 4,
+        "files.delete": 3,
+        "files.getUploadURLExternal": 4,
+        "files.info": 4,
         "pins.add": 2,
         "pins.remove": 2,
         "reactions.add": 3,
@@ -48,6 +52,9 @@ class SlackLimits:
     webhooks       posts to one incoming webhook, likewise
     tiers          any other method in one workspace, likewise
     stream_seconds after which a stream ends by itself
+    share_seconds  from a file's completion until it is shared; infinity: it never is. Documented
+                   nowhere
+    file_bytes     of a file; documented nowhere
     response_uses  how often a response_url serves
     response_seconds  how long it does
     text_cut       characters above which a post's text is cut, with a warning
@@ -62,6 +69,8 @@ class SlackLimits:
     update_bytes: int = 4_000
     markdown_text: int = 12_000
     stream_seconds: float = 300.0
+    share_seconds: float = 1.0
+    file_bytes: int = 1024 * 1024 * 1024
     response_uses: int = 5
     response_seconds: float = 1_800.0
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from gateway_contrib.emulators.slack import reactions
+from gateway_contrib.emulators.slack.files import uploads
 from gateway_contrib.emulators.slack.messages import posts, statuses, streams
 from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.world import (
@@ -133,6 +134,10 @@ METHODS: Mapping[str, Method] = {
     "chat.update": posts.update,
     "conversations.info": conversation,
     "conversations.open": open_conversation,
+    "files.completeUploadExternal": uploads.complete,
+    "files.delete": uploads.delete,
+    "files.getUploadURLExternal": uploads.get_upload_url,
+    "files.info": uploads.info,
     "pins.add": reactions.pin,
     "pins.remove": reactions.unpin,
     "reactions.add": reactions.add_reaction,
@@ -154,9 +159,14 @@ CHANGING = frozenset(
         "chat.startStream",
         "chat.stopStream",
         "chat.update",
+        "files.completeUploadExternal",
     }
 )
 """Those that a plan of faults is asked about."""
+
+
+FORM_ONLY = frozenset({"files.getUploadURLExternal", "files.info"})
+"""Those that read no JSON: of its fields they see none."""
 
 
 def _described(channel: Channel) -> Fields:

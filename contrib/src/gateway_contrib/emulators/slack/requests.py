@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import attrs
 from starlette.requests import Request
 
+from gateway_contrib.emulators.files.forms import TooLarge, read_body
 from gateway_contrib.emulators.slack.refusals import Refusal
 
 FORM = "application/x-www-form-urlencoded"
@@ -24,30 +25,38 @@ STRUCTURED = {
     "attachments": "invalid_attachments",
     "metadata": "invalid_metadata_format",
     "chunks": "invalid_chunks",
+    "files": "invalid_arguments",
 }
 """Arguments that are JSON, with the word for one that is not."""
 
 
 @attrs.frozen
 class Given:
-    """A request's token, arguments, and warnings for the answer."""
+    """A request's token, arguments, and warnings for the answer.
+
+    query  what of the arguments came in the address, where the body is JSON; None: it is none
+    """
 
     token: str | None
     arguments: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
+    query: Mapping[str, Any] | None = None
 
 
 async def read(request: Request) -> Given:
     """The request's contents. Raises Refusal where Slack cannot read them."""
     query = dict(request.query_params)
-    body = await request.body()
+    try:
+        body = await read_body(request)
+    except TooLarge:
+        raise Refusal("invalid_arguments", "the request is too large") from None
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     kind = kind.strip().lower()
     _check_charset(parameters)
     if kind == JSON and body:
         warnings = () if "charset" in parameters else ("missing_charset",)
         arguments = {**query, **_json(body)}
-        return Given(_token(request, query), _structured(arguments), warnings)
+        return Given(_token(request, query), _structured(arguments), warnings, query)
     fields = {**query, **_form(kind, body), **_app(request)}
     return Given(_token(request, fields), _structured(fields))
 

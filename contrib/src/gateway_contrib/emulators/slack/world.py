@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeAlias
 
 import attrs
@@ -12,6 +12,7 @@ import trio
 
 from gateway_contrib.emulators.rooms import Message, Rooms
 from gateway_contrib.emulators.screen import Screen
+from gateway_contrib.emulators.slack.files.stored import Files
 from gateway_contrib.emulators.slack.limits import SlackLimits
 from gateway_contrib.emulators.slack.refusals import Refusal
 
@@ -91,9 +92,12 @@ class Clock:
         """The POSIX time that is shown."""
         return EPOCH + self.seconds()
 
-    def ts(self) -> str:
-        """A new `ts`, `1700000000.000100` the first."""
-        now = EPOCH * 1_000_000 + int(self.seconds() * 1_000_000)
+    def ts(self, moment: float | None = None) -> str:
+        """A new `ts`, `1700000000.000100` the first; of a moment of trio's clock, else of now."""
+        seconds = self.seconds()
+        if moment is not None:
+            seconds += moment - trio.current_time()
+        now = EPOCH * 1_000_000 + int(seconds * 1_000_000)
         self._last = max(self._last + 100, now)
         return f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
 
@@ -193,18 +197,48 @@ class Directory:
 
 @attrs.define(eq=False)
 class World:
-    """What the methods read and change."""
+    """What the methods read and change; whoever looks finds done what was to be done by now."""
 
     directory: Directory
-    rooms: Rooms
+    _rooms: Rooms
     limits: SlackLimits
     counters: Counter[str]
+    files: Files
+    share_seconds: float
     clock: Clock = attrs.field(factory=Clock)
     screen: Screen = attrs.field(factory=Screen)
     ephemeral: list[Message] = attrs.field(factory=list)
     reactions: dict[tuple[str, str], list[tuple[str, str]]] = attrs.field(factory=dict)
     pins: dict[str, list[str]] = attrs.field(factory=dict)
     views: list[Any] = attrs.field(factory=list)
+    _later: list[tuple[float, Callable[[float], None]]] = attrs.field(factory=list)
+    _settling: bool = False
+
+    @property
+    def rooms(self) -> Rooms:
+        """What arrived."""
+        self.settle()
+        return self._rooms
+
+    def ts(self, moment: float | None = None) -> str:
+        """A new `ts`, after those of all that happened before."""
+        self.settle()
+        return self.clock.ts(moment)
+
+    def later(self, seconds: float, does: Callable[[float], None]) -> None:
+        """Do something after so many seconds; it is given the moment at which it was due."""
+        self._later.append((trio.current_time() + seconds, does))
+        self._later.sort(key=lambda due: due[0])
+
+    def settle(self) -> None:
+        """Do what was to be done by now."""
+        if self._settling:  # what is done looks at the rooms, too
+            return
+        self._settling = True
+        while self._later and self._later[0][0] <= trio.current_time():
+            due, does = self._later.pop(0)
+            does(due)
+        self._settling = False
 
 
 def opened(channel: Channel) -> Channel:

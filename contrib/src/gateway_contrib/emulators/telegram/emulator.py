@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
+from gateway_contrib.emulators.faults import Cut, Fault, FaultPlan, Planned, Said
+from gateway_contrib.emulators.files.forms import is_form
 from gateway_contrib.emulators.files.serving import download_route, page_route
 from gateway_contrib.emulators.files.store import File, FileStore
 from gateway_contrib.emulators.page import page_response
@@ -25,7 +26,7 @@ from gateway_contrib.emulators.telegram.methods import METHODS, Method
 from gateway_contrib.emulators.telegram.refusals import Refusal, body_of, flood
 from gateway_contrib.emulators.telegram.requests import Parameters, read
 from gateway_contrib.emulators.telegram.world import Bot, World
-from gateway_contrib.emulators.wire import reset, silence
+from gateway_contrib.emulators.wire import reset, reset_midway, silence
 
 MOST_UPDATES = 100
 """Updates in one answer of getUpdates, unless fewer are asked for."""
@@ -186,14 +187,35 @@ class TelegramEmulator:
         method = METHODS.get(name)
         if method is None:
             raise Refusal(404, "method not found")
-        parameters = await read(request, self._world.limits)
-        fault = self.faults.next() if method.changes else None
+        parameters, fault = await self._read(request, method)
         if fault is None:
             return self._done(request, method, bot, parameters)
         self.counters["faults"] += 1
         if isinstance(fault, Said):
             return fault.response()
         return await self._failing(fault, request, parameters, method, bot)
+
+    async def _read(
+        self, request: Request, method: Method
+    ) -> tuple[Parameters, Fault | Said | None]:
+        """The parameters, and what the plan of faults says of the request.
+
+        A form may be cut while it comes: only there is the plan asked before it is read.
+        """
+        form = is_form(request)
+        fault = self._planned(method) if form else None
+        if isinstance(fault, Cut):
+            self.counters["faults"] += 1
+            await reset_midway(request, fault.share)
+        parameters = await read(request, self._world.limits)
+        fault = fault if form else self._planned(method)
+        if isinstance(fault, Cut):
+            self.counters["faults"] += 1
+            await reset(request)
+        return parameters, fault
+
+    def _planned(self, method: Method) -> Planned | None:
+        return self.faults.next() if method.changes else None
 
     async def _updates(self, parameters: Parameters) -> Response:
         """getUpdates, the one method that waits."""

@@ -45,11 +45,11 @@ class People:
         Raises Refusal where there is no such conversation.
         """
         channel = self._world.directory.channel(room)
-        fields = accepted({"text": text}, self._world.limits)
+        fields = accepted({"text": text}, self._world)
         if thread is not None:
             fields["thread_ts"] = thread
         message = Message(
-            id=self._world.clock.ts(),
+            id=self._world.ts(),
             room=channel.id,
             text=text,
             thread=thread_of(self._world, channel, thread),
@@ -59,7 +59,7 @@ class People:
         )
         self._world.rooms.add(message)
         self._world.counters["received"] += 1
-        return payloads.event(self._number(), shown(message), channel, self._posix())
+        return payloads.event(self._number(), shown(self._world, message), channel, self._posix())
 
     def command(
         self, room: str, command: str, text: str = "", *, user: str = SOMEBODY
@@ -90,8 +90,10 @@ class People:
         message = self._message(channel, ts)
         url = self._base() + self._urls.response("actions", channel, user, message)
         trigger = self._trigger(channel, user, "the button shows a warning")
-        action = payloads.action(action_id, block_id, value, self._world.clock.ts())
-        return payloads.pressed(channel, user, message, shown(message), action, url, trigger)
+        action = payloads.action(action_id, block_id, value, self._world.ts())
+        return payloads.pressed(
+            channel, user, message, shown(self._world, message), action, url, trigger
+        )
 
     def submit(
         self, view: Mapping[str, Any], values: Mapping[str, Any], *, user: str = SOMEBODY
@@ -124,7 +126,7 @@ class People:
         streams.stop_by_user(self._message(self._world.directory.channel(room), ts))
 
     def _answer(self, channel: Channel, user: str, body: Mapping[str, Any]) -> None:
-        fields = accepted(body, self._world.limits)
+        fields = accepted(body, self._world)
         if body.get("response_type") == "in_channel":
             store(self._world, APP, channel, fields)
         else:

@@ -67,7 +67,7 @@ def _post(world: World, webhook: IncomingWebhook, fields: Fields) -> None:
     if webhook.refused is not None:
         raise webhook.refused
     _check(webhook)
-    store(world, APP, webhook.channel, accepted(_known(fields), world.limits))
+    store(world, APP, webhook.channel, accepted(_known(fields), world))
 
 
 def _check(url: Url) -> None:
@@ -86,14 +86,14 @@ def _respond(world: World, url: ResponseUrl, fields: Fields) -> None:
     if url.pressed is not None and _yes(fields, "delete_original"):
         _delete(world, url.pressed)
     elif url.pressed is not None and _yes(fields, "replace_original"):
-        _replace(world, url.pressed, accepted(_known(fields), world.limits))
+        _replace(world, url.pressed, accepted(_known(fields), world))
     else:
         _answer(world, url, fields)
     url.uses += 1
 
 
 def _answer(world: World, url: ResponseUrl, fields: Fields) -> None:
-    checked = accepted(_known(fields), world.limits)
+    checked = accepted(_known(fields), world)
     if fields.get("response_type") == "in_channel":
         store(world, APP, url.channel, checked)
     else:
@@ -102,7 +102,7 @@ def _answer(world: World, url: ResponseUrl, fields: Fields) -> None:
 
 def _replace(world: World, message: Message, fields: Fields) -> None:
     # Of the message nothing but its place stays: its buttons go unless they are named again.
-    revise(message, {"blocks": [], "attachments": [], **fields})
+    revise(world, message, {"blocks": [], "attachments": [], **fields})
     world.counters["edited"] += 1
     if "shown_to" in message.fields:
         show(world, message, message.fields["shown_to"])

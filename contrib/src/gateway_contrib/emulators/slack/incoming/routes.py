@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway_contrib.emulators.faults import Fault, FaultPlan, Planned, Said
+from gateway_contrib.emulators.faults import Cut, Fault, FaultPlan, Planned, Said
 from gateway_contrib.emulators.slack.incoming.posting import perform, posted
 from gateway_contrib.emulators.slack.incoming.urls import (
     IncomingWebhook,
@@ -24,7 +24,7 @@ from gateway_contrib.emulators.slack.incoming.urls import (
 )
 from gateway_contrib.emulators.slack.limits import WEBHOOK, Allowance
 from gateway_contrib.emulators.slack.world import World
-from gateway_contrib.emulators.wire import reset, silence
+from gateway_contrib.emulators.wire import reset, reset_midway, silence
 
 KINDS = ("commands", "actions", "services")
 _HTML = "<!doctype html><title>502 Bad Gateway</title><h1>502 Bad Gateway</h1>"
@@ -61,6 +61,8 @@ class HookRoutes:
     async def _failing(self, request: Request, fault: Planned | None) -> Response:
         if isinstance(fault, Said):
             return fault.response()
+        if isinstance(fault, Cut):
+            await reset_midway(request, fault.share)
         if fault in _INSTEAD:
             return await _INSTEAD[fault](request)
         body = await request.body()

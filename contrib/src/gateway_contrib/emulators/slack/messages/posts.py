@@ -16,9 +16,9 @@ from gateway_contrib.emulators.slack.world import Arguments, Bot, Fields, World,
 def post_message(world: World, bot: Bot, given: Arguments) -> Fields:
     """chat.postMessage: a new message in a channel or thread."""
     channel = opened(world.directory.channel(given.get("channel")))
-    fields, warnings = _cut(accepted(given, world.limits), world.limits)
+    fields, warnings = _cut(accepted(given, world), world.limits)
     message = store(world, bot, channel, fields)
-    return {"channel": channel.id, "ts": message.id, "message": shown(message), **warnings}
+    return {"channel": channel.id, "ts": message.id, "message": shown(world, message), **warnings}
 
 
 def post_ephemeral(world: World, bot: Bot, given: Arguments) -> Fields:
@@ -26,7 +26,7 @@ def post_ephemeral(world: World, bot: Bot, given: Arguments) -> Fields:
     channel = opened(world.directory.channel(given.get("channel")))
     if not given.get("user"):
         raise Refusal("invalid_arguments", "missing required field: user")
-    message = made(world, bot, channel, accepted(given, world.limits))
+    message = made(world, bot, channel, accepted(given, world))
     show(world, message, str(given["user"]))
     return {"message_ts": message.id}
 
@@ -42,9 +42,9 @@ def update(world: World, bot: Bot, given: Arguments) -> Fields:
     text = given.get("text") or ""
     if isinstance(text, str) and len(text.encode()) > world.limits.update_bytes:
         raise Refusal("msg_too_long")
-    revise(message, accepted(given, world.limits))
+    revise(world, message, accepted(given, world))
     world.counters["edited"] += 1
-    body = shown(message)
+    body = shown(world, message)
     return {"channel": channel.id, "ts": message.id, "text": body["text"], "message": body}
 
 

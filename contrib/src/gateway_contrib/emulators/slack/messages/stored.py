@@ -21,28 +21,36 @@ from gateway_contrib.emulators.slack.world import (
     is_ts,
 )
 
-STAYING = ("user", "bot_id", "thread_ts", "shown_to")
+STAYING = ("user", "bot_id", "thread_ts", "shown_to", "files", "upload")
 """What of a message an edit leaves."""
 
 STAYING_UNNAMED = ("blocks", "attachments")
 """What of a message an edit leaves unless it names it; an empty list takes it off."""
 
 
-def made(world: World, bot: Bot, channel: Channel, fields: Fields) -> Message:
-    """A message of checked fields that stands in no room yet. Raises Refusal for its thread."""
+def made(
+    world: World, bot: Bot, channel: Channel, fields: Fields, moment: float | None = None
+) -> Message:
+    """A message of checked fields that stands in no room yet. Raises Refusal for its thread.
+
+    moment  at which it was made, on trio's clock; None: now
+    """
     return Message(
         thread=thread_of(world, channel, fields.get("thread_ts")),
-        id=world.clock.ts(),
+        id=world.ts(moment),
         room=channel.id,
         text=shown_text(fields),
         fields={**fields, "user": bot.user_id, "bot_id": bot.bot_id},
-        stored_at=trio.current_time(),
+        stored_at=trio.current_time() if moment is None else moment,
+        files=world.files.seen(fields),
     )
 
 
-def store(world: World, bot: Bot, channel: Channel, fields: Fields) -> Message:
+def store(
+    world: World, bot: Bot, channel: Channel, fields: Fields, moment: float | None = None
+) -> Message:
     """Make a message that everybody in the conversation sees; the bot's status there goes."""
-    message = made(world, bot, channel, fields)
+    message = made(world, bot, channel, fields, moment)
     world.rooms.add(message)
     world.counters["stored"] += 1
     statuses.clear(world, bot, message)
@@ -71,16 +79,17 @@ def own(world: World, bot: Bot, channel: Channel, given: Arguments, refusal: str
     return message
 
 
-def revise(message: Message, fields: Fields) -> None:
+def revise(world: World, message: Message, fields: Fields) -> None:
     """Blocks and attachments that the edit does not name stay, like thread and author."""
     staying = {name: message.fields[name] for name in STAYING if name in message.fields}
     unnamed = {n: message.fields[n] for n in STAYING_UNNAMED if n in message.fields}
     message.fields = {**unnamed, **fields, **staying}
     message.revise(shown_text(message.fields))
+    message.files = world.files.seen(message.fields)
     message.edited_at = trio.current_time()
 
 
-def shown(message: Message) -> Fields:
+def shown(world: World, message: Message) -> Fields:
     """The message as answers and events carry it."""
     fields = message.fields
     body = {
@@ -93,6 +102,10 @@ def shown(message: Message) -> Fields:
     for name in ("bot_id", "thread_ts", "blocks", "attachments", "metadata"):
         if fields.get(name):
             body[name] = fields[name]
+    files = [world.files.get(number) for number in fields.get("files") or ()]
+    if files:
+        body["files"] = [file.wire() for file in files if file is not None]
+        body["upload"] = True
     if message.edited_at is not None:
         body["edited"] = {"user": fields["user"], "ts": message.id}
     return body

@@ -17,7 +17,7 @@ import trio
 from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.slack import blocks
 from gateway_contrib.emulators.slack.content import shown_text
-from gateway_contrib.emulators.slack.limits import SlackLimits
+from gateway_contrib.emulators.slack.files.stored import Files
 from gateway_contrib.emulators.slack.messages.stored import shown, store
 from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.world import (
@@ -41,6 +41,7 @@ TASK_STATUSES = frozenset({"pending", "in_progress", "complete", "error"})
 class _Piece:
     """What one call adds to a stream: text, blocks, and tasks by id."""
 
+    files: Files
     text: str = ""
     blocks: list[Any] = attrs.field(factory=list)
     tasks: dict[str, Mapping[str, Any]] = attrs.field(factory=dict)
@@ -61,7 +62,7 @@ def start(world: World, bot: Bot, given: Arguments) -> Fields:
         raise Refusal("invalid_arguments", "must be a ts [json-pointer:/thread_ts]")
     if not channel.private:
         _check_recipient(given)
-    piece = _piece(given, world.limits)
+    piece = _piece(given, world)
     fields = {"thread_ts": thread, "text": "", "markdown_text": ""}
     message = store(world, bot, channel, fields)
     message.streaming_until = trio.current_time() + world.limits.stream_seconds
@@ -76,7 +77,7 @@ def append(world: World, bot: Bot, given: Arguments) -> Fields:
     if message.fields.get(STOPPED_BY_USER):
         raise Refusal(STOPPED_BY_USER)
     _check_open(message)
-    piece = _piece(given, world.limits)
+    piece = _piece(given, world)
     if piece.empty:
         raise Refusal("no_text")
     _grow(message, piece)
@@ -89,9 +90,9 @@ def stop(world: World, bot: Bot, given: Arguments) -> Fields:
     channel = _channel(world, given)
     message = _of_app(world, bot, channel, given)
     _check_open(message)
-    piece = _piece(given, world.limits)
+    piece = _piece(given, world)
     if given.get("blocks"):
-        piece.blocks += _checked_blocks(given["blocks"], "invalid_blocks")
+        piece.blocks += _checked_blocks(given["blocks"], world.files, "invalid_blocks")
     if piece.empty and not message.text:
         raise Refusal("no_text")
     _grow(message, piece)
@@ -99,7 +100,7 @@ def stop(world: World, bot: Bot, given: Arguments) -> Fields:
         message.fields["metadata"] = given["metadata"]
     message.streaming_until = trio.current_time()
     world.counters["streamed"] += 1
-    return {"channel": channel.id, "ts": message.id, "message": shown(message)}
+    return {"channel": channel.id, "ts": message.id, "message": shown(world, message)}
 
 
 def stop_by_user(message: Message) -> None:
@@ -142,19 +143,19 @@ def _check_open(message: Message) -> None:
         raise Refusal("message_not_in_streaming_state")
 
 
-def _piece(given: Arguments, limits: SlackLimits) -> _Piece:
+def _piece(given: Arguments, world: World) -> _Piece:
     text, chunks = given.get("markdown_text") or "", given.get("chunks") or []
     if not isinstance(text, str):
         raise Refusal("invalid_arguments", "must be a string [json-pointer:/markdown_text]")
     if not isinstance(chunks, list):
         raise Refusal("invalid_chunks")
-    piece = _Piece(text)
+    piece = _Piece(world.files, text)
     for chunk in chunks:
         add = _CHUNKS.get(chunk.get("type")) if isinstance(chunk, Mapping) else None
         if add is None:
             raise Refusal("invalid_chunks")
         add(piece, chunk)
-    if len(piece.text) > limits.markdown_text:
+    if len(piece.text) > world.limits.markdown_text:
         raise Refusal("msg_blocks_too_long")
     return piece
 
@@ -175,7 +176,7 @@ def _add_plan(piece: _Piece, chunk: Mapping[str, Any]) -> None:
 
 
 def _add_blocks(piece: _Piece, chunk: Mapping[str, Any]) -> None:
-    piece.blocks += _checked_blocks(chunk.get("blocks"), "invalid_chunks")
+    piece.blocks += _checked_blocks(chunk.get("blocks"), piece.files, "invalid_chunks")
 
 
 _CHUNKS: Mapping[Any, Callable[[_Piece, Mapping[str, Any]], None]] = {
@@ -193,10 +194,10 @@ def _words(chunk: Mapping[str, Any], name: str) -> str:
     return words
 
 
-def _checked_blocks(given: Any, refusal: str) -> list[Any]:
+def _checked_blocks(given: Any, files: Files, refusal: str) -> list[Any]:
     if not isinstance(given, list):
         raise Refusal(refusal)
-    blocks.check(given)
+    blocks.check(given, files)
     return given
 
 
