@@ -98,6 +98,11 @@ class Feed:
         self._retry_after = ""
         self.wake()
 
+    def cancel(self) -> None:
+        """Give nobody a turn any more, and try nothing again."""
+        self._retry_after = None
+        self.know(attrs.evolve(self.state, cancelled=True))
+
     def stop(self) -> None:
         """Feed no more: the gateway closes."""
         self.closing = True
@@ -213,10 +218,10 @@ class Feed:
         if not self._window.has_place():
             await self._window.change()
             return
-        after, found = await self._taking.retry(
-            self.state, self._retry_after or "", self._window.pace.ready
-        )
-        self._retry_after = after or None
+        asked = self._retry_after or ""
+        after, found = await self._taking.retry(self.state, asked, self._window.pace.ready)
+        if self._retry_after == asked:  # it was not cancelled meanwhile
+            self._retry_after = after or None
         for delivery in found:
             self._follow(delivery)
         if self._retry_after is None:

@@ -252,9 +252,9 @@ class Groups:
         return found.group
 
     async def pause(self, group_id: str, *, paused: bool) -> GroupState | None:
-        """Let its members wait, or go on."""
+        """Let its members wait, or go on: also those of a group that has ended, with `retry`."""
         before = await self.state(group_id)
-        if before is None or before.ended or before.paused == paused:
+        if before is None or before.paused == paused or (paused and self._is_over(before)):
             return before
         report(self.store.paused, group_id, paused)
         if (fed := self.feeds.get(group_id)) is not None:  # it is to know at once
@@ -270,12 +270,12 @@ class Groups:
     async def cancel(self, group_id: str) -> GroupState | None:
         """Its members without a turn get none; those that have not begun are withdrawn."""
         before = await self.state(group_id)
-        if before is None or before.ended or before.cancelled:
+        if before is None or before.cancelled or self._is_over(before):
             return before
         report(self.store.cancelled, group_id)
         feed = self.feeds.get(group_id)
         if feed is not None:  # it is to know at once
-            feed.know(attrs.evolve(feed.state, cancelled=True))
+            feed.cancel()
         own = [] if feed is None else list(feed.own)
         withdrawn = sum(self._withdraw(delivery) for delivery in own)
         log_event(
@@ -288,6 +288,11 @@ class Groups:
         if feed is not None:
             feed.wake()
         return state
+
+    def _is_over(self, state: GroupState) -> bool:
+        """Whether it has ended, and nothing of it is to be tried again."""
+        feed = self.feeds.get(state.group.id)
+        return state.ended and not (feed is not None and feed.is_busy)
 
     async def retry(self, group_id: str) -> int:
         """Try again what has failed of it; how many members that are."""

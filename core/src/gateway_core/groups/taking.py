@@ -187,6 +187,5 @@ class MemoryTaking(Drafts):
     async def retry(self, state: GroupState, after: str, limit: int) -> tuple[str, list[Delivery]]:
         """Their turns come again, all of them."""
         del after, limit
-        group, wall = state.group, self._drafting.clock.wall()
-        self._groups.get(group.id).retry(wall + group.deadline - group.accepted_at)
+        self._groups.get(state.group.id).retry(self._drafting.clock.wall())
         return "", []

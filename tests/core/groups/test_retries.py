@@ -1,0 +1,80 @@
+"""What failed is tried again: held, let go and ended meanwhile, whether the group had ended or not."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from broadcasting import got, rooms, watched
+
+from gateway_core import Disposition, ErrorClass, Reason, Send, Verdict
+from gateway_core.testing import Failure, FakeChannel
+
+GONE = Verdict(
+    error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, dispatched="no", raw="gone"
+)
+ALL_GOT_IT = dict.fromkeys(rooms(3), 1)
+
+
+async def refused(_):
+    raise Failure(GONE)
+
+
+@pytest.fixture
+def channel():
+    return FakeChannel(latency=1.0, script=refused)
+
+
+async def test_a_group_that_ended_while_it_was_paused_goes_on(opened, channel, autojump_clock):
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(3), "news")
+        await trio.sleep(0.5)
+        assert (await job.pause()).paused
+        assert 3 == (await job.wait()).failed
+        assert not (await job.resume()).paused
+        channel.script = None
+        assert 3 == await job.retry()
+        with trio.fail_after(60):
+            assert {Disposition.DELIVERED: 3} == dict((await job.wait()).counts)
+    assert ALL_GOT_IT == got(channel)
+
+
+async def test_it_is_paused_as_soon_as_it_is_tried_again(opened, channel, autojump_clock):
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(3), "news")
+        await job.wait()
+        channel.script = None
+        await job.retry()
+        assert (await job.pause()).paused
+        await trio.sleep(30)
+        assert {} == got(channel)
+        await job.resume()
+        assert {Disposition.DELIVERED: 3} == dict((await job.wait()).counts)
+    assert ALL_GOT_IT == got(channel)
+
+
+async def test_it_is_cancelled_as_soon_as_it_is_tried_again(opened, channel, autojump_clock):
+    """What failed stays so, or is cancelled if it was to have another turn: nobody gets it."""
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(3), "news")
+        await job.wait()
+        channel.script = None
+        await job.retry()
+        assert (await job.cancel()).cancelled
+        with trio.fail_after(60):
+            assert 3 == (await job.wait()).done
+        await trio.sleep(30)
+    assert {} == got(channel)
+
+
+async def test_the_time_of_envelopes_of_their_own_begins_anew(opened, channel, autojump_clock):
+    envelopes = [
+        Send(instance_id="bot", external_room_id=room, text=room, ttl=20) for room in rooms(3)
+    ]
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.submit_many(envelopes)
+        await job.wait()
+        await trio.sleep(60)
+        channel.script = None
+        await job.retry()
+        assert {Disposition.DELIVERED: 3} == dict((await job.wait()).counts)
+    assert ALL_GOT_IT == got(channel)
