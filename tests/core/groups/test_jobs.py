@@ -189,6 +189,19 @@ async def test_with_an_outbox_whoever_waits_is_told_that_it_is_stored(autojump_c
     assert left["members"] == left["stored"] > 80
 
 
+async def test_who_waits_for_a_group_of_a_previous_run_is_told_so_as_well(autojump_clock):
+    """Though it had not gone on yet."""
+    outbox = MemoryOutbox()
+    async with open_test_gateway(paced(10), outbox=outbox, drain_timeout=0.0) as gateway:
+        job = await gateway.broadcast("bot", rooms(100), "news")
+    async with open_test_gateway(paced(10), outbox=outbox) as gateway:
+        again = await gateway.group(job.id)
+        gateway.quiet()
+        with trio.fail_after(5), pytest.raises(GatewayClosed) as closed:
+            await again.wait()
+    assert closed.value.kept
+
+
 async def test_a_closed_gateway_accepts_no_group(opened, autojump_clock):
     async with opened() as gateway:
         gateway.quiet()

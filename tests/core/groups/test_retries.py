@@ -1,4 +1,4 @@
-"""What failed is tried again: held, let go and ended meanwhile, whether the group had ended or not."""
+"""What failed is tried again, and held, let go or ended meanwhile."""
 
 from __future__ import annotations
 

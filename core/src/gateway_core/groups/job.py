@@ -138,7 +138,7 @@ class Job:
             progress = await self.progress()
             if progress.ended and (feed is None or not feed.is_busy):
                 return progress
-            if feed is not None and feed.closing and not self._groups.in_memory:
+            if self._groups.closed and not self._groups.in_memory:
                 raise GatewayClosed("the outbox stores the group for its next owner", kept=True)
             if feed is None or feed.ended.is_set():
                 await trio.sleep(AGAIN)

@@ -56,6 +56,7 @@ class Groups:
 
     store     where they are; `in_memory`: nowhere else
     withdraw  ends a delivery that has not started; whether it did
+    closed    nobody has a turn any more
     """
 
     drafting: Drafting
@@ -68,7 +69,7 @@ class Groups:
         factory=lambda: defaultdict(Window), init=False
     )
     _keys: dict[Scope, trio.Event] = attrs.field(factory=dict, init=False)
-    _closed: bool = attrs.field(default=False, init=False)
+    closed: bool = attrs.field(default=False, init=False)
 
     @property
     def in_memory(self) -> bool:
@@ -91,7 +92,7 @@ class Groups:
 
     async def serve(self, instance_id: str) -> None:
         """Go on with the groups of an account."""
-        while not (self.in_memory or self._closed):
+        while not (self.in_memory or self.closed):
             try:
                 await self._read(instance_id)
             except OutboxError as error:
@@ -115,9 +116,9 @@ class Groups:
 
     def close(self) -> None:
         """Nobody has a turn any more. Those in memory are over: the rest of them is cancelled."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         for feed in self.feeds.values():
             if feed.left:
                 group, left = feed.state.group, feed.left
@@ -236,7 +237,7 @@ class Groups:
         return state
 
     def _check_open(self) -> None:
-        if self._closed or self.drafting.closed:
+        if self.closed or self.drafting.closed:
             raise GatewayClosed
 
     # -- one of them
