@@ -148,7 +148,7 @@ def a_cancel_is_not_written(patch):
     patch.setattr(storing.Storing, "cancelled", lambda self, group_id: None)
 
 
-@bug("has .* (rejected|expired|unknown|exhausted|shed)|failed, told|is .*, of|are tried again")
+@bug("has .* (rejected|expired|unknown|exhausted|shed)|failed, told|has ended, and|are tried again")
 def what_is_tried_again_is_counted_still(patch):
     whole = memory.MemoryGroup.retry
 
@@ -161,7 +161,7 @@ def what_is_tried_again_is_counted_still(patch):
     patch.setattr(memory.MemoryGroup, "retry", retry)
 
 
-@bug("was tried again, but|callers are never done")
+@bug("was tried again, but|callers are never done", seen=738)
 def of_what_failed_the_first_is_left(patch):
     whole = taking.DurableTaking.retry
 
@@ -273,14 +273,6 @@ def nobody_goes_on_with_a_group_after_a_kill(patch):
         return None
 
     patch.setattr(registry.Groups, "serve", serve)
-
-
-@bug("is kept, and nobody|is lost|has a turn, and nobody|size")
-def half_of_a_group_is_taken_for_all(patch):
-    """A caller who gives up leaves what had come."""
-    from gateway_contrib.sqlite import batch  # noqa: PLC0415 - here alone
-
-    patch.setattr(batch.Batch, "drop_group", lambda self, seq: None)
 
 
 def grouping() -> Iterator[int]:

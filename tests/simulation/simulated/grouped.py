@@ -119,6 +119,11 @@ class Grouped:
         """Of each member that had a turn its last entry."""
         return [entries[-1] for entries in self.turns.values() if entries]
 
+    def failing(self) -> list[Entry]:
+        """Those that have failed, and are not tried again already."""
+        again = self.tried_at if self.trying else 0
+        return [entry for entry in self.newest() if has_failed(entry) and entry.ended > again]
+
     def left_of_failed(self) -> list[Entry]:
         """Those that are tried again, and have not ended since."""
         newest = [self.turns[self.number_of(entry.envelope)][-1] for entry in self.failed]

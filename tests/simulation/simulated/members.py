@@ -66,9 +66,10 @@ class Members:
         most += Fault.MALFORMED in self._setup.trouble.platform
         self._expect(len(found) <= most, f"{where} stands {len(found)} times")
         said = any(receipt.possible_duplicate for receipt in receipts)
-        # In memory one that is tried again is another envelope, and sent whole: the receipts before
-        # it tell what stands already.
+        # What stood before it was tried again, the receipt of before told. In memory it is another
+        # envelope by then, and sent whole.
         said |= any(part.outcome != "not_sent" for r in receipts[:-1] for part in r.parts)
+        said |= any(entry.tried_again and _was_in_doubt(entry) for entry in entries)
         self._expect(said, f"{where} stands twice, and nobody said so")
 
     @staticmethod
@@ -77,6 +78,11 @@ class Members:
         unknown = any(part.outcome == "unknown" for r in receipts for part in r.parts)
         again = any(entry.tried_again for entry in entries) or len(entries) > 1
         return unknown or (again and any(call.in_doubt for e in entries for call in e.calls))
+
+
+def _was_in_doubt(entry: Entry) -> bool:
+    """Whether a try of before it was tried again may have arrived."""
+    return any(call.in_doubt for call in entry.calls if call.moment < entry.reopened)
 
 
 def _seen(message: Message) -> list[str]:

@@ -270,7 +270,7 @@ class Senders:
     async def _retry(self, group: Grouped, rng: Random) -> None:
         """What has failed until now, and nothing else."""
         job = await self._job(group, rng)
-        least = sum(map(has_failed, group.newest()))
+        least = len(group.failing())
         self._groups.try_again(group)
         count = await job.retry()
         check()
