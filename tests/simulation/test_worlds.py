@@ -79,7 +79,9 @@ def test_the_worlds_were_worth_looking_at(world):
         "weather spending", "weather cut", "connection silent", "connection gone",
         "connection reset", " pace ", "stream joins", "stream breaks", "stream status",
         "stream vanishes", "stream delete", "stream keep", "stream mark", "stream cut",
-        "stream finished", "refused stream GatewayClosed",
+        "stream finished", "refused stream GatewayClosed", "event answered", "refused reply",
+        "group accepted", "group paused", "group resumed", "group cancelled", "group retried",
+        "group progress", "gateway.group_ended", "refused group GatewayClosed", "reopened",
     ):  # fmt: skip
         assert happened in trace, happened
     assert sum(outcome.kills for outcome in outcomes) > SEEDS / 8

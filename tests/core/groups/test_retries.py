@@ -7,7 +7,8 @@ import trio
 from broadcasting import got, rooms, watched
 
 from gateway_core import Disposition, ErrorClass, Reason, Send, Verdict
-from gateway_core.testing import Failure, FakeChannel
+from gateway_core.authors import Part, hookimpl
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 GONE = Verdict(
     error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, dispatched="no", raw="gone"
@@ -78,3 +79,40 @@ async def test_the_time_of_envelopes_of_their_own_begins_anew(opened, channel, a
         await job.retry()
         assert {Disposition.DELIVERED: 3} == dict((await job.wait()).counts)
     assert ALL_GOT_IT == got(channel)
+
+
+class Words(FakeChannel):
+    """Each word is a message."""
+
+    @hookimpl
+    def chunk(self, envelope):
+        words = envelope.text.split(" ")
+        return [Part(payload={"text": word}, span=(0, len(word))) for word in words]
+
+
+async def test_what_is_tried_again_goes_after_what_has_begun_meanwhile(autojump_clock):
+    """In the next process run as well: nothing comes between the parts of a message."""
+    held = Verdict(
+        error_class=ErrorClass.RETRYABLE, reason=Reason.RATE_LIMITED, dispatched="no", retry_after=9
+    )
+    verdicts = {"first": GONE, "later": held}
+
+    async def script(attempt):
+        if verdict := verdicts.get(attempt.part.payload["text"]):
+            raise Failure(verdict)
+
+    channel, outbox = Words(script=script), MemoryOutbox()
+    envelopes = [
+        Send(instance_id="bot", external_room_id="room", text=text)
+        for text in ("first", "began later")
+    ]
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+        job = await gateway.submit_many(envelopes)
+        await trio.sleep(2)
+        assert 1 == await job.retry()
+        await trio.sleep(2)
+    channel.script = None
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        again = await gateway.group(job.id)
+        assert {Disposition.DELIVERED: 2} == dict((await again.wait()).counts)
+    assert ["began", "later", "first"] == channel.texts("room")

@@ -124,7 +124,8 @@ class Entry:
             after it in its lane waits for it no more
     told    how it ended, as far as lives knew that were killed before it was written down
     handed_over, accepted, ended  when that was, in a count of such moments
-    reopened  when it was unfinished again, for the last time, likewise; `tried_again`: how often
+    reopened, reopened_at  when it was unfinished again, for the last time, likewise and in seconds;
+            `tried_again`: how often; `displaced`: a kill made its new place forgotten
     """
 
     number: int
@@ -158,6 +159,8 @@ class Entry:
     apart: bool = False
     reopened: int = 0
     tried_again: int = 0
+    reopened_at: float = 0.0
+    displaced: bool = False
 
     @property
     def words(self) -> list[str]:
@@ -739,6 +742,7 @@ class Ledger:
         entry.deadline = self.reopening.pop(entry.id, trio.current_time()) + length
         entry.reopened, entry.hold = self.moment(), 0.0
         entry.tried_again += 1
+        entry.reopened_at = trio.current_time()
         for key in [key for key in self.tries if key[0] == entry.id]:
             del self.tries[key]
         self.note("reopened", entry)
@@ -888,8 +892,7 @@ class Ledger:
             lost |= entry.spoken is not None and entry.parked
             calls = [call for call in other.calls if call.moment > other.reopened]
             begun = any(call.life == self.life or not lost for call in calls)
-            # One that is tried again stands where it stood at first, once a kill comes in between.
-            begun &= not entry.tried_again
+            begun &= not entry.displaced
             waits = other.precedes(entry) and not other.parked and not entry.parked
             if (waits or begun) and self._is_held_back(other):
                 other.parked, waits, begun = True, False, False
@@ -1271,6 +1274,8 @@ class Ledger:
                 entry.envelope.instance_id, entry.envelope.external_room_id
             )
             self._count(entry, 1)
+            if entry.tried_again:  # its place after all others is written down lazily
+                entry.displaced |= self.fell_at <= self._written_by(entry.reopened_at)
             if not entry.told:  # what was sent before, and is sent again, stands where it stood
                 entry.rank = entry.stands = self._next_rank()
             if entry.spoken is not None:

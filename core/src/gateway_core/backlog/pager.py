@@ -90,7 +90,12 @@ class Pager:
         self._intake.on_end = self._spilled_ended
         look = functools.partial(waits, registry, partitions)
         self.requests = OperatorRequests(
-            outbox, self._intake, clock, look=look, put_behind=self._put_behind
+            outbox,
+            self._intake,
+            clock,
+            look=look,
+            put_behind=self._put_behind,
+            position=journal.entered_id,
         )
 
     # -- opening and closing
