@@ -30,6 +30,9 @@ RARE = (
     8_465_862,
     8_497_653,
     8_500_702,
+    127,
+    263,
+    738,
 )
 """Beyond a short run, but what happens there hardly happens elsewhere: an envelope is kept unheard;
 one ends fatal, one crashed; an edit that waited comes in after a newer one; a part whose whole may
@@ -40,7 +43,8 @@ begins with what was due, an append ends that began before; a closed account goe
 before a kill; an edit enters while a newer one is being stored; a message is sent again whose
 former copy is edited; a change has stepped aside as the process ends; an
 aged bulk message needs the one attempt of its account at the moment that it reserved; two limits
-that are both reserved hand a lane to each other; an edit in doubt is cut, and the process ends."""
+that are both reserved hand a lane to each other; an edit in doubt is cut, and the process ends; a group is handed in, and
+an event answered, as the gateway closes; what failed of a group in a file is tried again."""
 
 
 @pytest.fixture(scope="module")
