@@ -43,8 +43,9 @@ begins with what was due, an append ends that began before; a closed account goe
 before a kill; an edit enters while a newer one is being stored; a message is sent again whose
 former copy is edited; a change has stepped aside as the process ends; an
 aged bulk message needs the one attempt of its account at the moment that it reserved; two limits
-that are both reserved hand a lane to each other; an edit in doubt is cut, and the process ends; a group is handed in, and
-an event answered, as the gateway closes; what failed of a group in a file is tried again."""
+that are both reserved hand a lane to each other; an edit in doubt is cut, and the process ends; a
+group is handed in, and an event answered, as the gateway closes; what failed of a group in a file
+is tried again."""
 
 
 @pytest.fixture(scope="module")

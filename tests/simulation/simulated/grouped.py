@@ -1,12 +1,10 @@
 """The groups that were handed in: which members had their turn, and what must be told of them.
 
-Kept from what callers hand in and hear, and from what is accepted and ends. What an outbox in a
-file has of a group between two lives is read by hand (`kept_groups`).
+Kept from what callers hand in and hear, and from what is accepted and ends.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,7 @@ import trio
 from gateway_core import Progress
 
 if TYPE_CHECKING:
-    import apsw
+    from simulated.group_rows import GroupKept
     from simulated.ledger import Entry, Ledger
 
 SETTLED = ("delivered", "superseded", "cancelled")
@@ -27,40 +25,6 @@ MOST_PASSES = 2
 """Members that begin while a message of a higher class waits for the same account."""
 YOUNG = 5.0
 """Seconds of waiting after which a lane has the tokens kept for it that others would take."""
-
-
-@attrs.frozen(kw_only=True)
-class GroupKept:
-    """What the file knows of a group. `words`: all that stands in it, as far as it is there."""
-
-    size: int
-    taken: int
-    paused: bool
-    cancelled: bool
-    counts: Mapping[str, int]
-    accepted_at: float
-    words: str
-
-
-def kept_groups(database: apsw.Connection) -> dict[str, GroupKept]:
-    """The groups of a file, by their ids."""
-    found = {}
-    sql = """SELECT seq, id, size, taken, paused, cancelled, CAST(content AS TEXT) FROM groups
-        WHERE stored ORDER BY seq"""
-    for seq, name, size, taken, paused, cancelled, content in database.execute(sql):
-        sql = "SELECT CAST(members AS TEXT) FROM members WHERE grp = ?"
-        members = [text for (text,) in database.execute(sql, (seq,))]
-        sql = "SELECT disposition, count FROM counts WHERE grp = ? AND count <> 0"
-        found[name] = GroupKept(
-            size=size,
-            taken=taken,
-            paused=bool(paused),
-            cancelled=bool(cancelled),
-            counts=dict(database.execute(sql, (seq,))),
-            accepted_at=json.loads(content)[2]["accepted_at"],
-            words=" ".join([content, *members]),
-        )
-    return found
 
 
 @attrs.define(eq=False)
@@ -295,12 +259,12 @@ class GroupLedger:
     def waited(self, group: Grouped, progress: Progress, before: Mapping[str, int]) -> None:
         """Somebody who waited for its end hears of it."""
         self._expect(progress.ended, f"{group} did not end, and nobody waits for it")
-        self.expect_progress(group, progress, before)
-        self._expect_ended(group)
         if group.trying:
             left = group.left_of_failed()
             self._expect(not left, f"{group} was tried again, but for {_names(left)}")
         group.trying = False
+        self.expect_progress(group, progress, before)
+        self._expect_ended(group)
 
     # -- who waits in between
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import apsw
 import attrs
 import trio
-from simulated.grouped import GroupKept, kept_groups
+from simulated.group_rows import GroupKept, kept_groups
 from simulated.lives import check
 from simulated.ports import Ports, Stumbled
 

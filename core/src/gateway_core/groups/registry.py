@@ -6,9 +6,10 @@ This module waits: for the outbox.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import attrs
 import trio
@@ -45,6 +46,7 @@ from gateway_core.telemetry import (
     log_event,
 )
 
+_T = TypeVar("_T")
 PAGE = 100
 HEARD = 2.0
 """Seconds until groups of previous runs go on: what operators asked meanwhile is done before."""
@@ -70,6 +72,7 @@ class Groups:
     )
     _keys: dict[Scope, trio.Event] = attrs.field(factory=dict, init=False)
     closed: bool = attrs.field(default=False, init=False)
+    _asked: int = attrs.field(default=0, init=False)
 
     @property
     def in_memory(self) -> bool:
@@ -103,7 +106,9 @@ class Groups:
 
     async def _read(self, instance_id: str) -> None:
         after = ""
-        while page := await self.store.groups(instance_id, after=after, limit=PAGE):
+        while page := await self._newest(
+            partial(self.store.groups, instance_id, after=after, limit=PAGE)
+        ):
             after = page[-1].group.id
             for state in page:
                 if not state.ended:
@@ -146,6 +151,7 @@ class Groups:
                 self._windows[instance_id],
                 drafting.registry,
                 drafting.clock,
+                self.state,
                 self._ended,
             )
             self._set_pace(state.group)
@@ -244,7 +250,7 @@ class Groups:
 
     async def state(self, what: str | Scope) -> GroupState | None:
         """How far a group is; None: it is not known (any more). Raises `OutboxError`."""
-        found = await self.store.find(what)
+        found = await self._newest(partial(self.store.find, what))
         if found is None or found.group is None:
             return None
         feed = self.feeds.get(found.group.group.id)
@@ -252,11 +258,20 @@ class Groups:
             feed.know(found.group)
         return found.group
 
+    async def _newest(self, read: Callable[[], Awaitable[_T]]) -> _T:
+        """What the outbox says; once more, where a group was held or let go during the look."""
+        while True:
+            asked = self._asked
+            found = await read()
+            if asked == self._asked:
+                return found
+
     async def pause(self, group_id: str, *, paused: bool) -> GroupState | None:
         """Let its members wait, or go on: also those of a group that has ended, with `retry`."""
         before = await self.state(group_id)
         if before is None or before.paused == paused or (paused and self._is_over(before)):
             return before
+        self._asked += 1
         report(self.store.paused, group_id, paused)
         if (fed := self.feeds.get(group_id)) is not None:  # it is to know at once
             fed.know(attrs.evolve(fed.state, paused=paused))
@@ -273,6 +288,7 @@ class Groups:
         before = await self.state(group_id)
         if before is None or before.cancelled or self._is_over(before):
             return before
+        self._asked += 1
         report(self.store.cancelled, group_id)
         feed = self.feeds.get(group_id)
         if feed is not None:  # it is to know at once
