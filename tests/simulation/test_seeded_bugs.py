@@ -145,7 +145,7 @@ def a_refusal_closes_nothing(patch):
 # -- deadlines, endings
 
 
-@bug("deadline")
+@bug("deadline|within the wait")
 def deadlines_are_ignored(patch):
     whole = planning.Planner.plan_next_step
 

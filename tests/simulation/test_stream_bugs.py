@@ -135,7 +135,7 @@ def nobody_joins(patch):
 # -- order, and who waits
 
 
-@bug("overtakes|between the parts")
+@bug("overtakes|between the parts|after it was in doubt")
 def its_first_message_has_no_place(patch):
     patch.setattr(Delivery, "stands", property(lambda self: True))
 

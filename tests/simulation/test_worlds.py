@@ -30,6 +30,9 @@ RARE = (
     8_465_862,
     8_497_653,
     8_500_702,
+    127,
+    263,
+    738,
 )
 """Beyond a short run, but what happens there hardly happens elsewhere: an envelope is kept unheard;
 one ends fatal, one crashed; an edit that waited comes in after a newer one; a part whose whole may
@@ -40,7 +43,9 @@ begins with what was due, an append ends that began before; a closed account goe
 before a kill; an edit enters while a newer one is being stored; a message is sent again whose
 former copy is edited; a change has stepped aside as the process ends; an
 aged bulk message needs the one attempt of its account at the moment that it reserved; two limits
-that are both reserved hand a lane to each other; an edit in doubt is cut, and the process ends."""
+that are both reserved hand a lane to each other; an edit in doubt is cut, and the process ends; a
+group is handed in, and an event answered, as the gateway closes; what failed of a group in a file
+is tried again."""
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +84,9 @@ def test_the_worlds_were_worth_looking_at(world):
         "weather spending", "weather cut", "connection silent", "connection gone",
         "connection reset", " pace ", "stream joins", "stream breaks", "stream status",
         "stream vanishes", "stream delete", "stream keep", "stream mark", "stream cut",
-        "stream finished", "refused stream GatewayClosed",
+        "stream finished", "refused stream GatewayClosed", "event answered", "refused reply",
+        "group accepted", "group paused", "group resumed", "group cancelled", "group retried",
+        "group progress", "gateway.group_ended", "refused group GatewayClosed", "reopened",
     ):  # fmt: skip
         assert happened in trace, happened
     assert sum(outcome.kills for outcome in outcomes) > SEEDS / 8

@@ -325,3 +325,23 @@ async def test_operators_see_members_that_wait_and_may_erase_their_rooms(path, a
         await outbox.flush()
         with Operator(path) as operator:
             assert {} == operator.stats()["members"]
+
+
+async def test_what_is_written_while_it_is_looked_up_was_told_before_and_is_seen(
+    path, autojump_clock
+):
+    """A look-up that takes its time reads the file before a commit, and returns after it."""
+
+    class Slow(SqliteOutbox):
+        async def _in_thread(self, do, limiter):
+            answer = await super()._in_thread(do, limiter)
+            if limiter is self._reading:
+                await trio.sleep(1)
+            return answer
+
+    settings = SqliteSettings(in_thread=False, linger=0.5)
+    async with Slow(path, settings, wall_clock=lambda: START) as outbox:
+        group = group_of(Entries(), 3)
+        await outbox.append_group(group, chunks(rooms(3)), nothing)
+        outbox.paused(group.id, True)
+        assert (await state_of(outbox, group)).paused

@@ -85,6 +85,55 @@ async def test_a_pause_lasts_over_a_restart(autojump_clock):
     assert dict.fromkeys(rooms(100), 1) == got(channel)
 
 
+async def test_a_pause_is_heeded_while_a_new_run_reads_its_groups(autojump_clock):
+    class Slow(MemoryOutbox):
+        async def groups(self, *given, **more):
+            found = await super().groups(*given, **more)
+            await trio.sleep(1)
+            return found
+
+    outbox, channel = Slow(), paced(10)
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+        job = await gateway.broadcast("bot", rooms(100), "news")
+        await trio.sleep(1)
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await trio.sleep(2.5)
+        again = await gateway.group(job.id)
+        await again.pause()
+        await trio.sleep(2)
+        before = got(channel)
+        await trio.sleep(30)
+        assert before == got(channel)
+        await again.resume()
+        assert {Disposition.DELIVERED: 100} == dict((await again.wait()).counts)
+
+
+async def test_a_pause_is_heeded_though_its_group_is_looked_up_meanwhile(autojump_clock):
+    class Slow(MemoryOutbox):
+        slow = False
+
+        async def find(self, what):
+            slow, self.slow = self.slow, False
+            found = await super().find(what)
+            await trio.sleep(1.0 if slow else 0.0)
+            return found
+
+    outbox, channel = Slow(), paced(10)
+    async with open_test_gateway(channel, outbox=outbox) as gateway, trio.open_nursery() as nursery:
+        job = await gateway.broadcast("bot", rooms(100), "news")
+        await trio.sleep(1)
+        outbox.slow = True
+        nursery.start_soon(job.progress)
+        await trio.sleep(0.5)
+        await job.pause()
+        await trio.sleep(2)
+        before = got(channel)
+        await trio.sleep(30)
+        assert before == got(channel)
+        await job.resume()
+        assert {Disposition.DELIVERED: 100} == dict((await job.wait()).counts)
+
+
 async def test_a_cancelled_group_ends_with_what_has_started(opened, autojump_clock):
     channel = paced(10, latency=1.0)
     async with opened(channel) as gateway, watched(gateway):
@@ -187,6 +236,19 @@ async def test_with_an_outbox_whoever_waits_is_told_that_it_is_stored(autojump_c
     assert [True] == [error.kept for error in errors]
     (left,) = [entry for entry in logs if entry["event"] == "gateway.group_left"]
     assert left["members"] == left["stored"] > 80
+
+
+async def test_who_waits_for_a_group_of_a_previous_run_is_told_so_as_well(autojump_clock):
+    """Though it had not gone on yet."""
+    outbox = MemoryOutbox()
+    async with open_test_gateway(paced(10), outbox=outbox, drain_timeout=0.0) as gateway:
+        job = await gateway.broadcast("bot", rooms(100), "news")
+    async with open_test_gateway(paced(10), outbox=outbox) as gateway:
+        again = await gateway.group(job.id)
+        gateway.quiet()
+        with trio.fail_after(5), pytest.raises(GatewayClosed) as closed:
+            await again.wait()
+    assert closed.value.kept
 
 
 async def test_a_closed_gateway_accepts_no_group(opened, autojump_clock):

@@ -9,7 +9,9 @@ from typing import Any
 
 from simulated.answers import Answers
 from simulated.drawing import Setup
+from simulated.heard import expect_answered_once
 from simulated.ledger import Entry, Ledger, number_of, words_of
+from simulated.members import Members
 from simulated.platforms import Platforms
 
 from gateway_contrib.emulators.rooms import Message
@@ -32,6 +34,7 @@ class Checks:
             for word in dict.fromkeys(words_of(" ".join([*message.revisions, message.text]))):
                 self._seen[word].append(message)
         self._answers = Answers(setup, ledger, platforms)
+        self._members = Members(setup, ledger, platforms)
 
     def all(self) -> None:
         """Every one of them."""
@@ -43,6 +46,8 @@ class Checks:
             if entry.receipt is not None:
                 self._receipt(entry)
         self._newest_is_left()
+        self._answered_once()
+        self._members.judge()
         for entries in self._lanes().values():
             self._order(sorted(entries, key=lambda entry: entry.rank))
         for origin, changes in self._changes().items():
@@ -88,6 +93,11 @@ class Checks:
             for form in (secret, secret.partition(":")[2] or secret):
                 self._expect(form not in seen, "a secret was seen")
 
+    def _answered_once(self) -> None:
+        """Whatever came again, and whoever answered it."""
+        given = self._ledger.heard, self._platforms.messages(), self._expect
+        expect_answered_once(*given, lambda text: set(map(number_of, words_of(text))))
+
     def _newest_is_left(self) -> None:
         """Of messages that collapse, the newest is superseded by nothing."""
         newest: dict[Any, Entry] = {}
@@ -117,7 +127,8 @@ class Checks:
         untouched = (Disposition.CANCELLED, Disposition.SHED, Disposition.SUPERSEDED)
         taken_back = entry.spoken is not None and entry.spoken.how == "delete"
         if receipt.disposition in untouched and not (taken_back or self._given_up(entry)):
-            self._expect(not entry.calls, f"{entry} ended {receipt.disposition} after a call")
+            begun = any(call.moment > entry.reopened for call in entry.calls)
+            self._expect(not begun, f"{entry} ended {receipt.disposition} after a call")
         raw = "" if receipt.verdict is None else receipt.verdict.raw
         foreign = receipt.disposition is Disposition.REJECTED and "not of the platform" in raw
         if foreign and receipt.verdict is not None:  # a hook that broke over it is the hook's fault
@@ -141,6 +152,8 @@ class Checks:
         if entry.spoken is not None:
             self._answers.judge(entry, entry.spoken, receipt)
             return
+        if self._ledger.groups.of(entry.envelope) is not None:
+            return  # of a broadcast all members have one text: `members` knows their rooms
         for part in receipt.parts:
             self._part(entry, part)
 
@@ -302,6 +315,8 @@ class Checks:
         receipts = [entry.receipt for entry in entries if entry.receipt is not None]
         doubtful |= any(part.outcome == "unknown" for r in receipts for part in r.parts)
         sends = [e for e in entries if isinstance(e.envelope, Send) and not e.parked and e.words]
+        # Of a broadcast all members have one text: which of them comes first, their calls say.
+        sends = [e for e in sends if self._ledger.groups.of(e.envelope) is None]
         if doubtful or len({e.words[0] for e in sends}) < len(sends):
             return
         index = self._positions()

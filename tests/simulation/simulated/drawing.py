@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, TypeVar
 
 import attrs
+from simulated.traffic import Grouping, Replying, draw_groups, draw_replies
 
 from gateway_contrib.emulators.discord import DiscordLimits
 from gateway_contrib.emulators.faults import Fault
@@ -204,6 +205,7 @@ class Setup:
     wires    whether requests go over connections that are used again, and die
     crowd    from then on every room always has messages that wait; None: never
     streams  answers that are sent while they are written; None: there are none
+    replies  answers to events; `groups`: messages that are handed in together; None likewise
     """
 
     seed: str
@@ -224,6 +226,8 @@ class Setup:
     wires: bool = False
     crowd: float | None = None
     streams: Streaming | None = None
+    replies: Replying | None = None
+    groups: Grouping | None = None
 
     @property
     def durable(self) -> bool:
@@ -310,7 +314,9 @@ def draw(seed: int) -> Setup:
     )
     setup = _classed(setup, Random(f"ranks:{seed}"))
     setup = _unsettled(setup, mood, Random(f"news {NEWS}:{seed}"))
-    return attrs.evolve(setup, streams=_streams(Random(f"streams {ANSWERS}:{seed}"), mood))
+    streams = _streams(Random(f"streams {ANSWERS}:{seed}"), mood)
+    replies, groups = draw_replies(seed), draw_groups(seed)
+    return attrs.evolve(setup, streams=streams, replies=replies, groups=groups)
 
 
 def _streams(rng: Random, mood: str) -> Streaming | None:

@@ -16,6 +16,8 @@ import attrs
 import trio
 from simulated import reserve
 from simulated.drawing import GRID, Setup
+from simulated.grouped import GroupLedger
+from simulated.heard import Asked, Heard
 from simulated.spoken import RECORD, Spoken
 
 from gateway_contrib.sqlite.committer import LONGEST_PAUSE
@@ -122,6 +124,8 @@ class Entry:
             after it in its lane waits for it no more
     told    how it ended, as far as lives knew that were killed before it was written down
     handed_over, accepted, ended  when that was, in a count of such moments
+    reopened, reopened_at  when it was unfinished again, for the last time, likewise and in seconds;
+            `tried_again`: how often; `displaced`: a kill made its new place forgotten
     """
 
     number: int
@@ -153,6 +157,10 @@ class Entry:
     useless: Entry | None = None
     spoken: Spoken | None = None
     apart: bool = False
+    reopened: int = 0
+    tried_again: int = 0
+    reopened_at: float = 0.0
+    displaced: bool = False
 
     @property
     def words(self) -> list[str]:
@@ -210,6 +218,9 @@ class Ledger:
     _closed_at: dict[Any, float]
     _told: dict[Any, list[tuple[float, float]]]
     spoken: dict[int, Spoken]
+    heard: list[Heard]
+    asked: dict[int, Asked]
+    reopening: dict[str, float]
     _speaking: dict[tuple[str, str, str], Spoken]
 
     def __init__(self, setup: Setup) -> None:
@@ -231,9 +242,7 @@ class Ledger:
         self._edits: dict[str, Entry] = {}
         self.sessions: Counter[str] = Counter()
         self._probed: dict[str, float] = {}
-        self.appending = 0
-        self.life = 0
-        self.recovered = 0
+        self.appending = self.life = self.recovered = self.reopened_here = 0
         self.offset = self.set_back = 0.0
         self.unwritten_at = -1e9
         self.folder = "no folder"
@@ -252,7 +261,6 @@ class Ledger:
         self._last: dict[Any, Call] = {}
         self._unfinished: Counter[Any] = Counter()
         self._calls: dict[int, tuple[Any, float]] = {}
-        self._votes, self.at_the_door = {}, {}
         self._in_flight: Counter[Any] = Counter()
         self._closed: dict[Any, float] = {}
         self._closed_at, self._told, self.spoken, self._speaking = {}, {}, {}, {}
@@ -260,6 +268,9 @@ class Ledger:
         self._out_of_order: set[str] = set()
         self.held: set[str] = set()
         self.absent: set[str] = set()
+        self.groups = GroupLedger(self)
+        self._votes, self.at_the_door, self.reopening = {}, {}, {}
+        self.heard, self.asked = [], {}
         self.begun: set[tuple[str, str, int]] = set()
         self.recorded: set[tuple[str, str, int]] = set()
         self._done: set[tuple[str, str]] = set()
@@ -309,6 +320,7 @@ class Ledger:
             self._name(entry, kept.entry.id)
             entry.handed_over = kept.moment
             entry.deadline += self.set_back - kept.set_back
+        self.groups.takes_turn(entry, None if kept is None else kept.entry.member)
         self.note("accepted", entry)
         self._collapse(entry)
         target = getattr(envelope, "target", None)
@@ -383,16 +395,23 @@ class Ledger:
             voted_out=vote == "shed",
             rank=self._next_rank(),
             born=self.life,
-            handed_over=self._moment(),
-            accepted=self._moment(),
+            handed_over=self.moment(),
+            accepted=self.moment(),
         )
         self.entries.append(entry)
         self._speaks(entry)
+        self._answers_event(entry)
         self._count(entry, 1)
         if entry.lane is not None:
             self._lanes[entry.lane][entry.number] = entry
         self._take_key(entry)
         return entry
+
+    def _answers_event(self, entry: Entry) -> None:
+        """One that answers an event goes to where that came from."""
+        asked = self.asked.get(number_of(entry.words[0])) if entry.words else None
+        if asked is not None:
+            asked.expect_in(entry, self)
 
     # -- streams
 
@@ -500,7 +519,7 @@ class Ledger:
         place = envelope.instance_id, envelope.external_room_id
         self.accepted(envelope, self.gateway._partition_of(*place).index)
 
-    def _moment(self) -> int:
+    def moment(self) -> int:
         self._moments += 1
         return self._moments
 
@@ -520,7 +539,7 @@ class Ledger:
 
     def offered(self, kept: Kept) -> None:
         """An outbox was asked to keep it; whether it does, the caller hears, or nobody."""
-        self._offered[kept.id] = Offered(kept, trio.current_time(), self._moment(), self.set_back)
+        self._offered[kept.id] = Offered(kept, trio.current_time(), self.moment(), self.set_back)
 
     def withdrawn(self, envelope_id: str) -> None:
         """It was not accepted after all."""
@@ -596,7 +615,8 @@ class Ledger:
             unfinished[key, rank] += by
         # A durable outbox keeps what has no place in memory; what is voted out needs none. One that
         # waited has its place from when it was handed on: higher ones may have come since.
-        if by > 0 and not self.setup.durable and not entry.voted_out:
+        free = entry.voted_out or self.groups.of(envelope) is not None  # who feeds them looks first
+        if by > 0 and not self.setup.durable and not free:
             for key, bound in keys.items():
                 held = unfinished[key, rank]
                 self.expect(held <= bound, f"{key} holds {held} of {bound} of rank {rank}")
@@ -690,7 +710,7 @@ class Ledger:
         self._expect_late(entry, receipt)
         self._expect_just(entry, receipt)
         entry.receipt, entry.ended_at = receipt, trio.current_time()
-        entry.ended = self._moment()
+        entry.ended = self.moment()
         self.ended[receipt.disposition] += 1
         self.all_ended[receipt.disposition] += 1
         self._count(entry, -1)
@@ -700,6 +720,32 @@ class Ledger:
             self._expect_whole(entry, entry.spoken, receipt)
         outcomes = ",".join(part.outcome for part in receipt.parts)
         self.note("ended", entry, receipt.disposition, outcomes)
+
+    def reopens(self, names: Sequence[str]) -> None:
+        """An outbox is to have these unfinished again, which had failed."""
+        self.reopening.update(dict.fromkeys(names, trio.current_time()))
+
+    def reopened(self, envelope_id: str) -> None:
+        """One is unfinished again, and counts as accepted once more."""
+        entry = self._by_id[envelope_id]
+        self._reopen(entry)
+        self._count(entry, 1)
+        if entry.lane is not None:
+            self._lanes[entry.lane][entry.number] = entry
+        self.reopened_here += entry.born == self.life
+        self.recovered += entry.born != self.life
+
+    def _reopen(self, entry: Entry) -> None:
+        """Its tries and its time begin anew. Others may have passed it by."""
+        length = self.groups.reopened(entry)
+        entry.receipt, entry.parked = None, True
+        entry.deadline = self.reopening.pop(entry.id, trio.current_time()) + length
+        entry.reopened, entry.hold = self.moment(), 0.0
+        entry.tried_again += 1
+        entry.reopened_at = trio.current_time()
+        for key in [key for key in self.tries if key[0] == entry.id]:
+            del self.tries[key]
+        self.note("reopened", entry)
 
     def _expect_whole(self, entry: Entry, spoken: Spoken, receipt: Receipt) -> None:
         """A stream is not delivered while it grows, and does not end for a lost passing state."""
@@ -774,7 +820,7 @@ class Ledger:
             self.wrong(f"a call for no envelope: {attempt.envelope_id}")
             return None
         self.note("call", entry, attempt.operation, attempt.key[-4:], attempt.number)
-        call = Call(entry, attempt, now, life=self.life, moment=self._moment())
+        call = Call(entry, attempt, now, life=self.life, moment=self.moment())
         self.expect(not entry.open_call, f"{entry} is called twice at once")
         self.expect(entry.receipt is None, f"{entry} is called after its end")
         self.expect(entry.useless is None, f"{entry} goes out, and {entry.useless} replaces it")
@@ -844,7 +890,9 @@ class Ledger:
             # A stream that was held back stands where it stepped aside, which may be before others
             # that came later, and have begun.
             lost |= entry.spoken is not None and entry.parked
-            begun = any(call.life == self.life or not lost for call in other.calls)
+            calls = [call for call in other.calls if call.moment > other.reopened]
+            begun = any(call.life == self.life or not lost for call in calls)
+            begun &= not entry.displaced
             waits = other.precedes(entry) and not other.parked and not entry.parked
             if (waits or begun) and self._is_held_back(other):
                 other.parked, waits, begun = True, False, False
@@ -866,7 +914,8 @@ class Ledger:
     def _expect_doubt_is_over(self, entry: Entry, attempt: Attempt, now: float) -> None:
         """What may have arrived is sent again only within the bound, and once it works again."""
         instance_id = attempt.instance_id
-        doubts = [c for c in entry.calls if c.attempt.key == attempt.key and c.in_doubt]
+        calls = [call for call in entry.calls if call.moment > entry.reopened]
+        doubts = [c for c in calls if c.attempt.key == attempt.key and c.in_doubt]
         if attempt.operation != "send" or not doubts or instance_id.startswith("discord"):
             return
         retries, last = self.setup.config.retries, doubts[-1]
@@ -1196,6 +1245,7 @@ class Ledger:
         """The present life was killed. What it had under way nobody will ever hear of."""
         self.note("killed")
         self.ending = True
+        self.groups.fell()
         self.gateway = None
         self.fell_at = trio.current_time()
         for entry in self.entries:
@@ -1214,6 +1264,9 @@ class Ledger:
         self._take_in_ghosts(truth)
         for entry in self.entries:
             self._compare(entry, truth, strict=strict)
+        self.groups.born(truth.groups)
+        self.reopening.clear()
+        self.reopened_here = 0
         left = self.unfinished
         stood = {entry.id: (entry.rank, entry.stands) for entry in left}
         for entry in sorted(left, key=lambda entry: entry.id):
@@ -1221,6 +1274,8 @@ class Ledger:
                 entry.envelope.instance_id, entry.envelope.external_room_id
             )
             self._count(entry, 1)
+            if entry.tried_again:  # its place after all others is written down lazily
+                entry.displaced |= self.fell_at <= self._written_by(entry.reopened_at)
             if not entry.told:  # what was sent before, and is sent again, stands where it stood
                 entry.rank = entry.stands = self._next_rank()
             if entry.spoken is not None:
@@ -1323,9 +1378,12 @@ class Ledger:
                 entry = self._entry(kept.entry.envelope, None, 0)
                 entry.heard = False
                 entry.deadline = kept.at + kept.entry.deadline - kept.entry.accepted_at
+                if kept.entry.member is not None:  # that counts from its group's acceptance
+                    entry.deadline = trio.current_time() + kept.entry.deadline - self.wall()
                 self._name(entry, name)
+                self.groups.takes_turn(entry, kept.entry.member)
                 self.note("kept unheard", entry)
-                self._expect_soon(entry, self._withdrawn.get(name, math.inf), "was withdrawn")
+                self.expect_soon(entry, self._withdrawn.get(name, math.inf), "was withdrawn")
         self._unfinished.clear()
         self._lanes.clear()
 
@@ -1333,9 +1391,12 @@ class Ledger:
         """Whether the file knows of the entry what it must."""
         if entry.receipt is None:
             self.expect(entry.id in truth.unfinished, f"{entry} is lost")
+        elif entry.id in truth.unfinished and entry.id in self.reopening:
+            self.all_ended[entry.receipt.disposition] -= 1
+            self._reopen(entry)
         elif entry.id in truth.unfinished:
             self.expect(not strict, f"{entry} ended, and the file was closed without it")
-            self._expect_soon(entry, entry.ended_at, "ended")
+            self.expect_soon(entry, entry.ended_at, "ended")
             entry.told.append(entry.receipt)
             self.all_ended[entry.receipt.disposition] -= 1
             entry.receipt = None
@@ -1344,7 +1405,7 @@ class Ledger:
             same = how == str(entry.receipt.disposition)
             self.expect(same, f"{entry} ended {entry.receipt.disposition}, kept is {how}")
 
-    def _expect_soon(self, entry: Entry, at: float, what: str) -> None:
+    def expect_soon(self, entry: Entry, at: float, what: str) -> None:
         """Some things are written down lazily: a moment later, unless the disk was full."""
         late = self.fell_at > self._written_by(at)
         since = self.fell_at - at

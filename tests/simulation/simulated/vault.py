@@ -6,13 +6,14 @@ What a life had committed when it was killed is there in the next one, and nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 import attrs
 import trio
+from simulated.group_rows import GroupKept, kept_groups
 from simulated.lives import check
 from simulated.ports import Ports, Stumbled
 
@@ -20,7 +21,7 @@ from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.reading import endings
 from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import OutboxError, Receipt
-from gateway_core.outboxes import StepRecord
+from gateway_core.outboxes import StepRecord, StoredEntry
 from gateway_core.outboxes.records import Entry as Kept
 
 if TYPE_CHECKING:
@@ -116,6 +117,16 @@ class Vault(SqliteOutbox):
         check()
         super().finished(receipt)
 
+    async def reopen(self, envelope_ids: Sequence[str]) -> Sequence[StoredEntry]:
+        """Whatever becomes of who asked for it, the ledger knows what may be unfinished again."""
+        check()
+        self._ports.ledger.reopens(envelope_ids)
+        found = await super().reopen(envelope_ids)
+        check()
+        for stored in found:
+            self._acknowledged = {said for said in self._acknowledged if said[0] != stored.entry.id}
+        return found
+
     def withdraw(self, envelope_id: str) -> None:
         """Not accepted after all."""
         check()
@@ -153,12 +164,14 @@ class Truth:
     ended       the disposition of every one that has
     closed      what platforms closed, instances and operations of instances, and until when
     grown       of streams that have not ended: the number and the text of the newest state
+    groups      all that are remembered
     """
 
     unfinished: Mapping[str, Mapping[int, StepKept]]
     ended: Mapping[str, str]
     closed: Mapping[tuple[str, str], float] = attrs.field(factory=dict)
     grown: Mapping[str, tuple[int, str]] = attrs.field(factory=dict)
+    groups: Mapping[str, GroupKept] = attrs.field(factory=dict)
 
 
 def read(path: Path) -> Truth:
@@ -192,9 +205,10 @@ def read(path: Path) -> Truth:
             FROM grown g JOIN envelopes e ON e.seq = g.seq"""
         )
         grown = {name: (number, text) for name, number, text in rows}
+        groups = kept_groups(database)
     finally:
         database.close()
-    return Truth(unfinished=unfinished, ended=ended, closed=closed, grown=grown)
+    return Truth(unfinished=unfinished, ended=ended, closed=closed, grown=grown, groups=groups)
 
 
 class Clerk:

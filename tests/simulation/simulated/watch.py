@@ -99,6 +99,7 @@ class Watch:
         expect = ledger.expect
         expect(statistics.conserved, f"not conserved: {statistics.accepted}")
         born = sum(entry.born == ledger.life and entry.heard for entry in ledger.entries)
+        born += ledger.reopened_here
         # What an earlier life accepted counts once it comes in; all of it is kept from the start.
         fits = born <= statistics.accepted <= born + ledger.recovered
         expect(fits, f"{statistics.accepted} accepted, not {born} (+ {ledger.recovered})")
@@ -126,7 +127,9 @@ class Watch:
         """Nothing outlives its deadline, but for an attempt under way."""
         now, patience = trio.current_time(), self._gateway.config.attempt_timeout
         for entry in self._ledger.unfinished:
-            due = max(entry.deadline, self._ledger.born_at + LONGEST_COMMIT)
+            # A member of a group may have its turn when its time is over.
+            begun = max(entry.accepted_at, self._ledger.born_at + LONGEST_COMMIT)
+            due = max(entry.deadline, begun)
             due += 0.0 if entry.spoken is None else LONGEST_COMMIT
             if now <= due + GRID or entry.envelope.instance_id in self._ledger.absent:
                 continue
@@ -137,13 +140,19 @@ class Watch:
             running = delivery is not None and delivery.lane is not None and delivery.lane.running
             grace = patience if running else 0.0
             if delivery is None:  # it is outside memory, and each look at the file takes a while
-                grace = 4 * LONGEST_COMMIT
+                grace = 4 * LONGEST_COMMIT + GRID * self._rooms_of_groups()  # read one by one
                 if entry.spoken is not None:
                     continue  # a stream's time, which counts from its end, is looked at inside
                 # And comes after what is to be written, which a full disk keeps waiting.
                 due = max(due, self._ledger.unwritten_at + LONGEST_PAUSE)
             grace += GRID + 2 * LONGEST_RESTART + _ahead(partition, entry)
             self._ledger.expect(now <= due + grace, f"{entry} outlives its deadline")
+
+    def _rooms_of_groups(self) -> int:
+        """In how many rooms members of groups are unfinished."""
+        ledger = self._ledger
+        mine = (e.envelope for e in ledger.unfinished if ledger.groups.of(e.envelope) is not None)
+        return len({envelope.external_room_id for envelope in mine})
 
     def _lasts(self, what: Any, longest: float, text: Callable[[], str]) -> None:
         """A state that must not be the same for longer than that."""

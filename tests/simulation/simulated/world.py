@@ -26,6 +26,8 @@ from simulated.ledger import HAIR, LONGEST_COMMIT, Ledger
 from simulated.lives import LIFE, Life
 from simulated.platforms import Platforms
 from simulated.ports import REAL, Ports, Rude, Witness, adapter, taken
+from simulated.repliers import Repliers
+from simulated.senders import Senders
 from simulated.spending import KIND, Spending, others_url
 from simulated.vault import Clerk, Vault, read
 from simulated.watch import Steps, Violated, Watch
@@ -35,6 +37,7 @@ from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import Gateway, OutboxError, Send, open_gateway
 from gateway_core.authors import Attempt
 from gateway_core.backlog.capacity import Capacity
+from gateway_core.groups.feeding import AGAIN
 from gateway_core.http import transport_factory
 from gateway_core.plugins import calling
 from gateway_core.plugins import loader as plugins
@@ -116,6 +119,7 @@ def made(setup: Setup, seed: int, callers: type[Callers] = Callers) -> Outcome:
         calls,
         timeless,
         patch.object(Capacity, "came", _storing(ledger)),
+        patch.object(Capacity, "reopened", _reopening(ledger)),
     ):
         try:
             run_seeded(f"schedule:{seed}", world.run, steps)
@@ -166,6 +170,8 @@ def _logs_to(ledger: Ledger) -> Iterator[None]:
         if error is not None:
             ledger.secret_places.append(f"{error} {error!r}")
         ledger.note(f"log {level}", event)
+        if event["event"] == "gateway.group_ended":
+            ledger.groups.told_end(event["group"], event)
         own = event["event"] in BREAKS and event["error"] in NEVER_RAISED
         ledger.expect(not own, f"{event.get('error')} at {event.get('where')}")
         raise structlog.DropEvent
@@ -204,11 +210,40 @@ def _storing(ledger: Ledger) -> Any:
     return came
 
 
+def _reopening(ledger: Ledger) -> Any:
+    """The moment at which one that had ended is unfinished again."""
+    real = Capacity.reopened
+
+    def reopened(self: Capacity, envelope_id: str, rank: int) -> None:
+        ledger.reopened(envelope_id)
+        real(self, envelope_id, rank)
+
+    return reopened
+
+
 def _accepting(
     ledger: Ledger, partition: int, accept: Any, delivery: Any, *given: Any, **named: Any
 ) -> None:
     ledger.accepted(delivery.envelope, partition)
     accept(delivery, *given, **named)
+
+
+def _starting(ledger: Ledger, scheduler: Any, start: Any, lane: Any) -> None:
+    """A lane has its tokens, of which others may wait for one: those with something to send."""
+    others = [
+        other.queue[0]
+        for room in scheduler.rooms.values()
+        for other in room.lanes.values()
+        if other.group is not None and other.queue and other.waits_at in lane.tokens
+        and other.cause_at(other.waits_at) == "account limit"
+    ]  # fmt: skip
+    if lane.queue and others:
+        head = lane.queue[0]
+        waiting = [ledger.named(other.envelope, other.id) for other in others]
+        first = ledger.named(head.envelope, head.id)
+        if first is not None:
+            ledger.groups.begins(first, [entry for entry in waiting if entry is not None])
+    start(lane)
 
 
 class World:
@@ -220,7 +255,9 @@ class World:
         self.ports = Ports(setup, ledger)
         self.platforms = Platforms(setup, self.ports)
         self.callers = callers(setup, ledger, self.platforms.topics)
-        self.writers = Writers(setup, ledger, self.platforms, self.callers)
+        given = setup, ledger, self.platforms, self.callers
+        self.writers, self.repliers = Writers(*given), Repliers(*given)
+        self.senders = Senders(setup, ledger, self.callers)
         self.rests = 0
         self.kills = 0
         self.steps: list[int] = []
@@ -369,6 +406,9 @@ class World:
         ledger.limits = self._limits_of
         self._listen(gateway)
         for partition in gateway._partitions:
+            if self.setup.groups is not None:
+                scheduler = partition.scheduler
+                scheduler._start = partial(_starting, ledger, scheduler, scheduler._start)
             partition.consequences._rng = Jitter(f"jitter:{partition.index}:{self.setup.seed}")
         gateway._prober._rng = ProbeJitter(f"probes:{self.setup.seed}")
 
@@ -412,6 +452,10 @@ class World:
             nursery.start_soon(self.callers.run, gateway)
             if self.setup.streams is not None:
                 nursery.start_soon(self.writers.run, gateway)
+            if self.setup.replies is not None:
+                nursery.start_soon(self.repliers.run, gateway)
+            if self.setup.groups is not None:
+                nursery.start_soon(self.senders.run, gateway)
             if self.setup.crowd is not None:
                 given = self.setup, self.ledger, self.platforms, self.callers
                 nursery.start_soon(Crowd(*given, gateway).run)
@@ -441,7 +485,10 @@ class World:
             inside = list(self.callers.inside)
             full_for = self.ledger.unwritten_at + 2 * LONGEST_PAUSE - trio.current_time()
             own = 2 * GRID  # callers have pauses of their own, of up to one step of the grid
-            await trio.sleep(max(0.0, full_for) + LONGEST_COMMIT if self.setup.durable else own)
+            own = max(0.0, full_for) + LONGEST_COMMIT if self.setup.durable else own
+            if self.setup.groups is not None:  # who waits for one looks again after as long
+                own += AGAIN
+            await trio.sleep(own)
             waits = any(number in self.callers.inside for number in inside)
             self.ledger.expect(not waits, "it has closed, and somebody waits for it")
             return
@@ -458,6 +505,7 @@ class World:
         ledger.ending = True
         left = ledger.unfinished
         ledger.streams_close()
+        ledger.groups.close()
         told = {undelivered.receipt.envelope_id for undelivered in await gateway.drain()}
         took = trio.current_time() - begun
         grace = self.setup.config.drain_timeout + (LONGEST_COMMIT if self.setup.durable else 0.0)

@@ -339,11 +339,16 @@ class SqliteOutbox(Storing):
         return await self._read(lambda: self._reader.endings(after, limit))
 
     async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
-        """By id or key. A stored entry is read again once all that is queued is written."""
+        """By id or key. A stored entry is read again once all that is queued is written.
+
+        That may have been written between the first look and its answer.
+        """
+        behind = not self._committer.idle
         found = await self._look_up(what)
         changing = found is not None and (found.stored is not None or found.group is not None)
-        if changing and not self._committer.idle:
-            await self.flush()
+        if changing and (behind or not self._committer.idle):
+            if not self._committer.idle:
+                await self.flush()
             found = await self._look_up(what)
         return found
 

@@ -38,6 +38,7 @@ class OperatorRequests:
     look        says as JSON what is out of order, and what waits for what
     put_behind  called with instance, room, position and stream of an envelope that finds no slot
                 in memory
+    position    gives an envelope, by its id, the position after all others
     accept      accepts an envelope; its id. It may wait, so `spawn` starts a task for that
     cancel      ends the envelope of an id, unless it has started; whether it was ended
     group       does what is asked of a group, which may be a new one; what to answer
@@ -49,6 +50,7 @@ class OperatorRequests:
     _clock: Clock
     _look: Callable[[Request], Awaitable[str]]
     _put_behind: Callable[[str, str, int, Stream], None]
+    _position: Callable[[str], int]
     accept: Callable[[Envelope], Awaitable[str]] = attrs.field(init=False)
     cancel: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
     group: Callable[[str], Awaitable[str]] = attrs.field(init=False)
@@ -140,8 +142,12 @@ class OperatorRequests:
         return "cancelled" if await self.cancel(request.envelope_id) else CANNOT_CANCEL
 
     def reopened(self, stored: StoredEntry) -> None:
-        """Bring in an envelope that failed and is unfinished again."""
+        """Bring in an envelope that failed and is unfinished again: after all that came meanwhile.
+
+        Else the next process run would send it between the parts of one that has begun.
+        """
         envelope = stored.entry.envelope
+        stored = attrs.evolve(stored, position=self._position(stored.entry.id))
         partition = self._intake.partition_for(envelope)
         account = self._intake.reopened(stored, partition)
         if account is None:

@@ -97,7 +97,13 @@ class Pager:
         self._intake.on_delay = self._delayed
         look = functools.partial(waits, registry, partitions)
         self.requests = OperatorRequests(
-            outbox, self._intake, partitions, clock, look=look, put_behind=self._put_behind
+            outbox,
+            self._intake,
+            partitions,
+            clock,
+            look=look,
+            put_behind=self._put_behind,
+            position=journal.entered_id,
         )
 
     # -- opening and closing

@@ -6,7 +6,7 @@ This module waits: for the group's time, for places, and for the outbox.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import attrs
@@ -47,6 +47,7 @@ class Feed:
     _window: Window
     _registry: InstanceRegistry
     _clock: Clock
+    _ask: Callable[[str], Awaitable[GroupState | None]]
     _on_end: Callable[[Feed], None]
     left: int = attrs.field(default=0, init=False)
     ended: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -108,6 +109,11 @@ class Feed:
     def forget_rate(self) -> None:
         """It was held: its rate is measured anew."""
         self._marks.clear()
+
+    def cancel(self) -> None:
+        """Give nobody a turn any more, and try nothing again."""
+        self.count_cancelled()
+        self.know(attrs.evolve(self.state, cancelled=True, retrying=False))
 
     def stop(self) -> None:
         """Feed no more: the gateway closes."""
@@ -243,9 +249,8 @@ class Feed:
 
     async def _read(self) -> None:
         """Ask the outbox."""
-        found = await self._store.find(self.id)
-        if found is not None and found.group is not None:
-            self.know(found.group)
+        if (state := await self._ask(self.id)) is not None:
+            self.know(state)
 
     async def _look(self) -> bool:
         """Whether it has ended; then whoever waits is told."""

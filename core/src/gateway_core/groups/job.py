@@ -141,7 +141,7 @@ class Job:
             progress = await self.progress()
             if self._state.ended:
                 return progress
-            if feed is not None and feed.closing and not self._groups.in_memory:
+            if self._groups.closed and not self._groups.in_memory:
                 raise GatewayClosed("the outbox stores the group for its next owner", kept=True)
             if feed is None or feed.ended.is_set():
                 await trio.sleep(AGAIN)

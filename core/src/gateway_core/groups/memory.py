@@ -32,6 +32,7 @@ class MemoryGroup:
 
     next    the lowest number that never had a turn; `again`: those whose turn comes once more
     failed  the newest receipts of failures, by envelope id; `failures`: the numbers of all
+    later   seconds by which deadlines are later than at first: what failed was tried again then
     """
 
     group: Group
@@ -43,6 +44,7 @@ class MemoryGroup:
     failures: list[tuple[int, Disposition]] = attrs.field(factory=list)
     paused: bool = False
     cancelled: bool = False
+    later: float = 0.0
 
     def state(self) -> GroupState:
         """How far it is."""
@@ -59,8 +61,18 @@ class MemoryGroup:
         if self.cancelled:
             return []
         if self.again:
-            return self.members.read(self.again[0], 1)
-        return self.members.read(self.next, min(limit, CHUNK))
+            found = self.members.read(self.again[0], 1)
+        else:
+            found = self.members.read(self.next, min(limit, CHUNK))
+        return [(number, self._timed(member)) for number, member in found] if self.later else found
+
+    def _timed(self, member: Member) -> Member:
+        """With the time that it has now, where it has one of its own."""
+        envelope = member.envelope
+        if envelope is None or envelope.deadline is None:
+            return member
+        envelope = attrs.evolve(envelope, deadline=envelope.deadline + self.later)
+        return attrs.evolve(member, envelope=envelope)
 
     def take(self, number: int) -> bool:
         """The member has its turn; False: it is another's, or nobody's any more."""
@@ -82,15 +94,17 @@ class MemoryGroup:
         if len(self.failed) > MOST_FAILED:
             self.failed.popitem(last=False)
 
-    def retry(self, deadline: float) -> int:
-        """The failures have a turn again, and until then; how many they are."""
+    def retry(self, wall: float) -> int:
+        """The failures have a turn again, and their time from that POSIX time on; how many."""
         for number, disposition in self.failures:
             heappush(self.again, number)
             self.counts[disposition] -= 1
         count = len(self.failures)
         self.failures.clear()
         self.failed.clear()
-        self.group = attrs.evolve(self.group, deadline=deadline)
+        later = wall - self.group.accepted_at
+        self.group = attrs.evolve(self.group, deadline=self.group.deadline - self.later + later)
+        self.later = later
         return count
 
 

@@ -6,9 +6,10 @@ This module waits: for the outbox.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import attrs
 import trio
@@ -45,6 +46,7 @@ from gateway_core.telemetry import (
     log_event,
 )
 
+_T = TypeVar("_T")
 PAGE = 100
 HEARD = 2.0
 """Seconds until groups of previous runs go on: what operators asked meanwhile is done before."""
@@ -56,6 +58,7 @@ class Groups:
 
     store     where they are; `in_memory`: nowhere else
     withdraw  ends a delivery that has not started; whether it did
+    closed    nobody has a turn any more
     """
 
     drafting: Drafting
@@ -68,7 +71,8 @@ class Groups:
         factory=lambda: defaultdict(Window), init=False
     )
     _keys: dict[Scope, trio.Event] = attrs.field(factory=dict, init=False)
-    _closed: bool = attrs.field(default=False, init=False)
+    closed: bool = attrs.field(default=False, init=False)
+    _asked: int = attrs.field(default=0, init=False)
 
     @property
     def in_memory(self) -> bool:
@@ -102,7 +106,7 @@ class Groups:
 
     async def serve(self, instance_id: str) -> None:
         """Go on with the groups of an account, each as far as it is now."""
-        while not (self.in_memory or self._closed):
+        while not (self.in_memory or self.closed):
             try:
                 await self._read(instance_id)
             except OutboxError as error:
@@ -113,7 +117,9 @@ class Groups:
 
     async def _read(self, instance_id: str) -> None:
         after = ""
-        while page := await self.store.groups(instance_id, after=after, limit=PAGE):
+        while page := await self._newest(
+            partial(self.store.groups, instance_id, after=after, limit=PAGE)
+        ):
             after = page[-1].group.id
             for state in page:
                 known = self.feeds.get(state.group.id)
@@ -130,9 +136,9 @@ class Groups:
 
     def close(self) -> None:
         """Nobody has a turn any more. Those in memory are over: the rest of them is cancelled."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         for feed in self.feeds.values():
             if feed.left:
                 group, left = feed.state.group, feed.left
@@ -161,6 +167,7 @@ class Groups:
                 self._windows[instance_id],
                 drafting.registry,
                 drafting.clock,
+                self.state,
                 self._ended,
             )
             self._set_pace(state.group)
@@ -252,14 +259,14 @@ class Groups:
         return state
 
     def _check_open(self) -> None:
-        if self._closed or self.drafting.closed:
+        if self.closed or self.drafting.closed:
             raise GatewayClosed
 
     # -- one of them
 
     async def state(self, what: str | Scope) -> GroupState | None:
         """How far a group is; None: it is not known (any more). Raises `OutboxError`."""
-        found = await self.store.find(what)
+        found = await self._newest(partial(self.store.find, what))
         if found is None or found.group is None:
             return None
         feed = self.feeds.get(found.group.group.id)
@@ -267,11 +274,20 @@ class Groups:
             feed.know(found.group)
         return found.group
 
+    async def _newest(self, read: Callable[[], Awaitable[_T]]) -> _T:
+        """What the outbox says; once more, where a group was held or let go during the look."""
+        while True:
+            asked = self._asked
+            found = await read()
+            if asked == self._asked:
+                return found
+
     async def pause(self, group_id: str, *, paused: bool) -> GroupState | None:
-        """Let its members wait, or go on."""
+        """Let its members wait, or go on: also those of a group that has ended, with `retry`."""
         before = await self.state(group_id)
-        if before is None or before.ended or before.paused == paused:
+        if before is None or before.paused == paused or (paused and before.ended):
             return before
+        self._asked += 1
         report(self.store.paused, group_id, paused)
         if (fed := self.feeds.get(group_id)) is not None:  # it is to know at once
             fed.know(attrs.evolve(fed.state, paused=paused))
@@ -286,13 +302,13 @@ class Groups:
     async def cancel(self, group_id: str) -> GroupState | None:
         """Its members without a turn get none; those that have not begun are withdrawn."""
         before = await self.state(group_id)
-        if before is None or before.ended or before.cancelled:
+        if before is None or before.ended or (before.cancelled and not before.retrying):
             return before
+        self._asked += 1
         report(self.store.cancelled, group_id)
         feed = self.feeds.get(group_id)
         if feed is not None:  # it is to know at once
-            feed.count_cancelled()
-            feed.know(attrs.evolve(feed.state, cancelled=True))
+            feed.cancel()
         own = [] if feed is None else list(feed.own)
         withdrawn = sum(self._withdraw(delivery) for delivery in own)
         log_event(

@@ -198,8 +198,7 @@ class MemoryTaking(Drafts):
     async def retry(self, group: Group) -> int:
         """Their turns come again, all of them."""
         await trio.lowlevel.checkpoint()
-        wall = self._drafting.clock.wall()
-        return self._groups.get(group.id).retry(wall + group.deadline - group.accepted_at)
+        return self._groups.get(group.id).retry(self._drafting.clock.wall())
 
     async def reopen(self, group: Group, after: str, limit: int) -> tuple[str, list[Delivery]]:
         """There is nothing that `retry` has not done."""

@@ -241,7 +241,10 @@ class Outbox(Protocol):
         """The group's members shall wait, or go on; it is remembered, and nothing else changes."""
 
     def cancelled(self, group_id: str) -> None:
-        """The group's members that have no entry get none any more, and count as cancelled."""
+        """The group's members that have no entry get none any more, and count as cancelled.
+
+        Nothing of it is to be tried again any more.
+        """
 
     async def groups(
         self, instance_id: str, *, after: str = "", limit: int = 1000

@@ -154,7 +154,10 @@ class Groups:
         return None
 
     def cancel(self, seq: int) -> None:
-        """Those that have no entry count as cancelled."""
+        """Those that have no entry count as cancelled; nothing is to be tried again."""
+        sql = "UPDATE turns SET number = ~number WHERE grp = ? AND number < 0"
+        self._db.execute(sql, (seq,))
+        self.touched.add(seq)
         found = self._turns_of(seq)
         if found is None or found.cancelled:
             return

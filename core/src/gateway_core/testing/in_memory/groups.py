@@ -177,6 +177,7 @@ class MemoryGroups:
         found.cancelled = True
         found.counts[Disposition.CANCELLED] += len(found.waiting)
         found.waiting.clear()
+        found.retried.clear()
         return found.state()
 
     def erase(self, instance_id: str, room: str, entries: Iterable[str]) -> list[GroupState]:

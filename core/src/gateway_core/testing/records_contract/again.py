@@ -107,6 +107,19 @@ class AgainContract(RecordsRuns):
             assert found is not None
             assert found.receipt is not None
 
+    async def test_what_is_to_be_tried_again_is_not_once_its_group_is_cancelled(
+        self, entry: Entries
+    ) -> None:
+        """What failed stays as it ended."""
+        async with self.process_run() as outbox:
+            ends = (Disposition.FATAL, Disposition.EXPIRED)
+            group, _ = await self.failed(outbox, entry, *ends)
+            assert len(ends) == await outbox.retry(group.id)
+            outbox.cancelled(group.id)
+            state = await state_of(outbox, group.id)
+            assert (True, False, True) == (state.cancelled, state.retrying, state.ended)
+            assert await outbox.reopen(group.id) == ("", [])
+
     async def test_what_is_to_be_tried_again_is_remembered_over_a_kill(
         self, entry: Entries
     ) -> None:

@@ -1,0 +1,118 @@
+"""What failed is tried again, and held, let go or ended meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from broadcasting import got, rooms, watched
+
+from gateway_core import Disposition, ErrorClass, Reason, Send, Verdict
+from gateway_core.authors import Part, hookimpl
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
+
+GONE = Verdict(
+    error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, dispatched="no", raw="gone"
+)
+ALL_GOT_IT = dict.fromkeys(rooms(3), 1)
+
+
+async def refused(_):
+    raise Failure(GONE)
+
+
+@pytest.fixture
+def channel():
+    return FakeChannel(latency=1.0, script=refused)
+
+
+async def test_a_group_that_ended_while_it_was_paused_goes_on(opened, channel, autojump_clock):
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(3), "news")
+        await trio.sleep(0.5)
+        assert (await job.pause()).paused
+        assert 3 == (await job.wait()).failed
+        assert not (await job.resume()).paused
+        channel.script = None
+        assert 3 == await job.retry()
+        with trio.fail_after(60):
+            assert {Disposition.DELIVERED: 3} == dict((await job.wait()).counts)
+    assert ALL_GOT_IT == got(channel)
+
+
+async def test_it_is_paused_as_soon_as_it_is_tried_again(opened, channel, autojump_clock):
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(3), "news")
+        await job.wait()
+        channel.script = None
+        await job.retry()
+        assert (await job.pause()).paused
+        await trio.sleep(30)
+        assert {} == got(channel)
+        await job.resume()
+        assert {Disposition.DELIVERED: 3} == dict((await job.wait()).counts)
+    assert ALL_GOT_IT == got(channel)
+
+
+async def test_it_is_cancelled_as_soon_as_it_is_tried_again(opened, channel, autojump_clock):
+    """What failed stays so, or is cancelled if it was to have another turn: nobody gets it."""
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(3), "news")
+        await job.wait()
+        channel.script = None
+        await job.retry()
+        assert (await job.cancel()).cancelled
+        with trio.fail_after(60):
+            assert 3 == (await job.wait()).done
+        await trio.sleep(30)
+    assert {} == got(channel)
+
+
+async def test_the_time_of_envelopes_of_their_own_begins_anew(opened, channel, autojump_clock):
+    envelopes = [
+        Send(instance_id="bot", external_room_id=room, text=room, ttl=20) for room in rooms(3)
+    ]
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.submit_many(envelopes)
+        await job.wait()
+        await trio.sleep(60)
+        channel.script = None
+        await job.retry()
+        assert {Disposition.DELIVERED: 3} == dict((await job.wait()).counts)
+    assert ALL_GOT_IT == got(channel)
+
+
+class Words(FakeChannel):
+    """Each word is a message."""
+
+    @hookimpl
+    def chunk(self, envelope):
+        words = envelope.text.split(" ")
+        return [Part(payload={"text": word}, span=(0, len(word))) for word in words]
+
+
+async def test_what_is_tried_again_goes_after_what_has_begun_meanwhile(autojump_clock):
+    """In the next process run as well: nothing comes between the parts of a message."""
+    held = Verdict(
+        error_class=ErrorClass.RETRYABLE, reason=Reason.RATE_LIMITED, dispatched="no", retry_after=9
+    )
+    verdicts = {"first": GONE, "later": held}
+
+    async def script(attempt):
+        if verdict := verdicts.get(attempt.part.payload["text"]):
+            raise Failure(verdict)
+
+    channel, outbox = Words(script=script), MemoryOutbox()
+    envelopes = [
+        Send(instance_id="bot", external_room_id="room", text=text)
+        for text in ("first", "began later")
+    ]
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+        job = await gateway.submit_many(envelopes)
+        await trio.sleep(2)
+        assert 1 == await job.retry()
+        await trio.sleep(2)
+    channel.script = None
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        again = await gateway.group(job.id)
+        assert {Disposition.DELIVERED: 2} == dict((await again.wait()).counts)
+    assert ["began", "later", "first"] == channel.texts("room")

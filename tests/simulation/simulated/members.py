@@ -1,0 +1,89 @@
+"""What must hold of groups that have ended: each room got it once, as its members' receipts say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from simulated.drawing import Setup
+from simulated.grouped import Grouped
+from simulated.ledger import Entry, Ledger, words_of
+from simulated.platforms import Platforms
+
+from gateway_contrib.emulators.faults import Fault
+from gateway_contrib.emulators.rooms import Message
+from gateway_core import Receipt
+
+ARRIVED = ("delivered", "deleted", "unchanged")
+
+
+class Members:
+    """The final invariants of the groups of one world."""
+
+    def __init__(self, setup: Setup, ledger: Ledger, platforms: Platforms) -> None:
+        self._setup = setup
+        self._ledger = ledger
+        self._expect = ledger.expect
+        self._messages = platforms.messages() if ledger.groups.all else []
+
+    def judge(self) -> None:
+        """Every group that was accepted."""
+        for group in self._ledger.groups.all:
+            if not group.ids:
+                self._expect(not group.newest(), f"{group} was not accepted, and has members")
+                continue
+            over = group.cancelled is not False or not group.untaken()
+            self._expect(over, f"{group} is over, and {group.untaken()} had no turn")
+            for number in range(len(group.rooms)):
+                self._member(group, number)
+
+    def _member(self, group: Grouped, number: int) -> None:
+        """What stands of one, in its room and in the one that this became."""
+        entries = group.turns[number]
+        receipts = [entry.receipt for entry in entries if entry.receipt is not None]
+        word = words_of(group.texts[number])[0]
+        rooms = {group.rooms[number], *(receipt.moved_to for receipt in receipts)}
+        rooms.update(call.attempt.room for entry in entries for call in entry.calls)
+        rooms.add(group.threads[number])  # on Discord a thread is a room of its own
+        found = [m for m in self._messages if m.room in rooms and word in _seen(m)]
+        where = f"{word} of {entries[-1] if entries else group} in {group.rooms[number]}"
+        sent = any(part.outcome in ARRIVED for r in receipts for part in r.parts if not part.index)
+        self._expect(found or not sent, f"{where} does not stand")
+        doubt = sent or self._is_doubtful(entries, receipts)
+        self._expect(doubt or not found, f"{where} stands, and is not sent")
+        if len(found) > 1:
+            self._copies(entries, receipts, found, where)
+
+    def _copies(
+        self,
+        entries: Sequence[Entry],
+        receipts: Sequence[Receipt],
+        found: Sequence[Message],
+        where: str,
+    ) -> None:
+        """At most so many for each time that it was tried again, and never without saying so."""
+        tries = 1 + max((entry.tried_again for entry in entries), default=0) + len(entries) - 1
+        most = tries * max(1, self._setup.config.retries.max_ambiguous)
+        most += Fault.MALFORMED in self._setup.trouble.platform
+        self._expect(len(found) <= most, f"{where} stands {len(found)} times")
+        said = any(receipt.possible_duplicate for receipt in receipts)
+        # What stood before it was tried again, the receipt of before told. In memory it is another
+        # envelope by then, and sent whole.
+        said |= any(part.outcome != "not_sent" for r in receipts[:-1] for part in r.parts)
+        said |= any(entry.tried_again and _was_in_doubt(entry) for entry in entries)
+        self._expect(said, f"{where} stands twice, and nobody said so")
+
+    @staticmethod
+    def _is_doubtful(entries: Sequence[Entry], receipts: Sequence[Receipt]) -> bool:
+        """Whether it may have arrived, as far as its receipts say, or a try of before."""
+        unknown = any(part.outcome == "unknown" for r in receipts for part in r.parts)
+        again = any(entry.tried_again for entry in entries) or len(entries) > 1
+        return unknown or (again and any(call.in_doubt for e in entries for call in e.calls))
+
+
+def _was_in_doubt(entry: Entry) -> bool:
+    """Whether a try of before it was tried again may have arrived."""
+    return any(call.in_doubt for call in entry.calls if call.moment < entry.reopened)
+
+
+def _seen(message: Message) -> list[str]:
+    return words_of(" ".join([*message.revisions, message.text]))

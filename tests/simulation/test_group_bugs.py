@@ -1,0 +1,288 @@
+"""Bugs put into groups: the simulation must notice each of them, and soon.
+
+As `test_seeded_bugs.py`; only worlds that have groups are looked at.
+"""
+
+# ruff: noqa: ARG005 - the bugs have the signatures of what they replace
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count, islice
+from typing import Any
+
+import attrs
+import pytest
+from simulated.bugs import Bugs
+from simulated.drawing import draw
+
+from gateway_contrib.sqlite import outbox as outboxes
+from gateway_contrib.sqlite.beside import group_rows, groups, storing
+from gateway_core.groups import feeding, job, memory, registry, taking
+from gateway_core.outboxes.records import Group
+from gateway_core.scheduling import scheduler
+
+MOST_WORLDS = 60
+
+bug = BUGS = Bugs()
+
+
+# -- each room once
+
+
+@bug("is accepted again as|is not known|another text is taken for")
+def the_key_of_a_group_is_forgotten(patch):
+    """Handed in again, it is another one."""
+    patch.setattr(Group, "scope", None)
+
+
+@bug("another text is taken for")
+def another_text_under_the_key_joins(patch):
+    async def joined(self: Any, group: Any, scope: Any) -> Any:
+        found = await self.store.find(scope)
+        return None if found is None else found.group
+
+    patch.setattr(registry.Groups, "_joined", joined)
+
+
+@bug("had it|is None, and|next turn|callers are never done")
+def a_turn_is_not_taken(patch):
+    """The outbox does not hear whose turn it was."""
+    whole = taking.Turn
+    patch.setattr(whole, "member", property(lambda self: None))
+
+
+@bug("had it|before it had none|has ended, and|callers are never done")
+def a_turn_in_memory_is_taken_twice(patch):
+    def take(self: Any, number: int) -> bool:
+        if self.cancelled:
+            return False
+        self.next = max(self.next, number + (number % 3 > 0))
+        return True
+
+    patch.setattr(memory.MemoryGroup, "take", take)
+
+
+@bug("before it had none")
+def the_first_of_a_page_is_passed_over(patch):
+    whole = memory.MemoryGroup.waiting
+
+    def waiting(self: Any, limit: int) -> Any:
+        page = whole(self, limit)
+        if len(page) > 1 and not self.again and page[0][0] == 1:
+            self.next = 2
+            return page[1:]
+        return page
+
+    patch.setattr(memory.MemoryGroup, "waiting", waiting)
+
+
+# -- held, ended, tried again
+
+
+@bug("is paused")
+def a_pause_is_heeded_a_page_late(patch):
+    whole = feeding.Feed._interrupted
+
+    def interrupted(self: Any, account: Any) -> bool:
+        state, self.state = self.state, attrs.evolve(self.state, paused=False)
+        try:
+            return whole(self, account)
+        finally:
+            self.state = state
+
+    patch.setattr(feeding.Feed, "_interrupted", interrupted)
+
+
+@bug("was paused|is paused|is not paused")
+def a_pause_is_not_written(patch):
+    patch.setattr(storing.Storing, "paused", lambda self, group_id, paused: None)
+
+
+@bug("is paused|is not paused|has .* turn")
+def a_pause_is_not_known_in_the_next_life(patch):
+    whole = group_rows.state_of
+
+    def state_of(*given: Any) -> Any:
+        return attrs.evolve(whole(*given), paused=False)
+
+    patch.setattr("gateway_contrib.sqlite.beside.reading.state_of", state_of)
+
+
+@bug("stays paused|callers are never done")
+def a_group_that_has_ended_stays_paused(patch):
+    """As it was: one that is tried again waits for ever."""
+    whole = registry.Groups.pause
+
+    async def pause(self: Any, group_id: str, *, paused: bool) -> Any:
+        before = await self.state(group_id)
+        if before is not None and before.ended:
+            return before
+        return await whole(self, group_id, paused=paused)
+
+    patch.setattr(registry.Groups, "pause", pause)
+
+
+@bug("callers are never done|did not end|is not cancelled|had no turn|of 12|is .*, of")
+def those_without_a_turn_are_not_counted(patch):
+    def cancelled(self: Any, group_id: str) -> None:
+        self.get(group_id).cancelled = True
+
+    patch.setattr(memory.MemoryGroups, "cancelled", cancelled)
+
+
+@bug("is cancelled|is not cancelled|had it|is .*, of")
+def a_cancelled_group_goes_on(patch):
+    """It is counted as cancelled, and its members have their turns."""
+    whole = memory.MemoryGroups.cancelled
+
+    def cancelled(self: Any, group_id: str) -> None:
+        whole(self, group_id)
+        self.get(group_id).cancelled = False
+
+    patch.setattr(memory.MemoryGroups, "cancelled", cancelled)
+
+
+@bug("was cancelled|is cancelled|is not cancelled")
+def a_cancel_is_not_written(patch):
+    patch.setattr(storing.Storing, "cancelled", lambda self, group_id: None)
+
+
+@bug("has .* (rejected|expired|unknown|exhausted|shed)|failed, told|has ended, and|are tried again")
+def what_is_tried_again_is_counted_still(patch):
+    whole = memory.MemoryGroup.retry
+
+    def retry(self: Any, wall: float) -> int:
+        counts = self.counts.copy()
+        done = whole(self, wall)
+        self.counts = counts
+        return done
+
+    patch.setattr(memory.MemoryGroup, "retry", retry)
+
+
+@bug("was tried again, but|callers are never done", seen=738)
+def of_what_failed_the_first_is_left(patch):
+    whole = taking.DurableTaking.retry
+
+    async def retry(self: Any, state: Any, after: str, limit: int) -> Any:
+        if not after:
+            first = await self._outbox.failed(state.group.id, after="", limit=1)
+            after = first[0].envelope_id if first else after
+        return await whole(self, state, after, limit)
+
+    patch.setattr(taking.DurableTaking, "retry", retry)
+
+
+@bug("s later than|expired")
+def the_time_of_a_member_counts_from_its_turn(patch):
+    whole = taking.Drafts.draft
+
+    def draft(self: Any, group: Any, *given: Any) -> Any:
+        wall = self._drafting.clock.wall()
+        later = attrs.evolve(group, deadline=group.deadline + wall - group.accepted_at)
+        return whole(self, later, *given)
+
+    patch.setattr(taking.Drafts, "draft", draft)
+
+
+@bug("before its time")
+def its_time_is_not_waited_for(patch):
+    patch.setattr(
+        feeding.Feed, "_patience", lambda self: feeding.AGAIN if self.state.paused else 0.0
+    )
+
+
+# -- counts, and who waits
+
+
+@bug("is told again")
+def its_end_is_told_twice(patch):
+    whole = feeding.log_event
+
+    def log_event(event: Any, **fields: Any) -> None:
+        whole(event, **fields)
+        if event is feeding.GROUP_ENDED:
+            whole(event, **fields)
+
+    patch.setattr(feeding, "log_event", log_event)
+
+
+@bug("callers are never done|somebody waits for it|nothing will")
+def who_waits_for_a_group_does_not_hear_of_its_end(patch):
+    async def wait(self: Any) -> Any:
+        feed = self._groups.feeds.get(self.id)
+        if feed is not None:
+            await trio_forever(feed)
+        return await self.progress()
+
+    async def trio_forever(feed: Any) -> None:
+        import trio  # noqa: PLC0415 - here alone
+
+        if not feed.state.ended:
+            await trio.sleep_forever()
+
+    patch.setattr(job.Job, "wait", wait)
+
+
+@bug("delivered|kept is")
+def a_delivered_member_is_counted_twice(patch):
+    whole = groups.Groups.ended
+
+    def ended(self: Any, how: Any) -> None:
+        found = self._members(how)
+        whole(self, how)
+        more = [(grp, how[seq]) for seq, grp, _ in found if how[seq] == "delivered"]
+        self._count(dict.fromkeys(more[:1], 1))
+
+    patch.setattr(groups.Groups, "ended", ended)
+
+
+@bug("go before")
+def bulk_goes_first(patch):
+    """Whoever waits for the same account waits for all members that are ready."""
+    patch.setattr(scheduler, "RANKS", {"urgent": 1, "normal": 2, "bulk": 0})
+
+
+# -- kills
+
+
+@bug("is lost|is not known")
+def a_group_is_told_before_it_is_stored(patch):
+    """It is there for those who ask, until the process ends."""
+    whole = outboxes.SqliteOutbox.append_group
+
+    async def append_group(self: Any, group: Any, members: Any, on_stored: Any) -> None:
+        all_of_them = [list(chunk) for chunk in members]
+
+        async def later() -> None:
+            import trio  # noqa: PLC0415 - here alone
+
+            await trio.sleep(1.0)
+            await whole(self, group, all_of_them, lambda: None)
+
+        self._group_later = later
+        on_stored()
+
+    patch.setattr(outboxes.SqliteOutbox, "append_group", append_group)
+
+
+@bug("callers are never done|nothing will|did not end")
+def nobody_goes_on_with_a_group_after_a_kill(patch):
+    async def serve(self: Any, instance_id: str) -> None:
+        return None
+
+    patch.setattr(registry.Groups, "serve", serve)
+
+
+def grouping() -> Iterator[int]:
+    """The seeds of worlds with groups."""
+    return (seed for seed in count() if draw(seed).groups is not None)
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_simulation_finds_it(name, monkeypatch):
+    BUGS[name].put(monkeypatch)
+    found = BUGS[name].violation(islice(grouping(), MOST_WORLDS))
+    assert found is not None, f"{name} was in {MOST_WORLDS} worlds, and nobody noticed"
+    BUGS[name].expect_in(found)
