@@ -184,3 +184,19 @@ async def test_members_that_are_delayed_are_cancelled_with_their_group(opened, a
         await trio.sleep(60)
         await job.cancel()
         assert {"delivered": 1, "cancelled": 1} == dict((await job.progress()).counts)
+
+
+@pytest.mark.parametrize(("fields", "ends"), [({}, "delivered"), ({"ttl": 20 * HOUR}, "expired")])
+async def test_the_ttl_of_a_members_class_counts_from_its_delay(
+    opened, fields, ends, autojump_clock
+):
+    """And an own one of the broadcast does not wait."""
+
+    class Days:
+        @hookimpl
+        def admit(self):
+            return Delay(EPOCH + 60 * HOUR)
+
+    async with opened(plugins=[Days()]) as gateway:
+        job = await gateway.broadcast("bot", ["a", "b"], "news", **fields)
+        assert {ends: 2} == dict((await job.wait()).counts)

@@ -82,6 +82,7 @@ class Drafts:
             turn=Turn(
                 group_id=group.id, number=number, accepted_at=group.accepted_at,
                 deadline=deadline, on_begin=on_begin, files=group.files,
+                by_class=_is_by_class(group, member),
             ),
         )  # fmt: skip
 
@@ -103,6 +104,12 @@ class Drafts:
             raw="; ".join(map(str, problems)),
         )
         return (), Ending(Disposition.REJECTED, verdict)
+
+
+def _is_by_class(group: Group, member: Member) -> bool:
+    """Whether its deadline is that of its class, and no time that its caller gave."""
+    own, template = member.envelope, group.template
+    return template.ttl is template.deadline is None and (own is None or own.deadline is None)
 
 
 def envelope_of(group: Group, member: Member) -> Envelope:
