@@ -73,10 +73,13 @@ class Drafts:
         plan, ending = group.plan, None
         if member.envelope is not None:
             plan, ending = self._planned(account, envelope)
+        asked = envelope
+        if member.asked_room is not None:
+            asked = attrs.evolve(envelope, external_room_id=member.asked_room)
         begun = drafting.clock.now() if drafting.observer.listens else 0
         deadline = group.deadline if envelope.deadline is None else envelope.deadline
         return Draft(
-            envelope, envelope, partition, account, plan, None, "", begun,
+            envelope, asked, partition, account, plan, None, "", begun,
             priority, RANKS[priority], isinstance(envelope, CHANGES),
             ending=ending,
             turn=Turn(
