@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
@@ -141,13 +141,18 @@ class Front:
 
 @asynccontextmanager
 async def _opened(
-    host: str, app: Any, instance: Instance, outbox: Outbox | None = None
+    host: str,
+    app: Any,
+    instance: Instance,
+    outbox: Outbox | None = None,
+    policies: Sequence[Any] = (),
 ) -> AsyncIterator[Gateway]:
     """A gateway to an application at `host`; a round trip takes 20 to 80 ms."""
     async with open_network() as network:
         network.mount(host, app, latency=Latency(0.02, 0.08, "wire").halves)
         async with open_gateway(
             GatewayConfig(instances=[instance]),
+            plugins=policies,
             rng=Random("jitter"),
             wall_clock=virtual_wall,
             outbox=outbox,
@@ -177,10 +182,12 @@ class World:
         return self.channel.room
 
     @asynccontextmanager
-    async def opened(self, outbox: Outbox | None = None) -> AsyncIterator[Gateway]:
+    async def opened(
+        self, outbox: Outbox | None = None, policies: Sequence[Any] = ()
+    ) -> AsyncIterator[Gateway]:
         """One life of the gateway; the platform outlives it."""
         instance = Instance("bot", self.name, self.channel.settings(self.limit))
-        async with _opened(self.channel.host, self.front, instance, outbox) as gateway:
+        async with _opened(self.channel.host, self.front, instance, outbox, policies) as gateway:
             yield gateway
 
     def messages(self) -> list[Message]:

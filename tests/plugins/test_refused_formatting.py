@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway_contrib.policies import Footer
 from gateway_core import Disposition
 
 REFUSED = {
@@ -124,6 +125,25 @@ async def test_nothing_is_cut_off_where_the_source_is_longer_than_what_is_seen(
     assert links.split() == " ".join(world.texts()).split()
     spans = [part.span for part in receipt.parts]
     assert links.split() == " ".join(links[start:end] for start, end in spans).split()
+
+
+@FORMATS
+@pytest.mark.parametrize("word", ["first", "second", "robot"])
+async def test_a_footer_stands_there_once_whichever_part_is_refused(world, word, autojump_clock):
+    """And once again where an edit is refused."""
+    footer = "**a robot** wrote this"
+    refuse(world, word, REFUSED[world.name])
+    async with world.opened(policies=[Footer(footer)]) as gateway:
+        sent = await gateway.send("bot", world.room, SOURCE)
+        assert sent.degradations == STEPS[world.name]
+        refuse(world, "robot", REFUSED[world.name])
+        seen = "\n".join(world.texts())
+        assert 1 == seen.count("wrote this")
+        assert seen.endswith("wrote this")
+        await gateway.edit(sent.ref, SOURCE.replace("second", "former"))
+    seen = "\n".join(world.texts())
+    assert 1 == seen.count("wrote this")
+    assert seen.endswith("wrote this")
 
 
 @FORMATS

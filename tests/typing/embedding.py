@@ -29,7 +29,7 @@ from gateway_core import (
     load_config,
     open_gateway,
 )
-from gateway_core.authors import Answer, Attempt, OnCancel, Pressure, hookimpl
+from gateway_core.authors import Answer, Attempt, Delay, OnCancel, Pressure, hookimpl
 
 
 class Policy:
@@ -41,8 +41,15 @@ class Policy:
         return [Problem("text", "empty")] if isinstance(envelope, Send) else None
 
     @hookimpl
-    def admit(self, envelope: Envelope, pressure: Pressure) -> str | None:
+    def rewrite(self, envelope: Envelope) -> Envelope | None:
         """Sync and typed."""
+        return envelope if isinstance(envelope, Send) else None
+
+    @hookimpl
+    def admit(self, envelope: Envelope, pressure: Pressure) -> str | Delay | None:
+        """Sync and typed."""
+        if envelope.priority == "bulk":
+            return Delay(until=8e8)
         return "shed" if pressure.occupancy > 1 and envelope.key is None else None
 
 

@@ -25,8 +25,9 @@ def test_a_footer_stands_below_messages_and_edits(sent, edited):
         assert "hello\n\n*by a robot*" == changed(policy, kind(text="hello\n")).text
 
 
-def test_a_call_has_none(called):
+def test_a_call_has_none_nor_what_has_no_text(called, sent):
     assert Footer("x").rewrite(called()) is None
+    assert Footer("x").rewrite(sent(text=" ")) is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import trio
 
 from gateway_contrib.policies import Redirection
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import KeyRef
 from gateway_core.authors import Delay, hookimpl
 from gateway_core.testing import EPOCH, FakeChannel, open_test_gateway, virtual_wall
@@ -50,6 +51,19 @@ async def test_a_key_finds_what_was_moved_in_a_former_run(opened, autojump_clock
         assert ["two"] == channel.texts("sandbox")
         await gateway.delete(KEY)
     assert {"sandbox": {}} == channel.rooms
+
+
+@pytest.mark.parametrize("due", [None, EPOCH + HOUR], ids=["ended", "unfinished"])
+async def test_operators_are_shown_the_room_that_was_asked_for(
+    opened, tmp_path, due, autojump_clock
+):
+    async with opened(FakeChannel(), Redirection({"bot": "sandbox"})) as gateway:
+        moved = await gateway.enqueue("bot", "r", "one", key="k", not_before=due)
+        plain = await gateway.enqueue("bot", "sandbox", "two", key="k", not_before=due)
+        await trio.sleep(1)
+    with Operator(tmp_path / "outbox.db") as operator:
+        shown = [operator.show(ticket.id)["asked_room"] for ticket in (moved, plain)]
+    assert ["r", None] == shown
 
 
 async def test_what_is_delayed_keeps_its_time_and_its_order_over_runs(

@@ -6,7 +6,7 @@ import attrs
 import pytest
 import trio
 
-from gateway_core import DeliveryError, Disposition
+from gateway_core import DeliveryError, Disposition, Edit
 from gateway_core.authors import Delay, hookimpl
 from gateway_core.testing import EPOCH, FakeChannel, MemoryOutbox, open_test_gateway
 
@@ -195,6 +195,26 @@ async def test_an_edit_of_a_delayed_message_waits_for_it(opened, autojump_clock)
         assert receipt.delivered
         assert HOUR == pytest.approx(trio.current_time(), abs=1)
     assert ["two now"] == channel.texts("r")
+
+
+async def test_an_edit_may_be_delayed_itself(opened, autojump_clock):
+    """Whether its message stands, or is under way as the edit is accepted."""
+
+    class Edits:
+        @hookimpl
+        def admit(self, envelope):
+            return Delay(EPOCH + HOUR) if isinstance(envelope, Edit) else None
+
+    channel = FakeChannel(latency=5.0)
+    async with opened(channel, plugins=[Edits()]) as gateway:
+        first = await gateway.send("bot", "r", "one")
+        second = await gateway.enqueue("bot", "r", "two")
+        async with trio.open_nursery() as nursery:
+            for target in (first.ref, second):
+                nursery.start_soon(gateway.edit, target, "changed")
+    edits = [made.at for made in channel.made if made.attempt.operation == "edit"]
+    assert [pytest.approx(HOUR, abs=15)] * 2 == edits
+    assert ["changed", "changed"] == channel.texts("r")
 
 
 async def test_closing_waits_for_none_and_lists_them(autojump_clock):

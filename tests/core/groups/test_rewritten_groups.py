@@ -17,7 +17,7 @@ from gateway_core import (
     Send,
 )
 from gateway_core.authors import Delay, Problem, hookimpl
-from gateway_core.testing import EPOCH, FakeChannel
+from gateway_core.testing import EPOCH, FakeChannel, MemoryOutbox, open_test_gateway
 
 HOUR = 3600.0
 
@@ -184,3 +184,50 @@ async def test_members_that_are_delayed_are_cancelled_with_their_group(opened, a
         await trio.sleep(60)
         await job.cancel()
         assert {"delivered": 1, "cancelled": 1} == dict((await job.progress()).counts)
+
+
+@pytest.mark.parametrize(("fields", "ends"), [({}, "delivered"), ({"ttl": 20 * HOUR}, "expired")])
+async def test_the_ttl_of_a_members_class_counts_from_its_delay(
+    opened, fields, ends, autojump_clock
+):
+    """And an own one of the broadcast does not wait."""
+
+    class Days:
+        @hookimpl
+        def admit(self):
+            return Delay(EPOCH + 60 * HOUR)
+
+    async with opened(plugins=[Days()]) as gateway:
+        job = await gateway.broadcast("bot", ["a", "b"], "news", **fields)
+        assert {ends: 2} == dict((await job.wait()).counts)
+
+
+async def test_an_entry_of_a_member_has_both_rooms(autojump_clock):
+    outbox = MemoryOutbox()
+    later = EPOCH + HOUR
+    own = [Send(instance_id="bot", external_room_id=room, text="own") for room in "cd"]
+    async with open_test_gateway(
+        outbox=outbox, plugins=[Rewriting(to_sandbox), Later(later)]
+    ) as gateway:
+        for job in (
+            await gateway.broadcast("bot", ["a", "sandbox", "b"], "news"),
+            await gateway.submit_many(own),
+        ):
+            assert 0 == (await job.progress()).failed
+        await trio.sleep(60)
+        entries = [row.entry for row in outbox._rows.values()]
+    assert [("a", "sandbox"), (None, "sandbox"), ("b", "sandbox")] == [
+        (entry.asked_room, entry.envelope.external_room_id) for entry in entries[:3]
+    ]
+    assert ["c", "d"] == [entry.asked_room for entry in entries[3:]]
+
+
+class Later:
+    """Delays everything."""
+
+    def __init__(self, until):
+        self.until = until
+
+    @hookimpl
+    def admit(self):
+        return Delay(self.until)

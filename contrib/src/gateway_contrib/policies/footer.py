@@ -28,7 +28,7 @@ class Footer:
     @hookimpl
     def rewrite(self, envelope: Envelope) -> Envelope | None:
         """The same with the line at its end."""
-        if not isinstance(envelope, Send | Edit):
+        if not isinstance(envelope, Send | Edit) or not envelope.text.strip():
             return None
         line = self._line_of(envelope.format)
         if line is None or envelope.text.endswith(f"\n\n{line}"):

@@ -38,6 +38,7 @@ class Turn:
     accepted_at  POSIX time at which the group was accepted; its deadline likewise
     on_begin     called with its delivery whenever an attempt begins
     files        digests of the stored bytes that it needs
+    by_class     its deadline is that of its class: a delay puts it off
     """
 
     group_id: str
@@ -46,6 +47,7 @@ class Turn:
     deadline: float
     on_begin: Callable[[Delivery], None]
     files: tuple[str, ...] = ()
+    by_class: bool = False
 
     @property
     def member(self) -> tuple[str, int]:

@@ -128,17 +128,18 @@ class Shard:
             self.delay(delivery, until)
         return until
 
-    def delay(self, delivery: Delivery, until: float) -> None:
+    def delay(self, delivery: Delivery, until: float, *, by_class: bool = False) -> None:
         """It is due then; what comes later in its room waits for it. A class's ttl counts from it.
 
-        until  POSIX time
+        until     POSIX time
+        by_class  its deadline is that of its class, although its envelope names it: a group's
         """
         envelope, clock = delivery.envelope, self.clock
         delivery.delay(until)
         if in_order(envelope):
             place = envelope.instance_id, envelope.external_room_id
             self.delays.hold(place, delivery.id, until)
-        if envelope.ttl is None and envelope.deadline is None:
+        if by_class or (envelope.ttl is None and envelope.deadline is None):
             of_class: float = getattr(self.config.ttl, delivery.priority)
             ttl = max(0.0, until - clock.wall()) + of_class
             delivery.ends_by(max(delivery.deadline, clock.now() + round(ttl * SECOND)))

@@ -77,16 +77,18 @@ class GroupDraft:
         envelope  what it sends
         asked     what its caller handed in as its own; None: the template
         """
+        room = envelope.external_room_id
+        moved_from = None if room == asked_room else asked_room
         if asked is not None:
-            self.members.add(envelope.external_room_id, envelope)
-        elif self._is_of_template(envelope):
-            self.members.add(envelope.external_room_id)
+            self.members.add(room, envelope, moved_from)
+        elif moved_from is None and self._is_of_template(envelope):
+            self.members.add(room)
         elif isinstance(
             envelope, Send
         ):  # policies make another message of it in each room: each has its own
             if not self.members.own:
                 self.members.give_each(_of_group(self.template))
-            self.members.add(envelope.external_room_id, _of_group(envelope))
+            self.members.add(room, _of_group(envelope), moved_from)
         self.attempts += attempts
         own = "" if asked is None else fingerprint(asked)
         digest = hashlib.blake2b(f"{own} {asked_room}".encode(), digest_size=16).digest()

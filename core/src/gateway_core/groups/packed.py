@@ -20,6 +20,7 @@ class PackedMembers:
     _texts: list[str] = attrs.field(factory=list, init=False)
     _last: list[str] = attrs.field(factory=list, init=False)
     _envelopes: list[Envelope] = attrs.field(factory=list, init=False)
+    _asked: dict[int, str] = attrs.field(factory=dict, init=False)
 
     def __len__(self) -> int:
         return len(self._texts) * CHUNK + len(self._last)
@@ -34,8 +35,15 @@ class PackedMembers:
         rooms = (member.room for chunk in self.chunks() for member in chunk)
         self._envelopes += [attrs.evolve(template, external_room_id=room) for room in rooms]
 
-    def add(self, room: str, envelope: Envelope | None = None) -> None:
-        """One more: with an envelope of its own, which all have or none has."""
+    def add(
+        self, room: str, envelope: Envelope | None = None, asked_room: str | None = None
+    ) -> None:
+        """One more: with an envelope of its own, which all have or none has.
+
+        asked_room  the room that was asked for, where a policy moved it
+        """
+        if asked_room is not None:
+            self._asked[len(self)] = asked_room
         self._last.append(room)
         if envelope is not None:
             self._envelopes.append(envelope)
@@ -56,6 +64,6 @@ class PackedMembers:
         own: Sequence[Envelope | None] = self._envelopes[first : first + len(some)]
         own = own or [None] * len(some)
         return [
-            (number, Member(room=room, envelope=envelope))
+            (number, Member(room=room, envelope=envelope, asked_room=self._asked.get(number)))
             for number, (room, envelope) in enumerate(zip(some, own, strict=True), first)
         ]

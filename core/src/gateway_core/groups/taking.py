@@ -78,15 +78,19 @@ class Drafts:
         plan, ending = group.plan, None
         if member.envelope is not None:
             plan, ending = self._planned(account, envelope)
+        asked = envelope
+        if member.asked_room is not None:
+            asked = attrs.evolve(envelope, external_room_id=member.asked_room)
         begun = drafting.clock.now() if drafting.observer.listens else 0
         deadline = group.deadline if envelope.deadline is None else envelope.deadline
         return Draft(
-            envelope, envelope, partition, account, plan, None, "", begun,
+            envelope, asked, partition, account, plan, None, "", begun,
             priority, RANKS[priority], isinstance(envelope, CHANGES),
             ending=ending,
             turn=Turn(
                 group_id=group.id, number=number, accepted_at=group.accepted_at,
                 deadline=deadline, on_begin=on_begin, files=group.files,
+                by_class=_is_by_class(group, member),
             ),
         )  # fmt: skip
 
@@ -108,6 +112,12 @@ class Drafts:
             raw="; ".join(map(str, problems)),
         )
         return (), Ending(Disposition.REJECTED, verdict)
+
+
+def _is_by_class(group: Group, member: Member) -> bool:
+    """Whether its deadline is that of its class, and no time that its caller gave."""
+    own, template = member.envelope, group.template
+    return template.ttl is template.deadline is None and (own is None or own.deadline is None)
 
 
 def envelope_of(group: Group, member: Member) -> Envelope:

@@ -169,12 +169,14 @@ class StoredEntry:
 class Member:
     """One of a group.
 
-    room      where its message goes
-    envelope  its own; None: it sends the group's template
+    room        where its message goes
+    envelope    its own; None: it sends the group's template
+    asked_room  as an `Entry` has it
     """
 
     room: str
     envelope: Envelope | None = None
+    asked_room: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -281,7 +281,8 @@ class Drafting:
         )
         draft.delivered = True
         if delay is not None:
-            partition.delay(delivery, delay)
+            by_class = draft.turn is not None and draft.turn.by_class
+            partition.delay(delivery, delay, by_class=by_class)
         if draft.growth is not None:
             draft.growth.woken_by(lambda: partition.scheduler.grew(delivery, self.clock.now()))
         if draft.scope is not None:

@@ -205,12 +205,14 @@ class DurableWay:
         )
         self._drafting.check_open()
         turn = draft.turn
+        left = delivery.deadline - self._drafting.clock.now() if delivery.delayed else 0
+        until = delivery.accepted_at + left / SECOND
         return _entry(
             id=delivery.id,
             envelope=draft.envelope,
             plan=draft.plan,
             accepted_at=delivery.accepted_at if turn is None else turn.accepted_at,
-            deadline=delivery.accepted_at + ttl if turn is None else turn.deadline,
+            deadline=delivery.accepted_at + ttl if turn is None else max(turn.deadline, until),
             priority=None if draft.priority == draft.envelope.priority else draft.priority,
             fingerprint=draft.fingerprint,
             due=delivery.due,

@@ -108,6 +108,8 @@ def member_texts(members: Sequence[Member]) -> Iterator[tuple[int, str]]:
     size = done = 0
     for member in members:
         own = [] if member.envelope is None else [to_json(member.envelope)]
+        if member.asked_room is not None:  # the release before reads no further than the envelope
+            own = [*(own or [None]), member.asked_room]
         text = encode([member.room, *own])
         if texts and size + len(text) > MOST:
             yield done, f"[{','.join(texts)}]"
@@ -127,8 +129,9 @@ def members_in(text: str | bytes) -> list[list[Any] | None]:
 
 def member_of(plain: Sequence[Any]) -> Member:
     """The member. Raises `FormatVersionError` or `Invalid`."""
-    room, *envelope = plain
-    return Member(room=room, envelope=from_json(Envelope, envelope[0]) if envelope else None)
+    room, own, asked_room, *_ = *plain, None, None
+    envelope = from_json(Envelope, own) if own is not None else None
+    return Member(room=room, envelope=envelope, asked_room=asked_room)
 
 
 def _send(plain: Any) -> Send:

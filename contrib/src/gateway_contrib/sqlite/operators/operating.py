@@ -221,11 +221,12 @@ class Operator:
     def show(self, envelope_id: str) -> dict[str, Any] | None:
         """All that is stored of one: its envelope, its steps, its receipt."""
         seq = _seq(envelope_id)
-        sql = """SELECT entry, NULL FROM envelopes WHERE seq = ?1 AND id = ?2
-            UNION ALL SELECT entry, receipt FROM history WHERE seq = ?1 AND id = ?2"""
-        row = self._db.execute(sql, (seq, envelope_id)).get
-        if row is None:
+        sql = """SELECT room, entry, NULL FROM envelopes WHERE seq = ?1 AND id = ?2
+            UNION ALL SELECT room, entry, receipt FROM history WHERE seq = ?1 AND id = ?2"""
+        found = self._db.execute(sql, (seq, envelope_id)).get
+        if found is None:
             return None
+        room, *row = found
         kinds = ("entry", "receipt")
         entry, receipt = (
             json.loads(self._keyring.open(kind, seq, text)) if text is not None else None
@@ -237,11 +238,20 @@ class Operator:
         names = ("serial", "tries", "started", "outcome", "message_id")
         return {
             "id": envelope_id,
+            "asked_room": self._asked_room(seq, room, entry),
             "envelope": entry[0] if entry is not None else None,
             "parts": len(entry[1]) if entry is not None else None,
             "steps": [dict(zip(names, step, strict=True)) for step in steps],
             "receipt": receipt,
         }
+
+    def _asked_room(self, seq: int, room: str, entry: list[Any] | None) -> str | None:
+        """The room that its caller named, where policies moved it; None: that one, or not known."""
+        if entry is not None:
+            return entry[4] if len(entry) > 4 else None  # noqa: PLR2004 - as `rows.entry_row`
+        sql = "SELECT room FROM keys WHERE seq = ? AND operation <> 'group'"
+        named: str | None = self._db.execute(sql, (seq,)).get
+        return None if named == room else named
 
     @typed(UNREADABLE)
     def asked(self, instance: str, room: str) -> list[Envelope]:

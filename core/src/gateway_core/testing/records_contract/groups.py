@@ -56,10 +56,15 @@ class GroupsContract(RecordsRuns):
 
     async def test_a_group_is_found_again_as_it_was(self, entry: Entries) -> None:
         """With its members in their order, and envelopes of their own."""
-        group = group_of(entry, 5, "hëllo 🙂", extra={"a": [1, None]}, due=1_700_000_099.0)
+        group = group_of(entry, 6, "hëllo 🙂", extra={"a": [1, None]}, due=1_700_000_099.0)
         group = attrs.evolve(group, priority="bulk")
         own = Call(instance_id="bot", external_room_id="x", method="ban", arguments={"id": [7]})
-        members = [*rooms(3), Member(room="x", envelope=own), Member(room="room0")]
+        members = [
+            *rooms(3),
+            Member(room="x", envelope=own),
+            Member(room="room0"),
+            Member(room="x", envelope=own, asked_room="asked for"),
+        ]
         stored: list[str] = []
         async with self.process_run() as outbox:
             await outbox.append_group(group, chunks(members), lambda: stored.append("told"))
