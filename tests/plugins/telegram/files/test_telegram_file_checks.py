@@ -43,6 +43,10 @@ def url(path, **more):
         (url("a.docx"), "PDF, ZIP or GIF"),
         (url("a.png", as_document=True), "PDF, ZIP or GIF"),
         (url("200/300"), "media_type"),
+        (File("https://example.com"), "media_type"),
+        (File("https://["), "a dot"),
+        (File("https://[::1]/a.png"), "a dot"),
+        (File("http://localhost/a.png"), "a dot"),
     ],
 )
 def test_what_is_over_a_limit_is_refused_with_it(file, limit):
@@ -64,6 +68,7 @@ def test_what_is_over_a_limit_is_refused_with_it(file, limit):
         url("a.png", size=5 * MB),
         url("a.mp4", size=20 * MB),
         url("a.PDF?page=7"),
+        url("%zz.png#top"),
         url("a.gif", as_document=True),
         url("200/300", media_type="image/png"),
         File(id="AgAD", media_type="image/png"),

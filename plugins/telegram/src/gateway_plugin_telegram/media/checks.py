@@ -6,6 +6,7 @@ Source: core.telegram.org/bots/api#sending-files, #sendphoto and #sendmediagroup
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from gateway_core.authors import Edit, File, MessageRef, Problem, Send
 from gateway_plugin_telegram.media.kinds import DOCUMENT, PHOTO, VOICE, Kind, kind_of, media_type_of
@@ -59,7 +60,9 @@ _AS_DOCUMENT = "; with as_document it goes as a file"
 
 def _fetched(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[str]:
     media_type = media_type_of(file)
-    if not media_type:
+    if "." not in _host_of(file.url or ""):
+        yield "Telegram fetches from hosts with a dot in their name alone"
+    elif not media_type:
         yield "its address does not tell what it is: it needs a media_type"
     elif kind is DOCUMENT and media_type not in FETCHED_DOCUMENTS:
         yield f"Telegram fetches documents that are PDF, ZIP or GIF, not {media_type}"
@@ -68,6 +71,14 @@ def _fetched(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[str
         most = min(most, FETCHED_VOICE_BYTES)
     if file.size > most:
         yield _too_large(file, f"{kind.called} that Telegram fetches", most)
+
+
+def _host_of(url: str) -> str:
+    """The name of its host; empty: it has none that can be read."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _too_large(file: File, what: str, most: int) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -96,5 +95,10 @@ def media_type_of(file: File) -> str:
     """Its media type, if need be by its name or its address; empty: nothing tells it."""
     if file.media_type:
         return file.media_type.lower()
-    named = file.name or urlsplit(file.url or "").path
-    return mimetypes.guess_type(named)[0] or ""
+    return mimetypes.guess_type(file.name or _path_of(file.url or ""))[0] or ""
+
+
+def _path_of(url: str) -> str:
+    """What follows the host, without what follows a `?` or `#`; no URL is too odd for it."""
+    path = url.partition("://")[2].partition("/")[2]
+    return path.partition("?")[0].partition("#")[0]
