@@ -4,7 +4,7 @@ import attrs
 import pictures
 import pytest
 
-from gateway_core import DeliveryError, File, Invalid, Reason
+from gateway_core import DeliveryError, File, Invalid, KeyRef, Reason
 
 KEYBOARD = {"reply_markup": {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}}
 
@@ -54,6 +54,34 @@ async def test_an_album_gets_no_buttons_by_an_edit_of_its_caption(bot):
     await bot.gateway.edit(receipt.ref, "new", extra=KEYBOARD)
     assert [("photo", ""), ("photo", ""), ("text", "new")] == bot.seen
     assert KEYBOARD["reply_markup"] == bot.content(bot.messages[-1]).keyboard
+
+
+async def test_a_caption_is_taken_off(bot):
+    receipt = await bot.send("old", "photo", extra=KEYBOARD)
+    files = receipt.ref.parts[0].files
+    edited = await bot.gateway.edit(receipt.ref, "", files=files, extra={})
+    assert "editMessageCaption" == bot.asked[-1]
+    assert [("photo", "")] == bot.seen
+    assert bot.content(bot.messages[0]).keyboard is None
+    await bot.gateway.edit(edited.ref, "new")
+    assert [("photo", "new")] == bot.seen
+
+
+async def test_buttons_beside_an_album_that_a_key_names_are_not_lost(bot):
+    """The plan of such an edit does not know of them, and the album has no place for them."""
+    await bot.send("old", "photo", "photo", extra=KEYBOARD, key="k")
+    named = KeyRef(instance_id="support", external_room_id="7", key="k")
+    assert Reason.UNSUPPORTED is await refused(bot, named, "new", None)
+    assert [("photo", ""), ("photo", ""), ("text", "old")] == bot.seen
+    assert KEYBOARD["reply_markup"] == bot.content(bot.messages[-1]).keyboard
+    await bot.gateway.edit(named, "new", extra=KEYBOARD)
+    assert [("photo", ""), ("photo", ""), ("text", "new")] == bot.seen
+
+
+async def test_a_caption_that_a_key_names_is_edited(bot):
+    await bot.send("old", "photo", "photo", key="k")
+    await bot.gateway.edit(KeyRef(instance_id="support", external_room_id="7", key="k"), "new")
+    assert [("photo", "new"), ("photo", "")] == bot.seen
 
 
 @pytest.mark.parametrize("kind", ["photo", "video", "animation", "audio", "document"])

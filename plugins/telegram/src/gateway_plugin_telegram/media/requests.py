@@ -85,7 +85,7 @@ def upload_request(attempt: Attempt, refused: Collection[str]) -> Request:
 
 
 def edit_files_request(attempt: Attempt, refused: Collection[str]) -> Request:
-    """EditMessageCaption where the files stay, else editMessageMedia.
+    """EditMessageCaption where the files stay, else editMessageMedia; a caption not given goes.
 
     Raises `TelegramApiError` for what Telegram cannot change, and as `edit_request` does.
     """
@@ -94,7 +94,7 @@ def edit_files_request(attempt: Attempt, refused: Collection[str]) -> Request:
     if several and "reply_markup" in extra:
         raise _fixed("the buttons of an album")
     if all(upload.held for upload in attempt.files):
-        values = {"caption": "", **attempt.payload, **message(attempt, "edit")}
+        values = {**attempt.payload, **message(attempt, "edit")}
         return Request("editMessageCaption", {**fields_of("editMessageCaption", values), **extra})
     [kind, *_] = [KINDS[shown["type"]] for shown in attempt.payload["media"]]
     if several or kind is VOICE:
@@ -128,8 +128,7 @@ def _fixed(what: str) -> TelegramApiError:
 
 def file_id_in(message: Mapping[str, Any]) -> str | None:
     """The id of the file that a `Message` has; of a photo's sizes the largest one's."""
-    # An animation's message has it as a document, too.
-    for kind in ("animation", *KINDS):
+    for kind in KINDS:
         found = message.get(kind)
         if isinstance(found, list) and found:
             found = found[-1]
