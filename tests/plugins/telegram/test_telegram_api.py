@@ -203,10 +203,40 @@ UNREADABLE = [b"", b'{"ok":true,"result":{"mess', b"\xff\xfe\x00", b"[]", b"7", 
               b'{"ok":true,"result":{"message_id":NaN}}', b"x" * ((1 << 20) + 1)]  # fmt: skip
 
 
+@pytest.mark.parametrize("operation", ["send", "upload"])
 @pytest.mark.parametrize("body", UNREADABLE)
-async def test_a_yes_that_cannot_be_read_is_a_yes(telegram, attempt, perform, body):
+async def test_a_yes_that_cannot_be_read_is_a_yes(telegram, attempt, perform, body, operation):
     telegram.answers(200, body)
-    assert Answer(message_id=None) == await perform(attempt())
+    assert Answer(message_id=None) == await perform(attempt(operation))
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        True,
+        [],
+        {"message_id": 1},
+        [{"message_id": 1}],
+        [{"message_id": 1}, None],
+        [{"message_id": 1}, {"message_id": "2"}],
+        [{"message_id": 1}] * 3,
+    ],
+)
+async def test_an_album_whose_messages_are_not_all_told_has_no_id(
+    telegram, attempt, perform, result
+):
+    [one] = attempt("upload").files
+    telegram.answers(200, {"ok": True, "result": result})
+    part = Part(payload={"media": [{"type": "photo"}, {"type": "video"}]})
+    assert Answer() == await perform(attempt("upload", part=part, files=(one, one)))
+
+
+@pytest.mark.parametrize("photo", [None, [], [{}], [{"file_id": 5}], "f"])
+async def test_a_file_whose_id_cannot_be_read_is_sent_all_the_same(
+    telegram, attempt, perform, photo
+):
+    telegram.answers(200, {"ok": True, "result": {"message_id": 77, "photo": photo}})
+    assert Answer(message_id="-100123:77") == await perform(attempt("upload"))
 
 
 async def test_an_unreadable_no_is_a_no(telegram, attempt, perform):

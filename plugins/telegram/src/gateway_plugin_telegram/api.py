@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, TypeGuard
@@ -26,11 +26,12 @@ from gateway_core.http import (
 )
 from gateway_plugin_telegram.errors.verdicts import TelegramApiError, is_stale
 from gateway_plugin_telegram.ids import is_message_id, message_id
+from gateway_plugin_telegram.media.kinds import DOCUMENT
 from gateway_plugin_telegram.media.planning import MOST_IN_ALBUM
 from gateway_plugin_telegram.media.requests import (
     caption_place,
     edit_files_request,
-    file_id_in,
+    file_in,
     upload_request,
 )
 from gateway_plugin_telegram.requests import (
@@ -46,7 +47,7 @@ from gateway_plugin_telegram.settings import TelegramSettings
 FIELDS_BYTES = 1 << 20
 """Of a form without its files: more than any text and its entities take."""
 MOST_REFUSED = 1_000
-"""Ids of refused files that a session remembers."""
+"""Ids that a session remembers as worth nothing in place of bytes."""
 
 _UNREADABLE = object()
 
@@ -75,7 +76,7 @@ class TelegramSession:
 
     _client: HttpClient
     _refused: OrderedDict[str, None] = attrs.field(factory=OrderedDict, init=False)
-    """Ids of earlier uploads that Telegram does not take: their bytes go instead."""
+    """Ids of earlier uploads that Telegram does not take for their bytes, which go instead."""
 
     async def who_am_i(self) -> Identity:
         """The bot's own id and name."""
@@ -111,11 +112,22 @@ class TelegramSession:
         return Answer(message_id=main, files=self._learned(messages, attempt), more=tuple(names))
 
     def _learned(self, messages: Sequence[Any], attempt: Attempt) -> tuple[str, ...]:
-        """Telegram's ids of the files, all of which it takes from now on."""
-        ids = _file_ids(messages, attempt)
-        for one in ids:
-            self._refused.pop(one, None)
-        return ids
+        """Telegram's ids of the files. What it made another kind of goes as its bytes again."""
+        found = [file_in(message) for message in messages if isinstance(message, Mapping)]
+        files = [one for one in found if one is not None]
+        if len(files) != len(attempt.files):
+            return ()
+        for (kind, name), shown in zip(files, attempt.payload["media"], strict=True):
+            if shown["type"] in (kind, DOCUMENT.name):
+                self._refused.pop(name, None)
+            else:
+                self._refuse([name])
+        return tuple(name for _, name in files)
+
+    def _refuse(self, names: Iterable[str]) -> None:
+        self._refused.update(dict.fromkeys(names))
+        while len(self._refused) > MOST_REFUSED:
+            self._refused.popitem(last=False)
 
     async def _sent(self, request: Request) -> Any:
         """The result; an id that Telegram does not take any more is not tried again."""
@@ -124,9 +136,7 @@ class TelegramSession:
         except TelegramApiError as error:
             error.reused = bool(request.reused)
             if is_stale(error):
-                self._refused.update(dict.fromkeys(request.reused))
-                while len(self._refused) > MOST_REFUSED:
-                    self._refused.popitem(last=False)
+                self._refuse(request.reused)
             raise
 
     async def delete(self, attempt: Attempt) -> Answer:
@@ -195,13 +205,6 @@ def _form(request: Request) -> Multipart:
         kind = file.media_type or None
         fields.append(FormField(name, upload, filename=file.name or name, media_type=kind))
     return Multipart(fields)
-
-
-def _file_ids(messages: Sequence[Any], attempt: Attempt) -> tuple[str, ...]:
-    """Telegram's ids of the attempt's files; none, unless the messages name each."""
-    found = [file_id_in(message) for message in messages if isinstance(message, Mapping)]
-    ids = tuple(one for one in found if one is not None)
-    return ids if len(ids) == len(attempt.files) else ()
 
 
 def _is_success(status: int) -> bool:

@@ -122,6 +122,17 @@ async def test_bytes_go_again_where_the_id_is_refused(bot, make):
     assert [*forms, "application/json"] == bot.front.kinds
 
 
+async def test_what_telegram_made_a_document_of_is_not_named_as_what_it_was_not(bot):
+    """An id holds for one kind: such bytes go again, and no request is wasted on the id."""
+    file = File(b"no MPEG-4", name="a.mp4")
+    for text in ("first", "second"):
+        receipt = await bot.send(text, file)
+        assert 1 == receipt.attempts
+    assert [("document", "first"), ("document", "second")] == bot.seen
+    await bot.gateway.edit(receipt.ref, "third")
+    assert [("document", "first"), ("document", "third")] == bot.seen
+
+
 async def test_an_address_is_telegrams_to_fetch(bot, emulator):
     await bot.send("", File("https://example.com/a.png"))
     await bot.send("", File("https://example.com/a.pdf"))

@@ -126,12 +126,12 @@ def _fixed(what: str) -> TelegramApiError:
     return TelegramApiError(status=400, description=f"{FIXED} {what}")
 
 
-def file_id_in(message: Mapping[str, Any]) -> str | None:
-    """The id of the file that a `Message` has; of a photo's sizes the largest one's."""
+def file_in(message: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The kind of the file that a `Message` has, and its id; of a photo's sizes the largest's."""
     for kind in KINDS:
         found = message.get(kind)
         if isinstance(found, list) and found:
             found = found[-1]
         if isinstance(found, Mapping) and isinstance(found.get("file_id"), str):
-            return str(found["file_id"])
+            return kind, str(found["file_id"])
     return None
