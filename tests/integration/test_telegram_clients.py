@@ -234,7 +234,7 @@ class Bot:
     async def send(self, text: str, **fields: Any) -> list[str | None]:
         """Send it all, as the engine would, part by part; the messages' ids."""
         envelope = Send(**WHERE, text=text, format="plain")
-        assert [] == hooks.validate(envelope)
+        assert [] == hooks.validate(self.instance, envelope)
         parts = hooks.chunk(self.instance, envelope, "as_asked")
         return [(await hooks.send(self.session, attempt("send", part=part))).message_id
                 for part in parts]  # fmt: skip

@@ -11,14 +11,20 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway_core import Instance, Part, Secret
-from gateway_core.authors import Attempt
+from gateway_core import File, Instance, Part, Secret
+from gateway_core.authors import Attempt, Upload
 from gateway_core.testing import Network, open_network
 from gateway_plugin_telegram import TelegramSettings, hooks
 
 TOKEN = "123456789:AAbbCCddEEffGGhh-iiJJkkLLmm_nnOOpp"
 BASE_URL = "https://api.telegram.org"
-OPERATIONS = {"send": hooks.send, "edit": hooks.edit, "delete": hooks.delete, "draft": hooks.stream}
+OPERATIONS = {
+    "send": hooks.send,
+    "upload": hooks.send,
+    "edit": hooks.edit,
+    "delete": hooks.delete,
+    "draft": hooks.stream,
+}
 
 
 @pytest.fixture
@@ -66,6 +72,10 @@ def telegram(network: Network) -> Telegram:
     return telegram
 
 
+async def _never(_offset: int, _limit: int) -> bytes:
+    raise AssertionError("what has an id is not read")
+
+
 @pytest.fixture
 def attempt() -> Callable[..., Attempt]:
     """An attempt of the given operation, with what its kind has."""
@@ -74,6 +84,9 @@ def attempt() -> Callable[..., Attempt]:
         has: dict[str, Any] = {"room": "-100123"}
         if operation in {"send", "edit"}:
             has["part"] = Part(payload={"text": "hello"})
+        if operation == "upload":
+            has["part"] = Part(payload={"media": [{"type": "photo"}]})
+            has["files"] = (Upload(file=File(id="f", media_type="image/png"), read=_never),)
         if operation in {"edit", "delete"}:
             has["message_id"] = "9"
         if operation.startswith("call:"):

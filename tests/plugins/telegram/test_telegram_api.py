@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from gateway_core import Edit, Identity, Instance, MessageRef, Part, Send
 from gateway_core.authors import Answer, TransportError
 from gateway_plugin_telegram import TelegramApiError, hooks
+from gateway_plugin_telegram.media.kinds import KINDS
 from gateway_plugin_telegram.methods import FIELDS
 
 REF = MessageRef(instance_id="support", external_room_id="-100123", envelope_id="e0")
@@ -73,7 +75,7 @@ def test_an_edit_that_names_a_keyboard_of_the_chat_is_refused(instance):
         text="hello",
         extra={"reply_markup": {"remove_keyboard": True}},
     )
-    [problem] = hooks.validate(edit)
+    [problem] = hooks.validate(instance, edit)
     assert "extra.reply_markup" == problem.place
 
 
@@ -162,11 +164,20 @@ async def test_nothing_is_sent_but_the_fields_of_the_table(telegram, attempt, pe
     for operation in ("send", "edit", "delete", "draft"):
         tried = attempt(operation, part=odd, thread="1", reply="2", message_id="3")
         await perform(tried)
+    [one] = attempt("upload").files
+    known, held = (attrs.evolve(one, held=held) for held in (False, True))
+    for operation, files, kinds in (
+        *(("upload", [known], [kind]) for kind in KINDS),
+        ("upload", [known, known], ["photo", "video"]),
+        ("edit", [known], ["document"]),
+        ("edit", [held], ["voice"]),
+    ):
+        shown = [{"type": kind, "has_spoiler": True} for kind in kinds]
+        part = attrs.evolve(odd, payload={**odd.payload, "caption": "x", "media": shown})
+        await perform(attempt(operation, part=part, files=tuple(files), message_id="3"))
     telegram.answers(200, {"ok": True, "result": {"id": 5, "username": "support_bot"}})
     await perform(attempt("probe"))
-    assert list(FIELDS) == [
-        "getMe", *(method for method, _ in telegram.posted if method != "getMe")
-    ]  # fmt: skip
+    assert set(FIELDS) == {method for method, _ in telegram.posted}
     for method, fields in telegram.posted:
         assert fields.keys() <= FIELDS[method]
         assert fields.get("chat_id", -100123) == -100123
@@ -192,10 +203,40 @@ UNREADABLE = [b"", b'{"ok":true,"result":{"mess', b"\xff\xfe\x00", b"[]", b"7", 
               b'{"ok":true,"result":{"message_id":NaN}}', b"x" * ((1 << 20) + 1)]  # fmt: skip
 
 
+@pytest.mark.parametrize("operation", ["send", "upload"])
 @pytest.mark.parametrize("body", UNREADABLE)
-async def test_a_yes_that_cannot_be_read_is_a_yes(telegram, attempt, perform, body):
+async def test_a_yes_that_cannot_be_read_is_a_yes(telegram, attempt, perform, body, operation):
     telegram.answers(200, body)
-    assert Answer(message_id=None) == await perform(attempt())
+    assert Answer(message_id=None) == await perform(attempt(operation))
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        True,
+        [],
+        {"message_id": 1},
+        [{"message_id": 1}],
+        [{"message_id": 1}, None],
+        [{"message_id": 1}, {"message_id": "2"}],
+        [{"message_id": 1}] * 3,
+    ],
+)
+async def test_an_album_whose_messages_are_not_all_told_has_no_id(
+    telegram, attempt, perform, result
+):
+    [one] = attempt("upload").files
+    telegram.answers(200, {"ok": True, "result": result})
+    part = Part(payload={"media": [{"type": "photo"}, {"type": "video"}]})
+    assert Answer() == await perform(attempt("upload", part=part, files=(one, one)))
+
+
+@pytest.mark.parametrize("photo", [None, [], [{}], [{"file_id": 5}], "f"])
+async def test_a_file_whose_id_cannot_be_read_is_sent_all_the_same(
+    telegram, attempt, perform, photo
+):
+    telegram.answers(200, {"ok": True, "result": {"message_id": 77, "photo": photo}})
+    assert Answer(message_id="-100123:77") == await perform(attempt("upload"))
 
 
 async def test_an_unreadable_no_is_a_no(telegram, attempt, perform):

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_core import Call, Delete, Edit, KeyRef, MessageRef, PartRef, Problem, Send
-from gateway_plugin_telegram import hooks
+from gateway_core import (
+    Call,
+    Delete,
+    Edit,
+    Instance,
+    KeyRef,
+    MessageRef,
+    PartRef,
+    Problem,
+    Secret,
+    Send,
+)
+from gateway_plugin_telegram import TelegramSettings, hooks
 from gateway_plugin_telegram.checks import OWNED
 from gateway_plugin_telegram.rendering.plain import is_blank
 
+BOT = Instance("support", "telegram", TelegramSettings(token=Secret("1:a")))
 WHERE = {"instance_id": "support", "external_room_id": "-100123"}
 FAMILY = "👨‍👩‍👧‍👦"
 
 
 def places(envelope) -> list[str]:
-    problems = hooks.validate(envelope)
+    problems = hooks.validate(BOT, envelope)
     assert all(isinstance(problem, Problem) and problem.text for problem in problems)
     return [problem.place for problem in problems]
 

@@ -29,6 +29,8 @@ NO_RIGHTS = verdict("non_retryable", "forbidden", "room")
 THREAD_GONE = verdict("non_retryable", "thread_gone", "thread")
 MESSAGE_GONE = verdict("non_retryable", "message_gone")
 BAD_REQUEST = verdict("non_retryable", "bad_request")
+FILE_TOO_LARGE = verdict("non_retryable", "too_long")
+UNSUPPORTED = verdict("non_retryable", "unsupported")
 UNAUTHORIZED = verdict("fatal", "unauthorized", "instance")
 TRY_PLAIN = verdict("retryable", "bad_format", transform="plain")
 TRY_STRICTER = verdict("retryable", "too_long", transform="stricter")
@@ -72,6 +74,31 @@ WORDED = {
         ("send", 400, "Bad Request: inline keyboard button URL 'chat not found' is invalid",
          BAD_REQUEST),
         ("send", 400, "Bad Request: BUTTON_DATA_INVALID", BAD_REQUEST),
+    ],
+    "core.telegram.org/bots/api#sending-files, tdlib's FileManager and telegram-bot-api: files": [
+        ("upload", 400, "Bad Request: wrong file identifier/HTTP URL specified", BAD_REQUEST),
+        ("upload", 400, "Bad Request: wrong remote file identifier specified: Wrong padding",
+         BAD_REQUEST),
+        ("upload", 400, "Bad Request: can't use file of type Photo as Document", BAD_REQUEST),
+        ("upload", 400, "Bad Request: failed to get HTTP URL content", BAD_REQUEST),
+        ("upload", 400, "Bad Request: wrong type of the web page content", BAD_REQUEST),
+        ("upload", 400, "Bad Request: PHOTO_INVALID_DIMENSIONS", BAD_REQUEST),
+        ("upload", 400, "Bad Request: IMAGE_PROCESS_FAILED", BAD_REQUEST),
+        ("upload", 400, "Bad Request: file must be non-empty", BAD_REQUEST),
+        ("upload", 400, "Bad Request: file is too big", FILE_TOO_LARGE),
+        ("upload", 400, "Bad Request: file of size 10485761 bytes is too big for a photo; the …",
+         FILE_TOO_LARGE),
+        ("upload", 413, "Request Entity Too Large", FILE_TOO_LARGE),
+        ("upload", 400, "Bad Request: message caption is too long", TRY_STRICTER),
+        ("upload", 400, "Bad Request: MEDIA_CAPTION_TOO_LONG", TRY_STRICTER),
+        ("upload", 400, "Bad Request: message is not modified", BAD_REQUEST),
+        ("upload", 400, "Bad Request: chat not found", ROOM_GONE),
+        ("upload", 400, "Bad Request: not enough rights to send photos to the chat",
+         verdict("non_retryable", "forbidden")),
+        ("edit", 400, "Bad Request: there is no text in the message to edit", UNSUPPORTED),
+        ("edit", 400, "Bad Request: there is no caption in the message to edit", UNSUPPORTED),
+        ("edit", 400, "Bad Request: message media can't be edited", UNSUPPORTED),
+        ("edit", 400, "Bad Request: can't change media type in the album", UNSUPPORTED),
     ],
     "tdlib/telegram-bot-api, Client.cpp: rooms and rights": [
         ("send", 400, "Bad Request: message thread not found", THREAD_GONE),

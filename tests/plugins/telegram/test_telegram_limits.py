@@ -27,9 +27,11 @@ GROUP = [
     ("room", "operation", "expected"),
     [
         ("7", "send", [CHAT, BOT]),
+        ("7", "upload", [CHAT, BOT]),
         ("7", "edit", [CHAT, BOT]),
         ("7", "delete", [BOT]),
         ("-7", "send", GROUP),
+        ("-7", "upload", GROUP),
         ("-7", "edit", GROUP),
         ("-7", "call:sendPhoto", GROUP),
         ("-7", "call:editMessageReplyMarkup", GROUP),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import json
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, TypeGuard
@@ -11,7 +13,9 @@ import attrs
 
 from gateway_core.authors import Answer, Attempt, Identity
 from gateway_core.http import (
+    FormField,
     HttpClient,
+    Multipart,
     Response,
     Timeouts,
     UnreadableBody,
@@ -20,8 +24,16 @@ from gateway_core.http import (
     open_client,
     retry_after_seconds,
 )
-from gateway_plugin_telegram.errors import TelegramApiError
+from gateway_plugin_telegram.errors.verdicts import TelegramApiError, is_stale
 from gateway_plugin_telegram.ids import is_message_id, message_id
+from gateway_plugin_telegram.media.kinds import DOCUMENT
+from gateway_plugin_telegram.media.planning import MOST_IN_ALBUM
+from gateway_plugin_telegram.media.requests import (
+    caption_place,
+    edit_files_request,
+    file_in,
+    upload_request,
+)
 from gateway_plugin_telegram.requests import (
     Request,
     call_request,
@@ -31,6 +43,11 @@ from gateway_plugin_telegram.requests import (
     send_request,
 )
 from gateway_plugin_telegram.settings import TelegramSettings
+
+FIELDS_BYTES = 1 << 20
+"""Of a form without its files: more than any text and its entities take."""
+MOST_REFUSED = 1_000
+"""Ids that a session remembers as worth nothing in place of bytes."""
 
 _UNREADABLE = object()
 
@@ -44,6 +61,7 @@ async def open_session(settings: TelegramSettings) -> AsyncIterator[TelegramSess
         path_secret=settings.token,
         timeouts=timeouts,
         network=settings,
+        max_upload=MOST_IN_ALBUM * settings.upload_bytes + FIELDS_BYTES,
     ) as client:
         yield TelegramSession(client)
 
@@ -57,6 +75,8 @@ class TelegramSession:
     """
 
     _client: HttpClient
+    _refused: OrderedDict[str, None] = attrs.field(factory=OrderedDict, init=False)
+    """Ids of earlier uploads that Telegram does not take for their bytes, which go instead."""
 
     async def who_am_i(self) -> Identity:
         """The bot's own id and name."""
@@ -66,15 +86,58 @@ class TelegramSession:
         return Identity(id=str(result["id"]), name=str(result.get("username", "")))
 
     async def send(self, attempt: Attempt) -> Answer:
-        """Make a message."""
+        """Make a message, or an album."""
+        if attempt.files:
+            return await self._upload(attempt)
         result = await self._result(send_request(attempt))
         number = _message_id(result)
         return Answer(message_id=None if number is None else message_id(attempt.room, number))
 
     async def edit(self, attempt: Attempt) -> Answer:
-        """Give a message another text."""
+        """Give a message another text or caption, or another file."""
+        if attempt.files:
+            result = await self._sent(edit_files_request(attempt, self._refused))
+            return Answer(message_id=attempt.message_id, files=self._learned([result], attempt))
         await self._result(edit_request(attempt))
         return Answer(message_id=attempt.message_id)
+
+    async def _upload(self, attempt: Attempt) -> Answer:
+        result = await self._sent(upload_request(attempt, self._refused))
+        messages = result if isinstance(result, list) else [result]
+        numbers = [_message_id(message) for message in messages]
+        names = [message_id(attempt.room, number) for number in numbers if number is not None]
+        if len(names) != len(attempt.files):
+            return Answer()
+        main = names.pop(caption_place(attempt))
+        return Answer(message_id=main, files=self._learned(messages, attempt), more=tuple(names))
+
+    def _learned(self, messages: Sequence[Any], attempt: Attempt) -> tuple[str, ...]:
+        """Telegram's ids of the files. What it made another kind of goes as its bytes again."""
+        found = [file_in(message) for message in messages if isinstance(message, Mapping)]
+        files = [one for one in found if one is not None]
+        if len(files) != len(attempt.files):
+            return ()
+        for (kind, name), shown in zip(files, attempt.payload["media"], strict=True):
+            if shown["type"] in (kind, DOCUMENT.name):
+                self._refused.pop(name, None)
+            else:
+                self._refuse([name])
+        return tuple(name for _, name in files)
+
+    def _refuse(self, names: Iterable[str]) -> None:
+        self._refused.update(dict.fromkeys(names))
+        while len(self._refused) > MOST_REFUSED:
+            self._refused.popitem(last=False)
+
+    async def _sent(self, request: Request) -> Any:
+        """The result; an id that Telegram does not take any more is not tried again."""
+        try:
+            return await self._result(request)
+        except TelegramApiError as error:
+            error.reused = bool(request.reused)
+            if is_stale(error):
+                self._refuse(request.reused)
+            raise
 
     async def delete(self, attempt: Attempt) -> Answer:
         """Take a message away."""
@@ -96,7 +159,10 @@ class TelegramSession:
     async def _result(self, request: Request) -> Any:
         path = f"/bot{{secret}}/{request.method}"
         try:
-            response = await self._client.request("POST", path, json=request.parameters)
+            if request.uploads:
+                response = await self._client.request("POST", path, body=_form(request))
+            else:
+                response = await self._client.request("POST", path, json=request.parameters)
         except UnreadableBody as error:
             if _is_success(error.status):
                 return _UNREADABLE
@@ -126,6 +192,19 @@ class TelegramSession:
             down_for=_down_for(response),
             migrate_to=_moved_to(parameters),
         )
+
+
+def _form(request: Request) -> Multipart:
+    """Its fields as texts, those with a structure as JSON; then the files."""
+    fields: list[Any] = [
+        FormField(name, value if isinstance(value, str) else json.dumps(value))
+        for name, value in request.parameters.items()
+    ]
+    for name, upload in request.uploads.items():
+        file = upload.file
+        kind = file.media_type or None
+        fields.append(FormField(name, upload, filename=file.name or name, media_type=kind))
+    return Multipart(fields)
 
 
 def _is_success(status: int) -> bool:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_telegram.ids import is_message_id, is_room, is_topic
+from gateway_plugin_telegram.media.checks import file_problems
 from gateway_plugin_telegram.methods import EDIT_EXTRA, SEND_EXTRA
 from gateway_plugin_telegram.rendering.native import read
 from gateway_plugin_telegram.rendering.plain import is_blank
 from gateway_plugin_telegram.requests import stands_on_message
+from gateway_plugin_telegram.settings import TelegramSettings
 
 _METHOD = re.compile(r"[A-Za-z]{1,64}")
 
@@ -18,20 +20,33 @@ MOST_PROBLEMS = 5
 """Mistakes in a text's markup that are reported; the others may follow from these."""
 
 OWNED = frozenset(
-    {"chat_id", "entities", "message_id", "message_thread_id", "parse_mode", "rich_message", "text"}
+    {
+        "caption",
+        "caption_entities",
+        "chat_id",
+        "entities",
+        "media",
+        "message_id",
+        "message_thread_id",
+        "parse_mode",
+        "rich_message",
+        "text",
+    }
 )
 """Fields of a request that the envelope itself decides; `extra` must not name them."""
 
 
-def problems_of(envelope: Envelope) -> list[Problem]:
+def problems_of(settings: TelegramSettings, envelope: Envelope) -> list[Problem]:
     """Every problem of the envelope, each with the field's name."""
     found = list(_room_problems(envelope.external_room_id))
     if isinstance(envelope, Send):
         found += _content_problems(envelope)
+        found += file_problems(settings, envelope)
         found += _thread_problems(envelope.thread_id)
         found += _message_problems("reply_to", envelope.reply_to)
     elif isinstance(envelope, Edit):
         found += [*_content_problems(envelope), *_target_problems(envelope)]
+        found += file_problems(settings, envelope)
         found += _keyboard_problems(envelope)
     elif isinstance(envelope, Delete):
         found += _target_problems(envelope)
@@ -62,7 +77,7 @@ def _content_problems(envelope: Send | Edit) -> Iterator[Problem]:
         shown = native.document.text
         for words in native.problems[:MOST_PROBLEMS]:
             yield Problem("text", f"Telegram's HTML: {words}")
-    if is_blank(shown):
+    if is_blank(shown) and not _has_files(envelope):
         yield Problem("text", "nothing in it is visible; Telegram calls such a text empty")
     for name in sorted(OWNED.intersection(envelope.extra or ())):
         yield Problem(f"extra.{name}", "the envelope decides this field itself")
@@ -70,6 +85,14 @@ def _content_problems(envelope: Send | Edit) -> Iterator[Problem]:
     method = "sendMessage" if isinstance(envelope, Send) else "editMessageText"
     for name in sorted(set(envelope.extra or ()) - OWNED - known):
         yield Problem(f"extra.{name}", f"{method} has no such parameter")
+
+
+def _has_files(envelope: Send | Edit) -> bool:
+    """Whether the message has some, which need no text."""
+    if envelope.files is None and isinstance(envelope, Edit):
+        target = envelope.target
+        return isinstance(target, MessageRef) and any(part.files for part in target.parts)
+    return bool(envelope.files)
 
 
 def _keyboard_problems(edit: Edit) -> Iterator[Problem]:

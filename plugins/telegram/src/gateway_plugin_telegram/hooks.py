@@ -29,7 +29,7 @@ from gateway_plugin_telegram import api
 from gateway_plugin_telegram.addresses import address_of
 from gateway_plugin_telegram.checks import problems_of
 from gateway_plugin_telegram.drafts import streaming_of
-from gateway_plugin_telegram.errors import TelegramApiError, verdict_of
+from gateway_plugin_telegram.errors.verdicts import TelegramApiError, verdict_of
 from gateway_plugin_telegram.limits import limits_of
 from gateway_plugin_telegram.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_telegram.rendering.parts import parts_of
@@ -69,9 +69,9 @@ async def probe(session: api.TelegramSession) -> Identity:
 
 
 @hookimpl
-def validate(envelope: Envelope) -> Sequence[Problem]:
-    """Room, topic, reply and message ids; a text that is not blank; fields of its own."""
-    return problems_of(envelope)
+def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
+    """Room, topic, reply and message ids; a text that is not blank; files; fields of its own."""
+    return problems_of(instance.settings, envelope)
 
 
 @hookimpl
@@ -101,7 +101,10 @@ def typing(address: Address) -> Sign | None:
 def chunk(
     instance: Instance, envelope: Envelope, mode: Literal["as_asked", "stricter", "plain"]
 ) -> Sequence[Part]:
-    """Parts of at most 4,096 code points, or of UTF-16 units after a refusal."""
+    """Parts of at most 4,096 code points, or of UTF-16 units after a refusal.
+
+    Files come first, in albums where Telegram takes them; a text of 1,024 is a caption.
+    """
     if not isinstance(envelope, Send | Edit):
         return ()
     return parts_of(instance.settings, envelope, mode)
@@ -117,13 +120,16 @@ def rate_limit(
 
 @hookimpl
 async def send(session: api.TelegramSession, attempt: Attempt) -> Answer:
-    """Make a message with sendMessage."""
+    """Make a message with sendMessage, with files by their kind's method or sendMediaGroup."""
     return await session.send(attempt)
 
 
 @hookimpl
 async def edit(session: api.TelegramSession, attempt: Attempt) -> Answer:
     """Give a message another text with editMessageText.
+
+    One with a file gets another caption with editMessageCaption, or another file with
+    editMessageMedia; no edit takes a file off, or changes those of an album.
 
     An inline keyboard that the request does not repeat is taken away by Telegram.
     """

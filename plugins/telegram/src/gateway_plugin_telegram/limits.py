@@ -2,8 +2,9 @@
 
 One message or edit a second per chat, 20 in 60 s per group, about 30 requests a second per bot for
 bulk notifications (core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this). Edits
-share the chat's allowance with sends; deletions are documented as no part of it. Every pace has a
-bound: what a stall held back arrives at once.
+share the chat's allowance with sends; deletions are documented as no part of it. A send
+with files is a send, and so is an album, though Telegram may count each of its messages. Every pace
+has a bound: what a stall held back arrives at once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from gateway_core.authors import Limit, Priority
 from gateway_plugin_telegram.settings import TelegramSettings
 
-_WRITES = ("send", "edit", "call:send", "call:edit", "call:copy", "call:forward")
+_WRITES = ("send", "upload", "edit", "call:send", "call:edit", "call:copy", "call:forward")
 FREE = ("call:get", "call:answer", "call:sendchataction")
 """Operations, in small letters, that draw on nothing."""
 

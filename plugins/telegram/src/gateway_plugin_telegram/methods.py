@@ -1,12 +1,15 @@
 """The Bot API's methods: the fields each is sent, which are given the room, which may be repeated.
 
-Every name in the tables is of core.telegram.org/bots/api (#sendmessage, #editmessagetext,
-#deletemessage and the methods named below).
+Every name in the tables is of core.telegram.org/bots/api (#sendmessage and the methods named
+below).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+_CAPTION = frozenset({"caption", "caption_entities"})
+_NEW = frozenset({"chat_id", "disable_notification", "message_thread_id", "reply_parameters"})
 
 FIELDS: Mapping[str, frozenset[str]] = {
     "getMe": frozenset(),
@@ -24,6 +27,15 @@ FIELDS: Mapping[str, frozenset[str]] = {
     "editMessageText": frozenset(
         {"chat_id", "entities", "link_preview_options", "message_id", "text"}
     ),
+    "sendPhoto": _NEW | _CAPTION | {"has_spoiler", "photo"},
+    "sendVideo": _NEW | _CAPTION | {"has_spoiler", "video"},
+    "sendAnimation": _NEW | _CAPTION | {"animation", "has_spoiler"},
+    "sendAudio": _NEW | _CAPTION | {"audio"},
+    "sendVoice": _NEW | _CAPTION | {"voice"},
+    "sendDocument": _NEW | _CAPTION | {"document"},
+    "sendMediaGroup": _NEW | {"media"},
+    "editMessageCaption": _CAPTION | {"chat_id", "message_id"},
+    "editMessageMedia": frozenset({"chat_id", "media", "message_id"}),
     "deleteMessage": frozenset({"chat_id", "message_id"}),
     "sendMessageDraft": frozenset({"chat_id", "draft_id", "entities", "message_thread_id", "text"}),
 }
@@ -45,6 +57,12 @@ SEND_EXTRA = EDIT_EXTRA | {
 }
 """Telegram's own fields of a message that `extra` may set. An unknown one would be passed over in
 silence by the server; of what came with a message, its edits repeat what editMessageText knows."""
+
+FILE_EXTRA = SEND_EXTRA - {"link_preview_options"}
+"""The same of a message with one file, which has no previews of links."""
+
+ALBUM_EXTRA = FILE_EXTRA - {"reply_markup", "suggested_post_parameters"}
+"""The same of an album."""
 
 ROOM_CALLS: Mapping[str, frozenset[str]] = {
     method.lower(): frozenset(fields)

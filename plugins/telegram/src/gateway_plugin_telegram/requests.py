@@ -12,8 +12,9 @@ from zlib import crc32
 
 import attrs
 
-from gateway_core.authors import Attempt
-from gateway_plugin_telegram.errors import STAYED, TelegramApiError
+from gateway_core.authors import Attempt, Upload
+from gateway_plugin_telegram.errors.verdicts import TelegramApiError
+from gateway_plugin_telegram.errors.wording import STAYED
 from gateway_plugin_telegram.ids import is_message_id, number_in
 from gateway_plugin_telegram.methods import EDIT_EXTRA, FIELDS, ROOM_CALLS, SEND_EXTRA
 
@@ -23,10 +24,16 @@ _WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 @attrs.frozen
 class Request:
-    """One call of the Bot API."""
+    """One call of the Bot API.
+
+    uploads  files that go as their bytes, by the names of their fields: then all of it is a form
+    reused   ids of earlier uploads that stand in it in place of bytes
+    """
 
     method: str
     parameters: Mapping[str, Any]
+    uploads: Mapping[str, Upload] = attrs.field(factory=dict)
+    reused: tuple[str, ...] = ()
 
 
 def send_request(attempt: Attempt) -> Request:
@@ -34,16 +41,18 @@ def send_request(attempt: Attempt) -> Request:
 
     Raises `TelegramApiError`, like the next two, for a message that a moved group left behind.
     """
-    fields = _fields(
-        "sendMessage",
-        {
-            **attempt.payload,
-            "chat_id": _id(attempt.room),
-            "message_thread_id": _id(attempt.thread),
-            "reply_parameters": _reply(attempt),
-        },
-    )
-    return Request("sendMessage", {**fields, **_own(attempt, SEND_EXTRA)})
+    fields = fields_of("sendMessage", destination(attempt))
+    return Request("sendMessage", {**fields, **own_fields(attempt, SEND_EXTRA)})
+
+
+def destination(attempt: Attempt) -> Mapping[str, Any]:
+    """The content of a new message, and where it goes. Raises as `send_request` does."""
+    return {
+        **attempt.payload,
+        "chat_id": _id(attempt.room),
+        "message_thread_id": _id(attempt.thread),
+        "reply_parameters": _reply(attempt),
+    }
 
 
 def draft_request(attempt: Attempt) -> Request:
@@ -54,7 +63,7 @@ def draft_request(attempt: Attempt) -> Request:
         "message_thread_id": _id(attempt.thread),
         "draft_id": crc32(attempt.key.encode()) >> 1 or 1,
     }
-    return Request("sendMessageDraft", _fields("sendMessageDraft", values))
+    return Request("sendMessageDraft", fields_of("sendMessageDraft", values))
 
 
 def edit_request(attempt: Attempt) -> Request:
@@ -62,11 +71,16 @@ def edit_request(attempt: Attempt) -> Request:
 
     Of what came with the message, only a keyboard that stands on it can stay.
     """
-    fields = _fields("editMessageText", {**attempt.payload, **_message(attempt, "edit")})
-    extra = _own(attempt, EDIT_EXTRA)
+    fields = fields_of("editMessageText", {**attempt.payload, **message(attempt, "edit")})
+    return Request("editMessageText", {**fields, **keyboard_edit(attempt, EDIT_EXTRA)})
+
+
+def keyboard_edit(attempt: Attempt, known: frozenset[str]) -> dict[str, Any]:
+    """Telegram's own fields that an edit's method knows, but for keyboards of the chat."""
+    extra = own_fields(attempt, known & EDIT_EXTRA)
     if not stands_on_message(extra.get("reply_markup")):
         extra.pop("reply_markup", None)
-    return Request("editMessageText", {**fields, **extra})
+    return extra
 
 
 def stands_on_message(markup: Any) -> bool:
@@ -76,7 +90,7 @@ def stands_on_message(markup: Any) -> bool:
 
 def delete_request(attempt: Attempt) -> Request:
     """DeleteMessage."""
-    return Request("deleteMessage", _fields("deleteMessage", _message(attempt, "delete")))
+    return Request("deleteMessage", fields_of("deleteMessage", message(attempt, "delete")))
 
 
 def call_request(attempt: Attempt) -> Request:
@@ -104,12 +118,13 @@ def _numbered(arguments: dict[str, Any], room: str) -> dict[str, Any]:
     return {name: plain(value) if name in _MESSAGES else value for name, value in arguments.items()}
 
 
-def _own(attempt: Attempt, known: frozenset[str]) -> dict[str, Any]:
-    """Telegram's own fields that the method knows."""
+def own_fields(attempt: Attempt, known: frozenset[str]) -> dict[str, Any]:
+    """Telegram's own fields in `extra` that the method knows."""
     return {name: value for name, value in _given(attempt.extra).items() if name in known}
 
 
-def _message(attempt: Attempt, purpose: str) -> Mapping[str, Any]:
+def message(attempt: Attempt, purpose: str) -> Mapping[str, Any]:
+    """Names the message of an edit or a deletion. Raises `TelegramApiError` if it stayed behind."""
     number = _number(attempt.room, attempt.message_id or "", purpose)
     return {"chat_id": _id(attempt.room), "message_id": number}
 
@@ -129,7 +144,8 @@ def _number(room: str, message_id: str, purpose: str) -> int:
     return number
 
 
-def _fields(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def fields_of(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that this adapter gives the method."""
     return {name: value for name, value in _given(values).items() if name in FIELDS[method]}
 
 

@@ -27,11 +27,17 @@ from gateway_plugin_telegram.ids import is_room
 TEXT_LIMIT = 4096
 """Code points that a message's text may have (core.telegram.org/bots/api#sendmessage)."""
 
+CAPTION_LIMIT = 1024
+"""The same of a caption (core.telegram.org/bots/api#sendphoto)."""
+
+MB = 1 << 20
+
 _TOKEN = secret(
     "[0-9]{1,20}:[A-Za-z0-9_-]{1,128}",
     "a bot's token as BotFather gives it: 123456789:AbC-dEf, digits first",
 )
 _COUNT = whole(least=1, most=100_000)
+_BYTES = whole(least=1, most=2_000 * MB)
 _SECONDS = number(least=0.001)
 _TIMEOUT = number(least=30)
 
@@ -77,6 +83,14 @@ class TelegramSettings(NetworkSettings):
     rooms           limits of single chats, by the chat's id: a table with any of `chat_count`,
                     `chat_seconds`, `group_count` and `group_seconds`
     text_limit      the longest text of one message, in code points; at most Telegram's 4,096
+    caption_limit   the longest text that goes as the caption of a file, in code points; at most
+                    Telegram's 1,024. A longer one follows in messages of its own
+    upload_bytes    of a file that is uploaded; with a Bot API server of one's own 2,000 MB
+    photo_bytes     of one that is sent as a photo
+    photo_sides     pixels of a photo's width and height together
+    photo_ratio     of a photo's longer side to the shorter one
+    url_bytes       of a file that Telegram fetches, where the envelope says its size
+    url_photo_bytes  of one that is shown as a photo
     streaming       how `gateway.stream` shows an answer as it grows: `auto`, in private chats by
                     drafts (sendMessageDraft), else by edits; `edits`, always by edits
     draft_seconds   between two drafts in one chat; Telegram does not say how many it takes
@@ -107,6 +121,15 @@ class TelegramSettings(NetworkSettings):
         validator=mapping_of(RoomLimits, is_room, "chats' numbers or @names"),
     )
     text_limit: int = attrs.field(default=TEXT_LIMIT, validator=whole(least=2, most=TEXT_LIMIT))
+    caption_limit: int = attrs.field(
+        default=CAPTION_LIMIT, validator=whole(least=1, most=CAPTION_LIMIT)
+    )
+    upload_bytes: int = attrs.field(default=50 * MB, validator=_BYTES)
+    photo_bytes: int = attrs.field(default=10 * MB, validator=_BYTES)
+    photo_sides: int = attrs.field(default=10_000, validator=_COUNT)
+    photo_ratio: int = attrs.field(default=20, validator=_COUNT)
+    url_bytes: int = attrs.field(default=20 * MB, validator=_BYTES)
+    url_photo_bytes: int = attrs.field(default=5 * MB, validator=_BYTES)
     streaming: Literal["auto", "edits"] = attrs.field(
         default="auto", validator=one_of("auto", "edits")
     )

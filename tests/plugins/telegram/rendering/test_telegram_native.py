@@ -11,10 +11,11 @@ from amounts import amount
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway_core import Send
-from gateway_plugin_telegram import hooks
+from gateway_core import Instance, Secret, Send
+from gateway_plugin_telegram import TelegramSettings, hooks
 from gateway_plugin_telegram.rendering.native import read
 
+BOT = Instance("support", "telegram", TelegramSettings(token=Secret("1:a")))
 TEXTS = amount("drawn texts read by Telegram's library")
 TAGGED = amount("drawn tags read by Telegram's library")
 NAMES = {
@@ -166,7 +167,7 @@ def test_what_is_like_a_link_to_a_person_is_a_link_or_nothing(address, tdlib):
 )
 def test_what_telegram_refuses_is_a_problem_before_it_is_accepted(source, words, instance, tdlib):
     assert "error" == tdlib(source)["@type"]
-    problem, *_ = hooks.validate(message(source))
+    problem, *_ = hooks.validate(BOT, message(source))
     assert f"text: Telegram's HTML: {words}" == str(problem)
 
 
@@ -290,7 +291,7 @@ def test_a_moment_is_shown_in_each_readers_own_time(instance):
 
 
 def test_a_text_whose_tags_hold_nothing_is_refused():
-    [problem] = hooks.validate(message("<b> </b>"))
+    [problem] = hooks.validate(BOT, message("<b> </b>"))
     assert "text" == problem.place
 
 

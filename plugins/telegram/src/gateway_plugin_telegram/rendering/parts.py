@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from gateway_core.authors import Edit, Part, Send
 from gateway_core.text import Document, cut, parse, plan
+from gateway_plugin_telegram.media.planning import parts_with_files
 from gateway_plugin_telegram.rendering.document import Entities
 from gateway_plugin_telegram.rendering.native import read
 from gateway_plugin_telegram.rendering.plain import is_blank, utf16_units
@@ -19,20 +20,27 @@ from gateway_plugin_telegram.settings import TelegramSettings
 
 
 def parts_of(settings: TelegramSettings, envelope: Send | Edit, mode: str) -> list[Part]:
-    """The plan: each part at most `text_limit` long, blank stretches left out.
+    """The plan: each part at most `text_limit` long, blank stretches left out; files before them.
 
     Telegram's limit counts code points; after a refusal (any mode but `as_asked`) UTF-16 units
     are counted, which are never fewer. Its other bound, 32,768 bytes of text, is out of reach:
     4,096 code points have at most 16,384.
     """
+    if envelope.files:
+        return parts_with_files(settings, envelope, lambda limit: _texts(envelope, mode, limit))
+    return _texts(envelope, mode, settings.text_limit)
+
+
+def _texts(envelope: Send | Edit, mode: str, limit: int) -> list[Part]:
+    """The text alone."""
     measure: Callable[[str], int] = len if mode == "as_asked" else utf16_units
     fields = _switches(envelope)
     if envelope.format != "plain" and mode != "plain":
-        return _styled(envelope, settings.text_limit, measure, fields)
+        return _styled(envelope, limit, measure, fields)
     lost = ("formatting",) if envelope.format != "plain" else ()
     return [
         Part(payload={"text": envelope.text[start:end], **fields}, span=(start, end), degraded=lost)
-        for start, end in cut(envelope.text, limit=settings.text_limit, measure=measure)
+        for start, end in cut(envelope.text, limit=limit, measure=measure)
         if not is_blank(envelope.text[start:end])
     ]
 

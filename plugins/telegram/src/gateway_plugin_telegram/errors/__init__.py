@@ -1,0 +1,1 @@
+"""What a refusal of Telegram means: its words, and the verdict of an attempt."""

@@ -1,0 +1,202 @@
+"""What Telegram's answers mean: the error, and the verdict. Sans-I/O.
+
+Telegram has no error codes beside the HTTP status; what went wrong is said in English that
+drifts. So `parameters` count first, then the status, then phrases, looked for in the part of the
+description that quotes nobody.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+import attrs
+
+from gateway_core.authors import Attempt, ErrorClass, Reason, Scope, Verdict
+from gateway_plugin_telegram.errors.wording import (
+    ALREADY_GONE,
+    ASTRAY,
+    DELETED_AT_ONCE,
+    FAILED,
+    FILE_STALE,
+    FILE_UNKNOWN,
+    MESSAGE_GONE,
+    NO_RIGHTS,
+    PHRASES,
+    STATUSES,
+    UNCHANGED,
+    Meaning,
+    Transform,
+    final,
+)
+from gateway_plugin_telegram.limits import FREE
+
+
+class TelegramApiError(Exception):
+    """Telegram answered, and not with a yes.
+
+    status       `error_code` of the answer, else the HTTP status
+    description  Telegram's own words, without the token
+    retry_after  seconds to wait, where Telegram limits
+    down_for     seconds after which a server that is down wants to be asked again
+    migrate_to   the new id of a room that became a supergroup
+    foreign      what the answer means where it is not Telegram's
+    reused       the request named files by the ids of earlier uploads, in place of their bytes
+    """
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        description: str = "",
+        retry_after: float | None = None,
+        down_for: float | None = None,
+        migrate_to: str | None = None,
+        foreign: Verdict | None = None,
+        reused: bool = False,
+    ) -> None:
+        self.status = status
+        self.description = description
+        self.retry_after = retry_after
+        self.down_for = down_for
+        self.migrate_to = migrate_to
+        self.foreign = foreign
+        self.reused = reused
+        super().__init__(status, description, retry_after, migrate_to)
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.description}".rstrip()
+
+
+_PATTERNS = [(re.compile(rf"\b{re.escape(phrase)}"), found) for phrase, found in PHRASES.items()]
+
+_WORDED = range(400, 500)
+"""Statuses whose descriptions say what is wrong."""
+_WAIT = re.compile(r"\b(?:flood|slowmode)_(?:[a-z]{1,20}_)?wait_([0-9]{1,9})\b")
+"""Telegram's own words for a limit, which its Bot API turns into a 429."""
+_MAKES = ("send", "upload")
+_TYPING = "call:sendchataction"
+_DELETES = ("delete", "call:deleteMessage")
+_QUOTE = re.compile("[\"\u201c]| '")
+
+
+def verdict_of(attempt: Attempt, error: TelegramApiError) -> Verdict:
+    """What the error means for the attempt."""
+    if error.foreign is not None:
+        return error.foreign
+    if error.migrate_to is not None:
+        return _moved(error)
+    if _is_limit(error):
+        return _limited(attempt, error)
+    meaning = FILE_STALE if is_stale(error) else _fitted(_meaning(error), attempt)
+    return Verdict(
+        error_class=meaning.error_class,
+        reason=meaning.reason,
+        scope=meaning.scope,
+        dispatched=meaning.dispatched,
+        transform=meaning.transform,
+        retry_after=error.down_for,
+        raw=str(error),
+    )
+
+
+def is_stale(error: TelegramApiError) -> bool:
+    """Whether Telegram does not take the id of an earlier upload: the bytes are still there."""
+    return error.reused and _meaning(error) is FILE_UNKNOWN
+
+
+def _is_limit(error: TelegramApiError) -> bool:
+    """Any refusal whose parameters or words name a wait, whatever its status."""
+    limited = error.status == HTTPStatus.TOO_MANY_REQUESTS
+    return limited or error.retry_after is not None or _named_wait(error) is not None
+
+
+def _named_wait(error: TelegramApiError) -> float | None:
+    found = _WAIT.search(error.description.lower())
+    return None if found is None else float(found[1])
+
+
+def _moved(error: TelegramApiError) -> Verdict:
+    return Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.ROOM_MOVED,
+        scope=Scope.ROOM,
+        moved_to=error.migrate_to,
+        raw=str(error),
+    )
+
+
+def _limited(attempt: Attempt, error: TelegramApiError) -> Verdict:
+    name = attempt.operation.lower()
+    if name == _TYPING:
+        # A sign of typing that comes late is worth nothing, and messages would wait behind it.
+        words = str(error)
+        return Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.RATE_LIMITED, raw=words)
+    return Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.RATE_LIMITED,
+        scope=_limited_scope(name),
+        retry_after=_named_wait(error) if error.retry_after is None else error.retry_after,
+        raw=str(error),
+    )
+
+
+def _limited_scope(name: str) -> Scope:
+    """Telegram does not say which limit: the room's, until core sees several rooms limited."""
+    if name == "probe":  # it has no room: the bot itself is asked to wait
+        return Scope.INSTANCE
+    # What draws on no limit of the room's says nothing of its messages.
+    return Scope.MESSAGE if name.startswith(FREE) else Scope.ROOM
+
+
+def _meaning(error: TelegramApiError) -> Meaning:
+    words = _QUOTE.split(error.description.lower(), maxsplit=1)[0]
+    if error.status in _WORDED:
+        for pattern, meaning in _PATTERNS:
+            if pattern.search(words):
+                return meaning
+    elif "message was immediately deleted" in words:
+        return DELETED_AT_ONCE
+    if error.status == HTTPStatus.NOT_FOUND and "method not found" in words:
+        return final(Reason.UNSUPPORTED)
+    return STATUSES.get(error.status) or _by_hundreds(error.status)
+
+
+def _by_hundreds(status: int) -> Meaning:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return FAILED
+    if status >= HTTPStatus.BAD_REQUEST:
+        return final(Reason.BAD_REQUEST)
+    # A 2xx that is no yes: the answer to a probe that names no bot.
+    return ASTRAY
+
+
+def _fitted(meaning: Meaning, attempt: Attempt) -> Meaning:
+    """The meaning, with what this attempt can still change and what it really concerns."""
+    if meaning.transform is not None and not _can(meaning.transform, attempt):
+        return final(meaning.reason)
+    if meaning is UNCHANGED and attempt.operation in _MAKES:
+        # Nothing is there that could be as it was: no "not modified" makes a message.
+        return final(Reason.BAD_REQUEST)
+    if meaning is MESSAGE_GONE and attempt.operation in _DELETES and attempt.number > 1:
+        return ALREADY_GONE
+    if meaning.scope is Scope.ROOM and not _concerns_room(meaning, attempt):
+        return attrs.evolve(meaning, scope=Scope.MESSAGE)
+    return meaning
+
+
+def _can(transform: Transform, attempt: Attempt) -> bool:
+    if transform == "without_reply":
+        return attempt.reply is not None
+    if attempt.part is None:
+        return False
+    return attempt.mode == "as_asked" if transform == "stricter" else attempt.mode != "plain"
+
+
+def _concerns_room(meaning: Meaning, attempt: Attempt) -> bool:
+    """Whether a refusal concerns the room as such: not where another right or chat was asked."""
+    if attempt.operation in {"send", "edit"}:
+        return True
+    if meaning is NO_RIGHTS:
+        return False
+    return str(attempt.arguments.get("chat_id", attempt.room)) == attempt.room

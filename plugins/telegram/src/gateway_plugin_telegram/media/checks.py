@@ -1,0 +1,94 @@
+"""What Telegram would refuse of an envelope's files, reported before it is accepted. Sans-I/O.
+
+Source: core.telegram.org/bots/api#sending-files, #sendphoto and #sendmediagroup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from gateway_core.authors import Edit, File, MessageRef, Problem, Send
+from gateway_plugin_telegram.media.kinds import DOCUMENT, PHOTO, VOICE, Kind, kind_of, media_type_of
+from gateway_plugin_telegram.media.planning import albums, not_for_albums
+from gateway_plugin_telegram.settings import MB, TelegramSettings
+
+FETCHED_DOCUMENTS = ("application/pdf", "application/zip", "image/gif")
+"""Media types of documents that Telegram fetches."""
+FETCHED_VOICE_BYTES = MB
+"""Of a voice note that Telegram fetches: it sends a larger one as a file."""
+
+
+def file_problems(settings: TelegramSettings, envelope: Send | Edit) -> Iterator[Problem]:
+    """Every problem of the envelope's files, each by its place."""
+    files = envelope.files or ()
+    for place, file in enumerate(files):
+        kind = kind_of(file)
+        if file.url is not None:
+            found = _fetched(settings, file, kind)
+        else:
+            found = _uploaded(settings, file, kind) if file.is_stored else iter(())
+        for words in found:
+            yield Problem(f"files.{place}", words)
+    if files and len(albums(files)[-1]) > 1 and not envelope.text.strip():
+        for name in not_for_albums(envelope):
+            yield Problem(f"extra.{name}", "an album has none: it needs a text, which takes it")
+    if isinstance(envelope, Edit):
+        yield from _album_problems(envelope)
+
+
+def _uploaded(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[str]:
+    if file.size > settings.upload_bytes:
+        yield _too_large(file, "a file", settings.upload_bytes)
+    elif kind is PHOTO and file.size > settings.photo_bytes:
+        yield _too_large(file, "a photo", settings.photo_bytes) + _AS_DOCUMENT
+    if kind is not PHOTO:
+        return
+    short, long = sorted((file.width, file.height))
+    if not short:
+        yield f"no picture of type {media_type_of(file)} can be read in it{_AS_DOCUMENT}"
+    elif short + long > settings.photo_sides:
+        both, most = short + long, settings.photo_sides
+        yield f"a photo's width and height are {both} together, at most {most}{_AS_DOCUMENT}"
+    elif long > settings.photo_ratio * short:
+        most = settings.photo_ratio
+        yield f"a photo's longer side is at most {most} times the shorter one{_AS_DOCUMENT}"
+
+
+_AS_DOCUMENT = "; with as_document it goes as a file"
+
+
+def _fetched(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[str]:
+    media_type = media_type_of(file)
+    if "." not in _host_of(file.url or ""):
+        yield "Telegram fetches from hosts with a dot in their name alone"
+    elif not media_type:
+        yield "its address does not tell what it is: it needs a media_type"
+    elif kind is DOCUMENT and media_type not in FETCHED_DOCUMENTS:
+        yield f"Telegram fetches documents that are PDF, ZIP or GIF, not {media_type}"
+    most = settings.url_photo_bytes if kind is PHOTO else settings.url_bytes
+    if kind is VOICE:
+        most = min(most, FETCHED_VOICE_BYTES)
+    if file.size > most:
+        yield _too_large(file, f"{kind.called} that Telegram fetches", most)
+
+
+def _host_of(url: str) -> str:
+    """The name of its host; empty: it has none that can be read."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _too_large(file: File, what: str, most: int) -> str:
+    return f"has {file.size} bytes, {what} at most {most}"
+
+
+def _album_problems(edit: Edit) -> Iterator[Problem]:
+    """What stands in an album stays: an edit reaches one of its messages, and no file of it."""
+    if edit.files is None or not isinstance(edit.target, MessageRef):
+        return
+    there = [file.id for part in edit.target.parts for file in part.files if part.more]
+    if there and not set(there) <= {file.id for file in edit.files}:
+        yield Problem("files", "no edit changes the files of an album")

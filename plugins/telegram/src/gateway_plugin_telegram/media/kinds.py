@@ -1,0 +1,104 @@
+"""What Telegram shows a file as, which its media type decides. Sans-I/O.
+
+Source: core.telegram.org/bots/api#sending-files and the page of each method. A file whose media
+type is none of those here is a document, which any file can be.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Mapping
+
+import attrs
+
+from gateway_core.authors import File
+
+
+@attrs.frozen(kw_only=True)
+class Kind:
+    """One kind of file.
+
+    name      of the parameter, of the message's field, and of the `InputMedia`
+    called    as problems call it
+    method    that sends it
+    types     media types that are sent as such
+    album     kinds of the same word go into one album; empty: into none
+    conceals  whether a spoiler can hide it
+    """
+
+    name: str
+    called: str
+    method: str
+    types: frozenset[str] = frozenset()
+    album: str = ""
+    conceals: bool = False
+
+
+PHOTO = Kind(
+    name="photo",
+    called="a photo",
+    method="sendPhoto",
+    types=frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp"}),
+    album="seen",
+    conceals=True,
+)
+VOICE = Kind(
+    name="voice",
+    called="a voice note",
+    method="sendVoice",
+    types=frozenset({"audio/ogg", "audio/opus"}),
+)
+DOCUMENT = Kind(name="document", called="a document", method="sendDocument", album="document")
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        PHOTO,
+        Kind(
+            name="video",
+            called="a video",
+            method="sendVideo",
+            types=frozenset({"video/mp4"}),
+            album="seen",
+            conceals=True,
+        ),
+        Kind(
+            name="animation",
+            called="an animation",
+            method="sendAnimation",
+            types=frozenset({"image/gif"}),
+            conceals=True,
+        ),
+        Kind(
+            name="audio",
+            called="an audio",
+            method="sendAudio",
+            types=frozenset(
+                {"audio/m4a", "audio/mp3", "audio/mp4", "audio/mp4a-latm", "audio/mpeg"}
+                | {"audio/x-m4a"}
+            ),
+            album="audio",
+        ),
+        VOICE,
+        DOCUMENT,
+    )
+}
+_BY_TYPE = {media_type: kind for kind in KINDS.values() for media_type in kind.types}
+
+
+def kind_of(file: File) -> Kind:
+    """What the file is sent as."""
+    return DOCUMENT if file.as_document else _BY_TYPE.get(media_type_of(file), DOCUMENT)
+
+
+def media_type_of(file: File) -> str:
+    """Its media type, if need be by its name or its address; empty: nothing tells it."""
+    if file.media_type:
+        return file.media_type.lower()
+    return mimetypes.guess_type(file.name or _path_of(file.url or ""))[0] or ""
+
+
+def _path_of(url: str) -> str:
+    """What follows the host, without what follows a `?` or `#`; no URL is too odd for it."""
+    path = url.partition("://")[2].partition("/")[2]
+    return path.partition("?")[0].partition("#")[0]

@@ -1,0 +1,137 @@
+"""Requests that send files, and that change a message which has some. Sans-I/O.
+
+A file goes by the id that Telegram gave it, by its address, or as its bytes, in a form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import attrs
+
+from gateway_core.authors import Attempt, Upload
+from gateway_plugin_telegram.errors.verdicts import TelegramApiError
+from gateway_plugin_telegram.errors.wording import FIXED
+from gateway_plugin_telegram.media.kinds import KINDS, VOICE
+from gateway_plugin_telegram.methods import ALBUM_EXTRA, FILE_EXTRA
+from gateway_plugin_telegram.requests import (
+    Request,
+    destination,
+    fields_of,
+    keyboard_edit,
+    message,
+    own_fields,
+)
+
+_LAST = ("audio", "document")
+"""Kinds that stand below each other in an album: the caption is under the last, else the first."""
+
+
+@attrs.define
+class _Sources:
+    """Where the files of one request come from.
+
+    refused  ids of earlier uploads that Telegram does not take any more
+    """
+
+    refused: Collection[str]
+    uploads: dict[str, Upload] = attrs.field(factory=dict)
+    reused: list[str] = attrs.field(factory=list)
+
+    def named(self, upload: Upload) -> str | None:
+        """Its id or address; None: it goes as its bytes."""
+        if upload.file.id is not None or upload.file.url is not None:
+            return upload.file.id or upload.file.url
+        if upload.known is None or upload.known in self.refused:
+            return None
+        self.reused.append(upload.known)
+        return upload.known
+
+    def attached(self, upload: Upload) -> str:
+        """As an `InputMedia` names it."""
+        named = self.named(upload)
+        if named is not None:
+            return named
+        field = f"file{len(self.uploads)}"
+        self.uploads[field] = upload
+        return f"attach://{field}"
+
+    def request(self, method: str, parameters: Mapping[str, Any]) -> Request:
+        return Request(method, parameters, self.uploads, tuple(self.reused))
+
+
+def upload_request(attempt: Attempt, refused: Collection[str]) -> Request:
+    """The method of the one file's kind, or sendMediaGroup.
+
+    Raises `TelegramApiError` as `send_request` does.
+    """
+    sources = _Sources(refused)
+    if len(attempt.files) > 1:
+        media = _album(attempt, sources)
+        fields = fields_of("sendMediaGroup", {**destination(attempt), "media": media})
+        own = own_fields(attempt, ALBUM_EXTRA)
+        return sources.request("sendMediaGroup", {**fields, **own})
+    [upload], [shown] = attempt.files, attempt.payload["media"]
+    kind = KINDS[shown["type"]]
+    values = {**destination(attempt), **shown}
+    named = sources.named(upload)
+    if named is None:
+        sources.uploads[kind.name] = upload
+    else:
+        values[kind.name] = named
+    fields = fields_of(kind.method, values)
+    return sources.request(kind.method, {**fields, **own_fields(attempt, FILE_EXTRA)})
+
+
+def edit_files_request(attempt: Attempt, refused: Collection[str]) -> Request:
+    """EditMessageCaption where the files stay, else editMessageMedia; a caption not given goes.
+
+    Raises `TelegramApiError` for what Telegram cannot change, and as `edit_request` does.
+    """
+    extra = keyboard_edit(attempt, FILE_EXTRA)
+    several = len(attempt.files) > 1
+    if several and "reply_markup" in extra:
+        raise _fixed("the buttons of an album")
+    if all(upload.held for upload in attempt.files):
+        values = {**attempt.payload, **message(attempt, "edit")}
+        return Request("editMessageCaption", {**fields_of("editMessageCaption", values), **extra})
+    [kind, *_] = [KINDS[shown["type"]] for shown in attempt.payload["media"]]
+    if several or kind is VOICE:
+        raise _fixed("the files of an album" if several else "a file into a voice note")
+    sources = _Sources(refused)
+    values = {**message(attempt, "edit"), "media": _album(attempt, sources)[0]}
+    fields = fields_of("editMessageMedia", values)
+    return sources.request("editMessageMedia", {**fields, **extra})
+
+
+def caption_place(attempt: Attempt) -> int:
+    """Which of its messages has the caption, and stands for all in edits."""
+    first = attempt.payload["media"][0]["type"]
+    return len(attempt.files) - 1 if first in _LAST else 0
+
+
+def _album(attempt: Attempt, sources: _Sources) -> list[dict[str, Any]]:
+    """The `InputMedia` of each file, one of them with the caption."""
+    items = [
+        {**shown, "media": sources.attached(upload)}
+        for shown, upload in zip(attempt.payload["media"], attempt.files, strict=True)
+    ]
+    captioned = {name: attempt.payload.get(name) for name in ("caption", "caption_entities")}
+    items[caption_place(attempt)] |= {k: v for k, v in captioned.items() if v is not None}
+    return items
+
+
+def _fixed(what: str) -> TelegramApiError:
+    return TelegramApiError(status=400, description=f"{FIXED} {what}")
+
+
+def file_in(message: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The kind of the file that a `Message` has, and its id; of a photo's sizes the largest's."""
+    for kind in KINDS:
+        found = message.get(kind)
+        if isinstance(found, list) and found:
+            found = found[-1]
+        if isinstance(found, Mapping) and isinstance(found.get("file_id"), str):
+            return kind, str(found["file_id"])
+    return None

@@ -1,0 +1,97 @@
+"""What becomes of a message with files that Telegram refuses, or whose answer is lost."""
+
+import attrs
+import pytest
+
+from gateway_contrib.emulators.faults import Fault, FaultPlan, Said
+from gateway_contrib.emulators.telegram import TelegramEmulator
+from gateway_core import Disposition, Reason
+
+
+def no(status, words):
+    body = {"ok": False, "error_code": status, "description": words}
+    return Said(status=status, body=body)
+
+
+UNFORMATTED = no(400, "Bad Request: can't parse entities: wrong")
+TOO_LONG = no(400, "Bad Request: message caption is too long")
+
+
+@pytest.fixture
+def answering(emulator):
+    """Lets the emulator answer so to its first requests."""
+
+    def script(*answers):
+        emulator.faults = FaultPlan(script=dict(enumerate(answers)))
+
+    return script
+
+
+async def test_a_caption_whose_formatting_is_refused_goes_plain_under_its_file(bot, answering):
+    answering(UNFORMATTED)
+    receipt = await bot.send("**bold**", "photo")
+    assert [("photo", "**bold**")] == bot.seen
+    assert (("formatting",), (0,)) == (receipt.parts[0].degraded, receipt.parts[0].files)
+    assert receipt.ref.parts[0].files[0].id
+
+
+async def test_an_album_whose_formatting_is_refused_goes_plain(bot, answering):
+    answering(UNFORMATTED)
+    receipt = await bot.send("**bold**", "photo", "video")
+    assert [("photo", "**bold**"), ("video", "")] == bot.seen
+    assert (0, 1) == receipt.parts[0].files
+
+
+async def test_a_caption_that_is_too_long_after_all_goes_as_a_text(bot, answering):
+    """Telegram counts code points, and that this is so everywhere is documented nowhere."""
+    answering(TOO_LONG)
+    receipt = await bot.send("😀" * 1000, "photo")
+    assert [("photo", ""), ("text", "😀" * 1000)] == bot.seen
+    assert 2 == len(receipt.ref.parts)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (no(413, "Request Entity Too Large"), Reason.TOO_LONG),
+        (no(400, "Bad Request: file is too big"), Reason.TOO_LONG),
+        (Said(status=413, body=b"<html>413 Request Entity Too Large</html>"), Reason.TOO_LONG),
+        (no(400, "Bad Request: IMAGE_PROCESS_FAILED"), Reason.BAD_REQUEST),
+        (no(400, "Bad Request: not enough rights to send photos to the chat"), Reason.FORBIDDEN),
+    ],
+)
+async def test_a_refused_file_ends_its_message_and_no_other(bot, answering, answer, reason):
+    answering(answer)
+    receipt = await bot.send("x", "photo", raises=False)
+    assert (Disposition.REJECTED, reason) == (receipt.disposition, receipt.verdict.reason)
+    await bot.send("next", "photo")
+    assert [("photo", "next")] == bot.seen
+
+
+@pytest.mark.parametrize("kinds", [["photo"], ["photo", "video"]])
+async def test_an_upload_whose_answer_is_lost_is_told_as_a_possible_copy(bot, answering, kinds):
+    answering(Fault.RESET_AFTER)
+    receipt = await bot.send("x", *kinds)
+    assert (True, True) == (receipt.delivered, receipt.possible_duplicate)
+    assert 2 * len(kinds) == len(bot.messages)
+
+
+async def test_an_upload_that_was_cut_before_it_arrived_is_made_again(bot, answering):
+    answering(Fault.RESET_BEFORE)
+    receipt = await bot.send("x", "photo", "video")
+    assert receipt.delivered
+    assert [("photo", "x"), ("video", "")] == bot.seen
+
+
+async def test_albums_of_which_each_file_counts_come_late_and_whole(
+    open_to, instance, make, autojump_clock
+):
+    """Our limits count an album once; the emulator's each file: what it refuses waits."""
+    emulator = TelegramEmulator()
+    files = [attrs.evolve(make("photo"), name=f"{number}.png") for number in range(8)]
+    async with open_to(instance.settings.base_url, emulator.app, instance) as gateway:
+        for number in range(3):
+            assert (await gateway.send("support", "-7", str(number), files=files)).delivered
+    texts = [message.text for message in emulator.rooms.conversation("-7")]
+    assert ["0", *[""] * 7, "1", *[""] * 7, "2", *[""] * 7] == texts
+    assert emulator.counters["rate_limited"]

@@ -1,0 +1,144 @@
+"""What an edit can change of a message with files, and what it cannot."""
+
+import attrs
+import pictures
+import pytest
+
+from gateway_core import DeliveryError, File, Invalid, KeyRef, Reason
+
+KEYBOARD = {"reply_markup": {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}}
+
+
+@pytest.mark.parametrize("kind", ["photo", "video", "animation", "audio", "voice", "document"])
+async def test_a_caption_is_edited_under_its_file(bot, kind):
+    receipt = await bot.send("old", kind)
+    edited = await bot.gateway.edit(receipt.ref, "**new**")
+    assert "editMessageCaption" == bot.asked[-1]
+    assert [(kind, "new")] == bot.seen
+    [before], [after] = receipt.ref.parts, edited.ref.parts
+    assert before.files == after.files
+    assert (await bot.gateway.delete(edited.ref)).delivered
+    assert [] == bot.messages
+
+
+@pytest.mark.parametrize("kind", ["photo", "document"])
+async def test_the_caption_of_an_album_is_edited(bot, kind):
+    receipt = await bot.send("old", kind, kind)
+    edited = await bot.gateway.edit(receipt.ref, "new")
+    assert "new" in [message.text for message in bot.messages]
+    assert receipt.ref.parts[0].more == edited.ref.parts[0].more
+    await bot.gateway.delete(edited.ref)
+    assert [] == bot.messages
+
+
+async def test_a_caption_that_grows_becomes_a_text_and_back(bot):
+    receipt = await bot.send("short", "photo", extra=KEYBOARD)
+    grown = await bot.gateway.edit(receipt.ref, "x" * 1025)
+    assert [("photo", ""), ("text", "x" * 1025)] == bot.seen
+    assert [None, KEYBOARD["reply_markup"]] == [bot.content(m).keyboard for m in bot.messages]
+    await bot.gateway.edit(grown.ref, "short again")
+    assert [("photo", "short again")] == bot.seen
+    assert KEYBOARD["reply_markup"] == bot.content(bot.messages[0]).keyboard
+
+
+async def test_a_text_beside_an_album_keeps_its_buttons(bot):
+    receipt = await bot.send("old", "photo", "photo", extra=KEYBOARD)
+    await bot.gateway.edit(receipt.ref, "new")
+    assert [("photo", ""), ("photo", ""), ("text", "new")] == bot.seen
+    assert KEYBOARD["reply_markup"] == bot.content(bot.messages[-1]).keyboard
+    assert ["sendMediaGroup", "sendMessage", "editMessageText"] == bot.asked
+
+
+async def test_an_album_gets_no_buttons_by_an_edit_of_its_caption(bot):
+    receipt = await bot.send("old", "photo", "photo")
+    await bot.gateway.edit(receipt.ref, "new", extra=KEYBOARD)
+    assert [("photo", ""), ("photo", ""), ("text", "new")] == bot.seen
+    assert KEYBOARD["reply_markup"] == bot.content(bot.messages[-1]).keyboard
+
+
+async def test_a_caption_is_taken_off(bot):
+    receipt = await bot.send("old", "photo", extra=KEYBOARD)
+    files = receipt.ref.parts[0].files
+    edited = await bot.gateway.edit(receipt.ref, "", files=files, extra={})
+    assert "editMessageCaption" == bot.asked[-1]
+    assert [("photo", "")] == bot.seen
+    assert bot.content(bot.messages[0]).keyboard is None
+    await bot.gateway.edit(edited.ref, "new")
+    assert [("photo", "new")] == bot.seen
+
+
+async def test_buttons_beside_an_album_that_a_key_names_are_not_lost(bot):
+    """The plan of such an edit does not know of them, and the album has no place for them."""
+    await bot.send("old", "photo", "photo", extra=KEYBOARD, key="k")
+    named = KeyRef(instance_id="support", external_room_id="7", key="k")
+    assert Reason.UNSUPPORTED is await refused(bot, named, "new", None)
+    assert [("photo", ""), ("photo", ""), ("text", "old")] == bot.seen
+    assert KEYBOARD["reply_markup"] == bot.content(bot.messages[-1]).keyboard
+    await bot.gateway.edit(named, "new", extra=KEYBOARD)
+    assert [("photo", ""), ("photo", ""), ("text", "new")] == bot.seen
+
+
+async def test_a_caption_that_a_key_names_is_edited(bot):
+    await bot.send("old", "photo", "photo", key="k")
+    await bot.gateway.edit(KeyRef(instance_id="support", external_room_id="7", key="k"), "new")
+    assert [("photo", "new"), ("photo", "")] == bot.seen
+
+
+@pytest.mark.parametrize("kind", ["photo", "video", "animation", "audio", "document"])
+async def test_a_file_is_replaced_by_another(bot, make, kind):
+    receipt = await bot.send("old", "photo")
+    other = make(kind) if kind != "photo" else File(pictures.png(9, 9), name="b.png")
+    edited = await bot.gateway.edit(receipt.ref, "new", files=[other])
+    assert ["sendPhoto", "editMessageMedia"] == bot.asked
+    assert [(kind, "new")] == bot.seen
+    [file] = edited.ref.parts[0].files
+    assert file.id != receipt.ref.parts[0].files[0].id
+    await bot.gateway.edit(edited.ref, "newer")
+    assert [(kind, "newer")] == bot.seen
+
+
+async def test_a_file_is_replaced_by_one_that_telegram_has(bot, make):
+    await bot.send("", "document")
+    receipt = await bot.send("old", "photo")
+    await bot.gateway.edit(receipt.ref, "new", files=[make("document")])
+    assert ("editMessageMedia", "application/json") == (bot.asked[-1], bot.front.kinds[-1])
+    assert [("document", ""), ("document", "new")] == bot.seen
+
+
+async def test_a_text_gets_a_file(bot, make):
+    receipt = await bot.gateway.send("support", "7", "old")
+    await bot.gateway.edit(receipt.ref, "new", files=[make("photo")])
+    assert [("photo", "new")] == bot.seen
+
+
+async def refused(bot, ref, text, files):
+    """The reason for which an edit ended."""
+    with pytest.raises(DeliveryError) as raised:
+        await bot.gateway.edit(ref, text, files=files)
+    return raised.value.receipt.verdict.reason
+
+
+async def test_a_file_cannot_be_taken_off(bot):
+    receipt = await bot.send("text", "photo")
+    assert Reason.UNSUPPORTED is await refused(bot, receipt.ref, "text alone", ())
+    assert [("photo", "text")] == bot.seen
+
+
+async def test_a_message_cannot_become_a_voice_note_or_an_album(bot, make):
+    receipt = await bot.send("text", "photo")
+    assert Reason.UNSUPPORTED is await refused(bot, receipt.ref, "", [make("voice")])
+    two = [make("video"), make("video")]
+    assert Reason.UNSUPPORTED is await refused(bot, receipt.ref, "", two)
+    assert [("photo", "text")] == bot.seen
+
+
+async def test_the_files_of_an_album_stay(bot, make):
+    receipt = await bot.send("text", "photo", "video")
+    [part] = receipt.ref.parts
+    for files in ([make("photo")], [part.files[0]], (), [part.files[0], make("photo")]):
+        with pytest.raises(Invalid) as raised:
+            await bot.gateway.edit(receipt.ref, "new", files=files)
+        assert ["files"] == [problem.place for problem in raised.value.problems]
+    kept = [attrs.evolve(file, digest="") for file in part.files]
+    await bot.gateway.edit(receipt.ref, "new", files=kept)
+    assert [("photo", "new"), ("video", "")] == bot.seen
