@@ -307,7 +307,8 @@ class Receipt:
     """How an envelope ended, as the caller learns it.
 
     parts               each part's own outcome
-    ref                 what arrived, for edits and deletes; None: nothing did, or no id is known
+    ref                 what arrived, for edits and deletes; None: nothing did, or no id is known.
+                        Of a `Call`: the messages that the platform answered with
     attempts            how many were made over all steps
     verdict             the error that ended it, or the last one on the way; None: there was none
     possible_duplicate  a part of it may stand in the room more than once; of an edit or a deletion

@@ -133,17 +133,20 @@ class Sign:
 class Answer:
     """The platform said yes.
 
-    message_id  the platform's id of the message; None where there is none or it could not be read.
-                One that no edit could name (over 1,024 characters, control characters, NUL, a lone
-                surrogate) counts as unknown
+    message_id  the platform's id of the message, in the attempt's room; None where there is none
+                or it could not be read. One that no edit could name (over 1,024 characters, control
+                characters, NUL, a lone surrogate) counts as unknown. A `Call` that is answered with
+                one has a ref in its receipt
     buckets     what the platform reported of its buckets
     result      the platform's answer to a `Call`, as plain JSON: at most 32 levels, 100,000 values
                 and 4,194,304 characters; it is copied
+    more        ids of further messages that the same request made: the rest of an album
     """
 
     message_id: str | None = None
     buckets: tuple[BucketReport, ...] = ()
     result: Json = None
+    more: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

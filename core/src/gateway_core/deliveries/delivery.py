@@ -29,11 +29,16 @@ from gateway_core.contract.hookspecs import Answer, Level
 from gateway_core.contract.ids import sequence_of
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.growing.growth import BROKEN_OFF, Growth
-from gateway_core.deliveries.steps import ARRIVED, NATIVE, Step, carried, send_steps, standing
+from gateway_core.deliveries.steps import (
+    ARRIVED,
+    NATIVE,
+    Step,
+    carried,
+    made_besides,
+    send_steps,
+    standing,
+)
 from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
-
-WITHOUT_REF = (Call, Delete)
-"""Envelopes that leave no message. A tuple: `isinstance` with a union takes longer."""
 
 BY_TOKEN_OF = {"send": ANSWER, "edit": REVISE}
 """The operation of a step that is made by a reply token."""
@@ -355,6 +360,8 @@ class Delivery:
         step.acknowledge(answer.message_id, changed=changed)
         if step.kind == "call":
             self.result = answer.result
+            if answer.more and self.steps is not None:
+                self.steps += made_besides(step, answer.more)
         if self.growth is not None:
             self.growth.acknowledged(step)
         return self.next_step() is None and (self.growth is None or self.growth.is_complete)
@@ -505,7 +512,9 @@ class Delivery:
     def ref(self) -> MessageRef | None:
         """A ref to what stands in the room now; None where nothing does."""
         envelope, changed, steps = self.envelope, self.target, self.steps or ()
-        if isinstance(envelope, WITHOUT_REF) or not (parts := standing(steps)):
+        if isinstance(envelope, Delete) or not (parts := standing(steps)):
+            return None
+        if not envelope.external_room_id:  # a call that names no room: nothing could be changed
             return None
         if changed is None and isinstance(envelope, Edit):
             changed = envelope.target if isinstance(envelope.target, MessageRef) else None

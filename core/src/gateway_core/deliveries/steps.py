@@ -268,6 +268,14 @@ def send_steps(envelope: Send, plan: Sequence[Part]) -> list[Step]:
     return steps
 
 
+def made_besides(call: Step, names: Sequence[str]) -> list[Step]:
+    """One step for each further message that a call's request made, all of them there."""
+    steps = [Step("call", call.serial + n, message_id=name) for n, name in enumerate(names, 1)]
+    for step in steps:
+        step.end("delivered")
+    return steps
+
+
 def answering(steps: Sequence[Step], interaction: Interaction) -> None:
     """Let them answer by the reply token; the first part alone is the interaction's answer 0."""
     for step in steps:

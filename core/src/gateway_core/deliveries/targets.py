@@ -170,7 +170,7 @@ class Targets:
             delivery.found(_announcing(ref, _target(delivery)))
 
     def sent(self, receipt: Receipt) -> None:
-        """A send ended: what arrived of it can be edited."""
+        """A send or a call ended: what arrived of it can be edited."""
         if receipt.ref is not None:
             self._revisions.record(receipt.ref, receipt.envelope_id)
 

@@ -6,7 +6,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.contract.envelopes import CHANGES, Call, Disposition, Receipt, Send
+from gateway_core.contract.envelopes import CHANGES, Disposition, Receipt
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED, SHED, Ending, expired, given_up
 from gateway_core.engine.shard import Shard
@@ -231,10 +231,10 @@ class Completion:
             self.history.popitem(last=False)
         if delivery.scope is not None:
             shard.keys.end(delivery.scope, receipt, now)
-        if isinstance(envelope, Send):
-            shard.targets.sent(receipt)
-        elif not isinstance(envelope, Call):
+        if isinstance(envelope, CHANGES):
             shard.targets.changed(delivery, receipt, now)
+        else:
+            shard.targets.sent(receipt)
         if shard.journal is not None:
             shard.journal.finished(receipt)
         elif self.on_receipt is not None:

@@ -47,7 +47,8 @@ class Ticket:
     def ref(self) -> MessageRef:
         """The message that a `Send` makes, before it is there; of an edit, the message edited.
 
-        Raises `TypeError` for a `Call` or an edit by key, which name no message yet.
+        Raises `TypeError` for a `Call` or an edit by key, which name no message yet: of a call the
+        platform's answer tells it.
         """
         ref = _ref_of(self._delivery)
         if ref is None:
