@@ -13,8 +13,8 @@ from gateway_core.contract.errors import (
     PluginError, Problem, TransportError,
 )
 from gateway_core.contract.hookspecs import (
-    Answer, AttemptReport, CONTRACT_VERSION, Identity, Level, Limit, Pressure, Providers,
-    Session, Sign, Streaming, Traits, Vote, hookimpl,
+    Answer, AttemptReport, CONTRACT_VERSION, Identity, Level, Limit, Mark, Pressure,
+    Providers, Session, Sign, Streaming, Traits, Vote, hookimpl,
 )
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.verdicts import (
@@ -32,7 +32,7 @@ __all__ = [
     "AttemptTimeout", "BucketReport", "Call", "ConfigError", "Delete", "Dispatched",
     "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "Format", "GatewayError",
     "Grows", "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json",
-    "KeyRef", "Level", "Limit", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict",
+    "KeyRef", "Level", "Limit", "Mark", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict",
     "OnUnknown", "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError",
     "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret", "Send",
     "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform", "TransportError",

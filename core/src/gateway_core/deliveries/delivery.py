@@ -80,7 +80,7 @@ class Delivery:
     lane         the lane that it stands in; whose, only the scheduler knows
     growth       of a stream: its text, which grows; None: it is none
     message      of an edit or delete: the identity of its message
-    target       of an edit or delete that has begun: the message as it stood then
+    target       of what concerns a message and has begun: the message as it stood then
 
     `possible_duplicate`: an attempt of its own may have made a copy.
     """
@@ -319,7 +319,7 @@ class Delivery:
         if self.steps is None:
             if isinstance(self.envelope, Send):
                 self.steps = send_steps(self.envelope, self.plan)
-            elif isinstance(self.envelope, Call):
+            elif self.envelope.target is None:
                 self.steps = [Step("call", 0)]
         for step in (self.steps or ())[self._next_step :]:
             if step.outcome is None:
@@ -514,8 +514,8 @@ class Delivery:
         envelope, changed, steps = self.envelope, self.target, self.steps or ()
         if isinstance(envelope, Delete) or not (parts := standing(steps)):
             return None
-        if not envelope.external_room_id:  # a call that names no room: nothing could be changed
-            return None
+        if isinstance(envelope, Call) and (envelope.target or not envelope.external_room_id):
+            return None  # it concerns a message that has a ref, or no change could name its room
         if changed is None and isinstance(envelope, Edit):
             changed = envelope.target if isinstance(envelope.target, MessageRef) else None
         return _message_ref(

@@ -157,11 +157,14 @@ class Step:
         if self.kind == "edit" or (self.kind == "delete" and self.outcome != "deleted"):
             self.outcome = None
 
-    def interrupt(self, verdict: Verdict, window: int, now: int) -> None:
-        """Its last attempt began in a previous run, and nobody knows how it ended."""
+    def interrupt(self, verdict: Verdict, window: int, now: int, *, harmless: bool = False) -> None:
+        """Its last attempt began in a previous run, and nobody knows how it ended; as in `doubt`.
+
+        Whether the channel calls a call harmless, the next run's adapter says.
+        """
         self.verdict = verdict
         self.attempts += 1
-        if self.kind in REPEATED:
+        if self.kind in REPEATED and not harmless:
             known = bool(window) and self.interaction is None and now - self.first_at < window
             self.maybe_sent += not (self.maybe_sent and known)
         self.doubtful = bool(self.maybe_sent) and self.outcome is None

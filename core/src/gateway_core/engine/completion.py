@@ -157,7 +157,7 @@ class Completion:
         self._take_out(delivery, room, now)
         if delivery.scope is not None:
             shard.keys.leave(delivery.scope, delivery)
-        if isinstance(delivery.envelope, CHANGES):
+        if delivery.envelope.target is not None:
             shard.targets.leaves(delivery)
         shard.observer.stored(delivery, account, shard.index)
         delivery.notify()
@@ -233,6 +233,8 @@ class Completion:
             shard.keys.end(delivery.scope, receipt, now)
         if isinstance(envelope, CHANGES):
             shard.targets.changed(delivery, receipt, now)
+        elif envelope.target is not None:
+            shard.targets.leaves(delivery)
         else:
             shard.targets.sent(receipt)
         if shard.journal is not None:

@@ -6,7 +6,7 @@ It only plans, and records the plan. Nothing ends here, and nothing is reported.
 from __future__ import annotations
 
 from gateway_core.contract.addresses import Interaction
-from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit, Send
+from gateway_core.contract.envelopes import CHANGES, Disposition, Envelope, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import BY_TOKEN_OF, Delivery
 from gateway_core.deliveries.ending import Aside, Ending, Later, Planned, expired
@@ -20,7 +20,7 @@ from gateway_core.scheduling.rooms import Lane
 NO_TARGET = Verdict(
     error_class=ErrorClass.NON_RETRYABLE,
     reason=Reason.MESSAGE_GONE,
-    raw="the message to change was deleted, never arrived, or is not known any more",
+    raw="the message that it concerns was deleted, never arrived, or is not known any more",
 )
 TOKEN_ENDED = Verdict(
     error_class=ErrorClass.NON_RETRYABLE,
@@ -55,7 +55,7 @@ class Planner:
         if self._end_suspended and lane.room.account.health.suspended is not None:
             return Ending(Disposition.FATAL, lane.room.account.health.suspended)
         envelope = delivery.envelope
-        if isinstance(envelope, CHANGES) and (step is None or delivery.restored):
+        if envelope.target is not None and (step is None or delivery.restored):
             ready = self._ready(delivery, envelope, step, now)
             if ready is not None and not isinstance(ready, Step):
                 return ready
@@ -118,9 +118,14 @@ class Planner:
         return retry and step.maybe_sent < self._retries.max_ambiguous
 
     def _ready(
-        self, delivery: Delivery, envelope: Edit | Delete, step: Step | None, now: int
+        self, delivery: Delivery, envelope: Envelope, step: Step | None, now: int
     ) -> Step | Planned | None:
-        """The next step of a change once no other one changes its message, or why there is none."""
+        """The next step of what concerns a message, or why there is none.
+
+        A change begins once no other one changes its message.
+        """
+        if not isinstance(envelope, CHANGES):
+            return step or self._call_about(delivery, now)
         if step is not None and self._targets.has_begun(delivery):
             return step
         before = self._targets.before(delivery, envelope, now)
@@ -136,3 +141,16 @@ class Planner:
         if self._journal is not None:
             self._journal.planned(delivery)
         return first
+
+    def _call_about(self, delivery: Delivery, now: int) -> Step | Planned:
+        """The step of a call about a message once that is there, or why there is none."""
+        origin = self._targets.origin(delivery, now)
+        if origin is not None:
+            return Aside(origin)
+        steps = self._targets.call_steps(delivery, now)
+        if steps is None:
+            return Ending(Disposition.REJECTED, NO_TARGET)
+        delivery.follow(steps)
+        if self._journal is not None:
+            self._journal.planned(delivery)
+        return steps[0]

@@ -9,7 +9,7 @@ import attrs
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND, Clock
 from gateway_core.config import GatewayConfig
-from gateway_core.contract.envelopes import CHANGES, Envelope, Part, Priority
+from gateway_core.contract.envelopes import Envelope, Part, Priority
 from gateway_core.contract.errors import (
     GatewayClosed,
     IdempotencyConflict,
@@ -44,7 +44,7 @@ class Draft:
     scope        where its idempotency key is unique; None: it has none
     fingerprint  of its content, where it has a key
     priority     its class, as policies left it; `rank` is that of the class
-    changes      it changes a message
+    changes      it concerns a message, which it may change
     ending       how it ends at once: policies voted to shed it; None: it goes on
     voted        they were asked; False: its account is another process's, whose policies vote
     level        the pressure that it is accepted under, itself not counted; None: the present one
@@ -117,7 +117,7 @@ class Drafting:
         priority = envelope.priority
         return Draft(
             envelope, partition, account, plan, scope, digest, begun,
-            priority, RANKS[priority], isinstance(envelope, CHANGES),
+            priority, RANKS[priority], envelope.target is not None,
         )  # fmt: skip
 
     def account_for(self, instance_id: str) -> InstanceState:
@@ -182,7 +182,7 @@ class Drafting:
         due = envelope.not_before
         if due is not None and due <= wall:
             due = None
-        if isinstance(envelope, CHANGES):
+        if envelope.target is not None:
             of_message = partition.targets.due(envelope.target, now) or message_due
             if of_message is not None:
                 due = max(of_message, due or 0.0)

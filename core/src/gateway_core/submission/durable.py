@@ -11,7 +11,6 @@ from functools import partial
 import trio
 
 from gateway_core.backlog.pager import Pager
-from gateway_core.contract.envelopes import CHANGES
 from gateway_core.contract.errors import GatewayClosed, OutboxError, Overloaded
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
@@ -153,8 +152,8 @@ class DurableWay:
     async def _found(self, draft: Draft) -> tuple[float | None, Ticket | None]:
         """When the spilled message that it changes is due, and the ticket that it joins."""
         due = joined = None
-        if isinstance(draft.envelope, CHANGES):
-            due = await self._pager.spilled.recall(draft.partition, draft.envelope)
+        if (target := draft.envelope.target) is not None:
+            due = await self._pager.spilled.recall(draft.partition, target)
         if draft.scope is not None:
             joined = await self._joined(draft)
         return due, joined

@@ -92,11 +92,14 @@ ROUTES: Mapping[str, Route] = {
 """The route of each operation; a call names its own. The first answer to an interaction has another
 one, whose limits are as much its token's."""
 
-_ON_MESSAGE = (
-    f"{_MESSAGE}/reactions/{{emoji}}/@me",
-    "/channels/{channel}/messages/pins/{message}",
-    "/channels/{channel}/pins/{message}",
-)
+MESSAGE = "message"
+"""The path parameter that is the message which a call concerns."""
+
+REACTION = f"{_MESSAGE}/reactions/{{emoji}}/@me"
+PIN = "/channels/{channel}/messages/pins/{message}"
+"""The paths of the bot's own reaction, and of a pin: put there, and deleted."""
+
+_ON_MESSAGE = (REACTION, PIN, "/channels/{channel}/pins/{message}")
 _ANSWER = "/webhooks/{webhook}/{token}/messages"
 _REPEAT_SAFE = frozenset(
     {f"{verb} {path}" for verb in ("PUT", "DELETE") for path in _ON_MESSAGE}

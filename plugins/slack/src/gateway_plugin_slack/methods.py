@@ -68,6 +68,23 @@ INSTEAD_OF_ROOM: Mapping[str, tuple[str, ...]] = {
 }
 """What of a method's own arguments stands in a room's place."""
 
+MESSAGE_CALLS: Mapping[str, str] = {
+    "chat.appendStream": "ts",
+    "chat.delete": "ts",
+    "chat.getPermalink": "message_ts",
+    "chat.stopStream": "ts",
+    "chat.unfurl": "ts",
+    "chat.update": "ts",
+    "conversations.mark": "ts",
+    "conversations.replies": "ts",
+    "pins.add": "timestamp",
+    "pins.remove": "timestamp",
+    "reactions.add": "timestamp",
+    "reactions.get": "timestamp",
+    "reactions.remove": "timestamp",
+}
+"""Methods of a `Call` that may concern a message, and what each calls its `ts`."""
+
 MADE_BY = frozenset(
     {
         "chat.appendStream",

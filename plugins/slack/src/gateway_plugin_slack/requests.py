@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway_core.authors import Attempt, Secret
 from gateway_plugin_slack.ids import is_message_id, locate
-from gateway_plugin_slack.methods import INSTEAD_OF_ROOM, NOT_PLAIN, ROOM_CALLS
+from gateway_plugin_slack.methods import INSTEAD_OF_ROOM, MESSAGE_CALLS, NOT_PLAIN, ROOM_CALLS
 from gateway_plugin_slack.settings import Settings
 
 _MESSAGES = ("message_ts", "thread_ts", "timestamp", "ts")
@@ -69,8 +69,11 @@ def _wanted(attempt: Attempt) -> tuple[str, ...]:
 def _messages(attempt: Attempt) -> tuple[str, dict[str, str]]:
     """The conversation of the messages that a call names, and their `ts` in Slack's own form."""
     channel, found = attempt.room, {}
+    named = dict(attempt.arguments)
+    if attempt.message_id is not None:
+        named[MESSAGE_CALLS.get(attempt.method or "", "ts")] = attempt.message_id
     for name in _MESSAGES:
-        value = attempt.arguments.get(name)
+        value = named.get(name)
         if isinstance(value, str) and is_message_id(value):
             channel, found[name] = locate(channel, value)
     return channel, found

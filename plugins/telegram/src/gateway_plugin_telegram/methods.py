@@ -80,6 +80,16 @@ ROOM_CALLS: Mapping[str, frozenset[str]] = {
 """Methods of a `Call`, in small letters, that are given the envelope's room (and topic) unless it
 names its own: all that take a `chat_id`. The README lists them."""
 
+_OF_MESSAGES = """
+    approveSuggestedPost declineSuggestedPost deleteMessage deleteMessageReaction
+    editMessageCaption editMessageChecklist editMessageLiveLocation editMessageMedia
+    editMessageReplyMarkup editMessageText getGameHighScores pinChatMessage
+    readBusinessMessage setGameScore setMessageReaction stopMessageLiveLocation stopPoll
+    unpinChatMessage
+"""
+MESSAGE_CALLS = frozenset(name.lower() for name in _OF_MESSAGES.split())
+"""Methods of a `Call`, in small letters, that may concern a message: they take a `message_id`."""
+
 INSTEAD_OF_ROOM: Mapping[str, str] = {"sendgift": "user_id"}
 """What of a method's own arguments stands in a room's place; of every method also an
 `inline_message_id`."""

@@ -97,10 +97,13 @@ def call_request(attempt: Attempt) -> Request:
 
 
 def _place(attempt: Attempt, method: str) -> Mapping[str, Any]:
-    """The room and the topic, as far as the method takes them."""
+    """The room and the topic, as far as the method takes them, and the message it concerns."""
     known = {"chat_id": _id(attempt.room), "message_thread_id": _id(attempt.thread)}
     asked = ROOM_CALLS.get(method, frozenset())
-    return {name: value for name, value in known.items() if name in asked}
+    place: dict[str, Any] = {name: value for name, value in known.items() if name in asked}
+    if attempt.message_id is not None:
+        place["message_id"] = attempt.message_id
+    return place
 
 
 def _is_elsewhere(attempt: Attempt) -> bool:

@@ -39,6 +39,7 @@ class DiscordLimits:
     global_count   requests of a bot in any `global_per` seconds, interactions aside
     invalid        answers of 401, 403 or 429 in `invalid_per` seconds that close the front door
     nonce_for      seconds for which an enforced nonce is remembered ("a few minutes")
+    reactions      different emoji on one message, and `pins` of one channel, at most
     max_length     of a message's content, in code points or UTF-16 units, whichever are more:
                    Discord does not say which, so this is the strict reading
     """
@@ -53,6 +54,8 @@ class DiscordLimits:
     invalid: int = 10_000
     invalid_per: float = 600.0
     nonce_for: float = 180.0
+    reactions: int = 20
+    pins: int = 250
     max_length: int = 2000
 
 
