@@ -13,7 +13,7 @@ from gateway_core.contract.errors import (
     PluginError, Problem, TransportError,
 )
 from gateway_core.contract.hookspecs import (
-    Answer, AttemptReport, CONTRACT_VERSION, Identity, Level, Limit, Mark, Pressure,
+    Answer, AttemptReport, CONTRACT_VERSION, Identity, Level, Limit, Mark, MarkKind, Pressure,
     Providers, Session, Sign, Streaming, Traits, Vote, hookimpl,
 )
 from gateway_core.contract.instances import Instance, Secret
@@ -32,9 +32,10 @@ __all__ = [
     "AttemptTimeout", "BucketReport", "Call", "ConfigError", "Delete", "Dispatched",
     "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "Format", "GatewayError",
     "Grows", "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json",
-    "KeyRef", "Level", "Limit", "Mark", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict",
-    "OnUnknown", "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError",
-    "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret", "Send",
-    "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform", "TransportError",
-    "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
+    "KeyRef", "Level", "Limit", "Mark", "MarkKind", "Mentions", "MessageRef", "Mode",
+    "OnCancel", "OnConflict", "OnUnknown", "Order", "Outbox", "OutboxError", "Part",
+    "PartReceipt", "PartRef", "PluginError", "Pressure", "Priority", "Problem", "Providers",
+    "Reason", "Receipt", "Scope", "Secret", "Send", "Session", "Several", "Sign",
+    "Streaming", "Target", "Traits", "Transform", "TransportError", "Verdict", "Vote",
+    "digest_of", "hookimpl", "log_event",
 ]

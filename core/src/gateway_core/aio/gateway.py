@@ -16,7 +16,7 @@ from gateway_core.aio.answers import Answers
 from gateway_core.aio.groups import GroupVerbs
 from gateway_core.aio.handles import Items
 from gateway_core.aio.home import Home
-from gateway_core.aio.marking import Marking
+from gateway_core.aio.marking import Marks
 from gateway_core.aio.tickets import Ticket, inner_of
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.addresses import Address
@@ -45,7 +45,7 @@ from gateway_core.submission.verbs import EditFields, EnqueueFields, SendFields
 Editable: TypeAlias = Target | Ticket
 
 
-class Gateway(Answers, Marking, GroupVerbs):
+class Gateway(Answers, Marks, GroupVerbs):
     """Send, edit and delete messages on every installed channel. Made by `open_gateway`.
 
     It belongs to the loop that opened it: in another one its methods raise `RuntimeError`. A task

@@ -12,7 +12,7 @@ from gateway_core.contract.envelopes import Receipt, Target
 Editable: TypeAlias = Target | Ticket
 
 
-class Marking:
+class Marks:
     """What a `Gateway` can be asked to put on a message."""
 
     _home: Home

@@ -6,7 +6,7 @@ from typing import Any, TypedDict, Unpack
 
 from gateway_core.contract.envelopes import Call, OnCancel, Priority, Receipt
 from gateway_core.contract.errors import Invalid, Problem
-from gateway_core.contract.hookspecs import Mark, Sign, What
+from gateway_core.contract.hookspecs import Mark, MarkKind, Sign
 from gateway_core.contract.validators import name_fault, shown
 from gateway_core.submission.verbs import Editable, Verbs, build, changing, check_flag
 
@@ -22,7 +22,7 @@ class MarkFields(TypedDict, total=False):
     raises: bool
 
 
-class Marking(Verbs):
+class Marks(Verbs):
     """What a `Gateway` can be asked to put on a message: each is a `Call` of the platform's own."""
 
     async def react(self, target: Editable, emoji: str, **fields: Unpack[MarkFields]) -> Receipt:
@@ -59,7 +59,7 @@ class Marking(Verbs):
 
     async def _mark(
         self,
-        what: What,
+        what: MarkKind,
         target: Editable,
         fields: MarkFields,
         *,

@@ -9,7 +9,7 @@ from typing import Any, Literal, Unpack, overload
 
 from gateway_core.answering.events import Resolved, resolve
 from gateway_core.answering.interactions import Acknowledgements
-from gateway_core.answering.marking import Marking
+from gateway_core.answering.marking import Marks
 from gateway_core.answering.numbering import AnswerNumbers
 from gateway_core.answering.signs import Signs
 from gateway_core.answering.typing import TypingSigns
@@ -49,7 +49,7 @@ class ReplyFields(CommonFields, total=False):
     on_cancel: OnCancel
 
 
-class Answers(Marking):
+class Answers(Marks):
     """What a `Gateway` can be asked to answer; what that takes is made at the first event."""
 
     _registry: InstanceRegistry

@@ -22,7 +22,7 @@ from gateway_core.blocking.answers import Answers
 from gateway_core.blocking.groups import GroupVerbs
 from gateway_core.blocking.handles import Items
 from gateway_core.blocking.home import Home
-from gateway_core.blocking.marking import Marking
+from gateway_core.blocking.marking import Marks
 from gateway_core.blocking.tickets import Ticket, inner_of
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.addresses import Address
@@ -53,7 +53,7 @@ from gateway_core.submission.verbs import EditFields, EnqueueFields, SendFields
 Editable: TypeAlias = Target | Ticket
 
 
-class Gateway(Answers, Marking, GroupVerbs):
+class Gateway(Answers, Marks, GroupVerbs):
     """Send, edit and delete messages on every installed channel. Named by `open_gateway`.
 
     Any thread may use it. It opens at the first use, or as a `with` block begins, and drains as the

@@ -113,7 +113,7 @@ class Limit:
     )
 
 
-What = Literal["react", "unreact", "pin", "unpin"]
+MarkKind = Literal["react", "unreact", "pin", "unpin"]
 
 
 @attrs.frozen(kw_only=True)
@@ -125,7 +125,7 @@ class Mark:
     silent  of a pin: notify nobody, where the platform can
     """
 
-    what: What = attrs.field(validator=one_of(*get_args(What)))
+    what: MarkKind = attrs.field(validator=one_of(*get_args(MarkKind)))
     emoji: str = ""
     silent: bool = False
 
