@@ -62,3 +62,14 @@ async def test_who_may_not_pin_is_told_so_and_the_room_goes_on(discord, opened, 
 def test_a_name_is_no_emoji():
     text = "':thumbsup:' is neither an emoji nor name:id of one of the server's own"
     assert Problem("emoji", text) == hooks.mark(Mark(what="react", emoji=":thumbsup:"))
+
+
+@pytest.mark.parametrize(("verb", "outcome"), [("react", "failed"), ("unreact", "unchanged")])
+async def test_an_emoji_that_discord_does_not_know_is_not_there(
+    discord, opened, autojump_clock, verb, outcome
+):
+    async with opened() as gateway:
+        sent = await gateway.send("support", ROOM, "hello")
+        discord.will_say({"code": 10014, "message": "Unknown Emoji"}, status=400)
+        receipt = await getattr(gateway, verb)(sent.ref, "👍", raises=False)
+    assert [outcome] == [part.outcome for part in receipt.parts]
