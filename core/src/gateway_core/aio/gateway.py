@@ -167,7 +167,7 @@ class Gateway(Answers, Marks, GroupVerbs):
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Receipt:
-        """Call any other method of the platform; `receipt.result` has its answer."""
+        """Call any other method of the platform, as `gateway_core.Gateway.call` does."""
         return await self._home.call(
             self._core.call,
             instance,

@@ -225,7 +225,7 @@ class Gateway(Answers, Marks, GroupVerbs):
         raises: bool = True,
         timeout: float | None = None,
     ) -> Receipt:
-        """Call any other method of the platform; `receipt.result` has its answer."""
+        """Call any other method of the platform, as `gateway_core.Gateway.call` does."""
         return self._home.call(
             timeout,
             self._core.call,

@@ -288,7 +288,8 @@ class Verbs:
     ) -> Receipt:
         """Call any other method of the platform; `receipt.result` has its answer.
 
-        `on_cancel` and `raises` are as in `send`.
+        A message that it is answered with has a ref there. `on_cancel` and `raises` are as in
+        `send`.
         """
         envelope = build(
             Call,
