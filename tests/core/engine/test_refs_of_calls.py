@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import trio
 
-from gateway_core import Call, Disposition, MessageRef, PartRef
+from gateway_core import Call, Disposition, MessageRef, PartRef, Reason
 from gateway_core.authors import Answer
 from gateway_core.testing import FakeChannel
 
@@ -75,3 +76,30 @@ async def test_others_are_a_mistake_of_the_adapters(engine, autojump_clock):
         receipt = await gateway.call("bot", "r", "album", raises=False)
     assert Disposition.CRASHED == receipt.disposition
     assert "more is a tuple of texts" in receipt.verdict.raw
+
+
+async def test_a_change_waits_for_the_call_that_makes_its_message(engine, autojump_clock):
+    async def script(attempt):
+        if attempt.method is None:
+            return None
+        await trio.sleep(5)
+        return Answer(message_id="7")
+
+    channel = FakeChannel(script=script)
+    async with engine(channel) as gateway:
+        call = Call(instance_id="bot", external_room_id="r", method="post", order="none")
+        ticket = await gateway.submit(call)
+        await gateway.delete(ticket)
+    assert ["call:post", "delete"] == [made.attempt.operation for made in channel.made]
+    assert "7" == channel.made[1].attempt.message_id
+
+
+async def test_a_change_of_a_call_that_made_none_ends_rejected(engine, autojump_clock):
+    channel = saying()
+    async with engine(channel) as gateway:
+        ticket = await gateway.submit(Call(instance_id="bot", external_room_id="r", method="look"))
+        for change in (gateway.edit(ticket, "x", raises=False), gateway.pin(ticket, raises=False)):
+            receipt = await change
+            assert Disposition.REJECTED == receipt.disposition
+            assert Reason.MESSAGE_GONE == receipt.verdict.reason
+    assert 1 == len(channel.made)

@@ -65,16 +65,15 @@ async def test_the_ref_is_as_good_in_the_next_run(world, posting, tmp_path, auto
     assert Disposition.REJECTED == gone.disposition
 
 
-async def test_a_ticket_has_the_ref_once_the_call_has_ended(world, posting, autojump_clock):
+async def test_a_ticket_is_a_target_before_the_call_is_made(world, posting, outbox, autojump_clock):
     method, arguments = posting
     call = Call(instance_id="bot", external_room_id=world.room, method=method, arguments=arguments)
-    async with world.opened() as gateway:
+    async with world.opened(outbox) as gateway:
         ticket = await gateway.submit(call)
-        with pytest.raises(TypeError, match="Call names no message before it ends"):
-            _ = ticket.ref
-        receipt = await ticket.receipt()
-        assert receipt.ref == ticket.ref
+        await gateway.react(ticket.ref, "👍")
+        assert 1 == len(world.emulator.reactions(world.room, world.messages()[0].id))
         await gateway.edit(ticket, "edited")
+        assert (await ticket.receipt()).ref == ticket.ref
     assert ["edited"] == world.texts()
 
 

@@ -32,8 +32,9 @@ class Ticket(Handle[tickets.Ticket]):
     def ref(self) -> MessageRef:
         """The message that a `Send` makes, before it is there; of an edit, the message edited.
 
-        Raises `TypeError` for a `Call` or an edit by key, which name no message yet: of a call the
-        platform's answer tells it.
+        Of a `Call` that of the platform's answer: where there is none, a change of it ends
+        `rejected`. Raises `TypeError` for an edit by key, and for a call without a room or about a
+        message, which name none yet.
         """
         return self._inner.ref
 
