@@ -106,6 +106,16 @@ async def test_they_keep_their_place_among_the_messages_of_the_room(engine, auto
     assert ["send", "send", "call:react", "send"] == operations(channel)
 
 
+async def test_without_an_order_they_wait_for_no_other_message(engine, autojump_clock):
+    channel = FakeChannel(latency=10)
+    async with engine(channel) as gateway:
+        sent = await gateway.send("bot", "r", "hello")
+        queued = [await gateway.enqueue("bot", "r", f"{n}") for n in range(3)]
+        await gateway.react(sent.ref, "👀", order="none")
+        assert 20 == trio.current_time()
+        assert not queued[2].ended
+
+
 async def test_of_several_parts_the_first_is_meant(engine, autojump_clock):
     channel = FakeChannel()
     parts = tuple(PartRef(message_id=name) for name in ("7", "8"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict, Unpack
 
-from gateway_core.contract.envelopes import Call, OnCancel, Priority, Receipt
+from gateway_core.contract.envelopes import Call, OnCancel, Order, Priority, Receipt
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.hookspecs import Mark, MarkKind, Sign
 from gateway_core.contract.validators import name_fault, shown
@@ -12,12 +12,16 @@ from gateway_core.submission.verbs import Editable, Verbs, build, changing, chec
 
 
 class MarkFields(TypedDict, total=False):
-    """What `react`, `unreact`, `pin` and `unpin` take beside the message, as `edit` does."""
+    """What `react`, `unreact`, `pin` and `unpin` take beside the message, as `edit` does.
+
+    order  `none`: without waiting for what else is queued for the room
+    """
 
     key: str | None
     ttl: float | None
     deadline: float | None
     priority: Priority
+    order: Order
     on_cancel: OnCancel
     raises: bool
 
