@@ -37,6 +37,10 @@ RENDERING = {
     "plain": "a plain text as it is sent, and its measure",
     "document": "a Markdown document as the platform shows it",
 }
+MARKS = {
+    "__init__": "what it is",
+    "calls": "how a reaction or a pin is called",
+}
 EMULATOR = {
     "__init__": "what it is",
     "emulator": "the ASGI application: tokens, limits, faults, then the method",
@@ -56,6 +60,7 @@ INCOMING = {
 PLANS = {
     "adapters": (ADAPTERS, ADAPTER),
     "adapters, rendering": ({c: path / "rendering" for c, path in ADAPTERS.items()}, RENDERING),
+    "adapters, marks": ({c: path / "marks" for c, path in ADAPTERS.items()}, MARKS),
     "emulators": (EMULATORS, EMULATOR),
     "emulators, incoming": ({c: path / "incoming" for c, path in EMULATORS.items()}, INCOMING),
 }

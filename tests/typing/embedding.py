@@ -18,6 +18,7 @@ from gateway_core import (
     Gateway,
     GatewayConfig,
     Instance,
+    KeyRef,
     MessageRef,
     Problem,
     Receipt,
@@ -108,6 +109,11 @@ async def verbs(gateway: Gateway, *, raises: bool, on_cancel: OnCancel) -> None:
     assert_type(await gateway.cancel(ticket), bool)
     assert_type(await gateway.delete(ticket, on_cancel=on_cancel), Receipt)
     assert_type(await gateway.call("support-bot", "r", "pin", on_cancel=on_cancel), Receipt)
+    assert_type(await gateway.react(ticket, "👍", order="none", on_cancel=on_cancel), Receipt)
+    assert_type(await gateway.unreact(sent.ref, "👍", key="key"), Receipt)
+    assert_type(await gateway.pin(sent.ref, silent=True, raises=raises), Receipt)
+    key = KeyRef(instance_id="support-bot", external_room_id="r", key="key")
+    assert_type(await gateway.unpin(key), Receipt)
 
 
 async def by_path(path: str, file: Path) -> None:

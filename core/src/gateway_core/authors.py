@@ -14,8 +14,8 @@ from gateway_core.contract.errors import (
 )
 from gateway_core.contract.files import File, Upload
 from gateway_core.contract.hookspecs import (
-    Answer, AttemptReport, CONTRACT_VERSION, Delay, Identity, Level, Limit, Pressure, Providers,
-    Session, Sign, Streaming, Traits, Vote, hookimpl,
+    Answer, AttemptReport, CONTRACT_VERSION, Delay, Identity, Level, Limit, Mark, MarkKind,
+    Pressure, Providers, Session, Sign, Streaming, Traits, Vote, hookimpl,
 )
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.verdicts import (
@@ -33,9 +33,10 @@ __all__ = [
     "AttemptTimeout", "BucketReport", "Call", "ConfigError", "Delay", "Delete", "Dispatched",
     "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "File", "Format", "GatewayError",
     "Grows", "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json",
-    "KeyRef", "Level", "Limit", "Mentions", "MessageRef", "Mode", "OnCancel", "OnConflict",
-    "OnUnknown", "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError",
-    "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope", "Secret", "Send",
-    "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform", "TransportError",
-    "UnreadableSource", "Upload", "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
+    "KeyRef", "Level", "Limit", "Mark", "MarkKind", "Mentions", "MessageRef", "Mode", "OnCancel",
+    "OnConflict", "OnUnknown", "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef",
+    "PluginError", "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope",
+    "Secret", "Send", "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform",
+    "TransportError", "UnreadableSource", "Upload", "Verdict", "Vote", "digest_of", "hookimpl",
+    "log_event",
 ]

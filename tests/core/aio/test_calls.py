@@ -58,6 +58,12 @@ def test_every_verb_answers_as_under_trio():
             assert (ticket.id, True) == (receipt.envelope_id, ticket.ended)
             assert "delivered" in repr(ticket)
             await gateway.edit(ticket, "four")
+            assert (await gateway.react(ticket, "👍", key="once")).delivered
+            await gateway.pin(ticket.ref, silent=True)
+            assert [["👍"], ["2"]] == [*channel.reactions.values(), channel.pins["room"]]
+            await gateway.unreact(ticket, "👍")
+            await gateway.unpin(ticket, raises=False)
+            assert [{}, []] == [channel.reactions, channel.pins["room"]]
             envelope = Edit(
                 instance_id="bot", external_room_id="room", target=ticket.ref, text="five"
             )

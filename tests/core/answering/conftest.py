@@ -1,8 +1,11 @@
 """A gateway on a fake channel, whose answers take no time."""
 
 import pytest
+from audited import _schedule, auditor, engine, new_engine
 
 from gateway_core.testing import FakeChannel, open_test_gateway
+
+__all__ = ["_schedule", "auditor", "engine", "new_engine"]
 
 
 @pytest.fixture

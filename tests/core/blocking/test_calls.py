@@ -60,6 +60,12 @@ def test_every_verb_answers_as_under_trio(opened):
     receipt = ticket.receipt()
     assert (ticket.id, True) == (receipt.envelope_id, ticket.ended)
     gateway.edit(ticket, "four")
+    assert gateway.react(ticket, "👍", key="once", timeout=SOON).delivered
+    gateway.pin(ticket.ref, silent=True)
+    assert [["👍"], ["2"]] == [*channel.reactions.values(), channel.pins["room"]]
+    gateway.unreact(ticket, "👍")
+    gateway.unpin(ticket, raises=False)
+    assert [{}, []] == [channel.reactions, channel.pins["room"]]
     change = Edit(instance_id="bot", external_room_id="room", target=ticket.ref, text="five")
     assert gateway.submit(change, wait=False).receipt(timeout=SOON).delivered
     assert ["five"] == channel.texts("room")

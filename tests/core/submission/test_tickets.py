@@ -73,13 +73,23 @@ def test_a_ticket_of_an_edit_names_the_message_edited():
     assert REF is Ticket(a_delivery(edit_of(REF))).ref
 
 
+def test_a_ticket_of_a_call_names_what_the_platform_will_answer_with():
+    delivery = a_delivery(Call(instance_id="bot", external_room_id="r", method="post"))
+    assert ("id", ()) == (Ticket(delivery).ref.envelope_id, Ticket(delivery).ref.parts)
+    delivery.next_step()
+    delivery.acknowledge(delivery.steps[0], Answer(message_id="41"))
+    end(delivery)
+    assert ["41"] == [part.message_id for part in Ticket(delivery).ref.parts]
+
+
 @pytest.mark.parametrize(
     "envelope",
     [
-        Call(instance_id="bot", external_room_id="r", method="react"),
+        Call(instance_id="bot", external_room_id="", method="post"),
+        Call(instance_id="bot", external_room_id="r", method="react", target=REF),
         edit_of(KeyRef(instance_id="bot", external_room_id="r", key="k")),
     ],
-    ids=["call", "edit by key"],
+    ids=["call without a room", "call about a message", "edit by key"],
 )
 def test_what_names_no_message_yet_has_no_ref(envelope):
     with pytest.raises(TypeError, match="names no message before it ends"):

@@ -151,11 +151,12 @@ async def test_a_call_about_a_message_that_a_move_left_behind_is_refused(
     assert [] == telegram.posted
 
 
-async def test_a_call_that_makes_a_message_tells_its_id(telegram, attempt, perform):
-    answer = await perform(
-        attempt("call:copyMessage", arguments={"from_chat_id": 7, "message_id": 1})
-    )
-    assert Answer(message_id="77", result={"message_id": 77}) == answer
+@pytest.mark.parametrize(("room", "name"), [("-1001234567890", "77"), ("-1007", "-1007:77")])
+async def test_a_call_that_makes_a_message_tells_its_id(telegram, attempt, perform, room, name):
+    """In a group of the old kind with the group, as of any other message."""
+    tried = attempt("call:copyMessage", room=room, arguments={"from_chat_id": 7, "message_id": 1})
+    answer = await perform(tried)
+    assert Answer(message_id=name, result={"message_id": 77}) == answer
 
 
 async def test_nothing_is_sent_but_the_fields_of_the_table(telegram, attempt, perform, instance):

@@ -67,7 +67,7 @@ _PLAIN: Mapping[str, Callable[..., Send | Call]] = {
     "call": fast_init(Call),
 }
 """Envelopes whose fields are as their JSON has them."""
-_READ_ANEW = frozenset({"files", "grows", "interaction", "mentions"})
+_READ_ANEW = frozenset({"files", "grows", "interaction", "mentions", "target"})
 """Fields of which that is not so; few envelopes have them, since defaults are left out."""
 _IN_ORDER = {s.priority: number for number, s in enumerate(STREAMS) if not s.alone}
 _NUMBERS = {stream: number for number, stream in enumerate(STREAMS)}
@@ -126,7 +126,7 @@ def stream_of(entry: str | bytes, priority: Priority | None) -> int:
     """
     try:
         envelope = decode(entry)[0]
-        alone = envelope["order"] == "none" and envelope["kind"] in _PLAIN
+        alone = envelope["order"] == "none" and "target" not in envelope
         return _NUMBERS[Stream(priority or envelope["priority"], alone=alone)]
     except (msgspec.DecodeError, LookupError, TypeError):
         return 1

@@ -16,7 +16,8 @@ from gateway_core.aio.answers import Answers
 from gateway_core.aio.groups import GroupVerbs
 from gateway_core.aio.handles import Items
 from gateway_core.aio.home import Home
-from gateway_core.aio.tickets import Ticket
+from gateway_core.aio.marking import Marks
+from gateway_core.aio.tickets import Ticket, inner_of
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import (
@@ -44,7 +45,7 @@ from gateway_core.submission.verbs import EditFields, EnqueueFields, SendFields
 Editable: TypeAlias = Target | Ticket
 
 
-class Gateway(Answers, GroupVerbs):
+class Gateway(Answers, Marks, GroupVerbs):
     """Send, edit and delete messages on every installed channel. Made by `open_gateway`.
 
     It belongs to the loop that opened it: in another one its methods raise `RuntimeError`. A task
@@ -120,7 +121,7 @@ class Gateway(Answers, GroupVerbs):
         """Give a message a new text and wait for the end, as `gateway_core.Gateway.edit` does."""
         receipt: Delivered | Receipt = await self._call(
             self._core.edit,
-            _inner(target),
+            inner_of(target),
             text,
             raises=raises,
             **fields,
@@ -140,7 +141,7 @@ class Gateway(Answers, GroupVerbs):
         """Take a message back, all of its parts. `on_cancel` and `raises` are as in `send`."""
         return await self._home.call(
             self._core.delete,
-            _inner(target),
+            inner_of(target),
             ttl=ttl,
             deadline=deadline,
             priority=priority,
@@ -166,7 +167,7 @@ class Gateway(Answers, GroupVerbs):
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Receipt:
-        """Call any other method of the platform; `receipt.result` has its answer."""
+        """Call any other method of the platform, as `gateway_core.Gateway.call` does."""
         return await self._home.call(
             self._core.call,
             instance,
@@ -211,11 +212,11 @@ class Gateway(Answers, GroupVerbs):
 
     async def cancel(self, what: Ticket | str) -> bool:
         """End an envelope `cancelled` if it has not started; whether that was so."""
-        return await self._home.call(self._core.cancel, _inner(what))
+        return await self._home.call(self._core.cancel, inner_of(what))
 
     async def status(self, what: Ticket | KeyRef | str) -> Status | None:
         """Where an envelope stands, by its id, ticket or key; None: not known (any more)."""
-        return await self._home.call(self._core.status, _inner(what))
+        return await self._home.call(self._core.status, inner_of(what))
 
     def endings(self, after: str | None = None) -> AsyncIterator[Ended]:
         """Everything that ended after `after`, in order, as it ends; until the gateway closes.
@@ -274,8 +275,3 @@ class Gateway(Answers, GroupVerbs):
         Returns every envelope that was unfinished at the call and ended undelivered.
         """
         return await self._home.call(self._core.drain)
-
-
-def _inner(what: Any) -> Any:
-    """A ticket as the gateway knows it; anything else as it is, for the gateway to judge."""
-    return what.inner if isinstance(what, Ticket) else what

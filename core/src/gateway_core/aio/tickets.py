@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gateway_core.aio.handles import Handle
 from gateway_core.contract.envelopes import MessageRef, Receipt
 from gateway_core.submission import tickets
@@ -30,7 +32,9 @@ class Ticket(Handle[tickets.Ticket]):
     def ref(self) -> MessageRef:
         """The message that a `Send` makes, before it is there; of an edit, the message edited.
 
-        Raises `TypeError` for a `Call` or an edit by key, which name no message yet.
+        Of a `Call` that of the platform's answer: where there is none, a change of it ends
+        `rejected`. Raises `TypeError` for an edit by key, and for a call without a room or about a
+        message, which name none yet.
         """
         return self._inner.ref
 
@@ -46,3 +50,8 @@ class Ticket(Handle[tickets.Ticket]):
     def inner(self) -> tickets.Ticket:
         """The ticket of the gateway's thread, as the gateway takes it."""
         return self._inner
+
+
+def inner_of(what: Any) -> Any:
+    """A ticket as the gateway knows it; anything else as it is, for the gateway to judge."""
+    return what.inner if isinstance(what, Ticket) else what

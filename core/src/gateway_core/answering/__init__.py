@@ -1,1 +1,1 @@
-"""Answers incoming events: where they came from, replies; may import `submission` and below."""
+"""Answers events, marks messages: replies, reactions, pins; may import `submission` and below."""

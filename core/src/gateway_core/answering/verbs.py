@@ -9,6 +9,7 @@ from typing import Any, Literal, Unpack, overload
 
 from gateway_core.answering.events import Resolved, resolve
 from gateway_core.answering.interactions import Acknowledgements
+from gateway_core.answering.marking import Marks
 from gateway_core.answering.numbering import AnswerNumbers
 from gateway_core.answering.signs import Signs
 from gateway_core.answering.typing import TypingSigns
@@ -31,7 +32,7 @@ from gateway_core.contract.files import File
 from gateway_core.contract.problems import problems_in
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
-from gateway_core.submission.verbs import CommonFields, Verbs, check_flag
+from gateway_core.submission.verbs import CommonFields, check_flag
 
 
 class ReplyFields(CommonFields, total=False):
@@ -49,7 +50,7 @@ class ReplyFields(CommonFields, total=False):
     on_cancel: OnCancel
 
 
-class Answers(Verbs):
+class Answers(Marks):
     """What a `Gateway` can be asked to answer; what that takes is made at the first event."""
 
     _registry: InstanceRegistry

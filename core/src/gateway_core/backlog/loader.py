@@ -15,7 +15,7 @@ from gateway_core.backlog.capacity import Capacity
 from gateway_core.backlog.cursors import InstanceCursors, RoomCursor, StreamCursor
 from gateway_core.backlog.intake import Intake
 from gateway_core.backlog.spilled import Spilled
-from gateway_core.contract.envelopes import CHANGES, Delete, Edit
+from gateway_core.contract.envelopes import Target
 from gateway_core.contract.ids import sequence_of
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
@@ -148,8 +148,8 @@ class Loader:
             envelope = stored.entry.envelope
             instance_id, room = envelope.instance_id, envelope.external_room_id
             partition, rank = self._intake.partition_for(envelope), rank_of(stored)
-            if isinstance(envelope, CHANGES) and room not in cursor.behind:
-                await self._bring_message(stored, envelope, partition, account)
+            if envelope.target is not None and room not in cursor.behind:
+                await self._bring_message(stored, envelope.target, partition, account)
             if account.health.removed:
                 return False
             behind = cursor.behind.get(room)
@@ -171,18 +171,18 @@ class Loader:
     async def _bring_message(
         self,
         stored: StoredEntry,
-        change: Edit | Delete,
+        target: Target,
         partition: Partition,
         account: InstanceState,
     ) -> None:
-        """Tell the partition of the message that a change is of, before the change comes in.
+        """Tell the partition of a message before what concerns it comes in.
 
         One that stands alone, and is spilled, comes in first, whether it finds a slot or not: it
         may be of a lower class, and would wait for the slots of what waits for it.
         """
         sequence = sequence_of(stored.entry.id, stored.sequence)
-        await self._spilled.recall(partition, change, sequence)
-        message = partition.targets.expected(change.target)
+        await self._spilled.recall(partition, target, sequence)
+        message = partition.targets.expected(target)
         if message is None or message.receipt is not None or message.sequence > sequence:
             return
         found = await self._outbox.find(message.id)
@@ -241,8 +241,8 @@ class Loader:
             envelope = stored.entry.envelope
             room = (envelope.instance_id, envelope.external_room_id)
             behind.rank = rank_of(stored)
-            if isinstance(envelope, CHANGES):
-                await self._bring_message(stored, envelope, partition, account)
+            if envelope.target is not None:
+                await self._bring_message(stored, envelope.target, partition, account)
             if account.health.removed or partition.admission.full(*room, behind.rank) is not None:
                 break
             if stored.position > behind.passed:

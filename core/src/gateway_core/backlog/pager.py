@@ -22,7 +22,7 @@ from gateway_core.backlog.ownership import Ownership
 from gateway_core.backlog.schedule import Schedule
 from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.envelopes import CHANGES, Envelope, MessageRef
+from gateway_core.contract.envelopes import Envelope, MessageRef
 from gateway_core.contract.errors import OutboxError
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED
@@ -218,10 +218,10 @@ class Pager:
 
         Without an order, a change of a known message overtakes all but other changes.
         """
-        room, change = envelope.external_room_id, isinstance(envelope, CHANGES)
+        room, change = envelope.external_room_id, envelope.target is not None
         if envelope.order != "none":
             return cursors.holds(room, change=change)
-        if not isinstance(envelope, CHANGES):
+        if envelope.target is None:
             return False
         if isinstance(envelope.target, MessageRef) and envelope.target.parts:
             return cursors.may_hold_change(room)
@@ -230,7 +230,7 @@ class Pager:
     def _follows(self, delivery: Delivery) -> bool:
         """Whether it changes a message that is spilled and scheduled."""
         envelope = delivery.envelope
-        if not isinstance(envelope, CHANGES) or delivery.due == envelope.not_before:
+        if envelope.target is None or delivery.due == envelope.not_before:
             return False
         partition = self._intake.partition_for(envelope)
         return partition.targets.origin(delivery, self._clock.now()) is None
@@ -255,11 +255,11 @@ class Pager:
                 self.wake()
             stream = stream_of(envelope, delivery.priority)
             place = envelope.instance_id, envelope.external_room_id
-            change = isinstance(envelope, CHANGES)
+            change = envelope.target is not None
             self._put_behind(*place, delivery.position, stream, change=change)
             return
         delivery.wait_for("schedule", self._clock.now())
-        if isinstance(envelope, CHANGES) and delivery.due != envelope.not_before:
+        if envelope.target is not None and delivery.due != envelope.not_before:
             self._schedule.follow(envelope.target, delivery)
         if self._schedule.note(delivery):
             self.wake()

@@ -12,7 +12,7 @@ import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.envelopes import Delete, Edit, Envelope, KeyRef, Target
+from gateway_core.contract.envelopes import Envelope, KeyRef, Target
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Known, frees_its_key, scope_of_key
 from gateway_core.deliveries.remembered import Scope
@@ -137,15 +137,14 @@ class Spilled:
         return None if known is None else known.room
 
     async def recall(
-        self, partition: Partition, envelope: Edit | Delete, before: int | None = None
+        self, partition: Partition, target: Target, before: int | None = None
     ) -> float | None:
-        """Tell the partition of the message that an edit or a delete changes.
+        """Tell the partition of the message that an envelope concerns.
 
-        Returns the message's time (POSIX), if it is spilled and scheduled: the change waits too.
+        Returns the message's time (POSIX), if it is spilled and scheduled: the envelope waits too.
 
-        before  the change's own sequence, if it has one: it changes no message accepted later
+        before  the envelope's own sequence, if it has one: it concerns no message accepted later
         """
-        target = envelope.target
         if isinstance(target, KeyRef):
             scope = scope_of_key(target)
             known = partition.keys_of(scope).named(scope, self._clock.now())

@@ -22,7 +22,8 @@ from gateway_core.blocking.answers import Answers
 from gateway_core.blocking.groups import GroupVerbs
 from gateway_core.blocking.handles import Items
 from gateway_core.blocking.home import Home
-from gateway_core.blocking.tickets import Ticket
+from gateway_core.blocking.marking import Marks
+from gateway_core.blocking.tickets import Ticket, inner_of
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import (
@@ -52,7 +53,7 @@ from gateway_core.submission.verbs import EditFields, EnqueueFields, SendFields
 Editable: TypeAlias = Target | Ticket
 
 
-class Gateway(Answers, GroupVerbs):
+class Gateway(Answers, Marks, GroupVerbs):
     """Send, edit and delete messages on every installed channel. Named by `open_gateway`.
 
     Any thread may use it. It opens at the first use, or as a `with` block begins, and drains as the
@@ -178,7 +179,7 @@ class Gateway(Answers, GroupVerbs):
     ) -> Delivered | Receipt:
         """Give a message a new text and wait for the end, as `gateway_core.Gateway.edit` does."""
         receipt: Delivered | Receipt = self._call(
-            timeout, self._core.edit, _inner(target), text, raises=raises, **fields
+            timeout, self._core.edit, inner_of(target), text, raises=raises, **fields
         )
         return receipt
 
@@ -197,7 +198,7 @@ class Gateway(Answers, GroupVerbs):
         return self._home.call(
             timeout,
             self._core.delete,
-            _inner(target),
+            inner_of(target),
             ttl=ttl,
             deadline=deadline,
             priority=priority,
@@ -224,7 +225,7 @@ class Gateway(Answers, GroupVerbs):
         raises: bool = True,
         timeout: float | None = None,
     ) -> Receipt:
-        """Call any other method of the platform; `receipt.result` has its answer."""
+        """Call any other method of the platform, as `gateway_core.Gateway.call` does."""
         return self._home.call(
             timeout,
             self._core.call,
@@ -278,11 +279,11 @@ class Gateway(Answers, GroupVerbs):
 
     def cancel(self, what: Ticket | str, *, timeout: float | None = None) -> bool:
         """End an envelope `cancelled` if it has not started; whether that was so."""
-        return self._home.call(timeout, self._core.cancel, _inner(what))
+        return self._home.call(timeout, self._core.cancel, inner_of(what))
 
     def status(self, what: Ticket | KeyRef | str, *, timeout: float | None = None) -> Status | None:
         """Where an envelope stands, by its id, ticket or key; None: not known (any more)."""
-        return self._home.call(timeout, self._core.status, _inner(what))
+        return self._home.call(timeout, self._core.status, inner_of(what))
 
     def endings(self, after: str | None = None) -> Items[Ended]:
         """Everything that ended after `after`, in order, as it ends; until the gateway closes.
@@ -343,11 +344,6 @@ class Gateway(Answers, GroupVerbs):
         Returns every envelope that was unfinished at the call and ended undelivered.
         """
         return self._home.call(timeout, self._core.drain)
-
-
-def _inner(what: Any) -> Any:
-    """A ticket as the gateway knows it; anything else as it is, for the gateway to judge."""
-    return what.inner if isinstance(what, Ticket) else what
 
 
 def open_gateway(

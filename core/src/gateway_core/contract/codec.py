@@ -53,7 +53,11 @@ def _make() -> cattrs.Converter:
             raise Invalid([Problem("kind", f"{value.get('kind')!r} is no kind of envelope")])
         return converter.structure(value, kind)
 
+    def perhaps_target(value: Any, kind: Any) -> Any:
+        return None if value is None else target(value, kind)
+
     converter.register_structure_hook(envelopes.Target, target)
+    converter.register_structure_hook(envelopes.Target | None, perhaps_target)
     converter.register_structure_hook(envelopes.Envelope, envelope)
     for name, kind in _KINDS.items():
         _register(converter, name, kind)

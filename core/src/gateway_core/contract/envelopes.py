@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from enum import StrEnum
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import attrs
 import msgspec
@@ -200,6 +200,7 @@ class Send(_Envelope):
     files: tuple[File, ...] = ()
 
     operation = "send"
+    target: ClassVar[None] = None
 
 
 @attrs.frozen(kw_only=True)
@@ -248,11 +249,19 @@ class Delete(_Change):
 
 @attrs.frozen(kw_only=True)
 class Call(_Envelope):
-    """Any other method of the platform: a callback's answer, a reaction, typing, pinning."""
+    """Any other method of the platform: a callback's answer, a reaction, typing, pinning.
+
+    target       the message that it concerns, whose id is filled in as the room is; found when its
+                 turn comes, as an edit's. Of one in several parts it is the first. None: none
+    repeat_safe  made twice, it changes nothing: it is made again where nobody knows whether it
+                 arrived, also if the channel does not say so of the method
+    """
 
     method: str
     arguments: Mapping[str, Json] = attrs.field(factory=dict, converter=copied)
     thread_id: str | None = None
+    target: Target | None = None
+    repeat_safe: bool = False
 
     @property
     def operation(self) -> str:
@@ -328,7 +337,8 @@ class Receipt:
     """How an envelope ended, as the caller learns it.
 
     parts               each part's own outcome
-    ref                 what arrived, for edits and deletes; None: nothing did, or no id is known
+    ref                 what arrived, for edits and deletes; None: nothing did, or no id is known.
+                        Of a `Call`: the messages that the platform answered with
     attempts            how many were made over all steps
     verdict             the error that ended it, or the last one on the way; None: there was none
     possible_duplicate  a part of it may stand in the room more than once; of an edit or a deletion
@@ -413,7 +423,7 @@ class Attempt:
                  `append` and `stop` it holds `text`, a piece of the source
     extra        the platform's own fields, on the last part; None: nothing is known of them;
                  empty, in an edit: the message loses those that it has
-    message_id   the platform message, for edit, delete, append and stop
+    message_id   the platform message, for edit, delete, append and stop, and of a call's target
     method       of a call, with its arguments; what is shown natively has those of its `Streaming`
     number       1 for the first attempt at this step
     key          stable over retries and restarts: the platform deduplicates by it. Letters,

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import attrs
 import pluggy
@@ -126,11 +126,28 @@ class Limit:
     )
 
 
+MarkKind = Literal["react", "unreact", "pin", "unpin"]
+
+
+@attrs.frozen(kw_only=True)
+class Mark:
+    """What is put on a message, or taken off it: the account's reaction, or a pin.
+
+    what    `react`, `unreact`, `pin` or `unpin`
+    emoji   of a reaction: the character, or what the platform calls one of its own; else empty
+    silent  of a pin: notify nobody, where the platform can
+    """
+
+    what: MarkKind = attrs.field(validator=one_of(*get_args(MarkKind)))
+    emoji: str = ""
+    silent: bool = False
+
+
 @attrs.frozen(kw_only=True)
 class Sign:
-    """A call that leaves no message: a sign of typing, or that an interaction was noticed.
+    """A call that leaves no message: of typing, that an interaction was noticed, or of a mark.
 
-    method, arguments  as of a `Call` to the room and thread of the address
+    method, arguments  as of a `Call` to the room and thread of the address, or of the message
     every              seconds after which it is made again, a little less than it is shown for;
                        None: once is enough
     clear              the arguments of the call that takes it away; None: it goes by itself
@@ -146,9 +163,10 @@ class Sign:
 class Answer:
     """The platform said yes.
 
-    message_id  the platform's id of the message; None where there is none or it could not be read.
-                One that no edit could name (over 1,024 characters, control characters, NUL, a lone
-                surrogate) counts as unknown
+    message_id  the platform's id of the message, in the attempt's room; None where there is none
+                or it could not be read. One that no edit could name (over 1,024 characters, control
+                characters, NUL, a lone surrogate) counts as unknown. A `Call` that is answered with
+                one has a ref in its receipt
     buckets     what the platform reported of its buckets
     result      the platform's answer to a `Call`, as plain JSON: at most 32 levels, 100,000 values
                 and 4,194,304 characters; it is copied
@@ -333,6 +351,18 @@ def typing(instance: Instance, address: Address) -> Sign | None:
 
 
 @hookspec(firstresult=True)
+def mark(instance: Instance, mark: Mark) -> Sign | Problem | None:
+    """How a reaction or a pin is called. Pure; not required.
+
+    A `Sign`: its method is called with its arguments and the message's id, which `call` fills in
+    from `attempt.message_id`. Made twice it must change nothing, and be no error: a reaction that
+    is there already, or is not there, is `done`.
+    A `Problem`: the mark is refused as `Invalid`, such as for an emoji that the platform lacks.
+    None: the channel has no such marks, and they are refused.
+    """
+
+
+@hookspec(firstresult=True)
 def chunk(instance: Instance, envelope: Envelope, mode: Mode) -> Sequence[Part] | None:
     """The plan of a `Send` or an `Edit`: its ordered parts, each fitting one message. Pure.
 
@@ -418,7 +448,11 @@ async def stream(instance: Instance, session: Session, attempt: Attempt) -> Answ
 
 @hookspec(firstresult=True)
 async def call(instance: Instance, session: Session, attempt: Attempt) -> Answer:
-    """Call the platform's method `attempt.method` with `attempt.arguments`."""
+    """Call the platform's method `attempt.method` with `attempt.arguments`.
+
+    Room and thread are filled in where the method takes them, and so is the message
+    `attempt.message_id` of a call that concerns one.
+    """
 
 
 @hookspec(firstresult=True)

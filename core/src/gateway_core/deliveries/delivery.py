@@ -30,11 +30,16 @@ from gateway_core.contract.hookspecs import Answer, Level
 from gateway_core.contract.ids import sequence_of
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.growing.growth import BROKEN_OFF, WHOLE, Growth
-from gateway_core.deliveries.steps import ARRIVED, NATIVE, Step, carried, send_steps, standing
+from gateway_core.deliveries.steps import (
+    ARRIVED,
+    NATIVE,
+    Step,
+    carried,
+    made_besides,
+    send_steps,
+    standing,
+)
 from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
-
-WITHOUT_REF = (Call, Delete)
-"""Envelopes that leave no message. A tuple: `isinstance` with a union takes longer."""
 
 BY_TOKEN_OF = {"send": ANSWER, "edit": REVISE}
 """The operation of a step that is made by a reply token."""
@@ -79,7 +84,7 @@ class Delivery:
     growth       of a stream: its text, which grows; None: it is none
     member       it is one of a group
     message      of an edit or delete: the identity of its message
-    target       of an edit or delete that has begun: the message as it stood then
+    target       of what concerns a message and has begun: the message as it stood then
 
     `possible_duplicate`: an attempt of its own may have made a copy.
     """
@@ -334,7 +339,7 @@ class Delivery:
         if self.steps is None:
             if isinstance(self.envelope, Send):
                 self.steps = send_steps(self.envelope, self.plan)
-            elif isinstance(self.envelope, Call):
+            elif self.envelope.target is None:
                 self.steps = [Step("call", 0)]
         for step in (self.steps or ())[self._next_step :]:
             if step.outcome is None:
@@ -376,6 +381,8 @@ class Delivery:
         step.learn(answer)
         if step.kind == "call":
             self.result = answer.result
+            if answer.more and self.steps is not None:
+                self.steps += made_besides(step, answer.more)
         if self.growth is not None:
             self.growth.acknowledged(step)
         return self.next_step() is None and (self.growth is None or self.growth.is_complete)
@@ -528,8 +535,10 @@ class Delivery:
     def ref(self) -> MessageRef | None:
         """A ref to what stands in the room now; None where nothing does."""
         envelope, changed, steps = self.envelope, self.target, self.steps or ()
-        if isinstance(envelope, WITHOUT_REF) or not (parts := standing(steps)):
+        if isinstance(envelope, Delete) or not (parts := standing(steps)):
             return None
+        if isinstance(envelope, Call) and (envelope.target or not envelope.external_room_id):
+            return None  # it concerns a message that has a ref, or no change could name its room
         if changed is None and isinstance(envelope, Edit):
             changed = envelope.target if isinstance(envelope.target, MessageRef) else None
         return _message_ref(

@@ -166,11 +166,14 @@ class Step:
         if self.kind == "edit" or (self.kind == "delete" and self.outcome != "deleted"):
             self.outcome = None
 
-    def interrupt(self, verdict: Verdict, window: int, now: int) -> None:
-        """Its last attempt began in a previous run, and nobody knows how it ended."""
+    def interrupt(self, verdict: Verdict, window: int, now: int, *, harmless: bool = False) -> None:
+        """Its last attempt began in a previous run, and nobody knows how it ended; as in `doubt`.
+
+        Whether the channel calls a call harmless, the next run's adapter says.
+        """
         self.verdict = verdict
         self.attempts += 1
-        if self.kind in REPEATED:
+        if self.kind in REPEATED and not harmless:
             known = bool(window) and self.interaction is None and now - self.first_at < window
             self.maybe_sent += not (self.maybe_sent and known)
         self.doubtful = bool(self.maybe_sent) and self.outcome is None
@@ -295,6 +298,14 @@ def send_steps(envelope: Send, plan: Sequence[Part]) -> list[Step]:
         steps[0].reply, steps[-1].extra = envelope.reply_to, envelope.extra or None
         if envelope.interaction is not None:
             answering(steps, envelope.interaction)
+    return steps
+
+
+def made_besides(call: Step, names: Sequence[str]) -> list[Step]:
+    """One step for each further message that a call's request made, all of them there."""
+    steps = [Step("call", call.serial + n, message_id=name) for n, name in enumerate(names, 1)]
+    for step in steps:
+        step.end("delivered")
     return steps
 
 

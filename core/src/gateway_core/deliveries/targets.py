@@ -1,4 +1,4 @@
-"""Finds the message that an edit or a delete changes, as it stands now. Sans-I/O."""
+"""Finds the message that an edit, a delete or a call concerns, as it stands now. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Targets:
         self._waiting: dict[str, str] = {}
 
     def comes(self, delivery: Delivery, now: int) -> None:
-        """A change came in: until it has ended, its message is remembered.
+        """A change, or a call about a message, came in: until its end the message is remembered.
 
-        One that a previous run began goes on before others of its message begin.
+        A change that a previous run began goes on before others of its message begin.
         """
         target = _target(delivery)
-        if delivery.started:
+        if delivery.started and isinstance(delivery.envelope, CHANGES):
             delivery.changes(self._identity(delivery, now))
             self._under_way.setdefault(delivery.message, delivery)
         if isinstance(target, MessageRef):
@@ -75,7 +75,7 @@ class Targets:
         return other if useless else None
 
     def origin(self, delivery: Delivery, now: int) -> Delivery | None:
-        """The unfinished send that makes the target of a change, if there is one.
+        """The unfinished send that makes what this one concerns, if there is one.
 
         It may be so although the target names its messages: a run that was killed may have told its
         caller of them before the outbox had written that, and this one sends them again.
@@ -143,11 +143,13 @@ class Targets:
         return self._begun.get(delivery.message) is delivery
 
     def thread(self, delivery: Delivery, now: int) -> str | None:
-        """The envelope's thread; of a change by key, that of the message which has the key."""
-        envelope = delivery.envelope
-        if not isinstance(envelope, CHANGES) or isinstance(envelope.target, MessageRef):
+        """The envelope's thread, else that of its message, which a key may name."""
+        envelope, target = delivery.envelope, delivery.envelope.target
+        if target is None or envelope.thread_id is not None:
             return envelope.thread_id
-        made = self.origin(delivery, now) or self._ref(delivery, envelope.target, now)
+        if isinstance(target, MessageRef):
+            return target.thread_id
+        made = self.origin(delivery, now) or self._ref(delivery, target, now)
         return made.thread_id if made is not None else None
 
     def newest(self, delivery: Delivery, now: int) -> MessageRef | None:
@@ -178,13 +180,21 @@ class Targets:
             answering(steps, change.interaction)
         return steps
 
+    def call_steps(self, delivery: Delivery, now: int) -> list[Step] | None:
+        """The step of a call about a message, its first part; None: there is no such message."""
+        ref = self.newest(delivery, now)
+        if ref is None or not ref.parts:
+            return None
+        delivery.found(_announcing(ref, _target(delivery)))
+        return [Step("call", 0, message_id=ref.parts[0].message_id)]
+
     def resumed(self, delivery: Delivery, now: int) -> None:
         """A change goes on, or ends, with the steps that a previous run planned for its message."""
         if delivery.target is None and (ref := self.newest(delivery, now)) is not None:
             delivery.found(_announcing(ref, _target(delivery)))
 
     def sent(self, receipt: Receipt) -> None:
-        """A send ended: what arrived of it can be edited."""
+        """A send or a call ended: what arrived of it can be edited."""
         if receipt.ref is not None:
             self._revisions.record(receipt.ref, receipt.envelope_id)
 
@@ -199,7 +209,7 @@ class Targets:
         self._revisions.record(_doubted(ref), ref.envelope_id)
 
     def leaves(self, delivery: Delivery) -> None:
-        """A change ended, or another process goes on with it."""
+        """What concerns a message ended, or another process goes on with it."""
         self._forget_edit(delivery)
         wanted = self._waiting.pop(delivery.id, None)
         if wanted is not None:
@@ -268,9 +278,10 @@ def _is_elsewhere(change: Edit | Delete, ref: MessageRef) -> bool:
 
 
 def _target(delivery: Delivery) -> Target:
-    """The target of a change."""
-    assert isinstance(delivery.envelope, CHANGES)  # noqa: S101 - nobody asks of another
-    return delivery.envelope.target
+    """The message that it concerns."""
+    target = delivery.envelope.target
+    assert target is not None  # noqa: S101 - nobody asks of another
+    return target
 
 
 def _only_named(target: KeyRef, envelope_id: str) -> MessageRef:

@@ -6,7 +6,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.contract.envelopes import CHANGES, Call, Disposition, Receipt, Send
+from gateway_core.contract.envelopes import CHANGES, Disposition, Receipt
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED, SHED, Ending, expired, given_up
 from gateway_core.engine.shard import Shard
@@ -157,7 +157,7 @@ class Completion:
         self._take_out(delivery, room, now)
         if delivery.scope is not None:
             shard.keys_of(delivery.scope).leave(delivery.scope, delivery)
-        if isinstance(delivery.envelope, CHANGES):
+        if delivery.envelope.target is not None:
             shard.targets.leaves(delivery)
         shard.observer.stored(delivery, account, shard.index)
         delivery.notify()
@@ -237,10 +237,12 @@ class Completion:
             self.history.popitem(last=False)
         if delivery.scope is not None:
             shard.keys_of(delivery.scope).end(delivery.scope, receipt, now)
-        if isinstance(envelope, Send):
-            shard.targets.sent(receipt)
-        elif not isinstance(envelope, Call):
+        if isinstance(envelope, CHANGES):
             shard.targets.changed(delivery, receipt, now)
+        elif envelope.target is not None:
+            shard.targets.leaves(delivery)
+        else:
+            shard.targets.sent(receipt)
         if shard.journal is not None:
             shard.journal.finished(receipt)
         elif self.on_receipt is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND
 from gateway_core.contract.addresses import Interaction
-from gateway_core.contract.envelopes import CHANGES, Edit, Send, digest_of
+from gateway_core.contract.envelopes import Edit, Send, digest_of
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SUPERSEDED, Ending
 from gateway_core.deliveries.steps import REPEATED
@@ -121,7 +121,7 @@ class Enqueuer:
         room = self._scheduler.room(account, delivery.envelope.external_room_id)
         self._scheduler.deadlines.add(delivery)
         room.unfinished += 1
-        if isinstance(delivery.envelope, CHANGES):
+        if delivery.envelope.target is not None:
             self._targets.comes(delivery, self._clock.now())
         return room
 

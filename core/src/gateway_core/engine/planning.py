@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import attrs
 
 from gateway_core.contract.addresses import Interaction
-from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit, Send
+from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit, Envelope, Send
 from gateway_core.contract.errors import HookContractError
 from gateway_core.contract.files import File
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
@@ -27,7 +27,7 @@ from gateway_core.scheduling.rooms import Lane
 NO_TARGET = Verdict(
     error_class=ErrorClass.NON_RETRYABLE,
     reason=Reason.MESSAGE_GONE,
-    raw="the message to change was deleted, never arrived, or is not known any more",
+    raw="the message that it concerns was deleted, never arrived, or is not known any more",
 )
 UNSUPPORTED = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED)
 TOKEN_ENDED = Verdict(
@@ -63,7 +63,7 @@ class Planner:
         if self._end_suspended and lane.room.account.health.suspended is not None:
             return Ending(Disposition.FATAL, lane.room.account.health.suspended)
         envelope = delivery.envelope
-        if isinstance(envelope, CHANGES) and (step is None or delivery.restored):
+        if envelope.target is not None and (step is None or delivery.restored):
             ready = self._ready(delivery, envelope, step, lane, now)
             if ready is not None and not isinstance(ready, Step):
                 return ready
@@ -126,9 +126,14 @@ class Planner:
         return retry and step.maybe_sent < self._retries.max_ambiguous
 
     def _ready(
-        self, delivery: Delivery, envelope: Edit | Delete, step: Step | None, lane: Lane, now: int
+        self, delivery: Delivery, envelope: Envelope, step: Step | None, lane: Lane, now: int
     ) -> Step | Planned | None:
-        """The next step of a change once no other one changes its message, or why there is none."""
+        """The next step of what concerns a message, or why there is none.
+
+        A change begins once no other one changes its message.
+        """
+        if not isinstance(envelope, CHANGES):
+            return step or self._call_about(delivery, now)
         if step is not None and self._targets.has_begun(delivery):
             return step
         before = self._targets.before(delivery, envelope, now)
@@ -137,20 +142,29 @@ class Planner:
         if step is not None:
             self._targets.resumed(delivery, now)
             return step
-        files: Sequence[File] = ()
-        if isinstance(envelope, Edit) and (ref := self._targets.newest(delivery, now)) is not None:
-            files = with_held(envelope.files, ref.parts)
-            if files and envelope.files is None:
-                fault = self._plan_with(delivery, attrs.evolve(envelope, files=files), lane)
-                if fault is not None:
-                    return fault
-        steps = self._targets.steps(delivery, envelope, now, files)
-        if steps is None:
-            return Ending(Disposition.REJECTED, NO_TARGET)
+        steps = self._steps_of(delivery, envelope, lane, now)
+        if isinstance(steps, Ending):
+            return steps
         first = delivery.follow(steps)
         if self._journal is not None:
             self._journal.planned(delivery)
         return first
+
+    def _steps_of(
+        self, delivery: Delivery, change: Edit | Delete, lane: Lane, now: int
+    ) -> list[Step] | Ending:
+        """What the change means for its message as it stands, or why it means nothing."""
+        files: Sequence[File] = ()
+        if isinstance(change, Edit) and (ref := self._targets.newest(delivery, now)) is not None:
+            files = with_held(change.files, ref.parts)
+            if files and change.files is None:
+                fault = self._plan_with(
+                    delivery, attrs.evolve(change, files=files, target=ref), lane
+                )
+                if fault is not None:
+                    return fault
+        steps = self._targets.steps(delivery, change, now, files)
+        return Ending(Disposition.REJECTED, NO_TARGET) if steps is None else steps
 
     def _plan_with(self, delivery: Delivery, edit: Edit, lane: Lane) -> Ending | None:
         """Plan an edit for the files that its message has; why that cannot be, if it cannot."""
@@ -166,3 +180,16 @@ class Planner:
             return Ending(Disposition.REJECTED, attrs.evolve(UNSUPPORTED, raw=f"files: {fault}"))
         delivery.plan_anew(plan)
         return None
+
+    def _call_about(self, delivery: Delivery, now: int) -> Step | Planned:
+        """The step of a call about a message once that is there, or why there is none."""
+        origin = self._targets.origin(delivery, now)
+        if origin is not None:
+            return Aside(origin)
+        steps = self._targets.call_steps(delivery, now)
+        if steps is None:
+            return Ending(Disposition.REJECTED, NO_TARGET)
+        delivery.follow(steps)
+        if self._journal is not None:
+            self._journal.planned(delivery)
+        return steps[0]

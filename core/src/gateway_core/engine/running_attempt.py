@@ -57,7 +57,7 @@ def is_repeat_safe(step: Step, delivery: Delivery, hooks: ChannelHooks, now: int
     """Whether a repeat of the delivery's step makes no copy."""
     envelope = delivery.envelope
     if isinstance(envelope, Call):
-        return envelope.method in hooks.traits.repeat_safe_calls
+        return envelope.repeat_safe or envelope.method in hooks.traits.repeat_safe_calls
     if step.kind not in MADE:
         return True
     return step.kind == "send" and step.deduplicated(hooks.deduplicates_for, now)

@@ -15,7 +15,7 @@ import trio
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.pager import Pager
-from gateway_core.contract.envelopes import CHANGES, Disposition, Envelope, Part, Send
+from gateway_core.contract.envelopes import Disposition, Envelope, Part, Send
 from gateway_core.contract.errors import GatewayClosed, HookContractError, Invalid, Refused
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
@@ -85,7 +85,7 @@ class Drafts:
         deadline = group.deadline if envelope.deadline is None else envelope.deadline
         return Draft(
             envelope, asked, partition, account, plan, None, "", begun,
-            priority, RANKS[priority], isinstance(envelope, CHANGES),
+            priority, RANKS[priority], envelope.target is not None,
             ending=ending,
             turn=Turn(
                 group_id=group.id, number=number, accepted_at=group.accepted_at,

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, TypeAlias
 import attrs
 
 from gateway_core.contract.envelopes import (
-    CHANGES,
     Disposition,
     Envelope,
     MessageRef,
@@ -28,8 +27,8 @@ class Stream(NamedTuple):
     """Some of an instance's entries, which are read apart from the others.
 
     priority  their class, as policies left it
-    alone     they may overtake all others: `order="none"`, and no changes, which come in after
-              the message that they change and after earlier changes of it
+    alone     they may overtake all others: `order="none"`, and none that concern a message, which
+              come in after that and after earlier changes of it
     """
 
     priority: Priority
@@ -48,7 +47,7 @@ ALONE = STREAMS[len(CLASSES) :]
 
 def stream_of(envelope: Envelope, priority: Priority) -> Stream:
     """The stream of an envelope of that class."""
-    return Stream(priority, envelope.order == "none" and not isinstance(envelope, CHANGES))
+    return Stream(priority, envelope.order == "none" and envelope.target is None)
 
 
 @attrs.frozen(kw_only=True)

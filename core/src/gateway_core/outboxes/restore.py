@@ -82,8 +82,9 @@ def _recall_steps(
     steps = _steps(stored)
     by_serial = {step.serial: step for step in steps or ()}
     known = [(by_serial[r.serial], r) for r in stored.records if r.serial in by_serial]
+    harmless = getattr(stored.entry.envelope, "repeat_safe", False)
     for step, record in known:
-        _restore(step, record, now=now, wall=wall, window=window)
+        _restore(step, record, now=now, wall=wall, window=window, harmless=harmless)
     verdicts = [step.verdict for step, _ in known if step.verdict is not None]
     transforms, degradations = _changes(stored)
     delivery.recall(
@@ -127,7 +128,7 @@ def _steps(stored: StoredEntry) -> list[Step] | None:
         return steps
     if isinstance(envelope, Send):
         return send_steps(envelope, stored.entry.plan)
-    return [Step("call", 0)] if isinstance(envelope, Call) else None
+    return [Step("call", 0)] if isinstance(envelope, Call) and envelope.target is None else None
 
 
 def _step(shape: StepShape) -> Step:
@@ -145,7 +146,9 @@ def _step(shape: StepShape) -> Step:
     )
 
 
-def _restore(step: Step, record: StepRecord, *, now: int, wall: float, window: int) -> None:
+def _restore(
+    step: Step, record: StepRecord, *, now: int, wall: float, window: int, harmless: bool
+) -> None:
     first_at = 0
     if record.first_at and (record.maybe_sent or record.started):
         first_at = now - round(max(0.0, wall - record.first_at) * SECOND) or -1
@@ -161,7 +164,7 @@ def _restore(step: Step, record: StepRecord, *, now: int, wall: float, window: i
     if step.files is not None:
         step.files.ids, step.files.more = record.files, record.more or step.files.more
     if record.started and record.outcome is None:
-        step.interrupt(INTERRUPTED, window, now)
+        step.interrupt(INTERRUPTED, window, now, harmless=harmless)
 
 
 def waits_until(stored: StoredEntry, wall: float) -> float:

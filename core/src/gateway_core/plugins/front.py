@@ -36,6 +36,7 @@ from gateway_core.contract.hookspecs import (
     Identity,
     Level,
     Limit,
+    Mark,
     Pressure,
     Session,
     Sign,
@@ -227,17 +228,22 @@ class ChannelHooks:
     def acknowledge(self, instance: Instance, address: Address, *, ephemeral: bool) -> Sign | None:
         """What tells the platform that an interaction was noticed."""
         kwargs = {"instance": instance, "address": address, "ephemeral": ephemeral}
-        return self._sign("acknowledge", kwargs)
+        return self._sign("acknowledge", kwargs)  # type: ignore[no-any-return]  # checked
 
     def typing(self, instance: Instance, address: Address) -> Sign | None:
         """What shows that an answer is being written."""
-        return self._sign("typing", {"instance": instance, "address": address})
+        return self._sign("typing", {"instance": instance, "address": address})  # type: ignore[no-any-return]  # checked
 
-    def _sign(self, name: str, kwargs: Mapping[str, Any]) -> Sign | None:
+    def mark(self, instance: Instance, mark: Mark) -> Sign | Problem | None:
+        """How a reaction or a pin is called, what is wrong with it, or None: there is none."""
+        return self._sign("mark", {"instance": instance, "mark": mark}, Problem)  # type: ignore[no-any-return]  # checked
+
+    def _sign(self, name: str, kwargs: Mapping[str, Any], *kinds: type) -> Any:
+        """What the hook answers: a sign that can be used, None, or one of these kinds."""
         if name not in self.served or "call" not in self.can:
             return None
-        sign: Sign | None = self._ask(name, (Sign, type(None)), kwargs)
-        if sign is not None:
+        sign = self._ask(name, (Sign, type(None), *kinds), kwargs)
+        if isinstance(sign, Sign):
             self._look(name, usable.sign_fault, (sign,))
         return sign
 

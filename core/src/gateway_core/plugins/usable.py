@@ -29,7 +29,7 @@ from gateway_core.contract.verdicts import BucketReport, Verdict
 def is_plain(answer: Answer) -> bool:
     """Whether it has nothing but an id, and that can be used: the common case."""
     name = answer.message_id
-    if answer.buckets or answer.result is not None:
+    if answer.buckets or answer.result is not None or answer.more:
         return False
     return name is None or (
         isinstance(name, str)
@@ -50,6 +50,11 @@ def usable_answer(answer: Answer) -> tuple[Answer, list[str]]:
     if isinstance(name, str) and (fault := name_fault(name)) is not None:
         faults.append(f"message_id {fault}")
         answer = attrs.evolve(answer, message_id=None)
+    more = [fault for name in answer.more if (fault := name_fault(name)) is not None]
+    if more:
+        faults += [f"more {fault}" for fault in more]
+        known = tuple(name for name in answer.more if name_fault(name) is None)
+        answer = attrs.evolve(answer, more=known)
     buckets, unfit = usable_reports(answer.buckets)
     if unfit:
         answer = attrs.evolve(answer, buckets=buckets)
@@ -62,6 +67,9 @@ def answer_fault(answer: Answer) -> str | None:
     reports: object = answer.buckets
     if not isinstance(name, str | None):
         return "Answer whose message_id is a text"
+    more: object = answer.more
+    if not isinstance(more, tuple) or not all(isinstance(name, str) for name in more):
+        return "Answer whose more is a tuple of texts"
     return None if isinstance(reports, Sequence) else "Answer whose buckets are a sequence"
 
 

@@ -46,7 +46,7 @@ LONGEST_TEXT = 1_000_000
 MOST = 100
 """Problems that are reported of one envelope."""
 _NO_EXTRA: dict[str, object] = {}
-FLAGS = ("link_previews", "silent", "interim", "ephemeral")
+FLAGS = ("link_previews", "silent", "interim", "ephemeral", "repeat_safe")
 
 
 def problems_of(envelope: object) -> list[Problem]:
@@ -138,7 +138,7 @@ def _problems(envelope: object) -> Iterator[Problem]:
         yield from _files(envelope)
         yield from _mentions(envelope.mentions)
         yield from _table("extra", envelope.extra, optional=isinstance(envelope, Edit))
-    if isinstance(envelope, Edit | Delete):
+    if isinstance(envelope, Edit | Delete) or envelope.target is not None:
         yield from _target(envelope)
     if isinstance(envelope, Call):
         yield from _table("arguments", envelope.arguments)
@@ -276,7 +276,7 @@ def _seconds(place: str, value: object, most: float) -> Iterator[Problem]:
         yield Problem(place, f"must be at most {most:.0f} seconds, not {shown(value)}")
 
 
-def _target(envelope: Edit | Delete) -> Iterator[Problem]:
+def _target(envelope: Edit | Delete | Call) -> Iterator[Problem]:
     target: object = envelope.target
     if not isinstance(target, MessageRef | KeyRef):
         yield Problem("target", f"must be a MessageRef or a KeyRef, not {type(target).__name__}")

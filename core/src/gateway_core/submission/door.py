@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import InstanceSuspended, Refused
 from gateway_core.deliveries.growing.growth import Growth
@@ -43,6 +44,11 @@ class Door:
         self._drafting.closed = True
         for partition in self._partitions:
             partition.admission.close()
+
+    def account(self, instance_id: str) -> InstanceState:
+        """The account, if it is open to envelopes. Raises `GatewayClosed`, or why it is not."""
+        self._drafting.check_open()
+        return self._drafting.account_for(instance_id)
 
     def check_open(self) -> None:
         """Raises `GatewayClosed` if the gateway accepts nothing more."""

@@ -11,9 +11,6 @@ from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND, Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import (
-    CHANGES,
-    Delete,
-    Edit,
     Envelope,
     Json,
     KeyRef,
@@ -59,7 +56,7 @@ class Draft:
     scope        where its idempotency key is unique; None: it has none
     fingerprint  of its content, where it has a key
     priority     its class, as policies left it; `rank` is that of the class
-    changes      it changes a message
+    changes      it concerns a message, which it may change
     ending       how it ends at once: policies voted to shed it; None: it goes on
     voted        they were asked; False: its account is another process's, whose policies vote
     delay        POSIX time until which policies delay it; None: they do not
@@ -155,7 +152,7 @@ class Drafting:
         priority = envelope.priority
         return Draft(
             envelope, asked, partition, account, plan, scope, digest, begun,
-            priority, RANKS[priority], isinstance(envelope, CHANGES),
+            priority, RANKS[priority], envelope.target is not None,
         )  # fmt: skip
 
     def at_its_message(self, envelope: Envelope) -> Envelope:
@@ -163,7 +160,7 @@ class Drafting:
 
         Raises `Invalid` where they moved the change itself to another one.
         """
-        if not isinstance(envelope, CHANGES) or not isinstance(envelope.target, KeyRef):
+        if not isinstance(envelope.target, KeyRef):
             return envelope
         scope = scope_of_key(envelope.target)
         known = self.partition_of(scope[0], scope[1]).keys.named(scope, self.clock.now())
@@ -172,10 +169,10 @@ class Drafting:
 
     def place(self, draft: Draft, room: str) -> None:
         """It is a change by key of a message that is in this room. Raises `Invalid`."""
-        envelope = draft.envelope
-        if not isinstance(envelope, CHANGES) or room == envelope.external_room_id:
+        envelope, target = draft.envelope, draft.envelope.target
+        if target is None or room == envelope.external_room_id:
             return
-        draft.envelope = _at(envelope, envelope.target, room)
+        draft.envelope = _at(envelope, target, room)
         draft.partition = self.partition_of(envelope.instance_id, room)
 
     def grow(self, draft: Draft, growth: Growth) -> None:
@@ -255,7 +252,7 @@ class Drafting:
         due = envelope.not_before
         if due is not None and due <= wall:
             due = None
-        if isinstance(envelope, CHANGES):
+        if envelope.target is not None:
             of_message = partition.targets.due(envelope.target, now) or message_due
             if of_message is not None:
                 due = max(of_message, due or 0.0)
@@ -337,7 +334,7 @@ class Drafting:
         return Ticket(delivery)
 
 
-def _at(change: Edit | Delete, target: Target, room: str) -> Edit | Delete:
+def _at(change: Envelope, target: Target, room: str) -> Envelope:
     """The change in the room of its message. Raises `Invalid` if a policy moved it to another."""
     if change.external_room_id == room:
         return change

@@ -12,7 +12,6 @@ import trio
 
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import SECOND
-from gateway_core.contract.envelopes import CHANGES
 from gateway_core.contract.errors import GatewayClosed, OutboxError, Overloaded
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.deliveries.delivery import Delivery
@@ -169,12 +168,12 @@ class DurableWay:
     async def _found(self, draft: Draft) -> tuple[float | None, Ticket | None]:
         """When the spilled message that it changes is due, and the ticket that it joins."""
         due = joined = None
-        if isinstance(draft.envelope, CHANGES):
+        if (target := draft.envelope.target) is not None:
             spilled = self._pager.spilled
-            room = await spilled.room_of(draft.partition, draft.envelope.target)
+            room = await spilled.room_of(draft.partition, target)
             if room is not None:
                 self._drafting.place(draft, room)
-            due = await spilled.recall(draft.partition, draft.envelope)
+            due = await spilled.recall(draft.partition, draft.envelope.target or target)
         if draft.scope is not None:
             joined = await self._joined(draft)
         return due, joined

@@ -7,7 +7,7 @@ from functools import partial
 import attrs
 import trio
 
-from gateway_core.contract.envelopes import Call, Delivered, MessageRef, Receipt, Send
+from gateway_core.contract.envelopes import Call, Delivered, MessageRef, Receipt
 from gateway_core.contract.errors import GatewayClosed
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
@@ -47,7 +47,9 @@ class Ticket:
     def ref(self) -> MessageRef:
         """The message that a `Send` makes, before it is there; of an edit, the message edited.
 
-        Raises `TypeError` for a `Call` or an edit by key, which name no message yet.
+        Of a `Call` that of the platform's answer: where there is none, a change of it ends
+        `rejected`. Raises `TypeError` for an edit by key, and for a call without a room or about a
+        message, which name none yet.
         """
         ref = _ref_of(self._delivery)
         if ref is None:
@@ -102,15 +104,15 @@ def _ref_of(delivery: Delivery) -> MessageRef | None:
     envelope, receipt = delivery.envelope, delivery.receipt
     if receipt is not None and receipt.ref is not None:
         return receipt.ref
-    if isinstance(envelope, Send):
-        return _named(delivery, delivery.id)
+    if envelope.target is None:
+        return _named(delivery, delivery.id) if envelope.external_room_id else None
     if isinstance(envelope, Call):
         return None
     return envelope.target if isinstance(envelope.target, MessageRef) else delivery.target
 
 
 def _named(delivery: Delivery, envelope_id: str) -> MessageRef:
-    """The message that this envelope made, whatever there is of it."""
+    """The message that this envelope makes, or made, whatever there is of it."""
     return MessageRef(
         instance_id=delivery.envelope.instance_id,
         external_room_id=delivery.envelope.external_room_id,

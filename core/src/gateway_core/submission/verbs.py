@@ -243,9 +243,9 @@ class Verbs:
         this one before it starts, it ends `superseded`: its receipt is returned, with a ref of the
         message. `on_cancel`, `raises` and the errors are as in `send`.
         """
-        envelope = _build(
+        envelope = build(
             Edit,
-            **_changing(target),
+            **changing(target),
             text=text,
             key=key,
             ttl=ttl,
@@ -272,7 +272,7 @@ class Verbs:
     ) -> Receipt:
         """Take a message back, all of its parts. `on_cancel` and `raises` are as in `send`."""
         times = {"ttl": ttl, "deadline": deadline}
-        envelope = _build(Delete, **_changing(target), **times, priority=priority)
+        envelope = build(Delete, **changing(target), **times, priority=priority)
         return await self._deliver(envelope, on_cancel, raises=raises)
 
     async def call(
@@ -295,9 +295,10 @@ class Verbs:
     ) -> Receipt:
         """Call any other method of the platform; `receipt.result` has its answer.
 
-        `on_cancel` and `raises` are as in `send`.
+        A message that it is answered with has a ref there. `on_cancel` and `raises` are as in
+        `send`.
         """
-        envelope = _build(
+        envelope = build(
             Call,
             instance_id=instance,
             external_room_id=room,
@@ -368,7 +369,7 @@ class Verbs:
 
         Waits and raises as `submit` does.
         """
-        envelope = _build(
+        envelope = build(
             _send,
             instance_id=instance,
             external_room_id=room,
@@ -420,7 +421,7 @@ def check_flag(name: str, value: object) -> None:
         raise Invalid([Problem(name, f"must be true or false, not {shown(value)}")])
 
 
-def _build(kind: Any, **fields: Any) -> Any:
+def build(kind: Any, **fields: Any) -> Any:
     """Make the envelope; a value that its class does not take raises `Invalid`."""
     try:
         return kind(**fields)
@@ -428,7 +429,7 @@ def _build(kind: Any, **fields: Any) -> Any:
         raise Invalid(problems_in(error)) from None
 
 
-def _changing(target: object) -> dict[str, Any]:
+def changing(target: object) -> dict[str, Any]:
     """The fields of a change that follow from its target."""
     if isinstance(target, Ticket):
         target = target.ref

@@ -41,13 +41,14 @@ from gateway_core.contract.envelopes import (
     Call,
     Format,
     Grows,
+    MessageRef,
     Mode,
     Part,
     Priority,
     Send,
 )
 from gateway_core.contract.errors import AttemptTimeout, TransportError
-from gateway_core.contract.hookspecs import Identity
+from gateway_core.contract.hookspecs import Identity, Mark, MarkKind, Sign
 from gateway_core.contract.instances import Instance, hidden
 from gateway_core.contract.validators import is_sendable
 from gateway_core.gateway import Gateway, open_gateway
@@ -275,6 +276,28 @@ class ChannelContract:
         assert where.key, "without a key an event that is delivered again is answered again"
         fields = {"thread_id": where.thread_id, "reply_to": where.reply_to, "key": where.key}
         assert [] == hooks.validate(instance, self._send("hello", **fields))
+
+    def test_a_mark_is_a_call_about_a_message_that_may_be_repeated(
+        self, hooks: ChannelHooks, instance: Instance
+    ) -> None:
+        """`mark` answers the same each time, and what it names is a call that is valid."""
+        ref = MessageRef(instance_id="contract", external_room_id=self.room, envelope_id="0" * 30)
+        for what in get_args(MarkKind):
+            emoji = "👍" if what in ("react", "unreact") else ""
+            mark = Mark(what=what, emoji=emoji)
+            sign = hooks.mark(instance, mark)
+            assert sign == hooks.mark(instance, mark), "`mark` is not pure"
+            if not isinstance(sign, Sign):
+                continue
+            call = Call(
+                instance_id="contract",
+                external_room_id=self.room,
+                method=sign.method,
+                arguments=sign.arguments,
+                target=ref,
+                repeat_safe=True,
+            )
+            assert [] == hooks.validate(instance, call)
 
     @pytest.mark.usefixtures("addressing")
     def test_a_sign_of_typing_is_a_call_that_is_shown_again_in_time(

@@ -18,6 +18,7 @@ from gateway_core.contract.hookspecs import (
     Answer,
     Identity,
     Limit,
+    Mark,
     Sign,
     Streaming,
     Traits,
@@ -125,6 +126,8 @@ class FakeChannel:
     files        by message, the ids of the files that it has, and `contents`: the bytes by those
     drafts       by room, the draft that was shown last; none once a message is sent there
     growing      ids of messages that were started and not stopped yet
+    reactions    the emoji on each message that has some, by room and the message's id
+    pins         by room, the ids of pinned messages, the newest last
     probes       how often it was asked who the account is
     probe_error  what a probe raises; None: it works
     """
@@ -157,6 +160,8 @@ class FakeChannel:
         self._streaming = streaming
         self.drafts: dict[str, str] = {}
         self.growing: set[str] = set()
+        self.reactions: dict[tuple[str, str], list[str]] = {}
+        self.pins: dict[str, list[str]] = defaultdict(list)
         self.made: list[Made] = []
         self.typed: list[Made] = []
         self.noticed: list[Made] = []
@@ -319,10 +324,34 @@ class FakeChannel:
         return Answer(message_id=message_id)
 
     @hookimpl
+    def mark(self, mark: Mark) -> Sign:
+        """Methods of the marks' own names; any emoji is fine."""
+        return Sign(method=mark.what, arguments={"emoji": mark.emoji} if mark.emoji else {})
+
+    @hookimpl
     async def call(self, attempt: Attempt) -> Answer:
-        """Give the arguments back."""
+        """Give the arguments back; of a mark, put it on its message or take it off."""
         answer = await self._attempt(attempt)
+        if answer is None and attempt.message_id is not None:
+            self._mark(attempt, attempt.message_id)
         return answer or Answer(result=dict(attempt.arguments))
+
+    def _mark(self, attempt: Attempt, message: str) -> None:
+        place = attempt.room, message
+        marks = {
+            "react": self.reactions.setdefault(place, []),
+            "unreact": self.reactions[place],
+            "pin": self.pins[attempt.room],
+            "unpin": self.pins[attempt.room],
+        }
+        there = marks.get(str(attempt.method), [])
+        mark = str(attempt.arguments.get("emoji", message))
+        if mark in there:
+            there.remove(mark)
+        if attempt.method in ("react", "pin"):
+            there.append(mark)
+        if not self.reactions[place]:
+            del self.reactions[place]
 
     @hookimpl
     def classify_error(self, error: Exception) -> Verdict | None:

@@ -29,7 +29,14 @@ from gateway_plugin_discord.learned.invalid_answers import InvalidAnswers, times
 from gateway_plugin_discord.learned.slow_modes import SlowModes
 from gateway_plugin_discord.learned.webhooks import WebhookBuckets
 from gateway_plugin_discord.limits import bucket_reports, closed_for
-from gateway_plugin_discord.methods import OPEN_DM, PROBE, ROUTES, Route, route_of
+from gateway_plugin_discord.methods import (
+    ANSWERED_BY_MESSAGE,
+    OPEN_DM,
+    PROBE,
+    ROUTES,
+    Route,
+    route_of,
+)
 from gateway_plugin_discord.requests import (
     arguments_left,
     call_body,
@@ -179,8 +186,9 @@ class DiscordSession:
         if _is_foreign(attempt.operation, result):
             raise DiscordApiError(response, redact=_redactor(self.client, attempt))
         message_id = result.get("id") if isinstance(result, dict) else None
+        made = attempt.method is None or route.method in ANSWERED_BY_MESSAGE
         return Answer(
-            message_id=message_id if is_snowflake(message_id) else None,
+            message_id=message_id if made and is_snowflake(message_id) else None,
             buckets=bucket_reports(attempt, response.headers),
             result=result if attempt.method is not None else None,
             files=ids_of(attempt, result),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
+from gateway_core.authors import Call, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_discord.by_token.webhook import problems_of_webhook
 from gateway_plugin_discord.files import problems_of_files
 from gateway_plugin_discord.ids import is_snowflake, person_of
@@ -14,6 +14,7 @@ from gateway_plugin_discord.methods import (
     COMPONENTS_V2,
     CREATE_FIELDS,
     EDIT_FIELDS,
+    MESSAGE,
     NOT_IN_V2,
     route_of_method,
 )
@@ -58,7 +59,7 @@ def _ids(envelope: Envelope) -> Iterable[tuple[str, str | None]]:
         yield "thread_id", envelope.thread_id
     if isinstance(envelope, Send):
         yield "reply_to", envelope.reply_to
-    if isinstance(envelope, Edit | Delete) and isinstance(envelope.target, MessageRef):
+    if isinstance(envelope.target, MessageRef):
         yield "target.thread_id", envelope.target.thread_id
         for index, part in enumerate(envelope.target.parts):
             yield f"target.parts[{index}].message_id", part.message_id
@@ -101,9 +102,12 @@ def _call_problems(envelope: Call) -> Iterable[Problem]:
         return
     if CHANNEL in envelope.arguments:
         yield Problem(f"arguments.{CHANNEL}", "is the envelope's own room or thread")
+    known = {CHANNEL} if envelope.target is None else {CHANNEL, MESSAGE}
     for name in route.parameters:
-        if name != CHANNEL and not _fits_a_path(envelope.arguments.get(name)):
+        if name not in known and not _fits_a_path(envelope.arguments.get(name)):
             yield Problem(f"arguments.{name}", "is needed in the path, as a text or whole number")
+    if envelope.target is not None and MESSAGE not in route.parameters:
+        yield Problem("target", f"no message in the path of {envelope.method}")
 
 
 def _fits_a_path(value: object) -> bool:

@@ -16,7 +16,7 @@ from gateway_core.http import Response, foreign_verdict, retry_after_seconds
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswersError
 from gateway_plugin_discord.learned.webhooks import BucketSpentError
 from gateway_plugin_discord.limits import bucket_reports
-from gateway_plugin_discord.methods import Route, route_of
+from gateway_plugin_discord.methods import REACTION, Route, route_of
 
 FRONT_DOOR_WAIT = 600.0
 """Seconds that the front door keeps an address out at least."""
@@ -28,6 +28,7 @@ BLOCKED_BY_FRONT_DOOR = 40333
 REQUEST_TOO_LARGE = 40005
 INVALID_FORM_BODY = 50035
 UNKNOWN_MESSAGE = 10008
+UNKNOWN_EMOJI = 10014
 ALREADY_ANSWERED = 40060
 UNKNOWN_INTERACTION = 10062
 NOBODY = (10013, 50033)
@@ -307,8 +308,7 @@ def _as_attempted(row: Verdict, attempt: Attempt, error: DiscordApiError) -> Ver
         return ALREADY_GONE
     if error.code == NO_HISTORY and attempt.reply is not None:
         return WITHOUT_REPLY
-    if error.code == ALREADY_ANSWERED and attempt.number > 1:
-        # An earlier try, whose answer was lost, has answered the interaction.
+    if _is_so_already(attempt, error):
         return ALREADY_DONE
     if row is CLOSED_ROOM and attempt.operation not in ("send", "edit"):
         # Not being allowed to pin, or to delete another's message, says nothing of sending.
@@ -317,6 +317,13 @@ def _as_attempted(row: Verdict, attempt: Attempt, error: DiscordApiError) -> Ver
         return _form(attempt, error)
     can_change = row is TOO_LONG and attempt.part is not None and attempt.mode != "stricter"
     return STRICTER if can_change else row
+
+
+def _is_so_already(attempt: Attempt, error: DiscordApiError) -> bool:
+    """An earlier try, whose answer was lost, has answered; a reaction nobody knows is not there."""
+    if error.code == UNKNOWN_EMOJI:
+        return attempt.method == f"DELETE {REACTION}"
+    return error.code == ALREADY_ANSWERED and attempt.number > 1
 
 
 def _takes_away(attempt: Attempt) -> bool:

@@ -15,6 +15,7 @@ from gateway_core.authors import (
     Identity,
     Instance,
     Limit,
+    Mark,
     Part,
     Problem,
     Send,
@@ -31,6 +32,7 @@ from gateway_plugin_discord.checks import problems_of
 from gateway_plugin_discord.errors import of_webhook, verdict_of
 from gateway_plugin_discord.files import with_files
 from gateway_plugin_discord.limits import limits_of
+from gateway_plugin_discord.marks.calls import sign_of
 from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_discord.rendering.parts import parts_of
 from gateway_plugin_discord.settings import DiscordSettings
@@ -98,6 +100,12 @@ def acknowledge(address: Address, ephemeral: bool) -> Sign | None:
 def typing(address: Address) -> Sign | None:
     """POST /channels/{channel}/typing; a command or a form shows its deferred answer."""
     return typing_of(address)
+
+
+@hookimpl
+def mark(mark: Mark) -> Sign | Problem:
+    """PUT and DELETE of the bot's reaction, or of the pin, in the channel."""
+    return sign_of(mark)
 
 
 @hookimpl

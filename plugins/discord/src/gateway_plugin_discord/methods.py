@@ -93,13 +93,16 @@ ROUTES: Mapping[str, Route] = {
 """The route of each operation; a call names its own. The first answer to an interaction has another
 one, whose limits are as much its token's."""
 
-_ON_MESSAGE = (
-    f"{_MESSAGE}/reactions/{{emoji}}/@me",
-    "/channels/{channel}/messages/pins/{message}",
-    "/channels/{channel}/pins/{message}",
-)
+MESSAGE = "message"
+"""The path parameter that is the message which a call concerns."""
+
+REACTION = f"{_MESSAGE}/reactions/{{emoji}}/@me"
+PIN = "/channels/{channel}/messages/pins/{message}"
+"""The paths of the bot's own reaction, and of a pin: put there, and deleted."""
+
+_ON_MESSAGE = (REACTION, PIN, "/channels/{channel}/pins/{message}")
 _ANSWER = "/webhooks/{webhook}/{token}/messages"
-REPEAT_SAFE_CALLS = frozenset(
+_REPEAT_SAFE = frozenset(
     {f"{verb} {path}" for verb in ("PUT", "DELETE") for path in _ON_MESSAGE}
     | {
         f"{verb} {_ANSWER}/{name}"
@@ -109,7 +112,15 @@ REPEAT_SAFE_CALLS = frozenset(
     | {f"GET {path}" for path in ("/channels/{channel}", "/channels/{channel}/messages", _MESSAGE)}
     | {"GET /users/@me", TYPING.method, CALLBACK.method}
 )
+REPEAT_SAFE_CALLS = _REPEAT_SAFE | {
+    method.replace("{channel}", "{channel_id}") for method in _REPEAT_SAFE
+}
 """Calls that change nothing when they are made twice; an interaction is answered once only."""
+
+ANSWERED_BY_MESSAGE = frozenset(
+    {CREATE.method, f"GET {_MESSAGE}", f"PATCH {_MESSAGE}", f"POST {_MESSAGE}/crosspost"}
+)
+"""Routes whose answer is a message of the attempt's channel."""
 
 CREATE_FIELDS = frozenset(
     {"allowed_mentions", "components", "content", "embeds", "enforce_nonce", "flags"}
@@ -136,8 +147,11 @@ EDIT_FLAGS = SUPPRESS_EMBEDS | COMPONENTS_V2
 
 @lru_cache(maxsize=256)
 def route_of_method(method: str) -> Route | None:
-    """The route that a call's method names, `POST /channels/{channel}/typing`; None: it is none."""
-    found = _METHOD.fullmatch(method)
+    """The route that a call's method names, `POST /channels/{channel}/typing`; None: it is none.
+
+    The room may be written `{channel_id}`, as Discord's pages do.
+    """
+    found = _METHOD.fullmatch(method.replace("{channel_id}", "{channel}"))
     return Route(found[1], found[2]) if found else None
 
 

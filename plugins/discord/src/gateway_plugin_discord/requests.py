@@ -14,6 +14,7 @@ from gateway_plugin_discord.methods import (
     COMPONENTS_V2,
     EDIT_FIELDS,
     EDIT_FLAGS,
+    MESSAGE,
     NOT_IN_V2,
     SUPPRESS_EMBEDS,
     Route,
@@ -98,7 +99,7 @@ def path_of(route: Route, attempt: Attempt) -> str:
         return route.fill({CHANNEL: channel_of(attempt)})
     values = {name: str(value) for name, value in attempt.arguments.items()}
     if attempt.message_id is not None:
-        values["message"] = attempt.message_id
+        values[MESSAGE] = attempt.message_id
     path = route.fill({**values, CHANNEL: channel_of(attempt)})
     rest = arguments_left(route, attempt.arguments)
     return f"{path}?{urlencode(rest)}" if rest and not has_body(route) else path

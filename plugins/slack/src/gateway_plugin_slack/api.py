@@ -38,6 +38,7 @@ from gateway_plugin_slack.errors import (
 )
 from gateway_plugin_slack.ids import is_conversation, is_person, locate, message_id
 from gateway_plugin_slack.methods import (
+    MADE_BY,
     POST_EXTRA,
     POST_FIELDS,
     UPDATE_EXTRA,
@@ -49,6 +50,7 @@ from gateway_plugin_slack.requests import (
     call_form,
     content_of,
     exchange_form,
+    is_of_room,
     target_of,
 )
 from gateway_plugin_slack.settings import Settings
@@ -118,9 +120,16 @@ class SlackSession:
         return Answer(message_id=_id_in(answer, attempt.room) if started else attempt.message_id)
 
     async def call(self, attempt: Attempt) -> Answer:
-        """Any method, its arguments in a form: every method reads one."""
-        answer = await self._request(attempt.method or "", form=call_form(attempt))
-        return Answer(result=answer)
+        """Any method, its arguments in a form: every method reads one.
+
+        A method that takes a conversation's id is given that of a room that is a person.
+        """
+        if is_of_room(attempt):
+            await self._open_person(attempt)
+        method = attempt.method or ""
+        answer = await self._request(method, form=call_form(attempt))
+        made = _made_in(answer, attempt.room) if method in MADE_BY else None
+        return Answer(message_id=made, result=answer)
 
     async def who_am_i(self) -> Identity | None:
         """auth.test: the user that the token belongs to; of a webhook nobody can ask.
@@ -345,3 +354,9 @@ def _detail(answer: Mapping[str, Any]) -> str:
 def _id_in(answer: Mapping[str, Any] | None, room: str) -> str | None:
     answer = answer or {}
     return message_id(room=room, channel=answer.get("channel"), ts=answer.get("ts"))
+
+
+def _made_in(answer: Mapping[str, Any] | None, room: str) -> str | None:
+    """The same of a call, which may name a conversation of its own: then its id tells that."""
+    elsewhere = answer is not None and answer.get("channel") != room
+    return _id_in(answer, "" if elsewhere else room)

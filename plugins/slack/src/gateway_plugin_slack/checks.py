@@ -16,7 +16,7 @@ from gateway_plugin_slack.ids import (
     is_ts,
     locate,
 )
-from gateway_plugin_slack.methods import METHODS, POST_EXTRA, UPDATE_EXTRA
+from gateway_plugin_slack.methods import MESSAGE_CALLS, METHODS, POST_EXTRA, UPDATE_EXTRA
 from gateway_plugin_slack.rendering.parts import is_fallback
 from gateway_plugin_slack.rendering.plain import measure
 from gateway_plugin_slack.settings import Settings
@@ -73,14 +73,14 @@ def _of_thread(envelope: Send) -> Iterator[Problem]:
         yield Problem("reply_to", f"{envelope.reply_to!r} is no message id (1700000000.000100)")
 
 
-def _of_target(envelope: Edit | Delete) -> Iterator[Problem]:
+def _of_target(envelope: Edit | Delete | Call) -> Iterator[Problem]:
     parts = envelope.target.parts if isinstance(envelope.target, MessageRef) else ()
     for index, part in enumerate(parts):
         place = f"target.parts[{index}].message_id"
         if not is_message_id(part.message_id):
             yield Problem(place, f"{part.message_id!r} is no message id (1700000000.000100)")
         elif not _names_conversation(envelope.external_room_id, part.message_id):
-            yield Problem(place, "Slack edits and deletes by the conversation's id, not by a name")
+            yield Problem(place, "Slack finds messages by the conversation's id, not by a name")
 
 
 def _names_conversation(room: str, message: str) -> bool:
@@ -141,3 +141,8 @@ def _of_call(envelope: Call) -> Iterator[Problem]:
         yield Problem("method", f"{envelope.method!r} is no method of the Web API (reactions.add)")
     if "token" in envelope.arguments:
         yield Problem("arguments.token", OURS["token"])
+    if envelope.target is None:
+        return
+    if envelope.method not in MESSAGE_CALLS:
+        yield Problem("target", f"{envelope.method} concerns no message")
+    yield from _of_target(envelope)

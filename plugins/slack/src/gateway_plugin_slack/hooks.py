@@ -15,6 +15,7 @@ from gateway_core.authors import (
     Identity,
     Instance,
     Limit,
+    Mark,
     Part,
     Problem,
     Secret,
@@ -30,6 +31,7 @@ from gateway_plugin_slack.addresses import address_of
 from gateway_plugin_slack.checks import problems_of
 from gateway_plugin_slack.errors import PersonOpened, SlackApiError, opened, verdict_of
 from gateway_plugin_slack.limits import SET_STATUS, limits_of
+from gateway_plugin_slack.marks.calls import sign_of
 from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_slack.rendering.parts import parts_of
 from gateway_plugin_slack.rendering.streams import streaming_of
@@ -101,6 +103,12 @@ def typing(address: Address) -> Sign | None:
     place = {"channel_id": address.external_room_id, "thread_ts": thread}
     shown, gone = {**place, "status": STATUS}, {**place, "status": ""}
     return Sign(method=SET_STATUS, arguments=shown, every=STATUS_EVERY, clear=gone)
+
+
+@hookimpl
+def mark(mark: Mark) -> Sign | Problem:
+    """reactions.add and .remove, by the emoji's name; pins.add and .remove."""
+    return sign_of(mark)
 
 
 @hookimpl

@@ -32,29 +32,70 @@ POST_FIELDS = UPDATE_FIELDS | {"mrkdwn", "thread_ts", "unfurl_links", "unfurl_me
 NOT_PLAIN = frozenset({"blocks", "attachments"})
 """What of `extra` is left out once a part is sent as plain text."""
 
+_IN_CHANNEL = """
+    chat.appendStream chat.delete chat.deleteScheduledMessage chat.getPermalink chat.meMessage
+    chat.stopStream chat.unfurl chat.update conversations.archive conversations.close
+    conversations.history conversations.info conversations.invite conversations.join
+    conversations.kick conversations.leave conversations.mark conversations.members
+    conversations.open conversations.rename conversations.replies conversations.setPurpose
+    conversations.setTopic conversations.unarchive pins.add pins.list pins.remove
+    reactions.add reactions.get reactions.remove
+"""
+_IN_CHANNEL_AND_THREAD = """
+    chat.postEphemeral chat.postMessage chat.scheduleMessage chat.startStream
+"""
+_BY_CHANNEL_ID = """
+    bookmarks.add bookmarks.edit bookmarks.list bookmarks.remove conversations.canvases.create
+"""
+_BY_CHANNEL_ID_AND_THREAD = """
+    assistant.threads.setStatus assistant.threads.setSuggestedPrompts assistant.threads.setTitle
+    files.completeUploadExternal
+"""
 ROOM_CALLS: Mapping[str, tuple[str, ...]] = {
-    "assistant.threads.setStatus": ("channel_id", "thread_ts"),
-    "assistant.threads.setSuggestedPrompts": ("channel_id", "thread_ts"),
-    "assistant.threads.setTitle": ("channel_id", "thread_ts"),
-    "bookmarks.add": ("channel_id",),
-    "chat.appendStream": ("channel",),
-    "chat.delete": ("channel",),
-    "chat.getPermalink": ("channel",),
-    "chat.meMessage": ("channel",),
-    "chat.postEphemeral": ("channel", "thread_ts"),
-    "chat.postMessage": ("channel", "thread_ts"),
-    "chat.scheduleMessage": ("channel", "thread_ts"),
-    "chat.startStream": ("channel", "thread_ts"),
-    "chat.stopStream": ("channel",),
-    "chat.update": ("channel",),
-    "conversations.info": ("channel",),
-    "conversations.join": ("channel",),
-    "pins.add": ("channel",),
-    "pins.remove": ("channel",),
-    "reactions.add": ("channel",),
-    "reactions.remove": ("channel",),
+    **dict.fromkeys(_IN_CHANNEL.split(), ("channel",)),
+    **dict.fromkeys(_IN_CHANNEL_AND_THREAD.split(), ("channel", "thread_ts")),
+    **dict.fromkeys(_BY_CHANNEL_ID.split(), ("channel_id",)),
+    **dict.fromkeys(_BY_CHANNEL_ID_AND_THREAD.split(), ("channel_id", "thread_ts")),
 }
 """Methods of a `Call` that are given the envelope's room (and thread) unless it names its own."""
+
+INSTEAD_OF_ROOM: Mapping[str, tuple[str, ...]] = {
+    "chat.unfurl": ("unfurl_id",),
+    "conversations.open": ("users",),
+    "files.completeUploadExternal": ("channels",),
+    "reactions.get": ("file", "file_comment"),
+    "reactions.remove": ("file", "file_comment"),
+}
+"""What of a method's own arguments stands in a room's place."""
+
+MESSAGE_CALLS: Mapping[str, str] = {
+    "chat.appendStream": "ts",
+    "chat.delete": "ts",
+    "chat.getPermalink": "message_ts",
+    "chat.stopStream": "ts",
+    "chat.unfurl": "ts",
+    "chat.update": "ts",
+    "conversations.mark": "ts",
+    "conversations.replies": "ts",
+    "pins.add": "timestamp",
+    "pins.remove": "timestamp",
+    "reactions.add": "timestamp",
+    "reactions.get": "timestamp",
+    "reactions.remove": "timestamp",
+}
+"""Methods of a `Call` that may concern a message, and what each calls its `ts`."""
+
+MADE_BY = frozenset(
+    {
+        "chat.appendStream",
+        "chat.meMessage",
+        "chat.postMessage",
+        "chat.startStream",
+        "chat.stopStream",
+        "chat.update",
+    }
+)
+"""Methods whose answer names, by `channel` and `ts`, a message that stands."""
 
 REPEAT_SAFE_CALLS = frozenset(
     {

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway_core.authors import Attempt, Secret
 from gateway_plugin_slack.ids import is_message_id, locate
-from gateway_plugin_slack.methods import NOT_PLAIN, ROOM_CALLS
+from gateway_plugin_slack.methods import INSTEAD_OF_ROOM, MESSAGE_CALLS, NOT_PLAIN, ROOM_CALLS
 from gateway_plugin_slack.settings import Settings
 
 _MESSAGES = ("message_ts", "thread_ts", "timestamp", "ts")
@@ -39,10 +39,11 @@ def call_form(attempt: Attempt) -> dict[str, str]:
     Texts go as they are, everything else as JSON; what is None is left out. A message may be named
     as receipts name it: an id that carries its conversation tells that as well.
     """
-    wanted = ROOM_CALLS.get(attempt.method or "", ())
     channel, named = _messages(attempt)
-    known = {"channel": channel, "channel_id": channel, "thread_ts": attempt.thread}
-    arguments = {**{name: known[name] for name in wanted}, **attempt.arguments, **named}
+    room = channel or None  # a call may have none
+    known = {"channel": room, "channel_id": room, "thread_ts": attempt.thread}
+    filled = {name: known[name] for name in _wanted(attempt)}
+    arguments = {**filled, **attempt.arguments, **named}
     given = {name: value for name, value in arguments.items() if value is not None}
     return {
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -50,11 +51,29 @@ def call_form(attempt: Attempt) -> dict[str, str]:
     }
 
 
+def is_of_room(attempt: Attempt) -> bool:
+    """Whether a call is given the attempt's own room."""
+    channel, _ = _messages(attempt)
+    fields = [name for name in _wanted(attempt) if name != "thread_ts"]
+    return channel == attempt.room and any(name not in attempt.arguments for name in fields)
+
+
+def _wanted(attempt: Attempt) -> tuple[str, ...]:
+    """The fields of room and thread that a call is given."""
+    method = attempt.method or ""
+    if any(attempt.arguments.get(name) for name in INSTEAD_OF_ROOM.get(method, ())):
+        return ()
+    return ROOM_CALLS.get(method, ())
+
+
 def _messages(attempt: Attempt) -> tuple[str, dict[str, str]]:
     """The conversation of the messages that a call names, and their `ts` in Slack's own form."""
     channel, found = attempt.room, {}
+    named = dict(attempt.arguments)
+    if attempt.message_id is not None:
+        named[MESSAGE_CALLS.get(attempt.method or "", "ts")] = attempt.message_id
     for name in _MESSAGES:
-        value = attempt.arguments.get(name)
+        value = named.get(name)
         if isinstance(value, str) and is_message_id(value):
             channel, found[name] = locate(channel, value)
     return channel, found

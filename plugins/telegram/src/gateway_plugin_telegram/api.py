@@ -40,6 +40,7 @@ from gateway_plugin_telegram.requests import (
     delete_request,
     draft_request,
     edit_request,
+    is_in_room,
     send_request,
 )
 from gateway_plugin_telegram.settings import TelegramSettings
@@ -150,11 +151,17 @@ class TelegramSession:
         return Answer()
 
     async def call(self, attempt: Attempt) -> Answer:
-        """Call any method; the answer's `result` is Telegram's."""
+        """Call any method; the answer's `result` is Telegram's.
+
+        A message, or several, that it is answered with are of the attempt's room, unless the call
+        names another one.
+        """
         result = await self._result(call_request(attempt))
         known = None if result is _UNREADABLE else result
-        number = _message_id(result)
-        return Answer(message_id=None if number is None else str(number), result=known)
+        made = result if isinstance(result, list) else [result]
+        numbers = [_message_id(one) for one in made] if is_in_room(attempt) else []
+        names = [message_id(attempt.room, n) for n in numbers if n is not None]
+        return Answer(message_id=next(iter(names), None), more=tuple(names[1:]), result=known)
 
     async def _result(self, request: Request) -> Any:
         path = f"/bot{{secret}}/{request.method}"

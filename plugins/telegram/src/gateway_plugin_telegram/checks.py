@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_telegram.ids import is_message_id, is_room, is_topic
 from gateway_plugin_telegram.media.checks import file_problems
-from gateway_plugin_telegram.methods import EDIT_EXTRA, SEND_EXTRA
+from gateway_plugin_telegram.methods import EDIT_EXTRA, MESSAGE_CALLS, SEND_EXTRA
 from gateway_plugin_telegram.rendering.native import read
 from gateway_plugin_telegram.rendering.plain import is_blank
 from gateway_plugin_telegram.requests import stands_on_message
@@ -101,7 +101,7 @@ def _keyboard_problems(edit: Edit) -> Iterator[Problem]:
         yield Problem("extra.reply_markup", "an edit takes an inline_keyboard only")
 
 
-def _target_problems(envelope: Edit | Delete) -> Iterator[Problem]:
+def _target_problems(envelope: Edit | Delete | Call) -> Iterator[Problem]:
     if not isinstance(envelope.target, MessageRef):
         return
     for index, part in enumerate(envelope.target.parts):
@@ -112,3 +112,6 @@ def _call_problems(envelope: Call) -> Iterator[Problem]:
     if _METHOD.fullmatch(envelope.method) is None:
         yield Problem("method", "a Bot API method has letters only, such as sendChatAction")
     yield from _thread_problems(envelope.thread_id)
+    if envelope.target is not None and envelope.method.lower() not in MESSAGE_CALLS:
+        yield Problem("target", f"{envelope.method} takes no message_id")
+    yield from _target_problems(envelope)

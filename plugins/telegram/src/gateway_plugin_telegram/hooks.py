@@ -15,6 +15,7 @@ from gateway_core.authors import (
     Identity,
     Instance,
     Limit,
+    Mark,
     Part,
     Priority,
     Problem,
@@ -31,6 +32,7 @@ from gateway_plugin_telegram.checks import problems_of
 from gateway_plugin_telegram.drafts import streaming_of
 from gateway_plugin_telegram.errors.verdicts import TelegramApiError, verdict_of
 from gateway_plugin_telegram.limits import limits_of
+from gateway_plugin_telegram.marks.calls import sign_of
 from gateway_plugin_telegram.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_telegram.rendering.parts import parts_of
 from gateway_plugin_telegram.settings import TelegramSettings
@@ -95,6 +97,12 @@ def typing(address: Address) -> Sign | None:
     if address.user_id is None and not address.direct:
         return None
     return Sign(method="sendChatAction", arguments={"action": "typing"}, every=TYPES_EVERY)
+
+
+@hookimpl
+def mark(mark: Mark) -> Sign | Problem:
+    """setMessageReaction, pinChatMessage and unpinChatMessage."""
+    return sign_of(mark)
 
 
 @hookimpl

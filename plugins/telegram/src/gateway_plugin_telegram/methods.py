@@ -64,40 +64,53 @@ FILE_EXTRA = SEND_EXTRA - {"link_preview_options"}
 ALBUM_EXTRA = FILE_EXTRA - {"reply_markup", "suggested_post_parameters"}
 """The same of an album."""
 
+_IN_TOPICS = """
+    closeForumTopic copyMessage copyMessages deleteForumTopic editForumTopic forwardMessage
+    forwardMessages reopenForumTopic sendAnimation sendAudio sendChatAction sendContact
+    sendDice sendDocument sendGame sendInvoice sendLivePhoto sendLocation sendMediaGroup
+    sendMessage sendMessageDraft sendPaidMedia sendPhoto sendPoll sendRichMessage
+    sendRichMessageDraft sendSticker sendVenue sendVideo sendVideoNote sendVoice
+    unpinAllForumTopicMessages
+"""
+_IN_ROOMS = """
+    approveChatJoinRequest approveSuggestedPost banChatMember banChatSenderChat
+    closeGeneralForumTopic createChatInviteLink createChatSubscriptionInviteLink
+    createForumTopic declineChatJoinRequest declineSuggestedPost deleteAllMessageReactions
+    deleteChatPhoto deleteChatStickerSet deleteEphemeralMessage deleteMessage
+    deleteMessageReaction deleteMessages editChatInviteLink editChatSubscriptionInviteLink
+    editEphemeralMessageCaption editEphemeralMessageMedia editEphemeralMessageReplyMarkup
+    editEphemeralMessageText editGeneralForumTopic editMessageCaption editMessageChecklist
+    editMessageLiveLocation editMessageMedia editMessageReplyMarkup editMessageText
+    exportChatInviteLink getChat getChatAdministrators getChatGifts getChatMember
+    getChatMemberCount getChatMenuButton getGameHighScores getUserChatBoosts
+    hideGeneralForumTopic leaveChat pinChatMessage promoteChatMember readBusinessMessage
+    removeChatVerification reopenGeneralForumTopic restrictChatMember revokeChatInviteLink
+    sendChecklist sendGift setChatAdministratorCustomTitle setChatDescription setChatMemberTag
+    setChatMenuButton setChatPermissions setChatPhoto setChatStickerSet setChatTitle
+    setGameScore setMessageReaction stopMessageLiveLocation stopPoll unbanChatMember
+    unbanChatSenderChat unhideGeneralForumTopic unpinAllChatMessages
+    unpinAllGeneralForumTopicMessages unpinChatMessage verifyChat
+"""
 ROOM_CALLS: Mapping[str, frozenset[str]] = {
-    method.lower(): frozenset(fields)
-    for method, fields in {
-        "closeForumTopic": {"chat_id", "message_thread_id"},
-        "deleteForumTopic": {"chat_id", "message_thread_id"},
-        "deleteMessage": {"chat_id"},
-        "deleteMessages": {"chat_id"},
-        "editForumTopic": {"chat_id", "message_thread_id"},
-        "editMessageCaption": {"chat_id"},
-        "editMessageMedia": {"chat_id"},
-        "reopenForumTopic": {"chat_id", "message_thread_id"},
-        "sendAnimation": {"chat_id", "message_thread_id"},
-        "sendAudio": {"chat_id", "message_thread_id"},
-        "sendChatAction": {"chat_id", "message_thread_id"},
-        "sendMediaGroup": {"chat_id", "message_thread_id"},
-        "sendSticker": {"chat_id", "message_thread_id"},
-        "sendVideo": {"chat_id", "message_thread_id"},
-        "sendVoice": {"chat_id", "message_thread_id"},
-        "unpinAllChatMessages": {"chat_id"},
-        "sendPhoto": {"chat_id", "message_thread_id"},
-        "sendDocument": {"chat_id", "message_thread_id"},
-        "sendPoll": {"chat_id", "message_thread_id"},
-        "sendLocation": {"chat_id", "message_thread_id"},
-        "copyMessage": {"chat_id", "message_thread_id"},
-        "forwardMessage": {"chat_id", "message_thread_id"},
-        "editMessageReplyMarkup": {"chat_id"},
-        "setMessageReaction": {"chat_id"},
-        "pinChatMessage": {"chat_id"},
-        "unpinChatMessage": {"chat_id"},
-        "getChat": {"chat_id"},
-    }.items()
+    **{name.lower(): frozenset({"chat_id"}) for name in _IN_ROOMS.split()},
+    **{name.lower(): frozenset({"chat_id", "message_thread_id"}) for name in _IN_TOPICS.split()},
 }
 """Methods of a `Call`, in small letters, that are given the envelope's room (and topic) unless it
-names its own. The README lists them."""
+names its own: all that take a `chat_id`. The README lists them."""
+
+_OF_MESSAGES = """
+    approveSuggestedPost declineSuggestedPost deleteMessage deleteMessageReaction
+    editMessageCaption editMessageChecklist editMessageLiveLocation editMessageMedia
+    editMessageReplyMarkup editMessageText getGameHighScores pinChatMessage
+    readBusinessMessage setGameScore setMessageReaction stopMessageLiveLocation stopPoll
+    unpinChatMessage
+"""
+MESSAGE_CALLS = frozenset(name.lower() for name in _OF_MESSAGES.split())
+"""Methods of a `Call`, in small letters, that may concern a message: they take a `message_id`."""
+
+INSTEAD_OF_ROOM: Mapping[str, str] = {"sendgift": "user_id"}
+"""What of a method's own arguments stands in a room's place; of every method also an
+`inline_message_id`."""
 
 REPEAT_SAFE_CALLS = frozenset(
     {

@@ -16,8 +16,15 @@ from gateway_core.authors import Attempt, Upload
 from gateway_plugin_telegram.errors.verdicts import TelegramApiError
 from gateway_plugin_telegram.errors.wording import STAYED
 from gateway_plugin_telegram.ids import is_message_id, number_in
-from gateway_plugin_telegram.methods import EDIT_EXTRA, FIELDS, ROOM_CALLS, SEND_EXTRA
+from gateway_plugin_telegram.methods import (
+    EDIT_EXTRA,
+    FIELDS,
+    INSTEAD_OF_ROOM,
+    ROOM_CALLS,
+    SEND_EXTRA,
+)
 
+INLINE = "inline_message_id"
 _MESSAGES = ("message_id", "message_ids")
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 
@@ -99,10 +106,30 @@ def call_request(attempt: Attempt) -> Request:
     Messages may be named as receipts name them. Raises `TelegramApiError` as the others do.
     """
     method = attempt.method or ""
-    known = {"chat_id": _id(attempt.room), "message_thread_id": _id(attempt.thread)}
-    asked = ROOM_CALLS.get(method.lower(), frozenset())
-    filled = {name: value for name, value in known.items() if name in asked}
+    filled = {} if _is_elsewhere(attempt) else _place(attempt, method.lower())
     return Request(method, _numbered(_given({**filled, **attempt.arguments}), attempt.room))
+
+
+def _place(attempt: Attempt, method: str) -> Mapping[str, Any]:
+    """The room and the topic, as far as the method takes them, and the message it concerns."""
+    known = {"chat_id": _id(attempt.room), "message_thread_id": _id(attempt.thread)}
+    asked = ROOM_CALLS.get(method, frozenset())
+    place: dict[str, Any] = {name: value for name, value in known.items() if name in asked}
+    if attempt.message_id is not None:
+        place["message_id"] = attempt.message_id
+    return place
+
+
+def _is_elsewhere(attempt: Attempt) -> bool:
+    """Whether a call names something of its own in the room's place."""
+    instead = INSTEAD_OF_ROOM.get((attempt.method or "").lower(), INLINE)
+    return any(attempt.arguments.get(name) is not None for name in (instead, INLINE))
+
+
+def is_in_room(attempt: Attempt) -> bool:
+    """Whether a call's message is in the attempt's room: no argument names another chat."""
+    named = attempt.arguments.get("chat_id")
+    return not _is_elsewhere(attempt) and (named is None or str(named) == attempt.room)
 
 
 def _numbered(arguments: dict[str, Any], room: str) -> dict[str, Any]:

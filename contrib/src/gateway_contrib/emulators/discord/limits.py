@@ -41,6 +41,7 @@ class DiscordLimits:
     nonce_for      seconds for which an enforced nonce is remembered ("a few minutes")
     file_bytes     of one file; Discord documents 20 MiB, and accounts were met that have 10
     max_files      of one message
+    reactions      different emoji on one message, and `pins` of one channel, at most
     max_length     of a message's content, in code points or UTF-16 units, whichever are more:
                    Discord does not say which, so this is the strict reading
     """
@@ -55,6 +56,8 @@ class DiscordLimits:
     invalid: int = 10_000
     invalid_per: float = 600.0
     nonce_for: float = 180.0
+    reactions: int = 20
+    pins: int = 250
     max_length: int = 2000
     file_bytes: int = 20 * 1024 * 1024
     max_files: int = 10

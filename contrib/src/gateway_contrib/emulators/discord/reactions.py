@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import trio
 
+from gateway_contrib.emulators.discord.refusals import coded
 from gateway_contrib.emulators.discord.requests import Posted
 from gateway_contrib.emulators.discord.world import NO_CONTENT, Answer, Bot, World, room_of
 from gateway_contrib.emulators.screen import Sight
 
 TYPING_SECONDS = 10.0
 """How long a bot is shown typing."""
+
+_CUSTOM = re.compile(r"[A-Za-z0-9_]{2,32}:[0-9]{1,20}")
 
 
 def typing(world: World, bot: Bot, posted: Posted) -> Answer:
@@ -24,17 +29,30 @@ def add_reaction(world: World, bot: Bot, posted: Posted) -> Answer:
     """React to a message; once is enough."""
     message = world.message(room_of(world, posted), posted.path["message"])
     reactions = world.reactions.setdefault((message.room, message.id), [])
-    if (bot.id, posted.path["emoji"]) not in reactions:
-        reactions.append((bot.id, posted.path["emoji"]))
+    emoji = _emoji(posted)
+    others = {given for _, given in reactions} - {emoji}
+    if len(others) >= world.limits.reactions:
+        raise coded(30010)
+    if (bot.id, emoji) not in reactions:
+        reactions.append((bot.id, emoji))
     return NO_CONTENT
+
+
+def _emoji(posted: Posted) -> str:
+    """A character, or `name:id` of a server's own; no name stands for one."""
+    emoji = posted.path["emoji"]
+    if emoji.isascii() and not _CUSTOM.fullmatch(emoji):
+        raise coded(10014)
+    return emoji
 
 
 def remove_reaction(world: World, bot: Bot, posted: Posted) -> Answer:
     """Take the bot's reaction back."""
     message = world.message(room_of(world, posted), posted.path["message"])
     reactions = world.reactions.get((message.room, message.id), [])
-    if (bot.id, posted.path["emoji"]) in reactions:
-        reactions.remove((bot.id, posted.path["emoji"]))
+    emoji = _emoji(posted)
+    if (bot.id, emoji) in reactions:
+        reactions.remove((bot.id, emoji))
     return NO_CONTENT
 
 
@@ -43,6 +61,8 @@ def pin(world: World, _: Bot, posted: Posted) -> Answer:
     message = world.message(room_of(world, posted), posted.path["message"])
     pins = world.pins.setdefault(message.room, [])
     if message.id not in pins:
+        if len(pins) >= world.limits.pins:
+            raise coded(30003)
         pins.append(message.id)
     return NO_CONTENT
 

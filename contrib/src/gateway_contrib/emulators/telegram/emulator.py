@@ -130,6 +130,10 @@ class TelegramEmulator:
         """The pinned messages of a chat, the newest last."""
         return list(self._world.chats.find(room).pinned)
 
+    def notified(self, room: str) -> list[str]:
+        """The messages of whose pin the members of a chat were notified."""
+        return list(self._world.chats.find(room).notified)
+
     def migrate_room(self, room: str) -> str:
         """Turn the group into a supergroup; its new id. The old one answers with it."""
         return self._world.chats.migrate(room)

@@ -4,32 +4,62 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway_contrib.emulators.telegram.refusals import bad_request
 from gateway_contrib.emulators.telegram.requests import Parameters
 from gateway_contrib.emulators.telegram.world import Bot, World
 
+_EMOJI = """
+    ❤ 👍 👎 🔥 🥰 👏 😁 🤔 🤯 😱 🤬 😢 🎉 🤩 🤮 💩 🙏 👌 🕊 🤡 🥱 🥴 😍 🐳 ❤‍🔥
+    🌚 🌭 💯 🤣 ⚡ 🍌 🏆 💔 🤨 😐 🍓 🍾 💋 🖕 😈 😴 😭 🤓 👻 👨‍💻 👀 🎃 🙈 😇 😨
+    🤝 ✍ 🤗 🫡 🎅 🎄 ☃ 💅 🤪 🗿 🆒 💘 🙉 🦄 😘 💊 🙊 😎 👾 🤷‍♂ 🤷 🤷‍♀ 😡
+"""
+REACTIONS = frozenset(_EMOJI.split())
+"""What bots may react with (core.telegram.org/bots/api#reactiontypeemoji)."""
+MOST_REACTIONS = 1
+"""Of a bot on one message."""
 
-def set_message_reaction(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Store the reactions beside the message; an empty array takes them away."""
+
+def set_message_reaction(world: World, bot: Bot, parameters: Parameters) -> Any:
+    """Put the bot's reaction in the place of the one that there is; an empty array takes it away.
+
+    A custom emoji is taken as one that the chat allows.
+    """
     chat = world.chat(parameters)
     message = world.message(chat, parameters, "react")
-    reactions = parameters.structure("reaction", list, "reaction types JSON array")
-    chat.reactions[message.id] = list(reactions or ())
+    reactions = parameters.structure("reaction", list, "reaction types JSON array") or []
+    if len(reactions) > MOST_REACTIONS:
+        raise bad_request("REACTIONS_TOO_MANY")
+    if not all(_is_allowed(reaction) for reaction in reactions):
+        raise bad_request("REACTION_INVALID")
+    world.admit(bot, None)
+    chat.reactions[message.id] = list(reactions)
     return True
 
 
-def pin_chat_message(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Pin a message."""
+def _is_allowed(reaction: Any) -> bool:
+    kind = reaction.get("type") if isinstance(reaction, dict) else None
+    if kind == "custom_emoji":
+        return str(reaction.get("custom_emoji_id")).isdecimal()
+    return kind == "emoji" and reaction.get("emoji") in REACTIONS
+
+
+def pin_chat_message(world: World, bot: Bot, parameters: Parameters) -> Any:
+    """Pin a message, which all members hear of unless it is silent."""
     chat = world.chat(parameters)
     message = world.message(chat, parameters, "pin")
+    world.admit(bot, None)
+    if message.id not in chat.pinned and not parameters.flag("disable_notification"):
+        chat.notified.append(message.id)
     chat.pinned = [*(one for one in chat.pinned if one != message.id), message.id]
     return True
 
 
-def unpin_chat_message(world: World, _bot: Bot, parameters: Parameters) -> Any:
+def unpin_chat_message(world: World, bot: Bot, parameters: Parameters) -> Any:
     """Take a pin away: of the message that is named, else the newest."""
     chat = world.chat(parameters)
     named = parameters.integer("message_id")
-    gone = [str(named)] if named else chat.pinned[-1:]
+    gone = [world.message(chat, parameters, "unpin").id] if named else chat.pinned[-1:]
+    world.admit(bot, None)
     chat.pinned = [one for one in chat.pinned if one not in gone]
     return True
 

@@ -80,6 +80,7 @@ class Chat:
     removed  why the bot may no longer write: a refusal, or None
     moved_to the supergroup that the group became
     contents message id -> what it has besides its text
+    notified of the pins of which messages the members were notified
     broadcast it is a channel; one with a name is anyway
     """
 
@@ -88,6 +89,7 @@ class Chat:
     topics: dict[str, str] = attrs.field(factory=dict)
     closed: set[str] = attrs.field(factory=set)
     pinned: list[str] = attrs.field(factory=list)
+    notified: list[str] = attrs.field(factory=list)
     reactions: dict[str, list[Any]] = attrs.field(factory=dict)
     contents: dict[str, Content] = attrs.field(factory=dict)
     removed: Refusal | None = None

@@ -10,7 +10,7 @@ import attrs
 import trio
 import trio.testing
 
-from gateway_core.contract.envelopes import Delete, MessageRef, PartRef
+from gateway_core.contract.envelopes import Call, Delete, Envelope, KeyRef, MessageRef, PartRef
 from gateway_core.contract.ids import position_of
 from gateway_core.outboxes.records import STREAMS, Stream
 from gateway_core.testing.outbox_contract.making import START, Contract, Entries, texts
@@ -80,7 +80,10 @@ class OrderContract(Contract):
             ]
 
     async def test_changes_stand_in_order_whatever_they_ask_for(self, entry: Entries) -> None:
-        """They come in after their message, and after earlier changes of it."""
+        """They come in after their message and earlier changes of it, as do calls that concern it.
+
+        A call that concerns none stands alone.
+        """
         target = MessageRef(
             instance_id="bot",
             external_room_id="room",
@@ -94,11 +97,27 @@ class OrderContract(Contract):
             order="none",
             priority="bulk",
         )
-        one = attrs.evolve(entry("x"), envelope=delete, plan=())
+        alone = Call(
+            instance_id="bot",
+            external_room_id="room",
+            method="react",
+            order="none",
+            priority="bulk",
+        )
+        about = attrs.evolve(alone, target=target, repeat_safe=True)
+        by_key = KeyRef(instance_id="bot", external_room_id="room", key="k")
+        envelopes: list[Envelope] = [delete, about, attrs.evolve(about, target=by_key), alone]
+        entries = [attrs.evolve(entry("x"), envelope=envelope, plan=()) for envelope in envelopes]
         async with self.process_run() as outbox:
-            await outbox.append(one, lambda: None)
-            found = await outbox.page("bot", streams=[Stream("bulk", alone=False)])
-        assert [one] == [stored.entry for stored in found]
+            for one in entries:
+                await outbox.append(one, lambda: None)
+        async with self.process_run() as outbox:
+            found = [
+                await outbox.page("bot", streams=[Stream("bulk", alone=apart)])
+                for apart in (False, True)
+            ]
+        stand = [[stored.entry for stored in page] for page in found]
+        assert [entries[:3], entries[3:]] == stand
 
     async def test_scheduled_ones_have_no_place_until_they_enter(self, entry: Entries) -> None:
         """Read by their times; entered, they stand behind what was there."""

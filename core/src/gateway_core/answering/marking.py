@@ -1,0 +1,107 @@
+"""The verbs that put reactions and pins on messages, and take them off. This module waits."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict, Unpack
+
+from gateway_core.contract.envelopes import Call, OnCancel, Order, Priority, Receipt
+from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.hookspecs import Mark, MarkKind, Sign
+from gateway_core.contract.validators import name_fault, shown
+from gateway_core.submission.verbs import Editable, Verbs, build, changing, check_flag
+
+
+class MarkFields(TypedDict, total=False):
+    """What `react`, `unreact`, `pin` and `unpin` take beside the message, as `edit` does.
+
+    order  `none`: without waiting for what else is queued for the room
+    """
+
+    key: str | None
+    ttl: float | None
+    deadline: float | None
+    priority: Priority
+    order: Order
+    on_cancel: OnCancel
+    raises: bool
+
+
+class Marks(Verbs):
+    """What a `Gateway` can be asked to put on a message: each is a `Call` of the platform's own."""
+
+    async def react(self, target: Editable, emoji: str, **fields: Unpack[MarkFields]) -> Receipt:
+        """Put the account's reaction on a message, and wait for the end; there already: success.
+
+        target  a receipt's ref, a ticket, or a `KeyRef`; of several parts the first is meant
+        emoji   the character, such as "👍", or what the platform calls one of its own
+
+        Where an account has one reaction at a time, it takes the place of another. Raises
+        `Invalid` for a channel without reactions and for an emoji that it lacks; the other errors,
+        and the other fields, are as in `edit`.
+        """
+        return await self._mark("react", target, fields, emoji=emoji)
+
+    async def unreact(self, target: Editable, emoji: str, **fields: Unpack[MarkFields]) -> Receipt:
+        """Take the account's reaction off a message; not there: success. As `react`."""
+        return await self._mark("unreact", target, fields, emoji=emoji)
+
+    async def pin(
+        self, target: Editable, *, silent: bool = False, **fields: Unpack[MarkFields]
+    ) -> Receipt:
+        """Pin a message in its room, and wait for the end; pinned already: success.
+
+        silent  notify nobody, where the platform can
+
+        Raises `Invalid` for a channel without pins; the rest is as in `react`.
+        """
+        check_flag("silent", silent)
+        return await self._mark("pin", target, fields, silent=silent)
+
+    async def unpin(self, target: Editable, **fields: Unpack[MarkFields]) -> Receipt:
+        """Unpin a message; not pinned: success. As `pin`."""
+        return await self._mark("unpin", target, fields)
+
+    async def _mark(
+        self,
+        what: MarkKind,
+        target: Editable,
+        fields: MarkFields,
+        *,
+        emoji: str = "",
+        silent: bool = False,
+    ) -> Receipt:
+        of_message = changing(target)
+        if what in ("react", "unreact"):
+            _check_emoji(emoji)
+        sign = self._sign_of(of_message["instance_id"], Mark(what=what, emoji=emoji, silent=silent))
+        given: dict[str, Any] = dict(fields)
+        on_cancel, raises = given.pop("on_cancel", "withdraw"), given.pop("raises", True)
+        call = build(
+            Call,
+            **of_message,
+            thread_id=getattr(of_message["target"], "thread_id", None),
+            method=sign.method,
+            arguments=sign.arguments,
+            repeat_safe=True,
+            **given,
+        )
+        return await self._deliver(call, on_cancel, raises=raises)
+
+    def _sign_of(self, instance_id: str, mark: Mark) -> Sign:
+        """How the account's channel calls it. Raises `Invalid` where it does not."""
+        account = self._door.account(instance_id)
+        answer = account.hooks.mark(account.instance, mark)
+        if isinstance(answer, Problem):
+            raise Invalid([answer])
+        if answer is None:
+            text = f"channel {account.hooks.channel!r} has no {mark.what}"
+            raise Invalid([Problem("operation", text)])
+        return answer
+
+
+def _check_emoji(emoji: object) -> None:
+    """Raises `Invalid` for what is no emoji on any channel."""
+    if not isinstance(emoji, str):
+        raise Invalid([Problem("emoji", f"must be a text, not {shown(emoji)}")])
+    if fault := name_fault(emoji):
+        raise Invalid([Problem("emoji", fault)])

@@ -1,0 +1,61 @@
+"""What is put on a message and taken off it, for code that blocks: reactions and pins."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, Unpack
+
+from gateway_core.answering.marking import MarkFields
+from gateway_core.blocking.home import Home
+from gateway_core.blocking.tickets import Ticket, inner_of
+from gateway_core.contract.envelopes import Receipt, Target
+
+Editable: TypeAlias = Target | Ticket
+
+
+class Marks:
+    """What a `Gateway` can be asked to put on a message."""
+
+    _home: Home
+
+    def react(
+        self,
+        target: Editable,
+        emoji: str,
+        *,
+        timeout: float | None = None,
+        **fields: Unpack[MarkFields],
+    ) -> Receipt:
+        """Put the account's reaction on a message, as `gateway_core.Gateway.react` does."""
+        return self._home.call(timeout, self._home.core.react, inner_of(target), emoji, **fields)
+
+    def unreact(
+        self,
+        target: Editable,
+        emoji: str,
+        *,
+        timeout: float | None = None,
+        **fields: Unpack[MarkFields],
+    ) -> Receipt:
+        """Take the account's reaction off a message; not there: success. As `react`."""
+        return self._home.call(timeout, self._home.core.unreact, inner_of(target), emoji, **fields)
+
+    def pin(
+        self,
+        target: Editable,
+        *,
+        silent: bool = False,
+        timeout: float | None = None,
+        **fields: Unpack[MarkFields],
+    ) -> Receipt:
+        """Pin a message in its room, as `gateway_core.Gateway.pin` does.
+
+        silent  notify nobody, where the platform can
+        """
+        pin = self._home.core.pin
+        return self._home.call(timeout, pin, inner_of(target), silent=silent, **fields)
+
+    def unpin(
+        self, target: Editable, *, timeout: float | None = None, **fields: Unpack[MarkFields]
+    ) -> Receipt:
+        """Unpin a message; not pinned: success. As `pin`."""
+        return self._home.call(timeout, self._home.core.unpin, inner_of(target), **fields)

@@ -1,0 +1,1 @@
+"""Reactions and pins on Discord: how they are called."""

@@ -1,0 +1,1 @@
+"""Reactions and pins on Slack: how they are called."""

@@ -1,0 +1,1 @@
+"""Reactions and pins on Telegram: how they are called."""
