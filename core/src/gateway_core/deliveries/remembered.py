@@ -154,6 +154,10 @@ def _plain(receipt: Receipt) -> tuple[Any, ...] | None:
             or part.message_id != known.message_id
             or part.degraded
             or part.verdict is not None
+            or part.files
+            or part.more
+            or known.files
+            or known.more
         ):
             return None
         told.append((part.index, part.message_id, part.attempts, part.span, known.digest))

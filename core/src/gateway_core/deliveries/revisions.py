@@ -99,8 +99,10 @@ def edit_steps(
             steps.append(Step("send", index, part=part, extra=extra or None, files=fresh))
             continue
         known = old[index]
-        step = Step("edit", index, part=part, extra=extra, message_id=known.message_id)
-        step.files = files_against(part, files, known)
+        against = files_against(part, files, known)
+        step = Step(
+            "edit", index, part=part, extra=extra, message_id=known.message_id, files=against
+        )
         if known.digest and known.digest == step.digest:
             step.end("unchanged")
         steps.append(step)
@@ -112,6 +114,6 @@ def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:
     steps: list[Step] = []
     for part in parts:
         for name in (part.message_id, *part.more):
-            steps.append(Step("delete", first + len(steps), message_id=name))
-        steps[-1 - len(part.more)].files = files_gone(part)
+            files = files_gone(part) if name == part.message_id else None
+            steps.append(Step("delete", first + len(steps), message_id=name, files=files))
     return steps[::-1]
