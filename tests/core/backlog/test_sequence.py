@@ -26,17 +26,17 @@ class Shared(MemoryOutbox):
 
     def __init__(self) -> None:
         super().__init__()
-        self.arrived: list[str] = []
+        self.came: list[str] = []
         self.sequences: dict[str, int] = {}
 
     async def arrive(self, entry: Entry) -> None:
         """Another process appends it."""
         await super().append(entry, lambda: None)
         self._order.remove((self._rows[entry.id].position, entry.id))
-        self.arrived.append(entry.id)
+        self.came.append(entry.id)
 
     async def page(self, instance_id, **asked):
-        arrived, self.arrived = self.arrived, []
+        arrived, self.came = self.came, []
         for name in arrived:
             row = self._rows.get(name)
             if row is not None:

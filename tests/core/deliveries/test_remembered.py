@@ -10,6 +10,7 @@ import pytest
 from gateway_core import (
     Disposition,
     ErrorClass,
+    File,
     MessageRef,
     PartReceipt,
     PartRef,
@@ -39,6 +40,7 @@ PARTS = tuple(
     PartReceipt(index=n, outcome="delivered", message_id=f"{n}", attempts=1, span=(n, n + 1))
     for n in range(3)
 )
+FILE = File(id="7", name="cat.png", media_type="image/png", size=9)
 REF = MessageRef(
     instance_id="bot",
     external_room_id="r",
@@ -83,6 +85,8 @@ OF_PARTS = {
     "span": (0, 0),
     "degraded": ("tables",),
     "verdict": VERDICT,
+    "more": ("10",),
+    "files": (0,),
 }
 OF_REFS = {
     "instance_id": "other",
@@ -106,6 +110,8 @@ def test_a_receipt_of_any_content_comes_back_as_it_was():
     for name, value in OF_PARTS.items():
         parts = (attrs.evolve(PARTS[0], **{name: value}), *PARTS[1:])
         changed.append(attrs.evolve(ARRIVED, parts=parts))
+    for part in (PartRef(message_id="1", more=("2",)), PartRef(message_id="1", files=(FILE,))):
+        changed.append(attrs.evolve(ARRIVED, ref=attrs.evolve(REF, parts=(part, *REF.parts[1:]))))
     for name, value in OF_REFS.items():
         changed.append(attrs.evolve(ARRIVED, ref=attrs.evolve(REF, **{name: value})))
     for receipt in (ARRIVED, *changed):

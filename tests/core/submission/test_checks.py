@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 import attrs
 import pytest
 
-from gateway_core import Call, Delete, Edit, KeyRef, MessageRef, PartRef, Send
-from gateway_core.contract.validators import DEEPEST, MANY
+from gateway_core import Call, Delete, Edit, File, KeyRef, MessageRef, PartRef, Send
+from gateway_core.contract.validators import DEEPEST, MANY, UNSENDABLE
 from gateway_core.submission.checks import problems_of
 
 REF = MessageRef(instance_id="bot", external_room_id="r", envelope_id="e")
@@ -118,14 +118,20 @@ def test_a_call_may_have_no_room_but_needs_a_method():
 
 def test_every_mistake_is_told():
     names = {"external_room_id": "", "key": 5}
-    fields = {"ttl": float("inf"), "text": "", "extra": {"a": b""}}
+    fields = {"ttl": float("inf"), "text": "\0", "extra": {"a": b""}}
     assert [
         "external_room_id: is empty",
         "key: must be a text, not int",
         "ttl: must be a finite number of seconds, not inf",
-        "text: is empty",
+        f"text: {UNSENDABLE}",
         "extra.a: is no plain JSON: bytes",
     ] == told(SEND, **names, **fields)
+
+
+def test_a_text_may_be_empty_beside_something_else():
+    assert ["text: is empty"] == told(SEND, text="")
+    assert [] == told(SEND, text="", extra={"poll": {}})
+    assert [] == told(SEND, text=" ", files=(File(id="1"),))
 
 
 # -- times

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import Any, TypeVar, overload
 
+import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
 from gateway_core.contract import envelopes
 from gateway_core.contract.envelopes import REF_VERSION, Json, KeyRef, MessageRef
 from gateway_core.contract.errors import FormatVersionError, Invalid, Problem
-from gateway_core.contract.files import Source
+from gateway_core.contract.files import File
 from gateway_core.contract.instances import Secret
 from gateway_core.contract.problems import problems_in, take_no_other_for
 from gateway_core.contract.validators import shown
@@ -29,6 +30,7 @@ _KINDS: Mapping[str, Any] = {
     "delete": envelopes.Delete,
     "call": envelopes.Call,
 }
+_SOURCE: Any = attrs.fields(attrs.resolve_types(File)).source.type
 _WRITERS: dict[type, Callable[[Any], Any]] = {}
 """Writers of envelopes by class; every accepted envelope is written."""
 
@@ -39,8 +41,8 @@ def _make() -> cattrs.Converter:
     converter.register_unstructure_hook(Secret, Secret.reveal)
     converter.register_structure_hook(Secret, lambda value, _: Secret(value))
     converter.register_structure_hook(envelopes.Mentions, _mentions)
-    converter.register_structure_hook(Source, _source)
-    converter.register_unstructure_hook(Source, _written)
+    converter.register_structure_hook(_SOURCE, _source)
+    converter.register_unstructure_hook(_SOURCE, _written)
     ref = make_dict_structure_fn(MessageRef, converter)
     converter.register_structure_hook(MessageRef, lambda v, t: ref(_readable(v, REF_VERSION), t))
 

@@ -5,14 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import attrs
-
-Source: TypeAlias = str | os.PathLike[str] | bytes | None
-"""A path, the bytes themselves, or a URL that begins with `https://` or `http://`."""
-
-Kind = Literal["image", "video", "audio", "other"]
 
 URLS = ("https://", "http://")
 
@@ -46,7 +41,7 @@ class File:
     width        of a picture in pixels, and `height`; 0: none, or not known
     """
 
-    source: Source = attrs.field(default=None, repr=_shown, converter=_as_source)
+    source: str | os.PathLike[str] | bytes | None = attrs.field(default=None, repr=_shown, converter=_as_source)
     id: str | None = attrs.field(default=None, kw_only=True)
     name: str = attrs.field(default="", kw_only=True)
     media_type: str = attrs.field(default="", kw_only=True)
@@ -65,7 +60,7 @@ class File:
         return source if isinstance(source, str) and source.startswith(URLS) else None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> Literal["image", "video", "audio", "other"]:
         """What its media type says that it is, whatever it is shown as."""
         head = self.media_type.partition("/")[0]
         return head if head in ("image", "video", "audio") else "other"  # type: ignore[return-value]  # one of them

@@ -15,7 +15,7 @@ from gateway_core.plugins.front import ChannelHooks
 from gateway_core.ratelimits import interims
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.scheduling.rooms import Room, lane_of
-from gateway_core.scheduling.shedding import Sheddable
+from gateway_core.scheduling.admission import Sheddable
 from gateway_core.telemetry import ENVELOPE_FAILED, log_event
 
 

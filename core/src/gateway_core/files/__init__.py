@@ -1,1 +1,1 @@
-"""The bytes of files: looked at, stored until their messages have ended, and read for attempts."""
+"""Performs the keeping of files: looks, stores, reads; may import `outboxes` and below."""

@@ -1,1 +1,1 @@
-"""Performs spans, histograms, snapshots if anybody listens; may import `outboxes` and below."""
+"""Performs spans, histograms, snapshots if anybody listens; may import `files` and below."""
