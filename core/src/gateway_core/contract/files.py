@@ -41,7 +41,9 @@ class File:
     width        of a picture in pixels, and `height`; 0: none, or not known
     """
 
-    source: str | os.PathLike[str] | bytes | None = attrs.field(default=None, repr=_shown, converter=_as_source)
+    source: str | os.PathLike[str] | bytes | None = attrs.field(
+        default=None, repr=_shown, converter=_as_source
+    )
     id: str | None = attrs.field(default=None, kw_only=True)
     name: str = attrs.field(default="", kw_only=True)
     media_type: str = attrs.field(default="", kw_only=True)

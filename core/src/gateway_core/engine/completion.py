@@ -13,9 +13,9 @@ from gateway_core.engine.shard import Shard
 from gateway_core.monitoring.log_fields import GOOD, about, result, words
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.ratelimits import interims
+from gateway_core.scheduling.admission import Sheddable
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.scheduling.rooms import Room, lane_of
-from gateway_core.scheduling.admission import Sheddable
 from gateway_core.telemetry import ENVELOPE_FAILED, log_event
 
 

@@ -16,7 +16,7 @@ from gateway_core.deliveries.idempotency import Keys
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.revisions import Revisions
 from gateway_core.deliveries.targets import Targets
-from gateway_core.files.keeper import FileKeeper
+from gateway_core.files.keeper import KeptFiles
 from gateway_core.monitoring.observer import Observer
 from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.front import ChannelHooks
@@ -47,7 +47,7 @@ class Shard:
     journal: Journal | None
     observer: Observer
     privacy: Privacy
-    files: FileKeeper
+    files: KeptFiles
     _on_pressure: Callable[[Pressure, Level], None]
     keys_of: Callable[[Scope], Keys]
     accepted: int = attrs.field(default=0, init=False)

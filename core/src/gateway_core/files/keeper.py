@@ -16,7 +16,7 @@ from gateway_core.contract.files import File, Upload
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.validators import printable
 from gateway_core.deliveries.step_files import StepFiles
-from gateway_core.files.looking import MESSAGES, CannotRead, Looked, look_at
+from gateway_core.files.looking import MESSAGES, CannotRead, FoundFile, look_at
 from gateway_core.files.spool import Spool
 from gateway_core.outboxes.stored_bytes import Content
 
@@ -38,16 +38,16 @@ class Store(Protocol):
     async def release_bytes(self, digest: str) -> None: ...  # noqa: D102 - likewise
 
 
-def keeper_of(outbox: Store | None) -> FileKeeper:
+def keeper_of(outbox: Store | None) -> KeptFiles:
     """Of a gateway with that outbox, or with none, whose bytes end with the process."""
     if outbox is not None:
-        return FileKeeper(outbox, None)
+        return KeptFiles(outbox, None)
     spool = Spool()
-    return FileKeeper(spool, spool)
+    return KeptFiles(spool, spool)
 
 
 @attrs.define(eq=False)
-class FileKeeper:
+class KeptFiles:
     """The files of one gateway.
 
     spool  gives back a use as an envelope ends; None: an outbox has them, and does that by itself
@@ -61,13 +61,13 @@ class FileKeeper:
 
     # -- in
 
-    async def look_at(self, envelope: Envelope) -> tuple[Envelope, list[Looked]]:
+    async def look_at(self, envelope: Envelope) -> tuple[Envelope, list[FoundFile]]:
         """The envelope as it is stored, and its files. Raises `Invalid`."""
         assert isinstance(envelope, MESSAGES)  # noqa: S101 - others have none
         looked = await look_at(envelope.files or ())
         return attrs.evolve(envelope, files=tuple(each.file for each in looked)), looked
 
-    async def store(self, looked: Sequence[Looked]) -> list[str]:
+    async def store(self, looked: Sequence[FoundFile]) -> list[str]:
         """Keep the bytes of all, for one use; their digests. Raises `Invalid` and `OutboxError`."""
         stored: list[str] = []
         try:

@@ -39,7 +39,7 @@ class CannotRead(ValueError):
 
 
 @attrs.frozen(eq=False)
-class Looked:
+class FoundFile:
     """A file that was looked at, as envelopes carry it, and where its bytes come from."""
 
     file: File
@@ -65,17 +65,17 @@ class _Gone:
         raise CannotRead(f"the bytes of {_named(self._file.name)} are not stored any more")
 
 
-def look(file: File, *, digest: bool = True) -> Looked:
+def look(file: File, *, digest: bool = True) -> FoundFile:
     """Look at a file. Waits for the disk. Raises `CannotRead`.
 
     digest  False: do not read all of it; then there is no digest
     """
     source = file.source
     if not file.is_stored or source is None:
-        return Looked(file)
+        return FoundFile(file)
     if isinstance(source, bytes):
         found = _facts(file, io.BytesIO(source), len(source), digest=digest)
-        return Looked(found, source)
+        return FoundFile(found, source)
     path = os.fspath(source)
     try:
         kind = Path(path).stat()
@@ -87,14 +87,14 @@ def look(file: File, *, digest: bool = True) -> Looked:
             if not size:
                 raise CannotRead(f"{_named(path)} is empty")
             named = file if file.name else attrs.evolve(file, name=Path(path).name)
-            return Looked(_facts(named, opened, size, digest=digest), path)
+            return FoundFile(_facts(named, opened, size, digest=digest), path)
     except OSError as error:
         raise CannotRead(f"{_named(path)} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise error if isinstance(error, CannotRead) else CannotRead(str(error)) from None
 
 
-async def look_at(files: Sequence[File]) -> list[Looked]:
+async def look_at(files: Sequence[File]) -> list[FoundFile]:
     """Look at all of them, in threads. Raises `Invalid` with what is wrong with which."""
     found, problems = [], []
     for place, file in enumerate(files):
@@ -105,7 +105,7 @@ async def look_at(files: Sequence[File]) -> list[Looked]:
             except CannotRead as error:
                 problems.append(Problem(f"files.{place}", str(error)))
         else:
-            found.append(Looked(file))
+            found.append(FoundFile(file))
     if problems:
         raise Invalid(problems)
     return found

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 import attrs
 
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.scheduling.classes import BULK
 from gateway_core.scheduling.slot_queue import SlotQueue, Waiter
 

@@ -15,8 +15,8 @@ from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import InstanceSuspended, Refused
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.engine.partition import Partition
-from gateway_core.files.keeper import FileKeeper, files_in
-from gateway_core.files.looking import Looked
+from gateway_core.files.keeper import KeptFiles, files_in
+from gateway_core.files.looking import FoundFile
 from gateway_core.submission.checks import checked
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.durable import DurableWay
@@ -35,7 +35,7 @@ class Door:
     _drafting: Drafting
     _way: InMemoryWay | DurableWay
     _partitions: Sequence[Partition]
-    _files: FileKeeper
+    _files: KeptFiles
     refused: Counter[str] = attrs.field(factory=Counter, init=False)
     refused_elsewhere: Counter[str] = attrs.field(factory=Counter, init=False)
 
@@ -67,7 +67,7 @@ class Door:
         awaited  its caller waits for the end
         growth   of a stream: its text, which grows
         """
-        shown, looked = envelope, list[Looked]()
+        shown, looked = envelope, list[FoundFile]()
         try:
             if files_in(envelope):
                 self._drafting.check_open()
@@ -86,7 +86,9 @@ class Door:
             self.refuse(shown, error)
             raise
 
-    async def _accept_with(self, looked: Sequence[Looked], draft: Draft, *, wait: bool) -> Ticket:
+    async def _accept_with(
+        self, looked: Sequence[FoundFile], draft: Draft, *, wait: bool
+    ) -> Ticket:
         """Accept what has files, once their bytes are stored.
 
         Those of what is not accepted, or joins another one, are let go of.
@@ -132,7 +134,7 @@ class Door:
             hooks.after_refusal(envelope, error, told)
 
 
-def _newest(asked: Sequence[Looked], shown: Sequence[Looked]) -> list[Looked]:
+def _newest(asked: Sequence[FoundFile], shown: Sequence[FoundFile]) -> list[FoundFile]:
     """What is sent, with the sources of those that policies left as they were."""
     sources = {each.file.digest: each for each in asked}
     return [each if each.source else sources.get(each.file.digest, each) for each in shown]

@@ -164,7 +164,7 @@ def test_where_the_last_region_begins(text, expected):
     "sign", ["[", "<", "![", "*a_", "[a](", " ```\n", "- \n", "> ", "\\", "&am"]
 )
 def test_signs_alone_take_no_time_without_end(sign):
-    """Looked at again for each sign, they would take half a minute."""
+    """FoundFile at again for each sign, they would take half a minute."""
     start = time.process_time()
     healed(sign * (20_000 // len(sign)))
     assert time.process_time() - start < 5
