@@ -110,8 +110,9 @@ def test_a_receipt_of_any_content_comes_back_as_it_was():
     for name, value in OF_PARTS.items():
         parts = (attrs.evolve(PARTS[0], **{name: value}), *PARTS[1:])
         changed.append(attrs.evolve(ARRIVED, parts=parts))
-    for part in (PartRef(message_id="1", more=("2",)), PartRef(message_id="1", files=(FILE,))):
-        changed.append(attrs.evolve(ARRIVED, ref=attrs.evolve(REF, parts=(part, *REF.parts[1:]))))
+    first = (PartRef(message_id="1", more=("2",)), PartRef(message_id="1", files=(FILE,)))
+    refs = [attrs.evolve(REF, parts=(part, *REF.parts[1:])) for part in first]
+    changed += [attrs.evolve(ARRIVED, ref=ref) for ref in refs]
     for name, value in OF_REFS.items():
         changed.append(attrs.evolve(ARRIVED, ref=attrs.evolve(REF, **{name: value})))
     for receipt in (ARRIVED, *changed):
