@@ -357,7 +357,7 @@ async def test_a_locked_file_is_said_at_the_opening(path, monkeypatch):
 
 
 NEVER_RAISE = (
-    "withdraw", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
+    "withdraw", "entered", "postponed", "replanned", "attempt_ended", "acknowledged", "finished",
     "moved", "closed", "answered", "release", "grew", "paused", "cancelled",
 )  # fmt: skip
 """The methods of the interface that never wait and never raise."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway_core.clock import SECOND
-from gateway_core.contract.envelopes import Call, Edit, Send
+from gateway_core.contract.envelopes import CHANGES, Call, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growing.growth import Growth
@@ -48,6 +48,9 @@ def restore_delivery(
         sequence=stored.sequence,
     )
     delivery.has_position(stored.position)
+    envelope, due = entry.envelope, entry.due
+    if due is not None and due != envelope.not_before and not isinstance(envelope, CHANGES):
+        delivery.delay(due)
     growth = _growth(stored)
     if stored.records or stored.shapes is not None:
         _recall_steps(delivery, stored, now=now, wall=wall, window=deduplicates_for)
