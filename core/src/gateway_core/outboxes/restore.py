@@ -10,6 +10,7 @@ from gateway_core.contract.envelopes import CHANGES, Call, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growing.growth import Growth
+from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, answering, send_steps
 from gateway_core.outboxes.records import StepRecord, StepShape, StoredEntry
 
@@ -39,7 +40,7 @@ def restore_delivery(
         accepted_at=entry.accepted_at,
         deadline=now + round(left * SECOND),
         due=entry.due,
-        scope=entry.scope,
+        scope=scope_of(entry.envelope, entry.asked_room),
         priority=entry.priority,
         traceparent=entry.trace,
         since=now,
