@@ -435,6 +435,7 @@ async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path):
         told = {
             "withdraw": ("018bcfe568000000000000000000ff",),
             "entered": (entry.id, 7),
+            "postponed": (entry.id, 8.0, 9.0),
             "replanned": (entry.id, [shape]),
             "attempt_ended": (entry.id, record),
             "acknowledged": (entry.id, record),
