@@ -141,7 +141,7 @@ class Gateway(Streaming, GroupVerbs):
                 privacy=privacy,
                 files=self._files,
                 on_pressure=self._pressure_changed,
-                keys_of=lambda scope: self._partition_of(scope[0], scope[1]).keys,
+                keys_anywhere=lambda scope: self._partition_of(scope[0], scope[1]).keys,
                 on_suspension=self._registry.suspend_account,
             )
             for index in range(config.partition_count)

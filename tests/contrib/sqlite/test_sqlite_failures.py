@@ -357,7 +357,7 @@ async def test_a_locked_file_is_said_at_the_opening(path, monkeypatch):
 
 
 NEVER_RAISE = (
-    "withdraw", "entered", "replanned", "attempt_ended", "acknowledged", "finished",
+    "withdraw", "entered", "postponed", "replanned", "attempt_ended", "acknowledged", "finished",
     "moved", "closed", "answered", "release", "grew", "paused", "cancelled",
 )  # fmt: skip
 """The methods of the interface that never wait and never raise."""
@@ -435,6 +435,7 @@ async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path):
         told = {
             "withdraw": ("018bcfe568000000000000000000ff",),
             "entered": (entry.id, 7),
+            "postponed": (entry.id, 8.0, 9.0),
             "replanned": (entry.id, [shape]),
             "attempt_ended": (entry.id, record),
             "acknowledged": (entry.id, record),

@@ -12,6 +12,7 @@ from gateway_core.backlog.capacity import Capacity
 from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Envelope
+from gateway_core.deliveries.delays import Place, in_order
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, Ending, expired
 from gateway_core.engine.instance_registry import InstanceRegistry
@@ -19,7 +20,6 @@ from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.records import Overview, StoredEntry
 from gateway_core.outboxes.restore import waits_until
 from gateway_core.scheduling.classes import RANKS
-from gateway_core.scheduling.delays import Place, in_order
 
 
 @attrs.define(eq=False)

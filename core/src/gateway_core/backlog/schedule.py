@@ -13,6 +13,7 @@ from gateway_core.backlog.intake import Intake
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import KeyRef, Target
 from gateway_core.contract.ids import sequence_of
+from gateway_core.deliveries.delays import Place
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of_key
 from gateway_core.deliveries.remembered import Scope
@@ -20,7 +21,6 @@ from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
 from gateway_core.outboxes.records import StoredEntry, Stream, stream_of
-from gateway_core.scheduling.delays import Place
 
 PAGE = 500
 MOST_FOLLOWERS = 10_000

@@ -156,7 +156,8 @@ class Completion:
         delivery.pass_to_another()
         self._take_out(delivery, room, now)
         if delivery.scope is not None:
-            shard.keys_of(delivery.scope).leave(delivery.scope, delivery)
+            keys = shard.keys_of(delivery.scope, delivery.envelope.external_room_id)
+            keys.leave(delivery.scope, delivery)
         if delivery.envelope.target is not None:
             shard.targets.leaves(delivery)
         shard.observer.stored(delivery, account, shard.index)
@@ -229,14 +230,16 @@ class Completion:
         disposition, verdict = ending
         if delivery.restored and isinstance(envelope, CHANGES) and delivery.steps is not None:
             shard.targets.resumed(delivery, now)
-        shard.delay_ends(delivery)
+        if delivery.delayed:
+            shard.delay_ends(delivery)
         receipt = delivery.end(disposition, verdict=verdict, ended_wall=self._clock.wall())
         self.dispositions[disposition] += 1
         self.history[receipt.envelope_id] = receipt
         if len(self.history) > self._longest_history:
             self.history.popitem(last=False)
         if delivery.scope is not None:
-            shard.keys_of(delivery.scope).end(delivery.scope, receipt, now)
+            keys = shard.keys_of(delivery.scope, envelope.external_room_id)
+            keys.end(delivery.scope, receipt, now)
         if isinstance(envelope, CHANGES):
             shard.targets.changed(delivery, receipt, now)
         elif envelope.target is not None:

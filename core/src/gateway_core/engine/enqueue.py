@@ -63,7 +63,7 @@ class Enqueuer:
         room = self._come_in(delivery, account)
         shard.observer.resumed(delivery, account, shard.index)
         if delivery.scope is not None:
-            keys = shard.keys_of(delivery.scope)
+            keys = shard.keys_of(delivery.scope, envelope.external_room_id)
             if keys.find(delivery.scope, now) is None:
                 keys.begin(delivery.scope, delivery, fingerprint, now)
         wait = 0.0

@@ -11,6 +11,7 @@ from gateway_core.clock import NEVER, SECOND, Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.hookspecs import Level, Pressure
+from gateway_core.deliveries.delays import Delays, delayed_until, in_order
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys
 from gateway_core.deliveries.remembered import Scope
@@ -21,7 +22,6 @@ from gateway_core.monitoring.observer import Observer
 from gateway_core.outboxes.journal import Journal
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.scheduling.admission import Admission
-from gateway_core.scheduling.delays import Delays, delayed_until, in_order
 from gateway_core.scheduling.pressure import Gauge
 from gateway_core.scheduling.scheduler import Scheduler
 from gateway_core.telemetry import PRESSURE_CHANGED, log_event
@@ -34,8 +34,6 @@ class Shard:
 
     journal     records for a durable outbox; None: nothing survives the process
     files       gives attempts the bytes of their files
-    keys_of     the keys among which one of that scope is: those of the partition that serves the
-                room which the caller named
     accepted    envelopes accepted since the gateway opened
     spilled     unfinished envelopes that are in the outbox only
     deliveries  unfinished envelopes in memory, by id
@@ -49,7 +47,7 @@ class Shard:
     privacy: Privacy
     files: KeptFiles
     _on_pressure: Callable[[Pressure, Level], None]
-    keys_of: Callable[[Scope], Keys]
+    _keys_anywhere: Callable[[Scope], Keys]
     accepted: int = attrs.field(default=0, init=False)
     spilled: int = attrs.field(default=0, init=False)
     deliveries: dict[str, Delivery] = attrs.field(factory=dict, init=False)
@@ -73,6 +71,13 @@ class Shard:
         )
         self.targets = Targets(self.keys_of, Revisions(config.history), self.deliveries)
         self.scheduler = Scheduler(slots=config.attempts_per_partition, rearm=self.rearm)
+
+    def keys_of(self, scope: Scope, room: str | None = None) -> Keys:
+        """The keys among which one is: of the partition that serves the room that was asked for.
+
+        room  where its envelope goes, if that is known: mostly the same
+        """
+        return self.keys if scope[1] == room else self._keys_anywhere(scope)
 
     def rearm(self, at: int) -> None:
         """Ring at that time at the latest. The alarm is moved, which wakes no task."""

@@ -10,6 +10,7 @@ from gateway_core.contract.envelopes import Call, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growing.growth import Growth
+from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.step_files import StepFiles
 from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, answering, send_steps
 from gateway_core.outboxes.records import StepRecord, StepShape, StoredEntry
@@ -40,7 +41,7 @@ def restore_delivery(
         accepted_at=entry.accepted_at,
         deadline=now + round(left * SECOND),
         due=entry.due,
-        scope=entry.scope,
+        scope=scope_of(entry.envelope, entry.asked_room),
         priority=entry.priority,
         traceparent=entry.trace,
         since=now,
@@ -50,6 +51,9 @@ def restore_delivery(
         member=entry.member is not None,
     )
     delivery.has_position(stored.position)
+    envelope, due = entry.envelope, entry.due
+    if due is not None and due != envelope.not_before and envelope.target is None:
+        delivery.delay(due)
     growth = _growth(stored)
     if stored.records or stored.shapes is not None:
         _recall_steps(delivery, stored, now=now, wall=wall, window=deduplicates_for)

@@ -27,6 +27,7 @@ from gateway_core.contract.errors import (
 )
 from gateway_core.contract.hookspecs import Level
 from gateway_core.contract.ids import Ids
+from gateway_core.deliveries.delays import delayed_until, in_order
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, Ending
 from gateway_core.deliveries.growing.growth import Growth
@@ -38,7 +39,6 @@ from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer
 from gateway_core.scheduling.classes import RANKS
-from gateway_core.scheduling.delays import delayed_until, in_order
 from gateway_core.submission.checks import checked
 from gateway_core.submission.preview import moved_away, planned, rewritten
 from gateway_core.submission.tickets import Ticket
@@ -140,7 +140,7 @@ class Drafting:
 
         awaited  its caller waits for the end, which does not come if the account never works
         """
-        scope = scope_of(asked)
+        scope = None if asked.key is None else scope_of(asked)
         digest = "" if scope is None else fingerprint(asked)
         envelope = self.at_its_message(envelope)
         plan, problems = planned(account.hooks, account.instance, envelope, self.config.max_parts)
@@ -256,8 +256,10 @@ class Drafting:
             of_message = partition.targets.due(envelope.target, now) or message_due
             if of_message is not None:
                 due = max(of_message, due or 0.0)
-        delay = self._delay_of(draft, due, wall)
-        due = delay or due
+        delay = None
+        if draft.delay is not None or partition.delays.held:
+            delay = self._delay_of(draft, due, wall)
+            due = delay or due
         # It may have become due during its wait for a slot.
         ttl = self._left(draft, envelope.not_before if due is None else due, now, wall)
         if draft.growth is not None:
@@ -283,7 +285,7 @@ class Drafting:
         if draft.growth is not None:
             draft.growth.woken_by(lambda: partition.scheduler.grew(delivery, self.clock.now()))
         if draft.scope is not None:
-            keys = partition.keys_of(draft.scope)
+            keys = partition.keys_of(draft.scope, envelope.external_room_id)
             keys.begin(draft.scope, delivery, draft.fingerprint, now)
         return delivery, ttl
 
@@ -319,7 +321,8 @@ class Drafting:
         """What its key stands for in memory already."""
         if draft.scope is None:
             return None
-        return draft.partition.keys_of(draft.scope).find(draft.scope, self.clock.now())
+        keys = draft.partition.keys_of(draft.scope, draft.envelope.external_room_id)
+        return keys.find(draft.scope, self.clock.now())
 
     def joined(self, draft: Draft, known: Known) -> Ticket:
         """A ticket of the envelope that has the key. Raises `IdempotencyConflict`."""

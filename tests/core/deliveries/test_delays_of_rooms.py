@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway_core import Delete, KeyRef, Send
-from gateway_core.scheduling.delays import LONGEST, SOON, Delays, delayed_until, in_order
+from gateway_core.deliveries.delays import LONGEST, SOON, Delays, delayed_until, in_order
 
 ROOM, OTHER = ("bot", "r"), ("bot", "other")
 PLACE = {"instance_id": "bot", "external_room_id": "r"}

@@ -32,26 +32,29 @@ def in_order(envelope: Envelope) -> bool:
 
 @attrs.define(eq=False)
 class Delays:
-    """The delayed envelopes of one partition whose rooms wait for them, in their order."""
+    """The delayed envelopes of one partition whose rooms wait for them.
 
-    _held: dict[Place, dict[str, float]] = attrs.field(factory=dict, init=False)
+    held  by room, their ids in their order, and until when each is held
+    """
+
+    held: dict[Place, dict[str, float]] = attrs.field(factory=dict, init=False)
 
     def hold(self, place: Place, envelope_id: str, until: float) -> None:
         """What comes later in the room waits until then as well."""
-        self._held.setdefault(place, {})[envelope_id] = until
+        self.held.setdefault(place, {})[envelope_id] = until
 
     def release(self, place: Place, envelope_id: str) -> None:
         """It has entered its lane, or ended."""
-        held = self._held.get(place)
+        held = self.held.get(place)
         if held is not None and held.pop(envelope_id, None) is not None and not held:
-            del self._held[place]
+            del self.held[place]
 
     def until(self, place: Place, wall: float) -> float:
         """When one that comes now is due, after all that are held in its room; 0: at once.
 
         Where those before the last are held for longer, `first` tells it when it is due.
         """
-        held = self._held.get(place)
+        held = self.held.get(place)
         return 0.0 if held is None else max(next(reversed(held.values())), wall + SOON)
 
     def first(self, place: Place, envelope_id: str) -> float | None:
@@ -59,7 +62,7 @@ class Delays:
 
         They enter in their order, so that whoever comes after the first one waits for it alone.
         """
-        held = self._held.get(place)
+        held = self.held.get(place)
         if held is None:
             return None
         name = next(iter(held))
