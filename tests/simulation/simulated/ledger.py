@@ -927,7 +927,7 @@ class Ledger:
         """What may have arrived is sent again only within the bound, and once it works again."""
         instance_id = attempt.instance_id
         calls = [call for call in entry.calls if call.moment > entry.reopened]
-        sends = [c for c in calls if c.attempt.operation == "send"]  # a stream's edits share its key
+        sends = [call for call in calls if call.attempt.operation == "send"]  # edits share a key
         doubts = [c for c in sends if c.attempt.key == attempt.key and c.in_doubt]
         if attempt.operation != "send" or not doubts or instance_id.startswith("discord"):
             return
