@@ -259,7 +259,7 @@ def the_quarantine_ends_with_its_envelope(patch):
     patch.setattr(consequences, "doubt", doubt)
 
 
-@bug("nobody said so|stands [0-9] times|is sent again|is there", seen=13)
+@bug("after it was in doubt|nobody said so|stands [0-9] times|is sent again|is there", seen=13)
 def a_death_forgets_what_was_in_flight(patch):
     def revive(self: Any, lane: Any, now: int) -> None:
         self._scheduler.release(lane, now)

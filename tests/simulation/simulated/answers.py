@@ -33,6 +33,9 @@ class Answers:
         """One receipt."""
         mine = self._of(spoken)
         here = receipt.moved_to  # of a room that moved, its messages stay where they were
+        rooms = [call.attempt.room for call in entry.calls]
+        if len(set(rooms)) > 1:  # somebody else may have met the move
+            here = rooms[-1]
         standing = [m for m in mine if not m.deleted and here in (None, m.room)]
         self._copies(entry, spoken, receipt, standing)
         if self._is_changed(entry):

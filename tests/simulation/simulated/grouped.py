@@ -149,6 +149,11 @@ class GroupLedger:
         """The group that an envelope is a member of."""
         return self._by_text.get(getattr(envelope, "text", "")) if self.all else None
 
+    def unfinished(self) -> list[Entry]:
+        """Members that had their turn and have not ended."""
+        newest = (entry for group in self.all for entry in group.newest())
+        return [entry for entry in newest if entry.receipt is None]
+
     def takes_turn(self, entry: Entry, member: tuple[str, int] | None) -> None:
         """A member became an entry: was it its turn?"""
         group = self.of(entry.envelope)
