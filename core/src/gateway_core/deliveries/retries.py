@@ -18,8 +18,8 @@ from gateway_core.contract.validators import (
     whole,
 )
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
-from gateway_core.deliveries.backoff import Backoff
 from gateway_core.deliveries.steps import Step
+from gateway_core.deliveries.waits import Backoff
 
 MOST_TRANSFORMS = 3
 LONGEST_WAIT = 86_400.0
