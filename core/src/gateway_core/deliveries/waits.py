@@ -1,6 +1,4 @@
-"""How long something was in each of its states, what a delivery waited for, and how long a wait is
-before the next attempt, probe or restart: the only exponential. Sans-I/O.
-"""
+"""How long waits were and what for, and how long the next is: the only exponential. Sans-I/O."""
 
 from __future__ import annotations
 
