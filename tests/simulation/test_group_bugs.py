@@ -148,7 +148,10 @@ def a_cancel_is_not_written(patch):
     patch.setattr(storing.Storing, "cancelled", lambda self, group_id: None)
 
 
-@bug("has .* (rejected|expired|unknown|exhausted|shed)|failed, told|has ended, and|are tried again")
+@bug(
+    "has .* (rejected|expired|unknown|exhausted|shed)|failed, told|has ended, and|are tried again"
+    "|callers are never done"
+)
 def what_is_tried_again_is_counted_still(patch):
     whole = memory.MemoryGroup.retry
 
@@ -161,17 +164,17 @@ def what_is_tried_again_is_counted_still(patch):
     patch.setattr(memory.MemoryGroup, "retry", retry)
 
 
-@bug("was tried again, but|callers are never done", seen=738)
+@bug("was tried again, but|callers are never done|steps at one instant", seen=738)
 def of_what_failed_the_first_is_left(patch):
-    whole = taking.DurableTaking.retry
+    whole = taking.DurableTaking.reopen
 
-    async def retry(self: Any, state: Any, after: str, limit: int) -> Any:
+    async def reopen(self: Any, group: Any, after: str, limit: int) -> Any:
         if not after:
-            first = await self._outbox.failed(state.group.id, after="", limit=1)
+            first = await self._outbox.failed(group.id, after="", limit=1)
             after = first[0].envelope_id if first else after
-        return await whole(self, state, after, limit)
+        return await whole(self, group, after, limit)
 
-    patch.setattr(taking.DurableTaking, "retry", retry)
+    patch.setattr(taking.DurableTaking, "reopen", reopen)
 
 
 @bug("s later than|expired")

@@ -93,7 +93,7 @@ def an_acknowledgement_is_not_replayed(patch):
 
 @bug("nobody said so|is sent again|stands|is there|before its instance")
 def a_try_that_was_cut_off_never_was(patch):
-    patch.setattr(Step, "interrupt", lambda self, *given: None)
+    patch.setattr(Step, "interrupt", lambda self, *given, **named: None)
 
 
 @bug("was tried [0-9]+ times|exhausted after", seen=246)

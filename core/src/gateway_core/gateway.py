@@ -45,7 +45,8 @@ from gateway_core.contract.validators import is_finite, shown
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.engine.supervisor import Supervisor, drain, drain_in_flight
-from gateway_core.files.keeper import keeper_of
+from gateway_core.files.keeper import KeptFiles
+from gateway_core.files.spool import Spool
 from gateway_core.groups.asked import Asked
 from gateway_core.groups.opening import groups_of
 from gateway_core.groups.verbs import GroupVerbs
@@ -119,7 +120,7 @@ class Gateway(Streaming, GroupVerbs):
         self._tasks: trio.Nursery | None = None
         self._ids = Ids(rng)
         journal = None if outbox is None else Journal(outbox, self._clock, self._ids)
-        self._files = keeper_of(outbox)
+        self._files = KeptFiles(spool := Spool(), spool) if outbox is None else KeptFiles(outbox)
         self._registry = InstanceRegistry(
             config,
             hooks,

@@ -72,7 +72,7 @@ def telegram(network: Network) -> Telegram:
     return telegram
 
 
-async def _never(_offset: int, _limit: int) -> bytes:
+def _never():
     raise AssertionError("what has an id is not read")
 
 
@@ -86,7 +86,7 @@ def attempt() -> Callable[..., Attempt]:
             has["part"] = Part(payload={"text": "hello"})
         if operation == "upload":
             has["part"] = Part(payload={"media": [{"type": "photo"}]})
-            has["files"] = (Upload(file=File(id="f", media_type="image/png"), read=_never),)
+            has["files"] = (Upload(file=File(id="f", media_type="image/png"), open=_never),)
         if operation in {"edit", "delete"}:
             has["message_id"] = "9"
         if operation.startswith("call:"):

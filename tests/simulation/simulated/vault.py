@@ -117,15 +117,18 @@ class Vault(SqliteOutbox):
         check()
         super().finished(receipt)
 
-    async def reopen(self, envelope_ids: Sequence[str]) -> Sequence[StoredEntry]:
+    async def reopen(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> tuple[str, Sequence[StoredEntry]]:
         """Whatever becomes of who asked for it, the ledger knows what may be unfinished again."""
         check()
-        self._ports.ledger.reopens(envelope_ids)
-        found = await super().reopen(envelope_ids)
+        failed = await super().failed(group_id)
+        self._ports.ledger.reopens([each.envelope_id for each in failed])
+        place, found = await super().reopen(group_id, after=after, limit=limit)
         check()
         for stored in found:
             self._acknowledged = {said for said in self._acknowledged if said[0] != stored.entry.id}
-        return found
+        return place, found
 
     def withdraw(self, envelope_id: str) -> None:
         """Not accepted after all."""

@@ -20,9 +20,11 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.files import File
 from gateway_core.contract.ids import id_of_time
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.ending import Ending
 from gateway_core.deliveries.idempotency import Keys, Known, scope_of_key
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.revisions import Revisions, delete_steps, edit_steps
+from gateway_core.deliveries.step_files import with_held
 from gateway_core.deliveries.steps import Step, answering, standing
 
 
@@ -159,15 +161,26 @@ class Targets:
         return self._revisions.newest(ref) if ref is not None else None
 
     def steps(
-        self, delivery: Delivery, change: Edit | Delete, now: int, files: Sequence[File] = ()
-    ) -> list[Step] | None:
+        self,
+        delivery: Delivery,
+        change: Edit | Delete,
+        now: int,
+        plan_with: Callable[[Edit], Ending | None] = lambda _edit: None,
+    ) -> list[Step] | Ending | None:
         """What the change means for the message as it stands; None: there is no such message.
 
-        files  which the plan of an edit names, by their places
+        plan_with  plans an edit for the files that its message has; says why that cannot be
         """
         ref = self.newest(delivery, now)
         if ref is None or not ref.parts or _is_elsewhere(change, ref):
             return None
+        files: Sequence[File] = ()
+        if isinstance(change, Edit) and (change.files or any(part.files for part in ref.parts)):
+            files = with_held(change.files, ref.parts)
+            if files and change.files is None:
+                fault = plan_with(attrs.evolve(change, files=files, target=ref))
+                if fault is not None:
+                    return fault
         delivery.found(_announcing(ref, change.target))
         copies = _copies(ref, change.target)
         if isinstance(change, Delete):

@@ -23,7 +23,7 @@ from gateway_core.contract.hookspecs import Answer, AttemptReport
 from gateway_core.contract.instances import hidden
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.ending import Ending
-from gateway_core.deliveries.steps import Step
+from gateway_core.deliveries.step_files import StepFiles
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.consequences import Consequences
 from gateway_core.engine.running_attempt import Failed, RunningAttempt
@@ -66,7 +66,7 @@ class Attempts:
             self._void(lane)
             return
         step, attempt = planned
-        attempt = self._with_files(attempt, step, worker)
+        attempt = attempt if step.files is None else self._with_files(attempt, step.files, worker)
         running = RunningAttempt(lane, delivery, step, attempt, account.instance)
         now = lane.begun = self._clock.now()
         self._work.begins(worker, running, now)
@@ -98,15 +98,13 @@ class Attempts:
         finally:
             session.release()
 
-    def _with_files(self, attempt: Attempt, step: Step, worker: Worker) -> Attempt:
+    def _with_files(self, attempt: Attempt, files: StepFiles, worker: Worker) -> Attempt:
         """The attempt with what its step sends: as long as that moves, it is not too slow."""
-        if step.files is None:
-            return attempt
 
         def moved() -> None:
             self._work.moved(worker, self._clock.now())
 
-        return self._files.attach(attempt, step.files, moved)
+        return self._files.attach(attempt, files, moved)
 
     async def _made_ready(
         self, running: RunningAttempt, session: OpenSession | None, worker: Worker, now: int

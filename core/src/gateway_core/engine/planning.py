@@ -5,19 +5,18 @@ It only plans, and records the plan. Nothing ends here, and nothing is reported.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 
 import attrs
 
 from gateway_core.contract.addresses import Interaction
-from gateway_core.contract.envelopes import CHANGES, Delete, Disposition, Edit, Envelope, Send
+from gateway_core.contract.envelopes import CHANGES, Disposition, Edit, Envelope, Send
 from gateway_core.contract.errors import HookContractError
-from gateway_core.contract.files import File
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import BY_TOKEN_OF, Delivery
 from gateway_core.deliveries.ending import Aside, Ending, Later, Planned, broken_by, expired
 from gateway_core.deliveries.growing.growth import Growth
-from gateway_core.deliveries.step_files import misplaced, with_held
+from gateway_core.deliveries.step_files import misplaced
 from gateway_core.deliveries.steps import MADE, Step
 from gateway_core.engine.running_attempt import is_repeat_safe
 from gateway_core.engine.shard import Shard
@@ -75,7 +74,8 @@ class Planner:
             return self.plan_next_step(delivery, lane, now)
         if step.interaction is not None:
             return self._answering(delivery, step, step.interaction)
-        return delivery.operation_of(step)
+        plain = envelope.operation if step.kind == "call" else step.kind
+        return plain if step.files is None else delivery.operation_of(step)
 
     def _plan_growing(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
         """The same of a stream."""
@@ -142,31 +142,17 @@ class Planner:
         if step is not None:
             self._targets.resumed(delivery, now)
             return step
-        steps = self._steps_of(delivery, envelope, lane, now)
-        if isinstance(steps, Ending):
-            return steps
+        steps = self._targets.steps(
+            delivery, envelope, now, partial(self._plan_with, delivery, lane)
+        )
+        if steps is None or isinstance(steps, Ending):
+            return steps or Ending(Disposition.REJECTED, NO_TARGET)
         first = delivery.follow(steps)
         if self._journal is not None:
             self._journal.planned(delivery)
         return first
 
-    def _steps_of(
-        self, delivery: Delivery, change: Edit | Delete, lane: Lane, now: int
-    ) -> list[Step] | Ending:
-        """What the change means for its message as it stands, or why it means nothing."""
-        files: Sequence[File] = ()
-        if isinstance(change, Edit) and (ref := self._targets.newest(delivery, now)) is not None:
-            files = with_held(change.files, ref.parts)
-            if files and change.files is None:
-                fault = self._plan_with(
-                    delivery, attrs.evolve(change, files=files, target=ref), lane
-                )
-                if fault is not None:
-                    return fault
-        steps = self._targets.steps(delivery, change, now, files)
-        return Ending(Disposition.REJECTED, NO_TARGET) if steps is None else steps
-
-    def _plan_with(self, delivery: Delivery, edit: Edit, lane: Lane) -> Ending | None:
+    def _plan_with(self, delivery: Delivery, lane: Lane, edit: Edit) -> Ending | None:
         """Plan an edit for the files that its message has; why that cannot be, if it cannot."""
         account = lane.room.account
         try:

@@ -38,14 +38,6 @@ class Store(Protocol):
     async def release_bytes(self, digest: str) -> None: ...  # noqa: D102 - likewise
 
 
-def keeper_of(outbox: Store | None) -> KeptFiles:
-    """Of a gateway with that outbox, or with none, whose bytes end with the process."""
-    if outbox is not None:
-        return KeptFiles(outbox, None)
-    spool = Spool()
-    return KeptFiles(spool, spool)
-
-
 @attrs.define(eq=False)
 class KeptFiles:
     """The files of one gateway.
@@ -54,7 +46,7 @@ class KeptFiles:
     """
 
     _store: Store
-    spool: Spool | None
+    spool: Spool | None = None
     _known: OrderedDict[tuple[str, str, bool, str], tuple[str, float]] = attrs.field(
         factory=OrderedDict, init=False
     )

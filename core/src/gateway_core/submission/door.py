@@ -69,7 +69,7 @@ class Door:
         """
         shown, looked = envelope, list[FoundFile]()
         try:
-            if files_in(envelope):
+            if getattr(envelope, "files", None) and files_in(envelope):
                 self._drafting.check_open()
                 envelope, looked = await self._files.look_at(checked(envelope))
             asked, shown, account = self._drafting.rewrite(envelope)

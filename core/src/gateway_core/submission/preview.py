@@ -13,7 +13,7 @@ from gateway_core.contract.errors import ConfigError, Invalid, Problem
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import name_fault
-from gateway_core.deliveries.step_files import misplaced, with_held
+from gateway_core.deliveries.step_files import held, misplaced
 from gateway_core.files.looking import seen_at_once
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind
@@ -126,11 +126,10 @@ def moved_away(room: str, of_message: str) -> Problem:
 
 def _with_held(message: Send | Edit) -> Send | Edit:
     """An edit with the files that its message is known to keep."""
-    if isinstance(message, Edit) and isinstance(message.target, MessageRef):
-        files = with_held(message.files, message.target.parts)
-        if files:
-            return attrs.evolve(message, files=files)
-    return message
+    target = message.target
+    if not isinstance(target, MessageRef) or not any(part.files for part in target.parts):
+        return message
+    return attrs.evolve(message, files=held(target.parts))
 
 
 def planned(
@@ -148,9 +147,14 @@ def planned(
         problems = [Problem("mentions", text), *problems]
     if problems or not isinstance(envelope, (Send, Edit)):
         return (), problems
-    shown = _with_held(envelope)
-    plan = hooks.chunk(instance, shown, "as_asked")
-    fault = misplaced(plan, len(shown.files or ()))
+    files = envelope.files
+    if files is None:  # an edit's, whose message may be known to have some
+        envelope = _with_held(envelope)
+        files = envelope.files or ()
+    plan = hooks.chunk(instance, envelope, "as_asked")
+    fault = None
+    if files or any(part.files for part in plan):
+        fault = misplaced(plan, len(files))
     if not plan:
         problems = [Problem("text", "leaves nothing to send")]
     elif fault is not None:
