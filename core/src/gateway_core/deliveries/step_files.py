@@ -103,6 +103,6 @@ def _name(file: File) -> object:
 
 def _is_same(one: File, other: File) -> bool:
     """Whether both are the same file in the same look."""
-    if (one.alt, one.spoiler) != (other.alt, other.spoiler):
+    if (one.alt, one.spoiler, one.as_document) != (other.alt, other.spoiler, other.as_document):
         return False
     return (one.id is not None and one.id == other.id) or _name(one) == _name(other)

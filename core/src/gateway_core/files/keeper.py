@@ -134,11 +134,6 @@ class KeptFiles:
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
 
-    def forget(self, instance_id: str, files: StepFiles) -> None:
-        """The platform does not know them any more."""
-        for file in files.files:
-            self._known.pop(_name(instance_id, file), None)
-
 
 def files_in(envelope: Envelope) -> bool:
     """Whether it has files whose bytes the gateway stores."""
