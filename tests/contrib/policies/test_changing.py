@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway_contrib.policies import SECRETS, Footer, Masking, Redirection
-from gateway_core import HookContractError, Invalid, Secret
+from gateway_core import File, HookContractError, Invalid, Secret
 from gateway_core.testing import FakeChannel
 
 
@@ -138,6 +138,12 @@ def test_tokens_that_people_paste_are_hidden(sent, secret):
 def test_other_texts_are_left_as_they_are(sent):
     for text in ("at 12:30, call 123456789", "https://slack.com/services/x", "a.b.c", "eyJ"):
         assert Masking().rewrite(sent(text=text)) is None
+
+
+def test_names_and_descriptions_of_files_are_looked_through(sent):
+    files = (File(b"x", name="hunter2.txt", alt="the word hunter2"), File(id="1"))
+    masked = changed(Masking([], words=["hunter2"]), sent(text="see", files=files)).files
+    assert [("[hidden].txt", "the word [hidden]"), ("", "")] == [(f.name, f.alt) for f in masked]
 
 
 def test_fields_and_arguments_are_looked_through(sent, edited, called):

@@ -9,6 +9,7 @@ import trio
 from gateway_core import (
     Delete,
     Edit,
+    File,
     HookContractError,
     IdempotencyConflict,
     Invalid,
@@ -215,7 +216,7 @@ async def test_an_entry_of_a_member_has_both_rooms(autojump_clock):
         ):
             assert 0 == (await job.progress()).failed
         await trio.sleep(60)
-        entries = [row.entry for row in outbox._rows.values()]
+        entries = sorted((row.entry for row in outbox._rows.values()), key=lambda e: e.member)
     assert [("a", "sandbox"), (None, "sandbox"), ("b", "sandbox")] == [
         (entry.asked_room, entry.envelope.external_room_id) for entry in entries[:3]
     ]
@@ -231,3 +232,13 @@ class Later:
     @hookimpl
     def admit(self):
         return Delay(self.until)
+
+
+async def test_a_policy_that_gives_members_files_is_told_that_they_have_none(autojump_clock):
+    policy = Rewriting(lambda e: attrs.evolve(e, files=(File(b"x", name="x"),)))
+    own = [Send(instance_id="bot", external_room_id="c", text="own")]
+    async with open_test_gateway(plugins=[policy]) as gateway:
+        with pytest.raises(Invalid, match="files: .*an envelope of a group has none"):
+            await gateway.broadcast("bot", ["a"], "news")
+        with pytest.raises(Invalid, match="files: .*an envelope of a group has none"):
+            await gateway.submit_many(own)

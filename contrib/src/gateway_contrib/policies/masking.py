@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core import Call, Edit, Envelope, Secret, Send
+from gateway_core import Call, Edit, Envelope, File, Secret, Send
 from gateway_core.authors import hookimpl
 from gateway_core.settings import text
 
@@ -47,6 +47,8 @@ def _words(values: Iterable[str | Secret]) -> tuple[str, ...]:
 class Masking:
     """Hides secrets in texts, in the platform's own fields (`extra`) and in a call's arguments.
 
+    Of files it hides those in names and descriptions; nobody reads their content here.
+
     patterns  regular expressions of what is hidden, `SECRETS` by default
     words     texts that are hidden wherever they stand, such as the application's own passwords
     by        what stands in their place
@@ -68,14 +70,18 @@ class Masking:
         """The same without them; raises where they cannot be hidden, which refuses it."""
         if isinstance(envelope, Send | Edit):
             shown, extra = self.hidden(envelope.text), self._all(envelope.extra)
-            if shown == envelope.text and extra == envelope.extra:
+            files: Any = envelope.files and tuple(map(self._named, envelope.files))
+            if (shown, extra, files) == (envelope.text, envelope.extra, envelope.files):
                 return None
-            return attrs.evolve(envelope, text=shown, extra=extra)
+            return attrs.evolve(envelope, text=shown, extra=extra, files=files)
         if isinstance(envelope, Call):
             arguments = self._all(envelope.arguments)
             same = arguments == envelope.arguments
             return None if same else attrs.evolve(envelope, arguments=arguments)
         return None
+
+    def _named(self, file: File) -> File:
+        return attrs.evolve(file, name=self.hidden(file.name), alt=self.hidden(file.alt))
 
     def hidden(self, words: str) -> str:
         """The text without secrets. Raises ValueError if each look finds another."""

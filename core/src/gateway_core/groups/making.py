@@ -181,6 +181,8 @@ def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
         envelope = rewritten(account.hooks, checked(asked) if is_first else asked)
     except Invalid as error:
         return error.problems
+    if getattr(envelope, "files", None):
+        return [Problem("files", _NO_FILES)]
     assert isinstance(envelope, Send)  # noqa: S101 - policies may not make another of it
     if "\n" in envelope.external_room_id:
         return [Problem("external_room_id", "has a line's end")]
@@ -241,6 +243,9 @@ async def many_of(
             envelope = rewritten(account.hooks, own)
         except Invalid as error:
             faults.note(f"envelopes.{number}", error.problems)
+            continue
+        if getattr(envelope, "files", None):
+            faults.note(f"envelopes.{number}", [Problem("files", _NO_FILES)])
             continue
         envelope = _timed(envelope, template.priority, accepted_at, deadline)
         plan, problems = planned(account.hooks, account.instance, envelope, most_parts)
