@@ -238,7 +238,7 @@ async def test_a_policy_that_gives_members_files_is_told_that_they_have_none(aut
     policy = Rewriting(lambda e: attrs.evolve(e, files=(File(b"x", name="x"),)))
     own = [Send(instance_id="bot", external_room_id="c", text="own")]
     async with open_test_gateway(plugins=[policy]) as gateway:
-        with pytest.raises(Invalid, match="files: .*an envelope of a group has none"):
+        with pytest.raises(Invalid, match=r"files: .*an envelope of a group has none"):
             await gateway.broadcast("bot", ["a"], "news")
-        with pytest.raises(Invalid, match="files: .*an envelope of a group has none"):
+        with pytest.raises(Invalid, match=r"files: .*an envelope of a group has none"):
             await gateway.submit_many(own)
