@@ -114,11 +114,15 @@ def test_a_program_that_ends_drains(program, code):
     ended_well(one)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="older ones start it")
-def test_a_first_use_after_the_main_thread_says_that_it_is_too_late(program):
+def test_a_first_use_after_the_main_thread_is_delivered_or_says_that_it_is_too_late(program):
+    """Some releases of Python start no thread any more then (3.13.5), others do (3.11, 3.13.0)."""
     one = program(BLOCKING + "threading.Thread(target=lambda: (time.sleep(1), accept())).start()")
-    one.end()
-    assert "open the gateway before that" in one.said
+    code = one.end()
+    accepted = one.lines("accepted")
+    if "open the gateway before that" in one.said:
+        assert [] == accepted
+    else:
+        assert (0, [], MESSAGES) == (code, one.lost(), len(accepted)), one.said
 
 
 @pytest.mark.parametrize("times", [1, 2])
