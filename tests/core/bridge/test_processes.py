@@ -1,7 +1,6 @@
 """Programs in processes of their own, ended in every way: nothing is lost, nothing hangs."""
 
 import signal
-import sys
 import time
 
 import pytest
