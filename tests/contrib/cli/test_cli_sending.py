@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from pictures import png
 
 ROOMS = {"slack": "C024BE91L", "telegram": "77", "discord": "1200000000000000001"}
 ROOM = ROOMS["slack"]
@@ -56,6 +57,32 @@ def test_thread_reply_format_and_key_reach_the_platform(program):
     assert 0 == program("send", *TO, *options, "**bold**")[0]
     [_, answer] = program.emulator.rooms.conversation(ROOM)
     assert (thread, "bold") == (answer.thread, answer.text)
+
+
+@pytest.mark.parametrize("program", ["telegram", "discord"], indirect=True)
+def test_files_go_with_a_caption_or_without(program, tmp_path):
+    (tmp_path / "cat.png").write_bytes(png())
+    (tmp_path / "list.csv").write_text("1,2")
+    to = ("--instance", "bot", "--room", ROOMS[program.channel])
+    code, out, err = program("send", *to, "--file-attach", "cat.png", "--caption", "**A cat**")
+    assert (0, []) == (code, err), out
+    assert 0 == program("send", *to, "--file-attach", "list.csv")[0]
+    messages = program.emulator.rooms.conversation(ROOMS[program.channel])
+    assert [("A cat", ["cat.png"]), ("", ["list.csv"])] == [
+        (each.text, [file.name for file in each.files]) for each in messages
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--caption", "x"), "--caption is the text beside --file-attach, and the only one"),
+        (("--file-attach", "no.png"), "files.0: "),
+    ],
+)
+def test_a_file_that_cannot_be_sent_is_named(program, arguments, line):
+    code, _, err = program("send", *TO, *arguments)
+    assert (2, True) == (code, any(line in each for each in err))
 
 
 def test_a_ref_is_read_from_standard_input(program, monkeypatch):

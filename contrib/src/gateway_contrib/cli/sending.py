@@ -16,6 +16,7 @@ import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+import gateway_core
 from gateway_contrib.cli.apart import Application, accounts_of
 from gateway_contrib.cli.ending import Ended, in_json, one_line, printable
 from gateway_contrib.cli.logs import Verbose, set_up_log
@@ -60,6 +61,15 @@ TargetKey = Annotated[
 Account = Annotated[str | None, Parameter(help="With --key: the instance that sent it.")]
 Room = Annotated[str | None, Parameter(help="With --key: the room that it stands in.")]
 Look = Annotated[Format, Parameter(help="How the text is read.")]
+Attached = Annotated[
+    tuple[Path, ...],
+    Parameter(
+        name="--file-attach",
+        negative=(),
+        consume_multiple=False,
+        help="A picture or another file that goes with it; may be given several times.",
+    ),
+]
 Shown = Annotated[str | None, Parameter(help="The text, unless --file is given.")]
 
 CONFIG = Path("gateway.toml")
@@ -123,11 +133,14 @@ async def send(
     thread: Annotated[str | None, Parameter(help="The thread or topic in it.")] = None,
     reply_to: Annotated[str | None, Parameter(help="The id of the message to answer.")] = None,
     key: Key = None,
+    file_attach: Attached = (),
+    caption: Annotated[str | None, Parameter(help="The text beside a --file-attach.")] = None,
     written: Written = WRITTEN,
     delivery: Delivery = DELIVERY,
 ) -> int:
     """Send a message, wait for its end, and say what became of it."""
-    words = written.words(text)
+    words = _beside(file_attach, caption, text, written)
+    files = tuple(gateway_core.File(path.absolute()) for path in file_attach)
 
     def envelope(application: Application) -> Send:
         application.refuse_known(instance, room, key)
@@ -140,6 +153,7 @@ async def send(
             key=key,
             format=written.format,
             ttl=delivery.ttl,
+            files=files,
         )
 
     return await _deliver(envelope, delivery)
@@ -237,6 +251,19 @@ def _said(receipt: Receipt) -> str:
     notes += ["sent before, not again"] if receipt.replayed else []
     told = "; ".join(note for note in notes if note)
     return f"{where}: {', '.join(ids)}" + (f" ({told})" if told else "")
+
+
+def _beside(
+    files: tuple[Path, ...], caption: str | None, text: str | None, written: Written
+) -> str:
+    """The text: beside files it may be a caption, or none at all."""
+    if caption is not None:
+        if not files or text is not None or written.file is not None:
+            raise Ended("--caption is the text beside --file-attach, and the only one")
+        return caption
+    if files and text is None and written.file is None:
+        return ""
+    return written.words(text)
 
 
 def text_of(text: str | None, file: str | None) -> str:
