@@ -24,8 +24,8 @@ _PATTERNS = (
     (re.compile(r"/(interactions|webhooks)/[0-9]+/[^/]+"), r"/\1/{id}/{token}"),
     (re.compile(r"/[0-9]+"), "/{id}"),
 )
-_SECRET_URL = re.compile(r"(actions|app|commands|services)/.*")
-"""A response_url (of a form it begins with `app`), or an incoming webhook."""
+_SECRET_URL = re.compile(r"(actions|app|commands|services|upload)/.*")
+"""A response_url (of a form it begins with `app`), an incoming webhook, or where a file goes."""
 _TELEGRAM = "/bot{secret}/"
 
 

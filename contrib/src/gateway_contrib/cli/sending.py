@@ -16,7 +16,6 @@ import attrs
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-import gateway_core
 from gateway_contrib.cli.apart import Application, accounts_of
 from gateway_contrib.cli.ending import Ended, in_json, one_line, printable
 from gateway_contrib.cli.logs import Verbose, set_up_log
@@ -35,6 +34,7 @@ from gateway_core import (
     open_gateway,
     to_json,
 )
+from gateway_core import File as SentFile
 
 Format = Literal["plain", "markdown", "native"]
 Config = Annotated[Path, Parameter(help="The configuration file.")]
@@ -140,7 +140,7 @@ async def send(
 ) -> int:
     """Send a message, wait for its end, and say what became of it."""
     words = _beside(file_attach, caption, text, written)
-    files = tuple(gateway_core.File(path.absolute()) for path in file_attach)
+    files = tuple(SentFile(path.absolute()) for path in file_attach)
 
     def envelope(application: Application) -> Send:
         application.refuse_known(instance, room, key)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import attrs
 import structlog
 import trio
 
-from gateway_core.authors import Answer, Attempt, Identity, Secret, TransportError
+from gateway_core.authors import Answer, Attempt, Identity, Secret, TransportError, Upload
 from gateway_core.http import (
     HttpClient,
+    RawBody,
     Response,
     Timeouts,
     UnreadableBody,
@@ -28,13 +29,22 @@ from gateway_core.http import (
     retry_after_seconds,
 )
 from gateway_plugin_slack.by_url.messages import answer_fields, webhook_fields
-from gateway_plugin_slack.by_url.origins import hooks_of, path_in
+from gateway_plugin_slack.by_url.origins import files_of, hooks_of, path_in
 from gateway_plugin_slack.errors import (
     URL,
     PersonOpened,
     SlackApiError,
     is_passing,
     is_unauthorized,
+)
+from gateway_plugin_slack.files.uploads import (
+    LOOKS,
+    SHARED_WITHIN,
+    FilesStayError,
+    NotSharedError,
+    shared_as,
+    sharing,
+    upload_form,
 )
 from gateway_plugin_slack.ids import is_conversation, is_person, locate, message_id
 from gateway_plugin_slack.methods import (
@@ -59,6 +69,7 @@ MAY_NOT_OPEN = ("missing_scope", "not_allowed_token_type", "unknown_method")
 """Slack's words for an app that may not open conversations."""
 MOST_WORD = 200
 TOO_MANY = 429
+SERVER_ERROR = 500
 _A_WORD = re.compile(r"[a-z][a-z0-9_]*")
 
 _log = structlog.get_logger("gateway_plugin_slack")
@@ -71,6 +82,7 @@ class SlackSession:
     settings: Settings
     _http: HttpClient
     _hooks: HttpClient
+    _files: HttpClient
     _refreshing: trio.Lock = attrs.field(factory=trio.Lock)
     _refused: int | None = None
     _opens_none: bool = False
@@ -92,6 +104,8 @@ class SlackSession:
         thread = attempt.thread or attempt.reply
         if thread is not None:
             fields["thread_ts"] = locate(attempt.room, thread)[1]
+        if attempt.files:
+            return await self._share(attempt, fields)
         answer = await self._post("chat.postMessage", {"channel": attempt.room, **fields})
         return Answer(message_id=_id_in(answer, attempt.room))
 
@@ -102,6 +116,8 @@ class SlackSession:
         chat.update) and would hide the new text: what the message shall lose is named, empty.
         """
         await self._open_person(attempt)
+        if attempt.loses_files or not all(upload.held for upload in attempt.files):
+            raise FilesStayError
         lost = ("blocks",) if attempt.extra is None else ("blocks", "attachments")
         fields = {**{name: [] for name in lost}, **content_of(attempt, UPDATE_FIELDS, UPDATE_EXTRA)}
         await self._post("chat.update", {**target_of(attempt), **fields})
@@ -111,7 +127,68 @@ class SlackSession:
         """chat.delete, by the conversation's id."""
         await self._open_person(attempt)
         await self._post("chat.delete", target_of(attempt))
+        for upload in attempt.files:  # which would stay in the workspace
+            with suppress(SlackApiError):
+                await self._request("files.delete", form={"file": upload.file.id or ""})
         return Answer(message_id=attempt.message_id)
+
+    async def _share(self, attempt: Attempt, fields: Mapping[str, Any]) -> Answer:
+        """Upload the files, share them with the text, and find out the message's id.
+
+        Until they are shared nothing is in the room, whatever became of a request.
+        """
+        try:
+            ids = [await self._upload(upload) for upload in attempt.files]
+        except TransportError as error:
+            raise TransportError(error.text, dispatched="no") from error
+        except SlackApiError as error:
+            if error.status < SERVER_ERROR:
+                raise
+            raise TransportError(error.raw, dispatched="no") from error
+        wanted = sharing(attempt, ids, fields)
+        if "thread_ts" in fields:
+            wanted["thread_ts"] = fields["thread_ts"]
+        await self._post("files.completeUploadExternal", wanted)
+        ts = await self._shared(ids[0], attempt.room)
+        made = None if ts is None else message_id(room=attempt.room, channel=attempt.room, ts=ts)
+        return Answer(message_id=made, files=tuple(ids))
+
+    async def _upload(self, upload: Upload) -> str:
+        """The id of a new file with these bytes, which nobody sees yet."""
+        asked = await self._request("files.getUploadURLExternal", form=upload_form(upload.file))
+        url, name = (asked or {}).get("upload_url"), (asked or {}).get("file_id")
+        path = path_in(url, files_of(self.settings.base_url)) if isinstance(url, str) else None
+        if path is None or not isinstance(name, str):
+            text = "files.getUploadURLExternal: no address that leads to Slack"
+            raise TransportError(text, dispatched="no")
+        body = RawBody(upload, upload.file.media_type or "application/octet-stream")
+        try:
+            response = await self._files.request("POST", path, body=body)
+        except UnreadableBody as error:
+            response = Response(error.status, {}, b"")
+        if not _successful(response.status):
+            word = f"an upload of {upload.size} bytes was answered with HTTP {response.status}"
+            raise TransportError(word, dispatched="no")
+        return name
+
+    async def _shared(self, name: str, room: str) -> str | None:
+        """The `ts` of the message that shows the file; None: the app may not look it up."""
+        looked = 0
+        with trio.move_on_after(SHARED_WITHIN):
+            while True:
+                await trio.sleep(LOOKS[min(looked, len(LOOKS) - 1)])
+                looked += 1
+                try:
+                    info = await self._request("files.info", form={"file": name})
+                except SlackApiError as error:
+                    if is_passing(error):
+                        continue
+                    return None
+                except TransportError:
+                    continue
+                if (ts := shared_as(info, room)) is not None:
+                    return ts
+        raise NotSharedError
 
     async def stream(self, attempt: Attempt) -> Answer:
         """chat.startStream, chat.appendStream or chat.stopStream."""
@@ -269,8 +346,11 @@ async def open_session(settings: Settings) -> AsyncIterator[SlackSession]:
     async with (
         open_client(base_url=settings.base_url, timeouts=timeouts, network=settings) as http,
         open_client(base_url=hooks_url, timeouts=timeouts, network=settings) as hooks,
+        open_client(
+            base_url=files_of(settings.base_url), timeouts=timeouts, network=settings
+        ) as files,
     ):
-        yield SlackSession(settings, http, hooks)
+        yield SlackSession(settings, http, hooks, files)
 
 
 def read(

@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_slack.by_url.messages import problems_of_webhook
+from gateway_plugin_slack.files.checks import problems_of_files
 from gateway_plugin_slack.ids import (
     is_conversation,
     is_message_id,
@@ -55,6 +56,7 @@ def problems_of(settings: Settings, envelope: Envelope) -> Sequence[Problem]:
         found += _of_target(envelope)
     if not isinstance(envelope, Delete):
         found += _of_extra(settings, envelope)
+        found += problems_of_files(settings, envelope)
     return found
 
 

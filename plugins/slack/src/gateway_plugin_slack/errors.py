@@ -335,9 +335,12 @@ def _scope(attempt: Attempt, error: SlackApiError, verdict: Verdict) -> Scope:
     return Scope.OPERATION if called and error.error in _BY_METHOD else scope
 
 
+_OF_ROOM = frozenset({"send", "upload", "edit"})
+
+
 def _concerns_room(attempt: Attempt, verdict: Verdict) -> bool:
     """Whether posting there is refused: not where another right or channel was asked for."""
-    if verdict.error_class is ErrorClass.RETRYABLE or attempt.operation in {"send", "edit"}:
+    if verdict.error_class is ErrorClass.RETRYABLE or attempt.operation in _OF_ROOM:
         return True
     given = attempt.arguments
     return verdict.reason is Reason.ROOM_GONE and attempt.room == given.get(

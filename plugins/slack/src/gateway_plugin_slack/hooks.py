@@ -30,6 +30,8 @@ from gateway_plugin_slack import api
 from gateway_plugin_slack.addresses import address_of
 from gateway_plugin_slack.checks import problems_of
 from gateway_plugin_slack.errors import PersonOpened, SlackApiError, opened, verdict_of
+from gateway_plugin_slack.files.checks import with_files
+from gateway_plugin_slack.files.uploads import verdict_of_files
 from gateway_plugin_slack.limits import SET_STATUS, limits_of
 from gateway_plugin_slack.marks.calls import sign_of
 from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
@@ -116,7 +118,7 @@ def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] |
     """Escaped text in parts of at most `part_bytes`."""
     if not isinstance(envelope, Send | Edit):
         return None
-    return parts_of(instance.settings, envelope, mode)
+    return with_files(envelope, parts_of(instance.settings, envelope, mode))
 
 
 @hookimpl
@@ -166,4 +168,6 @@ def classify_error(attempt: Attempt, error: Exception) -> Verdict | None:
     """By the table of errors; what is not Slack's is left to core."""
     if isinstance(error, PersonOpened):
         return opened(error)
+    if (verdict := verdict_of_files(error)) is not None:
+        return verdict
     return verdict_of(attempt, error) if isinstance(error, SlackApiError) else None

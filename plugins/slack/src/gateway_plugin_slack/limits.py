@@ -38,6 +38,7 @@ TIERS = {
 """The tier of each method; one that is not here (assistant.threads.setStatus) draws on nothing."""
 
 MINUTE = 60.0
+ADDRESS = "files.getUploadURLExternal"
 
 SET_STATUS, STATUSES = "assistant.threads.setStatus", 600
 """The method that shows that an answer is being written, and how many of it Slack takes a minute
@@ -49,6 +50,8 @@ def limits_of(settings: Settings, room: str, operation: str) -> tuple[Limit, ...
     if operation == "typing":
         return (Limit(SET_STATUS, STATUSES, MINUTE, "window"),)
     method = method_of(operation)
+    if operation == "upload":  # an address first, then the message
+        return tuple(Limit(name, settings.tier_4, MINUTE, "window") for name in (ADDRESS, method))
     if method == "chat.postMessage":
         return _of_posts(settings, room)
     tier = TIERS.get(method)

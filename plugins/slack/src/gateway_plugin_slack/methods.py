@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 METHODS = {
     "send": "chat.postMessage",
+    "upload": "files.completeUploadExternal",
     "edit": "chat.update",
     "delete": "chat.delete",
     "start": "chat.startStream",

@@ -94,6 +94,9 @@ class Settings(NetworkSettings):
     posts_per_minute  chat.postMessage in the whole workspace; Slack does not say. 0: no limit
     tier_2, tier_3, tier_4
                       calls a minute of a method of that tier (docs.slack.dev, rate limits)
+    max_files         files of one message
+    max_file_size     bytes of one file; Slack documents no limit, and refuses what a workspace's
+                      plan or administrators do not allow
     streaming         how `gateway.stream` shows an answer as it grows: `auto`, by Slack's own
                       streams where they can be had, else by edits; `edits`, always by edits
     stream_threads    in a direct message an answer that Slack streams stands in a thread under the
@@ -137,6 +140,8 @@ class Settings(NetworkSettings):
     tier_2: int = attrs.field(default=20, validator=_COUNT)
     tier_3: int = attrs.field(default=50, validator=_COUNT)
     tier_4: int = attrs.field(default=100, validator=_COUNT)
+    max_files: int = attrs.field(default=10, validator=whole(least=1, most=100))
+    max_file_size: int = attrs.field(default=1_000_000_000, validator=whole(least=1))
     streaming: Literal["auto", "edits"] = attrs.field(
         default="auto", validator=one_of("auto", "edits")
     )

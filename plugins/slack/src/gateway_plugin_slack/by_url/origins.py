@@ -14,6 +14,11 @@ def hooks_of(base_url: str) -> str:
     return f"{base.scheme}://{host}"
 
 
+def files_of(base_url: str) -> str:
+    """Where the files of a workspace with this `base_url` go: `https://files.slack.com`."""
+    return hooks_of(base_url).replace("://hooks.", "://files.", 1)
+
+
 def path_in(url: str, hooks: str) -> str | None:
     """The path of a URL that leads there; None for any other, which an event may have forged."""
     path = url.removeprefix(hooks)

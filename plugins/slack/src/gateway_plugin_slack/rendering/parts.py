@@ -42,7 +42,7 @@ def parts_of(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[P
         parts: Sequence[Part] = [_part(envelope, mode, write, span) for span in seen]
     else:
         parts = _styled(envelope, limit)
-    if not parts and carries_content(envelope.extra):
+    if not parts and (carries_content(envelope.extra) or envelope.files):
         parts = [_part(envelope, mode, plain, (0, 0))]
     return [_threaded(part, envelope) for part in parts]
 
@@ -112,7 +112,7 @@ def _threaded(part: Part, envelope: Send | Edit) -> Part:
         return part
     _, ts = locate(envelope.external_room_id, envelope.reply_to)
     payload = {**part.payload, "thread_ts": ts}
-    return Part(payload=payload, span=part.span, digest=part.digest, degraded=part.degraded)
+    return attrs.evolve(part, payload=payload, digest=part.digest)
 
 
 def _degraded(envelope: Send | Edit, mode: str) -> tuple[str, ...]:

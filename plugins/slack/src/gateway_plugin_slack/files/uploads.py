@@ -1,0 +1,81 @@
+"""What requests say of files, and answers of the message that shows them. Sans-I/O.
+
+Sources: docs.slack.dev, files.getUploadURLExternal, files.completeUploadExternal, files.info, and
+"uploading files". A message is shared some time after Slack has said yes: its `ts` is found then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway_core.authors import Attempt, ErrorClass, File, GatewayError, Reason, Verdict
+
+SHARED_WITHIN = 60.0
+"""Seconds for which the message of a completed upload is looked for."""
+LOOKS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before each look, the last again and again."""
+
+
+class NotSharedError(GatewayError):
+    """Slack said yes to an upload, and its message appears nowhere."""
+
+    def __str__(self) -> str:
+        return f"Slack took the files, and shared them nowhere within {SHARED_WITHIN:g} s"
+
+
+class FilesStayError(GatewayError):
+    """An edit would change the files of a message, which the adapter does not."""
+
+    def __str__(self) -> str:
+        return "a Slack message keeps the files that it was sent with: delete it, and send another"
+
+
+def verdict_of_files(error: Exception) -> Verdict | None:
+    """What either means; None: it is none of them."""
+    if isinstance(error, NotSharedError):
+        return Verdict(
+            error_class=ErrorClass.NON_RETRYABLE,
+            reason=Reason.OUTCOME_UNKNOWN,
+            dispatched="unknown",
+            raw=str(error),
+        )
+    if isinstance(error, FilesStayError):
+        return Verdict(
+            error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED, raw=str(error)
+        )
+    return None
+
+
+def upload_form(file: File) -> dict[str, str]:
+    """What asks for the address to which the bytes go."""
+    form = {"filename": file.name, "length": str(file.size)}
+    return {**form, "alt_txt": file.alt} if file.alt else form
+
+
+def sharing(attempt: Attempt, ids: Sequence[str], content: Mapping[str, Any]) -> dict[str, Any]:
+    """What shares uploaded files in the room, with the text: beside a comment blocks are ignored.
+
+    Formatted texts are blocks, and others a comment.
+    """
+    named = zip(ids, attempt.files, strict=True)
+    files = [{"id": name, "title": upload.file.name} for name, upload in named]
+    fields: dict[str, Any] = {"files": files, "channel_id": attempt.room}
+    if content.get("blocks"):
+        fields["blocks"] = content["blocks"]
+    elif str(content.get("text") or "").strip():
+        fields["initial_comment"] = content["text"]
+    return fields
+
+
+def shared_as(info: Mapping[str, Any] | None, room: str) -> str | None:
+    """The `ts` of the message that shows the file in the room; None: there is none yet."""
+    file = (info or {}).get("file")
+    shares = file.get("shares") if isinstance(file, Mapping) else None
+    for where in shares.values() if isinstance(shares, Mapping) else ():
+        messages = where.get(room) if isinstance(where, Mapping) else None
+        if isinstance(messages, list) and messages and isinstance(messages[0], Mapping):
+            ts = messages[0].get("ts")
+            if isinstance(ts, str):
+                return ts
+    return None
