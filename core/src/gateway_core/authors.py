@@ -21,6 +21,7 @@ from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.verdicts import (
     BucketReport, Dispatched, ErrorClass, Reason, Scope, Transform, Verdict,
 )
+from gateway_core.files.for_adapters import too_much, with_first_part
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.telemetry import (
     Event, INSTRUMENTATION_SCOPE, METRICS, SIGNAL, Several, TELEMETRY_DROPPED,
@@ -38,5 +39,5 @@ __all__ = [
     "PluginError", "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope",
     "Secret", "Send", "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform",
     "TransportError", "UnreadableSource", "Upload", "Verdict", "Vote", "digest_of", "hookimpl",
-    "log_event",
+    "log_event", "too_much", "with_first_part",
 ]

@@ -8,7 +8,8 @@ import pytest
 from gateway_core import ErrorClass, Part, Reason, Scope, Verdict
 from gateway_core.authors import Attempt, TransportError
 from gateway_core.http import Response
-from gateway_plugin_slack import api, hooks
+from gateway_plugin_slack import hooks
+from gateway_plugin_slack.answers.web_api import read
 from gateway_plugin_slack.errors import LONG_WAIT, PREFIXES, VERDICTS, SlackApiError
 
 R, N, F = ErrorClass.RETRYABLE, ErrorClass.NON_RETRYABLE, ErrorClass.FATAL
@@ -31,7 +32,7 @@ def verdict(instance, *, status=200, body=b"", headers=None, attempt=SEND):
     """What the gateway makes of an answer that Slack gave to the attempt."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(SlackApiError) as caught:
-        api.read("chat.postMessage", Response(status, headers or {}, raw))
+        read("chat.postMessage", Response(status, headers or {}, raw))
     found = hooks.classify_error(attempt=attempt, error=caught.value)
     assert isinstance(found, Verdict)
     return found
@@ -458,7 +459,7 @@ def test_an_error_names_the_method_and_the_word():
 
 def test_a_status_says_success_only_with_ok_true():
     def answer(body):
-        return api.read("chat.postMessage", Response(200, {}, body))
+        return read("chat.postMessage", Response(200, {}, body))
 
     assert {"ok": True, "ts": "1"} == answer(b'{"ok": true, "ts": "1"}')
     unreadable = [b"", b"{", b"[]", b"{}", b'{"ok": 1}', b'{"ok": "false"}', b"\xff", b'{"ok":NaN}']

@@ -83,6 +83,16 @@ async def test_several_files_without_a_text_answer_in_a_thread(slack, gateway):
     assert asked.endswith(answer[1])
 
 
+async def test_bytes_go_nowhere_but_to_slack(slack, gateway):
+    """Whatever stands between may have changed the address that it was given."""
+    slack.files_url = "https://elsewhere.example"
+    receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], ttl=5, raises=False)
+    assert "no address that leads to Slack" in receipt.verdict.raw
+    assert "no" == receipt.verdict.dispatched
+    assert not receipt.possible_duplicate
+    assert [] == seen(slack)
+
+
 async def test_what_is_shared_nowhere_is_an_outcome_of_its_own(slack, gateway):
     slack.share_after(math.inf)
     receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], raises=False)

@@ -67,6 +67,7 @@ Attached = Annotated[
         name="--file-attach",
         negative=(),
         consume_multiple=False,
+        show_default=False,
         help="A picture or another file that goes with it; may be given several times.",
     ),
 ]

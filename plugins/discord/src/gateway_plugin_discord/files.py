@@ -6,12 +6,10 @@ Source: discord.com/developers/docs/reference#uploading-files and #editing-messa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
-
-from gateway_core.authors import Attempt, Edit, File, Part, Problem, Send, Upload
+from gateway_core.authors import Attempt, Edit, File, Problem, Send, Upload, too_much
 from gateway_core.http import FormField, Multipart
 from gateway_plugin_discord.settings import DiscordSettings
 
@@ -25,37 +23,18 @@ SPOILER = "SPOILER_"
 def problems_of_files(settings: DiscordSettings, message: Send | Edit) -> Iterable[Problem]:
     """What is wrong with the files of a message, each with its place."""
     files = message.files or ()
-    if len(files) > settings.max_files:
-        text = f"has {len(files)} files, at most {settings.max_files} go with a Discord message"
-        yield Problem("files", text)
+    yield from too_much(
+        files,
+        most=settings.max_files,
+        most_bytes=settings.max_file_size,
+        longest_alt=LONGEST_DESCRIPTION,
+    )
     for place, file in enumerate(files):
-        yield from _file_problems(f"files.{place}", file, settings, new=isinstance(message, Send))
-
-
-def _file_problems(
-    place: str, file: File, settings: DiscordSettings, *, new: bool
-) -> Iterable[Problem]:
-    if file.url is not None:
-        yield Problem(place, "Discord fetches no URL: hand over a path or the bytes")
-    if file.id is not None and new:
-        text = "an attachment's id holds for the message that has it: hand over the bytes"
-        yield Problem(f"{place}.id", text)
-    if file.size > settings.max_file_size:
-        most = settings.max_file_size
-        text = f"has {file.size} bytes, at most {most} (the setting `max_file_size`)"
-        yield Problem(place, text)
-    if len(file.alt) > LONGEST_DESCRIPTION:
-        text = f"has {len(file.alt)} characters, at most {LONGEST_DESCRIPTION}"
-        yield Problem(f"{place}.alt", text)
-
-
-def with_files(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
-    """All files go with the first part, where an edit finds them again, however long its text."""
-    files = message.files
-    if not files or not parts:
-        return parts
-    places = tuple(range(len(files)))
-    return (attrs.evolve(parts[0], files=places), *parts[1:])
+        if file.url is not None:
+            yield Problem(f"files.{place}", "Discord fetches no URL: hand over a path or the bytes")
+        if file.id is not None and isinstance(message, Send):
+            text = "an attachment's id holds for the message that has it: hand over the bytes"
+            yield Problem(f"files.{place}.id", text)
 
 
 def content_of(attempt: Attempt, body: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -6,9 +6,7 @@ and "using the Web API" (JSON bodies, `ok: false` with HTTP 200).
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -23,11 +21,10 @@ from gateway_core.http import (
     Response,
     Timeouts,
     UnreadableBody,
-    foreign_verdict,
-    is_page,
     open_client,
-    retry_after_seconds,
 )
+from gateway_plugin_slack.answers.urls import read_word
+from gateway_plugin_slack.answers.web_api import id_in, made_in, read, successful
 from gateway_plugin_slack.by_url.messages import answer_fields, webhook_fields
 from gateway_plugin_slack.by_url.origins import files_of, hooks_of, path_in
 from gateway_plugin_slack.errors import (
@@ -67,10 +64,7 @@ from gateway_plugin_slack.settings import Settings
 
 MAY_NOT_OPEN = ("missing_scope", "not_allowed_token_type", "unknown_method")
 """Slack's words for an app that may not open conversations."""
-MOST_WORD = 200
-TOO_MANY = 429
 SERVER_ERROR = 500
-_A_WORD = re.compile(r"[a-z][a-z0-9_]*")
 
 _log = structlog.get_logger("gateway_plugin_slack")
 
@@ -107,7 +101,7 @@ class SlackSession:
         if attempt.files:
             return await self._share(attempt, fields)
         answer = await self._post("chat.postMessage", {"channel": attempt.room, **fields})
-        return Answer(message_id=_id_in(answer, attempt.room))
+        return Answer(message_id=id_in(answer, attempt.room))
 
     async def edit(self, attempt: Attempt) -> Answer:
         """chat.update, by the conversation's id; it has no thread.
@@ -166,7 +160,7 @@ class SlackSession:
             response = await self._files.request("POST", path, body=body)
         except UnreadableBody as error:
             response = Response(error.status, {}, b"")
-        if not _successful(response.status):
+        if not successful(response.status):
             word = f"an upload of {upload.size} bytes was answered with HTTP {response.status}"
             raise TransportError(word, dispatched="no")
         return name
@@ -194,7 +188,7 @@ class SlackSession:
         """chat.startStream, chat.appendStream or chat.stopStream."""
         answer = await self._post(method_of(attempt.operation), stream_fields(attempt))
         started = attempt.operation == "start"
-        return Answer(message_id=_id_in(answer, attempt.room) if started else attempt.message_id)
+        return Answer(message_id=id_in(answer, attempt.room) if started else attempt.message_id)
 
     async def call(self, attempt: Attempt) -> Answer:
         """Any method, its arguments in a form: every method reads one.
@@ -205,7 +199,7 @@ class SlackSession:
             await self._open_person(attempt)
         method = attempt.method or ""
         answer = await self._request(method, form=call_form(attempt))
-        made = _made_in(answer, attempt.room) if method in MADE_BY else None
+        made = made_in(answer, attempt.room) if method in MADE_BY else None
         return Answer(message_id=made, result=answer)
 
     async def who_am_i(self) -> Identity | None:
@@ -296,7 +290,7 @@ class SlackSession:
         try:
             response = await self._hooks.request("POST", path, json=fields)
         except UnreadableBody as error:
-            if _successful(error.status):
+            if successful(error.status):
                 return
             response = Response(error.status, {}, b"")
         read_word(response, redact=redact)
@@ -314,7 +308,7 @@ class SlackSession:
         try:
             response = await self._http.request("POST", f"/{method}", headers=headers, **body)
         except UnreadableBody as error:
-            if _successful(error.status):
+            if successful(error.status):
                 return None
             response = Response(error.status, {}, b"")
         try:
@@ -351,92 +345,3 @@ async def open_session(settings: Settings) -> AsyncIterator[SlackSession]:
         ) as files,
     ):
         yield SlackSession(settings, http, hooks, files)
-
-
-def read(
-    method: str, response: Response, *, redact: Callable[[str], str] = str
-) -> Mapping[str, Any] | None:
-    """The object of a successful answer; None where it came with 2xx and cannot be read.
-
-    Raises SlackApiError for `ok: false` with any status, for any other status, and for an object
-    that is not Slack's: all of its own have an `ok`.
-    """
-    answer = _object(response)
-    ok = answer.get("ok")
-    foreign_object = bool(answer) and "ok" not in answer
-    if _successful(response.status) and not (ok is False or is_page(response) or foreign_object):
-        return answer if ok is True else None
-    foreign = None if _is_slacks(response, ok) else foreign_verdict(response, redact)
-    raise SlackApiError(
-        method,
-        status=response.status,
-        error=redact(_word(answer.get("error"))),
-        detail=redact(_detail(answer)),
-        retry_after=retry_after_seconds(response.headers.get("retry-after")),
-        foreign=foreign,
-    )
-
-
-def read_word(response: Response, *, redact: Callable[[str], str]) -> None:
-    """Take the answer of a URL for messages: `ok`, an object, or a word for what is wrong.
-
-    Raises SlackApiError for any other than a success.
-    """
-    answer, ok = _object(response), response.status
-    if _successful(ok) and not is_page(response) and answer.get("ok") is not False:
-        return
-    word = _word(answer.get("error")) or response.body[:MOST_WORD].decode(errors="replace").strip()
-    is_word = "error" in answer or bool(_A_WORD.fullmatch(word))
-    is_word = is_word or (response.status == TOO_MANY and not word)
-    raise SlackApiError(
-        URL,
-        status=response.status,
-        error=redact(word) if is_word else "",
-        retry_after=retry_after_seconds(response.headers.get("retry-after")),
-        foreign=None if is_word else foreign_verdict(response, redact),
-    )
-
-
-def _is_slacks(response: Response, ok: Any) -> bool:
-    """Whether Slack itself refused; a 429 of its may be empty (docs.slack.dev, rate limits)."""
-    return ok is False or (response.status == 429 and not response.body)  # noqa: PLR2004 - HTTP's
-
-
-def _successful(status: int) -> bool:
-    return 200 <= status < 300  # noqa: PLR2004 - HTTP's own numbers
-
-
-def _object(response: Response) -> Mapping[str, Any]:
-    try:
-        answer = response.json()
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, Mapping) else {}
-
-
-def _word(error: Any) -> str:
-    if error is None:
-        return ""
-    return error if isinstance(error, str) else json.dumps(error)
-
-
-def _detail(answer: Mapping[str, Any]) -> str:
-    """The scope that is missing, the arguments that are wrong: for a person to read."""
-    metadata = answer.get("response_metadata")
-    messages = metadata.get("messages") if isinstance(metadata, Mapping) else None
-    words = [x for x in messages if isinstance(x, str)] if isinstance(messages, list) else []
-    needed = answer.get("needed")
-    if isinstance(needed, str):
-        words.append(f"needed: {needed}")
-    return f"({'; '.join(words)})" if words else ""
-
-
-def _id_in(answer: Mapping[str, Any] | None, room: str) -> str | None:
-    answer = answer or {}
-    return message_id(room=room, channel=answer.get("channel"), ts=answer.get("ts"))
-
-
-def _made_in(answer: Mapping[str, Any] | None, room: str) -> str | None:
-    """The same of a call, which may name a conversation of its own: then its id tells that."""
-    elsewhere = answer is not None and answer.get("channel") != room
-    return _id_in(answer, "" if elsewhere else room)

@@ -1,0 +1,42 @@
+"""What adapters of several channels say of files alike. Sans-I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from gateway_core.contract.envelopes import Edit, Part, Send
+from gateway_core.contract.errors import Problem
+from gateway_core.contract.files import File
+
+
+def too_much(
+    files: Sequence[File], *, most: int, most_bytes: int, longest_alt: int
+) -> Iterator[Problem]:
+    """What of the files is more than a channel takes, each with its place.
+
+    most         files of one message: the setting `max_files`
+    most_bytes   of one file: the setting `max_file_size`
+    longest_alt  characters of a description
+    """
+    if len(files) > most:
+        yield Problem("files", f"has {len(files)} files, at most {most} go with a message")
+    for place, file in enumerate(files):
+        if file.size > most_bytes:
+            text = f"has {file.size} bytes, at most {most_bytes} (the setting `max_file_size`)"
+            yield Problem(f"files.{place}", text)
+        if len(file.alt) > longest_alt:
+            text = f"has {len(file.alt)} characters, at most {longest_alt}"
+            yield Problem(f"files.{place}.alt", text)
+
+
+def with_first_part(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
+    """The plan with all files on its first part: an edit finds them there, however long its text.
+
+    For channels on which any files stand beside a text.
+    """
+    if not message.files or not parts:
+        return parts
+    places = tuple(range(len(message.files)))
+    return (attrs.evolve(parts[0], files=places), *parts[1:])
