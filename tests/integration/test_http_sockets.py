@@ -650,7 +650,7 @@ async def test_no_secret_shows_in_any_log_or_error(path, caplog):
             base_url=url,
             headers={"authorization": Secret("Bot MTk4NjIyNDgz")},
             path_secret=Secret(TOKEN),
-            timeouts=QUICK,
+            timeouts=QUICK if path == "quiet" else PATIENT,
         ) as opened,
     ):
         try:
