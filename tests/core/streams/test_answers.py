@@ -109,6 +109,20 @@ async def test_an_interaction_is_acknowledged_at_once_and_answered_when_it_is_wh
     assert made.attempt.payload["text"] == "forty-two"
 
 
+@pytest.mark.parametrize("on_error", ["mark", "delete", "keep"])
+@pytest.mark.parametrize(("asked", "left"), [("command", ["[…]"]), ("press", [])])
+async def test_an_interaction_that_shows_that_an_answer_comes_gets_one_whatever_happens(
+    autojump_clock, asked, left, on_error
+):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        with pytest.raises(LookupError):
+            async with gateway.stream(event(asked=asked), on_error=on_error):
+                raise LookupError
+        await trio.sleep(5)
+    assert left == [made.attempt.payload["text"].strip() for made in channel.made]
+
+
 async def test_a_receipt_says_that_an_answer_whose_token_takes_no_edit_did_not_grow(autojump_clock):
     async with open_test_gateway() as gateway:
         whole = await gateway.stream(event(asked="command"), model("forty", "-two"))

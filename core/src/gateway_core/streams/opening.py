@@ -138,7 +138,9 @@ class Streaming(Answers):
         extra       the platform's own fields (buttons) while it grows; `finish` may replace them
         ephemeral   show it to the user of the interaction alone
         on_error    what becomes of it if its block ends by an exception: `mark` puts `broken_off`
-                    at its end, `delete` takes it back, `keep` leaves it as it is
+                    at its end, `delete` takes it back, `keep` leaves it as it is; where a
+                    platform shows that an interaction's answer is being made, and nothing was
+                    said, `broken_off` is the answer
         broken_off  what stands at its end as well if its program is killed
         max_text    characters that it may have
 
@@ -206,6 +208,13 @@ class Answered:
     _account: InstanceState
     _address: Address
     _ephemeral: bool
+
+    @property
+    def shows_it(self) -> bool:
+        """Whether its users see that an answer is being made, until there is one."""
+        asked = self._address.interaction
+        shown = asked is not None and asked.by_token and asked.asked != "press"
+        return shown and "acknowledge" in self._account.hooks.served
 
     def acknowledge(self) -> None:
         """Have the platform know at once that an answer comes."""

@@ -37,6 +37,8 @@ PLACEHOLDER = "…"
 class Asked(Protocol):
     """The interaction that a stream answers."""
 
+    @property
+    def shows_it(self) -> bool: ...  # noqa: D102 - its users see that an answer is being made
     def acknowledge(self) -> None: ...  # noqa: D102 - as a platform wants it, within seconds
     async def before_answer(self) -> Interaction | None: ...  # noqa: D102 - it is acknowledged then
 
@@ -207,10 +209,15 @@ class Stream:
         """Its block ended by an exception."""
         if self._first is not None or not self._growth.is_open:
             return
-        if self._on_error == "delete":
+        asked, grows = self._interaction, self._envelope.grows
+        leaves_waiting = not self._posting and asked is not None and asked.shows_it
+        if leaves_waiting and grows is not None:  # nothing else ends "is thinking …"
+            self._growth.break_off(grows.broken_off)
+            self._post()
+        elif self._on_error == "delete":
             self._growth.delete()
-        elif self._on_error == "mark" and self._envelope.grows is not None:
-            self._growth.break_off(self._envelope.grows.broken_off)
+        elif self._on_error == "mark" and grows is not None:
+            self._growth.break_off(grows.broken_off)
         else:
             self._growth.finish()
         self._ends()
