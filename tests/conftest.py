@@ -7,13 +7,17 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import structlog
+import trio
 from hypothesis import settings
 
+from gateway_core.files import looking, spool
 from gateway_core.http import HttpClient
+from gateway_core.http.bodies import files
 from gateway_core.plugins import calling
 
 # How fast an example is says how busy the machine is.
@@ -35,6 +39,38 @@ for _number, _handler in _usual.items():
 
 _drifted: list[str] = []
 drifting.watch(HttpClient, _drifted.append)
+
+
+CLOCK = "autojump_clock"
+
+
+def pytest_collection_modifyitems(items):
+    """A test runs on the virtual clock that a fixture of its asks for, as if it asked itself.
+
+    By itself pytest-trio looks only at what a test asks for, and the test would wait in real time.
+    """
+    for item in items:
+        info = getattr(item, "_fixtureinfo", None)
+        if info is not None and CLOCK in info.names_closure and CLOCK not in info.argnames:
+            item.add_marker(pytest.mark.trio(run=partial(_run_on_the_clock, item)))
+
+
+def _run_on_the_clock(item, function, *, clock, instruments):
+    assert clock is None
+    return trio.run(function, clock=item.funcargs[CLOCK], instruments=instruments)
+
+
+@pytest.fixture
+def autojump_clock(autojump_clock, monkeypatch):
+    """A file is read in no time: the clock sees no thread, and would jump while one reads."""
+
+    async def at_once(do):
+        await trio.lowlevel.checkpoint()
+        return do()
+
+    for module, name in ((looking, "in_thread"), (spool, "in_thread"), (files, "_in_thread")):
+        monkeypatch.setattr(module, name, at_once)
+    return autojump_clock
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -33,8 +33,8 @@ from gateway_core.http.bodies import files
 TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 TOO_LARGE = b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig"
-PATIENT = Timeouts(connect=9, write=9, read=9, pool=9, total=15)
-QUICK = Timeouts(connect=5, write=0.3, read=0.3, pool=5, total=0.5)
+PATIENT = Timeouts(connect=30, write=30, read=30, pool=30, total=60)
+UNREAD = Timeouts(connect=30, write=0.3, read=0.3, pool=30, total=60)
 MB = 1 << 20
 # More than systems buffer on the way, so that a server that does not read is felt.
 CONTENT = Random("uploads").randbytes(16 * MB)
@@ -184,7 +184,7 @@ async def test_an_upload_arrives_whole_on_every_way(way, authority, picture):
 
 async def test_a_form_reaches_an_emulated_telegram():
     form = Multipart([FormField("chat_id", "1000"), FormField("text", "höhö\nüber")])
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             url = await nursery.start(serve, TelegramEmulator().app)
             async with open_client(base_url=url) as client:
@@ -203,7 +203,7 @@ async def test_a_slow_server_that_reads_on_is_no_failure():
     async def crawl(_stream, _got, _length):
         await trio.sleep(0.025)
 
-    server, timeouts = Server(crawl), Timeouts(write=5, read=5, total=1.5)
+    server, timeouts = Server(crawl), Timeouts(write=30, read=30, total=1.5)
     content = CONTENT[: 6 * MB]
     async with listening(server) as url, open_client(base_url=url, timeouts=timeouts) as client:
         before = trio.current_time()
@@ -238,7 +238,7 @@ async def test_a_server_that_stops_reading_is_unknown(way, authority, picture):
             await trio.sleep_forever()
 
     server = Server(stop)
-    async with reached(way, server, authority, QUICK) as client:
+    async with reached(way, server, authority, UNREAD) as client:
         error = await failure_of(client, RawBody(await FileSource.at(picture)))
     assert re.match("(Write|Read)Timeout", error.text)  # a proxy may take the rest of it
     assert "unknown" == error.dispatched
@@ -304,7 +304,7 @@ async def test_an_idle_connection_that_was_closed_meanwhile_is_not_used():
             await stream.receive_some(1 << 20)
             await stream.send_all(OK)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             [listener] = await nursery.start(partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))
             url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
@@ -380,7 +380,7 @@ def open_files():
 
 async def settled(before):
     """Whether no more files are open than before, once what was left behind has ended."""
-    for _ in range(500):
+    for _ in range(3000):
         if open_files() <= before:
             return True
         await trio.sleep(0.01)

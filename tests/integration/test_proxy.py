@@ -27,8 +27,9 @@ from gateway_core.http import NetworkSettings, Timeouts, open_client
 CREDENTIALS = "squirrel:hazelnut-0419"
 ENCODED = b64encode(CREDENTIALS.encode()).decode()
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
-QUICK = Timeouts(connect=0.5, write=0.5, read=0.5, pool=5, total=5)
-PATIENT = Timeouts(connect=9, write=9, read=9, pool=9, total=15)
+UNCONNECTED = Timeouts(connect=0.5, write=30, read=30, pool=30, total=60)
+UNANSWERED = Timeouts(connect=30, write=30, read=0.5, pool=30, total=60)
+PATIENT = Timeouts(connect=30, write=30, read=30, pool=30, total=60)
 VARIABLES = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE")
 
 
@@ -183,7 +184,7 @@ BEFORE = [
 @pytest.mark.parametrize(("manners", "words"), BEFORE, ids=[str(m)[:40] for m, _ in BEFORE])
 async def test_what_fails_before_the_tunnel_was_not_sent(authority, manners, words):
     async with platform(authority) as (url, got), proxy(**manners) as between:
-        timeouts = QUICK if "delay" in manners else PATIENT
+        timeouts = UNCONNECTED if "delay" in manners else PATIENT
         error = await failure_of(url, timeouts, proxy=between.url, ca_file=authority / "ca.pem")
     assert ("no", 0) == (error.dispatched, got.requests)
     assert words in error.text
@@ -232,7 +233,7 @@ async def test_a_proxy_that_dies_with_the_request_leaves_it_unknown(authority):
 
 async def test_an_answer_that_never_comes_through_it_leaves_it_unknown(authority):
     async with platform(authority, nothing) as (url, got), proxy() as between:
-        error = await failure_of(url, QUICK, proxy=between.url, ca_file=authority / "ca.pem")
+        error = await failure_of(url, UNANSWERED, proxy=between.url, ca_file=authority / "ca.pem")
     assert ("unknown", 1) == (error.dispatched, got.requests)
     assert "ReadTimeout: nothing came for 0.5 s" == error.text
 

@@ -16,6 +16,7 @@ from gateway_core import (
     KeyRef,
     Limit,
     Send,
+    Ttl,
 )
 from gateway_core.authors import Delay, Problem, hookimpl
 from gateway_core.testing import EPOCH, FakeChannel, MemoryOutbox, open_test_gateway
@@ -187,18 +188,18 @@ async def test_members_that_are_delayed_are_cancelled_with_their_group(opened, a
         assert {"delivered": 1, "cancelled": 1} == dict((await job.progress()).counts)
 
 
-@pytest.mark.parametrize(("fields", "ends"), [({}, "delivered"), ({"ttl": 20 * HOUR}, "expired")])
+@pytest.mark.parametrize(("fields", "ends"), [({}, "delivered"), ({"ttl": 40}, "expired")])
 async def test_the_ttl_of_a_members_class_counts_from_its_delay(
     opened, fields, ends, autojump_clock
 ):
     """And an own one of the broadcast does not wait."""
 
-    class Days:
+    class Minutes:
         @hookimpl
         def admit(self):
-            return Delay(EPOCH + 60 * HOUR)
+            return Delay(EPOCH + 120)
 
-    async with opened(plugins=[Days()]) as gateway:
+    async with opened(plugins=[Minutes()], ttl=Ttl(bulk=60)) as gateway:
         job = await gateway.broadcast("bot", ["a", "b"], "news", **fields)
         assert {ends: 2} == dict((await job.wait()).counts)
 
