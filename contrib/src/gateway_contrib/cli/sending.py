@@ -37,6 +37,10 @@ from gateway_core import (
 from gateway_core import File as SentFile
 
 Format = Literal["plain", "markdown", "native"]
+OnFileError = Annotated[
+    Literal["fail", "send_text"],
+    Parameter(help="Where the platform refuses a file: send nothing, or the text alone."),
+]
 Config = Annotated[Path, Parameter(help="The configuration file.")]
 File = Annotated[
     str | None,
@@ -136,6 +140,7 @@ async def send(
     key: Key = None,
     file_attach: Attached = (),
     caption: Annotated[str | None, Parameter(help="The text beside a --file-attach.")] = None,
+    on_file_error: OnFileError = "fail",
     written: Written = WRITTEN,
     delivery: Delivery = DELIVERY,
 ) -> int:
@@ -155,6 +160,7 @@ async def send(
             format=written.format,
             ttl=delivery.ttl,
             files=files,
+            on_file_error=on_file_error,
         )
 
     return await _deliver(envelope, delivery)

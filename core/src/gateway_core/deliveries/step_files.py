@@ -10,6 +10,9 @@ from gateway_core.contract.envelopes import Part, PartRef
 from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Answer
 
+FILES_REFUSED = "files refused"
+"""What the degradation of a text begins with that went without its files."""
+
 
 @attrs.define(eq=False)
 class StepFiles:

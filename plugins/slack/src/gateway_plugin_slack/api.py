@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import Any
 
 import attrs
@@ -35,8 +36,10 @@ from gateway_plugin_slack.errors import (
     is_unauthorized,
 )
 from gateway_plugin_slack.files.uploads import (
+    ASKS,
     LOOKS,
     SHARED_WITHIN,
+    SHARES,
     FilesStayError,
     NotSharedError,
     shared_as,
@@ -142,24 +145,27 @@ class SlackSession:
         wanted = sharing(attempt, ids, fields)
         if "thread_ts" in fields:
             wanted["thread_ts"] = fields["thread_ts"]
-        await self._post("files.completeUploadExternal", wanted)
+        await self._post(SHARES, wanted)
         ts = await self._shared(ids[0], attempt.room)
         made = None if ts is None else message_id(room=attempt.room, channel=attempt.room, ts=ts)
         return Answer(message_id=made, files=tuple(ids))
 
     async def _upload(self, upload: Upload) -> str:
         """The id of a new file with these bytes, which nobody sees yet."""
-        asked = await self._request("files.getUploadURLExternal", form=upload_form(upload.file))
+        asked = await self._request(ASKS, form=upload_form(upload.file))
         url, name = (asked or {}).get("upload_url"), (asked or {}).get("file_id")
         path = path_in(url, files_of(self.settings.base_url)) if isinstance(url, str) else None
         if path is None or not isinstance(name, str):
-            text = "files.getUploadURLExternal: no address that leads to Slack"
+            text = f"{ASKS}: no address that leads to Slack"
             raise TransportError(text, dispatched="no")
         body = RawBody(upload, upload.file.media_type or "application/octet-stream")
         try:
             response = await self._files.request("POST", path, body=body)
         except UnreadableBody as error:
             response = Response(error.status, {}, b"")
+        if response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            word = f"for an upload of {upload.size} bytes"
+            raise SlackApiError(ASKS, status=response.status, detail=word)
         if not successful(response.status):
             word = f"an upload of {upload.size} bytes was answered with HTTP {response.status}"
             raise TransportError(word, dispatched="no")
