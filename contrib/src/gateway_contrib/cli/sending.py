@@ -126,7 +126,32 @@ class Delivery:
     verbose: Verbose = False
 
 
-WRITTEN, NAMED, DELIVERY = Written(), Named(), Delivery()
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Beside:
+    """What goes with the text."""
+
+    file_attach: Attached = ()
+    caption: Annotated[str | None, Parameter(help="The text beside a --file-attach.")] = None
+    on_file_error: OnFileError = "fail"
+
+    @property
+    def files(self) -> tuple[SentFile, ...]:
+        """As an envelope has them, wherever they are read."""
+        return tuple(SentFile(path.absolute()) for path in self.file_attach)
+
+    def words(self, text: str | None, written: Written) -> str:
+        """The text: beside files it may be a caption, or none at all."""
+        if self.caption is not None:
+            if not self.file_attach or text is not None or written.file is not None:
+                raise Ended("--caption is the text beside --file-attach, and the only one")
+            return self.caption
+        if self.file_attach and text is None and written.file is None:
+            return ""
+        return written.words(text)
+
+
+WRITTEN, NAMED, DELIVERY, BESIDE = Written(), Named(), Delivery(), Beside()
 
 
 async def send(
@@ -138,15 +163,12 @@ async def send(
     thread: Annotated[str | None, Parameter(help="The thread or topic in it.")] = None,
     reply_to: Annotated[str | None, Parameter(help="The id of the message to answer.")] = None,
     key: Key = None,
-    file_attach: Attached = (),
-    caption: Annotated[str | None, Parameter(help="The text beside a --file-attach.")] = None,
-    on_file_error: OnFileError = "fail",
+    beside: Beside = BESIDE,
     written: Written = WRITTEN,
     delivery: Delivery = DELIVERY,
 ) -> int:
     """Send a message, wait for its end, and say what became of it."""
-    words = _beside(file_attach, caption, text, written)
-    files = tuple(SentFile(path.absolute()) for path in file_attach)
+    words = beside.words(text, written)
 
     def envelope(application: Application) -> Send:
         application.refuse_known(instance, room, key)
@@ -159,8 +181,8 @@ async def send(
             key=key,
             format=written.format,
             ttl=delivery.ttl,
-            files=files,
-            on_file_error=on_file_error,
+            files=beside.files,
+            on_file_error=beside.on_file_error,
         )
 
     return await _deliver(envelope, delivery)
@@ -258,19 +280,6 @@ def _said(receipt: Receipt) -> str:
     notes += ["sent before, not again"] if receipt.replayed else []
     told = "; ".join(note for note in notes if note)
     return f"{where}: {', '.join(ids)}" + (f" ({told})" if told else "")
-
-
-def _beside(
-    files: tuple[Path, ...], caption: str | None, text: str | None, written: Written
-) -> str:
-    """The text: beside files it may be a caption, or none at all."""
-    if caption is not None:
-        if not files or text is not None or written.file is not None:
-            raise Ended("--caption is the text beside --file-attach, and the only one")
-        return caption
-    if files and text is None and written.file is None:
-        return ""
-    return written.words(text)
 
 
 def text_of(text: str | None, file: str | None) -> str:
