@@ -328,7 +328,7 @@ def test_the_page_names_the_account_and_the_refusal(program, tmp_path):
     ],
 )
 def test_when_each_part_may_start(limits, expected):
-    assert expected == starts(limits, 4)
+    assert expected == starts(limits, [1] * 4)
 
 
 @pytest.mark.parametrize("program", CHANNELS, indirect=True)

@@ -308,6 +308,8 @@ class Part:
     digest    of what would be sent; by default that of `payload`
     degraded  what was lost of the asked-for look, in words; empty: nothing
     files     which of the envelope's files go with it, by their places: each goes with one part
+    cost      of one with files: how many tokens of each limit it takes, such as one for each item
+              of an album
     """
 
     payload: Mapping[str, Json]
@@ -315,6 +317,7 @@ class Part:
     digest: str = attrs.Factory(lambda self: digest_of(self.payload), takes_self=True)
     degraded: tuple[str, ...] = ()
     files: tuple[int, ...] = ()
+    cost: int = 1
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.contract.envelopes import UPLOAD, Envelope, Part, Priority, Send
+from gateway_core.contract.envelopes import Envelope, Part, Priority, Send
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.validators import name_fault, shown
@@ -23,7 +23,7 @@ from gateway_core.files.many import ManyFiles
 from gateway_core.groups.pace import Pace, pace_of
 from gateway_core.groups.packed import PackedMembers
 from gateway_core.submission.checks import checked, problems_of
-from gateway_core.submission.preview import planned, rewritten
+from gateway_core.submission.preview import asked_for, planned, rewritten
 
 AT_ONCE = 100
 """Members that are looked at between two turns of the other tasks: two milliseconds."""
@@ -120,9 +120,9 @@ class GroupDraft:
             self.pace, self._limits_known = pace_of(self._limits, limits), True
 
 
-def asked_for(envelope: Envelope) -> str:
-    """The operation that limits are asked for."""
-    return UPLOAD if isinstance(envelope, Send) and envelope.files else envelope.operation
+def _cost(plan: Sequence[Part]) -> int:
+    """How many tokens of each limit it takes."""
+    return sum(part.cost for part in plan)
 
 
 def _of_group(envelope: Send) -> Send:
@@ -197,10 +197,10 @@ def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
         return [Problem("external_room_id", "has a line's end")]
     if is_first:
         wanted.template, wanted.plan = envelope, _planned(wanted, envelope, most)
-    parts, problems = len(wanted.plan), account.hooks.validate(account.instance, envelope)
+    parts, problems = _cost(wanted.plan), account.hooks.validate(account.instance, envelope)
     if (envelope.text, envelope.files) != (wanted.template.text, wanted.template.files):
         plan, problems = planned(account.hooks, account.instance, envelope, most)
-        parts = len(plan)
+        parts = _cost(plan)
     wanted.look_at_limits(envelope)
     if not problems:
         wanted.add(room, parts, envelope)
@@ -262,7 +262,7 @@ async def many_of(
         faults.note(f"envelopes.{number}", problems)
         if not problems:
             wanted.latest = max(wanted.latest, envelope.deadline or 0.0)
-            wanted.add(own.external_room_id, max(1, len(plan)), envelope, own)
+            wanted.add(own.external_room_id, max(1, _cost(plan)), envelope, own)
             wanted.look_at_limits(envelope)
     faults.check()
     if not len(wanted.members):

@@ -27,7 +27,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.files.keeper import KeptFiles
 from gateway_core.groups.feeding import AGAIN, Feed, failures
-from gateway_core.groups.making import GroupDraft, asked_for
+from gateway_core.groups.making import GroupDraft
 from gateway_core.groups.memory import MemoryGroups
 from gateway_core.groups.pace import Pace, pace_of
 from gateway_core.groups.taking import Taking
@@ -36,6 +36,7 @@ from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
 from gateway_core.outboxes.records import Group, GroupState, Member
 from gateway_core.submission.draft import Drafting
+from gateway_core.submission.preview import asked_for
 from gateway_core.telemetry import (
     GROUP_ACCEPTED,
     GROUP_CANCELLED,

@@ -163,7 +163,8 @@ def explain(instance: Instance, envelope: Send, config: GatewayConfig) -> Explai
     limit, measure = _measure(instance.settings)
     sent = ahead.envelope
     assert isinstance(sent, Send)  # noqa: S101 - policies may not make another of it
-    times = starts(ahead.limits, len(ahead.parts))
+    costs = [part.cost for part in ahead.parts]
+    times = starts(ahead.limits, costs)
     return Explained(
         channel=instance.channel,
         instance=instance.id,
@@ -177,7 +178,7 @@ def explain(instance: Instance, envelope: Send, config: GatewayConfig) -> Explai
             _piece(part, at, measure, limit) for part, at in zip(ahead.parts, times, strict=True)
         ),
         budgets=tuple(
-            Budget(bucket=x.bucket, count=x.count, per=x.per, pace=x.pace, tokens=len(times))
+            Budget(bucket=x.bucket, count=x.count, per=x.per, pace=x.pace, tokens=sum(costs))
             for x in ahead.limits
         ),
         refused=tuple(map(str, ahead.problems)),
@@ -212,22 +213,28 @@ def _piece(part: Part, at: float, measure: Measure, limit: int | None) -> Piece:
     )
 
 
-def starts(limits: Sequence[Limit], count: int) -> list[float]:
-    """When each of `count` sends may start, in seconds, on an idle account.
+def starts(limits: Sequence[Limit], costs: Sequence[int]) -> list[float]:
+    """When each of the sends may start, in seconds, on an idle account, by the tokens they take.
 
     One after another and answered at once: what the platform takes to answer comes on top.
     """
     times: list[float] = []
-    while len(times) < count:
-        earliest = [_earliest(limit, times) for limit in limits]
+    spent: list[float] = []  # when each token was taken
+    for cost in costs:
+        earliest = [_earliest(limit, spent, cost) for limit in limits]
         times.append(max([0.0, *times[-1:], *earliest]))
+        spent += [times[-1]] * cost
     return times
 
 
-def _earliest(limit: Limit, times: Sequence[float]) -> float:
-    """When the limit lets the next one pass, after those at `times`."""
-    tick, count = 0.0, limit.count
-    if limit.pace == "even":
-        tick = times[-1] + limit.per / count if times else 0.0
-        count = limit.most or count
-    return max(tick, times[-count] + limit.per if len(times) >= count else 0.0)
+def _earliest(limit: Limit, spent: Sequence[float], cost: int) -> float:
+    """When the limit lets the next one pass that takes so many, after tokens at these times."""
+    ticks = 0.0
+    if limit.pace == "even" or limit.count == 1:
+        for at in spent:
+            ticks = max(ticks, at) + limit.per / limit.count
+    count = limit.most or limit.count
+    if limit.count == 1 or (limit.pace == "even" and limit.most is None):
+        return ticks
+    still = max(0, count - cost)  # tokens that may be spent within the window before it
+    return max(ticks, spent[-still - 1] + limit.per if len(spent) > still else 0.0)
