@@ -219,7 +219,8 @@ class Delivery:
         """What limits are asked for, and the attempt is called, but for answers by a token."""
         if step.kind == "call":
             return self.envelope.operation
-        return UPLOAD if step.files is not None and step.kind == "send" else step.kind
+        uploads = step.files is not None and step.files.are_uploaded
+        return UPLOAD if uploads and step.kind == "send" else step.kind
 
     def _carried(self, step: Step) -> Mapping[str, Any]:
         """What an attempt at showing it natively carries."""

@@ -36,6 +36,11 @@ class StepFiles:
         self.more = answer.more or self.more
 
     @property
+    def are_uploaded(self) -> bool:
+        """Whether not all of them are the platform's to fetch."""
+        return any(file.url is None for file in self.files)
+
+    @property
     def identities(self) -> list[list[object]]:
         """What makes each the file that it is, as a reader sees it."""
         return [[_name(file), file.name, file.alt, file.spoiler] for file in self.files]

@@ -29,6 +29,8 @@ from gateway_core.scheduling.waiting_groups import Shared, WaitingGroup, queue_o
 AGED = 5_000_000_000
 """Nanoseconds of waiting after which a lane reserves tokens that younger ones would take."""
 
+MADE_WITH_FILES = ("send", UPLOAD)
+"""Operations whose attempt may take more than one token of each limit."""
 PAUSE = 100_000_000
 """Nanoseconds until a lane or delivery that met an error of ours is tried again."""
 
@@ -182,7 +184,7 @@ class Scheduler:
         operation = None
         try:
             operation = self._head(lane, now)
-            lane.cost = lane.cost_of_head() if operation == UPLOAD else 1
+            lane.cost = lane.cost_of_head() if operation in MADE_WITH_FILES else 1
             return None if operation is None else lane.buckets(operation, now)
         except BaseException as raised:  # noqa: BLE001 - only this lane is to blame
             head = lane.queue[0] if lane.queue else None

@@ -107,7 +107,8 @@ def foresee(
 
 def asked_for(envelope: Envelope) -> str:
     """The operation that limits are asked for."""
-    return UPLOAD if isinstance(envelope, Send) and envelope.files else envelope.operation
+    uploads = isinstance(envelope, Send) and any(file.url is None for file in envelope.files)
+    return UPLOAD if uploads else envelope.operation
 
 
 def rewritten(hooks: ChannelHooks, asked: Envelope) -> Envelope:

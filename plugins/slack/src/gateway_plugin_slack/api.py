@@ -35,6 +35,7 @@ from gateway_plugin_slack.errors import (
     is_passing,
     is_unauthorized,
 )
+from gateway_plugin_slack.files.images import uploads_of
 from gateway_plugin_slack.files.uploads import (
     ASKS,
     LOOKS,
@@ -101,7 +102,7 @@ class SlackSession:
         thread = attempt.thread or attempt.reply
         if thread is not None:
             fields["thread_ts"] = locate(attempt.room, thread)[1]
-        if attempt.files:
+        if uploads_of(attempt):
             return await self._share(attempt, fields)
         answer = await self._post("chat.postMessage", {"channel": attempt.room, **fields})
         return Answer(message_id=id_in(answer, attempt.room))
@@ -124,7 +125,7 @@ class SlackSession:
         """chat.delete, by the conversation's id."""
         await self._open_person(attempt)
         await self._post("chat.delete", target_of(attempt))
-        for upload in attempt.files:  # which would stay in the workspace
+        for upload in uploads_of(attempt):  # which would stay in the workspace
             with suppress(SlackApiError):
                 await self._request("files.delete", form={"file": upload.file.id or ""})
         return Answer(message_id=attempt.message_id)
