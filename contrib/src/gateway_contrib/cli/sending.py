@@ -128,12 +128,11 @@ class Delivery:
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
-class Beside:
-    """What goes with the text."""
+class Attachments:
+    """The files that go with the text."""
 
     file_attach: Attached = ()
     caption: Annotated[str | None, Parameter(help="The text beside a --file-attach.")] = None
-    on_file_error: OnFileError = "fail"
 
     @property
     def files(self) -> tuple[SentFile, ...]:
@@ -149,6 +148,14 @@ class Beside:
         if self.file_attach and text is None and written.file is None:
             return ""
         return written.words(text)
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Beside(Attachments):
+    """The same of a message that is sent."""
+
+    on_file_error: OnFileError = "fail"
 
 
 WRITTEN, NAMED, DELIVERY, BESIDE = Written(), Named(), Delivery(), Beside()

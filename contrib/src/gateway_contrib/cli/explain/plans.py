@@ -14,7 +14,7 @@ import attrs
 
 from gateway_contrib.cli.painting.seen import Line
 from gateway_contrib.cli.painting.shapes import seen
-from gateway_core import GatewayConfig, Instance, Limit, Part, Send, preview
+from gateway_core import File, GatewayConfig, Instance, Limit, Part, Send, preview
 
 TOKENS: Mapping[str, str] = {
     "telegram": "123456789:any-well-formed-token",
@@ -87,6 +87,26 @@ class Bound:
 
 
 @attrs.frozen(kw_only=True)
+class Attached:
+    """A file of a part; `kind` is what the channel makes of it."""
+
+    name: str
+    kind: str
+    size: int
+    width: int
+    height: int
+    alt: str
+    spoiler: bool
+
+    @property
+    def said(self) -> str:
+        """In a line."""
+        sides = f"{self.width} × {self.height}" if self.width else ""  # noqa: RUF001 - between sides
+        size = f"{self.size:,} bytes" if self.size else ""
+        return ", ".join(filter(None, (f"{self.kind} {self.name}", sides, size)))
+
+
+@attrs.frozen(kw_only=True)
 class Piece:
     """One part: its text as seen, how it measures, and when it is out, in seconds.
 
@@ -101,6 +121,12 @@ class Piece:
     degraded: tuple[str, ...]
     at: float
     payload: Mapping[str, Any]
+    files: tuple[Attached, ...] = ()
+
+    @property
+    def files_first(self) -> bool:
+        """Whether the text is a caption, below its files."""
+        return "media" in self.payload
 
     @property
     def lines(self) -> Sequence[Line]:
@@ -175,7 +201,8 @@ def explain(instance: Instance, envelope: Send, config: GatewayConfig) -> Explai
         unit=measure.unit,
         limit=limit,
         pieces=tuple(
-            _piece(part, at, measure, limit) for part, at in zip(ahead.parts, times, strict=True)
+            _piece(part, at, *_bound_of(part, instance.settings, measure, limit), sent.files)
+            for part, at in zip(ahead.parts, times, strict=True)
         ),
         budgets=tuple(
             Budget(bucket=x.bucket, count=x.count, per=x.per, pace=x.pace, tokens=sum(costs))
@@ -193,8 +220,20 @@ def _measure(settings: Any) -> tuple[int | None, Measure]:
     return None, UNLIMITED
 
 
-def _piece(part: Part, at: float, measure: Measure, limit: int | None) -> Piece:
-    sent = str(part.payload.get("text", part.payload.get("content", "")))
+def _bound_of(
+    part: Part, settings: Any, measure: Measure, limit: int | None
+) -> tuple[Measure, int | None]:
+    """What the part's text is held against: a caption has a limit of its own."""
+    if "media" not in part.payload:
+        return measure, limit
+    return Measure("characters", _characters), getattr(settings, "caption_limit", None)
+
+
+def _piece(
+    part: Part, at: float, measure: Measure, limit: int | None, files: Sequence[File]
+) -> Piece:
+    texts = (part.payload.get(name) for name in ("text", "content", "caption"))
+    sent = str(next((text for text in texts if text is not None), ""))
     bounds = [
         Bound(unit=unit, size=size(part.payload[field]), limit=most)
         for field, (unit, size, most) in BOUNDS.items()
@@ -210,6 +249,22 @@ def _piece(part: Part, at: float, measure: Measure, limit: int | None) -> Piece:
         degraded=part.degraded,
         at=at,
         payload=part.payload,
+        files=tuple(
+            _attached(part, number, files[place]) for number, place in enumerate(part.files)
+        ),
+    )
+
+
+def _attached(part: Part, number: int, file: File) -> Attached:
+    media = part.payload.get("media") or ()
+    return Attached(
+        name=file.name or file.url or "",
+        kind=media[number]["type"] if number < len(media) else file.kind.replace("other", "file"),
+        size=file.size,
+        width=file.width,
+        height=file.height,
+        alt=file.alt,
+        spoiler=file.spoiler,
     )
 
 
