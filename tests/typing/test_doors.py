@@ -99,7 +99,16 @@ NAMED = everything_named()
 def test_a_few_names_are_found_where_hooks_name_them():
     """The walk goes from the hooks to their classes, to those of their fields, and to aliases."""
     some = {"Instance", "Envelope", "Vote", "Mode", "Session", "Json", "Level", "Priority"}
-    some |= {"Send", "Target", "MessageRef", "PartRef", "KeyRef", "OnUnknown", "OnConflict"}
+    some |= {
+        "Send",
+        "Target",
+        "MessageRef",
+        "PartRef",
+        "KeyRef",
+        "OnUnknown",
+        "OnConflict",
+        "OnFileError",
+    }
     some |= {"Verdict", "Reason", "BucketReport", "Transform", "Dispatched", "PartReceipt"}
     assert set() == some - set(NAMED)
 

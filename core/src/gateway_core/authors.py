@@ -5,8 +5,8 @@
 from gateway_core.contract.addresses import Address, Asked, Interaction
 from gateway_core.contract.envelopes import (
     Attempt, Call, Delete, Disposition, Edit, Envelope, Format, Grows, Json, KeyRef,
-    Mentions, MessageRef, Mode, OnCancel, OnConflict, OnUnknown, Order, Part, PartReceipt, PartRef,
-    Priority, Receipt, Send, Target, digest_of,
+    Mentions, MessageRef, Mode, OnCancel, OnConflict, OnFileError, OnUnknown, Order, Part,
+    PartReceipt, PartRef, Priority, Receipt, Send, Target, digest_of,
 )
 from gateway_core.contract.errors import (
     AttemptTimeout, ConfigError, GatewayError, HookContractError, Invalid, OutboxError,
@@ -35,9 +35,9 @@ __all__ = [
     "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "File", "Format", "GatewayError",
     "Grows", "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json",
     "KeyRef", "Level", "Limit", "Mark", "MarkKind", "Mentions", "MessageRef", "Mode", "OnCancel",
-    "OnConflict", "OnUnknown", "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef",
-    "PluginError", "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope",
-    "Secret", "Send", "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform",
-    "TransportError", "UnreadableSource", "Upload", "Verdict", "Vote", "digest_of", "hookimpl",
-    "log_event", "too_much", "with_first_part",
+    "OnConflict", "OnFileError", "OnUnknown", "Order", "Outbox", "OutboxError", "Part",
+    "PartReceipt", "PartRef", "PluginError", "Pressure", "Priority", "Problem", "Providers",
+    "Reason", "Receipt", "Scope", "Secret", "Send", "Session", "Several", "Sign", "Streaming",
+    "Target", "Traits", "Transform", "TransportError", "UnreadableSource", "Upload", "Verdict",
+    "Vote", "digest_of", "hookimpl", "log_event", "too_much", "with_first_part",
 ]

@@ -180,7 +180,7 @@ class Gateway(Streaming, GroupVerbs):
         super().__init__(door, self._lookup.withdraw_held)
         self._journal, self._drafting = journal, drafting
         self._groups = groups_of(
-            drafting, way, outbox, self._pager, self._spawn, self._lookup.withdraw_held
+            drafting, way, outbox, self._pager, self._spawn, self._lookup.withdraw_held, self._files
         )
         if self._pager is not None:
             self._pager.requests.group = Asked(self).answer

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from pictures import png
 from sealed import FIRST
 
 from gateway_contrib.cli.app import WRONG
@@ -40,6 +41,20 @@ def test_a_file_of_rooms_gets_a_file_s_text(program):
     assert (0, True) == (code, out.endswith(": 30 of 30 rooms: 30 delivered\n"))
     assert ["gateway: 30 of 30 rooms: 30 delivered"] == err[-1:]
     assert 30 == len(texts(program))
+
+
+@pytest.mark.parametrize("program", ["telegram"], indirect=True)
+def test_a_picture_goes_to_each_room(program, tmp_path):
+    (tmp_path / "cat.png").write_bytes(png())
+    (tmp_path / "rooms.txt").write_text("1\n2\n3\n")
+    code, _, err = program(*NEWS, "--file-attach", "cat.png", "--caption", "**News**")
+    assert (0, "gateway: 3 of 3 rooms: 3 delivered") == (code, err[-1])
+    seen = [message for room in "123" for message in program.emulator.rooms.conversation(room)]
+    assert [("News", ["cat.png"])] * 3 == [
+        (each.text, [file.name for file in each.files]) for each in seen
+    ]
+    code, _, err = program(*NEWS, "--file-attach", "no.png")
+    assert (2, True) == (code, "no.png' cannot be read" in err[-1])
 
 
 def test_it_says_as_json_how_it_ended(program):

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 from pictures import png
 
+from gateway_contrib.emulators.faults import FaultPlan, Said
+
 ROOMS = {"slack": "C024BE91L", "telegram": "77", "discord": "1200000000000000001"}
 ROOM = ROOMS["slack"]
 TO = ("--instance", "bot", "--room", ROOM)
@@ -71,6 +73,18 @@ def test_files_go_with_a_caption_or_without(program, tmp_path):
     assert [("A cat", ["cat.png"]), ("", ["list.csv"])] == [
         (each.text, [file.name for file in each.files]) for each in messages
     ]
+
+
+@pytest.mark.parametrize("program", ["telegram"], indirect=True)
+def test_the_text_of_a_refused_file_goes_alone_if_so_wanted(program, tmp_path):
+    (tmp_path / "cat.png").write_bytes(png())
+    room, words = ROOMS["telegram"], "Bad Request: IMAGE_PROCESS_FAILED"
+    said = Said(status=400, body={"ok": False, "error_code": 400, "description": words})
+    program.emulator.faults = FaultPlan(script={0: said})
+    to = ("--instance", "bot", "--room", room, "--file-attach", "cat.png", "--caption", "a cat")
+    code, out, err = program("send", *to, "--on-file-error", "send_text")
+    assert (0, []) == (code, err), out
+    assert ["a cat"] == program.texts(room)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 
 import attrs
 import pytest
+from pictures import PDF, png
 
 from gateway_contrib.cli.explain.plans import ROOMS, starts
 from gateway_core import Limit, Problem, preview
@@ -263,6 +264,65 @@ def test_the_messages_are_drawn(program, tmp_path):
     assert LONG.count("words") * len(CHANNELS) == sum(text.count("words") for text in texts)
 
 
+@pytest.fixture
+def attached(tmp_path):
+    """Pictures and a document, as options of the command."""
+    for n in (1, 2):
+        (tmp_path / f"{n}.png").write_bytes(png(30 * n, 20))
+    (tmp_path / "a<b>.pdf").write_bytes(PDF)
+    names = ("1.png", "2.png", "a<b>.pdf")
+    return tuple(word for name in names for word in ("--file-attach", name))
+
+
+def test_files_are_told_with_the_messages_that_they_go_with(explained, attached):
+    plans = explained(*attached, "--caption", "**Cats**")
+    told = {
+        name: [
+            (piece["text"], [(file["kind"], file["name"]) for file in piece["files"]])
+            for piece in plan["pieces"]
+        ]
+        for name, plan in plans.items()
+    }
+    pictures, pdf = [("image", "1.png"), ("image", "2.png")], ("file", "a<b>.pdf")
+    photos = [("photo", "1.png"), ("photo", "2.png")]
+    assert {
+        "discord": [("Cats", [*pictures, pdf])],
+        "slack": [("Cats", [*pictures, pdf])],
+        "telegram": [("", photos), ("Cats", [("document", "a<b>.pdf")])],
+    } == told
+    album, caption = plans["telegram"]["pieces"]
+    assert (30, 20) == (album["files"][0]["width"], album["files"][0]["height"])
+    assert [1024] == [bound["limit"] for bound in caption["bounds"] if bound["size"]]
+    chat = [each for each in plans["telegram"]["budgets"] if each["bucket"].startswith("chat:")]
+    assert [3] == [budget["tokens"] for budget in chat]
+
+
+def test_files_are_seen_in_text_on_the_page_and_in_the_picture(program, attached, tmp_path):
+    to = ("--html", "page.html", "--svg", "picture.svg")
+    code, out, err = program("explain", *attached, "--caption", "**Cats**", *to)
+    assert (0, []) == (code, err)
+    assert "photo 1.png, 30 × 20" in out
+    page = (tmp_path / "page.html").read_text()
+    assert "a&lt;b&gt;.pdf" in page
+    assert "a<b>.pdf" not in page
+    assert 3 == page.count('<div class="files">') - 1
+    picture = ET.parse(tmp_path / "picture.svg")  # noqa: S314 - it is our own
+    words = "".join(text for text in picture.getroot().itertext())
+    assert 3 == words.count("1.png")
+
+
+def test_a_text_that_is_no_caption_any_more_stands_apart(explained, attached):
+    plan = explained(*attached[:2], "--caption", "long " * 400, "--channel", "telegram")
+    first, second = plan["telegram"]["pieces"]
+    assert (["1.png"], []) == tuple([file["name"] for file in p["files"]] for p in (first, second))
+    assert ("", 1999) == (first["text"], len(second["text"]))
+
+
+def test_a_file_that_a_channel_does_not_take_is_told(program, attached):
+    code, _, err = program("explain", "--file-attach", "no.png", "--channel", "slack")
+    assert (2, True) == (code, "files.0: " in err[-1])
+
+
 def test_policies_are_asked_too(program, tmp_path, monkeypatch):
     """What a policy refuses or limits is told as a gateway would do it."""
 
@@ -328,7 +388,7 @@ def test_the_page_names_the_account_and_the_refusal(program, tmp_path):
     ],
 )
 def test_when_each_part_may_start(limits, expected):
-    assert expected == starts(limits, 4)
+    assert expected == starts(limits, [1] * 4)
 
 
 @pytest.mark.parametrize("program", CHANNELS, indirect=True)

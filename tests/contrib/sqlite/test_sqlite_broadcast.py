@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import apsw
 import pytest
 import trio
 from broadcasting import got, paced, rooms
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_core import Disposition, ErrorClass, IdempotencyConflict, Reason, Send, Verdict
+from gateway_core import Disposition, ErrorClass, File, IdempotencyConflict, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
 GONE = Verdict(
@@ -113,3 +114,39 @@ async def test_a_cancelled_group_stays_cancelled(outbox, autojump_clock):
         await trio.sleep(60)
         assert 0 == gateway.statistics().groups
     assert sent == len(channel.made) == counts[Disposition.DELIVERED]
+
+
+async def test_the_files_of_a_group_are_stored_once_until_no_room_needs_them(
+    outbox, tmp_path, autojump_clock
+):
+    """Over a restart, and for as long as what failed may be tried again."""
+    large, small = bytes(300_000), b"small"
+    files = [File(large, name="large.bin"), File(small, name="small.txt")]
+
+    async def script(attempt):
+        if attempt.room == "room7":
+            raise Failure(GONE)
+
+    def stored():
+        there = apsw.Connection(str(tmp_path / "outbox.db")).execute("SELECT count(*) FROM bytes")
+        return there.get, len(list((tmp_path / "outbox.db.bytes").glob("*")))
+
+    channel = paced(script=script)
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        job = await gateway.broadcast("bot", rooms(60), "news", files=files)
+        await trio.sleep(1)
+        await job.pause()
+        assert (2, 1) == stored()
+    assert (2, 1) == stored()
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        job = await gateway.group(job.id)
+        await job.resume()
+        assert 1 == (await job.wait()).failed
+        assert (2, 1) == stored()
+        channel.script = None
+        await job.retry()
+        assert {Disposition.DELIVERED: 60} == dict((await job.wait()).counts)
+    assert (0, 0) == stored()
+    assert dict.fromkeys(rooms(60), 1) == got(channel)
+    assert {large, small} == set(channel.contents.values())
+    assert {2} == {len(names) for names in channel.files.values()}

@@ -4,6 +4,7 @@ import pytest
 from pictures import png
 
 from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
+from gateway_contrib.emulators.faults import FaultPlan, Said
 from gateway_core import Disposition, File, Instance, Invalid, Secret
 from gateway_plugin_discord.settings import DiscordSettings
 
@@ -114,3 +115,39 @@ async def test_what_discord_finds_too_large_ends_so(open_to, autojump_clock):
         )
     assert (Disposition.REJECTED, "too_long") == (receipt.disposition, receipt.verdict.reason)
     assert "40005" in receipt.verdict.raw
+
+
+INVALID = {"code": 50035, "message": "Invalid Form Body"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "goes"),
+    [
+        (413, {"code": 40005, "message": "Request entity too large"}, True),
+        (413, None, True),
+        (400, {"code": 50045, "message": "File uploaded exceeds the maximum size"}, True),
+        (400, {"code": 50046, "message": "Invalid file uploaded"}, True),
+        (403, {"code": 50013, "message": "Missing Permissions"}, True),
+        (400, {**INVALID, "errors": {"attachments": {"_errors": [{"code": "X"}]}}}, True),
+        (400, {**INVALID, "errors": {"embeds": {"_errors": [{"code": "X"}]}}}, False),
+        (404, {"code": 10003, "message": "Unknown Channel"}, False),
+        (403, {"code": 50001, "message": "Missing Access"}, False),
+    ],
+)
+async def test_the_text_of_a_refused_file_goes_alone_if_so_wanted(
+    open_to, autojump_clock, status, body, goes
+):
+    said = Said(status=status, body=b"<html>Too large</html>" if body is None else body)
+    emulator = DiscordEmulator(faults=FaultPlan(script={0: said}))
+    instance = Instance("support", "discord", DiscordSettings(token=Secret("a.b.c")))
+    async with open_to("https://discord.com", emulator.app, instance) as gateway:
+        receipt = await gateway.send(
+            "support",
+            ROOM,
+            "**text**",
+            files=[File(b"x", name="x")],
+            on_file_error="send_text",
+            raises=False,
+        )
+    assert ([("text", [])] if goes else []) == shown(emulator)
+    assert ((f"files refused: {receipt.verdict.raw}",) if goes else ()) == receipt.degradations

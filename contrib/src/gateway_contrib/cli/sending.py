@@ -37,6 +37,10 @@ from gateway_core import (
 from gateway_core import File as SentFile
 
 Format = Literal["plain", "markdown", "native"]
+OnFileError = Annotated[
+    Literal["fail", "send_text"],
+    Parameter(help="Where the platform refuses a file: send nothing, or the text alone."),
+]
 Config = Annotated[Path, Parameter(help="The configuration file.")]
 File = Annotated[
     str | None,
@@ -122,7 +126,39 @@ class Delivery:
     verbose: Verbose = False
 
 
-WRITTEN, NAMED, DELIVERY = Written(), Named(), Delivery()
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Attachments:
+    """The files that go with the text."""
+
+    file_attach: Attached = ()
+    caption: Annotated[str | None, Parameter(help="The text beside a --file-attach.")] = None
+
+    @property
+    def files(self) -> tuple[SentFile, ...]:
+        """As an envelope has them, wherever they are read."""
+        return tuple(SentFile(path.absolute()) for path in self.file_attach)
+
+    def words(self, text: str | None, written: Written) -> str:
+        """The text: beside files it may be a caption, or none at all."""
+        if self.caption is not None:
+            if not self.file_attach or text is not None or written.file is not None:
+                raise Ended("--caption is the text beside --file-attach, and the only one")
+            return self.caption
+        if self.file_attach and text is None and written.file is None:
+            return ""
+        return written.words(text)
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Beside(Attachments):
+    """The same of a message that is sent."""
+
+    on_file_error: OnFileError = "fail"
+
+
+WRITTEN, NAMED, DELIVERY, BESIDE = Written(), Named(), Delivery(), Beside()
 
 
 async def send(
@@ -134,14 +170,12 @@ async def send(
     thread: Annotated[str | None, Parameter(help="The thread or topic in it.")] = None,
     reply_to: Annotated[str | None, Parameter(help="The id of the message to answer.")] = None,
     key: Key = None,
-    file_attach: Attached = (),
-    caption: Annotated[str | None, Parameter(help="The text beside a --file-attach.")] = None,
+    beside: Beside = BESIDE,
     written: Written = WRITTEN,
     delivery: Delivery = DELIVERY,
 ) -> int:
     """Send a message, wait for its end, and say what became of it."""
-    words = _beside(file_attach, caption, text, written)
-    files = tuple(SentFile(path.absolute()) for path in file_attach)
+    words = beside.words(text, written)
 
     def envelope(application: Application) -> Send:
         application.refuse_known(instance, room, key)
@@ -154,7 +188,8 @@ async def send(
             key=key,
             format=written.format,
             ttl=delivery.ttl,
-            files=files,
+            files=beside.files,
+            on_file_error=beside.on_file_error,
         )
 
     return await _deliver(envelope, delivery)
@@ -252,19 +287,6 @@ def _said(receipt: Receipt) -> str:
     notes += ["sent before, not again"] if receipt.replayed else []
     told = "; ".join(note for note in notes if note)
     return f"{where}: {', '.join(ids)}" + (f" ({told})" if told else "")
-
-
-def _beside(
-    files: tuple[Path, ...], caption: str | None, text: str | None, written: Written
-) -> str:
-    """The text: beside files it may be a caption, or none at all."""
-    if caption is not None:
-        if not files or text is not None or written.file is not None:
-            raise Ended("--caption is the text beside --file-attach, and the only one")
-        return caption
-    if files and text is None and written.file is None:
-        return ""
-    return written.words(text)
 
 
 def text_of(text: str | None, file: str | None) -> str:

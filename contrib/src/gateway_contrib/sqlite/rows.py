@@ -193,15 +193,18 @@ def _envelope(plain: dict[str, Any]) -> Envelope:
 def plain_part(part: Part) -> tuple[Any, ...]:
     """A part of a plan as the file has it."""
     if part.files:
-        return part.payload, part.span, part.digest, part.degraded, part.files
+        cost = (part.cost,) if part.cost != 1 else ()
+        return part.payload, part.span, part.digest, part.degraded, part.files, *cost
     return part.payload, part.span, part.digest, part.degraded
 
 
 def part_of(plain: Sequence[Any]) -> Part:
     """A part of a plan. Raises ValueError or TypeError for what is none."""
-    payload, (start, end), digest, degraded, *files = plain
+    payload, (start, end), digest, degraded, *more = plain
     made = _made_part(payload=payload, span=(start, end), digest=digest, degraded=tuple(degraded))
-    return attrs.evolve(made, files=tuple(files[0])) if files else made
+    if not more:
+        return made
+    return attrs.evolve(made, files=tuple(more[0]), cost=more[1] if len(more) > 1 else 1)
 
 
 def stored_of(row: Row, steps: Sequence[Row], grown: tuple[int, str] | None = None) -> StoredEntry:

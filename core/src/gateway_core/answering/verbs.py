@@ -21,6 +21,7 @@ from gateway_core.contract.envelopes import (
     Mentions,
     OnCancel,
     OnConflict,
+    OnFileError,
     OnUnknown,
     Order,
     Priority,
@@ -46,6 +47,7 @@ class ReplyFields(CommonFields, total=False):
     on_conflict: OnConflict
     silent: bool
     collapse: str | None
+    on_file_error: OnFileError
     ephemeral: bool
     on_cancel: OnCancel
 
@@ -119,6 +121,7 @@ class Answers(Marks):
         silent: bool = False,
         collapse: str | None = None,
         files: Sequence[File] | None = None,
+        on_file_error: OnFileError = "fail",
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
@@ -176,6 +179,7 @@ class Answers(Marks):
                 silent=silent,
                 collapse=collapse,
                 files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
+                on_file_error=on_file_error,
                 ephemeral=ephemeral,
                 interaction=interaction,
             )

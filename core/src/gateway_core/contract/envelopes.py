@@ -25,6 +25,8 @@ Order = Literal["room", "none"]
 Format = Literal["plain", "markdown", "native"]
 OnUnknown = Literal["retry", "give_up"]
 OnConflict = Literal["raise", "replay"]
+OnFileError = Literal["fail", "send_text"]
+"""What becomes of a message whose files the platform refuses."""
 OnCancel = Literal["withdraw", "detach"]
 """What a caller's cancellation does to the envelope whose end it waits for."""
 
@@ -183,6 +185,8 @@ class Send(_Envelope):
     interaction    what the message answers by its reply token, as long as that lives; afterwards
                    it goes to the room. None: it is no such answer
     files          pictures and other files, in their order. With some the text may be empty
+    on_file_error  where the platform refuses the files for good: `fail` ends it, `send_text` sends
+                   its text without them, if it has one
     """
 
     text: str
@@ -198,6 +202,9 @@ class Send(_Envelope):
     ephemeral: bool = False
     interaction: Interaction | None = None
     files: tuple[File, ...] = ()
+    on_file_error: OnFileError = attrs.field(
+        default="fail", validator=one_of(*get_args(OnFileError))
+    )
 
     operation = "send"
     target: ClassVar[None] = None
@@ -301,6 +308,8 @@ class Part:
     digest    of what would be sent; by default that of `payload`
     degraded  what was lost of the asked-for look, in words; empty: nothing
     files     which of the envelope's files go with it, by their places: each goes with one part
+    cost      of one with files: how many tokens of each limit it takes, such as one for each item
+              of an album
     """
 
     payload: Mapping[str, Json]
@@ -308,6 +317,7 @@ class Part:
     digest: str = attrs.Factory(lambda self: digest_of(self.payload), takes_self=True)
     degraded: tuple[str, ...] = ()
     files: tuple[int, ...] = ()
+    cost: int = 1
 
 
 @attrs.frozen(kw_only=True)

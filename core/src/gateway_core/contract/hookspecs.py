@@ -462,7 +462,8 @@ def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Ve
     retryable      the step is tried again, after `retry_after` or the core's backoff; with reason
                    `rate_limited`, what the scope names is closed meanwhile and no attempt counts;
                    a step that is refused again and again waits longer than asked
-    non_retryable  the envelope ends `rejected`; at room scope the room's backlog ends as well
+    non_retryable  the envelope ends `rejected`; at room scope the room's backlog ends as well; with
+                   `files_refused` the text may go alone, as its sender wants it
     fatal          at instance scope the instance is suspended and the envelope waits or ends as
                    configured; else the envelope ends `fatal`
     done           nothing was wrong: the step counts as acknowledged

@@ -133,6 +133,8 @@ class Verdict:
     transform    change this before trying again; None: as it was
     moved_to     the room's new id, with reason `room_moved`
     raw          the platform's own words, redacted and cut to 500 characters
+    files_refused  of a final one: it is the message's files that were refused, and its text may
+                   still pass without them, as `on_file_error="send_text"` wants it
 
     Raises `ValueError` for an unknown word; core counts that as an error of the hook.
     """
@@ -148,6 +150,7 @@ class Verdict:
     )
     moved_to: str | None = attrs.field(default=None, validator=optional(instance(str)))
     raw: str = attrs.field(default="", converter=_cut, validator=instance(str))
+    files_refused: bool = attrs.field(default=False, validator=instance(bool))
 
     def __str__(self) -> str:
         words = f"{self.error_class} ({self.reason}, {self.scope})"

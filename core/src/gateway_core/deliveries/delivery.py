@@ -219,7 +219,8 @@ class Delivery:
         """What limits are asked for, and the attempt is called, but for answers by a token."""
         if step.kind == "call":
             return self.envelope.operation
-        return UPLOAD if step.files is not None and step.kind == "send" else step.kind
+        uploads = step.files is not None and step.files.are_uploaded
+        return UPLOAD if uploads and step.kind == "send" else step.kind
 
     def _carried(self, step: Step) -> Mapping[str, Any]:
         """What an attempt at showing it natively carries."""
@@ -428,6 +429,30 @@ class Delivery:
         at, serial = self.steps.index(step), max(s.serial for s in self.steps) + 1
         self.steps[at : at + 1] = step.divided(parts, mode, serial)
         self.degradations += (mode,)
+
+    def may_lose_files(self, step: Step) -> bool:
+        """Whether its text shall go alone, if the files of that step are refused."""
+        envelope = self.envelope
+        if step.files is None or step.kind != "send" or not isinstance(envelope, Send):
+            return False
+        return envelope.on_file_error == "send_text" and bool(envelope.text.strip())
+
+    def lose_files(self, step: Step, parts: Sequence[Part], lost: str) -> None:
+        """The platform refused the files of the step; `parts`: its text without them, if any."""
+        assert self.steps is not None  # noqa: S101 - one of them is `step`
+        told = [attrs.evolve(part, degraded=(*part.degraded, lost)) for part in parts]
+        at, serial = self.steps.index(step), max(s.serial for s in self.steps) + 1
+        if told:
+            self.steps[at : at + 1] = step.divided(told, step.mode, serial)
+        else:
+            step.leave_out(self.steps[at + 1 : at + 2], lost)
+        self.transforms += ("without_files",)
+        self.lose(lost)
+
+    @property
+    def has_content(self) -> bool:
+        """Whether some of it has arrived, or is still to be sent."""
+        return any(s.outcome is None or s.outcome in ARRIVED for s in self.steps or ())
 
     # -- who waits for its end
 

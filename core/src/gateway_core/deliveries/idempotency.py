@@ -26,7 +26,7 @@ FINGERPRINT_VERSION = 1
 _NOT_CONTENT = frozenset(
     {
         "instance_id", "external_room_id", "key", "ttl", "deadline", "not_before", "priority",
-        "order", "on_unknown", "on_conflict", "interim", "interaction",
+        "order", "on_unknown", "on_conflict", "on_file_error", "interim", "interaction",
     }
 )  # fmt: skip
 _NOT_CONTENT_OF_STREAMS = _NOT_CONTENT | {"text", "grows"}

@@ -68,6 +68,7 @@ Kind = Literal[
     "closed",        # what the verdict's scope names waits; no attempt counts
     "recover",       # the same again once the instance works, not before `wait`; see `patience`
     "transform",     # plan the part anew
+    "without_files", # the files are refused for good: the text goes alone
     "moved",         # the room has a new address: the same again there
     "suspend",       # the instance is out of order: the envelope waits for it
     "unknown",       # nobody knows, and we do not try again: on with the next part
@@ -98,13 +99,17 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
     repeat_safe: bool,
     outage: bool = False,
     give_up_unknown: bool,
+    text_alone: bool = False,
     left: float,
     rng: Random,
 ) -> Decision:
     """What follows from `verdict`, `left` seconds before the deadline; `step` has counted it.
 
-    outage  the instance is out of order, and a repeat does no harm
+    outage      the instance is out of order, and a repeat does no harm
+    text_alone  where the step's files are refused, its text goes without them
     """
+    if text_alone and _refuses_files(verdict):
+        return Decision("without_files")
     match verdict.error_class:
         case ErrorClass.DONE:
             return Decision("acknowledged")
@@ -128,6 +133,14 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
     if step.attempts >= settings.attempts:
         return _end(Disposition.EXHAUSTED)
     return _unless_late(Decision("retry", wait), left)
+
+
+def _refuses_files(verdict: Verdict) -> bool:
+    """Whether no further attempt with the files succeeds, and one without them may."""
+    if not verdict.files_refused or verdict.transform is not None:
+        return False
+    fatal = verdict.error_class is ErrorClass.FATAL and verdict.scope is not Scope.INSTANCE
+    return fatal or verdict.error_class is ErrorClass.NON_RETRYABLE
 
 
 def _change(verdict: Verdict, step: Step) -> Decision:

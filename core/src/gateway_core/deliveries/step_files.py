@@ -10,6 +10,9 @@ from gateway_core.contract.envelopes import Part, PartRef
 from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Answer
 
+FILES_REFUSED = "files refused"
+"""What the degradation of a text begins with that went without its files."""
+
 
 @attrs.define(eq=False)
 class StepFiles:
@@ -31,6 +34,11 @@ class StepFiles:
         if len(answer.files) == len(self.files):
             self.ids = answer.files
         self.more = answer.more or self.more
+
+    @property
+    def are_uploaded(self) -> bool:
+        """Whether not all of them are the platform's to fetch."""
+        return any(file.url is None for file in self.files)
 
     @property
     def identities(self) -> list[list[object]]:

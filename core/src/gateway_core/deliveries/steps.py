@@ -193,6 +193,14 @@ class Step:
         if not fresh:
             self.attempts = old.attempts
 
+    def leave_out(self, following: Sequence[Step], lost: str) -> None:
+        """Its files are refused, and it has nothing else; what follows has its reply now."""
+        self.outcome = "unknown" if self.doubtful else "failed"
+        if self.part is not None:
+            self.part = attrs.evolve(self.part, degraded=(*self.part.degraded, lost))
+        for step in following:
+            step.reply, step.extra = step.reply or self.reply, step.extra or self.extra
+
     def divided(self, parts: Sequence[Part], mode: Mode, serial: int) -> list[Step]:
         """Steps for new parts: the first keeps its message and key, the later ones get new ones."""
         first = Step(self.kind, self.serial, part=parts[0], mode=mode)

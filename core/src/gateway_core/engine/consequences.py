@@ -23,6 +23,7 @@ from gateway_core.deliveries.delivery import IN_ROOM
 from gateway_core.deliveries.ending import Ending, broken_by
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.deliveries.retries import Decision, decide
+from gateway_core.deliveries.step_files import FILES_REFUSED
 from gateway_core.deliveries.steps import ARRIVED, NATIVE, PASSING, Step
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.running_attempt import Failed, doubt
@@ -84,6 +85,7 @@ class Consequences:
             repeat_safe=repeat_safe,
             outage=outage,
             give_up_unknown=delivery.envelope.on_unknown == "give_up",
+            text_alone=delivery.may_lose_files(step),
             left=(delivery.deadline - failed.now) / SECOND,
             rng=self._rng,
         )
@@ -233,6 +235,24 @@ class Consequences:
             self._shard.journal.planned(delivery)
         self._scheduler.go_on(failed.lane, failed.now)
 
+    def _do_without_files(self, failed: Failed, _: Decision) -> None:
+        """The text of the refused files goes alone; what has none of its own is left out."""
+        delivery, step, verdict = failed.delivery, failed.step, failed.verdict
+        try:
+            parts = self._replanned(failed, step.mode, without_files=True)
+        except HookContractError as error:
+            self._completion.complete(delivery, broken_by(error), failed.now)
+        else:
+            self._shard.observer.transformed(delivery, FILES_REFUSED)
+            delivery.lose_files(step, parts, f"{FILES_REFUSED}: {verdict.raw or verdict.reason}")
+            if not delivery.has_content:
+                ending = Ending(Disposition.REJECTED, verdict)
+                self._completion.complete(delivery, ending, failed.now)
+            elif self._shard.journal is not None:
+                self._shard.journal.planned(delivery)
+            self._completion.complete_if_over(delivery, failed.now)
+        self._scheduler.go_on(failed.lane, failed.now)
+
     def _answer_in_room(self, failed: Failed) -> None:
         """The platform does not know the reply token any more; one person alone sees no room."""
         delivery, step = failed.delivery, failed.step
@@ -259,18 +279,21 @@ class Consequences:
             ending = Ending(Disposition.REJECTED, failed.verdict)
         self._completion.complete(failed.delivery, ending, failed.now)
 
-    def _replanned(self, failed: Failed, mode: Mode) -> list[Part]:
+    def _replanned(self, failed: Failed, mode: Mode, *, without_files: bool = False) -> list[Part]:
         """The refused part's text as new parts; their spans are those of the whole text."""
         envelope, part = failed.delivery.envelope, failed.step.part
         if part is None or not isinstance(envelope, Send | Edit):
             return []
         start, end = part.span
         text = envelope.text[start:end]
+        if without_files and not text.strip():
+            return []
         if envelope.format == "markdown" and mode == "stricter":
             text = Excerpt(envelope.text, start, end)
         piece: Any = attrs.evolve(envelope, text=text)
         if envelope.files is not None or failed.step.files is not None:
-            own = () if failed.step.files is None else failed.step.files.files
+            kept = None if without_files else failed.step.files
+            own = () if kept is None else kept.files
             piece = attrs.evolve(piece, files=own)
         parts = failed.account.hooks.chunk(failed.account.instance, piece, mode)
         spans = [(min(start + p.span[0], end), min(start + p.span[1], end)) for p in parts]
@@ -395,6 +418,7 @@ class Consequences:
         "closed": _do_closed,
         "recover": _do_recover,
         "transform": _do_transform,
+        "without_files": _do_without_files,
         "moved": _do_moved,
         "suspend": _do_suspend,
         "unknown": _do_unknown,

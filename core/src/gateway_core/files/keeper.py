@@ -86,6 +86,12 @@ class KeptFiles:
                 with suppress(OutboxError):  # they go with the process run
                     await self._store.release_bytes(digest)
 
+    def release_nowait(self, digests: Sequence[str]) -> None:
+        """The same at once, where no outbox has them."""
+        if self.spool is not None:
+            for digest in digests:
+                self.spool.let_go(digest)
+
     def close(self) -> None:
         """The gateway has ended: what no outbox has is gone."""
         if self.spool is not None:

@@ -1,6 +1,7 @@
 """Makes a group of what a caller gives: rooms or envelopes, each looked at before any is accepted.
 
-This module waits, but for nothing: others have their turn between a hundred rooms and the next.
+This module waits for the disk, where there are files; else for nothing: others have their turn
+between a hundred rooms and the next.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.validators import name_fault, shown
 from gateway_core.deliveries.idempotency import fingerprint
+from gateway_core.files.many import ManyFiles
 from gateway_core.groups.pace import Pace, pace_of
 from gateway_core.groups.packed import PackedMembers
 from gateway_core.submission.checks import checked, problems_of
-from gateway_core.submission.preview import planned, rewritten
+from gateway_core.submission.preview import asked_for, planned, rewritten
 
 AT_ONCE = 100
 """Members that are looked at between two turns of the other tasks: two milliseconds."""
@@ -29,7 +31,6 @@ MOST_TOLD = 20
 """Wrong members that are named; how many there are is told as well."""
 _DIGESTS = 1 << 128
 _NO_KEY = "an envelope of a group has no key of its own: `group` is the key of all"
-_NO_FILES = "an envelope of a group has none: submit it by itself"
 _NO_TIME = "is the group's: give `submit_many` a `not_before`"
 
 
@@ -45,9 +46,11 @@ class GroupDraft:
     content    a digest of all members, whatever their order
     latest     the latest deadline of members that have their own (POSIX time); 0: none has
     pace       the limit that decides how long it takes
+    files      those of all members
     """
 
     account: InstanceState
+    files: ManyFiles
     asked: Send
     template: Send = attrs.field(
         default=attrs.Factory(lambda self: self.asked, takes_self=True), init=False
@@ -109,12 +112,17 @@ class GroupDraft:
         thread = envelope.thread_id if account.hooks.traits.independent_threads else None
         address = account.addresses.get(room, room)
         limits = account.hooks.rate_limit(
-            account.instance, address, thread, envelope.operation, envelope.priority
+            account.instance, address, thread, asked_for(envelope), envelope.priority
         )
         if not self._room:
             self._room, self._limits, self.pace = room, limits, pace_of(limits, None)
         else:
             self.pace, self._limits_known = pace_of(self._limits, limits), True
+
+
+def _cost(plan: Sequence[Part]) -> int:
+    """How many tokens of each limit it takes."""
+    return sum(part.cost for part in plan)
 
 
 def _of_group(envelope: Send) -> Send:
@@ -147,14 +155,15 @@ class Faults:
 
 
 async def broadcast_of(
-    account: InstanceState, template: Send, rooms: object, most_parts: int
+    account: InstanceState, files: ManyFiles, template: Send, rooms: object, most_parts: int
 ) -> GroupDraft:
     """The template to every room, each once however often it is named.
 
     Raises `Invalid` for a template that is wrong in itself, for no rooms, and with the first of
     those rooms that are wrong: nothing is accepted then.
     """
-    wanted, faults = GroupDraft(account, template), Faults()
+    template = await files.look_at(attrs.evolve(template, files=tuple(template.files)))
+    wanted, faults = GroupDraft(account, files, template), Faults()
     seen = set[str]()
     for number, room in _each("rooms", rooms):
         if number % AT_ONCE == 0:
@@ -181,17 +190,17 @@ def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
         envelope = rewritten(account.hooks, checked(asked) if is_first else asked)
     except Invalid as error:
         return error.problems
-    if getattr(envelope, "files", None):
-        return [Problem("files", _NO_FILES)]
+    if given := wanted.files.unknown(envelope):
+        return given
     assert isinstance(envelope, Send)  # noqa: S101 - policies may not make another of it
     if "\n" in envelope.external_room_id:
         return [Problem("external_room_id", "has a line's end")]
     if is_first:
         wanted.template, wanted.plan = envelope, _planned(wanted, envelope, most)
-    parts, problems = len(wanted.plan), account.hooks.validate(account.instance, envelope)
-    if envelope.text != wanted.template.text:
+    parts, problems = _cost(wanted.plan), account.hooks.validate(account.instance, envelope)
+    if (envelope.text, envelope.files) != (wanted.template.text, wanted.template.files):
         plan, problems = planned(account.hooks, account.instance, envelope, most)
-        parts = len(plan)
+        parts = _cost(plan)
     wanted.look_at_limits(envelope)
     if not problems:
         wanted.add(room, parts, envelope)
@@ -220,6 +229,7 @@ def _about(room: str, problems: Iterable[Problem]) -> list[Problem]:
 
 async def many_of(
     account: InstanceState,
+    files: ManyFiles,
     template: Send,
     envelopes: object,
     most_parts: int,
@@ -230,7 +240,7 @@ async def many_of(
 
     deadline  POSIX time, of those that have none of their own
     """
-    wanted, faults = GroupDraft(account, template), Faults()
+    wanted, faults = GroupDraft(account, files, template), Faults()
     for number, asked in _each("envelopes", envelopes):
         if number % AT_ONCE == 0:
             await trio.lowlevel.checkpoint()
@@ -238,21 +248,21 @@ async def many_of(
         if problems:
             faults.note(f"envelopes.{number}", problems)
             continue
-        own = checked(asked)
         try:
+            own = await files.look_at(checked(asked))
             envelope = rewritten(account.hooks, own)
         except Invalid as error:
             faults.note(f"envelopes.{number}", error.problems)
             continue
-        if getattr(envelope, "files", None):
-            faults.note(f"envelopes.{number}", [Problem("files", _NO_FILES)])
+        if given := files.unknown(envelope):
+            faults.note(f"envelopes.{number}", given)
             continue
         envelope = _timed(envelope, template.priority, accepted_at, deadline)
         plan, problems = planned(account.hooks, account.instance, envelope, most_parts)
         faults.note(f"envelopes.{number}", problems)
         if not problems:
             wanted.latest = max(wanted.latest, envelope.deadline or 0.0)
-            wanted.add(own.external_room_id, max(1, len(plan)), envelope, own)
+            wanted.add(own.external_room_id, max(1, _cost(plan)), envelope, own)
             wanted.look_at_limits(envelope)
     faults.check()
     if not len(wanted.members):
@@ -272,8 +282,6 @@ def _problems_of(account: InstanceState, envelope: Any) -> list[Problem]:
         problems.append(Problem("key", _NO_KEY))
     if envelope.not_before is not None:
         problems.append(Problem("not_before", _NO_TIME))
-    if getattr(envelope, "files", None):
-        problems.append(Problem("files", _NO_FILES))
     return problems
 
 

@@ -7,7 +7,7 @@ outbox stores as `Outbox` says, this does in memory, by the same names.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 
 import attrs
@@ -109,22 +109,43 @@ class MemoryGroup:
 
 
 class MemoryGroups:
-    """All groups of one gateway, until some time after their end."""
+    """All groups of one gateway, until some time after their end.
 
-    def __init__(self) -> None:
+    release  lets go of stored bytes: a group needs them until it has ended, and longer if some of
+             it may be tried again
+    """
+
+    def __init__(self, release: Callable[[Sequence[str]], None]) -> None:
         self._groups: OrderedDict[str, MemoryGroup] = OrderedDict()
         self._keys: dict[Scope, str] = {}
+        self._release = release
+        self._with_files: set[str] = set()
 
     def add(self, group: Group, members: PackedMembers) -> None:
         """A group was accepted."""
         self._groups[group.id] = MemoryGroup(group, members)
         if group.scope is not None:
             self._keys[group.scope] = group.id
+        if group.files:
+            self._with_files.add(group.id)
         self._forget_old()
 
     def get(self, group_id: str) -> MemoryGroup:
         """The group of that id, which is there."""
         return self._groups[group_id]
+
+    def end(self, group_id: str, number: int, receipt: Receipt) -> None:
+        """A member ended."""
+        self._groups[group_id].end(number, receipt)
+        self._let_go(group_id)
+
+    def _let_go(self, group_id: str, *, forgotten: bool = False) -> None:
+        """Of its bytes, if nobody needs them any more."""
+        found = self._groups[group_id]
+        again = bool(found.failures) and not (found.cancelled or forgotten)
+        if group_id in self._with_files and found.state().ended and not again:
+            self._with_files.remove(group_id)
+            self._release(found.group.files)
 
     async def members(
         self, group_id: str, *, after: int = -1, limit: int = 1000
@@ -148,6 +169,7 @@ class MemoryGroups:
         found.cancelled = True
         if left == found.group.size and found.group.scope is not None:
             self._keys.pop(found.group.scope, None)
+        self._let_go(group_id)
 
     async def groups(
         self, instance_id: str, *, after: str = "", limit: int = 1000
@@ -188,6 +210,7 @@ class MemoryGroups:
     def _forget_old(self) -> None:
         ended = [name for name, one in self._groups.items() if one.state().ended]
         for name in ended[: max(0, len(ended) - MOST_ENDED)]:
+            self._let_go(name, forgotten=True)
             scope = self._groups.pop(name).group.scope
             if scope is not None and self._keys.get(scope) == name:
                 del self._keys[scope]

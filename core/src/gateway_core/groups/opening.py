@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway_core.backlog.pager import Pager
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.files.keeper import KeptFiles
 from gateway_core.groups.memory import MemoryGroups
 from gateway_core.groups.registry import Groups
 from gateway_core.groups.taking import DurableTaking, MemoryTaking, Taking
@@ -23,15 +24,16 @@ def groups_of(
     pager: Pager | None,
     spawn: Callable[[Callable[[], Any]], None],
     withdraw: Callable[[Delivery], bool],
+    files: KeptFiles,
 ) -> Groups:
     """The groups of one gateway."""
     store: Outbox | MemoryGroups
     taking: Taking
     if isinstance(way, InMemoryWay):
-        store = MemoryGroups()
+        store = MemoryGroups(files.release_nowait)
         taking = MemoryTaking(drafting, way, store)
     else:
         assert outbox is not None  # noqa: S101 - a durable way has one
         assert pager is not None  # noqa: S101 - likewise
         store, taking = outbox, DurableTaking(drafting, way, outbox, pager)
-    return Groups(drafting, store, taking, spawn, withdraw)
+    return Groups(drafting, store, taking, spawn, withdraw, files)

@@ -6,7 +6,7 @@ This module waits: for the outbox.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from gateway_core.contract.errors import (
 )
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.remembered import Scope
+from gateway_core.files.keeper import KeptFiles
 from gateway_core.groups.feeding import AGAIN, Feed, failures
 from gateway_core.groups.making import GroupDraft
 from gateway_core.groups.memory import MemoryGroups
@@ -33,8 +34,9 @@ from gateway_core.groups.taking import Taking
 from gateway_core.groups.window import Window
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
-from gateway_core.outboxes.records import Group, GroupState
+from gateway_core.outboxes.records import Group, GroupState, Member
 from gateway_core.submission.draft import Drafting
+from gateway_core.submission.preview import asked_for
 from gateway_core.telemetry import (
     GROUP_ACCEPTED,
     GROUP_CANCELLED,
@@ -66,6 +68,7 @@ class Groups:
     _taking: Taking
     _spawn: Callable[[Callable[[], Any]], None]
     _withdraw: Callable[[Delivery], bool]
+    files: KeptFiles
     feeds: dict[str, Feed] = attrs.field(factory=dict, init=False)
     _windows: defaultdict[str, Window] = attrs.field(
         factory=lambda: defaultdict(Window), init=False
@@ -239,12 +242,8 @@ class Groups:
                 seconds=seconds,
                 ttl=left,
             )
-        if isinstance(self.store, MemoryGroups):
-            await trio.lowlevel.checkpoint()
-            self._check_open()
-            self.store.add(group, wanted.members)
-        else:
-            await self.store.append_group(group, wanted.members.chunks(), self._check_open)
+        group = attrs.evolve(group, files=await wanted.files.store())
+        await self._store(group, wanted)
         log_event(
             GROUP_ACCEPTED,
             group=group.id,
@@ -257,6 +256,31 @@ class Groups:
         self._begin(state)
         self._windows[group.instance_id].pace = wanted.pace
         return state
+
+    async def _store(self, group: Group, wanted: GroupDraft) -> None:
+        """Accept it. Where it is not, nobody needs its files.
+
+        A caller who is cancelled as the outbox makes it visible may have had them stored with it:
+        then they are let go of by the outbox, as it takes the group back.
+        """
+        whole = False
+
+        def members() -> Iterator[Sequence[Member]]:
+            nonlocal whole
+            yield from wanted.members.chunks()
+            whole = True
+
+        try:
+            if isinstance(self.store, MemoryGroups):
+                await trio.lowlevel.checkpoint()
+                self._check_open()
+                self.store.add(group, wanted.members)
+            else:
+                await self.store.append_group(group, members(), self._check_open)
+        except BaseException as error:
+            if not whole or isinstance(error, Exception):
+                await wanted.files.release(group.files)
+            raise
 
     def _check_open(self) -> None:
         if self.closed or self.drafting.closed:
@@ -341,6 +365,8 @@ def pace_for(account: InstanceState, template: Send) -> Pace:
     """What the limits of the account allow that all rooms share, as far as they say so."""
     asked = template.external_room_id or "-", template.thread_id
     with suppress(HookContractError):  # it is told with the next attempt
-        limits = account.hooks.rate_limit(account.instance, *asked, "send", template.priority)
+        limits = account.hooks.rate_limit(
+            account.instance, *asked, asked_for(template), template.priority
+        )
         return pace_of(limits, None)
     return Pace()

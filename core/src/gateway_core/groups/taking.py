@@ -21,6 +21,7 @@ from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, broken_by
 from gateway_core.deliveries.turns import Turn
+from gateway_core.files.many import digests_of
 from gateway_core.groups.memory import MemoryGroups
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import Group, Member
@@ -89,7 +90,7 @@ class Drafts:
             ending=ending,
             turn=Turn(
                 group_id=group.id, number=number, accepted_at=group.accepted_at,
-                deadline=deadline, on_begin=on_begin, files=group.files,
+                deadline=deadline, on_begin=on_begin, files=digests_of(envelope),
                 by_class=_is_by_class(group, member),
             ),
         )  # fmt: skip
@@ -203,7 +204,7 @@ class MemoryTaking(Drafts):
 
     def _ended(self, group_id: str, number: int, delivery: Delivery) -> None:
         if delivery.receipt is not None:
-            self._groups.get(group_id).end(number, delivery.receipt)
+            self._groups.end(group_id, number, delivery.receipt)
 
     async def retry(self, group: Group) -> int:
         """Their turns come again, all of them."""

@@ -5,7 +5,7 @@ This module waits: for the outbox.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import attrs
@@ -14,14 +14,17 @@ from gateway_core.contract.envelopes import (
     Envelope,
     Format,
     Json,
+    OnFileError,
     OnUnknown,
     Order,
     Priority,
     Send,
 )
 from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.files import File
 from gateway_core.contract.problems import problems_in
 from gateway_core.contract.validators import name_fault, shown
+from gateway_core.files.many import ManyFiles
 from gateway_core.groups.job import Job
 from gateway_core.groups.making import GroupDraft, broadcast_of, many_of
 from gateway_core.groups.registry import PAGE, Groups
@@ -47,6 +50,8 @@ class BroadcastFields(TypedDict, total=False):
     mentions: bool
     link_previews: bool
     silent: bool
+    files: Sequence[File] | None
+    on_file_error: OnFileError
 
 
 @attrs.frozen(kw_only=True)
@@ -100,6 +105,8 @@ class GroupVerbs:
         mentions: bool = False,
         link_previews: bool = False,
         silent: bool = False,
+        files: Sequence[File] | None = None,
+        on_file_error: OnFileError = "fail",
     ) -> Job:
         """Send a message to many rooms, each once, as the account's limits allow.
 
@@ -107,6 +114,7 @@ class GroupVerbs:
                     once. A generator is read to its end before this returns
         key         a second call with the same key, text and rooms gives the same job
         not_before  POSIX time before which no room gets it
+        files       as of `send`: their bytes are stored once, and are gone once no room needs them
         ttl         seconds from the call after which rooms without it end `expired`; None: of the
                     class, from `not_before` on if that is later. `deadline`: a POSIX time instead
 
@@ -134,6 +142,8 @@ class GroupVerbs:
             mentions=mentions,
             link_previews=link_previews,
             silent=silent,
+            files=() if files is None else files,
+            on_file_error=on_file_error,
         )
         return await self._broadcast(template, rooms)
 
@@ -150,7 +160,8 @@ class GroupVerbs:
             raise Invalid(problems)
         account = drafting.account_for(template.instance_id)
         drafting.check_suspension(account)
-        return await broadcast_of(account, template, rooms, drafting.config.max_parts)
+        files = ManyFiles(self._groups.files)
+        return await broadcast_of(account, files, template, rooms, drafting.config.max_parts)
 
     async def foresee_broadcast(self, template: Send, rooms: Iterable[str]) -> Forecast:
         """What `broadcast` would do with that message; its room may be any. Accepts nothing.
@@ -210,7 +221,8 @@ class GroupVerbs:
         accepted_at = drafting.clock.wall()
         deadline = _deadline(self._groups, template, accepted_at)
         most = drafting.config.max_parts
-        wanted = await many_of(account, template, envelopes, most, accepted_at, deadline)
+        files = ManyFiles(self._groups.files)
+        wanted = await many_of(account, files, template, envelopes, most, accepted_at, deadline)
         return await self._accepted(wanted, accepted_at, deadline=wanted.latest)
 
     async def _accepted(

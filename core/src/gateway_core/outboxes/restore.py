@@ -11,7 +11,7 @@ from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.deliveries.idempotency import scope_of
-from gateway_core.deliveries.step_files import StepFiles
+from gateway_core.deliveries.step_files import FILES_REFUSED, StepFiles
 from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, answering, send_steps
 from gateway_core.outboxes.records import StepRecord, StepShape, StoredEntry
 
@@ -116,10 +116,13 @@ def _changes(stored: StoredEntry) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """How the envelope was changed and tried again, and what it lost by that, as its steps tell."""
     envelope, shapes = stored.entry.envelope, stored.shapes or ()
     modes = tuple(dict.fromkeys(shape.mode for shape in shapes if shape.mode != "as_asked"))
+    told = [words for shape in shapes if shape.part is not None for words in shape.part.degraded]
+    lost = tuple(dict.fromkeys(words for words in told if words.startswith(FILES_REFUSED)))
+    without = ("without_files",) * bool(lost)
     replies = isinstance(envelope, Send) and envelope.reply_to is not None
     if shapes and replies and not any(shape.reply for shape in shapes):
-        return (*modes, "without_reply"), (*modes, "reply dropped")
-    return modes, modes
+        return (*modes, "without_reply", *without), (*modes, "reply dropped", *lost)
+    return (*modes, *without), (*modes, *lost)
 
 
 def _steps(stored: StoredEntry) -> list[Step] | None:

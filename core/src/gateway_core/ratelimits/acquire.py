@@ -22,12 +22,15 @@ class Blocked:
 
 
 def acquire_all(
-    lane: Taker, buckets: Sequence[Bucket], now: int, woken: Bucket | None
+    lane: Taker, buckets: Sequence[Bucket], now: int, woken: Bucket | None, cost: int = 1
 ) -> Blocked | None:
     """Take one token of each bucket, or none and say what is in the way.
 
-    `woken` is the bucket whose queue the lane was just popped from: nobody is ahead of it there.
+    woken  the bucket whose queue the lane was just popped from: nobody is ahead of it there
+    cost   how many tokens of those with a pace it takes
     """
+    if cost > 1:
+        return _take_in_turn(lane, buckets, now, woken, cost)
     for bucket in buckets:
         if (
             bucket.waiting is not None
@@ -46,7 +49,7 @@ def acquire_all(
 
 
 def _take_in_turn(
-    lane: Taker, buckets: Sequence[Bucket], now: int, woken: Bucket | None
+    lane: Taker, buckets: Sequence[Bucket], now: int, woken: Bucket | None, cost: int = 1
 ) -> Blocked | None:
     """The same where somebody waits, or something is not free.
 
@@ -55,7 +58,7 @@ def _take_in_turn(
     """
     worst, worst_at = None, now
     for bucket in buckets:
-        at = bucket.free_at(now)
+        at = bucket.free_for_all(cost, now)
         first = bucket is woken or _is_due(lane, bucket, now)
         queue = None if first or at > worst_at else bucket.waiting
         if queue is not None and queue.ahead_of(lane, now, fresh=woken is None):
@@ -72,6 +75,7 @@ def _take_in_turn(
         return Blocked(worst, worst_at)
     for bucket in buckets:
         bucket.take(now)
+        bucket.take_more(cost - 1)
         if woken is None and bucket.waiting is not None:
             bucket.waiting.passed_by(lane)
     return None

@@ -91,6 +91,16 @@ class Bucket:
         """Undo a take whose attempt never started."""
         self.in_flight -= 1
 
+    def free_for_all(self, count: int, now: int) -> int:  # noqa: ARG002 - windows mind how many
+        """The earliest time for an attempt that takes so many tokens at once."""
+        return self.free_at(now)
+
+    def take_more(self, count: int) -> None:
+        """An attempt that took a token takes so many more; fewer than none: it never started."""
+
+    def release_more(self, count: int, now: int) -> None:
+        """It was answered, or failed: they come back as that one does."""
+
     def release(self, now: int, took: int = 0) -> None:  # noqa: ARG002 - bounded paces learn by it
         """The attempt that took a token was answered, or failed, at `now`, having taken so long."""
         self.in_flight -= 1
@@ -193,6 +203,9 @@ class PacedBucket(Bucket):
         self.in_flight += 1
         step = self._step()
         self.next_at = (self.next_at if now - self.next_at < step else now) + step
+
+    def take_more(self, count: int) -> None:
+        self.next_at += count * self._step()
 
     def slow_down(self, now: int, until: int | None = None) -> None:  # noqa: ARG002 - the closure waits
         self._slow_down(self._growth, now)

@@ -50,6 +50,25 @@ class _SlidingWindow(Bucket):
         """Attempts in any `per`."""
         raise NotImplementedError
 
+    def free_for_all(self, count: int, now: int) -> int:
+        """As many as the window has at most; for more, when all of it is free."""
+        at = self.free_at(now)
+        if count == 1:
+            return at
+        left = self.spent.left(now)
+        over = self.in_flight + left + min(count, self._allowed()) - self._allowed()
+        if over <= 0:
+            return at
+        return max(at, self.spent.when(over)) if over <= left else NEVER
+
+    def take_more(self, count: int) -> None:
+        super().take_more(count)
+        self.in_flight += count
+
+    def release_more(self, count: int, now: int) -> None:
+        self.in_flight -= count
+        self.spent.append(now + self.per, count)
+
     def spare(self, now: int, until: int) -> bool:
         still = self.spent.after(until)
         return self.in_flight + still + 1 < self._allowed() and super().spare(now, until)
@@ -242,6 +261,15 @@ class SpacedBucket(WindowBucket):
             self.slowness = max(1.0, self.slowness * (1.0 - self.eager))
         else:
             self.eager = min(EAGER, self.eager * FORGIVING)
+
+    def take_more(self, count: int) -> None:
+        """One attempt is in flight, whatever it costs."""
+
+    def release_more(self, count: int, now: int) -> None:
+        """Each comes back a wait after the one before."""
+        step = round(self.per * self.slowness)
+        for n in range(2, count + 2):
+            self.spent.append(now + n * step)
 
     def slow_down(self, now: int, until: int | None = None) -> None:
         """Wait longer after each answer; where the platform said for how long, then as long now."""

@@ -46,6 +46,7 @@ class Lane:
     quiet     until then nothing follows its last attempt, which may arrive as late as that
     dead      deliveries after the head that have ended
     asked     buckets of the channel's limits by operation, as of `version` of the registry
+    cost      how many tokens of each limit its attempt takes, or would
     since     its place in line; 0: it has none
     group     the group with which it waits; `alone_at`: the bucket at which it waits by itself
     """
@@ -67,6 +68,7 @@ class Lane:
     version: int = 0
     rank: Rank = (NORMAL, 0, 0)
     reserves: bool = False
+    cost: int = 1
     since: int = 0
     timer_at: int | None = None
     waits_in: Any = None
@@ -109,6 +111,15 @@ class Lane:
         if own.operations or own.trial or gates.gate is not None or gates.thread_gates:
             drawn += own.gates(gates, self.thread, operation)
         return drawn
+
+    def cost_of_head(self) -> int:
+        """How many tokens of each limit the next step takes, as the channel's plan says."""
+        head = self.queue[0]
+        if not getattr(head.envelope, "files", None):
+            return 1
+        step = head.step
+        cost: object = 1 if step is None or step.part is None else step.part.cost
+        return cost if isinstance(cost, int) and cost > 1 else 1
 
     def _own(self, limit: Limit) -> Limit:
         """The limit; one of an interaction names a bucket of this lane's, which has its answers."""

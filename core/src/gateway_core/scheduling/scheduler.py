@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import NEVER
-from gateway_core.contract.envelopes import Edit, Envelope
+from gateway_core.contract.envelopes import UPLOAD, Edit, Envelope
 from gateway_core.contract.errors import HookContractError
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, Later, Planned, broken_by
@@ -29,6 +29,8 @@ from gateway_core.scheduling.waiting_groups import Shared, WaitingGroup, queue_o
 AGED = 5_000_000_000
 """Nanoseconds of waiting after which a lane reserves tokens that younger ones would take."""
 
+MADE_WITH_FILES = ("send", UPLOAD)
+"""Operations whose attempt may take more than one token of each limit."""
 PAUSE = 100_000_000
 """Nanoseconds until a lane or delivery that met an error of ours is tried again."""
 
@@ -147,7 +149,7 @@ class Scheduler:
         buckets = self._drawn(lane, now)
         if buckets is None:
             return None
-        blocked = acquire_all(lane, buckets, now, woken)
+        blocked = acquire_all(lane, buckets, now, woken, lane.cost)
         if blocked is None:
             assert lane.tokens is None  # noqa: S101 - invariant: a lane is started once
             if lane.reserves:
@@ -182,6 +184,7 @@ class Scheduler:
         operation = None
         try:
             operation = self._head(lane, now)
+            lane.cost = lane.cost_of_head() if operation in MADE_WITH_FILES else 1
             return None if operation is None else lane.buckets(operation, now)
         except BaseException as raised:  # noqa: BLE001 - only this lane is to blame
             head = lane.queue[0] if lane.queue else None
@@ -308,11 +311,20 @@ class Scheduler:
                 bucket.release(now, now - lane.begun)
             else:  # what `release` does, without the call
                 bucket.in_flight -= 1
+            if lane.cost > 1:
+                self._release_more(bucket, lane.cost - 1, now, unused=unused)
             if bucket.waiting is not None:
                 contended = contended or []
                 contended.append(bucket)
         if contended is not None:
             serve_waiters(contended, now)
+
+    def _release_more(self, bucket: Bucket, count: int, now: int, *, unused: bool) -> None:
+        """The same of the tokens that it took beside the first one."""
+        if unused:
+            bucket.take_more(-count)
+        else:
+            bucket.release_more(count, now)
 
     def pause(self, lane: Lane, until: int) -> None:
         """Start nothing of the lane before `until`; it holds no worker meanwhile."""

@@ -102,6 +102,7 @@ def _is_plain(send: Any) -> bool:
         and type(send.format) is str
         and type(send.on_unknown) is str
         and type(send.on_conflict) is str
+        and type(send.on_file_error) is str
         and 0 < len(room) <= LONGEST_NAME
         and 0 < len(instance) <= LONGEST_NAME
         and (names := room + instance).isascii()

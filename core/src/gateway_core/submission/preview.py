@@ -8,7 +8,15 @@ from types import MappingProxyType
 import attrs
 
 from gateway_core.config import GatewayConfig
-from gateway_core.contract.envelopes import Call, Edit, Envelope, MessageRef, Part, Send
+from gateway_core.contract.envelopes import (
+    UPLOAD,
+    Call,
+    Edit,
+    Envelope,
+    MessageRef,
+    Part,
+    Send,
+)
 from gateway_core.contract.errors import ConfigError, Invalid, Problem
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.instances import Instance
@@ -92,9 +100,15 @@ def foresee(
     parts, problems = planned(hooks, instance, envelope, config.max_parts)
     room = addresses.get(envelope.external_room_id, envelope.external_room_id)
     thread = envelope.thread_id if hooks.traits.independent_threads else None
-    limits = hooks.rate_limit(instance, room, thread, envelope.operation, envelope.priority)
+    limits = hooks.rate_limit(instance, room, thread, asked_for(envelope), envelope.priority)
     known = tuple(problems)
     return Preview(asked=asked, envelope=envelope, problems=known, parts=parts, limits=limits)
+
+
+def asked_for(envelope: Envelope) -> str:
+    """The operation that limits are asked for."""
+    uploads = isinstance(envelope, Send) and any(file.url is None for file in envelope.files)
+    return UPLOAD if uploads else envelope.operation
 
 
 def rewritten(hooks: ChannelHooks, asked: Envelope) -> Envelope:

@@ -25,6 +25,7 @@ from gateway_core.contract.envelopes import (
     MessageRef,
     OnCancel,
     OnConflict,
+    OnFileError,
     OnUnknown,
     Order,
     Priority,
@@ -79,6 +80,7 @@ class EnqueueFields(CommonFields, total=False):
     on_conflict: OnConflict
     silent: bool
     collapse: str | None
+    on_file_error: OnFileError
 
 
 class SendFields(EnqueueFields, total=False):
@@ -160,6 +162,7 @@ class Verbs:
         silent: bool = False,
         collapse: str | None = None,
         files: Sequence[File] | None = None,
+        on_file_error: OnFileError = "fail",
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
@@ -197,6 +200,7 @@ class Verbs:
                 silent=silent,
                 collapse=collapse,
                 files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
+                on_file_error=on_file_error,
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
@@ -364,6 +368,7 @@ class Verbs:
         silent: bool = False,
         collapse: str | None = None,
         files: Sequence[File] | None = None,
+        on_file_error: OnFileError = "fail",
     ) -> Ticket:
         """Accept a message with the fields of `send`, and do not wait for its end.
 
@@ -391,6 +396,7 @@ class Verbs:
             silent=silent,
             collapse=collapse,
             files=() if files is None else files,
+            on_file_error=on_file_error,
         )
         return await self.submit(envelope)
 

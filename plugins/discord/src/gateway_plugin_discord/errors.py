@@ -34,6 +34,9 @@ UNKNOWN_INTERACTION = 10062
 NOBODY = (10013, 50033)
 """No such user, or none to whom direct messages can be opened."""
 MISSING_ACCESS = 50001
+MISSING_PERMISSIONS = 50013
+_OF_FILES = (20009, REQUEST_TOO_LARGE, MISSING_PERMISSIONS, 50045, 50046)
+"""Explicit content, too much of it, a right that is missing, too large, and no such file."""
 NO_HISTORY = 160002
 """No reply without the right to read what is there."""
 MULTIPLE_CHOICES = 300
@@ -234,7 +237,7 @@ def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
     if not isinstance(error, DiscordApiError):
         return None
     if error.foreign is not None:
-        return error.foreign
+        return attrs.evolve(error.foreign, files_refused=_is_too_large_a_file(attempt, error))
     row = _row(attempt, error)
     verdict = attrs.evolve(
         row,
@@ -242,6 +245,7 @@ def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
         retry_after=_wait(row, error),
         buckets=bucket_reports(attempt, error.headers),
         raw=str(error),
+        files_refused=row.error_class is _REFUSED and _refuses_files(attempt, error),
     )
     return _of_bucket(verdict) if row is LIMITED and error.scope == "user" else verdict
 
@@ -316,7 +320,24 @@ def _as_attempted(row: Verdict, attempt: Attempt, error: DiscordApiError) -> Ver
     if error.code == INVALID_FORM_BODY:
         return _form(attempt, error)
     can_change = row is TOO_LONG and attempt.part is not None and attempt.mode != "stricter"
-    return STRICTER if can_change else row
+    return STRICTER if can_change and not _is_too_large_a_file(attempt, error) else row
+
+
+def _is_too_large_a_file(attempt: Attempt, error: DiscordApiError) -> bool:
+    """Whether so many bytes are refused: those of the text are few beside a file's."""
+    return bool(attempt.files) and error.status == TOO_LARGE
+
+
+def _refuses_files(attempt: Attempt, error: DiscordApiError) -> bool:
+    """Whether a final refusal is, or may be, of the files alone.
+
+    Of a missing right Discord does not say which: that to attach files is one of its own.
+    """
+    if not attempt.files:
+        return False
+    if error.code == INVALID_FORM_BODY:
+        return any(place.startswith(("attachments", "files")) for place in error.mistakes)
+    return error.status == TOO_LARGE or error.code in _OF_FILES
 
 
 def _is_so_already(attempt: Attempt, error: DiscordApiError) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import Any
 
 import attrs
@@ -34,9 +35,12 @@ from gateway_plugin_slack.errors import (
     is_passing,
     is_unauthorized,
 )
+from gateway_plugin_slack.files.images import uploads_of
 from gateway_plugin_slack.files.uploads import (
+    ASKS,
     LOOKS,
     SHARED_WITHIN,
+    SHARES,
     FilesStayError,
     NotSharedError,
     shared_as,
@@ -98,7 +102,7 @@ class SlackSession:
         thread = attempt.thread or attempt.reply
         if thread is not None:
             fields["thread_ts"] = locate(attempt.room, thread)[1]
-        if attempt.files:
+        if uploads_of(attempt):
             return await self._share(attempt, fields)
         answer = await self._post("chat.postMessage", {"channel": attempt.room, **fields})
         return Answer(message_id=id_in(answer, attempt.room))
@@ -121,7 +125,7 @@ class SlackSession:
         """chat.delete, by the conversation's id."""
         await self._open_person(attempt)
         await self._post("chat.delete", target_of(attempt))
-        for upload in attempt.files:  # which would stay in the workspace
+        for upload in uploads_of(attempt):  # which would stay in the workspace
             with suppress(SlackApiError):
                 await self._request("files.delete", form={"file": upload.file.id or ""})
         return Answer(message_id=attempt.message_id)
@@ -142,24 +146,27 @@ class SlackSession:
         wanted = sharing(attempt, ids, fields)
         if "thread_ts" in fields:
             wanted["thread_ts"] = fields["thread_ts"]
-        await self._post("files.completeUploadExternal", wanted)
+        await self._post(SHARES, wanted)
         ts = await self._shared(ids[0], attempt.room)
         made = None if ts is None else message_id(room=attempt.room, channel=attempt.room, ts=ts)
         return Answer(message_id=made, files=tuple(ids))
 
     async def _upload(self, upload: Upload) -> str:
         """The id of a new file with these bytes, which nobody sees yet."""
-        asked = await self._request("files.getUploadURLExternal", form=upload_form(upload.file))
+        asked = await self._request(ASKS, form=upload_form(upload.file))
         url, name = (asked or {}).get("upload_url"), (asked or {}).get("file_id")
         path = path_in(url, files_of(self.settings.base_url)) if isinstance(url, str) else None
         if path is None or not isinstance(name, str):
-            text = "files.getUploadURLExternal: no address that leads to Slack"
+            text = f"{ASKS}: no address that leads to Slack"
             raise TransportError(text, dispatched="no")
         body = RawBody(upload, upload.file.media_type or "application/octet-stream")
         try:
             response = await self._files.request("POST", path, body=body)
         except UnreadableBody as error:
             response = Response(error.status, {}, b"")
+        if response.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            word = f"for an upload of {upload.size} bytes"
+            raise SlackApiError(ASKS, status=response.status, detail=word)
         if not successful(response.status):
             word = f"an upload of {upload.size} bytes was answered with HTTP {response.status}"
             raise TransportError(word, dispatched="no")

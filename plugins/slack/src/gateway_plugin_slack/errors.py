@@ -9,6 +9,8 @@ from typing import Any, Literal
 import attrs
 
 from gateway_core.authors import Attempt, ErrorClass, Reason, Scope, Verdict
+from gateway_plugin_slack.files.images import is_unfetched, uploads_of
+from gateway_plugin_slack.files.uploads import of_upload
 
 URL = "response_url"
 """How messages by a secret URL are called where the Web API has a method."""
@@ -273,6 +275,11 @@ _FOLLOWING: Mapping[str, Literal["stricter", "plain"]] = {
 
 def verdict_of(attempt: Attempt, error: SlackApiError) -> Verdict:
     """What `error` means for the attempt that raised it."""
+    verdict = _verdict_of(attempt, error)
+    return of_upload(verdict, error.method, error.error) if uploads_of(attempt) else verdict
+
+
+def _verdict_of(attempt: Attempt, error: SlackApiError) -> Verdict:
     if error.foreign is not None:
         return attrs.evolve(error.foreign, raw=error.raw)
     if error.method != URL:
@@ -288,6 +295,8 @@ def _told(attempt: Attempt, error: SlackApiError) -> Verdict:
         return _paced(attempt, error, verdict)
     if error.error in _NO_THREAD and attempt.reply is not None and attempt.thread is None:
         return attrs.evolve(_WITHOUT_REPLY, raw=error.raw)
+    if is_unfetched(attempt, error.error, error.detail):
+        return attrs.evolve(_BAD_REQUEST, raw=error.raw, files_refused=True)
     if error.error in _REPLANNED:
         return _replanned(attempt, verdict)
     if error.error == "message_not_found" and attempt.operation == "delete" and attempt.number > 1:
@@ -366,6 +375,8 @@ def _row(error: SlackApiError) -> Verdict:
         return _LATER if VERDICTS.get(error.error) is _LATER else _HALF_DONE
     if error.status == 429:  # noqa: PLR2004 - likewise
         return VERDICTS["ratelimited"]
+    if error.status == 413:  # noqa: PLR2004 - likewise
+        return _TOO_LONG
     if error.error in VERDICTS:
         return VERDICTS[error.error]
     family = (found for prefix, found in PREFIXES.items() if error.error.startswith(prefix))

@@ -25,12 +25,12 @@ from gateway_core.authors import (
     Traits,
     Verdict,
     hookimpl,
-    with_first_part,
 )
 from gateway_plugin_slack import api
 from gateway_plugin_slack.addresses import address_of
 from gateway_plugin_slack.checks import problems_of
 from gateway_plugin_slack.errors import PersonOpened, SlackApiError, opened, verdict_of
+from gateway_plugin_slack.files.images import with_files
 from gateway_plugin_slack.files.uploads import verdict_of_files
 from gateway_plugin_slack.limits import SET_STATUS, limits_of
 from gateway_plugin_slack.marks.calls import sign_of
@@ -118,7 +118,7 @@ def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] |
     """Escaped text in parts of at most `part_bytes`."""
     if not isinstance(envelope, Send | Edit):
         return None
-    return with_first_part(envelope, parts_of(instance.settings, envelope, mode))
+    return with_files(envelope, parts_of(instance.settings, envelope, mode))
 
 
 @hookimpl

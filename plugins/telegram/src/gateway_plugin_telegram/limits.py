@@ -3,8 +3,8 @@
 One message or edit a second per chat, 20 in 60 s per group, about 30 requests a second per bot for
 bulk notifications (core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this). Edits
 share the chat's allowance with sends; deletions are documented as no part of it. A send
-with files is a send, and so is an album, though Telegram may count each of its messages. Every pace
-has a bound: what a stall held back arrives at once.
+with files is a send; an album takes a token for each of its messages, unless `album_cost` says
+otherwise. Every pace has a bound: what a stall held back arrives at once.
 """
 
 from __future__ import annotations

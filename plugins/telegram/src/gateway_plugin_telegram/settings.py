@@ -80,6 +80,8 @@ class TelegramSettings(NetworkSettings):
                     all of it arrives at once. With a window of 30 it is none in each of these, at
                     29.0 a second near and 26 far (`python -m bench.recovery_stalls --paces`). A
                     larger one is faster
+    album_cost      how an album counts against these: `items`, each file of it as a message;
+                    `one`, all of it as one. Telegram does not say
     rooms           limits of single chats, by the chat's id: a table with any of `chat_count`,
                     `chat_seconds`, `group_count` and `group_seconds`
     text_limit      the longest text of one message, in code points; at most Telegram's 4,096
@@ -115,6 +117,9 @@ class TelegramSettings(NetworkSettings):
     bot_count: int = attrs.field(default=30, validator=_COUNT)
     bot_seconds: float = attrs.field(default=1.0, validator=_SECONDS)
     bot_window: int | None = attrs.field(default=None, validator=optional(_COUNT))
+    album_cost: Literal["items", "one"] = attrs.field(
+        default="items", validator=one_of("items", "one")
+    )
     rooms: Mapping[str, RoomLimits] = attrs.field(
         factory=dict,
         hash=False,

@@ -83,10 +83,12 @@ async def test_an_upload_that_was_cut_before_it_arrived_is_made_again(bot, answe
     assert [("photo", "x"), ("video", "")] == bot.seen
 
 
+@pytest.mark.parametrize(("cost", "refused"), [("items", False), ("one", True)])
 async def test_albums_of_which_each_file_counts_come_late_and_whole(
-    open_to, instance, make, autojump_clock
+    open_to, instance, make, cost, refused, autojump_clock
 ):
-    """Our limits count an album once; the emulator's each file: what it refuses waits."""
+    """The emulator counts each file; so do our limits, if they are to, else its refusals wait."""
+    instance = attrs.evolve(instance, settings=attrs.evolve(instance.settings, album_cost=cost))
     emulator = TelegramEmulator()
     files = [attrs.evolve(make("photo"), name=f"{number}.png") for number in range(8)]
     async with open_to(instance.settings.base_url, emulator.app, instance) as gateway:
@@ -94,4 +96,58 @@ async def test_albums_of_which_each_file_counts_come_late_and_whole(
             assert (await gateway.send("support", "-7", str(number), files=files)).delivered
     texts = [message.text for message in emulator.rooms.conversation("-7")]
     assert ["0", *[""] * 7, "1", *[""] * 7, "2", *[""] * 7] == texts
-    assert emulator.counters["rate_limited"]
+    assert refused == bool(emulator.counters["rate_limited"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        no(413, "Request Entity Too Large"),
+        Said(status=413, body=b"<html>413 Request Entity Too Large</html>"),
+        no(400, "Bad Request: wrong file identifier/HTTP URL specified"),
+        no(400, "Bad Request: failed to get HTTP URL content"),
+        no(400, "Bad Request: wrong type of the web page content"),
+        no(400, "Bad Request: can't use file of type Document as Photo"),
+        no(400, "Bad Request: PHOTO_INVALID_DIMENSIONS"),
+        no(400, "Bad Request: CHAT_SEND_PHOTOS_FORBIDDEN"),
+        no(400, "Bad Request: not enough rights to send photos to the chat"),
+        no(403, "Forbidden: VOICE_MESSAGES_FORBIDDEN"),
+    ],
+)
+async def test_the_text_of_a_refused_file_goes_alone_if_so_wanted(bot, answering, answer):
+    answering(answer)
+    receipt = await bot.send("**x**", "photo", on_file_error="send_text")
+    assert [("text", "x")] == bot.seen
+    assert (f"files refused: {receipt.verdict.raw}",) == receipt.degradations
+    assert str(answer.status) in receipt.verdict.raw
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        no(400, "Bad Request: chat not found"),
+        no(403, "Forbidden: bot was blocked by the user"),
+        no(400, "Bad Request: not enough rights to send text messages to the chat"),
+    ],
+)
+async def test_a_refused_room_ends_the_text_of_a_file_as_well(bot, answering, answer):
+    answering(answer)
+    receipt = await bot.send("x", "photo", on_file_error="send_text", raises=False)
+    assert (Disposition.REJECTED, 1) == (receipt.disposition, receipt.attempts)
+
+
+async def test_of_two_albums_the_one_that_is_taken_keeps_the_caption(bot, answering):
+    answering(no(400, "Bad Request: IMAGE_PROCESS_FAILED"))
+    receipt = await bot.send("x", "photo", "photo", "document", on_file_error="send_text")
+    assert [("document", "x")] == bot.seen
+    assert ["failed", "delivered"] == [part.outcome for part in receipt.parts]
+    assert [(0, 1), (2,)] == [part.files for part in receipt.parts]
+
+
+async def test_the_text_after_a_refused_album_goes_with_its_buttons(bot, answering):
+    keyboard = {"inline_keyboard": [[{"text": "OK", "callback_data": "ok"}]]}
+    answering(no(400, "Bad Request: IMAGE_PROCESS_FAILED"))
+    extra = {"reply_markup": keyboard}
+    await bot.send("x", "photo", "photo", on_file_error="send_text", extra=extra)
+    assert [("text", "x")] == bot.seen
+    assert keyboard == bot.messages[0].fields["reply_markup"]

@@ -8,6 +8,7 @@ from html import escape
 from gateway_contrib.cli.explain.plans import Explained, Piece, later, seconds
 from gateway_contrib.cli.painting.drawn import Bubble, Column, drawn
 from gateway_contrib.cli.painting.marked import STYLE, marked
+from gateway_contrib.cli.painting.tiles import Tile
 
 _STYLE = f"""
 body {{ font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem; background: #eceff1; color: #222 }}
@@ -23,6 +24,10 @@ article {{ background: #fff; border-radius: .2rem 1rem 1rem 1rem; padding: .6rem
 td:first-child {{ white-space: normal; overflow-wrap: anywhere }}
 small {{ display: block; color: #666; margin-top: .4rem }}
 meter {{ width: 4rem; height: .7rem; vertical-align: middle }}
+.files {{ display: flex; flex-wrap: wrap; gap: .3rem; margin: .2rem 0 }}
+.files span {{ flex: 1 1 30%; min-height: 3.2rem; padding: .3rem; border-radius: .4rem;
+  background: #dfe5ea; font-size: 12px; overflow-wrap: anywhere }}
+.files .hidden {{ background: #9aa1a9 }}
 .lost {{ color: #a50 }} .refused {{ color: #b00 }}
 {STYLE}"""
 WORTH_TELLING = 0.5
@@ -71,11 +76,22 @@ def _breakable(name: str) -> str:
 
 
 def _bubble(number: int, piece: Piece, plan: Explained) -> str:
+    seen = [_files(piece), marked(piece.lines)]
+    shown = "".join(seen if piece.files_first else reversed(seen))
     lost = f'<small class="lost">{escape("; ".join(piece.degraded))}</small>'
     return (
-        f"<article>{marked(piece.lines)}<small>{number}: {_size(piece, plan)}, "
+        f"<article>{shown}<small>{number}: {_size(piece, plan)}, "
         f"{said_of(piece)}</small>{lost if piece.degraded else ''}</article>"
     )
+
+
+def _files(piece: Piece) -> str:
+    """The part's files, side by side."""
+    shown = "".join(
+        f"<span{' class=hidden' if file.spoiler else ''}>{escape(file.said)}</span>"
+        for file in piece.files
+    )
+    return f'<div class="files">{shown}</div>' if shown else ""
 
 
 def _size(piece: Piece, plan: Explained) -> str:
@@ -112,4 +128,6 @@ def picture_of(plans: Sequence[Explained], title: str) -> str:
 
 def _drawn(piece: Piece, plan: Explained) -> Bubble:
     told = _told(piece, plan) if piece.bounds else f"{piece.size:,} {plan.unit}"
-    return Bubble(piece.lines, "; ".join([told, *piece.degraded]))
+    note = "; ".join([told, *piece.degraded])
+    files = [Tile(file.said, hidden=file.spoiler) for file in piece.files]
+    return Bubble(piece.lines, note, files, tiles_first=piece.files_first)

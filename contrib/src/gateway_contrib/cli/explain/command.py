@@ -24,7 +24,7 @@ from gateway_contrib.cli.explain.plans import (
     later,
     seconds,
 )
-from gateway_contrib.cli.sending import CONFIG, WRITTEN, Shown, Written
+from gateway_contrib.cli.sending import CONFIG, WRITTEN, Attachments, Shown, Written
 from gateway_core import (
     ConfigError,
     GatewayConfig,
@@ -40,6 +40,7 @@ _NUMBERS = 52
 _SHOWN = 60
 """Characters that are shown of what policies change in a text."""
 
+ATTACHMENTS = Attachments()
 Json = Annotated[bool, Parameter(negative=(), help="Print the plans as one JSON object.")]
 
 
@@ -48,6 +49,7 @@ def explain_command(
     /,
     *,
     channel: Annotated[str | None, Parameter(help="The platform; else all installed ones.")] = None,
+    attachments: Attachments = ATTACHMENTS,
     written: Written = WRITTEN,
     room: Annotated[str | None, Parameter(help="The conversation; it may have limits.")] = None,
     config: Annotated[
@@ -59,7 +61,7 @@ def explain_command(
     json: Json = False,
 ) -> int:
     """Show the messages that a text becomes: sizes, losses, costs and time. Sends nothing."""
-    words = written.words(text)
+    words = attachments.words(text, written)
     if instance is not None and config is None:
         config = CONFIG
     settings = _defaults(channel) if config is None else load_config(config)
@@ -71,6 +73,7 @@ def explain_command(
                 external_room_id=room or ROOMS.get(account.channel, "room"),
                 text=words,
                 format=written.format,
+                files=attachments.files,
             ),
             settings,
         )
@@ -151,9 +154,11 @@ def _parts_of(plan: Explained, room: int) -> Table:
 
 
 def _begun(piece: Piece, room: int) -> Text:
-    """The first words of a part, and below them what it loses."""
+    """The first words of a part, and below them its files and what it loses."""
     words = Text(" ".join(printable(piece.text[: 2 * room]).split()))
     words.truncate(room, overflow="ellipsis")
+    for file in piece.files:
+        words.append(f"{chr(10) if words else ''}{printable(file.said)}", "dim")
     if piece.degraded:
         words.append(f"\n{printable('degraded: ' + '; '.join(piece.degraded))}", "yellow")
     return words

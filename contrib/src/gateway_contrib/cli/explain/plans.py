@@ -14,7 +14,7 @@ import attrs
 
 from gateway_contrib.cli.painting.seen import Line
 from gateway_contrib.cli.painting.shapes import seen
-from gateway_core import GatewayConfig, Instance, Limit, Part, Send, preview
+from gateway_core import File, GatewayConfig, Instance, Limit, Part, Send, preview
 
 TOKENS: Mapping[str, str] = {
     "telegram": "123456789:any-well-formed-token",
@@ -87,6 +87,26 @@ class Bound:
 
 
 @attrs.frozen(kw_only=True)
+class Attached:
+    """A file of a part; `kind` is what the channel makes of it."""
+
+    name: str
+    kind: str
+    size: int
+    width: int
+    height: int
+    alt: str
+    spoiler: bool
+
+    @property
+    def said(self) -> str:
+        """In a line."""
+        sides = f"{self.width} × {self.height}" if self.width else ""  # noqa: RUF001 - between sides
+        size = f"{self.size:,} bytes" if self.size else ""
+        return ", ".join(filter(None, (f"{self.kind} {self.name}", sides, size)))
+
+
+@attrs.frozen(kw_only=True)
 class Piece:
     """One part: its text as seen, how it measures, and when it is out, in seconds.
 
@@ -101,6 +121,12 @@ class Piece:
     degraded: tuple[str, ...]
     at: float
     payload: Mapping[str, Any]
+    files: tuple[Attached, ...] = ()
+
+    @property
+    def files_first(self) -> bool:
+        """Whether the text is a caption, below its files."""
+        return "media" in self.payload
 
     @property
     def lines(self) -> Sequence[Line]:
@@ -163,7 +189,8 @@ def explain(instance: Instance, envelope: Send, config: GatewayConfig) -> Explai
     limit, measure = _measure(instance.settings)
     sent = ahead.envelope
     assert isinstance(sent, Send)  # noqa: S101 - policies may not make another of it
-    times = starts(ahead.limits, len(ahead.parts))
+    costs = [part.cost for part in ahead.parts]
+    times = starts(ahead.limits, costs)
     return Explained(
         channel=instance.channel,
         instance=instance.id,
@@ -174,10 +201,11 @@ def explain(instance: Instance, envelope: Send, config: GatewayConfig) -> Explai
         unit=measure.unit,
         limit=limit,
         pieces=tuple(
-            _piece(part, at, measure, limit) for part, at in zip(ahead.parts, times, strict=True)
+            _piece(part, at, *_bound_of(part, instance.settings, measure, limit), sent.files)
+            for part, at in zip(ahead.parts, times, strict=True)
         ),
         budgets=tuple(
-            Budget(bucket=x.bucket, count=x.count, per=x.per, pace=x.pace, tokens=len(times))
+            Budget(bucket=x.bucket, count=x.count, per=x.per, pace=x.pace, tokens=sum(costs))
             for x in ahead.limits
         ),
         refused=tuple(map(str, ahead.problems)),
@@ -192,8 +220,20 @@ def _measure(settings: Any) -> tuple[int | None, Measure]:
     return None, UNLIMITED
 
 
-def _piece(part: Part, at: float, measure: Measure, limit: int | None) -> Piece:
-    sent = str(part.payload.get("text", part.payload.get("content", "")))
+def _bound_of(
+    part: Part, settings: Any, measure: Measure, limit: int | None
+) -> tuple[Measure, int | None]:
+    """What the part's text is held against: a caption has a limit of its own."""
+    if "media" not in part.payload:
+        return measure, limit
+    return Measure("characters", _characters), getattr(settings, "caption_limit", None)
+
+
+def _piece(
+    part: Part, at: float, measure: Measure, limit: int | None, files: Sequence[File]
+) -> Piece:
+    texts = (part.payload.get(name) for name in ("text", "content", "caption"))
+    sent = str(next((text for text in texts if text is not None), ""))
     bounds = [
         Bound(unit=unit, size=size(part.payload[field]), limit=most)
         for field, (unit, size, most) in BOUNDS.items()
@@ -209,25 +249,47 @@ def _piece(part: Part, at: float, measure: Measure, limit: int | None) -> Piece:
         degraded=part.degraded,
         at=at,
         payload=part.payload,
+        files=tuple(
+            _attached(part, number, files[place]) for number, place in enumerate(part.files)
+        ),
     )
 
 
-def starts(limits: Sequence[Limit], count: int) -> list[float]:
-    """When each of `count` sends may start, in seconds, on an idle account.
+def _attached(part: Part, number: int, file: File) -> Attached:
+    media = part.payload.get("media") or ()
+    return Attached(
+        name=file.name or file.url or "",
+        kind=media[number]["type"] if number < len(media) else file.kind.replace("other", "file"),
+        size=file.size,
+        width=file.width,
+        height=file.height,
+        alt=file.alt,
+        spoiler=file.spoiler,
+    )
+
+
+def starts(limits: Sequence[Limit], costs: Sequence[int]) -> list[float]:
+    """When each of the sends may start, in seconds, on an idle account, by the tokens they take.
 
     One after another and answered at once: what the platform takes to answer comes on top.
     """
     times: list[float] = []
-    while len(times) < count:
-        earliest = [_earliest(limit, times) for limit in limits]
+    spent: list[float] = []  # when each token was taken
+    for cost in costs:
+        earliest = [_earliest(limit, spent, cost) for limit in limits]
         times.append(max([0.0, *times[-1:], *earliest]))
+        spent += [times[-1]] * cost
     return times
 
 
-def _earliest(limit: Limit, times: Sequence[float]) -> float:
-    """When the limit lets the next one pass, after those at `times`."""
-    tick, count = 0.0, limit.count
-    if limit.pace == "even":
-        tick = times[-1] + limit.per / count if times else 0.0
-        count = limit.most or count
-    return max(tick, times[-count] + limit.per if len(times) >= count else 0.0)
+def _earliest(limit: Limit, spent: Sequence[float], cost: int) -> float:
+    """When the limit lets the next one pass that takes so many, after tokens at these times."""
+    ticks = 0.0
+    if limit.pace == "even" or limit.count == 1:
+        for at in spent:
+            ticks = max(ticks, at) + limit.per / limit.count
+    count = limit.most or limit.count
+    if limit.count == 1 or (limit.pace == "even" and limit.most is None):
+        return ticks
+    still = max(0, count - cost)  # tokens that may be spent within the window before it
+    return max(ticks, spent[-still - 1] + limit.per if len(spent) > still else 0.0)

@@ -29,7 +29,7 @@ from gateway_contrib.cli.groups.following import (
     state_of,
 )
 from gateway_contrib.cli.logs import Verbose, set_up_log
-from gateway_contrib.cli.sending import CONFIG, WRITTEN, Config, Shown, Written
+from gateway_contrib.cli.sending import BESIDE, CONFIG, WRITTEN, Beside, Config, Shown, Written
 from gateway_core import (
     Forecast,
     GatewayConfig,
@@ -109,6 +109,7 @@ async def broadcast(
             help="A file with a room's id in each line; -: standard input.",
         ),
     ],
+    beside: Beside = BESIDE,
     written: Written = WRITTEN,
     when: When = WHEN,
     doing: Doing = DOING,
@@ -120,12 +121,14 @@ async def broadcast(
     template = Send(
         instance_id=instance,
         external_room_id=_ANY_ROOM,
-        text=written.words(text),
+        text=beside.words(text, written),
         key=when.key,
         ttl=when.ttl,
         not_before=when.at(),
         format=written.format,
         priority="bulk",
+        files=beside.files,
+        on_file_error=beside.on_file_error,
     )
     names = rooms_in(rooms)
     config = load_config(doing.config)
@@ -201,6 +204,8 @@ async def _alone(
             ttl=template.ttl,
             not_before=template.not_before,
             format=template.format,
+            files=template.files,
+            on_file_error=template.on_file_error,
         )
         try:
             state = await follow(template.instance_id, _of_job(job))

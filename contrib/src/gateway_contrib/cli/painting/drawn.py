@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from gateway_contrib.cli.painting.metrics import width
 from gateway_contrib.cli.painting.seen import Line
+from gateway_contrib.cli.painting.tiles import HEIGHT as TILE
+from gateway_contrib.cli.painting.tiles import Tile, height_of, placed
 
 COLUMN, GAP, PADDING = 330.0, 18.0, 12.0
 SIZE, CODE_SIZE = 13.0, 11.5
@@ -23,10 +25,12 @@ _MONO = "font-family:ui-monospace,Menlo,Consolas,monospace"
 
 
 class Bubble(NamedTuple):
-    """One message, and a line about it below."""
+    """One message, and a line about it below; `tiles`: its files, above the text or below it."""
 
     lines: Sequence[Line]
     note: str
+    tiles: Sequence[Tile] = ()
+    tiles_first: bool = False
 
 
 class Column(NamedTuple):
@@ -82,9 +86,14 @@ def drawn(columns: Sequence[Column], title: str) -> str:
 def _bubble(bubble: Bubble, left: float, top: float) -> tuple[list[str], float]:
     """The shapes of a message, and where the next one begins."""
     rows = [row for line in bubble.lines for row in _rows(line)]
-    high = sum(row.height for row in rows) + 2 * PADDING
+    below, tiled = sum(row.height for row in rows), height_of(bubble.tiles)
+    high = below + tiled + 2 * PADDING
     shapes = [_box(left, top, COLUMN, high, "#fff", rx=12)]
     y = top + PADDING
+    shapes += _tiles(
+        bubble.tiles, left + PADDING, y + (0 if bubble.tiles_first else below + GAP / 3)
+    )
+    y += tiled if bubble.tiles_first else 0
     for _, group in groupby(rows, key=lambda row: (row.line.code, row.line.quote)):
         block = list(group)
         shapes += _frame(block, left, y)
@@ -97,6 +106,15 @@ def _bubble(bubble: Bubble, left: float, top: float) -> tuple[list[str], float]:
         css = f"font-size:11px;fill:#666;{_FACES}"
         shapes.append(_text(left + 4, bottom, words, css, width(words, 11)))
     return shapes, bottom + 12
+
+
+def _tiles(tiles: Sequence[Tile], left: float, top: float) -> Iterator[str]:
+    """The files of a message."""
+    css = f"font-size:11px;fill:#333;{_FACES}"
+    for tile, x, y, wide, lines in placed(tiles, left, top, COLUMN - 2 * PADDING):
+        yield _box(x, y, wide, TILE, "#9aa1a9" if tile.hidden else "#dfe5ea", rx=6)
+        for at, base, words in lines:
+            yield _text(at, base, words, css, width(words, 11))
 
 
 def _wrapped(note: str) -> list[str]:

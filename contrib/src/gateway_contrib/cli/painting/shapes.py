@@ -15,4 +15,7 @@ def seen(payload: Mapping[str, Any]) -> list[Line]:
         return slack.lines(payload)
     if "content" in payload:
         return discord.lines(payload)
+    if "media" in payload:
+        caption, entities = payload.get("caption", ""), payload.get("caption_entities", ())
+        return telegram.lines({"text": caption, "entities": entities})
     return telegram.lines({"text": "", **payload})

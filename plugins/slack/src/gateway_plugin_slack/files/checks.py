@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway_core.authors import Edit, Problem, Send, too_much
+from gateway_plugin_slack.files.images import is_picture
 from gateway_plugin_slack.ids import is_conversation, is_person
 from gateway_plugin_slack.settings import Settings
 
@@ -17,10 +18,11 @@ def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Prob
     files = message.files or ()
     if not files:
         return
-    if settings.webhook_url is not None or message.interaction is not None:
+    uploaded = [file for file in files if file.url is None]
+    if uploaded and (settings.webhook_url is not None or message.interaction is not None):
         yield Problem("files", "a webhook and a response_url take none")
     room = message.external_room_id
-    if not is_conversation(room) and not is_person(room):
+    if uploaded and not is_conversation(room) and not is_person(room):
         yield Problem("external_room_id", "files are sent to a conversation's id, not to a name")
     yield from too_much(
         files,
@@ -29,9 +31,11 @@ def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Prob
         longest_alt=LONGEST_ALT,
     )
     for place, file in enumerate(files):
-        if file.url is not None:
-            text = "Slack fetches pictures of blocks alone: put an image block into extra.blocks"
+        if file.url is not None and not is_picture(file):
+            text = "Slack fetches pictures alone: say media_type='image/…', or hand over the bytes"
             yield Problem(f"files.{place}", text)
+        if file.url is not None and not (file.alt or file.name):
+            yield Problem(f"files.{place}.alt", "what a picture by URL shows must be said")
         if file.id is not None and isinstance(message, Send):
             text = "a file that Slack has is not sent again: hand over its bytes"
             yield Problem(f"files.{place}.id", text)

@@ -9,12 +9,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway_core.authors import Attempt, ErrorClass, File, GatewayError, Reason, Verdict
+import attrs
+
+from gateway_core.authors import Attempt, ErrorClass, File, GatewayError, Reason, Scope, Verdict
 
 SHARED_WITHIN = 60.0
 """Seconds for which the message of a completed upload is looked for."""
 LOOKS = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each look, the last again and again."""
+
+
+ASKS, SHARES = "files.getUploadURLExternal", "files.completeUploadExternal"
+"""The methods before and after the bytes."""
+
+_WORDS = frozenset(
+    {
+        *("blocked_file_type", "max_file_sharing_exceeded", "missing_scope"),
+        *("storage_limit_reached", "unable_to_share_files"),
+    }
+)
+"""What sharing files is refused with where a text may pass; beside what begins with `file_`."""
+
+
+def of_upload(verdict: Verdict, method: str, error: str) -> Verdict:
+    """The verdict on a request that is part of sending files.
+
+    Before they are shared, Slack has seen neither the room nor the text.
+    """
+    if method == ASKS and verdict.scope is Scope.ROOM:
+        verdict = attrs.evolve(verdict, scope=Scope.MESSAGE)
+    told = method == ASKS or (method == SHARES and (error in _WORDS or error.startswith("file_")))
+    final = verdict.error_class in (ErrorClass.NON_RETRYABLE, ErrorClass.FATAL)
+    return attrs.evolve(verdict, files_refused=told and final)
 
 
 class NotSharedError(GatewayError):
@@ -39,6 +65,7 @@ def verdict_of_files(error: Exception) -> Verdict | None:
             reason=Reason.OUTCOME_UNKNOWN,
             dispatched="unknown",
             raw=str(error),
+            files_refused=True,
         )
     if isinstance(error, FilesStayError):
         return Verdict(

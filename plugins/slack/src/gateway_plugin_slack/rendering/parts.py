@@ -16,6 +16,7 @@ import attrs
 
 from gateway_core.authors import Edit, Part, Send
 from gateway_core.text import Document, Style, cut, literal, neutral, parse, plan
+from gateway_plugin_slack.files.images import size_of_images
 from gateway_plugin_slack.ids import locate
 from gateway_plugin_slack.rendering.document import MOST_JSON, RichText
 from gateway_plugin_slack.rendering.native import native
@@ -64,6 +65,7 @@ def _styled(envelope: Send | Edit, limit: int) -> Sequence[Part]:
     """Markdown, or a plain text, as rich text."""
     blocks = (envelope.extra or {}).get("blocks")
     space = MOST_JSON - (len(json.dumps(blocks, ensure_ascii=False)) if blocks else 0)
+    space -= size_of_images(envelope.files)
     document = _unhidden((parse if envelope.format == "markdown" else literal)(envelope.text))
 
     def fields(text: str) -> Mapping[str, object]:

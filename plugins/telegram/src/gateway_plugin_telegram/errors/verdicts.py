@@ -83,7 +83,7 @@ _QUOTE = re.compile("[\"\u201c]| '")
 def verdict_of(attempt: Attempt, error: TelegramApiError) -> Verdict:
     """What the error means for the attempt."""
     if error.foreign is not None:
-        return error.foreign
+        return _of_files(error.foreign, attempt, error)
     if error.migrate_to is not None:
         return _moved(error)
     if _is_limit(error):
@@ -97,7 +97,14 @@ def verdict_of(attempt: Attempt, error: TelegramApiError) -> Verdict:
         transform=meaning.transform,
         retry_after=error.down_for,
         raw=str(error),
+        files_refused=meaning.of_files and bool(attempt.files),
     )
+
+
+def _of_files(verdict: Verdict, attempt: Attempt, error: TelegramApiError) -> Verdict:
+    """A front end's refusal of so many bytes is the files', which are most of them."""
+    refused = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and bool(attempt.files)
+    return attrs.evolve(verdict, files_refused=refused)
 
 
 def is_stale(error: TelegramApiError) -> bool:

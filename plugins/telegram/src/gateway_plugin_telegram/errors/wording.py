@@ -20,18 +20,24 @@ Transform: TypeAlias = Literal["stricter", "plain", "without_reply"]
 
 @attrs.frozen
 class Meaning:
-    """What a refusal means, before it is known what was tried."""
+    """What a refusal means, before it is known what was tried; `of_files`: of its files alone."""
 
     error_class: ErrorClass
     reason: Reason
     scope: Scope
     transform: Transform | None = None
     dispatched: Literal["no", "unknown"] = "no"
+    of_files: bool = False
 
 
 def final(reason: Reason, scope: Scope = Scope.MESSAGE) -> Meaning:
     """No further attempt changes it."""
     return Meaning(ErrorClass.NON_RETRYABLE, reason, scope)
+
+
+def bad_file(reason: Reason) -> Meaning:
+    """The file is refused; the text that goes with it may pass."""
+    return attrs.evolve(final(reason), of_files=True)
 
 
 def changed(reason: Reason, transform: Transform) -> Meaning:
@@ -57,9 +63,11 @@ DELETED_AT_ONCE = attrs.evolve(MESSAGE_GONE, dispatched="unknown")
 UNAUTHORIZED = Meaning(ErrorClass.FATAL, Reason.UNAUTHORIZED, Scope.INSTANCE)
 FROZEN = attrs.evolve(UNAUTHORIZED, reason=Reason.FORBIDDEN)
 UNSUPPORTED = final(Reason.UNSUPPORTED)
-TOO_LARGE = final(Reason.TOO_LONG)
-BAD_FILE = final(Reason.BAD_REQUEST)
-FILE_UNKNOWN = final(Reason.BAD_REQUEST)
+TOO_LARGE = bad_file(Reason.TOO_LONG)
+BAD_FILE = bad_file(Reason.BAD_REQUEST)
+NO_SUCH_FILES = bad_file(Reason.FORBIDDEN)
+"""The room takes none of this kind, or none of this bot's."""
+FILE_UNKNOWN = bad_file(Reason.BAD_REQUEST)
 """The id of a file is none, or not of this bot or kind: its bytes can still be uploaded."""
 FILE_STALE = Meaning(ErrorClass.RETRYABLE, Reason.BAD_REQUEST, Scope.MESSAGE)
 """As `FILE_UNKNOWN`, of an id that stood for bytes which are there."""
@@ -71,6 +79,9 @@ STAYED = "stayed in the group that became"
 """What the adapter says itself of a message that a move left in the old group."""
 FIXED = "no edit changes"
 """What it says of files that must stay as they are."""
+
+_KINDS = ("animation", "audio", "document", "media", "music", "photo", "video", "voice")
+_SHORT_KINDS = ("audios", "docs", "gifs", "media", "photos", "roundvideos", "videos", "voices")
 
 PHRASES: Mapping[str, Meaning] = {
     phrase: meaning
@@ -156,6 +167,14 @@ PHRASES: Mapping[str, Meaning] = {
             ),
         ),
         (
+            NO_SUCH_FILES,
+            (
+                *(f"not enough rights to send {kind}" for kind in _KINDS),
+                *(f"chat_send_{kind}_forbidden" for kind in _SHORT_KINDS),
+                "voice_messages_forbidden",
+            ),
+        ),
+        (
             NO_RIGHTS,
             (
                 "not enough rights",
@@ -210,6 +229,12 @@ PHRASES: Mapping[str, Meaning] = {
                 "photo_invalid_dimensions",
                 "image_process_failed",
                 "photo_ext_invalid",
+                "photo_save_file_invalid",
+                "media_empty",
+                "media_invalid",
+                "video_content_type_invalid",
+                "type of file mismatch",
+                "unsupported url protocol",
                 "file must be non-empty",
             ),
         ),
@@ -238,5 +263,5 @@ STATUSES: Mapping[int, Meaning] = {
     HTTPStatus.FORBIDDEN: final(Reason.FORBIDDEN),
     HTTPStatus.NOT_FOUND: UNAUTHORIZED,
     HTTPStatus.CONFLICT: BUSY,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: final(Reason.TOO_LONG),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
 }

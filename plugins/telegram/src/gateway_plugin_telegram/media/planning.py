@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from gateway_core.authors import Edit, File, MessageRef, Part, Send
 from gateway_plugin_telegram.media.kinds import Kind, kind_of
 from gateway_plugin_telegram.methods import ALBUM_EXTRA
@@ -41,7 +43,10 @@ def parts_with_files(
     caption = captions[0] if captions and not apart else None
     silent = isinstance(envelope, Send) and envelope.silent
     parts = [_part(files, group, None, silent=silent) for group in groups[:-1]]
-    return [*parts, _part(files, groups[-1], caption, silent=silent), *behind]
+    parts.append(_part(files, groups[-1], caption, silent=silent))
+    if settings.album_cost == "items":
+        parts = [attrs.evolve(part, cost=len(part.files)) for part in parts]
+    return [*parts, *behind]
 
 
 def albums(files: Sequence[File]) -> list[tuple[int, ...]]:

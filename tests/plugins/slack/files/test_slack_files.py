@@ -5,6 +5,7 @@ import math
 import pytest
 from pictures import png
 
+from gateway_contrib.emulators.faults import Said
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_core import (
     Disposition,
@@ -17,9 +18,11 @@ from gateway_core import (
     open_gateway,
 )
 from gateway_core.testing import open_network
+from gateway_plugin_slack.files.uploads import ASKS, SHARES
 from gateway_plugin_slack.settings import Settings
 
 ROOM = "C024BE91L"
+JSON = {"content-type": "application/json"}
 CAT = File(png(), name="cat.png", alt="A cat")
 
 
@@ -46,7 +49,7 @@ def seen(slack):
     ]
 
 
-async def test_a_picture_with_a_bold_text(slack, gateway):
+async def test_a_picture_with_a_bold_text(slack, gateway, autojump_clock):
     receipt = await gateway.send("support", ROOM, "**A cat**", files=[CAT])
     assert [("A cat", None, ["cat.png"])] == seen(slack)
     [message] = slack.rooms.conversation(ROOM)
@@ -56,7 +59,7 @@ async def test_a_picture_with_a_bold_text(slack, gateway):
     assert part.files[0].id.startswith("F")
 
 
-async def test_its_text_is_edited_and_it_is_deleted(slack, gateway):
+async def test_its_text_is_edited_and_it_is_deleted(slack, gateway, autojump_clock):
     receipt = await gateway.send("support", ROOM, "A cat", files=[CAT])
     edited = await gateway.edit(receipt.ref, "A *grey* cat")
     assert [("A grey cat", None, ["cat.png"])] == seen(slack)
@@ -64,7 +67,7 @@ async def test_its_text_is_edited_and_it_is_deleted(slack, gateway):
     assert [] == seen(slack)
 
 
-async def test_its_files_stay_what_they_are(slack, gateway):
+async def test_its_files_stay_what_they_are(slack, gateway, autojump_clock):
     receipt = await gateway.send("support", ROOM, "A cat", files=[CAT])
     for files in ((), (File(b"1,2", name="numbers.csv"),)):
         edited = await gateway.edit(receipt.ref, "A dog", files=files, raises=False)
@@ -73,7 +76,7 @@ async def test_its_files_stay_what_they_are(slack, gateway):
     assert [("A cat", None, ["cat.png"])] == seen(slack)
 
 
-async def test_several_files_without_a_text_answer_in_a_thread(slack, gateway):
+async def test_several_files_without_a_text_answer_in_a_thread(slack, gateway, autojump_clock):
     question = await gateway.send("support", ROOM, "question")
     asked = question.ref.parts[0].message_id
     files = [File(b"1", name="1.txt"), File(b"2", name="2.txt")]
@@ -83,7 +86,7 @@ async def test_several_files_without_a_text_answer_in_a_thread(slack, gateway):
     assert asked.endswith(answer[1])
 
 
-async def test_bytes_go_nowhere_but_to_slack(slack, gateway):
+async def test_bytes_go_nowhere_but_to_slack(slack, gateway, autojump_clock):
     """Whatever stands between may have changed the address that it was given."""
     slack.files_url = "https://elsewhere.example"
     receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], ttl=5, raises=False)
@@ -93,7 +96,7 @@ async def test_bytes_go_nowhere_but_to_slack(slack, gateway):
     assert [] == seen(slack)
 
 
-async def test_what_is_shared_nowhere_is_an_outcome_of_its_own(slack, gateway):
+async def test_what_is_shared_nowhere_is_an_outcome_of_its_own(slack, gateway, autojump_clock):
     slack.share_after(math.inf)
     receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], raises=False)
     assert Reason.OUTCOME_UNKNOWN is receipt.verdict.reason
@@ -105,13 +108,71 @@ async def test_what_is_shared_nowhere_is_an_outcome_of_its_own(slack, gateway):
     ("room", "files", "said"),
     [
         (ROOM, [File(b"x", name=f"{n}") for n in range(11)], "files: has 11 files, at most 10"),
-        (ROOM, [File("https://example.com/cat.png")], "files.0: Slack fetches pictures of blocks"),
         (ROOM, [File(id="F1")], "files.0.id: a file that Slack has is not sent again"),
         (ROOM, [File(b"x", name="x", alt="a" * 1001)], "files.0.alt: has 1001 characters"),
         ("#general", [CAT], "external_room_id: files are sent to a conversation's id"),
     ],
 )
-async def test_what_slack_does_not_take(slack, gateway, room, files, said):
+async def test_what_slack_does_not_take(slack, gateway, autojump_clock, room, files, said):
     with pytest.raises(Invalid) as caught:
         await gateway.send("support", room, "text", files=files)
     assert said in str(caught.value)
+
+
+@pytest.fixture
+async def refusing(autojump_clock):
+    """A gateway to a Slack, and what lets a method be answered so once."""
+    slack = SlackEmulator()
+    answers = {}
+
+    async def front(scope, receive, send):
+        said = answers.pop(scope["path"].removeprefix("/api").split("/")[1], None)
+        await (said.response() if said else slack.app)(scope, receive, send)
+
+    instance = Instance("support", "slack", Settings(token=Secret("xoxb-1")))
+    async with open_network() as network:
+        network.mount("https://slack.com", front)
+        network.mount("https://files.slack.com", front)
+        async with open_gateway(GatewayConfig(instances=[instance])) as gateway:
+            yield slack, gateway, answers
+
+
+@pytest.mark.parametrize(
+    ("method", "word", "goes"),
+    [
+        (ASKS, "file_upload_size_restricted", True),
+        (ASKS, "file_uploads_disabled", True),
+        (ASKS, "storage_limit_reached", True),
+        (ASKS, "missing_scope", True),
+        (ASKS, "no_permission", True),
+        (SHARES, "file_type_not_allowed", True),
+        (SHARES, "channel_not_found", False),
+        (SHARES, "posting_to_channel_denied", False),
+        (ASKS, "account_inactive", False),
+    ],
+)
+async def test_the_text_of_a_refused_upload_goes_alone_if_so_wanted(
+    refusing, autojump_clock, method, word, goes
+):
+    slack, gateway, answers = refusing
+    answers[method] = Said(body={"ok": False, "error": word}, headers=JSON)
+    receipt = await gateway.send(
+        "support", ROOM, "**A cat**", files=[CAT], on_file_error="send_text", ttl=60, raises=False
+    )
+    assert ((f"files refused: {word}",) if goes else ()) == receipt.degradations
+    assert goes == (("A cat", None, []) in seen(slack))
+
+
+async def test_an_upload_that_is_too_large_for_what_stands_between(refusing, autojump_clock):
+    slack, gateway, answers = refusing
+    answers["upload"] = Said(status=413, body=b"<html>Too large</html>")
+    receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], on_file_error="send_text")
+    assert [("A cat", None, [])] == seen(slack)
+    assert (f"files refused: HTTP 413 for an upload of {len(png())} bytes",) == receipt.degradations
+
+
+async def test_the_text_of_what_is_shared_nowhere_goes_alone(slack, gateway, autojump_clock):
+    slack.share_after(math.inf)
+    receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], on_file_error="send_text")
+    assert [("A cat", None, [])] == seen(slack)
+    assert receipt.possible_duplicate

@@ -1,0 +1,88 @@
+"""Pictures by URL, which Slack fetches: image blocks below the text. Sans-I/O.
+
+Source: docs.slack.dev, block kit, image block: an address of up to 3,000 characters and `alt_text`.
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from gateway_core.authors import Attempt, Edit, File, Part, Send, Upload
+
+
+def is_picture(file: File) -> bool:
+    """Whether a file by URL is a picture: by its media type, else by its name or its address."""
+    if file.media_type:
+        return file.kind == "image"
+    path = urlsplit(file.url or "").path
+    kind = mimetypes.guess_type(file.name)[0] or mimetypes.guess_type(path)[0] or ""
+    return kind.startswith("image/")
+
+
+def image_blocks(files: Sequence[File]) -> list[dict[str, Any]]:
+    """A block for each that goes by URL."""
+    return [
+        {"type": "image", "image_url": file.url, "alt_text": file.alt or file.name}
+        for file in files
+        if file.url is not None
+    ]
+
+
+def size_of_images(files: Sequence[File] | None) -> int:
+    """Characters of JSON that their blocks take."""
+    blocks = image_blocks(files or ())
+    return len(json.dumps(blocks, ensure_ascii=False)) if blocks else 0
+
+
+def with_files(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
+    """The plan with all files: an edit finds them at its beginning, however long its text.
+
+    Uploaded ones go with the first part. Pictures by URL are blocks below its text, or a part of
+    their own beside uploaded files, and beside a text that blocks would hide.
+    """
+    files = message.files or ()
+    if not files or not parts:
+        return parts
+    uploaded = tuple(place for place, file in enumerate(files) if file.url is None)
+    by_url = tuple(place for place, file in enumerate(files) if file.url is not None)
+    first, *others = parts
+    if uploaded:
+        first = attrs.evolve(first, files=uploaded)
+    if not by_url:
+        return [first, *others]
+    images = image_blocks(files)
+    shown = first.payload.get("blocks") or ()
+    if not uploaded and (shown or not str(first.payload.get("text") or "").strip()):
+        payload = {**first.payload, "text": _said(first.payload, files)}
+        return [_part(first, {**payload, "blocks": [*shown, *images]}, by_url), *others]
+    payload = {**first.payload, "text": _said({}, files), "blocks": images}
+    own = Part(payload=payload, span=(first.span[1], first.span[1]), files=by_url)
+    return [first, own, *others]
+
+
+def _part(part: Part, payload: Mapping[str, Any], files: tuple[int, ...]) -> Part:
+    return Part(payload=payload, span=part.span, degraded=part.degraded, files=files)
+
+
+def _said(payload: Mapping[str, Any], files: Sequence[File]) -> str:
+    """The text of a notification: the message's, else what the pictures show."""
+    text = str(payload.get("text") or "")
+    named = (file.alt or file.name for file in files if file.url is not None)
+    return text if text.strip() else ", ".join(named)
+
+
+def uploads_of(attempt: Attempt) -> list[Upload]:
+    """The files of an attempt that are files at Slack."""
+    return [upload for upload in attempt.files if upload.file.url is None]
+
+
+def is_unfetched(attempt: Attempt, error: str, detail: str) -> bool:
+    """Whether blocks are refused for a picture that Slack cannot fetch or show."""
+    by_url = len(uploads_of(attempt)) < len(attempt.files)
+    return by_url and error.startswith("invalid_blocks") and "image" in detail
