@@ -14,6 +14,7 @@ from gateway_core.answering.numbering import AnswerNumbers
 from gateway_core.answering.signs import Signs
 from gateway_core.answering.typing import TypingSigns
 from gateway_core.clock import Clock
+from gateway_core.contract.beside.buttons import Buttons
 from gateway_core.contract.envelopes import (
     Delivered,
     Format,
@@ -119,6 +120,7 @@ class Answers(Marks):
         silent: bool = False,
         collapse: str | None = None,
         files: Sequence[File] | None = None,
+        buttons: Buttons | None = None,
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
@@ -176,6 +178,7 @@ class Answers(Marks):
                 silent=silent,
                 collapse=collapse,
                 files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
+                buttons=() if buttons is None else buttons,
                 ephemeral=ephemeral,
                 interaction=interaction,
             )

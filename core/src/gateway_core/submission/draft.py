@@ -40,7 +40,7 @@ from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.submission.checks import checked
-from gateway_core.submission.preview import moved_away, planned, rewritten
+from gateway_core.submission.preview import accepted_as, moved_away, planned, rewritten
 from gateway_core.submission.tickets import Ticket
 
 LONGEST_OPEN = 3600.0
@@ -131,7 +131,7 @@ class Drafting:
         self.check_open()
         asked = checked(envelope)
         account = self.account_for(asked.instance_id)
-        return asked, rewritten(account.hooks, asked), account
+        return asked, accepted_as(account.hooks, account.instance, asked), account
 
     def draft(
         self, asked: Envelope, envelope: Envelope, account: InstanceState, *, awaited: bool = False

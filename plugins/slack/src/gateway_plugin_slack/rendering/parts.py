@@ -17,6 +17,7 @@ import attrs
 from gateway_core.authors import Edit, Part, Send
 from gateway_core.text import Document, Style, cut, literal, neutral, parse, plan
 from gateway_plugin_slack.ids import locate
+from gateway_plugin_slack.rendering.buttons import others_of
 from gateway_plugin_slack.rendering.document import MOST_JSON, RichText
 from gateway_plugin_slack.rendering.native import native
 from gateway_plugin_slack.rendering.plain import measure, plain
@@ -48,11 +49,11 @@ def parts_of(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[P
 
 
 def is_fallback(envelope: Send | Edit) -> bool:
-    """Whether the text is shown in notifications only: Slack's own way beside blocks.
+    """Whether the text is shown in notifications only: Slack's own way beside blocks but buttons.
 
     Such a text is never cut smaller.
     """
-    return envelope.format == "native" and bool((envelope.extra or {}).get("blocks"))
+    return envelope.format == "native" and bool(others_of((envelope.extra or {}).get("blocks")))
 
 
 def carries_content(extra: Mapping[str, object] | None) -> bool:
