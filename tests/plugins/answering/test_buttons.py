@@ -21,15 +21,19 @@ from gateway_core import (
     Edit,
     File,
     GatewayConfig,
+    HookContractError,
     Instance,
     Invalid,
+    KeyRef,
     Secret,
     Send,
+    from_json,
     open_gateway,
     preview,
+    to_json,
 )
 from gateway_core.authors import hookimpl
-from gateway_core.testing import open_network, virtual_wall
+from gateway_core.testing import FakeChannel, open_network, open_test_gateway, virtual_wall
 from gateway_plugin_discord.settings import DiscordSettings
 from gateway_plugin_slack.settings import Settings as SlackSettings
 from gateway_plugin_telegram import TelegramSettings
@@ -413,3 +417,72 @@ async def test_buttons_survive_a_restart(channel, kept, tmp_path, autojump_clock
         await trio.sleep(60)
         shown = SHOWN if kept else (SHOWN[0][:1],)
         assert [("b", shown)] == seen(emulator, channel)
+
+
+GUIDED = {"type": "block_actions", "channel": {"id": CHANNELS["slack"].room}, "trigger_id": "1.2"}
+QUERY = {"id": "9", "chat_instance": "7", "message": {"message_id": 1, "chat": {"id": 7}}}
+COMPONENT = {"id": "110", "type": 3, "channel_id": "1100000000000000001", "token": "t"}
+PRESSES: list[tuple[str, Any, str | None]] = [
+    ("telegram", {"callback_query": {**QUERY, "data": "ok"}}, "ok"),
+    ("telegram", {**QUERY, "data": "ok"}, "ok"),
+    ("telegram", {"callback_query": {**QUERY, "game_short_name": "chess"}}, None),
+    ("telegram", {"message": {"message_id": 1, "chat": {"id": 7}, "data": "ok"}}, None),
+    ("slack", {**GUIDED, "actions": [{"type": "button", "value": "ok"}]}, "ok"),
+    ("slack", {**GUIDED, "actions": [{"type": "button", "url": GUIDE}]}, None),
+    ("slack", {**GUIDED, "actions": [{"type": "static_select", "value": "ok"}]}, None),
+    ("slack", {**GUIDED, "actions": ["?"]}, None),
+    ("slack", {**GUIDED, "actions": "?"}, None),
+    ("discord", {**COMPONENT, "data": {"component_type": 2, "custom_id": "ok"}}, "ok"),
+    ("discord", {**COMPONENT, "data": {"component_type": 3, "custom_id": "ok"}}, None),
+    ("discord", {**COMPONENT, "data": {"component_type": 2, "custom_id": 7}}, None),
+    ("discord", {**COMPONENT, "data": "ok"}, None),
+]
+
+
+@pytest.mark.parametrize(("name", "event", "value"), PRESSES)
+async def test_only_a_button_with_a_value_is_pressed(name, event, value, autojump_clock):
+    async with opened(CHANNELS[name]) as (gateway, _):
+        where = gateway.address("bot", event)
+    assert where is not None
+    assert value == where.pressed
+
+
+def test_an_envelope_with_buttons_becomes_json_and_comes_back():
+    send = Send(instance_id="bot", external_room_id="7", text="a", buttons=[ASKED, ASKED[:1]])
+    plain = to_json(send)
+    button = {"text": "Approve", "value": "ok", "style": "primary"}
+    assert [button] == plain["buttons"][1]
+    assert send == from_json(Send, plain)
+    one_row = from_json(Send, {**plain, "buttons": [{"text": "a", "value": "b"}]})
+    assert ((Button("a", "b"),),) == one_row.buttons
+    for wrong in ("a", [["a"]], [[{"text": "a", "valu": "b"}]], [[{"value": "a"}]], [[], "a"]):
+        with pytest.raises(Invalid, match="buttons"):
+            from_json(Send, {**plain, "buttons": wrong})
+
+
+async def test_a_channel_without_buttons_says_so(autojump_clock):
+    class Without(FakeChannel):
+        buttons = None
+
+    async with open_test_gateway(Without()) as gateway:
+        for rows in (ASKED, []):
+            edit = Edit(
+                instance_id="bot",
+                external_room_id="room",
+                target=KeyRef(instance_id="bot", external_room_id="room", key="k"),
+                text="a",
+                buttons=rows,
+            )
+            with pytest.raises(Invalid, match=r"buttons: channel '.*' has none"):
+                await gateway.submit(edit)
+
+
+async def test_a_hook_that_answers_with_what_is_no_json_is_refused(autojump_clock):
+    class Odd(FakeChannel):
+        @hookimpl
+        def buttons(self):
+            return {"keys": object()}
+
+    async with open_test_gateway(Odd()) as gateway:
+        with pytest.raises(HookContractError, match="plain JSON"):
+            await gateway.send("bot", "room", "a", buttons=ASKED)
