@@ -273,7 +273,9 @@ async def test_an_edit_of_buttons_alone_takes_no_text_away(autojump_clock):
             Edit(**where, buttons=[Button("b", "b")]),
             Edit(**where, text="three"),
         ]
+        gateway.suspend("bot")
         tickets = [await gateway.submit(edit) for edit in edits]
+        gateway.resume("bot")
         receipts = [await ticket.receipt() for ticket in tickets]
         assert [Disposition.DELIVERED] * 3 == [receipt.disposition for receipt in receipts]
         assert [("three", ((("b", "b", None),),))] == seen(emulator, channel)

@@ -10,7 +10,7 @@ from gateway_core.authors import Attempt, Secret
 from gateway_core.text import cut
 from gateway_plugin_slack.ids import is_message_id, locate
 from gateway_plugin_slack.methods import INSTEAD_OF_ROOM, MESSAGE_CALLS, NOT_PLAIN, ROOM_CALLS
-from gateway_plugin_slack.rendering.buttons import others_of
+from gateway_plugin_slack.rendering.buttons import buttons_of, others_of
 from gateway_plugin_slack.settings import Settings
 
 SECTION = 3_000
@@ -27,7 +27,10 @@ def content_of(attempt: Attempt, known: frozenset[str], extras: frozenset[str]) 
     content = {name: value for name, value in attempt.payload.items() if name in known}
     extra = {name: value for name, value in (attempt.extra or {}).items() if name in extras}
     if attempt.mode == "plain":
+        own = buttons_of(extra.get("blocks"))
         extra = {name: value for name, value in extra.items() if name not in NOT_PLAIN}
+        if own:
+            extra["blocks"] = own
     if extra.get("blocks") and not content.get("blocks") and not others_of(extra["blocks"]):
         content["blocks"] = _sections(attempt.payload)
     if content.get("blocks") and extra.get("blocks"):

@@ -45,6 +45,11 @@ def others_of(blocks: Any) -> list[Any]:
     return [block for block in blocks or () if not _is_own(block)]
 
 
+def buttons_of(blocks: Any) -> list[Any]:
+    """Those that are."""
+    return [block for block in blocks or () if _is_own(block)]
+
+
 def _is_own(block: Any) -> bool:
     named = isinstance(block, Mapping) and block.get("type") == "actions"
     return named and str(block.get("block_id", "")).startswith(OWN)

@@ -4,7 +4,7 @@ Markdown and plain texts are rich text (see document.py), with the visible text 
 notifications. A plain text too: chat.update has no `mrkdwn` to switch formatting off, so that an
 edited `*text*` would turn bold. Blocks of the caller's own stand behind it.
 
-What was refused is sent as its source, without blocks.
+What was refused is sent as its source, without blocks but its buttons.
 """
 
 from __future__ import annotations
@@ -119,6 +119,7 @@ def _threaded(part: Part, envelope: Send | Edit) -> Part:
 def _degraded(envelope: Send | Edit, mode: str) -> tuple[str, ...]:
     """What the reader misses of the asked-for look."""
     lost = ["formatting"] if mode == "plain" and envelope.format != "plain" else []
-    if mode == "plain" and carries_content(envelope.extra):
+    extra = envelope.extra or {}
+    if mode == "plain" and (others_of(extra.get("blocks")) or extra.get("attachments")):
         lost.append("blocks and attachments")
     return tuple(lost)
