@@ -194,6 +194,13 @@ async def test_buttons_stand_under_the_last_part_of_a_text_of_any_format(
         assert [()] * len(others) == [buttons for _, buttons in others]
         assert SHOWN == last[1]
         assert "word" in last[0]
+        if channel.channel != SAYS_TOO:
+            again = [Button("Again", "again")]
+            before = [text for text, _ in seen(emulator, channel)]
+            sent = await gateway.edit(sent.ref, buttons=again)
+            assert before == [text for text, _ in seen(emulator, channel)]
+            assert ((("Again", "again", None),),) == seen(emulator, channel)[-1][1]
+            sent = await gateway.edit(sent.ref, buttons=ASKED)
         await gateway.edit(sent.ref, "short", format=look)
         assert [("short", SHOWN)] == seen(emulator, channel)
 
@@ -488,3 +495,33 @@ async def test_a_hook_that_answers_with_what_is_no_json_is_refused(autojump_cloc
     async with open_test_gateway(Odd()) as gateway:
         with pytest.raises(HookContractError, match="plain JSON"):
             await gateway.send("bot", "room", "a", buttons=ASKED)
+
+
+SENT_ONLY = {
+    "telegram": {"protect_content": True},
+    "slack": {"username": "deployer"},
+    "discord": {"tts": True},
+}
+
+
+async def test_an_edit_of_buttons_asks_for_nothing_that_only_a_send_takes(channel, autojump_clock):
+    """What the message was sent with besides stays what it is, and is no mistake of the edit's."""
+    async with opened(channel) as (gateway, emulator):
+        extra = SENT_ONLY[channel.channel]
+        sent = await gateway.send("bot", channel.room, "a", extra=extra)
+        edited = await gateway.edit(sent.ref, "b", buttons=ASKED)
+        assert [("b", SHOWN)] == seen(emulator, channel)
+        assert extra.items() <= edited.ref.extra.items()
+
+
+async def test_a_stream_that_slack_shows_itself_ends_with_its_buttons(autojump_clock):
+    channel = CHANNELS["slack"]
+    async with opened(channel) as (gateway, emulator):
+        event = emulator.people.say(channel.room, "why?")
+        async with gateway.stream(event) as out:
+            out.write("because")
+            await trio.sleep(30)
+            await out.finish(buttons=ASKED)
+        [_, answer] = emulator.rooms.conversation(channel.room)
+        assert answer.streaming_until is not None
+        assert ("because", SHOWN) == seen(emulator, channel)[-1]

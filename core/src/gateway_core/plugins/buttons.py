@@ -71,14 +71,13 @@ def with_buttons(hooks: ChannelHooks, instance: Instance, envelope: Envelope) ->
 
 
 def as_planned(hooks: ChannelHooks, instance: Instance, envelope: Envelope) -> Envelope:
-    """The envelope with all of its own fields in `extra`, as a channel plans it. Raises likewise.
+    """The envelope with its buttons among the fields in `extra`, as a channel plans it.
 
-    An edit has those that its target is known to have, if it names none.
+    Those that an edit's message has besides are not the edit's. Raises as `fields_with`.
     """
     if not isinstance(envelope, Edit) or envelope.buttons is None:
         return envelope
-    known = _known_of(envelope) if envelope.extra is None else envelope.extra
-    extra = fields_with(hooks, instance, envelope.buttons, known)
+    extra = fields_with(hooks, instance, envelope.buttons, envelope.extra)
     return attrs.evolve(envelope, extra=extra, buttons=None)
 
 
