@@ -525,3 +525,30 @@ async def test_a_stream_that_slack_shows_itself_ends_with_its_buttons(autojump_c
         [_, answer] = emulator.rooms.conversation(channel.room)
         assert answer.streaming_until is not None
         assert ("because", SHOWN) == seen(emulator, channel)[-1]
+
+
+async def test_an_edit_of_buttons_that_a_kill_broke_off_is_finished(tmp_path, autojump_clock):
+    """Its step has no text, and the next run makes it all the same."""
+    channel = FakeChannel()
+
+    def outbox() -> SqliteOutbox:
+        settings = SqliteSettings(in_thread=False)
+        return SqliteOutbox(tmp_path / "outbox.db", settings, wall_clock=virtual_wall)
+
+    async def hangs(_attempt: Any) -> None:
+        await trio.sleep_forever()
+
+    with trio.CancelScope() as life:
+        async with open_test_gateway(channel, outbox=outbox()) as gateway:
+            sent = await gateway.send("bot", "room", "a", buttons=ASKED)
+            channel.script = hangs
+            where = {"instance_id": "bot", "external_room_id": "room", "target": sent.ref}
+            await gateway.submit(Edit(**where, buttons=ASKED[:1]))
+            await trio.sleep(1)
+            life.cancel()
+    assert ["Approve", "Guide"] == [button.text for button in channel.pressable["1"][0]]
+    channel.script = None
+    async with open_test_gateway(channel, outbox=outbox()):
+        await trio.sleep(60)
+    assert ["Approve"] == [button.text for button in channel.pressable["1"][0]]
+    assert ["a"] == channel.texts("room")
