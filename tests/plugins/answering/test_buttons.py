@@ -266,7 +266,21 @@ async def test_a_policy_sees_buttons_and_changes_them(channel, autojump_clock):
         if channel.channel != SAYS_TOO:
             before = seen(emulator, channel)[0][0]
             await gateway.edit(sent.ref, buttons=[Button("b", "b")])
-            assert [(before, ((("B", "b", None),),))] == seen(emulator, channel)
+            assert (before, ((("B", "b", None),),)) == seen(emulator, channel)[0]
+
+
+async def test_a_policy_gives_streams_their_buttons(channel, autojump_clock):
+    class Policy:
+        @hookimpl
+        def rewrite(self, envelope):
+            return attrs.evolve(envelope, buttons=ASKED)
+
+    async with opened(channel, Policy()) as (gateway, emulator):
+        async with gateway.stream(("bot", channel.room)) as out:
+            out.write("hello")
+            await trio.sleep(30)
+            out.write(" world")
+        assert [("hello world", SHOWN)] == seen(emulator, channel)
 
 
 async def test_an_edit_of_buttons_alone_takes_no_text_away(autojump_clock):
