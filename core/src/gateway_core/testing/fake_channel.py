@@ -33,7 +33,7 @@ from gateway_core.testing.arguments import must, must_be, must_take, of, seconds
 EVENT = "fake.event"
 TYPING, NOTICED = "typing", "acknowledge"
 """The methods of signs."""
-BUTTONS = "buttons"
+BUTTONS = "fake.buttons"
 """The field of a message that has its buttons."""
 TYPES_EVERY = 5.0
 """Seconds between two signs of typing."""
