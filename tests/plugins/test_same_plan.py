@@ -35,6 +35,7 @@ RENDERING = {
     "__init__": "what it is",
     "parts": "start here: from an envelope's text to its parts",
     "plain": "a plain text as it is sent, and its measure",
+    "buttons": "buttons as the platform's own fields",
     "document": "a Markdown document as the platform shows it",
 }
 MARKS = {

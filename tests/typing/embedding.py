@@ -11,6 +11,7 @@ from random import Random
 from typing import assert_type
 
 from gateway_core import (
+    Button,
     Delivered,
     Disposition,
     Edit,
@@ -30,7 +31,7 @@ from gateway_core import (
     load_config,
     open_gateway,
 )
-from gateway_core.authors import Answer, Attempt, Delay, OnCancel, Pressure, hookimpl
+from gateway_core.authors import Answer, Attempt, Delay, OnCancel, Pressure, Rows, hookimpl
 
 
 class Policy:
@@ -98,6 +99,13 @@ async def verbs(gateway: Gateway, *, raises: bool, on_cancel: OnCancel) -> None:
     sent = await gateway.send("support-bot", "C024BE91L", "text", on_cancel=on_cancel)
     assert_type(sent, Delivered)
     assert_type(sent.ref, MessageRef)
+    rows = [[Button("Yes", "yes", style="primary")], [Button("Guide", url="https://a.example")]]
+    asked = await gateway.send("support-bot", "C024BE91L", "text", buttons=rows)
+    assert_type(await gateway.edit(asked.ref, buttons=rows[0]), Delivered)
+    assert_type(await gateway.edit(asked.ref, "text", buttons=()), Delivered)
+    assert_type(
+        Send(instance_id="bot", external_room_id="7", text="text", buttons=rows[0]).buttons, Rows
+    )
     assert_type(await gateway.send("support-bot", "r", "text", raises=True), Delivered)
     assert_type(await gateway.send("support-bot", "r", "text", raises=raises), Receipt)
     edited = await gateway.edit(sent.ref, "new", on_cancel=on_cancel)

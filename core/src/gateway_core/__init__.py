@@ -6,6 +6,7 @@ from gateway_core.accounts.reloading import Reloaded
 from gateway_core.config import GatewayConfig, OutboxSettings, Ttl
 from gateway_core.config_file import load_config, load_outbox, parse_config
 from gateway_core.contract.addresses import Address, Interaction
+from gateway_core.contract.beside.buttons import Button
 from gateway_core.contract.codec import from_json, to_json
 from gateway_core.contract.envelopes import (
     Call, Delete, Delivered, Disposition, Edit, Envelope, KeyRef, MessageRef, Part,
@@ -37,9 +38,9 @@ from gateway_core.submission.tickets import Ticket
 from gateway_core.telemetry.privacy import TelemetrySettings
 
 __all__ = [
-    "Address", "AmbiguousEvent", "Call", "ChannelBinding", "CircuitSettings", "ConfigError",
-    "DeadlinePassed", "Delete", "Delivered", "DeliveryError", "Disposition", "Edit", "Ended",
-    "EndingsForgotten", "Envelope", "ErrorClass", "File", "Filter", "Forecast",
+    "Address", "AmbiguousEvent", "Button", "Call", "ChannelBinding", "CircuitSettings",
+    "ConfigError", "DeadlinePassed", "Delete", "Delivered", "DeliveryError", "Disposition", "Edit",
+    "Ended", "EndingsForgotten", "Envelope", "ErrorClass", "File", "Filter", "Forecast",
     "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
     "GroupTooLong", "HookContractError", "IdempotencyConflict", "Identity", "Instance",
     "InstanceStatistics", "InstanceSuspended", "Interaction", "Invalid", "Job", "KeyRef", "Limit",

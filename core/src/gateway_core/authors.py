@@ -3,6 +3,7 @@
 # isort: off
 # fmt: off
 from gateway_core.contract.addresses import Address, Asked, Interaction
+from gateway_core.contract.beside.buttons import Button, Rows, places
 from gateway_core.contract.envelopes import (
     Attempt, Call, Delete, Disposition, Edit, Envelope, Format, Grows, Json, KeyRef,
     Mentions, MessageRef, Mode, OnCancel, OnConflict, OnFileError, OnUnknown, Order, Part,
@@ -31,13 +32,14 @@ from gateway_core.telemetry import (
 __all__ = [
     "CONTRACT_VERSION", "INSTRUMENTATION_SCOPE", "METRICS", "SIGNAL", "TELEMETRY_DROPPED",
     "TELEMETRY_DROPPING", "Address", "Answer", "Asked", "Attempt", "AttemptReport",
-    "AttemptTimeout", "BucketReport", "Call", "ConfigError", "Delay", "Delete", "Dispatched",
-    "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "File", "Format", "GatewayError",
-    "Grows", "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json",
-    "KeyRef", "Level", "Limit", "Mark", "MarkKind", "Mentions", "MessageRef", "Mode", "OnCancel",
-    "OnConflict", "OnFileError", "OnUnknown", "Order", "Outbox", "OutboxError", "Part",
-    "PartReceipt", "PartRef", "PluginError", "Pressure", "Priority", "Problem", "Providers",
-    "Reason", "Receipt", "Scope", "Secret", "Send", "Session", "Several", "Sign", "Streaming",
-    "Target", "Traits", "Transform", "TransportError", "UnreadableSource", "Upload", "Verdict",
-    "Vote", "digest_of", "hookimpl", "log_event", "too_much", "with_first_part",
+    "AttemptTimeout", "BucketReport", "Button", "Call", "ConfigError", "Delay", "Delete",
+    "Dispatched", "Disposition", "Edit", "Envelope", "ErrorClass", "Event", "File", "Format",
+    "GatewayError", "Grows", "HookContractError", "Identity", "Instance", "Interaction",
+    "Invalid", "Json", "KeyRef", "Level", "Limit", "Mark", "MarkKind", "Mentions", "MessageRef",
+    "Mode", "OnCancel", "OnConflict", "OnFileError", "OnUnknown", "Order", "Outbox",
+    "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError", "Pressure", "Priority",
+    "Problem", "Providers", "Reason", "Receipt", "Rows", "Scope", "Secret", "Send", "Session",
+    "Several", "Sign", "Streaming", "Target", "Traits", "Transform", "TransportError",
+    "UnreadableSource", "Upload", "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
+    "places", "too_much", "with_first_part",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway_contrib.policies import SECRETS, Footer, Masking, Redirection
-from gateway_core import File, HookContractError, Invalid, Secret
+from gateway_core import Button, File, HookContractError, Invalid, Secret
 from gateway_core.testing import FakeChannel
 
 
@@ -144,6 +144,14 @@ def test_names_and_descriptions_of_files_are_looked_through(sent):
     files = (File(b"x", name="hunter2.txt", alt="the word hunter2"), File(id="1"))
     masked = changed(Masking([], words=["hunter2"]), sent(text="see", files=files)).files
     assert [("[hidden].txt", "the word [hidden]"), ("", "")] == [(f.name, f.alt) for f in masked]
+
+
+def test_secrets_in_buttons_are_hidden_and_what_has_none_is_let_alone(sent):
+    rows = [[Button("hunter2", "say hunter2"), Button("Go", url="https://a.example/hunter2")]]
+    masked = changed(Masking([], words=["hunter2"]), sent(text="see", buttons=rows)).buttons
+    hidden = Button("[hidden]", "say [hidden]"), Button("Go", url="https://a.example/[hidden]")
+    assert (hidden,) == masked
+    assert Masking().rewrite(sent(text="see", buttons=rows)) is None
 
 
 def test_fields_and_arguments_are_looked_through(sent, edited, called):

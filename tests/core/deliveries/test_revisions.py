@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from gateway_core import Edit, MessageRef, Part, PartRef
+from gateway_core import MessageRef, Part, PartRef
 from gateway_core.deliveries.revisions import Revisions, delete_steps, edit_steps
 from gateway_core.deliveries.steps import sent_digest
 
@@ -29,19 +29,17 @@ def standing_at(parts, extra=None):
     return attrs.evolve(REF, parts=parts, extra=extra)
 
 
-def edit(extra=None):
-    return Edit(instance_id="bot", external_room_id="r", target=REF, text="whatever", extra=extra)
-
-
 def steps(old, new, *, extra=None, had=None):
     """Kind, message and outcome of each step from the old messages to the new texts."""
-    made = edit_steps(edit(extra), [part(text) for text in new], standing_at(old, had))
+    fields = had if extra is None else extra
+    made = edit_steps([part(text) for text in new], standing_at(old, had), fields)
     return [(step.kind, step.message_id, step.outcome) for step in made]
 
 
 def carried(old, new, *, extra=None, had=None):
     """The platform's own fields of each step, and what becomes of it."""
-    made = edit_steps(edit(extra), [part(text) for text in new], standing_at(old, had))
+    fields = had if extra is None else extra
+    made = edit_steps([part(text) for text in new], standing_at(old, had), fields)
     return [(step.kind, step.extra, step.outcome) for step in made]
 
 
@@ -185,12 +183,12 @@ def test_an_edit_that_takes_extra_off_is_a_change():
 
 def test_each_step_has_a_number_of_its_own():
     """It is part of the key that deduplicates on the platform."""
-    made = edit_steps(edit(), [part("x")], standing_at(stands("a", "b", "c")))
+    made = edit_steps([part("x")], standing_at(stands("a", "b", "c")), None)
     assert [0, 2, 1] == [step.serial for step in made]
 
 
 def test_steps_carry_their_parts():
-    made = edit_steps(edit(), [part("x"), part("y")], standing_at(stands("a")))
+    made = edit_steps([part("x"), part("y")], standing_at(stands("a")), None)
     assert ["x", "y"] == [step.part.payload["text"] for step in made]
 
 

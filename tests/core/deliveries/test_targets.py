@@ -3,7 +3,18 @@
 import attrs
 import pytest
 
-from gateway_core import Delete, Disposition, Edit, KeyRef, MessageRef, Part, PartRef, Receipt, Send
+from gateway_core import (
+    Button,
+    Delete,
+    Disposition,
+    Edit,
+    KeyRef,
+    MessageRef,
+    Part,
+    PartRef,
+    Receipt,
+    Send,
+)
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Keys
 from gateway_core.deliveries.revisions import Revisions
@@ -298,6 +309,35 @@ def test_a_newer_edit_of_the_same_message_overtakes_one_that_waits(world):
     assert overtaken is None
     _, overtaken = world.change(edit(), id_="w2", started=False)
     assert first is overtaken
+
+
+YES, NONE = (Button("Yes", "y"),), ()
+LEFT = [  # what the older changes, the newer, and whether nothing is left of the older then
+    ({"text": "a"}, {"text": "b"}, True),
+    ({"text": "a"}, {"buttons": YES}, False),
+    ({"text": "a", "buttons": YES}, {"text": "b"}, False),
+    ({"text": "a", "buttons": YES}, {"text": "b", "buttons": NONE}, True),
+    ({"text": "a", "buttons": YES}, {"text": "b", "extra": {}}, True),
+    ({"text": "a", "buttons": YES}, {"buttons": NONE}, False),
+    ({"buttons": YES}, {"buttons": NONE}, True),
+    ({"buttons": YES}, {"text": "b"}, False),
+    ({"buttons": YES}, {"text": "b", "buttons": NONE}, True),
+]
+
+
+@pytest.mark.parametrize(("older", "newer", "useless"), LEFT)
+def test_one_that_changes_what_the_newer_leaves_is_made_all_the_same(world, older, newer, useless):
+    """Text and buttons can be changed apart from each other."""
+    where = {"instance_id": "bot", "external_room_id": "r", "target": REF}
+    first, _ = world.change(Edit(**where, **older), id_="w1", started=False)
+    _, overtaken = world.change(Edit(**where, **newer), id_="w2", started=False)
+    assert useless is (overtaken is first)
+
+
+def test_an_older_text_that_comes_in_after_newer_buttons_is_made(world):
+    where = {"instance_id": "bot", "external_room_id": "r", "target": REF}
+    world.change(Edit(**where, buttons=YES), id_="w2", started=False)
+    assert world.change(Edit(**where, text="a"), id_="w1", started=False)[1] is None
 
 
 def test_one_that_has_started_is_not_overtaken(world):

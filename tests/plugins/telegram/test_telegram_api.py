@@ -176,6 +176,7 @@ async def test_nothing_is_sent_but_the_fields_of_the_table(telegram, attempt, pe
         shown = [{"type": kind, "has_spoiler": True} for kind in kinds]
         part = attrs.evolve(odd, payload={**odd.payload, "caption": "x", "media": shown})
         await perform(attempt(operation, part=part, files=tuple(files), message_id="3"))
+    await perform(attrs.evolve(attempt("edit", message_id="3"), part=None))
     telegram.answers(200, {"ok": True, "result": {"id": 5, "username": "support_bot"}})
     await perform(attempt("probe"))
     assert set(FIELDS) == {method for method, _ in telegram.posted}

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from starlette.responses import HTMLResponse, Response
 
+from gateway_contrib.emulators.buttons import Button, Rows
 from gateway_contrib.emulators.files.kinds import PICTURES
 from gateway_contrib.emulators.files.serving import PAGE_SAFE
 from gateway_contrib.emulators.files.store import File
@@ -23,17 +24,33 @@ article { border-left: 3px solid #ccc; margin: .6rem 0; padding-left: .7rem }
 article.passing { border-left-style: dashed }
 article.streaming { border-left-color: #4a7 }
 img { display: block; margin: .3rem 0; max-height: 16rem; max-width: 100% }
+kbd { border: 1px solid #999; border-radius: .3rem; font: inherit; padding: 0 .5rem }
 pre { font: inherit; margin: 0; overflow-wrap: anywhere; white-space: pre-wrap }
 small { color: #666 }
 """
 
 
-def _article(notes: list[str], text: str, kind: str = "", files: tuple[File, ...] = ()) -> str:
+def _article(
+    notes: list[str],
+    text: str,
+    kind: str = "",
+    files: tuple[File, ...] = (),
+    buttons: Rows = (),
+) -> str:
     opening = f'<article class="{kind}">' if kind else "<article>"
     return (
         f"{opening}<small>{escape(', '.join(notes))}</small>"
-        f'<pre dir="auto">{escape(text)}</pre>{"".join(map(_file, files))}</article>'
+        f'<pre dir="auto">{escape(text)}</pre>{"".join(map(_file, files))}'
+        f"{''.join(map(_row, buttons))}</article>"
     )
+
+
+def _row(row: tuple[Button, ...]) -> str:
+    """Its buttons, which nobody presses here; an address is named and never opened."""
+    shown = "".join(
+        f'<kbd title="{escape(b.url or b.value or "")}">{escape(b.text)}</kbd> ' for b in row
+    )
+    return f"<div>{shown}</div>"
 
 
 def _file(file: File) -> str:
@@ -64,7 +81,7 @@ def _message(message: Message) -> str:
         count = len(message.revisions)
         notes.append("edited" if count == 1 else f"edited {count} times")
     kind = "streaming" if message.streaming else ""
-    return _article(notes, message.text, kind, message.files)
+    return _article(notes, message.text, kind, message.files, message.buttons)
 
 
 def _passing(sight: Sight) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import trio
 
+from gateway_contrib.emulators.buttons import Rows
 from gateway_contrib.emulators.files.store import File
 
 
@@ -20,6 +21,7 @@ class Message:
     revised_at       when each of them went
     user             the person who wrote it; None: a bot did
     files            what stands beside the text, as it is now
+    buttons          under it, as they are now, by rows
     streaming_until  when its stream ends by itself or has ended; None: it is none
     """
 
@@ -37,6 +39,7 @@ class Message:
     user: str | None = None
     streaming_until: float | None = None
     files: tuple[File, ...] = ()
+    buttons: Rows = ()
 
     def revise(self, text: str) -> None:
         """Show another text from now on."""

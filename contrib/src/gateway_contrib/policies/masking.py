@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core import Call, Edit, Envelope, File, Secret, Send
+from gateway_core import Button, Call, Edit, Envelope, File, Secret, Send
 from gateway_core.authors import hookimpl
 from gateway_core.settings import text
 
@@ -47,7 +47,8 @@ def _words(values: Iterable[str | Secret]) -> tuple[str, ...]:
 class Masking:
     """Hides secrets in texts, in the platform's own fields (`extra`) and in a call's arguments.
 
-    Of files it hides those in names and descriptions; nobody reads their content here.
+    Of buttons it hides those in all that they carry, of files in names and descriptions; nobody
+    reads the content of files here.
 
     patterns  regular expressions of what is hidden, `SECRETS` by default
     words     texts that are hidden wherever they stand, such as the application's own passwords
@@ -71,14 +72,18 @@ class Masking:
         if isinstance(envelope, Send | Edit):
             shown, extra = self.hidden(envelope.text), self._all(envelope.extra)
             files: Any = envelope.files and tuple(map(self._named, envelope.files))
-            if (shown, extra, files) == (envelope.text, envelope.extra, envelope.files):
-                return None
-            return attrs.evolve(envelope, text=shown, extra=extra, files=files)
+            rows: Any = envelope.buttons and [list(map(self._button, r)) for r in envelope.buttons]
+            changed = attrs.evolve(envelope, text=shown, extra=extra, files=files, buttons=rows)
+            return None if changed == envelope else changed
         if isinstance(envelope, Call):
             arguments = self._all(envelope.arguments)
             same = arguments == envelope.arguments
             return None if same else attrs.evolve(envelope, arguments=arguments)
         return None
+
+    def _button(self, button: Button) -> Button:
+        parts = {"text": button.text, "value": button.value, "url": button.url}
+        return attrs.evolve(button, **{name: self._all(part) for name, part in parts.items()})
 
     def _named(self, file: File) -> File:
         return attrs.evolve(file, name=self.hidden(file.name), alt=self.hidden(file.alt))

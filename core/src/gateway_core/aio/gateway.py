@@ -104,7 +104,7 @@ class Gateway(Answers, Marks, GroupVerbs):
     async def edit(
         self,
         target: Editable,
-        text: str,
+        text: str = "",
         *,
         raises: Literal[True] = ...,
         **fields: Unpack[EditFields],
@@ -112,13 +112,13 @@ class Gateway(Answers, Marks, GroupVerbs):
 
     @overload
     async def edit(
-        self, target: Editable, text: str, *, raises: bool, **fields: Unpack[EditFields]
+        self, target: Editable, text: str = "", *, raises: bool, **fields: Unpack[EditFields]
     ) -> Delivered | Receipt: ...
 
     async def edit(
-        self, target: Editable, text: str, *, raises: bool = True, **fields: Unpack[EditFields]
+        self, target: Editable, text: str = "", *, raises: bool = True, **fields: Unpack[EditFields]
     ) -> Delivered | Receipt:
-        """Give a message a new text and wait for the end, as `gateway_core.Gateway.edit` does."""
+        """Give a message a new text or other buttons, as `gateway_core.Gateway.edit` does."""
         receipt: Delivered | Receipt = await self._call(
             self._core.edit,
             inner_of(target),

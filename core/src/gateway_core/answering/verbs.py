@@ -14,6 +14,7 @@ from gateway_core.answering.numbering import AnswerNumbers
 from gateway_core.answering.signs import Signs
 from gateway_core.answering.typing import TypingSigns
 from gateway_core.clock import Clock
+from gateway_core.contract.beside.buttons import Buttons
 from gateway_core.contract.envelopes import (
     Delivered,
     Format,
@@ -122,6 +123,7 @@ class Answers(Marks):
         collapse: str | None = None,
         files: Sequence[File] | None = None,
         on_file_error: OnFileError = "fail",
+        buttons: Buttons | None = None,
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
@@ -180,6 +182,7 @@ class Answers(Marks):
                 collapse=collapse,
                 files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
                 on_file_error=on_file_error,
+                buttons=() if buttons is None else buttons,
                 ephemeral=ephemeral,
                 interaction=interaction,
             )

@@ -150,7 +150,7 @@ class Gateway(Answers, Marks, GroupVerbs):
     def edit(
         self,
         target: Editable,
-        text: str,
+        text: str = "",
         *,
         raises: Literal[True] = ...,
         timeout: float | None = ...,
@@ -161,7 +161,7 @@ class Gateway(Answers, Marks, GroupVerbs):
     def edit(
         self,
         target: Editable,
-        text: str,
+        text: str = "",
         *,
         raises: bool,
         timeout: float | None = ...,
@@ -171,13 +171,13 @@ class Gateway(Answers, Marks, GroupVerbs):
     def edit(
         self,
         target: Editable,
-        text: str,
+        text: str = "",
         *,
         raises: bool = True,
         timeout: float | None = None,
         **fields: Unpack[EditFields],
     ) -> Delivered | Receipt:
-        """Give a message a new text and wait for the end, as `gateway_core.Gateway.edit` does."""
+        """Give a message a new text or other buttons, as `gateway_core.Gateway.edit` does."""
         receipt: Delivered | Receipt = self._call(
             timeout, self._core.edit, inner_of(target), text, raises=raises, **fields
         )

@@ -11,6 +11,7 @@ from types import TracebackType
 from gateway_core.blocking.handles import Block, Handle
 from gateway_core.blocking.home import Home
 from gateway_core.blocking.tickets import Ticket
+from gateway_core.contract.beside.buttons import Buttons
 from gateway_core.contract.envelopes import Delivered, Json, Receipt
 from gateway_core.streams import stream
 from gateway_core.streams.stream import check_text
@@ -61,21 +62,23 @@ class Stream(Handle[stream.Stream]):
         text: str | None = None,
         *,
         extra: Mapping[str, Json] | None = None,
+        buttons: Buttons | None = None,
         timeout: float | None = None,
     ) -> Delivered | Receipt:
         """Say that the text is whole, and wait until all of it is there.
 
-        text   takes the place of all that was written; None: that is it
-        extra  the platform's own fields (buttons), on the last part
+        text     takes the place of all that was written; None: that is it
+        extra    the platform's own fields, on the last part; with them buttons of before go
+        buttons  those of the last part; None: as before, and none takes them off
 
         Returns and raises as `Gateway.send` does. A caller whose `timeout` ends does not withdraw
         it.
         """
         self._raise_failure()
         # Told before it is waited for: who gives up at once has said all the same that it is whole.
-        whole = partial(self._inner._becomes_whole, text, extra)  # noqa: SLF001 - for its faces
+        whole = partial(self._inner._becomes_whole, text, extra, buttons)  # noqa: SLF001 - for its faces
         self._home.tell(_raised_by_the_wait, whole)
-        return self._call(timeout, self._inner.finish, text, extra=extra)
+        return self._call(timeout, self._inner.finish, text, extra=extra, buttons=buttons)
 
     @property
     def receipt(self) -> Receipt | None:

@@ -56,6 +56,7 @@ class Address:
     team_id           the workspace (Slack) or server (Discord); None: none, or it does not say
     direct            it is a conversation of one person with the account
     interaction       the reply token, where the event is a command, a press or a form
+    pressed           the value of the button that was pressed; None: none was, or it has none
     """
 
     external_room_id: str
@@ -67,3 +68,4 @@ class Address:
     direct: bool = False
     message_id: str | None = None
     interaction: Interaction | None = None
+    pressed: str | None = None

@@ -12,6 +12,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn
 
 from gateway_core.contract import envelopes
+from gateway_core.contract.beside.buttons import Button, Rows, rows_of
 from gateway_core.contract.envelopes import REF_VERSION, Json, KeyRef, MessageRef
 from gateway_core.contract.errors import FormatVersionError, Invalid, Problem
 from gateway_core.contract.files import File
@@ -41,6 +42,7 @@ def _make() -> cattrs.Converter:
     converter.register_unstructure_hook(Secret, Secret.reveal)
     converter.register_structure_hook(Secret, lambda value, _: Secret(value))
     converter.register_structure_hook(envelopes.Mentions, _mentions)
+    converter.register_structure_hook_func(lambda kind: kind == Rows, _rows(converter))
     converter.register_structure_hook(_SOURCE, _source)
     converter.register_unstructure_hook(_SOURCE, _written)
     ref = make_dict_structure_fn(MessageRef, converter)
@@ -96,6 +98,20 @@ def _mentions(value: Any, _: Any) -> Any:
     if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
         raise ValueError(f"must be true, false or a list of ids, not {shown(value)}")
     return tuple(value)
+
+
+def _rows(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    """Reads buttons: one row of them, or rows."""
+    row = tuple[Button, ...]
+
+    def read(value: Any, _: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"must be a list of buttons, or of rows of them, not {shown(value)}")  # noqa: TRY004 - one kind for all
+        if value and all(isinstance(each, Mapping) for each in value):
+            return rows_of(converter.structure(value, row))
+        return converter.structure(value, tuple[list[Button], ...])
+
+    return read
 
 
 def _source(value: Any, _: Any) -> Any:

@@ -13,6 +13,7 @@ import attrs
 import msgspec
 
 from gateway_core.contract.addresses import Interaction
+from gateway_core.contract.beside.buttons import Rows, rows_of
 from gateway_core.contract.files import File, Upload
 from gateway_core.contract.validators import copied, one_of
 from gateway_core.contract.verdicts import Verdict
@@ -173,7 +174,7 @@ class Send(_Envelope):
     thread_id      the thread or topic; None: the room itself
     reply_to       the platform's id of the message that the first part answers
     format         how `text` is read: `plain`, `markdown`, or the platform's `native` markup
-    extra          the platform's own fields (buttons, embeds, blocks), on the last part
+    extra          the platform's own fields (embeds, blocks, keyboards), on the last part
     mentions       let the text notify people; False: nobody is pinged. Ids of people: just these,
                    as far as the text mentions them
     link_previews  let the platform unfold links
@@ -187,6 +188,8 @@ class Send(_Envelope):
     files          pictures and other files, in their order. With some the text may be empty
     on_file_error  where the platform refuses the files for good: `fail` ends it, `send_text` sends
                    its text without them, if it has one
+    buttons        under the last part: one row of them, or rows. As it is accepted they become
+                   fields of the platform's own, beside those of `extra`
     """
 
     text: str
@@ -205,6 +208,7 @@ class Send(_Envelope):
     on_file_error: OnFileError = attrs.field(
         default="fail", validator=one_of(*get_args(OnFileError))
     )
+    buttons: Rows = attrs.field(default=(), converter=rows_of)
 
     operation = "send"
     target: ClassVar[None] = None
@@ -224,18 +228,22 @@ class _Change(_Envelope):
 
 @attrs.frozen(kw_only=True)
 class Edit(_Change):
-    """A new text for a message that was sent.
+    """A new text for a message that was sent, new buttons, or both.
 
     target   the message: a ref (of a receipt, of a ticket, or stored), or its key
-    extra    the platform's own fields (buttons), on the new last part: None keeps what the
-             message has, an empty mapping removes it, any other replaces it
+    text     what it says from now on. Empty, with `buttons` and without `extra` and `files`: it
+             says what it said
+    extra    the platform's own fields, on the new last part: None keeps what the message has, an
+             empty mapping removes it, any other replaces it, and with it the message's buttons
+    buttons  those that it has from now on, on the new last part; none: they are taken off. None
+             keeps them
     interim  one of a stream's passing states: it ranks below finals
     interaction  by whose reply token the message is edited that answered it, as long as that lives
     files    what the message has from now on: those with an `id` that it has already stay. None:
              it keeps its files, and an empty tuple takes them off, where the platform can
     """
 
-    text: str
+    text: str = ""
     format: Format = attrs.field(default="markdown", validator=one_of(*get_args(Format)))
     extra: Mapping[str, Json] | None = attrs.field(default=None, converter=copied)
     mentions: Mentions = False
@@ -243,8 +251,15 @@ class Edit(_Change):
     interim: bool = False
     interaction: Interaction | None = None
     files: tuple[File, ...] | None = None
+    buttons: Rows | None = attrs.field(default=None, converter=rows_of)
 
     operation = "edit"
+
+    @property
+    def only_buttons(self) -> bool:
+        """Whether its message keeps text and files, and gets other buttons, or none."""
+        alone = self.extra is None and self.files is None
+        return alone and self.buttons is not None and not self.text
 
 
 @attrs.frozen(kw_only=True)
@@ -430,7 +445,8 @@ class Attempt:
     thread       the thread or topic; None: the room itself
     reply        the message to answer: on the first part of a send only
     part         the content, for send and edit; `payload` is what it holds, else empty. Of `start`,
-                 `append` and `stop` it holds `text`, a piece of the source
+                 `append` and `stop` it holds `text`, a piece of the source. None, of an edit: the
+                 message keeps its text, and gets what `extra` has
     extra        the platform's own fields, on the last part; None: nothing is known of them;
                  empty, in an edit: the message loses those that it has
     message_id   the platform message, for edit, delete, append and stop, and of a call's target

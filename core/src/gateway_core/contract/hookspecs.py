@@ -26,6 +26,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 from gateway_core.contract.addresses import Address
+from gateway_core.contract.beside.buttons import Rows
 from gateway_core.contract.envelopes import (
     Attempt,
     Envelope,
@@ -307,8 +308,8 @@ def rewrite(envelope: Envelope) -> Envelope | None:
     same if it is asked about that again.
 
     It may change the room (`thread_id`, `reply_to` and `interaction` of the former one go with it,
-    if they are left as they were) and the content: `text`, `extra`, `format`, `files`, a call's
-    `arguments`. Nothing else, as `attrs.evolve` leaves it. An edit stays in the room of its
+    if they are left as they were) and the content: `text`, `extra`, `format`, `files`, `buttons`, a
+    call's `arguments`. Nothing else, as `attrs.evolve` leaves it. An edit stays in the room of its
     message. The idempotency key stands for what the caller handed in, in the room that it named.
 
     One that raises, or changes anything else, refuses the envelope with a `HookContractError`.
@@ -359,6 +360,22 @@ def mark(instance: Instance, mark: Mark) -> Sign | Problem | None:
     is there already, or is not there, is `done`.
     A `Problem`: the mark is refused as `Invalid`, such as for an emoji that the platform lacks.
     None: the channel has no such marks, and they are refused.
+    """
+
+
+@hookspec(firstresult=True)
+def buttons(
+    instance: Instance, rows: Rows, extra: Mapping[str, Json]
+) -> Mapping[str, Json] | Sequence[Problem] | None:
+    """The platform's own fields of a message that has these rows of buttons. Pure; not required.
+
+    `extra` are the fields that it has beside them, perhaps with buttons of before: `rows` take the
+    place of those, and no rows take them off. What it answers is the message's `extra` from then
+    on. A sequence of `Problem` refuses the buttons as `Invalid`: one at `buttons.0.1.text` is of
+    the first row's second button. None: the channel has no buttons, and they are refused.
+
+    Asked before acceptance, and of an edit once more as it starts. Of an edit of buttons alone
+    `attempt.part` is None.
     """
 
 

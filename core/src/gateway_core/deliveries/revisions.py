@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 
-from gateway_core.contract.envelopes import Edit, Json, MessageRef, Part, PartRef
+from gateway_core.contract.envelopes import Json, MessageRef, Part, PartRef
 from gateway_core.contract.files import File
-from gateway_core.deliveries.step_files import files_against, files_gone, files_of
+from gateway_core.deliveries.step_files import StepFiles, files_against, files_gone, files_of
 from gateway_core.deliveries.steps import Step
 
 FEW = 4
@@ -79,21 +79,23 @@ class Revisions:
 
 
 def edit_steps(
-    edit: Edit, plan: Sequence[Part], ref: MessageRef, files: Sequence[File] = ()
+    plan: Sequence[Part],
+    ref: MessageRef,
+    fields: Mapping[str, Json] | None,
+    files: Sequence[File] = (),
 ) -> list[Step]:
     """Old parts against the new plan: edit what changed, append what is new, delete the rest.
 
-    files  which the plan's parts name, by their places
-
-    The platform's own fields stand on the last part: those that the edit names, or that the
-    message has. The part that was the last before loses them.
+    fields  the platform's own, which stand on the last part; the one that was that before loses
+            them
+    files   which the plan's parts name, by their places
     """
     old, last = ref.parts, len(plan) - 1
     steps = []
     for index, part in enumerate(plan):
         extra: Mapping[str, Json] | None = {} if index == len(old) - 1 else None
         if index == last:
-            extra = ref.extra if edit.extra is None else edit.extra
+            extra = fields
         if index >= len(old):
             fresh = files_of(part, files)
             steps.append(Step("send", index, part=part, extra=extra or None, files=fresh))
@@ -107,6 +109,19 @@ def edit_steps(
             step.end("unchanged")
         steps.append(step)
     return steps + delete_steps(old[len(plan) :], first=len(plan))
+
+
+def field_steps(ref: MessageRef, fields: Mapping[str, Json]) -> list[Step]:
+    """The last part gets other fields of the platform's own; all else stays as it is."""
+    steps, last = [], len(ref.parts) - 1
+    for index, known in enumerate(ref.parts):
+        held = StepFiles(known.files, held=True, more=known.more) if known.files else None
+        extra = fields if index == last else None
+        step = Step("edit", index, message_id=known.message_id, extra=extra, files=held)
+        if index < last:
+            step.end("unchanged")
+        steps.append(step)
+    return steps
 
 
 def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:

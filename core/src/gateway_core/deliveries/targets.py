@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeGuard
 
 import attrs
 
@@ -11,6 +11,7 @@ from gateway_core.contract.envelopes import (
     CHANGES,
     Delete,
     Edit,
+    Json,
     KeyRef,
     MessageRef,
     PartRef,
@@ -23,9 +24,12 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending
 from gateway_core.deliveries.idempotency import Keys, Known, scope_of_key
 from gateway_core.deliveries.remembered import Scope
-from gateway_core.deliveries.revisions import Revisions, delete_steps, edit_steps
+from gateway_core.deliveries.revisions import Revisions, delete_steps, edit_steps, field_steps
 from gateway_core.deliveries.step_files import with_held
 from gateway_core.deliveries.steps import Step, answering, standing
+
+Fields: TypeAlias = Mapping[str, Json] | None
+"""The platform's own fields of a message; None: it has none, or none are known."""
 
 
 class Targets:
@@ -66,15 +70,16 @@ class Targets:
         """Note an edit that came in; the edit of the same message that it makes useless, if any.
 
         That is the older one, if it waits; or this one, if it waited for its message and comes in
-        after newer ones.
+        after newer ones. None where the older one changes what the newer one leaves as it is.
         """
         delivery.changes(self._identity(delivery, now))
         other = self._edits.get(delivery.message)
         if other is not None and other.receipt is None and _is_newer(other, delivery):
-            return None if delivery.started else delivery
+            kept = _is_of_buttons(other) and not _is_of_buttons(delivery)
+            return None if delivery.started or kept else delivery
         self._edits[delivery.message] = delivery
         useless = other is not None and other.receipt is None and not other.started
-        return other if useless else None
+        return other if other is not None and useless and _covers(delivery, other) else None
 
     def origin(self, delivery: Delivery, now: int) -> Delivery | None:
         """The unfinished send that makes what this one concerns, if there is one.
@@ -166,28 +171,36 @@ class Targets:
         change: Edit | Delete,
         now: int,
         plan_with: Callable[[Edit], Ending | None] = lambda _edit: None,
+        fields_with: Callable[[Edit, Fields], Fields | Ending] = lambda _edit, fields: fields,
     ) -> list[Step] | Ending | None:
         """What the change means for the message as it stands; None: there is no such message.
 
-        plan_with  plans an edit for the files that its message has; says why that cannot be
+        plan_with    plans an edit for the files that its message has; says why that cannot be
+        fields_with  gives the platform's own fields with an edit's buttons, or says likewise
         """
         ref = self.newest(delivery, now)
         if ref is None or not ref.parts or _is_elsewhere(change, ref):
             return None
         files: Sequence[File] = ()
-        if isinstance(change, Edit) and (change.files or any(part.files for part in ref.parts)):
+        if _has_files(change, ref):
             files = with_held(change.files, ref.parts)
             if files and change.files is None:
                 fault = plan_with(attrs.evolve(change, files=files, target=ref))
                 if fault is not None:
                     return fault
+        fields = ref.extra if isinstance(change, Delete) else _fields(change, ref, fields_with)
+        if isinstance(fields, Ending):
+            return fields
         delivery.found(_announcing(ref, change.target))
         copies = _copies(ref, change.target)
         if isinstance(change, Delete):
             return delete_steps((*ref.parts, *copies))
         # If the gateway no longer knows the message, a stored ref may be old: every part is edited.
         known = self._revisions.knows(ref.envelope_id)
-        steps = edit_steps(change, delivery.plan, ref if known else _doubted(ref), files)
+        if change.only_buttons:
+            steps = field_steps(ref, fields or {})
+        else:
+            steps = edit_steps(delivery.plan, ref if known else _doubted(ref), fields, files)
         steps += delete_steps(copies, first=len(steps))
         if change.interaction is not None:
             answering(steps, change.interaction)
@@ -285,6 +298,21 @@ class Targets:
         return target.envelope_id or f"{room} message {first}"
 
 
+def _has_files(change: Edit | Delete, ref: MessageRef) -> TypeGuard[Edit]:
+    """Whether it is an edit whose text goes with files: its own, or those of its message."""
+    if not isinstance(change, Edit) or change.only_buttons:
+        return False
+    return bool(change.files) or any(part.files for part in ref.parts)
+
+
+def _fields(
+    edit: Edit, ref: MessageRef, fields_with: Callable[[Edit, Fields], Fields | Ending]
+) -> Fields | Ending:
+    """The platform's own fields that the edit leaves its message with; why they cannot be."""
+    fields = ref.extra if edit.extra is None else edit.extra
+    return fields if edit.buttons is None else fields_with(edit, fields)
+
+
 def _is_elsewhere(change: Edit | Delete, ref: MessageRef) -> bool:
     """Whether a change by key goes to another room than its message: an id names another there."""
     return isinstance(change.target, KeyRef) and change.external_room_id != ref.external_room_id
@@ -303,6 +331,21 @@ def _only_named(target: KeyRef, envelope_id: str) -> MessageRef:
     return MessageRef(
         instance_id=target.instance_id, external_room_id=room, envelope_id=envelope_id
     )
+
+
+def _covers(newer: Delivery, older: Delivery) -> bool:
+    """Whether nothing is left of the older edit once the newer one was made."""
+    new, old = newer.envelope, older.envelope
+    if not isinstance(new, Edit) or not isinstance(old, Edit):
+        return True
+    if new.only_buttons:
+        return old.only_buttons
+    return old.buttons is None or new.buttons is not None or new.extra is not None
+
+
+def _is_of_buttons(edit: Delivery) -> bool:
+    """Whether it leaves the text of its message as it is."""
+    return isinstance(edit.envelope, Edit) and edit.envelope.only_buttons
 
 
 def _is_newer(edit: Delivery, other: Delivery) -> bool:

@@ -11,15 +11,17 @@ import attrs
 
 from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import CHANGES, Disposition, Edit, Envelope, Send
-from gateway_core.contract.errors import HookContractError
+from gateway_core.contract.errors import HookContractError, Invalid
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import BY_TOKEN_OF, Delivery
 from gateway_core.deliveries.ending import Aside, Ending, Later, Planned, broken_by, expired
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.deliveries.step_files import misplaced
 from gateway_core.deliveries.steps import MADE, Step
+from gateway_core.deliveries.targets import Fields
 from gateway_core.engine.running_attempt import is_repeat_safe
 from gateway_core.engine.shard import Shard
+from gateway_core.plugins.buttons import fields_with
 from gateway_core.scheduling.growing import GrowingPlanner
 from gateway_core.scheduling.rooms import Lane
 
@@ -143,8 +145,9 @@ class Planner:
             self._targets.resumed(delivery, now)
             return step
         steps = self._targets.steps(
-            delivery, envelope, now, partial(self._plan_with, delivery, lane)
-        )
+            delivery, envelope, now, partial(self._plan_with, delivery, lane),
+            partial(_fields_with, lane),
+        )  # fmt: skip
         if steps is None or isinstance(steps, Ending):
             return steps or Ending(Disposition.REJECTED, NO_TARGET)
         first = delivery.follow(steps)
@@ -179,3 +182,14 @@ class Planner:
         if self._journal is not None:
             self._journal.planned(delivery)
         return steps[0]
+
+
+def _fields_with(lane: Lane, edit: Edit, fields: Fields) -> Fields | Ending:
+    """The platform's own fields with the edit's buttons; why its message cannot have them."""
+    account = lane.room.account
+    try:
+        return fields_with(account.hooks, account.instance, edit.buttons or (), fields)
+    except HookContractError as error:
+        return broken_by(error)
+    except Invalid as error:
+        return Ending(Disposition.REJECTED, attrs.evolve(UNSUPPORTED, raw=str(error)))

@@ -23,7 +23,7 @@ from gateway_core.files.many import ManyFiles
 from gateway_core.groups.pace import Pace, pace_of
 from gateway_core.groups.packed import PackedMembers
 from gateway_core.submission.checks import checked, problems_of
-from gateway_core.submission.preview import asked_for, planned, rewritten
+from gateway_core.submission.preview import accepted_as, asked_for, planned
 
 AT_ONCE = 100
 """Members that are looked at between two turns of the other tasks: two milliseconds."""
@@ -187,7 +187,8 @@ def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
     account, asked = wanted.account, attrs.evolve(wanted.asked, external_room_id=room)
     is_first = not (wanted.plan or len(wanted.members))
     try:
-        envelope = rewritten(account.hooks, checked(asked) if is_first else asked)
+        whole = checked(asked) if is_first else asked
+        envelope = accepted_as(account.hooks, account.instance, whole)
     except Invalid as error:
         return error.problems
     if given := wanted.files.unknown(envelope):
@@ -250,7 +251,7 @@ async def many_of(
             continue
         try:
             own = await files.look_at(checked(asked))
-            envelope = rewritten(account.hooks, own)
+            envelope = accepted_as(account.hooks, account.instance, own)
         except Invalid as error:
             faults.note(f"envelopes.{number}", error.problems)
             continue

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 import attrs
 
+from gateway_core.contract.beside.buttons import Buttons
 from gateway_core.contract.envelopes import (
     Envelope,
     Format,
@@ -52,6 +53,7 @@ class BroadcastFields(TypedDict, total=False):
     silent: bool
     files: Sequence[File] | None
     on_file_error: OnFileError
+    buttons: Buttons | None
 
 
 @attrs.frozen(kw_only=True)
@@ -107,6 +109,7 @@ class GroupVerbs:
         silent: bool = False,
         files: Sequence[File] | None = None,
         on_file_error: OnFileError = "fail",
+        buttons: Buttons | None = None,
     ) -> Job:
         """Send a message to many rooms, each once, as the account's limits allow.
 
@@ -144,6 +147,7 @@ class GroupVerbs:
             silent=silent,
             files=() if files is None else files,
             on_file_error=on_file_error,
+            buttons=() if buttons is None else buttons,
         )
         return await self._broadcast(template, rooms)
 

@@ -17,12 +17,14 @@ import attrs
 
 from gateway_core.clock import SECOND
 from gateway_core.contract.addresses import Address
+from gateway_core.contract.beside.buttons import Rows
 from gateway_core.contract.envelopes import (
     ANSWER,
     REVISE,
     UPLOAD,
     Attempt,
     Envelope,
+    Json,
     Mode,
     Part,
     Priority,
@@ -220,6 +222,22 @@ class ChannelHooks:
         if "chunk" in self.served:  # core's own plan is of the text that was looked at
             self._look("chunk", usable.part_fault, parts)
         return parts
+
+    def buttons(
+        self, instance: Instance, rows: Rows, extra: Mapping[str, Json]
+    ) -> Mapping[str, Json] | tuple[Problem, ...] | None:
+        """The platform's own fields with buttons, what is wrong with these, or None."""
+        if "buttons" not in self.served:
+            return None
+        kwargs = {"instance": instance, "rows": rows, "extra": extra}
+        answer = self._ask("buttons", (Mapping, *SEQUENCES, type(None)), kwargs)
+        if answer is None:
+            return None
+        if isinstance(answer, Mapping):
+            self._look("buttons", usable.fields_fault, (answer,))
+            return answer
+        self._check_each("buttons", Problem, answer)
+        return tuple(answer)
 
     def address(self, event: Any) -> Address | None:
         """Room, thread, reply and key of an incoming event."""

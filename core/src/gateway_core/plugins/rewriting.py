@@ -12,7 +12,7 @@ REWRITTEN = (Send, Edit, Call)
 """Envelopes that policies may change. A tuple: `isinstance` with a union takes longer."""
 
 WHERE = frozenset({"external_room_id", "thread_id", "reply_to", "interaction", "ephemeral"})
-CONTENT = frozenset({"text", "extra", "format", "files", "arguments"})
+CONTENT = frozenset({"text", "extra", "format", "files", "buttons", "arguments"})
 
 _OF_ROOM: tuple[tuple[str, object], ...] = (
     ("thread_id", None),
@@ -44,7 +44,7 @@ def in_its_room(before: Envelope, after: Any) -> Envelope:
     """
     same: Envelope = after
     if after.external_room_id == before.external_room_id:
-        return same
+        return _of_buttons_still(before, same)
     fields = attrs.fields_dict(type(after))
     changes: dict[str, Any] = {
         name: without
@@ -54,4 +54,11 @@ def in_its_room(before: Envelope, after: Any) -> Envelope:
     grows = getattr(after, "grows", None)
     if isinstance(grows, Grows):
         changes["grows"] = Grows(broken_off=grows.broken_off, stored_as=grows.stored_as)
-    return attrs.evolve(same, **changes)
+    return _of_buttons_still(before, attrs.evolve(same, **changes))
+
+
+def _of_buttons_still(before: Envelope, after: Envelope) -> Envelope:
+    """An edit of buttons alone stays one: a footer would be all that its message says."""
+    if not isinstance(before, Edit) or not isinstance(after, Edit) or not before.only_buttons:
+        return after
+    return attrs.evolve(after, text="", extra=None, files=None)

@@ -6,7 +6,7 @@ at where it comes in, so that nothing below has to doubt it. A fault is a text f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -37,6 +37,15 @@ def is_plain(answer: Answer) -> bool:
         and name.isascii()
         and name.isprintable()
     )
+
+
+def fields_fault(fields: Mapping[str, Any]) -> str | None:
+    """What is wrong with a message's own fields; None: nothing."""
+    try:
+        plain_json(fields)
+    except ValueError as error:
+        return f"fields of plain JSON: {error}"
+    return None
 
 
 def usable_answer(answer: Answer) -> tuple[Answer, list[str]]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.envelopes import Send
+from gateway_core.contract.beside.buttons import Rows
+from gateway_core.contract.beside.faults import button_problems
+from gateway_core.contract.envelopes import Json, Send
+from gateway_core.contract.errors import Invalid
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.outboxes.journal import Journal
+from gateway_core.plugins.buttons import fields_beside
 from gateway_core.streams.stream import Stream
 from gateway_core.submission.door import Door
 from gateway_core.submission.draft import Drafting
@@ -50,6 +54,19 @@ class Streams:
             self._keyed[scope] = stream
         self._open[stream] = scope
         return None
+
+    def fields_beside(
+        self,
+        envelope: Send,
+        rows: Rows,
+        given: Mapping[str, Json] | None,
+        known: Mapping[str, Json] | None,
+    ) -> Mapping[str, Json]:
+        """The platform's own fields with these buttons. Raises `Invalid` as a `Send` with them."""
+        if problems := list(button_problems(rows)):
+            raise Invalid(problems)
+        account = self._drafting.account_for(envelope.instance_id)
+        return fields_beside(account.hooks, account.instance, rows, given, known)
 
     def close(self, stream: Stream) -> None:
         """It is open no more."""

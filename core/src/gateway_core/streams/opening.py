@@ -17,6 +17,7 @@ from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.answering.interactions import Acknowledgements
 from gateway_core.answering.verbs import Answers
 from gateway_core.contract.addresses import Address, Interaction
+from gateway_core.contract.beside.buttons import Buttons, rows_of
 from gateway_core.contract.envelopes import (
     Delivered,
     Format,
@@ -55,6 +56,7 @@ class StreamFields(TypedDict, total=False):
     on_error: OnError
     broken_off: str
     max_text: int
+    buttons: Buttons | None
 
 
 class Opening:
@@ -125,6 +127,7 @@ class Streaming(Answers):
         on_error: OnError = "mark",
         broken_off: str = " […]",
         max_text: int = 100_000,
+        buttons: Buttons | None = None,
     ) -> Opening:
         """A message that grows, such as a language model's answer.
 
@@ -135,7 +138,8 @@ class Streaming(Answers):
         key         another stream of that key which is open is joined; of an event it names this
                     answer among those to it, which are else numbered as those of `reply` are
         ttl         seconds from its end after which it expires
-        extra       the platform's own fields (buttons) while it grows; `finish` may replace them
+        extra       the platform's own fields while it grows; `finish` may replace them
+        buttons     those that it has while it grows; likewise
         ephemeral   show it to the user of the interaction alone
         on_error    what becomes of it if its block ends by an exception: `mark` puts `broken_off`
                     at its end, `delete` takes it back, `keep` leaves it as it is; where a
@@ -190,6 +194,10 @@ class Streaming(Answers):
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
         serving = self._registry.serving.get(name)
+        rows = rows_of(() if buttons is None else buttons)
+        if serving is not None and rows != ():  # who is not served is told so as the block begins
+            fields = self._streams.fields_beside(envelope, rows, envelope.extra, None)
+            envelope = attrs.evolve(envelope, extra=fields)
         shows = None if serving is None else partial(self._begin_typing, serving, address)
         stream = Stream(self._streams, envelope, on_error, max_text, asked, shows)
         return Opening(stream, chunks)

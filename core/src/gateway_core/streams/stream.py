@@ -14,6 +14,7 @@ import trio
 
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.addresses import Interaction
+from gateway_core.contract.beside.buttons import Buttons, Rows, rows_of
 from gateway_core.contract.envelopes import Delivered, Json, Receipt, Send
 from gateway_core.contract.errors import DeliveryError, GatewayClosed, Invalid, Problem
 from gateway_core.contract.validators import UNSENDABLE, is_sendable
@@ -54,6 +55,14 @@ class OpenStreams(Protocol):
     def is_closed(self) -> bool: ...  # noqa: D102 - the gateway accepts nothing more
     def spawn(self, task: Callable[[], Any], /) -> None: ...  # noqa: D102 - starts one of its tasks
     def open(self, stream: Stream, envelope: Send) -> Stream | None: ...  # noqa: D102 - as `Streams` says
+    def fields_beside(  # noqa: D102 - likewise
+        self,
+        envelope: Send,
+        rows: Rows,
+        given: Mapping[str, Json] | None,
+        known: Mapping[str, Json] | None,
+        /,
+    ) -> Mapping[str, Json]: ...
     def close(self, stream: Stream) -> None: ...  # noqa: D102 - likewise
     def ends(self, delivery: Delivery) -> None: ...  # noqa: D102 - likewise
 
@@ -157,12 +166,17 @@ class Stream:
     # -- how it ends
 
     async def finish(
-        self, text: str | None = None, *, extra: Mapping[str, Json] | None = None
+        self,
+        text: str | None = None,
+        *,
+        extra: Mapping[str, Json] | None = None,
+        buttons: Buttons | None = None,
     ) -> Delivered | Receipt:
         """Say that the text is whole, and wait until all of it is there.
 
-        text   takes the place of all that was written; None: that is it
-        extra  the platform's own fields (buttons), on the last part
+        text     takes the place of all that was written; None: that is it
+        extra    the platform's own fields, on the last part; with them buttons of before go
+        buttons  those of the last part; None: as before, and none takes them off
 
         Returns and raises as `Gateway.send` does. A caller who is cancelled does not withdraw it.
         """
@@ -173,16 +187,21 @@ class Stream:
             if (joined := await self._first._joined()) is not None:  # noqa: SLF001 - of one kind
                 return joined
             self._first = self._streams.open(self, self._envelope)
-        self._becomes_whole(text, extra)
+        self._becomes_whole(text, extra, buttons)
         if not self._posting:
             self._post()
         return await self._outcome()
 
-    def _becomes_whole(self, text: str | None, extra: Mapping[str, Json] | None) -> None:
+    def _becomes_whole(
+        self, text: str | None, extra: Mapping[str, Json] | None, buttons: Buttons | None
+    ) -> None:
         if text is not None:
             check_text(text, 0, self._most)
         self._asked = True
         if self._growth.is_open:
+            if buttons is not None:
+                had = self._growth.extra
+                extra = self._streams.fields_beside(self._envelope, rows_of(buttons), extra, had)
             self._growth.finish(text, extra)
             self._ends()
 

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import attrs
 
 from gateway_core.contract.addresses import Asked, Interaction
+from gateway_core.contract.beside.faults import button_problems
 from gateway_core.contract.envelopes import (
     Call,
     Delete,
@@ -89,6 +90,7 @@ def _is_plain(send: Any) -> bool:
         and send.mentions is send.link_previews is send.silent is False
         and send.interaction is None
         and send.files == ()
+        and send.buttons == ()
         and send.ephemeral is False
         and send.extra == _NO_EXTRA
         and type(text) is str
@@ -135,8 +137,14 @@ def _problems(envelope: object) -> Iterator[Problem]:
         if not isinstance(value, bool):
             yield Problem(name, f"must be true or false, not {shown(value)}")
     if isinstance(envelope, Send | Edit):
-        yield from _text(envelope.text, alone=not (envelope.files or envelope.extra))
+        beside = bool(envelope.files or envelope.extra)
+        if isinstance(envelope, Edit):
+            beside = beside or envelope.only_buttons
+        yield from _text(envelope.text, alone=not beside)
         yield from _files(envelope)
+        rows: object = envelope.buttons
+        if rows is not None or not isinstance(envelope, Edit):
+            yield from button_problems(rows)
         yield from _mentions(envelope.mentions)
         yield from _table("extra", envelope.extra, optional=isinstance(envelope, Edit))
     if isinstance(envelope, Edit | Delete) or envelope.target is not None:

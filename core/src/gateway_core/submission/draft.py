@@ -40,7 +40,7 @@ from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.submission.checks import checked
-from gateway_core.submission.preview import moved_away, planned, rewritten
+from gateway_core.submission.preview import accepted_as, moved_away, planned
 from gateway_core.submission.tickets import Ticket
 
 LONGEST_OPEN = 3600.0
@@ -131,7 +131,7 @@ class Drafting:
         self.check_open()
         asked = checked(envelope)
         account = self.account_for(asked.instance_id)
-        return asked, rewritten(account.hooks, asked), account
+        return asked, accepted_as(account.hooks, account.instance, asked), account
 
     def draft(
         self, asked: Envelope, envelope: Envelope, account: InstanceState, *, awaited: bool = False
@@ -178,11 +178,13 @@ class Drafting:
     def grow(self, draft: Draft, growth: Growth) -> None:
         """It is a stream's, and policies are asked about each state of it."""
         draft.growth, hooks, asked = growth, draft.account.hooks, draft.asked
+        instance = draft.account.instance
         if "rewrite" not in hooks.served or not isinstance(asked, Send):
             return
 
         def rewrite(text: str, extra: Mapping[str, Json] | None) -> State:
-            made: Any = rewritten(hooks, attrs.evolve(asked, text=text, extra=extra or {}))
+            state = attrs.evolve(asked, text=text, extra=extra or {}, buttons=())
+            made: Any = accepted_as(hooks, instance, state)
             return made.text, made.extra if made.extra or extra else extra
 
         growth.rewritten_by(rewrite, getattr(draft.envelope, "text", ""))

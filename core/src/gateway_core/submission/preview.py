@@ -23,6 +23,7 @@ from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import name_fault
 from gateway_core.deliveries.step_files import held, misplaced
 from gateway_core.files.looking import seen_at_once
+from gateway_core.plugins.buttons import as_planned, with_buttons
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind
 from gateway_core.submission.checks import checked, problems_of
@@ -91,7 +92,7 @@ def foresee(
         asked, problems = seen_at_once(plain(asked))
     if not problems:
         try:
-            envelope, problems = seen_at_once(rewritten(hooks, asked))
+            envelope, problems = seen_at_once(accepted_as(hooks, instance, asked))
         except Invalid as error:
             problems = [*error.problems]
     if problems:
@@ -109,6 +110,14 @@ def asked_for(envelope: Envelope) -> str:
     """The operation that limits are asked for."""
     uploads = isinstance(envelope, Send) and any(file.url is None for file in envelope.files)
     return UPLOAD if uploads else envelope.operation
+
+
+def accepted_as(hooks: ChannelHooks, instance: Instance, asked: Envelope) -> Envelope:
+    """What is accepted in place of an envelope: as policies made it, its buttons as fields.
+
+    Raises as `rewritten`, and `Invalid` for buttons that the channel does not take.
+    """
+    return with_buttons(hooks, instance, rewritten(hooks, asked))
 
 
 def rewritten(hooks: ChannelHooks, asked: Envelope) -> Envelope:
@@ -151,6 +160,9 @@ def planned(
 ) -> tuple[tuple[Part, ...], list[Problem]]:
     """The plan of an envelope without problems of its own, and the problems of its channel."""
     operation = "call" if isinstance(envelope, Call) else envelope.operation
+    has_plan = not (isinstance(envelope, Edit) and envelope.only_buttons)
+    if has_plan:
+        envelope = as_planned(hooks, instance, envelope)
     problems = hooks.validate(instance, envelope)
     if operation not in hooks.can or not getattr(hooks.traits, operation, True):
         text = f"channel {hooks.channel!r} has no {operation}"
@@ -159,20 +171,24 @@ def planned(
     if named and not hooks.traits.mentions_by_id:
         text = f"channel {hooks.channel!r} cannot notify just some: must be true or false"
         problems = [Problem("mentions", text), *problems]
-    if problems or not isinstance(envelope, (Send, Edit)):
+    if problems or not isinstance(envelope, (Send, Edit)) or not has_plan:
         return (), problems
     files = envelope.files
     if files is None:  # an edit's, whose message may be known to have some
         envelope = _with_held(envelope)
         files = envelope.files or ()
     plan = hooks.chunk(instance, envelope, "as_asked")
+    return plan, _problems_of_plan(plan, len(files), most)
+
+
+def _problems_of_plan(plan: Sequence[Part], files: int, most: int) -> list[Problem]:
     fault = None
     if files or any(part.files for part in plan):
-        fault = misplaced(plan, len(files))
+        fault = misplaced(plan, files)
     if not plan:
-        problems = [Problem("text", "leaves nothing to send")]
-    elif fault is not None:
-        problems = [Problem("files", fault)]
-    elif len(plan) > most:
-        problems = [Problem("text", f"needs {len(plan)} messages, at most {most}")]
-    return plan, problems
+        return [Problem("text", "leaves nothing to send")]
+    if fault is not None:
+        return [Problem("files", fault)]
+    if len(plan) > most:
+        return [Problem("text", f"needs {len(plan)} messages, at most {most}")]
+    return []

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_args, overloa
 import attrs
 import trio
 
+from gateway_core.contract.beside.buttons import Buttons
 from gateway_core.contract.envelopes import (
     Call,
     Delete,
@@ -67,6 +68,7 @@ class CommonFields(TypedDict, total=False):
     mentions: Mentions
     link_previews: bool
     files: Sequence[File] | None
+    buttons: Buttons | None
 
 
 class EnqueueFields(CommonFields, total=False):
@@ -163,6 +165,7 @@ class Verbs:
         collapse: str | None = None,
         files: Sequence[File] | None = None,
         on_file_error: OnFileError = "fail",
+        buttons: Buttons | None = None,
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
@@ -201,6 +204,7 @@ class Verbs:
                 collapse=collapse,
                 files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
                 on_file_error=on_file_error,
+                buttons=() if buttons is None else buttons,
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
@@ -210,7 +214,7 @@ class Verbs:
     async def edit(
         self,
         target: Editable,
-        text: str,
+        text: str = "",
         *,
         raises: Literal[True] = ...,
         **fields: Unpack[EditFields],
@@ -218,13 +222,13 @@ class Verbs:
 
     @overload
     async def edit(
-        self, target: Editable, text: str, *, raises: bool, **fields: Unpack[EditFields]
+        self, target: Editable, text: str = "", *, raises: bool, **fields: Unpack[EditFields]
     ) -> Delivered | Receipt: ...
 
     async def edit(
         self,
         target: Editable,
-        text: str,
+        text: str = "",
         *,
         key: str | None = None,
         ttl: float | None = None,
@@ -236,16 +240,19 @@ class Verbs:
         link_previews: bool = False,
         interim: bool = False,
         files: Sequence[File] | None = None,
+        buttons: Buttons | None = None,
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
-        """Give a message a new text and wait for the end.
+        """Give a message a new text, other buttons, or both, and wait for the end.
 
-        `target` is a receipt's ref, a ticket, or a `KeyRef`. `extra` replaces the platform's own
-        fields (buttons); None keeps them, an empty mapping removes them; `files` likewise what it
-        has of those. If a newer edit overtakes
-        this one before it starts, it ends `superseded`: its receipt is returned, with a ref of the
-        message. `on_cancel`, `raises` and the errors are as in `send`.
+        `target` is a receipt's ref, a ticket, or a `KeyRef`. `buttons` are those that it has from
+        now on; none take them off, None keeps them. Without a text they alone change, where the
+        channel can. `extra` replaces the platform's own fields, and with them the message's
+        buttons; None keeps them, an empty mapping removes them; `files` likewise what it has of
+        those. If a newer edit overtakes this one before it starts, it ends `superseded`: its
+        receipt is returned, with a ref of the message. `on_cancel`, `raises` and the errors are as
+        in `send`.
         """
         envelope = build(
             Edit,
@@ -261,6 +268,7 @@ class Verbs:
             link_previews=link_previews,
             interim=interim,
             files=files,
+            buttons=buttons,
         )
         return await self._deliver(envelope, on_cancel, raises=raises)
 
@@ -369,6 +377,7 @@ class Verbs:
         collapse: str | None = None,
         files: Sequence[File] | None = None,
         on_file_error: OnFileError = "fail",
+        buttons: Buttons | None = None,
     ) -> Ticket:
         """Accept a message with the fields of `send`, and do not wait for its end.
 
@@ -397,6 +406,7 @@ class Verbs:
             collapse=collapse,
             files=() if files is None else files,
             on_file_error=on_file_error,
+            buttons=() if buttons is None else buttons,
         )
         return await self.submit(envelope)
 

@@ -35,6 +35,7 @@ import trio
 import trio.testing
 
 from gateway_core.config import GatewayConfig
+from gateway_core.contract.beside.buttons import Button
 from gateway_core.contract.envelopes import (
     BY_TOKEN,
     Attempt,
@@ -276,6 +277,20 @@ class ChannelContract:
         assert where.key, "without a key an event that is delivered again is answered again"
         fields = {"thread_id": where.thread_id, "reply_to": where.reply_to, "key": where.key}
         assert [] == hooks.validate(instance, self._send("hello", **fields))
+
+    def test_buttons_are_fields_that_go_as_they_came(
+        self, hooks: ChannelHooks, instance: Instance
+    ) -> None:
+        """`buttons` answers the same each time, its fields are valid, and no rows take them off."""
+        rows = ((Button("Yes", "yes"), Button("Guide", url="https://example.org")),)
+        shown = hooks.buttons(instance, rows, {})
+        assert shown == hooks.buttons(instance, rows, {}), "`buttons` is not pure"
+        if isinstance(shown, Mapping):
+            assert shown, "nothing would be shown"
+            assert [] == hooks.validate(instance, self._send("hello", extra=shown))
+            assert shown == hooks.buttons(instance, rows, shown), "they would be there twice"
+            assert {} == hooks.buttons(instance, (), shown), "they could not be taken off"
+        assert {} == hooks.failures
 
     def test_a_mark_is_a_call_about_a_message_that_may_be_repeated(
         self, hooks: ChannelHooks, instance: Instance

@@ -12,7 +12,8 @@ import attrs
 import trio
 
 from gateway_core.contract.addresses import Address, Asked, Interaction
-from gateway_core.contract.envelopes import Attempt, Edit, Envelope, Part, Priority, Send
+from gateway_core.contract.beside.buttons import Button, Rows
+from gateway_core.contract.envelopes import Attempt, Edit, Envelope, Json, Part, Priority, Send
 from gateway_core.contract.hookspecs import (
     CONTRACT_VERSION,
     Answer,
@@ -32,6 +33,8 @@ from gateway_core.testing.arguments import must, must_be, must_take, of, seconds
 EVENT = "fake.event"
 TYPING, NOTICED = "typing", "acknowledge"
 """The methods of signs."""
+BUTTONS = "fake.buttons"
+"""The field of a message that has its buttons."""
 TYPES_EVERY = 5.0
 """Seconds between two signs of typing."""
 
@@ -75,16 +78,20 @@ def event(
     id: str | None = None,  # noqa: A002 - the event's own id
     user: str = "user",
     asked: Asked | None = None,
+    pressed: str | None = None,
 ) -> dict[str, Any]:
     """What comes in on the fake channel: somebody wrote `text`, or asked for something.
 
-    id     the event's own, the same in each delivery; None: one that no other event has
-    asked  a `command`, a `press` or a `form`: an interaction, with a reply token of 15 minutes
+    id       the event's own, the same in each delivery; None: one that no other event has
+    asked    a `command`, a `press` or a `form`: an interaction, with a reply token of 15 minutes
+    pressed  the value of the button that somebody pressed: then it is a `press`
 
     Each call makes another object, as each delivery of a webhook does.
     """
     own = f"event-{next(_ids)}" if id is None else id
+    asked = asked if pressed is None else "press"
     fields = {"text": text, "room": room, "thread": thread, "user": user, "asked": asked}
+    fields["pressed"] = pressed
     return {"type": EVENT, "id": own, **fields}
 
 
@@ -124,6 +131,7 @@ class FakeChannel:
     noticed      the acknowledgements of interactions
     rooms        by room, what stands there: texts by the message's id
     files        by message, the ids of the files that it has, and `contents`: the bytes by those
+    pressable    by message, its rows of buttons, if it has any
     drafts       by room, the draft that was shown last; none once a message is sent there
     growing      ids of messages that were started and not stopped yet
     reactions    the emoji on each message that has some, by room and the message's id
@@ -168,6 +176,7 @@ class FakeChannel:
         self.rooms: dict[str, dict[str, str]] = defaultdict(dict)
         self.files: dict[str, tuple[str, ...]] = {}
         self.contents: dict[str, bytes] = {}
+        self.pressable: dict[str, Rows] = {}
         self.probes = 0
         self.probe_error: Exception | None = None
         self._count = 0
@@ -216,6 +225,7 @@ class FakeChannel:
             user_id=event["user"],
             message_id=None if asked else own,
             interaction=answers,
+            pressed=event.get("pressed"),
         )
 
     @hookimpl
@@ -243,6 +253,13 @@ class FakeChannel:
         return [Part(payload={"text": text}, span=(0, len(text)), files=places)]
 
     @hookimpl
+    def buttons(self, rows: Rows, extra: Mapping[str, Json]) -> Mapping[str, Json]:
+        """As they are, in a field of their own."""
+        others = {name: value for name, value in extra.items() if name != BUTTONS}
+        named = [[attrs.asdict(button) for button in row] for row in rows]
+        return {**others, BUTTONS: named} if rows else others
+
+    @hookimpl
     async def probe(self, instance: Instance) -> Identity:
         """Works, unless `probe_error` is set."""
         self.probes += 1
@@ -264,7 +281,16 @@ class FakeChannel:
         message_id = str(self._count)
         self.rooms[attempt.room][message_id] = _text(attempt)
         self.drafts.pop(attempt.room, None)
+        self._show_buttons(attempt, message_id)
         return Answer(message_id=message_id, files=await self._take_files(attempt, message_id))
+
+    def _show_buttons(self, attempt: Attempt, message_id: str) -> None:
+        """Those that the message has from now on."""
+        named = (attempt.extra or {}).get(BUTTONS, ())
+        rows = tuple(tuple(Button(**button) for button in row) for row in named)
+        self.pressable.pop(message_id, None)
+        if rows:
+            self.pressable[message_id] = rows
 
     async def _take_files(self, attempt: Attempt, message_id: str) -> tuple[str, ...]:
         """Store what the message has from now on; the platform's ids of it."""
@@ -281,11 +307,13 @@ class FakeChannel:
 
     @hookimpl
     async def edit(self, attempt: Attempt) -> Answer:
-        """Replace the text."""
+        """Replace the text, or the buttons alone."""
         answer = await self._attempt(attempt)
         if answer is None:
             message_id = attempt.message_id or ""
-            self.rooms[attempt.room][message_id] = _text(attempt)
+            if attempt.part is not None:
+                self.rooms[attempt.room][message_id] = _text(attempt)
+            self._show_buttons(attempt, message_id)
             names = await self._take_files(attempt, message_id)
             answer = Answer(message_id=attempt.message_id, files=names)
         return answer
@@ -297,6 +325,7 @@ class FakeChannel:
         if answer is None:
             self.rooms[attempt.room].pop(attempt.message_id or "", None)
             self.files.pop(attempt.message_id or "", None)
+            self.pressable.pop(attempt.message_id or "", None)
         return answer or Answer(message_id=attempt.message_id)
 
     @hookimpl
@@ -320,6 +349,7 @@ class FakeChannel:
         message_id = attempt.message_id or ""
         self.rooms[attempt.room][message_id] += _text(attempt)
         if attempt.operation == "stop":
+            self._show_buttons(attempt, message_id)
             self.growing.discard(message_id)
         return Answer(message_id=message_id)
 

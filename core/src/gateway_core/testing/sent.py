@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from gateway_core.contract.beside.buttons import Rows
 from gateway_core.contract.envelopes import Attempt
 from gateway_core.testing.fake_channel import FakeChannel
 
@@ -17,6 +18,11 @@ class Sent:
     def texts(self, room: str = "room") -> list[str]:
         """What stands in a room, in order: edited texts as they are now, deleted ones not."""
         return self.rooms.get(room, [])
+
+    def buttons(self, room: str = "room") -> list[Rows]:
+        """The buttons under each message of a room, in order; of one without any, no rows."""
+        messages = list(self._channel.rooms.get(room, ()))
+        return [self._channel.pressable.get(message, ()) for message in messages]
 
     @property
     def rooms(self) -> dict[str, list[str]]:

@@ -18,6 +18,9 @@ TOKEN_LASTS = 900.0
 """Seconds for which an interaction's token answers
 (discord.com/developers/docs/interactions/receiving-and-responding#followup-messages)."""
 
+BUTTON = 2
+"""The type of a component that is a button."""
+
 ASKED: Mapping[int, Asked] = {2: "command", 3: "press", 5: "form"}
 """Types of interactions that are answered by a message; 1 is a ping, 4 asks for completions
 (discord.com/developers/docs/interactions/receiving-and-responding#interaction-object)."""
@@ -54,6 +57,7 @@ def address_of(event: Any) -> Address | None:
         message_id=replied,
         key=own and f"{own}{_edited(inner)}",
         interaction=_interaction(inner, own),
+        pressed=_pressed(inner),
     )
 
 
@@ -69,6 +73,15 @@ def _interaction(event: Any, own: str | None) -> Interaction | None:
     return Interaction(
         token=answers, id=own, app_id=app_id, asked=asked, lasts=TOKEN_LASTS, edits=True
     )
+
+
+def _pressed(event: Any) -> str | None:
+    """The `custom_id` of the button that was pressed."""
+    found = _get(event, "data")
+    if not isinstance(found, dict) or found.get("component_type") != BUTTON:
+        return None
+    name = found.get("custom_id")
+    return name if isinstance(name, str) and name else None
 
 
 def _inner(event: Any) -> Any:

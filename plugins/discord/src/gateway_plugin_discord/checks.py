@@ -40,6 +40,8 @@ def _content_problems(settings: DiscordSettings, envelope: Envelope) -> Iterable
     if isinstance(envelope, Send):
         of_message = _message_problems(envelope, CREATE_FIELDS)
         return (*of_message, *_mention_problems(envelope), *problems_of_files(settings, envelope))
+    if isinstance(envelope, Edit) and envelope.only_buttons:
+        return ()
     if isinstance(envelope, Edit):
         of_message = _message_problems(envelope, EDIT_FIELDS)
         return (*of_message, *_mention_problems(envelope), *problems_of_files(settings, envelope))

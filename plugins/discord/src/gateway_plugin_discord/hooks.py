@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -14,10 +14,12 @@ from gateway_core.authors import (
     Envelope,
     Identity,
     Instance,
+    Json,
     Limit,
     Mark,
     Part,
     Problem,
+    Rows,
     Send,
     Sign,
     Traits,
@@ -34,6 +36,7 @@ from gateway_plugin_discord.errors import of_webhook, verdict_of
 from gateway_plugin_discord.limits import limits_of
 from gateway_plugin_discord.marks.calls import sign_of
 from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS
+from gateway_plugin_discord.rendering.buttons import fields_with
 from gateway_plugin_discord.rendering.parts import parts_of
 from gateway_plugin_discord.settings import DiscordSettings
 
@@ -106,6 +109,14 @@ def typing(address: Address) -> Sign | None:
 def mark(mark: Mark) -> Sign | Problem:
     """PUT and DELETE of the bot's reaction, or of the pin, in the channel."""
     return sign_of(mark)
+
+
+@hookimpl
+def buttons(
+    instance: Instance, rows: Rows, extra: Mapping[str, Json]
+) -> Mapping[str, Json] | Sequence[Problem]:
+    """Rows of components; a webhook shows none."""
+    return fields_with(instance.settings, rows, extra)
 
 
 @hookimpl

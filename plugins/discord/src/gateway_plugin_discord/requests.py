@@ -39,7 +39,10 @@ def edit_body(attempt: Attempt) -> dict[str, Any]:
     """The content of `attempt.part` with its `extra`, as far as edits take these fields.
 
     What a PATCH does not name stays on the message: fields that it shall lose are named, empty.
+    Where only its buttons change, nothing else is named.
     """
+    if attempt.part is None:
+        return {"components": (attempt.extra or {}).get("components", [])}
     named = {name: value for name, value in _content(attempt).items() if name in EDIT_FIELDS}
     lost = CARRIED if attempt.extra is not None else ()
     flags = named["flags"] & EDIT_FLAGS

@@ -43,6 +43,7 @@ def address_of(event: Any) -> Address | None:
         user_id=_id_of(event, "user") or _id_of(message, "user"),
         team_id=_id_of(body, "team") or _id_of(event, "team") or _id_of(message, "team"),
         interaction=_interaction(event, answers),
+        pressed=_pressed(event),
     )
 
 
@@ -63,6 +64,16 @@ def _interaction(event: Mapping[str, Any], answers: Mapping[str, Any]) -> Intera
     asked: Asked = "command" if "command" in event else "press"
     asked = "form" if event.get("type") == "view_submission" else asked
     return Interaction(token=Secret(url), asked=asked, lasts=URL_LASTS)
+
+
+def _pressed(event: Mapping[str, Any]) -> str | None:
+    """The value of the button that was pressed; one that opens a URL has none."""
+    actions = event.get("actions")
+    pressed = actions[0] if isinstance(actions, list) and actions else None
+    if not isinstance(pressed, Mapping) or pressed.get("type") != "button":
+        return None
+    value = pressed.get("value")
+    return value if isinstance(value, str) and value else None
 
 
 def _id_of(event: Mapping[str, Any], who: str) -> str | None:

@@ -36,6 +36,8 @@ OURS: Mapping[str, str] = {
 }
 """Fields that `extra` must not set, with what to do instead."""
 
+_TEXT_TOO = "chat.update takes buttons with the text alone: give the text again"
+
 MOST = {"blocks": 50, "attachments": 100}
 """How many of them a message takes (docs.slack.dev, block kit and chat.postMessage); a text that
 is shown is one of the blocks."""
@@ -54,7 +56,9 @@ def problems_of(settings: Settings, envelope: Envelope) -> Sequence[Problem]:
         found += _of_thread(envelope)
     else:
         found += _of_target(envelope)
-    if not isinstance(envelope, Delete):
+    if isinstance(envelope, Edit) and envelope.only_buttons:
+        found.append(Problem("text", _TEXT_TOO))
+    elif not isinstance(envelope, Delete):
         found += _of_extra(settings, envelope)
         found += problems_of_files(settings, envelope)
     return found

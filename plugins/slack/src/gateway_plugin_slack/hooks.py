@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -14,10 +14,12 @@ from gateway_core.authors import (
     Envelope,
     Identity,
     Instance,
+    Json,
     Limit,
     Mark,
     Part,
     Problem,
+    Rows,
     Secret,
     Send,
     Sign,
@@ -35,6 +37,7 @@ from gateway_plugin_slack.files.uploads import verdict_of_files
 from gateway_plugin_slack.limits import SET_STATUS, limits_of
 from gateway_plugin_slack.marks.calls import sign_of
 from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
+from gateway_plugin_slack.rendering.buttons import fields_with
 from gateway_plugin_slack.rendering.parts import parts_of
 from gateway_plugin_slack.rendering.streams import streaming_of
 from gateway_plugin_slack.settings import Settings
@@ -111,6 +114,12 @@ def typing(address: Address) -> Sign | None:
 def mark(mark: Mark) -> Sign | Problem:
     """reactions.add and .remove, by the emoji's name; pins.add and .remove."""
     return sign_of(mark)
+
+
+@hookimpl
+def buttons(rows: Rows, extra: Mapping[str, Json]) -> Mapping[str, Json] | Sequence[Problem]:
+    """Blocks of actions, after those of `extra`."""
+    return fields_with(rows, extra)
 
 
 @hookimpl

@@ -31,7 +31,7 @@ POST_FIELDS = UPDATE_FIELDS | {"mrkdwn", "thread_ts", "unfurl_links", "unfurl_me
 """Which of a part's fields a method knows: chat.update has no `mrkdwn`, thread or unfurling."""
 
 NOT_PLAIN = frozenset({"blocks", "attachments"})
-"""What of `extra` is left out once a part is sent as plain text."""
+"""What of `extra` is left out once a part is sent as plain text, but for buttons."""
 
 _IN_CHANNEL = """
     chat.appendStream chat.delete chat.deleteScheduledMessage chat.getPermalink chat.meMessage

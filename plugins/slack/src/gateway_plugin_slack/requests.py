@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from gateway_core.authors import Attempt, Secret
+from gateway_core.text import cut
 from gateway_plugin_slack.ids import is_message_id, locate
 from gateway_plugin_slack.methods import INSTEAD_OF_ROOM, MESSAGE_CALLS, NOT_PLAIN, ROOM_CALLS
+from gateway_plugin_slack.rendering.buttons import buttons_of, others_of
 from gateway_plugin_slack.settings import Settings
 
+SECTION = 3_000
+"""Characters of a block of text (docs.slack.dev, reference/block-kit, section block)."""
 _MESSAGES = ("message_ts", "thread_ts", "timestamp", "ts")
 
 
 def content_of(attempt: Attempt, known: frozenset[str], extras: frozenset[str]) -> dict[str, Any]:
     """The part's fields that the method knows, under the platform's own fields.
 
-    Blocks that show the part's text stay, before those of the platform's own fields.
+    Blocks that show the part's text stay, before those of the platform's own fields. Where these
+    are buttons alone, a text without blocks becomes some: Slack would show it nowhere.
     """
     content = {name: value for name, value in attempt.payload.items() if name in known}
     extra = {name: value for name, value in (attempt.extra or {}).items() if name in extras}
     if attempt.mode == "plain":
+        own = buttons_of(extra.get("blocks"))
         extra = {name: value for name, value in extra.items() if name not in NOT_PLAIN}
+        if own:
+            extra["blocks"] = own
+    if extra.get("blocks") and not content.get("blocks") and not others_of(extra["blocks"]):
+        content["blocks"] = _sections(attempt.payload)
     if content.get("blocks") and extra.get("blocks"):
         extra["blocks"] = [*content["blocks"], *extra["blocks"]]
     return {**content, **extra}
+
+
+def _sections(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The text as blocks of text, in Slack's own markup."""
+    text, kind = str(payload.get("text") or ""), "mrkdwn" if payload.get("mrkdwn") else "plain_text"
+    pieces = [text[slice(*span)] for span in cut(text, limit=SECTION, measure=len)]
+    return [{"type": "section", "text": {"type": kind, "text": piece}} for piece in pieces]
 
 
 def target_of(attempt: Attempt) -> dict[str, Any]:

@@ -47,7 +47,16 @@ def address_of(event: Any) -> Address | None:
         user_id=_user(event, message),
         direct=_get(_get(message, "chat"), "type") == "private",
         interaction=_press(event),
+        pressed=_pressed(event),
     )
+
+
+def _pressed(event: Any) -> str | None:
+    """The `callback_data` of the button that was pressed."""
+    query = _get(event, "callback_query")
+    query = event if query is None else query
+    data = _get(query, "data")
+    return data if isinstance(data, str) and data and _get(query, "chat_instance") else None
 
 
 def _press(event: Any) -> Interaction | None:

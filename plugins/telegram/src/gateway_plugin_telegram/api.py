@@ -98,7 +98,8 @@ class TelegramSession:
         """Give a message another text or caption, or another file."""
         if attempt.files:
             result = await self._sent(edit_files_request(attempt, self._refused))
-            return Answer(message_id=attempt.message_id, files=self._learned([result], attempt))
+            learned = self._learned([result], attempt) if attempt.part is not None else ()
+            return Answer(message_id=attempt.message_id, files=learned)
         await self._result(edit_request(attempt))
         return Answer(message_id=attempt.message_id)
 

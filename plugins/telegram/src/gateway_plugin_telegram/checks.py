@@ -44,6 +44,8 @@ def problems_of(settings: TelegramSettings, envelope: Envelope) -> list[Problem]
         found += file_problems(settings, envelope)
         found += _thread_problems(envelope.thread_id)
         found += _message_problems("reply_to", envelope.reply_to)
+    elif isinstance(envelope, Edit) and envelope.only_buttons:
+        found += _target_problems(envelope)
     elif isinstance(envelope, Edit):
         found += [*_content_problems(envelope), *_target_problems(envelope)]
         found += file_problems(settings, envelope)

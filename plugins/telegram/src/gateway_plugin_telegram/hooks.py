@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
 
@@ -14,11 +14,13 @@ from gateway_core.authors import (
     Envelope,
     Identity,
     Instance,
+    Json,
     Limit,
     Mark,
     Part,
     Priority,
     Problem,
+    Rows,
     Send,
     Sign,
     Streaming,
@@ -34,6 +36,7 @@ from gateway_plugin_telegram.errors.verdicts import TelegramApiError, verdict_of
 from gateway_plugin_telegram.limits import limits_of
 from gateway_plugin_telegram.marks.calls import sign_of
 from gateway_plugin_telegram.methods import REPEAT_SAFE_CALLS
+from gateway_plugin_telegram.rendering.buttons import fields_with
 from gateway_plugin_telegram.rendering.parts import parts_of
 from gateway_plugin_telegram.settings import TelegramSettings
 
@@ -106,6 +109,12 @@ def mark(mark: Mark) -> Sign | Problem:
 
 
 @hookimpl
+def buttons(rows: Rows, extra: Mapping[str, Json]) -> Mapping[str, Json] | Sequence[Problem]:
+    """An inline keyboard, in `reply_markup`."""
+    return fields_with(rows, extra)
+
+
+@hookimpl
 def chunk(
     instance: Instance, envelope: Envelope, mode: Literal["as_asked", "stricter", "plain"]
 ) -> Sequence[Part]:
@@ -134,7 +143,7 @@ async def send(session: api.TelegramSession, attempt: Attempt) -> Answer:
 
 @hookimpl
 async def edit(session: api.TelegramSession, attempt: Attempt) -> Answer:
-    """Give a message another text with editMessageText.
+    """Give a message another text with editMessageText, or other buttons alone.
 
     One with a file gets another caption with editMessageCaption, or another file with
     editMessageMedia; no edit takes a file off, or changes those of an album.

@@ -36,6 +36,7 @@ FIELDS: Mapping[str, frozenset[str]] = {
     "sendMediaGroup": _NEW | {"media"},
     "editMessageCaption": _CAPTION | {"chat_id", "message_id"},
     "editMessageMedia": frozenset({"chat_id", "media", "message_id"}),
+    "editMessageReplyMarkup": frozenset({"chat_id", "message_id"}),
     "deleteMessage": frozenset({"chat_id", "message_id"}),
     "sendMessageDraft": frozenset({"chat_id", "draft_id", "entities", "message_thread_id", "text"}),
 }

@@ -74,10 +74,15 @@ def draft_request(attempt: Attempt) -> Request:
 
 
 def edit_request(attempt: Attempt) -> Request:
-    """EditMessageText. A keyboard that the request does not name is taken away by Telegram.
+    """EditMessageText, or of a keyboard alone editMessageReplyMarkup.
 
-    Of what came with the message, only a keyboard that stands on it can stay.
+    A keyboard that the request does not name is taken away by Telegram. Of what came with the
+    message, only a keyboard that stands on it can stay.
     """
+    if attempt.part is None:
+        fields = fields_of("editMessageReplyMarkup", message(attempt, "edit"))
+        keyboard = keyboard_edit(attempt, frozenset({"business_connection_id", "reply_markup"}))
+        return Request("editMessageReplyMarkup", {**fields, **keyboard})
     fields = fields_of("editMessageText", {**attempt.payload, **message(attempt, "edit")})
     return Request("editMessageText", {**fields, **keyboard_edit(attempt, EDIT_EXTRA)})
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway_contrib.emulators.discord.attachments import planned
+from gateway_contrib.emulators.discord.interactions import buttons
 from gateway_contrib.emulators.discord.limits import DiscordLimits
 from gateway_contrib.emulators.discord.refusals import coded, form
 from gateway_contrib.emulators.discord.requests import Posted
@@ -45,6 +46,7 @@ def accepted(
     Raises Refusal, also for a message in which there is nothing to see.
     """
     check_content(limits, posted, prefix=prefix)
+    buttons.check(posted.fields, prefix)
     fields = _trimmed(posted.fields)
     attachments = planned(limits, posted, None if before is None else before["attachments"], prefix)
     if attachments is not None:

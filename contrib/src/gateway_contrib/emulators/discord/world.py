@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from gateway_contrib.emulators.discord.attachments import New, file_of
+from gateway_contrib.emulators.discord.interactions.buttons import shown
 from gateway_contrib.emulators.discord.interactions.entries import Interaction
 from gateway_contrib.emulators.discord.limits import DiscordLimits
 from gateway_contrib.emulators.discord.markup import visible
@@ -209,7 +210,11 @@ class World:
         return message
 
     def attach(self, message: Message) -> None:
-        """Store the files that have come with a message's fields; `attached` knows each by id."""
+        """Store the files that have come with a message's fields; `attached` knows each by id.
+
+        Its buttons are those of its fields.
+        """
+        message.buttons = shown(message.fields.get("components"))
         base = f"{self.cdn_url}/attachments/{message.room}"
         wires = []
         for one in message.fields.get("attachments") or ():

@@ -111,6 +111,25 @@ def _actions(place: str, block: Mapping[str, Any]) -> None:
     if not isinstance(elements, list) or not elements:
         raise Refusal("invalid_blocks", f"no items [json-pointer:{place}/elements]")
     _many(f"{place}/elements", elements, 25)
+    for at, element in enumerate(elements):
+        if isinstance(element, Mapping) and element.get("type") == "button":
+            _button(f"{place}/elements/{at}", element)
+    names = [element.get("action_id") for element in elements if isinstance(element, Mapping)]
+    twice = next((name for name in names if name is not None and names.count(name) > 1), None)
+    if twice is not None:
+        words = f"`action_id` must be unique within a block: {twice}"
+        raise Refusal("invalid_blocks", f"{words} [json-pointer:{place}/elements]")
+
+
+def _button(place: str, button: Mapping[str, Any]) -> None:
+    _text(f"{place}/text", button.get("text"), 75, ("plain_text",))
+    for name, most in (("value", 2000), ("url", MOST_URL), ("action_id", 255)):
+        text = button.get(name)
+        if isinstance(text, str) and len(text) > most:
+            words = f"must be less than {most + 1} characters [json-pointer:{place}/{name}]"
+            raise Refusal("invalid_blocks", words)
+    if button.get("style") not in (None, "primary", "danger"):
+        raise Refusal("invalid_blocks", f"unsupported style [json-pointer:{place}/style]")
 
 
 def _many(place: str, items: Any, most: int) -> None:

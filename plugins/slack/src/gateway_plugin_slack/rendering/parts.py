@@ -4,7 +4,7 @@ Markdown and plain texts are rich text (see document.py), with the visible text 
 notifications. A plain text too: chat.update has no `mrkdwn` to switch formatting off, so that an
 edited `*text*` would turn bold. Blocks of the caller's own stand behind it.
 
-What was refused is sent as its source, without blocks.
+What was refused is sent as its source, without blocks but its buttons.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gateway_core.authors import Edit, Part, Send
 from gateway_core.text import Document, Style, cut, literal, neutral, parse, plan
 from gateway_plugin_slack.files.images import size_of_images
 from gateway_plugin_slack.ids import locate
+from gateway_plugin_slack.rendering.buttons import others_of
 from gateway_plugin_slack.rendering.document import MOST_JSON, RichText
 from gateway_plugin_slack.rendering.native import native
 from gateway_plugin_slack.rendering.plain import measure, plain
@@ -49,11 +50,11 @@ def parts_of(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[P
 
 
 def is_fallback(envelope: Send | Edit) -> bool:
-    """Whether the text is shown in notifications only: Slack's own way beside blocks.
+    """Whether the text is shown in notifications only: Slack's own way beside blocks but buttons.
 
     Such a text is never cut smaller.
     """
-    return envelope.format == "native" and bool((envelope.extra or {}).get("blocks"))
+    return envelope.format == "native" and bool(others_of((envelope.extra or {}).get("blocks")))
 
 
 def carries_content(extra: Mapping[str, object] | None) -> bool:
@@ -120,6 +121,7 @@ def _threaded(part: Part, envelope: Send | Edit) -> Part:
 def _degraded(envelope: Send | Edit, mode: str) -> tuple[str, ...]:
     """What the reader misses of the asked-for look."""
     lost = ["formatting"] if mode == "plain" and envelope.format != "plain" else []
-    if mode == "plain" and carries_content(envelope.extra):
+    extra = envelope.extra or {}
+    if mode == "plain" and (others_of(extra.get("blocks")) or extra.get("attachments")):
         lost.append("blocks and attachments")
     return tuple(lost)

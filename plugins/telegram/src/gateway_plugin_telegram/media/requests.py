@@ -18,6 +18,7 @@ from gateway_plugin_telegram.methods import ALBUM_EXTRA, FILE_EXTRA
 from gateway_plugin_telegram.requests import (
     Request,
     destination,
+    edit_request,
     fields_of,
     keyboard_edit,
     message,
@@ -91,8 +92,10 @@ def edit_files_request(attempt: Attempt, refused: Collection[str]) -> Request:
     """
     extra = keyboard_edit(attempt, FILE_EXTRA)
     several = len(attempt.files) > 1
-    if several and "reply_markup" in extra:
+    if several and ("reply_markup" in extra or attempt.part is None):
         raise _fixed("the buttons of an album")
+    if attempt.part is None:
+        return edit_request(attempt)
     if all(upload.held for upload in attempt.files):
         values = {**attempt.payload, **message(attempt, "edit")}
         return Request("editMessageCaption", {**fields_of("editMessageCaption", values), **extra})

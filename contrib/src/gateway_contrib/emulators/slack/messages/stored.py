@@ -8,7 +8,7 @@ import trio
 
 from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.slack.content import shown_text
-from gateway_contrib.emulators.slack.messages import statuses
+from gateway_contrib.emulators.slack.messages import buttons, statuses
 from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.world import (
     TEAM,
@@ -43,6 +43,7 @@ def made(
         fields={**fields, "user": bot.user_id, "bot_id": bot.bot_id},
         stored_at=trio.current_time() if moment is None else moment,
         files=world.files.seen(fields),
+        buttons=buttons.shown(fields.get("blocks")),
     )
 
 
@@ -86,6 +87,7 @@ def revise(world: World, message: Message, fields: Fields) -> None:
     message.fields = {**unnamed, **fields, **staying}
     message.revise(shown_text(message.fields))
     message.files = world.files.seen(message.fields)
+    message.buttons = buttons.shown(message.fields.get("blocks"))
     message.edited_at = trio.current_time()
 
 

@@ -18,6 +18,7 @@ from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.slack import blocks
 from gateway_contrib.emulators.slack.content import shown_text
 from gateway_contrib.emulators.slack.files.stored import Files
+from gateway_contrib.emulators.slack.messages import buttons
 from gateway_contrib.emulators.slack.messages.stored import shown, store
 from gateway_contrib.emulators.slack.refusals import Refusal
 from gateway_contrib.emulators.slack.world import (
@@ -214,6 +215,7 @@ def _grow(message: Message, piece: _Piece, *, first: bool = False) -> None:
         text = fields["markdown_text"]
         above = [{"type": "markdown", "text": text}] if text else []
         fields["blocks"] = [*above, *fields["below"]]
+        message.buttons = buttons.shown(fields["blocks"])
     grown = shown_text(fields)
     if first:
         message.text = grown

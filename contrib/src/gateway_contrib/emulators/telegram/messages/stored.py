@@ -11,6 +11,7 @@ import trio
 from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.telegram import drafts
 from gateway_contrib.emulators.telegram.content import Formatted
+from gateway_contrib.emulators.telegram.messages import buttons
 from gateway_contrib.emulators.telegram.refusals import bad_request
 from gateway_contrib.emulators.telegram.requests import Parameters
 from gateway_contrib.emulators.telegram.world import Bot, Chat, Content, World
@@ -54,6 +55,7 @@ def store(
         fields=dict(parameters.values),
         stored_at=trio.current_time(),
         files=(content.media.file,) if content.media else (),
+        buttons=buttons.shown(content.keyboard),
     )
     chat.contents[message.id] = content
     world.rooms.add(message)
@@ -81,16 +83,18 @@ def edited(world: World, chat: Chat, message: Message, text: str, content: Conte
     message.revise(text)
     message.edited_at = trio.current_time()
     message.files = (content.media.file,) if content.media else ()
+    message.buttons = buttons.shown(content.keyboard)
     chat.contents[message.id] = content
     world.counters["edited"] += 1
     return world.shown(chat, message)
 
 
 def keyboard(parameters: Parameters) -> Mapping[str, Any] | None:
-    """The `reply_markup`; None: there is none."""
+    """The `reply_markup`; None: there is none. Raises `Refusal` for buttons that cannot be."""
     posted: Mapping[str, Any] | None = parameters.structure(
         "reply_markup", dict, "reply keyboard markup JSON object"
     )
+    buttons.check(posted)
     return posted
 
 

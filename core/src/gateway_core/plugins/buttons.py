@@ -1,0 +1,93 @@
+"""Has a channel say how it shows buttons: as the platform's own fields of a message. Sans-I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from gateway_core.contract.beside.buttons import Rows
+from gateway_core.contract.envelopes import Edit, Envelope, Json, MessageRef
+from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.instances import Instance
+from gateway_core.plugins.front import ChannelHooks
+
+_NONE: Mapping[str, Json] = {}
+
+
+def fields_with(
+    hooks: ChannelHooks, instance: Instance, rows: Rows, extra: Mapping[str, Json] | None
+) -> Mapping[str, Json]:
+    """The platform's own fields of a message that has `extra` and these buttons.
+
+    No rows: those without buttons. Raises `Invalid` for what the channel does not take, and
+    `HookContractError` where its hook fails.
+    """
+    shown = hooks.buttons(instance, rows, _NONE if extra is None else extra)
+    if shown is None:
+        raise Invalid([Problem("buttons", f"channel {hooks.channel!r} has none")])
+    if not isinstance(shown, Mapping):
+        raise Invalid(list(shown))
+    return shown
+
+
+def fields_beside(
+    hooks: ChannelHooks,
+    instance: Instance,
+    rows: Rows,
+    given: Mapping[str, Json] | None,
+    known: Mapping[str, Json] | None = None,
+) -> Mapping[str, Json]:
+    """The same beside fields that a caller gives, or those that are known if it gives none.
+
+    Raises `Invalid` also where a field that is given has the buttons' place.
+    """
+    shown = fields_with(hooks, instance, rows, known if given is None else given)
+    if problems := [
+        Problem(f"extra.{name}", "has no place beside `buttons`, which take it: give one of both")
+        for name, value in (given or _NONE).items()
+        if not _stays(value, shown.get(name))
+    ]:
+        raise Invalid(problems)
+    return shown
+
+
+def with_buttons(hooks: ChannelHooks, instance: Instance, envelope: Envelope) -> Envelope:
+    """The envelope as it is accepted: a `Send` has its buttons among the platform's own fields.
+
+    An edit keeps them as they are: which fields its message has is known when it starts. Raises as
+    `fields_beside`.
+    """
+    rows: Rows | None = getattr(envelope, "buttons", None)
+    if rows is None or not (rows or isinstance(envelope, Edit)):
+        return envelope
+    message: Any = envelope
+    shown = fields_beside(hooks, instance, rows, message.extra, _known_of(message))
+    if isinstance(envelope, Edit):
+        return envelope
+    changed: Envelope = attrs.evolve(message, extra=shown, buttons=())
+    return changed
+
+
+def as_planned(hooks: ChannelHooks, instance: Instance, envelope: Envelope) -> Envelope:
+    """The envelope with its buttons among the fields in `extra`, as a channel plans it.
+
+    Those that an edit's message has besides are not the edit's. Raises as `fields_with`.
+    """
+    if not isinstance(envelope, Edit) or envelope.buttons is None:
+        return envelope
+    extra = fields_with(hooks, instance, envelope.buttons, envelope.extra)
+    return attrs.evolve(envelope, extra=extra, buttons=None)
+
+
+def _known_of(message: Any) -> Mapping[str, Json] | None:
+    """The fields that an edit's message is known to have."""
+    return message.target.extra if isinstance(message.target, MessageRef) else None
+
+
+def _stays(before: Json, after: Json) -> bool:
+    """Whether the buttons leave the field as it was given, or add to a list of it."""
+    if isinstance(before, list | tuple) and isinstance(after, list | tuple):
+        return list(after[: len(before)]) == list(before)
+    return bool(before == after)
