@@ -3,6 +3,7 @@
 # isort: off
 # fmt: off
 from gateway_core.contract.addresses import Address, Asked, Interaction
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import (
     Attempt, Call, Delete, Disposition, Edit, Envelope, Format, Grows, Json, KeyRef,
     Mentions, MessageRef, Mode, OnCancel, OnConflict, OnUnknown, Order, Part, PartReceipt, PartRef,
@@ -36,8 +37,8 @@ __all__ = [
     "Grows", "HookContractError", "Identity", "Instance", "Interaction", "Invalid", "Json",
     "KeyRef", "Level", "Limit", "Mark", "MarkKind", "Mentions", "MessageRef", "Mode", "OnCancel",
     "OnConflict", "OnUnknown", "Order", "Outbox", "OutboxError", "Part", "PartReceipt", "PartRef",
-    "PluginError", "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt", "Scope",
-    "Secret", "Send", "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform",
-    "TransportError", "UnreadableSource", "Upload", "Verdict", "Vote", "digest_of", "hookimpl",
-    "log_event", "too_much", "with_first_part",
+    "PluginError", "Poll", "Pressure", "Priority", "Problem", "Providers", "Reason", "Receipt",
+    "Scope", "Secret", "Send", "Session", "Several", "Sign", "Streaming", "Target", "Traits",
+    "Transform", "TransportError", "UnreadableSource", "Upload", "Verdict", "Vote", "digest_of",
+    "hookimpl", "log_event", "too_much", "with_first_part",
 ]

@@ -14,6 +14,7 @@ from gateway_core.answering.numbering import AnswerNumbers
 from gateway_core.answering.signs import Signs
 from gateway_core.answering.typing import TypingSigns
 from gateway_core.clock import Clock
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import (
     Delivered,
     Format,
@@ -46,6 +47,7 @@ class ReplyFields(CommonFields, total=False):
     on_conflict: OnConflict
     silent: bool
     collapse: str | None
+    poll: Poll | None
     ephemeral: bool
     on_cancel: OnCancel
 
@@ -119,6 +121,7 @@ class Answers(Marks):
         silent: bool = False,
         collapse: str | None = None,
         files: Sequence[File] | None = None,
+        poll: Poll | None = None,
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
@@ -176,6 +179,7 @@ class Answers(Marks):
                 silent=silent,
                 collapse=collapse,
                 files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
+                poll=poll,
                 ephemeral=ephemeral,
                 interaction=interaction,
             )

@@ -13,6 +13,7 @@ import attrs
 import msgspec
 
 from gateway_core.contract.addresses import Interaction
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.files import File, Upload
 from gateway_core.contract.validators import copied, one_of
 from gateway_core.contract.verdicts import Verdict
@@ -67,12 +68,14 @@ class PartRef:
     digest  of what was sent
     files   those that it has, with the platform's ids
     more    ids of further messages that came of the same request: the rest of an album
+    fixed   no edit changes it: it is a poll, or what else a platform leaves as it is
     """
 
     message_id: str
     digest: str = ""
     files: tuple[File, ...] = ()
     more: tuple[str, ...] = ()
+    fixed: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -183,6 +186,7 @@ class Send(_Envelope):
     interaction    what the message answers by its reply token, as long as that lives; afterwards
                    it goes to the room. None: it is no such answer
     files          pictures and other files, in their order. With some the text may be empty
+    poll           a poll, in the last message; beside it the text may be empty. None: none
     """
 
     text: str
@@ -198,6 +202,7 @@ class Send(_Envelope):
     ephemeral: bool = False
     interaction: Interaction | None = None
     files: tuple[File, ...] = ()
+    poll: Poll | None = None
 
     operation = "send"
     target: ClassVar[None] = None
@@ -301,6 +306,7 @@ class Part:
     digest    of what would be sent; by default that of `payload`
     degraded  what was lost of the asked-for look, in words; empty: nothing
     files     which of the envelope's files go with it, by their places: each goes with one part
+    fixed     no edit changes the message that it becomes: a poll, a sticker, a location
     """
 
     payload: Mapping[str, Json]
@@ -308,6 +314,7 @@ class Part:
     digest: str = attrs.Factory(lambda self: digest_of(self.payload), takes_self=True)
     degraded: tuple[str, ...] = ()
     files: tuple[int, ...] = ()
+    fixed: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import Disposition, Envelope, KeyRef, MessageRef, Receipt, Send
 from gateway_core.contract.files import File
 from gateway_core.contract.ids import sequence_of
@@ -77,6 +78,8 @@ def _plain(value: object) -> object:
         return value.envelope_id or [part.message_id for part in value.parts]
     if isinstance(value, tuple) and value and isinstance(value[0], File):
         return [_file(file) for file in value]
+    if isinstance(value, Poll):
+        return attrs.asdict(value)
     return {"key": value.key} if isinstance(value, KeyRef) else value
 
 

@@ -109,6 +109,13 @@ def edit_steps(
     return steps + delete_steps(old[len(plan) :], first=len(plan))
 
 
+def fixed_in(ref: MessageRef) -> str | None:
+    """Why no edit changes the message; None: one may."""
+    if not any(part.fixed for part in ref.parts):
+        return None
+    return "no edit changes a message with a poll or the like: delete it, and send another"
+
+
 def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:
     """One step for each message, the newest first, so that what stays never looks cut off."""
     steps: list[Step] = []

@@ -189,7 +189,7 @@ def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
     if is_first:
         wanted.template, wanted.plan = envelope, _planned(wanted, envelope, most)
     parts, problems = len(wanted.plan), account.hooks.validate(account.instance, envelope)
-    if envelope.text != wanted.template.text:
+    if (envelope.text, envelope.poll) != (wanted.template.text, wanted.template.poll):
         plan, problems = planned(account.hooks, account.instance, envelope, most)
         parts = len(plan)
     wanted.look_at_limits(envelope)

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 import attrs
 
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import (
     Envelope,
     Format,
@@ -47,6 +48,7 @@ class BroadcastFields(TypedDict, total=False):
     mentions: bool
     link_previews: bool
     silent: bool
+    poll: Poll | None
 
 
 @attrs.frozen(kw_only=True)
@@ -100,6 +102,7 @@ class GroupVerbs:
         mentions: bool = False,
         link_previews: bool = False,
         silent: bool = False,
+        poll: Poll | None = None,
     ) -> Job:
         """Send a message to many rooms, each once, as the account's limits allow.
 
@@ -134,6 +137,7 @@ class GroupVerbs:
             mentions=mentions,
             link_previews=link_previews,
             silent=silent,
+            poll=poll,
         )
         return await self._broadcast(template, rooms)
 

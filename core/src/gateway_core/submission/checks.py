@@ -10,6 +10,7 @@ from typing import Any, get_args
 import attrs
 
 from gateway_core.contract.addresses import Asked, Interaction
+from gateway_core.contract.beside.poll_problems import poll_problems
 from gateway_core.contract.envelopes import (
     Call,
     Delete,
@@ -89,6 +90,7 @@ def _is_plain(send: Any) -> bool:
         and send.mentions is send.link_previews is send.silent is False
         and send.interaction is None
         and send.files == ()
+        and send.poll is None
         and send.ephemeral is False
         and send.extra == _NO_EXTRA
         and type(text) is str
@@ -134,7 +136,10 @@ def _problems(envelope: object) -> Iterator[Problem]:
         if not isinstance(value, bool):
             yield Problem(name, f"must be true or false, not {shown(value)}")
     if isinstance(envelope, Send | Edit):
-        yield from _text(envelope.text, alone=not (envelope.files or envelope.extra))
+        poll = getattr(envelope, "poll", None)
+        yield from _text(envelope.text, alone=not (envelope.files or envelope.extra or poll))
+        if poll is not None:
+            yield from poll_problems(poll)
         yield from _files(envelope)
         yield from _mentions(envelope.mentions)
         yield from _table("extra", envelope.extra, optional=isinstance(envelope, Edit))

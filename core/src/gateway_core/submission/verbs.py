@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_args, overloa
 import attrs
 import trio
 
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import (
     Call,
     Delete,
@@ -79,6 +80,7 @@ class EnqueueFields(CommonFields, total=False):
     on_conflict: OnConflict
     silent: bool
     collapse: str | None
+    poll: Poll | None
 
 
 class SendFields(EnqueueFields, total=False):
@@ -160,6 +162,7 @@ class Verbs:
         silent: bool = False,
         collapse: str | None = None,
         files: Sequence[File] | None = None,
+        poll: Poll | None = None,
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
@@ -197,6 +200,7 @@ class Verbs:
                 silent=silent,
                 collapse=collapse,
                 files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
+                poll=poll,
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
@@ -364,6 +368,7 @@ class Verbs:
         silent: bool = False,
         collapse: str | None = None,
         files: Sequence[File] | None = None,
+        poll: Poll | None = None,
     ) -> Ticket:
         """Accept a message with the fields of `send`, and do not wait for its end.
 
@@ -391,6 +396,7 @@ class Verbs:
             silent=silent,
             collapse=collapse,
             files=() if files is None else files,
+            poll=poll,
         )
         return await self.submit(envelope)
 
