@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway_core.authors import Call, Edit, Envelope, MessageRef, Problem, Send
+from gateway_plugin_discord.beside.polls import poll_problems
 from gateway_plugin_discord.by_token.webhook import problems_of_webhook
 from gateway_plugin_discord.files import problems_of_files
 from gateway_plugin_discord.ids import is_snowflake, person_of
@@ -26,6 +27,10 @@ OWNED = frozenset({"content", "enforce_nonce", "message_reference", "nonce"})
 _WITHOUT_TEXT = frozenset({"components", "embeds", "poll", "sticker_ids"})
 """Fields that make a message even where there is no text."""
 
+MOST = {"embeds": 10, "sticker_ids": 3, "components": 40}
+"""How many of them a message takes (discord.com/developers/docs/resources/message#create-message
+and components/reference)."""
+
 
 def problems_of(settings: DiscordSettings, envelope: Envelope) -> tuple[Problem, ...]:
     """Every mistake, each with the field that it is in."""
@@ -39,7 +44,8 @@ def _content_problems(settings: DiscordSettings, envelope: Envelope) -> Iterable
         return _call_problems(envelope)
     if isinstance(envelope, Send):
         of_message = _message_problems(envelope, CREATE_FIELDS)
-        return (*of_message, *_mention_problems(envelope), *problems_of_files(settings, envelope))
+        beside = (*poll_problems(envelope), *problems_of_files(settings, envelope))
+        return (*of_message, *_mention_problems(envelope), *beside)
     if isinstance(envelope, Edit):
         of_message = _message_problems(envelope, EDIT_FIELDS)
         return (*of_message, *_mention_problems(envelope), *problems_of_files(settings, envelope))
@@ -75,8 +81,16 @@ def _mention_problems(envelope: Send | Edit) -> Iterable[Problem]:
 
 def _message_problems(message: Send | Edit, fields: frozenset[str]) -> Iterable[Problem]:
     text, extra = message.text, message.extra or {}
-    if not text.strip() and not (_WITHOUT_TEXT & extra.keys() or message.files):
-        yield Problem("text", "is empty, or white space only")
+    poll = message.poll if isinstance(message, Send) else None
+    if not text.strip() and not (_has_content(extra) or message.files or poll):
+        words = "is empty, or white space only, and nothing that is seen is beside it"
+        yield Problem("text", words)
+    for name, most in MOST.items():
+        value = extra.get(name)
+        if value is not None and not isinstance(value, list | tuple):
+            yield Problem(f"extra.{name}", f"must be a list, not {type(value).__name__}")
+        elif len(value or ()) > most:
+            yield Problem(f"extra.{name}", f"has {len(value or ())} of them, at most {most}")
     for name in sorted(extra.keys() - (fields - OWNED)):
         why = "is filled in by the gateway" if name in OWNED else "is no field of a Discord message"
         yield Problem(f"extra.{name}", why)
@@ -84,7 +98,12 @@ def _message_problems(message: Send | Edit, fields: frozenset[str]) -> Iterable[
     if not isinstance(flags, int):
         yield Problem("extra.flags", "must be a whole number")
     elif flags & COMPONENTS_V2:
-        yield from _beside_components(text, extra)
+        yield from _beside_components(text, {**extra, **({"poll": poll} if poll else {})})
+
+
+def _has_content(extra: Mapping[str, Any]) -> bool:
+    """Whether `extra` shows something even without a text."""
+    return any(extra.get(name) for name in _WITHOUT_TEXT)
 
 
 def _beside_components(text: str, extra: Mapping[str, Any]) -> Iterable[Problem]:
