@@ -24,7 +24,7 @@ from gateway_plugin_discord.settings import DiscordSettings
 OWNED = frozenset({"content", "enforce_nonce", "message_reference", "nonce"})
 """Fields that the gateway fills in itself: none of them may stand in `extra`."""
 
-_WITHOUT_TEXT = frozenset({"components", "embeds", "poll", "sticker_ids"})
+_WITHOUT_TEXT = frozenset({"components", "embeds", "poll", "shared_client_theme", "sticker_ids"})
 """Fields that make a message even where there is no text."""
 
 MOST = {"embeds": 10, "sticker_ids": 3, "components": 40}

@@ -32,7 +32,6 @@ OWNED = frozenset(
         "message_id",
         "message_thread_id",
         "parse_mode",
-        "rich_message",
         "text",
     }
 )

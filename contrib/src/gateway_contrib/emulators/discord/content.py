@@ -11,7 +11,16 @@ from gateway_contrib.emulators.discord.limits import DiscordLimits
 from gateway_contrib.emulators.discord.refusals import coded, form
 from gateway_contrib.emulators.discord.requests import Posted
 
-_FILLING = ("embeds", "components", "sticker_ids", "poll", "attachments")
+_FILLING = (
+    "embeds",
+    "components",
+    "sticker_ids",
+    "poll",
+    "attachments",
+    "shared_client_theme",
+)
+_FORWARD = 1
+"""The type of a reference to a message that is forwarded: it needs no content beside it."""
 _NONCE_LENGTH = 25
 
 
@@ -53,9 +62,15 @@ def accepted(
     if fields.get("poll") is not None:
         check_poll(fields["poll"], prefix)
     after = {**(before or {}), **fields}
-    if not (after.get("content") or "").strip() and not any(after.get(name) for name in _FILLING):
+    if not (after.get("content") or "").strip() and not _is_filled(after):
         raise coded(50006)
     return fields
+
+
+def _is_filled(fields: Mapping[str, Any]) -> bool:
+    """Whether there is something to see beside the content."""
+    forwards = (fields.get("message_reference") or {}).get("type") == _FORWARD
+    return forwards or any(fields.get(name) for name in _FILLING)
 
 
 def check_nonce(posted: Posted) -> None:

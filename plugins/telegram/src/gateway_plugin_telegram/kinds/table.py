@@ -139,12 +139,17 @@ KINDS: Mapping[str, Kind] = {
             " others_can_add_tasks:flag others_can_mark_tasks_as_done:flag",
             lacks=f"allow_paid_broadcast {_DIRECT}",
         ),
+        _kind(
+            "rich_message",
+            "sendRichMessage",
+            "html:text markdown:text blocks:list media:list is_rtl:flag skip_entity_detection:flag",
+        ),
         _kind("poll", "sendPoll", _POLL, lacks=_DIRECT),
     )
 }
 """By name. No two of them go into one message."""
 
-NESTED = frozenset({"checklist"})
+NESTED = frozenset({"checklist", "rich_message"})
 """Kinds whose fields the method takes as one, under the kind's own name."""
 
 UNTHREADED = frozenset({"checklist"})

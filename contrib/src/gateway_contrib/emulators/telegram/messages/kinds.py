@@ -181,6 +181,14 @@ def _checklist(parameters: Parameters) -> tuple[Shown, str]:
     return dict(asked), str(asked["title"])
 
 
+def _rich_message(parameters: Parameters) -> tuple[Shown, str]:
+    asked = parameters.structure("rich_message", dict, "rich message JSON object") or {}
+    words = asked.get("markdown") or asked.get("html")
+    if not words and not asked.get("blocks"):
+        raise bad_request("rich message must be non-empty")
+    return {"blocks": list(asked.get("blocks") or ())}, str(words or "")
+
+
 def _poll(parameters: Parameters) -> tuple[Shown, str]:
     question = parameters.text("question").strip()
     options = [_option(each) for each in parameters.structure("options", list, "options") or ()]
@@ -229,6 +237,7 @@ KINDS: Mapping[str, Kind] = {
     "sendgame": Kind("game", _game),
     "sendinvoice": Kind("invoice", _invoice),
     "sendchecklist": Kind("checklist", _checklist),
+    "sendrichmessage": Kind("rich_message", _rich_message),
     "sendpoll": Kind("poll", _poll),
 }
 """By the method's name in small letters."""
