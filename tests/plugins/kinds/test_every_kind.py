@@ -93,15 +93,6 @@ SENT = {
             shared_client_theme={"colors": ["5865F2"], "gradient_angle": 0, "base_mix": 58}
         ),
         "components": extra(components=[{"type": 1, "components": [LINK]}]),
-        "message_reference": call(
-            "POST /channels/{channel}/messages",
-            message_reference={
-                "type": 1,
-                "channel_id": "1",
-                "message_id": "2",
-                "fail_if_not_exists": False,
-            },
-        ),
         "text display": components(SAID),
         "section": components({"type": 9, "components": [SAID], "accessory": LINK}),
         "container": components({"type": 17, "components": [SAID]}),
@@ -146,7 +137,8 @@ NO_MESSAGE = "says how a message is made, and is none"
 NOT_SENT = {
     "telegram": {},
     "discord": dict.fromkeys(
-        ("allowed_mentions", "enforce_nonce", "flags", "nonce", "tts"), NO_MESSAGE
+        ("allowed_mentions", "enforce_nonce", "flags", "message_reference", "nonce", "tts"),
+        NO_MESSAGE,
     ),
     "slack": {
         "file": "Slack alone puts it into messages, of which it shows remote files",

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core import Call, Edit, Envelope, File, Secret, Send
+from gateway_core import Call, Edit, Envelope, File, Poll, Secret, Send
 from gateway_core.authors import hookimpl
 from gateway_core.settings import text
 
@@ -47,7 +47,8 @@ def _words(values: Iterable[str | Secret]) -> tuple[str, ...]:
 class Masking:
     """Hides secrets in texts, in the platform's own fields (`extra`) and in a call's arguments.
 
-    Of files it hides those in names and descriptions; nobody reads their content here.
+    Of files it hides those in names and descriptions; nobody reads their content here. Of a poll
+    it hides those in the question and in the options.
 
     patterns  regular expressions of what is hidden, `SECRETS` by default
     words     texts that are hidden wherever they stand, such as the application's own passwords
@@ -71,9 +72,11 @@ class Masking:
         if isinstance(envelope, Send | Edit):
             shown, extra = self.hidden(envelope.text), self._all(envelope.extra)
             files: Any = envelope.files and tuple(map(self._named, envelope.files))
-            if (shown, extra, files) == (envelope.text, envelope.extra, envelope.files):
-                return None
-            return attrs.evolve(envelope, text=shown, extra=extra, files=files)
+            changes: dict[str, Any] = {"text": shown, "extra": extra, "files": files}
+            if isinstance(envelope, Send) and envelope.poll is not None:
+                changes["poll"] = self._asked(envelope.poll)
+            same = all(getattr(envelope, name) == value for name, value in changes.items())
+            return None if same else attrs.evolve(envelope, **changes)
         if isinstance(envelope, Call):
             arguments = self._all(envelope.arguments)
             same = arguments == envelope.arguments
@@ -82,6 +85,10 @@ class Masking:
 
     def _named(self, file: File) -> File:
         return attrs.evolve(file, name=self.hidden(file.name), alt=self.hidden(file.alt))
+
+    def _asked(self, poll: Poll) -> Poll:
+        options = tuple(map(self.hidden, poll.options))
+        return attrs.evolve(poll, question=self.hidden(poll.question), options=options)
 
     def hidden(self, words: str) -> str:
         """The text without secrets. Raises ValueError if each look finds another."""

@@ -103,13 +103,15 @@ def _of_extra(settings: Settings, envelope: Send | Edit) -> Iterator[Problem]:
     yield from _of_list("attachments", extra.get("attachments"), MOST["attachments"])
     if is_fallback(envelope):
         yield from _of_fallback(settings, envelope)
-    if not (envelope.text.strip() or carries_content(extra) or _has_files(envelope)):
+    if not (envelope.text.strip() or carries_content(extra) or _has_more(envelope)):
         words = "is empty, and neither blocks nor attachments nor files are beside it"
         yield Problem("text", words)
 
 
-def _has_files(envelope: Send | Edit) -> bool:
-    """Whether the message has some, which need no text."""
+def _has_more(envelope: Send | Edit) -> bool:
+    """Whether it has files, which need no text, or a poll, which is refused by that name."""
+    if isinstance(envelope, Send) and envelope.poll is not None:
+        return True
     if envelope.files is None and isinstance(envelope.target, MessageRef):
         return any(part.files for part in envelope.target.parts)
     return bool(envelope.files)

@@ -19,8 +19,6 @@ _FILLING = (
     "attachments",
     "shared_client_theme",
 )
-_FORWARD = 1
-"""The type of a reference to a message that is forwarded: it needs no content beside it."""
 _NONCE_LENGTH = 25
 
 
@@ -62,15 +60,9 @@ def accepted(
     if fields.get("poll") is not None:
         check_poll(fields["poll"], prefix)
     after = {**(before or {}), **fields}
-    if not (after.get("content") or "").strip() and not _is_filled(after):
+    if not (after.get("content") or "").strip() and not any(after.get(name) for name in _FILLING):
         raise coded(50006)
     return fields
-
-
-def _is_filled(fields: Mapping[str, Any]) -> bool:
-    """Whether there is something to see beside the content."""
-    forwards = (fields.get("message_reference") or {}).get("type") == _FORWARD
-    return forwards or any(fields.get(name) for name in _FILLING)
 
 
 def check_nonce(posted: Posted) -> None:
