@@ -54,9 +54,19 @@ def _content_problems(settings: DiscordSettings, envelope: Envelope) -> Iterable
 
 def _id_problems(envelope: Envelope) -> Iterable[Problem]:
     for place, value in _ids(envelope):
-        is_room = place == "external_room_id" and person_of(str(value)) is not None
+        is_room = place == "external_room_id" and (
+            person_of(str(value)) is not None or _has_no_room(envelope)
+        )
         if value is not None and not is_room and not is_snowflake(value):
             yield Problem(place, f"{value!r} is no Discord id: a whole number in decimal digits")
+
+
+def _has_no_room(envelope: Envelope) -> bool:
+    """Whether it is a call of a route that is of no channel, such as GET /users/@me."""
+    if not isinstance(envelope, Call) or envelope.external_room_id:
+        return False
+    route = route_of_method(envelope.method)
+    return route is None or not route.of_channel
 
 
 def _ids(envelope: Envelope) -> Iterable[tuple[str, str | None]]:

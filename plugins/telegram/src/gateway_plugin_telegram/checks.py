@@ -11,10 +11,16 @@ from gateway_plugin_telegram.kinds.checks import kind_problems
 from gateway_plugin_telegram.kinds.planning import has_kind
 from gateway_plugin_telegram.kinds.table import KINDS
 from gateway_plugin_telegram.media.checks import file_problems
-from gateway_plugin_telegram.methods import EDIT_EXTRA, KIND_EXTRA, MESSAGE_CALLS, SEND_EXTRA
+from gateway_plugin_telegram.methods import (
+    EDIT_EXTRA,
+    KIND_EXTRA,
+    MESSAGE_CALLS,
+    ROOM_CALLS,
+    SEND_EXTRA,
+)
 from gateway_plugin_telegram.rendering.native import read
 from gateway_plugin_telegram.rendering.plain import is_blank
-from gateway_plugin_telegram.requests import stands_on_message
+from gateway_plugin_telegram.requests import names_its_own, stands_on_message
 from gateway_plugin_telegram.settings import TelegramSettings
 
 _METHOD = re.compile(r"[A-Za-z]{1,64}")
@@ -40,7 +46,7 @@ OWNED = frozenset(
 
 def problems_of(settings: TelegramSettings, envelope: Envelope) -> list[Problem]:
     """Every problem of the envelope, each with the field's name."""
-    found = list(_room_problems(envelope.external_room_id))
+    found = [] if _has_no_room(envelope) else list(_room_problems(envelope.external_room_id))
     if isinstance(envelope, Send):
         found += _content_problems(envelope)
         found += [*kind_problems(settings, envelope), *file_problems(settings, envelope)]
@@ -55,6 +61,14 @@ def problems_of(settings: TelegramSettings, envelope: Envelope) -> list[Problem]
     else:
         found += _call_problems(envelope)
     return found
+
+
+def _has_no_room(envelope: Envelope) -> bool:
+    """Whether it is a call of a method that needs none, such as getMe, or that names its own."""
+    if not isinstance(envelope, Call) or envelope.external_room_id:
+        return False
+    wanted = "chat_id" in ROOM_CALLS.get(envelope.method.lower(), ())
+    return not wanted or names_its_own(envelope.method, envelope.arguments)
 
 
 def _room_problems(room: str) -> Iterator[Problem]:
