@@ -1,4 +1,4 @@
-"""What the guide to polls and cards shows is run, each piece against the platform that it is for."""
+"""What the guide to polls and cards shows is run against the platforms that it is for."""
 
 from __future__ import annotations
 
