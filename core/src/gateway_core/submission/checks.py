@@ -136,10 +136,9 @@ def _problems(envelope: object) -> Iterator[Problem]:
         if not isinstance(value, bool):
             yield Problem(name, f"must be true or false, not {shown(value)}")
     if isinstance(envelope, Send | Edit):
-        poll = getattr(envelope, "poll", None)
+        poll = envelope.poll if isinstance(envelope, Send) else None
         yield from _text(envelope.text, alone=not (envelope.files or envelope.extra or poll))
-        if poll is not None:
-            yield from poll_problems(poll)
+        yield from _poll(envelope)
         yield from _files(envelope)
         yield from _mentions(envelope.mentions)
         yield from _table("extra", envelope.extra, optional=isinstance(envelope, Edit))
@@ -225,6 +224,14 @@ def _text(text: object, *, alone: bool) -> Iterator[Problem]:
         yield Problem("text", f"has {len(text)} characters, at most {LONGEST_TEXT}")
     elif not (text.isascii() and "\x00" not in text) and not is_sendable(text):
         yield Problem("text", UNSENDABLE)
+
+
+def _poll(message: Send | Edit) -> Iterator[Problem]:
+    if not isinstance(message, Send) or message.poll is None:
+        return
+    yield from poll_problems(message.poll)
+    if message.grows is not None:
+        yield Problem("poll", "a stream has none")
 
 
 def _files(message: Send | Edit) -> Iterator[Problem]:

@@ -6,8 +6,6 @@ stands on the last part: buttons are under the location, and not under the text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from gateway_core.authors import Edit, Part, Send
 from gateway_plugin_telegram.kinds.polls import poll_of
 from gateway_plugin_telegram.kinds.table import KINDS, Kind, kinds_in
@@ -24,12 +22,14 @@ def kind_parts(envelope: Send | Edit) -> list[Part]:
     """The part of the poll, or of the kind that `extra` names; none where there is neither."""
     if not isinstance(envelope, Send):
         return []
-    quiet = {"disable_notification": True} if envelope.silent else {}
     if envelope.poll is not None:
-        return [_part(KINDS["poll"], poll_of(envelope.poll), quiet)]
+        return [_part(envelope, KINDS["poll"], poll_of(envelope.poll))]
     extra = envelope.extra or {}
-    return [_part(kind, kind.given(extra[kind.name]), quiet) for kind in kinds_in(extra)]
+    return [_part(envelope, kind, kind.given(extra[kind.name])) for kind in kinds_in(extra)]
 
 
-def _part(kind: Kind, fields: object, quiet: Mapping[str, object]) -> Part:
-    return Part(payload={kind.name: fields, **quiet}, fixed=True)
+def _part(envelope: Send, kind: Kind, fields: object) -> Part:
+    """It stands where the text ends."""
+    quiet = {"disable_notification": True} if envelope.silent else {}
+    end = len(envelope.text)
+    return Part(payload={kind.name: fields, **quiet}, span=(end, end), fixed=True)
