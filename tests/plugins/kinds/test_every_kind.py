@@ -216,9 +216,8 @@ async def test_each_is_sent_with_a_ref_and_deleted_by_it(world, autojump_clock):
     assert {name: (True, []) for name in SENT[world.name]} == found
 
 
+@pytest.mark.parametrize("world", ["telegram"], indirect=True)
 async def test_telegram_s_go_by_the_methods_of_their_names(world, autojump_clock):
-    if world.name != "telegram":
-        return
     async with world.opened() as gateway:
         for how in SENT["telegram"].values():
             await sent(gateway, world, how)
@@ -234,12 +233,34 @@ def test_none_is_forgotten(channel):
     assert not told & NOT_SENT[channel].keys()
 
 
+@pytest.mark.parametrize("world", EDITED, indirect=True)
 async def test_one_without_a_text_is_edited_without_a_text(world, autojump_clock):
     async with world.opened() as gateway:
-        for name, field, value in EDITED.get(world.name, ()):
+        for name, field, value in EDITED[world.name]:
             receipt = await sent(gateway, world, SENT[world.name][name])
             fields = {**SENT[world.name][name]["extra"], field: value}
             await gateway.edit(receipt.ref, "", extra=fields)
             [message] = world.messages()
             assert value == message.fields[field]
             await gateway.delete(receipt.ref)
+
+
+@pytest.mark.parametrize("world", EDITED, indirect=True)
+async def test_an_edit_without_a_text_takes_the_text_off(world, autojump_clock):
+    name, *_ = EDITED[world.name][0]
+    fields = SENT[world.name][name]["extra"]
+    async with world.opened() as gateway:
+        sent = await gateway.send("bot", world.room, "goodbye", extra=fields)
+        assert "goodbye" in world.messages()[0].text
+        await gateway.edit(sent.ref, "", extra=fields)
+    assert "goodbye" not in world.messages()[0].text
+
+
+@pytest.mark.parametrize("world", ["discord"], indirect=True)
+async def test_discord_knows_each_again_by_its_nonce(world, autojump_clock):
+    async with world.opened() as gateway:
+        for how in SENT["discord"].values():
+            await gateway.send("bot", world.room, **{"text": "", **how})
+    posted = [message.fields for message in world.messages()]
+    assert len(SENT["discord"]) == len({fields["nonce"] for fields in posted})
+    assert all(fields["enforce_nonce"] for fields in posted)
