@@ -18,7 +18,15 @@ TABLE = tomllib.loads((Path(__file__).parents[1] / "requests.toml").read_text())
 TOLD = "GATEWAY_TESTS_DRIFT"
 """The variable that names the file in which processes tell what they saw."""
 
-KINDS = {str: "text", bool: "flag", int: "whole", list: "list", tuple: "list", dict: "object"}
+KINDS = {
+    str: "text",
+    bool: "flag",
+    int: "whole",
+    float: "number",
+    list: "list",
+    tuple: "list",
+    dict: "object",
+}
 _PATTERNS = (
     (re.compile(r"/reactions/[^/]+"), "/reactions/{emoji}"),
     (re.compile(r"/(interactions|webhooks)/[0-9]+/[^/]+"), r"/\1/{id}/{token}"),

@@ -8,6 +8,7 @@ from gateway_core.config_file import load_config, load_outbox, parse_config
 from gateway_core.contract.addresses import Address, Interaction
 from gateway_core.contract.beside.buttons import Button
 from gateway_core.contract.codec import from_json, to_json
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import (
     Call, Delete, Delivered, Disposition, Edit, Envelope, KeyRef, MessageRef, Part,
     PartReceipt, PartRef, Priority, Receipt, Send, Undelivered,
@@ -45,7 +46,7 @@ __all__ = [
     "GroupTooLong", "HookContractError", "IdempotencyConflict", "Identity", "Instance",
     "InstanceStatistics", "InstanceSuspended", "Interaction", "Invalid", "Job", "KeyRef", "Limit",
     "MessageRef", "OutboxError", "OutboxSettings", "Overloaded", "Part", "PartReceipt", "PartRef",
-    "PartitionFailed", "PartitionStatistics", "PluginError", "PressureSettings", "Preview",
+    "PartitionFailed", "PartitionStatistics", "PluginError", "Poll", "PressureSettings", "Preview",
     "Priority", "ProbeFailed", "Problem", "Progress", "Providers", "Reason", "Receipt", "Refused",
     "Reloaded", "RetrySettings", "Scope", "Secret", "Send", "Statistics", "Status", "Stream",
     "TelemetrySettings", "Ticket", "Ttl", "Undelivered", "UnknownEvent", "UnknownInstance",

@@ -4,6 +4,7 @@
 # fmt: off
 from gateway_core.contract.addresses import Address, Asked, Interaction
 from gateway_core.contract.beside.buttons import Button, Rows, places
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import (
     Attempt, Call, Delete, Disposition, Edit, Envelope, Format, Grows, Json, KeyRef,
     Mentions, MessageRef, Mode, OnCancel, OnConflict, OnFileError, OnUnknown, Order, Part,
@@ -37,9 +38,9 @@ __all__ = [
     "GatewayError", "Grows", "HookContractError", "Identity", "Instance", "Interaction",
     "Invalid", "Json", "KeyRef", "Level", "Limit", "Mark", "MarkKind", "Mentions", "MessageRef",
     "Mode", "OnCancel", "OnConflict", "OnFileError", "OnUnknown", "Order", "Outbox",
-    "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError", "Pressure", "Priority",
-    "Problem", "Providers", "Reason", "Receipt", "Rows", "Scope", "Secret", "Send", "Session",
-    "Several", "Sign", "Streaming", "Target", "Traits", "Transform", "TransportError",
-    "UnreadableSource", "Upload", "Verdict", "Vote", "digest_of", "hookimpl", "log_event",
-    "places", "too_much", "with_first_part",
+    "OutboxError", "Part", "PartReceipt", "PartRef", "PluginError", "Poll", "Pressure",
+    "Priority", "Problem", "Providers", "Reason", "Receipt", "Rows", "Scope", "Secret", "Send",
+    "Session", "Several", "Sign", "Streaming", "Target", "Traits", "Transform",
+    "TransportError", "UnreadableSource", "Upload", "Verdict", "Vote", "digest_of", "hookimpl",
+    "log_event", "places", "too_much", "with_first_part",
 ]

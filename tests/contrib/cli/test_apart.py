@@ -13,6 +13,7 @@ import trio.lowlevel
 from sealed import FIRST
 
 from gateway_contrib.cli.app import WRONG
+from gateway_contrib.cli.calling import call
 from gateway_contrib.cli.ending import Ended
 from gateway_contrib.cli.logs import set_up_log
 from gateway_contrib.cli.sending import Delivery, Named, cancel, delete, edit, send
@@ -287,6 +288,21 @@ def scraped(program, tmp_path):
 def test_probes_and_messages_go_out_beside_the_applications_exporter(program):
     assert (0, []) == program("check", "--live")[::2]
     assert (0, []) == program("send", *TO, "x")[::2]
+
+
+def test_a_running_gateway_is_asked_to_call(program, outbox, said):
+    """What the platform answers is read where the gateway wrote it."""
+    seen = []
+
+    async def use(gateway):
+        arguments = '{"text": "hi"}'
+        seen.append(await said(call, "bot", "chat.postMessage", arguments, room=ROOM))
+        assert 1 == gateway.statistics().accepted
+
+    application(use)
+    [[code, out]] = seen
+    assert (0, True, True) == (code, out.startswith(f"delivered to {ROOM}: "), '"ts"' in out)
+    assert ["hi"] == program.texts(ROOM)
 
 
 def test_check_live_beside_a_running_owner_asks_the_platform(program, outbox):

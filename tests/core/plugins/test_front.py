@@ -475,6 +475,7 @@ async def test_a_result_is_a_copy_in_pythons_own_kinds():
         (Part(payload={}, digest=5), "digest is a text"),
         (Part(payload={}, digest="\ud800"), "digest is a text"),
         (Part(payload={}, digest="d", degraded=["a table"]), "degraded is a tuple of texts"),
+        (Part(payload={}, digest="d", fixed=1), "fixed is true or false"),
         (Part(payload={}, digest="d", degraded=("\ud800",)), "degraded is a tuple of texts"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -24,7 +24,7 @@ FIELDS_OF = {
     # discord.com/developers/docs/resources/message#create-message
     "POST /channels/{}/messages": {
         "content", "nonce", "tts", "embeds", "allowed_mentions", "message_reference", "components",
-        "sticker_ids", "flags", "enforce_nonce", "poll",
+        "sticker_ids", "flags", "enforce_nonce", "poll", "shared_client_theme",
     },
     # discord.com/developers/docs/resources/message#edit-message
     "PATCH /channels/{}/messages/{}": {

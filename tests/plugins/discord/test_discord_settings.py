@@ -71,6 +71,7 @@ def test_traits():
         repeat_safe_calls=REPEAT_SAFE_CALLS,
         names_limits=True,
         mentions_by_id=True,
+        polls=True,
     )
     assert expected == hooks.traits()
     assert all(route_of(f"call:{method}") for method in REPEAT_SAFE_CALLS)

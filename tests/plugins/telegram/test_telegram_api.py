@@ -8,6 +8,7 @@ import pytest
 from gateway_core import Edit, Identity, Instance, MessageRef, Part, Send
 from gateway_core.authors import Answer, TransportError
 from gateway_plugin_telegram import TelegramApiError, hooks
+from gateway_plugin_telegram.kinds import table
 from gateway_plugin_telegram.media.kinds import KINDS
 from gateway_plugin_telegram.methods import FIELDS
 
@@ -159,6 +160,9 @@ async def test_a_call_that_makes_a_message_tells_its_id(telegram, attempt, perfo
     assert Answer(message_id=name, result={"message_id": 77}) == answer
 
 
+FITTING = {"text": "x", "flag": True, "list": [1], "table": {"a": 1}}
+
+
 async def test_nothing_is_sent_but_the_fields_of_the_table(telegram, attempt, perform, instance):
     """Whatever a part holds: only `extra` and a call's arguments add to the table."""
     odd = Part(payload={"text": "x", "entities": [], "parse_mode": "HTML", "chat_id": 1, "y": 2})
@@ -177,6 +181,10 @@ async def test_nothing_is_sent_but_the_fields_of_the_table(telegram, attempt, pe
         part = attrs.evolve(odd, payload={**odd.payload, "caption": "x", "media": shown})
         await perform(attempt(operation, part=part, files=tuple(files), message_id="3"))
     await perform(attrs.evolve(attempt("edit", message_id="3"), part=None))
+    for name, kind in table.KINDS.items():
+        own = {field: FITTING.get(form, 1) for field, form in kind.fields.items()}
+        payload = {name: {**own, "chat_id": 1, "y": 2}, "text": "x"}
+        await perform(attempt("send", part=Part(payload=payload), thread="1"))
     telegram.answers(200, {"ok": True, "result": {"id": 5, "username": "support_bot"}})
     await perform(attempt("probe"))
     assert set(FIELDS) == {method for method, _ in telegram.posted}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from gateway_core import (
@@ -59,7 +60,11 @@ def test_rooms_of_the_right_form(room):
 def test_rooms_of_the_wrong_form(room):
     expected = ["external_room_id"]
     assert expected == places(Send(instance_id="support", external_room_id=room, text="x"))
-    assert expected == places(Call(instance_id="support", external_room_id=room, method="getMe"))
+    call = Call(instance_id="support", external_room_id=room, method="sendDice")
+    assert expected == places(call)
+    assert (expected if room else []) == places(attrs.evolve(call, method="getMe"))
+    named = attrs.evolve(call, arguments={"chat_id": 7})
+    assert (expected if room else []) == places(named)
 
 
 def test_every_problem_of_a_send_is_named_at_once():

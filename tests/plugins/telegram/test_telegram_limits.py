@@ -36,6 +36,7 @@ GROUP = [
         ("-7", "call:sendPhoto", GROUP),
         ("-7", "call:editMessageReplyMarkup", GROUP),
         ("-7", "call:copyMessage", GROUP),
+        ("-7", "call:stopPoll", GROUP),
         ("@news", "send", [Limit("chat:@news", 1, 1.0, "even", of="room"), BOT]),
         ("-7", "call:setMessageReaction", [BOT]),
         ("-7", "call:sendChatAction", []),

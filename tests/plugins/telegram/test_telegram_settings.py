@@ -55,6 +55,9 @@ def test_settings_never_print_the_token():
 
 def test_traits_promise_no_deduplication():
     expected = Traits(
-        independent_threads=True, repeat_safe_calls=REPEAT_SAFE_CALLS, mentions_by_id=True
+        independent_threads=True,
+        repeat_safe_calls=REPEAT_SAFE_CALLS,
+        mentions_by_id=True,
+        polls=True,
     )
     assert expected == hooks.traits()

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from cyclopts import App, Parameter
 
+from gateway_contrib.cli.calling import call
 from gateway_contrib.cli.demo.command import demo
 from gateway_contrib.cli.emulating import emulate
 from gateway_contrib.cli.explain.command import explain_command
@@ -34,6 +35,7 @@ for command in (
     send,
     edit,
     delete,
+    call,
     cancel,
     broadcast,
     group,

@@ -24,6 +24,7 @@ from gateway_core import (
     DeliveryError,
     Disposition,
     Edit,
+    Envelope,
     Invalid,
     KeyRef,
     MessageRef,
@@ -83,7 +84,7 @@ CANCELLED = "cancelled"
 PATIENCE = 60.0
 """Seconds after which a command gives a message up: a person is waiting."""
 
-Making: TypeAlias = Callable[[Application], Send | Edit | Delete]
+Making: TypeAlias = Callable[[Application], Envelope]
 """Makes the envelope, if the application's outbox does not say that there is nothing to do."""
 
 
@@ -251,7 +252,15 @@ async def cancel(
 
 
 async def _deliver(making: Making, delivery: Delivery) -> int:
-    """Have the envelope delivered, and show its receipt.
+    """Have the envelope delivered, and show its receipt. Raises as `deliver` does."""
+    receipt = await deliver(making, delivery)
+    if not delivery.json:
+        print(printable(said_of(receipt)))
+    return 0
+
+
+async def deliver(making: Making, delivery: Delivery) -> Receipt:
+    """Have the envelope delivered; its receipt, which is printed where JSON is asked for.
 
     Raises `Ended` with code 1 for any ending but a delivery.
     """
@@ -271,14 +280,14 @@ async def _deliver(making: Making, delivery: Delivery) -> int:
         print(in_json(to_json(receipt)))
     if receipt.disposition not in GOOD:
         raise Ended(one_line(DeliveryError(receipt=receipt)), 1)
-    if not delivery.json:
-        print(printable(_said(receipt)))
-    return 0
+    return receipt
 
 
-def _said(receipt: Receipt) -> str:
+def said_of(receipt: Receipt) -> str:
     """A receipt in one line."""
-    where = f"{receipt.disposition} to {receipt.external_room_id}"
+    where: str = receipt.disposition
+    if receipt.external_room_id:  # a call may have none
+        where += f" to {receipt.external_room_id}"
     if receipt.disposition is not Disposition.DELIVERED:
         return where
     ids = [part.message_id or "(id unknown)" for part in receipt.parts]
@@ -296,12 +305,13 @@ def text_of(text: str | None, file: str | None) -> str:
     if text is not None:
         return text
     try:
-        return _input() if file == "-" else Path(str(file)).read_text(encoding="utf-8")
+        return standard_input() if file == "-" else Path(str(file)).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise Ended(f"--file {file}: is not UTF-8 at byte {error.start}") from None
 
 
-def _input() -> str:
+def standard_input() -> str:
+    """All that comes in."""
     return sys.stdin.buffer.read().decode("utf-8")
 
 
@@ -312,7 +322,7 @@ def _target(
     if (ref is None) == (key is None):
         raise Ended("give either --ref or --key")
     if ref is not None:
-        return _ref(_input() if ref == "-" else ref)
+        return _ref(standard_input() if ref == "-" else ref)
     if key is None or instance is None or room is None:
         raise Ended("--key needs --instance and --room")
     return KeyRef(instance_id=instance, external_room_id=room, key=key)

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core import Button, Call, Edit, Envelope, File, Secret, Send
+from gateway_core import Button, Call, Edit, Envelope, File, Poll, Secret, Send
 from gateway_core.authors import hookimpl
 from gateway_core.settings import text
 
@@ -47,8 +47,8 @@ def _words(values: Iterable[str | Secret]) -> tuple[str, ...]:
 class Masking:
     """Hides secrets in texts, in the platform's own fields (`extra`) and in a call's arguments.
 
-    Of buttons it hides those in all that they carry, of files in names and descriptions; nobody
-    reads the content of files here.
+    Of buttons it hides those in all that they carry, of a poll in the question and in the options,
+    of files in names and descriptions; nobody reads the content of files here.
 
     patterns  regular expressions of what is hidden, `SECRETS` by default
     words     texts that are hidden wherever they stand, such as the application's own passwords
@@ -73,7 +73,11 @@ class Masking:
             shown, extra = self.hidden(envelope.text), self._all(envelope.extra)
             files: Any = envelope.files and tuple(map(self._named, envelope.files))
             rows: Any = envelope.buttons and [list(map(self._button, r)) for r in envelope.buttons]
-            changed = attrs.evolve(envelope, text=shown, extra=extra, files=files, buttons=rows)
+            changes: dict[str, Any] = {"text": shown, "extra": extra, "files": files}
+            changes["buttons"] = rows
+            if isinstance(envelope, Send) and envelope.poll is not None:
+                changes["poll"] = self._asked(envelope.poll)
+            changed = attrs.evolve(envelope, **changes)
             return None if changed == envelope else changed
         if isinstance(envelope, Call):
             arguments = self._all(envelope.arguments)
@@ -87,6 +91,10 @@ class Masking:
 
     def _named(self, file: File) -> File:
         return attrs.evolve(file, name=self.hidden(file.name), alt=self.hidden(file.alt))
+
+    def _asked(self, poll: Poll) -> Poll:
+        options = tuple(map(self.hidden, poll.options))
+        return attrs.evolve(poll, question=self.hidden(poll.question), options=options)
 
     def hidden(self, words: str) -> str:
         """The text without secrets. Raises ValueError if each look finds another."""

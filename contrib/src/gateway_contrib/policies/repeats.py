@@ -29,9 +29,9 @@ class NoRepeats:
     most    how many messages are remembered
     clock   gives the POSIX time
 
-    Its content is its text, format and platform's own fields; another key makes no other message of
-    it. One that was not delivered is not counted: the next one is sent. Streams are left alone. It
-    remembers nothing of a former process run.
+    Its content is its text, format, files, poll and platform's own fields; another key makes no
+    other message of it. One that was not delivered is not counted: the next one is sent. Streams
+    are left alone. It remembers nothing of a former process run.
     """
 
     within: float = attrs.field(validator=number(above=0))
@@ -79,4 +79,6 @@ class NoRepeats:
 def _name(envelope: Send) -> str:
     place = envelope.instance_id, envelope.external_room_id, envelope.thread_id
     content = envelope.text, envelope.format, dict(envelope.extra)
-    return digest_of([*place, *content])
+    files = [[file.digest or file.url or file.id, file.name] for file in envelope.files]
+    poll = None if envelope.poll is None else attrs.asdict(envelope.poll)
+    return digest_of([*place, *content, files, poll])

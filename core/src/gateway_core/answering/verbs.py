@@ -15,6 +15,7 @@ from gateway_core.answering.signs import Signs
 from gateway_core.answering.typing import TypingSigns
 from gateway_core.clock import Clock
 from gateway_core.contract.beside.buttons import Buttons
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import (
     Delivered,
     Format,
@@ -49,6 +50,7 @@ class ReplyFields(CommonFields, total=False):
     silent: bool
     collapse: str | None
     on_file_error: OnFileError
+    poll: Poll | None
     ephemeral: bool
     on_cancel: OnCancel
 
@@ -124,6 +126,7 @@ class Answers(Marks):
         files: Sequence[File] | None = None,
         on_file_error: OnFileError = "fail",
         buttons: Buttons | None = None,
+        poll: Poll | None = None,
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
@@ -183,6 +186,7 @@ class Answers(Marks):
                 files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
                 on_file_error=on_file_error,
                 buttons=() if buttons is None else buttons,
+                poll=poll,
                 ephemeral=ephemeral,
                 interaction=interaction,
             )

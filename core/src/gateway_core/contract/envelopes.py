@@ -14,6 +14,7 @@ import msgspec
 
 from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.beside.buttons import Rows, rows_of
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.files import File, Upload
 from gateway_core.contract.validators import copied, one_of
 from gateway_core.contract.verdicts import Verdict
@@ -70,12 +71,14 @@ class PartRef:
     digest  of what was sent
     files   those that it has, with the platform's ids
     more    ids of further messages that came of the same request: the rest of an album
+    fixed   no edit changes it: it is a poll, or what else a platform leaves as it is
     """
 
     message_id: str
     digest: str = ""
     files: tuple[File, ...] = ()
     more: tuple[str, ...] = ()
+    fixed: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -190,6 +193,7 @@ class Send(_Envelope):
                    its text without them, if it has one
     buttons        under the last part: one row of them, or rows. As it is accepted they become
                    fields of the platform's own, beside those of `extra`
+    poll           a poll, in the last message; beside it the text may be empty. None: none
     """
 
     text: str
@@ -209,6 +213,7 @@ class Send(_Envelope):
         default="fail", validator=one_of(*get_args(OnFileError))
     )
     buttons: Rows = attrs.field(default=(), converter=rows_of)
+    poll: Poll | None = None
 
     operation = "send"
     target: ClassVar[None] = None
@@ -325,6 +330,7 @@ class Part:
     files     which of the envelope's files go with it, by their places: each goes with one part
     cost      of one with files: how many tokens of each limit it takes, such as one for each item
               of an album
+    fixed     no edit changes the message that it becomes: a poll, a sticker, a location
     """
 
     payload: Mapping[str, Json]
@@ -333,6 +339,7 @@ class Part:
     degraded: tuple[str, ...] = ()
     files: tuple[int, ...] = ()
     cost: int = 1
+    fixed: bool = False
 
 
 @attrs.frozen(kw_only=True)

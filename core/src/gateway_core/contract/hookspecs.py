@@ -78,6 +78,7 @@ class Traits:
     repeat_safe_calls    methods that may be called again when nobody knows whether they arrived
     mentions_by_id       its texts can notify just the people that an envelope names; elsewhere
                          `mentions` is true or false
+    polls                it has them: a plan shows the `poll` of its envelope in the last part
     names_limits         its 429s say whose limit was met; otherwise several rooms that are limited
                          within two seconds count as the account's limit
     """
@@ -88,6 +89,7 @@ class Traits:
     deduplicates_for: float = attrs.field(default=0.0, validator=number(least=0))
     repeat_safe_calls: frozenset[str] = frozenset()
     mentions_by_id: bool = attrs.field(default=False, validator=flag)
+    polls: bool = attrs.field(default=False, validator=flag)
     names_limits: bool = attrs.field(default=False, validator=flag)
 
 
@@ -308,7 +310,8 @@ def rewrite(envelope: Envelope) -> Envelope | None:
     same if it is asked about that again.
 
     It may change the room (`thread_id`, `reply_to` and `interaction` of the former one go with it,
-    if they are left as they were) and the content: `text`, `extra`, `format`, `files`, `buttons`, a
+    if they are left as they were) and the content: `text`, `extra`, `format`, `files`, `buttons`,
+    `poll`, a
     call's `arguments`. Nothing else, as `attrs.evolve` leaves it. An edit stays in the room of its
     message. The idempotency key stands for what the caller handed in, in the room that it named.
 

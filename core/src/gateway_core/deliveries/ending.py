@@ -41,6 +41,12 @@ SUPERSEDED = Ending(Disposition.SUPERSEDED)
 SHED = Ending(Disposition.SHED)
 
 
+def unsupported(why: str) -> Ending:
+    """The channel cannot do it to the message as that turned out to be."""
+    verdict = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED, raw=why)
+    return Ending(Disposition.REJECTED, verdict)
+
+
 def given_up(delivery: Delivery, because: str = "") -> Ending:
     """Nobody goes on with it: `unknown` if it may have arrived, else `cancelled`.
 

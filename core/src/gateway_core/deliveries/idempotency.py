@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from gateway_core.contract.beside.buttons import Button
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import Disposition, Envelope, KeyRef, MessageRef, Receipt, Send
 from gateway_core.contract.files import File
 from gateway_core.contract.ids import sequence_of
@@ -82,6 +83,8 @@ def _plain(value: object) -> object:
         return [value.text, value.value, value.url, value.style]
     if isinstance(value, tuple) and value and isinstance(value[0], tuple):  # rows of buttons
         return [list(map(_plain, row)) for row in value]
+    if isinstance(value, Poll):
+        return attrs.asdict(value)
     return {"key": value.key} if isinstance(value, KeyRef) else value
 
 

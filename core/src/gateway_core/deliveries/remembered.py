@@ -158,6 +158,7 @@ def _plain(receipt: Receipt) -> tuple[Any, ...] | None:
             or part.more
             or known.files
             or known.more
+            or known.fixed
         ):
             return None
         told.append((part.index, part.message_id, part.attempts, part.span, known.digest))

@@ -124,6 +124,13 @@ def field_steps(ref: MessageRef, fields: Mapping[str, Json]) -> list[Step]:
     return steps
 
 
+def fixed_in(ref: MessageRef) -> str | None:
+    """Why no edit changes the message; None: one may."""
+    if not any(part.fixed for part in ref.parts):
+        return None
+    return "no edit changes a message with a poll or the like: delete it, and send another"
+
+
 def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:
     """One step for each message, the newest first, so that what stays never looks cut off."""
     steps: list[Step] = []

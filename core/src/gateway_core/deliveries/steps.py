@@ -290,7 +290,10 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
         files, more = ((), ()) if step.files is None else (step.files.standing, step.files.more)
         if step.kind != "delete":
             digest = step.digest if step.outcome in ARRIVED else ""
-            parts.append(_part_ref(message_id=name, digest=digest, files=files, more=more))
+            fixed = step.part is not None and step.part.fixed
+            parts.append(
+                _part_ref(message_id=name, digest=digest, files=files, more=more, fixed=fixed)
+            )
         elif step.outcome != "deleted":
             spare.append(_part_ref(message_id=name, files=files, more=more))
     return tuple(parts + spare[::-1] if spare else parts)

@@ -21,10 +21,16 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.files import File
 from gateway_core.contract.ids import id_of_time
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.ending import Ending
+from gateway_core.deliveries.ending import Ending, unsupported
 from gateway_core.deliveries.idempotency import Keys, Known, scope_of_key
 from gateway_core.deliveries.remembered import Scope
-from gateway_core.deliveries.revisions import Revisions, delete_steps, edit_steps, field_steps
+from gateway_core.deliveries.revisions import (
+    Revisions,
+    delete_steps,
+    edit_steps,
+    field_steps,
+    fixed_in,
+)
 from gateway_core.deliveries.step_files import with_held
 from gateway_core.deliveries.steps import Step, answering, standing
 
@@ -181,6 +187,8 @@ class Targets:
         ref = self.newest(delivery, now)
         if ref is None or not ref.parts or _is_elsewhere(change, ref):
             return None
+        if isinstance(change, Edit) and (fixed := fixed_in(ref)) is not None:
+            return unsupported(f"target: {fixed}")
         files: Sequence[File] = ()
         if _has_files(change, ref):
             files = with_held(change.files, ref.parts)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -295,6 +295,10 @@ class Consequences:
             kept = None if without_files else failed.step.files
             own = () if kept is None else kept.files
             piece = attrs.evolve(piece, files=own)
+        if not part.fixed and _has_fixed(
+            failed.delivery.steps or ()
+        ):  # that goes on as it was planned
+            piece = attrs.evolve(piece, poll=None, extra={})
         parts = failed.account.hooks.chunk(failed.account.instance, piece, mode)
         spans = [(min(start + p.span[0], end), min(start + p.span[1], end)) for p in parts]
         return [attrs.evolve(p, span=span) for p, span in zip(parts, spans, strict=True)]
@@ -451,3 +455,8 @@ def _is_out_of_order(step: Step, verdict: Verdict, health: Health) -> bool:
     if verdict.reason is Reason.UNREACHABLE or health.open:
         return True
     return step.outages > 0 and health.worked_at <= step.down_at
+
+
+def _has_fixed(steps: Sequence[Step]) -> bool:
+    """Whether one of their parts is a poll or the like."""
+    return any(step.part is not None and step.part.fixed for step in steps)

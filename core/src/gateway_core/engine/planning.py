@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from functools import partial
 
-import attrs
-
 from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import CHANGES, Disposition, Edit, Envelope, Send
 from gateway_core.contract.errors import HookContractError, Invalid
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import BY_TOKEN_OF, Delivery
-from gateway_core.deliveries.ending import Aside, Ending, Later, Planned, broken_by, expired
+from gateway_core.deliveries.ending import (
+    Aside,
+    Ending,
+    Later,
+    Planned,
+    broken_by,
+    expired,
+    unsupported,
+)
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.deliveries.step_files import misplaced
 from gateway_core.deliveries.steps import MADE, Step
@@ -30,7 +36,6 @@ NO_TARGET = Verdict(
     reason=Reason.MESSAGE_GONE,
     raw="the message that it concerns was deleted, never arrived, or is not known any more",
 )
-UNSUPPORTED = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED)
 TOKEN_ENDED = Verdict(
     error_class=ErrorClass.NON_RETRYABLE,
     reason=Reason.EXPIRED,
@@ -166,7 +171,7 @@ class Planner:
         if fault is None and len(plan) > self._most:
             fault = f"its text needs {len(plan)} messages beside its files, at most {self._most}"
         if fault is not None:
-            return Ending(Disposition.REJECTED, attrs.evolve(UNSUPPORTED, raw=f"files: {fault}"))
+            return unsupported(f"files: {fault}")
         delivery.plan_anew(plan)
         return None
 
@@ -192,4 +197,4 @@ def _fields_with(lane: Lane, edit: Edit, fields: Fields) -> Fields | Ending:
     except HookContractError as error:
         return broken_by(error)
     except Invalid as error:
-        return Ending(Disposition.REJECTED, attrs.evolve(UNSUPPORTED, raw=str(error)))
+        return unsupported(str(error))

@@ -199,13 +199,18 @@ def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
     if is_first:
         wanted.template, wanted.plan = envelope, _planned(wanted, envelope, most)
     parts, problems = _cost(wanted.plan), account.hooks.validate(account.instance, envelope)
-    if (envelope.text, envelope.files) != (wanted.template.text, wanted.template.files):
+    if _content_of(envelope) != _content_of(wanted.template):
         plan, problems = planned(account.hooks, account.instance, envelope, most)
         parts = _cost(plan)
     wanted.look_at_limits(envelope)
     if not problems:
         wanted.add(room, parts, envelope)
     return problems
+
+
+def _content_of(envelope: Send) -> tuple[object, ...]:
+    """What its parts depend on, and a policy may change."""
+    return envelope.text, envelope.files, envelope.poll
 
 
 def _planned(wanted: GroupDraft, envelope: Envelope, most: int) -> tuple[Part, ...]:

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 import attrs
 
 from gateway_core.contract.beside.buttons import Buttons
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import (
     Envelope,
     Format,
@@ -54,6 +55,7 @@ class BroadcastFields(TypedDict, total=False):
     files: Sequence[File] | None
     on_file_error: OnFileError
     buttons: Buttons | None
+    poll: Poll | None
 
 
 @attrs.frozen(kw_only=True)
@@ -110,6 +112,7 @@ class GroupVerbs:
         files: Sequence[File] | None = None,
         on_file_error: OnFileError = "fail",
         buttons: Buttons | None = None,
+        poll: Poll | None = None,
     ) -> Job:
         """Send a message to many rooms, each once, as the account's limits allow.
 
@@ -148,6 +151,7 @@ class GroupVerbs:
             files=() if files is None else files,
             on_file_error=on_file_error,
             buttons=() if buttons is None else buttons,
+            poll=poll,
         )
         return await self._broadcast(template, rooms)
 

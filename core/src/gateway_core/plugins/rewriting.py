@@ -12,7 +12,7 @@ REWRITTEN = (Send, Edit, Call)
 """Envelopes that policies may change. A tuple: `isinstance` with a union takes longer."""
 
 WHERE = frozenset({"external_room_id", "thread_id", "reply_to", "interaction", "ephemeral"})
-CONTENT = frozenset({"text", "extra", "format", "files", "buttons", "arguments"})
+CONTENT = frozenset({"text", "extra", "format", "files", "buttons", "poll", "arguments"})
 
 _OF_ROOM: tuple[tuple[str, object], ...] = (
     ("thread_id", None),

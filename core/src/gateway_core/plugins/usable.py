@@ -151,7 +151,8 @@ def part_fault(part: Part) -> str | None:
         isinstance(lost, tuple) and all(isinstance(x, str) and is_sendable(x) for x in lost)
     ):
         return "Part whose degraded is a tuple of texts"
-    return None
+    fixed: object = part.fixed
+    return None if isinstance(fixed, bool) else "Part whose fixed is true or false"
 
 
 def _is_flat(payload: object) -> bool:

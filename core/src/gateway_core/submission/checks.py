@@ -11,6 +11,7 @@ import attrs
 
 from gateway_core.contract.addresses import Asked, Interaction
 from gateway_core.contract.beside.faults import button_problems
+from gateway_core.contract.beside.poll_problems import poll_problems
 from gateway_core.contract.envelopes import (
     Call,
     Delete,
@@ -91,6 +92,7 @@ def _is_plain(send: Any) -> bool:
         and send.interaction is None
         and send.files == ()
         and send.buttons == ()
+        and send.poll is None
         and send.ephemeral is False
         and send.extra == _NO_EXTRA
         and type(text) is str
@@ -138,9 +140,9 @@ def _problems(envelope: object) -> Iterator[Problem]:
             yield Problem(name, f"must be true or false, not {shown(value)}")
     if isinstance(envelope, Send | Edit):
         beside = bool(envelope.files or envelope.extra)
-        if isinstance(envelope, Edit):
-            beside = beside or envelope.only_buttons
+        beside |= envelope.only_buttons if isinstance(envelope, Edit) else bool(envelope.poll)
         yield from _text(envelope.text, alone=not beside)
+        yield from _poll(envelope)
         yield from _files(envelope)
         rows: object = envelope.buttons
         if rows is not None or not isinstance(envelope, Edit):
@@ -229,6 +231,14 @@ def _text(text: object, *, alone: bool) -> Iterator[Problem]:
         yield Problem("text", f"has {len(text)} characters, at most {LONGEST_TEXT}")
     elif not (text.isascii() and "\x00" not in text) and not is_sendable(text):
         yield Problem("text", UNSENDABLE)
+
+
+def _poll(message: Send | Edit) -> Iterator[Problem]:
+    if not isinstance(message, Send) or message.poll is None:
+        return
+    yield from poll_problems(message.poll)
+    if message.grows is not None:
+        yield Problem("poll", "a stream has none")
 
 
 def _files(message: Send | Edit) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import attrs
@@ -21,6 +21,7 @@ from gateway_core.contract.errors import ConfigError, Invalid, Problem
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import name_fault
+from gateway_core.deliveries.revisions import fixed_in
 from gateway_core.deliveries.step_files import held, misplaced
 from gateway_core.files.looking import seen_at_once
 from gateway_core.plugins.buttons import as_planned, with_buttons
@@ -155,6 +156,16 @@ def _with_held(message: Send | Edit) -> Send | Edit:
     return attrs.evolve(message, files=held(target.parts))
 
 
+def _about_polls(hooks: ChannelHooks, envelope: Envelope) -> Iterator[Problem]:
+    """That the channel has none, or that no edit changes the message."""
+    if isinstance(envelope, Send) and envelope.poll is not None and not hooks.traits.polls:
+        yield Problem("poll", f"channel {hooks.channel!r} has no polls")
+    if isinstance(envelope, Edit) and isinstance(envelope.target, MessageRef):
+        fault = fixed_in(envelope.target)
+        if fault is not None:
+            yield Problem("target", fault)
+
+
 def planned(
     hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
 ) -> tuple[tuple[Part, ...], list[Problem]]:
@@ -171,6 +182,7 @@ def planned(
     if named and not hooks.traits.mentions_by_id:
         text = f"channel {hooks.channel!r} cannot notify just some: must be true or false"
         problems = [Problem("mentions", text), *problems]
+    problems = [*_about_polls(hooks, envelope), *problems]
     if problems or not isinstance(envelope, (Send, Edit)) or not has_plan:
         return (), problems
     files = envelope.files

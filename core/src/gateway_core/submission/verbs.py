@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from gateway_core.contract.beside.buttons import Buttons
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import (
     Call,
     Delete,
@@ -83,6 +84,7 @@ class EnqueueFields(CommonFields, total=False):
     silent: bool
     collapse: str | None
     on_file_error: OnFileError
+    poll: Poll | None
 
 
 class SendFields(EnqueueFields, total=False):
@@ -166,6 +168,7 @@ class Verbs:
         files: Sequence[File] | None = None,
         on_file_error: OnFileError = "fail",
         buttons: Buttons | None = None,
+        poll: Poll | None = None,
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
@@ -205,6 +208,7 @@ class Verbs:
                 files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
                 on_file_error=on_file_error,
                 buttons=() if buttons is None else buttons,
+                poll=poll,
             )
         except ValueError as error:
             raise Invalid(problems_in(error)) from None
@@ -378,6 +382,7 @@ class Verbs:
         files: Sequence[File] | None = None,
         on_file_error: OnFileError = "fail",
         buttons: Buttons | None = None,
+        poll: Poll | None = None,
     ) -> Ticket:
         """Accept a message with the fields of `send`, and do not wait for its end.
 
@@ -407,6 +412,7 @@ class Verbs:
             files=() if files is None else files,
             on_file_error=on_file_error,
             buttons=() if buttons is None else buttons,
+            poll=poll,
         )
         return await self.submit(envelope)
 

@@ -36,6 +36,7 @@ import trio.testing
 
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.beside.buttons import Button
+from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import (
     BY_TOKEN,
     Attempt,
@@ -192,6 +193,19 @@ class ChannelContract:
         sent = set("\n".join(_texts([part.payload for part in plan])).split())
         lost = [word for word in asked if word not in sent]
         assert not lost, f"{len(lost)} words are in no part, the first of them {lost[0]!r}"
+
+    def test_a_poll_is_the_last_part_where_the_traits_say_so(
+        self, hooks: ChannelHooks, instance: Instance
+    ) -> None:
+        """No edit changes it, and the parts before it are a text's, which may be cut anew."""
+        poll = Poll("Which one?", ["This", "That"])
+        for text in ("", "hello") if hooks.traits.polls else ():
+            send = Send(instance_id="contract", external_room_id=self.room, text=text, poll=poll)
+            assert [] == hooks.validate(instance, send)
+            *others, last = hooks.chunk(instance, send, "as_asked")
+            assert last.fixed
+            assert [(0, 0), *(part.span for part in others)][-1][0] <= last.span[0]
+            assert not any(part.fixed for part in others)
 
     @pytest.mark.parametrize("operation", OPERATIONS)
     @pytest.mark.parametrize("priority", get_args(Priority))

@@ -149,7 +149,7 @@ class FakeChannel:
         limits_by_class: Callable[[Priority], Sequence[Limit]] = lambda _priority: (),
         latency: float = 0.0,
         script: Script | None = None,
-        traits: Traits = Traits(),  # noqa: B008 - frozen
+        traits: Traits = Traits(polls=True),  # noqa: B008 - frozen
         streaming: Streaming | None = None,
     ) -> None:
         must_take("limits", limits, "room", "operation", returns="Limits")
@@ -244,13 +244,20 @@ class FakeChannel:
 
     @hookimpl
     def chunk(self, envelope: Envelope) -> Sequence[Part] | None:
-        """All files with the first part; without any, core's own plan."""
-        files = getattr(envelope, "files", None)
-        if not files:
+        """All files with the first part, a poll in one of its own; without any, core's own plan."""
+        if not isinstance(envelope, Send | Edit):
             return None
-        text = envelope.text if isinstance(envelope, Send | Edit) else ""
+        text, files = envelope.text, envelope.files or ()
+        poll = envelope.poll if isinstance(envelope, Send) else None
+        if not files and poll is None:
+            return None
         places = tuple(range(len(files)))
-        return [Part(payload={"text": text}, span=(0, len(text)), files=places)]
+        parts = [Part(payload={"text": text}, span=(0, len(text)), files=places)]
+        parts = parts if text or files else []
+        if poll is not None:
+            asked = {"text": poll.question, "poll": attrs.asdict(poll)}
+            parts.append(Part(payload=asked, span=(len(text), len(text)), fixed=True))
+        return parts
 
     @hookimpl
     def buttons(self, rows: Rows, extra: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway_core.authors import Call, Edit, Envelope, MessageRef, Problem, Send
+from gateway_plugin_discord.beside.polls import poll_problems
 from gateway_plugin_discord.by_token.webhook import problems_of_webhook
 from gateway_plugin_discord.files import problems_of_files
 from gateway_plugin_discord.ids import is_snowflake, person_of
@@ -23,8 +24,12 @@ from gateway_plugin_discord.settings import DiscordSettings
 OWNED = frozenset({"content", "enforce_nonce", "message_reference", "nonce"})
 """Fields that the gateway fills in itself: none of them may stand in `extra`."""
 
-_WITHOUT_TEXT = frozenset({"components", "embeds", "poll", "sticker_ids"})
+_WITHOUT_TEXT = frozenset({"components", "embeds", "poll", "shared_client_theme", "sticker_ids"})
 """Fields that make a message even where there is no text."""
+
+MOST = {"embeds": 10, "sticker_ids": 3, "components": 40}
+"""How many of them a message takes (discord.com/developers/docs/resources/message#create-message
+and components/reference)."""
 
 
 def problems_of(settings: DiscordSettings, envelope: Envelope) -> tuple[Problem, ...]:
@@ -39,7 +44,8 @@ def _content_problems(settings: DiscordSettings, envelope: Envelope) -> Iterable
         return _call_problems(envelope)
     if isinstance(envelope, Send):
         of_message = _message_problems(envelope, CREATE_FIELDS)
-        return (*of_message, *_mention_problems(envelope), *problems_of_files(settings, envelope))
+        beside = (*poll_problems(envelope), *problems_of_files(settings, envelope))
+        return (*of_message, *_mention_problems(envelope), *beside)
     if isinstance(envelope, Edit) and envelope.only_buttons:
         return ()
     if isinstance(envelope, Edit):
@@ -50,9 +56,19 @@ def _content_problems(settings: DiscordSettings, envelope: Envelope) -> Iterable
 
 def _id_problems(envelope: Envelope) -> Iterable[Problem]:
     for place, value in _ids(envelope):
-        is_room = place == "external_room_id" and person_of(str(value)) is not None
+        is_room = place == "external_room_id" and (
+            person_of(str(value)) is not None or _has_no_room(envelope)
+        )
         if value is not None and not is_room and not is_snowflake(value):
             yield Problem(place, f"{value!r} is no Discord id: a whole number in decimal digits")
+
+
+def _has_no_room(envelope: Envelope) -> bool:
+    """Whether it is a call of a route that is of no channel, such as GET /users/@me."""
+    if not isinstance(envelope, Call) or envelope.external_room_id:
+        return False
+    route = route_of_method(envelope.method)
+    return route is None or not route.of_channel
 
 
 def _ids(envelope: Envelope) -> Iterable[tuple[str, str | None]]:
@@ -77,8 +93,16 @@ def _mention_problems(envelope: Send | Edit) -> Iterable[Problem]:
 
 def _message_problems(message: Send | Edit, fields: frozenset[str]) -> Iterable[Problem]:
     text, extra = message.text, message.extra or {}
-    if not text.strip() and not (_WITHOUT_TEXT & extra.keys() or message.files):
-        yield Problem("text", "is empty, or white space only")
+    poll = message.poll if isinstance(message, Send) else None
+    if not text.strip() and not (_has_content(extra) or message.files or poll):
+        words = "is empty, or white space only, and nothing that is seen is beside it"
+        yield Problem("text", words)
+    for name, most in MOST.items():
+        value = extra.get(name)
+        if value is not None and not isinstance(value, list | tuple):
+            yield Problem(f"extra.{name}", f"must be a list, not {type(value).__name__}")
+        elif len(value or ()) > most:
+            yield Problem(f"extra.{name}", f"has {len(value or ())} of them, at most {most}")
     for name in sorted(extra.keys() - (fields - OWNED)):
         why = "is filled in by the gateway" if name in OWNED else "is no field of a Discord message"
         yield Problem(f"extra.{name}", why)
@@ -86,7 +110,12 @@ def _message_problems(message: Send | Edit, fields: frozenset[str]) -> Iterable[
     if not isinstance(flags, int):
         yield Problem("extra.flags", "must be a whole number")
     elif flags & COMPONENTS_V2:
-        yield from _beside_components(text, extra)
+        yield from _beside_components(text, {**extra, **({"poll": poll} if poll else {})})
+
+
+def _has_content(extra: Mapping[str, Any]) -> bool:
+    """Whether `extra` shows something even without a text."""
+    return any(extra.get(name) for name in _WITHOUT_TEXT)
 
 
 def _beside_components(text: str, extra: Mapping[str, Any]) -> Iterable[Problem]:

@@ -65,6 +65,7 @@ def traits() -> Traits:
         repeat_safe_calls=REPEAT_SAFE_CALLS,
         mentions_by_id=True,
         names_limits=True,
+        polls=True,
     )
 
 

@@ -124,7 +124,7 @@ ANSWERED_BY_MESSAGE = frozenset(
 
 CREATE_FIELDS = frozenset(
     {"allowed_mentions", "components", "content", "embeds", "enforce_nonce", "flags"}
-    | {"message_reference", "nonce", "poll", "sticker_ids", "tts"}
+    | {"message_reference", "nonce", "poll", "shared_client_theme", "sticker_ids", "tts"}
 )
 EDIT_FIELDS = frozenset(
     {"allowed_mentions", "attachments", "components", "content", "embeds", "flags"}

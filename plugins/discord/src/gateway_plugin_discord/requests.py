@@ -46,7 +46,7 @@ def edit_body(attempt: Attempt) -> dict[str, Any]:
     named = {name: value for name, value in _content(attempt).items() if name in EDIT_FIELDS}
     lost = CARRIED if attempt.extra is not None else ()
     flags = named["flags"] & EDIT_FLAGS
-    return _fitting({**{name: [] for name in lost}, **named, "flags": flags})
+    return _fitting({"content": "", **{name: [] for name in lost}, **named, "flags": flags})
 
 
 def _content(attempt: Attempt) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gateway_plugin_slack.ids import (
     locate,
 )
 from gateway_plugin_slack.methods import MESSAGE_CALLS, METHODS, POST_EXTRA, UPDATE_EXTRA
-from gateway_plugin_slack.rendering.parts import is_fallback
+from gateway_plugin_slack.rendering.parts import carries_content, is_fallback
 from gateway_plugin_slack.rendering.plain import measure
 from gateway_plugin_slack.settings import Settings
 
@@ -107,6 +107,18 @@ def _of_extra(settings: Settings, envelope: Send | Edit) -> Iterator[Problem]:
     yield from _of_list("attachments", extra.get("attachments"), MOST["attachments"])
     if is_fallback(envelope):
         yield from _of_fallback(settings, envelope)
+    if not (envelope.text.strip() or carries_content(extra) or _has_more(envelope)):
+        words = "is empty, and neither blocks nor attachments nor files are beside it"
+        yield Problem("text", words)
+
+
+def _has_more(envelope: Send | Edit) -> bool:
+    """Whether it has files, which need no text, or a poll, which is refused by that name."""
+    if isinstance(envelope, Send) and envelope.poll is not None:
+        return True
+    if envelope.files is None and isinstance(envelope.target, MessageRef):
+        return any(part.files for part in envelope.target.parts)
+    return bool(envelope.files)
 
 
 def _of_fallback(settings: Settings, envelope: Send | Edit) -> Iterator[Problem]:

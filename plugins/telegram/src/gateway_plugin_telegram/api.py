@@ -26,6 +26,7 @@ from gateway_core.http import (
 )
 from gateway_plugin_telegram.errors.verdicts import TelegramApiError, is_stale
 from gateway_plugin_telegram.ids import is_message_id, message_id
+from gateway_plugin_telegram.kinds.requests import kind_of, kind_request
 from gateway_plugin_telegram.media.kinds import DOCUMENT
 from gateway_plugin_telegram.media.planning import MOST_IN_ALBUM
 from gateway_plugin_telegram.media.requests import (
@@ -90,7 +91,9 @@ class TelegramSession:
         """Make a message, or an album."""
         if attempt.files:
             return await self._upload(attempt)
-        result = await self._result(send_request(attempt))
+        kind = kind_of(attempt)
+        request = send_request(attempt) if kind is None else kind_request(attempt, kind)
+        result = await self._result(request)
         number = _message_id(result)
         return Answer(message_id=None if number is None else message_id(attempt.room, number))
 

@@ -7,11 +7,20 @@ from collections.abc import Iterator
 
 from gateway_core.authors import Call, Delete, Edit, Envelope, MessageRef, Problem, Send
 from gateway_plugin_telegram.ids import is_message_id, is_room, is_topic
+from gateway_plugin_telegram.kinds.checks import kind_problems
+from gateway_plugin_telegram.kinds.planning import has_kind
+from gateway_plugin_telegram.kinds.table import KINDS
 from gateway_plugin_telegram.media.checks import file_problems
-from gateway_plugin_telegram.methods import EDIT_EXTRA, MESSAGE_CALLS, SEND_EXTRA
+from gateway_plugin_telegram.methods import (
+    EDIT_EXTRA,
+    KIND_EXTRA,
+    MESSAGE_CALLS,
+    ROOM_CALLS,
+    SEND_EXTRA,
+)
 from gateway_plugin_telegram.rendering.native import read
 from gateway_plugin_telegram.rendering.plain import is_blank
-from gateway_plugin_telegram.requests import stands_on_message
+from gateway_plugin_telegram.requests import names_its_own, stands_on_message
 from gateway_plugin_telegram.settings import TelegramSettings
 
 _METHOD = re.compile(r"[A-Za-z]{1,64}")
@@ -29,7 +38,6 @@ OWNED = frozenset(
         "message_id",
         "message_thread_id",
         "parse_mode",
-        "rich_message",
         "text",
     }
 )
@@ -38,23 +46,31 @@ OWNED = frozenset(
 
 def problems_of(settings: TelegramSettings, envelope: Envelope) -> list[Problem]:
     """Every problem of the envelope, each with the field's name."""
-    found = list(_room_problems(envelope.external_room_id))
+    found = [] if _has_no_room(envelope) else list(_room_problems(envelope.external_room_id))
     if isinstance(envelope, Send):
         found += _content_problems(envelope)
-        found += file_problems(settings, envelope)
+        found += [*kind_problems(settings, envelope), *file_problems(settings, envelope)]
         found += _thread_problems(envelope.thread_id)
         found += _message_problems("reply_to", envelope.reply_to)
     elif isinstance(envelope, Edit) and envelope.only_buttons:
         found += _target_problems(envelope)
     elif isinstance(envelope, Edit):
         found += [*_content_problems(envelope), *_target_problems(envelope)]
-        found += file_problems(settings, envelope)
+        found += [*kind_problems(settings, envelope), *file_problems(settings, envelope)]
         found += _keyboard_problems(envelope)
     elif isinstance(envelope, Delete):
         found += _target_problems(envelope)
     else:
         found += _call_problems(envelope)
     return found
+
+
+def _has_no_room(envelope: Envelope) -> bool:
+    """Whether it is a call of a method that needs none, such as getMe, or that names its own."""
+    if not isinstance(envelope, Call) or envelope.external_room_id:
+        return False
+    wanted = "chat_id" in ROOM_CALLS.get(envelope.method.lower(), ())
+    return not wanted or names_its_own(envelope.method, envelope.arguments)
 
 
 def _room_problems(room: str) -> Iterator[Problem]:
@@ -79,13 +95,15 @@ def _content_problems(envelope: Send | Edit) -> Iterator[Problem]:
         shown = native.document.text
         for words in native.problems[:MOST_PROBLEMS]:
             yield Problem("text", f"Telegram's HTML: {words}")
-    if is_blank(shown) and not _has_files(envelope):
+    if is_blank(shown) and not (_has_files(envelope) or has_kind(envelope)):
         yield Problem("text", "nothing in it is visible; Telegram calls such a text empty")
     for name in sorted(OWNED.intersection(envelope.extra or ())):
         yield Problem(f"extra.{name}", "the envelope decides this field itself")
     known = SEND_EXTRA if isinstance(envelope, Send) else EDIT_EXTRA
     method = "sendMessage" if isinstance(envelope, Send) else "editMessageText"
-    for name in sorted(set(envelope.extra or ()) - OWNED - known):
+    if has_kind(envelope):
+        known, method = KIND_EXTRA, "a message of this kind"
+    for name in sorted(set(envelope.extra or ()) - OWNED - known - KINDS.keys()):
         yield Problem(f"extra.{name}", f"{method} has no such parameter")
 
 

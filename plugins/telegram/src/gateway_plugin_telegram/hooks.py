@@ -57,7 +57,10 @@ def settings_type() -> type:
 def traits() -> Traits:
     """Edits, deletes, topics as lanes of their own; no send is ever deduplicated."""
     return Traits(
-        independent_threads=True, repeat_safe_calls=REPEAT_SAFE_CALLS, mentions_by_id=True
+        independent_threads=True,
+        repeat_safe_calls=REPEAT_SAFE_CALLS,
+        mentions_by_id=True,
+        polls=True,
     )
 
 
@@ -75,7 +78,7 @@ async def probe(session: api.TelegramSession) -> Identity:
 
 @hookimpl
 def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
-    """Room, topic, reply and message ids; a text that is not blank; files; fields of its own."""
+    """Room, topic, reply and message ids; a text that is not blank; files; polls; its fields."""
     return problems_of(instance.settings, envelope)
 
 
@@ -137,7 +140,10 @@ def rate_limit(
 
 @hookimpl
 async def send(session: api.TelegramSession, attempt: Attempt) -> Answer:
-    """Make a message with sendMessage, with files by their kind's method or sendMediaGroup."""
+    """Make a message with sendMessage, with files by their kind's method or sendMediaGroup.
+
+    A poll goes by sendPoll, and what `extra` names by its own method: sendLocation, sendSticker.
+    """
     return await session.send(attempt)
 
 

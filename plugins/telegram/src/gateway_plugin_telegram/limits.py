@@ -12,7 +12,16 @@ from __future__ import annotations
 from gateway_core.authors import Limit, Priority
 from gateway_plugin_telegram.settings import TelegramSettings
 
-_WRITES = ("send", "upload", "edit", "call:send", "call:edit", "call:copy", "call:forward")
+_WRITES = (
+    "send",
+    "upload",
+    "edit",
+    "call:send",
+    "call:edit",
+    "call:copy",
+    "call:forward",
+    "call:stop",
+)
 FREE = ("call:get", "call:answer", "call:sendchataction")
 """Operations, in small letters, that draw on nothing."""
 

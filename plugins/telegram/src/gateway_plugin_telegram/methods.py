@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway_plugin_telegram.kinds.table import KINDS, UNTHREADED, fields_of_own
+
 _CAPTION = frozenset({"caption", "caption_entities"})
+_TOPIC = frozenset({"message_thread_id"})
 _NEW = frozenset({"chat_id", "disable_notification", "message_thread_id", "reply_parameters"})
 
 FIELDS: Mapping[str, frozenset[str]] = {
@@ -38,6 +41,10 @@ FIELDS: Mapping[str, frozenset[str]] = {
     "editMessageMedia": frozenset({"chat_id", "media", "message_id"}),
     "editMessageReplyMarkup": frozenset({"chat_id", "message_id"}),
     "deleteMessage": frozenset({"chat_id", "message_id"}),
+    **{
+        kind.method: (_NEW - _TOPIC if kind.name in UNTHREADED else _NEW) | fields_of_own(kind)
+        for kind in KINDS.values()
+    },
     "sendMessageDraft": frozenset({"chat_id", "draft_id", "entities", "message_thread_id", "text"}),
 }
 """The methods that this adapter calls itself, and every field that it sends to each.
@@ -61,6 +68,9 @@ silence by the server; of what came with a message, its edits repeat what editMe
 
 FILE_EXTRA = SEND_EXTRA - {"link_preview_options"}
 """The same of a message with one file, which has no previews of links."""
+
+KIND_EXTRA = FILE_EXTRA
+"""The same of a sticker, a location and their like (`kinds`), less what each method lacks."""
 
 ALBUM_EXTRA = FILE_EXTRA - {"reply_markup", "suggested_post_parameters"}
 """The same of an album."""

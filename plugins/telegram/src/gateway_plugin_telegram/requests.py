@@ -117,7 +117,8 @@ def call_request(attempt: Attempt) -> Request:
 
 def _place(attempt: Attempt, method: str) -> Mapping[str, Any]:
     """The room and the topic, as far as the method takes them, and the message it concerns."""
-    known = {"chat_id": _id(attempt.room), "message_thread_id": _id(attempt.thread)}
+    room = attempt.room or None  # a call may have none
+    known = {"chat_id": _id(room), "message_thread_id": _id(attempt.thread)}
     asked = ROOM_CALLS.get(method, frozenset())
     place: dict[str, Any] = {name: value for name, value in known.items() if name in asked}
     if attempt.message_id is not None:
@@ -125,10 +126,19 @@ def _place(attempt: Attempt, method: str) -> Mapping[str, Any]:
     return place
 
 
+def names_its_own(method: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether a call names its chat, or something in the place of one."""
+    return arguments.get("chat_id") is not None or _is_instead(method, arguments)
+
+
 def _is_elsewhere(attempt: Attempt) -> bool:
     """Whether a call names something of its own in the room's place."""
-    instead = INSTEAD_OF_ROOM.get((attempt.method or "").lower(), INLINE)
-    return any(attempt.arguments.get(name) is not None for name in (instead, INLINE))
+    return _is_instead(attempt.method or "", attempt.arguments)
+
+
+def _is_instead(method: str, arguments: Mapping[str, Any]) -> bool:
+    instead = INSTEAD_OF_ROOM.get(method.lower(), INLINE)
+    return any(arguments.get(name) is not None for name in (instead, INLINE))
 
 
 def is_in_room(attempt: Attempt) -> bool:

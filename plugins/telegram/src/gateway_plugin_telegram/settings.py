@@ -93,6 +93,8 @@ class TelegramSettings(NetworkSettings):
     photo_ratio     of a photo's longer side to the shorter one
     url_bytes       of a file that Telegram fetches, where the envelope says its size
     url_photo_bytes  of one that is shown as a photo
+    poll_options    options that a poll takes at most
+    poll_seconds    for how long a poll is open at most
     streaming       how `gateway.stream` shows an answer as it grows: `auto`, in private chats by
                     drafts (sendMessageDraft), else by edits; `edits`, always by edits
     draft_seconds   between two drafts in one chat; Telegram does not say how many it takes
@@ -135,6 +137,8 @@ class TelegramSettings(NetworkSettings):
     photo_ratio: int = attrs.field(default=20, validator=_COUNT)
     url_bytes: int = attrs.field(default=20 * MB, validator=_BYTES)
     url_photo_bytes: int = attrs.field(default=5 * MB, validator=_BYTES)
+    poll_options: int = attrs.field(default=12, validator=whole(least=2, most=100))
+    poll_seconds: int = attrs.field(default=2_628_000, validator=whole(least=5))
     streaming: Literal["auto", "edits"] = attrs.field(
         default="auto", validator=one_of("auto", "edits")
     )

@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway_contrib.emulators.discord.attachments import planned
+from gateway_contrib.emulators.discord.beside.polls import check_poll
 from gateway_contrib.emulators.discord.interactions import buttons
 from gateway_contrib.emulators.discord.limits import DiscordLimits
 from gateway_contrib.emulators.discord.refusals import coded, form
 from gateway_contrib.emulators.discord.requests import Posted
 
-_FILLING = ("embeds", "components", "sticker_ids", "poll", "attachments")
+_FILLING = (
+    "embeds",
+    "components",
+    "sticker_ids",
+    "poll",
+    "attachments",
+    "shared_client_theme",
+)
 _NONCE_LENGTH = 25
 
 
@@ -51,6 +59,8 @@ def accepted(
     attachments = planned(limits, posted, None if before is None else before["attachments"], prefix)
     if attachments is not None:
         fields["attachments"] = attachments
+    if fields.get("poll") is not None:
+        check_poll(fields["poll"], prefix)
     after = {**(before or {}), **fields}
     if not (after.get("content") or "").strip() and not any(after.get(name) for name in _FILLING):
         raise coded(50006)

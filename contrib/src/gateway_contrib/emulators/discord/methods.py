@@ -62,6 +62,8 @@ def edit_message(world: World, bot: Bot, posted: Posted) -> Answer:
     message = world.message(room_of(world, posted), posted.path["message"])
     if world.author(message) != bot:
         raise coded(50005)
+    if message.fields.get("poll"):
+        raise coded(520003)
     fields = accepted(world.limits, posted, before=message.fields)
     return 200, message_wire(world, world.change(message, fields))
 

@@ -52,6 +52,7 @@ _SAID: Mapping[int, tuple[int, str]] = {
     200000: (400, "Message was blocked by automatic moderation"),
     200001: (400, "Title was blocked by automatic moderation"),
     240000: (400, "Message blocked by harmful links filter"),
+    520003: (400, "Cannot edit a poll message"),
 }
 
 

@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from gateway_contrib.emulators.discord.attachments import New, file_of
+from gateway_contrib.emulators.discord.beside.polls import USUAL_HOURS, poll_wire
 from gateway_contrib.emulators.discord.interactions.buttons import shown
 from gateway_contrib.emulators.discord.interactions.entries import Interaction
 from gateway_contrib.emulators.discord.limits import DiscordLimits
@@ -317,7 +318,17 @@ def message_wire(world: World, message: Message) -> dict[str, Any]:
         "components": fields.get("components") or [],
         "flags": fields.get("flags") or 0,
         "pinned": message.id in world.pins.get(message.room, ()),
+        **_poll(fields),
         **({"webhook_id": fields["webhook_id"]} if fields.get("webhook_id") else {}),
         **({"nonce": fields["nonce"]} if fields.get("nonce") is not None else {}),
         **({"message_reference": {"channel_id": message.room, **reference}} if reference else {}),
     }
+
+
+def _poll(fields: dict[str, Any]) -> dict[str, Any]:
+    poll = fields.get("poll")
+    if not poll:
+        return {}
+    hours = dt.timedelta(hours=poll.get("duration") or USUAL_HOURS)
+    ends = dt.datetime.fromisoformat(fields["timestamp"]) + hours
+    return {"poll": poll_wire(poll, ends.isoformat())}

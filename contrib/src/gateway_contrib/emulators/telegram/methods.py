@@ -12,6 +12,7 @@ from gateway_contrib.emulators.telegram.content import Formatted
 from gateway_contrib.emulators.telegram.formatting import formatted
 from gateway_contrib.emulators.telegram.media import editing, sending
 from gateway_contrib.emulators.telegram.media.kinds import KINDS, Kind
+from gateway_contrib.emulators.telegram.messages import kinds
 from gateway_contrib.emulators.telegram.messages.stored import (
     edited,
     keyboard,
@@ -49,7 +50,8 @@ def edit_message_text(world: World, bot: Bot, parameters: Parameters) -> Any:
     """Give a message of the bot another text, and the keyboard that is posted with it or none."""
     text = formatted(parameters)
     chat, message = own(world, bot, parameters)
-    if chat.contents[message.id].media is not None:
+    before = chat.contents[message.id]
+    if before.media is not None or before.other is not None:
         raise bad_request("there is no text in the message to edit")
     content = _text(bot, text, parameters)
     return edited(world, chat, message, text.text, content)
@@ -140,6 +142,10 @@ def _sending(kind: Kind) -> Answering:
     return lambda world, bot, parameters: sending.send(world, bot, parameters, kind)
 
 
+def _making(kind: kinds.Kind) -> Answering:
+    return lambda world, bot, parameters: kinds.send(world, bot, parameters, kind)
+
+
 @attrs.frozen
 class Method:
     """A method: what answers it, and whether it makes or changes a message."""
@@ -153,6 +159,8 @@ METHODS: Mapping[str, Method] = {
     "deletewebhook": Method(delete_webhook),
     "sendmessage": Method(send_message, changes=True),
     **{f"send{kind.name}": Method(_sending(kind), changes=True) for kind in KINDS.values()},
+    **{name: Method(_making(kind), changes=True) for name, kind in kinds.KINDS.items()},
+    "stoppoll": Method(kinds.stop_poll, changes=True),
     "sendmediagroup": Method(sending.send_media_group, changes=True),
     "editmessagecaption": Method(editing.edit_message_caption, changes=True),
     "editmessagemedia": Method(editing.edit_message_media, changes=True),

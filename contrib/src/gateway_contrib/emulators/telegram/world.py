@@ -49,12 +49,14 @@ class Bot:
 
 @attrs.frozen
 class Content:
-    """What a message has besides its text: its author, entities, keyboard and file.
+    """What a message has besides its text: its author, entities, keyboard, and what it is.
 
     person  the author is no bot
     media   its file, whose caption the text then is
     album   the `media_group_id`
     above   the caption stands above the file
+    other   it is no text and no file: a poll, a location, by its field. The text then is what
+            people read of it
     """
 
     author: int
@@ -65,6 +67,7 @@ class Content:
     media: Media | None = None
     album: str | None = None
     above: bool = False
+    other: Mapping[str, Any] | None = None
 
 
 def person(number: int) -> dict[str, Any]:
@@ -311,7 +314,9 @@ def _posix(moment: float) -> int:
 
 
 def _shown_text(text: str, content: Content) -> dict[str, Any]:
-    """The text with its entities, or the file with its caption."""
+    """The text with its entities, or the file with its caption, or what else it is."""
+    if content.other is not None:
+        return dict(content.other)
     entities = list(content.entities) or None
     if content.media is None:
         return {"text": text, "entities": entities}

@@ -9,6 +9,7 @@ import attrs
 
 from gateway_core.authors import Edit, Part, Send
 from gateway_core.text import Document, cut, is_prose, neutral, parse, plan
+from gateway_plugin_discord.beside.polls import with_poll
 from gateway_plugin_discord.methods import SUPPRESS_EMBEDS, SUPPRESS_NOTIFICATIONS
 from gateway_plugin_discord.rendering.document import Dialect
 from gateway_plugin_discord.rendering.plain import escape, length
@@ -17,8 +18,15 @@ from gateway_plugin_discord.rendering.plain import escape, length
 def parts_of(envelope: Send | Edit, *, limit: int, styled: bool = True) -> tuple[Part, ...]:
     """The plan: the text in parts of at most `limit` characters each, measured as sent.
 
+    The last of them has the poll.
+
     styled  write Markdown in Discord's dialect; False: show its source
     """
+    parts = _texts(envelope, limit=limit, styled=styled)
+    return (*parts[:-1], with_poll(envelope, parts[-1])) if parts else ()
+
+
+def _texts(envelope: Send | Edit, *, limit: int, styled: bool) -> tuple[Part, ...]:
     if styled and envelope.format == "markdown" and (envelope.text or not _is_more(envelope)):
         return _styled(envelope, limit)
     text = envelope.text
@@ -39,7 +47,8 @@ def parts_of(envelope: Send | Edit, *, limit: int, styled: bool = True) -> tuple
 
 def _is_more(message: Send | Edit) -> bool:
     """Whether there is a message without any text."""
-    return bool(message.extra or message.files)
+    poll = message.poll if isinstance(message, Send) else None
+    return bool(message.extra or message.files or poll)
 
 
 def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:

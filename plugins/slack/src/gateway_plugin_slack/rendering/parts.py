@@ -20,6 +20,7 @@ from gateway_plugin_slack.files.images import size_of_images
 from gateway_plugin_slack.ids import locate
 from gateway_plugin_slack.rendering.buttons import others_of
 from gateway_plugin_slack.rendering.document import MOST_JSON, RichText
+from gateway_plugin_slack.rendering.fallback import fallback_of
 from gateway_plugin_slack.rendering.native import native
 from gateway_plugin_slack.rendering.plain import measure, plain
 from gateway_plugin_slack.settings import Settings
@@ -45,8 +46,17 @@ def parts_of(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[P
     else:
         parts = _styled(envelope, limit)
     if not parts and (carries_content(envelope.extra) or envelope.files):
-        parts = [_part(envelope, mode, plain, (0, 0))]
+        parts = [_wordless(envelope, mode)]
     return [_threaded(part, envelope) for part in parts]
+
+
+def _wordless(envelope: Send | Edit, mode: str) -> Part:
+    """What is blocks, attachments or files alone; blocks bring a text for notifications."""
+    part = _part(envelope, mode, plain, (0, 0))
+    blocks = (envelope.extra or {}).get("blocks")
+    if not blocks or envelope.files:
+        return part
+    return attrs.evolve(part, payload={**part.payload, "text": fallback_of(blocks)})
 
 
 def is_fallback(envelope: Send | Edit) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from gateway_core.authors import Edit, Part, Send
 from gateway_core.text import Document, cut, parse, plan
+from gateway_plugin_telegram.kinds.planning import kind_parts
 from gateway_plugin_telegram.media.planning import parts_with_files
 from gateway_plugin_telegram.rendering.document import Entities
 from gateway_plugin_telegram.rendering.native import read
@@ -22,13 +23,17 @@ from gateway_plugin_telegram.settings import TelegramSettings
 def parts_of(settings: TelegramSettings, envelope: Send | Edit, mode: str) -> list[Part]:
     """The plan: each part at most `text_limit` long, blank stretches left out; files before them.
 
+    What is neither is behind them: a poll, a sticker, a location.
+
     Telegram's limit counts code points; after a refusal (any mode but `as_asked`) UTF-16 units
     are counted, which are never fewer. Its other bound, 32,768 bytes of text, is out of reach:
     4,096 code points have at most 16,384.
     """
+    behind = kind_parts(envelope)
     if envelope.files:
-        return parts_with_files(settings, envelope, lambda limit: _texts(envelope, mode, limit))
-    return _texts(envelope, mode, settings.text_limit)
+        files = parts_with_files(settings, envelope, lambda limit: _texts(envelope, mode, limit))
+        return [*files, *behind]
+    return [*_texts(envelope, mode, settings.text_limit), *behind]
 
 
 def _texts(envelope: Send | Edit, mode: str, limit: int) -> list[Part]:

@@ -70,6 +70,8 @@ def get_file(world: World, bot: Bot, parameters: Parameters) -> Any:
 
 
 def _check_change(before: Content, after: Media) -> None:
+    if before.other is not None:
+        raise bad_request("message can't be edited")
     if before.media is None:
         return
     kind = before.media.kind

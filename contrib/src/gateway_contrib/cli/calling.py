@@ -1,0 +1,79 @@
+"""`gateway call`: any other method of a platform, and what it answers.
+
+It is made by the application's gateway where that runs with an outbox, as `gateway send` is.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gateway_contrib.cli.apart import Application
+from gateway_contrib.cli.ending import Ended, in_json, printable
+from gateway_contrib.cli.sending import (
+    DELIVERY,
+    Delivery,
+    Key,
+    deliver,
+    said_of,
+    standard_input,
+)
+from gateway_core import Call
+
+
+async def call(
+    instance: Annotated[str, Parameter(help="The account, as gateway.toml names it.")],
+    method: Annotated[
+        str, Parameter(help="As the platform calls it: sendDice, pins.list, GET /users/@me.")
+    ],
+    arguments: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="The method's arguments, a JSON object; -: standard input.",
+        ),
+    ] = "{}",
+    /,
+    *,
+    room: Annotated[
+        str, Parameter(help="The conversation, for methods that concern one.", show_default=False)
+    ] = "",
+    thread: Annotated[str | None, Parameter(help="The thread or topic in it.")] = None,
+    key: Key = None,
+    delivery: Delivery = DELIVERY,
+) -> int:
+    """Call a method of the platform, and print what it answers.
+
+    A message that it makes has a ref in what --json prints, by which `edit` and `delete` find it.
+    """
+    given = _arguments(standard_input() if arguments == "-" else arguments)
+
+    def envelope(application: Application) -> Call:
+        application.refuse_known(instance, room, key)
+        return Call(
+            instance_id=instance,
+            external_room_id=room,
+            method=method,
+            arguments=given,
+            thread_id=thread,
+            key=key,
+            ttl=delivery.ttl,
+        )
+
+    receipt = await deliver(envelope, delivery)
+    if not delivery.json:
+        print(printable(said_of(receipt)))
+        print(in_json(receipt.result, indent=2))
+    return 0
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        given = jsonlib.loads(text)
+    except ValueError as error:
+        raise Ended(f"the arguments are no JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise Ended(f"the arguments must be a JSON object, not {type(given).__name__}")
+    return given

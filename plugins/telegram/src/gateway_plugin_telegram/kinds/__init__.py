@@ -1,0 +1,1 @@
+"""Messages that are no text and no file: stickers, locations, dice, polls and their like."""
