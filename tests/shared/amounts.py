@@ -20,7 +20,8 @@ AMOUNTS = {
     "texts that grow": (60, 1_000),
     "other seeds of the demo": (1, 2),
     "cases of recovery": (13, 21),
-    "rooms of a broadcast": (2_000, 50_000),
+    "rooms of a broadcast": (2_000, 10_000),
+    "seeds of messages in between": (1, 3),
 }
 """In a short run, and in a long one."""
 
