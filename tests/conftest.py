@@ -74,7 +74,9 @@ def pytest_collection_modifyitems(items):
     """A test runs on the virtual clock that a fixture of its asks for, as if it asked itself.
 
     By itself pytest-trio looks only at what a test asks for, and the test would wait in real time.
+    The simulation's files, the longest, come first: at the end each would keep all waiting.
     """
+    items.sort(key=lambda item: item.path.parent.name != "simulation")
     for item in items:
         info = getattr(item, "_fixtureinfo", None)
         if info is not None and CLOCK in info.names_closure and CLOCK not in info.argnames:

@@ -241,7 +241,7 @@ def a_delivered_member_is_counted_twice(patch):
     patch.setattr(groups.Groups, "ended", ended)
 
 
-@bug("go before")
+@bug("go before", seen=223)
 def bulk_goes_first(patch):
     """Whoever waits for the same account waits for all members that are ready."""
     patch.setattr(scheduler, "RANKS", {"urgent": 1, "normal": 2, "bulk": 0})

@@ -183,7 +183,7 @@ def its_growth_is_not_written(patch):
     patch.setattr(journal.Journal, "grew", lambda self, delivery: None)
 
 
-@bug("does not stand|and says|out of its order|still grows")
+@bug("does not stand|and says|out of its order|still grows", seen=65)
 def its_growth_is_not_restored(patch):
     patch.setattr(restore, "_growth", lambda stored: None)
 
