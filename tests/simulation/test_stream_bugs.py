@@ -188,7 +188,7 @@ def its_growth_is_not_restored(patch):
     patch.setattr(restore, "_growth", lambda stored: None)
 
 
-@bug("and says|does not stand")
+@bug("and says|does not stand", seen=118)
 def what_a_kill_cut_is_taken_for_whole(patch):
     def restored(text: str, stored_as: int, mark: str, **given: Any) -> Any:
         made = Growth(text, **given)
