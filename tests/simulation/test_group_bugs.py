@@ -270,7 +270,7 @@ def a_group_is_told_before_it_is_stored(patch):
     patch.setattr(outboxes.SqliteOutbox, "append_group", append_group)
 
 
-@bug("callers are never done|nothing will|did not end")
+@bug("callers are never done|nothing will|did not end", seen=43)
 def nobody_goes_on_with_a_group_after_a_kill(patch):
     async def serve(self: Any, instance_id: str) -> None:
         return None

@@ -140,7 +140,7 @@ def its_first_message_has_no_place(patch):
     patch.setattr(Delivery, "stands", property(lambda self: True))
 
 
-@bug("forgotten|did not end|never|outlives|nothing will|callers are")
+@bug("forgotten|did not end|never|outlives|nothing will|callers are", seen=44)
 def nobody_wakes_it_as_it_ends(patch):
     patch.setattr(Growth, "woken_by", lambda self, wake: None)
 
