@@ -11,6 +11,7 @@ LONG = bool(os.environ.get("GATEWAY_LONG"))
 AMOUNTS = {
     "worlds": (80, 200),
     "kills at an await": (12, 36),
+    "kills of a process": (8, 16),
     "pairs of kills": (10, 30),
     "characters on one line": (100_000, 1_000_000),
     "mixed texts read by npm's parser": (1_500, 6_000),
