@@ -3,11 +3,14 @@
 What tests of several places share stands in `shared`, and is imported from there by its name.
 """
 
+import faulthandler
 import logging
 import os
 import signal
 import sys
+import time
 from functools import partial
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,29 @@ _drifted: list[str] = []
 drifting.watch(HttpClient, _drifted.append)
 
 
+HANGS = 300
+"""Seconds after which the stacks are shown of a test that has not ended."""
+WATCHED_FOR = 30
+"""Seconds that one watchdog serves for: another one for each test, as pytest's, waits at the end of
+each for a thread to end, which on a busy machine takes longer than most tests."""
+_watch = {"since": -inf, "stderr": 2}
+
+
+def pytest_configure():
+    _watch["stderr"] = os.dup(2)  # it is captured later
+
+
+def pytest_unconfigure():
+    faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_runtest_logstart():
+    now = time.monotonic()
+    if now - _watch["since"] >= WATCHED_FOR:
+        faulthandler.dump_traceback_later(HANGS, file=_watch["stderr"])
+        _watch["since"] = now
+
+
 CLOCK = "autojump_clock"
 
 
@@ -48,7 +74,9 @@ def pytest_collection_modifyitems(items):
     """A test runs on the virtual clock that a fixture of its asks for, as if it asked itself.
 
     By itself pytest-trio looks only at what a test asks for, and the test would wait in real time.
+    The simulation's files, the longest, come first: at the end each would keep all waiting.
     """
+    items.sort(key=lambda item: item.path.parent.name != "simulation")
     for item in items:
         info = getattr(item, "_fixtureinfo", None)
         if info is not None and CLOCK in info.names_closure and CLOCK not in info.argnames:

@@ -72,7 +72,7 @@ assert os.waitpid(pid, 0)[1] == 0
 
 
 def fetch(url, *, data=None):
-    with urllib.request.urlopen(url, data=data, timeout=5) as response:  # noqa: S310 - loopback
+    with urllib.request.urlopen(url, data=data, timeout=30) as response:  # noqa: S310 - loopback
         return response.read().decode()
 
 

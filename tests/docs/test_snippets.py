@@ -579,7 +579,7 @@ def run_in(folder, *module):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from signalled import has_heard
 from starlette.responses import JSONResponse
 
 from gateway_contrib.emulators.discord import DiscordEmulator
@@ -165,6 +166,8 @@ async def test_a_program_that_is_ended_has_sent_what_was_accepted(
             for _ in range(times):
                 process.send_signal(ending)
                 await trio.sleep(0.1)
+                while not has_heard(process.pid):  # noqa: ASYNC110 - another process
+                    await trio.sleep(0.01)
             await process.wait()
         finally:
             process.kill()

@@ -14,6 +14,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from signalled import has_heard
 
 BOUND = 60
 """Seconds that anything may take."""
@@ -102,8 +103,11 @@ def test_a_second_signal_does_not_wait_for_the_drain(gateway, number, tmp_path):
     process.send_signal(number)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
+    while not has_heard(process.pid):
+        time.sleep(0.01)  # noqa: TID251 - another process
     process.send_signal(number)
-    assert process.communicate(timeout=5)[1].endswith(f"gateway: ended by a second {number.name}\n")
+    said = process.communicate(timeout=BOUND)[1]
+    assert said.endswith(f"gateway: ended by a second {number.name}\n")
     assert 128 + number == process.returncode
 
 

@@ -159,9 +159,12 @@ async def test_there_are_never_more_connections_than_allowed():
 async def test_a_connection_that_ended_before_the_first_byte_carried_nothing():
     """Reset between connecting and writing: nothing was sent, so nothing is in doubt."""
 
+    reset = trio.Event()
+
     async def handler(stream):
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         stream.socket.close()
+        reset.set()
 
     async with trio.open_nursery() as nursery:
         [listener] = await nursery.start(partial(trio.serve_tcp, handler, 0, host="127.0.0.1"))
@@ -169,6 +172,7 @@ async def test_a_connection_that_ended_before_the_first_byte_carried_nothing():
         pool = sockets.Sockets("127.0.0.1", port, tls=None, most=1, keepalive=9)
         progress = Progress(Timeouts())
         connection = await pool._new(progress)
+        await reset.wait()
         await trio.sleep(0.05)
         with pytest.raises(trio.BrokenResourceError):
             await connection.ask(Request("POST", "/", {}, b"{}"), progress, 99)
@@ -260,4 +264,4 @@ async def test_dead_idle_connections_stop_no_healthy_account(once):
             seconds = trio.current_time() - started
     assert {Disposition.DELIVERED} == {receipt.disposition for receipt in receipts}
     assert sum(receipt.possible_duplicate for receipt in receipts) == box.lost <= 4
-    assert seconds < 25
+    assert seconds < 40

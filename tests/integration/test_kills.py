@@ -1,10 +1,14 @@
 """A gateway in a process of its own, really killed; `make crash-test` does it more often."""
 
+from amounts import amount
+
 from bench.crashes import crash
+
+KILLS = amount("kills of a process")
 
 
 async def test_kills_lose_nothing_and_announce_what_they_double(tmp_path):
-    outcome = await crash(16, tmp_path, seed="tests")
+    outcome = await crash(KILLS, tmp_path, seed="tests")
     assert ([], [], []) == (outcome.lost, outcome.late, outcome.unannounced)
-    assert 16 == outcome.kills
-    assert len(outcome.accepted) > 16
+    assert KILLS == outcome.kills
+    assert len(outcome.accepted) > KILLS

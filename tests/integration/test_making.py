@@ -24,7 +24,7 @@ def test_a_registry_that_is_not_there_is_not_waited_for(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=300,
     )
     assert (0, "") == (made.returncode, made.stderr)
     assert "setup: npm cannot fetch it, left out" in made.stdout
@@ -55,7 +55,7 @@ def test_continuous_integration_finds_an_interpreter_that_only_pyenv_has(tmp_pat
             capture_output=True,
             text=True,
             check=False,
-            timeout=50,
+            timeout=300,
         )
         for version, more in (
             ("3.99", {}),

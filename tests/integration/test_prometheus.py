@@ -69,12 +69,12 @@ def prometheus(folder, target):
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def asked(url, path):
     try:
-        with urlopen(f"{url}/api/v1/{path}", timeout=5) as answer:  # noqa: S310 - loopback
+        with urlopen(f"{url}/api/v1/{path}", timeout=30) as answer:  # noqa: S310 - loopback
             return json.load(answer)["data"]
     except URLError:
         return {}

@@ -56,7 +56,7 @@ async def in_thread(work, *args, **kwargs):
 
 
 def client(url, **fields):
-    return WebClient(TOKEN, base_url=f"{url}/api/", timeout=10, **fields)
+    return WebClient(TOKEN, base_url=f"{url}/api/", timeout=60, **fields)
 
 
 async def test_slack_sdk_sends_edits_and_deletes():

@@ -50,7 +50,7 @@ async def started(command, *, task_status):
 
 
 def posted(port, body, headers):
-    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("POST", "/slack/events", body, headers)
         answer = connection.getresponse()

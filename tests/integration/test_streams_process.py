@@ -59,7 +59,7 @@ async def test_the_next_run_finishes_it_and_says_so(tmp_path):
         bot = {"channel": "telegram", "token": TOKEN, "base_url": url, "streaming": "edits"}
         config = parse_config({"outbox": {"url": outbox}, "instances": {"bot": bot}})
         async with open_gateway(config) as gateway:
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 async for ended in gateway.endings():
                     receipt = ended.receipt
                     break
@@ -76,5 +76,4 @@ async def test_the_next_run_finishes_it_and_says_so(tmp_path):
     words = left[0].removesuffix(" (broken off)").split()
     assert left[0].endswith(" (broken off)")
     assert words == [f"word{number}" for number in range(len(words))]
-    assert len(words) >= 90  # what is a second old is stored
-    assert len(words) >= len(shown[0].split())
+    assert len(words) >= 90  # what is a second old is stored; more may be shown

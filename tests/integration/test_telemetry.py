@@ -158,7 +158,7 @@ async def test_a_hanging_exporter_changes_nothing_but_a_drop_counter(port):
         assert 2 * MESSAGES - 16 - 8 - 8 <= dropped <= 2 * MESSAGES
         assert MESSAGES == total(families["gateway_envelopes_ended"])
         began = time.monotonic()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 async def test_a_dead_collector_is_counted_and_closing_does_not_wait(port):
@@ -173,7 +173,7 @@ async def test_a_dead_collector_is_counted_and_closing_does_not_wait(port):
     ):
         assert (await gateway.send("bot", "room", "hello")).delivered
         await trio.sleep(0.5)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 class Scraping(MetricExporter):

@@ -24,7 +24,7 @@ BOUND = 120
 
 
 def fetch(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - loopback, http
+    with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310 - loopback, http
         return response.read().decode()
 
 

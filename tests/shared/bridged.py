@@ -10,7 +10,7 @@ from gateway_core import GatewayConfig, Instance
 from gateway_core.bridge.thread import gateway_thread
 from gateway_core.testing import FakeChannel, FakeSettings
 
-SOON = 10
+SOON = 60
 """Seconds after which a test fails that waits for another thread."""
 
 

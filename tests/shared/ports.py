@@ -21,5 +21,5 @@ def free_port():
 
 def scraped(port):
     """The page of metrics. Raises `URLError` while nobody listens."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as page:
         return page.read().decode()

@@ -10,8 +10,10 @@ import textwrap
 import time
 from pathlib import Path
 
+from signalled import has_heard
+
 SHARED = Path(__file__).parent
-BOUND = 30
+BOUND = 90
 """Seconds after which a program hangs."""
 MESSAGES = 5
 
@@ -77,6 +79,9 @@ class Program:
         """Ctrl-C so often."""
         for n in range(times):
             time.sleep(apart if n else 0)  # noqa: TID251 - a person's
+            end = time.monotonic() + BOUND
+            while n and not has_heard(self.process.pid) and time.monotonic() < end:
+                time.sleep(0.01)  # noqa: TID251 - another process
             self.process.send_signal(signal.SIGINT)
 
     def end(self):

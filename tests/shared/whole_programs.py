@@ -16,6 +16,7 @@ from pathlib import Path
 
 import attrs
 import trio
+from signalled import has_heard
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```\w+\n(?P<code># (?P<name>[\w]+\.\w+)\n.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -92,6 +93,8 @@ class Program:
         """The signal so often; a terminal gives Ctrl-C to all processes of the group."""
         for n in range(times):
             await trio.sleep(0.3 if n else 0)
+            while n and not has_heard(self.process.pid):  # noqa: ASYNC110 - another process
+                await trio.sleep(0.01)
             if self.process.poll() is not None:
                 break
             if number == signal.SIGINT:

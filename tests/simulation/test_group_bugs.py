@@ -45,7 +45,7 @@ def another_text_under_the_key_joins(patch):
     patch.setattr(registry.Groups, "_joined", joined)
 
 
-@bug("had it|is None, and|next turn|callers are never done")
+@bug("had it|is None, and|next turn|callers are never done", seen=43)
 def a_turn_is_not_taken(patch):
     """The outbox does not hear whose turn it was."""
     whole = taking.Turn
@@ -94,12 +94,12 @@ def a_pause_is_heeded_a_page_late(patch):
     patch.setattr(feeding.Feed, "_interrupted", interrupted)
 
 
-@bug("was paused|is paused|is not paused")
+@bug("was paused|is paused|is not paused", seen=57)
 def a_pause_is_not_written(patch):
     patch.setattr(storing.Storing, "paused", lambda self, group_id, paused: None)
 
 
-@bug("is paused|is not paused|has .* turn")
+@bug("is paused|is not paused|has .* turn", seen=57)
 def a_pause_is_not_known_in_the_next_life(patch):
     whole = group_rows.state_of
 
@@ -241,7 +241,7 @@ def a_delivered_member_is_counted_twice(patch):
     patch.setattr(groups.Groups, "ended", ended)
 
 
-@bug("go before")
+@bug("go before", seen=223)
 def bulk_goes_first(patch):
     """Whoever waits for the same account waits for all members that are ready."""
     patch.setattr(scheduler, "RANKS", {"urgent": 1, "normal": 2, "bulk": 0})
@@ -270,7 +270,7 @@ def a_group_is_told_before_it_is_stored(patch):
     patch.setattr(outboxes.SqliteOutbox, "append_group", append_group)
 
 
-@bug("callers are never done|nothing will|did not end")
+@bug("callers are never done|nothing will|did not end", seen=43)
 def nobody_goes_on_with_a_group_after_a_kill(patch):
     async def serve(self: Any, instance_id: str) -> None:
         return None

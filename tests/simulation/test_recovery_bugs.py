@@ -107,7 +107,7 @@ def tries_are_counted_anew(patch):
     patch.setattr(restore, "_restore", recall)
 
 
-@bug("before its instance was seen to work|after an unknown outcome", seen=214)
+@bug("before its instance was seen to work|after an unknown outcome", seen=189)
 def doubt_waits_for_nothing_in_the_next_life(patch):
     patch.setattr(enqueue.Enqueuer, "_held", lambda self, *given: None)
 

@@ -8,10 +8,11 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from amounts import amount
 from simulated.world import simulate
 
 ROOT = Path(__file__).parents[2]
-FIRST, SEEDS = 300, 12
+FIRST, SEEDS = 300, amount("worlds seen by two processes")
 
 
 @cache
@@ -21,7 +22,7 @@ def digests(hash_seed: str) -> list[str]:
     command += ["--seeds", str(SEEDS), "--first-seed", str(FIRST)]
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=True
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=True
     )
     return done.stdout.splitlines()
 
@@ -47,4 +48,4 @@ def test_the_name_of_a_temporary_folder_is_in_no_trace():
 
 
 def test_other_seeds_are_other_worlds():
-    assert 8 == len({simulate(seed).digest for seed in range(8)})
+    assert 4 == len({simulate(seed).digest for seed in range(4)})

@@ -57,7 +57,7 @@ def an_event_that_comes_again_counts_on(patch):
     patch.setattr(AnswerNumbers, "next_key", next_key)
 
 
-@bug("answers .* at ")
+@bug("answers .* at ", seen=116)
 def an_answer_leaves_the_thread(patch):
     whole = verbs.resolve
 
@@ -119,7 +119,7 @@ def an_answer_under_way_is_not_known(patch):
     patch.setattr(idempotency.Keys, "find", find)
 
 
-@bug("was taken by|is answered|has its answer")
+@bug("was taken by|is answered|has its answer", seen=57)
 def an_answer_that_was_given_is_not_known_in_the_next_life(patch):
     async def known(self: Any, partition: Any, scope: Any) -> None:
         return None

@@ -78,7 +78,7 @@ def slots_are_without_number(patch):
     patch.setattr(rooms.Lane, "buckets", buckets)
 
 
-@bug("overtakes|between the parts")
+@bug("overtakes|between the parts", seen=9)
 def parts_are_interleaved(patch):
     """After each step the lane's next envelope has its turn."""
     whole = scheduler.Scheduler.go_on
@@ -288,7 +288,7 @@ def a_copy_beyond_a_change_is_not_announced(patch):
     patch.setattr(Delivery, "_leaves_copies", lambda self: False)
 
 
-@bug("is there|key was freed")
+@bug("is there|key was freed", seen=9)
 def doubt_is_called_failure(patch):
     """The receipt says that nothing was sent where nobody knows."""
     whole = completion.Completion.complete
@@ -366,7 +366,7 @@ def a_bound_is_not_kept(patch):
     patch.setattr(admission.Admission, "take", admission.Admission.add)
 
 
-@bug("was refused with|stays outside")
+@bug("was refused with|stays outside", seen=12)
 def all_classes_share_the_bounds(patch):
     """Bulk that is inside keeps out what is urgent."""
     real = admission.Admission._reached
@@ -384,7 +384,7 @@ def all_classes_share_the_bounds(patch):
     patch.setattr(admission.Admission, "take", take)
 
 
-@bug("stays outside|outlives|did not end", seen=38)
+@bug("stays outside|outlives|did not end", seen=52)
 def what_stands_alone_is_paged_after_all_else(patch):
     real = loader.Loader.next_page
 
@@ -447,7 +447,7 @@ def an_edit_under_way_is_superseded(patch):
     patch.setattr(targets.Targets, "overtaken", overtaken)
 
 
-@bug("places taken|did not end|afterwards|has room|nothing will|never")
+@bug("places taken|did not end|afterwards|has room|nothing will|never", seen=11)
 def a_refused_append_keeps_its_place(patch):
     """The disk is full: the caller is told so, and the place stays taken."""
     patch.setattr(durable.DurableWay, "_take_back", lambda self, *given, **named: None)
@@ -509,7 +509,7 @@ def a_token_is_logged(patch):
 # -- changes of messages, what is closed, what is left
 
 
-@bug("ended before its message was sent")
+@bug("ended before its message was sent", seen=15)
 def an_edit_does_not_wait_for_its_message(patch):
     patch.setattr(targets.Targets, "origin", lambda self, delivery, now: None)
 
@@ -526,7 +526,7 @@ def two_changes_of_a_message_are_under_way(patch):
     patch.setattr(targets.Targets, "before", before)
 
 
-@bug("is newer")
+@bug("is newer", seen=15)
 def an_edit_that_was_overtaken_goes_out(patch):
     whole = targets.Targets.overtaken
 

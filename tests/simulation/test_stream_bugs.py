@@ -140,7 +140,7 @@ def its_first_message_has_no_place(patch):
     patch.setattr(Delivery, "stands", property(lambda self: True))
 
 
-@bug("forgotten|did not end|never|outlives|nothing will|callers are")
+@bug("forgotten|did not end|never|outlives|nothing will|callers are", seen=44)
 def nobody_wakes_it_as_it_ends(patch):
     patch.setattr(Growth, "woken_by", lambda self, wake: None)
 
@@ -183,12 +183,12 @@ def its_growth_is_not_written(patch):
     patch.setattr(journal.Journal, "grew", lambda self, delivery: None)
 
 
-@bug("does not stand|and says|out of its order|still grows")
+@bug("does not stand|and says|out of its order|still grows", seen=65)
 def its_growth_is_not_restored(patch):
     patch.setattr(restore, "_growth", lambda stored: None)
 
 
-@bug("and says|does not stand")
+@bug("and says|does not stand", seen=118)
 def what_a_kill_cut_is_taken_for_whole(patch):
     def restored(text: str, stored_as: int, mark: str, **given: Any) -> Any:
         made = Growth(text, **given)

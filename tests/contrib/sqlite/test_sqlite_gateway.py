@@ -129,7 +129,7 @@ async def test_a_replacement_waits_for_the_old_owner(path):
             entered = trio.Event()
 
             async def replace():
-                async with SqliteOutbox(path, SqliteSettings(owner_wait=10.0)):
+                async with SqliteOutbox(path, SqliteSettings(owner_wait=100.0)):
                     entered.set()
 
             nursery.start_soon(replace)

@@ -102,7 +102,7 @@ def run(root, program, *words):
         env=os.environ | {"PYTHONPATH": source},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

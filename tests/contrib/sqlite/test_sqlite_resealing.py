@@ -325,7 +325,7 @@ def test_a_kill_in_the_middle_leaves_the_rest_to_the_next(path, after):
         source = os.pathsep.join(word for word in sys.path if word)
         command = [sys.executable, "-c", LIFE, str(path), str(left), how]
         environment = os.environ | {"PYTHONPATH": source}
-        return subprocess.run(command, env=environment, timeout=60, check=False).returncode
+        return subprocess.run(command, env=environment, timeout=300, check=False).returncode
 
     trio.run(before, clock=MockClock(autojump_threshold=0))
     assert 9 == life(after, "ask")

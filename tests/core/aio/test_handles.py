@@ -60,7 +60,7 @@ async def counter(seen):
 def run(main):
     async def whole():
         async with open_gateway(config(), plugins=[("fake", FakeChannel())]) as gateway:
-            return await asyncio.wait_for(main(gateway._home), 20)
+            return await asyncio.wait_for(main(gateway._home), 100)
 
     return asyncio.run(whole())
 

@@ -26,7 +26,7 @@ def opened(channel=None, **settings):
 
 
 def run(main):
-    return asyncio.run(asyncio.wait_for(main, 20))
+    return asyncio.run(asyncio.wait_for(main, 100))
 
 
 def eventually(is_so):
@@ -193,7 +193,7 @@ def test_drain_timeout_bounds_the_drain():
         async with opened(channel, drain_timeout=0.1) as gateway:
             ticket = await gateway.enqueue("bot", "room", "never")
             waiting = asyncio.ensure_future(ticket.receipt())
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(channel.begun.wait, SOON)
         return await waiting
 
     assert Disposition.UNKNOWN == run(main()).disposition
@@ -256,7 +256,8 @@ def test_those_who_wait_as_it_gives_up_hear_of_it(breaks):
     async def program():
         async with breakable() as gateway:
             found.append(asyncio.ensure_future(caller(gateway)))
-            await asyncio.sleep(0.05)
+            while not gateway.statistics().unfinished:  # noqa: ASYNC110 - of another task
+                await asyncio.sleep(0.001)
             breaks(gateway)
             await asyncio.sleep(1e6)
 
@@ -330,7 +331,8 @@ def test_a_loop_that_is_closed_without_ado_drains_as_the_next_answer_comes(logs)
         asyncio.get_running_loop().kept = asyncio.ensure_future(
             gateway.send("bot", "r", "accepted")
         )
-        await asyncio.sleep(0.05)
+        while not channel.begun.is_set():  # noqa: ASYNC110 - of another thread
+            await asyncio.sleep(0.001)
 
     class Loop(asyncio.SelectorEventLoop):
         """With room for a task."""

@@ -45,7 +45,7 @@ def test_a_third_ctrl_c_ends_it_and_lists_what_is_left(program):
     start = time.monotonic()
     one.press(3)
     assert -signal.SIGINT == one.end()
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 25
     assert MESSAGES == (one.said + one.out).count("gateway.left_at_close")
 
 
@@ -142,7 +142,7 @@ def test_a_third_ctrl_c_ends_a_program_that_blocks(program, where):
     start = time.monotonic()
     one.press(3)
     assert -signal.SIGINT == one.end()
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 25
     assert MESSAGES == (one.said + one.out).count("gateway.left_at_close")
 
 

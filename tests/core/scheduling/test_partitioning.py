@@ -45,7 +45,7 @@ def test_two_processes_with_different_hash_seeds_agree():
             env={"PYTHONHASHSEED": seed},
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=300,
             text=True,
         ).stdout.strip()
         for seed in ("1", "2")

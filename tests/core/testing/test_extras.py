@@ -14,7 +14,7 @@ def last_line(code, *missing):
         [sys.executable, "-c", WITHOUT.format(missing=missing) + code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     return (run.stdout + run.stderr).splitlines()[-1]

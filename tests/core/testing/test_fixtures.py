@@ -104,7 +104,7 @@ def run(tmp_path):
             env=os.environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         ).stdout
 
