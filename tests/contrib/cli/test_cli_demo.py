@@ -22,6 +22,7 @@ KEYS = {
     "accepted",
     "delivered",
     "parts",
+    "pictures",
     "attempts",
     "rate_limited",
     "lost",
@@ -75,6 +76,7 @@ def test_everything_arrives_in_order_within_what_the_limits_and_faults_allow(fin
         assert (200, 200) == (row.accepted, row.delivered)
         assert (0, 0, 0) == (row.lost, row.late, row.strange)
         assert row.parts > row.accepted
+        assert 20 == row.pictures
         assert row.bound_s < row.untroubled_s < row.bound_s * 1.25, channel
     assert report.good
     assert report.total.makespan_s < 30

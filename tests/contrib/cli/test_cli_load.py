@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import unicodedata
 from itertools import pairwise
 from random import Random
 
+import imagesize
 import pytest
 
 from gateway_contrib.cli.demo.bounds import Writes, shortest
 from gateway_contrib.cli.demo.findings import Findings, examine, skeleton
 from gateway_contrib.cli.demo.load import CHANNELS, Line, RoomPlan, in_turn, plan
+from gateway_contrib.cli.demo.pictures import picture_for
 from gateway_contrib.cli.demo.texts import Text, bundled, long, medium, short
+from gateway_contrib.emulators.files.store import File as StoredFile
 from gateway_contrib.emulators.rooms import Message
 
 TEXTS = bundled()
@@ -72,6 +76,17 @@ def test_a_room_has_one_edit_of_an_earlier_message_and_no_text_twice():
         assert 9 == len({line.text.name for line in room.lines})
 
 
+def test_a_room_has_one_picture_of_its_own_beside_a_short_text_that_is_not_edited():
+    for room in plan("5"):
+        [(place, line)] = [(n, each) for n, each in enumerate(room.lines) if each.picture]
+        assert (None, True) == (line.edits, line.text in short(TEXTS))
+        assert place != room.edit.edits
+    one, other = picture_for("one"), picture_for("other")
+    assert (one, False) == (picture_for("one"), one == other)
+    assert (40, 40) == imagesize.get(io.BytesIO(one))
+    assert 2_000 < len(one) < 8_000
+
+
 def test_rooms_take_turns_at_random_and_keep_their_own_order():
     rooms = plan("5")
     turns = list(in_turn(rooms, "5"))
@@ -98,6 +113,15 @@ EDITED = message("1", "Alpha one two\n\nLater three", "Alpha one two")
 
 def test_a_whole_conversation_has_nothing_to_find():
     assert Findings() == examine(PLAN, [EDITED, message("2", "Beta four")])
+
+
+def test_a_picture_that_is_missing_is_lost():
+    wanted = RoomPlan("slack", "C1", (*PLAN.lines[:1], Line(B, picture="b.png"), *PLAN.lines[2:]))
+    seen = StoredFile(name="b.png")
+    bare = message("2", "Beta four")
+    assert Findings(lost=1) == examine(wanted, [EDITED, bare])
+    bare.files = (seen,)
+    assert Findings(pictures=1) == examine(wanted, [EDITED, bare])
 
 
 def test_parts_make_a_whole():

@@ -17,11 +17,12 @@ from gateway_contrib.emulators.telegram.limits import TelegramLimits
 
 @attrs.frozen
 class Writes:
-    """What a room took: messages, and edits of them."""
+    """What a room took: messages, some of them with files, and edits of them."""
 
     room: str
     messages: int
     edits: int
+    with_files: int = 0
 
     @property
     def all(self) -> int:
@@ -48,11 +49,13 @@ def _telegram(rooms: list[Writes]) -> float:
 
 
 def _slack(rooms: list[Writes]) -> float:
-    """A channel takes one post a second, the workspace so many edits a minute."""
+    """A channel takes one post a second, the workspace so many edits and uploads a minute."""
     limits = SlackLimits()
-    posts = [_windows(room.messages, *limits.posts) for room in rooms]
+    posts = [_windows(room.messages - room.with_files, *limits.posts) for room in rooms]
     edits = _windows(sum(room.edits for room in rooms), *limits.tiers["chat.update"])
-    return max([*posts, edits], default=0.0)
+    shared = sum(room.with_files for room in rooms)
+    uploads = _windows(shared, *limits.tiers["files.completeUploadExternal"])
+    return max([*posts, edits, uploads], default=0.0)
 
 
 def _discord(rooms: list[Writes]) -> float:

@@ -35,10 +35,11 @@ _OUTCOME = (
     ("accepted", "accepted"),
     ("delivered", "delivered"),
     ("parts", "parts"),
+    ("files", "pictures"),
     ("attempts", "attempts"),
     ("429s", "rate_limited"),
     ("lost", "lost"),
-    ("dupl.", "duplicated"),
+    ("dup", "duplicated"),
     ("late", "late"),
 )
 
@@ -179,14 +180,14 @@ def outcome(report: Report) -> _Figures:
     headings = ("channel", *(heading for heading, _ in _OUTCOME), "time", "bound")
     rows = {channel: tuple(_cells(row)) for channel, row in report.channels.items()}
     total = tuple(_cells(report.total))
-    return _Figures("what became of it", headings, rows, total, apart=True)
+    return _Figures("what became of it, with times in seconds", headings, rows, total, apart=True)
 
 
 def _cells(row: Row) -> Iterator[str]:
     for _, name in _OUTCOME:
         yield str(getattr(row, name))
-    yield f"{row.makespan_s:.1f} s"
-    yield f"{row.bound_s:.1f} s"
+    yield f"{row.makespan_s:.1f}"
+    yield f"{row.bound_s:.1f}"
 
 
 def remarks(demo: Demo, report: Report) -> Iterator[str]:

@@ -31,12 +31,14 @@ class Findings:
     duplicated  messages that stand there once more
     late        messages stored after a later one of their room
     strange     messages that nobody wanted to send
+    pictures    texts that have their picture beside them; those that lack it are `lost`
     """
 
     lost: int = 0
     duplicated: int = 0
     late: int = 0
     strange: int = 0
+    pictures: int = 0
 
     def __add__(self, other: Findings) -> Findings:
         return Findings(
@@ -44,6 +46,7 @@ class Findings:
             duplicated=self.duplicated + other.duplicated,
             late=self.late + other.late,
             strange=self.strange + other.strange,
+            pictures=self.pictures + other.pictures,
         )
 
 
@@ -83,7 +86,15 @@ def examine(plan: RoomPlan, conversation: Sequence[Message]) -> Findings:
         found.append((piece, message))
     lost = sum(not _covered(wanted[n], (p for p, _ in found if p.line == n)) for n in wanted)
     lost += not _edited(plan.edit, found)
-    return Findings(lost=lost, duplicated=duplicated, late=late, strange=strange)
+    illustrated = {piece.line for piece, message in found if message.files}
+    wanting = {n for n, line in enumerate(plan.lines) if line.picture}
+    return Findings(
+        lost=lost + len(wanting - illustrated),
+        duplicated=duplicated,
+        late=late,
+        strange=strange,
+        pictures=len(wanting & illustrated),
+    )
 
 
 def _said(line: Line) -> str:

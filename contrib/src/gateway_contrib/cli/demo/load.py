@@ -7,12 +7,13 @@ from random import Random
 
 import attrs
 
-from gateway_contrib.cli.demo.texts import Text, bundled, long, medium, short
+from gateway_contrib.cli.demo.texts import SHORT, Text, bundled, long, medium, short
 
 CHANNELS = ("telegram", "slack", "discord")
 ROOMS_PER_CHANNEL = 20
 TEXTS_PER_ROOM = 10
-"""Nine messages and an edit of one of them."""
+"""Nine messages, one of them with a picture, and an edit of another."""
+PICTURE = "picture.png"
 
 _GROUPS = 6
 _MIXTURE = (2, 3, 4)
@@ -21,10 +22,14 @@ _MIXTURE = (2, 3, 4)
 
 @attrs.frozen
 class Line:
-    """One text for a room: a message, or an edit of the message `edits` (its place in the room)."""
+    """One text for a room: a message, or an edit of the message `edits` (its place in the room).
+
+    picture  the name of the picture that goes with it; empty: none does
+    """
 
     text: Text
     edits: int | None = None
+    picture: str = ""
 
     @property
     def words(self) -> str:
@@ -84,4 +89,11 @@ def _lines(texts: Sequence[Text], random: Random) -> tuple[Line, ...]:
     random.shuffle(lines)
     place = random.choice([n for n, line in enumerate(lines) if line.text.correction])
     lines.insert(random.randint(place + 1, len(lines)), Line(lines[place].text, edits=place))
+    few = [
+        n
+        for n, line in enumerate(lines)
+        if line.text.size < SHORT and line.text != lines[place].text
+    ]
+    shown = random.choice(few)
+    lines[shown] = attrs.evolve(lines[shown], picture=PICTURE)
     return tuple(lines)

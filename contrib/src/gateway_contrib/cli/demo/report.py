@@ -27,6 +27,7 @@ class Row:
     accepted: int
     delivered: int
     parts: int
+    pictures: int
     attempts: int
     rate_limited: int
     lost: int
@@ -40,7 +41,7 @@ class Row:
     untroubled_s: float = 0.0
 
 
-SHOWN = tuple(field.name for field in attrs.fields(Row))[:10]
+SHOWN = tuple(field.name for field in attrs.fields(Row))[:11]
 """What `--json` tells of each."""
 
 _TIMES = ("makespan_s", "bound_s")
@@ -91,7 +92,8 @@ def row(platform: Emulated, rooms: list[RoomPlan], tally: ChannelTally, *, start
         found = examine(plan, conversation)
         findings += found
         edits = sum(message.edited_at is not None for message in conversation)
-        writes.append(Writes(plan.room, len(conversation) - found.duplicated, edits))
+        messages = len(conversation) - found.duplicated
+        writes.append(Writes(plan.room, messages, edits, found.pictures))
     return Row(
         accepted=tally.accepted,
         delivered=tally.delivered,

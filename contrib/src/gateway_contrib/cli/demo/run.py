@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from gateway_contrib.cli.demo.load import Line, RoomPlan, in_turn, plan
+from gateway_contrib.cli.demo.pictures import picture_for
 from gateway_contrib.cli.demo.platforms import (
     Addresses,
     Emulated,
@@ -23,7 +24,7 @@ from gateway_contrib.cli.demo.platforms import (
 )
 from gateway_contrib.cli.demo.report import Report, row
 from gateway_contrib.cli.demo.tally import Tally
-from gateway_core import Edit, Gateway, Send, Ticket, load_config, open_gateway
+from gateway_core import Edit, File, Gateway, Send, Ticket, load_config, open_gateway
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -75,6 +76,7 @@ async def open_demo(
     """
     platforms, tally = build(seed), Tally()
     async with hosting({channel: each.app for channel, each in platforms.items()}) as addresses:
+        platforms["slack"].emulator.files_url = addresses["slack"]  # where bytes are posted to
         config = load_config(write_configuration(folder, platforms, addresses, metrics))
         rng = Random(f"gateway:{seed}")  # noqa: S311 - jitter that can be repeated
         async with open_gateway(config, plugins=[tally], rng=rng, wall_clock=wall_clock) as gateway:
@@ -117,6 +119,7 @@ def _envelope(room: RoomPlan, line: Line, target: Ticket | None) -> Send | Edit:
             external_room_id=conversation,
             text=line.words,
             format="markdown",
+            files=_files(room, line),
         )
     return Edit(
         instance_id=instance,
@@ -125,3 +128,10 @@ def _envelope(room: RoomPlan, line: Line, target: Ticket | None) -> Send | Edit:
         text=line.words,
         format="markdown",
     )
+
+
+def _files(room: RoomPlan, line: Line) -> tuple[File, ...]:
+    """The picture that goes with the line: each room has its own."""
+    if not line.picture:
+        return ()
+    return (File(picture_for(room.room), name=line.picture, alt=f"A picture for {room.room}"),)
