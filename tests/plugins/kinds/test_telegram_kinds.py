@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway_core import Invalid, KeyRef, Send
+from gateway_core import Button, Invalid, KeyRef, Poll, Send
 
 pytestmark = pytest.mark.parametrize("world", ["telegram"], indirect=True)
 
@@ -48,6 +48,20 @@ async def test_no_edit_changes_it_and_a_call_can(world, autojump_clock):
         )
     assert ["", "Go"] == world.buttons()
     assert "here" == world.messages()[0].text
+
+
+async def test_a_poll_s_buttons_are_changed_alone(world, autojump_clock):
+    """By a ref, and by a key."""
+    lunch = Poll("Lunch?", ["Pizza", "Sushi"])
+    named = KeyRef(instance_id="bot", external_room_id=world.room, key="k")
+    async with world.opened() as gateway:
+        menu = [Button("Menu", "menu")]
+        sent = await gateway.send("bot", world.room, "", poll=lunch, key="k", buttons=menu)
+        assert ["Menu"] == world.buttons()
+        await gateway.edit(sent.ref, buttons=[Button("Pay", "pay")])
+        assert ["Pay"] == world.buttons()
+        await gateway.edit(named, buttons=())
+    assert [""] == world.buttons()
 
 
 async def test_a_poll_is_stopped_by_a_call(world, autojump_clock):

@@ -187,7 +187,8 @@ class Targets:
         ref = self.newest(delivery, now)
         if ref is None or not ref.parts or _is_elsewhere(change, ref):
             return None
-        if isinstance(change, Edit) and (fixed := fixed_in(ref)) is not None:
+        changes_it = isinstance(change, Edit) and not change.only_buttons
+        if changes_it and (fixed := fixed_in(ref)) is not None:
             return unsupported(f"target: {fixed}")
         files: Sequence[File] = ()
         if _has_files(change, ref):

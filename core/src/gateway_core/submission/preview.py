@@ -160,7 +160,9 @@ def _about_polls(hooks: ChannelHooks, envelope: Envelope) -> Iterator[Problem]:
     """That the channel has none, or that no edit changes the message."""
     if isinstance(envelope, Send) and envelope.poll is not None and not hooks.traits.polls:
         yield Problem("poll", f"channel {hooks.channel!r} has no polls")
-    if isinstance(envelope, Edit) and isinstance(envelope.target, MessageRef):
+    if not isinstance(envelope, Edit) or envelope.only_buttons:
+        return
+    if isinstance(envelope.target, MessageRef):
         fault = fixed_in(envelope.target)
         if fault is not None:
             yield Problem("target", fault)
