@@ -212,7 +212,7 @@ class Send(_Envelope):
     on_file_error: OnFileError = attrs.field(
         default="fail", validator=one_of(*get_args(OnFileError))
     )
-    buttons: Rows = attrs.field(default=(), converter=rows_of)
+    buttons: Rows = attrs.field(factory=tuple, converter=rows_of)
     poll: Poll | None = None
 
     operation = "send"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -187,14 +187,14 @@ class Targets:
         ref = self.newest(delivery, now)
         if ref is None or not ref.parts or _is_elsewhere(change, ref):
             return None
-        changes_it = isinstance(change, Edit) and not change.only_buttons
-        if changes_it and (fixed := fixed_in(ref)) is not None:
+        text = _of_text(change)
+        if text is not None and (fixed := fixed_in(ref)) is not None:
             return unsupported(f"target: {fixed}")
         files: Sequence[File] = ()
-        if _has_files(change, ref):
-            files = with_held(change.files, ref.parts)
-            if files and change.files is None:
-                fault = plan_with(attrs.evolve(change, files=files, target=ref))
+        if text is not None and _has_files(text, ref):
+            files = with_held(text.files, ref.parts)
+            if files and text.files is None:
+                fault = plan_with(attrs.evolve(text, files=files, target=ref))
                 if fault is not None:
                     return fault
         fields = ref.extra if isinstance(change, Delete) else _fields(change, ref, fields_with)
@@ -206,7 +206,7 @@ class Targets:
             return delete_steps((*ref.parts, *copies))
         # If the gateway no longer knows the message, a stored ref may be old: every part is edited.
         known = self._revisions.knows(ref.envelope_id)
-        if change.only_buttons:
+        if text is None:
             steps = field_steps(ref, fields or {})
         else:
             steps = edit_steps(delivery.plan, ref if known else _doubted(ref), fields, files)
@@ -307,10 +307,15 @@ class Targets:
         return target.envelope_id or f"{room} message {first}"
 
 
-def _has_files(change: Edit | Delete, ref: MessageRef) -> TypeGuard[Edit]:
-    """Whether it is an edit whose text goes with files: its own, or those of its message."""
-    if not isinstance(change, Edit) or change.only_buttons:
-        return False
+def _of_text(change: Edit | Delete) -> Edit | None:
+    """An edit of the text, or of what stands beside it; None: it is none, or one of buttons."""
+    if not isinstance(change, Edit) or (change.buttons is not None and change.only_buttons):
+        return None
+    return change
+
+
+def _has_files(change: Edit, ref: MessageRef) -> bool:
+    """Whether an edit's text goes with files: its own, or those of its message."""
     return bool(change.files) or any(part.files for part in ref.parts)
 
 

@@ -139,9 +139,7 @@ def _problems(envelope: object) -> Iterator[Problem]:
         if not isinstance(value, bool):
             yield Problem(name, f"must be true or false, not {shown(value)}")
     if isinstance(envelope, Send | Edit):
-        beside = bool(envelope.files or envelope.extra)
-        beside |= envelope.only_buttons if isinstance(envelope, Edit) else bool(envelope.poll)
-        yield from _text(envelope.text, alone=not beside)
+        yield from _text(envelope.text, alone=not _has_more(envelope))
         yield from _poll(envelope)
         yield from _files(envelope)
         rows: object = envelope.buttons
@@ -153,6 +151,15 @@ def _problems(envelope: object) -> Iterator[Problem]:
         yield from _target(envelope)
     if isinstance(envelope, Call):
         yield from _table("arguments", envelope.arguments)
+
+
+def _has_more(envelope: Send | Edit) -> bool:
+    """Whether it says something without a text."""
+    if envelope.files or envelope.extra:
+        return True
+    if isinstance(envelope, Send):
+        return bool(envelope.poll)
+    return envelope.buttons is not None and envelope.only_buttons
 
 
 def _names(envelope: Envelope) -> Iterator[Problem]:

@@ -118,7 +118,11 @@ def accepted_as(hooks: ChannelHooks, instance: Instance, asked: Envelope) -> Env
 
     Raises as `rewritten`, and `Invalid` for buttons that the channel does not take.
     """
-    return with_buttons(hooks, instance, rewritten(hooks, asked))
+    envelope = rewritten(hooks, asked)
+    rows = envelope.buttons if isinstance(envelope, (Send, Edit)) else None
+    if rows is None or (rows == () and isinstance(envelope, Send)):
+        return envelope
+    return with_buttons(hooks, instance, envelope)
 
 
 def rewritten(hooks: ChannelHooks, asked: Envelope) -> Envelope:
@@ -160,10 +164,9 @@ def _about_polls(hooks: ChannelHooks, envelope: Envelope) -> Iterator[Problem]:
     """That the channel has none, or that no edit changes the message."""
     if isinstance(envelope, Send) and envelope.poll is not None and not hooks.traits.polls:
         yield Problem("poll", f"channel {hooks.channel!r} has no polls")
-    if not isinstance(envelope, Edit) or envelope.only_buttons:
-        return
-    if isinstance(envelope.target, MessageRef):
-        fault = fixed_in(envelope.target)
+    target = envelope.target if isinstance(envelope, Edit) else None
+    if isinstance(target, MessageRef) and any(part.fixed for part in target.parts):
+        fault = fixed_in(target)
         if fault is not None:
             yield Problem("target", fault)
 
@@ -173,10 +176,13 @@ def planned(
 ) -> tuple[tuple[Part, ...], list[Problem]]:
     """The plan of an envelope without problems of its own, and the problems of its channel."""
     operation = "call" if isinstance(envelope, Call) else envelope.operation
-    has_plan = not (isinstance(envelope, Edit) and envelope.only_buttons)
+    has_plan, problems = True, list[Problem]()
+    if isinstance(envelope, Edit) and envelope.buttons is not None:
+        has_plan = not envelope.only_buttons
     if has_plan:
+        problems = list(_about_polls(hooks, envelope))
         envelope = as_planned(hooks, instance, envelope)
-    problems = hooks.validate(instance, envelope)
+    problems += hooks.validate(instance, envelope)
     if operation not in hooks.can or not getattr(hooks.traits, operation, True):
         text = f"channel {hooks.channel!r} has no {operation}"
         problems = [Problem("operation", text), *problems]
@@ -184,7 +190,6 @@ def planned(
     if named and not hooks.traits.mentions_by_id:
         text = f"channel {hooks.channel!r} cannot notify just some: must be true or false"
         problems = [Problem("mentions", text), *problems]
-    problems = [*_about_polls(hooks, envelope), *problems]
     if problems or not isinstance(envelope, (Send, Edit)) or not has_plan:
         return (), problems
     files = envelope.files

@@ -207,7 +207,7 @@ class Verbs:
                 collapse=collapse,
                 files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
                 on_file_error=on_file_error,
-                buttons=() if buttons is None else buttons,
+                buttons=_NOTHING if buttons is None else buttons,
                 poll=poll,
             )
         except ValueError as error:
@@ -411,7 +411,7 @@ class Verbs:
             collapse=collapse,
             files=() if files is None else files,
             on_file_error=on_file_error,
-            buttons=() if buttons is None else buttons,
+            buttons=_NOTHING if buttons is None else buttons,
             poll=poll,
         )
         return await self.submit(envelope)
