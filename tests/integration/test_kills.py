@@ -8,3 +8,11 @@ async def test_kills_lose_nothing_and_announce_what_they_double(tmp_path):
     assert ([], [], []) == (outcome.lost, outcome.late, outcome.unannounced)
     assert 16 == outcome.kills
     assert len(outcome.accepted) > 16
+
+
+async def test_kills_with_files_in_flight_leave_none_behind(tmp_path):
+    """Half of them as files are stored, uploaded and forgotten."""
+    outcome = await crash(10, tmp_path, seed="files", files=True)
+    assert ([], [], []) == (outcome.lost, outcome.late, outcome.unannounced)
+    assert [] == outcome.orphans
+    assert 5 == len([step for step in outcome.steps if step])

@@ -80,8 +80,8 @@ def look(file: File, *, digest: bool = True) -> FoundFile:
     try:
         kind = Path(path).stat()
         if not stat.S_ISREG(kind.st_mode):  # a pipe would let the next line wait for ever
-            folder = stat.S_ISDIR(kind.st_mode)
-            raise CannotRead(f"{_named(path)} is a folder" if folder else "is no ordinary file")
+            what = "a folder" if stat.S_ISDIR(kind.st_mode) else "no ordinary file"
+            raise CannotRead(f"{_named(path)} is {what}")
         with Path(path).open("rb", buffering=0) as opened:
             size = os.fstat(opened.fileno()).st_size
             if not size:
