@@ -110,16 +110,31 @@ class SeenFiles:
 
 
 def orphans(path: Path) -> list[str]:
-    """The bytes that are left in the database and beside it, when nothing waits any more."""
+    """The bytes that nobody needs any more, in the database and beside it, when nothing waits.
+
+    What ended unknown keeps its own for as long as it is remembered: an operator may send it again.
+    """
     connection = apsw.Connection(str(path))
     try:
-        left = [f"bytes {d} in the database" for (d,) in connection.execute(_BYTES)]
-        left += [f"a use of {d} in the database" for (d,) in connection.execute(_USES)]
+        uses = connection.execute(_USES).fetchall()
+        held = dict(connection.execute("SELECT digest, content IS NULL FROM bytes"))
     finally:
         connection.close()
+    needed = {digest for digest, ended in uses if ended == "unknown"}
     folder = folder_of(path)
-    names = sorted(each.name for each in folder.iterdir()) if folder.exists() else ()
-    return left + [f"{name} beside it" for name in names]
+    names = {each.name for each in folder.iterdir()} if folder.exists() else set()
+    beside = {digest for digest in needed if held.get(digest)}
+    return [
+        *(
+            f"a use of {digest}, by what ended {ended}"
+            for digest, ended in uses
+            if ended != "unknown"
+        ),
+        *(f"bytes {digest} in the database" for digest in held if digest not in needed),
+        *(f"{name} beside it" for name in sorted(names - beside)),
+        *(f"no {name} beside it" for name in sorted(beside - names)),
+    ]
 
 
-_BYTES, _USES = "SELECT digest FROM bytes", "SELECT digest FROM uses"
+_USES = """SELECT digest, receipt ->> 'disposition'
+    FROM uses LEFT JOIN history USING (seq)"""

@@ -1,5 +1,7 @@
 """A gateway in a process of its own, really killed; `make crash-test` does it more often."""
 
+from amounts import amount
+
 from bench.crashes import crash
 
 
@@ -12,7 +14,8 @@ async def test_kills_lose_nothing_and_announce_what_they_double(tmp_path):
 
 async def test_kills_with_files_in_flight_leave_none_behind(tmp_path):
     """Half of them as files are stored, uploaded and forgotten."""
-    outcome = await crash(10, tmp_path, seed="files", files=True)
+    kills = amount("kills with files in flight")
+    outcome = await crash(kills, tmp_path, seed="files", files=True)
     assert ([], [], []) == (outcome.lost, outcome.late, outcome.unannounced)
     assert [] == outcome.orphans
-    assert 5 == len([step for step in outcome.steps if step])
+    assert kills == outcome.kills

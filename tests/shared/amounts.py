@@ -12,6 +12,7 @@ AMOUNTS = {
     "worlds": (80, 200),
     "kills at an await": (12, 36),
     "pairs of kills": (10, 30),
+    "kills with files in flight": (5, 30),
     "characters on one line": (250_000, 1_000_000),
     "mixed texts read by npm's parser": (1_500, 6_000),
     "drawn texts read by npm's parser": (200, 500),
