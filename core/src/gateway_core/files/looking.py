@@ -25,8 +25,10 @@ T = TypeVar("T")
 
 MESSAGES = (Send, Edit)
 """What may have files."""
-PIECE = 1 << 18
-"""Bytes that are read at once."""
+PIECE = 1 << 20
+"""Bytes that are read at once, of at most `AT_ONCE` files."""
+AT_HAND = 1 << 18
+"""Bytes in memory that are looked at without a thread."""
 HEAD = 1 << 18
 """Bytes at the beginning in which a picture tells its size; more than any thumbnail before it."""
 AT_ONCE = 4
@@ -99,7 +101,7 @@ async def look_at(files: Sequence[File]) -> list[FoundFile]:
     found, problems = [], []
     for place, file in enumerate(files):
         if file.is_stored and file.source is not None:
-            small = isinstance(file.source, bytes) and len(file.source) <= PIECE
+            small = isinstance(file.source, bytes) and len(file.source) <= AT_HAND
             try:
                 found.append(look(file) if small else await in_thread(partial(look, file)))
             except CannotRead as error:
