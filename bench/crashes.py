@@ -5,6 +5,9 @@ follows what ended; the rest at random moments. The three emulated platforms liv
 process. The last two lines are `E endings told, R repeated, 0 missing` and
 `N kills, M accepted: 0 lost, 0 late, D duplicated (all announced)`; the exit code is 1 otherwise.
 An ending may be repeated that was told after the last cursor that the application had stored.
+
+With `--files` most messages have files, some processes are killed as these are stored, sent or
+forgotten, and no bytes may be left in the outbox in the end.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ import apsw
 import attrs
 import trio
 
+from bench import crash_files
+from bench.crash_files import SeenFiles, orphans
 from bench.crashing import ROOMS, STEPS, TOKENS, WORDS, text_of
 from bench.following import NOTHING, Followed, Lives, endings_in, followed
 from gateway_contrib.emulators.discord import DiscordEmulator, DiscordLimits
@@ -36,6 +41,12 @@ from gateway_contrib.emulators.wire import Latency
 
 ROOT = Path(__file__).parents[1]
 MESSAGES = 6
+LAST = 600.0
+"""Seconds in which the last life must have sent everything."""
+MOST_LIVES = 10
+"""For each kill: a step that no life reaches is a mistake here."""
+LONGEST = 0.8
+"""Seconds of a life that ends at a random moment; with files it is three times as long."""
 
 
 @attrs.define
@@ -45,6 +56,7 @@ class Outcome:
     steps     how many of the kills came at each named step; "": at a random moment
     unknown   ended `unknown`: what is missing of them their receipts say
     followed  what the application was told of that ended
+    files     whether messages have some; `orphans`: bytes that nobody needs, left in the outbox
     """
 
     kills: int = 0
@@ -56,23 +68,32 @@ class Outcome:
     duplicated: list[str] = attrs.field(factory=list)
     unannounced: list[str] = attrs.field(factory=list)
     followed: Followed = NOTHING
+    files: bool = False
+    orphans: list[str] = attrs.field(factory=list)
 
     @property
     def holds(self) -> bool:
-        return self.followed.holds and not (self.lost or self.late or self.unannounced)
+        wrong = (self.lost, self.late, self.unannounced, self.orphans)
+        return self.followed.holds and not any(wrong)
+
+    @property
+    def all_steps(self) -> tuple[str, ...]:
+        """At which its processes are killed."""
+        return (*crash_files.STEPS, *STEPS) if self.files else STEPS
 
     def __str__(self) -> str:
         told = "all announced" if not self.unannounced else f"{len(self.unannounced)} UNANNOUNCED"
         return (
             f"{self.kills} kills, {len(self.accepted)} accepted: {len(self.lost)} lost,"
             f" {len(self.late)} late, {len(self.duplicated)} duplicated ({told})"
+            + (f", {len(self.orphans)} orphaned" if self.files else "")
         )
 
 
 def platforms() -> dict[str, Any]:
     token = {name: {value} for name, value in TOKENS.items()}
     telegram = TelegramLimits(chat_seconds=0.0001, bot_count=100_000)
-    slack = SlackLimits(posts=(100_000, 1.0))
+    slack = SlackLimits(posts=(100_000, 1.0), tiers={}, share_seconds=0.05)
     discord = DiscordLimits(count=100_000, global_count=100_000)
     return {
         "telegram": TelegramEmulator(tokens=token["telegram"], limits=telegram),
@@ -106,7 +127,7 @@ async def life(command: list[str], patience: float | None) -> tuple[int, str]:
             with trio.move_on_after(patience):
                 await process.wait()
             process.kill()
-        with trio.move_on_after(60):
+        with trio.move_on_after(LAST):
             await process.wait()
         process.kill()
     if process.returncode not in (0, -9):
@@ -124,10 +145,13 @@ async def next_life(
         "--first", str(first), "--count", str(MESSAGES if kill else 0),
         "--partitions", str(rng.choice([1, 3, 8])),
     ]  # fmt: skip
+    if outcome.files:
+        command.append("--files")
     if named:
-        step = STEPS[outcome.kills // 2 % len(STEPS)]
+        step = outcome.all_steps[outcome.kills // 2 % len(outcome.all_steps)]
         command += ["--step", step, "--nth", str(rng.randrange(4))]
-    code, said = await life(command, rng.random() * 0.8 if kill and not named else None)
+    longest = LONGEST * (3 if outcome.files else 1)
+    code, said = await life(command, rng.random() * longest if kill and not named else None)
     whole, _, _ = said.rpartition("\n")  # a kill may cut the last line short
     for line in whole.splitlines():
         word, *rest = line.split()
@@ -157,11 +181,16 @@ def judge(outcome: Outcome, emulators: dict[str, Any], path: Path) -> None:
     """What stands in the rooms, against what was accepted and what the receipts say."""
     receipts = receipts_of(path)
     seen: dict[int, set[int]] = {}
+    twice: dict[str, set[int]] = {channel: set() for channel in ROOMS}
+    files = SeenFiles()
     for channel, rooms in ROOMS.items():
         for room in rooms:
+            messages = emulators[channel].rooms.conversation(room)
+            for message in messages:
+                files.look(channel, message, emulators[channel].files.get)
             words = [
                 (int(number), int(word))
-                for message in emulators[channel].rooms.conversation(room)
+                for message in messages
                 for number, word in re.findall(r"m(\d+)w(\d+)", message.text)
             ]
             firsts = list(dict.fromkeys(words))
@@ -170,14 +199,23 @@ def judge(outcome: Outcome, emulators: dict[str, Any], path: Path) -> None:
             ]
             for number, word in firsts:
                 seen.setdefault(number, set()).add(word)
-            twice = {number for (number, _), count in Counter(words).items() if count > 1}
-            for number in sorted(twice):
-                outcome.duplicated.append(f"{channel} m{number}")
-                announced = receipts.get(number, {}).get("possible_duplicate", False)
-                if channel == "discord" or not announced:
-                    outcome.unannounced.append(f"{channel} m{number}")
+            twice[channel] |= {number for (number, _), count in Counter(words).items() if count > 1}
+    for channel, numbers in twice.items():
+        for number in sorted(numbers | files.twice(channel)):
+            outcome.duplicated.append(f"{channel} m{number}")
+            announced = receipts.get(number, {}).get("possible_duplicate", False)
+            if channel == "discord" or not announced:
+                outcome.unannounced.append(f"{channel} m{number}")
     for number in outcome.accepted:
         look(outcome, number, receipts.get(number, {}), seen.get(number, set()))
+    if outcome.files:
+        outcome.lost += [
+            f"m{number}: {name} is missing"
+            for number in outcome.accepted
+            for name in files.missing(number, receipts.get(number, {}))
+        ]
+        outcome.lost += files.strange()
+        outcome.orphans = orphans(path)
 
 
 def look(outcome: Outcome, number: int, receipt: dict[str, Any], seen: set[int]) -> None:
@@ -194,17 +232,20 @@ def look(outcome: Outcome, number: int, receipt: dict[str, Any], seen: set[int])
         outcome.lost.append(f"m{number}: {len(missing)} of {WORDS} words are missing, {ended}")
 
 
-async def crash(kills: int, folder: Path, seed: str = "0") -> Outcome:
+async def crash(kills: int, folder: Path, seed: str = "0", *, files: bool = False) -> Outcome:
     """Kill so often, let the last life finish, and judge."""
-    outcome, rng, first = Outcome(), Random(seed), 0
+    outcome, rng, first = Outcome(files=files), Random(seed), 0
     path, emulators, lives = folder / "outbox.db", platforms(), Lives(folder)
     async with trio.open_nursery() as nursery:
         addresses = {}
         for name, emulator in emulators.items():
             app = Latency(0.005, 0.06, f"{seed}:{name}")(emulator.app)
             addresses[name] = await nursery.start(partial(serve, app))
+        emulators["slack"].files_url = addresses["slack"]
         told = json.dumps(addresses)
         while outcome.kills < kills:
+            if len(lives.all) > MOST_LIVES * kills:
+                raise RuntimeError(f"{len(lives.all)} lives, and {outcome.kills} kills")
             first = await next_life(path, told, outcome, rng, first=first, kill=True)
             lives.ended()
         await next_life(path, told, outcome, rng, first=first, kill=False)
@@ -219,11 +260,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", default="0")
+    parser.add_argument("--files", action="store_true", help="most messages have files")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        outcome = trio.run(crash, asked.kills, Path(folder), asked.seed)
+        run = partial(crash, asked.kills, Path(folder), asked.seed, files=asked.files)
+        outcome = trio.run(run)
     wrong = (*outcome.followed.missing, *outcome.followed.mistaken)
-    for line in (*outcome.lost, *outcome.late, *outcome.unannounced, *wrong):
+    for line in (*outcome.lost, *outcome.late, *outcome.unannounced, *outcome.orphans, *wrong):
         print(line)
     at = ", ".join(
         f"{count} {step or 'at random moments'}" for step, count in sorted(outcome.steps.items())

@@ -1,7 +1,7 @@
 """The process that `bench.crashes` kills: a gateway on three channels, its outbox in a file.
 
-It submits messages of several parts, prints a line for each that was accepted, and follows what
-ended as an application does.
+It submits messages of several parts, some with files where it is asked to, prints a line for each
+that was accepted, and follows what ended as an application does.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 import trio
 
+from bench.crash_files import files_of, on_the_way
 from bench.following import Application
 from gateway_contrib.sqlite import SqliteOutbox
 from gateway_core import GatewayConfig, Instance, RetrySettings, Secret, Send, open_gateway
@@ -57,7 +58,11 @@ def instances(addresses: dict[str, str]) -> list[Instance]:
             token=secret["telegram"], base_url=url["telegram"], text_limit=100, **fast
         ),
         "slack": SlackSettings(
-            token=secret["slack"], base_url=url["slack"], part_bytes=100, post_count=100
+            token=secret["slack"],
+            base_url=url["slack"],
+            part_bytes=100,
+            post_count=100,
+            tier_4=100_000,
         ),
         "discord": DiscordSettings(
             token=secret["discord"], base_url=url["discord"], max_length=100, message_count=500
@@ -87,12 +92,27 @@ class Killer:
 class Watched(SqliteOutbox):
     """The outbox, with a killer at each of its steps."""
 
-    killer: Killer
+    def __init__(self, path: str, killer: Killer) -> None:
+        self.killer = killer
+        super().__init__(path)
+
+    def _at(self, path: Path) -> None:
+        super()._at(path)
+        on_the_way(self._folder, self.killer.at)
 
     async def append(self, entry: Any, kept: Callable[[], None]) -> None:
         self.killer.at("before append")
         await super().append(entry, kept)
         self.killer.at("after append")
+
+    async def store_bytes(self, digest: str, content: Any) -> None:
+        self.killer.at("before the bytes")
+        await super().store_bytes(digest, content)
+        self.killer.at("after the bytes")
+
+    async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
+        self.killer.at("during the upload")
+        return await super().read_bytes(digest, offset, limit)
 
     async def attempt_started(self, envelope_id: str, record: Any) -> None:
         self.killer.at("before the attempt")
@@ -119,8 +139,7 @@ class Watched(SqliteOutbox):
 
 
 async def main(asked: argparse.Namespace) -> None:
-    outbox = Watched(asked.path)
-    outbox.killer = Killer(asked.step, asked.nth)
+    outbox = Watched(asked.path, Killer(asked.step, asked.nth))
     config = GatewayConfig(
         instances=instances(json.loads(asked.addresses)),
         partition_count=asked.partitions,
@@ -138,7 +157,7 @@ async def main(asked: argparse.Namespace) -> None:
             room = rng.choice(ROOMS[instance])
             envelope = Send(
                 instance_id=instance, external_room_id=room, text=text_of(number),
-                key=f"m{number}",
+                key=f"m{number}", files=files_of(number) if asked.files else (),
             )  # fmt: skip
             print("submitting", number, flush=True)
             ticket = await gateway.submit(envelope)
@@ -159,5 +178,6 @@ if __name__ == "__main__":
         parser.add_argument(f"--{name}", type=kind, default="")
     for name in ("nth", "first", "count", "partitions"):
         parser.add_argument(f"--{name}", type=int, default=0)
+    parser.add_argument("--files", action="store_true")
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     trio.run(main, parser.parse_args())

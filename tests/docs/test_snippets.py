@@ -63,6 +63,7 @@ RUN = (
     "README.md",
     "docs/tutorial/first-message.md",
     "docs/how-to/embed.md",
+    "docs/how-to/send-files.md",
     "docs/how-to/stream-an-answer.md",
 )
 LANGUAGES = {"python", "toml", "yaml", "sh", "text"}
@@ -126,7 +127,9 @@ def in_folder(page: str, folder: Path, monkeypatch):
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("SLACK_TOKEN", TOKEN)
     known = set(sys.modules)
-    yield World(folder, SlackEmulator(tokens={TOKEN}))
+    slack = SlackEmulator(tokens={TOKEN})
+    slack.files_url = SLACK[1]
+    yield World(folder, slack)
     for name in set(sys.modules) - known:
         if (folder / f"{name}.py").exists():
             del sys.modules[name]
@@ -158,6 +161,7 @@ EXPECTED = {
         "not accepted: text: is empty\naccepted, but: expired\n",
         {"C024BE91L": ["soon gone"]},
     ),
+    "report.py": ("['june.png']\n", {"C024BE91L": ["June: 11 % up"]}),
     "service.py": ("", {"C024BE91L": [f"Reminder {n}" for n in (1, 2, 3)]}),
     "stream.py": (
         "delivered\n",

@@ -13,6 +13,7 @@ AMOUNTS = {
     "kills at an await": (12, 36),
     "kills of a process": (8, 16),
     "pairs of kills": (10, 30),
+    "kills with files in flight": (5, 12),
     "characters on one line": (100_000, 1_000_000),
     "mixed texts read by npm's parser": (1_500, 6_000),
     "drawn texts read by npm's parser": (200, 500),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from gateway_core.contract.errors import Problem
 from gateway_core.contract.files import URLS, File
@@ -101,9 +102,14 @@ def _url_fault(url: str) -> str | None:
         return f"has a URL of {len(url)} characters, at most {LONGEST_URL}"
     if not url.isascii() or not url.isprintable() or " " in url:
         return "has a URL with a character that must be written as %XX"
-    if not url.partition("://")[2].partition("/")[0]:
-        return "has a URL without a host"
-    return None
+    return None if _has_host(url) else "has a URL without a host"
+
+
+def _has_host(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).hostname)
+    except ValueError:  # a bracket that is not closed
+        return False
 
 
 def _name(place: str, name: object) -> Iterator[Problem]:

@@ -25,8 +25,10 @@ T = TypeVar("T")
 
 MESSAGES = (Send, Edit)
 """What may have files."""
-PIECE = 1 << 18
-"""Bytes that are read at once."""
+PIECE = 1 << 20
+"""Bytes that are read at once, of at most `AT_ONCE` files."""
+AT_HAND = 1 << 18
+"""Bytes in memory that are looked at without a thread."""
 HEAD = 1 << 18
 """Bytes at the beginning in which a picture tells its size; more than any thumbnail before it."""
 AT_ONCE = 4
@@ -80,8 +82,8 @@ def look(file: File, *, digest: bool = True) -> FoundFile:
     try:
         kind = Path(path).stat()
         if not stat.S_ISREG(kind.st_mode):  # a pipe would let the next line wait for ever
-            folder = stat.S_ISDIR(kind.st_mode)
-            raise CannotRead(f"{_named(path)} is a folder" if folder else "is no ordinary file")
+            what = "a folder" if stat.S_ISDIR(kind.st_mode) else "no ordinary file"
+            raise CannotRead(f"{_named(path)} is {what}")
         with Path(path).open("rb", buffering=0) as opened:
             size = os.fstat(opened.fileno()).st_size
             if not size:
@@ -99,7 +101,7 @@ async def look_at(files: Sequence[File]) -> list[FoundFile]:
     found, problems = [], []
     for place, file in enumerate(files):
         if file.is_stored and file.source is not None:
-            small = isinstance(file.source, bytes) and len(file.source) <= PIECE
+            small = isinstance(file.source, bytes) and len(file.source) <= AT_HAND
             try:
                 found.append(look(file) if small else await in_thread(partial(look, file)))
             except CannotRead as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
+from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,8 @@ from gateway_core.outboxes.stored_bytes import BytesDigest, Content, pieces_of
 
 LARGE = 1 << 18
 """Bytes from which on they stand on the disk."""
+OPEN = 64
+"""Files that are held open at the most: those that attempts read, mostly."""
 
 
 @attrs.define(eq=False)
@@ -35,6 +39,7 @@ class Spool:
         self._kept: dict[str, _Kept] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._storing = trio.Lock()
+        self._open: OrderedDict[str, int] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -60,16 +65,18 @@ class Spool:
         path: Path | None = None
         try:
             async for piece in pieces_of(content):
-                found.update(piece)
                 small += piece
                 if len(small) >= LARGE:
                     path = path or self._path(digest)
-                    await in_thread(partial(_append, path, bytes(small)))
-                    small.clear()
+                    small, block = bytearray(), small
+                    await in_thread(partial(_append, path, block, found))
+            if path is None:
+                found.update(small)
+            elif small:
+                await in_thread(partial(_append, path, small, found))
             found.check(digest)
             if path is None:
                 return _Kept(bytes(small))
-            await in_thread(partial(_append, path, bytes(small)))
         except BaseException:
             if path is not None:
                 path.unlink(missing_ok=True)
@@ -85,9 +92,33 @@ class Spool:
             await trio.lowlevel.checkpoint()
             return kept.content[offset : offset + limit]
         try:
-            return await in_thread(partial(_piece, self._path(digest), offset, limit))
+            return await self._read(digest, offset, limit)
         except OSError as error:
             raise OutboxError(f"the bytes {digest} cannot be read: {error.strerror}") from error
+
+    async def _read(self, digest: str, offset: int, limit: int) -> bytes:
+        """At once what the system has in memory, where it can say so; a thread waits for the rest.
+
+        A thread opens the file for itself: another may close this one meanwhile.
+        """
+        path = self._path(digest)
+        if digest not in self._open:
+            opened = await in_thread(partial(os.open, path, os.O_RDONLY | os.O_CLOEXEC))
+            self._shut(digest)
+            self._open[digest] = opened
+            while len(self._open) > OPEN:
+                self._shut(next(iter(self._open)))
+        self._open.move_to_end(digest)
+        piece = _piece_nowait(self._open[digest], offset, limit)
+        if piece:
+            await trio.lowlevel.checkpoint()
+            return piece
+        return await in_thread(partial(_piece, path, offset, limit))
+
+    def _shut(self, digest: str) -> None:
+        opened = self._open.pop(digest, None)
+        if opened is not None:
+            os.close(opened)
 
     async def release_bytes(self, digest: str) -> None:
         """A use is over."""
@@ -114,11 +145,14 @@ class Spool:
         if not kept.uses:
             del self._kept[digest]
             if kept.content is None:
+                self._shut(digest)
                 self._path(digest).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Everything is gone."""
         self._kept.clear()
+        for digest in list(self._open):
+            self._shut(digest)
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -129,9 +163,24 @@ class Spool:
         return Path(self._folder.name) / digest
 
 
-def _append(path: Path, piece: bytes) -> None:
-    with path.open("ab") as opened:
-        opened.write(piece)
+def _append(path: Path, block: bytearray, found: BytesDigest) -> None:
+    found.update(block)
+    with path.open("ab", buffering=0) as opened:
+        written = 0
+        while written < len(block):
+            written += opened.write(memoryview(block)[written:])
+
+
+def _piece_nowait(descriptor: int, offset: int, limit: int) -> bytes:
+    """What is in memory; nothing, where that cannot be known, or nothing is."""
+    if sys.platform != "linux":
+        return b""
+    piece = bytearray(limit)
+    try:
+        size = os.preadv(descriptor, [piece], offset, os.RWF_NOWAIT)
+    except OSError:  # it would wait, or the file system cannot say; a thread finds out
+        return b""
+    return bytes(memoryview(piece)[:size])
 
 
 def _piece(path: Path, offset: int, limit: int) -> bytes:

@@ -22,7 +22,7 @@ class BytesDigest:
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=_SIZE)
 
-    def update(self, piece: bytes) -> None:
+    def update(self, piece: bytes | bytearray) -> None:
         """More of them."""
         self._hash.update(piece)
 

@@ -1,0 +1,174 @@
+"""What a file costs through each adapter, beside the clients that people use today.
+
+`python -m bench.files` sends 1,000 files of 1 MB to each emulated platform, to eight rooms at once,
+and prints, of the client's process, milliseconds of CPU for a file and the most memory that it had.
+Each client and each platform is a process of its own. `--files` sends fewer, `--rounds` repeats it:
+then the least of each figure is printed. The clients' libraries live in an environment of their own
+(`make build/peers/.installed`), whose interpreter `--python` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+import trio
+
+from bench.peers.measuring import Meter
+from bench.peers.serving import WITHOUT_LIMITS
+from bench.worlds import PLATFORMS, configured
+from gateway_contrib.emulators.serve import serve
+from gateway_contrib.emulators.slack import SlackLimits
+from gateway_core import File, open_gateway
+
+ROOT = Path(__file__).parents[1]
+MB = 1_000_000
+ROOMS = 8
+CLIENTS = {
+    "telegram": ("gateway", "python-telegram-bot", "aiogram"),
+    "slack": ("gateway", "slack_sdk"),
+    "discord": ("gateway", "discord.py"),
+}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "telegram": {"chat_count": 1000, "bulk_count": 1000, "bot_count": 1000},
+    "slack": {"post_count": 1000, "tier_4": 100_000},
+    "discord": {"message_count": 1000, "global_count": 1000},
+}
+"""No platform's limit holds anybody up here."""
+
+
+async def serving(channel: str) -> None:
+    """The platform, until standard input ends. What the store forgets nobody asks for."""
+    platform, limits = PLATFORMS[channel], WITHOUT_LIMITS[channel]
+    if channel == "slack":
+        limits = SlackLimits(posts=(1_000_000, 1.0), tiers={}, share_seconds=0.1)
+    emulator = platform.emulator(limits=limits)
+    async with trio.open_nursery() as nursery:
+        url = await nursery.start(partial(serve, emulator.app))
+        if channel == "slack":
+            emulator.files_url = url
+        print(url, flush=True)
+        await trio.to_thread.run_sync(sys.stdin.read)
+        nursery.cancel_scope.cancel()
+
+
+async def through_gateway(job: dict[str, Any]) -> dict[str, float]:
+    """As the peers' processes do it; with memory as the outbox."""
+    platform = PLATFORMS[job["channel"]]
+    config = configured(platform, job["url"] + platform.path, settings=SETTINGS[job["channel"]])
+    async with open_gateway(config) as gateway:
+
+        async def one_by_one(room: str, paths: Sequence[str]) -> None:
+            for path in paths:
+                await gateway.send("bot", room, "A report", files=[File(path)])
+
+        async def all_of(part: slice) -> None:
+            async with trio.open_nursery() as nursery:
+                for room, paths in job["rooms"].items():
+                    nursery.start_soon(one_by_one, room, paths[part])
+
+        await all_of(slice(1))
+        meter = Meter()
+        await all_of(slice(1, None))
+        return meter.report()
+
+
+@contextmanager
+def served(channel: str) -> Iterator[str]:
+    asked = [sys.executable, "-m", "bench.files", "--serve", channel]
+    with subprocess.Popen(  # noqa: S603 - this module
+        asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as server:
+        if server.stdout is None:
+            raise AssertionError("a pipe was asked for")
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.kill()
+
+
+def measured(client: str, channel: str, rooms: Mapping[str, Sequence[str]], python: str) -> Any:
+    """(milliseconds of CPU for a file, megabytes), in a process of its own."""
+    ours = client == "gateway"
+    module = ["bench.files", "--send"] if ours else ["bench.peers.clients.files"]
+    with served(channel) as url:
+        job = {"url": url, "channel": channel, "library": client, "rooms": rooms}
+        done = subprocess.run(  # noqa: S603 - this project's own modules
+            [sys.executable if ours else python, "-m", *module],
+            input=json.dumps({**job, "token": PLATFORMS[channel].token}),
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+    if done.returncode:
+        raise SystemExit(f"{client}: {done.stderr[-2000:]}")
+    report = json.loads(done.stdout.splitlines()[-1])
+    counted = sum(len(paths) - 1 for paths in rooms.values())
+    return report["cpu_seconds"] / counted * 1e3, report["peak_rss_mb"] * (1 << 20) / MB
+
+
+def made(folder: Path, count: int) -> list[str]:
+    """So many files, no two alike: what a platform has already would go by its id."""
+    paths = [str(folder / f"report-{number}.bin") for number in range(count)]
+    for path in paths:
+        Path(path).write_bytes(os.urandom(MB))
+    return paths
+
+
+def rows(arguments: argparse.Namespace, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for channel, clients in CLIENTS.items():
+        platform = PLATFORMS[channel]
+        rooms = {platform.room_id(room): paths[room::ROOMS] for room in range(ROOMS)}
+        figures: dict[str, list[Any]] = {client: [] for client in clients}
+        for _ in range(arguments.rounds):
+            for client, found in figures.items():
+                found.append(measured(client, channel, rooms, arguments.python))
+        for client, found in figures.items():
+            cpu, peak = (min(each) for each in zip(*found, strict=True))
+            yield {
+                "channel": channel,
+                "client": client,
+                "cpu_ms_per_file": round(cpu, 2),
+                "peak_mb": round(peak),
+            }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--python", default="build/peers/bin/python", help="the peers' interpreter")
+    parser.add_argument("--json", action="store_true", help="print one list and nothing else")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--send", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        trio.run(serving, arguments.serve)
+    elif arguments.send:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+        print(json.dumps(trio.run(through_gateway, json.load(sys.stdin))), flush=True)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            found = []
+            for row in rows(arguments, made(Path(folder), arguments.files)):
+                found.append(row)
+                if not arguments.json:
+                    print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+        if arguments.json:
+            print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
