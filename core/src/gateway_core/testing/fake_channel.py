@@ -303,10 +303,12 @@ class FakeChannel:
         """Store what the message has from now on; the platform's ids of it."""
         names = []
         for upload in attempt.files:
-            name = upload.file.id or upload.known or f"file-{len(self.contents) + 1}"
-            if name not in self.contents:
+            name = upload.file.id or upload.known
+            if name is None or name not in self.contents:
                 async with upload.open() as pieces:
-                    self.contents[name] = b"".join([piece async for piece in pieces])
+                    content = b"".join([piece async for piece in pieces])
+                name = name or f"file-{len(self.contents) + 1}"  # others were read meanwhile
+                self.contents[name] = content
             names.append(name)
         if attempt.part is not None and (attempt.files or message_id in self.files):
             self.files[message_id] = tuple(names)
