@@ -9,6 +9,7 @@ from typing import Any
 
 from simulated.answers import Answers
 from simulated.drawing import Setup
+from simulated.filed import Filed
 from simulated.heard import expect_answered_once
 from simulated.ledger import Entry, Ledger, number_of, words_of
 from simulated.members import Members
@@ -35,6 +36,7 @@ class Checks:
                 self._seen[word].append(message)
         self._answers = Answers(setup, ledger, platforms)
         self._members = Members(setup, ledger, platforms)
+        self._filed = Filed(setup, ledger, platforms)
 
     def all(self) -> None:
         """Every one of them."""
@@ -48,6 +50,7 @@ class Checks:
         self._newest_is_left()
         self._answered_once()
         self._members.judge()
+        self._filed.judge()
         for entries in self._lanes().values():
             self._order(sorted(entries, key=lambda entry: entry.rank))
         for origin, changes in self._changes().items():

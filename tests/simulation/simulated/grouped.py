@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from gateway_core import Progress
+from gateway_core import File, Progress
 
 if TYPE_CHECKING:
     from simulated.group_rows import GroupKept
@@ -32,6 +32,7 @@ class Grouped:
     """What is handed in as one group, once or again.
 
     rooms, texts, threads  of each member; `shared`: one text for all, the template's
+    files         what all of them have beside their text
     due, ttl      the time before which none has its turn, and the seconds that they have
     ids           of the group, one after the other: its key is free while none had a turn
     accepted_at   POSIX time of the call that was accepted
@@ -54,6 +55,7 @@ class Grouped:
     priority: str
     due: float | None
     ttl: float | None
+    files: Sequence[File] = ()
     ids: list[str] = attrs.field(factory=list)
     accepted_at: float = 0.0
     handing: int = 0
