@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 
 import attrs
 from simulated.drawing import Setup
-from simulated.grouped import Grouped, has_failed
+from simulated.grouped import Grouped
 from simulated.ledger import Entry, Ledger, words_of
 from simulated.members import ARRIVED
 from simulated.platforms import Platforms
@@ -28,16 +28,6 @@ class Shown:
     name: str
     content: bytes | None
     message: Message
-
-
-def needed_by(entries: Iterable[Entry]) -> set[str]:
-    """The digests of all bytes that these have."""
-    return {
-        file.digest
-        for entry in entries
-        for file in getattr(entry.envelope, "files", None) or ()
-        if file.digest
-    }
 
 
 class Filed:
@@ -189,6 +179,8 @@ class Filed:
             where = f"{file.name} of {group} in {group.rooms[number]}"
             sent = any(part.outcome in ARRIVED for part in parts)
             self._expect(found or not sent, f"{where} is nowhere")
+            if file.name in SHARED:
+                continue
             tries = max((entry.tried_again for entry in entries), default=0) + max(1, len(entries))
             most = tries * max(1, self._setup.config.retries.max_ambiguous)
             self._expect(len(found) <= most, f"{where} stands {len(found)} times")
@@ -202,32 +194,3 @@ def rooms_of(entries: Sequence[Entry], thread: str | None) -> set[str]:
     rooms.update(call.attempt.room for entry in entries for call in entry.calls)
     moved = [e.receipt.moved_to for e in entries if e.receipt is not None]
     return {*rooms, *(room for room in (*moved, thread) if room is not None)}
-
-
-# -- the bytes that are stored
-
-
-def expect_stored(ledger: Ledger, stored: Collection[str], *, over: bool) -> None:
-    """No bytes are missing that are needed; once all is over, there are no others.
-
-    over  nothing is unfinished, and nobody hands anything in
-    """
-    if ledger.setup.files is None:
-        return
-    missing = needed_by(ledger.unfinished) - set(stored)
-    ledger.expect(not missing, f"bytes that are needed are gone: {sorted(missing)}")
-    if over:
-        left = set(stored) - needed_by(_kept(ledger))
-        ledger.expect(not left, f"bytes that nobody needs are left: {sorted(left)}")
-
-
-def _kept(ledger: Ledger) -> list[Entry]:
-    """Those whose bytes are kept for another try: in a file what failed, else of groups alone."""
-    failed = [entry for entry in ledger.entries if has_failed(entry)]
-    if ledger.setup.durable:
-        return failed
-    groups = ledger.groups
-    return [e for e in failed if (g := groups.of(e.envelope)) is not None and not g.cancelled]
-
-
-__all__ = ["Filed", "expect_stored", "needed_by"]

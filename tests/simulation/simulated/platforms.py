@@ -289,7 +289,7 @@ class Platforms:
             if instead is not None:
                 await _said(send, *instead)
             elif fault == "lost":
-                await app(scope, receive, silent(send))
+                await app(scope, receive, silent)
                 cut_off(scope)
             else:
                 await self._shown_nowhere(app, scope, receive, send)

@@ -188,7 +188,7 @@ class Senders:
                 text=text,
                 thread_id=thread,
                 ttl=group.ttl,
-                files=group.files or None,
+                files=tuple(group.files),
             )
             for room, text, thread in members
         ]

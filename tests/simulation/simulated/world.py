@@ -15,6 +15,7 @@ from unittest.mock import patch
 import attrs
 import structlog
 import trio
+from simulated.bytes_stored import expect_stored
 from simulated.callers import Callers
 from simulated.checks import Checks
 from simulated.connections import Wires
@@ -356,6 +357,8 @@ class World:
             truth = read(path)
             self.clerk.read(path, truth)
             self.ledger.expect(not truth.unfinished, f"{len(truth.unfinished)} are kept at the end")
+            expect_stored(self.ledger, truth.stored, over=True)
+            self.ledger.expect(not truth.loose, f"bytes beside the outbox: {truth.loose}")
 
     def _next_life(self, path: Path, number: int) -> None:
         """What the file holds is compared with what the world has seen."""
@@ -369,6 +372,7 @@ class World:
             lambda instance, room: hashed(instance, room) % config.partition_count,
             strict=before.kind != "kill" and not self.setup.trouble.disk,
         )
+        expect_stored(self.ledger, truth.stored, over=False)
 
     async def _life(self, life: Life, steps: Steps, path: Path | None) -> None:
         """One process, from its start to its end."""
@@ -569,6 +573,8 @@ class World:
             if ledger.violations:
                 raise Violated
         await self._alive(gateway)
+        if gateway._files.spool is not None:
+            expect_stored(ledger, gateway._files.spool._kept, over=True)
 
     async def _until_someone(self) -> None:
         """Nothing is unfinished, but callers are still at it."""
