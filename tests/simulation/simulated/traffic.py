@@ -194,10 +194,10 @@ def draw_files(seed: int, *, calm: bool) -> Filing | None:
     for kind in ("again", "replace", "reword", "take_off", "remove", "cancel"):
         if rng.random() < 0.6:
             kinds[kind] = rng.choice([0.5, 1.5])
-    faults = {what: rng.choice([0.0, 0.05, 0.2]) for what in UPLOAD_FAULTS}
+    faults = {what: rng.choice([0.0, 0.1, 0.3]) for what in UPLOAD_FAULTS}
     return Filing(
         posters=rng.choice([1, 2, 4]),
-        messages=rng.choice([4, 8, 16, 24]),
+        messages=rng.choice([8, 16, 32]),
         files=rng.choice([(1,), (1, 2), (1, 2, 3, 4), (4,)]),
         shared=rng.choice([0.0, 0.3, 0.6]),
         large=rng.choice([0.0, 0.0, 0.3]),
@@ -210,7 +210,7 @@ def draw_files(seed: int, *, calm: bool) -> Filing | None:
         caption=rng.choice([30, 40]),
         share_after=rng.choice([0.0, 0.25, 1.0, 3.0]),
         cut=0.0 if calm else rng.choice([0.0, 0.0, 0.1, 0.3]),
-        faults={} if calm or rng.random() < 0.3 else faults,
+        faults={} if calm or rng.random() < 0.2 else faults,
         groups=rng.choice([0.0, 0.5, 1.0]),
         addresses=rng.choice([6, 20, 100]),
     )

@@ -71,7 +71,7 @@ class UploadFaults:
             return None
         number = self._random.random()
         for what, share in self._files.faults.items():
-            number -= share / 4 if channel == "slack" else share
+            number -= share / 2 if channel == "slack" else share
             if number < 0:
                 if what == "nowhere" and stage != SHARES:
                     return None
