@@ -1,4 +1,4 @@
-"""What must hold of the bytes that are stored: none is missing, and none stays that nobody needs."""
+"""What must hold of stored bytes: none is missing, and none stays that nobody needs."""
 
 from __future__ import annotations
 

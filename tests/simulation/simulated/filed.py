@@ -1,4 +1,4 @@
-"""What must hold of files: each is whole, where it was asked for, and its bytes are gone in time."""
+"""What must hold of files: each is whole, where it was asked for, and as often as is said."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class Filed:
             return
         most = max(1, self._setup.config.retries.max_ambiguous)
         self._expect(len(found) <= most, f"{where} stands {len(found)} times")
-        said = receipt.possible_duplicate or len(found) < 2  # noqa: PLR2004 - twice
+        said = receipt.possible_duplicate or len(found) < 2
         self._expect(said, f"{where} stands twice, and nobody said so")
 
     def _together(self, entry: Entry, files: Sequence[File], receipt: Receipt) -> None:

@@ -221,6 +221,7 @@ class Ledger:
     _told: dict[Any, list[tuple[float, float]]]
     spoken: dict[int, Spoken]
     heard: list[Heard]
+    contents: dict[str, bytes]
     asked: dict[int, Asked]
     reopening: dict[str, float]
     _speaking: dict[tuple[str, str, str], Spoken]
@@ -272,8 +273,7 @@ class Ledger:
         self.absent: set[str] = set()
         self.groups = GroupLedger(self)
         self._votes, self.at_the_door, self.reopening = {}, {}, {}
-        self.heard, self.asked = [], {}
-        self.contents: dict[str, bytes] = {}
+        self.heard, self.asked, self.contents = [], {}, {}
         self.begun: set[tuple[str, str, int]] = set()
         self.recorded: set[tuple[str, str, int]] = set()
         self._done: set[tuple[str, str]] = set()

@@ -48,9 +48,7 @@ class Posters:
         if drawn is None:
             return
         self.gateway = gateway
-        self._posted = [
-            (send, known.ref if isinstance(known, Ticket) else known) for send, known in self._posted
-        ]
+        self._posted = [(send, _kept(known)) for send, known in self._posted]
         async with trio.open_nursery() as nursery:
             for number in range(drawn.posters):
                 rng = self._setup.generator(f"poster {number} of life {self._ledger.life}")
@@ -226,3 +224,8 @@ GIVEN = (
     "files", "on_file_error",
 )  # fmt: skip
 """Fields that `send` takes by the same names."""
+
+
+def _kept(known: Ticket | Receipt | MessageRef) -> Receipt | MessageRef:
+    """What an application keeps of it when its process ends."""
+    return known.ref if isinstance(known, Ticket) else known

@@ -36,9 +36,7 @@ class Senders:
 
     gateway: Gateway
 
-    def __init__(
-        self, setup: Setup, ledger: Ledger, callers: Callers, posters: Posters
-    ) -> None:
+    def __init__(self, setup: Setup, ledger: Ledger, callers: Callers, posters: Posters) -> None:
         self._posters = posters
         self._setup = setup
         self._ledger = ledger

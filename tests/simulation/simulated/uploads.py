@@ -43,6 +43,7 @@ _SLACK: Mapping[str, Mapping[str, str]] = {
     SHARES: {"refused": "storage_limit_reached", "too_large": "file_update_failed"},
     LOOKS: {"refused": "missing_scope"},
 }
+_WAIT = {"retry-after": f"{NEEDED:.0f}"}
 _BROKEN = 502, "<html><title>502 Bad Gateway</title></html>"
 
 
@@ -97,22 +98,31 @@ def answer_of(channel: str, stage: str, what: str) -> tuple[int, Any, Mapping[st
         return None
     if what == "broken":
         return *_BROKEN, {}
-    wait = {"retry-after": f"{NEEDED:.0f}"}
-    if channel == "telegram":
-        status, words = _TELEGRAM[what]
-        body: dict[str, Any] = {"ok": False, "error_code": status, "description": words}
-        if status == 429:  # noqa: PLR2004 - too many requests
-            body["parameters"] = {"retry_after": math.ceil(NEEDED)}
-        return status, body, {}
-    if channel == "discord":
-        more = {**wait, "x-ratelimit-scope": "shared", "via": "1.1 google"}
-        return *_DISCORD[what], more if what == "limited" else {}
+    return _ANSWERS[channel](stage, what)
+
+
+def _of_telegram(_: str, what: str) -> tuple[int, Any, Mapping[str, str]]:
+    status, words = _TELEGRAM[what]
+    body: dict[str, Any] = {"ok": False, "error_code": status, "description": words}
     if what == "limited":
-        return 429, {"ok": False, "error": "ratelimited"}, wait
+        body["parameters"] = {"retry_after": math.ceil(NEEDED)}
+    return status, body, {}
+
+
+def _of_discord(_: str, what: str) -> tuple[int, Any, Mapping[str, str]]:
+    more = {**_WAIT, "x-ratelimit-scope": "shared", "via": "1.1 google"}
+    return *_DISCORD[what], more if what == "limited" else {}
+
+
+def _of_slack(stage: str, what: str) -> tuple[int, Any, Mapping[str, str]]:
+    if what == "limited":
+        return 429, {"ok": False, "error": "ratelimited"}, _WAIT
     if stage == BYTES:
-        return (413 if what == "too_large" else 400), "no", {}
-    word = _SLACK[stage].get(what, "internal_error")
-    return 200, {"ok": False, "error": word}, {}
+        return 413 if what == "too_large" else 400, "no", {}
+    return 200, {"ok": False, "error": _SLACK[stage].get(what, "internal_error")}, {}
+
+
+_ANSWERS = {"telegram": _of_telegram, "slack": _of_slack, "discord": _of_discord}
 
 
 def cut_off(scope: Mapping[str, Any]) -> None:

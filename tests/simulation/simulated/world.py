@@ -26,8 +26,8 @@ from simulated.events import Events
 from simulated.ledger import HAIR, LONGEST_COMMIT, Ledger
 from simulated.lives import LIFE, Life
 from simulated.platforms import Platforms
-from simulated.posters import Posters
 from simulated.ports import REAL, Ports, Rude, Witness, adapter, taken
+from simulated.posters import Posters
 from simulated.repliers import Repliers
 from simulated.senders import Senders
 from simulated.spending import KIND, Spending, others_url

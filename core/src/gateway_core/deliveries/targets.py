@@ -175,9 +175,10 @@ class Targets:
         if ref is None or not ref.parts or _is_elsewhere(change, ref):
             return None
         files: Sequence[File] = ()
-        if isinstance(change, Edit) and (change.files or any(part.files for part in ref.parts)):
+        planned = any(part.files for part in (*delivery.plan, *ref.parts))
+        if isinstance(change, Edit) and (change.files or planned):
             files = with_held(change.files, ref.parts)
-            if files and change.files is None:
+            if change.files is None:
                 fault = plan_with(attrs.evolve(change, files=files, target=ref))
                 if fault is not None:
                     return fault
