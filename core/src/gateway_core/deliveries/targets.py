@@ -175,7 +175,7 @@ class Targets:
         if ref is None or not ref.parts or _is_elsewhere(change, ref):
             return None
         files: Sequence[File] = ()
-        planned = any(part.files for part in (*delivery.plan, *ref.parts))
+        planned = any(p.files for p in delivery.plan) or any(p.files for p in ref.parts)
         if isinstance(change, Edit) and (change.files or planned):
             files = with_held(change.files, ref.parts)
             if change.files is None:
