@@ -18,7 +18,7 @@ from simulated.drawing import draw
 
 from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_core.authors import TransportError
-from gateway_core.deliveries import revisions, steps
+from gateway_core.deliveries import steps
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.step_files import StepFiles
 from gateway_core.engine.consequences import Consequences
@@ -26,9 +26,7 @@ from gateway_core.files import keeper
 from gateway_core.files.keeper import KeptFiles
 from gateway_core.files.spool import Spool
 from gateway_plugin_discord import files as discord_files
-from gateway_plugin_slack import api as slack_api
 from gateway_plugin_slack.api import SlackSession
-from gateway_plugin_telegram.media import requests as telegram_requests
 
 MOST_WORLDS = 60
 
@@ -170,7 +168,9 @@ def a_cut_upload_goes_on_where_it_was_cut(patch):
 
     def upload(self: Any, instance_id: str, file: Any, *given: Any, **more: Any) -> Any:
         made = whole(self, instance_id, file, *given, **more)
-        return made if file.size < 60_000 else attrs.evolve(made, file=attrs.evolve(file, size=60_000))
+        return (
+            made if file.size < 60_000 else attrs.evolve(made, file=attrs.evolve(file, size=60_000))
+        )
 
     patch.setattr(KeptFiles, "_upload", upload)
 

@@ -3,10 +3,7 @@
 import pytest
 import trio
 
-from gateway_core import (
-    File,
-    Invalid,
-)
+from gateway_core import Disposition, File, Invalid
 from gateway_core.authors import ErrorClass, Reason, Verdict
 from gateway_core.testing import FakeChannel, MemoryOutbox, failing, open_test_gateway
 
@@ -153,6 +150,24 @@ async def test_what_was_given_up_can_be_handed_in_again_while_its_bytes_are_ther
         assert (await again.receipt()).delivered
         with pytest.raises(Invalid, match=r"files\.0: the bytes of '1' are not stored any more"):
             await gateway.submit(ticket._delivery.envelope)
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+async def test_the_time_to_live_counts_while_bytes_are_stored(key, autojump_clock):
+    outbox, down = Slow(), Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.UNREACHABLE)
+    channel = FakeChannel(script=failing(down, times=10_000))
+    begun, files = trio.current_time(), [File(b"one", name="1")]
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        late = await gateway.send("bot", "r", "a", key=key, ttl=5, files=files, raises=False)
+    assert (Disposition.EXPIRED, 5) == (late.disposition, round(trio.current_time() - begun))
+
+
+class Slow(MemoryOutbox):
+    """It takes its time to store bytes."""
+
+    async def store_bytes(self, digest, content):
+        await trio.sleep(3)
+        await super().store_bytes(digest, content)
 
 
 async def test_what_a_kill_left_is_sent_with_its_bytes(autojump_clock):

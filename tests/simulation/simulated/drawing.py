@@ -335,7 +335,10 @@ def draw(seed: int) -> Setup:
 
 
 def _filed(setup: Setup, files: Filing) -> Setup:
-    """With messages that have files; an upload to Slack has time for its three calls."""
+    """With messages that have files; an upload to Slack has time for its three calls.
+
+    What accounts hold to as every room has messages is not looked at: uploads take far longer.
+    """
     config, trip = setup.config, 2 * max(setup.latency)
     instances = tuple(_taking_files(instance, files) for instance in config.instances)
     timeout = config.attempt_timeout
@@ -343,7 +346,7 @@ def _filed(setup: Setup, files: Filing) -> Setup:
         timeout = max(timeout, 20.0 + files.share_after + 12 * trip)
     config = attrs.evolve(config, instances=instances, attempt_timeout=timeout)
     limits = {**setup.limits, "tier_4": files.addresses}
-    return attrs.evolve(setup, config=config, limits=limits, files=files)
+    return attrs.evolve(setup, config=config, limits=limits, crowd=None, files=files)
 
 
 def _taking_files(instance: Instance, files: Filing) -> Instance:

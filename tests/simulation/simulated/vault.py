@@ -178,7 +178,7 @@ class Truth:
     closed      what platforms closed, instances and operations of instances, and until when
     grown       of streams that have not ended: the number and the text of the newest state
     groups      all that are remembered
-    stored      the digests of all bytes; `loose`: files beside it that it does not know, and those
+    stored      the digests of all bytes that have a use, and `unused` the others; `loose`: files beside it that it does not know, and those
                 it knows that are not there
     """
 
@@ -188,6 +188,7 @@ class Truth:
     grown: Mapping[str, tuple[int, str]] = attrs.field(factory=dict)
     groups: Mapping[str, GroupKept] = attrs.field(factory=dict)
     stored: frozenset[str] = frozenset()
+    unused: frozenset[str] = frozenset()
     loose: frozenset[str] = frozenset()
 
 
@@ -223,7 +224,9 @@ def read(path: Path) -> Truth:
         )
         grown = {name: (number, text) for name, number, text in rows}
         groups = kept_groups(database)
-        rows = list(database.execute("SELECT digest, content IS NULL FROM bytes"))
+        sql = """SELECT digest, content IS NULL,
+            EXISTS (SELECT 1 FROM uses u WHERE u.digest = b.digest) FROM bytes b"""
+        rows = list(database.execute(sql))
     finally:
         database.close()
     folder = path.with_name(f"{path.name}.bytes")
@@ -234,8 +237,9 @@ def read(path: Path) -> Truth:
         closed=closed,
         grown=grown,
         groups=groups,
-        stored=frozenset(digest for digest, _ in rows),
-        loose=frozenset(beside ^ {digest for digest, apart in rows if apart}),
+        stored=frozenset(digest for digest, _, used in rows if used),
+        unused=frozenset(digest for digest, _, used in rows if not used),
+        loose=frozenset(beside ^ {digest for digest, apart, _ in rows if apart}),
     )
 
 

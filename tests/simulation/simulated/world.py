@@ -358,6 +358,9 @@ class World:
             self.clerk.read(path, truth)
             self.ledger.expect(not truth.unfinished, f"{len(truth.unfinished)} are kept at the end")
             expect_stored(self.ledger, truth.stored, over=True)
+            # What cannot be given back as the disk is full goes with the process run.
+            unused = not self.setup.trouble.disk and truth.unused
+            self.ledger.expect(not unused, f"bytes that nobody needs are left: {unused}")
             self.ledger.expect(not truth.loose, f"bytes beside the outbox: {truth.loose}")
 
     def _next_life(self, path: Path, number: int) -> None:

@@ -93,7 +93,7 @@ class Door:
 
         Those of what is not accepted, or joins another one, are let go of.
         """
-        draft.called = self._drafting.clock.now()
+        draft.waits_from(self._drafting.clock.now())
         draft.files = tuple(await self._files.store(looked))
         try:
             ticket = await self._way.accept(draft, wait=wait)
