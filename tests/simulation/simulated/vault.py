@@ -178,8 +178,8 @@ class Truth:
     closed      what platforms closed, instances and operations of instances, and until when
     grown       of streams that have not ended: the number and the text of the newest state
     groups      all that are remembered
-    stored      the digests of all bytes that have a use, and `unused` the others; `loose`: files beside it that it does not know, and those
-                it knows that are not there
+    stored      the digests of all bytes that have a use, and `unused` the others
+    loose       files beside it that it does not know, and those it knows that are not there
     """
 
     unfinished: Mapping[str, Mapping[int, StepKept]]
