@@ -72,7 +72,7 @@ def an_id_of_an_upload_is_used_for_other_bytes(patch):
     patch.setattr(keeper, "_name", named)
 
 
-@bug("ends|ended rejected|does not stand|nobody|refused|is nowhere")
+@bug("a file is named that")
 def an_id_of_an_upload_is_used_on_another_account(patch):
     def named(instance_id: str, file: Any) -> Any:
         return "", file.digest, file.as_document, file.media_type
@@ -80,7 +80,7 @@ def an_id_of_an_upload_is_used_on_another_account(patch):
     patch.setattr(keeper, "_name", named)
 
 
-@bug("does not stand, and is delivered|not all of it|is nowhere")
+@bug("its text was to go alone")
 def a_caption_goes_with_its_refused_file(patch):
     whole = Consequences._replanned
 
@@ -161,16 +161,15 @@ def all_but_the_first_file_are_forgotten(patch):
     patch.setattr(steps, "files_of", files_of)
 
 
-@bug("is not what was asked for|the world fell|stands with")
-def a_cut_upload_goes_on_where_it_was_cut(patch):
-    """Its source gives every piece once."""
-    whole = KeptFiles._upload
+@bug("is not what was asked for|stands with|is nowhere|is shown as|nobody asked")
+def a_file_has_the_name_of_the_one_before(patch):
+    """A form goes on with what was left of another one."""
+    whole, names = KeptFiles._upload, ["first.txt"]
 
     def upload(self: Any, instance_id: str, file: Any, *given: Any, **more: Any) -> Any:
         made = whole(self, instance_id, file, *given, **more)
-        return (
-            made if file.size < 60_000 else attrs.evolve(made, file=attrs.evolve(file, size=60_000))
-        )
+        names.append(file.name)
+        return attrs.evolve(made, file=attrs.evolve(file, name=names[-2]))
 
     patch.setattr(KeptFiles, "_upload", upload)
 

@@ -66,10 +66,18 @@ async def test_a_path_is_read_at_acceptance(opened, tmp_path):
 
 async def test_the_same_bytes_are_uploaded_once(opened):
     gateway, channel, _ = opened
-    for name in ("a.bin", "b.bin"):
-        await gateway.send("bot", "room", "", files=[File(b"same", name=name)])
+    for _ in range(2):
+        await gateway.send("bot", "room", "", files=[File(b"same", name="a.bin")])
     assert ["file-1"] == list(channel.contents)
     assert [("file-1",), ("file-1",)] == list(channel.files.values())
+
+
+async def test_the_same_bytes_by_another_name_are_another_file(opened):
+    """People see the name by which the platform took the file."""
+    gateway, channel, _ = opened
+    for name in ("june.pdf", "july.pdf", "june.pdf"):
+        await gateway.send("bot", "room", "", files=[File(b"one", name=name)])
+    assert [None, None, "file-1"] == [made.attempt.files[0].known for made in channel.made]
 
 
 async def test_an_edit_keeps_the_files_changes_them_and_takes_them_off(opened):

@@ -101,6 +101,10 @@ class Filed:
             said = any(words.startswith("files refused") for words in receipt.degradations)
             self._expect(said, f"{entry} went without its files, and nobody said so")
         self._text(entry, receipt)
+        alone = entry.envelope.on_file_error == "send_text" and bool(entry.words)
+        ended = receipt.disposition == "rejected" and receipt.verdict is not None
+        ended = ended and receipt.verdict.files_refused and alone  # type: ignore[union-attr]  # it has one
+        self._expect(not ended, f"{entry} ended with its files, and its text was to go alone")
         for part in receipt.parts:
             for place in part.files:
                 self._file(entry, files[place], part.outcome)
@@ -142,9 +146,23 @@ class Filed:
         said = receipt.possible_duplicate or len(found) < 2
         self._expect(said, f"{where} stands twice, and nobody said so")
 
+    def _named(self, entry: Entry, files: Sequence[File], receipt: Receipt) -> None:
+        """On Telegram each file is a message of its own, and has the name that it was sent by."""
+        for part in receipt.parts if not self._is_changed(entry) else ():
+            if len(part.files) != 1 or part.message_id is None or part.outcome not in ARRIVED:
+                continue
+            number, name = part.message_id.rpartition(":")[2], files[part.files[0]].name
+            rooms = rooms_of([entry], entry.envelope.thread_id)
+            found = [m for m in self._messages if m.id == number and m.room in rooms and m.files]
+            shown = [message.files[0].name for message in found]
+            self._expect(not shown or name in shown, f"{name} of {entry} is shown as {shown}")
+
     def _together(self, entry: Entry, files: Sequence[File], receipt: Receipt) -> None:
         """What goes with one message is there together, in its order."""
-        if self._is_changed(entry) or entry.envelope.instance_id.startswith("telegram"):
+        if entry.envelope.instance_id.startswith("telegram"):
+            self._named(entry, files, receipt)
+            return
+        if self._is_changed(entry):
             return
         for part in receipt.parts:
             names = [files[place].name for place in part.files]

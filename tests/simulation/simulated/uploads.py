@@ -187,12 +187,15 @@ async def _pieces(stream: Any) -> AsyncIterator[AsyncIterator[bytes]]:
 _PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\x0dIHDR" + b"\x00\x00\x00\x02\x00\x00\x00\x03"
 LARGE = 70_000
 """Bytes of a large file: an outbox stores it beside its database, and reads it in two pieces."""
-SHARED = ("logo.png", "terms.txt", "mark.png")
+SHARED = ("logo.png", "terms.txt", "copy.txt", "mark.png")
 """Files that several messages have, by name."""
+ALIKE = {"copy.txt": "terms.txt"}
+"""Those of the same bytes as another one."""
 
 
 def content_of(name: str, *, large: bool = False) -> bytes:
-    """The bytes of the file of a name: others than those of any other name."""
+    """The bytes of the file of a name: mostly others than those of any other name."""
+    name = ALIKE.get(name, name)
     head = _PNG if name.endswith(".png") else b""
     body = head + name.encode()
     return body.ljust(LARGE, b".") if large else body
