@@ -3,8 +3,9 @@
 import pytest
 import trio
 
-from gateway_core import Disposition, File, Invalid
+from gateway_core import Disposition, File, GatewayClosed, Invalid, UnknownInstance
 from gateway_core.authors import ErrorClass, Reason, Verdict
+from gateway_core.files.spool import Spool
 from gateway_core.testing import FakeChannel, MemoryOutbox, failing, open_test_gateway
 
 PNG = bytes.fromhex(
@@ -170,6 +171,40 @@ async def test_the_time_to_live_counts_while_bytes_are_stored(stored, autojump_c
         begun = trio.current_time()
         late = await gateway.send("bot", "room", "a", key="k", ttl=5, files=files, raises=False)
         assert (Disposition.EXPIRED, 5) == (late.disposition, round(trio.current_time() - begun))
+
+
+@pytest.mark.parametrize("what", ["instance", "gateway"])
+@pytest.mark.parametrize("stored", ["memory", "outbox"])
+async def test_what_goes_while_bytes_are_stored_takes_nothing(
+    what, stored, autojump_clock, monkeypatch
+):
+    if stored == "memory":
+        monkeypatch.setattr(Spool, "store_bytes", slowly(Spool.store_bytes))
+    outbox = Slow() if stored == "outbox" else None
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox) as gateway, trio.open_nursery() as nursery:
+        nursery.start_soon(refused, gateway)
+        await trio.sleep(1)
+        if what == "instance":
+            await gateway.remove_instance("bot")
+        else:
+            await gateway.drain()
+        await trio.sleep(5)
+        assert 0 == held_by(gateway, outbox)
+    assert [] == channel.made
+
+
+async def refused(gateway):
+    with pytest.raises((GatewayClosed, UnknownInstance)):
+        await gateway.send("bot", "room", "a", files=[File(b"one", name="1")])
+
+
+def slowly(real):
+    async def store_bytes(self, digest, content):
+        await trio.sleep(3)
+        await real(self, digest, content)
+
+    return store_bytes
 
 
 class Slow(MemoryOutbox):
