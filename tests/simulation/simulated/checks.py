@@ -322,6 +322,8 @@ class Checks:
         doubtful = any(call.in_doubt for entry in entries for call in entry.calls)
         receipts = [entry.receipt for entry in entries if entry.receipt is not None]
         doubtful |= any(part.outcome == "unknown" for r in receipts for part in r.parts)
+        # Files that Slack shows later, without the right to look when, nobody waits for.
+        doubtful |= any(p.files and p.message_id is None for r in receipts for p in r.parts)
         sends = [e for e in entries if isinstance(e.envelope, Send) and not e.parked and e.words]
         # Of a broadcast all members have one text: which of them comes first, their calls say.
         sends = [e for e in sends if self._ledger.groups.of(e.envelope) is None]
