@@ -33,6 +33,7 @@ RARE = (
     127,
     263,
     738,
+    150,
 )
 """Beyond a short run, but what happens there hardly happens elsewhere: an envelope is kept unheard;
 one ends fatal, one crashed; an edit that waited comes in after a newer one; a part whose whole may
@@ -45,7 +46,7 @@ former copy is edited; a change has stepped aside as the process ends; an
 aged bulk message needs the one attempt of its account at the moment that it reserved; two limits
 that are both reserved hand a lane to each other; an edit in doubt is cut, and the process ends; a
 group is handed in, and an event answered, as the gateway closes; what failed of a group in a file
-is tried again."""
+is tried again; a text goes without its files."""
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,8 @@ def test_the_worlds_were_worth_looking_at(world):
         "stream finished", "refused stream GatewayClosed", "event answered", "refused reply",
         "group accepted", "group paused", "group resumed", "group cancelled", "group retried",
         "group progress", "gateway.group_ended", "refused group GatewayClosed", "reopened",
+        "upload cut", "upload lost", "upload refused", "upload too_large", "files cancelled",
+        "sendMediaGroup", "files.completeUploadExternal", "'without_files'",
     ):  # fmt: skip
         assert happened in trace, happened
     assert sum(outcome.kills for outcome in outcomes) > SEEDS / 8

@@ -72,6 +72,23 @@ async def test_an_album_is_not_starved_by_single_messages(autojump_clock):
                for at in times)  # fmt: skip
 
 
+@pytest.mark.parametrize("how", ["expires", "is withdrawn"])
+async def test_those_behind_an_album_that_ends_go_on(how, autojump_clock):
+    """They wait for what it needed no longer than it does."""
+    channel = Albums(limits=lambda _room, _operation: [SHARED])
+    async with open_test_gateway(channel) as gateway:
+        for room, size, ttl in (("a", 15, None), ("b", 10, 5.0 if how == "expires" else None)):
+            last = await gateway.enqueue("bot", room, room, files=album(size), ttl=ttl)
+            await trio.sleep(0.1)
+        behind = await gateway.enqueue("bot", "c", "c", files=album(1))
+        await trio.sleep(4.8)
+        if how == "is withdrawn":
+            assert await gateway.cancel(last)
+        await trio.sleep(1)
+        assert ["a", "c"] == [made.attempt.room for made in channel.made]
+        assert (await behind.receipt()).delivered
+
+
 async def test_what_a_restart_finds_costs_as_much(autojump_clock):
     outbox = MemoryOutbox()
     channel = Albums(limits=lambda _room, _operation: [CHAT])

@@ -3,11 +3,9 @@
 import pytest
 import trio
 
-from gateway_core import (
-    File,
-    Invalid,
-)
+from gateway_core import Disposition, File, GatewayClosed, Invalid, UnknownInstance
 from gateway_core.authors import ErrorClass, Reason, Verdict
+from gateway_core.files.spool import Spool
 from gateway_core.testing import FakeChannel, MemoryOutbox, failing, open_test_gateway
 
 PNG = bytes.fromhex(
@@ -69,10 +67,18 @@ async def test_a_path_is_read_at_acceptance(opened, tmp_path):
 
 async def test_the_same_bytes_are_uploaded_once(opened):
     gateway, channel, _ = opened
-    for name in ("a.bin", "b.bin"):
-        await gateway.send("bot", "room", "", files=[File(b"same", name=name)])
+    for _ in range(2):
+        await gateway.send("bot", "room", "", files=[File(b"same", name="a.bin")])
     assert ["file-1"] == list(channel.contents)
     assert [("file-1",), ("file-1",)] == list(channel.files.values())
+
+
+async def test_the_same_bytes_by_another_name_are_another_file(opened):
+    """People see the name by which the platform took the file."""
+    gateway, channel, _ = opened
+    for name in ("june.pdf", "july.pdf", "june.pdf"):
+        await gateway.send("bot", "room", "", files=[File(b"one", name=name)])
+    assert [None, None, "file-1"] == [made.attempt.files[0].known for made in channel.made]
 
 
 async def test_an_edit_keeps_the_files_changes_them_and_takes_them_off(opened):
@@ -153,6 +159,60 @@ async def test_what_was_given_up_can_be_handed_in_again_while_its_bytes_are_ther
         assert (await again.receipt()).delivered
         with pytest.raises(Invalid, match=r"files\.0: the bytes of '1' are not stored any more"):
             await gateway.submit(ticket._delivery.envelope)
+
+
+@pytest.mark.parametrize("stored", ["memory", "outbox"])
+async def test_the_time_to_live_counts_while_bytes_are_stored(stored, autojump_clock):
+    """Also where the key has to be looked up, or a slot waited for."""
+    outbox = Slow() if stored == "outbox" else None
+    files = [File(b"one", name="1")]
+    async with open_test_gateway(FakeChannel(latency=60), outbox=outbox) as gateway:
+        await gateway.enqueue("bot", "room", "first")
+        begun = trio.current_time()
+        late = await gateway.send("bot", "room", "a", key="k", ttl=5, files=files, raises=False)
+        assert (Disposition.EXPIRED, 5) == (late.disposition, round(trio.current_time() - begun))
+
+
+@pytest.mark.parametrize("what", ["instance", "gateway"])
+@pytest.mark.parametrize("stored", ["memory", "outbox"])
+async def test_what_goes_while_bytes_are_stored_takes_nothing(
+    what, stored, autojump_clock, monkeypatch
+):
+    if stored == "memory":
+        monkeypatch.setattr(Spool, "store_bytes", slowly(Spool.store_bytes))
+    outbox = Slow() if stored == "outbox" else None
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox) as gateway, trio.open_nursery() as nursery:
+        nursery.start_soon(refused, gateway)
+        await trio.sleep(1)
+        if what == "instance":
+            await gateway.remove_instance("bot")
+        else:
+            await gateway.drain()
+        await trio.sleep(5)
+        assert 0 == held_by(gateway, outbox)
+    assert [] == channel.made
+
+
+async def refused(gateway):
+    with pytest.raises((GatewayClosed, UnknownInstance)):
+        await gateway.send("bot", "room", "a", files=[File(b"one", name="1")])
+
+
+def slowly(real):
+    async def store_bytes(self, digest, content):
+        await trio.sleep(3)
+        await real(self, digest, content)
+
+    return store_bytes
+
+
+class Slow(MemoryOutbox):
+    """It takes its time to store bytes."""
+
+    async def store_bytes(self, digest, content):
+        await trio.sleep(3)
+        await super().store_bytes(digest, content)
 
 
 async def test_what_a_kill_left_is_sent_with_its_bytes(autojump_clock):

@@ -10,7 +10,14 @@ from random import Random
 from typing import Any, TypeVar
 
 import attrs
-from simulated.traffic import Grouping, Replying, draw_groups, draw_replies
+from simulated.traffic import (
+    Filing,
+    Grouping,
+    Replying,
+    draw_files,
+    draw_groups,
+    draw_replies,
+)
 
 from gateway_contrib.emulators.discord import DiscordLimits
 from gateway_contrib.emulators.faults import Fault
@@ -205,7 +212,8 @@ class Setup:
     wires    whether requests go over connections that are used again, and die
     crowd    from then on every room always has messages that wait; None: never
     streams  answers that are sent while they are written; None: there are none
-    replies  answers to events; `groups`: messages that are handed in together; None likewise
+    replies  answers to events; `groups`: messages that are handed in together; `files`: messages
+             with files; None likewise
     """
 
     seed: str
@@ -228,6 +236,7 @@ class Setup:
     streams: Streaming | None = None
     replies: Replying | None = None
     groups: Grouping | None = None
+    files: Filing | None = None
 
     @property
     def durable(self) -> bool:
@@ -240,7 +249,8 @@ class Setup:
         trouble = self.trouble
         shares = (trouble.hooks, trouble.pure, trouble.sessions, trouble.late, trouble.unformatted)
         happens = trouble.events or trouble.platform or self.endings or trouble.weather
-        return not happens and not any(shares)
+        faulty = self.files is not None and (self.files.cut or any(self.files.faults.values()))
+        return not (happens or faulty or any(shares))
 
     @property
     def jumps(self) -> bool:
@@ -279,6 +289,9 @@ WITH_STREAMS = 0.25
 MANY = 6
 """Messages of a world in which most calls change one."""
 
+UPLOADS = ("files.getUploadURLExternal", "files.completeUploadExternal")
+"""Slack's methods that files are sent by, beside the posting of their bytes."""
+
 CONNECTED_WEATHER = ("cut", "cut", "cut", "resets", "spending")
 
 
@@ -316,7 +329,33 @@ def draw(seed: int) -> Setup:
     setup = _unsettled(setup, mood, Random(f"news {NEWS}:{seed}"))
     streams = _streams(Random(f"streams {ANSWERS}:{seed}"), mood)
     replies, groups = draw_replies(seed), draw_groups(seed)
-    return attrs.evolve(setup, streams=streams, replies=replies, groups=groups)
+    setup = attrs.evolve(setup, streams=streams, replies=replies, groups=groups)
+    files = draw_files(seed, calm=mood == "calm")
+    return setup if files is None else _filed(setup, files)
+
+
+def _filed(setup: Setup, files: Filing) -> Setup:
+    """With messages that have files; an upload to Slack has time for its three calls.
+
+    What accounts hold to as every room has messages is not looked at: uploads take far longer.
+    """
+    config, trip = setup.config, 2 * max(setup.latency)
+    instances = tuple(_taking_files(instance, files) for instance in config.instances)
+    timeout = config.attempt_timeout
+    if "slack" in setup.channels:
+        timeout = max(timeout, 20.0 + files.share_after + 12 * trip)
+    config = attrs.evolve(config, instances=instances, attempt_timeout=timeout)
+    limits = {**setup.limits, "tier_4": files.addresses}
+    return attrs.evolve(setup, config=config, limits=limits, crowd=None, files=files)
+
+
+def _taking_files(instance: Instance, files: Filing) -> Instance:
+    settings = instance.settings
+    if instance.channel == "telegram":
+        settings = attrs.evolve(settings, caption_limit=files.caption)
+    if instance.channel == "slack":
+        settings = attrs.evolve(settings, tier_4=files.addresses)
+    return attrs.evolve(instance, settings=settings)
 
 
 def _streams(rng: Random, mood: str) -> Streaming | None:
@@ -422,6 +461,8 @@ def emulated_limits(limits: Mapping[str, Any]) -> Mapping[str, Any]:
     """The same numbers as the emulators take them."""
     group, discord = limits["group"], limits["discord"]
     tiers = dict.fromkeys(("chat.update", "chat.delete"), (limits["tier_3"], 60.0))
+    if "tier_4" in limits:
+        tiers |= dict.fromkeys(UPLOADS, (limits["tier_4"], 60.0))
     return {
         "telegram": TelegramLimits(
             group_count=group[0], group_seconds=group[1], bot_count=limits["bot"]

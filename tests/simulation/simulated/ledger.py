@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 WORD = re.compile(r"m[0-9]+x[0-9]+")
 HAIR = 1e-6
+MAKES = ("send", "upload")
+"""The operations that make a message."""
 WHOLE, ENDS = 1 << 40, ("finished", "mark", "delete")
 """From this number on a file has texts of streams that are whole, by how they ended."""
 LONGEST_COMMIT = 1.5
@@ -219,6 +221,7 @@ class Ledger:
     _told: dict[Any, list[tuple[float, float]]]
     spoken: dict[int, Spoken]
     heard: list[Heard]
+    contents: dict[str, bytes]
     asked: dict[int, Asked]
     reopening: dict[str, float]
     _speaking: dict[tuple[str, str, str], Spoken]
@@ -270,7 +273,7 @@ class Ledger:
         self.absent: set[str] = set()
         self.groups = GroupLedger(self)
         self._votes, self.at_the_door, self.reopening = {}, {}, {}
-        self.heard, self.asked = [], {}
+        self.heard, self.asked, self.contents = [], {}, {}
         self.begun: set[tuple[str, str, int]] = set()
         self.recorded: set[tuple[str, str, int]] = set()
         self._done: set[tuple[str, str]] = set()
@@ -293,6 +296,11 @@ class Ledger:
             self.wrong(text)
 
     # -- envelopes
+
+    def looked_at(self, before: Any, after: Any) -> None:
+        """Its files were looked at: from here on it is another object."""
+        if identity(before) in self._calls:
+            self._calls[identity(after)] = (after, self._calls[identity(before)][1])
 
     def called(self, envelope: Any) -> None:
         """It is handed over: its time counts from here."""
@@ -741,6 +749,9 @@ class Ledger:
         """One is unfinished again, and counts as accepted once more."""
         entry = self._by_id[envelope_id]
         self._reopen(entry)
+        assert self.gateway is not None
+        place = entry.envelope.instance_id, entry.envelope.external_room_id
+        entry.partition = self.gateway._partition_of(*place).index  # another run's count differs
         self._count(entry, 1)
         if entry.lane is not None:
             self._lanes[entry.lane][entry.number] = entry
@@ -927,9 +938,9 @@ class Ledger:
         """What may have arrived is sent again only within the bound, and once it works again."""
         instance_id = attempt.instance_id
         calls = [call for call in entry.calls if call.moment > entry.reopened]
-        sends = [call for call in calls if call.attempt.operation == "send"]  # edits share a key
+        sends = [call for call in calls if call.attempt.operation in MAKES]  # edits share a key
         doubts = [c for c in sends if c.attempt.key == attempt.key and c.in_doubt]
-        if attempt.operation != "send" or not doubts or instance_id.startswith("discord"):
+        if attempt.operation not in MAKES or not doubts or instance_id.startswith("discord"):
             return
         retries, last = self.setup.config.retries, doubts[-1]
         fewer = len(doubts) < retries.max_ambiguous
@@ -1059,7 +1070,7 @@ class Ledger:
         to be down, or nothing of it has worked since the step failed before. A session that did
         not open before is not seen here, so that the first call of a life may be such a repeat.
         """
-        sent = verdict.dispatched == "unknown" and attempt.operation == "send"
+        sent = verdict.dispatched == "unknown" and attempt.operation in MAKES
         deduplicated = attempt.instance_id.startswith("discord")
         if not _as_in_an_outage(verdict) or (sent and not deduplicated):
             return False

@@ -15,6 +15,7 @@ from simulated.connections import DEATHS, Wires
 from simulated.drawing import Setup, emulated_limits
 from simulated.lives import check
 from simulated.ports import Ports
+from simulated.uploads import UploadFaults, answer_of, cut_off, silent, stage_of
 
 from gateway_contrib.emulators.discord import DiscordEmulator
 from gateway_contrib.emulators.faults import FaultPlan
@@ -27,8 +28,16 @@ from gateway_core.testing import Network
 EMULATORS = {"telegram": TelegramEmulator, "slack": SlackEmulator, "discord": DiscordEmulator}
 LATE = (3.0, 8.0, 24.0)
 WRITES = {
-    "telegram": ("sendMessage", "editMessageText"),
-    "slack": ("chat.postMessage", "chat.update"),
+    "telegram": (
+        "sendMessage",
+        "editMessageText",
+        "sendPhoto",
+        "sendDocument",
+        "sendMediaGroup",
+        "editMessageCaption",
+        "editMessageMedia",
+    ),
+    "slack": ("chat.postMessage", "chat.update", "files.completeUploadExternal"),
     "discord": ("/messages",),
 }
 UNFORMATTED: Mapping[str, tuple[int, Any]] = {
@@ -170,7 +179,17 @@ class Platforms:
         self.skies = {url: Sky(channel) for url, channel in channels.items()}
         self.wires: Wires | None = None
         self.late_until = 0.0
+        self.uploads = UploadFaults(ports)
+        self._take_files()
         self._topics()
+
+    def _take_files(self) -> None:
+        """Slack gives addresses for bytes at its own, and shows files after a while."""
+        drawn = self._setup.files
+        for url, emulator in self.emulators.items():
+            if drawn is not None and self._channels[url] == "slack":
+                emulator.files_url = url.removesuffix("/api")
+                emulator.share_after(drawn.share_after)
 
     def of(self, instance_id: str) -> Any:
         """The platform that an instance is an account of."""
@@ -243,6 +262,11 @@ class Platforms:
                 await send(event)
 
             await passed()
+            stage = stage_of(channel, scope, what)
+            fault = None if stage is None else self.uploads.next(channel, stage)
+            if stage is not None and fault is not None:
+                await self._upload_fails(app, channel, stage, fault)(scope, receive, told)
+                return
             instead = None
             if self._writes(channel, scope["method"], what):
                 event = await receive()
@@ -256,6 +280,34 @@ class Platforms:
                 await app(scope, receive, told)
 
         return watched
+
+    def _upload_fails(self, app: Any, channel: str, stage: str, fault: str) -> Any:
+        """What becomes of a request of an upload to which that happens."""
+
+        async def failed(scope: Any, receive: Any, send: Any) -> None:
+            instead = answer_of(channel, stage, fault)
+            if instead is not None:
+                await _said(send, *instead)
+            elif fault == "lost":
+                await app(scope, receive, silent)
+                cut_off(scope)
+            else:
+                await self._shown_nowhere(app, scope, receive, send)
+
+        return failed
+
+    async def _shown_nowhere(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
+        """Slack takes the files, and never shows them; in the other worlds it does as ever."""
+        host = dict(scope["headers"]).get(b"host", b"").decode()
+        emulator = next((e for url, e in self.emulators.items() if f"//{host}/" in url), None)
+        if emulator is None or self._setup.files is None or not hasattr(emulator, "share_after"):
+            await app(scope, receive, send)
+            return
+        emulator.share_after(math.inf)
+        try:
+            await app(scope, receive, send)
+        finally:
+            emulator.share_after(self._setup.files.share_after)
 
     def _refuses(self, channel: str, method: str, what: str) -> bool:
         """Whether the platform does not like the formatting, or the length, this time."""

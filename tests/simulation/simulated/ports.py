@@ -265,6 +265,10 @@ def _session(function: Any, ports: Ports) -> Any:
     return open_session
 
 
+NOT_THEIRS = ("wrong file identifier", "can't use file of type", "ATTACHMENT_NOT_FOUND")
+"""What platforms say of ids that are another account's, another kind's, another message's."""
+
+
 def _classified(function: Any, ports: Ports) -> Any:
     names = taken(function)
 
@@ -279,6 +283,8 @@ def _classified(function: Any, ports: Ports) -> Any:
         verdict = function(*[given[name] for name in names])
         told = verdict or defaults.classify_error(error)
         ports.ledger.note("error", type(error).__name__, error)
+        known = not any(words in str(error) for words in NOT_THEIRS)
+        ports.ledger.expect(known, f"a file is named that {instance.id} does not know: {error}")
         ports.ledger.judged(instance.id, attempt, told)
         return verdict
 

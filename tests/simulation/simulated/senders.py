@@ -13,6 +13,7 @@ from simulated.drawing import Setup
 from simulated.grouped import Grouped, has_failed
 from simulated.ledger import Ledger
 from simulated.lives import check
+from simulated.posters import Posters
 from simulated.traffic import Grouping
 
 from gateway_core import (
@@ -35,7 +36,8 @@ class Senders:
 
     gateway: Gateway
 
-    def __init__(self, setup: Setup, ledger: Ledger, callers: Callers) -> None:
+    def __init__(self, setup: Setup, ledger: Ledger, callers: Callers, posters: Posters) -> None:
+        self._posters = posters
         self._setup = setup
         self._ledger = ledger
         self._groups = ledger.groups
@@ -123,7 +125,9 @@ class Senders:
         texts = [text if shared else self._callers.text(rng) for _ in places]
         due = self._ledger.wall() + rng.choice([-1.0, 0.5, 3.0])
         key = f"group {self._callers.texts}" if rng.random() < drawn.keyed else None
+        files = self._posters.of_group(f"group {self._callers.texts}")
         return Grouped(
+            files=files,
             instance=instance.id,
             key=key,
             rooms=[room for room, _ in places],
@@ -161,6 +165,7 @@ class Senders:
 
     async def _accepted(self, group: Grouped, rng: Random) -> Job:
         more: dict[str, Any] = {"not_before": group.due, "priority": group.priority}
+        own = {"files": group.files} if group.files else {}
         if not group.shared:
             return await self.gateway.submit_many(self._envelopes(group), group=group.key, **more)
         rooms = [*group.rooms, *group.rooms[: rng.choice([0, 0, 2])]]
@@ -169,7 +174,7 @@ class Senders:
         if rng.random() < 0.5:
             rooms = iter(rooms)  # type: ignore[assignment]  # any iterable is taken
         return await self.gateway.broadcast(
-            group.instance, rooms, group.texts[0], key=group.key, ttl=group.ttl, **more
+            group.instance, rooms, group.texts[0], key=group.key, ttl=group.ttl, **own, **more
         )
 
     def _envelopes(self, group: Grouped) -> Iterable[Send]:
@@ -181,6 +186,7 @@ class Senders:
                 text=text,
                 thread_id=thread,
                 ttl=group.ttl,
+                files=tuple(group.files),
             )
             for room, text, thread in members
         ]

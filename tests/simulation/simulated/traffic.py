@@ -1,8 +1,8 @@
-"""What applications send besides single messages: answers to events, and groups. As it is drawn."""
+"""What applications send besides single texts: answers to events, groups, files. As it is drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import attrs
@@ -18,6 +18,16 @@ GROUPING = 275_364
 
 WITH_GROUPS = 0.2
 """The share of worlds with groups."""
+
+FILING = 2_269_170
+"""Chosen so that worlds which are known to show something rare have no files."""
+
+WITH_FILES = 0.2
+"""The share of worlds with files."""
+
+UPLOAD_FAULTS = ("refused", "too_large", "limited", "broken", "lost", "nowhere")
+"""What happens to a request of an upload: its files are refused, or are too large; it is one too
+many; the platform breaks; its answer is lost; what Slack has taken it never shows."""
 
 
 @attrs.frozen(kw_only=True)
@@ -131,4 +141,76 @@ def draw_groups(seed: int) -> Grouping | None:
         ),
         pauses=rng.choice([(0.0, 0.25), (0.5, 1.0, 2.0), (2.0, 5.0)]),
         patience=rng.choice([0.0, 0.2]),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Filing:
+    """The messages with files of a world.
+
+    posters, messages  how many send at once, and how many messages in all
+    files       what is drawn from for the number of files of a message
+    shared      share of files that several messages have, by the same name
+    large       share that an outbox stores beside its database, and that are read in pieces
+    words       what is drawn from for the length of a text, in words; 0: none, if it has a file
+                of its own
+    kinds       weights of what a poster does
+    text_alone  share whose text goes alone where its files are refused
+    keyed       share that has a key
+    patience    share of calls that are given up after a while
+    caption     characters of the longest caption on Telegram
+    share_after  seconds until Slack shows what it has taken
+    cut         share of uploads whose connection is cut at a part of the body
+    faults      what else happens to a request of an upload, by share of these
+    groups      share of groups that have files
+    addresses   for how many uploads Slack gives an address in a minute
+    """
+
+    posters: int
+    messages: int
+    files: Sequence[int]
+    shared: float
+    large: float
+    words: Sequence[int]
+    kinds: Mapping[str, float]
+    text_alone: float
+    keyed: float
+    patience: float
+    pauses: Sequence[float]
+    caption: int
+    share_after: float
+    cut: float
+    faults: Mapping[str, float]
+    groups: float
+    addresses: int
+
+
+def draw_files(seed: int, *, calm: bool) -> Filing | None:
+    """In some worlds messages have files, and uploads fail in the middle."""
+    rng = Random(f"files {FILING}:{seed}")
+    if rng.random() >= WITH_FILES:
+        return None
+    kinds = {"post": 4.0}
+    for kind in ("again", "replace", "reword", "take_off", "remove", "cancel"):
+        if rng.random() < 0.6:
+            kinds[kind] = rng.choice([0.5, 1.5])
+    faults = {what: rng.choice([0.0, 0.1, 0.3]) for what in UPLOAD_FAULTS}
+    return Filing(
+        posters=rng.choice([1, 2, 4]),
+        messages=rng.choice([8, 16, 32]),
+        files=rng.choice([(1,), (1, 2), (1, 2, 3, 4), (4,)]),
+        shared=rng.choice([0.0, 0.3, 0.6]),
+        large=rng.choice([0.0, 0.0, 0.3]),
+        words=rng.choice([(0, 1), (1, 2), (0, 2, 12), (1, 12)]),
+        kinds=kinds,
+        text_alone=rng.choice([0.0, 0.5, 1.0]),
+        keyed=rng.choice([0.0, 0.4]),
+        patience=rng.choice([0.0, 0.2]),
+        pauses=rng.choice([(0.0,), (0.0, 0.25, 0.5), (0.5, 2.0)]),
+        caption=rng.choice([30, 40]),
+        share_after=rng.choice([0.0, 0.25, 1.0, 3.0]),
+        cut=0.0 if calm else rng.choice([0.0, 0.0, 0.1, 0.3]),
+        faults={} if calm or rng.random() < 0.2 else faults,
+        groups=rng.choice([0.0, 0.5, 1.0]),
+        addresses=rng.choice([6, 20, 100]),
     )

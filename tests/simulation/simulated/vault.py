@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import apsw
 import attrs
 import trio
+from simulated.bytes_stored import needed_by
 from simulated.group_rows import GroupKept, kept_groups
 from simulated.lives import check
 from simulated.ports import Ports, Stumbled
@@ -67,6 +68,15 @@ class Vault(SqliteOutbox):
             await ports.passed()
             check()
         return answer
+
+    async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
+        """They are there for as long as somebody needs them."""
+        try:
+            return await super().read_bytes(digest, offset, limit)
+        except OutboxError as error:
+            needed = digest in needed_by(self._ports.ledger.unfinished)
+            self._ports.ledger.expect(not needed, f"bytes that are needed are gone: {error}")
+            raise
 
     async def append(self, entry: Kept, kept: Callable[[], None]) -> None:
         """Whatever becomes of the caller, the ledger knows what was handed over."""
@@ -168,6 +178,8 @@ class Truth:
     closed      what platforms closed, instances and operations of instances, and until when
     grown       of streams that have not ended: the number and the text of the newest state
     groups      all that are remembered
+    stored      the digests of all bytes that have a use, and `unused` the others
+    loose       files beside it that it does not know, and those it knows that are not there
     """
 
     unfinished: Mapping[str, Mapping[int, StepKept]]
@@ -175,6 +187,9 @@ class Truth:
     closed: Mapping[tuple[str, str], float] = attrs.field(factory=dict)
     grown: Mapping[str, tuple[int, str]] = attrs.field(factory=dict)
     groups: Mapping[str, GroupKept] = attrs.field(factory=dict)
+    stored: frozenset[str] = frozenset()
+    unused: frozenset[str] = frozenset()
+    loose: frozenset[str] = frozenset()
 
 
 def read(path: Path) -> Truth:
@@ -209,9 +224,23 @@ def read(path: Path) -> Truth:
         )
         grown = {name: (number, text) for name, number, text in rows}
         groups = kept_groups(database)
+        sql = """SELECT digest, content IS NULL,
+            EXISTS (SELECT 1 FROM uses u WHERE u.digest = b.digest) FROM bytes b"""
+        rows = list(database.execute(sql))
     finally:
         database.close()
-    return Truth(unfinished=unfinished, ended=ended, closed=closed, grown=grown, groups=groups)
+    folder = path.with_name(f"{path.name}.bytes")
+    beside = {each.name for each in folder.iterdir()} if folder.exists() else set()
+    return Truth(
+        unfinished=unfinished,
+        ended=ended,
+        closed=closed,
+        grown=grown,
+        groups=groups,
+        stored=frozenset(digest for digest, _, used in rows if used),
+        unused=frozenset(digest for digest, _, used in rows if not used),
+        loose=frozenset(beside ^ {digest for digest, apart, _ in rows if apart}),
+    )
 
 
 class Clerk:

@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 import trio.testing
+from simulated.bytes_stored import expect_stored
 from simulated.drawing import GRID
 from simulated.ledger import HAIR, LONGEST_COMMIT, Ledger
 from simulated.lives import Life
@@ -87,6 +88,9 @@ class Watch:
         if self._gateway._stopped.is_set():
             return
         self._late()
+        spool = self._gateway._files.spool
+        if spool is not None:
+            expect_stored(self._ledger, spool._kept, over=False)
         for partition in self._gateway._partitions:
             self._lanes(partition)
             self._waiters(partition)
@@ -191,7 +195,8 @@ class Watch:
         elif lane.waits_in is not None:
             bucket = lane.waits_at
             reserved = bucket.reserved is not None and bucket.reserved[0] > now
-            if bucket.free_at(now) <= now and not reserved and bucket.merged is None:
+            free = bucket.free_for_all(lane.cost, now) <= now and not self._costly(bucket, now)
+            if free and not reserved and bucket.merged is None:
                 text = f"{name} waits for {bucket}, which is free"
                 self._lasts((id(lane), lane.wait_serial, "free"), GRID, lambda: text)
         elif lane.timer_at is not None:
@@ -199,6 +204,18 @@ class Watch:
             self._ledger.expect(not late, f"{name} sleeps on after its time")
         elif not lane.doubt and lane.queue:
             self._ledger.wrong(f"{name} is forgotten with {len(lane.queue)} in it")
+
+    def _costly(self, bucket: Any, now: int) -> bool:
+        """Whether an album waits there for several tokens, behind which all others wait."""
+        if self._ledger.setup.files is None:
+            return False
+        return any(
+            lane.cost > 1 and lane.waits_in is not None and lane.waits_at is bucket
+            and bucket.free_for_all(lane.cost, now) > now
+            for partition in self._gateway._partitions
+            for room in partition.scheduler.rooms.values()
+            for lane in room.lanes.values()
+        )  # fmt: skip
 
     def _waiters(self, partition: Any) -> None:
         """Who waits for a place waits because there is none."""

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import attrs
 import structlog
 import trio
+from simulated.bytes_stored import expect_stored
 from simulated.callers import Callers
 from simulated.checks import Checks
 from simulated.connections import Wires
@@ -26,9 +27,11 @@ from simulated.ledger import HAIR, LONGEST_COMMIT, Ledger
 from simulated.lives import LIFE, Life
 from simulated.platforms import Platforms
 from simulated.ports import REAL, Ports, Rude, Witness, adapter, taken
+from simulated.posters import Posters
 from simulated.repliers import Repliers
 from simulated.senders import Senders
 from simulated.spending import KIND, Spending, others_url
+from simulated.uploads import Cutting
 from simulated.vault import Clerk, Vault, read
 from simulated.watch import Steps, Violated, Watch
 from simulated.writers import Writers
@@ -37,6 +40,7 @@ from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import Gateway, OutboxError, Send, open_gateway
 from gateway_core.authors import Attempt
 from gateway_core.backlog.capacity import Capacity
+from gateway_core.files.keeper import KeptFiles
 from gateway_core.groups.feeding import AGAIN
 from gateway_core.http import transport_factory
 from gateway_core.plugins import calling
@@ -120,6 +124,7 @@ def made(setup: Setup, seed: int, callers: type[Callers] = Callers) -> Outcome:
         timeless,
         patch.object(Capacity, "came", _storing(ledger)),
         patch.object(Capacity, "reopened", _reopening(ledger)),
+        patch.object(KeptFiles, "look_at", _looking(ledger)),
     ):
         try:
             run_seeded(f"schedule:{seed}", world.run, steps)
@@ -199,6 +204,18 @@ def _calling(ledger: Ledger) -> Any:
     return submit
 
 
+def _looking(ledger: Ledger) -> Any:
+    """The look at an envelope's files, which makes another object of it."""
+    real = KeptFiles.look_at
+
+    async def look_at(self: KeptFiles, envelope: Any) -> Any:
+        looked, found = await real(self, envelope)
+        ledger.looked_at(envelope, looked)
+        return looked, found
+
+    return look_at
+
+
 def _storing(ledger: Ledger) -> Any:
     """The moment at which an outbox has stored what is accepted by that."""
     real = Capacity.came
@@ -257,7 +274,8 @@ class World:
         self.callers = callers(setup, ledger, self.platforms.topics)
         given = setup, ledger, self.platforms, self.callers
         self.writers, self.repliers = Writers(*given), Repliers(*given)
-        self.senders = Senders(setup, ledger, self.callers)
+        self.posters = Posters(setup, ledger, self.callers)
+        self.senders = Senders(setup, ledger, self.callers, self.posters)
         self.rests = 0
         self.kills = 0
         self.steps: list[int] = []
@@ -283,13 +301,26 @@ class World:
     async def _laid(self, network: Network) -> AsyncIterator[None]:
         """In some worlds connections are used again, and die."""
         if not self.setup.wires:
-            yield
+            with self._cutting(network):
+                yield
             return
         self.platforms.wires = Wires(network, self.platforms, self.ledger)
         before = transport_factory.set(None)
         try:
             with self.platforms.wires.laid():
                 yield
+        finally:
+            transport_factory.reset(before)
+
+    @contextmanager
+    def _cutting(self, network: Network) -> Iterator[None]:
+        """In some worlds connections are reset in the middle of uploads."""
+        if self.setup.files is None or not self.setup.files.cut:
+            yield
+            return
+        before = transport_factory.set(partial(Cutting, network, self.platforms.uploads))
+        try:
+            yield
         finally:
             transport_factory.reset(before)
 
@@ -326,6 +357,11 @@ class World:
             truth = read(path)
             self.clerk.read(path, truth)
             self.ledger.expect(not truth.unfinished, f"{len(truth.unfinished)} are kept at the end")
+            expect_stored(self.ledger, truth.stored, over=True)
+            # What cannot be given back as the disk is full goes with the process run.
+            unused = not self.setup.trouble.disk and truth.unused
+            self.ledger.expect(not unused, f"bytes that nobody needs are left: {unused}")
+            self.ledger.expect(not truth.loose, f"bytes beside the outbox: {truth.loose}")
 
     def _next_life(self, path: Path, number: int) -> None:
         """What the file holds is compared with what the world has seen."""
@@ -339,6 +375,7 @@ class World:
             lambda instance, room: hashed(instance, room) % config.partition_count,
             strict=before.kind != "kill" and not self.setup.trouble.disk,
         )
+        expect_stored(self.ledger, truth.stored, over=False)
 
     async def _life(self, life: Life, steps: Steps, path: Path | None) -> None:
         """One process, from its start to its end."""
@@ -456,6 +493,8 @@ class World:
                 nursery.start_soon(self.repliers.run, gateway)
             if self.setup.groups is not None:
                 nursery.start_soon(self.senders.run, gateway)
+            if self.setup.files is not None:
+                nursery.start_soon(self.posters.run, gateway)
             if self.setup.crowd is not None:
                 given = self.setup, self.ledger, self.platforms, self.callers
                 nursery.start_soon(Crowd(*given, gateway).run)
@@ -537,6 +576,8 @@ class World:
             if ledger.violations:
                 raise Violated
         await self._alive(gateway)
+        if gateway._files.spool is not None:
+            expect_stored(ledger, gateway._files.spool._kept, over=True)
 
     async def _until_someone(self) -> None:
         """Nothing is unfinished, but callers are still at it."""

@@ -132,9 +132,18 @@ class Batch:
 
     def drop_group(self, seq: int) -> None:
         """The group is not wanted any more, as far as it is there."""
-        self.beside.pop(("group", seq), None)
+        self._drop(self.beside.pop(("group", seq), None))
         self.keys.pop(seq, None)
         self.beside["drop", seq] = True
+
+    def give_up(self, waiter: Waiter) -> None:
+        """It never came into a batch, or its batch was not written, and nobody waits for it."""
+        self._drop(waiter.claim)
+
+    def _drop(self, claim: Claim | None) -> None:
+        """What is claimed is not wanted any more: its bytes have no use by that."""
+        if claim is not None and claim.files:
+            self.beside["unused", claim.seq] = claim.files
 
     def grow(self, row: Row) -> None:
         """The text of an entry, unless a newer one is known."""
@@ -146,7 +155,7 @@ class Batch:
         """The entry is not wanted any more; written already, it is to be taken back."""
         if self.entries.pop(seq, None) is not None:
             self.keys.pop(seq, None)
-            self.beside.pop(("entry", seq), None)
+            self._drop(self.beside.pop(("entry", seq), None))
         else:
             self.withdrawn[seq] = None
 
@@ -170,7 +179,7 @@ class Batch:
         for place in self.started:
             self.steps[place] = not_begun(self.steps[place])
         lost = self.entries.keys()
-        return Batch(
+        left = Batch(
             entered=self.entered,
             postponed=_without(self.postponed, lost),
             shapes=_without(self.shapes, lost),
@@ -186,6 +195,10 @@ class Batch:
             beside={place: it for place, it in self.beside.items() if not isinstance(it, Claim)},
             grown=_without(self.grown, lost),
         )
+        for waiter in self.told:
+            if waiter.task is None:
+                left.give_up(waiter)
+        return left
 
     def follow(self, newer: Batch) -> None:
         """Take in what was told later than all of this."""

@@ -177,6 +177,12 @@ class Committer:
         if urgent and not self._urgent.is_set():
             self._urgent.set()
 
+    def forget(self, waiter: Waiter) -> None:
+        """Who waited was cancelled."""
+        if waiter in self._outside:
+            self._outside.remove(waiter)
+            self.batch.give_up(waiter)
+
     def close(self) -> None:
         """Write what there is, and no more."""
         self._closing = True

@@ -176,6 +176,8 @@ class Writer:
                 groups.pause(seq, paused=it)
             elif what == "cancelled":
                 groups.cancel(seq)
+            elif what == "unused":
+                self._contents.unused(it)
             else:
                 groups.drop(seq)
             if refused is not None:

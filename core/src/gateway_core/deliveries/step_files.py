@@ -20,12 +20,14 @@ class StepFiles:
 
     files  those that it sends, or, of a deletion, that go with the message
     held   the message has just these already: its text alone changes
+    before  of an edit: those that the message had, and has if the edit fails; None: not known
     ids    the platform's ids of each, once it was sent
     more   ids of further messages that the step has made: the rest of an album
     """
 
     files: tuple[File, ...]
     held: bool = False
+    before: tuple[File, ...] | None = None
     ids: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
 
@@ -63,7 +65,8 @@ def files_against(part: Part, files: Sequence[File], known: PartRef) -> StepFile
     """The same of an edit of a message that has some already."""
     made = files_of(part, files)
     if made is None:
-        return StepFiles(()) if known.files else None
+        return StepFiles((), before=known.files) if known.files else None
+    made.before = known.files
     made.held = all(map(_is_same, made.files, known.files)) and len(known.files) == len(made.files)
     made.more = known.more
     return made

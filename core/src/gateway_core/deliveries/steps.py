@@ -10,6 +10,7 @@ import attrs
 from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import Json, Mode, Part, PartReceipt, PartRef, Send, digest_of
 from gateway_core.contract.fast_init import fast_init
+from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.step_files import StepFiles, files_of
@@ -225,6 +226,9 @@ class Step:
 
     def _divide_files(self, files: StepFiles, steps: Sequence[Step]) -> None:
         """Each goes with the part that names it, by its place among those of this step."""
+        if not files.files:  # an edit that takes them off
+            steps[0].files = files
+            return
         places = self.part.files if self.part is not None else ()
         for step in steps:
             part = step.part
@@ -233,6 +237,17 @@ class Step:
                 step.part = attrs.evolve(part, files=tuple(places[at] for at in part.files))
         if steps[0].files is not None:
             steps[0].files.held = files.held
+            steps[0].files.before = files.before
+
+    @property
+    def left_files(self) -> tuple[File, ...]:
+        """Those that its message has now: after an edit that certainly failed, those of before."""
+        if self.files is None:
+            return ()
+        failed = self.kind == "edit" and self.outcome not in (*ARRIVED, "unknown")
+        unchanged = failed and not (self.doubtful or self.maybe_sent or self.started)
+        before = self.files.before if unchanged else None
+        return self.files.standing if before is None else before
 
     @property
     def digest(self) -> str:
@@ -287,7 +302,7 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
         name = step.message_id
         if name is None:
             continue
-        files, more = ((), ()) if step.files is None else (step.files.standing, step.files.more)
+        files, more = ((), ()) if step.files is None else (step.left_files, step.files.more)
         if step.kind != "delete":
             digest = step.digest if step.outcome in ARRIVED else ""
             fixed = step.part is not None and step.part.fixed

@@ -14,6 +14,7 @@ from gateway_core.contract.envelopes import (
     Json,
     KeyRef,
     MessageRef,
+    Part,
     PartRef,
     Receipt,
     Target,
@@ -191,9 +192,9 @@ class Targets:
         if text is not None and (fixed := fixed_in(ref)) is not None:
             return unsupported(f"target: {fixed}")
         files: Sequence[File] = ()
-        if text is not None and _has_files(text, ref):
+        if text is not None and _has_files(text, delivery.plan, ref):
             files = with_held(text.files, ref.parts)
-            if files and text.files is None:
+            if text.files is None:
                 fault = plan_with(attrs.evolve(text, files=files, target=ref))
                 if fault is not None:
                     return fault
@@ -314,9 +315,10 @@ def _of_text(change: Edit | Delete) -> Edit | None:
     return change
 
 
-def _has_files(change: Edit, ref: MessageRef) -> bool:
-    """Whether an edit's text goes with files: its own, or those of its message."""
-    return bool(change.files) or any(part.files for part in ref.parts)
+def _has_files(change: Edit, plan: Sequence[Part], ref: MessageRef) -> bool:
+    """Whether an edit's text goes with files: its own, or those of its message, now or before."""
+    named = any(part.files for part in plan)
+    return named or bool(change.files) or any(part.files for part in ref.parts)
 
 
 def _fields(

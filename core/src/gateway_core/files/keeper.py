@@ -47,7 +47,7 @@ class KeptFiles:
 
     _store: Store
     spool: Spool | None = None
-    _known: OrderedDict[tuple[str, str, bool, str], tuple[str, float]] = attrs.field(
+    _known: OrderedDict[tuple[str, str, str, bool, str], tuple[str, float]] = attrs.field(
         factory=OrderedDict, init=False
     )
 
@@ -149,6 +149,6 @@ def files_in(envelope: Envelope) -> bool:
     )
 
 
-def _name(instance_id: str, file: File) -> tuple[str, str, bool, str]:
-    """By which an uploaded file is known: ids hold for one account and one kind."""
-    return instance_id, file.digest, file.as_document, file.media_type
+def _name(instance_id: str, file: File) -> tuple[str, str, str, bool, str]:
+    """By which an uploaded file is known: ids hold for one account, one kind, and one name."""
+    return instance_id, file.digest, file.name, file.as_document, file.media_type

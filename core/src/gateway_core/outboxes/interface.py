@@ -163,6 +163,8 @@ class Outbox(Protocol):
     def withdraw(self, envelope_id: str) -> None:
         """The caller was cancelled during its append: forget the entry.
 
+        An engine does so by itself where its append is cancelled; the use of the bytes that the
+        entry names is over then, be it stored or not.
         Of a member, the turn comes again; once its group was cancelled, it counts as cancelled.
         """
 

@@ -365,11 +365,14 @@ class Scheduler:
         """Offer a waiting lane anew: its head ended, or its limits changed."""
         if lane.running:
             return
+        blocked = lane.waits_at if lane.cost > 1 else None
         if lane.quiet > now:
             self.pause(lane, lane.quiet)
         else:
             self._leave(lane)
             self.offer(lane, now)
+        if blocked is not None and blocked.waiting is not None:  # those behind may need less
+            serve_waiters([blocked], now)
 
     def ask_anew(self, account: InstanceState, now: int) -> None:
         """The account's limits may have changed: lanes that wait for them ask anew."""

@@ -93,9 +93,11 @@ class Door:
 
         Those of what is not accepted, or joins another one, are let go of.
         """
-        draft.called = self._drafting.clock.now()
+        draft.waits_from(self._drafting.clock.now())
         draft.files = tuple(await self._files.store(looked))
         try:
+            self._drafting.check_open()  # anything may have changed meanwhile
+            self._drafting.look_up_account(draft, slot=False)
             ticket = await self._way.accept(draft, wait=wait)
         except BaseException as error:
             if not draft.delivered or isinstance(error, Exception):  # else it may be stored

@@ -97,6 +97,12 @@ class Draft:
         room = self.asked.external_room_id
         return None if room == self.envelope.external_room_id else room
 
+    def waits_from(self, now: int) -> int:
+        """It waits, from now on unless it did before; since when."""
+        if self.called is None:
+            self.called = now
+        return self.called
+
     def reclass(self, priority: Priority) -> None:
         """A policy gives it another class."""
         self.priority, self.rank = priority, RANKS[priority]

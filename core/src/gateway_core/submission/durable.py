@@ -47,7 +47,7 @@ class DurableWay:
         drafting, asks = self._drafting, draft.scope is not None
         due = joined = None
         if asks or draft.changes:
-            draft.called = drafting.clock.now()
+            draft.waits_from(drafting.clock.now())
             due, joined = await self._found(draft)
         if joined is None:
             if self._pager.owns(draft.account):
@@ -80,9 +80,9 @@ class DurableWay:
     async def _until_delayed_are_known(self, draft: Draft) -> None:
         """Wait until it is known which rooms wait for what a previous run delayed."""
         drafting = self._drafting
-        draft.called = drafting.clock.now()
-        until = drafting.deadline_of(draft, draft.called)
-        with trio.move_on_after((until - draft.called) / SECOND):
+        now = drafting.clock.now()
+        draft.waits_from(now)
+        with trio.move_on_after((drafting.deadline_of(draft, now) - now) / SECOND):
             await self._pager.knows_delayed.wait()
         drafting.check_open()
 
@@ -116,8 +116,7 @@ class DurableWay:
                 retry_in=draft.partition.estimate(),
             )
         drafting.check_open()  # nobody would wake it any more
-        if draft.called is None:
-            draft.called = drafting.clock.now()
+        draft.waits_from(drafting.clock.now())
         await wait_for_slot(
             capacity,
             partial(self._queued, draft),

@@ -70,7 +70,7 @@ class InMemoryWay:
                 bound=full.bound,
                 retry_in=partition.estimate(),
             )
-        draft.called = called = clock.now()
+        called = draft.waits_from(clock.now())
 
         def queued(wake: Callable[[], None]) -> Waiter:
             place = envelope.instance_id, envelope.external_room_id
@@ -79,7 +79,7 @@ class InMemoryWay:
             return waiter
 
         try:
-            until = self._drafting.deadline_of(draft, called)
+            until = self._drafting.deadline_of(draft, clock.now())
             await wait_for_slot(partition.admission, queued, clock, until, bound_of)
         finally:
             partition.measure()

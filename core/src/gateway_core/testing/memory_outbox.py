@@ -220,7 +220,11 @@ class MemoryOutbox(Beside):
 
     async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
         """Store the entry, at once."""
-        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except trio.Cancelled:
+            self._bytes.unused(entry.files)
+            raise
         self._bytes.check(entry.files)
         if entry.member is not None:
             self._groups.take(entry.id, entry.member)

@@ -50,7 +50,7 @@ def limits_of(settings: Settings, room: str, operation: str) -> tuple[Limit, ...
     if operation == "typing":
         return (Limit(SET_STATUS, STATUSES, MINUTE, "window"),)
     method = method_of(operation)
-    if operation == "upload":  # an address first, then the message
+    if operation == "upload":  # an address for each file, as the part's cost says; then the message
         return tuple(Limit(name, settings.tier_4, MINUTE, "window") for name in (ADDRESS, method))
     if method == "chat.postMessage":
         return _of_posts(settings, room)

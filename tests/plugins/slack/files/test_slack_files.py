@@ -6,7 +6,7 @@ import pytest
 from pictures import png
 
 from gateway_contrib.emulators.faults import Said
-from gateway_contrib.emulators.slack import SlackEmulator
+from gateway_contrib.emulators.slack import SlackEmulator, SlackLimits
 from gateway_core import (
     Disposition,
     File,
@@ -176,3 +176,20 @@ async def test_the_text_of_what_is_shared_nowhere_goes_alone(slack, gateway, aut
     receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], on_file_error="send_text")
     assert [("A cat", None, [])] == seen(slack)
     assert receipt.possible_duplicate
+
+
+async def test_each_file_counts_against_the_addresses_that_slack_gives(autojump_clock):
+    """With room for five a minute, two messages of three files are a minute apart."""
+    limits = SlackLimits(tiers={ASKS: (5, 60.0)})
+    slack = SlackEmulator(limits=limits)
+    instance = Instance("support", "slack", Settings(token=Secret("xoxb-1"), tier_4=5))
+    files = [File(str(n).encode(), name=f"{n}.txt") for n in range(3)]
+    async with open_network() as network:
+        network.mount("https://slack.com", slack.app)
+        network.mount("https://files.slack.com", slack.app)
+        async with open_gateway(GatewayConfig(instances=[instance])) as gateway:
+            for text in ("one", "two"):
+                await gateway.send("support", ROOM, text, files=files)
+    first, second = slack.rooms.conversation(ROOM)
+    assert 60 < second.stored_at - first.stored_at < 70
+    assert 0 == slack.counters["rate_limited"]

@@ -92,6 +92,15 @@ class Contents:
                 self._pins[digest] -= 1
                 self._taken.append(digest)
 
+    def unused(self, files: Iterable[str]) -> None:
+        """The use that they were kept for does not come: nobody waits for it any more."""
+        self.any = True
+        for digest in set(files):
+            if self._pins[digest]:
+                self._pins[digest] -= 1
+                self._taken.append(digest)
+                self._forget(digest)
+
     def end(self, seqs: Sequence[int]) -> None:
         """These use nothing any more; what nobody else uses is gone."""
         if not self.any:

@@ -38,6 +38,11 @@ class MemoryBytes:
             self._pins[digest] -= 1
             self._tidy(digest)
 
+    def unused(self, digests: Iterable[str]) -> None:
+        """The entry that was to use them is not wanted any more."""
+        for digest in set(digests):
+            self.unpin(digest)
+
     def get(self, digest: str) -> bytes:
         """All of them. Raises `OutboxError`."""
         if digest not in self._contents:

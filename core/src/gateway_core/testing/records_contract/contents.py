@@ -104,6 +104,16 @@ class BytesContract(RecordsRuns):
                 with pytest.raises(OutboxError):
                     await outbox.read_bytes(digest, 0, 1)
 
+    async def test_a_cancelled_append_uses_no_bytes(self, entry: Entries, stored: Stored) -> None:
+        """Nobody else knows that its use does not come."""
+        async with self.process_run() as outbox:
+            await outbox.store_bytes(stored.digest, stored.pieces())
+            with trio.CancelScope() as cancelled:
+                cancelled.cancel()
+                await outbox.append(using(entry, stored), nothing)
+            await outbox.append(entry("another"), nothing)
+            assert not await is_there(outbox, stored)
+
     @pytest.mark.parametrize("digest", ["", "../../etc/passwd", "0" * 63, "A" * 64, "0" * 65])
     async def test_what_is_no_digest_is_refused(self, digest: str) -> None:
         """It may be a file's name."""

@@ -52,8 +52,8 @@ def with_files(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
     uploaded = tuple(place for place, file in enumerate(files) if file.url is None)
     by_url = tuple(place for place, file in enumerate(files) if file.url is not None)
     first, *others = parts
-    if uploaded:
-        first = attrs.evolve(first, files=uploaded)
+    if uploaded:  # each needs an address, of which there are so many a minute
+        first = attrs.evolve(first, files=uploaded, cost=len(uploaded))
     if not by_url:
         return [first, *others]
     images = image_blocks(files)

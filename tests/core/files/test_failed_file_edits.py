@@ -1,0 +1,61 @@
+"""An edit that fails leaves its message with the files that it had, and that is known."""
+
+import pytest
+
+from gateway_core import Disposition, File
+from gateway_core.authors import ErrorClass, Reason, Verdict
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
+
+REFUSED = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED)
+BAD_FORMAT = Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.BAD_FORMAT, transform="plain")
+
+
+def refuses(text, verdict=REFUSED, *, once=False):
+    """Refuses what has that text."""
+    left = [1 if once else 1_000]
+
+    async def script(attempt):
+        if left[0] and (attempt.payload or {}).get("text") == text:
+            left[0] -= 1
+            raise Failure(verdict)
+
+    return script
+
+
+@pytest.fixture(params=["memory", "outbox"])
+def outbox(request, autojump_clock):
+    return MemoryOutbox() if request.param == "outbox" else None
+
+
+@pytest.mark.parametrize("files", [(), (File(b"two", name="2"),)])
+async def test_a_refused_change_of_files_is_none(outbox, files, autojump_clock):
+    channel = FakeChannel(script=refuses("no"))
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        sent = await gateway.send("bot", "room", "old", files=[File(b"one", name="1")])
+        refused = await gateway.edit(sent.ref, "no", files=files, raises=False)
+        assert Disposition.REJECTED is refused.disposition
+        edited = await gateway.edit(sent.ref, "new")
+        assert ["file-1"] == [file.id for file in edited.ref.parts[0].files]
+        assert [True] == [upload.held for upload in channel.made[-1].attempt.files]
+    assert {"file-1": b"one"} == channel.contents
+
+
+async def test_a_ref_from_before_the_files_went_takes_an_edit(outbox, autojump_clock):
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        sent = await gateway.send("bot", "room", "old", files=[File(b"one", name="1")])
+        await gateway.edit(sent.ref, "bare", files=())
+        edited = await gateway.edit(sent.ref, "new")
+    assert edited.delivered
+    assert [("new",), ()] == [tuple(channel.texts("room")), edited.ref.parts[0].files]
+
+
+async def test_an_edit_whose_formatting_is_refused_takes_the_files_off_all_the_same(
+    outbox, autojump_clock
+):
+    channel = FakeChannel(script=refuses("no", BAD_FORMAT, once=True))
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        sent = await gateway.send("bot", "room", "old", files=[File(b"one", name="1")])
+        edited = await gateway.edit(sent.ref, "no", files=())
+    assert ("plain",) == edited.transforms
+    assert [()] == list(channel.files.values())
