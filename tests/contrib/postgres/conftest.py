@@ -1,0 +1,37 @@
+"""A real server for each process of tests, and a database or a schema of its own for each test."""
+
+import itertools
+
+import pytest
+
+pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
+
+import postgres_server  # noqa: E402 - psycopg may not be there
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server():
+    """Begun with the first test that needs it, and ended with the last."""
+    if postgres_server.programs() is None:
+        pytest.skip("not tried: there is no PostgreSQL server here (Debian's `postgresql`)")
+    server = postgres_server.Server()
+    try:
+        yield server.start()
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def schema(server):
+    """A name that no other test has, in the database `postgres`."""
+    return f"gateway_{next(_numbers)}"
+
+
+@pytest.fixture
+def database(server):
+    """A database that no other test has."""
+    name = f"test_{next(_numbers)}"
+    server.execute(f"CREATE DATABASE {name}")
+    return name
