@@ -5,7 +5,6 @@ process that began it, also where that is killed. It listens on a socket in its 
 role is let in, and on a free port of the loopback address, where a role needs its password.
 """
 
-import glob
 import os
 import pwd
 import shutil
@@ -32,9 +31,9 @@ def programs():
     """The folder of `initdb` and `postgres`; None: this machine has none."""
     if shutil.which("setpriv") is None:
         return None
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"), key=_version)
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=_version)
     if found:
-        return Path(found[-1]).parent
+        return found[-1].parent
     if (path := shutil.which("pg_config")) is not None:
         words = [path, "--bindir"]
         folder = Path(subprocess.run(words, capture_output=True, text=True, check=True).stdout[:-1])
@@ -47,7 +46,7 @@ def programs():
 
 
 def _version(path):
-    number = Path(path).parts[4]
+    number = path.parts[4]
     return int(number) if number.isdigit() else 0
 
 

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
 
-import postgres_server  # noqa: E402 - psycopg may not be there
+import postgres_server
 
 _numbers = itertools.count()
 

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from gateway_contrib.sqlite.batch import Batch, Waiter
-from gateway_contrib.sqlite.beside.group_rows import Claim
-from gateway_contrib.sqlite.rows import Row
+from gateway_contrib.durable.batch import Batch, Waiter
+from gateway_contrib.durable.group_rows import Claim
+from gateway_contrib.durable.rows import Row
 from gateway_core.outboxes import OUTBOX_FAILED, OUTBOX_WORKS, OutboxError, log_event
 
 LONGEST_PAUSE = 2.0

@@ -13,8 +13,8 @@ import attrs
 import trio
 from outcome import Error
 
-from gateway_contrib.sqlite.beside.group_rows import Claim
-from gateway_contrib.sqlite.rows import Row, not_begun
+from gateway_contrib.durable.group_rows import Claim
+from gateway_contrib.durable.rows import Row, not_begun
 from gateway_core.outboxes import OutboxError
 
 
