@@ -17,6 +17,9 @@ from gateway_contrib.durable.group_rows import Claim
 from gateway_contrib.durable.rows import Row, not_begun
 from gateway_core.outboxes import OutboxError
 
+WHOEVER_WAITS = -1
+"""In the place of an entry: of those who wait for a batch without one of their own."""
+
 
 @attrs.define(eq=False)
 class Waiter:
@@ -31,6 +34,13 @@ class Waiter:
     row: Row | None = None
     key: Row | None = None
     claim: Claim | None = None
+
+    @property
+    def seq(self) -> int:
+        """Of the entry or the group that it waits for; `WHOEVER_WAITS`: for the batch alone."""
+        if self.row is not None:
+            return int(self.row[0])
+        return self.claim.seq if self.claim is not None else WHOEVER_WAITS
 
     def give_up(self, _: object) -> trio.lowlevel.Abort:
         """The task is cancelled as it waits to be rescheduled: nothing is done for it."""
@@ -67,7 +77,8 @@ class Batch:
     answers    to operators' requests, of which the effect is in this batch or an earlier one
     spent      what accounts had spent as they were released
     beside     of groups and bytes what is claimed and told, in order: by what it is, and by whose
-    refused    claims that could not be met, and why: they are not written
+    refused    what is not written of it, by entry or group, and why: claims that could not be met,
+               and rows that the database does not take
     grown      newest texts
     """
 

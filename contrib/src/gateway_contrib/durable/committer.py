@@ -36,7 +36,8 @@ class Committer:
     queue   changes that may wait for the disk; whoever adds more than that waits, in order
     linger  seconds that changes which nobody awaits may wait for company
 
-    `tending`: what the log hears of failures between the batches.
+    tending  what the log hears of failures between the batches
+    closing  whether `close` was called
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Committer:
         self._outside: deque[Waiter] = deque()
         self._places = 0
         self._called = False
-        self._closing = False
+        self.closing = False
         self._written: Batch | None = None
         self._dead: OutboxError | None = None
         self._error: OutboxError | None = None
@@ -71,7 +72,7 @@ class Committer:
             await self._on_and_on()
 
     async def _on_and_on(self) -> None:
-        while not (self._closing and (self.batch.empty or self._clock.pause >= LONGEST_PAUSE)):
+        while not (self.closing and (self.batch.empty or self._clock.pause >= LONGEST_PAUSE)):
             await self._company()
             batch, self.batch = self.batch, Batch()
             self._filled, self._urgent = trio.Event(), trio.Event()
@@ -103,7 +104,7 @@ class Committer:
             waiting, wait = len(self.batch), self._clock.pause
             log_event(OUTBOX_FAILED, error=str(error), waiting=waiting, wait=wait, times=times)
         with trio.move_on_after(self._clock.at - now):
-            if self._closing:
+            if self.closing:
                 await trio.sleep_forever()
             await self._urgent.wait()
 
@@ -115,10 +116,10 @@ class Committer:
 
     async def _company(self) -> None:
         """Until there is something that somebody awaits, or something has waited long enough."""
-        if self.batch.empty and not self._closing:
+        if self.batch.empty and not self.closing:
             with trio.move_on_after(self.patience if self.between is not None else math.inf):
                 await self._filled.wait()
-        if not self.batch.told and not self._closing and len(self.batch):
+        if not self.batch.told and not self.closing and len(self.batch):
             with trio.move_on_after(self._linger):
                 await self._urgent.wait()
 
@@ -144,6 +145,13 @@ class Committer:
                 batch.take(waiter)
                 places -= 1
                 self._call()
+
+    def refuse(self, error: OutboxError) -> None:
+        """Whoever waits for the next batch waits no longer; what is told stays to be written."""
+        batch, self.batch = self.batch, self.batch.left_over()
+        self._places = 0
+        _tell(batch, error)
+        self._refuse_outside(error)
 
     def _refuse_outside(self, error: OutboxError) -> None:
         """Who waits for a room in the batch waits for the disk: that takes nothing now."""
@@ -179,7 +187,7 @@ class Committer:
 
     def close(self) -> None:
         """Write what there is, and no more."""
-        self._closing = True
+        self.closing = True
         self.wake(urgent=True)
 
     def check_alive(self) -> None:
@@ -293,7 +301,4 @@ class Trouble:
 def _tell(batch: Batch, error: OutboxError | None) -> None:
     refused = batch.refused if error is None else None
     for waiter in batch.told:
-        if refused and waiter.claim is not None:
-            waiter.tell(refused.get(waiter.claim.seq))
-        else:
-            waiter.tell(error)
+        waiter.tell(refused.get(waiter.seq) if refused else error)

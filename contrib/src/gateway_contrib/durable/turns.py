@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from gateway_contrib.durable.rows import Row, encode
+from gateway_core.outboxes import OutboxError
 
 
 @attrs.define(eq=False)
@@ -27,6 +28,23 @@ class Turns:
     def following(self) -> int:
         """The lowest number that has no entry."""
         return min(self.returned, default=self.next)
+
+    def refusal(self, turn: int) -> OutboxError | None:
+        """Why that number has no turn now; None: it has."""
+        if self.cancelled:
+            return OutboxError(f"group {self.id} was cancelled")
+        if turn != self.following or turn >= self.size:
+            return OutboxError(f"of group {self.id} the next turn is {self.following}, not {turn}")
+        return None
+
+    def erase(self, gone: set[int]) -> int:
+        """These numbers have no turn any more; how many of them had none yet."""
+        ahead = {turn for turn in gone if turn >= self.next}
+        back = gone.intersection(self.returned)
+        self.returned = [turn for turn in self.returned if turn not in back]
+        self.erased += sorted(ahead)
+        self.pass_erased()
+        return len(ahead) + len(back)
 
     def take(self) -> None:
         """The next one has its turn."""

@@ -94,12 +94,9 @@ class Groups:
             found = self._turns_of(seq_of(name))
             if found is None or found.id != name:
                 return OutboxError(f"there is no group {name}")
-            if found.cancelled:
-                return OutboxError(f"group {name} was cancelled")
-            if turn != found.following or turn >= found.size:
-                return OutboxError(
-                    f"of group {name} the next turn is {found.following}, not {turn}"
-                )
+            refused = found.refusal(turn)
+            if refused is not None:
+                return refused
             found.take()
             sql = "INSERT INTO turns (seq, grp, number) VALUES (?, ?, ?)"
             self._db.execute(sql, (claim.seq, found.seq, turn))
@@ -206,12 +203,7 @@ class Groups:
             found = self._turns_of(grp)
             if found is None or found.cancelled:
                 continue
-            ahead = {turn for turn in gone if turn >= found.next}
-            back = gone.intersection(found.returned)
-            found.returned = [turn for turn in found.returned if turn not in back]
-            found.erased += sorted(ahead)
-            found.pass_erased()
-            self._count({(grp, Disposition.CANCELLED): len(ahead) + len(back)})
+            self._count({(grp, Disposition.CANCELLED): found.erase(gone)})
 
     def close(self, wall: float) -> None:
         """Write what changed, and end the groups of which the last member has ended."""

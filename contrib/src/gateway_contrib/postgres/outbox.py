@@ -1,0 +1,405 @@
+"""The outbox in PostgreSQL: group commit in a worker thread, one owner, others stand by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import time as system_time
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import attrs
+import psycopg
+import trio
+
+from gateway_contrib.durable.batch import Batch
+from gateway_contrib.durable.committer import POLL, Committer
+from gateway_contrib.durable.group_rows import Claim
+from gateway_contrib.durable.rows import entry_row, numbers_of
+from gateway_contrib.durable.seals import Unsealed
+from gateway_contrib.postgres import ageing, past, reading, reopening
+from gateway_contrib.postgres.connecting import LATE, Link, options_of
+from gateway_contrib.postgres.failing import Place, typed
+from gateway_contrib.postgres.membership import LOOK, Membership, Owner
+from gateway_contrib.postgres.migrations import migrate
+from gateway_contrib.postgres.names import name_of, scope_of
+from gateway_contrib.postgres.settings import PostgresSettings
+from gateway_contrib.postgres.storing import Connection, Storing
+from gateway_contrib.postgres.writing import Fenced, Unknown, Writer
+from gateway_core.outboxes import (
+    OUTBOX_FAILED,
+    OUTBOX_STANDS_BY,
+    STREAMS,
+    Endings,
+    Entry,
+    Found,
+    OutboxError,
+    Overdue,
+    Overview,
+    PastAttempt,
+    Recovery,
+    Request,
+    StepRecord,
+    StoredEntry,
+    Stream,
+    log_event,
+    position_of,
+)
+
+T = TypeVar("T")
+
+LONGEST_PAUSE = 2.0
+"""Seconds between two attempts to hear what became of a transaction."""
+READS_FOR = 60.0
+"""Seconds that a look into the database may take."""
+BREATH = 0.05
+"""Seconds between two steps of forgetting, while there is more that is old."""
+
+
+class PostgresOutbox(Storing):
+    """Keeps entries in the database of `url`, in a schema of their own, made at first use.
+
+    Entering it raises `OutboxError` where the database cannot be reached or used, the schema was
+    made by a later release, or another process owns it for longer than `owner_wait`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: PostgresSettings | None = None,
+        *,
+        wall_clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.settings = settings or PostgresSettings()
+        self.place = Place(url, self.settings.schema)
+        self._url = url
+        self._wall = wall_clock or system_time
+        self._keyring = Unsealed()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begins anew each time that it is entered."""
+        settings = self.settings
+        self.requested: Callable[[Request], None] | None = None
+        self.lost: Callable[[str], None] | None = None
+        self.arrived: Callable[[str], None] | None = None
+        self.next_position: Callable[[], int] | None = None
+        self.keys_for = 86_400.0
+        self._committer = Committer(self._write, queue=settings.queue, linger=settings.linger)
+        self._committer.between = self._look_after
+        self._writing = trio.CapacityLimiter(1)
+        self._reading = trio.CapacityLimiter(1)
+        self._lasting = trio.CapacityLimiter(1)
+        self._turn = trio.Lock()
+        quick = options_of(self._url, settings, patience=settings.patience)
+        slow = options_of(self._url, settings, patience=READS_FOR)
+        self._reader = Link(slow, limit=READS_FOR + settings.connect_for)
+        lease = Link(quick, limit=settings.lease / 2)
+        self._membership = Membership(lease, self.place, settings.lease)
+        self._writer = Writer(
+            Link(quick, limit=settings.lease), self.place, self._membership.member
+        )
+        self._links = (self._reader, self._writer.link, lease)
+        self._accounts: set[str] = set()
+        self._looked = -1.0
+        self._tasks: Any = None
+
+    # -- opening and closing
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        try:
+            with typed(self.place, "cannot be opened"):
+                prepare = partial(migrate, schema=self.settings.schema)
+                await self._in_thread(lambda: self._reader.call(prepare), self._reading)
+                await self._own()
+                await self._in_thread(self._open, self._writing)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._leave()
+            raise
+        self._tasks = trio.open_nursery()
+        nursery = await self._tasks.__aenter__()
+        nursery.start_soon(self._commit_on, nursery.cancel_scope)
+        nursery.start_soon(self._watch)
+        return self
+
+    async def _own(self) -> None:
+        """Become the owner, or stand by until there is none, as long as that is allowed."""
+        deadline = trio.current_time() + self.settings.owner_wait
+        told = None
+        while (owner := await self._stand_by()) is not None:
+            if trio.current_time() >= deadline:
+                raise OutboxError(f"outbox {self.place} is owned by another process: {owner}")
+            if told != str(owner):
+                told = str(owner)
+                log_event(OUTBOX_STANDS_BY, owner=told)
+            await trio.sleep(LOOK)
+        token = trio.lowlevel.current_trio_token()
+        self._membership.on_lost = partial(token.run_sync_soon, self._on_lost)
+        self._membership.begin()
+
+    async def _stand_by(self) -> Owner | str | None:
+        """Who owns it; None: this process does from now on."""
+        try:
+            return await self._in_thread(self._membership.attempt, self._lasting)
+        except psycopg.OperationalError as error:
+            if self._membership.stands_by:  # it may come back; whoever begins is told at once
+                return self.place.words(error)
+            raise
+
+    def _open(self) -> None:
+        """Without what a killed run left half done."""
+        self._writer.member = self._membership.member
+        self._writer.apart(self._writer.groups.tidy, self._wall())
+        self._writer.apart(self._writer.contents.tidy, self._wall())
+
+    async def _commit_on(self, others: trio.CancelScope) -> None:
+        await self._committer.run()
+        others.cancel()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._committer.close()
+        try:
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._leave()
+
+    async def _leave(self) -> None:
+        """Whoever stands by takes over at once."""
+        try:
+            await self._in_thread(self._membership.leave, self._lasting)
+        except psycopg.Error as error:
+            log_event(OUTBOX_FAILED, error=self.place.words(error))
+        for link in self._links:
+            link.close()
+
+    # -- whose it is
+
+    def _on_lost(self) -> None:
+        """All of it is another process's: tell the gateway, of each account."""
+        lost, self._accounts = self._accounts, set()
+        for account in sorted(lost):
+            if self.lost is not None:
+                self.lost(account)
+
+    def _fenced(self, fenced: Fenced) -> OutboxError:
+        if not fenced.instance:
+            self._membership.lose()
+            return OutboxError(f"outbox {self.place} is another process's by now")
+        if fenced.instance in self._accounts and self.lost is not None:
+            self._accounts.discard(fenced.instance)
+            self.lost(fenced.instance)
+        return OutboxError(f"account {fenced.instance} is another process's by now")
+
+    def _check(self) -> None:
+        """Raises `OutboxError` where the outbox is another process's."""
+        if not self._membership.owns:
+            raise OutboxError(f"outbox {self.place} is another process's by now")
+
+    async def recover(self, instance_id: str) -> Recovery:
+        """As its last owner left it. Where all was lost, it is had again once nobody has it."""
+        if not self._membership.owns:
+            await self._own_again()
+        found = await self._read(partial(reading.recovery, instance=instance_id))
+        self._accounts.add(instance_id)
+        return found
+
+    async def _own_again(self) -> None:
+        with typed(self.place, "cannot be had again"):
+            async with self._turn:
+                if self._membership.owns:
+                    return
+                self._membership.anew()
+                owner = await self._in_thread(self._membership.attempt, self._lasting)
+                if owner is not None:
+                    raise OutboxError(f"outbox {self.place} is owned by another process: {owner}")
+                self._writer.member = self._membership.member
+                self._membership.begin()
+
+    # -- what the committer does
+
+    async def _write(self, batch: Batch) -> None:
+        wall = self._wall()
+        await self._transacted(lambda: self._writer.commit(batch, wall))
+
+    async def _apart(self, do: Callable[[Connection], T], account: str = "") -> T:
+        """Between two batches, in a transaction of its own."""
+        wall = self._wall()
+        return await self._transacted(lambda: self._writer.apart(do, wall, account))
+
+    async def _transacted(self, do: Callable[[], T]) -> T:
+        async with self._turn:
+            try:
+                return await self._in_thread(do, self._writing)
+            except Fenced as fenced:
+                raise self._fenced(fenced) from fenced
+            except Unknown as unknown:
+                with trio.CancelScope(shield=True):
+                    committed = await self._decided(unknown)
+                self._writer.settle(committed=committed)
+                if committed:
+                    return unknown.done  # type: ignore[return-value]  # what `do` would have given
+                raise self.place.failed("lost a COMMIT", unknown.error) from unknown
+            except (psycopg.Error, OSError) as error:
+                raise self.place.failed("cannot write", error) from error
+
+    async def _decided(self, unknown: Unknown) -> bool:
+        """Whether it is committed; who comes meanwhile is refused while nobody can say."""
+        pause = 0.05
+        while True:
+            try:
+                return await self._in_thread(
+                    lambda: self._writer.decide(unknown.number), self._writing
+                )
+            except (psycopg.Error, OSError) as error:
+                why = self.place.failed("does not say what became of a COMMIT", error)
+            self._committer.refuse(why)
+            if self._committer.closing and pause >= LONGEST_PAUSE:
+                raise why
+            await trio.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+    async def _look_after(self) -> None:
+        """Now and then: forget what is old."""
+        now = trio.current_time()
+        if self.requested is None or now - self._looked < self._committer.patience:
+            return
+        self._looked = now
+        wall, settings = self._wall(), self.settings
+        bounds = ageing.Bounds(
+            history=wall - settings.history_for,
+            keys=self._keys_since(),
+            refs=wall - settings.refs_for,
+        )
+        try:
+            more = await self._apart(partial(ageing.step, bounds=bounds))
+        except OutboxError as error:
+            if (times := self._committer.tending.fails(str(error), now)) is not None:
+                log_event(OUTBOX_FAILED, error=str(error), times=times)
+            return
+        self._committer.patience = BREATH if more else POLL
+
+    def _keys_since(self) -> float:
+        """POSIX time; keys of what ended before are forgotten."""
+        window = self.settings.key_window
+        return self._wall() - (self.keys_for if window is None else window)
+
+    async def _watch(self) -> None:
+        """Break connections that do not answer in time: whoever waits for them hears of it."""
+        while True:
+            await trio.sleep(LATE)
+            for link in self._links:
+                link.sever_if_late()
+
+    async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
+        return await trio.to_thread.run_sync(do, limiter=limiter, abandon_on_cancel=False)
+
+    # -- what the gateway tells
+
+    async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
+        """Keep the entry; returns once it is committed."""
+        self._check()
+        seq, scope, key, claim = position_of(entry.id), entry.scope, None, None
+        if scope is not None:
+            key = (name_of(scope[0]), scope_of(scope), name_of(scope[1]), seq)
+        if entry.files or entry.member is not None:
+            claim = Claim(seq, entry.member, entry.files)
+        try:
+            waiter = self._committer.add(entry_row(entry, seq), key, on_stored, claim)
+            await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
+        except trio.Cancelled:
+            self.withdraw(entry.id)
+            raise
+
+    async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
+        """Returns once it is committed, and only while the lease runs."""
+        self._check()
+        await super().attempt_started(envelope_id, record)
+        if not self._membership.covered:
+            undone = attrs.evolve(record, number=record.number - 1, started=False)
+            self.attempt_ended(envelope_id, undone)
+            raise OutboxError(f"outbox {self.place}: the lease is over, or could not be renewed")
+
+    async def erase(self, request: Request, in_flight: int) -> None:
+        """Everything of a room."""
+        if not self._committer.idle:
+            await self.flush()
+        writer, place = self._writer, (request.instance_id, request.room)
+        await self._apart(
+            lambda it: reopening.erase(it, writer.groups, writer.contents, *place),
+            name_of(request.instance_id),
+        )
+        self.answered(request, f"erased, {in_flight} in flight")
+
+    # -- what the gateway asks
+
+    async def overview(self) -> Overview:
+        """What previous process runs left."""
+        return await self._read(reading.overview)
+
+    async def attempts(
+        self, *, since: float, instance_id: str | None = None, limit: int = 1000
+    ) -> Sequence[PastAttempt]:
+        """Of what ended since then, and of what was under way."""
+        wall = self._wall()
+        return await self._read(lambda it: past.attempts(it, since, wall, instance_id, limit))
+
+    async def page(
+        self,
+        instance_id: str,
+        *,
+        room: str | None = None,
+        streams: Sequence[Stream] = STREAMS,
+        after: int = -1,
+        limit: int = 1000,
+    ) -> Sequence[StoredEntry]:
+        """Of an instance or a room, by position."""
+        wanted = numbers_of(streams)
+        return await self._read(
+            lambda it: reading.page(it, instance_id, room, wanted, after, limit)
+        )
+
+    async def scheduled(
+        self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
+    ) -> Sequence[StoredEntry]:
+        """By their times."""
+        return await self._read(lambda it: reading.scheduled(it, until, after, limit))
+
+    async def overdue(
+        self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
+    ) -> Overdue:
+        """By their deadlines."""
+        return await self._read(lambda it: reading.overdue(it, until, after, limit))
+
+    async def endings(self, *, after: int, limit: int = 1000) -> Endings:
+        """By their numbers; those that were told before are written first."""
+        return await self._read(lambda it: reading.endings(it, after, limit))
+
+    async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
+        """By id or key. A stored entry is read again once all that is queued is written.
+
+        That may have been written between the first look and its answer.
+        """
+        behind, since = not self._committer.idle, self._keys_since()
+        found = await self._look(lambda it: reading.look_up(it, what, since))
+        changing = found is not None and (found.stored is not None or found.group is not None)
+        if changing and (behind or not self._committer.idle):
+            found = await self._read(lambda it: reading.look_up(it, what, since))
+        return found
+
+    async def _read(self, do: Callable[[Connection], T]) -> T:
+        """After all that was told before, what is being written now included."""
+        if not self._committer.idle:
+            await self.flush()
+        return await self._look(do)
+
+    async def _look(self, do: Callable[[Connection], T]) -> T:
+        with typed(self.place, "cannot be read"):
+            return await self._in_thread(lambda: self._reader.call(do), self._reading)
