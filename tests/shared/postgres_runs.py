@@ -45,8 +45,8 @@ class Runs:
     written_before_it_stalls = True
 
     @pytest.fixture(autouse=True)
-    def place(self, server, schema, monkeypatch):
-        self.server, self.schema = server, schema
+    def place(self, server, emptied_schema, monkeypatch):
+        self.server, self.schema = server, emptied_schema
         self.monkeypatch = monkeypatch
 
     @asynccontextmanager

@@ -10,6 +10,19 @@ import postgres_server
 
 _numbers = itertools.count()
 
+EMPTY = """
+DO $$ DECLARE named text; BEGIN
+    FOR named IN SELECT tablename FROM pg_tables WHERE schemaname = '{schema}'
+        AND tablename NOT IN ('format', 'accounts', 'source')
+    LOOP EXECUTE format('DELETE FROM {schema}.%I', named); END LOOP;
+    IF to_regclass('{schema}.source') IS NOT NULL THEN
+        DELETE FROM {schema}.accounts WHERE account <> '';
+        UPDATE {schema}.accounts SET member = NULL;
+        UPDATE {schema}.source SET newest = 0, forgotten = 0;
+    END IF;
+END $$
+"""
+
 
 @pytest.fixture(scope="session")
 def server():
@@ -27,6 +40,15 @@ def server():
 def schema(server):
     """A name that no other test has, in the database `postgres`."""
     return f"gateway_{next(_numbers)}"
+
+
+@pytest.fixture
+def emptied_schema(server):
+    """One schema for many tests, each of which finds it as new: making one takes longer."""
+    name = "gateway_shared"
+    with server.connect() as connection:
+        connection.execute(EMPTY.replace("{schema}", name))
+    return name
 
 
 @pytest.fixture
