@@ -7,6 +7,7 @@ acknowledged before the commit costs one row, an entry that was withdrawn none.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import attrs
@@ -27,6 +28,7 @@ class Waiter:
 
     row, key  what it waits for: an entry and its idempotency key, where it has one
     claim     what has to be there for it; of a group, which has no row, what it waits for
+    of        the entry of which it waits for what is told
     """
 
     task: trio.lowlevel.Task | None
@@ -34,13 +36,14 @@ class Waiter:
     row: Row | None = None
     key: Row | None = None
     claim: Claim | None = None
+    of: int = WHOEVER_WAITS
 
     @property
     def seq(self) -> int:
-        """Of the entry or the group that it waits for; `WHOEVER_WAITS`: for the batch alone."""
+        """Of the entry or the group that it waits for; `WHOEVER_WAITS`: for the whole batch."""
         if self.row is not None:
             return int(self.row[0])
-        return self.claim.seq if self.claim is not None else WHOEVER_WAITS
+        return self.claim.seq if self.claim is not None else self.of
 
     def give_up(self, _: object) -> trio.lowlevel.Abort:
         """The task is cancelled as it waits to be rescheduled: nothing is done for it."""
@@ -140,6 +143,22 @@ class Batch:
         self.refused[seq] = error
         self.entries.pop(seq, None)
         self.keys.pop(seq, None)
+
+    def drop(self, seqs: AbstractSet[int], instance: str) -> None:
+        """Nothing that is told of these entries, and of the account, is to be written."""
+        for rows in (
+            self.entered, self.postponed, self.shapes, self.ended, self.freed, self.withdrawn,
+            self.grown,
+        ):  # fmt: skip
+            for seq in seqs & rows.keys():
+                del rows[seq]
+        self.steps = {place: row for place, row in self.steps.items() if place[0] not in seqs}
+        self.started = {place for place in self.started if place[0] not in seqs}
+        self.beside = {at: it for at, it in self.beside.items() if at[1] not in seqs}
+        for named in (self.moves, self.closures):
+            for place in [place for place in named if place[0] == instance]:
+                del named[place]
+        self.spent.pop(instance, None)
 
     def drop_group(self, seq: int) -> None:
         """The group is not wanted any more, as far as it is there."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from gateway_contrib.durable.batch import Batch, Waiter
+from gateway_contrib.durable.batch import WHOEVER_WAITS, Batch, Waiter
 from gateway_contrib.durable.group_rows import Claim
 from gateway_contrib.durable.rows import Row
 from gateway_core.outboxes import OUTBOX_FAILED, OUTBOX_WORKS, OutboxError, log_event
@@ -195,9 +195,12 @@ class Committer:
         if self._dead is not None:
             raise self._dead
 
-    async def written(self) -> None:
-        """Wait for the present batch. Raises `OutboxError` where it is not written."""
-        waiter = Waiter(trio.lowlevel.current_task())
+    async def written(self, seq: int = WHOEVER_WAITS) -> None:
+        """Wait for the present batch. Raises `OutboxError` where it is not written.
+
+        seq  of the entry of which something was told: raises as well where that is refused
+        """
+        waiter = Waiter(trio.lowlevel.current_task(), of=seq)
         self.batch.take(waiter)
         self._call()
         await trio.lowlevel.wait_task_rescheduled(waiter.give_up)

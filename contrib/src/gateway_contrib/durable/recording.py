@@ -63,8 +63,9 @@ class Recording:
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
         """Returns once it is on the disk."""
         self._committer.check_alive()
-        self._committer.batch.step(record_row(position_of(envelope_id), record), started=True)
-        await self._committer.written()
+        seq = position_of(envelope_id)
+        self._committer.batch.step(record_row(seq, record), started=True)
+        await self._committer.written(seq)
 
     def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
         """Written with the next batch."""

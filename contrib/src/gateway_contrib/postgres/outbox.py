@@ -184,19 +184,22 @@ class PostgresOutbox(Storing):
 
     def _on_lost(self) -> None:
         """All of it is another process's: tell the gateway, of each account."""
-        lost, self._accounts = self._accounts, set()
-        for account in sorted(lost):
-            if self.lost is not None:
-                self.lost(account)
+        for account in sorted(self._accounts):
+            self._lose(account)
 
     def _fenced(self, fenced: Fenced) -> OutboxError:
         if not fenced.instance:
             self._membership.lose()
+            self._on_lost()
             return OutboxError(f"outbox {self.place} is another process's by now")
-        if fenced.instance in self._accounts and self.lost is not None:
-            self._accounts.discard(fenced.instance)
-            self.lost(fenced.instance)
+        self._lose(fenced.instance)
         return OutboxError(f"account {fenced.instance} is another process's by now")
+
+    def _lose(self, account: str) -> None:
+        if account in self._accounts:
+            self._accounts.discard(account)
+            if self.lost is not None:
+                self.lost(account)
 
     def _check(self) -> None:
         """Raises `OutboxError` where the outbox is another process's."""
@@ -227,7 +230,11 @@ class PostgresOutbox(Storing):
 
     async def _write(self, batch: Batch) -> None:
         wall = self._wall()
-        await self._transacted(lambda: self._writer.commit(batch, wall))
+        try:
+            await self._transacted(lambda: self._writer.commit(batch, wall))
+        finally:
+            while self._writer.lost:
+                self._lose(self._writer.lost.pop())
 
     async def _apart(self, do: Callable[[Connection], T], account: str = "") -> T:
         """Between two batches, in a transaction of its own."""

@@ -16,7 +16,7 @@ def pieces_of(batch: Batch) -> Iterator[tuple[Batch, int]]:
         yield Batch(withdrawn=batch.withdrawn), WHOEVER_WAITS
     yield from _awaited(batch)
     for place, row in batch.steps.items():
-        yield Batch(steps={place: row}), WHOEVER_WAITS
+        yield Batch(steps={place: row}), place[0]
     yield from _told(batch, _BY_SEQ)
     for seq, row in batch.ended.items():
         freed = {seq: None} if seq in batch.freed else {}

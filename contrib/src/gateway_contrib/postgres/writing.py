@@ -8,13 +8,14 @@ waits for a transaction which is still under way, and is refused where it is com
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import psycopg
 
-from gateway_contrib.durable.batch import Batch
+from gateway_contrib.durable.batch import WHOEVER_WAITS, Batch
 from gateway_contrib.postgres import statements
 from gateway_contrib.postgres.beside.contents import Contents
 from gateway_contrib.postgres.beside.groups import Groups
@@ -22,7 +23,7 @@ from gateway_contrib.postgres.connecting import Link
 from gateway_contrib.postgres.failing import FENCED, Place, is_of_its_row
 from gateway_contrib.postgres.names import name_of
 from gateway_contrib.postgres.pieces import pieces_of
-from gateway_core.outboxes import OUTBOX_BROKE, log_event
+from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, log_event
 
 T = TypeVar("T")
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -47,7 +48,10 @@ class Unknown(Exception):
 
 
 class Writer:
-    """Commits batches; each of them wholly or not at all."""
+    """Commits batches; each of them wholly or not at all.
+
+    lost  accounts that turned out to be another member's; whoever reads it empties it
+    """
 
     def __init__(self, link: Link, place: Place, member: UUID) -> None:
         self.link = link
@@ -55,6 +59,7 @@ class Writer:
         self._place = place
         self._numbers = count(1)
         self._known: set[str] = set()
+        self.lost: set[str] = set()
         self.contents = Contents()
         self.groups = Groups(self.contents)
 
@@ -63,15 +68,21 @@ class Writer:
 
         And `Unknown`. What the database refuses for what it is fails alone.
         """
-        if not len(batch):
-            return
-        touched, seqs = _touched(batch)
-        try:
-            self._transaction(touched, seqs, lambda it: self._write(it, batch, wall))
-        except psycopg.Error as error:
-            if not is_of_its_row(error):
-                raise
-            self._transaction(touched, seqs, lambda it: self._one_by_one(it, batch, wall))
+        write = self._write
+        while len(batch):
+            try:
+                self._transaction(*_touched(batch), partial(write, batch=batch, wall=wall))
+            except Fenced as fenced:
+                if not fenced.instance:
+                    raise
+                lost = partial(self._let_go, batch=batch, instance=fenced.instance)
+                self.link.call(lost)
+            except psycopg.Error as error:
+                if not is_of_its_row(error) or write == self._one_by_one:
+                    raise
+                write = self._one_by_one
+            else:
+                return
 
     def apart(self, do: Callable[[Connection], T], wall: float, account: str = "") -> T:
         """Do that in a transaction of its own. Raises as `commit`."""
@@ -103,6 +114,18 @@ class Writer:
         else:
             self.contents.rolled_back()
             self._known.clear()
+
+    def _let_go(self, connection: Connection, batch: Batch, instance: str) -> None:
+        """The account is another member's: nothing of it is written, and whoever waits hears so."""
+        self.lost.add(instance)
+        why = OutboxError(f"account {instance} is another process's by now")
+        sql = "SELECT seq FROM envelopes WHERE account = %s AND seq = ANY (%s::bigint[])"
+        asked = (name_of(instance), _touched(batch)[1])
+        seqs = {seq for (seq,) in connection.execute(sql, asked).fetchall()}
+        seqs |= {seq for seq, row in batch.entries.items() if row[2] == instance}
+        for seq in seqs:
+            batch.refuse(seq, why)
+        batch.drop(seqs, instance)
 
     def _transaction(
         self, touched: Sequence[str], seqs: Sequence[int], do: Callable[[Connection], T]
@@ -193,7 +216,8 @@ class Writer:
                     raise
                 self.groups.forget()
                 why = self._place.failed("refuses what is written", error)
-                batch.refuse(seq, why)
+                if seq != WHOEVER_WAITS:
+                    batch.refuse(seq, why)
                 log_event(OUTBOX_BROKE, method="write", error=str(why), where=None)
             for refused, lacking in piece.refused.items():
                 batch.refuse(refused, lacking)
