@@ -31,7 +31,7 @@ def options_of(url: str, settings: PostgresSettings, *, patience: float) -> dict
     limits = {
         "search_path": f"{settings.schema},pg_temp",
         "statement_timeout": round(patience * 1000),
-        "lock_timeout": quarter,
+        "lock_timeout": round(quarter * 0.8),  # which says more than that a statement took long
         "idle_in_transaction_session_timeout": quarter,
         "default_transaction_isolation": "read\\ committed",
         "client_encoding": "UTF8",
@@ -73,16 +73,26 @@ class Link:
     def call(self, do: Callable[[psycopg.Connection[Any]], T]) -> T:
         """Do that with the connection, which is made if there is none. Raises as `do`.
 
-        A connection that broke, or in which a transaction is left open, is closed.
+        Once more with a new one, where the one that was there had broken: `do` may be repeated if
+        it raised `psycopg.Error`. A connection in which a transaction is left open is closed.
         """
         with self._used():
+            known = self._connection
             connection = self._made()
             try:
-                done = do(connection)
+                return do(connection)
+            except psycopg.Error:
+                self._tidy(connection)
+                if not connection.closed or connection is not known:
+                    raise
             except BaseException:
                 self._tidy(connection)
                 raise
-            return done
+            connection = self._made()
+            try:
+                return do(connection)
+            finally:
+                self._tidy(connection)
 
     @contextmanager
     def _used(self) -> Iterator[None]:

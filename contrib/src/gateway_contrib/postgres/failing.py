@@ -34,7 +34,10 @@ _WORDS: Mapping[str, str] = {
 }
 _OF_ITS_ROW = ("21", "22", "23", "54")
 """Classes of SQLSTATEs that are about what is written, not about the server."""
-_SAID = {"password authentication failed": "28P01", "read-only": "25006"}
+_SAID = {
+    "password authentication failed": "28P01", "read-only": "25006", "FATAL: database": "3D000",
+    "FATAL: role": "28000",
+}  # fmt: skip
 """Of a connection that does not come about the driver has the words only."""
 
 

@@ -104,6 +104,8 @@ class Membership:
 
     def _attempt(self, connection: Connection) -> Owner | None:
         owner = self._owner(connection)
+        if owner is not None and owner.member == self.member:
+            return None  # the answer to its COMMIT was lost
         if owner is not None and not self._watched.silent(owner, boottime()):
             return owner
         taken = False

@@ -15,7 +15,7 @@ def pieces_of(batch: Batch) -> Iterator[tuple[Batch, int]]:
     if batch.withdrawn:
         yield Batch(withdrawn=batch.withdrawn), WHOEVER_WAITS
     yield from _awaited(batch)
-    for place, row in batch.steps.items():
+    for place, row in list(batch.steps.items()):
         yield Batch(steps={place: row}), place[0]
     yield from _told(batch, _BY_SEQ)
     for seq, row in batch.ended.items():
@@ -29,7 +29,7 @@ def _awaited(batch: Batch) -> Iterator[tuple[Batch, int]]:
         own = {seq: batch.entries[seq]} if what == "entry" and seq in batch.entries else {}
         keys = {seq: batch.keys[seq]} if what in ("entry", "group") and seq in batch.keys else {}
         yield Batch(beside={(what, seq): it}, entries=own, keys=keys), seq
-    for seq, row in batch.entries.items():
+    for seq, row in list(batch.entries.items()):
         if ("entry", seq) not in batch.beside:
             keys = {seq: batch.keys[seq]} if seq in batch.keys else {}
             yield Batch(entries={seq: row}, keys=keys), seq

@@ -133,6 +133,7 @@ class Writer:
         number = next(self._numbers)
 
         def whole(connection: Connection) -> T:
+            self.settle(committed=False)  # of a connection that had broken
             connection.execute("BEGIN")
             try:
                 asked = (self.member, number, list(touched), list(seqs))
