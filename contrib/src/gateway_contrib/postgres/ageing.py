@@ -38,7 +38,9 @@ def step(connection: Connection, bounds: Bounds) -> bool:
         connection.execute(sql, (newest,))
         _forget_beside(connection, [seq for seq, _, failed in rows if failed])
     more = len(rows) == AT_ONCE
+    handed = "DELETE FROM handed WHERE answered_at < to_timestamp(%s)"
     for sql, before in (
+        (handed, bounds.history),
         ("DELETE FROM keys WHERE ended_at < %s", bounds.keys),
         ("DELETE FROM revisions WHERE ended_at < %s", bounds.refs),
     ):

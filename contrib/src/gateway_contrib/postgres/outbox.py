@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import time as system_time
@@ -13,13 +15,14 @@ import psycopg
 import trio
 
 from gateway_contrib.durable.batch import Batch
-from gateway_contrib.durable.committer import POLL, Committer
+from gateway_contrib.durable.committer import POLL, Committer, Trouble
 from gateway_contrib.durable.group_rows import Claim
 from gateway_contrib.durable.rows import entry_row, numbers_of
 from gateway_contrib.durable.seals import Unsealed
 from gateway_contrib.postgres import ageing, past, reading, reopening
 from gateway_contrib.postgres.connecting import LATE, Link, options_of
 from gateway_contrib.postgres.failing import Place, typed
+from gateway_contrib.postgres.handed import LATELY, Handed, is_to_be_asked_again
 from gateway_contrib.postgres.membership import LOOK, Membership, Owner
 from gateway_contrib.postgres.migrations import migrate
 from gateway_contrib.postgres.names import name_of, scope_of
@@ -101,6 +104,8 @@ class PostgresOutbox(Storing):
         )
         self._links = (self._reader, self._writer.link, lease)
         self._accounts: set[str] = set()
+        self._handed = Handed()
+        self._troubled = Trouble()
         self._looked = -1.0
         self._tasks: Any = None
 
@@ -113,7 +118,8 @@ class PostgresOutbox(Storing):
                 prepare = partial(migrate, schema=self.settings.schema)
                 await self._in_thread(lambda: self._reader.call(prepare), self._reading)
                 await self._own()
-                await self._in_thread(self._open, self._writing)
+                wall = self._wall()
+                await self._in_thread(lambda: self._open(wall), self._writing)
         except BaseException:
             with trio.CancelScope(shield=True):
                 await self._leave()
@@ -122,6 +128,7 @@ class PostgresOutbox(Storing):
         nursery = await self._tasks.__aenter__()
         nursery.start_soon(self._commit_on, nursery.cancel_scope)
         nursery.start_soon(self._watch)
+        nursery.start_soon(self._take_handed)
         return self
 
     async def _own(self) -> None:
@@ -148,11 +155,11 @@ class PostgresOutbox(Storing):
                 return self.place.words(error)
             raise
 
-    def _open(self) -> None:
+    def _open(self, wall: float) -> None:
         """Without what a killed run left half done."""
         self._writer.member = self._membership.member
-        self._writer.apart(self._writer.groups.tidy, self._wall())
-        self._writer.apart(self._writer.contents.tidy, self._wall())
+        self._writer.apart(self._writer.groups.tidy, wall)
+        self._writer.apart(self._writer.contents.tidy, wall)
 
     async def _commit_on(self, others: trio.CancelScope) -> None:
         await self._committer.run()
@@ -225,6 +232,7 @@ class PostgresOutbox(Storing):
                     raise OutboxError(f"outbox {self.place} is owned by another process: {owner}")
                 self._writer.member = self._membership.member
                 self._membership.begin()
+                self._handed.anew()
 
     # -- what the committer does
 
@@ -235,6 +243,7 @@ class PostgresOutbox(Storing):
         finally:
             while self._writer.lost:
                 self._lose(self._writer.lost.pop())
+        self._handed.answered(batch.answers)
 
     async def _apart(self, do: Callable[[Connection], T], account: str = "") -> T:
         """Between two batches, in a transaction of its own."""
@@ -305,6 +314,38 @@ class PostgresOutbox(Storing):
             for link in self._links:
                 link.sever_if_late()
 
+    async def _take_handed(self) -> None:
+        """Give the gateway what applications handed over, as it becomes visible."""
+        came = -math.inf
+        while True:
+            if self.requested is not None and self._membership.owns and not self._handed.full:
+                try:
+                    taken = await self._look(partial(self._handed.look, now=trio.current_time()))
+                except OutboxError as error:
+                    taken = []
+                    if (times := self._troubled.fails(str(error), trio.current_time())) is not None:
+                        log_event(OUTBOX_FAILED, error=str(error), times=times)
+                for one in taken:
+                    came = trio.current_time()
+                    if isinstance(one, Request):
+                        self.requested(one)
+                    else:
+                        self._answer(one.number, json.dumps({"refused": one.why}))
+            lately = trio.current_time() - came < LATELY
+            await trio.sleep(self.settings.poll if lately else self.settings.poll * 10)
+
+    def answered(self, request: Request, answer: str) -> None:
+        """Written with the next batch, which has what was accepted or a later one."""
+        if request.kind == "submit" and self._handed.knows(request.number):
+            if is_to_be_asked_again(answer):
+                self._handed.again(request.number)
+            else:
+                self._answer(request.number, answer)
+
+    def _answer(self, number: int, answer: str) -> None:
+        self._committer.batch.answers[number] = (number, self._wall(), answer)
+        self._committer.wake()
+
     async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
         return await trio.to_thread.run_sync(do, limiter=limiter, abandon_on_cancel=False)
 
@@ -335,7 +376,8 @@ class PostgresOutbox(Storing):
             raise OutboxError(f"outbox {self.place}: the lease is over, or could not be renewed")
 
     async def erase(self, request: Request, in_flight: int) -> None:
-        """Everything of a room."""
+        """Everything of a room; there is nobody who asked for it."""
+        del in_flight
         if not self._committer.idle:
             await self.flush()
         writer, place = self._writer, (request.instance_id, request.room)
@@ -343,7 +385,6 @@ class PostgresOutbox(Storing):
             lambda it: reopening.erase(it, writer.groups, writer.contents, *place),
             name_of(request.instance_id),
         )
-        self.answered(request, f"erased, {in_flight} in flight")
 
     # -- what the gateway asks
 

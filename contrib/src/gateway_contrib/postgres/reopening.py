@@ -10,7 +10,7 @@ import psycopg
 from gateway_contrib.postgres import statements
 from gateway_contrib.postgres.beside.contents import Contents
 from gateway_contrib.postgres.beside.groups import Groups
-from gateway_contrib.postgres.names import name_of
+from gateway_contrib.postgres.names import name_of, text_in
 from gateway_contrib.postgres.reading import stored_at
 from gateway_core.outboxes import StoredEntry
 
@@ -54,6 +54,8 @@ def erase(
     for table, column in (("keys", "room"), ("revisions", "room"), ("moves", "place")):
         sql = f"DELETE FROM {table} WHERE account = %s AND {column} = %s"  # noqa: S608 - constants
         connection.execute(sql.encode(), place)
+    sql = "DELETE FROM handed WHERE instance = %s AND room = %s"
+    connection.execute(sql, (text_in(instance), text_in(room)))
     connection.execute("DELETE FROM spent")  # it names buckets of rooms, if by their digests
     groups.erased(connection, instance, room, seqs)
     contents.end(connection, seqs)

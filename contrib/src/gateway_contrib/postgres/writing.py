@@ -21,6 +21,7 @@ from gateway_contrib.postgres.beside.contents import Contents
 from gateway_contrib.postgres.beside.groups import Groups
 from gateway_contrib.postgres.connecting import Link
 from gateway_contrib.postgres.failing import FENCED, Place, is_of_its_row
+from gateway_contrib.postgres.handed import write_answers
 from gateway_contrib.postgres.names import name_of
 from gateway_contrib.postgres.pieces import pieces_of
 from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, log_event
@@ -178,6 +179,7 @@ class Writer:
             self.groups.withdrawn(connection, batch.withdrawn)
             self.contents.end(connection, list(batch.withdrawn))
         statements.write_accounts(connection, batch)
+        write_answers(connection, batch.answers)
         if self.groups.touched:
             self.groups.close(connection, wall)
 
