@@ -28,9 +28,14 @@ _UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 def programs():
-    """The folder of `initdb` and `postgres`; None: this machine has none."""
+    """The folder of `initdb` and `postgres`; None: this machine has none.
+
+    The variable GATEWAY_POSTGRES names another than the one that would be found.
+    """
     if shutil.which("setpriv") is None:
         return None
+    if given := os.environ.get("GATEWAY_POSTGRES"):
+        return Path(given)
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=_version)
     if found:
         return found[-1].parent

@@ -130,8 +130,7 @@ async def test_somebody_ends_its_connections_or_statements(server, schema, entry
     assert len(there) == len(stored) + 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT], ids=["stops", "crashes"])
-async def test_the_server_begins_anew(schema, entry, number):
+async def test_the_server_stops_and_crashes_and_begins_anew(schema, entry):
     """What was acknowledged before is there; the owner is the same."""
     if postgres_server.programs() is None:
         pytest.skip("not tried: there is no PostgreSQL server here (Debian's `postgresql`)")
@@ -140,12 +139,13 @@ async def test_the_server_begins_anew(schema, entry, number):
         server.start()
         async with outbox_at(server.url(), schema) as outbox:
             await outbox.append(entry("before"), lambda: None)
-            await trio.to_thread.run_sync(server.end, number)
-            with pytest.raises(OutboxError):
-                await outbox.append(entry("refused"), lambda: None)
-            await trio.to_thread.run_sync(server.start)
-            await appended(outbox, entry("after"))
-            assert ["before", "after"] == texts(await outbox.page("bot"))
+            for number in (signal.SIGINT, signal.SIGQUIT):
+                await trio.to_thread.run_sync(server.end, number)
+                with pytest.raises(OutboxError):
+                    await outbox.append(entry("refused"), lambda: None)
+                await trio.to_thread.run_sync(server.start)
+                await appended(outbox, entry(f"after {number}"))
+            assert ["before", "after 2", "after 3"] == texts(await outbox.page("bot"))
     finally:
         server.remove()
 

@@ -14,7 +14,7 @@ from postgres_runs import locked, ran
 from structlog.testing import capture_logs
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
-from gateway_contrib.postgres.membership import Owner, Watched
+from gateway_contrib.postgres.connections.membership import Owner, Watched
 from gateway_core import OutboxError
 from gateway_core.outboxes import StepRecord
 from gateway_core.testing.outbox_contract import Entries, texts
@@ -60,9 +60,11 @@ def entry():
     return Entries()
 
 
-async def begun(entered, outbox):
+async def begun(entered, outbox, left=None):
     async with outbox:
         entered.set()
+        if left is not None:
+            await left.wait()
 
 
 async def test_the_second_is_refused_or_stands_by_until_the_first_leaves(server, schema):
@@ -83,40 +85,71 @@ async def test_the_second_is_refused_or_stands_by_until_the_first_leaves(server,
     assert re.search(r"process \d+", told[0]["owner"])
 
 
-async def test_a_killed_owner_is_followed_within_its_lease_and_three_seconds(server, schema):
+@contextmanager
+def killed(owner, server, schema):
+    owner.process.kill()
+    yield
+
+
+@contextmanager
+def stopped(owner, server, schema):
+    owner.process.send_signal(signal.SIGSTOP)
+    yield
+    owner.process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def stopped_in_a_transaction(owner, server, schema):
+    """It waits for a lock, and has it only once the process has stopped."""
+    with locked(server, schema, "keys"):
+        owner.process.stdin.write("append b\n")
+        while not _held(server, schema):
+            pass
+        owner.process.send_signal(signal.SIGSTOP)
+    yield
+    owner.process.send_signal(signal.SIGCONT)
+
+
+async def followed(server, schema, how):
+    """Seconds until the next one owned it, what it found, and what the one before answered."""
     with child(server, schema) as owner:
         assert ["owns", "stored a"] == [owner.heard(), owner.ask("append a")]
         outbox = outbox_at(server, schema)
         async with trio.open_nursery() as nursery:
-            entered = trio.Event()
-            nursery.start_soon(begun, entered, outbox)
+            entered, left = trio.Event(), trio.Event()
+            nursery.start_soon(begun, entered, outbox, left)
             await trio.sleep(1.0)
             assert not entered.is_set()
-            owner.process.kill()
+            ended = how(owner, server, schema)
+            await trio.to_thread.run_sync(ended.__enter__)
+            since = trio.current_time()
             with trio.fail_after(BOUND + SLACK):
                 await entered.wait()
-    async with outbox_at(server, schema) as outbox:
-        assert ["a"] == texts(await outbox.page("bot"))
-
-
-@pytest.mark.parametrize("inside", [False, True], ids=["idle", "in a transaction"])
-async def test_an_owner_that_was_stopped_for_longer_writes_no_more(server, schema, inside):
-    """Its next write is refused, and it is told that the account is another's."""
-    with child(server, schema) as owner:
-        assert ["owns", "stored a"] == [owner.heard(), owner.ask("append a")]
-        if inside:  # its transaction waits for the lock, and is let on once the process has stopped
-            with locked(server, schema, "keys"), locked(server, schema, "history"):
-                owner.process.send_signal(signal.SIGSTOP)
-        else:
-            owner.process.send_signal(signal.SIGSTOP)
-        with trio.fail_after(BOUND + SLACK):
-            async with outbox_at(server, schema) as outbox:
-                owner.process.send_signal(signal.SIGCONT)
-                answers = [await trio.to_thread.run_sync(owner.ask, "append b")]
+            took, answers = trio.current_time() - since, []
+            ended.__exit__(None, None, None)
+            if how is not killed:
+                answers.append(await trio.to_thread.run_sync(owner.ask, "append c"))
                 while not {"lost", "refused"} <= {answer.split()[0] for answer in answers}:
                     answers.append(await trio.to_thread.run_sync(owner.heard))
-                assert ["a"] == texts(await outbox.page("bot"))
-    assert "lost bot" in answers
+            found = texts(await outbox.page("bot"))
+            left.set()
+    return took, found, answers
+
+
+async def test_an_owner_that_dies_or_is_stopped_is_followed_and_writes_no_more(server):
+    """Within its lease and three seconds; let on, it hears that the account is another's."""
+    results = {}
+
+    async def one(how):
+        results[how] = await followed(server, f"gateway_{how.__name__}", how)
+
+    async with trio.open_nursery() as nursery:
+        for how in (killed, stopped, stopped_in_a_transaction):
+            nursery.start_soon(one, how)
+    for how, (took, found, answers) in results.items():
+        assert took < BOUND + SLACK
+        assert ["a"] == found
+        assert how is killed or "lost bot" in answers
 
 
 async def test_it_is_had_again_once_the_other_has_left(server, schema, entry):

@@ -19,19 +19,19 @@ from gateway_contrib.durable.committer import POLL, Committer, Trouble
 from gateway_contrib.durable.group_rows import Claim
 from gateway_contrib.durable.rows import entry_row, numbers_of
 from gateway_contrib.durable.seals import Unsealed
-from gateway_contrib.postgres import ageing, past, reading, reopening
-from gateway_contrib.postgres.connecting import LATE, Link, options_of
-from gateway_contrib.postgres.failing import Place, typed
+from gateway_contrib.postgres import past, reading
+from gateway_contrib.postgres.connections.connecting import Link, options_of
+from gateway_contrib.postgres.connections.failing import Place, typed
+from gateway_contrib.postgres.connections.membership import Membership
+from gateway_contrib.postgres.connections.migrations import migrate
 from gateway_contrib.postgres.handed import LATELY, Handed, is_to_be_asked_again
-from gateway_contrib.postgres.membership import LOOK, Membership, Owner
-from gateway_contrib.postgres.migrations import migrate
 from gateway_contrib.postgres.names import name_of, scope_of
+from gateway_contrib.postgres.owning import Owning
 from gateway_contrib.postgres.settings import PostgresSettings
-from gateway_contrib.postgres.storing import Connection, Storing
-from gateway_contrib.postgres.writing import Fenced, Unknown, Writer
+from gateway_contrib.postgres.writes import ageing, reopening
+from gateway_contrib.postgres.writes.writing import Writer
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
-    OUTBOX_STANDS_BY,
     STREAMS,
     Endings,
     Entry,
@@ -51,15 +51,13 @@ from gateway_core.outboxes import (
 
 T = TypeVar("T")
 
-LONGEST_PAUSE = 2.0
-"""Seconds between two attempts to hear what became of a transaction."""
 READS_FOR = 60.0
 """Seconds that a look into the database may take."""
 BREATH = 0.05
 """Seconds between two steps of forgetting, while there is more that is old."""
 
 
-class PostgresOutbox(Storing):
+class PostgresOutbox(Owning):
     """Keeps entries in the database of `url`, in a schema of their own, made at first use.
 
     Entering it raises `OutboxError` where the database cannot be reached or used, the schema was
@@ -131,30 +129,6 @@ class PostgresOutbox(Storing):
         nursery.start_soon(self._take_handed)
         return self
 
-    async def _own(self) -> None:
-        """Become the owner, or stand by until there is none, as long as that is allowed."""
-        deadline = trio.current_time() + self.settings.owner_wait
-        told = None
-        while (owner := await self._stand_by()) is not None:
-            if trio.current_time() >= deadline:
-                raise OutboxError(f"outbox {self.place} is owned by another process: {owner}")
-            if told != str(owner):
-                told = str(owner)
-                log_event(OUTBOX_STANDS_BY, owner=told)
-            await trio.sleep(LOOK)
-        token = trio.lowlevel.current_trio_token()
-        self._membership.on_lost = partial(token.run_sync_soon, self._on_lost)
-        self._membership.begin()
-
-    async def _stand_by(self) -> Owner | str | None:
-        """Who owns it; None: this process does from now on."""
-        try:
-            return await self._in_thread(self._membership.attempt, self._lasting)
-        except psycopg.OperationalError as error:
-            if self._membership.stands_by:  # it may come back; whoever begins is told at once
-                return self.place.words(error)
-            raise
-
     def _open(self, wall: float) -> None:
         """Without what a killed run left half done."""
         self._writer.member = self._membership.member
@@ -189,30 +163,6 @@ class PostgresOutbox(Storing):
 
     # -- whose it is
 
-    def _on_lost(self) -> None:
-        """All of it is another process's: tell the gateway, of each account."""
-        for account in sorted(self._accounts):
-            self._lose(account)
-
-    def _fenced(self, fenced: Fenced) -> OutboxError:
-        if not fenced.instance:
-            self._membership.lose()
-            self._on_lost()
-            return OutboxError(f"outbox {self.place} is another process's by now")
-        self._lose(fenced.instance)
-        return OutboxError(f"account {fenced.instance} is another process's by now")
-
-    def _lose(self, account: str) -> None:
-        if account in self._accounts:
-            self._accounts.discard(account)
-            if self.lost is not None:
-                self.lost(account)
-
-    def _check(self) -> None:
-        """Raises `OutboxError` where the outbox is another process's."""
-        if not self._membership.owns:
-            raise OutboxError(f"outbox {self.place} is another process's by now")
-
     async def recover(self, instance_id: str) -> Recovery:
         """As its last owner left it. Where all was lost, it is had again once nobody has it."""
         if not self._membership.owns:
@@ -220,19 +170,6 @@ class PostgresOutbox(Storing):
         found = await self._read(partial(reading.recovery, instance=instance_id))
         self._accounts.add(instance_id)
         return found
-
-    async def _own_again(self) -> None:
-        with typed(self.place, "cannot be had again"):
-            async with self._turn:
-                if self._membership.owns:
-                    return
-                self._membership.anew()
-                owner = await self._in_thread(self._membership.attempt, self._lasting)
-                if owner is not None:
-                    raise OutboxError(f"outbox {self.place} is owned by another process: {owner}")
-                self._writer.member = self._membership.member
-                self._membership.begin()
-                self._handed.anew()
 
     # -- what the committer does
 
@@ -244,43 +181,6 @@ class PostgresOutbox(Storing):
             while self._writer.lost:
                 self._lose(self._writer.lost.pop())
         self._handed.answered(batch.answers)
-
-    async def _apart(self, do: Callable[[Connection], T], account: str = "") -> T:
-        """Between two batches, in a transaction of its own."""
-        wall = self._wall()
-        return await self._transacted(lambda: self._writer.apart(do, wall, account))
-
-    async def _transacted(self, do: Callable[[], T]) -> T:
-        async with self._turn:
-            try:
-                return await self._in_thread(do, self._writing)
-            except Fenced as fenced:
-                raise self._fenced(fenced) from fenced
-            except Unknown as unknown:
-                with trio.CancelScope(shield=True):
-                    committed = await self._decided(unknown)
-                self._writer.settle(committed=committed)
-                if committed:
-                    return unknown.done  # type: ignore[return-value]  # what `do` would have given
-                raise self.place.failed("lost a COMMIT", unknown.error) from unknown
-            except (psycopg.Error, OSError) as error:
-                raise self.place.failed("cannot write", error) from error
-
-    async def _decided(self, unknown: Unknown) -> bool:
-        """Whether it is committed; who comes meanwhile is refused while nobody can say."""
-        pause = 0.05
-        while True:
-            try:
-                return await self._in_thread(
-                    lambda: self._writer.decide(unknown.number), self._writing
-                )
-            except (psycopg.Error, OSError) as error:
-                why = self.place.failed("does not say what became of a COMMIT", error)
-            self._committer.refuse(why)
-            if self._committer.closing and pause >= LONGEST_PAUSE:
-                raise why
-            await trio.sleep(pause)
-            pause = min(LONGEST_PAUSE, pause * 2)
 
     async def _look_after(self) -> None:
         """Now and then: forget what is old."""
@@ -306,13 +206,6 @@ class PostgresOutbox(Storing):
         """POSIX time; keys of what ended before are forgotten."""
         window = self.settings.key_window
         return self._wall() - (self.keys_for if window is None else window)
-
-    async def _watch(self) -> None:
-        """Break connections that do not answer in time: whoever waits for them hears of it."""
-        while True:
-            await trio.sleep(LATE)
-            for link in self._links:
-                link.sever_if_late()
 
     async def _take_handed(self) -> None:
         """Give the gateway what applications handed over, as it becomes visible."""
@@ -345,9 +238,6 @@ class PostgresOutbox(Storing):
     def _answer(self, number: int, answer: str) -> None:
         self._committer.batch.answers[number] = (number, self._wall(), answer)
         self._committer.wake()
-
-    async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
-        return await trio.to_thread.run_sync(do, limiter=limiter, abandon_on_cancel=False)
 
     # -- what the gateway tells
 
@@ -441,13 +331,3 @@ class PostgresOutbox(Storing):
         if changing and (behind or not self._committer.idle):
             found = await self._read(lambda it: reading.look_up(it, what, since))
         return found
-
-    async def _read(self, do: Callable[[Connection], T]) -> T:
-        """After all that was told before, what is being written now included."""
-        if not self._committer.idle:
-            await self.flush()
-        return await self._look(do)
-
-    async def _look(self, do: Callable[[Connection], T]) -> T:
-        with typed(self.place, "cannot be read"):
-            return await self._in_thread(lambda: self._reader.call(do), self._reading)

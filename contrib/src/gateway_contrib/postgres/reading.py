@@ -22,7 +22,7 @@ from gateway_contrib.durable.rows import (
     stored_of,
 )
 from gateway_contrib.postgres.beside.reading import state_at
-from gateway_contrib.postgres.failing import unreadable
+from gateway_contrib.postgres.connections.failing import unreadable
 from gateway_contrib.postgres.names import name_of, scope_of, text_out
 from gateway_core import Invalid
 from gateway_core.outboxes import (

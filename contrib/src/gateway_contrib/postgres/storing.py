@@ -13,11 +13,11 @@ import trio
 
 from gateway_contrib.durable.group_rows import Claim, place_at, seq_of
 from gateway_contrib.durable.recording import Recording
-from gateway_contrib.postgres import reopening
 from gateway_contrib.postgres.beside import reading
 from gateway_contrib.postgres.beside.contents import PIECE
 from gateway_contrib.postgres.names import name_of, scope_of
-from gateway_contrib.postgres.writing import Writer
+from gateway_contrib.postgres.writes import reopening
+from gateway_contrib.postgres.writes.writing import Writer
 from gateway_core.outboxes import (
     BytesDigest,
     Content,

@@ -13,7 +13,7 @@ from gateway_contrib.durable.group_rows import member_of, members_in, seq_of, st
 from gateway_contrib.durable.rows import Row, receipt_of
 from gateway_contrib.durable.seals import Unsealed
 from gateway_contrib.postgres.beside.contents import PIECE
-from gateway_contrib.postgres.failing import unreadable
+from gateway_contrib.postgres.connections.failing import unreadable
 from gateway_contrib.postgres.names import name_of, text_out
 from gateway_core import Invalid
 from gateway_core.outboxes import FormatVersionError, GroupState, Member, OutboxError, Receipt

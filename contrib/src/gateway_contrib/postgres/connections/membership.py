@@ -21,8 +21,8 @@ from uuid import UUID, uuid4
 import attrs
 import psycopg
 
-from gateway_contrib.postgres.connecting import Link
-from gateway_contrib.postgres.failing import Place
+from gateway_contrib.postgres.connections.connecting import Link
+from gateway_contrib.postgres.connections.failing import Place
 
 Connection: TypeAlias = psycopg.Connection[Any]
 

@@ -16,14 +16,14 @@ from uuid import UUID
 import psycopg
 
 from gateway_contrib.durable.batch import WHOEVER_WAITS, Batch
-from gateway_contrib.postgres import statements
 from gateway_contrib.postgres.beside.contents import Contents
 from gateway_contrib.postgres.beside.groups import Groups
-from gateway_contrib.postgres.connecting import Link
-from gateway_contrib.postgres.failing import FENCED, Place, is_of_its_row
+from gateway_contrib.postgres.connections.connecting import Link
+from gateway_contrib.postgres.connections.failing import FENCED, Place, is_of_its_row
 from gateway_contrib.postgres.handed import write_answers
 from gateway_contrib.postgres.names import name_of
-from gateway_contrib.postgres.pieces import pieces_of
+from gateway_contrib.postgres.writes import statements
+from gateway_contrib.postgres.writes.pieces import pieces_of
 from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, log_event
 
 T = TypeVar("T")

@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 
 import psycopg
 
-from gateway_contrib.postgres import statements
 from gateway_contrib.postgres.beside.contents import Contents
 from gateway_contrib.postgres.beside.groups import Groups
 from gateway_contrib.postgres.names import name_of, text_in
 from gateway_contrib.postgres.reading import stored_at
+from gateway_contrib.postgres.writes import statements
 from gateway_core.outboxes import StoredEntry
 
 Connection: TypeAlias = psycopg.Connection[Any]
