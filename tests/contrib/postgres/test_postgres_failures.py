@@ -62,6 +62,31 @@ async def test_a_lost_commit_is_decided(server, schema, entry, lose):
         assert expected == texts(await outbox.page("bot"))
 
 
+async def test_a_lost_commit_is_decided_after_a_takeover(server, schema, entry):
+    """The one who was followed says what became of it as well."""
+    one, told = entry("one"), []
+    with between(server) as (proxy, url):
+        async with outbox_at(url, schema) as outbox, trio.open_nursery() as nursery:
+            proxy.lose = "answer"
+
+            async def append():
+                await outbox.append(one, lambda: told.append("one"))
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(append)
+            while not proxy.lost:  # noqa: ASYNC110 - what is looked at has no event
+                await trio.sleep(0.01)
+            proxy.cut()
+            ran(server, schema, "DELETE FROM members")  # as whoever stands by would
+            async with outbox_at(server.url(), schema) as other:
+                assert ["one"] == texts(await other.page("bot"))
+                assert [] == told
+                proxy.join()
+                with trio.fail_after(PATIENCE):
+                    await trio.sleep_forever()
+    assert ["one"] == told
+
+
 async def test_what_was_told_is_written_once_however_its_commit_was_lost(server, schema, entry):
     one, two = entry("one"), entry("two")
     with between(server) as (proxy, url):
@@ -229,6 +254,18 @@ async def test_why_it_cannot_be_opened_is_said_without_the_password(
         await outbox.__aenter__()
     assert "secret" not in str(told.value)
     assert "secret" not in repr(told.value.__cause__)
+
+
+async def test_a_plain_role_that_may_make_a_schema_suffices(server, database, role, entry):
+    server.execute(f"GRANT CREATE ON DATABASE {database} TO {role}")
+    url = server.tcp_url(role, "right-secret", database)
+    for text in ("one", "two"):
+        async with outbox_at(url, "gateway") as outbox:
+            await outbox.append(entry(text), lambda: None)
+    server.execute("SELECT gateway.send('bot', 'room', 'text')", database=database, user=role)
+    async with outbox_at(url, "gateway") as outbox:
+        (found,) = await outbox._look(lambda it: outbox._handed.look(it, 1.0))
+        assert "text" == found.envelope.text
 
 
 async def test_a_server_that_becomes_read_only_refuses(server, database, entry):

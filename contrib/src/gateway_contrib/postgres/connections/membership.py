@@ -30,6 +30,8 @@ LOOK = 0.5
 """Seconds between two looks at the owner's counter."""
 BEYOND = 1.1
 """Leases for which a counter must have been seen unchanged."""
+NOTED_FOR = 7
+"""Days for which a member that was followed may ask what became of its last transaction."""
 
 
 def boottime() -> float:
@@ -142,7 +144,8 @@ class Membership:
             return False
         sql = "UPDATE accounts SET member = %s, epoch = epoch + 1 WHERE account <> ''"
         connection.execute(sql, (self.member,))
-        connection.execute("DELETE FROM batches WHERE member <> %s", (self.member,))
+        sql = "DELETE FROM batches WHERE noted_at < now() - make_interval(days => %s)"
+        connection.execute(sql, (NOTED_FOR,))
         return True
 
     # -- being it

@@ -31,6 +31,7 @@ INSERT INTO accounts VALUES ('', '', NULL, 0);
 CREATE TABLE batches (
     member uuid NOT NULL,
     number bigint NOT NULL,           -- of the newest transaction that this member has committed
+    noted_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (member, number)
 );
 
