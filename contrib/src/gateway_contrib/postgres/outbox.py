@@ -116,8 +116,9 @@ class PostgresOutbox(Owning):
                 prepare = partial(migrate, schema=self.settings.schema)
                 await self._in_thread(lambda: self._reader.call(prepare), self._reading)
                 await self._own()
-                wall = self._wall()
-                await self._in_thread(lambda: self._open(wall), self._writing)
+            self._writer.member = self._membership.member
+            for left_over in (self._writer.groups, self._writer.contents):  # by a killed run
+                await self._apart(left_over.tidy)
         except BaseException:
             with trio.CancelScope(shield=True):
                 await self._leave()
@@ -128,12 +129,6 @@ class PostgresOutbox(Owning):
         nursery.start_soon(self._watch)
         nursery.start_soon(self._take_handed)
         return self
-
-    def _open(self, wall: float) -> None:
-        """Without what a killed run left half done."""
-        self._writer.member = self._membership.member
-        self._writer.apart(self._writer.groups.tidy, wall)
-        self._writer.apart(self._writer.contents.tidy, wall)
 
     async def _commit_on(self, others: trio.CancelScope) -> None:
         await self._committer.run()

@@ -112,9 +112,14 @@ class Membership:
             return owner
         taken = False
         with connection.transaction():
-            taken = (owner is None or self._end(connection, owner)) and self._take(connection)
+            # One at a time: whoever waited here looks again, since its earlier look is stale.
+            connection.execute("SELECT 1 FROM accounts WHERE account = '' FOR UPDATE")
+            taken = self._owner(connection) == owner and (
+                owner is None or self._end(connection, owner)
+            )
             if not taken:
                 raise psycopg.Rollback
+            self._take(connection)
         return None if taken else self._owner(connection) or owner
 
     def _end(self, connection: Connection, owner: Owner) -> bool:
@@ -132,21 +137,15 @@ class Membership:
         member, name, lease, counter = row
         return Owner(member=member, name=name, lease=lease, counter=counter)
 
-    def _take(self, connection: Connection) -> bool:
-        """All accounts are this member's from now on, unless another was quicker."""
+    def _take(self, connection: Connection) -> None:
+        """All accounts are this member's from now on."""
         sql = """INSERT INTO members (member, name, release, lease) VALUES (%s, %s, %s, %s)
             ON CONFLICT DO NOTHING"""
         name = f"{platform.node()}, process {os.getpid()}"
         connection.execute(sql, (self.member, name, version("gateway-contrib"), self._lease))
-        sql = """UPDATE accounts SET member = %s, epoch = epoch + 1 WHERE account = ''
-            AND NOT EXISTS (SELECT 1 FROM members m WHERE m.member = accounts.member)"""
-        if not connection.execute(sql, (self.member,)).rowcount:
-            return False
-        sql = "UPDATE accounts SET member = %s, epoch = epoch + 1 WHERE account <> ''"
-        connection.execute(sql, (self.member,))
+        connection.execute("UPDATE accounts SET member = %s, epoch = epoch + 1", (self.member,))
         sql = "DELETE FROM batches WHERE noted_at < now() - make_interval(days => %s)"
         connection.execute(sql, (NOTED_FOR,))
-        return True
 
     # -- being it
 
