@@ -59,16 +59,19 @@ class Server:
     """One cluster.
 
     safe  what it has committed survives a kill of it
+    user  as whom it runs
     """
 
     def __init__(self, *, safe=False):
         self.bin = programs()
         self.folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
         self._safe = safe
+        self.user = os.geteuid()
         self._as = ["setpriv", "--pdeathsig", "QUIT"]
         if os.geteuid() == 0:
             user = next(name for name in USERS if _known(name))
             entry = pwd.getpwnam(user)
+            self.user = entry.pw_uid
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
             names = [f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
             self._as = ["setpriv", *names, "--pdeathsig", "QUIT"]

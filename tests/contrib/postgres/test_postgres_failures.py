@@ -1,6 +1,9 @@
 """When the server, the network or the schema fails: said before acceptance, and it goes on."""
 
 import signal
+import subprocess
+from contextlib import suppress
+from random import Random
 
 import postgres_server
 import pytest
@@ -279,6 +282,61 @@ async def test_a_server_that_becomes_read_only_refuses(server, database, entry):
         server.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
         await appended(outbox, entry("two"))
         assert ["one", "two"] == texts(await outbox.page("bot"))
+
+
+@pytest.fixture
+def small_disk(server):
+    """A database on a disk of 32 MB, and the folder of that."""
+    folder = server.folder / "small"
+    folder.mkdir()
+    options = f"size=32m,mode=0700,uid={server.user}"
+    mounting = ["mount", "-t", "tmpfs", "-o", options, "gateway-test", str(folder)]
+    if subprocess.run(mounting, capture_output=True, check=False).returncode:
+        folder.rmdir()
+        pytest.skip("not tried: this user may not mount a disk in memory")
+    try:
+        server.execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
+        server.execute("CREATE DATABASE small TABLESPACE small")
+        yield folder
+    finally:
+        server.execute("DROP DATABASE IF EXISTS small WITH (FORCE)")
+        server.execute("DROP TABLESPACE IF EXISTS small")
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+async def test_a_disk_that_is_full_refuses_until_it_has_room(server, small_disk, entry):
+    """A real one, with texts that cannot be compressed."""
+    words, full = Random("full"), small_disk / "full"
+
+    async def fill(outbox):
+        for _ in range(100):
+            await outbox.append(entry(words.randbytes(100_000).hex()), lambda: None)
+
+    async with outbox_at(server.url("small"), "gateway") as outbox:
+        one = entry("one")
+        await outbox.append(one, lambda: None)
+        with full.open("wb") as file, suppress(OSError):
+            while True:
+                file.write(b"x" * 65_536)
+                file.flush()
+        with pytest.raises(OutboxError, match="the server's disk is full; make room on it"):
+            await fill(outbox)
+        outbox.finished(receipt_of(one))
+        full.unlink()
+        await appended(outbox, entry("two"))
+        assert (await outbox.find(one.id)).receipt.delivered
+        assert "two" == texts(await outbox.page("bot", limit=1000))[-1]
+
+
+async def test_a_process_has_three_connections(server, database, entry):
+    async with outbox_at(server.url(database), "gateway") as outbox:
+        async with trio.open_nursery() as nursery:
+            for n in range(50):
+                nursery.start_soon(outbox.append, entry(f"{n}"), lambda: None)
+                nursery.start_soon(outbox.page, "bot")
+        await trio.to_thread.run_sync(outbox._membership.renew)
+        sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+        assert [(3,)] == server.execute(sql, database)
 
 
 async def test_a_schema_that_is_newer_is_refused(server, schema, entry):

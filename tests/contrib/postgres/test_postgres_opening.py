@@ -5,11 +5,13 @@ import sys
 
 import pytest
 import trio
+from postgres_runs import ran
+from structlog.testing import capture_logs
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
-from gateway_core import ConfigError, OutboxSettings, parse_config
+from gateway_core import ConfigError, OutboxError, OutboxSettings, parse_config
 from gateway_core.plugins.loader import outbox_at
-from gateway_core.testing import FakeChannel, open_test_gateway
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 
 def test_options_are_ours_and_the_rest_is_the_driver_s():
@@ -81,6 +83,37 @@ async def test_two_gateways_in_turn_send_each_message_once(server, schema):
             await trio.sleep(0.2)
             assert [] == second.made
     assert [["text 0"], ["text 1"], ["text 2"]] == [second.texts(f"room{n}") for n in range(3)]
+
+
+async def test_a_gateway_that_was_followed_sends_again_once_the_other_has_left(server, schema):
+    """Meanwhile it accepts nothing; each message is sent once, by the one who owned it then."""
+    url = f"{server.url()}&schema={schema}&lease=60"
+    first, second = FakeChannel(), FakeChannel()
+    with trio.fail_after(120), capture_logs() as logs:
+        async with open_test_gateway(first, outbox=outbox_at(url)) as gateway:
+            await gateway.send("bot", "room", "by the first")
+            ran(server, schema, "DELETE FROM members")  # as whoever stands by would
+            async with open_test_gateway(second, outbox=outbox_at(url)) as other:
+                with pytest.raises(OutboxError, match="another process's by now"):
+                    await gateway.enqueue("bot", "room", "refused")
+                await other.send("bot", "room", "by the second")
+                ticket = await other.enqueue("bot", "room", "later", not_before=late(3600.0))
+            while True:
+                try:
+                    await gateway.send("bot", "room", "by the first again")
+                except OutboxError:
+                    await trio.sleep(0.1)
+                else:
+                    break
+            waiting = await gateway.status(ticket.id)
+    assert ["by the first", "by the first again"] == first.texts("room")
+    assert ["by the second"] == second.texts("room")
+    assert "gateway.account_lost" in {log["event"] for log in logs}
+    assert waiting.receipt is None
+
+
+def late(seconds):
+    return virtual_wall() + seconds
 
 
 async def hang(_):
