@@ -13,7 +13,8 @@ class Proxy:
 
     lose  what becomes of the next COMMIT, of which the client hears nothing: `answer` (the server
           has committed), `request` (it never comes there), `both` (it comes there once the client
-          has come again and asks what became of it)
+          has come again and asks what became of it). `silent`: it never comes there, and nobody
+          tells the client so
     """
 
     def __init__(self, server):
@@ -25,6 +26,7 @@ class Proxy:
         self._asked = threading.Event()
         self._closed = False
         self._lines = []
+        self._kept = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -54,7 +56,11 @@ class Proxy:
     def _lose(self, some, client, there):
         how, self.lose = self.lose, ""
         self.lost += 1
-        if how == "request":
+        if how == "silent":
+            self._kept.append(client)
+            while client.recv(1 << 16):
+                pass
+        elif how == "request":
             _cut(there)
             _cut(client)
         elif how == "answer":
@@ -71,7 +77,8 @@ class Proxy:
         with suppress(OSError):
             while some := there.recv(1 << 16):
                 client.sendall(some)
-        _cut(client)
+        if client not in self._kept:
+            _cut(client)
 
     def cut(self):
         """Every connection, and all that come."""

@@ -221,14 +221,15 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(server, schema, e
 
 
 async def test_a_connection_that_says_nothing_is_broken_off(server, schema, entry):
-    """The client has a deadline of its own, of which the server knows nothing."""
+    """The client has a deadline of its own: the server knows nothing of a COMMIT that is lost."""
     with between(server) as (proxy, url):
         async with outbox_at(url, schema, lease=5) as outbox:
             await outbox.append(entry("one"), lambda: None)
-            proxy.lose = "both"
-            with trio.fail_after(PATIENCE):
-                await appended(outbox, entry("two"))
-            assert "two" == texts(await outbox.page("bot"))[-1]
+            proxy.lose = "silent"
+            with trio.fail_after(PATIENCE), pytest.raises(OutboxError, match="lost a COMMIT"):
+                await outbox.append(entry("two"), lambda: None)
+            await appended(outbox, entry("three"))
+            assert ["one", "three"] == texts(await outbox.page("bot"))
 
 
 @pytest.fixture

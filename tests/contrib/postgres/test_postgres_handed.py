@@ -13,6 +13,7 @@ from postgres_runs import ran
 from psycopg.rows import dict_row
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue
+from gateway_contrib.postgres.handed import _LOOK, _NEW
 from gateway_core import Delete, Edit, Invalid, KeyRef, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
@@ -117,6 +118,30 @@ async def test_a_look_takes_what_is_new_and_no_more(server, made):
             assert ["4"] == await look()
 
 
+async def test_a_look_costs_the_same_however_much_was_answered(server, made):
+    """Also while a transaction stays open, for which the server keeps all that it may see."""
+    outbox, pages = outbox_at(server, made), []
+
+    async def look():
+        await outbox._look(lambda it: outbox._handed.look(it, 1.0))
+        asked = {"limit": 500, "xmax": outbox._handed._open[0], "open": outbox._handed._open[1]}
+        sql = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {_LOOK.format(some=_NEW)}"
+        ((plan,),) = await outbox._look(lambda it: it.execute(sql, asked).fetchall())
+        return plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
+
+    async with outbox:
+        with server.connect() as slow, slow.transaction():
+            send(slow, made, "late")
+            for _ in range(3):
+                ran(server, made, """INSERT INTO handed (instance, room, envelope, handed_by)
+                    SELECT 'bot', 'room', '', '' FROM generate_series(1, 5000)""")  # fmt: skip
+                ran(server, made, "UPDATE handed SET answered_at = now(), waiting = false")
+                ran(server, made, "ANALYZE handed")
+                await look()
+                pages.append(await look())
+    assert max(pages) < 20
+
+
 async def test_what_is_wrong_ends_rejected_where_its_sender_reads_why(server, made):
     channel = FakeChannel()
     with server.connect() as own:
@@ -166,7 +191,7 @@ async def test_an_owner_that_ends_before_its_answer_leaves_one_message(server, m
         name = send(own, made, "one")
     async with gateway_on(server, made, channel):
         await until(server, made, name)
-    sql = "UPDATE handed SET answered_at = NULL, seq = NULL, envelope = %s"
+    sql = "UPDATE handed SET answered_at = NULL, waiting = true, seq = NULL, envelope = %s"
     envelope = Send(instance_id="bot", external_room_id="room", text="one")
     again = json.dumps({"kind": "send", "version": 1, "instance_id": "bot",
                         "external_room_id": "room", "text": envelope.text})  # fmt: skip

@@ -38,15 +38,16 @@ WHOLE = 60.0
 """Seconds between two looks at all that waits."""
 LATELY = 2.0
 """Seconds after the last one that came in which it is looked at more often."""
+_ROW = """SELECT number, id, instance, envelope,
+            extract(epoch FROM clock_timestamp() - handed_at)::float8 AS age FROM handed"""
+_ALL = f"{_ROW} WHERE answered_at IS NULL"
+_NEW = f"""{_ROW} WHERE waiting AND transaction >= %(xmax)s::xid8
+        UNION ALL {_ROW} WHERE waiting AND transaction = ANY (%(open)s::xid8[])"""
 _LOOK = """SELECT pg_snapshot_xmax(s.now)::text, ARRAY(SELECT pg_snapshot_xip(s.now)::text), h.*
-    FROM (SELECT pg_current_snapshot() AS now) s LEFT JOIN LATERAL (
-        SELECT number, id, instance, envelope,
-            extract(epoch FROM clock_timestamp() - handed_at)::float8 AS age
-        FROM handed WHERE answered_at IS NULL AND {new} ORDER BY number LIMIT %(limit)s
-    ) h ON true"""
-_NEW = "(transaction >= %(xmax)s::xid8 OR transaction = ANY (%(open)s::xid8[]))"
-_ANSWER = """UPDATE handed h SET answered_at = clock_timestamp(), envelope = '', seq = v.seq,
-        envelope_id = v.id, refused = v.refused
+    FROM (SELECT pg_current_snapshot() AS now) s
+    LEFT JOIN LATERAL ({some} ORDER BY number LIMIT %(limit)s) h ON true"""
+_ANSWER = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = false, envelope = '',
+        seq = v.seq, envelope_id = v.id, refused = v.refused
     FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[]) v(number, seq, id, refused)
     WHERE h.number = v.number"""
 
@@ -77,10 +78,10 @@ class Handed:
         if now >= self._whole_at:
             self._open = None
         asked: dict[str, Any] = {"limit": AT_ONCE}
-        new = "true"
+        some = _ALL
         if self._open is not None:
-            new, (asked["xmax"], asked["open"]) = _NEW, self._open
-        rows = connection.execute(_LOOK.format(new=new).encode(), asked).fetchall()
+            some, (asked["xmax"], asked["open"]) = _NEW, self._open
+        rows = connection.execute(_LOOK.format(some=some).encode(), asked).fetchall()
         found = [row[2:] for row in rows if row[2] is not None]
         if len(found) < AT_ONCE:
             if self._open is None:

@@ -21,10 +21,17 @@ LATE = 0.5
 """Seconds between two looks for connections that do not answer."""
 
 
-def options_of(url: str, settings: PostgresSettings, *, patience: float) -> dict[str, Any]:
+BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+"""For statements that name their rows: a plan of when a table was small would read all of it."""
+
+
+def options_of(
+    url: str, settings: PostgresSettings, *, patience: float, by_index: bool
+) -> dict[str, Any]:
     """What `psycopg.connect` is called with.
 
     patience  seconds that a statement may take
+    by_index  its statements name the rows that they are about
     """
     known = conninfo.conninfo_to_dict(url)
     quarter = round(settings.patience * 1000)
@@ -35,7 +42,8 @@ def options_of(url: str, settings: PostgresSettings, *, patience: float) -> dict
         "idle_in_transaction_session_timeout": quarter,
         "default_transaction_isolation": "read\\ committed",
         "client_encoding": "UTF8",
-    }
+        "jit": "off",
+    } | (BY_INDEX if by_index else {})
     added = " ".join(f"-c {name}={value}" for name, value in limits.items())
     usual: dict[str, Any] = {
         "target_session_attrs": "read-write",

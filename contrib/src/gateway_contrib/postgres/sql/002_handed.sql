@@ -10,13 +10,16 @@ CREATE TABLE handed (
     handed_by text NOT NULL,          -- the role
     handed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    waiting boolean NOT NULL DEFAULT true,
     answered_at timestamptz,
     seq bigint,                       -- of the envelope that it became
     envelope_id text,
     refused text                      -- why it became none
 ) WITH (autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX handed_waiting ON handed (number) WHERE answered_at IS NULL;
-CREATE INDEX handed_new ON handed (transaction, number) WHERE answered_at IS NULL;
+-- Of `waiting`, so that no look at what is new is led to the index above: that begins with what was
+-- answered lately, for as long as some transaction may still see it unanswered.
+CREATE INDEX handed_new ON handed (transaction, number) WHERE waiting;
 CREATE INDEX handed_answered ON handed (answered_at) WHERE answered_at IS NOT NULL;
 CREATE TABLE grants (
     role text NOT NULL,
