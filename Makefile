@@ -19,7 +19,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet
 MEMBERS := core plugins/telegram plugins/slack plugins/discord contrib
 EDITABLE := -e 'core[http,testing]' -e plugins/telegram -e plugins/slack -e plugins/discord \
-	-e 'contrib[cli,emulators,otel,sealed,sqlite]'
+	-e 'contrib[cli,emulators,otel,postgres,sealed,sqlite]'
 NODE := build/npm/node_modules
 # A file's tests stay together, in the order in which they stand: what a module shares is made once.
 SPREAD = $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS:auto=$(ONE_MORE)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
@@ -116,7 +116,7 @@ build/compiled/.installed: $(RUN) $(SOURCES)
 	@$(COMPILED_PIP) install -c constraints.txt pip
 	@$(COMPILED_PIP) install -c constraints.txt --group compile
 	@$(COMPILED_PIP) install -c constraints.txt --group test --no-build-isolation $(MEMBERS:%=./%) \
-		'./core[http,testing]' './contrib[cli,emulators,otel,sealed,sqlite]'
+		'./core[http,testing]' './contrib[cli,emulators,otel,postgres,sealed,sqlite]'
 	@for member in $(filter-out contrib,$(MEMBERS)); do \
 		(cd $$member && $(CURDIR)/$(PY) -m hatchling build -t sdist -d $(CURDIR)/build/archives >/dev/null) || exit 1; done
 	@HATCH_BUILD_HOOKS_ENABLE=true $(COMPILED_PIP) wheel --no-build-isolation --no-deps \

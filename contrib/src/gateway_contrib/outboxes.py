@@ -1,6 +1,7 @@
-"""The outbox schemes that this distribution opens: `sqlite:///path`, for `gateway.toml`.
+"""The outbox schemes that this distribution opens, for `gateway.toml`.
 
-Options stand in the query: `sqlite:///var/lib/app/outbox.db?owner_wait=60&synchronous=NORMAL`.
+`sqlite:///path` is a file, `postgresql://user@host/database` a schema in a database. Options stand
+in the query: `sqlite:///var/lib/app/outbox.db?owner_wait=60&synchronous=NORMAL`.
 """
 
 from __future__ import annotations
@@ -63,7 +64,10 @@ def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
 
     Raises `ConfigError` for an option that is not one, and where the extra is not installed.
     """
-    if urlsplit(url).scheme != "sqlite":
+    scheme = urlsplit(url).scheme
+    if scheme in ("postgresql", "postgres"):
+        return _in_postgres(url)
+    if scheme != "sqlite":
         return None
     try:
         from gateway_contrib.sqlite import (  # noqa: PLC0415 - its library is an extra
@@ -91,6 +95,15 @@ def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
     except ValueError as error:  # of the keys
         place, _, text = str(error).partition(" ")
         raise ConfigError([Problem(f"outbox.{place}", text)]) from None
+
+
+def _in_postgres(url: str) -> Any:
+    try:
+        from gateway_contrib.postgres.opening import outbox_at  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        text = f"{error.name} is missing: pip install 'gateway-contrib[postgres]'"
+        raise ConfigError([Problem("outbox", text)]) from None
+    return outbox_at(url)
 
 
 def path_of(url: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import Any, Literal, TypeAlias, get_args
@@ -61,6 +62,13 @@ def _keys(_: object, __: object, value: object) -> None:
         raise ValueError("'keys' must be a list of secrets")  # and what stands there is not shown
 
 
+def _without_password(url: object) -> str:
+    """The URL as it may be shown; whatever else it is, as it is."""
+    if not isinstance(url, str):
+        return repr(url)
+    return repr(re.sub(r"(://[^/@]*?:)[^/]*@", r"\1***@", url, count=1))
+
+
 @attrs.frozen(kw_only=True)
 class OutboxSettings(CheckedSettings):
     """Where accepted envelopes are stored, and what their texts are sealed with.
@@ -69,7 +77,7 @@ class OutboxSettings(CheckedSettings):
     keys  the first seals, all open; none: texts are stored as they are
     """
 
-    url: str = attrs.field(validator=instance(str))
+    url: str = attrs.field(validator=instance(str), repr=_without_password)
     keys: tuple[Secret, ...] = attrs.field(default=(), converter=_listed, validator=_keys)
 
 

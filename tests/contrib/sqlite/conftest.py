@@ -30,8 +30,8 @@ for line in sys.stdin:
 @pytest.fixture
 def often(monkeypatch):
     """The owner looks ten times as often for what is asked; the test is not about how soon."""
-    for module in ("committer", "outbox"):
-        monkeypatch.setattr(f"gateway_contrib.sqlite.{module}.POLL", 0.1)
+    for module in ("durable.committer", "sqlite.outbox"):
+        monkeypatch.setattr(f"gateway_contrib.{module}.POLL", 0.1)
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import attrs
 import pytest
 import trio
 
-from gateway_contrib.sqlite.batch import Batch, Waiter
-from gateway_contrib.sqlite.beside.group_rows import Claim
-from gateway_contrib.sqlite.committer import Committer
+from gateway_contrib.durable.batch import Batch, Waiter
+from gateway_contrib.durable.committer import Committer
+from gateway_contrib.durable.group_rows import Claim
 from gateway_core import OutboxError
 
 BEGAN = (7, 0, 1, 1, 0, 0, "", 5.0, 0.0, None, None)

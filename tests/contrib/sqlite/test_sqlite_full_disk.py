@@ -11,8 +11,8 @@ import trio
 from full_disk import full
 from structlog.testing import capture_logs
 
+from gateway_contrib.durable.committer import LONGEST_PAUSE, QUIET
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.committer import LONGEST_PAUSE, QUIET
 from gateway_contrib.sqlite.files import log
 from gateway_core import OutboxError, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall

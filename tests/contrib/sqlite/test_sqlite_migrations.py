@@ -7,8 +7,8 @@ import apsw
 import pytest
 import trio
 
+from gateway_contrib.durable.rows import entry_row
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.rows import entry_row
 from gateway_contrib.sqlite.schema import CHANGES, VERSION, number
 from gateway_core import Call, Delete, Edit, KeyRef, MessageRef, PartRef, Send
 from gateway_core.outboxes import Entry

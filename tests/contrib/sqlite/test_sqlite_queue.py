@@ -9,9 +9,9 @@ import pytest
 import trio
 import trio.testing
 
+from gateway_contrib.durable.batch import Batch
+from gateway_contrib.durable.committer import COUNTED
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.batch import Batch
-from gateway_contrib.sqlite.committer import COUNTED
 from gateway_core import OutboxError
 from gateway_core.testing import run_seeded
 from gateway_core.testing.outbox_contract import Entries

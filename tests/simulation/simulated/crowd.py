@@ -23,8 +23,8 @@ from simulated.ledger import Call, Entry, Ledger, words_of
 from simulated.platforms import Platforms
 from simulated.spending import KIND
 
+from gateway_contrib.durable.committer import LONGEST_PAUSE
 from gateway_contrib.emulators.faults import Fault
-from gateway_contrib.sqlite.committer import LONGEST_PAUSE
 from gateway_core import Gateway, GatewayConfig, Send, Ticket
 
 WINDOW = 10.0

@@ -20,7 +20,7 @@ from simulated.grouped import GroupLedger
 from simulated.heard import Asked, Heard
 from simulated.spoken import RECORD, Spoken
 
-from gateway_contrib.sqlite.committer import LONGEST_PAUSE
+from gateway_contrib.durable.committer import LONGEST_PAUSE
 from gateway_core import (
     Disposition,
     Edit,

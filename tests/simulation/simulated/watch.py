@@ -17,7 +17,7 @@ from simulated.drawing import GRID
 from simulated.ledger import HAIR, LONGEST_COMMIT, Ledger
 from simulated.lives import Life
 
-from gateway_contrib.sqlite.committer import LONGEST_PAUSE
+from gateway_contrib.durable.committer import LONGEST_PAUSE
 from gateway_core import Gateway
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.engine.attempts import OUTBOX_PAUSE

@@ -36,7 +36,7 @@ from simulated.vault import Clerk, Vault, read
 from simulated.watch import Steps, Violated, Watch
 from simulated.writers import Writers
 
-from gateway_contrib.sqlite.committer import LONGEST_PAUSE
+from gateway_contrib.durable.committer import LONGEST_PAUSE
 from gateway_core import Gateway, OutboxError, Send, open_gateway
 from gateway_core.authors import Attempt
 from gateway_core.backlog.capacity import Capacity

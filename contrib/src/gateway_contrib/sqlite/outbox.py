@@ -11,14 +11,15 @@ from typing import Any, Self, TypeVar
 
 import trio
 
-from gateway_contrib.sqlite.batch import Batch
+from gateway_contrib.durable.batch import Batch
+from gateway_contrib.durable.committer import POLL, Committer
+from gateway_contrib.durable.group_rows import Claim
+from gateway_contrib.durable.rows import entry_row, numbers_of
 from gateway_contrib.sqlite.beside.byte_files import Folder
 from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.beside.desk import BesideDesk
-from gateway_contrib.sqlite.beside.group_rows import Claim
 from gateway_contrib.sqlite.beside.groups import Groups
 from gateway_contrib.sqlite.beside.storing import AT_ONCE, Storing
-from gateway_contrib.sqlite.committer import POLL, Committer
 from gateway_contrib.sqlite.failing import logged, typed, unreadable
 from gateway_contrib.sqlite.files.log import Log, has_log
 from gateway_contrib.sqlite.files.opening import check_place, connect, make
@@ -27,7 +28,6 @@ from gateway_contrib.sqlite.files.presence import Presence
 from gateway_contrib.sqlite.files.shrinking import BREATH, Bounds, Shrinker
 from gateway_contrib.sqlite.files.slots import paths_of
 from gateway_contrib.sqlite.reading import Reader
-from gateway_contrib.sqlite.rows import entry_row, numbers_of
 from gateway_contrib.sqlite.sealing.contents import key_row, sealed_entry
 from gateway_contrib.sqlite.sealing.known import keyring_at, keys_in
 from gateway_contrib.sqlite.settings import SqliteSettings

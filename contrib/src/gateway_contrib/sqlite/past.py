@@ -9,7 +9,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from gateway_contrib.sqlite.rows import decode
+from gateway_contrib.durable.rows import decode
 from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import Invalid
 from gateway_core.outboxes import PastAttempt

@@ -14,13 +14,8 @@ from typing import Any
 import apsw
 import attrs
 
-from gateway_contrib.sqlite.beside.byte_files import Folder
-from gateway_contrib.sqlite.beside.reading import BesideReader
-from gateway_contrib.sqlite.failing import BUSY
-from gateway_contrib.sqlite.past import attempts
-from gateway_contrib.sqlite.rows import (
+from gateway_contrib.durable.rows import (
     ENTRY_COLUMNS,
-    ENTRY_READ,
     STEP_COLUMNS,
     Row,
     priority_of,
@@ -29,6 +24,10 @@ from gateway_contrib.sqlite.rows import (
     standings_of,
     stored_of,
 )
+from gateway_contrib.sqlite.beside.byte_files import Folder
+from gateway_contrib.sqlite.beside.reading import BesideReader
+from gateway_contrib.sqlite.failing import BUSY
+from gateway_contrib.sqlite.past import attempts
 from gateway_contrib.sqlite.sealing.contents import opened_entry
 from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import Invalid
@@ -49,6 +48,11 @@ from gateway_core.outboxes import (
 )
 
 _STEP = ", ".join(STEP_COLUMNS)
+ENTRY_READ = ", ".join(
+    f"CAST({column} AS BLOB)" if column in ("fingerprint", "entry", "shapes") else column
+    for column in ENTRY_COLUMNS
+)
+"""What is read of them: a text that is damaged is that row's trouble, and no other's."""
 
 MOST = 4_000_000
 """Bytes of one page's entries, whatever its number of rows."""

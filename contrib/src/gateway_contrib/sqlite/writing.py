@@ -14,11 +14,8 @@ from typing import TypeVar
 
 import apsw
 
-from gateway_contrib.sqlite.batch import Batch
-from gateway_contrib.sqlite.beside.contents import Contents
-from gateway_contrib.sqlite.beside.groups import Groups
-from gateway_contrib.sqlite.files.log import Log
-from gateway_contrib.sqlite.rows import (
+from gateway_contrib.durable.batch import Batch
+from gateway_contrib.durable.rows import (
     CLOSURE_COLUMNS,
     ENTRY_COLUMNS,
     GROWN_COLUMNS,
@@ -32,6 +29,9 @@ from gateway_contrib.sqlite.rows import (
     clean,
     filed,
 )
+from gateway_contrib.sqlite.beside.contents import Contents
+from gateway_contrib.sqlite.beside.groups import Groups
+from gateway_contrib.sqlite.files.log import Log
 from gateway_contrib.sqlite.schema import number
 
 T = TypeVar("T")

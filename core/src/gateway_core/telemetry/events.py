@@ -130,6 +130,10 @@ OUTBOX_WORKS = Event(
 OUTBOX_RECOVERED = Event(
     "outbox_recovered", "info", "a previous run left envelopes, which go on now", "unfinished"
 )
+OUTBOX_STANDS_BY = Event(
+    "outbox_stands_by", "info",
+    "another process owns the outbox: this one stands by until that one leaves or dies", "owner",
+)  # fmt: skip
 ACCOUNT_LOST = Event(
     "account_lost", "warning",
     "another process owns the account now: nothing of it begins here until it is had again",

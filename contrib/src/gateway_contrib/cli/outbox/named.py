@@ -66,8 +66,8 @@ class Filters:
         """The same as the outbox takes it."""
         if waiting and self.disposition is not None:
             raise Ended("what waits has no disposition yet: leave out --disposition, or --waiting")
+        from gateway_contrib.durable.rows import SETTLED  # noqa: PLC0415 - likewise
         from gateway_contrib.sqlite.operators.operating import Which  # noqa: PLC0415 - an extra
-        from gateway_contrib.sqlite.rows import SETTLED  # noqa: PLC0415 - likewise
 
         if self.disposition in SETTLED:
             others = ", ".join(sorted(set(Disposition) - SETTLED))

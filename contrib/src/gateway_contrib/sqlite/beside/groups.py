@@ -8,17 +8,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import apsw
-import attrs
 
-from gateway_contrib.sqlite.beside.contents import Contents
-from gateway_contrib.sqlite.beside.group_rows import (
+from gateway_contrib.durable.group_rows import (
     GROUP_COLUMNS,
     Claim,
     member_texts,
     members_in,
     seq_of,
 )
-from gateway_contrib.sqlite.rows import SETTLED, Row, encode
+from gateway_contrib.durable.rows import SETTLED, Row, encode
+from gateway_contrib.durable.turns import Turns
+from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.schema import number
 from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import Disposition
@@ -26,52 +26,6 @@ from gateway_core.outboxes import Member, OutboxError
 
 _SOME = "(SELECT value FROM json_each(?))"
 _COLUMNS = "seq, id, size, next, taken, returned, erased, cancelled"
-
-
-@attrs.define(eq=False)
-class _Turns:
-    """Whose turn is next in one group, within one transaction.
-
-    next, returned, erased  as the table has them
-    """
-
-    seq: int
-    id: str
-    size: int
-    next: int
-    taken: int
-    returned: list[int]
-    erased: list[int]
-    cancelled: bool
-
-    @property
-    def following(self) -> int:
-        """The lowest number that has no entry."""
-        return min(self.returned, default=self.next)
-
-    def take(self) -> None:
-        """The next one has its turn."""
-        self.taken += 1
-        if self.returned:
-            self.returned.remove(self.following)
-        else:
-            self.next += 1
-            self.pass_erased()
-
-    def pass_erased(self) -> None:
-        """What was erased has no turn."""
-        while self.next in self.erased:
-            self.erased.remove(self.next)
-            self.next += 1
-
-    def left(self) -> int:
-        """How many have no entry."""
-        return self.size - self.next - len(self.erased) + len(self.returned)
-
-    def row(self) -> Row:
-        """What is written of it."""
-        returned, erased = encode(self.returned), encode(self.erased)
-        return (self.next, self.taken, returned, erased, int(self.cancelled), self.seq)
 
 
 class Groups:
@@ -85,7 +39,7 @@ class Groups:
         self._db = connection
         self._keyring = keyring
         self._contents = contents
-        self._turns: dict[int, _Turns] = {}
+        self._turns: dict[int, Turns] = {}
         self.touched: set[int] = set()
         self.any = bool(number(connection, "SELECT EXISTS (SELECT 1 FROM turns)"))
 
@@ -140,12 +94,9 @@ class Groups:
             found = self._turns_of(seq_of(name))
             if found is None or found.id != name:
                 return OutboxError(f"there is no group {name}")
-            if found.cancelled:
-                return OutboxError(f"group {name} was cancelled")
-            if turn != found.following or turn >= found.size:
-                return OutboxError(
-                    f"of group {name} the next turn is {found.following}, not {turn}"
-                )
+            refused = found.refusal(turn)
+            if refused is not None:
+                return refused
             found.take()
             sql = "INSERT INTO turns (seq, grp, number) VALUES (?, ?, ?)"
             self._db.execute(sql, (claim.seq, found.seq, turn))
@@ -252,12 +203,7 @@ class Groups:
             found = self._turns_of(grp)
             if found is None or found.cancelled:
                 continue
-            ahead = {turn for turn in gone if turn >= found.next}
-            back = gone.intersection(found.returned)
-            found.returned = [turn for turn in found.returned if turn not in back]
-            found.erased += sorted(ahead)
-            found.pass_erased()
-            self._count({(grp, Disposition.CANCELLED): len(ahead) + len(back)})
+            self._count({(grp, Disposition.CANCELLED): found.erase(gone)})
 
     def close(self, wall: float) -> None:
         """Write what changed, and end the groups of which the last member has ended."""
@@ -295,13 +241,13 @@ class Groups:
         else:
             self._db.execute(f"UPDATE keys SET ended_at = ? {key}", (wall, seq))  # noqa: S608 - a constant
 
-    def _turns_of(self, seq: int) -> _Turns | None:
+    def _turns_of(self, seq: int) -> Turns | None:
         found = self._turns.get(seq)
         if found is None:
             sql = f"SELECT {_COLUMNS} FROM groups WHERE seq = ? AND stored"  # noqa: S608 - constants
             for row in self._rows(sql, seq):
                 name, size, upcoming, taken, returned, erased, cancelled = row[1:]
-                found = self._turns[seq] = _Turns(
+                found = self._turns[seq] = Turns(
                     seq, name, size, upcoming, taken, json.loads(returned), json.loads(erased),
                     bool(cancelled),
                 )  # fmt: skip

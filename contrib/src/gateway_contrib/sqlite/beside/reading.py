@@ -9,6 +9,13 @@ from itertools import islice
 
 import apsw
 
+from gateway_contrib.durable.group_rows import (
+    member_of,
+    members_in,
+    seq_of,
+    state_of,
+)
+from gateway_contrib.durable.rows import Row, receipt_of
 from gateway_contrib.sqlite.beside.byte_files import (
     SEGMENT,
     Folder,
@@ -17,14 +24,6 @@ from gateway_contrib.sqlite.beside.byte_files import (
     segment_at,
     segments_of,
 )
-from gateway_contrib.sqlite.beside.group_rows import (
-    STATE_READ,
-    member_of,
-    members_in,
-    seq_of,
-    state_of,
-)
-from gateway_contrib.sqlite.rows import Row, receipt_of
 from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import Invalid
 from gateway_core.outboxes import (
@@ -35,6 +34,9 @@ from gateway_core.outboxes import (
     Receipt,
 )
 
+STATE_READ = """seq, id, instance, size, CAST(fingerprint AS BLOB), CAST(content AS BLOB), taken,
+    paused, cancelled, ended_at IS NULL AND EXISTS (SELECT 1 FROM turns t
+        WHERE t.grp = groups.seq AND t.disposition IS NOT NULL AND t.number < 0)"""
 _STATE = f"SELECT {STATE_READ} FROM groups WHERE stored"  # noqa: S608 - constants
 
 

@@ -9,15 +9,16 @@ from typing import TypeVar
 import apsw
 import trio
 
+from gateway_contrib.durable.group_rows import Claim, group_row, place_at, seq_of
+from gateway_contrib.durable.recording import Recording
 from gateway_contrib.sqlite.beside.byte_files import Folder, NewBytes
 from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.beside.desk import BesideDesk
-from gateway_contrib.sqlite.beside.group_rows import Claim, group_row, place_at, seq_of
 from gateway_contrib.sqlite.beside.groups import Groups
 from gateway_contrib.sqlite.files.presence import Presence
 from gateway_contrib.sqlite.reading import Reader
-from gateway_contrib.sqlite.recording import Recording
 from gateway_contrib.sqlite.sealing.contents import key_row
+from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_contrib.sqlite.writing import Writer
 from gateway_core.outboxes import (
     Content,
@@ -42,6 +43,7 @@ AT_ONCE = 4
 class Storing(Recording):
     """Stores groups and bytes; its messages it stores as `Recording` does."""
 
+    _keyring: Keyring
     _presence: Presence
     _reader: Reader
     _groups: Groups

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import apsw
 import attrs
 
+from gateway_contrib.durable.rows import Row
 from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.beside.groups import forget as forget_groups
-from gateway_contrib.sqlite.rows import Row
 from gateway_contrib.sqlite.schema import number
 
 EVERY = 60.0

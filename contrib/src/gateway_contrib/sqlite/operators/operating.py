@@ -19,11 +19,11 @@ import attrs
 import msgspec
 import trio
 
+from gateway_contrib.durable.rows import decode, encode
 from gateway_contrib.sqlite.failing import typed, unreadable
 from gateway_contrib.sqlite.files.opening import connect_beside
 from gateway_contrib.sqlite.files.ownership import Owner, Ownership
 from gateway_contrib.sqlite.reading import Reader, endings
-from gateway_contrib.sqlite.rows import decode, encode
 from gateway_contrib.sqlite.schema import number
 from gateway_contrib.sqlite.sealing.contents import described, words_of
 from gateway_contrib.sqlite.sealing.keyring import Keyring

@@ -11,10 +11,8 @@ from collections.abc import Sequence
 import apsw
 import msgspec
 
-from gateway_contrib.sqlite.failing import BUSY, logged
-from gateway_contrib.sqlite.rows import (
+from gateway_contrib.durable.rows import (
     ENTRY_COLUMNS,
-    ENTRY_READ,
     SETTLED,
     STEP_COLUMNS,
     Row,
@@ -22,6 +20,8 @@ from gateway_contrib.sqlite.rows import (
     encode,
     stored_of,
 )
+from gateway_contrib.sqlite.failing import BUSY, logged
+from gateway_contrib.sqlite.reading import ENTRY_READ
 from gateway_contrib.sqlite.sealing.anew import Resealing
 from gateway_contrib.sqlite.sealing.contents import FAILED_READ, opened_entry, retried
 from gateway_contrib.sqlite.sealing.keyring import Keyring

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gateway_contrib.sqlite.rows import ENTRY_COLUMNS, Row, decode, stream_of
+from gateway_contrib.durable.rows import ENTRY_COLUMNS, Row, decode, stream_of
 from gateway_contrib.sqlite.sealing.keyring import MARK, Keyring
 from gateway_core import Invalid
 
@@ -34,19 +34,6 @@ def opened_entry(keyring: Keyring, row: Row) -> Row:
     opened[_ENTRY] = keyring.open("entry", seq, entry)
     opened[_SHAPES] = shapes and keyring.open("shapes", seq, shapes)
     return tuple(opened)
-
-
-def sealed_end(keyring: Keyring, row: Row) -> Row:
-    """How one ended. A platform's words are in its receipt as well."""
-    if not keyring.first:
-        return row
-    seq, disposition, reason, _, ended_at, receipt = row
-    return (seq, disposition, reason, "", ended_at, keyring.seal("receipt", seq, receipt))
-
-
-def sealed_revision(keyring: Keyring, row: Row) -> Row:
-    """A message as an edit left it."""
-    return (*row[:-1], keyring.seal("ref", row[0], row[-1]))
 
 
 def key_row(keyring: Keyring, scope: Sequence[str], seq: int) -> Row:

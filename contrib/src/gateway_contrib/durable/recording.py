@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gateway_contrib.sqlite.committer import Committer
-from gateway_contrib.sqlite.rows import (
+from gateway_contrib.durable.committer import Committer
+from gateway_contrib.durable.rows import (
     end_row,
     record_row,
     revision_row,
     shapes_text,
     spent_row,
 )
-from gateway_contrib.sqlite.sealing.contents import sealed_end, sealed_revision
-from gateway_contrib.sqlite.sealing.keyring import Keyring
+from gateway_contrib.durable.seals import Seals, sealed_end, sealed_revision
 from gateway_core.outboxes import (
     Receipt,
     Request,
@@ -29,7 +28,7 @@ class Recording:
     """The part of an outbox that is told what happens."""
 
     _committer: Committer
-    _keyring: Keyring
+    _keyring: Seals
     _wall: Callable[[], float]
 
     async def flush(self) -> None:
@@ -64,8 +63,9 @@ class Recording:
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
         """Returns once it is on the disk."""
         self._committer.check_alive()
-        self._committer.batch.step(record_row(position_of(envelope_id), record), started=True)
-        await self._committer.written()
+        seq = position_of(envelope_id)
+        self._committer.batch.step(record_row(seq, record), started=True)
+        await self._committer.written(seq)
 
     def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
         """Written with the next batch."""

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway_contrib.sqlite.rows import Row, decode, encode, part_of, plain_part
-from gateway_contrib.sqlite.sealing.keyring import Keyring
+from gateway_contrib.durable.rows import Row, decode, encode, part_of, plain_part, text_of
+from gateway_contrib.durable.seals import Seals
 from gateway_core import Disposition, Invalid, Problem
 from gateway_core.outboxes import (
     Envelope,
@@ -25,9 +25,6 @@ MOST = 1 << 18
 """Characters of the members in one row, as far as one member is not more."""
 
 GROUP_COLUMNS = ("seq", "id", "instance", "size", "fingerprint", "content")
-STATE_READ = """seq, id, instance, size, CAST(fingerprint AS BLOB), CAST(content AS BLOB), taken,
-    paused, cancelled, ended_at IS NULL AND EXISTS (SELECT 1 FROM turns t
-        WHERE t.grp = groups.seq AND t.disposition IS NOT NULL AND t.number < 0)"""
 
 
 class Claim(NamedTuple):
@@ -55,7 +52,7 @@ def place_at(seq: int) -> str:
     return f"{seq >> 14:012x}{seq & 0x3FFF:06x}"
 
 
-def group_row(keyring: Keyring, group: Group) -> Row:
+def group_row(keyring: Seals, group: Group) -> Row:
     """As `GROUP_COLUMNS`."""
     seq = position_of(group.id)
     rest = {
@@ -74,10 +71,14 @@ def group_row(keyring: Keyring, group: Group) -> Row:
     )  # fmt: skip
 
 
-def state_of(keyring: Keyring, row: Row, counts: Mapping[str, int]) -> GroupState:
-    """The group of a row of `STATE_READ`. Raises as `Keyring.open`."""
+def state_of(keyring: Seals, row: Row, counts: Mapping[str, int]) -> GroupState:
+    """The group of its row. Raises as `Seals.open`.
+
+    row  seq, id, instance, size, fingerprint, content, taken, paused, cancelled, and whether some
+         of its members are to be tried again
+    """
     seq, name, instance, size, fingerprint, content, taken, paused, cancelled, retrying = row
-    digest = keyring.text("fingerprint", seq, str(fingerprint, "utf-8", "replace"))
+    digest = keyring.text("fingerprint", seq, text_of(fingerprint))
     try:
         template, plan, rest = _decoded(keyring.open("content", seq, content))
         group = Group(

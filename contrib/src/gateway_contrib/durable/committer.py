@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from gateway_contrib.sqlite.batch import Batch, Waiter
-from gateway_contrib.sqlite.beside.group_rows import Claim
-from gateway_contrib.sqlite.rows import Row
+from gateway_contrib.durable.batch import WHOEVER_WAITS, Batch, Waiter
+from gateway_contrib.durable.group_rows import Claim
+from gateway_contrib.durable.rows import Row
 from gateway_core.outboxes import OUTBOX_FAILED, OUTBOX_WORKS, OutboxError, log_event
 
 LONGEST_PAUSE = 2.0
@@ -36,7 +36,8 @@ class Committer:
     queue   changes that may wait for the disk; whoever adds more than that waits, in order
     linger  seconds that changes which nobody awaits may wait for company
 
-    `tending`: what the log hears of failures between the batches.
+    tending  what the log hears of failures between the batches
+    closing  whether `close` was called
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Committer:
         self._outside: deque[Waiter] = deque()
         self._places = 0
         self._called = False
-        self._closing = False
+        self.closing = False
         self._written: Batch | None = None
         self._dead: OutboxError | None = None
         self._error: OutboxError | None = None
@@ -71,7 +72,7 @@ class Committer:
             await self._on_and_on()
 
     async def _on_and_on(self) -> None:
-        while not (self._closing and (self.batch.empty or self._clock.pause >= LONGEST_PAUSE)):
+        while not (self.closing and (self.batch.empty or self._clock.pause >= LONGEST_PAUSE)):
             await self._company()
             batch, self.batch = self.batch, Batch()
             self._filled, self._urgent = trio.Event(), trio.Event()
@@ -103,7 +104,7 @@ class Committer:
             waiting, wait = len(self.batch), self._clock.pause
             log_event(OUTBOX_FAILED, error=str(error), waiting=waiting, wait=wait, times=times)
         with trio.move_on_after(self._clock.at - now):
-            if self._closing:
+            if self.closing:
                 await trio.sleep_forever()
             await self._urgent.wait()
 
@@ -115,10 +116,10 @@ class Committer:
 
     async def _company(self) -> None:
         """Until there is something that somebody awaits, or something has waited long enough."""
-        if self.batch.empty and not self._closing:
+        if self.batch.empty and not self.closing:
             with trio.move_on_after(self.patience if self.between is not None else math.inf):
                 await self._filled.wait()
-        if not self.batch.told and not self._closing and len(self.batch):
+        if not self.batch.told and not self.closing and len(self.batch):
             with trio.move_on_after(self._linger):
                 await self._urgent.wait()
 
@@ -144,6 +145,13 @@ class Committer:
                 batch.take(waiter)
                 places -= 1
                 self._call()
+
+    def refuse(self, error: OutboxError) -> None:
+        """Whoever waits for the next batch waits no longer; what is told stays to be written."""
+        batch, self.batch = self.batch, self.batch.left_over()
+        self._places = 0
+        _tell(batch, error)
+        self._refuse_outside(error)
 
     def _refuse_outside(self, error: OutboxError) -> None:
         """Who waits for a room in the batch waits for the disk: that takes nothing now."""
@@ -185,7 +193,7 @@ class Committer:
 
     def close(self) -> None:
         """Write what there is, and no more."""
-        self._closing = True
+        self.closing = True
         self.wake(urgent=True)
 
     def check_alive(self) -> None:
@@ -193,9 +201,12 @@ class Committer:
         if self._dead is not None:
             raise self._dead
 
-    async def written(self) -> None:
-        """Wait for the present batch. Raises `OutboxError` where it is not written."""
-        waiter = Waiter(trio.lowlevel.current_task())
+    async def written(self, seq: int = WHOEVER_WAITS) -> None:
+        """Wait for the present batch. Raises `OutboxError` where it is not written.
+
+        seq  of the entry of which something was told: raises as well where that is refused
+        """
+        waiter = Waiter(trio.lowlevel.current_task(), of=seq)
         self.batch.take(waiter)
         self._call()
         await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
@@ -299,7 +310,4 @@ class Trouble:
 def _tell(batch: Batch, error: OutboxError | None) -> None:
     refused = batch.refused if error is None else None
     for waiter in batch.told:
-        if refused and waiter.claim is not None:
-            waiter.tell(refused.get(waiter.claim.seq))
-        else:
-            waiter.tell(error)
+        waiter.tell(refused.get(waiter.seq) if refused else error)

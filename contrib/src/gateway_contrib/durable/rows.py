@@ -39,11 +39,6 @@ ENTRY_COLUMNS = (
     "seq", "id", "instance", "room", "position", "due", "accepted_at", "deadline", "fingerprint",
     "class", "entry", "shapes", "filed", "stream",
 )  # fmt: skip
-ENTRY_READ = ", ".join(
-    f"CAST({column} AS BLOB)" if column in ("fingerprint", "entry", "shapes") else column
-    for column in ENTRY_COLUMNS
-)
-"""What is read of them: a text that is damaged is that row's trouble, and no other's."""
 STEP_COLUMNS = (
     "seq", "serial", "number", "started", "attempts", "maybe_sent", "transforms", "first_at",
     "not_before", "outcome", "message_id", "made",
@@ -81,6 +76,11 @@ def encode(value: Any) -> str:
         return _encode(value).decode()
     except UnicodeEncodeError:
         return clean(json.dumps(value, ensure_ascii=False))
+
+
+def text_of(stored: str | bytes) -> str:
+    """A text that an engine may read as its bytes."""
+    return stored if isinstance(stored, str) else str(stored, "utf-8", "replace")
 
 
 def clean(text: str) -> str:
@@ -157,7 +157,7 @@ def entry_of(row: Row) -> Entry:
         accepted_at=accepted_at,
         deadline=deadline,
         priority=priority,
-        fingerprint=str(fingerprint, "utf-8", "replace"),
+        fingerprint=text_of(fingerprint),
         due=due,
         trace=more[0] if more else "",
         member=member,

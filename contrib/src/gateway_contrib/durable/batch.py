@@ -7,15 +7,19 @@ acknowledged before the commit costs one row, an entry that was withdrawn none.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import attrs
 import trio
 from outcome import Error
 
-from gateway_contrib.sqlite.beside.group_rows import Claim
-from gateway_contrib.sqlite.rows import Row, not_begun
+from gateway_contrib.durable.group_rows import Claim
+from gateway_contrib.durable.rows import Row, not_begun
 from gateway_core.outboxes import OutboxError
+
+WHOEVER_WAITS = -1
+"""In the place of an entry: of those who wait for a batch without one of their own."""
 
 
 @attrs.define(eq=False)
@@ -24,6 +28,7 @@ class Waiter:
 
     row, key  what it waits for: an entry and its idempotency key, where it has one
     claim     what has to be there for it; of a group, which has no row, what it waits for
+    of        the entry of which it waits for what is told
     """
 
     task: trio.lowlevel.Task | None
@@ -31,6 +36,14 @@ class Waiter:
     row: Row | None = None
     key: Row | None = None
     claim: Claim | None = None
+    of: int = WHOEVER_WAITS
+
+    @property
+    def seq(self) -> int:
+        """Of the entry or the group that it waits for; `WHOEVER_WAITS`: for the whole batch."""
+        if self.row is not None:
+            return int(self.row[0])
+        return self.claim.seq if self.claim is not None else self.of
 
     def give_up(self, _: object) -> trio.lowlevel.Abort:
         """The task is cancelled as it waits to be rescheduled: nothing is done for it."""
@@ -67,7 +80,8 @@ class Batch:
     answers    to operators' requests, of which the effect is in this batch or an earlier one
     spent      what accounts had spent as they were released
     beside     of groups and bytes what is claimed and told, in order: by what it is, and by whose
-    refused    claims that could not be met, and why: they are not written
+    refused    what is not written of it, by entry or group, and why: claims that could not be met,
+               and rows that the database does not take
     grown      newest texts
     """
 
@@ -129,6 +143,22 @@ class Batch:
         self.refused[seq] = error
         self.entries.pop(seq, None)
         self.keys.pop(seq, None)
+
+    def drop(self, seqs: AbstractSet[int], instance: str) -> None:
+        """Nothing that is told of these entries, and of the account, is to be written."""
+        for rows in (
+            self.entered, self.postponed, self.shapes, self.ended, self.freed, self.withdrawn,
+            self.grown,
+        ):  # fmt: skip
+            for seq in seqs & rows.keys():
+                del rows[seq]
+        self.steps = {place: row for place, row in self.steps.items() if place[0] not in seqs}
+        self.started = {place for place in self.started if place[0] not in seqs}
+        self.beside = {at: it for at, it in self.beside.items() if at[1] not in seqs}
+        for named in (self.moves, self.closures):
+            for place in [place for place in named if place[0] == instance]:
+                del named[place]
+        self.spent.pop(instance, None)
 
     def drop_group(self, seq: int) -> None:
         """The group is not wanted any more, as far as it is there."""

@@ -1,0 +1,123 @@
+"""Which bytes are stored, who uses them, and when they are gone; on the connection that writes.
+
+A use is a row, committed with what needs the bytes. A pin is in memory: it keeps bytes for a caller
+that has stored them and has not used them yet.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import psycopg
+
+from gateway_core.outboxes import OutboxError
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+PIECE = 1 << 18
+"""Bytes in one row, as far as they are not the last."""
+
+
+class Contents:
+    """The stored bytes of the outbox."""
+
+    def __init__(self) -> None:
+        self._pins: Counter[str] = Counter()
+        self._taken: list[str] = []
+        self._given: list[str] = []
+
+    def tidy(self, connection: Connection) -> None:
+        """Bytes that a former run left without a use are gone; so are uploads without an end."""
+        connection.execute(
+            "DELETE FROM bytes b WHERE NOT EXISTS (SELECT 1 FROM uses u WHERE u.digest = b.digest)"
+        )
+        connection.execute(
+            """DELETE FROM pieces p
+            WHERE NOT EXISTS (SELECT 1 FROM bytes b WHERE b.upload = p.upload)"""
+        )
+
+    # -- bytes come, each call within a transaction
+
+    def pin_if_there(self, connection: Connection, digest: str) -> bool:
+        """Keep them for one use more, if they are there; whether they are."""
+        there = self._there(connection, digest)
+        if there:
+            self._pins[digest] += 1
+            self._given.append(digest)
+        return there
+
+    def add_piece(self, connection: Connection, upload: UUID, number: int, piece: bytes) -> None:
+        """The next bytes of an upload."""
+        connection.execute("INSERT INTO pieces VALUES (%s, %s, %s)", (upload, number, piece))
+
+    def add(self, connection: Connection, digest: str, size: int, upload: UUID) -> None:
+        """The upload is whole: keep it for one use, unless the same is there by now."""
+        if self.pin_if_there(connection, digest):
+            self.drop_upload(connection, upload)
+            return
+        connection.execute("INSERT INTO bytes VALUES (%s, %s, %s)", (digest, size, upload))
+        self._pins[digest] += 1
+        self._given.append(digest)
+
+    def drop_upload(self, connection: Connection, upload: UUID) -> None:
+        """It does not become whole."""
+        connection.execute("DELETE FROM pieces WHERE upload = %s", (upload,))
+
+    def unpin(self, connection: Connection, digest: str) -> None:
+        """The use that they were kept for does not come."""
+        if self._pins[digest]:
+            self._pins[digest] -= 1
+            self._taken.append(digest)
+            self._forget(connection, [digest])
+
+    def _there(self, connection: Connection, digest: str) -> bool:
+        sql = "SELECT 1 FROM bytes WHERE digest = %s"
+        return connection.execute(sql, (digest,)).fetchone() is not None
+
+    # -- within a transaction; `committed` or `rolled_back` ends it
+
+    def lacking(self, connection: Connection, files: Iterable[str]) -> OutboxError | None:
+        """That one of them is not there; None: all are."""
+        for digest in files:
+            if not self._there(connection, digest):
+                return OutboxError(f"the bytes {digest} are not there")
+        return None
+
+    def use(self, connection: Connection, seq: int, files: Iterable[str]) -> None:
+        """The entry or the group uses them, which takes a pin of each."""
+        for digest in set(files):
+            sql = "INSERT INTO uses VALUES (%s, %s) ON CONFLICT DO NOTHING"
+            connection.execute(sql, (seq, digest))
+            if self._pins[digest]:
+                self._pins[digest] -= 1
+                self._taken.append(digest)
+
+    def end(self, connection: Connection, seqs: Sequence[int]) -> None:
+        """These use nothing any more; what nobody else uses is gone."""
+        if seqs:
+            sql = "DELETE FROM uses WHERE seq = ANY (%s::bigint[]) RETURNING digest"
+            rows = connection.execute(sql, (list(seqs),)).fetchall()
+            self._forget(connection, sorted({digest for (digest,) in rows}))
+
+    def _forget(self, connection: Connection, digests: Sequence[str]) -> None:
+        free = [digest for digest in digests if not self._pins[digest]]
+        if free:
+            sql = """WITH gone AS (DELETE FROM bytes b WHERE b.digest = ANY (%s::text[])
+                    AND NOT EXISTS (SELECT 1 FROM uses u WHERE u.digest = b.digest)
+                    RETURNING b.upload)
+                DELETE FROM pieces p USING gone WHERE p.upload = gone.upload"""
+            connection.execute(sql, (free,))
+
+    def committed(self) -> None:
+        """It is."""
+        self._taken.clear()
+        self._given.clear()
+
+    def rolled_back(self) -> None:
+        """It was not: nothing of it happened."""
+        self._pins.update(self._taken)
+        self._pins.subtract(self._given)
+        self.committed()

@@ -1,0 +1,151 @@
+"""Connections, each for one thread at a time: made anew where one broke, waited for to a limit."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import conninfo
+
+from gateway_contrib.postgres.settings import PostgresSettings
+
+T = TypeVar("T")
+
+LATE = 0.5
+"""Seconds between two looks for connections that do not answer."""
+
+
+BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+"""For statements that name their rows: a plan of when a table was small would read all of it."""
+
+
+def options_of(
+    url: str, settings: PostgresSettings, *, patience: float, by_index: bool
+) -> dict[str, Any]:
+    """What `psycopg.connect` is called with.
+
+    patience  seconds that a statement may take
+    by_index  its statements name the rows that they are about
+    """
+    known = conninfo.conninfo_to_dict(url)
+    quarter = round(settings.patience * 1000)
+    limits = {
+        "search_path": f"{settings.schema},pg_temp",
+        "statement_timeout": round(patience * 1000),
+        "lock_timeout": round(quarter * 0.8),  # which says more than that a statement took long
+        "idle_in_transaction_session_timeout": quarter,
+        "default_transaction_isolation": "read\\ committed",
+        "client_encoding": "UTF8",
+        "jit": "off",
+    } | (BY_INDEX if by_index else {})
+    added = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    usual: dict[str, Any] = {
+        "target_session_attrs": "read-write",
+        "connect_timeout": round(settings.connect_for),
+        "application_name": "gateway",
+        "keepalives_idle": 5,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": quarter * 2,
+    }
+    given = known.get("options") or ""
+    return {**usual, **known, "options": f"{added} {given}".strip()}
+
+
+class Link:
+    """One connection. `call` is for one thread at a time; `sever` for any.
+
+    limit  seconds that what is done with it may take in all
+    """
+
+    def __init__(self, options: dict[str, Any], *, limit: float) -> None:
+        self._options = options
+        self._limit = limit
+        self._guard = threading.Lock()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._since: float | None = None
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process of the connection; None: there is none."""
+        connection = self._connection
+        return None if connection is None or connection.closed else connection.info.backend_pid
+
+    def call(self, do: Callable[[psycopg.Connection[Any]], T]) -> T:
+        """Do that with the connection, which is made if there is none. Raises as `do`.
+
+        Once more with a new one, where the one that was there had broken: `do` may be repeated if
+        it raised `psycopg.Error`. A connection in which a transaction is left open is closed.
+        """
+        with self._used():
+            known = self._connection
+            connection = self._made()
+            try:
+                return do(connection)
+            except psycopg.Error:
+                self._tidy(connection)
+                if not connection.closed or connection is not known:
+                    raise
+            except BaseException:
+                self._tidy(connection)
+                raise
+            connection = self._made()
+            try:
+                return do(connection)
+            finally:
+                self._tidy(connection)
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        self._since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._since = None
+
+    def _made(self) -> psycopg.Connection[Any]:
+        connection = self._connection
+        if connection is None or connection.closed:
+            connection = psycopg.connect(**self._options, autocommit=True)
+            with self._guard:
+                self._connection = connection
+            if self._closed:
+                connection.close()
+                raise psycopg.OperationalError("the connection is closed")
+        return connection
+
+    def _tidy(self, connection: psycopg.Connection[Any]) -> None:
+        if not connection.closed and connection.info.transaction_status:
+            connection.close()
+
+    def sever(self) -> None:
+        """Break the connection: whoever waits for the server hears an error at once."""
+        with self._guard, suppress(psycopg.Error, OSError, ValueError):
+            connection = self._connection
+            if connection is None or connection.closed:
+                return
+            with socket.socket(fileno=os.dup(connection.fileno())) as line:
+                line.shutdown(socket.SHUT_RDWR)
+
+    def sever_if_late(self) -> bool:
+        """Break it where its limit has passed; whether it has."""
+        since = self._since
+        late = since is not None and time.monotonic() - since > self._limit
+        if late:
+            self.sever()
+        return late
+
+    def close(self) -> None:
+        """Close it for good."""
+        self._closed = True
+        with self._guard:
+            connection = self._connection
+        if connection is not None:
+            connection.close()

@@ -1,0 +1,100 @@
+"""What the server and its driver say when something fails, in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import conninfo
+
+from gateway_core.outboxes import OUTBOX_UNREADABLE, OutboxError, log_event
+
+FENCED, COMMITTED = "GW001", "GW002"
+"""SQLSTATEs of `begin_batch`: another member owns it; a transaction of that number is committed."""
+_WORDS: Mapping[str, str] = {
+    "25006": "the server is read-only",
+    "28000": "the role may not log in",
+    "28P01": "the password is wrong, or the role is not there",
+    "3D000": "the database is not there; make it",
+    "3F000": "the schema is not there",
+    "42501": "the role lacks a privilege",
+    "53100": "the server's disk is full; make room on it",
+    "53200": "the server is out of memory",
+    "53300": "the server has too many connections",
+    "55P03": "another transaction holds a lock for too long",
+    "57014": "the server took too long, or somebody cancelled the statement",
+    "57P01": "the server ends the connection: it stops, or somebody ended it",
+    "57P02": "the server crashed",
+    "57P03": "the server starts, or stops",
+    "57P05": "the server ends the connection: it was idle",
+    "25P03": "the server ends the connection: a transaction was idle",
+    "40001": "another transaction came between",
+    "40P01": "another transaction came between",
+}
+_OF_ITS_ROW = ("21", "22", "23", "54")
+"""Classes of SQLSTATEs that are about what is written, not about the server."""
+_SAID = {
+    "password authentication failed": "28P01", "read-only": "25006", "FATAL: database": "3D000",
+    "FATAL: role": "28000",
+}  # fmt: skip
+"""Of a connection that does not come about the driver has the words only."""
+
+
+class Place:
+    """Where the database is, as it may be said: without the password.
+
+    url  with which it is connected to
+    """
+
+    def __init__(self, url: str, schema: str) -> None:
+        known = conninfo.conninfo_to_dict(url)
+        self._secrets = [
+            str(known[name]) for name in ("password", "sslpassword") if known.get(name)
+        ]
+        hosts, ports = str(known.get("host") or "localhost"), str(known.get("port") or "")
+        where = f"{hosts}:{ports}" if ports else hosts
+        self.text = f"postgresql://{where}/{known.get('dbname') or known.get('user') or ''}"
+        if schema != "gateway":
+            self.text += f" (schema {schema})"
+
+    def __str__(self) -> str:
+        return self.text
+
+    def failed(self, what: str, error: BaseException) -> OutboxError:
+        """The error as callers are told it.
+
+        what  it could not, after the place: "cannot be opened"
+        """
+        return OutboxError(f"outbox {self} {what}: {self.words(error)}")
+
+    def words(self, error: BaseException) -> str:
+        """What it means, and the server's own words in one line."""
+        said = " ".join(str(error).split()) or type(error).__name__
+        for secret in self._secrets:
+            said = said.replace(secret, "***")
+        state = getattr(error, "sqlstate", None)
+        for part, meant in _SAID.items():
+            if state is None and part in said:
+                state = meant
+        text = _WORDS.get(state or "")
+        return f"{text} ({said})" if text else said
+
+
+def is_of_its_row(error: psycopg.Error) -> bool:
+    """Whether the database refuses what is written, however often that is tried."""
+    return (error.sqlstate or "")[:2] in _OF_ITS_ROW
+
+
+@contextmanager
+def typed(place: Place, what: str) -> Iterator[None]:
+    """What the driver raises becomes an `OutboxError`."""
+    try:
+        yield
+    except (psycopg.Error, OSError) as error:
+        raise place.failed(what, error) from error
+
+
+def unreadable(envelope_id: str, error: Exception) -> None:
+    """A row that this release cannot read stays where it is."""
+    log_event(OUTBOX_UNREADABLE, envelope=envelope_id, error=str(error))

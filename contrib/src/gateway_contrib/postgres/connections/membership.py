@@ -1,0 +1,204 @@
+"""Who owns the outbox: a lease for each process that takes part, renewed on a thread of its own.
+
+The owner's row has a counter, which it raises each quarter of the lease. Who stands by looks at it
+twice a second, and takes over once it has itself seen the counter unchanged for 1.1 leases, on a
+clock that runs through a suspension: no two clocks are compared, the server's neither. A takeover
+deletes the member's row where its counter is still the same; a renewal that finds no row knows that
+it comes too late.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
+
+import attrs
+import psycopg
+
+from gateway_contrib.postgres.connections.connecting import Link
+from gateway_contrib.postgres.connections.failing import Place
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+LOOK = 0.5
+"""Seconds between two looks at the owner's counter."""
+BEYOND = 1.1
+"""Leases for which a counter must have been seen unchanged."""
+NOTED_FOR = 7
+"""Days for which a member that was followed may ask what became of its last transaction."""
+
+
+def boottime() -> float:
+    """Seconds on a clock that runs while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@attrs.frozen(kw_only=True)
+class Owner:
+    """Who owns the outbox. `name` says host and process."""
+
+    member: UUID
+    name: str
+    lease: float
+    counter: int
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Watched:
+    """How long an owner has been seen without a sign of life. Sans-I/O."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[UUID, int] | None = None
+        self._since = 0.0
+
+    def silent(self, owner: Owner, now: float) -> bool:
+        """Whether its counter has been seen unchanged for so long that its lease is over."""
+        seen = (owner.member, owner.counter)
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        return now - self._since >= BEYOND * owner.lease
+
+
+class Membership:
+    """One process's part in the outbox.
+
+    owns       whether the outbox is this process's, as far as it knows
+    stands_by  whether another had it at the last look
+    on_lost    called on the thread of the lease once the outbox is another's
+    """
+
+    def __init__(self, link: Link, place: Place, lease: float) -> None:
+        self.link = link
+        self._place = place
+        self._lease = lease
+        self._watched = Watched()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._covered = 0.0
+        self.member = uuid4()
+        self.owns = False
+        self.stands_by = False
+        self.on_lost: Callable[[], None] | None = None
+
+    def anew(self) -> None:
+        """Take part as another member: what the former one still has under way stays fenced."""
+        self.member = uuid4()
+
+    # -- becoming the owner: `attempt` blocks, and is called twice a second
+
+    def attempt(self) -> Owner | None:
+        """Become the owner, if nobody is it or its lease is over; who is it otherwise."""
+        before = boottime()
+        owner = self.link.call(self._attempt)
+        self.stands_by = owner is not None
+        if owner is None:
+            self._covered = before + self._lease
+            self.owns = True
+        return owner
+
+    def _attempt(self, connection: Connection) -> Owner | None:
+        owner = self._owner(connection)
+        if owner is not None and owner.member == self.member:
+            return None  # the answer to its COMMIT was lost
+        if owner is not None and not self._watched.silent(owner, boottime()):
+            return owner
+        taken = False
+        with connection.transaction():
+            # One at a time: whoever waited here looks again, since its earlier look is stale.
+            connection.execute("SELECT 1 FROM accounts WHERE account = '' FOR UPDATE")
+            taken = self._owner(connection) == owner and (
+                owner is None or self._end(connection, owner)
+            )
+            if not taken:
+                raise psycopg.Rollback
+            self._take(connection)
+        return None if taken else self._owner(connection) or owner
+
+    def _end(self, connection: Connection, owner: Owner) -> bool:
+        """Its lease is over, unless it has just renewed it."""
+        sql = "DELETE FROM members WHERE member = %s AND counter = %s"
+        return connection.execute(sql, (owner.member, owner.counter)).rowcount > 0
+
+    def _owner(self, connection: Connection) -> Owner | None:
+        """Who owns all of it now; None: nobody."""
+        sql = """SELECT a.member, m.name, m.lease, m.counter
+            FROM accounts a LEFT JOIN members m USING (member) WHERE a.account = ''"""
+        row = connection.execute(sql).fetchone()
+        if row is None or row[0] is None or row[1] is None:
+            return None
+        member, name, lease, counter = row
+        return Owner(member=member, name=name, lease=lease, counter=counter)
+
+    def _take(self, connection: Connection) -> None:
+        """All accounts are this member's from now on."""
+        sql = """INSERT INTO members (member, name, release, lease) VALUES (%s, %s, %s, %s)
+            ON CONFLICT DO NOTHING"""
+        name = f"{platform.node()}, process {os.getpid()}"
+        connection.execute(sql, (self.member, name, version("gateway-contrib"), self._lease))
+        connection.execute("UPDATE accounts SET member = %s, epoch = epoch + 1", (self.member,))
+        sql = "DELETE FROM batches WHERE noted_at < now() - make_interval(days => %s)"
+        connection.execute(sql, (NOTED_FOR,))
+
+    # -- being it
+
+    @property
+    def covered(self) -> bool:
+        """Whether the lease still runs, counted from before its last renewal."""
+        return self.owns and boottime() < self._covered
+
+    def begin(self) -> None:
+        """Renew the lease from now on."""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._renew_on, name="gateway lease", daemon=True)
+        self._thread.start()
+
+    def _renew_on(self) -> None:
+        while not self._stop.wait(self._lease / 4):
+            try:
+                still = self.renew()
+            except psycopg.Error:  # the connection is made anew with the next one
+                continue
+            if not still:
+                return
+
+    def renew(self) -> bool:
+        """Raise the counter; whether the outbox is still this member's."""
+        before = boottime()
+        sql = "UPDATE members SET counter = counter + 1 WHERE member = %s"
+        if self.link.call(lambda it: it.execute(sql, (self.member,)).rowcount):
+            self._covered = before + self._lease
+            return True
+        self.lose()
+        return False
+
+    def lose(self) -> None:
+        """It is another's."""
+        self._stop.set()
+        if self.owns:
+            self.owns = False
+            if self.on_lost is not None:
+                self.on_lost()
+
+    def leave(self) -> None:
+        """Give back what is owned, at once for whoever stands by. Blocks."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self.owns:
+            self.link.call(self._leave)
+
+    def _leave(self, connection: Connection) -> None:
+        with connection.transaction():
+            connection.execute("DELETE FROM members WHERE member = %s", (self.member,))
+            connection.execute(
+                "UPDATE accounts SET member = NULL WHERE member = %s", (self.member,)
+            )
+            connection.execute("DELETE FROM batches WHERE member = %s", (self.member,))

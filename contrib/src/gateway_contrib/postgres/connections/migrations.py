@@ -1,0 +1,69 @@
+"""Makes the schema, or brings it up to date: one process at a time, under an advisory lock."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from gateway_core.outboxes import OutboxError
+
+OLDEST = 1
+"""A release that knows this version can go on with a schema of this one."""
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('gateway ' || %s, 0))"
+
+
+@cache
+def changes() -> tuple[str, ...]:
+    """What brings a schema of version n to n + 1, as SQL with `{schema}` in it."""
+    folder = resources.files("gateway_contrib.postgres").joinpath("sql")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=_name)
+    return tuple(file.read_text("utf-8") for file in files)
+
+
+def _name(file: Any) -> str:
+    return str(file.name)
+
+
+def migrate(connection: psycopg.Connection[Any], schema: str) -> None:
+    """Bring it to this release's version. Raises `OutboxError` for one that is too new.
+
+    A connection that commits each statement.
+    """
+    with connection.transaction():
+        connection.execute("SET LOCAL statement_timeout = 0")
+        connection.execute("SET LOCAL lock_timeout = 0")
+        connection.execute(_LOCK, (schema,))
+        version = _version(connection, schema)
+        for change in changes()[version:]:
+            connection.execute(change.replace("{schema}", schema).encode())
+        if version < len(changes()):
+            connection.execute(
+                "UPDATE format SET version = %s, oldest = %s", (len(changes()), OLDEST)
+            )
+
+
+def _version(connection: psycopg.Connection[Any], schema: str) -> int:
+    """What it has; 0: nothing. A schema that is not there is made."""
+    there = connection.execute("SELECT to_regnamespace(%s)", (schema,)).fetchone()
+    if there is None or there[0] is None:
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+        return 0
+    table = connection.execute("SELECT to_regclass(%s)", (f"{schema}.format",)).fetchone()
+    if table is None or table[0] is None:
+        query = "SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = %s::regnamespace"
+        other = connection.execute(query, (schema,)).fetchone()
+        if other is not None and other[0]:
+            raise OutboxError(f"the schema {schema} has tables, but is no outbox of this gateway")
+        return 0
+    found = connection.execute("SELECT version, oldest FROM format").fetchone()
+    version, oldest = found if found is not None else (0, 0)
+    if oldest > len(changes()):
+        raise OutboxError(
+            f"the schema {schema} has version {version}, which needs a release that knows version "
+            f"{oldest}; this one knows up to {len(changes())}"
+        )
+    return int(version)

@@ -1,0 +1,154 @@
+"""What applications handed over in their own transactions, as the owner takes it.
+
+Rows become visible in another order than they are numbered in: a transaction may stay open for an
+hour. A look takes what has become visible since the one before: of transactions that began after
+that, and of those that were open then, which are few. So it costs the same however long one stays
+open. Now and then, and at first, it takes all that waits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import attrs
+import msgspec
+import psycopg
+
+from gateway_contrib.durable.rows import decode
+from gateway_contrib.postgres.names import text_in
+from gateway_core import Invalid
+from gateway_core.outboxes import (
+    Envelope,
+    FormatVersionError,
+    OutboxError,
+    Request,
+    from_json,
+    position_of,
+)
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+AT_ONCE = 500
+"""Rows of one look."""
+MOST = 2_000
+"""Rows that are with the gateway at once, unanswered."""
+WHOLE = 60.0
+"""Seconds between two looks at all that waits."""
+LATELY = 2.0
+"""Seconds after the last one that came in which it is looked at more often."""
+_ROW = """SELECT number, id, instance, envelope,
+            extract(epoch FROM clock_timestamp() - handed_at)::float8 AS age FROM handed"""
+_ALL = f"{_ROW} WHERE answered_at IS NULL"
+_NEW = f"""{_ROW} WHERE waiting AND transaction >= %(xmax)s::xid8
+        UNION ALL {_ROW} WHERE waiting AND transaction = ANY (%(open)s::xid8[])"""
+_LOOK = """SELECT pg_snapshot_xmax(s.now)::text, ARRAY(SELECT pg_snapshot_xip(s.now)::text), h.*
+    FROM (SELECT pg_current_snapshot() AS now) s
+    LEFT JOIN LATERAL ({some} ORDER BY number LIMIT %(limit)s) h ON true"""
+_ANSWER = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = false, envelope = '',
+        seq = v.seq, envelope_id = v.id, refused = v.refused
+    FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[]) v(number, seq, id, refused)
+    WHERE h.number = v.number"""
+
+
+class Handed:
+    """What the owner has taken and not answered yet, and where its next look begins."""
+
+    def __init__(self) -> None:
+        self._waiting: set[int] = set()
+        self._open: tuple[str, list[str]] | None = None
+        self._whole_at = 0.0
+
+    def anew(self) -> None:
+        """Nothing is taken: the outbox is had again."""
+        self._waiting.clear()
+        self._open = None
+
+    @property
+    def full(self) -> bool:
+        """Whether so many are with the gateway that no more are taken."""
+        return len(self._waiting) >= MOST
+
+    def look(self, connection: Connection, now: float) -> list[Request | Refused]:
+        """What has become visible, in the order of its numbers. Blocks.
+
+        now  seconds on any clock
+        """
+        if now >= self._whole_at:
+            self._open = None
+        asked: dict[str, Any] = {"limit": AT_ONCE}
+        some = _ALL
+        if self._open is not None:
+            some, (asked["xmax"], asked["open"]) = _NEW, self._open
+        rows = connection.execute(_LOOK.format(some=some).encode(), asked).fetchall()
+        found = [row[2:] for row in rows if row[2] is not None]
+        if len(found) < AT_ONCE:
+            if self._open is None:
+                self._whole_at = now + WHOLE
+            self._open = (rows[0][0], list(rows[0][1]))
+        fresh = [row for row in found if row[0] not in self._waiting]
+        self._waiting.update(row[0] for row in fresh)
+        return [_request(*row) for row in fresh]
+
+    def knows(self, number: int) -> bool:
+        """Whether it was taken and is not answered yet."""
+        return number in self._waiting
+
+    def again(self, number: int) -> None:
+        """The gateway could not take it: it is looked at again."""
+        self._waiting.discard(number)
+        self._whole_at = 0.0
+
+    def answered(self, numbers: Iterable[int]) -> None:
+        """Their answers are written."""
+        self._waiting.difference_update(numbers)
+
+
+@attrs.frozen
+class Refused:
+    """A row of which no envelope can be made, and why."""
+
+    number: int
+    why: str
+
+
+def _request(number: int, name: Any, instance: str, stored: str, age: float) -> Request | Refused:
+    """What the gateway is to accept.
+
+    It has a key, its own or one for this row: so it is one message if the owner ends before its
+    answer is written. Its time counts from the insert.
+    """
+    try:
+        envelope = from_json(Envelope, decode(stored))
+        if envelope.instance_id != instance:
+            return Refused(number, f"it is of instance {envelope.instance_id!r}, not {instance!r}")
+        if envelope.ttl is not None:
+            envelope = attrs.evolve(envelope, ttl=max(0.0, envelope.ttl - max(0.0, age)))
+        if envelope.key is None:
+            envelope = attrs.evolve(envelope, key=f"handed:{name}")
+    except (FormatVersionError, Invalid, msgspec.DecodeError, TypeError, ValueError) as error:
+        return Refused(number, f"{type(error).__name__}: {error}")
+    return Request(
+        kind="submit", number=number, instance_id=instance, room=envelope.external_room_id,
+        envelope=envelope,
+    )  # fmt: skip
+
+
+def is_to_be_asked_again(answer: str) -> bool:
+    """Whether it was refused for what passes: the outbox could not take it then."""
+    refused = json.loads(answer).get("refused", "")
+    return str(refused).startswith(OutboxError.__name__)
+
+
+def write_answers(connection: Connection, answers: Mapping[int, tuple[Any, ...]]) -> None:
+    """What became of these, each the answer of the gateway as JSON, in the batch that has it."""
+    rows = []
+    for number, (_, _, answer) in answers.items():
+        said = json.loads(answer)
+        name = said.get("accepted")
+        seq = position_of(name) if name is not None else None
+        refused = None if name is not None else text_in(str(said.get("refused", answer)))
+        rows.append((number, seq, name, refused))
+    if rows:
+        connection.execute(_ANSWER, [list(column) for column in zip(*rows, strict=True)])

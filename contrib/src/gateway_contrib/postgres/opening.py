@@ -1,0 +1,73 @@
+"""From the URL of a configuration to an outbox: our options, and what is the driver's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import psycopg
+from psycopg import conninfo
+
+from gateway_contrib.postgres.outbox import PostgresOutbox
+from gateway_contrib.postgres.settings import PostgresSettings
+from gateway_core.authors import ConfigError, Problem
+from gateway_core.settings import mistakes_in
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"must be a number of seconds, not {text!r}") from None
+
+
+OPTIONS: Mapping[str, Callable[[str], Any]] = {
+    "schema": str,
+    "lease": _seconds,
+    "owner_wait": _seconds,
+    "poll": _seconds,
+    "history_for": _seconds,
+    "refs_for": _seconds,
+    "key_window": _seconds,
+    "connect_for": _seconds,
+}
+"""What stands in the query for the outbox; all else there is the driver's."""
+
+
+def outbox_at(url: str) -> PostgresOutbox:
+    """The outbox in the database that the URL names. Raises `ConfigError`, without a password."""
+    parts = urlsplit(url)
+    options, rest, faults = _options(parts.query)
+    faults += [f"{fault.place} {fault.text}" for fault in mistakes_in(PostgresSettings, options)]
+    theirs = urlunsplit(parts._replace(query=urlencode(rest)))
+    try:
+        known = conninfo.conninfo_to_dict(theirs)
+    except psycopg.ProgrammingError as error:
+        faults.append(_redacted(" ".join(str(error).split()), parts.password))
+    else:
+        if not known.get("dbname"):
+            faults.append("names no database: postgresql://user@host/database")
+    if faults:
+        raise ConfigError([Problem("outbox", f"{parts.scheme}: {fault}") for fault in faults])
+    return PostgresOutbox(theirs, PostgresSettings(**options))
+
+
+def _redacted(text: str, secret: str | None) -> str:
+    return text.replace(secret, "***") if secret else text
+
+
+def _options(query: str) -> tuple[dict[str, Any], list[tuple[str, str]], list[str]]:
+    """The options that can be read, the driver's, and what is wrong."""
+    options: dict[str, Any] = {}
+    rest: list[tuple[str, str]] = []
+    faults: list[str] = []
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        if name not in OPTIONS:
+            rest.append((name, text))
+            continue
+        try:
+            options[name] = OPTIONS[name](text)
+        except ValueError as error:
+            faults.append(f"{name} {error}")
+    return options, rest, faults

@@ -1,0 +1,328 @@
+"""The outbox in PostgreSQL: group commit in a worker thread, one owner, others stand by."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import time as system_time
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import attrs
+import psycopg
+import trio
+
+from gateway_contrib.durable.batch import Batch
+from gateway_contrib.durable.committer import POLL, Committer, Trouble
+from gateway_contrib.durable.group_rows import Claim
+from gateway_contrib.durable.rows import entry_row, numbers_of
+from gateway_contrib.durable.seals import Unsealed
+from gateway_contrib.postgres import past, reading
+from gateway_contrib.postgres.connections.connecting import Link, options_of
+from gateway_contrib.postgres.connections.failing import Place, typed
+from gateway_contrib.postgres.connections.membership import Membership
+from gateway_contrib.postgres.connections.migrations import migrate
+from gateway_contrib.postgres.handed import LATELY, Handed, is_to_be_asked_again
+from gateway_contrib.postgres.names import name_of, scope_of
+from gateway_contrib.postgres.owning import Owning
+from gateway_contrib.postgres.settings import PostgresSettings
+from gateway_contrib.postgres.writes import ageing, reopening
+from gateway_contrib.postgres.writes.writing import Writer
+from gateway_core.outboxes import (
+    OUTBOX_FAILED,
+    STREAMS,
+    Endings,
+    Entry,
+    Found,
+    OutboxError,
+    Overdue,
+    Overview,
+    PastAttempt,
+    Recovery,
+    Request,
+    StepRecord,
+    StoredEntry,
+    Stream,
+    log_event,
+    position_of,
+)
+
+T = TypeVar("T")
+
+READS_FOR = 60.0
+"""Seconds that a look into the database may take."""
+BREATH = 0.05
+"""Seconds between two steps of forgetting, while there is more that is old."""
+
+
+class PostgresOutbox(Owning):
+    """Keeps entries in the database of `url`, in a schema of their own, made at first use.
+
+    Entering it raises `OutboxError` where the database cannot be reached or used, the schema was
+    made by a later release, or another process owns it for longer than `owner_wait`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        settings: PostgresSettings | None = None,
+        *,
+        wall_clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.settings = settings or PostgresSettings()
+        self.place = Place(url, self.settings.schema)
+        self._url = url
+        self._wall = wall_clock or system_time
+        self._keyring = Unsealed()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begins anew each time that it is entered."""
+        settings = self.settings
+        self.requested: Callable[[Request], None] | None = None
+        self.lost: Callable[[str], None] | None = None
+        self.arrived: Callable[[str], None] | None = None
+        self.next_position: Callable[[], int] | None = None
+        self.keys_for = 86_400.0
+        self._committer = Committer(self._write, queue=settings.queue, linger=settings.linger)
+        self._committer.between = self._look_after
+        self._writing = trio.CapacityLimiter(1)
+        self._reading = trio.CapacityLimiter(1)
+        self._lasting = trio.CapacityLimiter(1)
+        self._turn = trio.Lock()
+        quick = options_of(self._url, settings, patience=settings.patience, by_index=True)
+        slow = options_of(self._url, settings, patience=READS_FOR, by_index=False)
+        self._reader = Link(slow, limit=READS_FOR + settings.connect_for)
+        lease = Link(quick, limit=settings.lease / 2)
+        self._membership = Membership(lease, self.place, settings.lease)
+        self._writer = Writer(
+            Link(quick, limit=settings.lease), self.place, self._membership.member
+        )
+        self._links = (self._reader, self._writer.link, lease)
+        self._accounts: set[str] = set()
+        self._handed = Handed()
+        self._troubled = Trouble()
+        self._looked = -1.0
+        self._tasks: Any = None
+
+    # -- opening and closing
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        try:
+            with typed(self.place, "cannot be opened"):
+                prepare = partial(migrate, schema=self.settings.schema)
+                await self._in_thread(lambda: self._reader.call(prepare), self._reading)
+                await self._own()
+            self._writer.member = self._membership.member
+            for left_over in (self._writer.groups, self._writer.contents):  # by a killed run
+                await self._apart(left_over.tidy)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._leave()
+            raise
+        self._tasks = trio.open_nursery()
+        nursery = await self._tasks.__aenter__()
+        nursery.start_soon(self._commit_on, nursery.cancel_scope)
+        nursery.start_soon(self._watch)
+        nursery.start_soon(self._take_handed)
+        return self
+
+    async def _commit_on(self, others: trio.CancelScope) -> None:
+        await self._committer.run()
+        others.cancel()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._committer.close()
+        try:
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._leave()
+
+    async def _leave(self) -> None:
+        """Whoever stands by takes over at once."""
+        try:
+            await self._in_thread(self._membership.leave, self._lasting)
+        except psycopg.Error as error:
+            log_event(OUTBOX_FAILED, error=self.place.words(error))
+        for link in self._links:
+            link.close()
+
+    # -- whose it is
+
+    async def recover(self, instance_id: str) -> Recovery:
+        """As its last owner left it. Where all was lost, it is had again once nobody has it."""
+        if not self._membership.owns:
+            await self._own_again()
+        found = await self._read(partial(reading.recovery, instance=instance_id))
+        self._accounts.add(instance_id)
+        return found
+
+    # -- what the committer does
+
+    async def _write(self, batch: Batch) -> None:
+        wall = self._wall()
+        try:
+            await self._transacted(lambda: self._writer.commit(batch, wall))
+        finally:
+            while self._writer.lost:
+                self._lose(self._writer.lost.pop())
+        self._handed.answered(batch.answers)
+
+    async def _look_after(self) -> None:
+        """Now and then: forget what is old."""
+        now = trio.current_time()
+        if self.requested is None or now - self._looked < self._committer.patience:
+            return
+        self._looked = now
+        wall, settings = self._wall(), self.settings
+        bounds = ageing.Bounds(
+            history=wall - settings.history_for,
+            keys=self._keys_since(),
+            refs=wall - settings.refs_for,
+        )
+        try:
+            more = await self._apart(partial(ageing.step, bounds=bounds))
+        except OutboxError as error:
+            if (times := self._committer.tending.fails(str(error), now)) is not None:
+                log_event(OUTBOX_FAILED, error=str(error), times=times)
+            return
+        self._committer.patience = BREATH if more else POLL
+
+    def _keys_since(self) -> float:
+        """POSIX time; keys of what ended before are forgotten."""
+        window = self.settings.key_window
+        return self._wall() - (self.keys_for if window is None else window)
+
+    async def _take_handed(self) -> None:
+        """Give the gateway what applications handed over, as it becomes visible."""
+        came = -math.inf
+        while True:
+            if self.requested is not None and self._membership.owns and not self._handed.full:
+                try:
+                    taken = await self._look(partial(self._handed.look, now=trio.current_time()))
+                except OutboxError as error:
+                    taken = []
+                    if (times := self._troubled.fails(str(error), trio.current_time())) is not None:
+                        log_event(OUTBOX_FAILED, error=str(error), times=times)
+                for one in taken:
+                    came = trio.current_time()
+                    if isinstance(one, Request):
+                        self.requested(one)
+                    else:
+                        self._answer(one.number, json.dumps({"refused": one.why}))
+            lately = trio.current_time() - came < LATELY
+            await trio.sleep(self.settings.poll if lately else self.settings.poll * 10)
+
+    def answered(self, request: Request, answer: str) -> None:
+        """Written with the next batch, which has what was accepted or a later one."""
+        if request.kind == "submit" and self._handed.knows(request.number):
+            if is_to_be_asked_again(answer):
+                self._handed.again(request.number)
+            else:
+                self._answer(request.number, answer)
+
+    def _answer(self, number: int, answer: str) -> None:
+        self._committer.batch.answers[number] = (number, self._wall(), answer)
+        self._committer.wake()
+
+    # -- what the gateway tells
+
+    async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
+        """Keep the entry; returns once it is committed."""
+        self._check()
+        seq, scope, key, claim = position_of(entry.id), entry.scope, None, None
+        if scope is not None:
+            key = (name_of(scope[0]), scope_of(scope), name_of(scope[1]), seq)
+        if entry.files or entry.member is not None:
+            claim = Claim(seq, entry.member, entry.files)
+        try:
+            waiter = self._committer.add(entry_row(entry, seq), key, on_stored, claim)
+            await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
+        except trio.Cancelled:
+            self.withdraw(entry.id)
+            raise
+
+    async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
+        """Returns once it is committed, and only while the lease runs."""
+        self._check()
+        await super().attempt_started(envelope_id, record)
+        if not self._membership.covered:
+            undone = attrs.evolve(record, number=record.number - 1, started=False)
+            self.attempt_ended(envelope_id, undone)
+            raise OutboxError(f"outbox {self.place}: the lease is over, or could not be renewed")
+
+    async def erase(self, request: Request, in_flight: int) -> None:
+        """Everything of a room; there is nobody who asked for it."""
+        del in_flight
+        if not self._committer.idle:
+            await self.flush()
+        writer, place = self._writer, (request.instance_id, request.room)
+        await self._apart(
+            lambda it: reopening.erase(it, writer.groups, writer.contents, *place),
+            name_of(request.instance_id),
+        )
+
+    # -- what the gateway asks
+
+    async def overview(self) -> Overview:
+        """What previous process runs left."""
+        return await self._read(reading.overview)
+
+    async def attempts(
+        self, *, since: float, instance_id: str | None = None, limit: int = 1000
+    ) -> Sequence[PastAttempt]:
+        """Of what ended since then, and of what was under way."""
+        wall = self._wall()
+        return await self._read(lambda it: past.attempts(it, since, wall, instance_id, limit))
+
+    async def page(
+        self,
+        instance_id: str,
+        *,
+        room: str | None = None,
+        streams: Sequence[Stream] = STREAMS,
+        after: int = -1,
+        limit: int = 1000,
+    ) -> Sequence[StoredEntry]:
+        """Of an instance or a room, by position."""
+        wanted = numbers_of(streams)
+        return await self._read(
+            lambda it: reading.page(it, instance_id, room, wanted, after, limit)
+        )
+
+    async def scheduled(
+        self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
+    ) -> Sequence[StoredEntry]:
+        """By their times."""
+        return await self._read(lambda it: reading.scheduled(it, until, after, limit))
+
+    async def overdue(
+        self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
+    ) -> Overdue:
+        """By their deadlines."""
+        return await self._read(lambda it: reading.overdue(it, until, after, limit))
+
+    async def endings(self, *, after: int, limit: int = 1000) -> Endings:
+        """By their numbers; those that were told before are written first."""
+        return await self._read(lambda it: reading.endings(it, after, limit))
+
+    async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
+        """By id or key. A stored entry is read again once all that is queued is written.
+
+        That may have been written between the first look and its answer.
+        """
+        behind, since = not self._committer.idle, self._keys_since()
+        found = await self._look(lambda it: reading.look_up(it, what, since))
+        changing = found is not None and (found.stored is not None or found.group is not None)
+        if changing and (behind or not self._committer.idle):
+            found = await self._read(lambda it: reading.look_up(it, what, since))
+        return found

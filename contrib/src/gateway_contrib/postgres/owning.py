@@ -1,0 +1,159 @@
+"""Whose the outbox is, and transactions: the part that knows what may become of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import psycopg
+import trio
+
+from gateway_contrib.postgres.connections.connecting import LATE, Link
+from gateway_contrib.postgres.connections.failing import Place, typed
+from gateway_contrib.postgres.connections.membership import LOOK, Membership, Owner
+from gateway_contrib.postgres.handed import Handed
+from gateway_contrib.postgres.settings import PostgresSettings
+from gateway_contrib.postgres.storing import Connection, Storing
+from gateway_contrib.postgres.writes.writing import Fenced, Unknown
+from gateway_core.outboxes import OUTBOX_STANDS_BY, OutboxError, log_event
+
+T = TypeVar("T")
+
+LONGEST_PAUSE = 2.0
+"""Seconds between two attempts to hear what became of a transaction."""
+
+
+class Owning(Storing):
+    """The part of an outbox that owns the database, or stands by."""
+
+    settings: PostgresSettings
+    place: Place
+    lost: Callable[[str], None] | None
+    _membership: Membership
+    _reader: Link
+    _links: tuple[Link, ...]
+    _handed: Handed
+    _accounts: set[str]
+    _turn: trio.Lock
+    _writing: trio.CapacityLimiter
+    _reading: trio.CapacityLimiter
+    _lasting: trio.CapacityLimiter
+
+    async def _own(self) -> None:
+        """Become the owner, or stand by until there is none, as long as that is allowed."""
+        deadline = trio.current_time() + self.settings.owner_wait
+        told = None
+        while (owner := await self._stand_by()) is not None:
+            if trio.current_time() >= deadline:
+                raise OutboxError(f"outbox {self.place} is owned by another process: {owner}")
+            if told != str(owner):
+                told = str(owner)
+                log_event(OUTBOX_STANDS_BY, owner=told)
+            await trio.sleep(LOOK)
+        token = trio.lowlevel.current_trio_token()
+        self._membership.on_lost = partial(token.run_sync_soon, self._on_lost)
+        self._membership.begin()
+
+    async def _stand_by(self) -> Owner | str | None:
+        """Who owns it; None: this process does from now on."""
+        try:
+            return await self._in_thread(self._membership.attempt, self._lasting)
+        except psycopg.OperationalError as error:
+            if self._membership.stands_by:  # it may come back; whoever begins is told at once
+                return self.place.words(error)
+            raise
+
+    def _on_lost(self) -> None:
+        """All of it is another process's: tell the gateway, of each account."""
+        for account in sorted(self._accounts):
+            self._lose(account)
+
+    def _fenced(self, fenced: Fenced) -> OutboxError:
+        if not fenced.instance:
+            self._membership.lose()
+            self._on_lost()
+            return OutboxError(f"outbox {self.place} is another process's by now")
+        self._lose(fenced.instance)
+        return OutboxError(f"account {fenced.instance} is another process's by now")
+
+    def _lose(self, account: str) -> None:
+        if account in self._accounts:
+            self._accounts.discard(account)
+            if self.lost is not None:
+                self.lost(account)
+
+    def _check(self) -> None:
+        """Raises `OutboxError` where the outbox is another process's."""
+        if not self._membership.owns:
+            raise OutboxError(f"outbox {self.place} is another process's by now")
+
+    async def _own_again(self) -> None:
+        with typed(self.place, "cannot be had again"):
+            async with self._turn:
+                if self._membership.owns:
+                    return
+                self._membership.anew()
+                owner = await self._in_thread(self._membership.attempt, self._lasting)
+                if owner is not None:
+                    raise OutboxError(f"outbox {self.place} is owned by another process: {owner}")
+                self._writer.member = self._membership.member
+                self._membership.begin()
+                self._handed.anew()
+
+    async def _apart(self, do: Callable[[Connection], T], account: str = "") -> T:
+        """Between two batches, in a transaction of its own."""
+        wall = self._wall()
+        return await self._transacted(lambda: self._writer.apart(do, wall, account))
+
+    async def _transacted(self, do: Callable[[], T]) -> T:
+        async with self._turn:
+            try:
+                return await self._in_thread(do, self._writing)
+            except Fenced as fenced:
+                raise self._fenced(fenced) from fenced
+            except Unknown as unknown:
+                with trio.CancelScope(shield=True):
+                    committed = await self._decided(unknown)
+                self._writer.settle(committed=committed)
+                if committed:
+                    return unknown.done  # type: ignore[return-value]  # what `do` would have given
+                raise self.place.failed("lost a COMMIT", unknown.error) from unknown
+            except (psycopg.Error, OSError) as error:
+                raise self.place.failed("cannot write", error) from error
+
+    async def _decided(self, unknown: Unknown) -> bool:
+        """Whether it is committed; who comes meanwhile is refused while nobody can say."""
+        pause = 0.05
+        while True:
+            try:
+                return await self._in_thread(
+                    lambda: self._writer.decide(unknown.number), self._writing
+                )
+            except (psycopg.Error, OSError) as error:
+                why = self.place.failed("does not say what became of a COMMIT", error)
+            self._committer.refuse(why)
+            if self._committer.closing and pause >= LONGEST_PAUSE:
+                raise why
+            await trio.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+    async def _watch(self) -> None:
+        """Break connections that do not answer in time: whoever waits for them hears of it."""
+        while True:
+            await trio.sleep(LATE)
+            for link in self._links:
+                link.sever_if_late()
+
+    async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
+        return await trio.to_thread.run_sync(do, limiter=limiter, abandon_on_cancel=False)
+
+    async def _read(self, do: Callable[[Connection], T]) -> T:
+        """After all that was told before, what is being written now included."""
+        if not self._committer.idle:
+            await self.flush()
+        return await self._look(do)
+
+    async def _look(self, do: Callable[[Connection], T]) -> T:
+        with typed(self.place, "cannot be read"):
+            return await self._in_thread(lambda: self._reader.call(do), self._reading)

@@ -1,0 +1,97 @@
+"""Which attempts were made lately, as receipts and steps tell it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+import msgspec
+import psycopg
+
+from gateway_contrib.durable.rows import decode
+from gateway_contrib.postgres.names import name_of, text_out
+from gateway_core.outboxes import PastAttempt
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+_ENDED = """SELECT coalesce(a.instance, h.account), h.class, h.ended_at, h.receipt, h.seq
+    FROM history h LEFT JOIN accounts a USING (account)
+    WHERE h.ended_at > %(since)s AND (h.ended_at, h.seq) < (%(at)s, %(seq)s)
+        AND (%(account)s::text IS NULL OR h.account = %(account)s)
+    ORDER BY h.ended_at DESC, h.seq DESC LIMIT %(limit)s"""
+_BEGUN = """SELECT coalesce(a.instance, e.account), e.class, s.count, e.entry
+    FROM (SELECT seq, count(*) AS count FROM steps
+        WHERE number > 0 AND (started > 0 OR maybe_sent > 0 OR outcome IS NOT NULL)
+        GROUP BY seq) s
+    JOIN envelopes e ON e.seq = s.seq LEFT JOIN accounts a ON a.account = e.account
+    WHERE %(account)s::text IS NULL OR e.account = %(account)s
+    ORDER BY e.seq DESC LIMIT %(limit)s"""
+
+
+def attempts(
+    connection: Connection, since: float, wall: float, instance: str | None, limit: int
+) -> list[PastAttempt]:
+    """At what ended since then, and at what is unfinished; the newest, in their order.
+
+    instance  only of this one
+    """
+    asked = {"account": instance and name_of(instance), "limit": limit, "since": since}
+    some = _begun(connection, asked, wall)
+    place: tuple[float, int] = (math.inf, 0)
+    while len(some) < limit:
+        rows = connection.execute(_ENDED, asked | {"at": place[0], "seq": place[1]}).fetchall()
+        if not rows:
+            break
+        place = (rows[-1][2], rows[-1][4])
+        found = (_ended(*row[:4]) for row in rows)
+        some += [past for past in found if past is not None]
+    return some[:limit][::-1]
+
+
+def _ended(instance: str, priority: Any, at: float, text: str) -> PastAttempt | None:
+    """What ended; None: a call, or nothing was tried, or it is damaged."""
+    receipt = _read(text)
+    if not isinstance(receipt, dict) or receipt.get("result") is not None:
+        return None
+    if not (count := receipt.get("attempts")):
+        return None
+    ref: dict[str, Any] = receipt.get("ref") or {}
+    parts: list[dict[str, Any]] = receipt.get("parts") or [{}]
+    edited, deleted = ref.get("revision"), parts[0].get("outcome") == "deleted"
+    return PastAttempt(
+        instance_id=text_out(instance),
+        room=receipt["external_room_id"],
+        thread=ref.get("thread_id"),
+        operation="edit" if edited else "delete" if deleted else "send",
+        priority=priority or "normal",
+        at=at,
+        count=count,
+    )
+
+
+def _begun(connection: Connection, asked: dict[str, Any], wall: float) -> list[PastAttempt]:
+    """At messages that are unfinished, the newest first."""
+    found: list[PastAttempt] = []
+    for instance, priority, count, text in connection.execute(_BEGUN, asked).fetchall():
+        entry = _read(text)
+        envelope = entry[0] if isinstance(entry, list) and entry else {}
+        if envelope.get("kind") == "send":
+            past = PastAttempt(
+                instance_id=text_out(instance),
+                room=envelope["external_room_id"],
+                thread=envelope.get("thread_id"),
+                operation="send",
+                priority=priority or "normal",
+                at=wall,
+                count=count,
+            )
+            found.append(past)
+    return found
+
+
+def _read(text: str) -> Any:
+    """The content; None where it is damaged, which is told where it is asked for by itself."""
+    try:
+        return decode(text)
+    except msgspec.DecodeError:
+        return None

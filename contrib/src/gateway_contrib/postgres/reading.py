@@ -1,0 +1,292 @@
+"""The connection that reads: pages, single envelopes, and what there is at the opening.
+
+Its methods block, and read what is committed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import attrs
+import psycopg
+
+from gateway_contrib.durable.rows import (
+    STEP_COLUMNS,
+    Row,
+    priority_of,
+    receipt_of,
+    ref_of,
+    standings_of,
+    stored_of,
+)
+from gateway_contrib.postgres.beside.reading import state_at
+from gateway_contrib.postgres.connections.failing import unreadable
+from gateway_contrib.postgres.names import name_of, scope_of, text_out
+from gateway_core import Invalid
+from gateway_core.outboxes import (
+    Endings,
+    FormatVersionError,
+    Found,
+    MessageRef,
+    OutboxError,
+    Overdue,
+    Overview,
+    Priority,
+    Receipt,
+    Recovery,
+    StoredEntry,
+    position_of,
+)
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+MOST = 4_000_000
+"""Bytes of one page's entries, whatever its number of rows."""
+ENTRY = """seq, id, account, room, position, due, accepted_at, deadline, fingerprint, class, entry,
+    shapes, 1, stream"""
+_COLUMNS = ["seq", "id", "account", "room", "position", "due", "accepted_at", "deadline"]
+_SIZED = """SELECT {entry} FROM (SELECT chosen.*, sum(octet_length(entry)) OVER (ORDER BY {order})
+        - octet_length(entry) AS before FROM ({some}) chosen) sized
+    WHERE before < {most} ORDER BY {order}"""
+
+
+def sized(some: str, order: str) -> bytes:
+    """So many of these entries that their contents are not more than `MOST`, one at least."""
+    return _SIZED.format(entry=ENTRY, order=order, some=some, most=MOST).encode()
+
+
+def overview(connection: Connection) -> Overview:
+    """What previous process runs left."""
+    counts: Counter[str] = Counter()
+    classes: Counter[Priority] = Counter()
+    newest, scheduled = -1, 0
+    sql = """SELECT coalesce(a.instance, e.account), e.stream, e.waits, e.count, e.newest
+        FROM (SELECT account, stream, due IS NOT NULL AS waits, count(*) AS count,
+                max(position) AS newest
+            FROM envelopes GROUP BY 1, 2, 3) e
+        LEFT JOIN accounts a USING (account)"""
+    for instance, stream, is_due, count, position in connection.execute(sql).fetchall():
+        newest = max(newest, position)
+        counts[text_out(instance)] += count
+        classes[priority_of(stream)] += count
+        scheduled += count if is_due else 0
+    last = [_newest(connection, table) for table in ("envelopes", "history", "groups")]
+    return Overview(
+        last_id=max(last),
+        sequence=newest,
+        unfinished=dict(counts),
+        classes=dict(classes),
+        scheduled=scheduled,
+    )
+
+
+def _newest(connection: Connection, table: str) -> str:
+    sql = f"SELECT id FROM {table} ORDER BY seq DESC LIMIT 1"  # noqa: S608 - a constant
+    row = connection.execute(sql.encode()).fetchone()
+    return str(row[0]) if row is not None else ""
+
+
+def recovery(connection: Connection, instance: str) -> Recovery:
+    """The state in which its account was left."""
+    asked = (name_of(instance),)
+    sql = "SELECT operation, until, wait FROM closures WHERE account = %s"
+    closures = connection.execute(sql, asked).fetchall()
+    sql = "SELECT room, moved_to FROM moves WHERE account = %s ORDER BY moved_at"
+    moves = connection.execute(sql, asked).fetchall()
+    sql = "SELECT at, standings FROM spent WHERE account = %s"
+    spent = connection.execute(sql, asked).fetchone()
+    return Recovery(
+        moves={text_out(room): text_out(to) for room, to in moves},
+        closures={text_out(what): (until, wait) for what, until, wait in closures},
+        spent=(spent[0], standings_of(spent[1])) if spent is not None else None,
+    )
+
+
+def page(
+    connection: Connection,
+    instance_id: str,
+    room: str | None,
+    streams: Sequence[int],
+    after: int,
+    limit: int,
+) -> list[StoredEntry]:
+    """Unfinished with a place, by their places: each stream by itself in its order."""
+    where = "" if room is None else "AND e.room = %(room)s"
+    some = f"""SELECT e.* FROM unnest(%(streams)s::smallint[]) s(number) CROSS JOIN LATERAL
+        (SELECT * FROM envelopes e WHERE e.account = %(account)s AND e.stream = s.number {where}
+            AND e.due IS NULL AND e.position > %(after)s ORDER BY e.position LIMIT %(limit)s) e
+        ORDER BY position LIMIT %(limit)s"""  # noqa: S608 - constants
+    asked = {
+        "account": name_of(instance_id), "streams": list(streams), "limit": limit,
+        "room": room and name_of(room),
+    }  # fmt: skip
+    sql = sized(some, "position")
+    while True:
+        rows = connection.execute(sql, asked | {"after": after}).fetchall()
+        stored = _read(connection, rows)
+        if stored or not rows:
+            return stored
+        after = rows[-1][4]
+
+
+def scheduled(
+    connection: Connection, until: float, after: tuple[float, int], limit: int
+) -> list[StoredEntry]:
+    """Scheduled by their times."""
+    some = """SELECT * FROM envelopes WHERE due IS NOT NULL AND due <= %s
+        AND (due, position) > (%s, %s) ORDER BY due, position LIMIT %s"""
+    return _stored(connection, some, [until], after, limit, ("due", "position"))
+
+
+def overdue(connection: Connection, until: float, after: tuple[float, int], limit: int) -> Overdue:
+    """By their deadlines."""
+    some = """SELECT * FROM envelopes WHERE deadline <= %s
+        AND (deadline, seq) > (%s, %s) ORDER BY deadline, seq LIMIT %s"""
+    stored = _stored(connection, some, [until], after, limit, ("deadline", "seq"))
+    later = "SELECT min(deadline) FROM envelopes WHERE deadline > %s"
+    row = connection.execute(later, (until,)).fetchone()
+    return Overdue(stored=stored, next=row[0] if row is not None else None)
+
+
+def _stored(
+    connection: Connection,
+    some: str,
+    bound: Sequence[Any],
+    after: Sequence[Any],
+    limit: int,
+    order: tuple[str, str],
+) -> list[StoredEntry]:
+    """The next that this release can read; none only where there are no more at all."""
+    sql = sized(some, ", ".join(order))
+    while rows := connection.execute(sql, [*bound, *after, limit]).fetchall():
+        stored = _read(connection, rows)
+        if stored:
+            return stored
+        after = [rows[-1][_COLUMNS.index(column)] for column in order]
+    return []
+
+
+def _read(connection: Connection, rows: Sequence[Row]) -> list[StoredEntry]:
+    """Those that this release can read."""
+    if not rows:
+        return []
+    seqs = [row[0] for row in rows]
+    steps, grown = _steps(connection, seqs), _grown(connection, seqs)
+    stored: list[StoredEntry] = []
+    for row in rows:
+        try:
+            read = (*row[:8], text_out(row[8]), *row[9:])
+            stored.append(stored_of(read, steps.get(row[0], ()), grown.get(row[0])))
+        except (FormatVersionError, Invalid) as error:  # it stays where it is
+            unreadable(row[1], error)
+    return stored
+
+
+def stored_at(connection: Connection, seqs: Sequence[int]) -> list[StoredEntry]:
+    """The unfinished entries of these numbers, in their order."""
+    sql = f"SELECT {ENTRY} FROM envelopes WHERE seq = ANY (%s::bigint[]) ORDER BY seq"  # noqa: S608 - constants
+    return _read(connection, connection.execute(sql.encode(), (list(seqs),)).fetchall())
+
+
+def _steps(connection: Connection, seqs: Sequence[int]) -> dict[int, list[Row]]:
+    """What is known of the steps of these."""
+    steps: dict[int, list[Row]] = {}
+    columns = ", ".join(STEP_COLUMNS)
+    sql = f"SELECT {columns} FROM steps WHERE seq = ANY (%s::bigint[]) ORDER BY seq, serial"  # noqa: S608 - constants
+    for row in connection.execute(sql.encode(), (list(seqs),)).fetchall():
+        texts = [text_out(value) if value is not None else None for value in row[9:11]]
+        steps.setdefault(row[0], []).append((*row[:9], *texts, row[11]))
+    return steps
+
+
+def _grown(connection: Connection, seqs: Sequence[int]) -> dict[int, tuple[int, str]]:
+    """The newest texts of these; hardly any has one."""
+    sql = "SELECT seq, number, text FROM grown WHERE seq = ANY (%s::bigint[])"
+    rows = connection.execute(sql, (list(seqs),)).fetchall()
+    return {seq: (number, text_out(text)) for seq, number, text in rows}
+
+
+def look_up(
+    connection: Connection, what: str | tuple[str, str, str, str], since: float
+) -> Found | None:
+    """By an id or a key, unless that ended before `since`; and what edits made of a message."""
+    if not isinstance(what, str):
+        sql = """SELECT seq FROM keys WHERE account = %s AND scope = %s
+            AND (ended_at IS NULL OR ended_at >= %s)"""
+        asked = (name_of(what[0]), scope_of(what), since)
+        row = connection.execute(sql, asked).fetchone()
+        return find(connection, row[0]) if row is not None else None
+    try:
+        found = find(connection, position_of(what))
+    except ValueError:  # not an id at all
+        found = None
+    if found is not None and found.envelope_id != what:
+        found = None
+    newest = _newest_ref(connection, what)
+    if newest is None:
+        return found
+    return attrs.evolve(found or Found(envelope_id=what), newest=newest)
+
+
+def find(connection: Connection, seq: int) -> Found | None:
+    """An envelope or a group by the number of its id. Raises `OutboxError` for a damaged one."""
+    sql = "SELECT id, fingerprint, receipt FROM history WHERE seq = %s"
+    row = connection.execute(sql, (seq,)).fetchone()
+    if row is not None:
+        name, fingerprint, text = row
+        try:
+            receipt = receipt_of(text)
+        except (FormatVersionError, Invalid) as error:
+            unreadable(name, error)
+            raise OutboxError(f"how envelope {name} ended cannot be read: {error}") from None
+        return Found(envelope_id=name, fingerprint=text_out(fingerprint), receipt=receipt)
+    stored = stored_at(connection, [seq])
+    if stored:
+        entry = stored[0].entry
+        return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, stored=stored[0])
+    state = state_at(connection, seq)
+    if state is None:
+        return None
+    group = state.group
+    return Found(envelope_id=group.id, fingerprint=group.fingerprint, group=state)
+
+
+def _newest_ref(connection: Connection, envelope_id: str) -> MessageRef | None:
+    """The message of that id as its last edit left it; None: nobody edited it."""
+    if "\0" in envelope_id:
+        return None
+    row = connection.execute("SELECT ref FROM revisions WHERE id = %s", (envelope_id,)).fetchone()
+    if row is None:
+        return None
+    try:
+        return ref_of(row[0])
+    except (FormatVersionError, Invalid) as error:
+        unreadable(envelope_id, error)
+        return None
+
+
+def endings(connection: Connection, after: int, limit: int) -> Endings:
+    """What ended after that number; without what this release cannot read."""
+    ended: list[tuple[int, Receipt]] = []
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    sql = "SELECT number, id, receipt FROM history WHERE number > %s ORDER BY number LIMIT %s"
+    source = connection.execute("SELECT token, forgotten, newest FROM source").fetchone()
+    while not ended:
+        rows = connection.execute(sql, (after, limit)).fetchall()
+        ended = list(_receipts(rows))
+        if not rows:
+            break
+        after = rows[-1][0]
+    connection.execute("COMMIT")
+    token, forgotten, newest = source if source is not None else ("", 0, 0)
+    return Endings(source=token, forgotten=forgotten, newest=newest, ended=ended)
+
+
+def _receipts(rows: Iterable[Row]) -> Iterable[tuple[int, Receipt]]:
+    for number, name, text in rows:
+        try:
+            yield number, receipt_of(text)
+        except (FormatVersionError, Invalid) as error:
+            unreadable(name, error)

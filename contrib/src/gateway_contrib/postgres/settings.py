@@ -1,0 +1,60 @@
+"""How an outbox in PostgreSQL is used."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+import attrs
+from attrs.validators import optional
+
+from gateway_core.settings import CheckedSettings, number, whole
+
+_SECONDS = number(least=0)
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,40}")
+
+
+def _schema(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not _SCHEMA.fullmatch(value) or value.startswith("pg_"):
+        text = "must be a name of lower-case letters, digits and _, of 41 characters at the most"
+        raise ValueError(f"{field.name} {text}, not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class PostgresSettings(CheckedSettings):
+    """How the database is used.
+
+    schema         where its tables are; made at first use
+    lease          seconds that an owner may be silent before others take over
+    owner_wait     seconds to stand by while another process owns the outbox; 0: be refused at
+                   once; inf: for as long as it takes
+    poll           seconds between two looks for what applications handed over, while some of it
+                   comes; ten times that where none came lately
+    history_for    seconds for which ended envelopes are remembered
+    refs_for       seconds for which an edited message's newest ref is remembered after the edit
+    key_window     seconds for which an ended envelope's idempotency key is remembered; None: as
+                   the gateway's `idempotency_window`
+    queue          changes that may wait for the database; further appends wait
+    linger         seconds that changes which nobody awaits may wait for company
+    connect_for    seconds that a connection may take to come about
+    """
+
+    schema: str = attrs.field(default="gateway", validator=_schema)
+    lease: float = attrs.field(default=10.0, validator=number(least=5, most=60))
+    owner_wait: float = attrs.field(default=math.inf, validator=number(least=0, most=math.inf))
+    poll: float = attrs.field(default=0.025, validator=number(least=0.005, most=10))
+    history_for: float = attrs.field(default=604_800.0, validator=_SECONDS)
+    refs_for: float = attrs.field(default=7_776_000.0, validator=_SECONDS)
+    key_window: float | None = attrs.field(default=None, validator=optional(_SECONDS))
+    queue: int = attrs.field(default=4_096, validator=whole(least=1))
+    linger: float = attrs.field(default=0.02, validator=_SECONDS)
+    connect_for: float = attrs.field(default=10.0, validator=number(least=1, most=300))
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a statement, a lock or an idle transaction may take: below a quarter lease.
+
+        So whoever takes over waits no longer than that for a transaction of the owner before.
+        """
+        return self.lease / 5

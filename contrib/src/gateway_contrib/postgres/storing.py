@@ -1,0 +1,182 @@
+"""The part of an outbox in PostgreSQL that has groups and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+from uuid import uuid4
+
+import psycopg
+import trio
+
+from gateway_contrib.durable.group_rows import Claim, place_at, seq_of
+from gateway_contrib.durable.recording import Recording
+from gateway_contrib.postgres.beside import reading
+from gateway_contrib.postgres.beside.contents import PIECE
+from gateway_contrib.postgres.names import name_of, scope_of
+from gateway_contrib.postgres.writes import reopening
+from gateway_contrib.postgres.writes.writing import Writer
+from gateway_core.outboxes import (
+    BytesDigest,
+    Content,
+    Group,
+    GroupState,
+    Member,
+    OutboxError,
+    Receipt,
+    StoredEntry,
+    check_digest,
+    pieces_of,
+    position_of,
+)
+
+T = TypeVar("T")
+Connection: TypeAlias = psycopg.Connection[Any]
+
+
+class Storing(Recording):
+    """Stores groups and bytes; its messages it stores as `Recording` does."""
+
+    _writer: Writer
+
+    async def _apart(self, do: Callable[[Connection], T], account: str = "") -> T:
+        raise NotImplementedError
+
+    async def _read(self, do: Callable[[Connection], T]) -> T:
+        raise NotImplementedError
+
+    async def _look(self, do: Callable[[Connection], T]) -> T:
+        raise NotImplementedError
+
+    def _check(self) -> None:
+        raise NotImplementedError
+
+    # -- groups
+
+    async def append_group(
+        self,
+        group: Group,
+        members: Iterable[Sequence[Member]],
+        on_stored: Callable[[], None],
+    ) -> None:
+        """Store its members chunk by chunk, and make all of it visible in one write."""
+        self._check()
+        seq, account = position_of(group.id), name_of(group.instance_id)
+        groups = self._writer.groups
+        await self._apart(partial(groups.begin, group=group), account)
+        try:
+            await self._add_members(group, members)
+            key = None
+            if group.scope is not None:
+                key = (account, scope_of(group.scope), name_of(group.scope[1]), seq)
+            claim = Claim(seq, None, group.files)
+            waiter = self._committer.add(None, key, on_stored, claim)
+            await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
+        except BaseException:
+            self._committer.batch.drop_group(seq)
+            self._committer.wake()
+            raise
+
+    async def _add_members(self, group: Group, members: Iterable[Sequence[Member]]) -> None:
+        seq, count, name = position_of(group.id), 0, group.instance_id
+        add = self._writer.groups.add
+        for chunk in members:
+            some = partial(add, instance=name, seq=seq, first=count, members=chunk)
+            await self._apart(some, name_of(name))
+            count += len(chunk)
+        if count != group.size:
+            raise ValueError(f"group {group.id} has {count} members, not {group.size}")
+
+    async def members(
+        self, group_id: str, *, after: int = -1, limit: int = 1000
+    ) -> Sequence[tuple[int, Member]]:
+        """By their numbers."""
+        return await self._read(lambda it: reading.members(it, group_id, after, limit))
+
+    def paused(self, group_id: str, paused: bool) -> None:
+        """Written with the next batch."""
+        self._committer.batch.beside["paused", seq_of(group_id)] = paused
+        self._committer.wake()
+
+    def cancelled(self, group_id: str) -> None:
+        """Written with the next batch."""
+        self._committer.batch.beside["cancelled", seq_of(group_id)] = True
+        self._committer.wake()
+
+    async def groups(
+        self, instance_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[GroupState]:
+        """By their ids."""
+        return await self._read(lambda it: reading.states(it, instance_id, after, limit))
+
+    async def failed(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[Receipt]:
+        """By the ids of their envelopes."""
+        return await self._read(lambda it: reading.failed(it, group_id, after, limit))
+
+    async def retry(self, group_id: str) -> int:
+        """In one write."""
+        if not self._committer.idle:
+            await self.flush()
+        return await self._apart(partial(self._writer.groups.retry, grp=seq_of(group_id)))
+
+    async def reopen(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> tuple[str, Sequence[StoredEntry]]:
+        """All of them in one write."""
+        place, wall = seq_of(after) if after else 0, self._wall()
+        if not self._committer.idle:
+            await self.flush()
+        groups = self._writer.groups
+
+        def reopen(connection: Connection) -> tuple[int, list[StoredEntry]]:
+            seqs = groups.next_retried(connection, seq_of(group_id), place, limit)
+            stored = reopening.reopen(connection, groups, seqs, wall)
+            return seqs[-1] if seqs else 0, stored
+
+        last, stored = await self._apart(reopen)
+        return place_at(last) if last else "", stored
+
+    # -- bytes
+
+    async def store_bytes(self, digest: str, content: Content) -> None:
+        """In pieces, of which nobody sees any before all are there."""
+        check_digest(digest)
+        self._check()
+        contents = self._writer.contents
+        if await self._apart(partial(contents.pin_if_there, digest=digest)):
+            return
+        upload, number, size = uuid4(), 0, 0
+        found, rest = BytesDigest(), bytearray()
+        try:
+            async for piece in pieces_of(content):
+                found.update(piece)
+                rest += piece
+                size += len(piece)
+                while len(rest) > PIECE:
+                    whole = bytes(memoryview(rest)[:PIECE])
+                    del rest[:PIECE]
+                    await self._apart(partial(
+                        contents.add_piece, upload=upload, number=number, piece=whole
+                    ))  # fmt: skip
+                    number += 1
+            found.check(digest)
+            last = partial(contents.add_piece, upload=upload, number=number, piece=bytes(rest))
+            add = partial(contents.add, digest=digest, size=size, upload=upload)
+            await self._apart(lambda it: (last(it), add(it)))
+        except BaseException:
+            if number:
+                with trio.CancelScope(shield=True), suppress(OutboxError):  # the next opening does
+                    await self._apart(partial(contents.drop_upload, upload=upload))
+            raise
+
+    async def release_bytes(self, digest: str) -> None:
+        """In a transaction of its own: they may be gone with that."""
+        await self._apart(partial(self._writer.contents.unpin, digest=digest))
+
+    async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
+        """From their pieces."""
+        return await self._look(lambda it: reading.bytes_at(it, digest, offset, limit))

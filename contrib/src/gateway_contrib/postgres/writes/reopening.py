@@ -1,0 +1,61 @@
+"""What ended is unfinished again, or was never there; on the connection that writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import psycopg
+
+from gateway_contrib.postgres.beside.contents import Contents
+from gateway_contrib.postgres.beside.groups import Groups
+from gateway_contrib.postgres.names import name_of, text_in
+from gateway_contrib.postgres.reading import stored_at
+from gateway_contrib.postgres.writes import statements
+from gateway_core.outboxes import StoredEntry
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+_BACK = """INSERT INTO envelopes (account, seq, id, room, position, accepted_at, deadline,
+        fingerprint, class, entry, shapes, stream)
+    SELECT account, seq, id, room, seq, %(wall)s, %(wall)s + deadline - accepted_at, fingerprint,
+        class, entry, shapes, stream
+    FROM history WHERE seq = ANY (%(seqs)s::bigint[]) AND entry IS NOT NULL
+    ON CONFLICT DO NOTHING RETURNING seq"""
+_STEPS = """UPDATE steps SET started = 0, attempts = 0, outcome = NULL
+    WHERE seq = ANY (%s::bigint[]) AND (outcome IS NULL
+        OR outcome NOT IN ('delivered', 'deleted', 'unchanged'))"""
+
+
+def reopen(
+    connection: Connection, groups: Groups, seqs: Sequence[int], wall: float
+) -> list[StoredEntry]:
+    """Those of which the history has the content are unfinished, their time to begin anew."""
+    rows = connection.execute(_BACK, {"wall": wall, "seqs": list(seqs)}).fetchall()
+    back = [seq for (seq,) in rows]
+    statements.delete(connection, "history", back)
+    connection.execute("UPDATE keys SET ended_at = NULL WHERE seq = ANY (%s::bigint[])", (back,))
+    connection.execute(_STEPS, (back,))
+    groups.reopened(connection, back)
+    return stored_at(connection, back)
+
+
+def erase(
+    connection: Connection, groups: Groups, contents: Contents, instance: str, room: str
+) -> None:
+    """Everything of a room: payloads, history, keys, moves."""
+    place = (name_of(instance), name_of(room))
+    seqs: list[int] = []
+    for table in ("envelopes", "history"):
+        sql = f"DELETE FROM {table} WHERE account = %s AND room = %s RETURNING seq"  # noqa: S608 - constants
+        seqs += [seq for (seq,) in connection.execute(sql.encode(), place).fetchall()]
+    for table in ("steps", "grown", "keys"):
+        statements.delete(connection, table, seqs)
+    for table, column in (("keys", "room"), ("revisions", "room"), ("moves", "place")):
+        sql = f"DELETE FROM {table} WHERE account = %s AND {column} = %s"  # noqa: S608 - constants
+        connection.execute(sql.encode(), place)
+    sql = "DELETE FROM handed WHERE instance = %s AND room = %s"
+    connection.execute(sql, (text_in(instance), text_in(room)))
+    connection.execute("DELETE FROM spent")  # it names buckets of rooms, if by their digests
+    groups.erased(connection, instance, room, seqs)
+    contents.end(connection, seqs)

@@ -1,0 +1,208 @@
+"""The statements of a batch: one for all of its rows of a kind, which come as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import psycopg
+
+from gateway_contrib.durable.batch import Batch
+from gateway_contrib.durable.rows import SETTLED, STEP_COLUMNS, Row
+from gateway_contrib.postgres.names import name_of, text_in
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+TEXT, INTEGER, NUMBER = "text", "bigint", "double precision"
+_ENTRY: dict[str, str] = {
+    "account": TEXT, "seq": INTEGER, "id": TEXT, "room": TEXT, "position": INTEGER, "due": NUMBER,
+    "accepted_at": NUMBER, "deadline": NUMBER, "fingerprint": TEXT, "class": TEXT, "entry": TEXT,
+    "stream": INTEGER,
+}  # fmt: skip
+_STEP: dict[str, str] = dict.fromkeys(STEP_COLUMNS, INTEGER) | {
+    "first_at": NUMBER, "not_before": NUMBER, "outcome": TEXT, "message_id": TEXT, "made": TEXT,
+}  # fmt: skip
+_END = """INSERT INTO history (account, seq, id, number, room, disposition, reason, raw,
+        accepted_at, deadline, ended_at, fingerprint, class, receipt, entry, shapes, stream)
+    SELECT e.account, e.seq, e.id, s.newest + v.place, e.room, v.disposition, v.reason, v.raw,
+        e.accepted_at, e.deadline, v.ended_at, e.fingerprint, e.class, v.receipt,
+        CASE WHEN v.settled THEN NULL ELSE e.entry END,
+        CASE WHEN v.settled THEN NULL ELSE e.shapes END, e.stream
+    FROM {ended} JOIN envelopes e ON e.seq = v.seq CROSS JOIN source s
+    ON CONFLICT DO NOTHING"""
+_ENDED: dict[str, str] = {
+    "seq": INTEGER, "disposition": TEXT, "reason": TEXT, "raw": TEXT, "ended_at": NUMBER,
+    "receipt": TEXT, "settled": "boolean", "place": INTEGER,
+}  # fmt: skip
+
+
+@cache
+def rows_as(columns: str, kinds: str) -> str:
+    """Arrays as the rows `v`, for FROM."""
+    marks = ", ".join(f"%s::{kind}[]" for kind in kinds.split(","))
+    return f"unnest({marks}) v({columns})"
+
+
+def _of(table: dict[str, str]) -> str:
+    return rows_as(", ".join(table), ",".join(table.values()))
+
+
+def _arrays(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [
+        [text_in(value) if isinstance(value, str) else value for value in column]
+        for column in zip(*rows, strict=True)
+    ]
+
+
+def run(connection: Connection, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    """The statement once for all of the rows; not at all for none."""
+    some = list(rows)
+    if some:
+        connection.execute(sql.encode(), _arrays(some))
+
+
+def accounts(connection: Connection, batch: Batch, member: UUID, known: set[str]) -> None:
+    """Each account that has entries has a row.
+
+    known  those that have one as far as this transaction knows
+    """
+    new = {row[2] for row in batch.entries.values()} - known
+    add_accounts(connection, new, member)
+    known |= new
+
+
+def add_accounts(connection: Connection, instances: Iterable[str], member: UUID) -> None:
+    """Those that are not there yet are this member's."""
+    sql = """INSERT INTO accounts (account, instance, member, epoch)
+        SELECT account, instance, member, 1
+        FROM unnest(%s::text[], %s::text[], %s::uuid[]) v(account, instance, member)
+        ON CONFLICT DO NOTHING"""
+    run(connection, sql, [(name_of(each), each, member) for each in instances])
+
+
+def write(connection: Connection, batch: Batch) -> None:
+    """What is new, and what is told of what is unfinished."""
+    columns = ", ".join(_ENTRY)
+    sql = f"INSERT INTO envelopes ({columns}) SELECT {columns} FROM {_of(_ENTRY)}"  # noqa: S608 - constants
+    run(connection, sql, [_entry_row(row) for row in batch.entries.values()])
+    _keys(connection, batch.keys.values())
+    _steps(connection, batch.steps.values())
+    if batch.entered:
+        _update(connection, "position = v.position, due = NULL", ["position"], [INTEGER],
+                batch.entered.values())  # fmt: skip
+    if batch.postponed:
+        change = "due = v.due, deadline = v.deadline"
+        _update(connection, change, ["due", "deadline"], [NUMBER, NUMBER],
+                batch.postponed.values())  # fmt: skip
+    if batch.shapes:
+        _update(connection, "shapes = v.shapes", ["shapes"], [TEXT], batch.shapes.values())
+    sql = f"""INSERT INTO grown (account, seq, number, text)
+        SELECT e.account, v.seq, v.number, v.text
+        FROM {rows_as("seq, number, text", "bigint,bigint,text")}
+        JOIN envelopes e ON e.seq = v.seq
+        ON CONFLICT (account, seq) DO UPDATE SET number = excluded.number, text = excluded.text
+        WHERE excluded.number >= grown.number"""  # noqa: S608 - constants
+    run(connection, sql, batch.grown.values())
+
+
+def _entry_row(row: Row) -> Row:
+    seq, name, instance, room, position, due, accepted_at, deadline, fingerprint = row[:9]
+    return (
+        name_of(instance), seq, name, name_of(room), position, due, accepted_at, deadline,
+        fingerprint, row[9], row[10], row[13],
+    )  # fmt: skip
+
+
+def _keys(connection: Connection, rows: Iterable[Row]) -> None:
+    """As `key_row`: account, scope, room, seq. Of one scope the last."""
+    last = {row[:2]: row for row in rows}
+    sql = f"""INSERT INTO keys (account, scope, room, seq)
+        SELECT account, scope, room, seq
+        FROM {rows_as("account, scope, room, seq", "text,bytea,text,bigint")}
+        ON CONFLICT (account, scope)
+        DO UPDATE SET seq = excluded.seq, room = excluded.room, ended_at = NULL"""  # noqa: S608 - constants
+    run(connection, sql, last.values())
+
+
+def _steps(connection: Connection, rows: Iterable[Row]) -> None:
+    columns = ", ".join(STEP_COLUMNS)
+    values = ", ".join(f"v.{column}" for column in STEP_COLUMNS)
+    news = ", ".join(f"{column} = excluded.{column}" for column in STEP_COLUMNS[2:])
+    sql = f"""INSERT INTO steps (account, {columns}) SELECT e.account, {values}
+        FROM {_of(_STEP)} JOIN envelopes e ON e.seq = v.seq
+        ON CONFLICT (account, seq, serial) DO UPDATE SET {news}"""  # noqa: S608 - constants
+    run(connection, sql, rows)
+
+
+def _update(
+    connection: Connection,
+    change: str,
+    columns: Sequence[str],
+    kinds: Sequence[str],
+    rows: Iterable[Row],
+) -> None:
+    values = rows_as(", ".join(("seq", *columns)), ",".join((INTEGER, *kinds)))
+    sql = f"UPDATE envelopes e SET {change} FROM {values} WHERE e.seq = v.seq"  # noqa: S608 - constants
+    run(connection, sql, rows)
+
+
+def end(connection: Connection, batch: Batch) -> list[int]:
+    """Move what ended to the history; those of which nobody will want to try anything again."""
+    ended = list(batch.ended.values())
+    rows = [(*row, row[1] in SETTLED, place) for place, row in enumerate(ended, 1)]
+    run(connection, _END.format(ended=_of(_ENDED)), rows)
+    connection.execute("UPDATE source SET newest = newest + %s", (len(ended),))
+    settled = [row[0] for row in ended if row[1] in SETTLED]
+    delete(connection, "envelopes", [row[0] for row in ended])
+    delete(connection, "steps", settled)
+    delete(connection, "grown", settled)
+    sql = f"""UPDATE keys k SET ended_at = v.ended_at
+        FROM {rows_as("seq, ended_at", f"{INTEGER},{NUMBER}")} WHERE k.seq = v.seq"""  # noqa: S608 - constants
+    run(connection, sql, [(row[0], row[4]) for row in ended if row[0] not in batch.freed])
+    delete(connection, "keys", list(batch.freed))
+    return settled
+
+
+def delete(connection: Connection, table: str, seqs: Sequence[int]) -> None:
+    """The rows of these entries."""
+    if seqs:
+        sql = f"DELETE FROM {table} WHERE seq = ANY (%s::bigint[])"  # noqa: S608 - constants
+        connection.execute(sql.encode(), (list(seqs),))
+
+
+def forget(connection: Connection, seqs: Sequence[int]) -> None:
+    """These entries were never there."""
+    for table in ("envelopes", "keys", "steps", "grown"):
+        delete(connection, table, seqs)
+
+
+def write_accounts(connection: Connection, batch: Batch) -> None:
+    """What is told of accounts, of messages that were edited, and of what applications handed."""
+    sql = f"""INSERT INTO revisions (account, id, room, ended_at, ref)
+        SELECT account, id, room, ended_at, ref
+        FROM {rows_as("id, account, room, ended_at, ref", "text,text,text,float8,text")}
+        ON CONFLICT (account, id) DO UPDATE SET ended_at = excluded.ended_at, ref = excluded.ref"""  # noqa: S608 - constants
+    run(connection, sql, [
+        (name, name_of(instance), name_of(room), at, ref)
+        for name, instance, room, at, ref in batch.revisions.values()
+    ])  # fmt: skip
+    sql = f"""INSERT INTO moves (account, place, room, moved_to, moved_at)
+        SELECT * FROM {rows_as("a, p, r, t, m", "text,text,text,text,float8")}
+        ON CONFLICT (account, place)
+        DO UPDATE SET moved_to = excluded.moved_to, moved_at = excluded.moved_at"""  # noqa: S608 - constants
+    run(connection, sql, [
+        (name_of(instance), name_of(room), room, to, at)
+        for instance, room, to, at in batch.moves.values()
+    ])  # fmt: skip
+    sql = f"""INSERT INTO closures (account, operation, until, wait)
+        SELECT * FROM {rows_as("a, o, u, w", "text,text,float8,float8")}
+        ON CONFLICT (account, operation)
+        DO UPDATE SET until = excluded.until, wait = excluded.wait"""  # noqa: S608 - constants
+    run(connection, sql, [(name_of(row[0]), *row[1:]) for row in batch.closures.values()])
+    sql = f"""INSERT INTO spent (account, at, standings)
+        SELECT * FROM {rows_as("a, t, s", "text,float8,text")}
+        ON CONFLICT (account)
+        DO UPDATE SET at = excluded.at, standings = excluded.standings"""  # noqa: S608 - constants
+    run(connection, sql, [(name_of(row[0]), *row[1:]) for row in batch.spent.values()])

@@ -1,0 +1,237 @@
+"""The connection that writes. Its methods block: they run in the worker thread.
+
+Each transaction begins with `begin_batch`: what it writes to is this member's until it ends, and
+its number is noted. A COMMIT that was not answered is decided by noting that number once more: that
+waits for a transaction which is still under way, and is refused where it is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
+from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
+
+import psycopg
+
+from gateway_contrib.durable.batch import WHOEVER_WAITS, Batch
+from gateway_contrib.postgres.beside.contents import Contents
+from gateway_contrib.postgres.beside.groups import Groups
+from gateway_contrib.postgres.connections.connecting import Link
+from gateway_contrib.postgres.connections.failing import FENCED, Place, is_of_its_row
+from gateway_contrib.postgres.handed import write_answers
+from gateway_contrib.postgres.names import name_of
+from gateway_contrib.postgres.writes import statements
+from gateway_contrib.postgres.writes.pieces import pieces_of
+from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, log_event
+
+T = TypeVar("T")
+Connection: TypeAlias = psycopg.Connection[Any]
+
+
+class Fenced(Exception):
+    """Another member owns what was to be written. `instance`: which; empty: all of it."""
+
+    def __init__(self, instance: str) -> None:
+        super().__init__(instance)
+        self.instance = instance
+
+
+class Unknown(Exception):
+    """Whether the transaction of that number is committed is not known."""
+
+    def __init__(self, number: int, done: object, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.number = number
+        self.done = done
+        self.error = error
+
+
+class Writer:
+    """Commits batches; each of them wholly or not at all.
+
+    lost  accounts that turned out to be another member's; whoever reads it empties it
+    """
+
+    def __init__(self, link: Link, place: Place, member: UUID) -> None:
+        self.link = link
+        self.member = member
+        self._place = place
+        self._numbers = count(1)
+        self._known: set[str] = set()
+        self.lost: set[str] = set()
+        self.contents = Contents()
+        self.groups = Groups(self.contents)
+
+    def commit(self, batch: Batch, wall: float) -> None:
+        """Write the batch. Raises `psycopg.Error` and `Fenced`: then nothing of it is written.
+
+        And `Unknown`. What the database refuses for what it is fails alone.
+        """
+        write = self._write
+        while len(batch):
+            try:
+                self._transaction(*_touched(batch), partial(write, batch=batch, wall=wall))
+            except Fenced as fenced:
+                if not fenced.instance:
+                    raise
+                lost = partial(self._let_go, batch=batch, instance=fenced.instance)
+                self.link.call(lost)
+            except psycopg.Error as error:
+                if not is_of_its_row(error) or write == self._one_by_one:
+                    raise
+                write = self._one_by_one
+            else:
+                return
+
+    def apart(self, do: Callable[[Connection], T], wall: float, account: str = "") -> T:
+        """Do that in a transaction of its own. Raises as `commit`."""
+
+        def all_of_it(connection: Connection) -> T:
+            done = do(connection)
+            self.groups.close(connection, wall)
+            return done
+
+        return self._transaction([account], [], all_of_it)
+
+    def decide(self, number: int) -> bool:
+        """Whether the transaction of that number is committed; from now on it never will be."""
+
+        def ask(connection: Connection) -> bool:
+            connection.execute("BEGIN")
+            sql = "INSERT INTO batches VALUES (%s, %s) ON CONFLICT DO NOTHING"
+            inserted = connection.execute(sql, (self.member, number)).rowcount
+            connection.execute("ROLLBACK")
+            return inserted == 0
+
+        return self.link.call(ask)
+
+    def settle(self, *, committed: bool) -> None:
+        """What became of the transaction, for what is remembered beside it."""
+        self.groups.forget()
+        if committed:
+            self.contents.committed()
+        else:
+            self.contents.rolled_back()
+            self._known.clear()
+
+    def _let_go(self, connection: Connection, batch: Batch, instance: str) -> None:
+        """The account is another member's: nothing of it is written, and whoever waits hears so."""
+        self.lost.add(instance)
+        why = OutboxError(f"account {instance} is another process's by now")
+        sql = "SELECT seq FROM envelopes WHERE account = %s AND seq = ANY (%s::bigint[])"
+        asked = (name_of(instance), _touched(batch)[1])
+        seqs = {seq for (seq,) in connection.execute(sql, asked).fetchall()}
+        seqs |= {seq for seq, row in batch.entries.items() if row[2] == instance}
+        for seq in seqs:
+            batch.refuse(seq, why)
+        batch.drop(seqs, instance)
+
+    def _transaction(
+        self, touched: Sequence[str], seqs: Sequence[int], do: Callable[[Connection], T]
+    ) -> T:
+        number = next(self._numbers)
+
+        def whole(connection: Connection) -> T:
+            self.settle(committed=False)  # of a connection that had broken
+            connection.execute("BEGIN")
+            try:
+                asked = (self.member, number, list(touched), list(seqs))
+                connection.execute("SELECT begin_batch(%s, %s, %s::text[], %s::bigint[])", asked)
+                done = do(connection)
+            except BaseException:
+                if not connection.closed:
+                    connection.execute("ROLLBACK")
+                raise
+            try:
+                connection.execute("COMMIT")
+            except psycopg.Error as error:
+                if connection.closed:
+                    raise Unknown(number, done, error) from error
+                raise
+            return done
+
+        try:
+            done = self.link.call(whole)
+        except psycopg.Error as error:
+            self.settle(committed=False)
+            if error.sqlstate == FENCED:
+                raise Fenced(error.diag.message_detail or "") from error
+            raise
+        except Unknown:
+            raise
+        except BaseException:
+            self.settle(committed=False)
+            raise
+        self.settle(committed=True)
+        return done
+
+    def _write(self, connection: Connection, batch: Batch, wall: float) -> None:
+        statements.accounts(connection, batch, self.member, self._known)
+        if batch.beside:
+            self._write_beside(connection, batch)
+        statements.write(connection, batch)
+        if batch.ended:
+            self._end(connection, batch)
+        if batch.withdrawn:
+            statements.forget(connection, list(batch.withdrawn))
+            self.groups.withdrawn(connection, batch.withdrawn)
+            self.contents.end(connection, list(batch.withdrawn))
+        statements.write_accounts(connection, batch)
+        write_answers(connection, batch.answers)
+        if self.groups.touched:
+            self.groups.close(connection, wall)
+
+    def _end(self, connection: Connection, batch: Batch) -> None:
+        settled = statements.end(connection, batch)
+        self.groups.ended(connection, {row[0]: row[1] for row in batch.ended.values()})
+        self.contents.end(connection, settled)
+
+    def _write_beside(self, connection: Connection, batch: Batch) -> None:
+        """What is claimed and told of groups and bytes, in order; what cannot be is refused."""
+        groups = self.groups
+        if batch.withdrawn:  # of earlier batches: their turns come again first
+            groups.withdrawn(connection, batch.withdrawn)
+        for (what, seq), it in batch.beside.items():
+            refused = None
+            if what == "entry":
+                refused = groups.take(connection, it)
+            elif what == "group":
+                refused = groups.store(connection, it)
+            elif what == "paused":
+                groups.pause(connection, seq, paused=it)
+            elif what == "cancelled":
+                groups.cancel(connection, seq)
+            else:
+                groups.drop(connection, seq)
+            if refused is not None:
+                batch.refuse(seq, refused)
+
+    def _one_by_one(self, connection: Connection, batch: Batch, wall: float) -> None:
+        """Each piece behind a savepoint: what the database refuses fails alone."""
+        for piece, seq in pieces_of(batch):
+            try:
+                with connection.transaction():
+                    self._write(connection, piece, wall)
+            except psycopg.Error as error:
+                if not is_of_its_row(error):
+                    raise
+                self.groups.forget()
+                why = self._place.failed("refuses what is written", error)
+                if seq != WHOEVER_WAITS:
+                    batch.refuse(seq, why)
+                log_event(OUTBOX_BROKE, method="write", error=str(why), where=None)
+            for refused, lacking in piece.refused.items():
+                batch.refuse(refused, lacking)
+
+
+def _touched(batch: Batch) -> tuple[list[str], list[int]]:
+    """The accounts that it names, and the entries of which it does not say the account."""
+    instances = {row[2] for row in batch.entries.values()}
+    instances |= {instance for instance, _ in (*batch.moves, *batch.closures)} | set(batch.spent)
+    seqs = {
+        *batch.entered, *batch.postponed, *batch.shapes, *batch.ended, *batch.withdrawn,
+        *batch.grown, *(seq for seq, _ in batch.steps),
+    }  # fmt: skip
+    return sorted(map(name_of, instances)), sorted(seqs - batch.entries.keys())

@@ -1,0 +1,59 @@
+"""A real server for each process of tests, and a database or a schema of its own for each test."""
+
+import itertools
+
+import pytest
+
+pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
+
+import postgres_server
+
+_numbers = itertools.count()
+
+EMPTY = """
+DO $$ DECLARE named text; BEGIN
+    FOR named IN SELECT tablename FROM pg_tables WHERE schemaname = '{schema}'
+        AND tablename NOT IN ('format', 'accounts', 'source')
+    LOOP EXECUTE format('DELETE FROM {schema}.%I', named); END LOOP;
+    IF to_regclass('{schema}.source') IS NOT NULL THEN
+        DELETE FROM {schema}.accounts WHERE account <> '';
+        UPDATE {schema}.accounts SET member = NULL;
+        UPDATE {schema}.source SET newest = 0, forgotten = 0;
+    END IF;
+END $$
+"""
+
+
+@pytest.fixture(scope="session")
+def server():
+    """Begun with the first test that needs it, and ended with the last."""
+    if postgres_server.programs() is None:
+        pytest.skip("not tried: there is no PostgreSQL server here (Debian's `postgresql`)")
+    server = postgres_server.Server()
+    try:
+        yield server.start()
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def schema(server):
+    """A name that no other test has, in the database `postgres`."""
+    return f"gateway_{next(_numbers)}"
+
+
+@pytest.fixture
+def emptied_schema(server):
+    """One schema for many tests, each of which finds it as new: making one takes longer."""
+    name = "gateway_shared"
+    with server.connect() as connection:
+        connection.execute(EMPTY.replace("{schema}", name))
+    return name
+
+
+@pytest.fixture
+def database(server):
+    """A database that no other test has."""
+    name = f"test_{next(_numbers)}"
+    server.execute(f"CREATE DATABASE {name}")
+    return name

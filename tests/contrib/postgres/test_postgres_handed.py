@@ -1,0 +1,368 @@
+"""What applications hand over in their own transactions is sent if, and only if, those commit."""
+
+import json
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+
+import postgres_programs
+import psycopg
+import pytest
+import trio
+from postgres_runs import ran
+from psycopg.rows import dict_row
+
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue
+from gateway_contrib.postgres.handed import _LOOK, _NEW
+from gateway_core import Delete, Edit, Invalid, KeyRef, Send
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+
+PATIENCE = 60.0
+OF_ANOTHER = """{"kind": "send", "version": 1, "instance_id": "other", "external_room_id": "room",
+    "text": "x"}"""
+
+
+def outbox_at(server, schema, **settings):
+    settings = {"lease": 60, "schema": schema, "poll": 0.01} | settings
+    return PostgresOutbox(server.url(), PostgresSettings(**settings), wall_clock=virtual_wall)
+
+
+@asynccontextmanager
+async def gateway_on(server, schema, channel, **settings):
+    async with open_test_gateway(channel, outbox=outbox_at(server, schema), **settings) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def made(server, schema):
+    """The schema is there, and nobody owns it."""
+
+    async def make():
+        async with outbox_at(server, schema):
+            pass
+
+    trio.run(make)
+    return schema
+
+
+def status(server, schema, name):
+    ((found,),) = ran(server, schema, f"SELECT status('{name}')")
+    return found
+
+
+async def until(server, schema, name, state="ended"):
+    with trio.fail_after(PATIENCE):
+        while (found := status(server, schema, name))["state"] != state:  # noqa: ASYNC110 - a row
+            await trio.sleep(0.02)
+    return found
+
+
+def send(connection, schema, text, **options):
+    sql = f"SELECT {schema}.send('bot', 'room', %s, %s)"
+    return connection.execute(sql, (text, json.dumps(options))).fetchone()[0]
+
+
+async def test_it_is_sent_if_and_only_if_its_transaction_commits(server, made):
+    """Also where nobody owned the outbox as it was handed over."""
+    channel = FakeChannel()
+    with server.connect() as own:
+        with own.transaction():
+            first = send(own, made, "before")
+        assert {"state": "handed"} == status(server, made, first)
+        async with gateway_on(server, made, channel):
+            with own.transaction(force_rollback=True):
+                never = send(own, made, "rolled back")
+            with own.transaction():
+                last = send(own, made, "committed")
+            await until(server, made, first)
+            assert "delivered" == (await until(server, made, last))["disposition"]
+            assert status(server, made, never) is None
+    assert ["before", "committed"] == channel.texts("room")
+
+
+async def test_a_transaction_that_stays_open_stops_nothing(server, made):
+    """It is taken when it commits, though others that are numbered later were taken before."""
+    channel = FakeChannel()
+    async with gateway_on(server, made, channel):
+        with server.connect() as slow, server.connect() as quick:
+            with slow.transaction():
+                late = send(slow, made, "late")
+                for n in range(3):
+                    name = send(quick, made, f"quick {n}")
+                    await until(server, made, name)
+            await until(server, made, late)
+    assert ["quick 0", "quick 1", "quick 2", "late"] == channel.texts("room")
+
+
+async def test_a_look_takes_what_is_new_and_no_more(server, made):
+    """However many there are that it has taken before, and however long a transaction is open."""
+    outbox = outbox_at(server, made)
+    async with outbox:
+        with server.connect() as slow, server.connect() as quick:
+
+            async def look():
+                found = await outbox._look(lambda it: outbox._handed.look(it, 1.0))
+                return [one.envelope.text for one in found]
+
+            assert [] == await look()
+            with slow.transaction():
+                send(slow, made, "late")
+                for n in range(3):
+                    send(quick, made, f"{n}")
+                assert ["0", "1", "2"] == await look()
+                assert [] == await look()
+                send(quick, made, "3")
+                assert ["3"] == await look()
+            assert ["late"] == await look()
+            send(quick, made, "4")
+            assert ["4"] == await look()
+
+
+async def test_a_look_costs_the_same_however_much_was_answered(server, made):
+    """Also while a transaction stays open, for which the server keeps all that it may see."""
+    outbox, pages = outbox_at(server, made), []
+
+    async def look():
+        await outbox._look(lambda it: outbox._handed.look(it, 1.0))
+        asked = {"limit": 500, "xmax": outbox._handed._open[0], "open": outbox._handed._open[1]}
+        sql = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {_LOOK.format(some=_NEW)}"
+        ((plan,),) = await outbox._look(lambda it: it.execute(sql, asked).fetchall())
+        return plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
+
+    async with outbox:
+        with server.connect() as slow, slow.transaction():
+            send(slow, made, "late")
+            for _ in range(3):
+                ran(server, made, """INSERT INTO handed (instance, room, envelope, handed_by)
+                    SELECT 'bot', 'room', '', '' FROM generate_series(1, 5000)""")  # fmt: skip
+                ran(server, made, "UPDATE handed SET answered_at = now(), waiting = false")
+                ran(server, made, "ANALYZE handed")
+                await look()
+                pages.append(await look())
+    assert max(pages) < 20
+
+
+async def test_what_is_wrong_ends_rejected_where_its_sender_reads_why(server, made):
+    channel = FakeChannel()
+    with server.connect() as own:
+        sql = f"SELECT {made}.send(%s, 'room', 'text', %s)"
+        wrong = [
+            (own.execute(sql, (instance, options)).fetchone()[0], words)
+            for instance, options, words in (
+                ("nobody", "{}", "nobody"),
+                ("bot", '{"ttl": "soon"}', "ttl"),
+                ("bot", '{"nonsense": 1}', "nonsense"),
+                ("bot", '{"instance_id": "other", "priority": "high"}', "priority"),
+            )
+        ]
+        hand = f"SELECT {made}.hand('bot', 'room', %s)"
+        for text, words in (
+            ("no json", "DecodeError"), ("[]", ""),
+            (OF_ANOTHER, "it is of instance 'other'"),
+            ('{"kind": "send", "version": 900}', "900"),
+        ):  # fmt: skip
+            wrong.append((own.execute(hand, (text,)).fetchone()[0], words))
+        good = send(own, made, "good")
+    async with gateway_on(server, made, channel):
+        await until(server, made, good)
+        for name, words in wrong:
+            ended = await until(server, made, name)
+            assert "rejected" == ended["disposition"]
+            assert words in ended["reason"]
+    assert ["good"] == channel.texts("room")
+
+
+async def test_keys_join_replay_and_conflict_in_their_order(server, made):
+    channel = FakeChannel()
+    with server.connect() as own:
+        names = [send(own, made, text, key="k") for text in ("one", "one", "another")]
+    async with gateway_on(server, made, channel):
+        ended = [await until(server, made, name) for name in names]
+    assert ["delivered", "delivered", "rejected"] == [each["disposition"] for each in ended]
+    assert ended[0]["id"] == ended[1]["id"]
+    assert "IdempotencyConflict" in ended[2]["reason"]
+    assert ["one"] == channel.texts("room")
+
+
+async def test_an_owner_that_ends_before_its_answer_leaves_one_message(server, made):
+    """Its envelope is stored, and the next owner takes the row again."""
+    channel = FakeChannel()
+    with server.connect() as own:
+        name = send(own, made, "one")
+    async with gateway_on(server, made, channel):
+        await until(server, made, name)
+    sql = "UPDATE handed SET answered_at = NULL, waiting = true, seq = NULL, envelope = %s"
+    envelope = Send(instance_id="bot", external_room_id="room", text="one")
+    again = json.dumps({"kind": "send", "version": 1, "instance_id": "bot",
+                        "external_room_id": "room", "text": envelope.text})  # fmt: skip
+    ran(server, made, sql.replace("%s", f"'{again}'"))
+    async with gateway_on(server, made, channel):
+        assert "delivered" == (await until(server, made, name))["disposition"]
+    assert ["one"] == channel.texts("room")
+
+
+async def test_a_ttl_counts_from_the_insert(server, made):
+    channel = FakeChannel()
+    with server.connect() as own:
+        late = send(own, made, "late", ttl=30)
+        good = send(own, made, "good", ttl=3600)
+    ran(server, made, "UPDATE handed SET handed_at = handed_at - interval '1 minute'")
+    async with gateway_on(server, made, channel):
+        assert "delivered" == (await until(server, made, good))["disposition"]
+        assert "expired" == (await until(server, made, late))["disposition"]
+
+
+async def test_what_the_outbox_cannot_take_now_is_taken_later(server, made):
+    channel = FakeChannel()
+    refuse = """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'no' USING ERRCODE = '53100'; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON envelopes EXECUTE FUNCTION refuse();"""
+    async with gateway_on(server, made, channel):
+        ran(server, made, refuse)
+        with server.connect() as own:
+            name = send(own, made, "one")
+        await trio.sleep(0.5)
+        assert {"state": "handed"} == status(server, made, name)
+        ran(server, made, "DROP TRIGGER refuse ON envelopes")
+        assert "delivered" == (await until(server, made, name))["disposition"]
+
+
+@pytest.fixture
+def roles(server, made):
+    """`web` may send as `bot`; `staff`, a member of it, likewise; `guest` may not."""
+    with server.connect() as own:
+        for name in ("web", "staff", "guest"):
+            if not own.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone():
+                own.execute(f"CREATE ROLE {name} LOGIN")
+        own.execute("GRANT web TO staff")
+        own.execute(f"SELECT {made}.allow('web', 'bot')")
+    return made
+
+
+def test_a_role_sends_as_the_instances_that_are_granted_to_it(server, roles):
+    for name in ("web", "staff"):
+        with server.connect(user=name) as own:
+            sent = send(own, roles, "allowed")
+            assert {"state": "handed"} == own.execute(
+                f"SELECT {roles}.status(%s)", (sent,)
+            ).fetchone()[0]
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"role {name} may not"):
+                own.execute(f"SELECT {roles}.send('other', 'room', 'text')")
+            for table in ("handed", "envelopes", "grants"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    own.execute(f"TABLE {roles}.{table}")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                own.execute(f"SELECT {roles}.begin_batch(gen_random_uuid(), 1, '{{}}', '{{}}')")
+    with server.connect(user="guest") as own, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        send(own, roles, "refused")
+    ran(server, roles, "SELECT disallow('web', 'bot')")
+    with server.connect(user="web") as own, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        send(own, roles, "refused")
+
+
+def test_a_role_that_is_set_is_the_one_that_counts(server, roles):
+    """As poolers and frameworks do it, with one login for all."""
+    with server.connect() as own:
+        own.execute("SET ROLE guest")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            send(own, roles, "refused")
+        own.execute("SET ROLE web")
+        send(own, roles, "allowed")
+
+
+def test_nobody_s_table_or_function_takes_the_place_of_ours(server, roles):
+    """The search path of whoever calls it changes nothing."""
+    with server.connect(user="web") as own:
+        own.execute("CREATE TEMP TABLE handed (LIKE pg_class)")
+        own.execute("CREATE TEMP TABLE grants (role text, instance text)")
+        own.execute("INSERT INTO grants VALUES ('web', '*')")
+        own.execute("SET search_path = pg_temp, public")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            own.execute(f"SELECT {roles}.send('other', 'room', 'text')")
+        send(own, roles, "allowed")
+    assert [(1,)] == ran(server, roles, "SELECT count(*) FROM handed")
+
+
+@pytest.mark.parametrize(
+    ("instance", "room", "options"),
+    [("", "room", "{}"), ("x" * 1025, "room", "{}"), ("bot", "", "{}"), ("bot", "room", "[]"),
+     ("bot", "room", json.dumps({"extra": "x" * 1_000_000}))],
+    ids=["no instance", "long", "no room", "options", "large"],
+)  # fmt: skip
+def test_what_can_be_known_at_once_is_refused_at_once(server, made, instance, room, options):
+    with server.connect() as own, pytest.raises(psycopg.errors.InvalidParameterValue):
+        own.execute(f"SELECT {made}.send(%s, %s, 'text', %s)", (instance, room, options))
+
+
+ENVELOPE = Send(
+    instance_id="bot", external_room_id="room", text="a \0 in it", key="k", extra={"a": [1, None]}
+)
+
+
+async def handed_is(server, schema, name, envelope):
+    """The owner gives the gateway the same envelope, and knows by what id it was handed over."""
+    async with outbox_at(server, schema) as outbox:
+        (found,) = await outbox._look(lambda it: outbox._handed.look(it, 1.0))
+        assert envelope == found.envelope
+        assert [(name,)] == ran(server, schema, "SELECT id::text FROM handed")
+
+
+@pytest.mark.parametrize("kind", ["connection", "cursor", "dict"])
+async def test_enqueue_with_psycopg(server, made, kind):
+    with psycopg.connect(server.url(), row_factory=dict_row if kind == "dict" else None or
+                         psycopg.rows.tuple_row) as own:  # fmt: skip
+        with own.transaction(force_rollback=True):
+            enqueue(own, ENVELOPE, schema=made)
+        with own.transaction():
+            name = enqueue(own.cursor() if kind == "cursor" else own, ENVELOPE, schema=made)
+    await handed_is(server, made, name, ENVELOPE)
+
+
+def test_enqueue_with_asyncio(server, made):
+    import asyncio  # noqa: PLC0415, TID251 - what an application runs on
+
+    async def main():
+        connection = await psycopg.AsyncConnection.connect(server.url())
+        async with connection, connection.transaction():
+            first = await aenqueue(connection, ENVELOPE, schema=made)
+            async with connection.cursor() as cursor:
+                return first, await aenqueue(cursor, ENVELOPE, schema=made)
+
+    assert set(asyncio.run(main())) == {
+        name for (name,) in ran(server, made, "SELECT id::text FROM handed")
+    }
+
+
+@pytest.mark.parametrize("program", ["DJANGO", "SQLALCHEMY"])
+def test_enqueue_in_the_transactions_of_others(server, made, program):
+    """What their transaction takes back was never handed over."""
+    words = [sys.executable, postgres_programs.__file__, program, server.url(), made]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert "" == ended.stderr
+    names = {name for (name,) in ran(server, made, "SELECT id::text FROM handed")}
+    assert names == set(ended.stdout.split())
+    assert names
+
+
+async def test_enqueue_of_changes(server, made):
+    """Of a message that is named by its key."""
+    channel = FakeChannel()
+    target = KeyRef(instance_id="bot", external_room_id="room", key="k")
+    names = {"instance_id": "bot", "external_room_id": "room"}
+    changes = [
+        Send(**names, text="first", key="k"), Edit(**names, target=target, text="second"),
+        Delete(**names, target=target),
+    ]  # fmt: skip
+    with server.connect() as own:
+        handed = [enqueue(own, change, schema=made) for change in changes]
+    async with gateway_on(server, made, channel):
+        ended = [(await until(server, made, name))["disposition"] for name in handed]
+    assert ["delivered"] * 3 == ended
+
+
+def test_what_cannot_be_enqueued_is_refused_before_anything_is_asked():
+    wrong = Send(instance_id="b\0t", external_room_id="room", text="x")
+    with pytest.raises(Invalid, match="NUL"):
+        enqueue(None, wrong)
+    with pytest.raises(ValueError, match="schema"):
+        enqueue(None, ENVELOPE, schema="a; DROP TABLE b")

@@ -1,0 +1,127 @@
+"""From the URL of a configuration to an outbox, and what is wrong with it, without the password."""
+
+import subprocess
+import sys
+
+import pytest
+import trio
+from postgres_runs import ran
+from structlog.testing import capture_logs
+
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_core import ConfigError, OutboxError, OutboxSettings, parse_config
+from gateway_core.plugins.loader import outbox_at
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+
+
+def test_options_are_ours_and_the_rest_is_the_driver_s():
+    url = "postgresql://app@db1,db2/app?lease=20&owner_wait=0&schema=mine&sslmode=require"
+    outbox = outbox_at(url)
+    assert isinstance(outbox, PostgresOutbox)
+    assert PostgresSettings(lease=20, owner_wait=0, schema="mine") == outbox.settings
+    options = outbox._writer.link._options
+    assert "require" == options["sslmode"]
+    assert "read-write" == options["target_session_attrs"]
+    assert "db1,db2" == options["host"]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://a:secret@h/d?lease=1", "lease"),
+        ("postgresql://a:secret@h/d?lease=soon", "must be a number of seconds, not 'soon'"),
+        ("postgresql://a:secret@h/d?schema=Mine", "schema must be a name of lower-case"),
+        ("postgresql://a:secret@h/d?nonsense=1", "nonsense"),
+        ("postgresql://a:secret@h/", "names no database"),
+    ],
+)
+def test_what_is_wrong_is_said_without_the_password(url, words):
+    with pytest.raises(ConfigError, match=words) as told:
+        outbox_at(url)
+    assert "secret" not in str(told.value)
+
+
+def test_a_configuration_shows_no_password():
+    config = parse_config({"outbox": "postgresql://a:secret@h/d", "instances": {}})
+    for shown in (config, config.outbox, OutboxSettings(url="postgresql://a:secret@h/d")):
+        assert "secret" not in repr(shown)
+        assert "postgresql://a:***@h/d" in repr(shown)
+
+
+def test_keys_are_refused():
+    outbox = {"url": "postgresql://a@h/d", "keys": ["x" * 43]}
+    with pytest.raises(ConfigError, match="keys"):
+        parse_config({"outbox": outbox, "instances": {}})
+
+
+WITHOUT = """
+import sys
+sys.modules["psycopg"] = None
+from gateway_core import parse_config
+parse_config({"outbox": "postgresql://a@h/d", "instances": {}})
+"""
+
+
+def test_without_the_extra_it_says_what_to_install():
+    ended = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True,
+                           check=False)  # fmt: skip
+    assert "psycopg is missing: pip install 'gateway-contrib[postgres]'" in ended.stderr
+
+
+async def test_two_gateways_in_turn_send_each_message_once(server, schema):
+    """The second stands by in `open_gateway`, and goes on with what the first leaves."""
+    url = f"{server.url()}&schema={schema}&lease=60"
+    first, second = FakeChannel(script=hang), FakeChannel()
+    with trio.fail_after(120):
+        async with (
+            trio.open_nursery() as nursery,
+            open_test_gateway(first, outbox=outbox_at(url), drain_timeout=0.0) as gateway,
+        ):
+            tickets = [await gateway.enqueue("bot", f"room{n}", f"text {n}") for n in range(3)]
+            await trio.sleep(0.2)
+            nursery.start_soon(serve, second, url, [ticket.id for ticket in tickets])
+            await trio.sleep(0.2)
+            assert [] == second.made
+    assert [["text 0"], ["text 1"], ["text 2"]] == [second.texts(f"room{n}") for n in range(3)]
+
+
+async def test_a_gateway_that_was_followed_sends_again_once_the_other_has_left(server, schema):
+    """Meanwhile it accepts nothing; each message is sent once, by the one who owned it then."""
+    url = f"{server.url()}&schema={schema}&lease=60"
+    first, second = FakeChannel(), FakeChannel()
+    with trio.fail_after(120), capture_logs() as logs:
+        async with open_test_gateway(first, outbox=outbox_at(url)) as gateway:
+            await gateway.send("bot", "room", "by the first")
+            ran(server, schema, "DELETE FROM members")  # as whoever stands by would
+            async with open_test_gateway(second, outbox=outbox_at(url)) as other:
+                with pytest.raises(OutboxError, match="another process's by now"):
+                    await gateway.enqueue("bot", "room", "refused")
+                await other.send("bot", "room", "by the second")
+                ticket = await other.enqueue("bot", "room", "later", not_before=late(3600.0))
+            while True:
+                try:
+                    await gateway.send("bot", "room", "by the first again")
+                except OutboxError:
+                    await trio.sleep(0.1)
+                else:
+                    break
+            waiting = await gateway.status(ticket.id)
+    assert ["by the first", "by the first again"] == first.texts("room")
+    assert ["by the second"] == second.texts("room")
+    assert "gateway.account_lost" in {log["event"] for log in logs}
+    assert waiting.receipt is None
+
+
+def late(seconds):
+    return virtual_wall() + seconds
+
+
+async def hang(_):
+    await trio.sleep_forever()
+
+
+async def serve(channel, url, names):
+    async with open_test_gateway(channel, outbox=outbox_at(url)) as gateway:
+        for name in names:
+            while (await gateway.status(name)).receipt is None:  # noqa: ASYNC110 - of another run
+                await trio.sleep(0.01)

@@ -1,0 +1,45 @@
+"""A process that owns, or waits for, an outbox in PostgreSQL, and does what it reads line by line.
+
+`append NAME` stores an entry of that text, `page` says what is unfinished, `close` ends it. Each is
+answered in a line.
+"""
+
+import sys
+import time
+from random import Random
+
+import attrs
+import trio
+
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_core import OutboxError
+from gateway_core.contract.ids import Ids
+from gateway_core.testing.outbox_contract import Entries, texts
+
+
+def say(*words):
+    print(*words, flush=True)  # noqa: T201 - whoever began this process reads it
+
+
+async def main(url, schema, lease):
+    ids, entry = Ids(Random()), Entries()
+    outbox = PostgresOutbox(url, PostgresSettings(schema=schema, lease=float(lease)))
+    async with outbox:
+        outbox.lost = lambda account: say("lost", account)
+        await outbox.recover("bot")
+        say("owns")
+        while (line := await trio.to_thread.run_sync(sys.stdin.readline)).strip() != "close":
+            word, _, text = line.strip().partition(" ")
+            try:
+                if word == "append":
+                    one = attrs.evolve(entry(text), id=ids.next(time.time()))
+                    await outbox.append(one, lambda: None)
+                    say("stored", text)
+                else:
+                    say("page", *texts(await outbox.page("bot")))
+            except OutboxError as error:
+                say("refused", error)
+
+
+if __name__ == "__main__":
+    trio.run(main, *sys.argv[1:])

@@ -1,0 +1,111 @@
+"""Between a client and a server of PostgreSQL: loses a COMMIT, or its answer, as it is told."""
+
+import socket
+import threading
+from contextlib import contextmanager, suppress
+
+COMMIT = b"COMMIT\0"
+INSERT = b"INSERT INTO batches"
+
+
+class Proxy:
+    """Listens on a loopback port, and passes on what comes to the server's socket.
+
+    lose  what becomes of the next COMMIT, of which the client hears nothing: `answer` (the server
+          has committed), `request` (it never comes there), `both` (it comes there once the client
+          has come again and asks what became of it). `silent`: it never comes there, and nobody
+          tells the client so
+    """
+
+    def __init__(self, server):
+        self._path = str(server.folder / f".s.PGSQL.{server.port}")
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.lose = ""
+        self.lost = 0
+        self._asked = threading.Event()
+        self._closed = False
+        self._lines = []
+        self._kept = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                if self._closed:
+                    client.close()
+                    continue
+                there = socket.socket(socket.AF_UNIX)
+                there.connect(self._path)
+                self._lines += [client, there]
+                threading.Thread(target=self._up, args=(client, there), daemon=True).start()
+                threading.Thread(target=self._down, args=(there, client), daemon=True).start()
+
+    def _up(self, client, there):
+        with suppress(OSError):
+            while some := client.recv(1 << 16):
+                if INSERT in some:
+                    self._asked.set()
+                if COMMIT in some and self.lose:
+                    self._lose(some, client, there)
+                    return
+                there.sendall(some)
+        there.close()
+
+    def _lose(self, some, client, there):
+        how, self.lose = self.lose, ""
+        self.lost += 1
+        if how == "silent":
+            self._kept.append(client)
+            while client.recv(1 << 16):
+                pass
+        elif how == "request":
+            _cut(there)
+            _cut(client)
+        elif how == "answer":
+            _cut(client)
+            there.sendall(some)
+        else:
+            self._asked.clear()
+            _cut(client)
+            self._asked.wait()
+            threading.Event().wait(0.5)
+            there.sendall(some)
+
+    def _down(self, there, client):
+        with suppress(OSError):
+            while some := there.recv(1 << 16):
+                client.sendall(some)
+        if client not in self._kept:
+            _cut(client)
+
+    def cut(self):
+        """Every connection, and all that come."""
+        self._closed = True
+        for line in self._lines:
+            _cut(line)
+
+    def join(self):
+        """New ones come about again."""
+        self._closed = False
+
+    def close(self):
+        self._listener.close()
+        self.cut()
+
+
+def _cut(line):
+    with suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def between(server):
+    """A proxy, and where a client finds it."""
+    proxy = Proxy(server)
+    options = "sslmode=disable&gssencmode=disable"
+    try:
+        yield proxy, f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres?{options}"
+    finally:
+        proxy.close()
