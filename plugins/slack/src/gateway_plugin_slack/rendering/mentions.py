@@ -8,9 +8,11 @@ from typing import Final
 
 from gateway_core.authors import Mentions
 from gateway_core.text import Span
-from gateway_plugin_slack.rendering.plain import calls
+from gateway_plugin_slack.rendering.plain import calls, escape
 from gateway_plugin_slack.rendering.runs import Element, Runs
 from gateway_plugin_slack.rendering.sizes import MENTION, Sizes, size_of_style
+
+_NATIVE_PING = re.compile(r"<(?P<call>[@!](?!date\^)[^<>\n]*+)(?P<end>>?)")
 
 _MENTION: Final = re.compile(
     r"<(?:@(?P<user>[UW][A-Z0-9]+)|!(?P<range>channel|here|everyone)"
@@ -80,3 +82,16 @@ def _mention(found: re.Match[str]) -> Element:
     if found["group"]:
         return {"type": "usergroup", "usergroup_id": found["group"]}
     return {"type": "broadcast", "range": found["range"]}
+
+
+def native(text: str, *, mentions: Mentions) -> str:
+    """Slack's own markup as it is sent; without `mentions`, those in it are shown, not called."""
+    if mentions is True:
+        return text
+
+    def silenced(found: re.Match[str]) -> str:
+        if calls(mentions, found["call"].partition("|")[0]):
+            return found[0]
+        return f"&lt;{found['call']}{escape(found['end'])}"
+
+    return _NATIVE_PING.sub(silenced, text)

@@ -21,7 +21,7 @@ from gateway_plugin_slack.ids import locate
 from gateway_plugin_slack.rendering.buttons import others_of
 from gateway_plugin_slack.rendering.document import MOST_JSON, RichText
 from gateway_plugin_slack.rendering.fallback import fallback_of
-from gateway_plugin_slack.rendering.native import native
+from gateway_plugin_slack.rendering.mentions import native
 from gateway_plugin_slack.rendering.plain import measure, plain
 from gateway_plugin_slack.settings import Settings
 
