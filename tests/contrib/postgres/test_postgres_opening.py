@@ -92,6 +92,7 @@ async def test_a_gateway_that_was_followed_sends_again_once_the_other_has_left(s
     with trio.fail_after(120), capture_logs() as logs:
         async with open_test_gateway(first, outbox=outbox_at(url)) as gateway:
             await gateway.send("bot", "room", "by the first")
+            await anext(gateway.endings())  # it is known that it was sent
             ran(server, schema, "DELETE FROM members")  # as whoever stands by would
             async with open_test_gateway(second, outbox=outbox_at(url)) as other:
                 with pytest.raises(OutboxError, match="another process's by now"):

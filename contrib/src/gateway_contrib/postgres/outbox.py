@@ -244,10 +244,11 @@ class PostgresOutbox(Owning):
             key = (name_of(scope[0]), scope_of(scope), name_of(scope[1]), seq)
         if entry.files or entry.member is not None:
             claim = Claim(seq, entry.member, entry.files)
+        waiter = self._committer.add(entry_row(entry, seq), key, on_stored, claim)
         try:
-            waiter = self._committer.add(entry_row(entry, seq), key, on_stored, claim)
             await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
         except trio.Cancelled:
+            self._committer.forget(waiter)
             self.withdraw(entry.id)
             raise
 

@@ -73,7 +73,11 @@ class Storing(Recording):
                 key = (account, scope_of(group.scope), name_of(group.scope[1]), seq)
             claim = Claim(seq, None, group.files)
             waiter = self._committer.add(None, key, on_stored, claim)
-            await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
+            try:
+                await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
+            except trio.Cancelled:
+                self._committer.forget(waiter)
+                raise
         except BaseException:
             self._committer.batch.drop_group(seq)
             self._committer.wake()

@@ -73,6 +73,11 @@ class Contents:
             self._taken.append(digest)
             self._forget(connection, [digest])
 
+    def unused(self, connection: Connection, files: Iterable[str]) -> None:
+        """Nobody waits any more for what was to use them."""
+        for digest in set(files):
+            self.unpin(connection, digest)
+
     def _there(self, connection: Connection, digest: str) -> bool:
         sql = "SELECT 1 FROM bytes WHERE digest = %s"
         return connection.execute(sql, (digest,)).fetchone() is not None

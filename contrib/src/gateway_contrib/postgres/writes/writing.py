@@ -203,6 +203,8 @@ class Writer:
                 groups.pause(connection, seq, paused=it)
             elif what == "cancelled":
                 groups.cancel(connection, seq)
+            elif what == "unused":
+                self.contents.unused(connection, it)
             else:
                 groups.drop(connection, seq)
             if refused is not None:
