@@ -226,6 +226,10 @@ class GroupLedger:
             self._ledger.wrong(f"group {name} ended, and nobody handed it in")
             return
         self._ledger.look_for_unseen()
+        if name != group.ids[-1]:  # cancelled before any turn, and accepted again since
+            told = f"{group} was {name}, which had no turn and has {event['delivered']} delivered"
+            self._expect(not event["delivered"], told)
+            return
         group.may_end -= 1
         self._expect(group.may_end >= 0, f"the end of {group} is told again")
         counts = group.counts()

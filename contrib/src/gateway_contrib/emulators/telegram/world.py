@@ -233,7 +233,8 @@ class World:
     def media_of(self, bot: Bot, kind: str, file: File, said: Mapping[str, Any]) -> Media:
         """A file as a bot will know it, once it is in a message."""
         same = file.digest or file.url
-        made = hashlib.sha256(f"{bot.id}:{kind}:{same}:{len(self.media)}".encode())
+        self._made["media"] += 1  # each upload has an id of its own, with its own name
+        made = hashlib.sha256(f"{bot.id}:{kind}:{same}:{self._made['media']}".encode())
         unique = base64.urlsafe_b64encode(hashlib.sha256(same.encode()).digest()[:9])
         return Media(
             id=base64.urlsafe_b64encode(made.digest()).decode().rstrip("="),
