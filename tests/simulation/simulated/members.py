@@ -11,7 +11,7 @@ from simulated.platforms import Platforms
 
 from gateway_contrib.emulators.faults import Fault
 from gateway_contrib.emulators.rooms import Message
-from gateway_core import Receipt
+from gateway_core import PartReceipt, Receipt
 
 ARRIVED = ("delivered", "deleted", "unchanged")
 
@@ -46,9 +46,10 @@ class Members:
         rooms.add(group.threads[number])  # on Discord a thread is a room of its own
         found = [m for m in self._messages if m.room in rooms and word in _seen(m)]
         where = f"{word} of {entries[-1] if entries else group} in {group.rooms[number]}"
-        sent = any(part.outcome in ARRIVED for r in receipts for part in r.parts if not part.index)
+        arrived = [[p.outcome in ARRIVED for p in _with_first_word(r)] for r in receipts]
+        sent = any(each and all(each) for each in arrived)
         self._expect(found or not sent, f"{where} does not stand")
-        doubt = sent or self._is_doubtful(entries, receipts)
+        doubt = any(map(any, arrived)) or self._is_doubtful(entries, receipts)
         self._expect(doubt or not found, f"{where} stands, and is not sent")
         if len(found) > 1:
             self._copies(entries, receipts, found, where)
@@ -78,6 +79,12 @@ class Members:
         unknown = any(part.outcome == "unknown" for r in receipts for part in r.parts)
         again = any(entry.tried_again for entry in entries) or len(entries) > 1
         return unknown or (again and any(call.in_doubt for e in entries for call in e.calls))
+
+
+def _with_first_word(receipt: Receipt) -> Sequence[PartReceipt]:
+    """The parts of which one has it: files may go before a text that is too long for a caption."""
+    goes_before = any(part.files for part in receipt.parts[:1])
+    return receipt.parts[: 2 if goes_before else 1]
 
 
 def _was_in_doubt(entry: Entry) -> bool:
