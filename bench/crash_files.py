@@ -20,7 +20,7 @@ from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.sqlite.beside.byte_files import Folder, folder_of
 from gateway_core import File
 
-SMALL, LARGE = (200, 20_000), (70_000, 400_000)
+SMALL, LARGE = (200, 20_000), (300_000, 600_000)
 """Bytes of files that stand in the database, and beside it."""
 STEPS = (
     "before the bytes", "a file named", "after the bytes", "during the upload",

@@ -53,6 +53,7 @@ OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "slots": _number,
     "history_for": _seconds,
     "history_size": _bytes,
+    "large_bytes": _bytes,
     "refs_for": _seconds,
     "key_window": _seconds,
 }

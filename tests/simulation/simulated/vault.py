@@ -43,7 +43,11 @@ class Vault(SqliteOutbox):
         """The outbox of one life."""
         setup = ports.setup
         settings = SqliteSettings(
-            synchronous="NORMAL", linger=setup.linger, queue=setup.queue, in_thread=False
+            synchronous="NORMAL",
+            linger=setup.linger,
+            queue=setup.queue,
+            large_bytes=1 << 16,
+            in_thread=False,
         )
         vault = cls(path, settings, wall_clock=ports.wall)
         vault._ports = ports

@@ -24,6 +24,7 @@ class SqliteSettings(CheckedSettings):
     history_for        seconds for which ended envelopes are remembered
     history_size       bytes that the file may take before ended envelopes are forgotten earlier,
                        the oldest first
+    large_bytes        a stored file of more bytes is a file beside the database; others are in it
     refs_for           seconds for which an edited message's newest ref is remembered after the
                        edit: so long an older ref leads to it
     key_window         seconds for which an ended envelope's idempotency key is remembered; None:
@@ -41,6 +42,7 @@ class SqliteSettings(CheckedSettings):
     slots: int | None = attrs.field(default=None, validator=optional(whole(least=1, most=1_000)))
     history_for: float = attrs.field(default=604_800.0, validator=_SECONDS)
     history_size: int = attrs.field(default=1 << 30, validator=whole(least=0, most=1 << 50))
+    large_bytes: int = attrs.field(default=1 << 18, validator=whole(least=0, most=1 << 28))
     refs_for: float = attrs.field(default=7_776_000.0, validator=_SECONDS)
     key_window: float | None = attrs.field(default=None, validator=optional(_SECONDS))
     queue: int = attrs.field(default=4_096, validator=whole(least=1))

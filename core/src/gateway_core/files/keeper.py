@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Protocol
 
 import attrs
@@ -68,7 +68,8 @@ class KeptFiles:
                 if not digest or each.file.id is not None or digest in stored:
                     continue
                 try:
-                    await self._store.store_bytes(digest, each.content())
+                    async with _closed(each.content()) as content:
+                        await self._store.store_bytes(digest, content)
                 except ValueError as error:
                     changed = f"{printable(each.file.name)!r} changed while it was read"
                     text = str(error) if isinstance(error, CannotRead) else changed
@@ -139,6 +140,17 @@ class KeptFiles:
                 self._known.move_to_end(place)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+
+@asynccontextmanager
+async def _closed(content: Content) -> AsyncIterator[Content]:
+    """Closed afterwards, and the file that it reads, wherever it was left."""
+    try:
+        yield content
+    finally:
+        if isinstance(content, AsyncGenerator):
+            with trio.CancelScope(shield=True):
+                await content.aclose()
 
 
 def files_in(envelope: Envelope) -> bool:

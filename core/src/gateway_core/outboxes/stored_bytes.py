@@ -10,7 +10,10 @@ from typing import TypeAlias
 import attrs
 
 Content: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]
-"""Bytes piece by piece. A plain iterable is asked on trio's thread: it must not wait for a disk."""
+"""Bytes piece by piece. A plain iterable is asked on trio's thread: it must not wait for a disk.
+
+Whoever gives them closes an asynchronous generator, which a cancelled call may have left half way.
+"""
 
 _SIZE = 32
 _DIGEST = re.compile(r"[0-9a-f]{64}")

@@ -16,8 +16,6 @@ from pathlib import Path
 from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core.outboxes import BytesDigest, OutboxError
 
-SMALL = 1 << 16
-"""Bytes that are stored in the database itself at the most."""
 SEGMENT = 1 << 16
 """Bytes that are sealed together."""
 SEALING = 28
@@ -79,13 +77,15 @@ class NewBytes:
 
     content  of small ones, once they are finished; None: they are in a file
     key      id of the key that they are sealed with; empty: none
+
+    `large` is how many of them there may be before they come into a file.
     """
 
-    def __init__(self, folder: Folder, keyring: Keyring, digest: str) -> None:
+    def __init__(self, folder: Folder, keyring: Keyring, digest: str, *, large: int) -> None:
         self.digest, self.key = digest, keyring.first
         self.size = 0
         self.content: bytes | None = None
-        self._folder, self._keyring = folder, keyring
+        self._folder, self._keyring, self._large = folder, keyring, large
         self._found, self._rest = BytesDigest(), bytearray()
         self._segments = 0
         self._file: tuple[int, Path] | None = None
@@ -95,7 +95,7 @@ class NewBytes:
         self._found.update(block)
         self.size += len(block)
         self._rest += block
-        if self.size > SMALL:
+        if self.size > self._large:
             self._begin()
             self._write_segments()
 

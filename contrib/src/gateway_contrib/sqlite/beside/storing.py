@@ -19,6 +19,7 @@ from gateway_contrib.sqlite.files.presence import Presence
 from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.sealing.contents import key_row
 from gateway_contrib.sqlite.sealing.keyring import Keyring
+from gateway_contrib.sqlite.settings import SqliteSettings
 from gateway_contrib.sqlite.writing import Writer
 from gateway_core.outboxes import (
     Content,
@@ -43,6 +44,7 @@ AT_ONCE = 4
 class Storing(Recording):
     """Stores groups and bytes; its messages it stores as `Recording` does."""
 
+    settings: SqliteSettings
     _keyring: Keyring
     _presence: Presence
     _reader: Reader
@@ -152,7 +154,8 @@ class Storing(Recording):
         self._presence.check()
         if await self._write_apart(lambda: self._contents.pin_if_there(digest)):
             return
-        new = NewBytes(self._folder, self._keyring, digest)
+        large = self.settings.large_bytes
+        new = NewBytes(self._folder, self._keyring, digest, large=large)
         try:
             await self._take_in(new, content)
             await self._write_apart(lambda: self._contents.add(new))

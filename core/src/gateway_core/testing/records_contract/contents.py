@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from functools import partial
 from itertools import product
 from typing import Any
@@ -147,8 +148,9 @@ class BytesContract(RecordsRuns):
 
                 async def store() -> None:
                     nonlocal returned
-                    await outbox.store_bytes(stored.digest, stored.slowly())
-                    returned = True
+                    async with aclosing(stored.slowly()) as content:
+                        await outbox.store_bytes(stored.digest, content)
+                        returned = True
 
                 nursery.start_soon(store)
                 for _ in range(turns):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, ClassVar
 
 import attrs
@@ -77,7 +77,7 @@ class Stored:
     """Bytes, and their digest."""
 
     SMALL: ClassVar[bytes] = content(900)
-    LARGE: ClassVar[bytes] = content(200_001)
+    LARGE: ClassVar[bytes] = content(300_001)
 
     def __init__(self, whole: bytes) -> None:
         self.whole = whole
@@ -88,7 +88,7 @@ class Stored:
         for start in range(0, len(self.whole), size):
             yield self.whole[start : start + size]
 
-    async def slowly(self, size: int = 30_000) -> AsyncIterator[bytes]:
+    async def slowly(self, size: int = 30_000) -> AsyncGenerator[bytes, None]:
         """The same, asynchronously."""
         for piece in self.pieces(size):
             yield piece
