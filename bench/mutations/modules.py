@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-CORE, SQLITE = "core/src/gateway_core", "contrib/src/gateway_contrib/sqlite"
+CORE, CONTRIB = "core/src/gateway_core", "contrib/src/gateway_contrib"
 ENGINE, ON_DISK = "tests/core/engine", "tests/contrib/sqlite"
 STREAMS, ANSWERING, TEXT = "tests/core/streams", "tests/core/answering", "tests/core/text/growing"
 
@@ -70,7 +70,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/core/accounts/test_outages.py",
     ),
     **{
-        f"{SQLITE}/{name}.py": (
+        f"{CONTRIB}/{name}.py": (
             f"{ON_DISK}/test_sqlite_statements.py",
             f"{ON_DISK}/test_sqlite_contract.py",
             f"{ON_DISK}/test_sqlite_requests.py",
@@ -79,7 +79,7 @@ TESTS: dict[str, tuple[str, ...]] = {
             f"{ON_DISK}/test_sqlite_queue.py",
             f"{ON_DISK}/test_sqlite_gateway.py",
         )
-        for name in ("operators/requests", "rows", "writing")
+        for name in ("sqlite/operators/requests", "durable/rows", "sqlite/writing")
     },
 }
 """By folder or module, the quickest first: the first test that fails ends the run."""

@@ -27,7 +27,13 @@ class Proxy:
         self._closed = False
         self._lines = []
         self._kept = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads = []
+        self._begin(self._accept)
+
+    def _begin(self, *work):
+        target, *args = work
+        self._threads.append(threading.Thread(target=target, args=args, daemon=True))
+        self._threads[-1].start()
 
     def _accept(self):
         with suppress(OSError):
@@ -39,8 +45,8 @@ class Proxy:
                 there = socket.socket(socket.AF_UNIX)
                 there.connect(self._path)
                 self._lines += [client, there]
-                threading.Thread(target=self._up, args=(client, there), daemon=True).start()
-                threading.Thread(target=self._down, args=(there, client), daemon=True).start()
+                self._begin(self._up, client, there)
+                self._begin(self._down, there, client)
 
     def _up(self, client, there):
         with suppress(OSError):
@@ -51,7 +57,7 @@ class Proxy:
                     self._lose(some, client, there)
                     return
                 there.sendall(some)
-        there.close()
+        _cut(there)
 
     def _lose(self, some, client, there):
         how, self.lose = self.lose, ""
@@ -91,8 +97,14 @@ class Proxy:
         self._closed = False
 
     def close(self):
-        self._listener.close()
+        """The end of every connection, and of all that was open for it."""
+        _cut(self._listener)  # wakes who waits for the next one
+        self._asked.set()
         self.cut()
+        for thread in self._threads:
+            thread.join(30)
+        for line in (self._listener, *self._lines):
+            line.close()
 
 
 def _cut(line):

@@ -94,6 +94,9 @@ ELSEWHERE = {
     # An asyncio loop must end, or a process exit, under an open gateway: in processes of their own,
     # core/bridge/test_processes.py::test_a_loop_that_ends_with_the_gateway_open_loses_nothing.
     str(telemetry.LOOP_ENDED),
+    # Two outboxes in one database: `test_the_second_is_refused_or_stands_by…` in
+    # contrib/postgres/test_postgres_owner.py.
+    str(telemetry.OUTBOX_STANDS_BY),
 }
 """Events that no night can cause."""
 

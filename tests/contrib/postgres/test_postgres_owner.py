@@ -1,11 +1,13 @@
 """One process owns the outbox; others stand by, and take over when it leaves or dies."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import postgres_child
 import psycopg
@@ -92,9 +94,17 @@ def killed(owner, server, schema):
     yield
 
 
+def stop(process):
+    """Each of its threads has stopped once this returns."""
+    process.send_signal(signal.SIGSTOP)
+    tasks = list(Path(f"/proc/{process.pid}/task").iterdir())
+    while any("State:\tT" not in (task / "status").read_text() for task in tasks):
+        os.sched_yield()
+
+
 @contextmanager
 def stopped(owner, server, schema):
-    owner.process.send_signal(signal.SIGSTOP)
+    stop(owner.process)
     yield
     owner.process.send_signal(signal.SIGCONT)
 
@@ -106,7 +116,7 @@ def stopped_in_a_transaction(owner, server, schema):
         owner.process.stdin.write("append b\n")
         looks = (_held(server, schema) for _ in range(1000))
         assert any(looks)
-        owner.process.send_signal(signal.SIGSTOP)
+        stop(owner.process)
     yield
     owner.process.send_signal(signal.SIGCONT)
 
