@@ -107,7 +107,10 @@ def test_the_demo_delivers_everything_in_time_and_prints_one_object(demos):
     report = json.loads(ran.out)
     total = report["total"]
     assert (600, 600, 0, 0) == tuple(total[k] for k in ("accepted", "delivered", "lost", "late"))
-    assert 3 == total["rate_limited"], "each platform injects one, and pacing foresees the rest"
+    foreseen = (
+        "each platform injects one, which an attempt meets or not, and pacing foresees the rest"
+    )
+    assert 0 < total["rate_limited"] <= 3, foreseen
     assert 0 == report["channels"]["discord"]["duplicated"]
     assert total["bound_s"] < total["makespan_s"] < BOUND
 

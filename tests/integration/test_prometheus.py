@@ -221,9 +221,17 @@ async def let_one_die(gateway):
         kill_a_partition(gateway)
 
 
+class SlowOutbox(MemoryOutbox):
+    """Takes a second for each message."""
+
+    async def append(self, entry, on_stored):
+        await trio.sleep(1)
+        await super().append(entry, on_stored)
+
+
 async def left_behind():
-    """An outbox that keeps an envelope of an instance that will not be there."""
-    outbox = MemoryOutbox()
+    """A slow outbox that keeps an envelope of an instance that will not be there."""
+    outbox = SlowOutbox()
     never = FakeChannel(latency=1e6)
     async with open_test_gateway(
         never, outbox=outbox, instances=("left",), drain_timeout=0
@@ -256,13 +264,14 @@ async def well(url, providers):
 async def troubled(url, providers):
     """In all the trouble there is."""
     async with (
-        opened(outbox=await left_behind(), providers=providers),
+        opened(outbox=await left_behind(), providers=providers) as slow,
         opened(Platform(), plugins=[Clumsy()], providers=providers) as gateway,
         trio.open_nursery() as nursery,
     ):
         while not await looked_at(url):
             await a_while()
         nursery.start_soon(trouble, gateway, nursery)
+        nursery.start_soon(every, 1, lambda n: slow.submit(message("well", n)))
         up = await raised(url, ALERTS - {"GatewayIsGone"})
         nursery.cancel_scope.cancel()
     return up

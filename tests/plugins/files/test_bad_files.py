@@ -148,7 +148,7 @@ async def test_bytes_that_change_while_they_are_read(three, channel, tmp_path, m
 
 
 @ON_EACH
-@pytest.mark.parametrize("size", [1_000, 70_000], ids=["in the database", "beside it"])
+@pytest.mark.parametrize("size", [1_000, 300_000], ids=["in the database", "beside it"])
 async def test_a_full_disk(open_three, channel, size, tmp_path, monkeypatch, autojump_clock):
     """`send` says so; with room made, the same goes."""
     settings = SqliteSettings(in_thread=False)
