@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gateway_contrib.durable.committer import Committer
+from gateway_contrib.durable.group_rows import seq_of
 from gateway_contrib.durable.rows import (
     end_row,
     record_row,
@@ -114,4 +115,14 @@ class Recording:
     def release(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
         """Written with the next batch."""
         self._committer.batch.spent[instance_id] = spent_row(instance_id, at, standings)
+        self._committer.wake()
+
+    def paused(self, group_id: str, paused: bool) -> None:
+        """Written with the next batch."""
+        self._committer.batch.beside["paused", seq_of(group_id)] = paused
+        self._committer.wake()
+
+    def cancelled(self, group_id: str) -> None:
+        """Written with the next batch."""
+        self._committer.batch.beside["cancelled", seq_of(group_id)] = True
         self._committer.wake()

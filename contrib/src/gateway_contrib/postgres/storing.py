@@ -99,16 +99,6 @@ class Storing(Recording):
         """By their numbers."""
         return await self._read(lambda it: reading.members(it, group_id, after, limit))
 
-    def paused(self, group_id: str, paused: bool) -> None:
-        """Written with the next batch."""
-        self._committer.batch.beside["paused", seq_of(group_id)] = paused
-        self._committer.wake()
-
-    def cancelled(self, group_id: str) -> None:
-        """Written with the next batch."""
-        self._committer.batch.beside["cancelled", seq_of(group_id)] = True
-        self._committer.wake()
-
     async def groups(
         self, instance_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[GroupState]:

@@ -26,21 +26,6 @@ JSON = {"content-type": "application/json"}
 CAT = File(png(), name="cat.png", alt="A cat")
 
 
-@pytest.fixture
-def slack():
-    return SlackEmulator()
-
-
-@pytest.fixture
-async def gateway(slack, autojump_clock):
-    instance = Instance("support", "slack", Settings(token=Secret("xoxb-1")))
-    async with open_network() as network:
-        network.mount("https://slack.com", slack.app)
-        network.mount("https://files.slack.com", slack.app)
-        async with open_gateway(GatewayConfig(instances=[instance])) as opened:
-            yield opened
-
-
 def seen(slack):
     """What stands in the room: text, thread, and the files' names."""
     return [

@@ -3,29 +3,11 @@
 import pytest
 from pictures import png
 
-from gateway_contrib.emulators.slack import SlackEmulator
-from gateway_core import Disposition, File, GatewayConfig, Instance, Invalid, Secret, open_gateway
-from gateway_core.testing import open_network
-from gateway_plugin_slack.settings import Settings
+from gateway_core import Disposition, File, Invalid
 
 ROOM = "C024BE91L"
 URL = "https://example.com/cat.png"
 CAT = File(URL, alt="A cat")
-
-
-@pytest.fixture
-def slack():
-    return SlackEmulator()
-
-
-@pytest.fixture
-async def gateway(slack, autojump_clock):
-    instance = Instance("support", "slack", Settings(token=Secret("xoxb-1")))
-    async with open_network() as network:
-        network.mount("https://slack.com", slack.app)
-        network.mount("https://files.slack.com", slack.app)
-        async with open_gateway(GatewayConfig(instances=[instance])) as opened:
-            yield opened
 
 
 def shown(slack):
