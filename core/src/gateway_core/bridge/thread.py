@@ -83,8 +83,9 @@ class TrioThread:
         """On the gateway's thread: call it once what is due has run, to wake another thread.
 
         To wake one lets go of the interpreter's lock, and it would find one answer instead of all.
+        Of a single call under way there is one answer: its caller is woken at once.
         """
-        if self.has_ended:
+        if self.has_ended or self.workers.busy < 2:
             wake()
             return
         self._to_wake.append(wake)
