@@ -125,7 +125,6 @@ def slack(tmp_path, environment):
 @pytest.mark.parametrize(
     ("name", "code", "expected"),
     [
-        ("asyncio_main", None, ["Deployed v2.3"]),
         ("bot", None, ["Deployed v2.3, verified", "and announced"]),
         ("front", None, ["Deployed v2.3, verified"]),
         ("deploy", None, ["Deployed v2.3, verified"]),

@@ -57,7 +57,7 @@ def an_attempt_is_not_recorded_before_it_is_made(patch):
 
 @bug("nobody wrote that down|is lost|are kept at the end|without it")
 def an_end_is_not_written(patch):
-    patch.setattr(journal.Journal, "finished", lambda self, receipt: None)
+    patch.setattr(journal.Journal, "finished", lambda self, delivery, receipt: None)
 
 
 @bug(

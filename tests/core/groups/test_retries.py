@@ -81,6 +81,42 @@ async def test_the_time_of_envelopes_of_their_own_begins_anew(opened, channel, a
     assert ALL_GOT_IT == got(channel)
 
 
+def copied(gateway):
+    """How many receipts called their message a possible duplicate."""
+    (account,) = gateway.statistics().instances
+    return account.possible_duplicates
+
+
+async def never_answers(_):
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("on_unknown", ["give_up", "retry"])
+async def test_what_may_have_arrived_is_announced_as_it_is_tried_again(
+    opened, on_unknown, autojump_clock
+):
+    """Whatever the first turn was allowed: the second one is asked for."""
+    channel = FakeChannel(script=never_answers)
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(3), "news", on_unknown=on_unknown)
+        assert {Disposition.UNKNOWN: 3} == dict((await job.wait()).counts)
+        assert (copies := copied(gateway)) == 3 * (on_unknown == "retry")
+        channel.script = None
+        await job.retry()
+        assert {Disposition.DELIVERED: 3} == dict((await job.wait()).counts)
+        assert 3 == copied(gateway) - copies
+
+
+async def test_what_certainly_failed_is_not_called_a_copy(opened, channel, autojump_clock):
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(3), "news")
+        await job.wait()
+        channel.script = None
+        await job.retry()
+        assert {Disposition.DELIVERED: 3} == dict((await job.wait()).counts)
+        assert 0 == copied(gateway)
+
+
 class Words(FakeChannel):
     """Each word is a message."""
 

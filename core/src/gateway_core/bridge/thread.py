@@ -85,7 +85,7 @@ class TrioThread:
         To wake one lets go of the interpreter's lock, and it would find one answer instead of all.
         Of a single call under way there is one answer: its caller is woken at once.
         """
-        if self.has_ended or self.workers.busy < 2:
+        if self.has_ended or self.workers.busy <= 1:
             wake()
             return
         self._to_wake.append(wake)

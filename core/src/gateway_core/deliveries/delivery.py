@@ -376,6 +376,10 @@ class Delivery:
         if copy:
             self.possible_duplicate = True
 
+    def may_be_there(self) -> None:
+        """The same was sent before, and nobody knows whether it arrived."""
+        self.possible_duplicate = True
+
     def acknowledge(self, step: Step, answer: Answer, *, changed: bool = True) -> bool:
         """The platform said yes to `step`; whether it was the last one."""
         step.acknowledge(answer.message_id, changed=changed)

@@ -40,7 +40,8 @@ class Step:
     maybe_sent  how many of its attempts may have been accepted without our knowing
     doubtful    an attempt may have been accepted, and none was acknowledged since
     started     an attempt is in flight, or was when its worker died
-    first_at    when the first attempt of unknown outcome began; 0: there was none
+    first_at    when the first attempt of unknown outcome began; 0: there was none. Of a step that
+                an operator tries again it is known, although none of its attempts counts any more
     interaction  by whose reply token it is made, as long as that lives
     files       what it sends beside its text, or deletes with it; None: no files
     """
@@ -133,6 +134,11 @@ class Step:
             return False
         return now - (self.first_at or now) < window
 
+    def may_copy(self, window: int, now: int) -> bool:
+        """Whether an attempt that begins now may make a second message; as in `doubt`."""
+        arrived = self.maybe_sent > 0 or (self.doubtful and self.first_at != 0)
+        return arrived and not self.deduplicated(window, now)
+
     def end(self, outcome: Outcome) -> None:
         """It is over, and no attempt follows."""
         self.outcome = outcome
@@ -157,7 +163,7 @@ class Step:
         """Recall what was recorded of it: attributes by name."""
         for name, value in known.items():
             setattr(self, name, value)
-        self.doubtful = bool(self.maybe_sent) and self.outcome is None
+        self.doubtful = bool(self.maybe_sent or self.first_at) and self.outcome is None
 
     def is_of_a_stream(self) -> None:
         """What was recorded of it may be of another text, or of the send of the same message.

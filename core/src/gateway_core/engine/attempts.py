@@ -179,7 +179,7 @@ class Attempts:
         lane, delivery, step, attempt, instance = running
         account = lane.room.account
         hooks = account.hooks
-        copy = step.maybe_sent > 0 and not step.deduplicated(hooks.deduplicates_for, now)
+        copy = step.may_copy(hooks.deduplicates_for, now)
         delivery.begin(step, now, copy=copy)
         if delivery.growth is not None:
             delivery.growth.began()

@@ -247,7 +247,7 @@ class Completion:
         else:
             shard.targets.sent(receipt)
         if shard.journal is not None:
-            shard.journal.finished(receipt)
+            shard.journal.finished(delivery, receipt)
         elif self.on_receipt is not None:
             self.on_receipt(receipt)
         return receipt

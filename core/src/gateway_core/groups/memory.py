@@ -32,6 +32,7 @@ class MemoryGroup:
 
     next    the lowest number that never had a turn; `again`: those whose turn comes once more
     failed  the newest receipts of failures, by envelope id; `failures`: the numbers of all
+    unsure  numbers that are tried again although they may have arrived
     later   seconds by which deadlines are later than at first: what failed was tried again then
     """
 
@@ -42,6 +43,7 @@ class MemoryGroup:
     counts: Counter[Disposition] = attrs.field(factory=Counter)
     failed: OrderedDict[str, Receipt] = attrs.field(factory=OrderedDict)
     failures: list[tuple[int, Disposition]] = attrs.field(factory=list)
+    unsure: set[int] = attrs.field(factory=set)
     paused: bool = False
     cancelled: bool = False
     later: float = 0.0
@@ -99,6 +101,8 @@ class MemoryGroup:
         for number, disposition in self.failures:
             heappush(self.again, number)
             self.counts[disposition] -= 1
+            if disposition is Disposition.UNKNOWN:
+                self.unsure.add(number)
         count = len(self.failures)
         self.failures.clear()
         self.failed.clear()

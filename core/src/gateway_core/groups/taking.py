@@ -195,6 +195,8 @@ class MemoryTaking(Drafts):
         if draft is None or not found.take(number):
             return None
         delivery = self._way.accept_member(draft)
+        if number in found.unsure:
+            delivery.may_be_there()
         ended = partial(self._ended, group.id, number, delivery)
         if delivery.receipt is not None:
             ended()

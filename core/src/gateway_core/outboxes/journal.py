@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.envelopes import Receipt
+from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.ids import Ids
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.steps import REPEATED, Step
@@ -114,8 +114,12 @@ class Journal:
         """The position after all that were ever given."""
         return self._ids.next_position(self._clock.wall())
 
-    def finished(self, receipt: Receipt) -> None:
-        """The envelope ended."""
+    def finished(self, delivery: Delivery, receipt: Receipt) -> None:
+        """The envelope ended. What may have arrived stays known, for who tries it again."""
+        if receipt.disposition is Disposition.UNKNOWN:
+            for step in delivery.steps or ():
+                if step.doubtful:
+                    self.ended(delivery, step)
         report(self._outbox.finished, receipt)
         self.on_finished()
 

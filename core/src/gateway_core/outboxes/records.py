@@ -102,7 +102,8 @@ class StepRecord:
     number      tries that began; `started`: the last of them has not ended yet
     attempts    tries that were spent; `maybe_sent`: those that may have been accepted unknown
     transforms  how often it was changed and tried again
-    first_at    POSIX time of the first try of unknown outcome; 0: there was none
+    first_at    POSIX time of the first try of unknown outcome; 0: there was none. It stays known of
+                a step that an operator tries again
     not_before  POSIX time before which the platform asked not to be tried again
     outcome     how it ended; None: it has not
     more        ids of further messages that it made, beside `message_id`
@@ -121,6 +122,13 @@ class StepRecord:
     message_id: str | None = None
     more: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+
+    def anew(self) -> StepRecord:
+        """As if it had not begun, but that it may have arrived: an operator tries it again."""
+        first_at = self.first_at if self.maybe_sent else 0.0
+        return attrs.evolve(
+            self, started=False, attempts=0, maybe_sent=0, first_at=first_at, outcome=None
+        )
 
 
 @attrs.frozen(kw_only=True)

@@ -12,7 +12,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.step_files import FILES_REFUSED, StepFiles
-from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, Step, answering, send_steps
+from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, REPEATED, Step, answering, send_steps
 from gateway_core.outboxes.records import StepRecord, StepShape, StoredEntry
 
 INTERRUPTED = Verdict(
@@ -157,7 +157,7 @@ def _restore(
     step: Step, record: StepRecord, *, now: int, wall: float, window: int, harmless: bool
 ) -> None:
     first_at = 0
-    if record.first_at and (record.maybe_sent or record.started):
+    if record.first_at and step.kind in REPEATED and not harmless:
         first_at = now - round(max(0.0, wall - record.first_at) * SECOND) or -1
     step.restore(
         number=record.number,

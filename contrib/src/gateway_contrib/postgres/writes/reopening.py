@@ -22,7 +22,8 @@ _BACK = """INSERT INTO envelopes (account, seq, id, room, position, accepted_at,
         class, entry, shapes, stream
     FROM history WHERE seq = ANY (%(seqs)s::bigint[]) AND entry IS NOT NULL
     ON CONFLICT DO NOTHING RETURNING seq"""
-_STEPS = """UPDATE steps SET started = 0, attempts = 0, outcome = NULL
+_STEPS = """UPDATE steps SET started = 0, attempts = 0, outcome = NULL, maybe_sent = 0,
+        first_at = CASE WHEN maybe_sent > 0 THEN first_at ELSE 0 END
     WHERE seq = ANY (%s::bigint[]) AND (outcome IS NULL
         OR outcome NOT IN ('delivered', 'deleted', 'unchanged'))"""
 

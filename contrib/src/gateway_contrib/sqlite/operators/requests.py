@@ -157,7 +157,8 @@ class Desk:
         self._db.execute("DELETE FROM history WHERE seq = ?", (seq,))
         self._db.execute("UPDATE keys SET ended_at = NULL WHERE seq = ?", (seq,))
         self._db.execute(
-            """UPDATE steps SET started = 0, attempts = 0, outcome = NULL
+            """UPDATE steps SET started = 0, attempts = 0, outcome = NULL, maybe_sent = 0,
+                first_at = CASE WHEN maybe_sent > 0 THEN first_at ELSE 0 END
             WHERE seq = ? AND (outcome IS NULL OR outcome NOT IN
                 ('delivered', 'deleted', 'unchanged'))""",
             (seq,),

@@ -56,8 +56,7 @@ class Row:
         self.due = None
         for serial, record in self.records.items():
             if record.outcome not in ARRIVED:
-                anew = attrs.evolve(record, started=False, attempts=0, outcome=None)
-                self.records[serial] = anew
+                self.records[serial] = record.anew()
 
     def stored(self) -> StoredEntry:
         """As a process run finds it."""

@@ -88,6 +88,29 @@ class AgainContract(RecordsRuns):
         outcomes = {record.serial: (record.outcome, record.attempts) for record in stored.records}
         assert {0: ("delivered", 0), 1: (None, 0)} == outcomes
 
+    async def test_what_may_have_arrived_of_them_is_known(self, entry: Entries) -> None:
+        """None of their attempts counts any more; when the first one in doubt began, stays known.
+
+        An attempt that certainly failed leaves no doubt.
+        """
+        group = group_of(entry, 1)
+        one = member_of(entry, group, 0)
+        begun = one.accepted_at + 1.0
+        async with self.process_run() as outbox:
+            await outbox.append_group(group, chunks(rooms(1)), nothing)
+            await outbox.append(one, nothing)
+            for serial, maybe_sent in enumerate((1, 0)):
+                record = StepRecord(
+                    serial=serial, number=2, attempts=2, maybe_sent=maybe_sent, first_at=begun
+                )
+                outbox.attempt_ended(one.id, record)
+            outbox.finished(receipt_of(one, Disposition.UNKNOWN))
+            await outbox.retry(group.id)
+            _, (stored,) = await outbox.reopen(group.id)
+        records = {record.serial: record for record in stored.records}
+        assert [0, 0] == [records[serial].maybe_sent for serial in (0, 1)]
+        assert [begun, 0.0] == [records[serial].first_at for serial in (0, 1)]
+
     async def test_nothing_else_is_unfinished_again(self, entry: Entries) -> None:
         """Neither what was delivered nor what nobody retried; of no unknown group; not twice."""
         ends = (Disposition.DELIVERED, Disposition.EXHAUSTED)
