@@ -1,12 +1,12 @@
 """Answers that grow: how late their ends are, and what they leave to others. In virtual time.
 
 `python -m bench.applications` streams 1, 5, 10 and 40 answers at once on each emulated channel,
-each in a room of its own, their lengths drawn from 20 to 90 s, beside 20 plain messages in other
-rooms; once of one part and once of 20,000 characters, by edits and, where the channel can,
-natively. `final_s` is the longest time from the model's end
-to the whole text, `cadence_s` the mean time between two passing states of a stream, `plain_p95_s`
-how long plain messages take, and `alone_p95_s` the same without any stream. `--table` prints the
-rows as Markdown, `--json` as one list.
+each in a room of its own, and two in one of Telegram's groups; their lengths drawn from 20 to 90 s,
+beside 20 plain messages in other rooms; once of one part and once of 20,000 characters, by edits
+and, where the channel can, natively. `final_s` is the longest time from the model's end to the
+whole text, `cadence_s` the mean time between two passing states of a stream, `plain_p95_s` how long
+plain messages take, and `alone_p95_s` the same without any stream. `--table` prints the rows as
+Markdown, `--json` as one list.
 """
 
 from __future__ import annotations
@@ -37,9 +37,12 @@ LENGTHS = {"one part": 1_500, "20,000 characters": 20_000}
 ROOMS = {
     "telegram": "{:d}",
     "telegram groups": "-{:d}",
+    "telegram one group": "-{:d}",
     "slack": "C{:08d}",
     "discord": "1{:017d}",
 }
+TOGETHER = {"telegram one group": (2,)}
+"""Answers that grow in one room, at its 20 messages a minute, and how many."""
 NATIVE = ("telegram", "slack")
 """Channels that show streams natively; groups on Telegram go by edits."""
 PASSING = ("edit", "draft", "append")
@@ -122,7 +125,7 @@ async def _run(name: str, how: str, count: int, length: int, seed: int) -> dict[
         async with trio.open_nursery() as nursery:
             for number in range(count):
                 begins = rng.uniform(0, 5)
-                where = room_of(2_000 + number)
+                where = room_of(2_000 + (0 if name in TOGETHER else number))
                 nursery.start_soon(answer, where, begins, rng.uniform(20, 90))
             for number in range(PLAIN):
                 nursery.start_soon(plain, room_of(1_000 + number), rng.uniform(0, 60))
@@ -178,12 +181,15 @@ def main() -> None:
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     rows = []
-    kinds = itertools.product(
-        asked.channel or ROOMS,
-        asked.shown or ["by edits", "natively"],
-        LENGTHS,
-        asked.streams or COUNTS,
-    )
+    kinds = [
+        (name, *kind)
+        for name in asked.channel or ROOMS
+        for kind in itertools.product(
+            asked.shown or ["by edits", "natively"],
+            LENGTHS,
+            asked.streams or TOGETHER.get(name, COUNTS),
+        )
+    ]
     for name, how, kind, count in kinds:
         if how == "natively" and name not in NATIVE:
             continue

@@ -67,10 +67,6 @@ class Members:
         most += Fault.MALFORMED in self._setup.trouble.platform
         self._expect(len(found) <= most, f"{where} stands {len(found)} times")
         said = any(receipt.possible_duplicate for receipt in receipts)
-        # What stood before it was tried again, the receipt of before told. In memory it is another
-        # envelope by then, and sent whole.
-        said |= any(part.outcome != "not_sent" for r in receipts[:-1] for part in r.parts)
-        said |= any(entry.tried_again and _was_in_doubt(entry) for entry in entries)
         self._expect(said, f"{where} stands twice, and nobody said so")
 
     @staticmethod
@@ -85,11 +81,6 @@ def _with_first_word(receipt: Receipt) -> Sequence[PartReceipt]:
     """The parts of which one has it: files may go before a text that is too long for a caption."""
     goes_before = any(part.files for part in receipt.parts[:1])
     return receipt.parts[: 2 if goes_before else 1]
-
-
-def _was_in_doubt(entry: Entry) -> bool:
-    """Whether a try of before it was tried again may have arrived."""
-    return any(call.in_doubt for call in entry.calls if call.moment < entry.reopened)
 
 
 def _seen(message: Message) -> list[str]:

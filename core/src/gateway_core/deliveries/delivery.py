@@ -377,7 +377,7 @@ class Delivery:
             self.possible_duplicate = True
 
     def may_be_there(self) -> None:
-        """The same was sent before, and nobody knows whether it arrived."""
+        """The same was sent before by another one, and arrived, or may have."""
         self.possible_duplicate = True
 
     def acknowledge(self, step: Step, answer: Answer, *, changed: bool = True) -> bool:

@@ -15,6 +15,7 @@ import trio
 
 from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.deliveries.remembered import Scope
+from gateway_core.deliveries.steps import ARRIVED
 from gateway_core.groups.packed import CHUNK, PackedMembers
 from gateway_core.outboxes.records import Found, Group, GroupState, Member
 
@@ -32,7 +33,7 @@ class MemoryGroup:
 
     next    the lowest number that never had a turn; `again`: those whose turn comes once more
     failed  the newest receipts of failures, by envelope id; `failures`: the numbers of all
-    unsure  numbers that are tried again although they may have arrived
+    unsure  numbers of failures of which something arrived, or may have: tried again, that is a copy
     later   seconds by which deadlines are later than at first: what failed was tried again then
     """
 
@@ -92,6 +93,8 @@ class MemoryGroup:
         if receipt.disposition in SETTLED:
             return
         self.failures.append((number, receipt.disposition))
+        if any(part.outcome in (*ARRIVED, "unknown") for part in receipt.parts):
+            self.unsure.add(number)
         self.failed[receipt.envelope_id] = receipt
         if len(self.failed) > MOST_FAILED:
             self.failed.popitem(last=False)
@@ -101,8 +104,6 @@ class MemoryGroup:
         for number, disposition in self.failures:
             heappush(self.again, number)
             self.counts[disposition] -= 1
-            if disposition is Disposition.UNKNOWN:
-                self.unsure.add(number)
         count = len(self.failures)
         self.failures.clear()
         self.failed.clear()
