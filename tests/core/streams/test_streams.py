@@ -330,6 +330,31 @@ async def test_a_refused_passing_state_is_the_last_and_the_whole_text_gets_its_a
         assert "posted anew: its message took no edit" in out.receipt.degradations
 
 
+async def test_the_next_run_says_that_its_first_message_took_no_edit(autojump_clock):
+    async def script(attempt):
+        if attempt.operation == "edit":
+            raise Failure(verdict(Reason.BAD_REQUEST, scope=Scope.MESSAGE))
+        if attempt.operation == "send" and channel.texts("room"):
+            await trio.sleep_forever()
+
+    channel, outbox = FakeChannel(script=script), MemoryOutbox()
+    with trio.move_on_after(60.0):
+        async with (
+            open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway,
+            gateway.stream(("bot", "room"), key="k") as out,
+        ):
+            await say(out, "never ", "edited")
+    channel.script = None
+    assert out.ticket is not None
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await trio.sleep(20)
+        status = await gateway.status(out.ticket)
+    assert status is not None
+    assert status.receipt is not None
+    assert channel.texts("room") == ["never", "never edited"]
+    assert "posted anew: its message took no edit" in status.receipt.degradations
+
+
 @pytest.mark.parametrize("more", ["", " more"])
 async def test_a_message_without_an_id_is_not_edited(autojump_clock, more):
     """The platform's answer could not be read: what differs in the end is posted anew."""

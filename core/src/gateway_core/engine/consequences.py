@@ -21,7 +21,7 @@ from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import IN_ROOM
 from gateway_core.deliveries.ending import Ending, broken_by
-from gateway_core.deliveries.growing.growth import Growth
+from gateway_core.deliveries.growing.growth import NOT_EDITED, Growth
 from gateway_core.deliveries.retries import Decision, decide
 from gateway_core.deliveries.step_files import FILES_REFUSED
 from gateway_core.deliveries.steps import ARRIVED, NATIVE, PASSING, Step
@@ -38,7 +38,6 @@ from gateway_core.text import Excerpt
 HOW = {"stricter": "stricter", "plain": "plain", "without_reply": "reply dropped"}
 """The loss that comes with each transform."""
 POSTED_ANEW = "posted anew: its message was gone"
-NOT_EDITED = "posted anew: its message took no edit"
 CLOSING = ("closed", "end")
 """Kinds of decisions that close what a refusal by a limit names."""
 OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)

@@ -9,7 +9,7 @@ from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import Call, Edit, Send
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.growing.growth import Growth
+from gateway_core.deliveries.growing.growth import NOT_EDITED, Growth
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.step_files import FILES_REFUSED, StepFiles
 from gateway_core.deliveries.steps import ARRIVED, LONG_AGO, REPEATED, Step, answering, send_steps
@@ -120,9 +120,19 @@ def _changes(stored: StoredEntry) -> tuple[tuple[str, ...], tuple[str, ...]]:
     lost = tuple(dict.fromkeys(words for words in told if words.startswith(FILES_REFUSED)))
     without = ("without_files",) * bool(lost)
     replies = isinstance(envelope, Send) and envelope.reply_to is not None
+    if isinstance(envelope, Send) and envelope.grows is not None and _left_a_message(stored):
+        lost = (*lost, NOT_EDITED)
     if shapes and replies and not any(shape.reply for shape in shapes):
         return (*modes, "without_reply", *without), (*modes, "reply dropped", *lost)
     return (*modes, *without), (*modes, *lost)
+
+
+def _left_a_message(stored: StoredEntry) -> bool:
+    """Whether a stream has a message that is none of its steps' any more: it was posted anew."""
+    serials = {shape.serial for shape in stored.shapes or ()}
+    return bool(serials) and any(
+        record.message_id is not None and record.serial not in serials for record in stored.records
+    )
 
 
 def _steps(stored: StoredEntry) -> list[Step] | None:

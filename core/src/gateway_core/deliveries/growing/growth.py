@@ -23,6 +23,8 @@ BROKEN_OFF = "broken off: its program left it before its text was whole"
 """What a receipt says of it."""
 WHOLE = "shown only when it was whole: its reply token takes no edits"
 """What a receipt says of an answer to an interaction that could not be seen to grow."""
+NOT_EDITED = "posted anew: its message took no edit"
+"""What a receipt says of one whose first message stands beside it."""
 PEEK = 500
 """Characters after which a growing text is planned anew although it may not be shown yet: another
 part of it may be whole."""
