@@ -18,6 +18,7 @@ CONTRIB = sorted((ROOT / "contrib/src/gateway_contrib").rglob("*.py"))
 ORDER = (
     # Imports go down only: a package imports from those below it, which stand before it here.
     "contract",
+    "backoff",
     "clock",
     "telemetry",
     "text",

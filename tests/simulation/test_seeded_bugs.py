@@ -19,11 +19,11 @@ from gateway_core import Disposition
 from gateway_core.accounts import health, sessions
 from gateway_core.authors import TransportError
 from gateway_core.backlog import loader
+from gateway_core.backoff import Backoff
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.deliveries import idempotency, targets
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, expired
-from gateway_core.deliveries.waits import Backoff
 from gateway_core.engine import (
     attempts,
     completion,

@@ -17,7 +17,7 @@ from simulated.bugs import Bugs
 from simulated.drawing import draw
 
 from gateway_core.accounts.health import Health
-from gateway_core.deliveries.waits import Backoff
+from gateway_core.backoff import Backoff
 from gateway_core.engine import consequences
 from gateway_core.http import foreign
 from gateway_core.ratelimits import instance_limits, trial

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from gateway_core.deliveries.waits import Backoff
+from gateway_core.backoff import Backoff
 
 
 def test_the_ceiling_doubles_up_to_the_cap():

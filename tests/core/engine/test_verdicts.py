@@ -22,7 +22,7 @@ from gateway_core import (
     Verdict,
 )
 from gateway_core.authors import Traits, TransportError, hookimpl
-from gateway_core.deliveries.waits import Backoff
+from gateway_core.backoff import Backoff
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway
 
 ONE_BY_ONE = {"partition_count": 1}

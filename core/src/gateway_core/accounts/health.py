@@ -10,8 +10,9 @@ from typing import Protocol
 
 import attrs
 
+from gateway_core.backoff import Backoff
 from gateway_core.contract.verdicts import Reason, Verdict
-from gateway_core.deliveries.waits import Backoff, Elapsed
+from gateway_core.deliveries.waits import Elapsed
 from gateway_core.ratelimits.bucket import Bucket
 from gateway_core.ratelimits.circuit import Circuit, CircuitSettings
 from gateway_core.ratelimits.instance_limits import InstanceLimits

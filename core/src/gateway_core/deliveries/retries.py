@@ -7,6 +7,7 @@ from typing import Literal
 
 import attrs
 
+from gateway_core.backoff import Backoff
 from gateway_core.contract.envelopes import Disposition
 from gateway_core.contract.problems import CheckedSettings
 from gateway_core.contract.validators import (
@@ -19,7 +20,6 @@ from gateway_core.contract.validators import (
 )
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.steps import Step
-from gateway_core.deliveries.waits import Backoff
 
 MOST_TRANSFORMS = 3
 LONGEST_WAIT = 86_400.0

@@ -1,21 +1,17 @@
-"""How long waits were and what for, and how long the next is: the only exponential. Sans-I/O."""
+"""How long waits were, and what for. Sans-I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from random import Random
 from typing import NamedTuple, Protocol
 
 import attrs
-from attrs.validators import ge, gt, le
 
 SHORTEST_WAIT = 10_000_000
 """Nanoseconds from which a wait is one; below, the envelope was on its way to a worker."""
 NONE: Mapping[str, int] = {}
 NO_WAIT = ("attempt", "")
 """What a wait ends with: an attempt is under way, or the delivery has ended."""
-
-LONGEST_EXPONENT = 200
 
 
 @attrs.define(eq=False)
@@ -107,24 +103,3 @@ def split(whole: int, parts: Sequence[tuple[str, int]], rest: str) -> dict[str, 
         found[cause] = min(whole, max(0, nanoseconds))
         whole -= found[cause]
     return found | {rest: whole}
-
-
-@attrs.frozen(kw_only=True)
-class Backoff:
-    """Exponential with jitter: at most `base * growth ** (attempt - 1)` seconds, at most `cap`.
-
-    jitter  the share of the wait that is drawn: 1 is full jitter, from zero to the ceiling
-    """
-
-    base: float = attrs.field(default=0.5, validator=gt(0))
-    cap: float = attrs.field(default=60.0, validator=gt(0))
-    jitter: float = attrs.field(default=1.0, validator=[ge(0), le(1)])
-    growth: float = attrs.field(default=2.0, validator=gt(1))
-
-    def ceiling(self, attempt: int) -> float:
-        """The longest wait after `attempt` failed ones, in seconds."""
-        return min(self.cap, self.base * self.growth ** min(attempt - 1, LONGEST_EXPONENT))
-
-    def delay(self, attempt: int, *, rng: Random) -> float:
-        """A wait drawn evenly from its range, in seconds."""
-        return (1.0 - self.jitter * (1.0 - rng.random())) * self.ceiling(attempt)

@@ -12,8 +12,8 @@ from random import Random
 import attrs
 import trio
 
+from gateway_core.backoff import Backoff
 from gateway_core.contract.errors import PartitionFailed
-from gateway_core.deliveries.waits import Backoff
 from gateway_core.engine.partition import Partition
 from gateway_core.plugins.boundary import cause_of, place_of, stopped
 from gateway_core.telemetry import PARTITION_RESTARTED, log_event

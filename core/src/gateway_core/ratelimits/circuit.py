@@ -6,9 +6,9 @@ from collections import deque
 
 import attrs
 
+from gateway_core.backoff import Backoff
 from gateway_core.contract.problems import CheckedSettings
 from gateway_core.contract.validators import all_of, at_least, number, whole
-from gateway_core.deliveries.waits import Backoff
 
 SHARE = 0.5
 """The share of failures from which the circuit opens: below it a platform still delivers."""

@@ -1,0 +1,31 @@
+"""How long to wait before the next try, after so many: the only exponential of core. Sans-I/O."""
+
+from __future__ import annotations
+
+from random import Random
+
+import attrs
+from attrs.validators import ge, gt, le
+
+LONGEST_EXPONENT = 200
+
+
+@attrs.frozen(kw_only=True)
+class Backoff:
+    """Exponential with jitter: at most `base * growth ** (attempt - 1)` seconds, at most `cap`.
+
+    jitter  the share of the wait that is drawn: 1 is full jitter, from zero to the ceiling
+    """
+
+    base: float = attrs.field(default=0.5, validator=gt(0))
+    cap: float = attrs.field(default=60.0, validator=gt(0))
+    jitter: float = attrs.field(default=1.0, validator=[ge(0), le(1)])
+    growth: float = attrs.field(default=2.0, validator=gt(1))
+
+    def ceiling(self, attempt: int) -> float:
+        """The longest wait after `attempt` failed ones, in seconds."""
+        return min(self.cap, self.base * self.growth ** min(attempt - 1, LONGEST_EXPONENT))
+
+    def delay(self, attempt: int, *, rng: Random) -> float:
+        """A wait drawn evenly from its range, in seconds."""
+        return (1.0 - self.jitter * (1.0 - rng.random())) * self.ceiling(attempt)
