@@ -81,6 +81,33 @@ async def test_the_time_of_envelopes_of_their_own_begins_anew(opened, channel, a
     assert ALL_GOT_IT == got(channel)
 
 
+async def test_their_time_is_as_long_as_it_was_although_their_turn_came_too_late(
+    opened, channel, autojump_clock
+):
+    """Their group stood still until long after their end."""
+    closed = Verdict(
+        error_class=ErrorClass.RETRYABLE,
+        reason=Reason.RATE_LIMITED,
+        dispatched="no",
+        retry_after=3.0,
+    )
+
+    async def wait(_):
+        raise Failure(closed)
+
+    async with opened(channel) as gateway, watched(gateway):
+        job = await gateway.broadcast("bot", rooms(3), "news", ttl=20)
+        await job.pause()
+        await trio.sleep(100)
+        await job.resume()
+        assert 3 == (await job.wait()).failed
+        channel.script = wait
+        await job.retry()
+        began = trio.current_time()
+        await job.wait()
+        assert 20 == pytest.approx(trio.current_time() - began, abs=4)
+
+
 def copied(gateway):
     """How many receipts called their message a possible duplicate."""
     (account,) = gateway.statistics().instances

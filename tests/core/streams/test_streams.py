@@ -330,6 +330,48 @@ async def test_a_refused_passing_state_is_the_last_and_the_whole_text_gets_its_a
         assert "posted anew: its message took no edit" in out.receipt.degradations
 
 
+class Cut(MemoryOutbox):
+    """What it is told from some time on, a kill takes."""
+
+    deaf = False
+
+    def grew(self, *told):
+        if not self.deaf:
+            super().grew(*told)
+
+    def replanned(self, *told):
+        if not self.deaf:
+            super().replanned(*told)
+
+    async def attempt_started(self, *told):
+        if not self.deaf:
+            await super().attempt_started(*told)
+
+    def acknowledged(self, *told):
+        if not self.deaf:
+            super().acknowledged(*told)
+
+
+async def test_the_next_run_shows_what_was_stored_although_an_edit_showed_more(autojump_clock):
+    """Nobody had written down that there was an edit."""
+    channel, outbox = FakeChannel(), Cut()
+    with trio.move_on_after(8.0):
+        async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+            opening = gateway.stream(("bot", "room"), key="k", broken_off="")
+            out = await opening.__aenter__()
+            await say(out, "stored")
+            await trio.sleep(2)
+            outbox.deaf = True
+            await say(out, " and said")
+            await trio.sleep_forever()
+    assert channel.texts("room") == ["stored and said"]
+    outbox.deaf = False
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await trio.sleep(20)
+        assert gateway.statistics().unfinished == 0
+    assert channel.texts("room") == ["stored"]
+
+
 async def test_the_next_run_says_that_its_first_message_took_no_edit(autojump_clock):
     async def script(attempt):
         if attempt.operation == "edit":

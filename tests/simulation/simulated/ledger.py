@@ -1202,9 +1202,13 @@ class Ledger:
             default=0.0,
         )  # fmt: skip
 
+    def address_of(self, instance_id: str, room: str) -> str:
+        """The room's id by now, if it has moved."""
+        return str(self.gateway._registry.account(instance_id).addresses.get(room, room))
+
     def _names(self, instance_id: str, room: str) -> set[str]:
         """The room's id, and its address where it has moved."""
-        return {room, self.gateway._registry.account(instance_id).addresses.get(room, room)}
+        return {room, self.address_of(instance_id, room)}
 
     def refusals(self, instance_id: str, room: str) -> int:
         """How often it was told to wait."""

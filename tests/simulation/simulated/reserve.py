@@ -127,9 +127,10 @@ def limits_of(ledger: Ledger, entry: Entry, operation: str) -> Iterable[Limit]:
     """The limits that an operation of it draws on."""
     envelope = entry.envelope
     thread = entry.calls[-1].attempt.thread if entry.calls else envelope.thread_id
-    room = entry.calls[-1].attempt.room if entry.calls else envelope.external_room_id
+    name, room = envelope.instance_id, envelope.external_room_id
+    room = entry.calls[-1].attempt.room if entry.calls else ledger.address_of(name, room)
     what = As(room=room, thread=thread, operation=operation, envelope_id=entry.id)
-    return ledger.limits(envelope.instance_id, what)  # type: ignore[arg-type]  # as far as it is asked
+    return ledger.limits(name, what)  # type: ignore[arg-type]  # as far as it is asked
 
 
 def _waits_to_end(ledger: Ledger, entry: Entry, call: Call) -> bool:

@@ -168,8 +168,11 @@ class Step:
     def is_of_a_stream(self) -> None:
         """What was recorded of it may be of another text, or of the send of the same message.
 
-        Only the id of its message is certain then: it is edited, or deleted, once more.
+        Only the id of its message is certain then: it is edited, or deleted, once more. So is one
+        that was sent: an edit of it may have begun, and nobody has written that down.
         """
+        if self.kind == "send" and self.message_id is not None and self.interaction is None:
+            self.kind = "edit"
         if self.kind == "edit" or (self.kind == "delete" and self.outcome != "deleted"):
             self.outcome = None
 

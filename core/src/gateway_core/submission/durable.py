@@ -203,14 +203,18 @@ class DurableWay:
         )
         self._drafting.check_open()
         turn = draft.turn
-        left = delivery.deadline - self._drafting.clock.now() if delivery.delayed else 0
-        until = delivery.accepted_at + left / SECOND
+        accepted_at, deadline = delivery.accepted_at, delivery.accepted_at + ttl
+        if turn is not None:
+            accepted_at, deadline = turn.accepted_at, turn.deadline
+            if delivery.delayed:
+                left = delivery.deadline - self._drafting.clock.now()
+                deadline = max(deadline, delivery.accepted_at + left / SECOND)
         return _entry(
             id=delivery.id,
             envelope=draft.envelope,
             plan=draft.plan,
-            accepted_at=delivery.accepted_at if turn is None else turn.accepted_at,
-            deadline=delivery.accepted_at + ttl if turn is None else max(turn.deadline, until),
+            accepted_at=accepted_at,
+            deadline=deadline,
             priority=None if draft.priority == draft.envelope.priority else draft.priority,
             fingerprint=draft.fingerprint,
             due=delivery.due,
