@@ -9,7 +9,9 @@ import os
 import signal
 import sys
 import time
-from functools import partial
+from contextlib import suppress
+from functools import cache, partial
+from importlib.metadata import entry_points
 from math import inf
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from hypothesis import settings
 from gateway_core.files import looking, spool
 from gateway_core.http import HttpClient
 from gateway_core.http.bodies import files
-from gateway_core.plugins import calling
+from gateway_core.plugins import calling, loader
 
 # How fast an example is says how busy the machine is.
 settings.register_profile("untimed", deadline=None)
@@ -42,6 +44,26 @@ for _number, _handler in _usual.items():
 
 _drifted: list[str] = []
 drifting.watch(HttpClient, _drifted.append)
+
+
+@cache
+def _points_of(group, _path):
+    return entry_points(group=group)
+
+
+def _entry_points(*, group):
+    """What is installed, read anew only when the path changes, or a folder on it.
+
+    Every gateway asks, and looks at every distribution: that takes longer than most tests.
+    """
+    path = []
+    for folder in sys.path:
+        with suppress(OSError):
+            path.append((folder, Path(folder).stat().st_mtime_ns))
+    return _points_of(group, tuple(path))
+
+
+loader.entry_points = _entry_points
 
 
 HANGS = 300
