@@ -22,6 +22,8 @@ AMOUNTS = {
     "texts that grow": (60, 1_000),
     "other seeds of the demo": (1, 2),
     "cases of recovery": (13, 21),
+    "codes behind a backlog": (6, 15),
+    "stalls": (4, 8),
     "worlds seen by two processes": (6, 12),
     "rooms of a broadcast": (2_000, 10_000),
     "seeds of messages in between": (1, 3),
