@@ -79,7 +79,7 @@ def an_answer_refers_to_nothing(patch):
     patch.setattr(verbs, "resolve", resolve)
 
 
-@bug("answers .* at ")
+@bug("answers .* at ", seen=281)
 def the_first_account_of_several_answers(patch):
     whole = verbs.resolve
 
