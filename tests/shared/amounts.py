@@ -30,6 +30,8 @@ AMOUNTS = {
     "ends of a moved bot": (5, 15),
     "ends of a whole program": (3, 9),
     "worlds seen by two processes": (6, 12),
+    "days in memory": (12, 28),
+    "days durable": (4, 28),
     "rooms of a broadcast": (2_000, 10_000),
     "seeds of messages in between": (1, 3),
 }
