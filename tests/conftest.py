@@ -4,6 +4,7 @@ What tests of several places share stands in `shared`, and is imported from ther
 """
 
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -72,6 +73,14 @@ WATCHED_FOR = 30
 """Seconds that one watchdog serves for: another one for each test, as pytest's, waits at the end of
 each for a thread to end, which on a busy machine takes longer than most tests."""
 _watch = {"since": -inf, "stderr": 2}
+
+
+# What is made while tests are collected stays to the end: no collection looks for garbage in it.
+gc.disable()
+
+
+def pytest_collection_finish():
+    gc.enable()
 
 
 def pytest_configure():
