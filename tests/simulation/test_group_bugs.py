@@ -252,7 +252,7 @@ def bulk_goes_first(patch):
 # -- kills
 
 
-@bug("is lost|is not known")
+@bug("is lost|is not known", seen=164)
 def a_group_is_told_before_it_is_stored(patch):
     """It is there for those who ask, until the process ends."""
     whole = outboxes.SqliteOutbox.append_group

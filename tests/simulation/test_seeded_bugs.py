@@ -418,7 +418,7 @@ def any_payload_fits_a_key(patch):
     patch.setattr(draft, "fingerprint", lambda envelope: "the same")
 
 
-@bug("key was freed|stands")
+@bug("key was freed|stands", seen=15)
 def a_key_is_freed_too_early(patch):
     """Whatever ended without delivering everything frees its key."""
     patch.setattr(idempotency, "frees_its_key", lambda receipt: not receipt.delivered)

@@ -13,7 +13,7 @@ from simulated.world import simulate
 SEEDS = amount("worlds")
 BLOCK = 20
 SLOW = {27}
-"""Takes longer than forty others, and shows nothing that they do not."""
+"""A message waits in it for a day, looked at each second: that takes as long as forty others."""
 RARE = (
     269,
     148,
