@@ -53,9 +53,11 @@ demo: $(RUN)
 	@echo "demo: three emulated platforms on loopback, 600 texts, 60 rooms"
 	@$(VENV)/bin/gateway demo $(ARGS)
 
+# Bytecode is kept: without it each worker, and each of the hundreds of programs that tests begin,
+# would compile every module anew.
 test: $(DEV) $(NODE)
 	@echo "test: pytest on $$($(PY) -V)"
-	@NODE_PATH=$(CURDIR)/$(NODE) $(PY) -m pytest $(SPREAD) $(ARGS)
+	@NODE_PATH=$(CURDIR)/$(NODE) env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(SPREAD) $(ARGS)
 
 check: $(DEV)
 	@echo "check: ruff"

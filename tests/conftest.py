@@ -4,12 +4,15 @@ What tests of several places share stands in `shared`, and is imported from ther
 """
 
 import faulthandler
+import gc
 import logging
 import os
 import signal
 import sys
 import time
-from functools import partial
+from contextlib import suppress
+from functools import cache, partial
+from importlib.metadata import entry_points
 from math import inf
 from pathlib import Path
 
@@ -21,7 +24,7 @@ from hypothesis import settings
 from gateway_core.files import looking, spool
 from gateway_core.http import HttpClient
 from gateway_core.http.bodies import files
-from gateway_core.plugins import calling
+from gateway_core.plugins import calling, loader
 
 # How fast an example is says how busy the machine is.
 settings.register_profile("untimed", deadline=None)
@@ -44,12 +47,40 @@ _drifted: list[str] = []
 drifting.watch(HttpClient, _drifted.append)
 
 
+@cache
+def _points_of(group, _path):
+    return entry_points(group=group)
+
+
+def _entry_points(*, group):
+    """What is installed, read anew only when the path changes, or a folder on it.
+
+    Every gateway asks, and looks at every distribution: that takes longer than most tests.
+    """
+    path = []
+    for folder in sys.path:
+        with suppress(OSError):
+            path.append((folder, Path(folder).stat().st_mtime_ns))
+    return _points_of(group, tuple(path))
+
+
+loader.entry_points = _entry_points
+
+
 HANGS = 300
 """Seconds after which the stacks are shown of a test that has not ended."""
 WATCHED_FOR = 30
 """Seconds that one watchdog serves for: another one for each test, as pytest's, waits at the end of
 each for a thread to end, which on a busy machine takes longer than most tests."""
 _watch = {"since": -inf, "stderr": 2}
+
+
+# What is made while tests are collected stays to the end: no collection looks for garbage in it.
+gc.disable()
+
+
+def pytest_collection_finish():
+    gc.enable()
 
 
 def pytest_configure():
@@ -68,15 +99,42 @@ def pytest_runtest_logstart():
 
 
 CLOCK = "autojump_clock"
+FIRST = [
+    HERE / name
+    for name in (
+        "integration/test_prometheus.py",
+        "simulation/test_worlds.py",
+        "integration/test_kills.py",
+        "integration/test_answering_servers.py",
+        "core/bridge/test_processes.py",
+        "integration/test_moved_bots.py",
+        "simulation/test_group_bugs.py",
+        "integration/test_demo_process.py",
+        "docs/test_snippets.py",
+        "integration/test_broadcast_kills.py",
+        "plugins/markdown/test_arrival.py",
+        "integration/test_wheels.py",
+        "contrib/cli/test_cli_demo.py",
+        "contrib/postgres/test_postgres_contract.py",
+        "typing/test_programs.py",
+        "plugins/markdown/test_plans.py",
+        "integration/test_tutorial.py",
+        "docs/test_bridges.py",
+        "integration/test_forgotten_connections.py",
+        "plugins/test_contract_drift.py",
+    )
+]
+"""The files that take longest, in that order: at the end each would keep all waiting."""
+assert all(path.exists() for path in FIRST)
 
 
 def pytest_collection_modifyitems(items):
     """A test runs on the virtual clock that a fixture of its asks for, as if it asked itself.
 
     By itself pytest-trio looks only at what a test asks for, and the test would wait in real time.
-    The simulation's files, the longest, come first: at the end each would keep all waiting.
     """
-    items.sort(key=lambda item: item.path.parent.name != "simulation")
+    place = {path: number for number, path in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(FIRST)))
     for item in items:
         info = getattr(item, "_fixtureinfo", None)
         if info is not None and CLOCK in info.names_closure and CLOCK not in info.argnames:

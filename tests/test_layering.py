@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -84,41 +86,71 @@ def package_of(module: str) -> str:
     return [*module.split("."), "gateway_core"][1] if "." in module else "gateway_core"
 
 
-def imports(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Every (module, name) that a file imports, for type checkers only as well."""
+SANS_IO_FILES = [path for path in FILES if package_of(module_of(path)) in SANS_IO]
+
+
+class Source(NamedTuple):
+    """What the laws ask of a file."""
+
+    imports: tuple[tuple[str, str | None], ...]
+    """Every (module, name) that it imports, for type checkers only as well."""
+    waits: tuple[int, ...]
+    """Lines that await something."""
+    attributes: frozenset[str]
+    strings: tuple[tuple[int, str], ...]
+    """Its literals, each with its line."""
+
+
+@cache
+def read(path: Path) -> Source:
+    """Each file is parsed once: several laws look at all of them."""
+    imports: list[tuple[str, str | None]] = []
+    waits, attributes, strings = [], set(), []
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, None) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            yield from ((node.module or "", alias.name) for alias in node.names)
+        match node:
+            case ast.Import(names=names):
+                imports += ((alias.name, None) for alias in names)
+            case ast.ImportFrom(module=module, names=names, level=level):
+                assert level == 0, f"{path}: relative import"
+                imports += ((module or "", alias.name) for alias in names)
+            case ast.Await() | ast.AsyncWith() | ast.AsyncFor():
+                waits.append(node.lineno)
+            case ast.Attribute(attr=name):
+                attributes.add(name)
+            case ast.Constant(value=str() as text):
+                strings.append((node.lineno, text))
+    return Source(tuple(imports), tuple(waits), frozenset(attributes), tuple(strings))
 
 
 def imported(path: Path) -> set[str]:
     """The modules of core that a file imports."""
     found = set()
-    for module, name in imports(path):
+    for module, name in read(path).imports:
         if module.split(".")[0] == "gateway_core":
             inner = f"{module}.{name}"
             found.add(inner if inner in MODULES else module)
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
-def test_imports_go_down_only(path):
+def may_import(package: str, below: str) -> bool:
+    """Whether one package of core may import from another."""
+    if package in APART:
+        return below in APART[package]
+    if below in APART and below not in ORDER:
+        return package == "testing"
+    return ORDER.index(below) < ORDER.index(package)
+
+
+def test_imports_go_down_only():
     """Those for type checkers as well; `http` and `text` stand apart."""
-    package = package_of(module_of(path))
-    assert package in ORDER or package in APART, f"{package} has no place in ORDER"
-    for target in imported(path):
-        below = package_of(target)
-        if below == package:
-            continue
-        if package in APART:
-            assert below in APART[package], f"{package} stands apart, and imports {target}"
-        elif below in APART and below not in ORDER:
-            assert package == "testing", f"{package} imports {target}"
-        else:
-            assert ORDER.index(below) < ORDER.index(package), f"{package} imports {target}"
+    wrong = [
+        f"{module} imports {target}"
+        for module, path in MODULES.items()
+        for target in imported(path)
+        if package_of(target) != package_of(module)
+        and not may_import(package_of(module), package_of(target))
+    ]
+    assert [] == wrong
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
@@ -143,68 +175,83 @@ def test_a_folder_is_one_subject_of_a_dozen_files(folder):
 
 
 def test_the_order_is_of_packages_that_exist():
+    """And each of them has its place in it."""
     assert {package_of(name) for name in MODULES} == {*ORDER, *APART}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
-def test_only_two_modules_of_core_touch_pluggy(path):
-    touching = any(module.split(".")[0] == "pluggy" for module, _ in imports(path))
-    assert not touching or str(path.relative_to(CORE)) in PLUGGY
+def test_only_two_modules_of_core_touch_pluggy():
+    touching = {
+        str(path.relative_to(CORE))
+        for path in FILES
+        if any(module.split(".")[0] == "pluggy" for module, _ in read(path).imports)
+    }
+    assert PLUGGY == touching
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CORE)))
-def test_nurseries_are_opened_where_things_wait_and_nowhere_else(path):
-    opening = any(
-        isinstance(node, ast.Attribute) and node.attr == "open_nursery"
-        for node in ast.walk(ast.parse(path.read_text()))
-    )
-    assert not opening or package_of(module_of(path)) in NURSERIES
+def test_nurseries_are_opened_where_things_wait_and_nowhere_else():
+    opening = {
+        module: package_of(module)
+        for module, path in MODULES.items()
+        if "open_nursery" in read(path).attributes
+    }
+    assert {} == {m: package for m, package in opening.items() if package not in NURSERIES}
 
 
-SANS_IO_FILES = [path for path in FILES if package_of(module_of(path)) in SANS_IO]
-
-
-@pytest.mark.parametrize("path", SANS_IO_FILES, ids=lambda path: str(path.relative_to(CORE)))
-def test_what_decides_has_no_clock_dice_or_loop_of_its_own(path):
+def test_what_decides_has_no_clock_dice_or_loop_of_its_own():
     forbidden = CLOCKS_AND_DICE | {"trio"}
-    whole = {module for module, name in imports(path) if module in forbidden and name != "Random"}
-    assert not whole, f"imports {whole}"
+    wrong = [
+        f"{path} imports {module}"
+        for path in SANS_IO_FILES
+        for module, name in read(path).imports
+        if module in forbidden and name != "Random"
+    ]
+    assert [] == wrong
 
 
-@pytest.mark.parametrize("path", SANS_IO_FILES, ids=lambda path: str(path.relative_to(CORE)))
-def test_what_decides_never_awaits(path):
-    waiting = (ast.Await, ast.AsyncWith, ast.AsyncFor)
-    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, waiting)]
-    assert not nodes, f"line {nodes[0].lineno} waits"
+def test_what_decides_never_awaits():
+    assert [] == [f"{path}:{line}" for path in SANS_IO_FILES for line in read(path).waits]
 
 
-@pytest.mark.parametrize("path", [*PLUGINS, *CONTRIB], ids=lambda p: str(p.relative_to(ROOT)))
-def test_plugins_and_contrib_import_from_the_doors_only(path):
+def outside_the_doors(path: Path) -> Iterator[str]:
+    """What is wrong with the imports of a file of a plugin or contrib."""
     own = path.relative_to(ROOT).parts[path.relative_to(ROOT).parts.index("src") + 1]
-    for module, name in imports(path):
-        if module.split(".")[0] == "gateway_core":
-            assert module in (*DOORS, *BESIDE), f"imports {module}"
-            public = import_module(module).__all__
-            assert name is not None, f"imports {module} as a whole"
-            assert name in public, f"{name} is not public in {module}"
-        elif module.startswith(("gateway_plugin_", "gateway_contrib")):
-            assert module.split(".")[0] == own, f"imports {module}"
-        assert module.split(".")[0] != "pluggy", "touches pluggy"
+    for module, name in read(path).imports:
+        top = module.split(".")[0]
+        if top == "gateway_core":
+            if module not in (*DOORS, *BESIDE):
+                yield f"{path} imports {module}"
+            elif name is None:
+                yield f"{path} imports {module} as a whole"
+            elif name not in import_module(module).__all__:
+                yield f"{path} imports {name}, which is not public in {module}"
+        elif (top.startswith("gateway_plugin_") or top == "gateway_contrib") and top != own:
+            yield f"{path} imports {module}"
+        elif top == "pluggy":
+            yield f"{path} touches pluggy"
 
 
-@pytest.mark.parametrize("path", [*PLUGINS, *EMULATORS], ids=lambda p: str(p.relative_to(ROOT)))
-def test_adapters_and_emulators_have_no_clock_or_dice_of_their_own(path):
-    whole = {module for module, name in imports(path) if module in CLOCKS_AND_DICE - {"datetime"}}
-    seeded = {module for module, name in imports(path) if (module, name) == ("random", "Random")}
-    assert not whole - seeded, f"{path.name} imports {whole}"
+def test_plugins_and_contrib_import_from_the_doors_only():
+    assert [] == [wrong for path in (*PLUGINS, *CONTRIB) for wrong in outside_the_doors(path)]
+
+
+def test_adapters_and_emulators_have_no_clock_or_dice_of_their_own():
+    wrong = [
+        f"{path} imports {module}"
+        for path in (*PLUGINS, *EMULATORS)
+        for module, name in read(path).imports
+        if module in CLOCKS_AND_DICE - {"datetime"} and (module, name) != ("random", "Random")
+    ]
+    assert [] == wrong
 
 
 def test_core_names_no_channel():
     """Adding a channel changes nothing in core, so core knows none by name."""
     names = {"telegram", "slack", "discord"}
-    for path in FILES:
-        if package_of(module_of(path)) == "testing":
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                assert node.value.lower() not in names, f"{path.name}:{node.lineno}"
+    wrong = [
+        f"{path.name}:{line}"
+        for path in FILES
+        if package_of(module_of(path)) != "testing"
+        for line, text in read(path).strings
+        if text.lower() in names
+    ]
+    assert [] == wrong

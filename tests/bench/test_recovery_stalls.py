@@ -1,6 +1,7 @@
 """A platform that answers nothing for two seconds, and then everything at once."""
 
 import pytest
+from amounts import amount
 
 from bench.recovery_stalls import STALL, run
 from bench.worlds import PLATFORMS
@@ -15,7 +16,18 @@ from gateway_plugin_slack.settings import Settings as SlackSettings
 from gateway_plugin_telegram import TelegramSettings
 from gateway_plugin_telegram import hooks as telegram
 
-FAR = (0.100, 0.300)
+NEAR, FAR = (0.020, 0.080), (0.100, 0.300)
+STALLS = [
+    ("telegram", False, FAR),
+    ("telegram", True, NEAR),
+    ("slack", False, NEAR),
+    ("discord", False, FAR),
+    ("telegram", False, NEAR),
+    ("telegram", True, FAR),
+    ("slack", False, FAR),
+    ("discord", False, NEAR),
+]
+"""A short run looks at each channel once, and at both ways in which Telegram may count."""
 
 
 def emulated(channel, slides):
@@ -24,11 +36,7 @@ def emulated(channel, slides):
     return PLATFORMS[channel].emulator()
 
 
-@pytest.mark.parametrize(
-    ("channel", "slides"),
-    [("telegram", False), ("telegram", True), ("slack", False), ("discord", False)],
-)
-@pytest.mark.parametrize("latency", [(0.020, 0.080), FAR], ids=["near", "far"])
+@pytest.mark.parametrize(("channel", "slides", "latency"), STALLS[: amount("stalls")])
 def test_a_stall_provokes_no_refusal_and_costs_its_own_time(channel, slides, latency):
     platform = PLATFORMS[channel]
     ideal = run(platform, emulated(channel, slides), stall=0.0, latency=latency)

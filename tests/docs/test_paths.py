@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,15 @@ def function_names(path: Path) -> set[str]:
     return {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
-FUNCTIONS = {
-    path.relative_to(CORE).with_suffix("").as_posix(): function_names(path)
-    for path in CORE.rglob("*.py")
-}
+@cache
+def functions() -> dict[str, set[str]]:
+    """By module of core, the names of its functions."""
+    return {
+        path.relative_to(CORE).with_suffix("").as_posix(): function_names(path)
+        for path in CORE.rglob("*.py")
+    }
+
+
 NAME = re.compile(r"\b(?:(\w+)/)?(\w+)(?:\.(\w+))?")
 
 
@@ -43,7 +49,7 @@ def named(text: str) -> list[tuple[str, str]]:
 
 def strangers(text: str) -> list[tuple[str, str]]:
     """Those of them that core does not have."""
-    known = FUNCTIONS
+    known = functions()
     return [(m, f) for m, f in named(text) if m not in known or (f and f not in known[m])]
 
 

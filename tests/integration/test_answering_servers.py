@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import attrs
 import pytest
 import trio
+from amounts import amount
 from ports import free_port
 from whole_programs import client_command, files_of, start
 
@@ -184,23 +185,23 @@ async def test_an_application_answers_an_event_once_and_streams(server, tmp_path
     assert {} == served.emulator.limited
 
 
-WAYS = [
-    *(
-        ("uvicorn", loop, *way)
-        for loop, *way in [
-            ("asyncio", signal.SIGTERM, 1),
-            ("asyncio", signal.SIGINT, 1),
-            ("asyncio", signal.SIGINT, 2),
-            ("uvloop", signal.SIGTERM, 1),
-            ("uvloop", signal.SIGINT, 2),
-        ]
-    ),
-    *(
-        (server, "asyncio", *way)
-        for server in ("flask", "gunicorn", "django", "runserver", "django asgi", "bolt")
-        for way in [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)]
-    ),
+ENDS = [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)]
+SOME = [
+    ("uvicorn", "asyncio", signal.SIGTERM, 1),
+    ("uvicorn", "uvloop", signal.SIGINT, 2),
+    ("flask", "asyncio", signal.SIGINT, 1),
+    ("gunicorn", "asyncio", signal.SIGTERM, 1),
+    ("django", "asyncio", signal.SIGINT, 2),
+    ("runserver", "asyncio", signal.SIGINT, 1),
+    ("django asgi", "asyncio", signal.SIGTERM, 1),
+    ("bolt", "asyncio", signal.SIGINT, 2),
 ]
+"""By a short run: each server, each loop and each end; then all else that there is."""
+ALL = [
+    *((server, "asyncio", *end) for server in dict.fromkeys(s for s, *_ in SOME) for end in ENDS),
+    *(("uvicorn", "uvloop", *end) for end in (ENDS[0], ENDS[2])),
+]
+WAYS = [*SOME, *(way for way in ALL if way not in SOME)][: amount("ends behind a server")]
 
 
 @pytest.mark.parametrize(("server", "loop", "number", "times"), WAYS)
@@ -264,9 +265,7 @@ tasks.answer.delay({"type": "event_callback", "event_id": "Ev1", "team_id": "T1"
 """
 
 
-@pytest.mark.parametrize(
-    ("number", "times"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)]
-)
+@pytest.mark.parametrize(("number", "times"), ENDS[: amount("ends of a prefork worker")])
 async def test_a_prefork_worker_that_is_ended_loses_nothing_that_was_accepted(
     number, times, tmp_path
 ):

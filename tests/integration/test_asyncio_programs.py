@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from amounts import amount
 from signalled import has_heard
 from starlette.responses import JSONResponse
 
@@ -137,10 +138,18 @@ async def read(process, said):
         said.append(more)
 
 
-@pytest.mark.parametrize(
-    ("ending", "times"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)]
-)
-@pytest.mark.parametrize("name", PROGRAMS)
+SOME = [
+    ("aiogram", signal.SIGTERM, 1),
+    ("python-telegram-bot", signal.SIGINT, 1),
+    ("discord.py", signal.SIGINT, 2),
+]
+"""By a short run: each library and each end; then all else that there is."""
+ENDS = [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)]
+ALL = [(name, *end) for name in PROGRAMS for end in ENDS]
+WAYS = [*SOME, *(way for way in ALL if way not in SOME)][: amount("ends of a whole program")]
+
+
+@pytest.mark.parametrize(("name", "ending", "times"), WAYS)
 async def test_a_program_that_is_ended_has_sent_what_was_accepted(
     nursery, tmp_path, name, ending, times
 ):

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import attrs
 import pytest
 import trio
+from amounts import amount
 from whole_programs import client_command, files_of, start
 
 from gateway_contrib.emulators.discord import DiscordEmulator
@@ -113,17 +114,26 @@ async def test_a_bot_answers_as_before_and_streams(bot, file, tmp_path):
     assert (["You said: *hello*"], {}) == (platform.texts(1), platform.emulator.limited)
 
 
-WAYS = [
+SOME = [
+    ("aiogram", "asyncio", signal.SIGINT, 2),
+    ("telegram", "asyncio", signal.SIGINT, 1),
+    ("telegram", "uvloop", signal.SIGTERM, 1),
+    ("discord", "asyncio", signal.SIGTERM, 1),
+    ("discord", "uvloop", signal.SIGINT, 2),
+]
+"""By a short run: each bot, each loop and each end; then all else that there is."""
+ENDS = [
     ("asyncio", signal.SIGTERM, 1),
     ("asyncio", signal.SIGINT, 1),
     ("asyncio", signal.SIGINT, 2),
     ("uvloop", signal.SIGTERM, 1),
     ("uvloop", signal.SIGINT, 2),
 ]
+ALL = [(bot, *end) for bot in BOTS for end in ENDS]
+WAYS = [*SOME, *(way for way in ALL if way not in SOME)][: amount("ends of a moved bot")]
 
 
-@pytest.mark.parametrize(("loop", "number", "times"), WAYS)
-@pytest.mark.parametrize("bot", BOTS)
+@pytest.mark.parametrize(("bot", "loop", "number", "times"), WAYS)
 async def test_a_bot_that_is_ended_loses_nothing_that_was_accepted(
     bot, loop, number, times, tmp_path
 ):

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import asyncio  # noqa: TID251 - the loop of a foreign client, in a thread of its own
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import Any
 
-import aiogram
 import attrs
 import pytest
 import telegram
 import trio
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import (
-    TelegramBadRequest,
-    TelegramForbiddenError,
-    TelegramMigrateToChat,
-    TelegramRetryAfter,
-    TelegramUnauthorizedError,
-)
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, RetryAfter
 
 from gateway_contrib.emulators.faults import Fault, FaultPlan
@@ -148,19 +139,26 @@ async def test_python_telegram_bot_understands_the_refusals(serving, monkeypatch
         await server.with_bot(use, token="99:other")
 
 
-async def with_aiogram(server, use):
+@pytest.fixture(scope="module")
+def aiogram():
+    """Imported by what uses it: it takes seconds, and each worker imports every file of tests."""
+    return import_module("aiogram")
+
+
+async def with_aiogram(aiogram, server, use):
     """Run the coroutine on an aiogram bot in its own thread and loop, a minute at most."""
 
     async def main() -> Any:
-        session = AiohttpSession(api=TelegramAPIServer.from_base(server.base_url))
+        api = aiogram.client.telegram.TelegramAPIServer.from_base(server.base_url)
+        session = aiogram.client.session.aiohttp.AiohttpSession(api=api)
         async with aiogram.Bot(TOKEN, session=session) as bot:
             return await use(bot)
 
     return await trio.to_thread.run_sync(lambda: asyncio.run(asyncio.wait_for(main(), 60)))
 
 
-async def test_aiogram_sends_edits_and_deletes(server):
-    async def use(bot: aiogram.Bot) -> None:
+async def test_aiogram_sends_edits_and_deletes(aiogram, server):
+    async def use(bot) -> None:
         assert 123456789 == (await bot.me()).id
         keyboard = aiogram.types.InlineKeyboardMarkup(
             inline_keyboard=[[aiogram.types.InlineKeyboardButton(text="Yes", callback_data="y")]]
@@ -175,34 +173,35 @@ async def test_aiogram_sends_edits_and_deletes(server):
         assert gone.reply_to_message.message_id == sent.message_id
         assert await gone.delete()
 
-    await with_aiogram(server, use)
+    await with_aiogram(aiogram, server, use)
     [message] = server.emulator.rooms.conversation(ROOM)
     assert ("edited", ["one 👍🏽"]) == (message.text, message.revisions)
 
 
-async def test_aiogram_waits_as_long_as_a_429_says_and_understands_the_refusals(serving):
+async def test_aiogram_waits_as_long_as_a_429_says_and_understands_the_refusals(aiogram, serving):
+    says = aiogram.exceptions
     server = await serving(limits=TelegramLimits(bot_count=1000))
     server.emulator.remove_room("8")
     moved = server.emulator.migrate_room("-9")
 
-    async def use(bot: aiogram.Bot) -> None:
+    async def use(bot) -> None:
         await bot.send_message(7, "x")
-        with pytest.raises(TelegramRetryAfter) as refused:
+        with pytest.raises(says.TelegramRetryAfter) as refused:
             await bot.send_message(7, "y")
         await asyncio.sleep(refused.value.retry_after)
         message = await bot.send_message(7, "y")
-        with pytest.raises(TelegramForbiddenError, match="blocked by the user"):
+        with pytest.raises(says.TelegramForbiddenError, match="blocked by the user"):
             await bot.send_message(8, "x")
-        with pytest.raises(TelegramMigrateToChat) as migrated:
+        with pytest.raises(says.TelegramMigrateToChat) as migrated:
             await bot.send_message(-9, "x")
         assert int(moved) == migrated.value.migrate_to_chat_id
-        with pytest.raises(TelegramBadRequest, match="message is not modified"):
+        with pytest.raises(says.TelegramBadRequest, match="message is not modified"):
             await message.edit_text("y")
         server.emulator.revoke(TOKEN)
-        with pytest.raises(TelegramUnauthorizedError):
+        with pytest.raises(says.TelegramUnauthorizedError):
             await bot.send_message(10, "x")
 
-    await with_aiogram(server, use)
+    await with_aiogram(aiogram, server, use)
     assert 1 == server.emulator.counters["rate_limited"]
 
 

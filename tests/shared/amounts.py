@@ -15,14 +15,23 @@ AMOUNTS = {
     "pairs of kills": (10, 30),
     "kills with files in flight": (5, 12),
     "characters on one line": (100_000, 1_000_000),
-    "mixed texts read by npm's parser": (1_500, 6_000),
-    "drawn texts read by npm's parser": (200, 500),
-    "drawn texts read by Telegram's library": (300, 1_000),
-    "drawn tags read by Telegram's library": (500, 2_000),
+    "mixed texts read by npm's parser": (500, 6_000),
+    "drawn texts read by npm's parser": (100, 500),
+    "drawn texts read by Telegram's library": (150, 1_000),
+    "drawn tags read by Telegram's library": (250, 2_000),
     "texts that grow": (60, 1_000),
+    "of three documents drawn for a channel": (1, 3),
     "other seeds of the demo": (1, 2),
     "cases of recovery": (13, 21),
+    "codes behind a backlog": (6, 15),
+    "stalls": (4, 8),
+    "ends behind a server": (8, 23),
+    "ends of a prefork worker": (1, 3),
+    "ends of a moved bot": (5, 15),
+    "ends of a whole program": (3, 9),
     "worlds seen by two processes": (6, 12),
+    "days in memory": (12, 28),
+    "days durable": (4, 28),
     "rooms of a broadcast": (2_000, 10_000),
     "seeds of messages in between": (1, 3),
 }
@@ -32,6 +41,11 @@ AMOUNTS = {
 def amount(kind):
     """How much of it this run does."""
     return AMOUNTS[kind][LONG]
+
+
+def drawn(most):
+    """How many documents this run draws where a long one draws `most`."""
+    return most * amount("of three documents drawn for a channel") // 3
 
 
 def left_out(*, whole):

@@ -124,7 +124,7 @@ def a_group_that_has_ended_stays_paused(patch):
     patch.setattr(registry.Groups, "pause", pause)
 
 
-@bug("callers are never done|did not end|is not cancelled|had no turn|of 12|is .*, of")
+@bug("callers are never done|did not end|is not cancelled|had no turn|of 12|is .*, of", seen=108)
 def those_without_a_turn_are_not_counted(patch):
     def cancelled(self: Any, group_id: str) -> None:
         self.get(group_id).cancelled = True
@@ -144,14 +144,15 @@ def a_cancelled_group_goes_on(patch):
     patch.setattr(memory.MemoryGroups, "cancelled", cancelled)
 
 
-@bug("was cancelled|is cancelled|is not cancelled")
+@bug("was cancelled|is cancelled|is not cancelled", seen=169)
 def a_cancel_is_not_written(patch):
     patch.setattr(storing.Storing, "cancelled", lambda self, group_id: None)
 
 
 @bug(
     "has .* (rejected|expired|unknown|exhausted|shed)|failed, told|has ended, and|are tried again"
-    "|callers are never done"
+    "|callers are never done",
+    seen=82,
 )
 def what_is_tried_again_is_counted_still(patch):
     whole = memory.MemoryGroup.retry
@@ -251,7 +252,7 @@ def bulk_goes_first(patch):
 # -- kills
 
 
-@bug("is lost|is not known")
+@bug("is lost|is not known", seen=164)
 def a_group_is_told_before_it_is_stored(patch):
     """It is there for those who ask, until the process ends."""
     whole = outboxes.SqliteOutbox.append_group

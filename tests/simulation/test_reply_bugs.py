@@ -79,7 +79,7 @@ def an_answer_refers_to_nothing(patch):
     patch.setattr(verbs, "resolve", resolve)
 
 
-@bug("answers .* at ")
+@bug("answers .* at ", seen=281)
 def the_first_account_of_several_answers(patch):
     whole = verbs.resolve
 
@@ -107,7 +107,7 @@ def what_is_of_no_conversation_goes_to_the_room_of_the_last_event(patch):
     patch.setattr(verbs, "resolve", resolve)
 
 
-@bug("was taken by|is answered")
+@bug("was taken by|is answered", seen=99)
 def an_answer_under_way_is_not_known(patch):
     """An event that comes again meanwhile is answered again."""
     whole = idempotency.Keys.find

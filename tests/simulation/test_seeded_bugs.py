@@ -235,7 +235,7 @@ def unknown_is_tried_again_without_asking(patch):
     patch.setattr(running_attempt.Failed, "is_repeat_safe", lambda self: True)
 
 
-@bug("is sent again|stands [0-9] times")
+@bug("is sent again|stands [0-9] times", seen=29)
 def one_copy_too_many(patch):
     whole = consequences.decide
 
@@ -302,7 +302,7 @@ def doubt_is_called_failure(patch):
     patch.setattr(completion.Completion, "complete", complete)
 
 
-@bug("repeats step|is recorded after|is called|begins after|is there", seen=68)
+@bug("repeats step|is recorded after|is called|begins after|is there", seen=11)
 def a_bad_answer_is_sent_again(patch):
     """The hook answered nonsense after it had sent; as if it had not."""
     whole = consequences.Consequences.failed
@@ -418,7 +418,7 @@ def any_payload_fits_a_key(patch):
     patch.setattr(draft, "fingerprint", lambda envelope: "the same")
 
 
-@bug("key was freed|stands")
+@bug("key was freed|stands", seen=15)
 def a_key_is_freed_too_early(patch):
     """Whatever ended without delivering everything frees its key."""
     patch.setattr(idempotency, "frees_its_key", lambda receipt: not receipt.delivered)
@@ -593,7 +593,7 @@ def a_session_stays_in_use(patch):
     patch.setattr(sessions.OpenSession, "release", lambda self: None)
 
 
-@bug("ended for room_moved")
+@bug("ended for room_moved", seen=8)
 def a_room_that_moved_is_looked_for_where_it_was(patch):
     """The lane goes on at the old address until it has been told too often."""
     whole = consequences.Consequences._do_moved

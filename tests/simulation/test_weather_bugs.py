@@ -55,7 +55,7 @@ def a_page_of_somebody_else_ends_messages(patch):
     patch.setattr(foreign, "_TOO_LARGE", (403, 413, 414))
 
 
-@bug("did not end|not served|stays suspended|ends expired|never done|sends of")
+@bug("did not end|not served|stays suspended|ends expired|never done|sends of", seen=33)
 def probes_come_once_an_hour(patch):
     patch.setattr(Health, "backoff", property(lambda self: Backoff(base=3600.0, cap=3600.0)))
 

@@ -7,11 +7,13 @@ from collections import Counter
 from functools import cache
 
 import pytest
-from amounts import amount
+from amounts import LONG, amount
 from simulated.world import simulate
 
 SEEDS = amount("worlds")
 BLOCK = 20
+SLOW = {27}
+"""A message waits in it for a day, looked at each second: that takes as long as forty others."""
 RARE = (
     269,
     148,
@@ -58,16 +60,21 @@ def world():
     gc.unfreeze()
 
 
+def looked_at(seeds):
+    """Those that this run looks at."""
+    return sorted(set(seeds) - (set() if LONG else SLOW))
+
+
 @pytest.mark.parametrize("first", range(0, SEEDS, BLOCK))
 def test_every_invariant_holds_in_every_world(first, world):
-    for seed in range(first, first + BLOCK):
+    for seed in looked_at(range(first, first + BLOCK)):
         world(seed)
     gc.collect()
 
 
 def test_the_worlds_were_worth_looking_at(world):
     """A harness that finds nothing is usually blind: all that can happen did happen."""
-    outcomes = [world(seed) for seed in sorted({*range(SEEDS), *RARE})]
+    outcomes = [world(seed) for seed in looked_at({*range(SEEDS), *RARE})]
     ended = sum((Counter(outcome.ended) for outcome in outcomes), Counter())
     trace = "\n".join(line for outcome in outcomes for line in outcome.trace)
     assert {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 import trio
@@ -47,13 +48,21 @@ async def fill(path):
         return virtual_wall()
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """The folder of an outbox that each test gets a copy of, and the time that it was left at."""
+    folder = tmp_path_factory.mktemp("filled")
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    return folder, trio.run(fill, folder / "outbox.db", clock=clock)
+
+
 @pytest.fixture
-def look(tmp_path, monkeypatch, capsys):
+def look(filled, tmp_path, monkeypatch, capsys):
     """`gateway outbox …` two hours and ten seconds after the first was accepted."""
-    path = tmp_path / "outbox.db"
-    (tmp_path / "gateway.toml").write_text(f'outbox = "sqlite://{path}"\n')
+    folder, now = filled
+    copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "gateway.toml").write_text(f'outbox = "sqlite://{tmp_path / "outbox.db"}"\n')
     monkeypatch.chdir(tmp_path)
-    now = trio.run(fill, path, clock=trio.testing.MockClock(autojump_threshold=0))
     for module in (
         "cli.outbox.named.time",
         "cli.outbox.looking.time",

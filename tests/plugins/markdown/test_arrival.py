@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from amounts import drawn
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from seen.checks import CHECKS, check_discord
@@ -25,7 +26,7 @@ def test_real_texts_arrive_as_they_were_meant(path, channel):
 
 @pytest.mark.parametrize("channel", ["telegram", "slack"])
 @given(sources=documents, limit=st.integers(160, 500))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=drawn(100), deadline=None)
 def test_generated_markdown_arrives_as_it_was_meant(channel, sources, limit):
     CHECKS[channel]("\n\n".join(sources), limit)
 
@@ -33,12 +34,12 @@ def test_generated_markdown_arrives_as_it_was_meant(channel, sources, limit):
 @pytest.mark.parametrize("channel", ["telegram", "slack"])
 def test_mixed_markup_arrives_as_it_was_meant(channel):
     rng = random.Random("mixed")
-    for _ in range(1000):
+    for _ in range(drawn(1_000)):
         CHECKS[channel](mixed(rng), rng.choice([170, 400, 2000]))
 
 
 @given(sources=documents, limit=st.integers(250, 500))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=drawn(200), deadline=None)
 def test_generated_markdown_reads_the_same_by_discords_grammar(sources, limit):
     source = "\n\n".join(sources)
     assume(reads_exactly(parse(source)))

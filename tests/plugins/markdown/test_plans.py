@@ -12,6 +12,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
+from amounts import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from seen.generated import documents, sizeable
@@ -23,7 +24,7 @@ from gateway_core.text import Excerpt, Kind, parse
 
 @pytest.mark.parametrize("channel", PLANS)
 @given(sources=documents, more=documents, limit=st.integers(160, 400))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=drawn(60), deadline=None)
 def test_blocks_that_come_later_change_no_part_but_the_last(channel, sources, more, limit):
     plan = partial(PLANS[channel], limit=limit)
     before = plan("\n\n".join(sources))
@@ -85,7 +86,7 @@ def test_another_process_plans_the_same(tmp_path):
 
 @pytest.mark.parametrize("channel", PLANS)
 @given(sources=documents, limit=st.integers(160, 400))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=drawn(40), deadline=None)
 def test_planning_twice_gives_the_same_parts_and_spans_cover_the_source(channel, sources, limit):
     source = "\n\n".join(sources)
     parts = PLANS[channel](source, limit=limit)
@@ -98,7 +99,7 @@ def test_planning_twice_gives_the_same_parts_and_spans_cover_the_source(channel,
 
 @pytest.mark.parametrize("channel", PLANS)
 @given(sources=documents, limit=st.integers(300, 400))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=drawn(60), deadline=None)
 def test_a_part_planned_again_from_its_span_looks_the_same(channel, sources, limit):
     """As after a refusal: from the stretch of the source alone, wherever it begins and ends."""
     source = "\n\n".join(sources)
@@ -110,7 +111,7 @@ def test_a_part_planned_again_from_its_span_looks_the_same(channel, sources, lim
 
 @pytest.mark.parametrize("channel", PLANS)
 @given(sources=sizeable, limit=st.integers(250, 600))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=drawn(60), deadline=None)
 def test_whatever_is_wider_than_a_part_has_its_place_in_the_source(channel, sources, limit):
     """In rows, fences and links over several parts, each is from somewhere, and from there again.
 
@@ -136,7 +137,7 @@ def trimmed(payload: object) -> object:
 
 @pytest.mark.parametrize("channel", ["telegram", "slack"])
 @given(sources=documents, limit=st.integers(160, 400))
-@settings(max_examples=60)
+@settings(max_examples=drawn(60))
 def test_white_space_too_is_lost_at_the_cuts_only(channel, sources, limit):
     source = "\n\n".join(sources)
     document = parse(source)

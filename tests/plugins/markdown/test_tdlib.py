@@ -9,6 +9,7 @@ import re
 from itertools import groupby
 
 import pytest
+from amounts import drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from seen.generated import documents
@@ -106,7 +107,7 @@ def test_telegrams_library_reads_the_same_of_real_texts(path, tdlib):
 
 
 @given(sources=documents, limit=st.integers(160, 500))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=drawn(300), deadline=None)
 def test_telegrams_library_reads_the_same_of_generated_markdown(sources, limit, tdlib):
     check_tdlib(tdlib, "\n\n".join(sources), limit)
 
@@ -133,7 +134,7 @@ HOSTS = st.text(alphabet=st.sampled_from("ab.:/?#@[]%-_~\\ é汉😀089"), min_s
 
 
 @given(host=HOSTS | st.sampled_from(["localhost:80", "db", "x.y:65535", "x.y:65536", "[::1]"]))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=drawn(1000), deadline=None)
 def test_telegrams_library_takes_every_link_that_we_make(host, tdlib):
     """It refuses a message for one link that is none."""
     for part in on_telegram(f"[here](<http://{host}>)"):
@@ -143,7 +144,7 @@ def test_telegrams_library_takes_every_link_that_we_make(host, tdlib):
 
 
 @given(sources=documents)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=drawn(100), deadline=None)
 def test_telegrams_library_takes_our_entities(sources, tdlib):
     """It refuses entities outside the text or within a character; ours it can write as Markdown."""
     for part in on_telegram("\n\n".join(sources), 300):
