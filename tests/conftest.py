@@ -76,7 +76,9 @@ _watch = {"since": -inf, "stderr": 2}
 
 
 # What is made while tests are collected stays to the end: no collection looks for garbage in it.
+# Later they look less often than usual; a test of memory says itself when they shall.
 gc.disable()
+gc.set_threshold(10_000)
 
 
 def pytest_collection_finish():

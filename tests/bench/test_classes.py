@@ -17,11 +17,9 @@ SMALLER = attrs.evolve(
 
 RUN = {**RUNS, "account": SMALLER}
 LOOKED_AT = [
-    ("account", "sqlite", "run"),
     ("account", "sqlite", "restart"),
     ("account", "memory", "control"),
     ("partition", "memory", "run"),
-    ("partition", "sqlite", "restart"),
     ("room", "sqlite", "run"),
 ]
 """By a short run: each bound, each outbox, each way; then all else that there is."""

@@ -9,7 +9,7 @@ import os
 LONG = bool(os.environ.get("GATEWAY_LONG"))
 
 AMOUNTS = {
-    "worlds": (80, 200),
+    "worlds": (60, 200),
     "kills at an await": (12, 36),
     "kills of a process": (8, 16),
     "pairs of kills": (10, 30),
@@ -23,9 +23,10 @@ AMOUNTS = {
     "of three documents drawn for a channel": (1, 3),
     "other seeds of the demo": (1, 2),
     "cases of recovery": (13, 21),
-    "codes behind a backlog": (6, 15),
+    "codes behind a backlog": (4, 15),
     "stalls": (4, 8),
-    "ends behind a server": (8, 23),
+    "ends behind a server": (5, 23),
+    "servers of Django that save": (1, 3),
     "ends of a prefork worker": (1, 3),
     "ends of a moved bot": (5, 15),
     "ends of a whole program": (3, 9),

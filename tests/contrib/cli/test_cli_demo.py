@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -202,7 +203,18 @@ def test_without_faults_nothing_is_said_about_copies(demo, monkeypatch):
     assert report.total.attempts == report.total.parts
 
 
-def test_the_command_prints_one_object_and_nothing_else(program, demo_of_the_command):
+def test_the_command_prints_one_object_and_nothing_else(program, finished, monkeypatch):
+    running, report = finished
+
+    @asynccontextmanager
+    async def opened(*_given, **_options):
+        yield running
+
+    async def delivered(*_given, **_options):
+        return report
+
+    monkeypatch.setattr(command, "open_demo", opened)
+    monkeypatch.setattr(command, "deliver", delivered)
     code, out, err = program("demo", "--json")
     assert (0, []) == (code, err)
     assert {"channels", "total"} == set(json.loads(out))
