@@ -38,6 +38,7 @@ from gateway_core import (
 )
 from gateway_core.authors import Answer, Attempt
 from gateway_core.deliveries.retries import MOST_TRANSFORMS
+from gateway_core.deliveries.steps import ARRIVED
 from gateway_core.outboxes.records import Entry as Kept
 from gateway_core.ratelimits.circuit import JITTER
 from gateway_core.ratelimits.trial import LONGEST_BELIEVED
@@ -761,6 +762,8 @@ class Ledger:
     def _reopen(self, entry: Entry) -> None:
         """Its tries and its time begin anew. Others may have passed it by."""
         length = self.groups.reopened(entry)
+        if entry.receipt is not None:
+            self._forget_unheard(entry, entry.receipt)
         entry.receipt, entry.parked = None, True
         entry.deadline = self.reopening.pop(entry.id, trio.current_time()) + length
         entry.reopened, entry.hold = self.moment(), 0.0
@@ -769,6 +772,15 @@ class Ledger:
         for key in [key for key in self.tries if key[0] == entry.id]:
             del self.tries[key]
         self.note("reopened", entry)
+
+    def _forget_unheard(self, entry: Entry, receipt: Receipt) -> None:
+        """An answer that came too late for the receipt is one that nobody has heard."""
+        outcomes = dict(enumerate(part.outcome for part in receipt.parts))
+        for call in entry.calls:
+            key = call.attempt.key
+            if call.answered and outcomes.get(_serial(key), "delivered") not in ARRIVED:
+                call.answered = False
+                self._done.discard((entry.id, key))
 
     def _expect_whole(self, entry: Entry, spoken: Spoken, receipt: Receipt) -> None:
         """A stream is not delivered while it grows, and does not end for a lost passing state."""

@@ -65,6 +65,7 @@ class UploadFaults:
         self._files = ports.setup.files
         self._random = ports.setup.generator("uploads")
         self._cuts = ports.setup.generator("cuts")
+        self._hidden = False
 
     def next(self, channel: str, stage: str) -> str | None:
         """What happens to the next one."""
@@ -76,6 +77,9 @@ class UploadFaults:
             if number < 0:
                 if what == "nowhere" and stage != SHARES:
                     return None
+                if what == "refused" and stage == LOOKS and self._hidden:
+                    return None  # who may not look takes what is never shown for delivered
+                self._hidden |= what == "nowhere"
                 self._note(what, stage)
                 return what
         return None
