@@ -34,7 +34,7 @@ TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 TOO_LARGE = b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig"
 PATIENT = Timeouts(connect=30, write=30, read=30, pool=30, total=60)
-UNREAD = Timeouts(connect=30, write=0.3, read=0.3, pool=30, total=60)
+UNREAD = Timeouts(connect=30, write=2, read=2, pool=30, total=60)
 MB = 1 << 20
 # More than systems buffer on the way, so that a server that does not read is felt.
 CONTENT = Random("uploads").randbytes(16 * MB)
