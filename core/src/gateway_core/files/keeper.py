@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     aclosing,
@@ -11,13 +11,14 @@ from contextlib import (
     nullcontext,
     suppress,
 )
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 import trio
 
 from gateway_core.contract.envelopes import Attempt, Envelope
 from gateway_core.contract.errors import Invalid, OutboxError, Problem
+from gateway_core.contract.fast_init import fast_evolve
 from gateway_core.contract.files import File, Upload
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.validators import printable
@@ -31,6 +32,10 @@ REMEMBERED = 1_000
 """Ids of uploaded files, of all accounts."""
 REMEMBERED_FOR = 86_400.0
 """Seconds for which an id is used again."""
+
+
+_CHANGED: Mapping[type, Callable[..., Any]] = {kind: fast_evolve(kind) for kind in MESSAGES}
+_changed_attempt = fast_evolve(Attempt)
 
 
 class Store(Protocol):
@@ -65,7 +70,8 @@ class KeptFiles:
         """The envelope as it is stored, and its files. Raises `Invalid`."""
         assert isinstance(envelope, MESSAGES)  # noqa: S101 - others have none
         looked = await look_at(envelope.files or (), self.allowance)
-        return attrs.evolve(envelope, files=tuple(each.file for each in looked)), looked
+        change: Callable[..., Envelope] = _CHANGED.get(type(envelope), attrs.evolve)
+        return change(envelope, files=tuple([each.file for each in looked])), looked
 
     async def store(self, looked: Sequence[FoundFile]) -> list[str]:
         """Keep the bytes of all, for one use; their digests. Raises `Invalid` and `OutboxError`."""
@@ -115,7 +121,7 @@ class KeptFiles:
             for file in files.standing
         ]
         loses = attempt.operation in ("edit", "revise") and not uploads
-        return attrs.evolve(attempt, files=tuple(uploads), loses_files=loses)
+        return _changed_attempt(attempt, files=tuple(uploads), loses_files=loses)
 
     def _upload(
         self, instance_id: str, file: File, moved: Callable[[], None], *, held: bool

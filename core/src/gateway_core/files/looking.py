@@ -17,6 +17,7 @@ from gateway_core.contract.envelopes import Edit, Envelope, Send
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.files import File
 from gateway_core.contract.validators import printable
+from gateway_core.deliveries.step_files import changed_file
 from gateway_core.files.held import PIECE, Allowance, Held
 from gateway_core.outboxes.stored_bytes import BytesDigest, Content, digest_of_bytes
 
@@ -176,7 +177,7 @@ def _facts(file: File, name: str, head: bytes, size: int, digest: str) -> File:
     """What envelopes carry of it in place of its bytes."""
     kind = file.media_type or mimetypes.guess_type(name)[0] or UNKNOWN_TYPE
     width, height = _measure(head) if kind.startswith("image/") else (0, 0)
-    return attrs.evolve(
+    return changed_file(
         file,
         source=None,
         name=name,
