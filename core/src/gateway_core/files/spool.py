@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeGuard
 
 import attrs
 import trio
@@ -51,8 +52,11 @@ class Spool:
     async def store_bytes(self, digest: str, content: Content) -> None:
         """Keep them for one use more. Raises ValueError for others, `OutboxError` for a full disk.
 
-        One file at a time: they wait for the same disk.
+        One file at a time: they wait for the same disk. What is held waits for none.
         """
+        if _are_held(content, digest) and not self._storing.locked():
+            self._kept.setdefault(digest, _Kept(content, 0)).uses += 1
+            return
         async with self._storing:
             kept = self._kept.get(digest)
             if kept is not None:
@@ -65,7 +69,7 @@ class Spool:
                 raise OutboxError(text) from error
 
     async def _take_in(self, digest: str, content: Content) -> _Kept:
-        if isinstance(content, Held) and content.digest == digest:
+        if _are_held(content, digest):
             return _Kept(content)
         found, small = BytesDigest(), bytearray()
         path: Path | None = None
@@ -177,6 +181,11 @@ class Spool:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="gateway-files-")
         return Path(self._folder.name) / digest
+
+
+def _are_held(content: Content, digest: str) -> TypeGuard[Held]:
+    """Whether these are the bytes of that digest, all of them in memory."""
+    return isinstance(content, Held) and content.digest == digest
 
 
 def _append(path: Path, block: bytearray, found: BytesDigest) -> None:
