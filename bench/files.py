@@ -2,8 +2,13 @@
 
 `python -m bench.files` sends 1,000 files of 1 MB to each emulated platform, to eight rooms at once,
 and prints, of the client's process, milliseconds of CPU for a file and the most memory that it had.
-Each client and each platform is a process of its own. `--files` sends fewer, `--rounds` repeats it:
-then the least of each figure is printed. The clients' libraries live in an environment of their own
+`--files` sends fewer, `--rounds` repeats it: then the least of each figure is printed.
+
+All clients have the same job: a path for each message, one after the other in a room, each awaited
+before the next. Each client and each platform is a process of its own, and a client's has nothing
+in it but what its job needs. The time is of its user and its kernel side, all threads, without the
+start and without the first file of each room; the memory is that of the whole life of the process,
+interpreter and imports included. All clients live in one environment
 (`make build/peers/.installed`), whose interpreter `--python` names.
 """
 
@@ -11,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -22,15 +26,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import structlog
 import trio
 
-from bench.peers.measuring import Meter
 from bench.peers.serving import WITHOUT_LIMITS
-from bench.worlds import PLATFORMS, configured
+from bench.worlds import PLATFORMS
 from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.slack import SlackLimits
-from gateway_core import File, open_gateway
 
 ROOT = Path(__file__).parents[1]
 MB = 1_000_000
@@ -40,12 +41,6 @@ CLIENTS = {
     "slack": ("gateway", "slack_sdk"),
     "discord": ("gateway", "discord.py"),
 }
-SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "telegram": {"chat_count": 1000, "bulk_count": 1000, "bot_count": 1000},
-    "slack": {"post_count": 1000, "tier_4": 100_000},
-    "discord": {"message_count": 1000, "global_count": 1000},
-}
-"""No platform's limit holds anybody up here."""
 
 
 async def serving(channel: str) -> None:
@@ -61,27 +56,6 @@ async def serving(channel: str) -> None:
         print(url, flush=True)
         await trio.to_thread.run_sync(sys.stdin.read)
         nursery.cancel_scope.cancel()
-
-
-async def through_gateway(job: dict[str, Any]) -> dict[str, float]:
-    """As the peers' processes do it; with memory as the outbox."""
-    platform = PLATFORMS[job["channel"]]
-    config = configured(platform, job["url"] + platform.path, settings=SETTINGS[job["channel"]])
-    async with open_gateway(config) as gateway:
-
-        async def one_by_one(room: str, paths: Sequence[str]) -> None:
-            for path in paths:
-                await gateway.send("bot", room, "A report", files=[File(path)])
-
-        async def all_of(part: slice) -> None:
-            async with trio.open_nursery() as nursery:
-                for room, paths in job["rooms"].items():
-                    nursery.start_soon(one_by_one, room, paths[part])
-
-        await all_of(slice(1))
-        meter = Meter()
-        await all_of(slice(1, None))
-        return meter.report()
 
 
 @contextmanager
@@ -100,12 +74,11 @@ def served(channel: str) -> Iterator[str]:
 
 def measured(client: str, channel: str, rooms: Mapping[str, Sequence[str]], python: str) -> Any:
     """(milliseconds of CPU for a file, megabytes), in a process of its own."""
-    ours = client == "gateway"
-    module = ["bench.files", "--send"] if ours else ["bench.peers.clients.files"]
+    module = "files_with_this_gateway" if client == "gateway" else "files"
     with served(channel) as url:
         job = {"url": url, "channel": channel, "library": client, "rooms": rooms}
         done = subprocess.run(  # noqa: S603 - this project's own modules
-            [sys.executable if ours else python, "-m", *module],
+            [python, "-m", f"bench.peers.clients.{module}"],
             input=json.dumps({**job, "token": PLATFORMS[channel].token}),
             capture_output=True,
             text=True,
@@ -152,13 +125,9 @@ def main() -> None:
     parser.add_argument("--python", default="build/peers/bin/python", help="the peers' interpreter")
     parser.add_argument("--json", action="store_true", help="print one list and nothing else")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
-    parser.add_argument("--send", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         trio.run(serving, arguments.serve)
-    elif arguments.send:
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-        print(json.dumps(trio.run(through_gateway, json.load(sys.stdin))), flush=True)
     else:
         with tempfile.TemporaryDirectory() as folder:
             found = []

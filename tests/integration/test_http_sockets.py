@@ -610,6 +610,13 @@ async def test_clients_share_one_tls_context():
     assert one.tls is two.tls is client._tls_context()
 
 
+async def test_plain_http_makes_no_tls_context(monkeypatch):
+    """It takes tens of milliseconds and some megabytes, for nothing beside a local server."""
+    monkeypatch.setattr(client, "_tls_context", None)
+    wire = client._make_wire(httpx2.URL("http://localhost"), None, NetworkSettings(), 1)()
+    assert None is wire.tls
+
+
 async def test_requests_go_over_tls_to_whom_the_certificate_names(monkeypatch):
     """Not that the context is a good one: that it is used, for the host of the base URL."""
     certificate = Path(__file__).parent / "certificates/localhost.pem"

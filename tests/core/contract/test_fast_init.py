@@ -9,10 +9,10 @@ from random import Random
 import attrs
 import pytest
 
-from gateway_core import MessageRef, Part, Receipt, Send
+from gateway_core import File, MessageRef, Part, Receipt, Send
 from gateway_core.authors import Answer
 from gateway_core.contract.envelopes import Attempt, Call, PartReceipt, PartRef
-from gateway_core.contract.fast_init import fast_init
+from gateway_core.contract.fast_init import fast_evolve, fast_init
 from gateway_core.outboxes import Entry, StoredEntry
 
 KINDS = (
@@ -20,6 +20,7 @@ KINDS = (
     Attempt,
     Call,
     Entry,
+    File,
     MessageRef,
     Part,
     PartReceipt,
@@ -50,6 +51,21 @@ def test_a_made_value_equals_what_its_class_makes(kind):
         made, plain = make(**given), kind(**given)
         assert (kind, plain, repr(plain)) == (type(made), made, repr(made))
         assert plain == pickle.loads(pickle.dumps(made)) == copy.copy(made) == attrs.evolve(made)  # noqa: S301 - its own
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_changed_value_equals_what_attrs_makes_of_it(kind):
+    change, random = fast_evolve(kind), Random(kind.__name__)
+    for _ in range(50):
+        before, given = kind(**some(kind, random)), some(kind, random)
+        kept, made, plain = repr(before), change(before, **given), attrs.evolve(before, **given)
+        assert (kind, plain, repr(plain)) == (type(made), made, repr(made))
+        assert kept == repr(before)
+        assert plain == pickle.loads(pickle.dumps(made)) == copy.copy(made)  # noqa: S301 - its own
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(made, attrs.fields(kind)[0].name, "other")
+    with pytest.raises(TypeError, match="nonsense"):
+        change(before, nonsense=1)
 
 
 @pytest.mark.parametrize("kind", KINDS)

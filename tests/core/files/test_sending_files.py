@@ -1,10 +1,13 @@
 """Files go with a message, are read as it is accepted, and stay until it has ended."""
 
+from io import FileIO
+
 import pytest
 import trio
 
 from gateway_core import Disposition, File, GatewayClosed, Invalid, UnknownInstance
 from gateway_core.authors import ErrorClass, Reason, Verdict
+from gateway_core.files.held import PIECE, Allowance
 from gateway_core.files.spool import Spool
 from gateway_core.testing import FakeChannel, MemoryOutbox, failing, open_test_gateway
 
@@ -270,7 +273,47 @@ async def test_bytes_that_change_while_they_are_read_are_refused(opened, tmp_pat
     gateway, _, outbox = opened
     path = tmp_path / "growing.log"
     path.write_bytes(b"one")
+
+    class Growing(FileIO):
+        def readinto(self, buffer):
+            count = super().readinto(buffer)
+            path.write_bytes(b"one more")
+            return count
+
+    monkeypatch.setattr("gateway_core.files.looking.FileIO", Growing)
+    with pytest.raises(Invalid, match=r"files\.0: 'growing\.log' changed while it was read"):
+        await gateway.send("bot", "room", "", files=[File(path)])
+    assert 0 == held_by(gateway, outbox)
+
+
+async def test_bytes_that_change_before_they_are_stored_are_refused_where_they_are_read_again(
+    opened, tmp_path, monkeypatch
+):
+    gateway, _, outbox = opened
+    path = tmp_path / "growing.log"
+    path.write_bytes(b"one")
     keeper = gateway._files
+    keeper.allowance = Allowance(0)
+    changing_afterwards(monkeypatch, keeper, path)
+    with pytest.raises(Invalid, match=r"files\.0: 'growing\.log' changed while it was read"):
+        await gateway.send("bot", "room", "", files=[File(path)])
+    assert 0 == held_by(gateway, outbox)
+
+
+async def test_bytes_that_were_read_once_are_sent_whatever_becomes_of_the_path(
+    opened, tmp_path, monkeypatch
+):
+    gateway, channel, outbox = opened
+    path = tmp_path / "growing.log"
+    path.write_bytes(b"one")
+    changing_afterwards(monkeypatch, gateway._files, path)
+    await gateway.send("bot", "room", "", files=[File(path)])
+    assert [b"one"] == list(channel.contents.values())
+    assert 0 == held_by(gateway, outbox)
+
+
+def changing_afterwards(monkeypatch, keeper, path):
+    """The path has other bytes as soon as the gateway has looked at it."""
     looked = keeper.look_at
 
     async def look_at(envelope):
@@ -279,6 +322,22 @@ async def test_bytes_that_change_while_they_are_read_are_refused(opened, tmp_pat
         return found
 
     monkeypatch.setattr(type(keeper), "look_at", staticmethod(look_at))
-    with pytest.raises(Invalid, match=r"files\.0: 'growing\.log' changed while it was read"):
-        await gateway.send("bot", "room", "", files=[File(path)])
+
+
+async def test_what_is_too_much_for_the_memory_is_sent_as_well(opened, tmp_path):
+    """Of five that wait three are held, if no outbox has them: the rest is read where it stands."""
+    gateway, channel, outbox = opened
+    size = 3 * PIECE + 5
+    gateway._files.allowance = Allowance(3 * size)
+    channel.latency = 1
+    contents = [bytes([number]) * size for number in range(5)]
+    tickets = []
+    for number, content in enumerate(contents):
+        path = tmp_path / f"{number}.bin"
+        path.write_bytes(content)
+        tickets.append(await gateway.enqueue("bot", "room", "", files=[File(path)]))
+    for ticket in tickets:
+        assert (await ticket.receipt()).delivered
+    assert contents == list(channel.contents.values())
+    assert gateway._files.allowance.hold(3 * size) is not None
     assert 0 == held_by(gateway, outbox)

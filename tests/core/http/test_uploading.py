@@ -25,6 +25,7 @@ class Pipe(TcpStream):
 
     def __init__(self, rate, *, size, most=None, thinks=0.0, early=None):
         self.sent = 0
+        self.moves = None
         self.closed = False
         self._rate, self._most, self._thinks = rate, most, thinks
         self._size, self._early = size, early
@@ -82,6 +83,31 @@ async def test_a_slow_upload_that_moves_is_no_failure(size, autojump_clock):
     answer = await asked(Pipe(200_000, size=size), size)
     assert 200 == answer.status
     assert size / 200_000 == pytest.approx(trio.current_time(), rel=0.01)
+
+
+class Crawling(Pipe):
+    """It takes a kilobyte every twenty seconds, however much it is given at once."""
+
+    send_all = TcpStream.send_all
+
+    def send_nowait(self, data):
+        taken = min(1000, len(data))
+        self.sent += taken
+        if self.sent >= self._size:
+            self._answer.set()
+        return taken
+
+    def _open(self):
+        return self
+
+
+async def test_what_moves_within_a_block_is_no_failure_either(autojump_clock, monkeypatch):
+    async def wait_writable(_socket):
+        await trio.sleep(20)
+
+    monkeypatch.setattr("trio.lowlevel.wait_writable", wait_writable)
+    assert 200 == (await asked(Crawling(0, size=100_000), 100_000)).status
+    assert trio.current_time() > 1900
 
 
 async def test_the_answer_has_its_whole_time_after_a_slow_upload(autojump_clock):

@@ -1,4 +1,4 @@
-"""Makes frozen values as their classes do, at a third of the cost. Sans-I/O.
+"""Makes and changes frozen values as attrs does, at a third of the cost. Sans-I/O.
 
 A frozen class of attrs writes each field through a call. For the seven values that every message
 needs, that would be a fifth of the engine's work.
@@ -44,6 +44,26 @@ def fast_init(kind: Callable[P, T]) -> Callable[P, T]:
     body = "\n    ".join([*lines, *checks, "self.__class__ = KIND", "return self"])
     exec(f"def make(*, {', '.join(parameters)}):\n    {body}\n", names)  # noqa: S102 - as attrs itself does, of the class's own fields
     return names["make"]  # type: ignore[no-any-return]  # made one line above
+
+
+def fast_evolve(kind: type[T]) -> Callable[..., T]:
+    """A function that takes a value of just that class, and what is other in it.
+
+    As `attrs.evolve`, but nothing is checked or converted: for what is as the class would have it.
+    """
+    cls: Any = kind
+    names = {
+        "NEW": object.__new__,
+        "UNFINISHED": type(cls.__name__, (cls,), _OPEN),
+        "KIND": cls,
+        "SAME": attrs.NOTHING,
+    }
+    fields = [field.name for field in attrs.fields(cls)]
+    parameters = ", ".join(f"{name}=SAME" for name in fields)
+    lines = [f"made.{name} = value.{name} if {name} is SAME else {name}" for name in fields]
+    body = "\n    ".join(["made = NEW(UNFINISHED)", *lines, "made.__class__ = KIND", "return made"])
+    exec(f"def evolve(value, *, {parameters}):\n    {body}\n", names)  # noqa: S102 - as above
+    return names["evolve"]  # type: ignore[no-any-return]  # made one line above
 
 
 def _written(field: attrs.Attribute[Any], names: dict[str, Any]) -> Iterator[str]:

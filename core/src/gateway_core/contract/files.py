@@ -35,7 +35,7 @@ class File:
 
     The gateway writes the rest as it accepts the envelope:
 
-    digest       BLAKE2b of 32 bytes, in hexadecimal, by which the bytes are stored; empty: the
+    digest       BLAKE3's 32 bytes, in hexadecimal, by which the bytes are stored; empty: the
                  platform has or fetches them
     size         in bytes; 0: not known here
     width        of a picture in pixels, and `height`; 0: none, or not known

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 from gateway_core.contract.errors import Problem
@@ -16,7 +17,7 @@ from gateway_core.contract.validators import (
     name_fault,
     shown,
 )
-from gateway_core.outboxes.stored_bytes import check_digest
+from gateway_core.outboxes.stored_bytes import DIGEST, check_digest
 
 LONGEST_FILE_NAME = 255
 """Bytes: what file systems take."""
@@ -25,6 +26,46 @@ LONGEST_URL = 2048
 LONGEST_ALT = 4096
 """Characters; channels may allow fewer."""
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w.+-]*/[A-Za-z0-9][\w.+-]*", re.ASCII)
+
+
+def are_plain(files: object) -> bool:
+    """The common case in a few comparisons: nothing that `file_problems` could object to."""
+    return type(files) is tuple and all(map(_is_plain, files))
+
+
+def _is_plain(file: Any) -> bool:
+    if type(file) is not File or file.id is not None or type(file.digest) is not str:
+        return False
+    name, alt = file.name, file.alt
+    return (
+        _is_plain_source(file)
+        and type(name) is type(alt) is str
+        and len(name) <= LONGEST_FILE_NAME
+        and len(alt) <= LONGEST_ALT
+        and (words := name + alt).isascii()
+        and (words.isprintable() or not words)
+        and name not in {".", ".."}
+        and "/" not in name
+        and "\\" not in name
+        and type(file.media_type) is str
+        and (not file.media_type or _MEDIA_TYPE.fullmatch(file.media_type) is not None)
+        and type(file.spoiler) is type(file.as_document) is bool
+        and type(file.size) is type(file.width) is type(file.height) is int
+        and file.size >= 0 <= file.width
+        and file.height >= 0
+    )
+
+
+def _is_plain_source(file: File) -> bool:
+    """A path that is a text, or bytes, or what is stored."""
+    source = file.source
+    if source is None:
+        return DIGEST.fullmatch(file.digest) is not None
+    if file.digest:
+        return False
+    if type(source) is bytes:
+        return bool(source and file.name)
+    return type(source) is str and _source_fault(source) is None
 
 
 def file_problems(place: str, file: object) -> Iterator[Problem]:

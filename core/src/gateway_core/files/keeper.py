@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Protocol
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    aclosing,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
+from typing import Any, Protocol
 
 import attrs
 import trio
 
 from gateway_core.contract.envelopes import Attempt, Envelope
 from gateway_core.contract.errors import Invalid, OutboxError, Problem
+from gateway_core.contract.fast_init import fast_evolve
 from gateway_core.contract.files import File, Upload
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.validators import printable
 from gateway_core.deliveries.step_files import StepFiles
+from gateway_core.files.held import PIECE, Allowance
 from gateway_core.files.looking import MESSAGES, CannotRead, FoundFile, look_at
 from gateway_core.files.spool import Spool
 from gateway_core.outboxes.stored_bytes import Content
 
-PIECE = 1 << 16
-"""Bytes of a file that an attempt reads at once."""
 REMEMBERED = 1_000
 """Ids of uploaded files, of all accounts."""
 REMEMBERED_FOR = 86_400.0
 """Seconds for which an id is used again."""
+
+
+_CHANGED: Mapping[type, Callable[..., Any]] = {kind: fast_evolve(kind) for kind in MESSAGES}
+_changed_attempt = fast_evolve(Attempt)
 
 
 class Store(Protocol):
@@ -42,11 +52,14 @@ class Store(Protocol):
 class KeptFiles:
     """The files of one gateway.
 
-    spool  gives back a use as an envelope ends; None: an outbox has them, and does that by itself
+    spool      gives back a use as an envelope ends; None: an outbox has them, and does that by
+               itself
+    allowance  for those that are in memory, until they are stored, or end
     """
 
     _store: Store
     spool: Spool | None = None
+    allowance: Allowance = attrs.field(factory=Allowance, init=False)
     _known: OrderedDict[tuple[str, str, str, bool, str], tuple[str, float]] = attrs.field(
         factory=OrderedDict, init=False
     )
@@ -56,8 +69,9 @@ class KeptFiles:
     async def look_at(self, envelope: Envelope) -> tuple[Envelope, list[FoundFile]]:
         """The envelope as it is stored, and its files. Raises `Invalid`."""
         assert isinstance(envelope, MESSAGES)  # noqa: S101 - others have none
-        looked = await look_at(envelope.files or ())
-        return attrs.evolve(envelope, files=tuple(each.file for each in looked)), looked
+        looked = await look_at(envelope.files or (), self.allowance)
+        change: Callable[..., Envelope] = _CHANGED.get(type(envelope), attrs.evolve)
+        return change(envelope, files=tuple([each.file for each in looked])), looked
 
     async def store(self, looked: Sequence[FoundFile]) -> list[str]:
         """Keep the bytes of all, for one use; their digests. Raises `Invalid` and `OutboxError`."""
@@ -107,7 +121,7 @@ class KeptFiles:
             for file in files.standing
         ]
         loses = attempt.operation in ("edit", "revise") and not uploads
-        return attrs.evolve(attempt, files=tuple(uploads), loses_files=loses)
+        return _changed_attempt(attempt, files=tuple(uploads), loses_files=loses)
 
     def _upload(
         self, instance_id: str, file: File, moved: Callable[[], None], *, held: bool
@@ -127,7 +141,11 @@ class KeptFiles:
                 offset += len(piece)
                 yield piece
 
-        return Upload(file=file, open=lambda: aclosing(pieces()), known=known or None, held=held)
+        def opened() -> AbstractAsyncContextManager[AsyncIterator[bytes | memoryview]]:
+            there = None if self.spool is None else self.spool.at_hand(file.digest)
+            return aclosing(pieces()) if there is None else nullcontext(_AtHand(there, moved))
+
+        return Upload(file=file, open=opened, known=known or None, held=held)
 
     def learn(self, instance_id: str, files: StepFiles, answer: Answer) -> None:
         """The platform named them: the next message of the same bytes names them, too."""
@@ -140,6 +158,23 @@ class KeptFiles:
                 self._known.move_to_end(place)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+
+@attrs.define(eq=False)
+class _AtHand:
+    """Pieces that are in memory."""
+
+    _pieces: Iterator[memoryview]
+    _moved: Callable[[], None]
+
+    def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        return self
+
+    async def __anext__(self) -> bytes | memoryview:
+        for piece in self._pieces:
+            self._moved()
+            return piece
+        raise StopAsyncIteration
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ class ManyFiles:
         found = self._found.get(file)
         if found is None:
             try:
-                [found] = await look_at([file])
+                [found] = await look_at([file], self._files.allowance)
             except Invalid as error:
                 told = [Problem(f"files.{place}", problem.text) for problem in error.problems]
                 raise Invalid(told) from None

@@ -6,15 +6,17 @@ import os
 import sys
 import tempfile
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeGuard
 
 import attrs
 import trio
 
 from gateway_core.contract.errors import OutboxError
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.files.held import Held, cut
 from gateway_core.files.looking import in_thread
 from gateway_core.outboxes.stored_bytes import BytesDigest, Content, pieces_of
 
@@ -28,12 +30,15 @@ OPEN = 64
 class _Kept:
     """Bytes, and how many need them. `content`: None, they are in the folder."""
 
-    content: bytes | None
+    content: bytes | Held | None
     uses: int = 1
 
 
 class Spool:
-    """Bytes by their digests, for as long as somebody needs them; all are gone as it is closed."""
+    """Bytes by their digests, for as long as somebody needs them; all are gone as it is closed.
+
+    What is held in memory stays there: nothing of it is copied.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
@@ -47,8 +52,11 @@ class Spool:
     async def store_bytes(self, digest: str, content: Content) -> None:
         """Keep them for one use more. Raises ValueError for others, `OutboxError` for a full disk.
 
-        One file at a time: they wait for the same disk.
+        One file at a time: they wait for the same disk. What is held waits for none.
         """
+        if _are_held(content, digest) and not self._storing.locked():
+            self._kept.setdefault(digest, _Kept(content, 0)).uses += 1
+            return
         async with self._storing:
             kept = self._kept.get(digest)
             if kept is not None:
@@ -61,6 +69,8 @@ class Spool:
                 raise OutboxError(text) from error
 
     async def _take_in(self, digest: str, content: Content) -> _Kept:
+        if _are_held(content, digest):
+            return _Kept(content)
         found, small = BytesDigest(), bytearray()
         path: Path | None = None
         try:
@@ -90,11 +100,21 @@ class Spool:
             raise OutboxError(f"the bytes {digest} are not there")
         if kept.content is not None:
             await trio.lowlevel.checkpoint()
-            return kept.content[offset : offset + limit]
+            whole = kept.content
+            whole = whole if isinstance(whole, bytes) else b"".join(whole.pieces)
+            return whole[offset : offset + limit]
         try:
             return await self._read(digest, offset, limit)
         except OSError as error:
             raise OutboxError(f"the bytes {digest} cannot be read: {error.strerror}") from error
+
+    def at_hand(self, digest: str) -> Iterator[memoryview] | None:
+        """Their pieces, where they are in memory."""
+        kept = self._kept.get(digest)
+        if kept is None or kept.content is None:
+            return None
+        held = kept.content
+        return iter(held.pieces if isinstance(held, Held) else cut(held))
 
     async def _read(self, digest: str, offset: int, limit: int) -> bytes:
         """At once what the system has in memory, where it can say so; a thread waits for the rest.
@@ -161,6 +181,11 @@ class Spool:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="gateway-files-")
         return Path(self._folder.name) / digest
+
+
+def _are_held(content: Content, digest: str) -> TypeGuard[Held]:
+    """Whether these are the bytes of that digest, all of them in memory."""
+    return isinstance(content, Held) and content.digest == digest
 
 
 def _append(path: Path, block: bytearray, found: BytesDigest) -> None:

@@ -101,6 +101,11 @@ def _tls_context() -> ssl.SSLContext:
     return _speaking_http(httpx2.create_ssl_context(trust_env=False))
 
 
+def _tls_of(network: NetworkSettings) -> ssl.SSLContext:
+    own = tls_for(network)
+    return _tls_context() if own is None else _speaking_http(own)
+
+
 def _speaking_http(context: ssl.SSLContext) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     return context
@@ -124,8 +129,7 @@ def _make_wire(
     secure, through_tls = base.scheme == "https", proxy is not None and proxy.secure
 
     def connect() -> Sockets:
-        own = tls_for(network) if secure or through_tls else None
-        tls = _tls_context() if own is None else _speaking_http(own)
+        tls = _tls_of(network) if secure or through_tls else None
         return Sockets(
             base.host,
             _port(base),

@@ -12,6 +12,9 @@ import trio
 from gateway_core.contract.errors import TransportError, UnreadableSource
 from gateway_core.http.answers import UnreadableBody
 
+ROUNDING = 0.01
+"""Seconds that a phase may be shorter: a deadline is not moved for less."""
+
 _WRITING = "send_request_headers.started"  # A transport's trace event before the first byte.
 _LATE = {
     "pool": "PoolTimeout: all connections were in use for",
@@ -27,8 +30,8 @@ class Timeouts:
     """Seconds for each phase of a request, and for all of it together.
 
     connect  name lookup, TCP and TLS, and a proxy's tunnel
-    write    writing the request; of a streamed body reading and writing each block of 64 KB, so
-             that one which moves, though slowly, goes on
+    write    writing the request; of a streamed body reading each block, and until the system takes
+             more of it, so that one which moves, though slowly, goes on
     read     each read of the answer; at least 30 for Telegram, whose server itself sleeps
     pool     waiting for a connection while all are in use
     total    the whole request: what ends an answer of one byte per second. Where a body is
@@ -66,7 +69,9 @@ class Progress:
     def enter(self, phase: str) -> None:
         """From now on the phase's own timeout runs, within the total."""
         self.phase = phase
-        self.scope.deadline = min(trio.current_time() + self._bound(), self._end)
+        deadline = min(trio.current_time() + self._bound(), self._end)
+        if not 0.0 <= deadline - self.scope.deadline < ROUNDING:
+            self.scope.deadline = deadline
 
     def _bound(self) -> float:
         """Seconds of the phase's own timeout; a source has those that writing has."""

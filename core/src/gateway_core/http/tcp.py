@@ -8,6 +8,7 @@ call for nothing.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 
 import trio
 
@@ -34,11 +35,13 @@ _CLOSED = "this connection was closed"
 class TcpStream(trio.abc.Stream):
     """Takes the socket over from a stream of trio's, which connected it.
 
-    sent  bytes that the system took
+    sent   bytes that the system took
+    moves  called whenever it takes some of what had to wait
     """
 
     def __init__(self, connected: trio.SocketStream) -> None:
         self.sent = 0
+        self.moves: Callable[[], None] | None = None
         self._socket = socket.socket(fileno=connected.socket.detach())
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -75,6 +78,8 @@ class TcpStream(trio.abc.Stream):
             while sent < len(whole):
                 await trio.lowlevel.wait_writable(self._open())
                 sent += self.send_nowait(whole[sent:])
+                if self.moves is not None:
+                    self.moves()
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until a write would go."""

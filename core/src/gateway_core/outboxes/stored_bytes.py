@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import TypeAlias
 
 import attrs
+from blake3 import blake3
 
 Content: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]
 """Bytes piece by piece. A plain iterable is asked on trio's thread: it must not wait for a disk.
@@ -15,17 +15,16 @@ Content: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]
 Whoever gives them closes an asynchronous generator, which a cancelled call may have left half way.
 """
 
-_SIZE = 32
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class BytesDigest:
-    """The digest of bytes that come piece by piece: BLAKE2b of 32 bytes, in hexadecimal."""
+    """The digest of bytes that come piece by piece: BLAKE3's 32 bytes, in hexadecimal."""
 
     def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=_SIZE)
+        self._hash = blake3()
 
-    def update(self, piece: bytes | bytearray) -> None:
+    def update(self, piece: bytes | bytearray | memoryview) -> None:
         """More of them."""
         self._hash.update(piece)
 
@@ -42,12 +41,12 @@ class BytesDigest:
 
 def digest_of_bytes(content: bytes) -> str:
     """The digest by which an outbox stores them."""
-    return hashlib.blake2b(content, digest_size=_SIZE).hexdigest()
+    return blake3(content).hexdigest()
 
 
 def check_digest(digest: str) -> None:
     """Raises ValueError for what is no digest: an engine may name a file by it."""
-    if not isinstance(digest, str) or _DIGEST.fullmatch(digest) is None:
+    if not isinstance(digest, str) or DIGEST.fullmatch(digest) is None:
         raise ValueError(f"{digest!r} is no digest of bytes: 64 hexadecimal digits")
 
 

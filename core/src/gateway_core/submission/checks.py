@@ -37,7 +37,7 @@ from gateway_core.contract.validators import (
     name_fault,
     shown,
 )
-from gateway_core.files.checks import file_problems
+from gateway_core.files.checks import are_plain, file_problems
 from gateway_core.submission.plain import plain
 
 ENVELOPES = (Send, Edit, Delete, Call)
@@ -90,13 +90,14 @@ def _is_plain(send: Any) -> bool:
         and send.grows is None
         and send.mentions is send.link_previews is send.silent is False
         and send.interaction is None
-        and send.files == ()
+        and (send.files == () or are_plain(send.files))
         and send.buttons == ()
         and send.poll is None
         and send.ephemeral is False
         and send.extra == _NO_EXTRA
         and type(text) is str
-        and 0 < len(text) <= LONGEST_TEXT
+        and (text != "" or send.files != ())
+        and len(text) <= LONGEST_TEXT
         and text.isascii()
         and "\x00" not in text
         and not text.isspace()

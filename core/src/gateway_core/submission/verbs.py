@@ -205,7 +205,7 @@ class Verbs:
                 link_previews=link_previews,
                 silent=silent,
                 collapse=collapse,
-                files=() if files is None else files,  # type: ignore[arg-type]  # looked at at the door
+                files=_given(files),
                 on_file_error=on_file_error,
                 buttons=_NOTHING if buttons is None else buttons,
                 poll=poll,
@@ -409,7 +409,7 @@ class Verbs:
             link_previews=link_previews,
             silent=silent,
             collapse=collapse,
-            files=() if files is None else files,
+            files=_given(files),
             on_file_error=on_file_error,
             buttons=_NOTHING if buttons is None else buttons,
             poll=poll,
@@ -449,6 +449,13 @@ def build(kind: Any, **fields: Any) -> Any:
         return kind(**fields)
     except ValueError as error:
         raise Invalid(problems_in(error)) from None
+
+
+def _given(files: Any) -> Any:
+    """As an envelope has them; what is no sequence of files is named at the door."""
+    if files is None:
+        return ()
+    return tuple(files) if type(files) is list else files
 
 
 def changing(target: object) -> dict[str, Any]:

@@ -21,10 +21,11 @@ import attrs
 import trio
 
 from gateway_core.contract.errors import UnreadableSource
+from gateway_core.http.bodies.sources import BLOCK
 
-PIECE = 1 << 16
+PIECE = BLOCK
 """Bytes that are copied at once from what the system has in memory."""
-WAITED = 1 << 17
+WAITED = BLOCK
 """Bytes that a thread reads at once."""
 THREADS = 8
 """Threads that wait for disks at the most: a disk that hangs leaves others to name lookups."""

@@ -17,6 +17,9 @@ from gateway_core.http.bodies.sources import ByteSource, BytesSource
 
 OCTETS = "application/octet-stream"
 
+SMALL = 1 << 12
+"""Bytes in memory that are put together with what stands around them."""
+
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _QUOTED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 _BOUNDARY = re.compile(r"[0-9A-Za-z_-]{1,70}")
@@ -44,8 +47,10 @@ def size_of(segments: Iterable[Segment]) -> int:
     return sum(len(one) if isinstance(one, bytes) else one.size for one in segments)
 
 
-def _sourced(label: str, source: ByteSource) -> Sourced:
+def _stretch(label: str, source: ByteSource) -> Segment:
     size = source.size
+    if type(source) is BytesSource and size <= SMALL:
+        return source.content
     if type(size) is not int or size < 0:
         raise ValueError(f"{label}: its size must be a number of bytes, not {size!r}")
     return Sourced(label, source, size)
@@ -58,9 +63,10 @@ def _as_source(content: str | bytes | ByteSource) -> ByteSource:
 
 
 def _is_source(_owner: Any, field: Any, value: Any) -> None:
-    if not isinstance(value, ByteSource):
+    # As `isinstance` says it of a protocol, which looks for these through all attributes.
+    if not (hasattr(value, "size") and hasattr(value, "open")):
         kind = type(value).__name__
-        raise ValueError(f"'{field.name}' must be a text, bytes or a ByteSource, not {kind}")  # noqa: TRY004 - as attrs' validators
+        raise ValueError(f"'{field.name}' must be a text, bytes or a ByteSource, not {kind}")
 
 
 def _is_text(_owner: Any, field: Any, value: Any) -> None:
@@ -155,7 +161,7 @@ class Multipart:
         found: list[Segment] = []
         before = f"--{self.boundary}\r\n"
         for field in self.fields:
-            found += [f"{before}{field.head()}".encode(), _sourced(field.label, field.content)]
+            found += [f"{before}{field.head()}".encode(), _stretch(field.label, field.content)]
             before = f"\r\n--{self.boundary}\r\n"
         return [*found, f"\r\n--{self.boundary}--\r\n".encode()]
 
@@ -169,4 +175,4 @@ class RawBody:
 
     def segments(self) -> Sequence[Segment]:
         """Its one stretch. Raises ValueError for a source whose size is no number."""
-        return [_sourced("the body", self.content)]
+        return [_stretch("the body", self.content)]

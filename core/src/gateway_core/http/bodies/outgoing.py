@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    aclosing,
-    asynccontextmanager,
-    suppress,
-)
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import attrs
@@ -24,30 +18,34 @@ class SourceError(Exception):
 
 @attrs.define(eq=False)
 class _Opened:
-    """A source that was opened."""
+    """A source that was opened.
+
+    left  bytes that are still to come; None: it came to its end
+    """
 
     sourced: Sourced
     pieces: AsyncIterator[bytes | memoryview]
+    left: int | None
 
-    async def read(self) -> AsyncGenerator[memoryview, None]:
-        """Its pieces; the last one once the source came to its end. Raises SourceError."""
-        size = left = self.sourced.size
-        while left:
+    async def read(self) -> memoryview | None:
+        """The next piece, the last one once the source came to its end; None: there is none.
+
+        Raises SourceError.
+        """
+        if self.left is None:
+            return None
+        piece, size = None, self.sourced.size
+        if self.left:
             piece = await self._next()
             if piece is None:
-                ended = f"ended after {size - left} of {size} bytes"
+                ended = f"ended after {size - self.left} of {size} bytes"
                 raise SourceError(f"{self.sourced.label}: {ended}")
-            left -= len(piece)
-            if left <= 0:
-                await self._ends(over=left < 0)
-            yield piece
-        if not size:
-            await self._ends(over=False)
-
-    async def _ends(self, *, over: bool) -> None:
-        if over or await self._next() is not None:
-            more = f"has more than its {self.sourced.size} bytes"
-            raise SourceError(f"{self.sourced.label}: {more}")
+            self.left -= len(piece)
+        if self.left <= 0:
+            over, self.left = self.left < 0, None
+            if over or await self._next() is not None:
+                raise SourceError(f"{self.sourced.label}: has more than its {size} bytes")
+        return piece
 
     async def _next(self) -> memoryview | None:
         """The next piece that holds something; None: there is none."""
@@ -66,15 +64,47 @@ def _failure(sourced: Sourced, error: Exception) -> SourceError:
 
 @attrs.define(eq=False)
 class Blocks:
-    """The blocks of a body, of which the first was read."""
+    """The blocks of a body, of which the first was read: each is one write.
 
-    _first: bytes | memoryview | None
-    _rest: AsyncIterator[bytes | memoryview]
+    What is small is put together, what is large is cut.
+    """
+
+    _segments: Iterator[bytes | _Opened]
+    _first: bytes | memoryview | None = attrs.field(default=None, init=False)
+    _opened: _Opened | None = attrs.field(default=None, init=False)
+    _piece: memoryview = attrs.field(default=memoryview(b""), init=False)
+    _gathered: bytearray = attrs.field(factory=bytearray, init=False)
 
     async def next(self) -> bytes | memoryview | None:
         """The next block; None: that was all. Raises SourceError."""
         first, self._first = self._first, None
-        return first or await anext(self._rest, None)
+        return first or await self._next()
+
+    async def read_first(self) -> None:
+        """Have the first block at hand. Raises SourceError."""
+        self._first = await self._next()
+
+    async def _next(self) -> bytes | memoryview | None:
+        while len(self._gathered) < BLOCK:
+            if self._piece:
+                block, self._piece = self._piece[:BLOCK], self._piece[BLOCK:]
+                if len(block) == BLOCK and not self._gathered:
+                    return block
+                self._gathered += block
+            elif self._opened is not None:
+                piece = await self._opened.read()
+                if piece is None:
+                    self._opened = None
+                else:
+                    self._piece = piece
+            elif (one := next(self._segments, None)) is None:
+                break
+            elif isinstance(one, bytes):
+                self._gathered += one
+            else:
+                self._opened = one
+        gathered, self._gathered = self._gathered, bytearray()
+        return bytes(gathered) or None
 
 
 @asynccontextmanager
@@ -84,24 +114,22 @@ async def open_blocks(segments: Sequence[Segment]) -> AsyncIterator[Blocks]:
     Raises SourceError.
     """
     async with AsyncExitStack() as stack:
-        opened: list[bytes | _Opened] = []
-        for one in segments:
-            if isinstance(one, Sourced):
-                opened.append(_Opened(one, await _entered(one, stack)))
-            else:
-                opened.append(one)
-        rest = await stack.enter_async_context(aclosing(_blocks(opened)))
-        yield Blocks(await anext(rest, None), rest)
+        opened = [
+            await _entered(one, stack) if isinstance(one, Sourced) else one for one in segments
+        ]
+        blocks = Blocks(iter(opened))
+        await blocks.read_first()
+        yield blocks
 
 
-async def _entered(sourced: Sourced, stack: AsyncExitStack) -> AsyncIterator[bytes | memoryview]:
+async def _entered(sourced: Sourced, stack: AsyncExitStack) -> _Opened:
     try:
         manager = sourced.source.open()
         pieces = await manager.__aenter__()
     except Exception as error:
         raise _failure(sourced, error) from error
     stack.push_async_callback(_leave, manager, pieces)
-    return pieces
+    return _Opened(sourced, pieces, sourced.size)
 
 
 async def _leave(manager: AbstractAsyncContextManager[Any], pieces: AsyncIterator[Any]) -> None:
@@ -111,25 +139,3 @@ async def _leave(manager: AbstractAsyncContextManager[Any], pieces: AsyncIterato
             await pieces.aclose()
     with suppress(Exception):
         await manager.__aexit__(None, None, None)
-
-
-async def _blocks(opened: Sequence[bytes | _Opened]) -> AsyncGenerator[bytes | memoryview, None]:
-    """What is small is put together, what is large is cut: each block is one write."""
-    gathered = bytearray()
-    for one in opened:
-        if isinstance(one, bytes):
-            gathered += one
-            continue
-        async with aclosing(one.read()) as pieces:
-            async for piece in pieces:
-                for start in range(0, len(piece), BLOCK):
-                    block = piece[start : start + BLOCK]
-                    if not gathered and len(block) == BLOCK:
-                        yield block
-                        continue
-                    gathered += block
-                    if len(gathered) >= BLOCK:
-                        yield bytes(gathered)
-                        gathered.clear()
-    if gathered:
-        yield bytes(gathered)

@@ -8,8 +8,11 @@ from typing import Protocol, runtime_checkable
 
 import attrs
 
-BLOCK = 1 << 16
-"""Bytes that are written at once."""
+BLOCK = (1 << 17) - (1 << 12)
+"""Bytes that are written at once.
+
+Less than 128 KB, from which on C libraries map each anew, and the system clears that memory.
+"""
 
 
 @runtime_checkable

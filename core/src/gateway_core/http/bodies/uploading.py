@@ -10,6 +10,8 @@ from gateway_core.http.reuse import Usage
 from gateway_core.http.tcp import TcpStream
 from gateway_core.http.tunnel import Stream
 
+IN_A_ROW = 4
+"""Blocks after which others get their turn."""
 _REFUSED = 300
 
 
@@ -38,6 +40,7 @@ class Upload:
         self._blocks = blocks
         self._progress = progress
         self._usage = usage
+        self._in_a_row = 0
 
     async def run(self, head: memoryview, reading: trio.CancelScope) -> None:
         """Write it; a failure ends `reading`."""
@@ -47,6 +50,7 @@ class Upload:
         try:
             # These timeouts, not the system's, say how long a slow reader is waited for.
             self._tcp.bear(timeouts.write + timeouts.read)
+            self._tcp.moves = self._moves
             await self._write_all(head)
         except trio.BrokenResourceError as error:
             # A request that is refused for its size may have its answer before its end.
@@ -55,7 +59,14 @@ class Upload:
                 self._fail(error, reading)
         except Exception as error:  # noqa: BLE001 - raised where the answer is read
             self._fail(error, reading)
+        finally:
+            self._tcp.moves = None
         self._end()
+
+    def _moves(self) -> None:
+        """The system took some of a block: its timeout runs anew."""
+        if not self.over:
+            self._progress.enter("write")
 
     def _fail(self, error: Exception, reading: trio.CancelScope) -> None:
         if not self.over:
@@ -81,8 +92,10 @@ class Upload:
             return b""
         self._progress.enter("source")
         block = await self._blocks.next()
-        if block is not None:
+        self._in_a_row += 1
+        if block is not None and self._in_a_row == IN_A_ROW:
             # Neither the socket nor the source need ever wait: others get their turn here.
+            self._in_a_row = 0
             await trio.lowlevel.checkpoint()
         return block
 

@@ -1,0 +1,121 @@
+"""Bytes of files in memory: as many as all of them together may be. Sans-I/O."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from io import FileIO
+
+from gateway_core.outboxes.stored_bytes import BytesDigest
+
+MOST = 1 << 24
+"""Bytes of all files of a gateway that are in memory together."""
+LARGEST = 1 << 22
+"""Bytes of one of them. A larger one is read in pieces, as often as somebody wants them."""
+PIECE = (1 << 17) - (1 << 12)
+"""Bytes that are read and sent at once: as many as `gateway_core.http` writes at once."""
+SPARE = 64
+"""Buffers of `PIECE` bytes that wait for the next file: the system clears what is mapped anew."""
+
+
+class Allowance:
+    """How many more bytes may be in memory, and buffers for them. Threads draw on it."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._left = most
+        self._lock = threading.Lock()
+        # Not the number itself: a destructor may run in the middle of `hold`, whose lock it
+        # would wait for.
+        self._returned: deque[int] = deque()
+        self._spare: deque[bytearray] = deque(maxlen=SPARE)
+
+    def hold(self, size: int) -> Held | None:
+        """A place for so many bytes; None: they are too many."""
+        if size > LARGEST:
+            return None
+        with self._lock:
+            while self._returned:
+                self._left += self._returned.popleft()
+            if size > self._left:
+                return None
+            self._left -= size
+        return Held(size, self)
+
+    def buffer(self) -> bytearray:
+        """One that nobody looks into."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return bytearray(PIECE)
+
+    def give_back(self, size: int, buffers: Sequence[bytearray]) -> None:
+        """Somebody has let go of so many bytes. For destructors too."""
+        self._returned.append(size)
+        self._spare.extend(filter(_unseen, buffers))
+
+
+def _unseen(buffer: bytearray) -> bool:
+    """Whether nobody has a view of it, by what the interpreter forbids where somebody has."""
+    try:
+        buffer.append(buffer.pop())
+    except BufferError:
+        return False
+    return True
+
+
+class Held:
+    """The bytes of a file, in pieces. Their place is another's as soon as nobody has this object.
+
+    Views of a piece stay as they are, however long somebody has them.
+
+    pieces  all of them
+    digest  theirs
+    size    of the place
+    """
+
+    __slots__ = ("_allowance", "_buffers", "digest", "pieces", "size")
+
+    def __init__(self, size: int, allowance: Allowance) -> None:
+        self.pieces: Sequence[memoryview] = ()
+        self.digest = ""
+        self.size = size
+        self._buffers: list[bytearray] = []
+        self._allowance = allowance
+
+    def read(self, opened: FileIO) -> int:
+        """Take the bytes of a file, as many as were said, or some more; how many came."""
+        read, pieces = 0, []
+        while read < self.size:
+            buffer = self._allowance.buffer()
+            self._buffers.append(buffer)
+            count = opened.readinto(buffer)
+            if not count:
+                break
+            pieces.append(memoryview(buffer).toreadonly()[:count])
+            read += count
+        self._fill(pieces)
+        return read
+
+    def take(self, whole: bytes) -> None:
+        """Take bytes that are in memory; nothing of them is copied."""
+        self._fill(cut(whole))
+
+    def _fill(self, pieces: Sequence[memoryview]) -> None:
+        found = BytesDigest()
+        for piece in pieces:
+            found.update(piece)
+        self.pieces, self.digest = pieces, found.hexdigest()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(bytes, self.pieces)
+
+    def __del__(self) -> None:
+        self.pieces = ()
+        self._allowance.give_back(self.size, self._buffers)
+
+
+def cut(whole: bytes) -> list[memoryview]:
+    """Bytes in pieces; nothing of them is copied."""
+    view = memoryview(whole)
+    return [view[start : start + PIECE] for start in range(0, len(whole), PIECE)]
