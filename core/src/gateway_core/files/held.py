@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import partial
 from io import FileIO
+
+import attrs
 
 from gateway_core.outboxes.stored_bytes import BytesDigest
 
@@ -19,16 +22,16 @@ SPARE = 64
 """Buffers of `PIECE` bytes that wait for the next file: the system clears what is mapped anew."""
 
 
+@attrs.define(eq=False)
 class Allowance:
     """How many more bytes may be in memory, and buffers for them. Threads draw on it."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._left = most
-        self._lock = threading.Lock()
-        # Not the number itself: a destructor may run in the middle of `hold`, whose lock it
-        # would wait for.
-        self._returned: deque[int] = deque()
-        self._spare: deque[bytearray] = deque(maxlen=SPARE)
+    _left: int = MOST
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    # Not the number itself: a destructor may run in the middle of `hold`, whose lock it would wait
+    # for.
+    _returned: deque[int] = attrs.field(factory=deque, init=False)
+    _spare: deque[bytearray] = attrs.field(factory=partial(deque, maxlen=SPARE), init=False)
 
     def hold(self, size: int) -> Held | None:
         """A place for so many bytes; None: they are too many."""
