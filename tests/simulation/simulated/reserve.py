@@ -168,7 +168,9 @@ def may_hold(ledger: Ledger, entry: Entry) -> bool:
                 return True
     for limit in (*limits_of(ledger, entry, "send"), *limits_of(ledger, entry, "edit")):
         if limit.count > 1 and limit.pace != "even":
-            spent = len(spent_of(ledger, limit, name, now))
+            spent = len(
+                spent_of(ledger, limit, name, now - SOON)
+            )  # at an edge they are counted yet
             if now - ledger.opened_at(name) < limit.per:  # as if half of it were spent
                 spent += limit.count // 2
             if spent + 2 >= limit.count * 0.9:
