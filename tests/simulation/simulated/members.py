@@ -79,8 +79,8 @@ class Members:
 
 def _with_first_word(receipt: Receipt) -> Sequence[PartReceipt]:
     """The parts of which one has it: files may go before a text that is too long for a caption."""
-    goes_before = any(part.files for part in receipt.parts[:1])
-    return receipt.parts[: 2 if goes_before else 1]
+    before = next((n for n, part in enumerate(receipt.parts) if not part.files), 0)
+    return receipt.parts[: before + 1]
 
 
 def _seen(message: Message) -> list[str]:

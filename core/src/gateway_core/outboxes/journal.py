@@ -116,7 +116,7 @@ class Journal:
 
     def finished(self, delivery: Delivery, receipt: Receipt) -> None:
         """The envelope ended. What may have arrived stays known, for who tries it again."""
-        if receipt.disposition is Disposition.UNKNOWN:
+        if receipt.disposition is not Disposition.DELIVERED:
             for step in delivery.steps or ():
                 if step.doubtful:
                     self.ended(delivery, step)
