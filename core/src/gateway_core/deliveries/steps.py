@@ -136,8 +136,8 @@ class Step:
 
     def may_copy(self, window: int, now: int) -> bool:
         """Whether an attempt that begins now may make a second message; as in `doubt`."""
-        arrived = self.maybe_sent > 0 or (self.doubtful and self.first_at != 0)
-        return arrived and not self.deduplicated(window, now)
+        in_doubt = self.doubtful and (self.maybe_sent > 0 or self.first_at != 0)
+        return in_doubt and not self.deduplicated(window, now)
 
     def end(self, outcome: Outcome) -> None:
         """It is over, and no attempt follows."""

@@ -179,7 +179,7 @@ class Attempts:
         lane, delivery, step, attempt, instance = running
         account = lane.room.account
         hooks = account.hooks
-        copy = step.may_copy(hooks.deduplicates_for, now)
+        copy = step.doubtful and step.may_copy(hooks.deduplicates_for, now)
         delivery.begin(step, now, copy=copy)
         if delivery.growth is not None:
             delivery.growth.began()

@@ -113,11 +113,8 @@ class Lane:
         return drawn
 
     def cost_of_head(self) -> int:
-        """How many tokens of each limit the next step takes, as the channel's plan says."""
-        head = self.queue[0]
-        if not getattr(head.envelope, "files", None):
-            return 1
-        step = head.step
+        """How many tokens of each limit the next step takes, which sends files."""
+        step = self.queue[0].step
         cost: object = 1 if step is None or step.part is None else step.part.cost
         return cost if isinstance(cost, int) and cost > 1 else 1
 

@@ -184,7 +184,9 @@ class Scheduler:
         operation = None
         try:
             operation = self._head(lane, now)
-            lane.cost = lane.cost_of_head() if operation in MADE_WITH_FILES else 1
+            lane.cost = 1
+            if operation in MADE_WITH_FILES and getattr(lane.queue[0].envelope, "files", None):
+                lane.cost = lane.cost_of_head()
             return None if operation is None else lane.buckets(operation, now)
         except BaseException as raised:  # noqa: BLE001 - only this lane is to blame
             head = lane.queue[0] if lane.queue else None

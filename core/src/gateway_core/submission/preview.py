@@ -118,7 +118,7 @@ def accepted_as(hooks: ChannelHooks, instance: Instance, asked: Envelope) -> Env
 
     Raises as `rewritten`, and `Invalid` for buttons that the channel does not take.
     """
-    envelope = rewritten(hooks, asked)
+    envelope = rewritten(hooks, asked) if "rewrite" in hooks.served else asked
     rows = envelope.buttons if isinstance(envelope, (Send, Edit)) else None
     if rows is None or (rows == () and isinstance(envelope, Send)):
         return envelope
@@ -130,8 +130,6 @@ def rewritten(hooks: ChannelHooks, asked: Envelope) -> Envelope:
 
     Raises `HookContractError` where one of them fails, and `Invalid` for what cannot be sent.
     """
-    if "rewrite" not in hooks.served:
-        return asked
     envelope = hooks.rewrite(asked)
     if envelope is asked:
         return asked
@@ -160,11 +158,9 @@ def _with_held(message: Send | Edit) -> Send | Edit:
     return attrs.evolve(message, files=held(target.parts))
 
 
-def _about_polls(hooks: ChannelHooks, envelope: Envelope) -> Iterator[Problem]:
-    """That the channel has none, or that no edit changes the message."""
-    if isinstance(envelope, Send) and envelope.poll is not None and not hooks.traits.polls:
-        yield Problem("poll", f"channel {hooks.channel!r} has no polls")
-    target = envelope.target if isinstance(envelope, Edit) else None
+def _about_polls(edit: Edit) -> Iterator[Problem]:
+    """That no edit changes the message."""
+    target = edit.target
     if isinstance(target, MessageRef) and any(part.fixed for part in target.parts):
         fault = fixed_in(target)
         if fault is not None:
@@ -177,11 +173,13 @@ def planned(
     """The plan of an envelope without problems of its own, and the problems of its channel."""
     operation = "call" if isinstance(envelope, Call) else envelope.operation
     has_plan, problems = True, list[Problem]()
-    if isinstance(envelope, Edit) and envelope.buttons is not None:
-        has_plan = not envelope.only_buttons
-    if has_plan:
-        problems = list(_about_polls(hooks, envelope))
-        envelope = as_planned(hooks, instance, envelope)
+    if isinstance(envelope, Edit):
+        has_plan = envelope.buttons is None or not envelope.only_buttons
+        if has_plan:
+            problems = list(_about_polls(envelope))
+            envelope = as_planned(hooks, instance, envelope)
+    elif isinstance(envelope, Send) and envelope.poll is not None and not hooks.traits.polls:
+        problems = [Problem("poll", f"channel {hooks.channel!r} has no polls")]
     problems += hooks.validate(instance, envelope)
     if operation not in hooks.can or not getattr(hooks.traits, operation, True):
         text = f"channel {hooks.channel!r} has no {operation}"
@@ -197,7 +195,9 @@ def planned(
         envelope = _with_held(envelope)
         files = envelope.files or ()
     plan = hooks.chunk(instance, envelope, "as_asked")
-    return plan, _problems_of_plan(plan, len(files), most)
+    if files or len(plan) != 1 or plan[0].files:
+        problems = _problems_of_plan(plan, len(files), most)
+    return plan, problems
 
 
 def _problems_of_plan(plan: Sequence[Part], files: int, most: int) -> list[Problem]:

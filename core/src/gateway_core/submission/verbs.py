@@ -205,7 +205,7 @@ class Verbs:
                 link_previews=link_previews,
                 silent=silent,
                 collapse=collapse,
-                files=_given(files),
+                files=() if files is None else _given(files),
                 on_file_error=on_file_error,
                 buttons=_NOTHING if buttons is None else buttons,
                 poll=poll,
@@ -409,7 +409,7 @@ class Verbs:
             link_previews=link_previews,
             silent=silent,
             collapse=collapse,
-            files=_given(files),
+            files=() if files is None else _given(files),
             on_file_error=on_file_error,
             buttons=_NOTHING if buttons is None else buttons,
             poll=poll,
@@ -453,8 +453,6 @@ def build(kind: Any, **fields: Any) -> Any:
 
 def _given(files: Any) -> Any:
     """As an envelope has them; what is no sequence of files is named at the door."""
-    if files is None:
-        return ()
     return tuple(files) if type(files) is list else files
 
 
