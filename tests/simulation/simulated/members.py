@@ -78,9 +78,8 @@ class Members:
 
 
 def _with_first_word(receipt: Receipt) -> Sequence[PartReceipt]:
-    """The parts of which one has it: files may go before a text that is too long for a caption."""
-    before = next((n for n, part in enumerate(receipt.parts) if not part.files), 0)
-    return receipt.parts[: before + 1]
+    """The parts of which one has it: of a message with files it may be any."""
+    return receipt.parts if any(part.files for part in receipt.parts) else receipt.parts[:1]
 
 
 def _seen(message: Message) -> list[str]:
