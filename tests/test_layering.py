@@ -36,6 +36,7 @@ ORDER = (
     "answering",
     "streams",
     "groups",
+    "producers",
     "config_file",
     "gateway",
     "bridge",

@@ -11,6 +11,7 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key
 from gateway_core.outboxes.endings import Ended, Follower
+from gateway_core.outboxes.handover import Handover, News
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import (
     Endings, Entry, Found, Group, GroupState, Member, Overdue, Overview, PastAttempt, Recovery,
@@ -47,9 +48,11 @@ __all__ = [
     "Found",
     "Group",
     "GroupState",
+    "Handover",
     "KeyRef",
     "Member",
     "MessageRef",
+    "News",
     "Outbox",
     "OutboxError",
     "Overdue",

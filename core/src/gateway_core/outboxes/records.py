@@ -67,6 +67,10 @@ class Entry:
     member       of which group, by its id, and its number there, from 0 on; None: it stands alone
     files        digests of the stored bytes that it needs
     voted        policies have voted on it; False: its account's owner asks them as it takes it on
+    sequence     its position and its sequence, where it has its id from another process; None: as
+                 its id sorts
+    request      the number of the request by which another process handed it over: it is stored
+                 with the answer, and not at all where that request was withdrawn or answered
     """
 
     id: str
@@ -82,6 +86,8 @@ class Entry:
     member: tuple[str, int] | None = None
     files: tuple[str, ...] = ()
     asked_room: str | None = None
+    sequence: int | None = None
+    request: int | None = None
 
     @property
     def scope(self) -> Scope | None:
@@ -351,9 +357,13 @@ class Request:
               started), `erase` (end what is queued of a room, then have the outbox erase the rest),
               `accounts` (say which are out of order), `look` (and what waits for what, of an
               instance or a room where they are named), or `group` (do what `asked` says of a group)
+              `leave` is a `cancel` of what others may wait for: it goes on then. `ask` asks, or has
+              done, what `asked` says
     number    which request it is: all but `retry` are the gateway's to answer
-    envelope  with a key, so that it is one message if a process run ends before it has answered
-    asked     of a group, as JSON
+    envelope  with a key, so that it is one message if a process run ends before it has answered.
+              Where `envelope_id` is given the envelope has that id, and is stored with the answer
+    awaited   the caller of a `submit` waits for its end
+    asked     of a group, or an `ask`: as JSON
     """
 
     kind: str
@@ -363,6 +373,7 @@ class Request:
     stored: StoredEntry | None = None
     envelope: Envelope | None = None
     envelope_id: str = ""
+    awaited: bool = False
     asked: str = ""
 
 

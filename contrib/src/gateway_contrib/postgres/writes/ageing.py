@@ -38,7 +38,9 @@ def step(connection: Connection, bounds: Bounds) -> bool:
         connection.execute(sql, (newest,))
         _forget_beside(connection, [seq for seq, _, failed in rows if failed])
     more = len(rows) == AT_ONCE
-    handed = "DELETE FROM handed WHERE answered_at < to_timestamp(%s)"
+    handed = """DELETE FROM handed h WHERE answered_at < to_timestamp(%s)
+        AND NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.seq = h.seq)
+        AND NOT EXISTS (SELECT 1 FROM history p WHERE p.seq = h.seq)"""
     for sql, before in (
         (handed, bounds.history),
         ("DELETE FROM keys WHERE ended_at < %s", bounds.keys),

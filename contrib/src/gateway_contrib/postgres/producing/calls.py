@@ -1,0 +1,152 @@
+"""What a process that delivers nothing calls in the database: its functions alone. Blocks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
+
+import attrs
+import psycopg
+from psycopg import errors
+
+from gateway_contrib.durable.rows import receipt_of
+from gateway_contrib.postgres.connections.failing import unreadable
+from gateway_contrib.postgres.connections.migrations import changes, check_release, migrate
+from gateway_contrib.postgres.names import name_of, scope_of, text_out
+from gateway_core import Invalid
+from gateway_core.outboxes import (
+    Endings,
+    FormatVersionError,
+    News,
+    OutboxError,
+    Receipt,
+    position_of,
+)
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+_NEWS = """SELECT own_id, instance, room, kind, handed_at, answered_at, envelope_id, replayed,
+    cancelled, refused, answer, receipt, stored FROM news(%s::bigint[])"""
+_HAND = """SELECT token, id FROM hand_all(%s, %s::uuid[], %s::text[], %s::text[], %s::text[],
+    %s::text[], %s::bytea[], %s::boolean[])"""
+
+
+@attrs.frozen(kw_only=True)
+class Handing:
+    """One row that is to be handed over.
+
+    token  by which it is there once, however often it is tried
+    text   the envelope as JSON; or a question, or the id of an envelope that is to be cancelled
+    """
+
+    token: UUID = attrs.field(factory=uuid4)
+    kind: str = "submit"
+    instance: str
+    room: str = ""
+    text: str
+    scope: bytes | None = None
+    awaited: bool = False
+
+
+def prepare(connection: Connection, schema: str) -> None:
+    """Look whether the schema is there, and make it where that is allowed. Raises `OutboxError`."""
+    try:
+        row = connection.execute("SELECT version, oldest FROM release()").fetchone()
+    except (errors.UndefinedFunction, errors.InvalidSchemaName):
+        row = None
+    if row is None or row[0] < len(changes()):
+        _make(connection, schema)
+    else:
+        check_release(schema, *row)
+
+
+def _make(connection: Connection, schema: str) -> None:
+    try:
+        migrate(connection, schema)
+    except errors.InsufficientPrivilege as error:
+        text = f"the schema {schema} is not there, or is of an earlier release: the process that"
+        raise OutboxError(f"{text} owns the outbox makes it as it opens ({error})") from error
+
+
+def hand_all(connection: Connection, member: UUID, some: Sequence[Handing]) -> dict[UUID, str]:
+    """Their ids, by their tokens."""
+    columns = [
+        [getattr(each, name) for each in some]
+        for name in ("token", "kind", "instance", "room", "text", "scope", "awaited")
+    ]
+    return dict(connection.execute(_HAND, [member, *columns]).fetchall())
+
+
+def news(connection: Connection, ids: Sequence[str]) -> list[News]:
+    """What became of these; those of which nothing is known are left out."""
+    if not ids:
+        return []
+    by_number = {position_of(each): each for each in ids}
+    rows = connection.execute(_NEWS, (list(by_number),)).fetchall()
+    return [_news(row) for row in rows if row[0] in ids]
+
+
+def _news(row: Sequence[Any]) -> News:
+    name, instance, room, kind, handed_at, answered_at, envelope_id, replayed, cancelled = row[:9]
+    refused, answer, receipt, stored = row[9:]
+    if refused is not None:
+        refused = json.dumps({"kind": "Refused", "text": text_out(refused)})
+    is_envelope = kind == "submit"
+    if is_envelope and answer is not None:
+        refused = text_out(answer)
+    try:
+        ended = None if receipt is None else receipt_of(receipt)
+    except (FormatVersionError, Invalid) as error:
+        raise OutboxError(f"how envelope {name} ended cannot be read: {error}") from None
+    return News(
+        id=name,
+        instance_id=text_out(instance),
+        room=text_out(room),
+        handed_at=handed_at,
+        answered_at=answered_at,
+        envelope_id=envelope_id,
+        replayed=replayed,
+        cancelled=cancelled,
+        refused=refused,
+        receipt=ended,
+        stored=stored,
+        answer=None if is_envelope or answer is None else text_out(answer),
+    )
+
+
+def keyed(connection: Connection, scope: tuple[str, str, str, str], since: float) -> list[News]:
+    """What became of the envelope that has the key; nothing: none has it."""
+    asked = (name_of(scope[0]), scope[0], scope_of(scope), since)
+    row = connection.execute("SELECT keyed(%s, %s, %s, %s)", asked).fetchone()
+    if row is None or row[0] is None:
+        return []
+    rows = connection.execute(_NEWS, ([row[0]],)).fetchall()
+    return [_news(each) for each in rows]
+
+
+def withdraw(connection: Connection, handed_id: str) -> bool:
+    """Whether it is cancelled, since nobody had taken it."""
+    rows = connection.execute("SELECT withdraw(%s)", (position_of(handed_id),)).fetchall()
+    return bool(rows[0][0])
+
+
+def leave(connection: Connection, handed_ids: Sequence[str]) -> None:
+    """Nobody waits for these any more."""
+    numbers = [position_of(each) for each in handed_ids]
+    connection.execute("SELECT leave(number) FROM unnest(%s::bigint[]) n(number)", (numbers,))
+
+
+def ended_after(connection: Connection, after: int, limit: int) -> Endings:
+    """What ended after that number."""
+    sql = "SELECT token, forgotten, newest, numbers, receipts FROM ended_after(%s, %s)"
+    row = connection.execute(sql, (after, limit)).fetchone()
+    token, forgotten, newest, numbers, receipts = row if row is not None else ("", 0, 0, [], [])
+    ended: list[tuple[int, Receipt]] = []
+    for number, text in zip(numbers or (), receipts or (), strict=True):
+        try:
+            ended.append((number, receipt_of(text)))
+        except (FormatVersionError, Invalid) as error:
+            unreadable(f"that ended as number {number}", error)
+    return Endings(source=token, forgotten=forgotten, newest=newest, ended=ended)

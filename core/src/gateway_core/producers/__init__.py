@@ -1,0 +1,1 @@
+"""How an owner answers processes that deliver nothing; may import groups and below."""

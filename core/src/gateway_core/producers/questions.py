@@ -1,0 +1,129 @@
+"""Answers what processes ask that deliver nothing, as JSON. This module waits: for the outbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import attrs
+
+from gateway_core.contract.codec import from_json, to_json
+from gateway_core.contract.envelopes import Envelope, Priority, Send, Undelivered
+from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.deliveries.remembered import Scope
+from gateway_core.groups.job import Job
+from gateway_core.groups.registry import Groups
+from gateway_core.outboxes.records import GroupState
+from gateway_core.submission.handed.lookup import told
+from gateway_core.submission.status import Status
+
+
+class Face(Protocol):
+    """What is needed of a gateway."""
+
+    _groups: Groups
+
+    async def status(self, what: str) -> Status | None: ...  # noqa: D102 - as `Gateway` has it
+    async def _broadcast(self, template: Send, rooms: object) -> Job: ...
+    async def submit_many(  # noqa: D102 - likewise
+        self,
+        envelopes: Sequence[Envelope],
+        *,
+        group: str | None,
+        not_before: float | None,
+        priority: Priority,
+    ) -> Job: ...
+    async def remove_instance(  # noqa: D102 - likewise
+        self, instance_id: str, *, drain: float
+    ) -> list[Undelivered]: ...
+
+
+Answer = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
+
+
+@attrs.define(eq=False)
+class Questions:
+    """Answers for a gateway that owns the outbox."""
+
+    _gateway: Face
+
+    async def answer(self, asked: str) -> str:
+        """What `Asking` reads. Raises `GatewayError`."""
+        plain = json.loads(asked)
+        answers: Mapping[str, Answer] = {
+            "status": self._status,
+            "broadcast": self._broadcast,
+            "submit_many": self._submit_many,
+            "group": self._group,
+            "groups": self._listed,
+            "failed": self._failed,
+            "pause": self._held,
+            "resume": self._held,
+            "cancel": self._held,
+            "retry": self._retry,
+            "remove_instance": self._remove,
+        }
+        if plain["do"] not in answers:
+            raise Invalid([Problem("do", f"{plain['do']!r} is not known to the owner's release")])
+        return json.dumps(await answers[plain["do"]](plain))
+
+    async def _status(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        return told(await self._gateway.status(asked["id"]))
+
+    # -- groups
+
+    @property
+    def _groups(self) -> Groups:
+        return self._gateway._groups  # noqa: SLF001 - this package's own
+
+    async def _broadcast(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        template = from_json(Send, asked["template"])
+        job = await self._gateway._broadcast(template, asked["rooms"])  # noqa: SLF001 - likewise
+        return _one(await self._groups.state(job.id))
+
+    async def _submit_many(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        job = await self._gateway.submit_many(
+            [from_json(Envelope, each) for each in asked["envelopes"]],
+            group=asked["group"],
+            not_before=asked["not_before"],
+            priority=asked["priority"],
+        )
+        return _one(await self._groups.state(job.id))
+
+    async def _group(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        what: str | Scope = asked["what"]
+        if not isinstance(what, str):
+            instance, room, operation, key = what
+            what = (instance, room, operation, key)
+        return _one(await self._groups.state(what))
+
+    async def _listed(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        page = {"after": asked["after"], "limit": asked["limit"]}
+        found = await self._groups.store.groups(asked["instance"], **page)
+        return {"groups": [to_json(each) for each in found]}
+
+    async def _failed(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        page = {"after": asked["after"], "limit": asked["limit"]}
+        found = await self._groups.store.failed(asked["group"], **page)
+        return {"receipts": [to_json(each) for each in found]}
+
+    async def _held(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        if asked["do"] == "cancel":
+            return _one(await self._groups.cancel(asked["group"]))
+        paused = asked["do"] == "pause"
+        return _one(await self._groups.pause(asked["group"], paused=paused))
+
+    async def _retry(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        return {"retried": await self._groups.retry(asked["group"])}
+
+    # -- instances
+
+    async def _remove(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        left = await self._gateway.remove_instance(asked["instance"], drain=asked["drain"])
+        undelivered = [[to_json(each.envelope), to_json(each.receipt)] for each in left]
+        return {"undelivered": undelivered}
+
+
+def _one(state: GroupState | None) -> dict[str, Any]:
+    return {"group": None if state is None else to_json(state)}

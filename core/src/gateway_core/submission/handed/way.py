@@ -1,0 +1,95 @@
+"""Accepts an envelope in a process that delivers nothing: once the outbox has it for its owner.
+
+This module waits: for the outbox.
+"""
+
+from __future__ import annotations
+
+from weakref import WeakValueDictionary
+
+from gateway_core.clock import SECOND
+from gateway_core.contract.errors import GatewayClosed
+from gateway_core.outboxes.handover import Handover, News
+from gateway_core.submission.draft import Draft, Drafting
+from gateway_core.submission.handed.delivery import HANDED, HandedDelivery
+from gateway_core.submission.handed.files import check_files
+from gateway_core.submission.tickets import Ticket
+
+
+class HandoverWay:
+    """Hands over what was asked for, as its caller said it: the owner plans it, and policies vote.
+
+    What nobody holds a ticket of is not waited for.
+    """
+
+    def __init__(self, drafting: Drafting, handover: Handover) -> None:
+        self._drafting = drafting
+        self._handover = handover
+        self._waiting: WeakValueDictionary[str, HandedDelivery] = WeakValueDictionary()
+        handover.waiting = self.unfinished
+        handover.heard = self._heard
+
+    async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
+        """Hand it over. Raises why it cannot be."""
+        del wait  # the owner's bounds are the owner's: what waits for them is stored
+        drafting = self._drafting
+        drafting.check_open()
+        check_files([draft.asked])
+        handed_id = await self._handover.hand_over(draft.asked, awaited=draft.awaited)
+        now = drafting.clock.now()
+        delivery = HandedDelivery(
+            handed_id,
+            draft.envelope,
+            draft.plan,
+            accepted_at=drafting.clock.wall(),
+            deadline=now + round(drafting.config.ttl.bulk * SECOND),
+            scope=draft.scope,
+            priority=draft.priority,
+            since=now,
+        )
+        delivery.wait_for(HANDED, now)
+        draft.delivered = True
+        draft.partition.accepted += 1
+        draft.account.counts.accepted += 1
+        if drafting.closed:
+            delivery.store()
+        else:
+            self._waiting[handed_id] = delivery
+        return Ticket(delivery, waited=True)
+
+    def unfinished(self) -> list[str]:
+        """The ids of those that somebody waits for."""
+        return list(self._waiting.keys())
+
+    def held(self, handed_id: str) -> HandedDelivery | None:
+        """The delivery that somebody holds a ticket of."""
+        return self._waiting.get(handed_id)
+
+    def store(self) -> None:
+        """The gateway closes: the outbox has them for their owner, who goes on."""
+        for delivery in list(self._waiting.values()):
+            delivery.store()
+        self._waiting.clear()
+
+    def check_open(self) -> None:
+        """Raises `GatewayClosed` if nothing is handed over any more."""
+        if self._drafting.closed:
+            raise GatewayClosed
+
+    def _heard(self, news: News) -> None:
+        delivery = self._waiting.get(news.id)
+        if delivery is None or not delivery.hear(news):
+            return
+        del self._waiting[news.id]
+        envelope, receipt = delivery.envelope, delivery.receipt
+        place = envelope.instance_id, envelope.external_room_id
+        partition = self._drafting.partition_of(*place)
+        account = self._drafting.registry.present(envelope.instance_id)
+        if receipt is not None:
+            partition.completion.dispositions[receipt.disposition] += 1
+            if account is not None:
+                account.counts.end(receipt, copied=False, member=False)
+        elif account is not None and delivery.refused is not None:
+            partition.accepted -= 1
+            account.counts.accepted -= 1
+            account.counts.refuse(delivery.refused)
