@@ -28,7 +28,7 @@ class Producer:
         files: KeptFiles,
     ) -> None:
         handover.keys_for = drafting.config.idempotency_window
-        self._drafting = drafting
+        self.handover, self._drafting = handover, drafting
         self._asking = Asking(handover)
         self.way = HandoverWay(drafting, handover)
         self.lookup = HandedLookup(handover, self._asking)

@@ -66,8 +66,12 @@ def _make(connection: Connection, schema: str) -> None:
     try:
         migrate(connection, schema)
     except errors.InsufficientPrivilege as error:
-        text = f"the schema {schema} is not there, or is of an earlier release: the process that"
-        raise OutboxError(f"{text} owns the outbox makes it as it opens ({error})") from error
+        said = " ".join(str(error).split())
+        raise OutboxError(
+            f"the schema {schema} is not there, of an earlier release, or closed to this role: the"
+            f" process that owns the outbox makes it as it opens, and `{schema}.allow` opens it to a"
+            f" role ({said})"
+        ) from error
 
 
 def hand_all(connection: Connection, member: UUID, some: Sequence[Handing]) -> dict[UUID, str]:
@@ -126,10 +130,22 @@ def keyed(connection: Connection, scope: tuple[str, str, str, str], since: float
     return [_news(each) for each in rows]
 
 
-def withdraw(connection: Connection, handed_id: str) -> bool:
-    """Whether it is cancelled, since nobody had taken it."""
-    rows = connection.execute("SELECT withdraw(%s)", (position_of(handed_id),)).fetchall()
-    return bool(rows[0][0])
+class Withdrawal:
+    """Cancels one that nobody has taken. To be called again where its answer was lost.
+
+    done  whether that was so
+    """
+
+    def __init__(self, handed_id: str) -> None:
+        self._number = position_of(handed_id)
+        self._asked = self.done = False
+
+    def __call__(self, connection: Connection) -> None:
+        """Cancel it."""
+        asked, self._asked = self._asked, True
+        sql = "SELECT now, before FROM withdraw(%s)"
+        ((now, before),) = connection.execute(sql, (self._number,)).fetchall()
+        self.done = now or (before and asked)
 
 
 def leave(connection: Connection, handed_ids: Sequence[str]) -> None:

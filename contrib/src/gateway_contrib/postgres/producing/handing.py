@@ -5,6 +5,7 @@ This module waits: for the server, on the connection that writes.
 
 from __future__ import annotations
 
+import select
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +16,7 @@ import attrs
 import psycopg
 import trio
 
+from gateway_contrib.durable.committer import Trouble
 from gateway_contrib.postgres.connections.connecting import Link
 from gateway_contrib.postgres.connections.failing import Place
 from gateway_contrib.postgres.producing import calls
@@ -69,6 +71,7 @@ class HandingOver:
         self._leaving: deque[str] = deque()
         self._filled = trio.Event()
         self._trouble: OutboxError | None = None
+        self._troubled = Trouble()
         self._closing = False
         self._sent = False
 
@@ -162,13 +165,16 @@ class HandingOver:
             pause = min(LONGEST_PAUSE, pause * 2)
 
     def _send(self, connection: Connection, some: Sequence[Pending]) -> dict[Any, str]:
+        if _is_readable(connection):  # while it rests: the server has ended it, or says something
+            connection.pgconn.consume_input()
         self._sent = True
         return calls.hand_all(connection, self._member, [each.row for each in some])
 
     def _refuse(self, why: OutboxError) -> None:
         """Whoever comes while nobody knows what became of a batch waits for nothing."""
         self._trouble = why
-        log_event(OUTBOX_FAILED, error=str(why))
+        if (times := self._troubled.fails(str(why), trio.current_time())) is not None:
+            log_event(OUTBOX_FAILED, error=str(why), times=times)
         while self._pending:
             self._pending.popleft().end(why)
 
@@ -191,3 +197,9 @@ class HandingOver:
             else:
                 for _ in some:
                     self._leaving.popleft()
+
+
+def _is_readable(connection: Connection) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

@@ -143,7 +143,9 @@ class PostgresHandover:
         except ValueError:
             return False
         with typed(self.place, "cannot be asked"):
-            if await self._handing.call(partial(calls.withdraw, handed_id=envelope_id)):
+            withdrawal = calls.Withdrawal(envelope_id)
+            await self._handing.call(withdrawal)
+            if withdrawal.done:
                 self._look_at_all()
                 return True
         found = await self.find(envelope_id)

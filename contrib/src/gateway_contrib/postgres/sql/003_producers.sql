@@ -124,22 +124,25 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_
     )
 $$;
 
--- Whether it is cancelled: nobody had taken it, and nobody will.
+-- Whether it is cancelled now, since nobody had taken it; or was so before.
 
-CREATE FUNCTION withdraw(number bigint) RETURNS boolean
+CREATE FUNCTION withdraw(number bigint, OUT now boolean, OUT before boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
 DECLARE
     it {schema}.handed;
 BEGIN
+    now := false;
+    before := false;
     SELECT * INTO it FROM {schema}.handed h WHERE h.own = withdraw.number FOR UPDATE;
     IF NOT FOUND OR NOT {schema}.may_use(it.instance) THEN
-        RETURN false;
-    ELSIF it.answered_at IS NULL THEN
+        RETURN;
+    END IF;
+    before := it.cancelled;
+    IF it.answered_at IS NULL THEN
+        now := true;
         UPDATE {schema}.handed SET answered_at = clock_timestamp(), left_at = clock_timestamp(),
             waiting = false, envelope = '', cancelled = true WHERE handed.number = it.number;
-        RETURN true;
     END IF;
-    RETURN it.cancelled;
 END $$;
 
 -- Nobody waits for it any more: it is cancelled; where the owner has taken it, that is asked to do so,
@@ -151,9 +154,7 @@ DECLARE
     it {schema}.handed;
     drawn record;
 BEGIN
-    IF {schema}.withdraw(number) THEN
-        RETURN;
-    END IF;
+    PERFORM {schema}.withdraw(number);
     UPDATE {schema}.handed h SET left_at = clock_timestamp()
         WHERE h.own = leave.number AND h.left_at IS NULL AND h.seq IS NOT NULL
             AND {schema}.may_use(h.instance)

@@ -49,14 +49,18 @@ class HandedDelivery(Delivery):
         if receipt is not None and news.refused is None:
             self.replay(receipt)
         elif news.refused is not None:
-            self.refused = refusal_of(news.refused)
+            self._refuse(refusal_of(news.refused))
         elif news.answered_at is not None and not news.stored:
-            self.refused = OutboxError(f"envelope {self.id}: {FORGOTTEN}")
+            self._refuse(OutboxError(f"envelope {self.id}: {FORGOTTEN}"))
         else:
             self.wait_for(TAKEN if news.answered_at is not None else HANDED, 0)
             return False
         self.notify()
         return True
+
+    def _refuse(self, error: GatewayError) -> None:
+        """There will be no receipt."""
+        self.refused, self.stored = error, True
 
 
 def receipt_of(news: News) -> Receipt | None:

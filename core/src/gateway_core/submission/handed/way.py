@@ -5,10 +5,16 @@ This module waits: for the outbox.
 
 from __future__ import annotations
 
+from typing import Any
 from weakref import WeakValueDictionary
 
+import attrs
+import trio
+
 from gateway_core.clock import SECOND
-from gateway_core.contract.errors import GatewayClosed
+from gateway_core.contract.envelopes import Envelope
+from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.outboxes.handover import Handover, News
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.handed.delivery import HANDED, HandedDelivery
@@ -35,7 +41,10 @@ class HandoverWay:
         drafting = self._drafting
         drafting.check_open()
         check_files([draft.asked])
-        handed_id = await self._handover.hand_over(draft.asked, awaited=draft.awaited)
+        asked = (
+            draft.asked if draft.growth is None else await self._whole(draft.asked, draft.growth)
+        )
+        handed_id = await self._handover.hand_over(asked, awaited=draft.awaited)
         now = drafting.clock.now()
         delivery = HandedDelivery(
             handed_id,
@@ -57,24 +66,28 @@ class HandoverWay:
             self._waiting[handed_id] = delivery
         return Ticket(delivery, waited=True)
 
+    async def _whole(self, asked: Any, growth: Growth) -> Envelope:
+        """The message that a stream has become: another process shows it once it is whole."""
+        ended = trio.Event()
+        growth.woken_by(lambda: None if growth.is_open else ended.set())
+        if growth.is_open:
+            await ended.wait()
+        self._drafting.check_open()
+        if growth.state == "deleted":
+            raise Invalid([Problem("text", "is taken back: nothing of the stream is sent")])
+        text, extra = growth.as_said
+        whole: Envelope = attrs.evolve(asked, text=text, extra=extra or {}, grows=None)
+        return whole
+
     def unfinished(self) -> list[str]:
         """The ids of those that somebody waits for."""
         return list(self._waiting.keys())
-
-    def held(self, handed_id: str) -> HandedDelivery | None:
-        """The delivery that somebody holds a ticket of."""
-        return self._waiting.get(handed_id)
 
     def store(self) -> None:
         """The gateway closes: the outbox has them for their owner, who goes on."""
         for delivery in list(self._waiting.values()):
             delivery.store()
         self._waiting.clear()
-
-    def check_open(self) -> None:
-        """Raises `GatewayClosed` if nothing is handed over any more."""
-        if self._drafting.closed:
-            raise GatewayClosed
 
     def _heard(self, news: News) -> None:
         delivery = self._waiting.get(news.id)

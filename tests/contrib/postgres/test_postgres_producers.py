@@ -1,0 +1,560 @@
+"""Processes that only hand over: what they are told is what the owner would have told them."""
+
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import psycopg
+import pytest
+import trio
+from postgres_runs import ran
+
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_contrib.postgres.handed import tell
+from gateway_contrib.postgres.producing import handover
+from gateway_core import (
+    Call,
+    ConfigError,
+    Delete,
+    DeliveryError,
+    Disposition,
+    Edit,
+    GatewayClosed,
+    IdempotencyConflict,
+    Instance,
+    Invalid,
+    KeyRef,
+    NotServing,
+    OutboxError,
+    Send,
+    UnknownInstance,
+    Verdict,
+)
+from gateway_core.testing import (
+    FakeChannel,
+    FakeSettings,
+    failing,
+    open_test_gateway,
+    virtual_wall,
+)
+
+PATIENCE = 60.0
+"""Seconds that nothing takes unless it hangs."""
+GONE = Verdict(error_class="non_retryable", reason="room_gone", dispatched="no")
+
+
+class Shared:
+    """One schema, and whoever opens it."""
+
+    def __init__(self, server, schema):
+        self.server, self.schema = server, schema
+        self.channel = FakeChannel()
+
+    def outbox(self, **settings):
+        url = settings.pop("url", self.server.url())
+        settings = {"lease": 60, "schema": self.schema, "poll": 0.01} | settings
+        return PostgresOutbox(url, PostgresSettings(**settings), wall_clock=virtual_wall)
+
+    @asynccontextmanager
+    async def owner(self, **settings):
+        with trio.fail_after(PATIENCE):
+            async with open_test_gateway(self.channel, outbox=self.outbox(), **settings) as gateway:
+                yield gateway
+
+    @asynccontextmanager
+    async def producer(self, *, url=None, **settings):
+        outbox = self.outbox() if url is None else self.outbox(url=url)
+        with trio.fail_after(PATIENCE):
+            async with open_test_gateway(
+                FakeChannel(), outbox=outbox, serve=False, **settings
+            ) as gateway:
+                yield gateway
+
+    @asynccontextmanager
+    async def both(self, **settings):
+        async with self.owner(**settings) as owner, self.producer(**settings) as producer:
+            yield owner, producer
+
+    def ran(self, sql):
+        return ran(self.server, self.schema, sql)
+
+
+@pytest.fixture
+def shared(server, emptied_schema):
+    return Shared(server, emptied_schema)
+
+
+def message(text="text", **fields):
+    return Send(instance_id="bot", external_room_id="room", text=text, **fields)
+
+
+def key_of(key):
+    return KeyRef(instance_id="bot", external_room_id="room", key=key)
+
+
+async def until(holds):
+    """Wait until what another process does is seen."""
+    while not (found := await holds()):  # noqa: ASYNC110 - what is looked at has no event
+        await trio.sleep(0.01)
+    return found
+
+
+async def test_it_opens_without_an_owner_and_its_tickets_wait_for_one(shared):
+    """It has two connections and takes no part in the lease."""
+    async with shared.producer() as producer:
+        ticket = await producer.enqueue("bot", "room", "early")
+        status = await producer.status(ticket)
+        assert ("unfinished", "handed", ticket.id) == (
+            status.state, status.cause, status.envelope_id
+        )  # fmt: skip
+        assert [] == shared.ran("SELECT * FROM members")
+        assert [(2,)] == shared.ran(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gateway'"
+        )
+        async with shared.owner() as owner:
+            receipt = await ticket.receipt()
+            assert (ticket.id, ticket.ref) == (receipt.envelope_id, receipt.ref)
+            for asked in (producer, owner):
+                assert receipt == (await asked.status(ticket.id)).receipt
+    assert ["early"] == shared.channel.texts("room")
+
+
+async def test_every_kind_of_envelope_is_delivered_in_order(shared):
+    async with shared.both() as (_, producer):
+        sent = await producer.send("bot", "room", "one", key="k")
+        second = await producer.enqueue("bot", "room", "two")
+        await producer.edit(second, "two, edited")
+        await producer.edit(key_of("k"), "one, edited")
+        third = await producer.send("bot", "room", "three")
+        await producer.delete(third.ref)
+        called = await producer.call("bot", "room", "wave", {"to": "all"})
+        assert called.delivered
+        tickets = [
+            await producer.submit(envelope)
+            for envelope in (
+                message("four"),
+                Edit(
+                    instance_id="bot", external_room_id="room", target=sent.ref, text="one, again"
+                ),
+                Delete(instance_id="bot", external_room_id="room", target=second.ref),
+                Call(instance_id="bot", external_room_id="room", method="wave"),
+            )
+        ]
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+    assert ["one, again", "four"] == shared.channel.texts("room")
+
+
+async def test_eight_that_hand_over_one_key_send_one_message(shared):
+    receipts = []
+
+    async def send(producer):
+        receipts.append(await producer.send("bot", "room", "text", key="k"))
+
+    async def hand_over():
+        async with shared.producer() as producer:
+            await send(producer)
+
+    async with shared.owner():
+        async with trio.open_nursery() as nursery:
+            for _ in range(8):
+                nursery.start_soon(hand_over)
+        async with shared.producer() as producer:
+            again = await producer.send("bot", "room", "text", key="k")
+            assert again.replayed
+            with pytest.raises(IdempotencyConflict) as raised:
+                await producer.send("bot", "room", "another", key="k")
+            assert ("k", again.envelope_id) == (raised.value.key, raised.value.envelope_id)
+            ticket = await producer.submit(message("text", key="k"))
+            await ticket.receipt()
+            assert again.envelope_id == ticket.id
+            ticket = await producer.submit(message("another", key="k", on_conflict="replay"))
+            assert again.envelope_id == (await ticket.receipt()).envelope_id
+    assert {again.envelope_id} == {receipt.envelope_id for receipt in receipts}
+    assert ["text"] == shared.channel.texts("room")
+
+
+async def test_what_can_be_known_at_once_is_raised_at_once(shared):
+    """No owner lives, and nothing is handed over."""
+    async with shared.producer() as producer:
+        for wrong, error in (
+            (message(""), Invalid),
+            (message("x" * 2_000_000), Invalid),
+            (message("text", not_before=1e12), Invalid),
+            (Send(instance_id="nobody", external_room_id="room", text="text"), UnknownInstance),
+        ):
+            with pytest.raises(error):
+                await producer.submit(wrong)
+        assert 0 == producer.statistics().accepted
+        assert 4 == producer.statistics().refused
+    assert [(0,)] == shared.ran("SELECT count(*) FROM handed")
+
+
+async def test_what_the_owner_alone_knows_is_raised_where_it_is_waited_for(shared):
+    """Also by a ticket; `status` tells everybody that it was rejected, and why."""
+    async with shared.owner(), shared.producer(instances=("bot", "other")) as producer:
+        with pytest.raises(UnknownInstance, match="there is no instance 'other'"):
+            await producer.send("other", "room", "text")
+        ticket = await producer.enqueue("other", "room", "text")
+        for _ in range(2):
+            with pytest.raises(UnknownInstance):
+                await ticket.receipt()
+        assert not ticket.ended
+        receipt = (await producer.status(ticket.id)).receipt
+        assert Disposition.REJECTED == receipt.disposition
+        assert "there is no instance" in receipt.verdict.raw
+        statistics = producer.statistics()
+        assert (0, 0) == (statistics.accepted, statistics.unfinished)
+
+
+async def test_an_ending_that_is_no_delivery_is_raised_with_its_receipt(shared):
+    async with shared.both() as (owner, producer):
+        owner.suspend("bot")
+        with pytest.raises(DeliveryError) as raised:
+            await producer.send("bot", "room", "late", ttl=0.2)
+        assert Disposition.EXPIRED == raised.value.receipt.disposition
+        receipt = await producer.send("bot", "room", "late", ttl=0.2, raises=False)
+        assert Disposition.EXPIRED == receipt.disposition
+
+
+async def test_a_ttl_counts_from_the_insert(shared):
+    async with shared.producer() as producer:
+        ticket = await producer.enqueue("bot", "room", "late", ttl=30)
+        shared.ran("UPDATE handed SET handed_at = handed_at - interval '1 minute'")
+        async with shared.owner():
+            assert Disposition.EXPIRED == (await ticket.receipt()).disposition
+    assert [] == shared.channel.texts("room")
+
+
+async def test_cancel_from_another_process(shared):
+    """Nobody has taken it; it waits for its time; it was delivered."""
+    async with shared.producer() as producer, shared.producer() as other:
+        early = await producer.enqueue("bot", "room", "early")
+        assert await other.cancel(early.id)
+        assert Disposition.CANCELLED == (await early.receipt()).disposition
+        assert not await other.cancel(early.id)
+        assert "cancelled" == (await other.status(early.id)).receipt.disposition
+        async with shared.owner() as owner:
+            later = await producer.enqueue("bot", "room", "later", not_before=virtual_wall() + 3600)
+            status = await until(partial(_taken, producer, later))
+            assert ("schedule", True) == (status.cause, status.estimate > 3000)
+            assert await other.cancel(later.id)
+            assert Disposition.CANCELLED == (await later.receipt()).disposition
+            done = await producer.send("bot", "room", "done")
+            assert not await other.cancel(done.envelope_id)
+            own = await owner.enqueue("bot", "room", "own", not_before=virtual_wall() + 3600)
+            assert "schedule" == (await other.status(own.id)).cause
+            assert await other.cancel(own.id)
+            assert not await other.cancel("nothing of that id")
+    assert ["done"] == shared.channel.texts("room")
+
+
+async def _taken(gateway, ticket):
+    status = await gateway.status(ticket)
+    return status if status.cause != "handed" else None
+
+
+@pytest.mark.parametrize("taken", [False, True], ids=["nobody has taken it", "it waits"])
+async def test_a_caller_that_gives_up_withdraws_its_message_unless_it_detached(shared, taken):
+    async with shared.producer() as producer:
+
+        async def give_up(text, nursery, **fields):
+            with trio.CancelScope() as scope:
+                nursery.start_soon(partial(leave, scope, text))
+                await producer.send("bot", "room", text, key=text, **fields)
+
+        async def leave(scope, text):
+            cause = "outbox" if taken else "handed"
+            await until(partial(_waits_for, producer, text, cause))
+            scope.cancel()
+
+        async def all_of_it():
+            async with trio.open_nursery() as nursery:
+                await give_up("withdrawn", nursery)
+                await give_up("detached", nursery, on_cancel="detach")
+
+        if not taken:
+            await all_of_it()
+        async with shared.owner() as owner:
+            owner.suspend("bot")
+            if taken:
+                await all_of_it()
+            await until(partial(_ended, producer, "withdrawn"))
+            owner.resume("bot")
+            await producer.send("bot", "room", "last")
+    assert ["detached", "last"] == shared.channel.texts("room")
+
+
+async def _waits_for(gateway, key, cause):
+    status = await gateway.status(key_of(key))
+    return status is not None and status.cause == cause
+
+
+async def _ended(gateway, key):
+    """Cancelled ones free their key."""
+    status = await gateway.status(key_of(key))
+    return status is None or status.state == "ended"
+
+
+async def test_what_another_process_joined_goes_on_when_the_first_gives_up(shared):
+    async with shared.both() as (owner, producer), shared.producer() as other:
+        owner.suspend("bot")
+        async with trio.open_nursery() as nursery:
+            scope = trio.CancelScope()
+
+            async def first():
+                with scope:
+                    await producer.send("bot", "room", "text", key="k")
+
+            nursery.start_soon(first)
+            await until(partial(_waits_for, producer, "k", "outbox"))
+            ticket = await other.submit(message("text", key="k"))
+            await until(partial(_taken, other, ticket))
+            scope.cancel()
+        await producer.enqueue("bot", "room", "after")
+        owner.resume("bot")
+        assert (await ticket.receipt()).delivered
+    assert ["text", "after"][:1] == shared.channel.texts("room")[:1]
+
+
+async def test_connections_that_are_ended_come_about_again(shared):
+    """Of one that waits for its receipt, of all its process's at once."""
+    async with shared.producer() as producer:
+        ticket = await producer.enqueue("bot", "room", "waits")
+        assert [(True,)] * 2 == shared.ran("""SELECT pg_terminate_backend(pid)
+            FROM pg_stat_activity WHERE application_name = 'gateway'""")
+        async with shared.owner():
+            assert (await ticket.receipt()).delivered
+            assert (await producer.send("bot", "room", "next")).delivered
+
+
+async def test_a_lost_notice_is_found_by_looking(shared, monkeypatch):
+    async with shared.owner():
+        outbox = shared.outbox()
+        offered = outbox.handover()
+        offered._listening._channel = "another"
+        outbox.handover = lambda: offered
+        async with open_test_gateway(FakeChannel(), outbox=outbox, serve=False) as producer:
+            assert (await producer.send("bot", "room", "text")).delivered
+
+
+async def test_a_notice_is_enough(shared, monkeypatch):
+    monkeypatch.setattr(handover, "FLOOR", 3600.0)
+    async with shared.both() as (_, producer):
+        for n in range(3):
+            assert (await producer.send("bot", "room", f"{n}")).delivered
+
+
+async def test_a_member_is_told_once_of_all_that_a_batch_has(shared):
+    async with shared.outbox():
+        pass
+    shared.ran("""INSERT INTO handed (instance, room, envelope, handed_by, member, own, seq)
+        SELECT 'bot', 'room', '', '', ('0000000' || n % 2 || '-0000-0000-0000-000000000000')::uuid,
+            n, n FROM generate_series(1, 10) n""")  # fmt: skip
+    with shared.server.connect() as listener, shared.server.connect() as own:
+        for member in (0, 1):
+            listener.execute(f'LISTEN "gateway_0000000{member}-0000-0000-0000-000000000000"')
+        own.execute(f"SET search_path = {shared.schema}")
+        tell(own, range(1, 9), [])
+        told = [notice.payload.split(",") for notice in listener.notifies(timeout=0.5)]
+    assert [["1", "3", "5", "7"], ["2", "4", "6", "8"]] == sorted(map(sorted, told))
+
+
+async def test_endings_are_told_in_every_process(shared):
+    async with shared.both() as (owner, producer):
+        for n in range(3):
+            await producer.send("bot", "room", f"{n}")
+        told = {}
+        for gateway in (owner, producer):
+            endings = gateway.endings()
+            told[gateway] = [await anext(endings) for _ in range(3)]
+        assert told[owner] == told[producer]
+
+
+async def test_groups_are_the_owners_and_their_handles_everybodys(shared):
+    async with shared.both() as (owner, producer), shared.producer() as other:
+        job = await producer.broadcast("bot", [f"r{n}" for n in range(5)], "all", key="b")
+        progress = await job.wait()
+        assert {Disposition.DELIVERED: 5} == progress.counts
+        again = await other.broadcast("bot", [f"r{n}" for n in range(5)], "all", key="b")
+        assert job.id == again.id == (await owner.group(job.id)).id
+        with pytest.raises(IdempotencyConflict):
+            await other.broadcast("bot", ["r1"], "all", key="b")
+        with pytest.raises(Invalid, match=r"rooms\.1: is empty"):
+            await other.broadcast("bot", ["r1", ""], "all")
+        found = await other.group(instance="bot", key="b")
+        assert ("b", 5) == (found.key, (await found.progress()).members)
+        assert await other.group("0" * 30) is None
+        held = await producer.submit_many(
+            [message("one"), message("two")], not_before=virtual_wall() + 3600
+        )
+        assert (await held.pause()).paused
+        assert not (await held.resume()).paused
+        assert (await held.cancel()).cancelled
+        assert [job.id, held.id] == [each.id for each in await other.groups("bot")]
+        shared.channel.script = failing(GONE)
+        wrong = await producer.broadcast("bot", ["r9"], "again")
+        assert {Disposition.REJECTED: 1} == (await wrong.wait()).counts
+        assert ["r9"] == [each.external_room_id async for each in wrong.failed()]
+        assert 1 == await wrong.retry()
+        assert 1 == (await wrong.wait()).counts[Disposition.DELIVERED]
+    assert ["all"] == shared.channel.texts("r1")
+
+
+async def test_a_stream_is_shown_when_it_is_whole(shared):
+    async with shared.both() as (_, producer):
+        async with producer.stream(("bot", "room")) as stream:
+            for word in ("one ", "two ", "three"):
+                stream.write(word)
+        with suppress(RuntimeError):
+            async with producer.stream(("bot", "room"), on_error="mark") as stream:
+                stream.write("half")
+                raise RuntimeError
+        await until(partial(_said, shared, 2))
+        with suppress(RuntimeError):
+            async with producer.stream(("bot", "room"), on_error="delete") as stream:
+                stream.write("never")
+                raise RuntimeError
+        await producer.send("bot", "room", "last")
+    assert ["one two three", "half […]", "last"] == shared.channel.texts("room")
+    assert 3 == len(shared.channel.made)
+
+
+async def _said(shared, count):
+    return len(shared.channel.texts("room")) == count
+
+
+async def test_an_instance_is_removed_where_it_is_served(shared):
+    shared.channel = FakeChannel(latency=1.0)
+    async with shared.owner() as owner, shared.producer() as producer:
+        for text in ("under way", "left"):
+            await producer.enqueue("bot", "room", text, key=text)
+        await until(partial(_waits_for, producer, "under way", "attempt"))
+        left = await producer.remove_instance("bot")
+        assert [("under way", "unknown"), ("left", "cancelled")] == [
+            (each.envelope.text, each.receipt.disposition) for each in left
+        ]
+        for gateway in (owner, producer):
+            with pytest.raises(UnknownInstance):
+                await gateway.enqueue("bot", "room", "text")
+
+
+async def test_what_a_process_that_delivers_nothing_cannot_do_is_refused(shared):
+    instance = Instance("bot", "fake", FakeSettings())
+    async with shared.producer() as producer:
+        for name, ask in (
+            ("add_instance", partial(producer.add_instance, instance)),
+            ("replace_instance", partial(producer.replace_instance, instance)),
+            ("suspend", partial(producer.suspend, "bot")),
+            ("resume", partial(producer.resume, "bot")),
+        ):
+            with pytest.raises(NotServing, match=f"only hands over.*`{name}`"):
+                ask()
+        with pytest.raises(NotServing, match="probe"):
+            await producer.probe("bot")
+        with pytest.raises(NotServing, match="reload"):
+            await producer.reload(producer.config)
+
+
+async def test_at_its_end_its_tickets_say_that_the_outbox_has_them(shared):
+    async with shared.producer() as producer:
+        ticket = await producer.enqueue("bot", "room", "kept")
+    with pytest.raises(GatewayClosed) as raised:
+        await ticket.receipt()
+    assert raised.value.kept
+    with pytest.raises(GatewayClosed):
+        await producer.enqueue("bot", "room", "too late")
+    async with shared.owner(), shared.producer() as producer:
+        assert (await until(partial(_receipt, producer, ticket.id))).delivered
+
+
+async def _receipt(gateway, name):
+    return (await gateway.status(name)).receipt
+
+
+async def test_an_outbox_of_one_process_is_refused():
+    with pytest.raises(ConfigError, match=r"outbox: `serve=False` needs an outbox that processes"):
+        async with open_test_gateway(serve=False):
+            pass
+
+
+# -- what fails
+
+
+async def test_an_answer_that_is_lost_is_asked_for_again(shared):
+    """The rows are there once, whether the connection broke before or after they were."""
+    async with shared.producer() as producer:
+        handing = producer._producer.handover._handing
+        calls, sent = handing._send, []
+
+        def lose(connection, some):
+            sent.append(len(some))
+            done = calls(connection, some)
+            if len(sent) < 3:
+                connection.close()
+                raise psycopg.OperationalError("the connection is lost")
+            return done
+
+        handing._send = lose
+        await producer.enqueue("bot", "room", "once")
+    assert 3 == len(sent)
+    assert [(1,)] == shared.ran("SELECT count(*) FROM handed")
+
+
+async def test_a_server_that_is_not_there_refuses_at_once(shared):
+    async with shared.producer() as producer:
+        producer._producer.handover._writer.sever()
+        producer._producer.handover._writer._options["port"] = "1"
+        with pytest.raises(OutboxError, match="cannot be handed anything"):
+            await producer.enqueue("bot", "room", "text")
+    with pytest.raises(OutboxError, match="cannot be opened"):
+        async with shared.producer(url="postgresql://nobody@127.0.0.1:1/postgres"):
+            pass
+
+
+@pytest.fixture
+def web(shared):
+    """A role that may send as `bot`, and has no right on any table."""
+
+    async def make():
+        async with shared.outbox():
+            pass
+
+    trio.run(make)
+    with shared.server.connect() as own:
+        for name in ("producer_web", "producer_guest"):
+            if not own.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone():
+                own.execute(f"CREATE ROLE {name} LOGIN")
+        own.execute(f"SELECT {shared.schema}.allow('producer_web', 'bot')")
+    return shared
+
+
+async def test_a_role_hands_over_as_the_instances_that_are_granted_to_it(web):
+    url = web.server.url(user="producer_web")
+    names = ("bot", "other")
+    async with (
+        web.owner(instances=names) as owner,
+        web.producer(url=url, instances=names) as producer,
+    ):
+        assert (await producer.send("bot", "room", "text")).delivered
+        with pytest.raises(OutboxError, match="may not send as instance other"):
+            await producer.send("other", "room", "text")
+        foreign = await owner.enqueue("other", "room", "text", not_before=virtual_wall() + 99)
+        assert await producer.status(foreign.id) is None
+        assert not await producer.cancel(foreign.id)
+        with pytest.raises(OutboxError, match="may not send as instance"):
+            await producer.group(foreign.id)
+    with pytest.raises(OutboxError, match="closed to this role"):
+        async with web.producer(url=web.server.url(user="producer_guest")):
+            pass
+
+
+async def test_two_hundred_at_once_all_end(shared):
+    receipts = []
+
+    async def send(producer, n):
+        receipts.append(await producer.send("bot", f"room {n % 10}", f"{n}"))
+
+    async with shared.both() as (_, producer), trio.open_nursery() as nursery:
+        for n in range(200):
+            nursery.start_soon(send, producer, n)
+    assert 200 == len({receipt.envelope_id for receipt in receipts})
