@@ -1,8 +1,8 @@
-"""A gateway in a process of its own on an outbox in PostgreSQL, which does what it reads line by line.
+"""A gateway in a process of its own on an outbox in PostgreSQL; it does what it reads by lines.
 
 `own` begins one that delivers, on a platform in memory; `hand over` one that does not. Then
-`enqueue KEY` answers with the id, `send KEY` with how it ended, `hold` lets nothing be sent, `texts`
-says what has arrived.
+`enqueue KEY` answers with the id, `send KEY` with how it ended, `hold` lets nothing be sent, and
+`texts` says what has arrived.
 """
 
 import json

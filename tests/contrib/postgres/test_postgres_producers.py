@@ -1,5 +1,6 @@
 """Processes that only hand over: what they are told is what the owner would have told them."""
 
+import asyncio  # noqa: TID251 - what an application runs on
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
@@ -19,6 +20,7 @@ from gateway_core import (
     Disposition,
     Edit,
     GatewayClosed,
+    GatewayConfig,
     IdempotencyConflict,
     Instance,
     Invalid,
@@ -28,10 +30,13 @@ from gateway_core import (
     Send,
     UnknownInstance,
     Verdict,
+    aio,
+    blocking,
 )
 from gateway_core.testing import (
     FakeChannel,
     FakeSettings,
+    event,
     failing,
     open_test_gateway,
     virtual_wall,
@@ -475,6 +480,54 @@ async def test_an_outbox_of_one_process_is_refused():
     with pytest.raises(ConfigError, match=r"outbox: `serve=False` needs an outbox that processes"):
         async with open_test_gateway(serve=False):
             pass
+
+
+async def test_an_event_is_answered_once_and_no_sign_is_shown(shared):
+    async with shared.both() as (_, producer):
+        asked = event("question")
+        async with producer.typing(asked):
+            first = await producer.reply(asked, "answer", key="a")
+        again = await producer.reply(asked, "answer", key="a")
+        assert (first.envelope_id, True) == (again.envelope_id, again.replayed)
+        assert (await producer.reply(event("order", asked="command"), "by its token")).delivered
+    assert ["answer", "by its token"] == shared.channel.texts("room")
+    assert [] == shared.channel.typed
+
+
+async def test_asyncio_and_code_that_blocks_hand_over_alike(shared):
+    """Each in a thread of its own, beside an owner on trio."""
+    config = GatewayConfig(instances=[Instance("bot", "fake", FakeSettings())])
+    given = {"plugins": [("fake", FakeChannel())], "serve": False}
+
+    async def waiting():
+        opening = aio.open_gateway(config, outbox=shared.outbox(), wall_clock=wall, **given)
+        async with opening as gateway:
+            ticket = await gateway.enqueue("bot", "room", "asyncio", key="a")
+            receipt = await ticket.receipt()
+            assert (ticket.id, True) == (receipt.envelope_id, receipt.delivered)
+            with pytest.raises(IdempotencyConflict):
+                await gateway.send("bot", "room", "another", key="a")
+            job = await gateway.broadcast("bot", ["other"], "all")
+            assert (await job.wait()).ended
+            with pytest.raises(NotServing):
+                gateway.resume("bot")
+
+    def blocking_one():
+        opening = blocking.open_gateway(config, outbox=shared.outbox(), wall_clock=wall, **given)
+        with opening as gateway:
+            with pytest.raises(TimeoutError):
+                gateway.send("bot", "room", "late", not_before=wall() + 3600, timeout=1.0)
+            sent = gateway.send("bot", "room", "blocking", timeout=PATIENCE)
+            gateway.edit(sent.ref, "blocking, edited", timeout=PATIENCE)
+            assert gateway.status(sent.envelope_id, timeout=PATIENCE).receipt == sent
+
+    async with shared.owner():
+        wall = partial(sum, (virtual_wall(),))
+        await trio.to_thread.run_sync(asyncio.run, waiting())
+        await trio.to_thread.run_sync(blocking_one)
+        (open_ones,) = shared.ran("SELECT count(*) FROM envelopes")
+        assert (0,) == open_ones
+    assert ["asyncio", "blocking, edited"] == shared.channel.texts("room")
 
 
 # -- what fails

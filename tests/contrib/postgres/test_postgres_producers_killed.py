@@ -30,9 +30,8 @@ class Child:
         """What it answers, beside what it logs."""
         if line is not None:
             self.process.stdin.write(f"{line}\n")
-        while (heard := await trio.to_thread.run_sync(self.process.stdout.readline)).startswith(
-            "2"
-        ):
+        read = partial(trio.to_thread.run_sync, self.process.stdout.readline)
+        while (heard := await read(abandon_on_cancel=True)).startswith("2"):
             pass
         return heard.strip()
 
@@ -95,7 +94,7 @@ async def test_an_owner_that_is_killed_before_it_sends_leaves_the_ticket_to_the_
 async def sends_what_is_left(producer, first, second):
     async with producer() as other:
         tickets = [await other.enqueue("bot", "room", f"{n}") for n in range(3)]
-        while "handed" == (await other.status(tickets[-1])).cause:
+        while "handed" == (await other.status(tickets[-1])).cause:  # noqa: ASYNC110 - a row
             await trio.sleep(0.05)
         first.kill()
         late = await other.enqueue("bot", "room", "3")

@@ -1,1 +1,1 @@
-"""How an owner answers processes that deliver nothing; may import groups and below."""
+"""Hands over what another process delivers, and answers those; may import `groups` and below."""

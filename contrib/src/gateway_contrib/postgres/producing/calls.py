@@ -69,8 +69,8 @@ def _make(connection: Connection, schema: str) -> None:
         said = " ".join(str(error).split())
         raise OutboxError(
             f"the schema {schema} is not there, of an earlier release, or closed to this role: the"
-            f" process that owns the outbox makes it as it opens, and `{schema}.allow` opens it to a"
-            f" role ({said})"
+            f" process that owns the outbox makes it as it opens, and `{schema}.allow` opens it"
+            f" ({said})"
         ) from error
 
 
