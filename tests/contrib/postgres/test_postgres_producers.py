@@ -19,6 +19,7 @@ from gateway_core import (
     DeliveryError,
     Disposition,
     Edit,
+    File,
     GatewayClosed,
     GatewayConfig,
     IdempotencyConflict,
@@ -480,6 +481,37 @@ async def test_an_outbox_of_one_process_is_refused():
     with pytest.raises(ConfigError, match=r"outbox: `serve=False` needs an outbox that processes"):
         async with open_test_gateway(serve=False):
             pass
+
+
+async def test_the_bytes_of_files_are_handed_over_with_their_message(shared, tmp_path):
+    """Read here, from memory and from a path; sent by the owner; and gone once they are sent."""
+    (tmp_path / "large.bin").write_bytes(bytes(range(256)) * 2_000)
+    files = [File(b"small", name="small.txt"), File(tmp_path / "large.bin")]
+    async with shared.producer() as producer:
+        early = await producer.enqueue("bot", "room", "early", files=files)
+        other = await producer.enqueue("bot", "room", "withdrawn", files=files[:1])
+        assert await producer.cancel(other)
+        (tmp_path / "large.bin").unlink()
+        async with shared.owner():
+            first = await early.receipt()
+            assert first.delivered
+            late = await producer.send("bot", "room", "late", files=files[:1])
+            with pytest.raises(Invalid, match=r"files\.0: .*missing"):
+                await producer.send("bot", "room", "", files=[File(tmp_path / "missing")])
+            with pytest.raises(Invalid, match="names the files of a group"):
+                await producer.broadcast("bot", ["room"], "all", files=files[:1])
+            await until(partial(_none_left, shared))
+    contents = [
+        [shared.channel.contents[name] for name in shared.channel.files[part.message_id]]
+        for receipt in (first, late)
+        for part in receipt.parts
+    ]
+    assert [[b"small", bytes(range(256)) * 2_000], [b"small"]] == contents
+
+
+async def _none_left(shared):
+    return [(0, 0, 0)] == shared.ran("""SELECT (SELECT count(*) FROM pieces),
+        (SELECT count(*) FROM bytes), (SELECT count(*) FROM handed_files)""")
 
 
 async def test_an_event_is_answered_once_and_no_sign_is_shown(shared):

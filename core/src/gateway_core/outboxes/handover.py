@@ -6,7 +6,7 @@ that offers it by a method `handover`, which takes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -69,10 +69,13 @@ class Handover(Protocol):
         trace: TracebackType | None,
     ) -> None: ...
 
-    async def hand_over(self, envelope: Envelope, *, awaited: bool) -> str:
+    async def hand_over(
+        self, envelope: Envelope, *, awaited: bool, files: Mapping[str, bytes]
+    ) -> str:
         """Store the envelope for the owner; the id that it has from now on.
 
         awaited  its caller waits for the end, and it is withdrawn by `leave` if that gives up
+        files    the bytes that it needs, by their digests: they are there once it is
 
         Its `ttl` counts from then on. Raises `OutboxError` and `Invalid`: it is not stored, and
         will not be. A caller who is cancelled leaves nothing that will be sent.

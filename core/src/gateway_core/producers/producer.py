@@ -30,7 +30,7 @@ class Producer:
         handover.keys_for = drafting.config.idempotency_window
         self.handover, self._drafting = handover, drafting
         self._asking = Asking(handover)
-        self.way = HandoverWay(drafting, handover)
+        self.way = HandoverWay(drafting, handover, files)
         self.lookup = HandedLookup(handover, self._asking)
         withdraw = self.lookup.withdraw_held
         self.groups = HandedGroups(drafting, self._asking, spawn, withdraw, files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
@@ -12,6 +12,7 @@ import psycopg
 from psycopg import errors
 
 from gateway_contrib.durable.rows import receipt_of
+from gateway_contrib.postgres.beside.contents import PIECE
 from gateway_contrib.postgres.connections.failing import unreadable
 from gateway_contrib.postgres.connections.migrations import changes, check_release, migrate
 from gateway_contrib.postgres.names import name_of, scope_of, text_out
@@ -39,6 +40,7 @@ class Handing:
 
     token  by which it is there once, however often it is tried
     text   the envelope as JSON; or a question, or the id of an envelope that is to be cancelled
+    files  the bytes of its files, by their digests
     """
 
     token: UUID = attrs.field(factory=uuid4)
@@ -48,6 +50,7 @@ class Handing:
     text: str
     scope: bytes | None = None
     awaited: bool = False
+    files: Mapping[str, bytes] = attrs.field(factory=dict)
 
 
 def prepare(connection: Connection, schema: str) -> None:
@@ -75,12 +78,27 @@ def _make(connection: Connection, schema: str) -> None:
 
 
 def hand_all(connection: Connection, member: UUID, some: Sequence[Handing]) -> dict[UUID, str]:
-    """Their ids, by their tokens."""
+    """Their ids, by their tokens; all of them are there with their files, or none."""
     columns = [
         [getattr(each, name) for each in some]
         for name in ("token", "kind", "instance", "room", "text", "scope", "awaited")
     ]
-    return dict(connection.execute(_HAND, [member, *columns]).fetchall())
+    with connection.transaction():
+        ids = dict(connection.execute(_HAND, [member, *columns]).fetchall())
+        for each in some:
+            for digest, content in each.files.items():
+                _hand_file(connection, each.token, digest, content)
+    return ids
+
+
+def _hand_file(connection: Connection, token: UUID, digest: str, content: bytes) -> None:
+    row = connection.execute("SELECT hand_file(%s, %s, %s)", (token, digest, len(content)))
+    ((upload,),) = row.fetchall()
+    if upload is None:
+        return  # of a statement of which the answer was lost
+    for number, start in enumerate(range(0, max(1, len(content)), PIECE)):
+        piece = content[start : start + PIECE]
+        connection.execute("SELECT hand_piece(%s, %s, %s)", (upload, number, piece))
 
 
 def news(connection: Connection, ids: Sequence[str]) -> list[News]:

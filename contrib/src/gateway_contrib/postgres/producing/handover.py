@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -114,7 +114,9 @@ class PostgresHandover:
 
     # -- what the gateway asks
 
-    async def hand_over(self, envelope: Envelope, *, awaited: bool) -> str:
+    async def hand_over(
+        self, envelope: Envelope, *, awaited: bool, files: Mapping[str, bytes]
+    ) -> str:
         """Return once it is committed."""
         names = (envelope.instance_id, envelope.external_room_id)
         if any("\0" in name for name in names):
@@ -126,8 +128,14 @@ class PostgresHandover:
         scope = None
         if envelope.key is not None:
             scope = scope_of((*names, envelope.operation, envelope.key))
-        instance, room = names
-        row = Handing(instance=instance, room=room, text=text, scope=scope, awaited=awaited)
+        row = Handing(
+            instance=names[0],
+            room=names[1],
+            text=text,
+            scope=scope,
+            awaited=awaited,
+            files=files,
+        )
         handed_id = await self._handing.hand_over(row)
         self._more.set()
         return handed_id

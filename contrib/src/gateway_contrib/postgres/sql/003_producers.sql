@@ -75,6 +75,38 @@ BEGIN
     END LOOP;
 END $$;
 
+-- The bytes of its files, which the owner makes its own as it takes the envelope. They are committed
+-- with its row. NULL: they are there.
+
+CREATE TABLE handed_files (
+    own bigint NOT NULL,
+    digest text NOT NULL,
+    size bigint NOT NULL,
+    upload uuid NOT NULL,             -- in `pieces`
+    PRIMARY KEY (own, digest)
+);
+CREATE INDEX handed_files_digest ON handed_files (digest);
+CREATE INDEX handed_files_upload ON handed_files (upload);
+
+CREATE FUNCTION hand_file(token uuid, of_digest text, of_size bigint) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
+DECLARE
+    made uuid := gen_random_uuid();
+BEGIN
+    INSERT INTO {schema}.handed_files
+        SELECT h.own, of_digest, of_size, made FROM {schema}.handed h
+        WHERE h.id = token AND h.answered_at IS NULL AND {schema}.may_use(h.instance)
+        ON CONFLICT DO NOTHING;
+    RETURN CASE WHEN FOUND THEN made END;
+END $$;
+
+CREATE FUNCTION hand_piece(of_upload uuid, number integer, content bytea) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
+BEGIN
+    INSERT INTO {schema}.pieces SELECT of_upload, hand_piece.number, hand_piece.content
+        WHERE EXISTS (SELECT 1 FROM {schema}.handed_files f WHERE f.upload = of_upload);
+END $$;
+
 -- What became of these, by the numbers of their ids: of what was handed over, and of all else.
 
 CREATE FUNCTION news(numbers bigint[]) RETURNS TABLE (

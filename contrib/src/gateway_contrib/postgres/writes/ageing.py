@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import attrs
 import psycopg
 
+from gateway_contrib.postgres.beside.contents import forget_handed
+
 Connection: TypeAlias = psycopg.Connection[Any]
 
 AT_ONCE = 1_000
@@ -47,6 +49,7 @@ def step(connection: Connection, bounds: Bounds) -> bool:
         ("DELETE FROM revisions WHERE ended_at < %s", bounds.refs),
     ):
         connection.execute(sql, (before,))
+    forget_handed(connection)
     return _forget_groups(connection, bounds.history) or more
 
 

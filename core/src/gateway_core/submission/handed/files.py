@@ -1,4 +1,4 @@
-"""What files a process that delivers nothing can hand over. Sans-I/O."""
+"""What files of a group a process that delivers nothing can hand over. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import Invalid, Problem
 
 NO_BYTES = (
-    "a process that only hands over sends files by `url` or `id`: bytes and paths are read where"
-    " the outbox is owned"
+    "a process that only hands over names the files of a group by `url` or `id`: bytes and paths"
+    " are read where the outbox is owned"
 )
 
 

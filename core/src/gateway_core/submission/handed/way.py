@@ -15,21 +15,23 @@ from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.deliveries.growing.growth import Growth
+from gateway_core.files.keeper import KeptFiles
 from gateway_core.outboxes.handover import Handover, News
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.handed.delivery import HANDED, HandedDelivery
-from gateway_core.submission.handed.files import check_files
 from gateway_core.submission.tickets import Ticket
 
 
 class HandoverWay:
     """Hands over what was asked for, as its caller said it: the owner plans it, and policies vote.
 
-    What nobody holds a ticket of is not waited for.
+    What nobody holds a ticket of is not waited for. The bytes of files are handed over as well, and
+    needed here no more.
     """
 
-    def __init__(self, drafting: Drafting, handover: Handover) -> None:
+    def __init__(self, drafting: Drafting, handover: Handover, files: KeptFiles) -> None:
         self._drafting = drafting
+        self._files = files
         self._handover = handover
         self._waiting: WeakValueDictionary[str, HandedDelivery] = WeakValueDictionary()
         handover.waiting = self.unfinished
@@ -40,11 +42,12 @@ class HandoverWay:
         del wait  # the owner's bounds are the owner's: what waits for them is stored
         drafting = self._drafting
         drafting.check_open()
-        check_files([draft.asked])
-        asked = (
-            draft.asked if draft.growth is None else await self._whole(draft.asked, draft.growth)
+        asked = draft.asked
+        if draft.growth is not None:
+            asked = await self._whole(asked, draft.growth)
+        handed_id = await self._handover.hand_over(
+            asked, awaited=draft.awaited, files=await self._files.contents(draft.files)
         )
-        handed_id = await self._handover.hand_over(asked, awaited=draft.awaited)
         now = drafting.clock.now()
         delivery = HandedDelivery(
             handed_id,
@@ -57,7 +60,6 @@ class HandoverWay:
             since=now,
         )
         delivery.wait_for(HANDED, now)
-        draft.delivered = True
         draft.partition.accepted += 1
         draft.account.counts.accepted += 1
         if drafting.closed:
