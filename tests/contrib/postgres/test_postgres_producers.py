@@ -4,9 +4,9 @@ import asyncio  # noqa: TID251 - what an application runs on
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
-import psycopg
 import pytest
 import trio
+from postgres_proxy import between
 from postgres_runs import ran
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
@@ -565,24 +565,52 @@ async def test_asyncio_and_code_that_blocks_hand_over_alike(shared):
 # -- what fails
 
 
-async def test_an_answer_that_is_lost_is_asked_for_again(shared):
-    """The rows are there once, whether the connection broke before or after they were."""
-    async with shared.producer() as producer:
-        handing = producer._producer.handover._handing
-        calls, sent = handing._send, []
+@pytest.mark.parametrize("lose", ["answer", "request", "both"])
+async def test_a_commit_that_is_lost_is_decided_by_doing_it_again(shared, lose):
+    """The row is there once, whether the server had committed it, never will, or does so late."""
+    with between(shared.server) as (proxy, url):
+        async with shared.producer(url=url) as producer:
+            await producer.enqueue("bot", "room", "before")
+            proxy.lose = lose
+            ticket = await producer.enqueue("bot", "room", "once")
+            assert 1 == proxy.lost
+            async with shared.owner():
+                assert (await ticket.receipt()).delivered
+    assert [(2,)] == shared.ran("SELECT count(*) FROM handed")
+    assert ["before", "once"] == shared.channel.texts("room")
 
-        def lose(connection, some):
-            sent.append(len(some))
-            done = calls(connection, some)
-            if len(sent) < 3:
-                connection.close()
-                raise psycopg.OperationalError("the connection is lost")
-            return done
 
-        handing._send = lose
-        await producer.enqueue("bot", "room", "once")
-    assert 3 == len(sent)
-    assert [(1,)] == shared.ran("SELECT count(*) FROM handed")
+async def test_who_comes_while_nobody_knows_is_refused(shared):
+    """Who was first waits; so does what it handed over, until the server is there again."""
+    with between(shared.server) as (proxy, url):
+        async with shared.producer(url=url) as producer, trio.open_nursery() as nursery:
+            tickets = []
+
+            async def enqueue():
+                tickets.append(await producer.enqueue("bot", "room", "first"))
+
+            await producer.enqueue("bot", "room", "before")
+            proxy.lose = "answer"
+            nursery.start_soon(enqueue)
+            while not proxy.lost:  # noqa: ASYNC110 - what is looked at has no event
+                await trio.sleep(0.01)
+            proxy.cut()
+            with pytest.raises(OutboxError, match="cannot be handed anything"):  # noqa: PT012 - the first of several
+                while True:
+                    with trio.move_on_after(0.01):
+                        await producer.enqueue("bot", "room", "second")
+            assert [] == tickets
+            proxy.join()
+            await until(partial(_has, tickets))
+            await producer.enqueue("bot", "room", "third")
+    texts = [text for (text,) in shared.ran(
+        "SELECT envelope::jsonb ->> 'text' FROM handed WHERE NOT cancelled ORDER BY number"
+    )]  # fmt: skip
+    assert ["before", "first", "third"] == [text for text in texts if text != "second"]
+
+
+async def _has(tickets):
+    return bool(tickets)
 
 
 async def test_a_server_that_is_not_there_refuses_at_once(shared):
@@ -621,8 +649,19 @@ async def test_a_role_hands_over_as_the_instances_that_are_granted_to_it(web):
         web.producer(url=url, instances=names) as producer,
     ):
         assert (await producer.send("bot", "room", "text")).delivered
-        with pytest.raises(OutboxError, match="may not send as instance other"):
-            await producer.send("other", "room", "text")
+        refused = []
+
+        async def send(instance, n):
+            try:
+                await producer.send(instance, "room", f"{n}")
+            except OutboxError as error:
+                refused.append(str(error))
+
+        async with trio.open_nursery() as nursery:  # in one statement, or two
+            for n in range(5):
+                nursery.start_soon(send, "other" if n == 3 else "bot", n)
+        (told,) = refused
+        assert "may not send as instance other" in told
         foreign = await owner.enqueue("other", "room", "text", not_before=virtual_wall() + 99)
         assert await producer.status(foreign.id) is None
         assert not await producer.cancel(foreign.id)

@@ -73,7 +73,7 @@ class HandingOver:
         self._trouble: OutboxError | None = None
         self._troubled = Trouble()
         self._closing = False
-        self._sent = False
+        self._sent = 0
 
     async def hand_over(self, row: Handing) -> str:
         """The id. Raises `OutboxError`: it is not handed over, and never will be."""
@@ -138,36 +138,45 @@ class HandingOver:
             if each.left and each.handed_id is not None:
                 self.leave(each.handed_id)
 
-    async def _try(self, some: Sequence[Pending]) -> None:
-        self._sent, pause, deadline = False, 0.05, trio.current_time() + LAST
+    async def _try(self, some: Sequence[Pending], *, unknown: bool = False) -> None:
+        """Hand these over; their callers hear of it.
+
+        unknown  an earlier attempt may have done it
+        """
+        pause, deadline = 0.05, trio.current_time() + LAST
         while True:
+            self._sent = 0
             try:
                 ids = await self.call(partial(self._send, some=some))
             except (psycopg.Error, OSError) as error:
-                why = self._place.failed("cannot be handed anything", error)
-                state = getattr(error, "sqlstate", None)
-                definite = state is not None and not state.startswith(("57P", "08"))
-                if definite and len(some) > 1:
+                unknown = unknown or self._sent > 1  # a connection broke, and a new one was tried
+                rejected = bool(self._sent) and _is_answer(error, final=unknown)
+                if rejected and len(some) > 1:
                     for each in some:
-                        await self._try([each])
+                        await self._try([each], unknown=unknown)
                     return
-                if definite or not self._sent or (self._closing and trio.current_time() > deadline):
-                    for each in some:
-                        each.end(why)
+                unknown = unknown or bool(self._sent and not rejected)
+                why = self._place.failed("cannot be handed anything", error)
+                if rejected or not unknown or (self._closing and trio.current_time() > deadline):
+                    self._end(some, [why] * len(some))
                     return
                 self._refuse(why)
             else:
-                self._trouble = None
-                for each in some:
-                    each.end(ids[each.row.token])
+                self._end(some, [ids[each.row.token] for each in some])
                 return
             await trio.sleep(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
 
+    def _end(self, some: Sequence[Pending], outcomes: Sequence[str | OutboxError]) -> None:
+        """It is known what became of these."""
+        self._trouble = None
+        for each, outcome in zip(some, outcomes, strict=True):
+            each.end(outcome)
+
     def _send(self, connection: Connection, some: Sequence[Pending]) -> dict[Any, str]:
         if _is_readable(connection):  # while it rests: the server has ended it, or says something
             connection.pgconn.consume_input()
-        self._sent = True
+        self._sent += 1
         return calls.hand_all(connection, self._member, [each.row for each in some])
 
     def _refuse(self, why: OutboxError) -> None:
@@ -203,3 +212,15 @@ def _is_readable(connection: Connection) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
+
+
+def _is_answer(error: Exception, *, final: bool) -> bool:
+    """Whether the server has said no to the statement, and not only ended the connection.
+
+    final  it would say so however often it is asked: a lock that an attempt of before still holds,
+           say, tells nothing of what becomes of that
+    """
+    state = getattr(error, "sqlstate", None)
+    if state is None or state.startswith(("57P", "08")):
+        return False
+    return not final or state.startswith(("22", "23", "42", "54"))

@@ -25,6 +25,7 @@ from gateway_contrib.postgres.settings import PostgresSettings
 from gateway_core import Invalid, Problem
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
+    OUTBOX_WORKS,
     Endings,
     Envelope,
     News,
@@ -227,7 +228,9 @@ class PostgresHandover:
             except (psycopg.Error, OSError, OutboxError) as error:
                 await self._fail(error)
                 continue
-            self._troubled.works(trio.current_time(), wrote=True, ends=False)
+            seconds = self._troubled.works(trio.current_time(), wrote=True, ends=False)
+            if seconds is not None:
+                log_event(OUTBOX_WORKS, seconds=round(seconds, 3))
             if not waited:
                 await self._rest(1e9)
                 looked = trio.current_time()
