@@ -62,6 +62,7 @@ from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
 from gateway_core.plugins.sharing import fraction_of
+from gateway_core.producers.accepting import Accepting
 from gateway_core.producers.producer import Producer
 from gateway_core.producers.questions import Questions
 from gateway_core.scheduling.partitioning import finder
@@ -457,24 +458,13 @@ class Gateway(Streaming, GroupVerbs):
         if self._tasks is not None and not self._closing.is_set():
             self._spawn(functools.partial(self._groups.serve, instance_id))
 
-    async def _accept_asked(self, request: Request) -> tuple[str, bool]:
-        """Accept what another process asked for; its id, and whether it joined what had ended.
+    @functools.cached_property
+    def _accepting(self) -> Accepting:
+        return Accepting(self._door)
 
-        What has its id from there counts as waited for by nobody here, until another one joins it;
-        of nothing else it is said whether it had ended.
-        """
-        envelope: Any = request.envelope
-        check_envelope(envelope)
-        given = request if request.envelope_id else None
-        awaited = request.awaited
-        ticket = await self._door.submit(envelope, wait=True, awaited=awaited, request=given)
-        delivery = ticket._delivery  # noqa: SLF001 - this module's own
-        if ticket.id != request.envelope_id:
-            delivery.hold()
-        elif awaited:
-            delivery.is_awaited()
-        receipt = delivery.receipt
-        return ticket.id, given is not None and receipt is not None and receipt.replayed
+    async def _accept_asked(self, request: Request) -> tuple[str, bool]:
+        """Accept what another process asked for."""
+        return await self._accepting.accept(request)
 
     async def _answer_question(self, asked: str) -> str:
         """Answer a process that delivers nothing."""

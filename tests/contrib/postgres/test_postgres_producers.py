@@ -10,6 +10,7 @@ from postgres_proxy import between
 from postgres_runs import ran
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_contrib.postgres.connections.migrations import changes
 from gateway_contrib.postgres.handed import tell
 from gateway_contrib.postgres.producing import handover
 from gateway_core import (
@@ -24,6 +25,7 @@ from gateway_core import (
     GatewayConfig,
     IdempotencyConflict,
     Instance,
+    InstanceSuspended,
     Invalid,
     KeyRef,
     NotServing,
@@ -45,6 +47,7 @@ from gateway_core.testing import (
 
 PATIENCE = 60.0
 """Seconds that nothing takes unless it hangs."""
+WRONG_TOKEN = Verdict(error_class="fatal", reason="unauthorized", scope="instance", dispatched="no")
 GONE = Verdict(error_class="non_retryable", reason="room_gone", dispatched="no")
 
 
@@ -173,10 +176,13 @@ async def test_eight_that_hand_over_one_key_send_one_message(shared):
             ticket = await producer.submit(message("text", key="k"))
             await ticket.receipt()
             assert again.envelope_id == ticket.id
+            ticket = await producer.submit(message("text", key="k"))
+            named = ticket.ref
+            await producer.edit(named, "text, edited by whoever joined it")
             ticket = await producer.submit(message("another", key="k", on_conflict="replay"))
             assert again.envelope_id == (await ticket.receipt()).envelope_id
     assert {again.envelope_id} == {receipt.envelope_id for receipt in receipts}
-    assert ["text"] == shared.channel.texts("room")
+    assert ["text, edited by whoever joined it"] == shared.channel.texts("room")
 
 
 async def test_what_can_be_known_at_once_is_raised_at_once(shared):
@@ -220,6 +226,15 @@ async def test_an_ending_that_is_no_delivery_is_raised_with_its_receipt(shared):
         assert Disposition.EXPIRED == raised.value.receipt.disposition
         receipt = await producer.send("bot", "room", "late", ttl=0.2, raises=False)
         assert Disposition.EXPIRED == receipt.disposition
+
+
+async def test_an_account_that_never_worked_keeps_nobody_waiting(shared):
+    """Neither whose message found out, nor who comes later."""
+    shared.channel.script = failing(WRONG_TOKEN, times=1_000)
+    async with shared.both() as (_, producer):
+        for n in range(2):
+            with pytest.raises(InstanceSuspended, match="unauthorized"):
+                await producer.send("bot", "room", f"{n}")
 
 
 async def test_a_ttl_counts_from_the_insert(shared):
@@ -682,3 +697,23 @@ async def test_two_hundred_at_once_all_end(shared):
         for n in range(200):
             nursery.start_soon(send, producer, n)
     assert 200 == len({receipt.envelope_id for receipt in receipts})
+
+
+async def test_a_schema_of_the_release_before_goes_on_with_this_one(server, schema, web):
+    """What was handed over there is sent, and its roles may hand over from processes as well."""
+    with server.connect() as own:
+        own.execute(f"CREATE SCHEMA {schema}")
+        own.execute(f"SET search_path = {schema}")
+        for change in changes()[:2]:
+            own.execute(change.replace("{schema}", schema))
+        own.execute("UPDATE format SET version = 2")
+        own.execute("SELECT allow('producer_web', 'bot')")
+        own.execute("SELECT send('bot', 'room', 'handed before')")
+    shared = Shared(server, schema)
+    url = server.url(user="producer_web")
+    with pytest.raises(OutboxError, match="of an earlier release"):
+        async with shared.producer(url=url):
+            pass
+    async with shared.owner(), shared.producer(url=url) as producer:
+        await producer.send("bot", "room", "handed after")
+    assert ["handed before", "handed after"] == shared.channel.texts("room")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.contract.envelopes import Envelope
+from gateway_core.contract.envelopes import Envelope, Receipt
 from gateway_core.contract.errors import InstanceSuspended, Refused
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.engine.partition import Partition
@@ -114,8 +114,10 @@ class Door:
             self._files.spool.hold(draft.files, ticket._delivery)  # noqa: SLF001 - a ticket is this package's own
         return ticket
 
-    def hopeless(self, envelope: Envelope) -> InstanceSuspended | None:
+    def hopeless(self, envelope: Envelope, receipt: Receipt) -> InstanceSuspended | None:
         """Why nobody should wait for an envelope of an account that has never worked."""
+        if isinstance(self._way, HandoverWay):
+            return self._way.hopeless(receipt)
         account = self._drafting.registry.serving.get(envelope.instance_id)
         if account is None or not self._drafting.is_hopeless(account):
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -244,8 +245,9 @@ class PostgresHandover:
                 question = self._questions.get(news.id)
                 if question is None:
                     self.heard(news)
-                elif news.answer is not None:
-                    question.answer = news.answer
+                elif news.answered_at is not None:
+                    none = {"refused": "the owner's release does not know the question"}
+                    question.answer = news.answer or json.dumps(none)
                     question.answered.set()
 
     async def _rest(self, seconds: float) -> None:

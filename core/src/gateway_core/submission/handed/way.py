@@ -12,8 +12,9 @@ import attrs
 import trio
 
 from gateway_core.clock import SECOND
-from gateway_core.contract.envelopes import Envelope
-from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.envelopes import Disposition, Envelope, Receipt
+from gateway_core.contract.errors import InstanceSuspended, Invalid, Problem
+from gateway_core.contract.verdicts import Scope
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.files.keeper import KeptFiles
 from gateway_core.outboxes.handover import Handover, News
@@ -80,6 +81,18 @@ class HandoverWay:
         text, extra = growth.as_said
         whole: Envelope = attrs.evolve(asked, text=text, extra=extra or {}, grows=None)
         return whole
+
+    def hopeless(self, receipt: Receipt) -> InstanceSuspended | None:
+        """Why nobody should wait for the account: what waits for another is not ended `fatal`."""
+        verdict, config = receipt.verdict, self._drafting.config
+        if (
+            verdict is None
+            or receipt.disposition is not Disposition.FATAL
+            or verdict.scope is not Scope.INSTANCE
+            or config.when_suspended != "wait"
+        ):
+            return None
+        return InstanceSuspended(instance_id=receipt.instance_id, why=str(verdict))
 
     def unfinished(self) -> list[str]:
         """The ids of those that somebody waits for."""
