@@ -191,7 +191,7 @@ class Gateway(Streaming, GroupVerbs):
         )
         if self._pager is not None:
             self._pager.requests.group = Asked(self).answer
-            self._pager.requests.leave = here.leave
+            self._pager.requests.leave, self._pager.requests.is_of = here.leave, here.is_of
         if handover is not None:
             producer = Producer(handover, drafting, self._spawn, self._files)
             self._producer, self._follower = producer, producer.follower
@@ -466,9 +466,9 @@ class Gateway(Streaming, GroupVerbs):
         """Accept what another process asked for."""
         return await self._accepting.accept(request)
 
-    async def _answer_question(self, asked: str) -> str:
+    async def _answer_question(self, request: Request) -> str:
         """Answer a process that delivers nothing."""
-        return await Questions(self).answer(asked)
+        return await Questions(self, request.instance_id).answer(request.asked)
 
     def _check_serves(self, what: str) -> None:
         """Raises `NotServing` in a process that only hands over."""

@@ -13,6 +13,8 @@ from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_contrib.postgres.connections.migrations import changes
 from gateway_contrib.postgres.handed import tell
 from gateway_contrib.postgres.producing import handover
+from gateway_contrib.postgres.producing.calls import Handing
+from gateway_contrib.postgres.writes import ageing
 from gateway_core import (
     Call,
     ConfigError,
@@ -35,6 +37,7 @@ from gateway_core import (
     Verdict,
     aio,
     blocking,
+    to_json,
 )
 from gateway_core.testing import (
     FakeChannel,
@@ -380,6 +383,22 @@ async def test_a_member_is_told_once_of_all_that_a_batch_has(shared):
     assert [["1", "3", "5", "7"], ["2", "4", "6", "8"]] == sorted(map(sorted, told))
 
 
+async def test_questions_are_forgotten_soon_and_envelopes_as_long_as_their_ends(
+    shared, monkeypatch
+):
+    monkeypatch.setattr(ageing, "ANSWERS_FOR", 0.0)
+    async with shared.both() as (_, producer):
+        sent = await producer.send("bot", "room", "text")
+        assert await producer.group("0" * 30) is None
+        shared.ran("UPDATE handed SET answered_at = answered_at - interval '8 days'")
+        await until(partial(_one_row, shared))
+        assert sent == (await producer.status(sent.envelope_id)).receipt
+
+
+async def _one_row(shared):
+    return [(1,)] == shared.ran("SELECT count(*) FROM handed")
+
+
 async def test_endings_are_told_in_every_process(shared):
     async with shared.both() as (owner, producer):
         for n in range(3):
@@ -682,9 +701,38 @@ async def test_a_role_hands_over_as_the_instances_that_are_granted_to_it(web):
         assert not await producer.cancel(foreign.id)
         with pytest.raises(OutboxError, match="may not send as instance"):
             await producer.group(foreign.id)
+        own = await producer.broadcast("bot", ["room"], "all")
+        assert (await own.wait()).ended
+        others = await owner.broadcast("other", ["room"], "all", not_before=virtual_wall() + 99)
+        await no_questions_about(producer._producer, foreign.id, others)
+        assert "schedule" == (await owner.status(foreign.id)).cause
+        assert not (await others.progress()).ended
     with pytest.raises(OutboxError, match="closed to this role"):
         async with web.producer(url=web.server.url(user="producer_guest")):
             pass
+
+
+async def no_questions_about(producer, foreign, others):
+    """Who may send as `bot` asks about what is another's, in the name of `bot`."""
+    ask = partial(producer._asking.ask, "bot")
+    assert {"status": None} == await ask("status", id=foreign)
+    for do in ("cancel", "pause"):
+        assert {"group": None} == await ask(do, group=others.id)
+    assert {"group": None} == await ask("group", what=others.id)
+    assert {"retried": 0} == await ask("retry", group=others.id)
+    page = {"after": "", "limit": 9}
+    assert {"receipts": []} == await ask("failed", group=others.id, **page)
+    for do, fields in (("groups", page), ("remove_instance", {"drain": 0.0})):
+        with pytest.raises(UnknownInstance, match="of instance 'bot', not 'other'"):
+            await ask(do, instance="other", **fields)
+    template = to_json(Send(instance_id="other", external_room_id="-", text="text"))
+    with pytest.raises(UnknownInstance):
+        await ask("broadcast", template=template, rooms=["room"])
+    with pytest.raises(Invalid, match="not known to the owner's release"):
+        await ask("something of a later release")
+    for kind in ("cancel", "leave"):
+        row = Handing(kind=kind, instance="bot", text=foreign)
+        assert "cancelled" != await producer.handover._asked(row)
 
 
 async def test_two_hundred_at_once_all_end(shared):

@@ -43,8 +43,9 @@ class OperatorRequests:
                 whether that had ended. It may wait, so `spawn` starts a task for that
     cancel      ends the envelope of an id, unless it has started; whether it was ended
     leave       the same, unless somebody else waits for it
+    is_of       whether the envelope of an id is of an instance
     group       does what is asked of a group, which may be a new one; what to answer
-    ask         the same of anything else
+    ask         the same of anything that a process asks which delivers nothing
     """
 
     _outbox: Outbox
@@ -58,7 +59,8 @@ class OperatorRequests:
     cancel: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
     leave: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
     group: Callable[[str], Awaitable[str]] = attrs.field(init=False)
-    ask: Callable[[str], Awaitable[str]] = attrs.field(init=False)
+    is_of: Callable[[str, str], Awaitable[bool]] = attrs.field(init=False)
+    ask: Callable[[Request], Awaitable[str]] = attrs.field(init=False)
     spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(init=False)
     _not_before: int = attrs.field(default=0, init=False)
     _requests: deque[Request] = attrs.field(factory=deque, init=False)
@@ -136,9 +138,11 @@ class OperatorRequests:
 
     async def _question(self, request: Request) -> None:
         """Do what is asked, and answer as JSON, as `_submit` does."""
-        answer = self.group if request.kind == "group" else self.ask
         try:
-            told = await answer(request.asked)
+            if request.kind == "group":
+                told = await self.group(request.asked)
+            else:
+                told = await self.ask(request)
         except GatewayClosed:
             return
         except GatewayError as error:
@@ -146,8 +150,11 @@ class OperatorRequests:
         report(self._outbox.answered, request, told)
 
     async def _withdraw(self, request: Request) -> str:
+        name, instance_id = request.envelope_id, request.instance_id
+        if instance_id and not await self.is_of(name, instance_id):
+            return CANNOT_CANCEL
         withdraw = self.cancel if request.kind == "cancel" else self.leave
-        return "cancelled" if await withdraw(request.envelope_id) else CANNOT_CANCEL
+        return "cancelled" if await withdraw(name) else CANNOT_CANCEL
 
     def reopened(self, stored: StoredEntry) -> None:
         """Bring in an envelope that failed and is unfinished again: after all that came meanwhile.

@@ -358,7 +358,7 @@ class Request:
               `accounts` (say which are out of order), `look` (and what waits for what, of an
               instance or a room where they are named), or `group` (do what `asked` says of a group)
               `leave` is a `cancel` of what others may wait for: it goes on then. `ask` asks, or has
-              done, what `asked` says
+              done, what `asked` says. Where they name an instance, they may be of that one alone
     number    which request it is: all but `retry` are the gateway's to answer
     envelope  with a key, so that it is one message if a process run ends before it has answered.
               Where `envelope_id` is given the envelope has that id, and is stored with the answer

@@ -57,6 +57,20 @@ class Lookup:
         """
         return bool(self._withdraw(delivery.id))
 
+    async def is_of(self, envelope_id: str, instance_id: str) -> bool:
+        """Whether the envelope of that id is the instance's. Raises `OutboxError`."""
+        found = self._find(envelope_id)
+        if isinstance(found, Delivery):
+            return found.envelope.instance_id == instance_id
+        if found is not None:
+            return found.instance_id == instance_id
+        stored = None if self._outbox is None else await self._outbox.find(envelope_id)
+        if stored is not None and stored.stored is not None:
+            return stored.stored.entry.envelope.instance_id == instance_id
+        return stored is not None and (
+            stored.receipt is not None and stored.receipt.instance_id == instance_id
+        )
+
     async def leave(self, envelope_id: str) -> bool:
         """Nobody elsewhere waits for it: end it `cancelled`, unless it has started.
 

@@ -14,6 +14,8 @@ ALTER TABLE handed
     ADD COLUMN replayed boolean NOT NULL DEFAULT false, -- the one that it joined had ended
     ADD COLUMN answer text;                     -- JSON: of a question; of an envelope why it is none
 CREATE INDEX handed_seq ON handed (seq) WHERE seq IS NOT NULL;
+CREATE INDEX handed_questions ON handed (answered_at)
+    WHERE kind <> 'submit' AND answered_at IS NOT NULL;
 CREATE INDEX handed_scope ON handed (scope) WHERE scope IS NOT NULL AND waiting;
 CREATE SEQUENCE handed_ids;
 
@@ -153,7 +155,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_
             WHERE h.scope = of_scope AND h.instance = of_instance AND h.waiting
                 AND h.answered_at IS NULL
             ORDER BY h.number LIMIT 1)
-    )
+    ) WHERE {schema}.may_use(of_instance)
 $$;
 
 -- Whether it is cancelled now, since nobody had taken it; or was so before.

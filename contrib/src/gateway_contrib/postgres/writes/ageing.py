@@ -13,6 +13,10 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 AT_ONCE = 1_000
 """Rows that are forgotten between two batches."""
+ANSWERS_FOR = 60.0
+"""Seconds for which an answer waits for the process that asked."""
+_QUESTIONS = """DELETE FROM handed WHERE kind <> 'submit'
+    AND answered_at < clock_timestamp() - make_interval(secs => %s)"""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +53,7 @@ def step(connection: Connection, bounds: Bounds) -> bool:
         ("DELETE FROM revisions WHERE ended_at < %s", bounds.refs),
     ):
         connection.execute(sql, (before,))
+    connection.execute(_QUESTIONS, (ANSWERS_FOR,))
     forget_handed(connection)
     return _forget_groups(connection, bounds.history) or more
 

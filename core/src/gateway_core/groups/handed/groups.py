@@ -33,10 +33,11 @@ class HandedGroups(Groups):
         withdraw: Callable[[Delivery], bool],
         files: KeptFiles,
     ) -> None:
-        store: Any = HandedStore(asking)
+        store: Any = HandedStore(asking, self)
         nobody: Any = None  # has a turn here
         super().__init__(drafting, store, nobody, spawn, withdraw, files)
         self._asking = asking
+        self._instances: dict[str, str] = {}
         self.handed = self
 
     async def open(self) -> None:
@@ -74,13 +75,19 @@ class HandedGroups(Groups):
 
     async def _accepted(self, do: str, instance_id: str, given: dict[str, Any]) -> GroupState:
         self._check_open()
-        return _state((await self._asking.ask(instance_id, do, **given))["group"])
+        return self.known((await self._asking.ask(instance_id, do, **given))["group"])
+
+    def instance_of(self, group_id: str) -> str:
+        """Whose group it is, as far as that is known here; empty: it may be anybody's."""
+        serving = tuple(self.drafting.registry.serving)
+        only = serving[0] if len(serving) == 1 else ""
+        return self._instances.get(group_id, only)
 
     async def state(self, what: str | Scope) -> GroupState | None:
         """How far it is."""
-        instance = "" if isinstance(what, str) else what[0]
+        instance = self.instance_of(what) if isinstance(what, str) else what[0]
         found = (await self._asking.ask(instance, "group", what=what))["group"]
-        return None if found is None else _state(found)
+        return None if found is None else self.known(found)
 
     async def pause(self, group_id: str, *, paused: bool) -> GroupState | None:
         """Let its members wait, or go on."""
@@ -92,18 +99,26 @@ class HandedGroups(Groups):
 
     async def retry(self, group_id: str) -> int:
         """Try again what has failed of it; how many members that are."""
-        return int((await self._asking.ask("", "retry", group=group_id))["retried"])
+        instance = self.instance_of(group_id)
+        return int((await self._asking.ask(instance, "retry", group=group_id))["retried"])
 
     async def _done(self, do: str, group_id: str) -> GroupState | None:
-        found = (await self._asking.ask("", do, group=group_id))["group"]
-        return None if found is None else _state(found)
+        found = (await self._asking.ask(self.instance_of(group_id), do, group=group_id))["group"]
+        return None if found is None else self.known(found)
+
+    def known(self, plain: Mapping[str, Any]) -> GroupState:
+        """The state that the owner told; whose group it is, is known from now on."""
+        state = from_json(GroupState, dict(plain))
+        self._instances[state.group.id] = state.group.instance_id
+        return state
 
 
 class HandedStore:
     """Where the owner has the groups."""
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: Asking, groups: HandedGroups) -> None:
         self._asking = asking
+        self._groups = groups
 
     async def groups(
         self, instance_id: str, *, after: str = "", limit: int = 1000
@@ -111,16 +126,13 @@ class HandedStore:
         """By their ids."""
         asked = {"after": after, "limit": limit}
         found = await self._asking.ask(instance_id, "groups", instance=instance_id, **asked)
-        return [_state(each) for each in found["groups"]]
+        return [self._groups.known(each) for each in found["groups"]]
 
     async def failed(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[Receipt]:
         """By the ids of their envelopes."""
         asked = {"group": group_id, "after": after, "limit": limit}
-        found = (await self._asking.ask("", "failed", **asked))["receipts"]
+        instance = self._groups.instance_of(group_id)
+        found = (await self._asking.ask(instance, "failed", **asked))["receipts"]
         return [from_json(Receipt, each) for each in found]
-
-
-def _state(plain: Mapping[str, Any]) -> GroupState:
-    return from_json(GroupState, dict(plain))
