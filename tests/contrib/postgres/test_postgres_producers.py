@@ -383,6 +383,26 @@ async def test_a_member_is_told_once_of_all_that_a_batch_has(shared):
     assert [["1", "3", "5", "7"], ["2", "4", "6", "8"]] == sorted(map(sorted, told))
 
 
+async def test_the_order_is_that_in_which_the_owner_took_them_over_a_restart(shared):
+    """Ids that the server drew by its clock say nothing of it: the owner's clock is years behind."""
+    async with shared.producer() as producer:
+        async with shared.owner() as owner:
+            owner.suspend("bot")
+            tickets = []
+            for n in range(6):
+                gateway = owner if n % 2 else producer
+                tickets.append(await gateway.enqueue("bot", "room", f"{n}"))
+                await until(partial(_taken, producer, tickets[-1]))
+            late = await producer.enqueue("bot", "room", "late", ttl=0.2)
+            await until(partial(_taken, producer, late))
+        async with shared.owner() as owner:
+            await owner.send("bot", "room", "after")
+            assert Disposition.EXPIRED == (await late.receipt()).disposition
+            names = [each.id for each in (tickets[0], tickets[2], tickets[4])]
+            assert names == [(await each.receipt()).envelope_id for each in tickets[::2]]
+    assert ["0", "1", "2", "3", "4", "5", "after"] == shared.channel.texts("room")
+
+
 async def test_questions_are_forgotten_soon_and_envelopes_as_long_as_their_ends(
     shared, monkeypatch
 ):
