@@ -4,6 +4,7 @@ import asyncio  # noqa: TID251 - what an application runs on
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
+import attrs
 import pytest
 import trio
 from postgres_proxy import between
@@ -47,6 +48,7 @@ from gateway_core.testing import (
     open_test_gateway,
     virtual_wall,
 )
+from gateway_core.testing.outbox_contract import Entries
 
 PATIENCE = 60.0
 """Seconds that nothing takes unless it hangs."""
@@ -384,7 +386,7 @@ async def test_a_member_is_told_once_of_all_that_a_batch_has(shared):
 
 
 async def test_the_order_is_that_in_which_the_owner_took_them_over_a_restart(shared):
-    """Ids that the server drew by its clock say nothing of it: the owner's clock is years behind."""
+    """Ids that the server drew by its clock say nothing of it: the owner's is years behind."""
     async with shared.producer() as producer:
         async with shared.owner() as owner:
             owner.suspend("bot")
@@ -401,6 +403,31 @@ async def test_the_order_is_that_in_which_the_owner_took_them_over_a_restart(sha
             names = [each.id for each in (tickets[0], tickets[2], tickets[4])]
             assert names == [(await each.receipt()).envelope_id for each in tickets[::2]]
     assert ["0", "1", "2", "3", "4", "5", "after"] == shared.channel.texts("room")
+
+
+async def test_an_entry_is_stored_with_the_answer_to_its_request_or_not_at_all(shared):
+    """What was withdrawn meanwhile, or is answered, gets no entry; its batch has the others."""
+    entry = Entries()
+    async with shared.outbox() as outbox, shared.producer() as producer:
+        tickets = [await producer.enqueue("bot", "room", f"{n}") for n in range(2)]
+        numbers = [n for (n,) in shared.ran("SELECT number FROM handed ORDER BY number")]
+        assert await producer.cancel(tickets[0])
+        refused = []
+
+        async def append(one):
+            try:
+                await outbox.append(one, lambda: None)
+            except OutboxError as error:
+                refused.append((one.envelope.text, str(error)))
+
+        async with trio.open_nursery() as nursery:
+            for text, number in (("late", numbers[0]), ("in time", numbers[1])):
+                nursery.start_soon(append, attrs.evolve(entry(text), request=number))
+            nursery.start_soon(append, entry("own"))
+        await append(attrs.evolve(entry("again"), request=numbers[1]))
+        assert {"late", "again"} == {text for text, _ in refused}
+        assert all("the request was withdrawn" in why for _, why in refused)
+        assert {"in time", "own"} == {each.entry.envelope.text for each in await outbox.page("bot")}
 
 
 async def test_questions_are_forgotten_soon_and_envelopes_as_long_as_their_ends(
