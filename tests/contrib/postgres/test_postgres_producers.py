@@ -433,13 +433,22 @@ async def test_an_entry_is_stored_with_the_answer_to_its_request_or_not_at_all(s
 async def test_questions_are_forgotten_soon_and_envelopes_as_long_as_their_ends(
     shared, monkeypatch
 ):
-    monkeypatch.setattr(ageing, "ANSWERS_FOR", 0.0)
     async with shared.both() as (_, producer):
         sent = await producer.send("bot", "room", "text")
         assert await producer.group("0" * 30) is None
+        monkeypatch.setattr(ageing, "ANSWERS_FOR", 0.0)
         shared.ran("UPDATE handed SET answered_at = answered_at - interval '8 days'")
         await until(partial(_one_row, shared))
         assert sent == (await producer.status(sent.envelope_id)).receipt
+
+
+async def test_a_ticket_of_what_is_gone_says_so(shared):
+    """Its room was erased, say."""
+    async with shared.producer() as producer:
+        ticket = await producer.enqueue("bot", "room", "text")
+        shared.ran("DELETE FROM handed")
+        with pytest.raises(OutboxError, match=f"envelope {ticket.id}: .*remembered no more"):
+            await ticket.receipt()
 
 
 async def _one_row(shared):

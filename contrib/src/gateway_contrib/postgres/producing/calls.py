@@ -107,7 +107,8 @@ def news(connection: Connection, ids: Sequence[str]) -> list[News]:
         return []
     by_number = {position_of(each): each for each in ids}
     rows = connection.execute(_NEWS, (list(by_number),)).fetchall()
-    return [_news(row) for row in rows if row[0] in ids]
+    known = set(ids)
+    return [_news(row) for row in rows if row[0] in known]
 
 
 def _news(row: Sequence[Any]) -> News:

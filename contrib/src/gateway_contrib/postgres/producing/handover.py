@@ -239,15 +239,17 @@ class PostgresHandover:
                 await self._rest(max(0.0, looked + pause - trio.current_time()))
 
     async def _tell(self, ids: Sequence[str]) -> None:
+        """What became of these. Of one that is gone, erased with its room say, there is no more."""
         for first in range(0, len(ids), PAGE):
             some = ids[first : first + PAGE]
-            for news in await self._read(partial(calls.news, ids=some)):
-                question = self._questions.get(news.id)
+            found = {each.id: each for each in await self._read(partial(calls.news, ids=some))}
+            for each in some:
+                news = found.get(each) or _gone(each)
+                question = self._questions.get(each)
                 if question is None:
                     self.heard(news)
                 elif news.answered_at is not None:
-                    none = {"refused": "the owner's release does not know the question"}
-                    question.answer = news.answer or json.dumps(none)
+                    question.answer = news.answer or _NO_ANSWER
                     question.answered.set()
 
     async def _rest(self, seconds: float) -> None:
@@ -278,3 +280,10 @@ class PostgresHandover:
             await trio.sleep(LATE)
             for link in (self._writer, self._reader):
                 link.sever_if_late()
+
+
+_NO_ANSWER = json.dumps({"refused": "the owner's release does not know the question"})
+
+
+def _gone(handed_id: str) -> News:
+    return News(id=handed_id, instance_id="", room="", handed_at=0.0, answered_at=0.0)
