@@ -3,6 +3,7 @@
 import asyncio  # noqa: TID251 - what an application runs on
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from uuid import uuid4
 
 import attrs
 import pytest
@@ -15,6 +16,7 @@ from gateway_contrib.postgres.connections.migrations import changes
 from gateway_contrib.postgres.handed import tell
 from gateway_contrib.postgres.producing import handover
 from gateway_contrib.postgres.producing.calls import Handing
+from gateway_contrib.postgres.producing.listening import Listening
 from gateway_contrib.postgres.writes import ageing
 from gateway_core import (
     Call,
@@ -50,6 +52,13 @@ from gateway_core.testing import (
 )
 from gateway_core.testing.outbox_contract import Entries
 
+LATER = """
+CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    NEW.receipt := '{"disposition": "of a later release"}'; RETURN NEW;
+END $$;
+CREATE TRIGGER later BEFORE INSERT ON history FOR EACH ROW
+    WHEN (NEW.id = '{id}') EXECUTE FUNCTION later();
+"""
 PATIENCE = 60.0
 """Seconds that nothing takes unless it hangs."""
 WRONG_TOKEN = Verdict(error_class="fatal", reason="unauthorized", scope="instance", dispatched="no")
@@ -440,6 +449,29 @@ async def test_questions_are_forgotten_soon_and_envelopes_as_long_as_their_ends(
         shared.ran("UPDATE handed SET answered_at = answered_at - interval '8 days'")
         await until(partial(_one_row, shared))
         assert sent == (await producer.status(sent.envelope_id)).receipt
+
+
+async def test_an_end_that_this_release_cannot_read_is_one_ticket_s_trouble(shared):
+    async with shared.producer() as producer:
+        first, second = [await producer.enqueue("bot", "room", f"{n}") for n in range(2)]
+        shared.ran(LATER.replace("{id}", first.id))
+        try:
+            async with shared.owner():
+                assert (await second.receipt()).delivered
+                with pytest.raises(OutboxError, match="cannot be read"):
+                    await first.receipt()
+        finally:
+            shared.ran("DROP TRIGGER later ON history; DROP FUNCTION later")
+
+
+def test_a_notice_that_comes_before_its_ticket_is_remembered():
+    listening = Listening(uuid4())
+    listening._heard.append("1,2")
+    assert ["b"] == listening.chosen({2: "b"})
+    assert ["a"] == listening.chosen({1: "a", 2: "b"})
+    assert [] == listening.chosen({1: "a", 2: "b"})
+    listening.may_be_any()
+    assert listening.chosen({1: "a"}) is None
 
 
 async def test_a_ticket_of_what_is_gone_says_so(shared):

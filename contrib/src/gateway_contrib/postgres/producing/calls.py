@@ -122,7 +122,9 @@ def _news(row: Sequence[Any]) -> News:
     try:
         ended = None if receipt is None else receipt_of(receipt)
     except (FormatVersionError, Invalid) as error:
-        raise OutboxError(f"how envelope {name} ended cannot be read: {error}") from None
+        unreadable(name, error)
+        text = f"how envelope {name} ended cannot be read: {error}"
+        ended, refused = None, json.dumps({"kind": "OutboxError", "text": text})
     return News(
         id=name,
         instance_id=text_out(instance),

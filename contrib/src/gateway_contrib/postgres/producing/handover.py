@@ -218,14 +218,13 @@ class PostgresHandover:
         while True:
             try:
                 await self._read(self._listening.hear)
-                numbers, now = self._listening.taken(), trio.current_time()
-                waited = [*self.waiting(), *self._questions]
+                now, waited = trio.current_time(), [*self.waiting(), *self._questions]
                 pause = FLOOR + len(waited) / PAGE
-                if numbers is None or now - looked >= pause:
-                    looked, chosen = now, waited
-                else:
-                    chosen = [each for each in waited if position_of(each) in numbers]
-                await self._tell(chosen)
+                if now - looked >= pause:
+                    self._listening.may_be_any()
+                chosen = self._listening.chosen({position_of(each): each for each in waited})
+                looked = now if chosen is None else looked
+                await self._tell(waited if chosen is None else chosen)
             except (psycopg.Error, OSError, OutboxError) as error:
                 await self._fail(error)
                 continue
@@ -235,7 +234,7 @@ class PostgresHandover:
             if not waited:
                 await self._rest(1e9)
                 looked = trio.current_time()
-            elif not chosen:
+            elif chosen == []:
                 await self._rest(max(0.0, looked + pause - trio.current_time()))
 
     async def _tell(self, ids: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -18,6 +19,8 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 FLOOR = 1.0
 """Seconds after which is looked for what no notice came of, such as one that was lost."""
+MOST_EARLY = 10_000
+"""Numbers that are remembered of which nobody waits yet, or any more."""
 ALL = ""
 """In the place of numbers: it may be of any."""
 
@@ -31,6 +34,7 @@ class Listening:
         self._line: int | None = None
         self._stale: list[int] = []
         self._heard: deque[str] = deque()
+        self._early: set[int] = set()
 
     # -- in a thread, with the connection
 
@@ -48,15 +52,23 @@ class Listening:
 
     # -- on trio's thread
 
-    def taken(self) -> set[int] | None:
-        """The numbers of what there is news of; None: it may be of any."""
-        numbers: set[int] = set()
-        everything = False
+    def chosen(self, waited: Mapping[int, str]) -> list[str] | None:
+        """Those of which there is news; None: there may be of any.
+
+        waited  ids by their numbers. A notice may come a moment before its number is among them: it
+                is remembered for a while
+        """
+        numbers, self._early = self._early, set()
         while self._heard:
             payload = self._heard.popleft()
-            everything = everything or payload == ALL
+            if payload == ALL:
+                self._heard.clear()
+                return None
             numbers.update(int(each) for each in payload.split(",") if each)
-        return None if everything else numbers
+        found = numbers & waited.keys()
+        if len(numbers) < MOST_EARLY:
+            self._early = numbers - found
+        return [waited[number] for number in found]
 
     def may_be_any(self) -> None:
         """Something is known to have changed here."""

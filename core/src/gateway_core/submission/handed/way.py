@@ -11,7 +11,6 @@ from weakref import WeakValueDictionary
 import attrs
 import trio
 
-from gateway_core.clock import SECOND
 from gateway_core.contract.envelopes import Disposition, Envelope, Receipt
 from gateway_core.contract.errors import InstanceSuspended, Invalid, Problem
 from gateway_core.contract.verdicts import Scope
@@ -55,7 +54,6 @@ class HandoverWay:
             draft.envelope,
             draft.plan,
             accepted_at=drafting.clock.wall(),
-            deadline=now + round(drafting.config.ttl.bulk * SECOND),
             scope=draft.scope,
             priority=draft.priority,
             since=now,
