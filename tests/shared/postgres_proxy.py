@@ -87,9 +87,13 @@ class Proxy:
         if client not in self._kept:
             _cut(client)
 
+    def shut(self):
+        """No new ones come about; those that are there stay."""
+        self._closed = True
+
     def cut(self):
         """Every connection, and all that come."""
-        self._closed = True
+        self.shut()
         for line in self._lines:
             _cut(line)
 

@@ -713,10 +713,10 @@ async def test_who_comes_while_nobody_knows_is_refused(shared):
 
             await producer.enqueue("bot", "room", "before")
             proxy.lose = "answer"
+            proxy.shut()
             nursery.start_soon(enqueue)
             while not proxy.lost:  # noqa: ASYNC110 - what is looked at has no event
                 await trio.sleep(0.01)
-            proxy.cut()
             with pytest.raises(OutboxError, match="cannot be handed anything"):  # noqa: PT012 - the first of several
                 while True:
                     with trio.move_on_after(0.01):
