@@ -81,7 +81,7 @@ class PostgresOutbox(Owning):
 
     def handover(self) -> PostgresHandover:
         """What hands over to the owner of the same outbox, in a process that delivers nothing."""
-        return PostgresHandover(self._url, self.settings, self._wall)
+        return PostgresHandover(self._url, self.settings, self._wall, self._keyring)
 
     def _begin(self) -> None:
         """Begins anew each time that it is entered."""

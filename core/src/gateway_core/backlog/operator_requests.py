@@ -20,7 +20,7 @@ from gateway_core.deliveries.ending import given_up
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
-from gateway_core.outboxes.records import Request, StoredEntry, Stream
+from gateway_core.outboxes.records import Request, RequestWithdrawn, StoredEntry, Stream
 from gateway_core.outboxes.refusals import refusal_json
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
@@ -132,6 +132,8 @@ class OperatorRequests:
             answer = json.dumps({"accepted": name} | ({"ended": True} if ended else {}))
         except GatewayClosed:
             return
+        except RequestWithdrawn as error:  # never to be repeated
+            answer = _refusal(error)
         except GatewayError as error:
             answer = _refusal(error)
         report(self._outbox.answered, request, answer)

@@ -15,7 +15,7 @@ from gateway_core.outboxes.handover import Handover, News
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import (
     Endings, Entry, Found, Group, GroupState, Member, Overdue, Overview, PastAttempt, Recovery,
-    Request, StepRecord, StepShape, StoredEntry, Stream, STREAMS, What,
+    Request, RequestWithdrawn, StepRecord, StepShape, StoredEntry, Stream, STREAMS, What,
 )
 from gateway_core.outboxes.stored_bytes import (
     BytesDigest, Content, check_digest, digest_of_bytes, pieces_of,
@@ -63,6 +63,7 @@ __all__ = [
     "Receipt",
     "Recovery",
     "Request",
+    "RequestWithdrawn",
     "Send",
     "Standing",
     "StepRecord",

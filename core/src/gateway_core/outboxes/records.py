@@ -16,6 +16,7 @@ from gateway_core.contract.envelopes import (
     Receipt,
     Send,
 )
+from gateway_core.contract.errors import OutboxError
 from gateway_core.contract.files import File
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.remembered import Scope
@@ -50,6 +51,10 @@ def stream_of(envelope: Envelope, priority: Priority) -> Stream:
     return Stream(priority, envelope.order == "none" and envelope.target is None)
 
 
+class RequestWithdrawn(OutboxError):
+    """The request that an entry answers was withdrawn, or is answered: the entry is not stored."""
+
+
 @attrs.frozen(kw_only=True)
 class Entry:
     """What an outbox stores of an accepted envelope.
@@ -70,7 +75,8 @@ class Entry:
     sequence     its position and its sequence, where it has its id from another process; None: as
                  its id sorts
     request      the number of the request by which another process handed it over: it is stored
-                 with the answer, and not at all where that request was withdrawn or answered
+                 with the answer, and not at all where that request was withdrawn or answered, for
+                 which an engine raises `RequestWithdrawn`
     """
 
     id: str

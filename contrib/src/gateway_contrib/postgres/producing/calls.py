@@ -12,6 +12,7 @@ import psycopg
 from psycopg import errors
 
 from gateway_contrib.durable.rows import receipt_of
+from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.beside.contents import PIECE
 from gateway_contrib.postgres.connections.failing import unreadable
 from gateway_contrib.postgres.connections.migrations import changes, check_release, migrate
@@ -29,7 +30,7 @@ from gateway_core.outboxes import (
 Connection: TypeAlias = psycopg.Connection[Any]
 
 _NEWS = """SELECT own_id, instance, room, kind, handed_at, answered_at, envelope_id, replayed,
-    cancelled, refused, answer, receipt, stored FROM news(%s::bigint[])"""
+    cancelled, refused, answer, receipt, receipt_of, stored FROM news(%s::bigint[])"""
 _HAND = """SELECT token, id FROM hand_all(%s, %s::uuid[], %s::text[], %s::text[], %s::text[],
     %s::text[], %s::bytea[], %s::boolean[])"""
 
@@ -101,26 +102,28 @@ def _hand_file(connection: Connection, token: UUID, digest: str, content: bytes)
         connection.execute("SELECT hand_piece(%s, %s, %s)", (upload, number, piece))
 
 
-def news(connection: Connection, ids: Sequence[str]) -> list[News]:
+def news(connection: Connection, seals: Seals, ids: Sequence[str]) -> list[News]:
     """What became of these; those of which nothing is known are left out."""
     if not ids:
         return []
     by_number = {position_of(each): each for each in ids}
     rows = connection.execute(_NEWS, (list(by_number),)).fetchall()
     known = set(ids)
-    return [_news(row) for row in rows if row[0] in known]
+    return [_news(seals, row) for row in rows if row[0] in known]
 
 
-def _news(row: Sequence[Any]) -> News:
+def _news(seals: Seals, row: Sequence[Any]) -> News:
     name, instance, room, kind, handed_at, answered_at, envelope_id, replayed, cancelled = row[:9]
-    refused, answer, receipt, stored = row[9:]
+    refused, answer, receipt, receipt_seq, stored = row[9:]
     if refused is not None:
         refused = json.dumps({"kind": "Refused", "text": text_out(refused)})
     is_envelope = kind == "submit"
     if is_envelope and answer is not None:
         refused = text_out(answer)
     try:
-        ended = None if receipt is None else receipt_of(receipt)
+        ended = None
+        if receipt is not None:
+            ended = receipt_of(seals.open("receipt", receipt_seq, receipt))
     except (FormatVersionError, Invalid) as error:
         unreadable(name, error)
         text = f"how envelope {name} ended cannot be read: {error}"
@@ -141,14 +144,16 @@ def _news(row: Sequence[Any]) -> News:
     )
 
 
-def keyed(connection: Connection, scope: tuple[str, str, str, str], since: float) -> list[News]:
+def keyed(
+    connection: Connection, seals: Seals, scope: tuple[str, str, str, str], since: float
+) -> list[News]:
     """What became of the envelope that has the key; nothing: none has it."""
     asked = (name_of(scope[0]), scope[0], scope_of(scope), since)
     row = connection.execute("SELECT keyed(%s, %s, %s, %s)", asked).fetchone()
     if row is None or row[0] is None:
         return []
     rows = connection.execute(_NEWS, ([row[0]],)).fetchall()
-    return [_news(each) for each in rows]
+    return [_news(seals, each) for each in rows]
 
 
 class Withdrawal:
@@ -175,15 +180,16 @@ def leave(connection: Connection, handed_ids: Sequence[str]) -> None:
     connection.execute("SELECT leave(number) FROM unnest(%s::bigint[]) n(number)", (numbers,))
 
 
-def ended_after(connection: Connection, after: int, limit: int) -> Endings:
+def ended_after(connection: Connection, seals: Seals, after: int, limit: int) -> Endings:
     """What ended after that number."""
-    sql = "SELECT token, forgotten, newest, numbers, receipts FROM ended_after(%s, %s)"
+    sql = """SELECT token, forgotten, newest, numbers, receipts_of, receipts
+        FROM ended_after(%s, %s)"""
     row = connection.execute(sql, (after, limit)).fetchone()
-    token, forgotten, newest, numbers, receipts = row if row is not None else ("", 0, 0, [], [])
+    token, forgotten, newest, *ends = row if row is not None else ("", 0, 0, [], [], [])
     ended: list[tuple[int, Receipt]] = []
-    for number, text in zip(numbers or (), receipts or (), strict=True):
+    for number, seq, text in zip(*(each or () for each in ends), strict=True):
         try:
-            ended.append((number, receipt_of(text)))
+            ended.append((number, receipt_of(seals.open("receipt", seq, text))))
         except (FormatVersionError, Invalid) as error:
             unreadable(f"that ended as number {number}", error)
     return Endings(source=token, forgotten=forgotten, newest=newest, ended=ended)

@@ -15,6 +15,7 @@ import psycopg
 import trio
 
 from gateway_contrib.durable.committer import Trouble
+from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.connections.connecting import LATE, Link, options_of
 from gateway_contrib.postgres.connections.failing import Place, typed
 from gateway_contrib.postgres.names import scope_of
@@ -58,13 +59,16 @@ class PostgresHandover:
     not there and cannot be made.
     """
 
-    def __init__(self, url: str, settings: PostgresSettings, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, url: str, settings: PostgresSettings, wall: Callable[[], float], seals: Seals
+    ) -> None:
         self.waiting: Callable[[], Sequence[str]] = list
         self.heard: Callable[[News], None] = lambda _news: None
         self.keys_for = 86_400.0
         self.settings = settings
         self.place = Place(url, settings.schema)
         self._wall = wall
+        self._seals = seals
         member = uuid4()
         options = options_of(url, settings, patience=settings.patience, by_index=True)
         limit = settings.lease + settings.connect_for
@@ -187,19 +191,22 @@ class PostgresHandover:
         with typed(self.place, "cannot be read"):
             if not isinstance(what, str):
                 since = self._wall() - (self.settings.key_window or self.keys_for)
-                found = await self._read(partial(calls.keyed, scope=what, since=since))
+                found = await self._read(
+                    partial(calls.keyed, seals=self._seals, scope=what, since=since)
+                )
             else:
                 try:
                     position_of(what)
                 except ValueError:
                     return None
-                found = await self._read(partial(calls.news, ids=[what]))
+                found = await self._read(partial(calls.news, seals=self._seals, ids=[what]))
         return found[0] if found else None
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
         """By their numbers."""
         with typed(self.place, "cannot be read"):
-            return await self._read(partial(calls.ended_after, after=after, limit=limit))
+            found = partial(calls.ended_after, seals=self._seals, after=after, limit=limit)
+            return await self._read(found)
 
     async def _read(self, do: Callable[[Connection], T]) -> T:
         return await trio.to_thread.run_sync(
@@ -241,7 +248,8 @@ class PostgresHandover:
         """What became of these. Of one that is gone, erased with its room say, there is no more."""
         for first in range(0, len(ids), PAGE):
             some = ids[first : first + PAGE]
-            found = {each.id: each for each in await self._read(partial(calls.news, ids=some))}
+            read = await self._read(partial(calls.news, seals=self._seals, ids=some))
+            found = {each.id: each for each in read}
             for each in some:
                 news = found.get(each) or _gone(each)
                 question = self._questions.get(each)

@@ -114,11 +114,11 @@ END $$;
 CREATE FUNCTION news(numbers bigint[]) RETURNS TABLE (
     own_id text, instance text, room text, kind text, handed_at double precision,
     answered_at double precision, envelope_id text, replayed boolean, cancelled boolean,
-    refused text, answer text, receipt text, stored boolean
+    refused text, answer text, receipt text, receipt_of bigint, stored boolean
 ) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
     SELECT h.own_id, h.instance, h.room, h.kind, extract(epoch FROM h.handed_at)::float8,
         extract(epoch FROM h.answered_at)::float8, h.envelope_id, h.replayed, h.cancelled,
-        h.refused, h.answer, p.receipt, e.seq IS NOT NULL
+        h.refused, h.answer, p.receipt, p.seq, e.seq IS NOT NULL
     FROM unnest(numbers) AS n(own)
     JOIN {schema}.handed h ON h.own = n.own
     LEFT JOIN {schema}.history p ON p.seq = h.seq
@@ -126,7 +126,7 @@ CREATE FUNCTION news(numbers bigint[]) RETURNS TABLE (
     WHERE {schema}.may_use(h.instance)
     UNION ALL
     SELECT p.id, coalesce(a.instance, p.account), p.room, 'submit', p.accepted_at, p.accepted_at,
-        p.id, false, false, NULL, NULL, p.receipt, false
+        p.id, false, false, NULL, NULL, p.receipt, p.seq, false
     FROM unnest(numbers) AS n(own)
     JOIN {schema}.history p ON p.seq = n.own
     LEFT JOIN {schema}.accounts a ON a.account = p.account
@@ -134,7 +134,7 @@ CREATE FUNCTION news(numbers bigint[]) RETURNS TABLE (
         AND {schema}.may_use(coalesce(a.instance, p.account))
     UNION ALL
     SELECT e.id, coalesce(a.instance, e.account), e.room, 'submit', e.accepted_at, e.accepted_at,
-        e.id, false, false, NULL, NULL, NULL, true
+        e.id, false, false, NULL, NULL, NULL, NULL, true
     FROM unnest(numbers) AS n(own)
     JOIN {schema}.envelopes e ON e.seq = n.own
     LEFT JOIN {schema}.accounts a ON a.account = e.account
@@ -207,7 +207,7 @@ END $$;
 -- What ended after a number, of all accounts: only for whoever may send as all of them.
 
 CREATE FUNCTION ended_after(after bigint, most integer, OUT token text, OUT forgotten bigint,
-    OUT newest bigint, OUT numbers bigint[], OUT receipts text[])
+    OUT newest bigint, OUT numbers bigint[], OUT receipts text[], OUT receipts_of bigint[])
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, {schema}, pg_temp AS $$
 BEGIN
     IF NOT {schema}.may_use('*') THEN
@@ -216,9 +216,10 @@ BEGIN
                 HINT = format('SELECT {schema}.allow(%L, ''*'')', {schema}.caller());
     END IF;
     SELECT s.token, s.forgotten, s.newest INTO token, forgotten, newest FROM {schema}.source s;
-    SELECT array_agg(h.number ORDER BY h.number), array_agg(h.receipt ORDER BY h.number)
-        INTO numbers, receipts
-        FROM (SELECT h.number, h.receipt FROM {schema}.history h WHERE h.number > after
+    SELECT array_agg(h.number ORDER BY h.number), array_agg(h.receipt ORDER BY h.number),
+            array_agg(h.seq ORDER BY h.number)
+        INTO numbers, receipts, receipts_of
+        FROM (SELECT h.number, h.receipt, h.seq FROM {schema}.history h WHERE h.number > after
             ORDER BY h.number LIMIT most) h;
 END $$;
 

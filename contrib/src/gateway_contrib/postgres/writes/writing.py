@@ -24,7 +24,7 @@ from gateway_contrib.postgres.handed import Handed, claim, tell, write_answers
 from gateway_contrib.postgres.names import name_of
 from gateway_contrib.postgres.writes import statements
 from gateway_contrib.postgres.writes.pieces import pieces_of
-from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, log_event
+from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, RequestWithdrawn, log_event
 
 T = TypeVar("T")
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -227,7 +227,7 @@ class Writer:
         """Answer requests by the entries; one that was withdrawn meanwhile gets none."""
         withdrawn = claim(connection, claims)
         for number in withdrawn:
-            why = OutboxError(f"outbox {self._place}: the request was withdrawn")
+            why = RequestWithdrawn(f"outbox {self._place}: the request was withdrawn")
             batch.refuse(claims[number], why)
         self.contents.end(connection, [claims[number] for number in withdrawn])
         self.claimed |= claims.keys() - withdrawn
