@@ -130,15 +130,19 @@ async def test_it_opens_without_an_owner_and_its_tickets_wait_for_one(shared):
             status.state, status.cause, status.envelope_id
         )  # fmt: skip
         assert [] == shared.ran("SELECT * FROM members")
-        assert [(2,)] == shared.ran(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gateway'"
-        )
+        await until(partial(_has_two_connections, shared))
         async with shared.owner() as owner:
             receipt = await ticket.receipt()
             assert (ticket.id, ticket.ref) == (receipt.envelope_id, receipt.ref)
             for asked in (producer, owner):
                 assert receipt == (await asked.status(ticket.id)).receipt
     assert ["early"] == shared.channel.texts("room")
+
+
+async def _has_two_connections(shared):
+    """Those of tests before are gone in a moment."""
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gateway'"
+    return [(2,)] == shared.ran(sql)
 
 
 async def test_every_kind_of_envelope_is_delivered_in_order(shared):
@@ -355,6 +359,7 @@ async def test_connections_that_are_ended_come_about_again(shared):
     """Of one that waits for its receipt, of all its process's at once."""
     async with shared.producer() as producer:
         ticket = await producer.enqueue("bot", "room", "waits")
+        await until(partial(_has_two_connections, shared))
         assert [(True,)] * 2 == shared.ran("""SELECT pg_terminate_backend(pid)
             FROM pg_stat_activity WHERE application_name = 'gateway'""")
         async with shared.owner():
