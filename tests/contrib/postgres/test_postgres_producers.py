@@ -42,6 +42,7 @@ from gateway_core import (
     blocking,
     to_json,
 )
+from gateway_core.groups import feeding, job
 from gateway_core.testing import (
     FakeChannel,
     FakeSettings,
@@ -104,6 +105,14 @@ class Shared:
 @pytest.fixture
 def shared(server, emptied_schema):
     return Shared(server, emptied_schema)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """What is looked at now and then is looked at often."""
+    monkeypatch.setattr(handover, "FLOOR", 0.05)
+    for module in (job, feeding):
+        monkeypatch.setattr(module, "AGAIN", 0.05)
 
 
 def message(text="text", **fields):
@@ -355,7 +364,7 @@ async def test_what_another_process_joined_goes_on_when_the_first_gives_up(share
     assert ["text", "after"][:1] == shared.channel.texts("room")[:1]
 
 
-async def test_connections_that_are_ended_come_about_again(shared):
+async def test_connections_that_are_ended_come_about_again(shared, quick):
     """Of one that waits for its receipt, of all its process's at once."""
     async with shared.producer() as producer:
         ticket = await producer.enqueue("bot", "room", "waits")
@@ -367,7 +376,7 @@ async def test_connections_that_are_ended_come_about_again(shared):
             assert (await producer.send("bot", "room", "next")).delivered
 
 
-async def test_a_lost_notice_is_found_by_looking(shared, monkeypatch):
+async def test_a_lost_notice_is_found_by_looking(shared, quick):
     async with shared.owner():
         outbox = shared.outbox()
         offered = outbox.handover()
@@ -504,7 +513,7 @@ async def test_endings_are_told_in_every_process(shared):
         assert told[owner] == told[producer]
 
 
-async def test_groups_are_the_owners_and_their_handles_everybodys(shared):
+async def test_groups_are_the_owners_and_their_handles_everybodys(shared, quick):
     async with shared.both() as (owner, producer), shared.producer() as other:
         job = await producer.broadcast("bot", [f"r{n}" for n in range(5)], "all", key="b")
         progress = await job.wait()
@@ -654,7 +663,7 @@ async def test_an_event_is_answered_once_and_no_sign_is_shown(shared):
     assert [] == shared.channel.typed
 
 
-async def test_asyncio_and_code_that_blocks_hand_over_alike(shared):
+async def test_asyncio_and_code_that_blocks_hand_over_alike(shared, quick):
     """Each in a thread of its own, beside an owner on trio."""
     config = GatewayConfig(instances=[Instance("bot", "fake", FakeSettings())])
     given = {"plugins": [("fake", FakeChannel())], "serve": False}
@@ -769,7 +778,7 @@ def web(shared):
     return shared
 
 
-async def test_a_role_hands_over_as_the_instances_that_are_granted_to_it(web):
+async def test_a_role_hands_over_as_the_instances_that_are_granted_to_it(web, quick):
     url = web.server.url(user="producer_web")
     names = ("bot", "other")
     async with (
