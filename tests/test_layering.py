@@ -39,6 +39,7 @@ ORDER = (
     "answering",
     "streams",
     "groups",
+    "producers",
     "config_file",
     "gateway",
     "bridge",

@@ -5,7 +5,8 @@ import threading
 from contextlib import contextmanager, suppress
 
 COMMIT = b"COMMIT\0"
-INSERT = b"INSERT INTO batches"
+AGAIN = (b"INSERT INTO batches", b"hand_all")
+"""By which a client asks once more."""
 
 
 class Proxy:
@@ -51,7 +52,7 @@ class Proxy:
     def _up(self, client, there):
         with suppress(OSError):
             while some := client.recv(1 << 16):
-                if INSERT in some:
+                if any(words in some for words in AGAIN):
                     self._asked.set()
                 if COMMIT in some and self.lose:
                     self._lose(some, client, there)
@@ -86,9 +87,13 @@ class Proxy:
         if client not in self._kept:
             _cut(client)
 
+    def shut(self):
+        """No new ones come about; those that are there stay."""
+        self._closed = True
+
     def cut(self):
         """Every connection, and all that come."""
-        self._closed = True
+        self.shut()
         for line in self._lines:
             _cut(line)
 

@@ -16,8 +16,8 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.errors import (
     AmbiguousEvent, ConfigError, DeadlinePassed, DeliveryError, EndingsForgotten,
     FormatVersionError, GatewayClosed, GatewayError, GroupTooLong, HookContractError,
-    IdempotencyConflict, InstanceSuspended, Invalid, OutboxError, Overloaded, PartitionFailed,
-    PluginError, ProbeFailed, Problem, Refused, UnknownEvent, UnknownInstance,
+    IdempotencyConflict, InstanceSuspended, Invalid, NotServing, OutboxError, Overloaded,
+    PartitionFailed, PluginError, ProbeFailed, Problem, Refused, UnknownEvent, UnknownInstance,
 )
 from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Identity, Limit, Providers
@@ -45,11 +45,11 @@ __all__ = [
     "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
     "GroupTooLong", "HookContractError", "IdempotencyConflict", "Identity", "Instance",
     "InstanceStatistics", "InstanceSuspended", "Interaction", "Invalid", "Job", "KeyRef", "Limit",
-    "MessageRef", "OutboxError", "OutboxSettings", "Overloaded", "Part", "PartReceipt", "PartRef",
-    "PartitionFailed", "PartitionStatistics", "PluginError", "Poll", "PressureSettings", "Preview",
-    "Priority", "ProbeFailed", "Problem", "Progress", "Providers", "Reason", "Receipt", "Refused",
-    "Reloaded", "RetrySettings", "Scope", "Secret", "Send", "Statistics", "Status", "Stream",
-    "TelemetrySettings", "Ticket", "Ttl", "Undelivered", "UnknownEvent", "UnknownInstance",
-    "Verdict", "from_json", "installed_channels", "load_config", "load_outbox", "open_gateway",
-    "parse_config", "preview", "to_json",
+    "MessageRef", "NotServing", "OutboxError", "OutboxSettings", "Overloaded", "Part",
+    "PartReceipt", "PartRef", "PartitionFailed", "PartitionStatistics", "PluginError", "Poll",
+    "PressureSettings", "Preview", "Priority", "ProbeFailed", "Problem", "Progress", "Providers",
+    "Reason", "Receipt", "Refused", "Reloaded", "RetrySettings", "Scope", "Secret", "Send",
+    "Statistics", "Status", "Stream", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
+    "UnknownEvent", "UnknownInstance", "Verdict", "from_json", "installed_channels", "load_config",
+    "load_outbox", "open_gateway", "parse_config", "preview", "to_json",
 ]

@@ -37,7 +37,7 @@ from gateway_core.contract.envelopes import (
     KeyRef,
     Undelivered,
 )
-from gateway_core.contract.errors import ConfigError, Problem, UnknownInstance
+from gateway_core.contract.errors import ConfigError, NotServing, Problem, UnknownInstance
 from gateway_core.contract.hookspecs import Identity, Level, Pressure, Providers
 from gateway_core.contract.ids import Ids
 from gateway_core.contract.instances import Instance
@@ -49,22 +49,29 @@ from gateway_core.files.keeper import KeptFiles
 from gateway_core.files.spool import Spool
 from gateway_core.groups.asked import Asked
 from gateway_core.groups.opening import groups_of
+from gateway_core.groups.registry import Groups
 from gateway_core.groups.verbs import GroupVerbs
 from gateway_core.monitoring.recorder import observed, open_recorder, working_meters
 from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.endings import Ended, Follower, MemoryEndings
+from gateway_core.outboxes.handover import Handover
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
+from gateway_core.outboxes.records import Request
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
 from gateway_core.plugins.sharing import fraction_of
+from gateway_core.producers.accepting import Accepting
+from gateway_core.producers.producer import Producer
+from gateway_core.producers.questions import Questions
 from gateway_core.scheduling.partitioning import finder
 from gateway_core.streams.opening import Streaming
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.durable import DurableWay
+from gateway_core.submission.handed.lookup import HandedLookup
 from gateway_core.submission.in_memory import InMemoryWay
 from gateway_core.submission.lookup import Lookup
 from gateway_core.submission.preview import Preview, foresee
@@ -89,7 +96,7 @@ class Gateway(Streaming, GroupVerbs):
     Made by `open_gateway`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - it puts the parts together, one after the other
         self,
         config: GatewayConfig,
         hooks: Mapping[str, ChannelHooks],
@@ -98,6 +105,7 @@ class Gateway(Streaming, GroupVerbs):
         rng: Random,
         wall_clock: Callable[[], float],
         providers: Providers,
+        handover: Handover | None = None,
     ) -> None:
         def seeded() -> Random:
             return Random(rng.getrandbits(64))  # noqa: S311 - jitter is no secret
@@ -105,6 +113,7 @@ class Gateway(Streaming, GroupVerbs):
         self.config = config
         self._hooks = hooks
         self._outbox = outbox
+        self._serves = handover is None
         self._clock = Clock(wall_clock)
         privacy = self._privacy = Privacy(config.telemetry)
         self._meters = working_meters(providers)
@@ -145,7 +154,7 @@ class Gateway(Streaming, GroupVerbs):
                 keys_anywhere=lambda scope: self._partition_of(scope[0], scope[1]).keys,
                 on_suspension=self._registry.suspend_account,
             )
-            for index in range(config.partition_count)
+            for index in range(config.partition_count if handover is None else 1)
         )
         partition_of = self._partition_of = finder(self._partitions, config.partition_by)
         drafting = Drafting(
@@ -153,6 +162,8 @@ class Gateway(Streaming, GroupVerbs):
         )
         way: InMemoryWay | DurableWay = InMemoryWay(drafting)
         self._pager: Pager | None = None
+        self._follower: Follower | None = None
+        self._producer: Producer | None = None
         if outbox is not None and journal is not None:
             self._pager = Pager(
                 outbox,
@@ -167,23 +178,28 @@ class Gateway(Streaming, GroupVerbs):
             )
             requests = self._pager.requests
             requests.accept, requests.cancel = self._accept_asked, self.cancel
-            requests.spawn = self._spawn
+            requests.ask, requests.spawn = self._answer_question, self._spawn
             for partition in self._partitions:
                 partition.completion.on_end = self._pager.freed
             way = DurableWay(drafting, outbox, self._pager)
-        self._follower: Follower | None = None
-        if outbox is not None and journal is not None:
             self._follower = Follower(outbox)
             journal.on_finished = self._follower.wake
-        self._lookup = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
-        door = Door(drafting, way, self._partitions, self._files)
-        super().__init__(door, self._lookup.withdraw_held)
-        self._journal, self._drafting = journal, drafting
-        self._groups = groups_of(
-            drafting, way, outbox, self._pager, self._spawn, self._lookup.withdraw_held, self._files
+        here = Lookup(self._partitions, partition_of, self._pager, outbox, self._clock)
+        self._lookup: Lookup | HandedLookup = here
+        self._groups: Groups = groups_of(
+            drafting, way, outbox, self._pager, self._spawn, here.withdraw_held, self._files
         )
         if self._pager is not None:
             self._pager.requests.group = Asked(self).answer
+            self._pager.requests.leave, self._pager.requests.is_of = here.leave, here.is_of
+        if handover is not None:
+            producer = Producer(handover, drafting, self._spawn, self._files)
+            self._producer, self._follower = producer, producer.follower
+            self._lookup, self._groups = producer.lookup, producer.groups
+        chosen = way if self._producer is None else self._producer.way
+        door = Door(drafting, chosen, self._partitions, self._files)
+        super().__init__(door, self._lookup.withdraw_held)
+        self._journal, self._drafting = journal, drafting
         self._supervisor = Supervisor(self._partitions, seeded())
         suspend = self._registry.suspend_account
         self._prober = Prober(self._clock, config.attempt_timeout, suspend, seeded())
@@ -309,6 +325,7 @@ class Gateway(Streaming, GroupVerbs):
 
         With settings that are not its channel's it starts suspended; `replace_instance` mends it.
         """
+        self._check_serves("add_instance")
         self._registry.check_account(instance)
         self._add(instance)
 
@@ -325,6 +342,7 @@ class Gateway(Streaming, GroupVerbs):
         Raises `UnknownInstance`, and `ConfigError` where the channel would change, or where another
         instance is its new account.
         """
+        self._check_serves("replace_instance")
         self._registry.check_account(instance)
         self._replace(instance, keep_held=False)
 
@@ -340,6 +358,7 @@ class Gateway(Streaming, GroupVerbs):
         stays suspended. Raises `ConfigError` with every mistake, and nothing has changed then.
         """
         self._check_loop()
+        self._check_serves("reload")
         if not isinstance(config, GatewayConfig):
             raise TypeError(f"`config` must be a GatewayConfig, not {type(config).__name__}")
         async with self._reloading:
@@ -379,9 +398,12 @@ class Gateway(Streaming, GroupVerbs):
         """Remove an instance, after up to `drain` seconds for its unfinished envelopes.
 
         Returns those that it ended undelivered. Other instances do not notice. Raises
-        `UnknownInstance`, and `ValueError` if `drain` is no number of seconds.
+        `UnknownInstance`, and `ValueError` if `drain` is no number of seconds. A process that only
+        hands over asks the one that delivers, and waits for it.
         """
         self._check_loop()
+        if self._producer is not None:
+            return await self._producer.remove_instance(instance_id, drain)
         try:
             receipts = await self._registry.remove(instance_id, drain=drain)
         except BaseException:
@@ -399,11 +421,13 @@ class Gateway(Streaming, GroupVerbs):
         why  the reason in the log, for policies, and in `InstanceSuspended`
         """
         self._check_loop()
+        self._check_serves("suspend")
         self._registry.suspend(instance_id, why)
 
     def resume(self, instance_id: str) -> None:
         """Let an instance go on where it stopped, whatever suspended it or closed its limits."""
         self._check_loop()
+        self._check_serves("resume")
         self._registry.resume(instance_id)
 
     async def probe(self, instance_id: str) -> Identity | None:
@@ -412,6 +436,7 @@ class Gateway(Streaming, GroupVerbs):
         If the channel has no `probe`, the verdict's reason is `unsupported`.
         """
         self._check_loop()
+        self._check_serves("probe")
         return await self._registry.probe(instance_id)
 
     # -- the gateway's own tasks
@@ -433,9 +458,22 @@ class Gateway(Streaming, GroupVerbs):
         if self._tasks is not None and not self._closing.is_set():
             self._spawn(functools.partial(self._groups.serve, instance_id))
 
-    async def _accept_asked(self, envelope: Envelope) -> str:
-        """Accept what another process asked for; its id."""
-        return (await self.submit(envelope)).id
+    @functools.cached_property
+    def _accepting(self) -> Accepting:
+        return Accepting(self._door)
+
+    async def _accept_asked(self, request: Request) -> tuple[str, bool]:
+        """Accept what another process asked for."""
+        return await self._accepting.accept(request)
+
+    async def _answer_question(self, request: Request) -> str:
+        """Answer a process that delivers nothing."""
+        return await Questions(self, request.instance_id).answer(request.asked)
+
+    def _check_serves(self, what: str) -> None:
+        """Raises `NotServing` in a process that only hands over."""
+        if self._producer is not None:
+            raise NotServing(what)
 
     def _spawn(self, task: Callable[[], Any]) -> None:
         """Start one of the gateway's tasks, in the gateway's context and never a caller's."""
@@ -479,7 +517,7 @@ class Gateway(Streaming, GroupVerbs):
     async def _serve(self) -> None:
         """Keep the partitions alive until the gateway closes and has drained."""
         async with trio.open_nursery() as workers:
-            for partition in self._partitions:
+            for partition in self._partitions if self._serves else ():
                 workers.start_soon(self._supervisor.keep, partition)
             if self._pager is not None:
                 workers.start_soon(self._pager.run)
@@ -490,7 +528,7 @@ class Gateway(Streaming, GroupVerbs):
             grace = self.config.drain_timeout
             drained = drain if self._pager is None else drain_in_flight
             with self._draining:
-                if self._pager is None:
+                if self._pager is None and self._serves:
                     with trio.move_on_after(grace):
                         await self._groups.drained()
                 self._groups.close()
@@ -518,6 +556,8 @@ class Gateway(Streaming, GroupVerbs):
         self._registry.release()
         if self._pager is not None:
             self._pager.spilled.store()
+        if self._producer is not None:
+            self._producer.way.store()
 
     def quiet(self) -> None:
         """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
@@ -556,6 +596,7 @@ async def open_gateway(
     rng: Random | None = None,
     wall_clock: Callable[[], float] = system_time,
     providers: Providers | None = None,
+    serve: bool = True,
 ) -> AsyncIterator[Gateway]:
     """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
 
@@ -567,34 +608,39 @@ async def open_gateway(
     wall_clock  POSIX time, for `not_before` and the times on receipts
     providers   who takes spans and metrics; None: what the configuration says, else whatever
                 OpenTelemetry has been set up with in this process
+    serve       False: deliver nothing, and hand over to the process that owns the outbox, which is
+                one that several share. It opens at once, whether there is an owner or not
 
     Raises `PluginError` and `ConfigError` with every fault before anything starts, and
     `PartitionFailed` out of the block when a partition fails again and again.
     """
     _check(config, outbox, providers)
+    if serve is not True and serve is not False:
+        raise TypeError(f"`serve` must be True or False, not {shown(serve)}")
     _check_ports(rng, wall_clock)
     if not isinstance(config, GatewayConfig):
         config = load_config(config, plugins)
     if unknown := unknown_names(config.plugins):
         raise ConfigError(unknown)
     hooks = bind(plugins, config.plugins)
-    if outbox is None and config.outbox is not None:
-        where = config.outbox
-        outbox = outbox_at(where.url, plugins, config.plugins, keys=where.keys)
-    if outbox is None:
+    outbox = outbox_of(config, outbox, plugins)
+    handover = None if serve else handover_of(outbox)
+    if serve and outbox is None:
         log_event(OUTBOX_IN_MEMORY)
     exporter: AbstractAsyncContextManager[Providers] = nullcontext(providers or Providers())
     if providers is None and config.telemetry.export:
         exporter = exporter_for(config.telemetry.export, plugins, config.plugins)
-    stored_in = nullcontext() if outbox is None else outbox  # an empty one may be false
+    reached: Any = outbox if serve else handover
+    stored_in = nullcontext() if reached is None else reached  # an empty one may be false
     async with exporter as exporting, stored_in:
         gateway = Gateway(
             config,
             hooks,
-            outbox=outbox,
+            outbox=outbox if serve else None,
             rng=rng or SystemRandom(),
             wall_clock=wall_clock,
             providers=exporting,
+            handover=handover,
         )
         await gateway._recover()  # noqa: SLF001 - this module's own
         body: BaseException | None = None
@@ -614,6 +660,28 @@ async def open_gateway(
             body = leaving(body, group)
         if body is not None:
             raise body
+
+
+def outbox_of(
+    config: GatewayConfig, outbox: Outbox | None, plugins: Sequence[Given]
+) -> Outbox | None:
+    """The one that is given, else the one that is configured; None: there is none."""
+    if outbox is not None or config.outbox is None:
+        return outbox
+    where = config.outbox
+    opened: Outbox = outbox_at(where.url, plugins, config.plugins, keys=where.keys)
+    return opened
+
+
+def handover_of(outbox: Outbox | None) -> Handover:
+    """What hands over by this outbox. Raises `ConfigError` for one that cannot."""
+    offered = getattr(outbox, "handover", None)
+    if offered is None:
+        kept = "nothing is configured but memory" if outbox is None else type(outbox).__name__
+        text = f"`serve=False` needs an outbox that processes share, such as PostgreSQL: {kept}"
+        raise ConfigError([Problem("outbox", f"{text} is one process's own")])
+    found: Handover = offered()
+    return found
 
 
 def _check(config: object, outbox: object, providers: object) -> None:

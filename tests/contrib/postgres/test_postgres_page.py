@@ -1,9 +1,11 @@
 """The page on PostgreSQL: its options stand there, and its snippets do what it says."""
 
 import re
+import runpy
 from pathlib import Path
 
 import attrs
+import flask
 import psycopg
 import pytest
 import trio
@@ -92,3 +94,23 @@ def test_its_programs(server, database, connection):
     engine.dispose()
     assert EXPECTED == handed(connection)
     assert callable(python("shipping_django")["ship"])
+
+
+def test_its_worker_hands_over_and_tells_what_became_of_it(
+    server, database, connection, tmp_path, monkeypatch
+):
+    url = server.url(database)
+    settings = f'outbox = "{url}"\n[instances.ops]\nchannel = "slack"\ntoken = "xoxb-1"\n'
+    (tmp_path / "gateway.toml").write_text(settings)
+    monkeypatch.chdir(tmp_path)
+    (code,) = [code for _, code in SNIPPETS if code.startswith("# worker.py\n")]
+    (tmp_path / "worker.py").write_text(code)
+    names = runpy.run_path("worker.py", run_name="worker")
+    assert isinstance(names["app"], flask.Flask)
+    web = names["app"].test_client()
+    with names["gateway"]:
+        sent = web.post("/orders/17/shipped")
+        assert 202 == sent.status_code
+        assert {"state": "handed"} == web.get(f"/messages/{sent.json['message']}").json
+        assert 404 == web.get("/messages/nothing").status_code
+    assert [("ops", "C024BE91L", "Order 17 shipped")] == handed(connection)[1]

@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from gateway_core import Send
-from gateway_core.outboxes.records import Request
+from gateway_core.outboxes.records import Request, RequestWithdrawn
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
 
 ASKED = Send(instance_id="bot", external_room_id="room", text="asked", key="k")
@@ -49,6 +49,48 @@ async def test_why_it_is_refused_is_told(autojump_clock):
         await trio.sleep(1)
     assert "UnknownInstance: " in json.loads(outbox.answers[1])["refused"]
     assert "Invalid: " in json.loads(outbox.answers[2])["refused"]
+
+
+async def test_what_is_handed_over_has_the_id_that_it_came_with(autojump_clock):
+    """Its order is that in which it came; nobody here counts as waiting for it, until one joins."""
+    outbox, channel = AskedOutbox(), FakeChannel(latency=1.0)
+    names = [f"{n}" + "f" * 29 for n in (7, 3)]
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        for number, name in enumerate(names, 1):
+            envelope = attrs.evolve(ASKED, text=f"{number}", key=name)
+            outbox.ask("submit", number, envelope=envelope, envelope_id=name)
+        await trio.sleep(0.5)
+        assert "attempt" == (await gateway.status(names[0])).cause
+        outbox.ask("leave", 3, envelope_id=names[1], instance_id="another")
+        outbox.ask("leave", 4, envelope_id=names[1], instance_id="bot")
+        outbox.ask("cancel", 5, envelope_id=names[0], instance_id="bot")
+        await trio.sleep(5)
+    assert [{"accepted": name} for name in names] == [json.loads(outbox.answers[n]) for n in (1, 2)]
+    assert [False, True, False] == [outbox.answers[n] == "cancelled" for n in (3, 4, 5)]
+    assert ["1"] == channel.texts("room")
+
+
+async def test_a_request_that_is_withdrawn_meanwhile_is_answered_and_never_repeated(autojump_clock):
+    """The next one of its room has its turn."""
+    outbox, channel, append = AskedOutbox(), FakeChannel(), MemoryOutbox.append
+    asked = []
+
+    async def refuse(entry, on_stored):
+        asked.append(entry.request)
+        if entry.request == 1:
+            await trio.lowlevel.checkpoint()
+            raise RequestWithdrawn("it was withdrawn")
+        await append(outbox, entry, on_stored)
+
+    outbox.append = refuse
+    async with open_test_gateway(channel, outbox=outbox):
+        for number in (1, 2):
+            envelope = attrs.evolve(ASKED, text=f"{number}", key=f"{number}")
+            outbox.ask("submit", number, envelope=envelope, envelope_id=f"{number}" + "f" * 29)
+        await trio.sleep(10)
+    assert [1, 2] == asked
+    assert "RequestWithdrawn" in json.loads(outbox.answers[1])["refused"]
+    assert ["2"] == channel.texts("room")
 
 
 async def test_one_that_waits_for_a_slot_keeps_no_other_request_waiting(autojump_clock):

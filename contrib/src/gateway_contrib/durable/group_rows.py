@@ -30,13 +30,15 @@ GROUP_COLUMNS = ("seq", "id", "instance", "size", "fingerprint", "content")
 class Claim(NamedTuple):
     """What must be there for an entry or a group to be stored.
 
-    member  whose turn the entry takes; None: nobody's
-    files   digests of bytes
+    member   whose turn the entry takes; None: nobody's
+    files    digests of bytes
+    request  the number of the request that the entry answers; None: it answers none
     """
 
     seq: int
     member: tuple[str, int] | None = None
     files: tuple[str, ...] = ()
+    request: int | None = None
 
 
 def seq_of(group_id: str) -> int:

@@ -91,6 +91,7 @@ def clean(text: str) -> str:
 def entry_row(entry: Entry, seq: int) -> Row:
     """As `ENTRY_COLUMNS`."""
     envelope, due = entry.envelope, entry.due
+    position = seq if entry.sequence is None else entry.sequence
     plan = [plain_part(part) for part in entry.plan]
     content = [to_json(envelope), plan]
     moved = entry.asked_room is not None
@@ -101,7 +102,7 @@ def entry_row(entry: Entry, seq: int) -> Row:
     elif entry.trace:
         content.append(entry.trace)
     return (
-        seq, entry.id, envelope.instance_id, envelope.external_room_id, seq, due,
+        seq, entry.id, envelope.instance_id, envelope.external_room_id, position, due,
         entry.accepted_at, entry.deadline, entry.fingerprint, entry.priority, encode(content),
         None, 0 if due is None else 1,
         _IN_ORDER[entry.priority or envelope.priority] if envelope.order == "room"

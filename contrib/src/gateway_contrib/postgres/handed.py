@@ -38,7 +38,7 @@ WHOLE = 60.0
 """Seconds between two looks at all that waits."""
 LATELY = 2.0
 """Seconds after the last one that came in which it is looked at more often."""
-_ROW = """SELECT number, id, instance, envelope,
+_ROW = """SELECT number, id, kind, own_id, awaited, instance, envelope,
             extract(epoch FROM clock_timestamp() - handed_at)::float8 AS age FROM handed"""
 _ALL = f"{_ROW} WHERE answered_at IS NULL"
 _NEW = f"""{_ROW} WHERE waiting AND transaction >= %(xmax)s::xid8
@@ -47,18 +47,36 @@ _LOOK = """SELECT pg_snapshot_xmax(s.now)::text, ARRAY(SELECT pg_snapshot_xip(s.
     FROM (SELECT pg_current_snapshot() AS now) s
     LEFT JOIN LATERAL ({some} ORDER BY number LIMIT %(limit)s) h ON true"""
 _ANSWER = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = false, envelope = '',
-        seq = v.seq, envelope_id = v.id, refused = v.refused
-    FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[]) v(number, seq, id, refused)
-    WHERE h.number = v.number"""
+        seq = v.seq, envelope_id = v.id, refused = v.refused, answer = v.answer,
+        replayed = v.replayed
+    FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::boolean[])
+        v(number, seq, id, refused, answer, replayed)
+    WHERE h.number = v.number AND h.answered_at IS NULL"""
+_CLAIM = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = false, envelope = '',
+        seq = v.seq, envelope_id = h.own_id
+    FROM unnest(%s::bigint[], %s::bigint[]) v(number, seq)
+    WHERE h.number = v.number AND h.answered_at IS NULL RETURNING h.number"""
+_TELL = """SELECT pg_notify('gateway_' || member,
+        CASE WHEN count(*) > %s THEN '' ELSE string_agg(own::text, ',') END)
+    FROM handed WHERE member IS NOT NULL
+        AND (seq = ANY (%s::bigint[]) OR number = ANY (%s::bigint[]))
+    GROUP BY member"""
+_MEMBERS = "SELECT EXISTS (SELECT 1 FROM handed WHERE member IS NOT NULL)"
+TOLD = 350
+"""Of so many it is said which they are; of more, that there are some: a notice has 8,000 bytes."""
 
 
 class Handed:
-    """What the owner has taken and not answered yet, and where its next look begins."""
+    """What the owner has taken and not answered yet, and where its next look begins.
+
+    for_members  whether any of it is a process's that waits to be told; None: not looked yet
+    """
 
     def __init__(self) -> None:
         self._waiting: set[int] = set()
         self._open: tuple[str, list[str]] | None = None
         self._whole_at = 0.0
+        self.for_members: bool | None = None
 
     def anew(self) -> None:
         """Nothing is taken: the outbox is had again."""
@@ -75,6 +93,8 @@ class Handed:
 
         now  seconds on any clock
         """
+        if self.for_members is None:
+            self.for_members = bool(connection.execute(_MEMBERS).fetchall()[0][0])
         if now >= self._whole_at:
             self._open = None
         asked: dict[str, Any] = {"limit": AT_ONCE}
@@ -89,6 +109,7 @@ class Handed:
             self._open = (rows[0][0], list(rows[0][1]))
         fresh = [row for row in found if row[0] not in self._waiting]
         self._waiting.update(row[0] for row in fresh)
+        self.for_members = self.for_members or any(row[3] is not None for row in fresh)
         return [_request(*row) for row in fresh]
 
     def knows(self, number: int) -> bool:
@@ -113,12 +134,26 @@ class Refused:
     why: str
 
 
-def _request(number: int, name: Any, instance: str, stored: str, age: float) -> Request | Refused:
-    """What the gateway is to accept.
+def _request(
+    number: int,
+    name: Any,
+    kind: str,
+    own_id: str | None,
+    awaited: bool,
+    instance: str,
+    stored: str,
+    age: float,
+) -> Request | Refused:
+    """What the gateway is to accept, or to answer.
 
-    It has a key, its own or one for this row: so it is one message if the owner ends before its
-    answer is written. Its time counts from the insert.
+    An envelope has a key, its own or one for this row: so it is one message if the owner ends
+    before its answer is written. Its time counts from the insert.
     """
+    if kind in ("cancel", "leave"):
+        return Request(kind=kind, number=number, instance_id=instance, envelope_id=stored)
+    if kind != "submit":
+        room = f"asked {number}"  # no question waits for another
+        return Request(kind="ask", number=number, instance_id=instance, room=room, asked=stored)
     try:
         envelope = from_json(Envelope, decode(stored))
         if envelope.instance_id != instance:
@@ -131,7 +166,7 @@ def _request(number: int, name: Any, instance: str, stored: str, age: float) -> 
         return Refused(number, f"{type(error).__name__}: {error}")
     return Request(
         kind="submit", number=number, instance_id=instance, room=envelope.external_room_id,
-        envelope=envelope,
+        envelope=envelope, envelope_id=own_id or "", awaited=awaited,
     )  # fmt: skip
 
 
@@ -142,13 +177,39 @@ def is_to_be_asked_again(answer: str) -> bool:
 
 
 def write_answers(connection: Connection, answers: Mapping[int, tuple[Any, ...]]) -> None:
-    """What became of these, each the answer of the gateway as JSON, in the batch that has it."""
-    rows = []
-    for number, (_, _, answer) in answers.items():
+    """What became of these, each the answer of the gateway, in the batch that has it.
+
+    Of an envelope it is JSON: the one that it became, or that has its key, or why there is none.
+    What was withdrawn meanwhile stays so.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for number, (_, _, answer, kind) in answers.items():
+        if kind != "submit":
+            rows.append((number, None, None, None, text_in(answer), False))
+            continue
         said = json.loads(answer)
         name = said.get("accepted")
         seq = position_of(name) if name is not None else None
         refused = None if name is not None else text_in(str(said.get("refused", answer)))
-        rows.append((number, seq, name, refused))
+        error = text_in(said["error"]) if "error" in said else None
+        rows.append((number, seq, name, refused, error, said.get("ended", False)))
     if rows:
         connection.execute(_ANSWER, [list(column) for column in zip(*rows, strict=True)])
+
+
+def claim(connection: Connection, claims: Mapping[int, int]) -> set[int]:
+    """Answer these requests by the entries that are stored with it; those that were not there.
+
+    claims  the number of the entry's id, by the request's
+    """
+    rows = connection.execute(_CLAIM, [list(claims), list(claims.values())]).fetchall()
+    return claims.keys() - {number for (number,) in rows}
+
+
+def tell(connection: Connection, seqs: Iterable[int], numbers: Iterable[int]) -> None:
+    """Tell each process that waits for some of it, once this is committed.
+
+    seqs     of what ended
+    numbers  of what was answered
+    """
+    connection.execute(_TELL, (TOLD, list(seqs), list(numbers)))

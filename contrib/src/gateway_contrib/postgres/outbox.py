@@ -27,6 +27,7 @@ from gateway_contrib.postgres.connections.migrations import migrate
 from gateway_contrib.postgres.handed import LATELY, Handed, is_to_be_asked_again
 from gateway_contrib.postgres.names import name_of, scope_of
 from gateway_contrib.postgres.owning import Owning
+from gateway_contrib.postgres.producing.handover import PostgresHandover
 from gateway_contrib.postgres.settings import PostgresSettings
 from gateway_contrib.postgres.writes import ageing, reopening
 from gateway_contrib.postgres.writes.writing import Writer
@@ -78,6 +79,10 @@ class PostgresOutbox(Owning):
         self._keyring = Unsealed()
         self._begin()
 
+    def handover(self) -> PostgresHandover:
+        """What hands over to the owner of the same outbox, in a process that delivers nothing."""
+        return PostgresHandover(self._url, self.settings, self._wall, self._keyring)
+
     def _begin(self) -> None:
         """Begins anew each time that it is entered."""
         settings = self.settings
@@ -97,12 +102,11 @@ class PostgresOutbox(Owning):
         self._reader = Link(slow, limit=READS_FOR + settings.connect_for)
         lease = Link(quick, limit=settings.lease / 2)
         self._membership = Membership(lease, self.place, settings.lease)
-        self._writer = Writer(
-            Link(quick, limit=settings.lease), self.place, self._membership.member
-        )
+        self._handed = Handed()
+        link = Link(quick, limit=settings.lease)
+        self._writer = Writer(link, self.place, self._membership.member, self._handed)
         self._links = (self._reader, self._writer.link, lease)
         self._accounts: set[str] = set()
-        self._handed = Handed()
         self._troubled = Trouble()
         self._looked = -1.0
         self._tasks: Any = None
@@ -176,6 +180,8 @@ class PostgresOutbox(Owning):
             while self._writer.lost:
                 self._lose(self._writer.lost.pop())
         self._handed.answered(batch.answers)
+        self._handed.answered(self._writer.claimed)
+        self._writer.claimed.clear()
 
     async def _look_after(self) -> None:
         """Now and then: forget what is old."""
@@ -218,20 +224,20 @@ class PostgresOutbox(Owning):
                     if isinstance(one, Request):
                         self.requested(one)
                     else:
-                        self._answer(one.number, json.dumps({"refused": one.why}))
+                        self._answer(one.number, json.dumps({"refused": one.why}), "submit")
             lately = trio.current_time() - came < LATELY
             await trio.sleep(self.settings.poll if lately else self.settings.poll * 10)
 
     def answered(self, request: Request, answer: str) -> None:
         """Written with the next batch, which has what was accepted or a later one."""
-        if request.kind == "submit" and self._handed.knows(request.number):
-            if is_to_be_asked_again(answer):
+        if self._handed.knows(request.number):
+            if request.kind == "submit" and is_to_be_asked_again(answer):
                 self._handed.again(request.number)
             else:
-                self._answer(request.number, answer)
+                self._answer(request.number, answer, request.kind)
 
-    def _answer(self, number: int, answer: str) -> None:
-        self._committer.batch.answers[number] = (number, self._wall(), answer)
+    def _answer(self, number: int, answer: str, kind: str) -> None:
+        self._committer.batch.answers[number] = (number, self._wall(), answer, kind)
         self._committer.wake()
 
     # -- what the gateway tells
@@ -242,9 +248,10 @@ class PostgresOutbox(Owning):
         seq, scope, key, claim = position_of(entry.id), entry.scope, None, None
         if scope is not None:
             key = (name_of(scope[0]), scope_of(scope), name_of(scope[1]), seq)
-        if entry.files or entry.member is not None:
-            claim = Claim(seq, entry.member, entry.files)
-        waiter = self._committer.add(entry_row(entry, seq), key, on_stored, claim)
+        if entry.files or entry.member is not None or entry.request is not None:
+            claim = Claim(seq, entry.member, entry.files, entry.request)
+        row = (*entry_row(entry, seq), entry.sequence)
+        waiter = self._committer.add(row, key, on_stored, claim)
         try:
             await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
         except trio.Cancelled:

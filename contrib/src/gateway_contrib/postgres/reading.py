@@ -45,8 +45,10 @@ Connection: TypeAlias = psycopg.Connection[Any]
 MOST = 4_000_000
 """Bytes of one page's entries, whatever its number of rows."""
 ENTRY = """seq, id, account, room, position, due, accepted_at, deadline, fingerprint, class, entry,
-    shapes, 1, stream"""
-_COLUMNS = ["seq", "id", "account", "room", "position", "due", "accepted_at", "deadline"]
+    shapes, 1, stream, sequence, coalesce(sequence, seq)"""
+_ORDER = "coalesce(sequence, seq)"
+_PLACES = {"position": 4, "due": 5, "deadline": 7, _ORDER: 15}
+"""Where the columns stand by which entries are ordered."""
 _SIZED = """SELECT {entry} FROM (SELECT chosen.*, sum(octet_length(entry)) OVER (ORDER BY {order})
         - octet_length(entry) AS before FROM ({some}) chosen) sized
     WHERE before < {most} ORDER BY {order}"""
@@ -73,6 +75,9 @@ def overview(connection: Connection) -> Overview:
         classes[priority_of(stream)] += count
         scheduled += count if is_due else 0
     last = [_newest(connection, table) for table in ("envelopes", "history", "groups")]
+    sql = "SELECT max(sequence) FROM history WHERE sequence IS NOT NULL"
+    row = connection.execute(sql).fetchone()
+    newest = max(newest, (row[0] if row is not None else None) or -1)
     return Overview(
         last_id=max(last),
         sequence=newest,
@@ -142,9 +147,9 @@ def scheduled(
 
 def overdue(connection: Connection, until: float, after: tuple[float, int], limit: int) -> Overdue:
     """By their deadlines."""
-    some = """SELECT * FROM envelopes WHERE deadline <= %s
-        AND (deadline, seq) > (%s, %s) ORDER BY deadline, seq LIMIT %s"""
-    stored = _stored(connection, some, [until], after, limit, ("deadline", "seq"))
+    some = f"""SELECT * FROM envelopes WHERE deadline <= %s
+        AND (deadline, {_ORDER}) > (%s, %s) ORDER BY deadline, {_ORDER} LIMIT %s"""  # noqa: S608 - constants
+    stored = _stored(connection, some, [until], after, limit, ("deadline", _ORDER))
     later = "SELECT min(deadline) FROM envelopes WHERE deadline > %s"
     row = connection.execute(later, (until,)).fetchone()
     return Overdue(stored=stored, next=row[0] if row is not None else None)
@@ -164,7 +169,7 @@ def _stored(
         stored = _read(connection, rows)
         if stored:
             return stored
-        after = [rows[-1][_COLUMNS.index(column)] for column in order]
+        after = [rows[-1][_PLACES[column]] for column in order]
     return []
 
 
@@ -178,7 +183,8 @@ def _read(connection: Connection, rows: Sequence[Row]) -> list[StoredEntry]:
     for row in rows:
         try:
             read = (*row[:8], text_out(row[8]), *row[9:])
-            stored.append(stored_of(read, steps.get(row[0], ()), grown.get(row[0])))
+            found = stored_of(read, steps.get(row[0], ()), grown.get(row[0]))
+            stored.append(found if row[14] is None else attrs.evolve(found, sequence=row[14]))
         except (FormatVersionError, Invalid) as error:  # it stays where it is
             unreadable(row[1], error)
     return stored
@@ -232,20 +238,26 @@ def look_up(
 
 def find(connection: Connection, seq: int) -> Found | None:
     """An envelope or a group by the number of its id. Raises `OutboxError` for a damaged one."""
-    sql = "SELECT id, fingerprint, receipt FROM history WHERE seq = %s"
+    sql = "SELECT id, fingerprint, receipt, sequence FROM history WHERE seq = %s"
     row = connection.execute(sql, (seq,)).fetchone()
     if row is not None:
-        name, fingerprint, text = row
+        name, fingerprint, text, sequence = row
         try:
             receipt = receipt_of(text)
         except (FormatVersionError, Invalid) as error:
             unreadable(name, error)
             raise OutboxError(f"how envelope {name} ended cannot be read: {error}") from None
-        return Found(envelope_id=name, fingerprint=text_out(fingerprint), receipt=receipt)
+        print_ = text_out(fingerprint)
+        return Found(envelope_id=name, fingerprint=print_, receipt=receipt, sequence=sequence)
     stored = stored_at(connection, [seq])
     if stored:
         entry = stored[0].entry
-        return Found(envelope_id=entry.id, fingerprint=entry.fingerprint, stored=stored[0])
+        return Found(
+            envelope_id=entry.id,
+            fingerprint=entry.fingerprint,
+            stored=stored[0],
+            sequence=stored[0].sequence,
+        )
     state = state_at(connection, seq)
     if state is None:
         return None

@@ -29,6 +29,7 @@ def open_gateway(
     rng: Random | None = None,
     wall_clock: Callable[[], float] = system_time,
     providers: Providers | None = None,
+    serve: bool = True,
 ) -> AbstractAsyncContextManager[Gateway]:
     """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
 
@@ -47,6 +48,7 @@ def open_gateway(
             rng=rng,
             wall_clock=wall_clock,
             providers=providers,
+            serve=serve,
         )
     )
 

@@ -56,11 +56,15 @@ class ReplyFields(CommonFields, total=False):
 
 
 class Answers(Marks):
-    """What a `Gateway` can be asked to answer; what that takes is made at the first event."""
+    """What a `Gateway` can be asked to answer; what that takes is made at the first event.
+
+    `_serves`: this process knows what the limits have to spare; else no sign is shown.
+    """
 
     _registry: InstanceRegistry
     _clock: Clock
     _partition_of: Callable[[str, str], Partition]
+    _serves = True
 
     def _spawn(self, task: Callable[[], Any]) -> None:
         """Start one of the gateway's tasks."""
@@ -215,7 +219,7 @@ class Answers(Marks):
         account = self._registry.account(name)
         if address.interaction is not None:
             self._acknowledgements.begin(account, address, ephemeral=ephemeral)
-        shown = self._typing.begin(account, address)
+        shown = self._typing.begin(account, address) if self._serves else None
         try:
             yield
         finally:

@@ -15,13 +15,13 @@ import attrs
 
 from gateway_core.backlog.intake import Intake
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import GatewayClosed, GatewayError, OutboxError
 from gateway_core.deliveries.ending import given_up
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
-from gateway_core.outboxes.records import Request, StoredEntry, Stream
+from gateway_core.outboxes.records import Request, RequestWithdrawn, StoredEntry, Stream
+from gateway_core.outboxes.refusals import refusal_json
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
@@ -39,9 +39,13 @@ class OperatorRequests:
     put_behind  called with instance, room, position and stream of an envelope that finds no slot
                 in memory
     position    gives an envelope, by its id, the position after all others
-    accept      accepts an envelope; its id. It may wait, so `spawn` starts a task for that
+    accept      accepts the envelope of a request; the id of it, or of the one that has its key, and
+                whether that had ended. It may wait, so `spawn` starts a task for that
     cancel      ends the envelope of an id, unless it has started; whether it was ended
+    leave       the same, unless somebody else waits for it
+    is_of       whether the envelope of an id is of an instance
     group       does what is asked of a group, which may be a new one; what to answer
+    ask         the same of anything that a process asks which delivers nothing
     """
 
     _outbox: Outbox
@@ -51,9 +55,12 @@ class OperatorRequests:
     _look: Callable[[Request], Awaitable[str]]
     _put_behind: Callable[[str, str, int, Stream], None]
     _position: Callable[[str], int]
-    accept: Callable[[Envelope], Awaitable[str]] = attrs.field(init=False)
+    accept: Callable[[Request], Awaitable[tuple[str, bool]]] = attrs.field(init=False)
     cancel: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
+    leave: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
     group: Callable[[str], Awaitable[str]] = attrs.field(init=False)
+    is_of: Callable[[str, str], Awaitable[bool]] = attrs.field(init=False)
+    ask: Callable[[Request], Awaitable[str]] = attrs.field(init=False)
     spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(init=False)
     _not_before: int = attrs.field(default=0, init=False)
     _requests: deque[Request] = attrs.field(factory=deque, init=False)
@@ -79,9 +86,9 @@ class OperatorRequests:
                     await self._erase(request)
                 elif request.kind in ("look", "accounts"):
                     report(self._outbox.answered, request, await self._look(request))
-                elif request.envelope is not None or request.kind == "group":
+                elif request.envelope is not None or request.kind in ("group", "ask"):
                     self._queue(request)
-                elif request.kind == "cancel":
+                elif request.kind in ("cancel", "leave"):
                     report(self._outbox.answered, request, await self._withdraw(request))
                 elif request.stored is not None and request.kind == "retry":
                     self.reopened(request.stored)
@@ -109,37 +116,47 @@ class OperatorRequests:
         while waiting:
             request = waiting[0]
             if request.envelope is not None:
-                await self._submit(request, request.envelope)
+                await self._submit(request)
             else:
-                await self._group(request)
+                await self._question(request)
             waiting.popleft()
         del self._of_room[place]
 
-    async def _submit(self, request: Request, envelope: Envelope) -> None:
+    async def _submit(self, request: Request) -> None:
         """Accept the envelope, and answer as JSON with its id, or why it was refused.
 
         A gateway that closes meanwhile leaves the request to the next one.
         """
         try:
-            answer = {"accepted": await self.accept(envelope)}
+            name, ended = await self.accept(request)
+            answer = json.dumps({"accepted": name} | ({"ended": True} if ended else {}))
         except GatewayClosed:
             return
+        except RequestWithdrawn as error:  # never to be repeated
+            answer = _refusal(error)
         except GatewayError as error:
-            answer = {"refused": f"{type(error).__name__}: {error}"}
-        report(self._outbox.answered, request, json.dumps(answer))
-
-    async def _group(self, request: Request) -> None:
-        """Do what is asked of a group, and answer as JSON, as `_submit` does."""
-        try:
-            answer = await self.group(request.asked)
-        except GatewayClosed:
-            return
-        except GatewayError as error:
-            answer = json.dumps({"refused": f"{type(error).__name__}: {error}"})
+            answer = _refusal(error)
         report(self._outbox.answered, request, answer)
 
+    async def _question(self, request: Request) -> None:
+        """Do what is asked, and answer as JSON, as `_submit` does."""
+        try:
+            if request.kind == "group":
+                told = await self.group(request.asked)
+            else:
+                told = await self.ask(request)
+        except GatewayClosed:
+            return
+        except GatewayError as error:
+            told = _refusal(error)
+        report(self._outbox.answered, request, told)
+
     async def _withdraw(self, request: Request) -> str:
-        return "cancelled" if await self.cancel(request.envelope_id) else CANNOT_CANCEL
+        name, instance_id = request.envelope_id, request.instance_id
+        if instance_id and not await self.is_of(name, instance_id):
+            return CANNOT_CANCEL
+        withdraw = self.cancel if request.kind == "cancel" else self.leave
+        return "cancelled" if await withdraw(name) else CANNOT_CANCEL
 
     def reopened(self, stored: StoredEntry) -> None:
         """Bring in an envelope that failed and is unfinished again: after all that came meanwhile.
@@ -190,3 +207,9 @@ class OperatorRequests:
                 envelope = stored.entry.envelope
                 if (envelope.instance_id, envelope.external_room_id) == (instance_id, room):
                     self._discard(stored)
+
+
+def _refusal(error: GatewayError) -> str:
+    """The words of a refusal for people, and what another process raises it by again."""
+    told = {"refused": f"{type(error).__name__}: {error}", "error": refusal_json(error)}
+    return json.dumps(told)

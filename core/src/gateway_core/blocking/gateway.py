@@ -354,6 +354,7 @@ def open_gateway(
     rng: Random | None = None,
     wall_clock: Callable[[], float] = system_time,
     providers: Providers | None = None,
+    serve: bool = True,
 ) -> Gateway:
     """Name a gateway, which opens at its first use, or for a `with` block.
 
@@ -369,5 +370,6 @@ def open_gateway(
             rng=rng,
             wall_clock=wall_clock,
             providers=providers,
+            serve=serve,
         )
     )

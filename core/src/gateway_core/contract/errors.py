@@ -246,6 +246,20 @@ class HookContractError(GatewayError):
         return printable(f"{self.plugin}: hook {self.hook}: {self.text}")
 
 
+@attrs.define(slots=False, repr=False)
+class NotServing(GatewayError):
+    """What was asked is for the process that delivers; this one only hands over (`serve=False`).
+
+    what  was asked: the name of a method
+    """
+
+    what: str
+
+    def __str__(self) -> str:
+        owner = "the process that owns the outbox"
+        return f"this process only hands over (serve=False): `{self.what}` is for {owner}"
+
+
 class OutboxError(GatewayError):
     """The outbox could not do what was asked; nothing was accepted."""
 

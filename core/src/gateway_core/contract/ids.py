@@ -5,7 +5,8 @@ from __future__ import annotations
 from random import Random
 
 _COUNT_BITS = 14
-_MOST = (1 << _COUNT_BITS) - 1
+_MOST = (1 << _COUNT_BITS - 1) - 1
+"""The upper half of a millisecond's ids is for those that a shared outbox gives."""
 
 
 class Ids:

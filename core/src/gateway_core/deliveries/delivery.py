@@ -25,6 +25,7 @@ from gateway_core.contract.envelopes import (
     Receipt,
     Send,
 )
+from gateway_core.contract.errors import GatewayClosed, GatewayError
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.hookspecs import Answer, Level
 from gateway_core.contract.ids import sequence_of
@@ -464,6 +465,10 @@ class Delivery:
         """Somebody counts as waiting for ever: the holder of a ticket, or a detached caller."""
         self.joined += 1
 
+    def is_awaited(self) -> None:
+        """A caller waits for its end, in another process."""
+        self.called = True
+
     def join(self, callback: Callable[[], None]) -> None:
         """One more caller waits for its end, and is called then."""
         self.called = True
@@ -512,6 +517,11 @@ class Delivery:
     def replay(self, receipt: Receipt) -> None:
         """It stands for an envelope that ended before, so."""
         self.receipt = receipt
+
+    @property
+    def why_no_receipt(self) -> GatewayError:
+        """What whoever waited for the receipt hears instead."""
+        return GatewayClosed("the outbox stores the envelope for its next owner", kept=True)
 
     def end(
         self, disposition: Disposition, *, verdict: Verdict | None, ended_wall: float

@@ -9,13 +9,13 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.contract.envelopes import Send
+from gateway_core.contract.envelopes import Envelope, Priority, Send
 from gateway_core.contract.errors import (
     GatewayClosed,
     GroupTooLong,
@@ -54,11 +54,32 @@ HEARD = 2.0
 """Seconds until groups of previous runs go on: what operators asked meanwhile is done before."""
 
 
+class HandsOver(Protocol):
+    """Has another process accept groups."""
+
+    async def broadcast(self, template: Send, rooms: Sequence[Any]) -> GroupState:
+        """Raises as `Gateway.broadcast` does."""
+        ...
+
+    async def submit_many(
+        self,
+        instance_id: str,
+        envelopes: Sequence[Envelope],
+        *,
+        group: str | None,
+        not_before: float | None,
+        priority: Priority,
+    ) -> GroupState:
+        """Raises as `Gateway.submit_many` does."""
+        ...
+
+
 @attrs.define(eq=False)
 class Groups:
     """The groups of one gateway.
 
     store     where they are; `in_memory`: nowhere else
+    handed    has another process accept groups; None: they are accepted here
     withdraw  ends a delivery that has not started; whether it did
     closed    nobody has a turn any more
     """
@@ -69,6 +90,7 @@ class Groups:
     _spawn: Callable[[Callable[[], Any]], None]
     _withdraw: Callable[[Delivery], bool]
     files: KeptFiles
+    handed: HandsOver | None = attrs.field(default=None, init=False)
     feeds: dict[str, Feed] = attrs.field(factory=dict, init=False)
     _windows: defaultdict[str, Window] = attrs.field(
         factory=lambda: defaultdict(Window), init=False

@@ -157,6 +157,11 @@ class GroupVerbs:
 
     async def _broadcast(self, template: Send, rooms: object) -> Job:
         """Broadcast a template, whose room is none."""
+        handed = self._groups.handed
+        if handed is not None and isinstance(rooms, Iterable) and not isinstance(rooms, str):
+            rooms = list(rooms)
+            await self._wanted(template, rooms)  # what is wrong is known here
+            return Job(self._groups, await handed.broadcast(template, rooms))
         wanted = await self._wanted(template, rooms)
         accepted_at = self._groups.drafting.clock.wall()
         return await self._accepted(wanted, accepted_at)
@@ -213,7 +218,8 @@ class GroupVerbs:
         self._check_loop()
         drafting = self._groups.drafting
         drafting.check_open()
-        first, envelopes = _first(envelopes)
+        envelopes = _listed(envelopes)
+        first = envelopes[0]
         template = _template(
             instance_id=first.instance_id,
             external_room_id=_ANY_ROOM,
@@ -230,7 +236,17 @@ class GroupVerbs:
         deadline = _deadline(self._groups, template, accepted_at)
         most = drafting.config.max_parts
         files = ManyFiles(self._groups.files)
+        handed = self._groups.handed
         wanted = await many_of(account, files, template, envelopes, most, accepted_at, deadline)
+        if handed is not None:
+            state = await handed.submit_many(
+                template.instance_id,
+                envelopes,
+                group=group,
+                not_before=not_before,
+                priority=priority,
+            )
+            return Job(self._groups, state)
         return await self._accepted(wanted, accepted_at, deadline=wanted.latest)
 
     async def _accepted(
@@ -279,12 +295,12 @@ def _template(**fields: Any) -> Send:
         raise Invalid(problems_in(error)) from None
 
 
-def _first(envelopes: object) -> tuple[Envelope, Iterable[Envelope]]:
-    """The first envelope, and all of them."""
+def _listed(envelopes: object) -> list[Envelope]:
+    """All of them, of which the first is an envelope."""
     if isinstance(envelopes, Iterable) and not isinstance(envelopes, str | bytes):
         every = list(envelopes)
         if every and isinstance(every[0], ENVELOPES):
-            return every[0], every
+            return every
         if not every:
             raise Invalid([Problem("envelopes", "is empty: there is nothing to accept")])
         envelopes = every[0]

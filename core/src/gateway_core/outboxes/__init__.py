@@ -11,10 +11,11 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key
 from gateway_core.outboxes.endings import Ended, Follower
+from gateway_core.outboxes.handover import Handover, News
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import (
     Endings, Entry, Found, Group, GroupState, Member, Overdue, Overview, PastAttempt, Recovery,
-    Request, StepRecord, StepShape, StoredEntry, Stream, STREAMS, What,
+    Request, RequestWithdrawn, StepRecord, StepShape, StoredEntry, Stream, STREAMS, What,
 )
 from gateway_core.outboxes.stored_bytes import (
     BytesDigest, Content, check_digest, digest_of_bytes, pieces_of,
@@ -47,9 +48,11 @@ __all__ = [
     "Found",
     "Group",
     "GroupState",
+    "Handover",
     "KeyRef",
     "Member",
     "MessageRef",
+    "News",
     "Outbox",
     "OutboxError",
     "Overdue",
@@ -60,6 +63,7 @@ __all__ = [
     "Receipt",
     "Recovery",
     "Request",
+    "RequestWithdrawn",
     "Send",
     "Standing",
     "StepRecord",

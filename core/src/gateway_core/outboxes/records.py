@@ -16,6 +16,7 @@ from gateway_core.contract.envelopes import (
     Receipt,
     Send,
 )
+from gateway_core.contract.errors import OutboxError
 from gateway_core.contract.files import File
 from gateway_core.deliveries.idempotency import scope_of
 from gateway_core.deliveries.remembered import Scope
@@ -50,6 +51,10 @@ def stream_of(envelope: Envelope, priority: Priority) -> Stream:
     return Stream(priority, envelope.order == "none" and envelope.target is None)
 
 
+class RequestWithdrawn(OutboxError):
+    """The request that an entry answers was withdrawn, or is answered: the entry is not stored."""
+
+
 @attrs.frozen(kw_only=True)
 class Entry:
     """What an outbox stores of an accepted envelope.
@@ -67,6 +72,11 @@ class Entry:
     member       of which group, by its id, and its number there, from 0 on; None: it stands alone
     files        digests of the stored bytes that it needs
     voted        policies have voted on it; False: its account's owner asks them as it takes it on
+    sequence     its position and its sequence, where it has its id from another process; None: as
+                 its id sorts
+    request      the number of the request by which another process handed it over: it is stored
+                 with the answer, and not at all where that request was withdrawn or answered, for
+                 which an engine raises `RequestWithdrawn`
     """
 
     id: str
@@ -82,6 +92,8 @@ class Entry:
     member: tuple[str, int] | None = None
     files: tuple[str, ...] = ()
     asked_room: str | None = None
+    sequence: int | None = None
+    request: int | None = None
 
     @property
     def scope(self) -> Scope | None:
@@ -359,9 +371,13 @@ class Request:
               started), `erase` (end what is queued of a room, then have the outbox erase the rest),
               `accounts` (say which are out of order), `look` (and what waits for what, of an
               instance or a room where they are named), or `group` (do what `asked` says of a group)
+              `leave` is a `cancel` of what others may wait for: it goes on then. `ask` asks, or has
+              done, what `asked` says. Where they name an instance, they may be of that one alone
     number    which request it is: all but `retry` are the gateway's to answer
-    envelope  with a key, so that it is one message if a process run ends before it has answered
-    asked     of a group, as JSON
+    envelope  with a key, so that it is one message if a process run ends before it has answered.
+              Where `envelope_id` is given the envelope has that id, and is stored with the answer
+    awaited   the caller of a `submit` waits for its end
+    asked     of a group, or an `ask`: as JSON
     """
 
     kind: str
@@ -371,6 +387,7 @@ class Request:
     stored: StoredEntry | None = None
     envelope: Envelope | None = None
     envelope_id: str = ""
+    awaited: bool = False
     asked: str = ""
 
 

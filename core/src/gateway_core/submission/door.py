@@ -11,15 +11,17 @@ from collections.abc import Sequence
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.contract.envelopes import Envelope
+from gateway_core.contract.envelopes import Envelope, Receipt
 from gateway_core.contract.errors import InstanceSuspended, Refused
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.engine.partition import Partition
 from gateway_core.files.keeper import KeptFiles, files_in
 from gateway_core.files.looking import FoundFile
+from gateway_core.outboxes.records import Request
 from gateway_core.submission.checks import checked
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.durable import DurableWay
+from gateway_core.submission.handed.way import HandoverWay
 from gateway_core.submission.in_memory import InMemoryWay
 from gateway_core.submission.tickets import Ticket
 
@@ -33,7 +35,7 @@ class Door:
     """
 
     _drafting: Drafting
-    _way: InMemoryWay | DurableWay
+    _way: InMemoryWay | DurableWay | HandoverWay
     _partitions: Sequence[Partition]
     _files: KeptFiles
     refused: Counter[str] = attrs.field(factory=Counter, init=False)
@@ -61,11 +63,13 @@ class Door:
         wait: bool,
         awaited: bool = False,
         growth: Growth | None = None,
+        request: Request | None = None,
     ) -> Ticket:
         """Accept the envelope, or raise why not. Waits only for a slot and for the outbox.
 
         awaited  its caller waits for the end
         growth   of a stream: its text, which grows
+        request  of another process, which has given it its id
         """
         shown, looked = envelope, list[FoundFile]()
         try:
@@ -77,6 +81,7 @@ class Door:
                 shown, more = await self._files.look_at(shown)
                 looked = _newest(looked, more)
             draft = self._drafting.draft(asked, shown, account, awaited=awaited)
+            draft.request = request
             if growth is not None:
                 self._drafting.grow(draft, growth)
             if looked:
@@ -109,8 +114,10 @@ class Door:
             self._files.spool.hold(draft.files, ticket._delivery)  # noqa: SLF001 - a ticket is this package's own
         return ticket
 
-    def hopeless(self, envelope: Envelope) -> InstanceSuspended | None:
+    def hopeless(self, envelope: Envelope, receipt: Receipt) -> InstanceSuspended | None:
         """Why nobody should wait for an envelope of an account that has never worked."""
+        if isinstance(self._way, HandoverWay):
+            return self._way.hopeless(receipt)
         account = self._drafting.registry.serving.get(envelope.instance_id)
         if account is None or not self._drafting.is_hopeless(account):
             return None

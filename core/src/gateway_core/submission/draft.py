@@ -26,7 +26,7 @@ from gateway_core.contract.errors import (
     Invalid,
 )
 from gateway_core.contract.hookspecs import Level
-from gateway_core.contract.ids import Ids
+from gateway_core.contract.ids import Ids, position_of
 from gateway_core.deliveries.delays import delayed_until, in_order
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, Ending
@@ -38,6 +38,7 @@ from gateway_core.deliveries.turns import Turn
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer
+from gateway_core.outboxes.records import Request
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.submission.checks import checked
 from gateway_core.submission.preview import accepted_as, moved_away, planned
@@ -66,6 +67,8 @@ class Draft:
     called       when it began to wait, for a slot or the outbox; None: it has waited for nothing
     turn         whose turn in a group it takes; None: it stands alone
     files        digests of the stored bytes that it needs
+    request      of another process, which gave it its id; None: this process accepts it by itself
+    awaited      its caller waits for the end
     delivered    it has become a delivery of its own, and has joined no other
     """
 
@@ -89,6 +92,8 @@ class Draft:
     growth: Growth | None = None
     turn: Turn | None = None
     files: tuple[str, ...] = ()
+    request: Request | None = None
+    awaited: bool = False
     delivered: bool = False
 
     @property
@@ -158,7 +163,7 @@ class Drafting:
         priority = envelope.priority
         return Draft(
             envelope, asked, partition, account, plan, scope, digest, begun,
-            priority, RANKS[priority], envelope.target is not None,
+            priority, RANKS[priority], envelope.target is not None, awaited=awaited,
         )  # fmt: skip
 
     def at_its_message(self, envelope: Envelope) -> Envelope:
@@ -272,8 +277,11 @@ class Drafting:
         ttl = self._left(draft, envelope.not_before if due is None else due, now, wall)
         if draft.growth is not None:
             ttl += LONGEST_OPEN  # it counts from the end of the stream
+        given, sequence = self._ids.next(wall), None
+        if draft.request is not None:  # its id says nothing of its order
+            given, sequence = draft.request.envelope_id, position_of(given)
         delivery = (Delivery if draft.turn is None else draft.turn.delivery)(
-            self._ids.next(wall),
+            given,
             envelope,
             draft.plan,
             accepted_at=wall,
@@ -285,6 +293,7 @@ class Drafting:
             observed=self.observer.listens,
             pressure=draft.level or partition.gauge.level,
             growth=draft.growth,
+            sequence=sequence,
         )
         draft.delivered = True
         if delay is not None:

@@ -223,6 +223,8 @@ class DurableWay:
             member=None if turn is None else turn.member,
             files=draft.files if turn is None else turn.files,
             asked_room=draft.asked_room,
+            sequence=delivery.given_sequence,
+            request=None if draft.request is None else draft.request.number,
         )
 
     def _stored(self, draft: Draft, delivery: Delivery) -> None:

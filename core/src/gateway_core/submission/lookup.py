@@ -40,12 +40,12 @@ class Lookup:
         """Where it stands, as far as memory knows; None: the outbox may know it."""
         found: Delivery | Receipt | None
         if isinstance(what, KeyRef):
-            _check_ref(what)
+            check_ref(what)
             keys = self._partition_of(what.instance_id, what.external_room_id).keys
             key = keys.find(scope_of_key(what), self._clock.now())
             found = None if key is None else key.delivery or key.receipt
         else:
-            found = self._find(_id_of(what, "a Ticket, a KeyRef or an envelope's id"))
+            found = self._find(id_of(what, "a Ticket, a KeyRef or an envelope's id"))
         if isinstance(found, Delivery):
             return status_of(found, self._clock.now(), self._clock.wall())
         return None if found is None else status_ended(found)
@@ -56,6 +56,30 @@ class Lookup:
         Whoever has its ticket keeps it in memory, wherever its envelope is.
         """
         return bool(self._withdraw(delivery.id))
+
+    async def is_of(self, envelope_id: str, instance_id: str) -> bool:
+        """Whether the envelope of that id is the instance's. Raises `OutboxError`."""
+        found = self._find(envelope_id)
+        if isinstance(found, Delivery):
+            return found.envelope.instance_id == instance_id
+        if found is not None:
+            return found.instance_id == instance_id
+        stored = None if self._outbox is None else await self._outbox.find(envelope_id)
+        if stored is not None and stored.stored is not None:
+            return stored.stored.entry.envelope.instance_id == instance_id
+        return stored is not None and (
+            stored.receipt is not None and stored.receipt.instance_id == instance_id
+        )
+
+    async def leave(self, envelope_id: str) -> bool:
+        """Nobody elsewhere waits for it: end it `cancelled`, unless it has started.
+
+        Nor if somebody waits for it here.
+        """
+        found = self._find(envelope_id)
+        if isinstance(found, Delivery) and found.joined:
+            return False
+        return await self.withdraw(envelope_id)
 
     def _find(self, envelope_id: str) -> Delivery | Receipt | None:
         """Its delivery; its receipt, if it ended; None: the partitions do not know it."""
@@ -91,7 +115,7 @@ class Lookup:
             return status
         await trio.lowlevel.checkpoint()
         found = await self._outbox.find(
-            scope_of_key(what) if isinstance(what, KeyRef) else _id_of(what, "an envelope's id")
+            scope_of_key(what) if isinstance(what, KeyRef) else id_of(what, "an envelope's id")
         )
         status = self.known(what)
         if status is None and found is not None:  # it may have freed its key
@@ -114,7 +138,7 @@ class Lookup:
 
     async def withdraw(self, what: Ticket | str) -> bool:
         """End it `cancelled` if it has not started; whether that was so."""
-        envelope_id = _id_of(what, "a Ticket or an envelope's id")
+        envelope_id = id_of(what, "a Ticket or an envelope's id")
         await trio.lowlevel.checkpoint_if_cancelled()
         done = self._withdraw(envelope_id)
         ended = isinstance(what, Ticket) and what.ended
@@ -130,7 +154,8 @@ class Lookup:
         return bool(done)
 
 
-def _id_of(what: object, wanted: str) -> str:
+def id_of(what: object, wanted: str) -> str:
+    """The id. Raises `Invalid` for what is neither; `wanted`: what it must be."""
     if isinstance(what, Ticket):
         return what.id
     if not isinstance(what, str):
@@ -138,7 +163,7 @@ def _id_of(what: object, wanted: str) -> str:
     return what
 
 
-def _check_ref(ref: KeyRef) -> None:
+def check_ref(ref: KeyRef) -> None:
     """Raises `Invalid` for a key that no envelope can have."""
     values = ((name, getattr(ref, name)) for name in ("instance_id", "external_room_id", "key"))
     faults = ((name, name_fault(value)) for name, value in values if value != "")

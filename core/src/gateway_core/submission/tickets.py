@@ -8,7 +8,6 @@ import attrs
 import trio
 
 from gateway_core.contract.envelopes import Call, Delivered, MessageRef, Receipt
-from gateway_core.contract.errors import GatewayClosed
 from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.delivery import Delivery
@@ -61,7 +60,8 @@ class Ticket:
         """Wait for the end. Never raises for an ending.
 
         Raises `GatewayClosed` (`kept=True`) if an outbox stores it for the next start, or for
-        another process, which owns its account now.
+        another process, which owns its account now. In a process that only hands over it raises
+        as well what `submit` would have raised in the owner.
         """
         return await wait_for_end(self._delivery)
 
@@ -83,7 +83,7 @@ async def wait_for_end(delivery: Delivery, *, joining: bool = False) -> Receipt:
     else:
         await trio.lowlevel.checkpoint()
     if delivery.stored or delivery.receipt is None:
-        raise GatewayClosed("the outbox stores the envelope for its next owner", kept=True)
+        raise delivery.why_no_receipt
     return delivery.receipt
 
 

@@ -354,7 +354,7 @@ class Verbs:
         if receipt.disposition in DELIVERED:
             return with_ref(delivery, receipt) if isinstance(envelope, MESSAGES) else receipt
         if raises:
-            raise self._door.hopeless(envelope) or DeliveryError(receipt)
+            raise self._door.hopeless(envelope, receipt) or DeliveryError(receipt)
         return receipt
 
     async def enqueue(

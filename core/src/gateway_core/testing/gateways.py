@@ -40,9 +40,12 @@ async def open_test_gateway(
     outbox: Outbox | None = None,
     seed: str = "test",
     providers: Providers | None = None,
+    serve: bool = True,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     """A gateway with `channel` as `fake` and the named instances; `settings` as configured.
+
+    serve  as of `open_gateway`
 
     An argument of another kind is a `TypeError`.
     """
@@ -64,5 +67,6 @@ async def open_test_gateway(
         rng=Random(seed),  # noqa: S311 - repeatable jitter
         wall_clock=virtual_wall,
         providers=providers,
+        serve=serve,
     ) as gateway:
         yield gateway

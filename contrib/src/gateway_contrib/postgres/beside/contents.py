@@ -21,6 +21,19 @@ PIECE = 1 << 18
 """Bytes in one row, as far as they are not the last."""
 
 
+_ADOPT = """INSERT INTO bytes SELECT f.digest, f.size, f.upload FROM handed_files f
+    WHERE f.digest = %s LIMIT 1 ON CONFLICT DO NOTHING"""
+_ANSWERED = """WITH gone AS (DELETE FROM handed_files f WHERE NOT EXISTS
+        (SELECT 1 FROM handed h WHERE h.own = f.own AND h.answered_at IS NULL) RETURNING f.upload)
+    DELETE FROM pieces p USING gone WHERE p.upload = gone.upload
+        AND NOT EXISTS (SELECT 1 FROM bytes b WHERE b.upload = gone.upload)"""
+
+
+def forget_handed(connection: Connection) -> None:
+    """The bytes that came with envelopes which are answered: the outbox has those that it needs."""
+    connection.execute(_ANSWERED)
+
+
 class Contents:
     """The stored bytes of the outbox."""
 
@@ -36,13 +49,18 @@ class Contents:
         )
         connection.execute(
             """DELETE FROM pieces p
-            WHERE NOT EXISTS (SELECT 1 FROM bytes b WHERE b.upload = p.upload)"""
+            WHERE NOT EXISTS (SELECT 1 FROM bytes b WHERE b.upload = p.upload)
+                AND NOT EXISTS (SELECT 1 FROM handed_files f WHERE f.upload = p.upload)"""
         )
 
     # -- bytes come, each call within a transaction
 
     def pin_if_there(self, connection: Connection, digest: str) -> bool:
-        """Keep them for one use more, if they are there; whether they are."""
+        """Keep them for one use more, if they are there; whether they are.
+
+        Those that came with an envelope that was handed over are.
+        """
+        connection.execute(_ADOPT, (digest,))
         there = self._there(connection, digest)
         if there:
             self._pins[digest] += 1
@@ -113,7 +131,8 @@ class Contents:
             sql = """WITH gone AS (DELETE FROM bytes b WHERE b.digest = ANY (%s::text[])
                     AND NOT EXISTS (SELECT 1 FROM uses u WHERE u.digest = b.digest)
                     RETURNING b.upload)
-                DELETE FROM pieces p USING gone WHERE p.upload = gone.upload"""
+                DELETE FROM pieces p USING gone WHERE p.upload = gone.upload AND NOT EXISTS
+                    (SELECT 1 FROM handed_files f WHERE f.upload = gone.upload)"""
             connection.execute(sql, (free,))
 
     def committed(self) -> None:

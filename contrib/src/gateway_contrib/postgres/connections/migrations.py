@@ -61,9 +61,14 @@ def _version(connection: psycopg.Connection[Any], schema: str) -> int:
         return 0
     found = connection.execute("SELECT version, oldest FROM format").fetchone()
     version, oldest = found if found is not None else (0, 0)
+    check_release(schema, version, oldest)
+    return int(version)
+
+
+def check_release(schema: str, version: int, oldest: int) -> None:
+    """Raises `OutboxError` for a schema that needs a later release than this one."""
     if oldest > len(changes()):
         raise OutboxError(
             f"the schema {schema} has version {version}, which needs a release that knows version "
             f"{oldest}; this one knows up to {len(changes())}"
         )
-    return int(version)

@@ -7,10 +7,16 @@ from typing import Any, TypeAlias
 import attrs
 import psycopg
 
+from gateway_contrib.postgres.beside.contents import forget_handed
+
 Connection: TypeAlias = psycopg.Connection[Any]
 
 AT_ONCE = 1_000
 """Rows that are forgotten between two batches."""
+ANSWERS_FOR = 60.0
+"""Seconds for which an answer waits for the process that asked."""
+_QUESTIONS = """DELETE FROM handed WHERE kind <> 'submit'
+    AND answered_at < clock_timestamp() - make_interval(secs => %s)"""
 
 
 @attrs.frozen(kw_only=True)
@@ -38,13 +44,17 @@ def step(connection: Connection, bounds: Bounds) -> bool:
         connection.execute(sql, (newest,))
         _forget_beside(connection, [seq for seq, _, failed in rows if failed])
     more = len(rows) == AT_ONCE
-    handed = "DELETE FROM handed WHERE answered_at < to_timestamp(%s)"
+    handed = """DELETE FROM handed h WHERE answered_at < to_timestamp(%s)
+        AND NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.seq = h.seq)
+        AND NOT EXISTS (SELECT 1 FROM history p WHERE p.seq = h.seq)"""
     for sql, before in (
         (handed, bounds.history),
         ("DELETE FROM keys WHERE ended_at < %s", bounds.keys),
         ("DELETE FROM revisions WHERE ended_at < %s", bounds.refs),
     ):
         connection.execute(sql, (before,))
+    connection.execute(_QUESTIONS, (ANSWERS_FOR,))
+    forget_handed(connection)
     return _forget_groups(connection, bounds.history) or more
 
 

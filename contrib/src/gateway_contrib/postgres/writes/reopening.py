@@ -17,9 +17,9 @@ from gateway_core.outboxes import StoredEntry
 Connection: TypeAlias = psycopg.Connection[Any]
 
 _BACK = """INSERT INTO envelopes (account, seq, id, room, position, accepted_at, deadline,
-        fingerprint, class, entry, shapes, stream)
-    SELECT account, seq, id, room, seq, %(wall)s, %(wall)s + deadline - accepted_at, fingerprint,
-        class, entry, shapes, stream
+        fingerprint, class, entry, shapes, stream, sequence)
+    SELECT account, seq, id, room, coalesce(sequence, seq), %(wall)s,
+        %(wall)s + deadline - accepted_at, fingerprint, class, entry, shapes, stream, sequence
     FROM history WHERE seq = ANY (%(seqs)s::bigint[]) AND entry IS NOT NULL
     ON CONFLICT DO NOTHING RETURNING seq"""
 _STEPS = """UPDATE steps SET started = 0, attempts = 0, outcome = NULL, maybe_sent = 0,

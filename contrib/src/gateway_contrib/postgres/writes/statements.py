@@ -19,17 +19,18 @@ TEXT, INTEGER, NUMBER = "text", "bigint", "double precision"
 _ENTRY: dict[str, str] = {
     "account": TEXT, "seq": INTEGER, "id": TEXT, "room": TEXT, "position": INTEGER, "due": NUMBER,
     "accepted_at": NUMBER, "deadline": NUMBER, "fingerprint": TEXT, "class": TEXT, "entry": TEXT,
-    "stream": INTEGER,
+    "stream": INTEGER, "sequence": INTEGER,
 }  # fmt: skip
 _STEP: dict[str, str] = dict.fromkeys(STEP_COLUMNS, INTEGER) | {
     "first_at": NUMBER, "not_before": NUMBER, "outcome": TEXT, "message_id": TEXT, "made": TEXT,
 }  # fmt: skip
 _END = """INSERT INTO history (account, seq, id, number, room, disposition, reason, raw,
-        accepted_at, deadline, ended_at, fingerprint, class, receipt, entry, shapes, stream)
+        accepted_at, deadline, ended_at, fingerprint, class, receipt, entry, shapes, stream,
+        sequence)
     SELECT e.account, e.seq, e.id, s.newest + v.place, e.room, v.disposition, v.reason, v.raw,
         e.accepted_at, e.deadline, v.ended_at, e.fingerprint, e.class, v.receipt,
         CASE WHEN v.settled THEN NULL ELSE e.entry END,
-        CASE WHEN v.settled THEN NULL ELSE e.shapes END, e.stream
+        CASE WHEN v.settled THEN NULL ELSE e.shapes END, e.stream, e.sequence
     FROM {ended} JOIN envelopes e ON e.seq = v.seq CROSS JOIN source s
     ON CONFLICT DO NOTHING"""
 _ENDED: dict[str, str] = {
@@ -111,7 +112,7 @@ def _entry_row(row: Row) -> Row:
     seq, name, instance, room, position, due, accepted_at, deadline, fingerprint = row[:9]
     return (
         name_of(instance), seq, name, name_of(room), position, due, accepted_at, deadline,
-        fingerprint, row[9], row[10], row[13],
+        fingerprint, row[9], row[10], row[13], row[14],
     )  # fmt: skip
 
 

@@ -20,11 +20,11 @@ from gateway_contrib.postgres.beside.contents import Contents
 from gateway_contrib.postgres.beside.groups import Groups
 from gateway_contrib.postgres.connections.connecting import Link
 from gateway_contrib.postgres.connections.failing import FENCED, Place, is_of_its_row
-from gateway_contrib.postgres.handed import write_answers
+from gateway_contrib.postgres.handed import Handed, claim, tell, write_answers
 from gateway_contrib.postgres.names import name_of
 from gateway_contrib.postgres.writes import statements
 from gateway_contrib.postgres.writes.pieces import pieces_of
-from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, log_event
+from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, RequestWithdrawn, log_event
 
 T = TypeVar("T")
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -51,16 +51,19 @@ class Unknown(Exception):
 class Writer:
     """Commits batches; each of them wholly or not at all.
 
-    lost  accounts that turned out to be another member's; whoever reads it empties it
+    lost     accounts that turned out to be another member's; whoever reads it empties it
+    claimed  requests that were answered by entries that were stored; likewise
     """
 
-    def __init__(self, link: Link, place: Place, member: UUID) -> None:
+    def __init__(self, link: Link, place: Place, member: UUID, handed: Handed) -> None:
         self.link = link
         self.member = member
         self._place = place
         self._numbers = count(1)
         self._known: set[str] = set()
         self.lost: set[str] = set()
+        self.claimed: set[int] = set()
+        self._handed = handed
         self.contents = Contents()
         self.groups = Groups(self.contents)
 
@@ -115,6 +118,7 @@ class Writer:
         else:
             self.contents.rolled_back()
             self._known.clear()
+            self.claimed.clear()
 
     def _let_go(self, connection: Connection, batch: Batch, instance: str) -> None:
         """The account is another member's: nothing of it is written, and whoever waits hears so."""
@@ -180,6 +184,8 @@ class Writer:
             self.contents.end(connection, list(batch.withdrawn))
         statements.write_accounts(connection, batch)
         write_answers(connection, batch.answers)
+        if self._handed.for_members and (batch.ended or batch.answers):
+            tell(connection, batch.ended, batch.answers)
         if self.groups.touched:
             self.groups.close(connection, wall)
 
@@ -209,6 +215,22 @@ class Writer:
                 groups.drop(connection, seq)
             if refused is not None:
                 batch.refuse(seq, refused)
+        claims = {
+            it.request: seq
+            for (what, seq), it in batch.beside.items()
+            if what == "entry" and it.request is not None and seq not in batch.refused
+        }
+        if claims:
+            self._claim(connection, batch, claims)
+
+    def _claim(self, connection: Connection, batch: Batch, claims: dict[int, int]) -> None:
+        """Answer requests by the entries; one that was withdrawn meanwhile gets none."""
+        withdrawn = claim(connection, claims)
+        for number in withdrawn:
+            why = RequestWithdrawn(f"outbox {self._place}: the request was withdrawn")
+            batch.refuse(claims[number], why)
+        self.contents.end(connection, [claims[number] for number in withdrawn])
+        self.claimed |= claims.keys() - withdrawn
 
     def _one_by_one(self, connection: Connection, batch: Batch, wall: float) -> None:
         """Each piece behind a savepoint: what the database refuses fails alone."""

@@ -154,6 +154,11 @@ class Growth:
         return self._rewritten.of(self.written, self._extra)[1]
 
     @property
+    def as_said(self) -> tuple[str, Mapping[str, Json] | None]:
+        """Text and platform's own fields as they were given, before policies."""
+        return self.written, self._extra
+
+    @property
     def unplanned(self) -> int:
         """How many characters were written since its steps were planned."""
         return len(self.written) - self._planned_from

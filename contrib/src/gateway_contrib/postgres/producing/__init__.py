@@ -1,0 +1,1 @@
+"""A process that delivers nothing: it hands over, asks, and hears what became of it."""

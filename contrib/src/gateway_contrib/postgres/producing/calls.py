@@ -1,0 +1,195 @@
+"""What a process that delivers nothing calls in the database: its functions alone. Blocks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+from uuid import UUID, uuid4
+
+import attrs
+import psycopg
+from psycopg import errors
+
+from gateway_contrib.durable.rows import receipt_of
+from gateway_contrib.durable.seals import Seals
+from gateway_contrib.postgres.beside.contents import PIECE
+from gateway_contrib.postgres.connections.failing import unreadable
+from gateway_contrib.postgres.connections.migrations import changes, check_release, migrate
+from gateway_contrib.postgres.names import name_of, scope_of, text_out
+from gateway_core import Invalid
+from gateway_core.outboxes import (
+    Endings,
+    FormatVersionError,
+    News,
+    OutboxError,
+    Receipt,
+    position_of,
+)
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+_NEWS = """SELECT own_id, instance, room, kind, handed_at, answered_at, envelope_id, replayed,
+    cancelled, refused, answer, receipt, receipt_of, stored FROM news(%s::bigint[])"""
+_HAND = """SELECT token, id FROM hand_all(%s, %s::uuid[], %s::text[], %s::text[], %s::text[],
+    %s::text[], %s::bytea[], %s::boolean[])"""
+
+
+@attrs.frozen(kw_only=True)
+class Handing:
+    """One row that is to be handed over.
+
+    token  by which it is there once, however often it is tried
+    text   the envelope as JSON; or a question, or the id of an envelope that is to be cancelled
+    files  the bytes of its files, by their digests
+    """
+
+    token: UUID = attrs.field(factory=uuid4)
+    kind: str = "submit"
+    instance: str
+    room: str = ""
+    text: str
+    scope: bytes | None = None
+    awaited: bool = False
+    files: Mapping[str, bytes] = attrs.field(factory=dict)
+
+
+def prepare(connection: Connection, schema: str) -> None:
+    """Look whether the schema is there, and make it where that is allowed. Raises `OutboxError`."""
+    try:
+        row = connection.execute("SELECT version, oldest FROM release()").fetchone()
+    except (errors.UndefinedFunction, errors.InvalidSchemaName):
+        row = None
+    if row is None or row[0] < len(changes()):
+        _make(connection, schema)
+    else:
+        check_release(schema, *row)
+
+
+def _make(connection: Connection, schema: str) -> None:
+    try:
+        migrate(connection, schema)
+    except errors.InsufficientPrivilege as error:
+        said = " ".join(str(error).split())
+        raise OutboxError(
+            f"the schema {schema} is not there, of an earlier release, or closed to this role: the"
+            f" process that owns the outbox makes it as it opens, and `{schema}.allow` opens it"
+            f" ({said})"
+        ) from error
+
+
+def hand_all(connection: Connection, member: UUID, some: Sequence[Handing]) -> dict[UUID, str]:
+    """Their ids, by their tokens; all of them are there with their files, or none."""
+    columns = [
+        [getattr(each, name) for each in some]
+        for name in ("token", "kind", "instance", "room", "text", "scope", "awaited")
+    ]
+    with connection.transaction():
+        ids = dict(connection.execute(_HAND, [member, *columns]).fetchall())
+        for each in some:
+            for digest, content in each.files.items():
+                _hand_file(connection, each.token, digest, content)
+    return ids
+
+
+def _hand_file(connection: Connection, token: UUID, digest: str, content: bytes) -> None:
+    row = connection.execute("SELECT hand_file(%s, %s, %s)", (token, digest, len(content)))
+    ((upload,),) = row.fetchall()
+    if upload is None:
+        return  # of a statement of which the answer was lost
+    for number, start in enumerate(range(0, max(1, len(content)), PIECE)):
+        piece = content[start : start + PIECE]
+        connection.execute("SELECT hand_piece(%s, %s, %s)", (upload, number, piece))
+
+
+def news(connection: Connection, seals: Seals, ids: Sequence[str]) -> list[News]:
+    """What became of these; those of which nothing is known are left out."""
+    if not ids:
+        return []
+    by_number = {position_of(each): each for each in ids}
+    rows = connection.execute(_NEWS, (list(by_number),)).fetchall()
+    known = set(ids)
+    return [_news(seals, row) for row in rows if row[0] in known]
+
+
+def _news(seals: Seals, row: Sequence[Any]) -> News:
+    name, instance, room, kind, handed_at, answered_at, envelope_id, replayed, cancelled = row[:9]
+    refused, answer, receipt, receipt_seq, stored = row[9:]
+    if refused is not None:
+        refused = json.dumps({"kind": "Refused", "text": text_out(refused)})
+    is_envelope = kind == "submit"
+    if is_envelope and answer is not None:
+        refused = text_out(answer)
+    try:
+        ended = None
+        if receipt is not None:
+            ended = receipt_of(seals.open("receipt", receipt_seq, receipt))
+    except (FormatVersionError, Invalid) as error:
+        unreadable(name, error)
+        text = f"how envelope {name} ended cannot be read: {error}"
+        ended, refused = None, json.dumps({"kind": "OutboxError", "text": text})
+    return News(
+        id=name,
+        instance_id=text_out(instance),
+        room=text_out(room),
+        handed_at=handed_at,
+        answered_at=answered_at,
+        envelope_id=envelope_id,
+        replayed=replayed,
+        cancelled=cancelled,
+        refused=refused,
+        receipt=ended,
+        stored=stored,
+        answer=None if is_envelope or answer is None else text_out(answer),
+    )
+
+
+def keyed(
+    connection: Connection, seals: Seals, scope: tuple[str, str, str, str], since: float
+) -> list[News]:
+    """What became of the envelope that has the key; nothing: none has it."""
+    asked = (name_of(scope[0]), scope[0], scope_of(scope), since)
+    row = connection.execute("SELECT keyed(%s, %s, %s, %s)", asked).fetchone()
+    if row is None or row[0] is None:
+        return []
+    rows = connection.execute(_NEWS, ([row[0]],)).fetchall()
+    return [_news(seals, each) for each in rows]
+
+
+class Withdrawal:
+    """Cancels one that nobody has taken. To be called again where its answer was lost.
+
+    done  whether that was so
+    """
+
+    def __init__(self, handed_id: str) -> None:
+        self._number = position_of(handed_id)
+        self._asked = self.done = False
+
+    def __call__(self, connection: Connection) -> None:
+        """Cancel it."""
+        asked, self._asked = self._asked, True
+        sql = "SELECT now, before FROM withdraw(%s)"
+        ((now, before),) = connection.execute(sql, (self._number,)).fetchall()
+        self.done = now or (before and asked)
+
+
+def leave(connection: Connection, handed_ids: Sequence[str]) -> None:
+    """Nobody waits for these any more."""
+    numbers = [position_of(each) for each in handed_ids]
+    connection.execute("SELECT leave(number) FROM unnest(%s::bigint[]) n(number)", (numbers,))
+
+
+def ended_after(connection: Connection, seals: Seals, after: int, limit: int) -> Endings:
+    """What ended after that number."""
+    sql = """SELECT token, forgotten, newest, numbers, receipts_of, receipts
+        FROM ended_after(%s, %s)"""
+    row = connection.execute(sql, (after, limit)).fetchone()
+    token, forgotten, newest, *ends = row if row is not None else ("", 0, 0, [], [], [])
+    ended: list[tuple[int, Receipt]] = []
+    for number, seq, text in zip(*(each or () for each in ends), strict=True):
+        try:
+            ended.append((number, receipt_of(seals.open("receipt", seq, text))))
+        except (FormatVersionError, Invalid) as error:
+            unreadable(f"that ended as number {number}", error)
+    return Endings(source=token, forgotten=forgotten, newest=newest, ended=ended)

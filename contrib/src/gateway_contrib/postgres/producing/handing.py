@@ -1,0 +1,226 @@
+"""Hands over in batches, each row once whatever becomes of a connection.
+
+This module waits: for the server, on the connection that writes.
+"""
+
+from __future__ import annotations
+
+import select
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+import attrs
+import psycopg
+import trio
+
+from gateway_contrib.durable.committer import Trouble
+from gateway_contrib.postgres.connections.connecting import Link
+from gateway_contrib.postgres.connections.failing import Place
+from gateway_contrib.postgres.producing import calls
+from gateway_contrib.postgres.producing.calls import Connection, Handing
+from gateway_core.outboxes import OUTBOX_FAILED, OutboxError, log_event
+
+T = TypeVar("T")
+
+AT_ONCE = 500
+"""Rows of one statement."""
+LONGEST_PAUSE = 2.0
+"""Seconds between two attempts to hear what became of a statement."""
+LAST = 5.0
+"""Seconds that closing may take for what is still to be written."""
+
+
+@attrs.define(eq=False)
+class Pending:
+    """A row that waits to be handed over, and whoever waits for that.
+
+    left  nobody does any more
+    """
+
+    row: Handing
+    done: trio.Event = attrs.field(factory=trio.Event)
+    handed_id: str | None = None
+    error: OutboxError | None = None
+    left: bool = False
+
+    def end(self, outcome: str | OutboxError) -> None:
+        """It is handed over, by that id; or it is not, and why."""
+        if isinstance(outcome, str):
+            self.handed_id = outcome
+        else:
+            self.error = outcome
+        self.done.set()
+
+
+class HandingOver:
+    """One member's way into the table.
+
+    An answer that is lost with its connection is asked for again, by the same tokens: until it has
+    come nobody knows whether the rows are there, so their callers wait, and others are refused.
+    """
+
+    def __init__(self, link: Link, place: Place, member: UUID) -> None:
+        self._link = link
+        self._place = place
+        self._member = member
+        self._limiter = trio.CapacityLimiter(1)
+        self._pending: deque[Pending] = deque()
+        self._leaving: deque[str] = deque()
+        self._filled = trio.Event()
+        self._trouble: OutboxError | None = None
+        self._troubled = Trouble()
+        self._closing = False
+        self._sent = 0
+
+    async def hand_over(self, row: Handing) -> str:
+        """The id. Raises `OutboxError`: it is not handed over, and never will be."""
+        if self._closing:
+            raise OutboxError(f"outbox {self._place} is closed")
+        if self._trouble is not None:
+            raise self._trouble
+        pending = Pending(row)
+        self._pending.append(pending)
+        self._filled.set()
+        try:
+            await pending.done.wait()
+        except trio.Cancelled:
+            self._give_up(pending)
+            raise
+        if pending.error is not None:
+            raise pending.error
+        assert pending.handed_id is not None  # noqa: S101 - one of the two
+        return pending.handed_id
+
+    def _give_up(self, pending: Pending) -> None:
+        """Its caller was cancelled: it leaves nothing."""
+        pending.left = True
+        if pending in self._pending:
+            self._pending.remove(pending)
+        elif pending.handed_id is not None:
+            self.leave(pending.handed_id)
+
+    def leave(self, handed_id: str) -> None:
+        """Nobody waits for it any more; that is said in a moment."""
+        self._leaving.append(handed_id)
+        self._filled.set()
+
+    async def call(self, do: Callable[[Connection], T]) -> T:
+        """What that gives, between two batches. Raises `psycopg.Error`."""
+        return await trio.to_thread.run_sync(
+            partial(self._link.call, do), limiter=self._limiter, abandon_on_cancel=False
+        )
+
+    # -- the task
+
+    async def run(self) -> None:
+        """Hand over until closed, and whatever is left then."""
+        with trio.CancelScope(shield=True):
+            while not (self._closing and not self._pending and not self._leaving):
+                await self._filled.wait()
+                self._filled = trio.Event()
+                await self._leave_all()
+                while self._pending:
+                    await self._hand_over_some()
+                    await self._leave_all()
+
+    def close(self) -> None:
+        """Take nothing more."""
+        self._closing = True
+        self._filled.set()
+
+    async def _hand_over_some(self) -> None:
+        some = [self._pending.popleft() for _ in range(min(AT_ONCE, len(self._pending)))]
+        await self._try(some)
+        for each in some:
+            if each.left and each.handed_id is not None:
+                self.leave(each.handed_id)
+
+    async def _try(self, some: Sequence[Pending], *, unknown: bool = False) -> None:
+        """Hand these over; their callers hear of it.
+
+        unknown  an earlier attempt may have done it
+        """
+        pause, deadline = 0.05, trio.current_time() + LAST
+        while True:
+            self._sent = 0
+            try:
+                ids = await self.call(partial(self._send, some=some))
+            except (psycopg.Error, OSError) as error:
+                unknown = unknown or self._sent > 1  # a connection broke, and a new one was tried
+                rejected = bool(self._sent) and _is_answer(error, final=unknown)
+                if rejected and len(some) > 1:
+                    for each in some:
+                        await self._try([each], unknown=unknown)
+                    return
+                unknown = unknown or bool(self._sent and not rejected)
+                why = self._place.failed("cannot be handed anything", error)
+                if rejected or not unknown or (self._closing and trio.current_time() > deadline):
+                    self._end(some, [why] * len(some))
+                    return
+                self._refuse(why)
+            else:
+                self._end(some, [ids[each.row.token] for each in some])
+                return
+            await trio.sleep(pause)
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+    def _end(self, some: Sequence[Pending], outcomes: Sequence[str | OutboxError]) -> None:
+        """It is known what became of these."""
+        self._trouble = None
+        for each, outcome in zip(some, outcomes, strict=True):
+            each.end(outcome)
+
+    def _send(self, connection: Connection, some: Sequence[Pending]) -> dict[Any, str]:
+        if _is_readable(connection):  # while it rests: the server has ended it, or says something
+            connection.pgconn.consume_input()
+        self._sent += 1
+        return calls.hand_all(connection, self._member, [each.row for each in some])
+
+    def _refuse(self, why: OutboxError) -> None:
+        """Whoever comes while nobody knows what became of a batch waits for nothing."""
+        self._trouble = why
+        if (times := self._troubled.fails(str(why), trio.current_time())) is not None:
+            log_event(OUTBOX_FAILED, error=str(why), times=times)
+        while self._pending:
+            self._pending.popleft().end(why)
+
+    async def _leave_all(self) -> None:
+        """Say of which nobody waits any more; again, where it could not be said."""
+        pause, deadline = 0.05, trio.current_time() + LAST
+        while self._leaving:
+            some = list(self._leaving)
+            try:
+                await self.call(partial(calls.leave, handed_ids=some))
+            except (psycopg.Error, OSError) as error:
+                if self._pending or (self._closing and trio.current_time() > deadline):
+                    if self._closing:
+                        why = self._place.failed("was not told who waits no more", error)
+                        log_event(OUTBOX_FAILED, error=str(why))
+                        self._leaving.clear()
+                    return
+                await trio.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
+            else:
+                for _ in some:
+                    self._leaving.popleft()
+
+
+def _is_readable(connection: Connection) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _is_answer(error: Exception, *, final: bool) -> bool:
+    """Whether the server has said no to the statement, and not only ended the connection.
+
+    final  it would say so however often it is asked: a lock that an attempt of before still holds,
+           say, tells nothing of what becomes of that
+    """
+    state = getattr(error, "sqlstate", None)
+    if state is None or state.startswith(("57P", "08")):
+        return False
+    return not final or state.startswith(("22", "23", "42", "54"))

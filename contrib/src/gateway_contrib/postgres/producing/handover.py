@@ -1,0 +1,296 @@
+"""The handover of an outbox in PostgreSQL: two connections, no lease, with an owner or without."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import uuid4
+
+import attrs
+import msgspec
+import psycopg
+import trio
+
+from gateway_contrib.durable.committer import Trouble
+from gateway_contrib.durable.seals import Seals
+from gateway_contrib.postgres.connections.connecting import LATE, Link, options_of
+from gateway_contrib.postgres.connections.failing import Place, typed
+from gateway_contrib.postgres.names import scope_of
+from gateway_contrib.postgres.producing import calls
+from gateway_contrib.postgres.producing.calls import Connection, Handing
+from gateway_contrib.postgres.producing.handing import HandingOver
+from gateway_contrib.postgres.producing.listening import FLOOR, Listening
+from gateway_contrib.postgres.settings import PostgresSettings
+from gateway_core import Invalid, Problem
+from gateway_core.outboxes import (
+    OUTBOX_FAILED,
+    OUTBOX_WORKS,
+    Endings,
+    Envelope,
+    News,
+    OutboxError,
+    What,
+    log_event,
+    position_of,
+    to_json,
+)
+
+T = TypeVar("T")
+
+PAGE = 1_000
+"""Ids of one look."""
+
+
+@attrs.define(eq=False)
+class Question:
+    """What the owner was asked, and its answer."""
+
+    answer: str | None = None
+    answered: trio.Event = attrs.field(factory=trio.Event)
+
+
+class PostgresHandover:
+    """Hands over to whoever owns the outbox in the database of `url`.
+
+    Entering it raises `OutboxError` where the database cannot be reached, or where its schema is
+    not there and cannot be made.
+    """
+
+    def __init__(
+        self, url: str, settings: PostgresSettings, wall: Callable[[], float], seals: Seals
+    ) -> None:
+        self.waiting: Callable[[], Sequence[str]] = list
+        self.heard: Callable[[News], None] = lambda _news: None
+        self.keys_for = 86_400.0
+        self.settings = settings
+        self.place = Place(url, settings.schema)
+        self._wall = wall
+        self._seals = seals
+        member = uuid4()
+        options = options_of(url, settings, patience=settings.patience, by_index=True)
+        limit = settings.lease + settings.connect_for
+        self._writer, self._reader = Link(options, limit=limit), Link(options, limit=limit)
+        self._handing = HandingOver(self._writer, self.place, member)
+        self._listening = Listening(member)
+        self._limiter = trio.CapacityLimiter(1)
+        self._questions: dict[str, Question] = {}
+        self._more = trio.Event()
+        self._troubled = Trouble()
+        self._tasks: Any = None
+
+    async def __aenter__(self) -> Self:
+        prepare = partial(calls.prepare, schema=self.settings.schema)
+        try:
+            with typed(self.place, "cannot be opened"):
+                await self._handing.call(prepare)
+                await self._read(self._listening.hear)
+        except BaseException:
+            self._close()
+            raise
+        self._tasks = trio.open_nursery()
+        nursery = await self._tasks.__aenter__()
+        nursery.start_soon(self._hand_on, nursery.cancel_scope)
+        nursery.start_soon(self._listen)
+        nursery.start_soon(self._watch)
+        return self
+
+    async def _hand_on(self, others: trio.CancelScope) -> None:
+        await self._handing.run()
+        others.cancel()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._handing.close()
+        try:
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self._listening.close()
+        self._writer.close()
+        self._reader.close()
+
+    # -- what the gateway asks
+
+    async def hand_over(
+        self, envelope: Envelope, *, awaited: bool, files: Mapping[str, bytes]
+    ) -> str:
+        """Return once it is committed."""
+        names = (envelope.instance_id, envelope.external_room_id)
+        if any("\0" in name for name in names):
+            raise Invalid([Problem("", "instance and room must be without NUL")])
+        try:
+            text = msgspec.json.encode(to_json(envelope)).decode()
+        except (TypeError, UnicodeEncodeError) as error:
+            raise Invalid([Problem("", f"cannot be stored as JSON: {error}")]) from None
+        scope = None
+        if envelope.key is not None:
+            scope = scope_of((*names, envelope.operation, envelope.key))
+        row = Handing(
+            instance=names[0],
+            room=names[1],
+            text=text,
+            scope=scope,
+            awaited=awaited,
+            files=files,
+        )
+        handed_id = await self._handing.hand_over(row)
+        self._more.set()
+        return handed_id
+
+    def leave(self, handed_id: str) -> None:
+        """Said with the next batch."""
+        self._handing.leave(handed_id)
+
+    async def cancel(self, envelope_id: str) -> bool:
+        """Here, if nobody has taken it; else by its owner."""
+        try:
+            position_of(envelope_id)
+        except ValueError:
+            return False
+        with typed(self.place, "cannot be asked"):
+            withdrawal = calls.Withdrawal(envelope_id)
+            await self._handing.call(withdrawal)
+            if withdrawal.done:
+                self._look_at_all()
+                return True
+        found = await self.find(envelope_id)
+        if found is None or not found.stored or found.envelope_id is None:
+            return False
+        row = Handing(kind="cancel", instance=found.instance_id, text=found.envelope_id)
+        return await self._asked(row) == "cancelled"
+
+    async def ask(self, instance_id: str, question: str) -> str:
+        """As a row that the owner takes in its turn."""
+        return await self._asked(Handing(kind="ask", instance=instance_id, text=question))
+
+    async def _asked(self, row: Handing) -> str:
+        handed_id = await self._handing.hand_over(row)
+        question = self._questions[handed_id] = Question()
+        self._more.set()
+        try:
+            await question.answered.wait()
+        except trio.Cancelled:
+            self.leave(handed_id)
+            raise
+        finally:
+            del self._questions[handed_id]
+        assert question.answer is not None  # noqa: S101 - it is answered
+        return question.answer
+
+    async def find(self, what: What) -> News | None:
+        """As it is committed."""
+        with typed(self.place, "cannot be read"):
+            if not isinstance(what, str):
+                since = self._wall() - (self.settings.key_window or self.keys_for)
+                found = await self._read(
+                    partial(calls.keyed, seals=self._seals, scope=what, since=since)
+                )
+            else:
+                try:
+                    position_of(what)
+                except ValueError:
+                    return None
+                found = await self._read(partial(calls.news, seals=self._seals, ids=[what]))
+        return found[0] if found else None
+
+    async def endings(self, *, after: int, limit: int = 1000) -> Endings:
+        """By their numbers."""
+        with typed(self.place, "cannot be read"):
+            found = partial(calls.ended_after, seals=self._seals, after=after, limit=limit)
+            return await self._read(found)
+
+    async def _read(self, do: Callable[[Connection], T]) -> T:
+        return await trio.to_thread.run_sync(
+            partial(self._reader.call, do), limiter=self._limiter, abandon_on_cancel=False
+        )
+
+    # -- what became of it
+
+    def _look_at_all(self) -> None:
+        self._listening.may_be_any()
+        self._more.set()
+
+    async def _listen(self) -> None:
+        """Look for news whenever a notice comes, and now and then."""
+        looked = trio.current_time()
+        while True:
+            try:
+                await self._read(self._listening.hear)
+                now, waited = trio.current_time(), [*self.waiting(), *self._questions]
+                pause = FLOOR + len(waited) / PAGE
+                if now - looked >= pause:
+                    self._listening.may_be_any()
+                chosen = self._listening.chosen({position_of(each): each for each in waited})
+                looked = now if chosen is None else looked
+                await self._tell(waited if chosen is None else chosen)
+            except (psycopg.Error, OSError, OutboxError) as error:
+                await self._fail(error)
+                continue
+            seconds = self._troubled.works(trio.current_time(), wrote=True, ends=False)
+            if seconds is not None:
+                log_event(OUTBOX_WORKS, seconds=round(seconds, 3))
+            if not waited:
+                await self._rest(1e9)
+                looked = trio.current_time()
+            elif chosen == []:
+                await self._rest(max(0.0, looked + pause - trio.current_time()))
+
+    async def _tell(self, ids: Sequence[str]) -> None:
+        """What became of these. Of one that is gone, erased with its room say, there is no more."""
+        for first in range(0, len(ids), PAGE):
+            some = ids[first : first + PAGE]
+            read = await self._read(partial(calls.news, seals=self._seals, ids=some))
+            found = {each.id: each for each in read}
+            for each in some:
+                news = found.get(each) or _gone(each)
+                question = self._questions.get(each)
+                if question is None:
+                    self.heard(news)
+                elif news.answered_at is not None:
+                    question.answer = news.answer or _NO_ANSWER
+                    question.answered.set()
+
+    async def _rest(self, seconds: float) -> None:
+        """Until a notice may have come, or there is more to wait for."""
+        async with trio.open_nursery() as nursery:
+
+            async def until_more() -> None:
+                await self._more.wait()
+                self._more = trio.Event()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(until_more)
+            await self._listening.rest(seconds)
+            nursery.cancel_scope.cancel()
+
+    async def _fail(self, error: Exception) -> None:
+        """The connection comes about again; the log hears of it, not of each attempt."""
+        text = (
+            error if isinstance(error, OutboxError) else self.place.failed("cannot be read", error)
+        )
+        if (times := self._troubled.fails(str(text), trio.current_time())) is not None:
+            log_event(OUTBOX_FAILED, error=str(text), times=times)
+        await trio.sleep(FLOOR)
+
+    async def _watch(self) -> None:
+        """Break connections that do not answer in time: whoever waits for them hears of it."""
+        while True:
+            await trio.sleep(LATE)
+            for link in (self._writer, self._reader):
+                link.sever_if_late()
+
+
+_NO_ANSWER = json.dumps({"refused": "the owner's release does not know the question"})
+
+
+def _gone(handed_id: str) -> News:
+    return News(id=handed_id, instance_id="", room="", handed_at=0.0, answered_at=0.0)

@@ -1,0 +1,1 @@
+"""Groups of a process that delivers nothing: the owner has them; may import what groups may."""

@@ -1,0 +1,138 @@
+"""The groups of a process that delivers nothing: it looks at what it is given, and asks the owner.
+
+This module waits: for the owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from gateway_core.contract.codec import from_json, to_json
+from gateway_core.contract.envelopes import Envelope, Priority, Receipt, Send
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.remembered import Scope
+from gateway_core.files.keeper import KeptFiles
+from gateway_core.groups.registry import Groups
+from gateway_core.outboxes.records import GroupState
+from gateway_core.submission.draft import Drafting
+from gateway_core.submission.handed.asking import Asking
+from gateway_core.submission.handed.files import check_files
+
+
+class HandedGroups(Groups):
+    """Groups that the owner accepts, feeds and holds."""
+
+    def __init__(
+        self,
+        drafting: Drafting,
+        asking: Asking,
+        spawn: Callable[[Callable[[], Any]], None],
+        withdraw: Callable[[Delivery], bool],
+        files: KeptFiles,
+    ) -> None:
+        store: Any = HandedStore(asking, self)
+        nobody: Any = None  # has a turn here
+        super().__init__(drafting, store, nobody, spawn, withdraw, files)
+        self._asking = asking
+        self._instances: dict[str, str] = {}
+        self.handed = self
+
+    async def open(self) -> None:
+        """There is nothing to go on with."""
+
+    async def broadcast(self, template: Send, rooms: Sequence[Any]) -> GroupState:
+        """Have the owner accept it; raises what that raises."""
+        check_files([template])
+        template = attrs.evolve(template, key=template.key or self._own_key())
+        given = {"template": to_json(template), "rooms": list(rooms)}
+        return await self._accepted("broadcast", template.instance_id, given)
+
+    async def submit_many(
+        self,
+        instance_id: str,
+        envelopes: Sequence[Envelope],
+        *,
+        group: str | None,
+        not_before: float | None,
+        priority: Priority,
+    ) -> GroupState:
+        """Likewise, of envelopes that have no problems of their own."""
+        check_files(envelopes)
+        given = {
+            "envelopes": [to_json(each) for each in envelopes],
+            "group": group or self._own_key(),
+            "not_before": not_before,
+            "priority": priority,
+        }
+        return await self._accepted("submit_many", instance_id, given)
+
+    def _own_key(self) -> str:
+        """So that it is one group if an owner ends before it has answered."""
+        return f"handed:{self.drafting.next_id()}"
+
+    async def _accepted(self, do: str, instance_id: str, given: dict[str, Any]) -> GroupState:
+        self._check_open()
+        return self.known((await self._asking.ask(instance_id, do, **given))["group"])
+
+    def instance_of(self, group_id: str) -> str:
+        """Whose group it is, as far as that is known here; empty: it may be anybody's."""
+        serving = tuple(self.drafting.registry.serving)
+        only = serving[0] if len(serving) == 1 else ""
+        return self._instances.get(group_id, only)
+
+    async def state(self, what: str | Scope) -> GroupState | None:
+        """How far it is."""
+        instance = self.instance_of(what) if isinstance(what, str) else what[0]
+        found = (await self._asking.ask(instance, "group", what=what))["group"]
+        return None if found is None else self.known(found)
+
+    async def pause(self, group_id: str, *, paused: bool) -> GroupState | None:
+        """Let its members wait, or go on."""
+        return await self._done("pause" if paused else "resume", group_id)
+
+    async def cancel(self, group_id: str) -> GroupState | None:
+        """Its members without a turn get none; those that have not begun are withdrawn."""
+        return await self._done("cancel", group_id)
+
+    async def retry(self, group_id: str) -> int:
+        """Try again what has failed of it; how many members that are."""
+        instance = self.instance_of(group_id)
+        return int((await self._asking.ask(instance, "retry", group=group_id))["retried"])
+
+    async def _done(self, do: str, group_id: str) -> GroupState | None:
+        found = (await self._asking.ask(self.instance_of(group_id), do, group=group_id))["group"]
+        return None if found is None else self.known(found)
+
+    def known(self, plain: Mapping[str, Any]) -> GroupState:
+        """The state that the owner told; whose group it is, is known from now on."""
+        state = from_json(GroupState, dict(plain))
+        self._instances[state.group.id] = state.group.instance_id
+        return state
+
+
+class HandedStore:
+    """Where the owner has the groups."""
+
+    def __init__(self, asking: Asking, groups: HandedGroups) -> None:
+        self._asking = asking
+        self._groups = groups
+
+    async def groups(
+        self, instance_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[GroupState]:
+        """By their ids."""
+        asked = {"after": after, "limit": limit}
+        found = await self._asking.ask(instance_id, "groups", instance=instance_id, **asked)
+        return [self._groups.known(each) for each in found["groups"]]
+
+    async def failed(
+        self, group_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[Receipt]:
+        """By the ids of their envelopes."""
+        asked = {"group": group_id, "after": after, "limit": limit}
+        instance = self._groups.instance_of(group_id)
+        found = (await self._asking.ask(instance, "failed", **asked))["receipts"]
+        return [from_json(Receipt, each) for each in found]

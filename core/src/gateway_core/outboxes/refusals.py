@@ -1,0 +1,68 @@
+"""Refusals and errors as JSON, so that another process raises what this one did. Sans-I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from gateway_core.contract.errors import (
+    ConfigError,
+    DeadlinePassed,
+    GatewayClosed,
+    GatewayError,
+    GroupTooLong,
+    HookContractError,
+    IdempotencyConflict,
+    InstanceSuspended,
+    Invalid,
+    OutboxError,
+    Overloaded,
+    Problem,
+    Refused,
+    UnknownInstance,
+)
+
+_WITH_PROBLEMS = (ConfigError, Invalid, UnknownInstance)
+_WITH_FIELDS = (
+    DeadlinePassed, GroupTooLong, HookContractError, IdempotencyConflict, InstanceSuspended,
+    Overloaded,
+)  # fmt: skip
+_KINDS: Mapping[str, Any] = {
+    kind.__name__: kind for kind in (*_WITH_PROBLEMS, *_WITH_FIELDS, GatewayClosed, OutboxError)
+}
+
+
+def refusal_json(error: GatewayError) -> str:
+    """The error as JSON: `kind`, its fields, and in `text` the words of one that has none."""
+    plain: dict[str, Any] = {"kind": type(error).__name__, "text": str(error)}
+    if type(error) in _WITH_PROBLEMS:
+        plain["problems"] = [[each.place, each.text] for each in error.problems]  # type: ignore[attr-defined]  # of these kinds
+    elif type(error) in _WITH_FIELDS:
+        fields: Any = type(error)
+        plain["fields"] = {field.name: getattr(error, field.name) for field in attrs.fields(fields)}
+    return json.dumps(plain)
+
+
+def refusal_of(text: str) -> GatewayError:
+    """The error again; of a kind or a shape that this release does not know, `Refused`."""
+    try:
+        plain = json.loads(text)
+        kind = _KINDS[plain["kind"]]
+        if kind in _WITH_PROBLEMS:
+            return kind([Problem(place, words) for place, words in plain["problems"]])  # type: ignore[no-any-return]  # one of these kinds
+        if kind in _WITH_FIELDS:
+            return kind(**plain["fields"])  # type: ignore[no-any-return]  # likewise
+        return kind(plain["text"])  # type: ignore[no-any-return]  # likewise
+    except (KeyError, TypeError, ValueError):
+        return Refused(_words(text))
+
+
+def _words(text: str) -> str:
+    """What can be said of it."""
+    try:
+        return str(json.loads(text)["text"])
+    except (KeyError, TypeError, ValueError):
+        return text

@@ -1,0 +1,59 @@
+"""Accepts what other processes hand over. This module waits: for a slot and for the outbox."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import attrs
+
+from gateway_core.contract.envelopes import MessageRef
+from gateway_core.outboxes.records import Request
+from gateway_core.submission.checks import check_envelope
+from gateway_core.submission.door import Door
+
+MOST_JOINED = 10_000
+"""Ids of envelopes that joined another one which are known, those that came last."""
+
+
+@attrs.define(eq=False)
+class Accepting:
+    """The door for other processes."""
+
+    _door: Door
+    _joined: OrderedDict[str, str] = attrs.field(factory=OrderedDict, init=False)
+
+    async def accept(self, request: Request) -> tuple[str, bool]:
+        """Accept it; its id, and whether it joined what had ended. Raises as `submit` does.
+
+        What has its id from there counts as waited for by nobody here, until another one joins it;
+        of nothing else it is said whether it had ended.
+        """
+        envelope: Any = request.envelope
+        check_envelope(envelope)
+        given = request if request.envelope_id else None
+        awaited = request.awaited
+        envelope = self._at_what_it_joined(envelope)
+        ticket = await self._door.submit(envelope, wait=True, awaited=awaited, request=given)
+        delivery = ticket._delivery  # noqa: SLF001 - a ticket is this project's own
+        if ticket.id != request.envelope_id:
+            delivery.hold()
+            self._joins(request.envelope_id, ticket.id)
+        elif awaited:
+            delivery.is_awaited()
+        receipt = delivery.receipt
+        return ticket.id, given is not None and receipt is not None and receipt.replayed
+
+    def _joins(self, handed_id: str, envelope_id: str) -> None:
+        """Whoever handed it over may have named its message already, by the id that it had."""
+        self._joined[handed_id] = envelope_id
+        if len(self._joined) > MOST_JOINED:
+            self._joined.popitem(last=False)
+
+    def _at_what_it_joined(self, envelope: Any) -> Any:
+        """The envelope; a change of the message of one that joined another, as one of that."""
+        target = envelope.target
+        if not isinstance(target, MessageRef) or target.envelope_id not in self._joined:
+            return envelope
+        target = attrs.evolve(target, envelope_id=self._joined[target.envelope_id])
+        return attrs.evolve(envelope, target=target)

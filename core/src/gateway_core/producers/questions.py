@@ -1,0 +1,162 @@
+"""Answers what processes ask that deliver nothing, as JSON. This module waits: for the outbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import attrs
+
+from gateway_core.contract.codec import from_json, to_json
+from gateway_core.contract.envelopes import Envelope, Priority, Send, Undelivered
+from gateway_core.contract.errors import Invalid, Problem, UnknownInstance
+from gateway_core.deliveries.remembered import Scope
+from gateway_core.groups.job import Job
+from gateway_core.groups.registry import Groups
+from gateway_core.outboxes.records import GroupState
+from gateway_core.submission.handed.lookup import told
+from gateway_core.submission.status import Status
+
+
+class Face(Protocol):
+    """What is needed of a gateway."""
+
+    _groups: Groups
+    _lookup: Any
+
+    async def status(self, what: str) -> Status | None: ...  # noqa: D102 - as `Gateway` has it
+    async def _broadcast(self, template: Send, rooms: object) -> Job: ...
+    async def submit_many(  # noqa: D102 - likewise
+        self,
+        envelopes: Sequence[Envelope],
+        *,
+        group: str | None,
+        not_before: float | None,
+        priority: Priority,
+    ) -> Job: ...
+    async def remove_instance(  # noqa: D102 - likewise
+        self, instance_id: str, *, drain: float
+    ) -> list[Undelivered]: ...
+
+
+Answer = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
+
+
+@attrs.define(eq=False)
+class Questions:
+    """Answers for a gateway that owns the outbox.
+
+    instance_id  whom it may be about: who asks may send as that one; empty: as all
+    """
+
+    _gateway: Face
+    _instance_id: str
+
+    async def answer(self, asked: str) -> str:
+        """What `Asking` reads. Raises `GatewayError`."""
+        plain = json.loads(asked)
+        answers: Mapping[str, Answer] = {
+            "status": self._status,
+            "broadcast": self._broadcast,
+            "submit_many": self._submit_many,
+            "group": self._group,
+            "groups": self._listed,
+            "failed": self._failed,
+            "pause": self._held,
+            "resume": self._held,
+            "cancel": self._held,
+            "retry": self._retry,
+            "remove_instance": self._remove,
+        }
+        if plain["do"] not in answers:
+            raise Invalid([Problem("do", f"{plain['do']!r} is not known to the owner's release")])
+        return json.dumps(await answers[plain["do"]](plain))
+
+    def _check(self, instance_id: str) -> None:
+        """Raises `UnknownInstance` for one that who asks may not send as."""
+        if self._instance_id not in ("", instance_id):
+            text = f"the question is of instance {self._instance_id!r}, not {instance_id!r}"
+            raise UnknownInstance([Problem("instance_id", text)])
+
+    async def _status(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        instance_id = self._instance_id
+        if instance_id and not await self._gateway._lookup.is_of(asked["id"], instance_id):  # noqa: SLF001 - this package's own
+            return told(None)
+        return told(await self._gateway.status(asked["id"]))
+
+    # -- groups
+
+    @property
+    def _groups(self) -> Groups:
+        return self._gateway._groups  # noqa: SLF001 - this package's own
+
+    async def _broadcast(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        template = from_json(Send, asked["template"])
+        self._check(template.instance_id)
+        job = await self._gateway._broadcast(template, asked["rooms"])  # noqa: SLF001 - likewise
+        return _one(await self._groups.state(job.id))
+
+    async def _submit_many(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        envelopes = [from_json(Envelope, each) for each in asked["envelopes"]]
+        for each in envelopes[:1]:  # of which the others are, or they are refused
+            self._check(each.instance_id)
+        job = await self._gateway.submit_many(
+            envelopes,
+            group=asked["group"],
+            not_before=asked["not_before"],
+            priority=asked["priority"],
+        )
+        return _one(await self._groups.state(job.id))
+
+    async def _group(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        what: str | Scope = asked["what"]
+        if not isinstance(what, str):
+            instance, room, operation, key = what
+            what = (instance, room, operation, key)
+        return _one(await self._state(what))
+
+    async def _state(self, what: str | Scope) -> GroupState | None:
+        """The group, as far as who asks may know of it."""
+        state = await self._groups.state(what)
+        if state is None or self._instance_id in ("", state.group.instance_id):
+            return state
+        return None
+
+    async def _listed(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        self._check(asked["instance"])
+        page = {"after": asked["after"], "limit": asked["limit"]}
+        found = await self._groups.store.groups(asked["instance"], **page)
+        return {"groups": [to_json(each) for each in found]}
+
+    async def _failed(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        if await self._state(asked["group"]) is None:
+            return {"receipts": []}
+        page = {"after": asked["after"], "limit": asked["limit"]}
+        found = await self._groups.store.failed(asked["group"], **page)
+        return {"receipts": [to_json(each) for each in found]}
+
+    async def _held(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        if await self._state(asked["group"]) is None:
+            return _one(None)
+        if asked["do"] == "cancel":
+            return _one(await self._groups.cancel(asked["group"]))
+        paused = asked["do"] == "pause"
+        return _one(await self._groups.pause(asked["group"], paused=paused))
+
+    async def _retry(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        if await self._state(asked["group"]) is None:
+            return {"retried": 0}
+        return {"retried": await self._groups.retry(asked["group"])}
+
+    # -- instances
+
+    async def _remove(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        self._check(asked["instance"])
+        left = await self._gateway.remove_instance(asked["instance"], drain=asked["drain"])
+        undelivered = [[to_json(each.envelope), to_json(each.receipt)] for each in left]
+        return {"undelivered": undelivered}
+
+
+def _one(state: GroupState | None) -> dict[str, Any]:
+    return {"group": None if state is None else to_json(state)}

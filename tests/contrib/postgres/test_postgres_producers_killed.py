@@ -1,0 +1,105 @@
+"""Real processes: one that hands over is killed, and owners are killed while others wait."""
+
+import json
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from functools import partial
+
+import postgres_gateways
+import pytest
+import trio
+
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_core import KeyRef
+from gateway_core.testing import FakeChannel, open_test_gateway
+
+LEASE = 5.0
+PATIENCE = 120.0
+"""Seconds that nothing takes unless it hangs."""
+
+
+class Child:
+    """A gateway in a process of its own."""
+
+    def __init__(self, process):
+        self.process = process
+
+    async def ask(self, line=None):
+        """What it answers, beside what it logs."""
+        if line is not None:
+            self.process.stdin.write(f"{line}\n")
+        read = partial(trio.to_thread.run_sync, self.process.stdout.readline)
+        while (heard := await read(abandon_on_cancel=True)).startswith("2"):
+            pass
+        return heard.strip()
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def child(server, schema, role):
+    words = [sys.executable, postgres_gateways.__file__, server.url(), schema, str(LEASE), role]
+    with subprocess.Popen(words, stdin=-1, stdout=-1, text=True, bufsize=1) as process:
+        try:
+            yield Child(process)
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def producer(server, emptied_schema):
+    settings = PostgresSettings(schema=emptied_schema, lease=LEASE)
+    outbox = PostgresOutbox(server.url(), settings)
+    return partial(open_test_gateway, FakeChannel(), outbox=outbox, serve=False)
+
+
+async def test_what_was_accepted_outlives_the_process_that_handed_it_over(
+    server, emptied_schema, producer
+):
+    """It is found by its key, and by its id, before an owner comes and after."""
+    key = KeyRef(instance_id="bot", external_room_id="room", key="k")
+    with trio.fail_after(PATIENCE), child(server, emptied_schema, "hand over") as first:
+        assert "open" == await first.ask()
+        name = await first.ask("enqueue k")
+        first.kill()
+        async with producer() as other:
+            for what in (name, key):
+                assert (name, "handed") == (
+                    (status := await other.status(what)).envelope_id, status.cause
+                )  # fmt: skip
+            with child(server, emptied_schema, "own") as owner:
+                assert "open" == await owner.ask()
+                receipt = await other.send("bot", "room", "k", key="k")
+                assert name == receipt.envelope_id
+                for what in (name, key):
+                    assert receipt.ref == (await other.status(what)).receipt.ref
+                assert ["k"] == json.loads(await owner.ask("texts"))
+
+
+async def test_an_owner_that_is_killed_before_it_sends_leaves_the_ticket_to_the_next(
+    server, emptied_schema, producer
+):
+    """Accepted by the one, and sent by the other once its lease is over."""
+    with trio.fail_after(PATIENCE), child(server, emptied_schema, "own") as first:
+        assert "open" == await first.ask()
+        assert "held" == await first.ask("hold")
+        with child(server, emptied_schema, "own") as second:
+            await sends_what_is_left(producer, first, second)
+
+
+async def sends_what_is_left(producer, first, second):
+    async with producer() as other:
+        tickets = [await other.enqueue("bot", "room", f"{n}") for n in range(3)]
+        while "handed" == (await other.status(tickets[-1])).cause:  # noqa: ASYNC110 - a row
+            await trio.sleep(0.05)
+        first.kill()
+        late = await other.enqueue("bot", "room", "3")
+        assert "open" == await second.ask()
+        for ticket in (*tickets, late):
+            receipt = await ticket.receipt()
+            assert (True, ticket.id) == (receipt.delivered, receipt.envelope_id)
+        assert ["0", "1", "2", "3"] == json.loads(await second.ask("texts"))

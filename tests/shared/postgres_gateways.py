@@ -1,0 +1,45 @@
+"""A gateway in a process of its own on an outbox in PostgreSQL; it does what it reads by lines.
+
+`own` begins one that delivers, on a platform in memory; `hand over` one that does not. Then
+`enqueue KEY` answers with the id, `send KEY` with how it ended, `hold` lets nothing be sent, and
+`texts` says what has arrived.
+"""
+
+import json
+import sys
+
+import trio
+
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_core import GatewayConfig, Instance, open_gateway
+from gateway_core.testing import FakeChannel, FakeSettings
+
+
+def say(word):
+    print(word, flush=True)  # noqa: T201 - whoever began this process reads it
+
+
+async def main(url, schema, lease, role):
+    channel = FakeChannel()
+    outbox = PostgresOutbox(url, PostgresSettings(schema=schema, lease=float(lease)))
+    config = GatewayConfig(instances=[Instance("bot", "fake", FakeSettings())])
+    serve = role == "own"
+    async with open_gateway(
+        config, plugins=[("fake", channel)], outbox=outbox, serve=serve
+    ) as gateway:
+        say("open")
+        while line := (await trio.to_thread.run_sync(sys.stdin.readline)).strip():
+            word, _, key = line.partition(" ")
+            if word == "enqueue":
+                say((await gateway.enqueue("bot", "room", key, key=key)).id)
+            elif word == "send":
+                say((await gateway.send("bot", "room", key, key=key)).disposition)
+            elif word == "hold":
+                gateway.suspend("bot")
+                say("held")
+            else:
+                say(json.dumps(channel.texts("room")))
+
+
+if __name__ == "__main__":
+    trio.run(main, *sys.argv[1:])
