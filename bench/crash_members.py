@@ -53,16 +53,21 @@ HANDS_EACH = 0.3
 """Seconds between two messages that it hands over."""
 EVERYBODY = 10
 """Of so many kills one is of all members at once."""
+SENDS = ("sendMessage", "chat.postMessage", "/messages")
 SIGNALS = (signal.SIGINT, signal.SIGKILL, signal.SIGQUIT)
 """How the server ends, in turn: its sessions are ended; all of its processes at once; likewise."""
 
 
 @attrs.define
 class Request:
-    """Of an account, by a process; when it came, and when it was answered."""
+    """Of an account, by a process; when it came, and when it was answered.
+
+    sends  whether it makes a message; else it asks who the account is
+    """
 
     account: str
     name: str
+    sends: bool
     came: float
     ended: float = float("inf")
 
@@ -139,7 +144,8 @@ class Campaign:
 
         async def seen(scope: Scope, receive: Receive, send: Send) -> None:
             _, _, name, rest = str(scope["path"]).split("/", 3)
-            request = Request(channel, name, now())
+            sends = rest.endswith(SENDS)
+            request = Request(channel, name, sends, now())
             self.requests.append(request)
             path = f"/{rest}"
             try:
@@ -244,8 +250,8 @@ class Campaign:
 
     async def _stop(self, owner: Member) -> None:
         """Longer than its lease: until another owns all of it, and a while more."""
-        owner.process.send_signal(signal.SIGSTOP)
         since = now()
+        owner.process.send_signal(signal.SIGSTOP)
         await self.owner(since)
         await trio.sleep(self._rng.uniform(0.0, 1.5))
         owner.stops.append((since, now()))
@@ -374,21 +380,24 @@ def look_at_tenures(campaign: Campaign) -> None:
         tenures = sorted(
             (at, member.name) for member in campaign.members for at in member.owns[account]
         )
-        for request in [it for it in campaign.requests if it.account == account]:
+        requests = [it for it in campaign.requests if it.sends]
+        for request in [it for it in requests if it.account == account]:
             began = [at for at in tenures if at[0] <= request.came]
             ended = [at for at in tenures if at[0] <= request.ended]
             if began and began[-1][1] == ended[-1][1] == request.name:
                 continue
             text = f"{account}: a request of {request.name} in {began[-1:]} to {ended[-1:]}"
-            of_stop = _in_flight(by_name[request.name], request, campaign.requests)
+            of_stop = _in_flight(by_name[request.name], request, requests)
             (outcome.remainder if of_stop else outcome.overlapping).append(text)
 
 
 def _in_flight(member: Member, request: Request, requests: list[Request]) -> bool:
     """Whether it may be of an attempt that was begun before a stop, and had not come by then."""
     for stopped, let_on in member.stops:
-        if request.came < stopped or request.ended < let_on:
+        if request.ended < let_on:
             continue
+        if request.came < stopped:  # all of it had not come by then
+            return True
         begun = sum(at <= stopped for at in member.tries)
         own = [it for it in requests if it.name == member.name]
         came = sum(it.came <= stopped for it in own)

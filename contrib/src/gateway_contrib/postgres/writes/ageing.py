@@ -41,6 +41,7 @@ def step(connection: Connection, bounds: Bounds) -> bool:
     handed = "DELETE FROM handed WHERE answered_at < to_timestamp(%s)"
     for sql, before in (
         (handed, bounds.history),
+        ("DELETE FROM requests WHERE done_at < %s", bounds.history),
         ("DELETE FROM keys WHERE ended_at < %s", bounds.keys),
         ("DELETE FROM revisions WHERE ended_at < %s", bounds.refs),
     ):

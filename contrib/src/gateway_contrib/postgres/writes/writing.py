@@ -16,13 +16,14 @@ from uuid import UUID
 import psycopg
 
 from gateway_contrib.durable.batch import WHOEVER_WAITS, Batch
+from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.beside.contents import Contents
 from gateway_contrib.postgres.beside.groups import Groups
 from gateway_contrib.postgres.connections.connecting import Link
 from gateway_contrib.postgres.connections.failing import FENCED, Place, is_of_its_row
 from gateway_contrib.postgres.handed import write_answers
 from gateway_contrib.postgres.names import name_of
-from gateway_contrib.postgres.writes import statements
+from gateway_contrib.postgres.writes import answers, statements
 from gateway_contrib.postgres.writes.pieces import pieces_of
 from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, log_event
 
@@ -54,15 +55,19 @@ class Writer:
     lost  accounts that turned out to be another member's; whoever reads it empties it
     """
 
-    def __init__(self, link: Link, place: Place, member: UUID) -> None:
+    def __init__(self, link: Link, place: Place, member: UUID, seals: Seals) -> None:
         self.link = link
         self.member = member
         self._place = place
         self._numbers = count(1)
         self._known: set[str] = set()
         self.lost: set[str] = set()
-        self.contents = Contents()
-        self.groups = Groups(self.contents)
+        self.contents = Contents(seals)
+        self.groups = Groups(self.contents, seals)
+
+    def seal_with(self, seals: Seals) -> None:
+        """What is written from now on."""
+        self.contents.seals = self.groups.seals = seals
 
     def commit(self, batch: Batch, wall: float) -> None:
         """Write the batch. Raises `psycopg.Error` and `Fenced`: then nothing of it is written.
@@ -179,7 +184,10 @@ class Writer:
             self.groups.withdrawn(connection, batch.withdrawn)
             self.contents.end(connection, list(batch.withdrawn))
         statements.write_accounts(connection, batch)
-        write_answers(connection, batch.answers)
+        handed = {number: it for number, it in batch.answers.items() if number > 0}
+        write_answers(connection, handed)
+        asked = {number: it for number, it in batch.answers.items() if number < 0}
+        answers.write(connection, asked)
         if self.groups.touched:
             self.groups.close(connection, wall)
 
