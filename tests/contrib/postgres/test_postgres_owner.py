@@ -20,7 +20,7 @@ from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_contrib.postgres.connections.membership import Owner, Watched
 from gateway_core import OutboxError
 from gateway_core.outboxes import StepRecord
-from gateway_core.testing.outbox_contract import Entries, texts
+from gateway_core.testing.outbox_contract import Entries, receipt_of, texts
 
 LEASE = 5.0
 BOUND = LEASE + 3.0
@@ -180,6 +180,30 @@ async def test_it_is_had_again_once_the_other_has_left(server, schema, entry):
         await first.recover("bot")
         await first.append(entry("c"), lambda: None)
         assert ["a", "b", "c"] == texts(await first.page("bot"))
+
+
+async def test_what_was_told_before_another_owned_it_is_not_written_after(server, schema, entry):
+    """It would undo what the other has recorded: here that an attempt began."""
+    one, two = entry("a"), entry("b")
+    async with outbox_at(server, schema, lease=60) as first:
+        await first.recover("bot")
+        for each in (one, two):
+            await first.append(each, lambda: None)
+        ran(server, schema, "DELETE FROM members")  # as whoever stands by would
+        async with outbox_at(server, schema, lease=60) as second:
+            first.finished(receipt_of(two))
+            first.attempt_ended(one.id, StepRecord(serial=0, number=0))
+            with pytest.raises(OutboxError, match="another process's by now"):
+                await first.flush()
+            for each in (one, two):
+                begun = StepRecord(serial=0, number=1, started=True)
+                await second.attempt_started(each.id, begun)
+            first.finished(receipt_of(two))
+        await first.recover("bot")
+        await first.append(entry("c"), lambda: None)
+        found = await first.page("bot")
+        assert ["a", "b", "c"] == texts(found)
+        assert [[True], [True], []] == [[it.started for it in each.records] for each in found]
 
 
 async def test_one_account_that_another_took_is_lost_alone(server, schema, entry):
