@@ -85,7 +85,11 @@ class Desk:
         """
         number, kind, seq, instance, room, envelope = row
         request: Request | None = None
-        if kind in ("erase", "look", "accounts"):
+        if kind == "withdraw":
+            request, why = _withdrawal(connection, number, envelope)
+            if why:
+                return why
+        elif kind in ("erase", "look", "accounts"):
             place = text_out(instance), text_out(room)
             request = Request(kind=kind, number=number, instance_id=place[0], room=place[1])
         elif kind in PASSED_ON:
@@ -159,3 +163,15 @@ class Desk:
         answers.write(
             connection, {number: (number, wall, self.seals.seal("answer", number, answer))}
         )
+
+
+def _withdrawal(connection: Connection, number: int, handed: str) -> tuple[Request | None, str]:
+    """Cancel the envelope that became of what was handed over, or why not; neither: not yet."""
+    sql = "SELECT answered_at IS NOT NULL, envelope_id FROM handed WHERE id = %s"
+    found = connection.execute(sql, (handed,)).fetchone()
+    if found is None:
+        return None, "it is forgotten"
+    answered, envelope_id = found
+    if envelope_id is None:
+        return None, "it was rejected" if answered else ""
+    return Request(kind="cancel", number=number, envelope_id=envelope_id), ""
