@@ -161,6 +161,40 @@ async def test_somebody_ends_its_connections_or_statements(server, schema, entry
     assert stored == there[:-1]
 
 
+@pytest.fixture
+def unreachable_standby(server):
+    """Every synchronous COMMIT waits for a standby that is not there."""
+
+    def wait_for(names):
+        server.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+        server.execute("SELECT pg_reload_conf()")
+
+    yield wait_for
+    wait_for("")
+
+
+async def test_a_wait_for_a_standby_that_somebody_ends_is_no_answer(
+    server, schema, entry, unreachable_standby
+):
+    """The server says then that it is committed, with a warning; a standby may not have it."""
+    url, told = server.url(options="-c%20synchronous_commit%3Don"), []
+    waiting = """SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+        WHERE wait_event = 'SyncRep' AND application_name = 'gateway'"""
+    async with outbox_at(url, schema) as outbox:
+        await outbox.append(entry("one"), lambda: None)
+        await trio.to_thread.run_sync(unreachable_standby, "nobody")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.append, entry("two"), lambda: told.append("two"))
+            with trio.fail_after(PATIENCE):
+                for _ in range(3):  # of the COMMIT, and of what would decide it
+                    while not await trio.to_thread.run_sync(ran, server, schema, waiting):  # noqa: ASYNC110 - of a row
+                        await trio.sleep(0.01)
+            assert [] == told
+            await trio.to_thread.run_sync(unreachable_standby, "")
+        assert ["two"] == told
+        assert ["one", "two"] == texts(await outbox.page("bot"))
+
+
 async def test_the_server_stops_and_crashes_and_begins_anew(schema, entry):
     """What was acknowledged before is there; the owner is the same."""
     if postgres_server.programs() is None:

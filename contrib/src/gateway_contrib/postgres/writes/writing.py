@@ -24,6 +24,7 @@ from gateway_contrib.postgres.connections.failing import FENCED, Place, is_of_it
 from gateway_contrib.postgres.handed import write_answers
 from gateway_contrib.postgres.names import name_of
 from gateway_contrib.postgres.writes import answers, statements
+from gateway_contrib.postgres.writes.committing import Unreplicated, commit
 from gateway_contrib.postgres.writes.pieces import pieces_of
 from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, log_event
 
@@ -101,14 +102,22 @@ class Writer:
         return self._transaction([account], [], all_of_it)
 
     def decide(self, number: int) -> bool:
-        """Whether the transaction of that number is committed; from now on it never will be."""
+        """Whether the transaction of that number is committed; from now on it never will be.
+
+        Where it is, another one is committed after it: a synchronous standby has both, or neither
+        is known to be safe. Raises `psycopg.Error`.
+        """
 
         def ask(connection: Connection) -> bool:
             connection.execute("BEGIN")
             sql = "INSERT INTO batches VALUES (%s, %s) ON CONFLICT DO NOTHING"
-            inserted = connection.execute(sql, (self.member, number)).rowcount
-            connection.execute("ROLLBACK")
-            return inserted == 0
+            if connection.execute(sql, (self.member, number)).rowcount:
+                connection.execute("ROLLBACK")
+                return False
+            sql = "UPDATE batches SET noted_at = now() WHERE member = %s AND number = %s"
+            connection.execute(sql, (self.member, number))
+            commit(connection)
+            return True
 
         return self.link.call(ask)
 
@@ -150,9 +159,9 @@ class Writer:
                     connection.execute("ROLLBACK")
                 raise
             try:
-                connection.execute("COMMIT")
+                commit(connection)
             except psycopg.Error as error:
-                if connection.closed:
+                if connection.closed or isinstance(error, Unreplicated):
                     raise Unknown(number, done, error) from error
                 raise
             return done
