@@ -87,6 +87,7 @@ class Member:
     tries: list[float] = attrs.field(factory=list)
     stops: list[tuple[float, float]] = attrs.field(factory=list)
     alive: bool = True
+    errors: bytearray = attrs.field(factory=bytearray, repr=False)
 
     @property
     def newest(self) -> float:
@@ -173,11 +174,9 @@ class Campaign:
         nursery.start_soon(self._listen, member)
 
     async def _listen(self, member: Member) -> None:
-        errors = bytearray()
-
         async def complaints() -> None:
             async for some in member.process.stderr:
-                errors.extend(some)
+                member.errors.extend(some)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(complaints)
@@ -188,7 +187,9 @@ class Campaign:
                     self._heard(member, *line.decode().split())
         code = await member.process.wait()
         if member.alive:
-            raise RuntimeError(f"{member.name} ended by itself: {code} {errors.decode()[-3000:]}")
+            raise RuntimeError(
+                f"{member.name} ended by itself: {code} {member.errors[-3000:].decode()}"
+            )
 
     def _heard(self, member: Member, word: str, *rest: str) -> None:
         at = float(rest[-1])
@@ -205,13 +206,27 @@ class Campaign:
 
     async def owner(self, since: float) -> Member:
         """The one that owned all accounts last, if that was after `since`. Waits for it."""
-        with trio.fail_after(PATIENCE):
+        with trio.move_on_after(PATIENCE):
             while True:
                 alive = [member for member in self.members if member.alive]
                 newest = max(alive, key=lambda member: member.newest)
                 if newest.newest > since and len(newest.owns) == len(ROOMS):
                     return newest
                 await trio.sleep(0.02)
+        raise RuntimeError(f"nobody owns it: {self._told()}")
+
+    def _told(self) -> str:
+        """What is known of the members that are alive, for whoever looks for a mistake."""
+        sql = """SELECT pid, state, wait_event, left(query, 100) FROM pg_stat_activity
+            WHERE application_name = 'gateway'"""
+        said = [
+            f"{it.name} (stopped {it.stops[-1:]}): {it.errors[-1500:].decode(errors='replace')}"
+            for it in self.members
+            if it.alive
+        ]
+        owner = self.server.execute("SELECT * FROM gateway.accounts LEFT JOIN gateway.members m "
+                                    "USING (member)")  # fmt: skip
+        return "\n".join([*said, str(owner), *map(str, self.server.execute(sql))])
 
     def kill(self, member: Member) -> None:
         member.alive = False
