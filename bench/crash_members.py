@@ -17,7 +17,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -205,7 +205,7 @@ class Campaign:
             self.accepted[int(rest[0])] = at
 
     async def owner(self, since: float) -> Member:
-        """The one that owned all accounts last, if that was after `since`. Waits for it."""
+        """The one that owned all accounts last, if it began to after `since`. Waits for it."""
         with trio.move_on_after(PATIENCE):
             while True:
                 alive = [member for member in self.members if member.alive]
@@ -237,20 +237,20 @@ class Campaign:
     async def run(self, nursery: trio.Nursery, what: list[str]) -> None:
         for _ in range(1 + STANDBYS):
             await self.begin(nursery)
-        since = 0.0
-        for each in what:
+        left, since, at = deque(what), 0.0, 0.0
+        while left:
             owner = await self.owner(since)
-            if since:
-                self.outcome.takeovers.append(owner.newest - since)
+            if since and owner.newest > at:
+                self.outcome.takeovers.append(owner.newest - at)
             await trio.sleep(self._rng.uniform(0.1, LONGEST))
-            since = now()
-            if each == "stop":
-                await self._stop(owner)
-            elif each == "server":
+            since, at, each = owner.newest, now(), left.popleft()
+            if each == "server":  # whoever owned it may own it on
                 await self._end_server()
                 since = 0.0
-            else:
+            elif each == "kill":
                 await self._kill(owner, nursery)
+            elif not await self._stop(owner):
+                left.append(each)
         await self.owner(since)
 
     async def _kill(self, owner: Member, nursery: trio.Nursery) -> None:
@@ -263,15 +263,19 @@ class Campaign:
         for _ in killed:
             await self.begin(nursery)
 
-    async def _stop(self, owner: Member) -> None:
-        """Longer than its lease: until another owns all of it, and a while more."""
+    async def _stop(self, owner: Member) -> bool:
+        """Longer than its lease: until another owns all of it, and a while more.
+
+        Whether it owned it as it was stopped: another one may have followed it just before.
+        """
         since = now()
         owner.process.send_signal(signal.SIGSTOP)
-        await self.owner(since)
+        follower = await self.owner(owner.newest)
         await trio.sleep(self._rng.uniform(0.0, 1.5))
         owner.stops.append((since, now()))
         owner.process.send_signal(signal.SIGCONT)
-        self.outcome.stops += 1
+        self.outcome.stops += follower.newest > since
+        return follower.newest > since
 
     async def _end_server(self) -> None:
         number = SIGNALS[self.outcome.servers % len(SIGNALS)]
