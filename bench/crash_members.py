@@ -171,9 +171,9 @@ class Campaign:
         )
         member = Member(name, process)
         self.members.append(member)
-        nursery.start_soon(self._listen, member)
+        nursery.start_soon(self._listen, member, nursery)
 
-    async def _listen(self, member: Member) -> None:
+    async def _listen(self, member: Member, members: trio.Nursery) -> None:
         async def complaints() -> None:
             async for some in member.process.stderr:
                 member.errors.extend(some)
@@ -186,10 +186,13 @@ class Campaign:
                 for line in lines:
                     self._heard(member, *line.decode().split())
         code = await member.process.wait()
-        if member.alive:
-            raise RuntimeError(
-                f"{member.name} ended by itself: {code} {member.errors[-3000:].decode()}"
-            )
+        if not member.alive:
+            return
+        said = member.errors[-3000:].decode(errors="replace")
+        if member.newest or "OutboxError" not in said:
+            raise RuntimeError(f"{member.name} ended by itself: {code} {said}")
+        member.alive = False  # the server was away as it began: whoever runs it begins it anew
+        await self.begin(members)
 
     def _heard(self, member: Member, word: str, *rest: str) -> None:
         at = float(rest[-1])

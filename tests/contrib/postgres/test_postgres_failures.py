@@ -6,6 +6,7 @@ from contextlib import suppress
 from random import Random
 
 import postgres_server
+import psycopg
 import pytest
 import trio
 from postgres_proxy import between
@@ -253,6 +254,49 @@ async def test_what_the_database_refuses_fails_alone(server, schema, entry):
         outbox.finished(receipt_of(two))
         assert ["one"] == texts(await outbox.page("bot"))
         assert (await outbox.find(two.id)).receipt.delivered
+
+
+@pytest.mark.parametrize("state", ["40001", "40P01"], ids=["serialisation", "deadlock"])
+async def test_another_transaction_that_came_between_refuses_once(server, schema, entry, state):
+    """Nothing of the batch is there then; what was told is written with the next."""
+    one = entry("one")
+    async with outbox_at(server.url(), schema) as outbox:
+        await outbox.append(one, lambda: None)
+        ran(server, schema, f"""CREATE SEQUENCE times;
+            CREATE FUNCTION come_between() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF nextval('{schema}.times') = 1 THEN
+                    RAISE EXCEPTION 'came between' USING ERRCODE = '{state}';
+                END IF;
+                RETURN NEW;
+            END $$;
+            CREATE TRIGGER come_between BEFORE INSERT ON envelopes
+                FOR EACH ROW EXECUTE FUNCTION come_between()""")  # fmt: skip
+        outbox.finished(receipt_of(one))
+        with pytest.raises(OutboxError, match="another transaction came between"):
+            await outbox.append(entry("refused"), lambda: None)
+        await appended(outbox, entry("two"))
+        assert ["two"] == texts(await outbox.page("bot"))
+        assert (await outbox.find(one.id)).receipt.delivered
+
+
+async def test_a_real_deadlock_is_ended_by_the_server(server, schema, entry):
+    """Another transaction waits for what the owner holds, and holds what the owner waits for."""
+    async with outbox_at(server.url(), schema) as outbox:
+        await outbox.append(entry("one"), lambda: None)
+        waits = """SELECT 1 FROM pg_stat_activity
+            WHERE application_name = 'gateway' AND wait_event_type = 'Lock'"""
+        with server.connect() as other, trio.fail_after(PATIENCE):
+            other.execute("BEGIN")
+            other.execute(f"LOCK TABLE {schema}.keys IN ACCESS EXCLUSIVE MODE")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(appended, outbox, entry("two", key="k"))
+                while not await trio.to_thread.run_sync(ran, server, schema, waits):  # noqa: ASYNC110 - of a row
+                    await trio.sleep(0.01)
+                with suppress(psycopg.errors.DeadlockDetected):  # the server ends either of them
+                    sql = f"SELECT 1 FROM {schema}.accounts WHERE account = '' FOR UPDATE"  # noqa: S608 - the test's own
+                    await trio.to_thread.run_sync(other.execute, sql)
+                other.execute("ROLLBACK")
+        assert ["one", "two"] == texts(await outbox.page("bot"))
 
 
 async def test_a_server_that_does_not_answer_is_not_waited_for(server, schema, entry):

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -122,10 +123,16 @@ def stopped_in_a_transaction(owner, server, schema):
 
 
 async def followed(server, schema, how):
-    """Seconds until the next one owned it, what it found, and what the one before answered."""
+    """Seconds until the next one owned it, what it found, and what the one before answered.
+
+    Each has a clock that is wrong by an hour, into another direction.
+    """
     with child(server, schema) as owner:
         assert ["owns", "stored a"] == [owner.heard(), owner.ask("append a")]
-        outbox = outbox_at(server, schema)
+        outbox = PostgresOutbox(
+            server.url(), PostgresSettings(schema=schema, lease=LEASE),
+            wall_clock=lambda: time.time() + 2 * postgres_child.BEHIND,
+        )  # fmt: skip
         async with trio.open_nursery() as nursery:
             entered, left = trio.Event(), trio.Event()
             nursery.start_soon(begun, entered, outbox, left)
