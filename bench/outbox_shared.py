@@ -26,7 +26,7 @@ from gateway_core import Send, open_gateway
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "shared"))
 
-import postgres_server  # of the tests, which begin it as this does
+import postgres_server  # type: ignore[import-not-found]  # of the tests, which begin it as this does
 
 MOST = 10_000_000
 
