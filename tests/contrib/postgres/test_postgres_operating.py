@@ -239,6 +239,22 @@ async def enter(outbox):
         await trio.sleep(math.inf)
 
 
+async def test_a_member_that_was_followed_stands_by_once(server, schema, url):
+    """However often it asks to have the outbox again."""
+    settings = PostgresSettings(schema=schema, lease=60)
+    async with PostgresOutbox(server.url(), settings) as first:
+        await first.recover("bot")
+        ran(server, schema, "DELETE FROM members")  # as whoever stands by would
+        async with PostgresOutbox(server.url(), settings):
+            await trio.to_thread.run_sync(first._membership.renew)
+            for _ in range(3):
+                first._membership._noted = -math.inf
+                with pytest.raises(OutboxError, match="another process"):
+                    await first.recover("bot")
+            with stored(OutboxSettings(url=url)).operator() as operator:
+                assert [True, False] == [part.owns for part in operator.parts()]
+
+
 async def test_an_owner_that_was_killed_is_not_there_once_its_lease_is_over(server, schema, url):
     async with PostgresOutbox(server.url(), PostgresSettings(schema=schema, lease=60)):
         with stored(OutboxSettings(url=url)).operator() as operator:

@@ -24,7 +24,7 @@ from gateway_core import (
 from gateway_core.authors import Answer
 from gateway_core.outboxes import digest_of_bytes
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
-from gateway_core.testing.outbox_contract import Entries
+from gateway_core.testing.outbox_contract import Entries, texts
 
 TEXT, EDITED, KEY, RAW, BYTES = (
     "Zebra crossing text", "Zebra edited anew", "zebra-key-4711", "zebra said no", "zebra-bytes-12",
@@ -153,6 +153,24 @@ async def test_a_key_that_is_missing_is_told_before_it_is_waited_for(outbox, ope
             await outbox(SECOND).__aenter__()
         with pytest.raises(OutboxError, match=r"give it in outbox\.keys"):
             operator()
+
+
+async def test_an_owner_that_lacks_the_key_of_the_next_one_lets_it_go(server, schema, outbox):
+    """It had it before that key came, and was followed; with the key it would go on."""
+    async with outbox(FIRST) as first:
+        await first.recover("bot")
+        await first.append(Entries()("one"), lambda: None)
+        ran(server, schema, "DELETE FROM members")  # as whoever stands by would
+        async with outbox(SECOND, FIRST) as second:
+            with pytest.raises(OutboxError, match="another process's by now"):
+                await first.append(Entries()("refused"), lambda: None)
+            assert "1 rows sealed anew" in await second.reseal()
+        for _ in range(2):
+            with pytest.raises(OutboxError, match="which is none of those in outbox"):
+                await first.recover("bot")
+        assert [] == ran(server, schema, "SELECT 1 FROM members")
+        async with outbox(SECOND) as third:
+            assert ["one"] == texts(await third.page("bot"))
 
 
 @pytest.mark.parametrize("keys", [(), (FIRST,)], ids=["plain", "rotated"])

@@ -82,15 +82,15 @@ def own_name() -> str:
     return f"{platform.node()}, process {os.getpid()}"
 
 
-def note_standby(connection: Connection, member: UUID) -> None:
+def note_standby(connection: Connection, process: UUID) -> None:
     """It stands by, or still does."""
-    sql = """INSERT INTO standbys (member, name, release) VALUES (%s, %s, %s)
-        ON CONFLICT (member) DO UPDATE SET seen_at = clock_timestamp()"""
-    connection.execute(sql, (member, own_name(), version("gateway-contrib")))
+    sql = """INSERT INTO standbys (process, name, release) VALUES (%s, %s, %s)
+        ON CONFLICT (process) DO UPDATE SET seen_at = clock_timestamp()"""
+    connection.execute(sql, (process, own_name(), version("gateway-contrib")))
 
 
-def forget_standby(connection: Connection, member: UUID) -> None:
+def forget_standby(connection: Connection, process: UUID) -> None:
     """It owns the outbox, or does not wait for it any more; so do those that were not seen."""
-    sql = """DELETE FROM standbys WHERE member = %s
+    sql = """DELETE FROM standbys WHERE process = %s
         OR seen_at < clock_timestamp() - make_interval(secs => %s)"""
-    connection.execute(sql, (member, 100 * FORGOTTEN))
+    connection.execute(sql, (process, 100 * FORGOTTEN))

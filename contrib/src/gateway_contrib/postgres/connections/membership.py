@@ -89,6 +89,7 @@ class Membership:
         self._thread: threading.Thread | None = None
         self._covered = 0.0
         self._noted = -NOTES_EACH
+        self._process = uuid4()
         self.member = uuid4()
         self.owns = False
         self.stands_by = False
@@ -107,7 +108,7 @@ class Membership:
         self.stands_by = owner is not None
         if owner is not None and before - self._noted >= NOTES_EACH:
             self._noted = before
-            self.link.call(partial(note_standby, member=self.member))
+            self.link.call(partial(note_standby, process=self._process))
         if owner is None:
             self._covered = before + self._lease
             self.owns = True
@@ -154,7 +155,7 @@ class Membership:
         connection.execute(sql, of)
         sql = "UPDATE accounts SET member = %s, epoch = epoch + 1, owned_since = clock_timestamp()"
         connection.execute(sql, (self.member,))
-        forget_standby(connection, self.member)
+        forget_standby(connection, self._process)
         sql = "DELETE FROM batches WHERE noted_at < now() - make_interval(days => %s)"
         connection.execute(sql, (NOTED_FOR,))
 
@@ -206,8 +207,9 @@ class Membership:
             self._thread.join()
         if self.owns:
             self.link.call(self._leave)
+            self.owns = False
         elif self.stands_by:
-            self.link.call(partial(forget_standby, member=self.member))
+            self.link.call(partial(forget_standby, process=self._process))
 
     def _leave(self, connection: Connection) -> None:
         with connection.transaction():

@@ -15,7 +15,7 @@ from gateway_contrib.postgres.sealing.anew import Resealing
 from gateway_contrib.postgres.sealing.known import keyring_at
 from gateway_contrib.postgres.storing import Connection
 from gateway_contrib.postgres.writes import reopening
-from gateway_core.outboxes import Request
+from gateway_core.outboxes import OutboxError, Request
 
 if TYPE_CHECKING:  # its library is an extra
     from gateway_contrib.durable.sealing.ciphers import Key
@@ -41,7 +41,11 @@ class Serving(Owning):
         """As an owner does; another one may have given it keys meanwhile."""
         await super()._own_again()
         self._desk.anew()
-        await self._know_keys()
+        try:
+            await self._know_keys()
+        except OutboxError:  # another one, which has the keys, may own it
+            await self._in_thread(self._membership.leave, self._lasting)
+            raise
 
     async def _serve(self) -> bool:
         """Do what was asked since the last look; whether there is more to do at once."""

@@ -4,7 +4,7 @@ ALTER TABLE members ADD COLUMN renewed_at timestamptz NOT NULL DEFAULT now();
 ALTER TABLE accounts ADD COLUMN owned_since timestamptz NOT NULL DEFAULT now();
 
 CREATE TABLE standbys (
-    member uuid PRIMARY KEY,          -- of a process that waits to own the outbox
+    process uuid PRIMARY KEY,         -- one that waits to own the outbox
     name text NOT NULL,               -- host and process, for people
     release text NOT NULL,
     since timestamptz NOT NULL DEFAULT now(),
