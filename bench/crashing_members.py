@@ -23,6 +23,8 @@ from gateway_core import Gateway, GatewayConfig, OutboxError, RetrySettings, Sen
 
 PAUSE = 0.1
 """Seconds between two messages, at the most; and after one that was refused."""
+WAITING = 60
+"""Messages that wait, so that they end while a process has the outbox for a second or two."""
 
 
 def now() -> float:
@@ -61,6 +63,8 @@ async def submit(gateway: Gateway, name: str, number: int) -> None:
             instance_id=instance, external_room_id=rng.choice(ROOMS[instance]),
             text=text_of(number), key=f"m{number}",
         )  # fmt: skip
+        while gateway.statistics().stored > WAITING:
+            await trio.sleep(PAUSE)
         say("submits", number)
         try:
             await gateway.submit(envelope)
