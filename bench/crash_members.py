@@ -44,7 +44,7 @@ STANDBYS = 2
 LONGEST = 3.0
 """Seconds that an owner has, at the most, before something happens to it."""
 PATIENCE = 120.0
-"""Seconds within which one of the members must own the outbox, and in the end something must end."""
+"""Seconds within which a member must own the outbox, and in the end something must end."""
 NUMBERS = 100_000
 """Each process has as many numbers of messages for itself."""
 HANDED = 90_000_000
