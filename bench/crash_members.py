@@ -312,7 +312,10 @@ class Campaign:
         """No member submits any more, all that was accepted ends, and so do the members."""
         alive = [member for member in self.members if member.alive]
         for member in alive:
-            member.process.send_signal(signal.SIGUSR1)
+            if member.newest:
+                member.process.send_signal(signal.SIGUSR1)
+            else:  # it has not owned anything: it may not even listen for signals yet
+                self.kill(member)
         left = """SELECT (SELECT count(*) FROM gateway.envelopes)
             + (SELECT count(*) FROM gateway.handed WHERE answered_at IS NULL)"""
         fewest, since = float("inf"), now()
