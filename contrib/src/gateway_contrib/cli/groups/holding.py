@@ -1,4 +1,4 @@
-"""`gateway group list|show|pause|resume|cancel|retry`: looks at groups of an outbox in a file.
+"""`gateway group list|show|pause|resume|cancel|retry`: looks at groups of a durable outbox.
 
 What changes one is asked of the gateway that has the outbox open, or of the next one.
 """
