@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
+import trio
 
 from gateway_core.backlog.intake import Intake
 from gateway_core.clock import SECOND, Clock
@@ -108,22 +109,29 @@ class OperatorRequests:
         waiting = self._of_room[place]
         while waiting:
             request = waiting[0]
-            if request.envelope is not None:
-                await self._submit(request, request.envelope)
+            try:
+                if request.envelope is not None:
+                    await self._submit(request, request.envelope)
+                else:
+                    await self._group(request)
+            except OutboxError:  # which is logged: no later one of its room comes before it
+                await trio.sleep(AGAIN)
             else:
-                await self._group(request)
-            waiting.popleft()
+                waiting.popleft()
         del self._of_room[place]
 
     async def _submit(self, request: Request, envelope: Envelope) -> None:
         """Accept the envelope, and answer as JSON with its id, or why it was refused.
 
-        A gateway that closes meanwhile leaves the request to the next one.
+        A gateway that closes meanwhile leaves the request to the next one. Raises `OutboxError`
+        where it is to be repeated: the outbox cannot take it now.
         """
         try:
             answer = {"accepted": await self.accept(envelope)}
         except GatewayClosed:
             return
+        except OutboxError:
+            raise
         except GatewayError as error:
             answer = {"refused": f"{type(error).__name__}: {error}"}
         report(self._outbox.answered, request, json.dumps(answer))
@@ -134,6 +142,8 @@ class OperatorRequests:
             answer = await self.group(request.asked)
         except GatewayClosed:
             return
+        except OutboxError:
+            raise
         except GatewayError as error:
             answer = json.dumps({"refused": f"{type(error).__name__}: {error}"})
         report(self._outbox.answered, request, answer)
