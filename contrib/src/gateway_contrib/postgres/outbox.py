@@ -22,6 +22,7 @@ from gateway_contrib.durable.sealing.contents import sealed_entry
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres import past, reading
+from gateway_contrib.postgres.beside.keys import Keys
 from gateway_contrib.postgres.connections.connecting import Link, options_of
 from gateway_contrib.postgres.connections.failing import Place, typed
 from gateway_contrib.postgres.connections.membership import Membership
@@ -114,6 +115,7 @@ class PostgresOutbox(Serving):
             Link(quick, limit=settings.lease), self.place, self._membership.member, self._keyring
         )
         self._desk = Desk(self._keyring)
+        self._scopes = Keys(self._look)
         self._links = (self._reader, self._writer.link, lease)
         self._accounts: set[str] = set()
         self._handed = Handed()
@@ -336,6 +338,8 @@ class PostgresOutbox(Serving):
         That may have been written between the first look and its answer.
         """
         behind, since = not self._committer.idle, self._keys_since()
+        if not isinstance(what, str) and not await self._scopes.known(self._keyring, what, since):
+            return None  # as of most keys, each of which is asked for
         found = await self._look(lambda it: reading.look_up(it, self._keyring, what, since))
         changing = found is not None and (found.stored is not None or found.group is not None)
         if changing and (behind or not self._committer.idle):

@@ -23,9 +23,10 @@ from gateway_contrib.durable.rows import (
 )
 from gateway_contrib.durable.sealing.contents import opened_entry
 from gateway_contrib.durable.seals import Seals
+from gateway_contrib.postgres.beside.keys import seqs_of
 from gateway_contrib.postgres.beside.reading import state_at
 from gateway_contrib.postgres.connections.failing import unreadable
-from gateway_contrib.postgres.names import name_of, scope_of, text_out
+from gateway_contrib.postgres.names import name_of, text_out
 from gateway_core import Invalid
 from gateway_core.outboxes import (
     Endings,
@@ -222,13 +223,8 @@ def look_up(
 ) -> Found | None:
     """By an id or a key, unless that ended before `since`; and what edits made of a message."""
     if not isinstance(what, str):
-        # A hashed one is newer than one that was stored before there were keys to hash it with.
-        sql = """SELECT seq FROM keys WHERE account = %s AND scope = ANY (%s::bytea[])
-            AND (ended_at IS NULL OR ended_at >= %s) ORDER BY hashed DESC LIMIT 1"""
-        plain = scope_of(what)
-        asked = (name_of(what[0]), list({seals.hashed(plain), plain}), since)
-        row = connection.execute(sql, asked).fetchone()
-        return find(connection, seals, row[0]) if row is not None else None
+        seq = seqs_of(connection, seals, [what], since).get(what)
+        return find(connection, seals, seq) if seq is not None else None
     try:
         found = find(connection, seals, position_of(what))
     except ValueError:  # not an id at all
