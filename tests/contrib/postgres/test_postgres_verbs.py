@@ -74,11 +74,10 @@ async def test_only_who_may_send_as_an_instance_may_change_its_messages(
     outbox, call, server, schema
 ):
     async with outbox():
-        server.execute("DROP ROLE IF EXISTS web")
-        server.execute("CREATE ROLE web LOGIN")
-        await call("allow('web', 'bot')")
+        server.execute("CREATE ROLE editor LOGIN")
+        await call("allow('editor', 'bot')")
         sent = await call("send('other', 'room', 'x')")
-        with server.connect(user="web") as connection:
+        with server.connect(user="editor") as connection:
 
             def done(sql):
                 return connection.execute(f"SELECT {schema}.{sql}").fetchone()[0]
@@ -91,7 +90,8 @@ async def test_only_who_may_send_as_an_instance_may_change_its_messages(
             assert not done(f"cancel('{sent}')")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 done("change('edit', 'bot', 'room', 'k', '{}')")
-        server.execute("DROP OWNED BY web")
+        server.execute("DROP OWNED BY editor")
+        server.execute("DROP ROLE editor")
 
 
 @pytest.mark.parametrize(
