@@ -11,6 +11,8 @@ message accepted. `write and fdatasync` is what the disk allows any of them: one
 callers' payloads, and one wait for the disk; no engine that each caller waits for can be faster.
 `sealed` is our outbox with a key (`[outbox] keys`). The others are in `bench/requirements.txt`, and
 left out where they are not installed.
+
+`--outbox postgresql` measures the outbox in PostgreSQL: see `bench.outbox_shared`.
 """
 
 from __future__ import annotations
@@ -284,9 +286,20 @@ if __name__ == "__main__":
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--callers", type=int, nargs="*", default=CALLERS)
     parser.add_argument("--million", action="store_true", help="with 1,000,000 waiting, too")
+    parser.add_argument("--outbox", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--open", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.open is not None:
+    if asked.outbox == "postgresql":
+        from bench import outbox_shared  # which needs a server's programs
+
+        rows = []
+        for found in outbox_shared.runs(tuple(asked.callers)):
+            rows.append(found)
+            if not asked.json:
+                print(outbox_shared.shown(found), flush=True)
+        if asked.json:
+            print(json.dumps(rows))
+    elif asked.open is not None:
         print(json.dumps(trio.run(first_of_many, asked.open)))
     else:
         main(tuple(asked.callers), as_json=asked.json, million=asked.million)

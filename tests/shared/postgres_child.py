@@ -16,6 +16,9 @@ from gateway_core import OutboxError
 from gateway_core.contract.ids import Ids
 from gateway_core.testing.outbox_contract import Entries, texts
 
+BEHIND = 3600.0
+"""Seconds by which its clock is wrong."""
+
 
 def say(*words):
     print(*words, flush=True)  # noqa: T201 - whoever began this process reads it
@@ -23,7 +26,8 @@ def say(*words):
 
 async def main(url, schema, lease):
     ids, entry = Ids(Random()), Entries()
-    outbox = PostgresOutbox(url, PostgresSettings(schema=schema, lease=float(lease)))
+    settings = PostgresSettings(schema=schema, lease=float(lease))
+    outbox = PostgresOutbox(url, settings, wall_clock=lambda: time.time() - BEHIND)
     async with outbox:
         outbox.lost = lambda account: say("lost", account)
         await outbox.recover("bot")

@@ -133,6 +133,11 @@ class Server:
         self.end(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    @property
+    def process_id(self):
+        """Of the process that begins all others."""
+        return self._process.pid
+
     def url(self, database="postgres", user="postgres", **options):
         """Where it is, over its socket."""
         asked = "".join(f"&{name}={value}" for name, value in options.items())

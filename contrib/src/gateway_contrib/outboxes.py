@@ -67,7 +67,7 @@ def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
     """
     scheme = urlsplit(url).scheme
     if scheme in ("postgresql", "postgres"):
-        return _in_postgres(url)
+        return _in_postgres(url, keys)
     if scheme != "sqlite":
         return None
     try:
@@ -98,13 +98,13 @@ def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
         raise ConfigError([Problem(f"outbox.{place}", text)]) from None
 
 
-def _in_postgres(url: str) -> Any:
+def _in_postgres(url: str, keys: Sequence[Secret]) -> Any:
     try:
         from gateway_contrib.postgres.opening import outbox_at  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         text = f"{error.name} is missing: pip install 'gateway-contrib[postgres]'"
         raise ConfigError([Problem("outbox", text)]) from None
-    return outbox_at(url)
+    return outbox_at(url, keys)
 
 
 def path_of(url: str) -> Path | None:

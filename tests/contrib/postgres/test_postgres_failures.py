@@ -6,6 +6,7 @@ from contextlib import suppress
 from random import Random
 
 import postgres_server
+import psycopg
 import pytest
 import trio
 from postgres_proxy import between
@@ -161,6 +162,52 @@ async def test_somebody_ends_its_connections_or_statements(server, schema, entry
     assert stored == there[:-1]
 
 
+@pytest.fixture
+def unreachable_standby(server):
+    """Every synchronous COMMIT waits for a standby that is not there."""
+
+    def wait_for(names):
+        server.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
+        server.execute("SELECT pg_reload_conf()")
+
+    yield wait_for
+    wait_for("")
+
+
+async def test_a_wait_for_a_standby_that_somebody_ends_is_no_answer(
+    server, schema, entry, unreachable_standby
+):
+    """The server says then that it is committed, with a warning; a standby may not have it."""
+    url, told = server.url(options="-c%20synchronous_commit%3Don"), []
+    waits = """SELECT pid, query_start, pg_cancel_backend(pid) FROM pg_stat_activity
+        WHERE wait_event = 'SyncRep' AND application_name = 'gateway'"""
+
+    async def append_all():
+        for n in range(10_000):
+            await outbox.append(entry(f"{n}"), lambda n=n: told.append(f"{n}"))
+
+    async with outbox_at(url, schema) as outbox:
+        async with trio.open_nursery() as nursery:
+            await trio.to_thread.run_sync(unreachable_standby, "nobody")  # known to all in a moment
+            nursery.start_soon(append_all)
+            ended, before = set(), None
+            try:
+                with trio.fail_after(PATIENCE):
+                    while len(ended) < 4:
+                        ended |= set(await trio.to_thread.run_sync(ran, server, schema, waits))
+                        before = list(told) if ended and before is None else before
+                        await trio.sleep(0.01)
+                assert before == told
+            finally:
+                await trio.to_thread.run_sync(unreachable_standby, "")
+            with trio.fail_after(PATIENCE):
+                while before == told:  # noqa: ASYNC110 - it has no event
+                    await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+        found = texts(await outbox.page("bot"))
+        assert told == found[: len(told)]
+
+
 async def test_the_server_stops_and_crashes_and_begins_anew(schema, entry):
     """What was acknowledged before is there; the owner is the same."""
     if postgres_server.programs() is None:
@@ -207,6 +254,49 @@ async def test_what_the_database_refuses_fails_alone(server, schema, entry):
         outbox.finished(receipt_of(two))
         assert ["one"] == texts(await outbox.page("bot"))
         assert (await outbox.find(two.id)).receipt.delivered
+
+
+@pytest.mark.parametrize("state", ["40001", "40P01"], ids=["serialisation", "deadlock"])
+async def test_another_transaction_that_came_between_refuses_once(server, schema, entry, state):
+    """Nothing of the batch is there then; what was told is written with the next."""
+    one = entry("one")
+    async with outbox_at(server.url(), schema) as outbox:
+        await outbox.append(one, lambda: None)
+        ran(server, schema, f"""CREATE SEQUENCE times;
+            CREATE FUNCTION come_between() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                IF nextval('{schema}.times') = 1 THEN
+                    RAISE EXCEPTION 'came between' USING ERRCODE = '{state}';
+                END IF;
+                RETURN NEW;
+            END $$;
+            CREATE TRIGGER come_between BEFORE INSERT ON envelopes
+                FOR EACH ROW EXECUTE FUNCTION come_between()""")  # fmt: skip
+        outbox.finished(receipt_of(one))
+        with pytest.raises(OutboxError, match="another transaction came between"):
+            await outbox.append(entry("refused"), lambda: None)
+        await appended(outbox, entry("two"))
+        assert ["two"] == texts(await outbox.page("bot"))
+        assert (await outbox.find(one.id)).receipt.delivered
+
+
+async def test_a_real_deadlock_is_ended_by_the_server(server, schema, entry):
+    """Another transaction waits for what the owner holds, and holds what the owner waits for."""
+    async with outbox_at(server.url(), schema) as outbox:
+        await outbox.append(entry("one"), lambda: None)
+        waits = """SELECT 1 FROM pg_stat_activity
+            WHERE application_name = 'gateway' AND wait_event_type = 'Lock'"""
+        with server.connect() as other, trio.fail_after(PATIENCE):
+            other.execute("BEGIN")
+            other.execute(f"LOCK TABLE {schema}.keys IN ACCESS EXCLUSIVE MODE")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(appended, outbox, entry("two", key="k"))
+                while not await trio.to_thread.run_sync(ran, server, schema, waits):  # noqa: ASYNC110 - of a row
+                    await trio.sleep(0.01)
+                with suppress(psycopg.errors.DeadlockDetected):  # the server ends either of them
+                    sql = f"SELECT 1 FROM {schema}.accounts WHERE account = '' FOR UPDATE"  # noqa: S608 - the test's own
+                    await trio.to_thread.run_sync(other.execute, sql)
+                other.execute("ROLLBACK")
+        assert ["one", "two"] == texts(await outbox.page("bot"))
 
 
 async def test_a_server_that_does_not_answer_is_not_waited_for(server, schema, entry):

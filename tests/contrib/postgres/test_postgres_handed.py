@@ -94,6 +94,28 @@ async def test_a_transaction_that_stays_open_stops_nothing(server, made):
     assert ["quick 0", "quick 1", "quick 2", "late"] == channel.texts("room")
 
 
+async def test_order_is_kept_where_the_outbox_fails_between_two(server, made):
+    """What cannot be accepted now is tried again, and what came after it in its room waits."""
+    ran(server, made, f"""CREATE SEQUENCE times;
+        CREATE FUNCTION come_between() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('{made}.times') IN (1, 4) THEN
+                RAISE EXCEPTION 'came between' USING ERRCODE = '40001';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER come_between BEFORE INSERT ON envelopes
+            FOR EACH ROW EXECUTE FUNCTION come_between()""")  # fmt: skip
+    expected, channel = [f"text {n}" for n in range(5)], FakeChannel()
+    with server.connect() as own:
+        for text in expected:
+            send(own, made, text)
+    async with gateway_on(server, made, channel):
+        with trio.fail_after(PATIENCE):
+            while len(channel.texts("room")) < len(expected):  # noqa: ASYNC110 - it has no event
+                await trio.sleep(0.02)
+    assert expected == channel.texts("room")
+
+
 async def test_a_look_takes_what_is_new_and_no_more(server, made):
     """However many there are that it has taken before, and however long a transaction is open."""
     outbox = outbox_at(server, made)

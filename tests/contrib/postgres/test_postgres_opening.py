@@ -48,12 +48,6 @@ def test_a_configuration_shows_no_password():
         assert "postgresql://a:***@h/d" in repr(shown)
 
 
-def test_keys_are_refused():
-    outbox = {"url": "postgresql://a@h/d", "keys": ["x" * 43]}
-    with pytest.raises(ConfigError, match="keys"):
-        parse_config({"outbox": outbox, "instances": {}})
-
-
 WITHOUT = """
 import sys
 sys.modules["psycopg"] = None

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_contrib.postgres.connections.membership import Owner, Watched
 from gateway_core import OutboxError
 from gateway_core.outboxes import StepRecord
-from gateway_core.testing.outbox_contract import Entries, texts
+from gateway_core.testing.outbox_contract import Entries, receipt_of, texts
 
 LEASE = 5.0
 BOUND = LEASE + 3.0
@@ -122,10 +123,16 @@ def stopped_in_a_transaction(owner, server, schema):
 
 
 async def followed(server, schema, how):
-    """Seconds until the next one owned it, what it found, and what the one before answered."""
+    """Seconds until the next one owned it, what it found, and what the one before answered.
+
+    Each has a clock that is wrong by an hour, into another direction.
+    """
     with child(server, schema) as owner:
         assert ["owns", "stored a"] == [owner.heard(), owner.ask("append a")]
-        outbox = outbox_at(server, schema)
+        outbox = PostgresOutbox(
+            server.url(), PostgresSettings(schema=schema, lease=LEASE),
+            wall_clock=lambda: time.time() + 2 * postgres_child.BEHIND,
+        )  # fmt: skip
         async with trio.open_nursery() as nursery:
             entered, left = trio.Event(), trio.Event()
             nursery.start_soon(begun, entered, outbox, left)
@@ -180,6 +187,30 @@ async def test_it_is_had_again_once_the_other_has_left(server, schema, entry):
         await first.recover("bot")
         await first.append(entry("c"), lambda: None)
         assert ["a", "b", "c"] == texts(await first.page("bot"))
+
+
+async def test_what_was_told_before_another_owned_it_is_not_written_after(server, schema, entry):
+    """It would undo what the other has recorded: here that an attempt began."""
+    one, two = entry("a"), entry("b")
+    async with outbox_at(server, schema, lease=60) as first:
+        await first.recover("bot")
+        for each in (one, two):
+            await first.append(each, lambda: None)
+        ran(server, schema, "DELETE FROM members")  # as whoever stands by would
+        async with outbox_at(server, schema, lease=60) as second:
+            first.finished(receipt_of(two))
+            first.attempt_ended(one.id, StepRecord(serial=0, number=0))
+            with pytest.raises(OutboxError, match="another process's by now"):
+                await first.flush()
+            for each in (one, two):
+                begun = StepRecord(serial=0, number=1, started=True)
+                await second.attempt_started(each.id, begun)
+            first.finished(receipt_of(two))
+        await first.recover("bot")
+        await first.append(entry("c"), lambda: None)
+        found = await first.page("bot")
+        assert ["a", "b", "c"] == texts(found)
+        assert [[True], [True], []] == [[it.started for it in each.records] for each in found]
 
 
 async def test_one_account_that_another_took_is_lost_alone(server, schema, entry):

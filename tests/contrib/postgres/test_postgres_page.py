@@ -69,10 +69,13 @@ EXPECTED = (True, [("ops", "C024BE91L", "Order 17 shipped")])
 
 
 def test_its_statements(server, database, connection):
-    transaction, status, allow = SQL
+    transaction, status, changes, allow = SQL
     connection.execute(transaction)
     assert EXPECTED == handed(connection)
     assert (None,) == connection.execute(status).fetchone()
+    connection.execute(changes)
+    kinds = "SELECT envelope::jsonb ->> 'kind' FROM gateway.handed ORDER BY number"
+    assert [("send",), ("edit",), ("delete",)] == connection.execute(kinds).fetchall()
     if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'web'").fetchone():
         connection.execute("CREATE ROLE web LOGIN")
     connection.execute(allow)

@@ -8,8 +8,8 @@ import trio
 
 from gateway_contrib.cli.app import main
 from gateway_contrib.cli.outbox import changing
+from gateway_contrib.durable.operators.asking import LOOK, answers_to
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.operators.asking import LOOK, answers_to
 from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import ErrorClass, Limit, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall

@@ -9,8 +9,9 @@ import pytest
 import trio
 from sealed import FIRST
 
+from gateway_contrib.durable.operators.looking import Which
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.operators.operating import Operator, Which
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import Disposition, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 from gateway_core.testing.outbox_contract import Entries, receipt_of

@@ -16,11 +16,12 @@ from sealed import FIRST, SECOND, on_disk, words_in
 from trio.testing import MockClock
 
 from gateway_contrib.cli.app import main
+from gateway_contrib.durable.operators.looking import Which
+from gateway_contrib.durable.sealing.ciphers import Key
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_contrib.sqlite.operators.operating import Operator, Which
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_contrib.sqlite.sealing import anew
 from gateway_contrib.sqlite.sealing.alone import reseal_alone
-from gateway_contrib.sqlite.sealing.ciphers import Key
 from gateway_core import Disposition, Edit, KeyRef, OutboxError, RetrySettings, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 from gateway_core.testing.outbox_contract import Entries, receipt_of

@@ -9,11 +9,12 @@ import pytest
 import trio
 from sealed import FIRST, SECOND, THIRD, key, on_disk, words_in
 
+from gateway_contrib.durable.operators.looking import Which
+from gateway_contrib.durable.sealing import ciphers
+from gateway_contrib.durable.sealing.ciphers import Key
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.files.backup import back_up
-from gateway_contrib.sqlite.operators.operating import Operator, Which
-from gateway_contrib.sqlite.sealing import ciphers
-from gateway_contrib.sqlite.sealing.ciphers import Key
+from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import (
     Disposition,
     Edit,

@@ -18,9 +18,9 @@ from simulated.group_rows import GroupKept, kept_groups
 from simulated.lives import check
 from simulated.ports import Ports, Stumbled
 
+from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
 from gateway_contrib.sqlite.reading import endings
-from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import OutboxError, Receipt
 from gateway_core.outboxes import StepRecord, StoredEntry
 from gateway_core.outboxes.records import Entry as Kept

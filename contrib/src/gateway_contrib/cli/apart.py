@@ -7,15 +7,13 @@ application's own gateway, whether it runs or not. One that runs is asked to sen
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
 import trio
 
 from gateway_contrib.cli.ending import Ended, printable
-from gateway_contrib.outboxes import path_of
+from gateway_contrib.cli.outbox.engines import Stored, stored
 from gateway_core import (
     Disposition,
     Envelope,
@@ -23,7 +21,6 @@ from gateway_core import (
     KeyRef,
     MessageRef,
     Receipt,
-    Secret,
     Send,
 )
 
@@ -41,24 +38,20 @@ def accounts_of(config: GatewayConfig) -> GatewayConfig:
 class Application:
     """The application whose accounts a command uses.
 
-    outbox   the file of its outbox; None: it has none, or none in a file
-    keys     what that is sealed with
+    outbox   its outbox; None: it has none that outlives its gateway, or it is not there yet
     running  whether its gateway has the outbox open
     """
 
-    outbox: Path | None
-    keys: Sequence[Secret] = ()
+    outbox: Stored | None
     running: bool = False
 
     @classmethod
     def of(cls, config: GatewayConfig) -> Application:
         """The application that has this configuration."""
-        path = path_of(config.outbox.url) if config.outbox is not None else None
-        if config.outbox is None or path is None or not path.exists():
+        outbox = stored(config.outbox)
+        if outbox is None or not outbox.is_there:
             return cls(None)
-        from gateway_contrib.sqlite.files.ownership import Ownership  # noqa: PLC0415 - an extra
-
-        return cls(path, config.outbox.keys, running=Ownership(path).present() is not None)
+        return cls(outbox, running=outbox.is_owned)
 
     def refuse_known(self, instance: str, room: str, key: str | None) -> None:
         """Raise `Ended` where the file has a message of that key: it is not to be sent twice.
@@ -81,9 +74,7 @@ class Application:
         """Raise `Ended` where the file has a group of that key; as `refuse_known`."""
         if key is None or self.running or self.outbox is None:
             return
-        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
-
-        with Operator(self.outbox, self.keys) as operator:
+        with self.outbox.operator() as operator:
             found = operator.group_of_key(instance, key)
         if found is not None:
             raise Ended(
@@ -113,9 +104,7 @@ class Application:
         """Raise `Ended` where a message of that key was asked for, and nobody has answered."""
         if self.outbox is None:
             return
-        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
-
-        with Operator(self.outbox, self.keys) as operator:
+        with self.outbox.operator() as operator:
             asked = operator.asked(key.instance_id, key.external_room_id)
         if any(isinstance(each, Send) and each.key == key.key for each in asked):
             raise Ended(
@@ -126,9 +115,7 @@ class Application:
     def _keyed(self, key: KeyRef) -> Any:
         if self.outbox is None:
             return None
-        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
-
-        with Operator(self.outbox, self.keys) as operator:
+        with self.outbox.operator() as operator:
             return operator.find_key(key)
 
     async def deliver(self, envelope: Envelope, patience: float) -> Receipt:
@@ -137,11 +124,10 @@ class Application:
         A message sent beside it would break its rooms' order. Raises `OutboxError` where it is not
         accepted, and `Ended` where it has not ended `patience` seconds and a moment later.
         """
-        from gateway_contrib.sqlite.operators import asking  # noqa: PLC0415 - an extra
-        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
+        from gateway_contrib.durable.operators import asking  # noqa: PLC0415 - an extra
 
         assert self.outbox is not None  # noqa: S101 - somebody has it open
-        with Operator(self.outbox, self.keys) as operator:
+        with self.outbox.operator() as operator:
             name = ""
             try:
                 name = await asking.submit(operator, envelope, patience=patience)
@@ -162,12 +148,12 @@ class Application:
 
     async def cancel(self, envelope_id: str) -> str:
         """What the running gateway answers. Raises `Ended` where none runs, or has an outbox."""
-        from gateway_contrib.sqlite.operators import asking  # noqa: PLC0415 - an extra
-        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
+        from gateway_contrib.durable.operators import asking  # noqa: PLC0415 - an extra
 
         if self.outbox is None:
-            raise Ended("the application has no outbox in a file: there is nothing to cancel")
-        with Operator(self.outbox, self.keys) as operator:
+            none = "the application has no outbox in a file or in PostgreSQL"
+            raise Ended(f"{none}: there is nothing to cancel")
+        with self.outbox.operator() as operator:
             if operator.show(envelope_id) is None:
                 raise Ended(f"the outbox does not know {envelope_id}")
             if not self.running:

@@ -53,6 +53,7 @@ class Committer:
         self._called = False
         self.closing = False
         self._written: Batch | None = None
+        self._dropped = False
         self._dead: OutboxError | None = None
         self._error: OutboxError | None = None
         self._trouble = Trouble()
@@ -78,7 +79,7 @@ class Committer:
             self._filled, self._urgent = trio.Event(), trio.Event()
             self._places, self._called = 0, False
             self._let_in()
-            self._written = batch
+            self._written, self._dropped = batch, False
             error = await self._outcome(batch)
             self._written = None
             _tell(batch, error)
@@ -89,7 +90,8 @@ class Committer:
                 if self.between is not None:
                     await self.between()
                 continue
-            self._keep_rest(batch)
+            if not self._dropped:
+                self._keep_rest(batch)
             self._refuse_outside(error)
             await self._pause(error)
         if self._error is None:
@@ -150,6 +152,16 @@ class Committer:
         """Whoever waits for the next batch waits no longer; what is told stays to be written."""
         batch, self.batch = self.batch, self.batch.left_over()
         self._places = 0
+        _tell(batch, error)
+        self._refuse_outside(error)
+
+    def drop(self, error: OutboxError) -> None:
+        """Nothing that was told is to be written any more, nor what is being written if it fails.
+
+        Whoever waits hears the error.
+        """
+        batch, self.batch = self.batch, Batch()
+        self._places, self._dropped = 0, True
         _tell(batch, error)
         self._refuse_outside(error)
 

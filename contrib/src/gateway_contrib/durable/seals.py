@@ -30,26 +30,24 @@ class Seals(Protocol):
         """The text. Raises as `open`."""
         ...
 
+    def anew(self, kind: str, of: int | str, stored: str | bytes | None) -> str | None:
+        """The value sealed with the first key; None: it is that, or empty. Raises as `open`."""
+        ...
 
-class Unsealed:
-    """Stores every text as it is."""
+    def seal_bytes(self, place: str, content: bytes) -> bytes:
+        """Bytes as they are stored."""
+        ...
 
-    first = ""
+    def open_bytes(self, name: str, place: str, stored: bytes) -> bytes:
+        """The bytes again. Raises as `open`.
 
-    def seal(self, kind: str, of: int | str, text: str) -> str:
-        """The same text."""
-        del kind, of
-        return text
+        name  the id of the key that they are sealed with; empty: they are not
+        """
+        ...
 
-    def open(self, kind: str, of: int | str, stored: str | bytes) -> str | bytes:
-        """The same again."""
-        del kind, of
-        return stored
-
-    def text(self, kind: str, of: int | str, stored: str) -> str:
-        """The same again."""
-        del kind, of
-        return stored
+    def hashed(self, digest: bytes) -> bytes:
+        """What stands for the digest of an idempotency key where nobody shall guess that."""
+        ...
 
 
 def sealed_end(seals: Seals, row: Row) -> Row:

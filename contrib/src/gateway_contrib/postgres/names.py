@@ -42,6 +42,11 @@ def name_of(name: str) -> str:
     return _HASHED + sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def members_place(grp: int, first: int) -> str:
+    """What a row of a group's members is sealed for."""
+    return f"{grp}:{first}"
+
+
 def scope_of(scope: Sequence[str]) -> bytes:
     """What stands for an idempotency key within its account."""
     _, *rest = scope

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -11,7 +11,7 @@ from psycopg import conninfo
 
 from gateway_contrib.postgres.outbox import PostgresOutbox
 from gateway_contrib.postgres.settings import PostgresSettings
-from gateway_core.authors import ConfigError, Problem
+from gateway_core.authors import ConfigError, Problem, Secret
 from gateway_core.settings import mistakes_in
 
 
@@ -35,7 +35,7 @@ OPTIONS: Mapping[str, Callable[[str], Any]] = {
 """What stands in the query for the outbox; all else there is the driver's."""
 
 
-def outbox_at(url: str) -> PostgresOutbox:
+def outbox_at(url: str, keys: Sequence[Secret]) -> PostgresOutbox:
     """The outbox in the database that the URL names. Raises `ConfigError`, without a password."""
     parts = urlsplit(url)
     options, rest, faults = _options(parts.query)
@@ -50,7 +50,14 @@ def outbox_at(url: str) -> PostgresOutbox:
             faults.append("names no database: postgresql://user@host/database")
     if faults:
         raise ConfigError([Problem("outbox", f"{parts.scheme}: {fault}") for fault in faults])
-    return PostgresOutbox(theirs, PostgresSettings(**options))
+    try:
+        return PostgresOutbox(theirs, PostgresSettings(**options), keys=keys)
+    except ModuleNotFoundError as error:
+        text = f"{error.name} is missing: pip install 'gateway-contrib[sealed]'"
+        raise ConfigError([Problem("outbox.keys", text)]) from None
+    except ValueError as error:  # of the keys
+        place, _, text = str(error).partition(" ")
+        raise ConfigError([Problem(f"outbox.{place}", text)]) from None
 
 
 def _redacted(text: str, secret: str | None) -> str:

@@ -18,19 +18,26 @@ from gateway_contrib.durable.batch import Batch
 from gateway_contrib.durable.committer import POLL, Committer, Trouble
 from gateway_contrib.durable.group_rows import Claim
 from gateway_contrib.durable.rows import entry_row, numbers_of
+from gateway_contrib.durable.sealing.contents import sealed_entry
+from gateway_contrib.durable.sealing.keyring import Keyring
+from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.durable.seals import Unsealed
 from gateway_contrib.postgres import past, reading
+from gateway_contrib.postgres.beside.keys import Keys
 from gateway_contrib.postgres.connections.connecting import Link, options_of
 from gateway_contrib.postgres.connections.failing import Place, typed
 from gateway_contrib.postgres.connections.membership import Membership
 from gateway_contrib.postgres.connections.migrations import migrate
 from gateway_contrib.postgres.handed import LATELY, Handed, is_to_be_asked_again
-from gateway_contrib.postgres.names import name_of, scope_of
-from gateway_contrib.postgres.owning import Owning
+from gateway_contrib.postgres.operators.requests import Desk
+from gateway_contrib.postgres.operators.serving import Serving
 from gateway_contrib.postgres.producing.handover import PostgresHandover
+from gateway_contrib.postgres.sealing.known import keyring_at
 from gateway_contrib.postgres.settings import PostgresSettings
-from gateway_contrib.postgres.writes import ageing, reopening
+from gateway_contrib.postgres.writes import ageing
+from gateway_contrib.postgres.writes.statements import key_row
 from gateway_contrib.postgres.writes.writing import Writer
+from gateway_core import ConfigError, Problem, Secret
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
     STREAMS,
@@ -58,11 +65,15 @@ BREATH = 0.05
 """Seconds between two steps of forgetting, while there is more that is old."""
 
 
-class PostgresOutbox(Owning):
+class PostgresOutbox(Serving):
     """Keeps entries in the database of `url`, in a schema of their own, made at first use.
 
     Entering it raises `OutboxError` where the database cannot be reached or used, the schema was
-    made by a later release, or another process owns it for longer than `owner_wait`.
+    made by a later release, another process owns it for longer than `owner_wait`, or it is sealed
+    with a key that is not there.
+
+    keys    what its texts are sealed with: the first seals, all open; ValueError for no such key
+    sealed  whether there are some
     """
 
     def __init__(
@@ -71,21 +82,30 @@ class PostgresOutbox(Owning):
         settings: PostgresSettings | None = None,
         *,
         wall_clock: Callable[[], float] | None = None,
+        keys: Sequence[Secret] = (),
     ) -> None:
         self.settings = settings or PostgresSettings()
         self.place = Place(url, self.settings.schema)
-        self._url = url
+        self.url = url
         self._wall = wall_clock or system_time
-        self._keyring = Unsealed()
+        self._keys = keys_in(keys)
+        self.sealed = bool(self._keys)
         self._begin()
 
     def handover(self) -> PostgresHandover:
-        """What hands over to the owner of the same outbox, in a process that delivers nothing."""
-        return PostgresHandover(self._url, self.settings, self._wall, self._keyring)
+        """What hands over to the owner of the same outbox, in a process that delivers nothing.
+
+        Raises `ConfigError` for an outbox with keys.
+        """
+        if self.sealed:
+            text = "must not be there where serve=False: what is handed over is not sealed"
+            raise ConfigError([Problem("outbox.keys", text)])
+        return PostgresHandover(self.url, self.settings, self._wall, Unsealed())
 
     def _begin(self) -> None:
         """Begins anew each time that it is entered."""
         settings = self.settings
+        self._keyring = Keyring()
         self.requested: Callable[[Request], None] | None = None
         self.lost: Callable[[str], None] | None = None
         self.arrived: Callable[[str], None] | None = None
@@ -97,14 +117,22 @@ class PostgresOutbox(Owning):
         self._reading = trio.CapacityLimiter(1)
         self._lasting = trio.CapacityLimiter(1)
         self._turn = trio.Lock()
-        quick = options_of(self._url, settings, patience=settings.patience, by_index=True)
-        slow = options_of(self._url, settings, patience=READS_FOR, by_index=False)
+        self._tenure = 0
+        quick = options_of(self.url, settings, patience=settings.patience, by_index=True)
+        slow = options_of(self.url, settings, patience=READS_FOR, by_index=False)
         self._reader = Link(slow, limit=READS_FOR + settings.connect_for)
         lease = Link(quick, limit=settings.lease / 2)
         self._membership = Membership(lease, self.place, settings.lease)
         self._handed = Handed()
-        link = Link(quick, limit=settings.lease)
-        self._writer = Writer(link, self.place, self._membership.member, self._handed)
+        self._writer = Writer(
+            Link(quick, limit=settings.lease),
+            self.place,
+            self._membership.member,
+            self._keyring,
+            self._handed,
+        )
+        self._desk = Desk(self._keyring)
+        self._scopes = Keys(self._look)
         self._links = (self._reader, self._writer.link, lease)
         self._accounts: set[str] = set()
         self._troubled = Trouble()
@@ -119,8 +147,10 @@ class PostgresOutbox(Owning):
             with typed(self.place, "cannot be opened"):
                 prepare = partial(migrate, schema=self.settings.schema)
                 await self._in_thread(lambda: self._reader.call(prepare), self._reading)
+                await self._look(lambda it: keyring_at(it, self._keys, self.place, owner=False))
                 await self._own()
             self._writer.member = self._membership.member
+            await self._know_keys()
             for left_over in (self._writer.groups, self._writer.contents):  # by a killed run
                 await self._apart(left_over.tidy)
         except BaseException:
@@ -180,11 +210,12 @@ class PostgresOutbox(Owning):
             while self._writer.lost:
                 self._lose(self._writer.lost.pop())
         self._handed.answered(batch.answers)
+        self._desk.answered(batch.answers)
         self._handed.answered(self._writer.claimed)
         self._writer.claimed.clear()
 
     async def _look_after(self) -> None:
-        """Now and then: forget what is old."""
+        """Now and then: do what operators ask, forget what is old."""
         now = trio.current_time()
         if self.requested is None or now - self._looked < self._committer.patience:
             return
@@ -196,7 +227,8 @@ class PostgresOutbox(Owning):
             refs=wall - settings.refs_for,
         )
         try:
-            more = await self._apart(partial(ageing.step, bounds=bounds))
+            more = await self._serve()
+            more = await self._apart(partial(ageing.step, bounds=bounds)) or more
         except OutboxError as error:
             if (times := self._committer.tending.fails(str(error), now)) is not None:
                 log_event(OUTBOX_FAILED, error=str(error), times=times)
@@ -230,7 +262,9 @@ class PostgresOutbox(Owning):
 
     def answered(self, request: Request, answer: str) -> None:
         """Written with the next batch, which has what was accepted or a later one."""
-        if self._handed.knows(request.number):
+        if request.number < 0:
+            self._answer_asked(request, answer)
+        elif self._handed.knows(request.number):
             if request.kind == "submit" and is_to_be_asked_again(answer):
                 self._handed.again(request.number)
             else:
@@ -247,10 +281,10 @@ class PostgresOutbox(Owning):
         self._check()
         seq, scope, key, claim = position_of(entry.id), entry.scope, None, None
         if scope is not None:
-            key = (name_of(scope[0]), scope_of(scope), name_of(scope[1]), seq)
+            key = key_row(self._keyring, scope, seq)
         if entry.files or entry.member is not None or entry.request is not None:
             claim = Claim(seq, entry.member, entry.files, entry.request)
-        row = (*entry_row(entry, seq), entry.sequence)
+        row = (*sealed_entry(self._keyring, entry_row(entry, seq)), entry.sequence)
         waiter = self._committer.add(row, key, on_stored, claim)
         try:
             await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
@@ -268,17 +302,6 @@ class PostgresOutbox(Owning):
             self.attempt_ended(envelope_id, undone)
             raise OutboxError(f"outbox {self.place}: the lease is over, or could not be renewed")
 
-    async def erase(self, request: Request, in_flight: int) -> None:
-        """Everything of a room; there is nobody who asked for it."""
-        del in_flight
-        if not self._committer.idle:
-            await self.flush()
-        writer, place = self._writer, (request.instance_id, request.room)
-        await self._apart(
-            lambda it: reopening.erase(it, writer.groups, writer.contents, *place),
-            name_of(request.instance_id),
-        )
-
     # -- what the gateway asks
 
     async def overview(self) -> Overview:
@@ -290,7 +313,9 @@ class PostgresOutbox(Owning):
     ) -> Sequence[PastAttempt]:
         """Of what ended since then, and of what was under way."""
         wall = self._wall()
-        return await self._read(lambda it: past.attempts(it, since, wall, instance_id, limit))
+        return await self._read(
+            lambda it: past.attempts(it, self._keyring, since, wall, instance_id, limit)
+        )
 
     async def page(
         self,
@@ -304,24 +329,26 @@ class PostgresOutbox(Owning):
         """Of an instance or a room, by position."""
         wanted = numbers_of(streams)
         return await self._read(
-            lambda it: reading.page(it, instance_id, room, wanted, after, limit)
+            lambda it: reading.page(it, self._keyring, instance_id, room, wanted, after, limit)
         )
 
     async def scheduled(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
     ) -> Sequence[StoredEntry]:
         """By their times."""
-        return await self._read(lambda it: reading.scheduled(it, until, after, limit))
+        return await self._read(
+            lambda it: reading.scheduled(it, self._keyring, until, after, limit)
+        )
 
     async def overdue(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
     ) -> Overdue:
         """By their deadlines."""
-        return await self._read(lambda it: reading.overdue(it, until, after, limit))
+        return await self._read(lambda it: reading.overdue(it, self._keyring, until, after, limit))
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
         """By their numbers; those that were told before are written first."""
-        return await self._read(lambda it: reading.endings(it, after, limit))
+        return await self._read(lambda it: reading.endings(it, self._keyring, after, limit))
 
     async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
         """By id or key. A stored entry is read again once all that is queued is written.
@@ -329,8 +356,10 @@ class PostgresOutbox(Owning):
         That may have been written between the first look and its answer.
         """
         behind, since = not self._committer.idle, self._keys_since()
-        found = await self._look(lambda it: reading.look_up(it, what, since))
+        if not isinstance(what, str) and not await self._scopes.known(self._keyring, what, since):
+            return None  # as of most keys, each of which is asked for
+        found = await self._look(lambda it: reading.look_up(it, self._keyring, what, since))
         changing = found is not None and (found.stored is not None or found.group is not None)
         if changing and (behind or not self._committer.idle):
-            found = await self._read(lambda it: reading.look_up(it, what, since))
+            found = await self._read(lambda it: reading.look_up(it, self._keyring, what, since))
         return found

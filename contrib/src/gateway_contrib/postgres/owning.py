@@ -36,6 +36,7 @@ class Owning(Storing):
     _handed: Handed
     _accounts: set[str]
     _turn: trio.Lock
+    _tenure: int
     _writing: trio.CapacityLimiter
     _reading: trio.CapacityLimiter
     _lasting: trio.CapacityLimiter
@@ -73,7 +74,7 @@ class Owning(Storing):
         if not fenced.instance:
             self._membership.lose()
             self._on_lost()
-            return OutboxError(f"outbox {self.place} is another process's by now")
+            return self._others()
         self._lose(fenced.instance)
         return OutboxError(f"account {fenced.instance} is another process's by now")
 
@@ -86,7 +87,10 @@ class Owning(Storing):
     def _check(self) -> None:
         """Raises `OutboxError` where the outbox is another process's."""
         if not self._membership.owns:
-            raise OutboxError(f"outbox {self.place} is another process's by now")
+            raise self._others()
+
+    def _others(self) -> OutboxError:
+        return OutboxError(f"outbox {self.place} is another process's by now")
 
     async def _own_again(self) -> None:
         with typed(self.place, "cannot be had again"):
@@ -98,6 +102,8 @@ class Owning(Storing):
                 if owner is not None:
                     raise OutboxError(f"outbox {self.place} is owned by another process: {owner}")
                 self._writer.member = self._membership.member
+                self._tenure += 1
+                self._committer.drop(self._others())
                 self._membership.begin()
                 self._handed.anew()
 
@@ -107,7 +113,10 @@ class Owning(Storing):
         return await self._transacted(lambda: self._writer.apart(do, wall, account))
 
     async def _transacted(self, do: Callable[[], T]) -> T:
+        tenure = self._tenure
         async with self._turn:
+            if tenure != self._tenure:  # what another owner has written since would be undone
+                raise self._others()
             try:
                 return await self._in_thread(do, self._writing)
             except Fenced as fenced:

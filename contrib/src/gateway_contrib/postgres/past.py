@@ -9,7 +9,9 @@ import msgspec
 import psycopg
 
 from gateway_contrib.durable.rows import decode
+from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.names import name_of, text_out
+from gateway_core import Invalid
 from gateway_core.outboxes import PastAttempt
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -19,7 +21,7 @@ _ENDED = """SELECT coalesce(a.instance, h.account), h.class, h.ended_at, h.recei
     WHERE h.ended_at > %(since)s AND (h.ended_at, h.seq) < (%(at)s, %(seq)s)
         AND (%(account)s::text IS NULL OR h.account = %(account)s)
     ORDER BY h.ended_at DESC, h.seq DESC LIMIT %(limit)s"""
-_BEGUN = """SELECT coalesce(a.instance, e.account), e.class, s.count, e.entry
+_BEGUN = """SELECT coalesce(a.instance, e.account), e.class, s.count, e.entry, e.seq
     FROM (SELECT seq, count(*) AS count FROM steps
         WHERE number > 0 AND (started > 0 OR maybe_sent > 0 OR outcome IS NOT NULL)
         GROUP BY seq) s
@@ -29,28 +31,35 @@ _BEGUN = """SELECT coalesce(a.instance, e.account), e.class, s.count, e.entry
 
 
 def attempts(
-    connection: Connection, since: float, wall: float, instance: str | None, limit: int
+    connection: Connection,
+    seals: Seals,
+    since: float,
+    wall: float,
+    instance: str | None,
+    limit: int,
 ) -> list[PastAttempt]:
     """At what ended since then, and at what is unfinished; the newest, in their order.
 
     instance  only of this one
     """
     asked = {"account": instance and name_of(instance), "limit": limit, "since": since}
-    some = _begun(connection, asked, wall)
+    some = _begun(connection, seals, asked, wall)
     place: tuple[float, int] = (math.inf, 0)
     while len(some) < limit:
         rows = connection.execute(_ENDED, asked | {"at": place[0], "seq": place[1]}).fetchall()
         if not rows:
             break
         place = (rows[-1][2], rows[-1][4])
-        found = (_ended(*row[:4]) for row in rows)
+        found = (_ended(seals, *row) for row in rows)
         some += [past for past in found if past is not None]
     return some[:limit][::-1]
 
 
-def _ended(instance: str, priority: Any, at: float, text: str) -> PastAttempt | None:
+def _ended(
+    seals: Seals, instance: str, priority: Any, at: float, text: str, seq: int
+) -> PastAttempt | None:
     """What ended; None: a call, or nothing was tried, or it is damaged."""
-    receipt = _read(text)
+    receipt = _read(seals, "receipt", seq, text)
     if not isinstance(receipt, dict) or receipt.get("result") is not None:
         return None
     if not (count := receipt.get("attempts")):
@@ -69,11 +78,13 @@ def _ended(instance: str, priority: Any, at: float, text: str) -> PastAttempt | 
     )
 
 
-def _begun(connection: Connection, asked: dict[str, Any], wall: float) -> list[PastAttempt]:
+def _begun(
+    connection: Connection, seals: Seals, asked: dict[str, Any], wall: float
+) -> list[PastAttempt]:
     """At messages that are unfinished, the newest first."""
     found: list[PastAttempt] = []
-    for instance, priority, count, text in connection.execute(_BEGUN, asked).fetchall():
-        entry = _read(text)
+    for instance, priority, count, text, seq in connection.execute(_BEGUN, asked).fetchall():
+        entry = _read(seals, "entry", seq, text)
         envelope = entry[0] if isinstance(entry, list) and entry else {}
         if envelope.get("kind") == "send":
             past = PastAttempt(
@@ -89,9 +100,9 @@ def _begun(connection: Connection, asked: dict[str, Any], wall: float) -> list[P
     return found
 
 
-def _read(text: str) -> Any:
+def _read(seals: Seals, kind: str, seq: int, text: str) -> Any:
     """The content; None where it is damaged, which is told where it is asked for by itself."""
     try:
-        return decode(text)
-    except msgspec.DecodeError:
+        return decode(seals.open(kind, seq, text))
+    except (msgspec.DecodeError, Invalid):
         return None

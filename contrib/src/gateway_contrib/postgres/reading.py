@@ -21,9 +21,12 @@ from gateway_contrib.durable.rows import (
     standings_of,
     stored_of,
 )
+from gateway_contrib.durable.sealing.contents import opened_entry
+from gateway_contrib.durable.seals import Seals
+from gateway_contrib.postgres.beside.keys import seqs_of
 from gateway_contrib.postgres.beside.reading import state_at
 from gateway_contrib.postgres.connections.failing import unreadable
-from gateway_contrib.postgres.names import name_of, scope_of, text_out
+from gateway_contrib.postgres.names import name_of, text_out
 from gateway_core import Invalid
 from gateway_core.outboxes import (
     Endings,
@@ -111,6 +114,7 @@ def recovery(connection: Connection, instance: str) -> Recovery:
 
 def page(
     connection: Connection,
+    seals: Seals,
     instance_id: str,
     room: str | None,
     streams: Sequence[int],
@@ -130,26 +134,28 @@ def page(
     sql = sized(some, "position")
     while True:
         rows = connection.execute(sql, asked | {"after": after}).fetchall()
-        stored = _read(connection, rows)
+        stored = _read(connection, seals, rows)
         if stored or not rows:
             return stored
         after = rows[-1][4]
 
 
 def scheduled(
-    connection: Connection, until: float, after: tuple[float, int], limit: int
+    connection: Connection, seals: Seals, until: float, after: tuple[float, int], limit: int
 ) -> list[StoredEntry]:
     """Scheduled by their times."""
     some = """SELECT * FROM envelopes WHERE due IS NOT NULL AND due <= %s
         AND (due, position) > (%s, %s) ORDER BY due, position LIMIT %s"""
-    return _stored(connection, some, [until], after, limit, ("due", "position"))
+    return _stored(connection, seals, some, [until], after, limit, ("due", "position"))
 
 
-def overdue(connection: Connection, until: float, after: tuple[float, int], limit: int) -> Overdue:
+def overdue(
+    connection: Connection, seals: Seals, until: float, after: tuple[float, int], limit: int
+) -> Overdue:
     """By their deadlines."""
     some = f"""SELECT * FROM envelopes WHERE deadline <= %s
         AND (deadline, {_ORDER}) > (%s, %s) ORDER BY deadline, {_ORDER} LIMIT %s"""  # noqa: S608 - constants
-    stored = _stored(connection, some, [until], after, limit, ("deadline", _ORDER))
+    stored = _stored(connection, seals, some, [until], after, limit, ("deadline", _ORDER))
     later = "SELECT min(deadline) FROM envelopes WHERE deadline > %s"
     row = connection.execute(later, (until,)).fetchone()
     return Overdue(stored=stored, next=row[0] if row is not None else None)
@@ -157,6 +163,7 @@ def overdue(connection: Connection, until: float, after: tuple[float, int], limi
 
 def _stored(
     connection: Connection,
+    seals: Seals,
     some: str,
     bound: Sequence[Any],
     after: Sequence[Any],
@@ -166,14 +173,14 @@ def _stored(
     """The next that this release can read; none only where there are no more at all."""
     sql = sized(some, ", ".join(order))
     while rows := connection.execute(sql, [*bound, *after, limit]).fetchall():
-        stored = _read(connection, rows)
+        stored = _read(connection, seals, rows)
         if stored:
             return stored
         after = [rows[-1][_PLACES[column]] for column in order]
     return []
 
 
-def _read(connection: Connection, rows: Sequence[Row]) -> list[StoredEntry]:
+def _read(connection: Connection, seals: Seals, rows: Sequence[Row]) -> list[StoredEntry]:
     """Those that this release can read."""
     if not rows:
         return []
@@ -183,17 +190,20 @@ def _read(connection: Connection, rows: Sequence[Row]) -> list[StoredEntry]:
     for row in rows:
         try:
             read = (*row[:8], text_out(row[8]), *row[9:])
-            found = stored_of(read, steps.get(row[0], ()), grown.get(row[0]))
+            opened, text = opened_entry(seals, read), grown.get(row[0])
+            if text is not None:
+                text = (text[0], seals.text("text", row[0], text[1]))
+            found = stored_of(opened, steps.get(row[0], ()), text)
             stored.append(found if row[14] is None else attrs.evolve(found, sequence=row[14]))
         except (FormatVersionError, Invalid) as error:  # it stays where it is
             unreadable(row[1], error)
     return stored
 
 
-def stored_at(connection: Connection, seqs: Sequence[int]) -> list[StoredEntry]:
+def stored_at(connection: Connection, seals: Seals, seqs: Sequence[int]) -> list[StoredEntry]:
     """The unfinished entries of these numbers, in their order."""
     sql = f"SELECT {ENTRY} FROM envelopes WHERE seq = ANY (%s::bigint[]) ORDER BY seq"  # noqa: S608 - constants
-    return _read(connection, connection.execute(sql.encode(), (list(seqs),)).fetchall())
+    return _read(connection, seals, connection.execute(sql.encode(), (list(seqs),)).fetchall())
 
 
 def _steps(connection: Connection, seqs: Sequence[int]) -> dict[int, list[Row]]:
@@ -215,41 +225,38 @@ def _grown(connection: Connection, seqs: Sequence[int]) -> dict[int, tuple[int, 
 
 
 def look_up(
-    connection: Connection, what: str | tuple[str, str, str, str], since: float
+    connection: Connection, seals: Seals, what: str | tuple[str, str, str, str], since: float
 ) -> Found | None:
     """By an id or a key, unless that ended before `since`; and what edits made of a message."""
     if not isinstance(what, str):
-        sql = """SELECT seq FROM keys WHERE account = %s AND scope = %s
-            AND (ended_at IS NULL OR ended_at >= %s)"""
-        asked = (name_of(what[0]), scope_of(what), since)
-        row = connection.execute(sql, asked).fetchone()
-        return find(connection, row[0]) if row is not None else None
+        seq = seqs_of(connection, seals, [what], since).get(what)
+        return find(connection, seals, seq) if seq is not None else None
     try:
-        found = find(connection, position_of(what))
+        found = find(connection, seals, position_of(what))
     except ValueError:  # not an id at all
         found = None
     if found is not None and found.envelope_id != what:
         found = None
-    newest = _newest_ref(connection, what)
+    newest = _newest_ref(connection, seals, what)
     if newest is None:
         return found
     return attrs.evolve(found or Found(envelope_id=what), newest=newest)
 
 
-def find(connection: Connection, seq: int) -> Found | None:
+def find(connection: Connection, seals: Seals, seq: int) -> Found | None:
     """An envelope or a group by the number of its id. Raises `OutboxError` for a damaged one."""
     sql = "SELECT id, fingerprint, receipt, sequence FROM history WHERE seq = %s"
     row = connection.execute(sql, (seq,)).fetchone()
     if row is not None:
         name, fingerprint, text, sequence = row
         try:
-            receipt = receipt_of(text)
+            receipt = receipt_of(seals.open("receipt", seq, text))
+            fingerprint = seals.text("fingerprint", seq, text_out(fingerprint))
         except (FormatVersionError, Invalid) as error:
             unreadable(name, error)
             raise OutboxError(f"how envelope {name} ended cannot be read: {error}") from None
-        print_ = text_out(fingerprint)
-        return Found(envelope_id=name, fingerprint=print_, receipt=receipt, sequence=sequence)
-    stored = stored_at(connection, [seq])
+        return Found(envelope_id=name, fingerprint=fingerprint, receipt=receipt, sequence=sequence)
+    stored = stored_at(connection, seals, [seq])
     if stored:
         entry = stored[0].entry
         return Found(
@@ -258,14 +265,14 @@ def find(connection: Connection, seq: int) -> Found | None:
             stored=stored[0],
             sequence=stored[0].sequence,
         )
-    state = state_at(connection, seq)
+    state = state_at(connection, seals, seq)
     if state is None:
         return None
     group = state.group
     return Found(envelope_id=group.id, fingerprint=group.fingerprint, group=state)
 
 
-def _newest_ref(connection: Connection, envelope_id: str) -> MessageRef | None:
+def _newest_ref(connection: Connection, seals: Seals, envelope_id: str) -> MessageRef | None:
     """The message of that id as its last edit left it; None: nobody edited it."""
     if "\0" in envelope_id:
         return None
@@ -273,21 +280,21 @@ def _newest_ref(connection: Connection, envelope_id: str) -> MessageRef | None:
     if row is None:
         return None
     try:
-        return ref_of(row[0])
+        return ref_of(seals.open("ref", envelope_id, row[0]))
     except (FormatVersionError, Invalid) as error:
         unreadable(envelope_id, error)
         return None
 
 
-def endings(connection: Connection, after: int, limit: int) -> Endings:
+def endings(connection: Connection, seals: Seals, after: int, limit: int) -> Endings:
     """What ended after that number; without what this release cannot read."""
     ended: list[tuple[int, Receipt]] = []
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    sql = "SELECT number, id, receipt FROM history WHERE number > %s ORDER BY number LIMIT %s"
+    sql = "SELECT number, id, seq, receipt FROM history WHERE number > %s ORDER BY number LIMIT %s"
     source = connection.execute("SELECT token, forgotten, newest FROM source").fetchone()
     while not ended:
         rows = connection.execute(sql, (after, limit)).fetchall()
-        ended = list(_receipts(rows))
+        ended = list(_receipts(seals, rows))
         if not rows:
             break
         after = rows[-1][0]
@@ -296,9 +303,9 @@ def endings(connection: Connection, after: int, limit: int) -> Endings:
     return Endings(source=token, forgotten=forgotten, newest=newest, ended=ended)
 
 
-def _receipts(rows: Iterable[Row]) -> Iterable[tuple[int, Receipt]]:
-    for number, name, text in rows:
+def _receipts(seals: Seals, rows: Iterable[Row]) -> Iterable[tuple[int, Receipt]]:
+    for number, name, seq, text in rows:
         try:
-            yield number, receipt_of(text)
+            yield number, receipt_of(seals.open("receipt", seq, text))
         except (FormatVersionError, Invalid) as error:
             unreadable(name, error)

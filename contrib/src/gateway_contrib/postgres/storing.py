@@ -15,8 +15,9 @@ from gateway_contrib.durable.group_rows import Claim, place_at, seq_of
 from gateway_contrib.durable.recording import Recording
 from gateway_contrib.postgres.beside import reading
 from gateway_contrib.postgres.beside.contents import PIECE
-from gateway_contrib.postgres.names import name_of, scope_of
+from gateway_contrib.postgres.names import name_of
 from gateway_contrib.postgres.writes import reopening
+from gateway_contrib.postgres.writes.statements import key_row
 from gateway_contrib.postgres.writes.writing import Writer
 from gateway_core.outboxes import (
     BytesDigest,
@@ -70,7 +71,7 @@ class Storing(Recording):
             await self._add_members(group, members)
             key = None
             if group.scope is not None:
-                key = (account, scope_of(group.scope), name_of(group.scope[1]), seq)
+                key = key_row(self._keyring, group.scope, seq)
             claim = Claim(seq, None, group.files)
             waiter = self._committer.add(None, key, on_stored, claim)
             try:
@@ -97,19 +98,25 @@ class Storing(Recording):
         self, group_id: str, *, after: int = -1, limit: int = 1000
     ) -> Sequence[tuple[int, Member]]:
         """By their numbers."""
-        return await self._read(lambda it: reading.members(it, group_id, after, limit))
+        return await self._read(
+            lambda it: reading.members(it, self._keyring, group_id, after, limit)
+        )
 
     async def groups(
         self, instance_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[GroupState]:
         """By their ids."""
-        return await self._read(lambda it: reading.states(it, instance_id, after, limit))
+        return await self._read(
+            lambda it: reading.states(it, self._keyring, instance_id, after, limit)
+        )
 
     async def failed(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[Receipt]:
         """By the ids of their envelopes."""
-        return await self._read(lambda it: reading.failed(it, group_id, after, limit))
+        return await self._read(
+            lambda it: reading.failed(it, self._keyring, group_id, after, limit)
+        )
 
     async def retry(self, group_id: str) -> int:
         """In one write."""
@@ -128,7 +135,7 @@ class Storing(Recording):
 
         def reopen(connection: Connection) -> tuple[int, list[StoredEntry]]:
             seqs = groups.next_retried(connection, seq_of(group_id), place, limit)
-            stored = reopening.reopen(connection, groups, seqs, wall)
+            stored = reopening.reopen(connection, groups, self._keyring, seqs, wall)
             return seqs[-1] if seqs else 0, stored
 
         last, stored = await self._apart(reopen)
@@ -154,11 +161,13 @@ class Storing(Recording):
                     whole = bytes(memoryview(rest)[:PIECE])
                     del rest[:PIECE]
                     await self._apart(partial(
-                        contents.add_piece, upload=upload, number=number, piece=whole
+                        contents.add_piece, digest=digest, upload=upload, number=number, piece=whole
                     ))  # fmt: skip
                     number += 1
             found.check(digest)
-            last = partial(contents.add_piece, upload=upload, number=number, piece=bytes(rest))
+            last = partial(
+                contents.add_piece, digest=digest, upload=upload, number=number, piece=bytes(rest)
+            )
             add = partial(contents.add, digest=digest, size=size, upload=upload)
             await self._apart(lambda it: (last(it), add(it)))
         except BaseException:
@@ -173,4 +182,6 @@ class Storing(Recording):
 
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
         """From their pieces."""
-        return await self._look(lambda it: reading.bytes_at(it, digest, offset, limit))
+        return await self._look(
+            lambda it: reading.bytes_at(it, self._keyring, digest, offset, limit)
+        )

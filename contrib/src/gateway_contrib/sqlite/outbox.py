@@ -15,6 +15,8 @@ from gateway_contrib.durable.batch import Batch
 from gateway_contrib.durable.committer import POLL, Committer
 from gateway_contrib.durable.group_rows import Claim
 from gateway_contrib.durable.rows import entry_row, numbers_of
+from gateway_contrib.durable.sealing.contents import key_row, sealed_entry
+from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.sqlite.beside.byte_files import Folder
 from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.beside.desk import BesideDesk
@@ -28,8 +30,7 @@ from gateway_contrib.sqlite.files.presence import Presence
 from gateway_contrib.sqlite.files.shrinking import BREATH, Bounds, Shrinker
 from gateway_contrib.sqlite.files.slots import paths_of
 from gateway_contrib.sqlite.reading import Reader
-from gateway_contrib.sqlite.sealing.contents import key_row, sealed_entry
-from gateway_contrib.sqlite.sealing.known import keyring_at, keys_in
+from gateway_contrib.sqlite.sealing.known import keyring_at
 from gateway_contrib.sqlite.settings import SqliteSettings
 from gateway_contrib.sqlite.writing import Writer
 from gateway_core import Secret

@@ -10,7 +10,7 @@ import apsw
 import msgspec
 
 from gateway_contrib.durable.rows import decode
-from gateway_contrib.sqlite.sealing.keyring import Keyring
+from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_core import Invalid
 from gateway_core.outboxes import PastAttempt
 

@@ -24,12 +24,12 @@ from gateway_contrib.durable.rows import (
     standings_of,
     stored_of,
 )
+from gateway_contrib.durable.sealing.contents import opened_entry
+from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.sqlite.beside.byte_files import Folder
 from gateway_contrib.sqlite.beside.reading import BesideReader
 from gateway_contrib.sqlite.failing import BUSY
 from gateway_contrib.sqlite.past import attempts
-from gateway_contrib.sqlite.sealing.contents import opened_entry
-from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import Invalid
 from gateway_core.outboxes import (
     Endings,

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
+import trio
 
 from gateway_core.backlog.intake import Intake
 from gateway_core.clock import SECOND, Clock
@@ -115,17 +116,22 @@ class OperatorRequests:
         waiting = self._of_room[place]
         while waiting:
             request = waiting[0]
-            if request.envelope is not None:
-                await self._submit(request)
+            try:
+                if request.envelope is not None:
+                    await self._submit(request)
+                else:
+                    await self._question(request)
+            except OutboxError:  # which is logged: no later one of its room comes before it
+                await trio.sleep(AGAIN)
             else:
-                await self._question(request)
-            waiting.popleft()
+                waiting.popleft()
         del self._of_room[place]
 
     async def _submit(self, request: Request) -> None:
         """Accept the envelope, and answer as JSON with its id, or why it was refused.
 
-        A gateway that closes meanwhile leaves the request to the next one.
+        A gateway that closes meanwhile leaves the request to the next one. Raises `OutboxError`
+        where it is to be repeated: the outbox cannot take it now.
         """
         try:
             name, ended = await self.accept(request)
@@ -134,6 +140,8 @@ class OperatorRequests:
             return
         except RequestWithdrawn as error:  # never to be repeated
             answer = _refusal(error)
+        except OutboxError:
+            raise
         except GatewayError as error:
             answer = _refusal(error)
         report(self._outbox.answered, request, answer)
@@ -147,6 +155,8 @@ class OperatorRequests:
                 told = await self.ask(request)
         except GatewayClosed:
             return
+        except OutboxError:
+            raise
         except GatewayError as error:
             told = _refusal(error)
         report(self._outbox.answered, request, told)

@@ -242,15 +242,14 @@ def _as_state(progress: Progress) -> State:
 
 async def _ask(application: Application, template: Send, rooms: list[str], doing: Doing) -> int:
     """Have the running gateway send it, and look how far it is."""
-    from gateway_contrib.sqlite.operators import asking  # noqa: PLC0415 - an extra
-    from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
+    from gateway_contrib.durable.operators import asking  # noqa: PLC0415 - an extra
 
     if template.key is None:  # it is one group, whichever run of the gateway answers
         template = attrs.evolve(template, key=f"asked {uuid4().hex}")
     if template.ttl is not None:
         template = attrs.evolve(template, ttl=None, deadline=time() + template.ttl)
     assert application.outbox is not None  # noqa: S101 - somebody has it open
-    with Operator(application.outbox, application.keys) as operator:
+    with application.outbox.operator() as operator:
         asked = {"do": "broadcast", "template": to_json(template), "rooms": rooms}
         try:
             told = await asking.group(operator, patience=PATIENCE, **asked)

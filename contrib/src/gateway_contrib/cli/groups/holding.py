@@ -1,4 +1,4 @@
-"""`gateway group list|show|pause|resume|cancel|retry`: looks at groups of an outbox in a file.
+"""`gateway group list|show|pause|resume|cancel|retry`: looks at groups of a durable outbox.
 
 What changes one is asked of the gateway that has the outbox open, or of the next one.
 """
@@ -91,7 +91,7 @@ async def retry(name: Name, /, *, config: Config = CONFIG) -> None:
 
 async def _ask(do: str, name: str, config: Any, done: str) -> None:
     """Ask the gateway, and print what it says; without one, that it is kept for the next."""
-    from gateway_contrib.sqlite.operators.asking import answers_to  # noqa: PLC0415 - an extra
+    from gateway_contrib.durable.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
     with operator_of(config) as operator:
         _stored(operator, name)

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gateway_contrib.cli.ending import Ended, printable
+from gateway_contrib.cli.outbox.engines import is_in_database
 from gateway_contrib.cli.outbox.named import CONFIG, Config, app
 from gateway_contrib.outboxes import path_of
 
@@ -22,16 +23,21 @@ def backup(
 ) -> None:
     """Copy all that is kept into a new file, whole and in order, beside a running gateway."""
     try:
-        from gateway_contrib.sqlite.files.backup import back_up  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'") from None
-    try:
         outbox = tomllib.loads(config.read_text(encoding="utf-8")).get("outbox")
     except tomllib.TOMLDecodeError as error:
         raise Ended(f"{config}: {error}") from None
     url = outbox.get("url") if isinstance(outbox, dict) else outbox  # it takes no keys
     path = path_of(url) if isinstance(url, str) else None
+    if isinstance(url, str) and is_in_database(url):
+        raise Ended(
+            f"{config}: the outbox is in PostgreSQL, and is backed up with its database: "
+            "pg_dump --schema=SCHEMA, or a copy of the whole server"
+        )
     if path is None:
         raise Ended(f"{config} names no outbox in a file")
+    try:
+        from gateway_contrib.sqlite.files.backup import back_up  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'") from None
     made = back_up(path, target)
     print(printable(f"{target}: {made.unfinished} unfinished, {made.size} bytes"))

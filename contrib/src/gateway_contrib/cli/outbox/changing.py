@@ -80,7 +80,7 @@ async def _answers(operator: Any, numbers: dict[str, int]) -> None:
     if not numbers:
         print("nothing fits the filters: nothing asked")
         return
-    from gateway_contrib.sqlite.operators.asking import answers_to  # noqa: PLC0415 - an extra
+    from gateway_contrib.durable.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
     names = {number: name for name, number in numbers.items()}
 

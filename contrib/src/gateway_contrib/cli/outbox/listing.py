@@ -45,6 +45,22 @@ def room_lines(rows: Sequence[Mapping[str, Any]], now: float, within: float) -> 
     )
 
 
+def member_lines(parts: Sequence[Any], now: float) -> list[str]:
+    """A line for each process that takes part: what it does, since when, and which it is."""
+    return _aligned(
+        (
+            "owner" if part.owns else "stands by",
+            part.name,
+            f"for {age(now - part.since)}",
+            f"epoch {part.epoch}" if part.epoch is not None else "",
+            f"lease {part.lease:g} s" if part.lease is not None else "",
+            f"seen {age(now - part.seen)} ago",
+            f"release {part.release}",
+        )
+        for part in parts
+    )
+
+
 def ending_line(ended: Ended) -> str:
     """One line: its cursor, when and how it ended, where, its id, and why."""
     receipt = ended.receipt
@@ -72,6 +88,8 @@ def age(seconds: float) -> str:
 def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
     """Columns as wide as their widest cell; those without any are left out."""
     cells = [[printable(cell) for cell in row] for row in rows]
+    if not cells:
+        return []
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return ["  ".join(_padded(row, widths)).rstrip() for row in cells]
 

@@ -149,7 +149,7 @@ async def _told(operator: Any, filters: Filters) -> Any:
 
 async def _asked(operator: Any, kind: str, place: tuple[str, ...] = ()) -> Any:
     """What the running gateway answers for operators to see; None: nothing, which is said."""
-    from gateway_contrib.sqlite.operators.asking import answers_to  # noqa: PLC0415 - an extra
+    from gateway_contrib.durable.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
     answers: dict[int, str] = {}
     try:

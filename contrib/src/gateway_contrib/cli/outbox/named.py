@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from time import time
@@ -14,11 +13,10 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from gateway_contrib.cli.ending import Ended, printable
-from gateway_contrib.outboxes import path_of
+from gateway_contrib.cli.outbox.engines import Stored, stored
 from gateway_core import (
     ConfigError,
     Disposition,
-    Secret,
     load_outbox,
 )
 
@@ -66,8 +64,8 @@ class Filters:
         """The same as the outbox takes it."""
         if waiting and self.disposition is not None:
             raise Ended("what waits has no disposition yet: leave out --disposition, or --waiting")
+        from gateway_contrib.durable.operators.looking import Which  # noqa: PLC0415 - likewise
         from gateway_contrib.durable.rows import SETTLED  # noqa: PLC0415 - likewise
-        from gateway_contrib.sqlite.operators.operating import Which  # noqa: PLC0415 - an extra
 
         if self.disposition in SETTLED:
             others = ", ".join(sorted(set(Disposition) - SETTLED))
@@ -87,28 +85,23 @@ ANY = Filters()
 def operator_of(config: Path) -> Any:
     """A look at the outbox that the configuration names. Raises `Ended`, or `OutboxError`."""
     try:
-        from gateway_contrib.sqlite.operators.operating import Operator  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'") from None
-    path, keys = outbox_in(config)
-    try:
-        return Operator(path, keys)
-    except ModuleNotFoundError as error:
-        raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sealed]'") from None
-    except ValueError as error:  # of a key, by its place
-        raise Ended(f"{config}: outbox.{error}") from None
+        return outbox_in(config).operator()
+    except Ended as ended:
+        if str(ended).startswith("outbox."):
+            raise Ended(f"{config}: {ended}") from None
+        raise
 
 
-def outbox_in(config: Path) -> tuple[Path, Sequence[Secret]]:
-    """The file of the outbox that the configuration names, and what that is sealed with."""
+def outbox_in(config: Path) -> Stored:
+    """The outbox that the configuration names, which outlives its gateway. Raises `Ended`."""
     try:
-        outbox = load_outbox(config)
+        settings = load_outbox(config)
     except ConfigError as error:
         raise Ended(told(config, error)) from None
-    path = path_of(outbox.url) if outbox is not None else None
-    if outbox is None or path is None:
-        raise Ended(f"{config} names no outbox in a file")
-    return path, outbox.keys
+    found = stored(settings)
+    if found is None:
+        raise Ended(f"{config} names no outbox in a file or in PostgreSQL")
+    return found
 
 
 def told(config: Path, error: ConfigError) -> str:

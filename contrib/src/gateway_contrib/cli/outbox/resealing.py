@@ -5,8 +5,6 @@ from __future__ import annotations
 from time import time
 from typing import Any
 
-import trio
-
 from gateway_contrib.cli.ending import Ended, printable
 from gateway_contrib.cli.outbox.named import CONFIG, Config, app, operator_of, outbox_in
 
@@ -18,15 +16,13 @@ async def reseal(*, config: Config = CONFIG) -> None:
     The running gateway does it, beside its work; without one, this command. What cannot be opened
     stays as it is: then it ends with 1, so that nobody takes the old key out.
     """
-    path, keys = outbox_in(config)
-    if not keys:
+    outbox = outbox_in(config)
+    if not outbox.settings.keys:
         raise Ended(f"{config}: outbox.keys names no key")
     with operator_of(config) as operator:
         done = await _asked(operator) if operator.owner is not None else None
     if done is None:
-        from gateway_contrib.sqlite.sealing.alone import reseal_alone  # noqa: PLC0415 - an extra
-
-        done = await trio.to_thread.run_sync(reseal_alone, path, keys)
+        done = await outbox.reseal()
     if "cannot be opened" in done:
         raise Ended(printable(done), 1)
     print(printable(done))
@@ -39,7 +35,7 @@ async def _asked(operator: Any) -> str:
             f"the gateway that has the outbox open does not seal with key {operator.key} yet: "
             "restart it with these keys, and ask again"
         )
-    from gateway_contrib.sqlite.operators.asking import answers_to  # noqa: PLC0415 - an extra
+    from gateway_contrib.durable.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
     number = operator.ask("reseal", time())
     answers = await answers_to(operator, [number])

@@ -13,12 +13,18 @@ from uuid import UUID
 
 import psycopg
 
+from gateway_contrib.durable.seals import Seals
 from gateway_core.outboxes import OutboxError
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
 PIECE = 1 << 18
-"""Bytes in one row, as far as they are not the last."""
+"""Bytes in one row, as far as they are not the last; sealed ones are 28 more."""
+
+
+def piece_place(digest: str, number: int) -> str:
+    """What a piece is sealed for."""
+    return f"bytes:{digest}:{number}"
 
 
 _ADOPT = """INSERT INTO bytes SELECT f.digest, f.size, f.upload FROM handed_files f
@@ -37,7 +43,8 @@ def forget_handed(connection: Connection) -> None:
 class Contents:
     """The stored bytes of the outbox."""
 
-    def __init__(self) -> None:
+    def __init__(self, seals: Seals) -> None:
+        self.seals = seals
         self._pins: Counter[str] = Counter()
         self._taken: list[str] = []
         self._given: list[str] = []
@@ -67,9 +74,13 @@ class Contents:
             self._given.append(digest)
         return there
 
-    def add_piece(self, connection: Connection, upload: UUID, number: int, piece: bytes) -> None:
+    def add_piece(
+        self, connection: Connection, digest: str, upload: UUID, number: int, piece: bytes
+    ) -> None:
         """The next bytes of an upload."""
-        connection.execute("INSERT INTO pieces VALUES (%s, %s, %s)", (upload, number, piece))
+        sealed = self.seals.seal_bytes(piece_place(digest, number), piece)
+        sql = "INSERT INTO pieces (upload, number, content, key) VALUES (%s, %s, %s, %s)"
+        connection.execute(sql, (upload, number, sealed, self.seals.first))
 
     def add(self, connection: Connection, digest: str, size: int, upload: UUID) -> None:
         """The upload is whole: keep it for one use, unless the same is there by now."""

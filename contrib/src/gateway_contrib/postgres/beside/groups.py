@@ -18,10 +18,10 @@ from gateway_contrib.durable.group_rows import (
 )
 from gateway_contrib.durable.group_rows import seq_of as seq_of_group
 from gateway_contrib.durable.rows import SETTLED, Row, encode
-from gateway_contrib.durable.seals import Unsealed
+from gateway_contrib.durable.seals import Seals
 from gateway_contrib.durable.turns import Turns
 from gateway_contrib.postgres.beside.contents import Contents
-from gateway_contrib.postgres.names import name_of, text_in
+from gateway_contrib.postgres.names import members_place, name_of, text_in
 from gateway_core import Disposition
 from gateway_core.outboxes import Group, Member, OutboxError
 
@@ -37,8 +37,9 @@ class Groups:
     touched  those that the present transaction changes
     """
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Contents, seals: Seals) -> None:
         self._contents = contents
+        self.seals = seals
         self._turns: dict[int, Turns] = {}
         self.touched: set[int] = set()
 
@@ -52,7 +53,7 @@ class Groups:
     def begin(self, connection: Connection, group: Group) -> None:
         """Its own row; nobody sees it yet."""
         columns = ", ".join(name if name != "instance" else "account" for name in GROUP_COLUMNS)
-        seq, name, instance, *rest = group_row(Unsealed(), group)
+        seq, name, instance, *rest = group_row(self.seals, group)
         marks = ", ".join(["%s"] * len(GROUP_COLUMNS))
         sql = f"INSERT INTO groups ({columns}) VALUES ({marks})"  # noqa: S608 - constants
         texts = [text_in(value) if isinstance(value, str) else value for value in rest]
@@ -63,8 +64,10 @@ class Groups:
     ) -> None:
         """The next of its members, the first of which has that number."""
         for before, text in member_texts(members):
+            at = first + before
+            sealed = self.seals.seal("members", members_place(seq, at), text)
             sql = "INSERT INTO group_members VALUES (%s, %s, %s, %s)"
-            connection.execute(sql, (name_of(instance), seq, first + before, text))
+            connection.execute(sql, (name_of(instance), seq, at, sealed))
 
     def store(self, connection: Connection, claim: Claim) -> OutboxError | None:
         """All of it is there from now on; or why not."""
@@ -197,7 +200,8 @@ class Groups:
         connection.execute(f"DELETE FROM turns WHERE seq = {_SOME}".encode(), (seqs,))  # noqa: S608 - constants
         sql = "SELECT grp, first, members FROM group_members WHERE account = %s"
         for grp, first, stored in connection.execute(sql, (name_of(instance),)).fetchall():
-            self._erase(connection, room, grp, first, members_in(stored))
+            opened = self.seals.open("members", members_place(grp, first), stored)
+            self._erase(connection, room, grp, first, members_in(opened))
 
     def _erase(
         self, connection: Connection, room: str, grp: int, first: int, members: list[Any]
@@ -207,7 +211,8 @@ class Groups:
             return
         left = [None if first + n in gone else each for n, each in enumerate(members)]
         sql = "UPDATE group_members SET members = %s WHERE grp = %s AND first = %s"
-        connection.execute(sql, (encode(left), grp, first))
+        sealed = self.seals.seal("members", members_place(grp, first), encode(left))
+        connection.execute(sql, (sealed, grp, first))
         found = self._turns_of(connection, grp)
         if found is not None and not found.cancelled:
             count = found.erase(gone)

@@ -11,10 +11,10 @@ import psycopg
 
 from gateway_contrib.durable.group_rows import member_of, members_in, seq_of, state_of
 from gateway_contrib.durable.rows import Row, receipt_of
-from gateway_contrib.durable.seals import Unsealed
-from gateway_contrib.postgres.beside.contents import PIECE
+from gateway_contrib.durable.seals import Seals
+from gateway_contrib.postgres.beside.contents import PIECE, piece_place
 from gateway_contrib.postgres.connections.failing import unreadable
-from gateway_contrib.postgres.names import name_of, text_out
+from gateway_contrib.postgres.names import members_place, name_of, text_out
 from gateway_core import Invalid
 from gateway_core.outboxes import FormatVersionError, GroupState, Member, OutboxError, Receipt
 
@@ -26,25 +26,27 @@ _STATE = """SELECT g.seq, g.id, coalesce(a.instance, g.account), g.size, g.finge
     FROM groups g LEFT JOIN accounts a USING (account) WHERE g.stored"""
 
 
-def state_at(connection: Connection, seq: int) -> GroupState | None:
+def state_at(connection: Connection, seals: Seals, seq: int) -> GroupState | None:
     """The group of that number; None: there is none that can be read."""
     rows = connection.execute(f"{_STATE} AND g.seq = %s".encode(), (seq,)).fetchall()
-    return next(iter(_states(connection, rows)), None)
+    return next(iter(_states(connection, seals, rows)), None)
 
 
-def states(connection: Connection, instance: str, after: str, limit: int) -> list[GroupState]:
+def states(
+    connection: Connection, seals: Seals, instance: str, after: str, limit: int
+) -> list[GroupState]:
     """The next groups of an account by their ids."""
     sql = f"{_STATE} AND g.account = %s AND g.seq > %s ORDER BY g.seq LIMIT %s".encode()
     place = seq_of(after) if after else -1
     while True:
         rows = connection.execute(sql, (name_of(instance), place, limit)).fetchall()
-        found = _states(connection, rows)
+        found = _states(connection, seals, rows)
         if found or not rows:
             return found
         place = rows[-1][0]
 
 
-def _states(connection: Connection, rows: Sequence[Row]) -> list[GroupState]:
+def _states(connection: Connection, seals: Seals, rows: Sequence[Row]) -> list[GroupState]:
     found: list[GroupState] = []
     for row in rows:
         sql = "SELECT disposition, count FROM counts WHERE grp = %s"
@@ -52,14 +54,14 @@ def _states(connection: Connection, rows: Sequence[Row]) -> list[GroupState]:
         seq, name, instance, size, fingerprint, *rest = row
         read = (seq, name, text_out(instance), size, text_out(fingerprint), *rest)
         try:
-            found.append(state_of(Unsealed(), read, counts))
+            found.append(state_of(seals, read, counts))
         except (FormatVersionError, Invalid) as error:  # it stays where it is
             unreadable(name, error)
     return found
 
 
 def members(
-    connection: Connection, group_id: str, after: int, limit: int
+    connection: Connection, seals: Seals, group_id: str, after: int, limit: int
 ) -> list[tuple[int, Member]]:
     """The next ones that have no entry."""
     sql = """SELECT seq, next, returned, id FROM groups WHERE seq = %s AND stored
@@ -69,17 +71,22 @@ def members(
         return []
     seq, upcoming, returned, _ = row
     back = [turn for turn in sorted(json.loads(returned)) if turn > after]
-    found = (_back(connection, seq, back), _upcoming(connection, seq, max(upcoming, after + 1)))
+    upcoming = max(upcoming, after + 1)
+    found = (_back(connection, seals, seq, back), _upcoming(connection, seals, seq, upcoming))
     return list(islice((one for some in found for one in some), limit))
 
 
-def _back(connection: Connection, seq: int, turns: Sequence[int]) -> Iterator[tuple[int, Member]]:
+def _back(
+    connection: Connection, seals: Seals, seq: int, turns: Sequence[int]
+) -> Iterator[tuple[int, Member]]:
     """Those whose entries were withdrawn."""
     for turn in turns:
-        yield from islice(_upcoming(connection, seq, turn), 1)
+        yield from islice(_upcoming(connection, seals, seq, turn), 1)
 
 
-def _upcoming(connection: Connection, seq: int, start: int) -> Iterator[tuple[int, Member]]:
+def _upcoming(
+    connection: Connection, seals: Seals, seq: int, start: int
+) -> Iterator[tuple[int, Member]]:
     """All from that number on, one row of them after the other."""
     sql = """SELECT first, members FROM group_members WHERE grp = %s AND first >= coalesce(
             (SELECT max(first) FROM group_members WHERE grp = %s AND first <= %s), 0)
@@ -88,14 +95,17 @@ def _upcoming(connection: Connection, seq: int, start: int) -> Iterator[tuple[in
     while (row := connection.execute(sql, (seq, seq, start, last)).fetchone()) is not None:
         last, stored = row
         try:
-            for turn, plain in enumerate(members_in(stored), last):
+            text = seals.open("members", members_place(seq, last), stored)
+            for turn, plain in enumerate(members_in(text), last):
                 if plain is not None and turn >= start:
                     yield turn, member_of(plain)
         except (FormatVersionError, Invalid) as error:
             raise OutboxError(f"members of a group cannot be read: {error}") from None
 
 
-def failed(connection: Connection, group_id: str, after: str, limit: int) -> list[Receipt]:
+def failed(
+    connection: Connection, seals: Seals, group_id: str, after: str, limit: int
+) -> list[Receipt]:
     """How members ended that may be tried again."""
     sql = """SELECT h.seq, h.id, h.receipt FROM turns t JOIN history h ON h.seq = t.seq
         WHERE t.grp = %s AND t.disposition IS NOT NULL AND t.seq > %s ORDER BY t.seq LIMIT %s"""
@@ -103,9 +113,9 @@ def failed(connection: Connection, group_id: str, after: str, limit: int) -> lis
     found: list[Receipt] = []
     while True:
         rows = connection.execute(sql, (seq_of(group_id), place, limit)).fetchall()
-        for _, name, text in rows:
+        for seq, name, text in rows:
             try:
-                found.append(receipt_of(text))
+                found.append(receipt_of(seals.open("receipt", seq, text)))
             except (FormatVersionError, Invalid) as error:
                 unreadable(name, error)
         if found or not rows:
@@ -113,7 +123,7 @@ def failed(connection: Connection, group_id: str, after: str, limit: int) -> lis
         place = rows[-1][0]
 
 
-def bytes_at(connection: Connection, digest: str, offset: int, limit: int) -> bytes:
+def bytes_at(connection: Connection, seals: Seals, digest: str, offset: int, limit: int) -> bytes:
     """Some of the bytes. Raises `OutboxError` where they are not there, or damaged."""
     sql = "SELECT size, upload FROM bytes WHERE digest = %s"
     row = connection.execute(sql, (digest,)).fetchone() if "\0" not in digest else None
@@ -123,11 +133,18 @@ def bytes_at(connection: Connection, digest: str, offset: int, limit: int) -> by
     end = min(size, offset + limit)
     if end <= offset:
         return b""
-    sql = """SELECT content FROM pieces WHERE upload = %s AND number BETWEEN %s AND %s
+    sql = """SELECT number, key, content FROM pieces WHERE upload = %s AND number BETWEEN %s AND %s
         ORDER BY number"""
     first = offset // PIECE
     rows = connection.execute(sql, (upload, first, (end - 1) // PIECE)).fetchall()
-    found = b"".join(bytes(content) for (content,) in rows)
+    try:
+        opened = [
+            seals.open_bytes(key, piece_place(digest, number), bytes(content))
+            for number, key, content in rows
+        ]
+    except Invalid as error:
+        raise OutboxError(f"the bytes {digest} cannot be read: {error}") from None
+    found = b"".join(opened)
     some = found[offset - first * PIECE : end - first * PIECE]
     if len(some) != end - offset:
         raise OutboxError(f"the bytes {digest} cannot be read: a piece of them is missing")

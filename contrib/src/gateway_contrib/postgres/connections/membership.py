@@ -9,11 +9,10 @@ it comes too late.
 
 from __future__ import annotations
 
-import os
-import platform
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
@@ -23,6 +22,12 @@ import psycopg
 
 from gateway_contrib.postgres.connections.connecting import Link
 from gateway_contrib.postgres.connections.failing import Place
+from gateway_contrib.postgres.connections.members import (
+    NOTES_EACH,
+    forget_standby,
+    note_standby,
+    own_name,
+)
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
@@ -83,6 +88,8 @@ class Membership:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._covered = 0.0
+        self._noted = -NOTES_EACH
+        self._process = uuid4()
         self.member = uuid4()
         self.owns = False
         self.stands_by = False
@@ -99,6 +106,9 @@ class Membership:
         before = boottime()
         owner = self.link.call(self._attempt)
         self.stands_by = owner is not None
+        if owner is not None and before - self._noted >= NOTES_EACH:
+            self._noted = before
+            self.link.call(partial(note_standby, process=self._process))
         if owner is None:
             self._covered = before + self._lease
             self.owns = True
@@ -141,9 +151,11 @@ class Membership:
         """All accounts are this member's from now on."""
         sql = """INSERT INTO members (member, name, release, lease) VALUES (%s, %s, %s, %s)
             ON CONFLICT DO NOTHING"""
-        name = f"{platform.node()}, process {os.getpid()}"
-        connection.execute(sql, (self.member, name, version("gateway-contrib"), self._lease))
-        connection.execute("UPDATE accounts SET member = %s, epoch = epoch + 1", (self.member,))
+        of = (self.member, own_name(), version("gateway-contrib"), self._lease)
+        connection.execute(sql, of)
+        sql = "UPDATE accounts SET member = %s, epoch = epoch + 1, owned_since = clock_timestamp()"
+        connection.execute(sql, (self.member,))
+        forget_standby(connection, self._process)
         sql = "DELETE FROM batches WHERE noted_at < now() - make_interval(days => %s)"
         connection.execute(sql, (NOTED_FOR,))
 
@@ -172,7 +184,8 @@ class Membership:
     def renew(self) -> bool:
         """Raise the counter; whether the outbox is still this member's."""
         before = boottime()
-        sql = "UPDATE members SET counter = counter + 1 WHERE member = %s"
+        sql = """UPDATE members SET counter = counter + 1, renewed_at = clock_timestamp()
+            WHERE member = %s"""
         if self.link.call(lambda it: it.execute(sql, (self.member,)).rowcount):
             self._covered = before + self._lease
             return True
@@ -194,6 +207,9 @@ class Membership:
             self._thread.join()
         if self.owns:
             self.link.call(self._leave)
+            self.owns = False
+        elif self.stands_by:
+            self.link.call(partial(forget_standby, process=self._process))
 
     def _leave(self, connection: Connection) -> None:
         with connection.transaction():

@@ -11,6 +11,11 @@ from psycopg import sql
 
 from gateway_core.outboxes import OutboxError
 
+
+class NoOutboxError(OutboxError):
+    """There is no outbox in that place."""
+
+
 OLDEST = 1
 """A release that knows this version can go on with a schema of this one."""
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('gateway ' || %s, 0))"
@@ -44,6 +49,19 @@ def migrate(connection: psycopg.Connection[Any], schema: str) -> None:
             connection.execute(
                 "UPDATE format SET version = %s, oldest = %s", (len(changes()), OLDEST)
             )
+
+
+def check(connection: psycopg.Connection[Any], schema: str) -> None:
+    """Raise `OutboxError` where no gateway has made the schema, or none of this release has."""
+    there = connection.execute("SELECT to_regclass(%s)", (f"{schema}.format",)).fetchone()
+    if there is None or there[0] is None:
+        raise NoOutboxError(f"there is no outbox in the schema {schema}: a gateway makes it")
+    version = _version(connection, schema)
+    if version < len(changes()):
+        raise OutboxError(
+            f"the schema {schema} has version {version}, and this release looks at version "
+            f"{len(changes())}: a gateway of this release brings it there"
+        )
 
 
 def _version(connection: psycopg.Connection[Any], schema: str) -> int:

@@ -49,6 +49,7 @@ def step(connection: Connection, bounds: Bounds) -> bool:
         AND NOT EXISTS (SELECT 1 FROM history p WHERE p.seq = h.seq)"""
     for sql, before in (
         (handed, bounds.history),
+        ("DELETE FROM requests WHERE done_at < %s", bounds.history),
         ("DELETE FROM keys WHERE ended_at < %s", bounds.keys),
         ("DELETE FROM revisions WHERE ended_at < %s", bounds.refs),
     ):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import psycopg
 
+from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.beside.contents import Contents
 from gateway_contrib.postgres.beside.groups import Groups
 from gateway_contrib.postgres.names import name_of, text_in
 from gateway_contrib.postgres.reading import stored_at
 from gateway_contrib.postgres.writes import statements
-from gateway_core.outboxes import StoredEntry
+from gateway_core import Invalid
+from gateway_core.outboxes import OutboxError, StoredEntry
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
@@ -29,7 +32,7 @@ _STEPS = """UPDATE steps SET started = 0, attempts = 0, outcome = NULL, maybe_se
 
 
 def reopen(
-    connection: Connection, groups: Groups, seqs: Sequence[int], wall: float
+    connection: Connection, groups: Groups, seals: Seals, seqs: Sequence[int], wall: float
 ) -> list[StoredEntry]:
     """Those of which the history has the content are unfinished, their time to begin anew."""
     rows = connection.execute(_BACK, {"wall": wall, "seqs": list(seqs)}).fetchall()
@@ -38,25 +41,41 @@ def reopen(
     connection.execute("UPDATE keys SET ended_at = NULL WHERE seq = ANY (%s::bigint[])", (back,))
     connection.execute(_STEPS, (back,))
     groups.reopened(connection, back)
-    return stored_at(connection, back)
+    if seals.first:
+        _seal_anew(connection, seals, back)
+    return stored_at(connection, seals, back)
+
+
+def _seal_anew(connection: Connection, seals: Seals, seqs: Sequence[int]) -> None:
+    """So all that is unfinished is sealed with the first key, whatever is being sealed anew."""
+    sql = "SELECT seq, fingerprint, entry, shapes FROM envelopes WHERE seq = ANY (%s::bigint[])"
+    for seq, *texts in connection.execute(sql, (list(seqs),)).fetchall():
+        with suppress(Invalid, OutboxError):  # it cannot be read: that is told of it below
+            kinds = ("fingerprint", "entry", "shapes")
+            pairs = zip(kinds, texts, strict=True)
+            anew = [seals.anew(kind, seq, text) or text for kind, text in pairs]
+            sql = "UPDATE envelopes SET fingerprint = %s, entry = %s, shapes = %s WHERE seq = %s"
+            connection.execute(sql, (*anew, seq))
 
 
 def erase(
     connection: Connection, groups: Groups, contents: Contents, instance: str, room: str
-) -> None:
-    """Everything of a room: payloads, history, keys, moves."""
+) -> int:
+    """Everything of a room: payloads, history, keys, moves; how many rows of these."""
     place = (name_of(instance), name_of(room))
     seqs: list[int] = []
     for table in ("envelopes", "history"):
         sql = f"DELETE FROM {table} WHERE account = %s AND room = %s RETURNING seq"  # noqa: S608 - constants
         seqs += [seq for (seq,) in connection.execute(sql.encode(), place).fetchall()]
-    for table in ("steps", "grown", "keys"):
+    for table in ("steps", "grown"):
         statements.delete(connection, table, seqs)
+    erased = len(seqs) + statements.delete(connection, "keys", seqs)
     for table, column in (("keys", "room"), ("revisions", "room"), ("moves", "place")):
         sql = f"DELETE FROM {table} WHERE account = %s AND {column} = %s"  # noqa: S608 - constants
-        connection.execute(sql.encode(), place)
+        erased += connection.execute(sql.encode(), place).rowcount
     sql = "DELETE FROM handed WHERE instance = %s AND room = %s"
     connection.execute(sql, (text_in(instance), text_in(room)))
     connection.execute("DELETE FROM spent")  # it names buckets of rooms, if by their digests
     groups.erased(connection, instance, room, seqs)
     contents.end(connection, seqs)
+    return erased

@@ -11,7 +11,8 @@ import psycopg
 
 from gateway_contrib.durable.batch import Batch
 from gateway_contrib.durable.rows import SETTLED, STEP_COLUMNS, Row
-from gateway_contrib.postgres.names import name_of, text_in
+from gateway_contrib.durable.seals import Seals
+from gateway_contrib.postgres.names import name_of, scope_of, text_in
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
@@ -116,12 +117,18 @@ def _entry_row(row: Row) -> Row:
     )  # fmt: skip
 
 
+def key_row(seals: Seals, scope: Sequence[str], seq: int) -> Row:
+    """An idempotency key that stands for an unfinished envelope or group."""
+    digest = seals.hashed(scope_of(scope))
+    return (name_of(scope[0]), digest, name_of(scope[1]), seq, bool(seals.first))
+
+
 def _keys(connection: Connection, rows: Iterable[Row]) -> None:
-    """As `key_row`: account, scope, room, seq. Of one scope the last."""
+    """As `key_row`. Of one scope the last."""
     last = {row[:2]: row for row in rows}
-    sql = f"""INSERT INTO keys (account, scope, room, seq)
-        SELECT account, scope, room, seq
-        FROM {rows_as("account, scope, room, seq", "text,bytea,text,bigint")}
+    columns = "account, scope, room, seq, hashed"
+    sql = f"""INSERT INTO keys ({columns}) SELECT {columns}
+        FROM {rows_as(columns, "text,bytea,text,bigint,boolean")}
         ON CONFLICT (account, scope)
         DO UPDATE SET seq = excluded.seq, room = excluded.room, ended_at = NULL"""  # noqa: S608 - constants
     run(connection, sql, last.values())
@@ -166,11 +173,12 @@ def end(connection: Connection, batch: Batch) -> list[int]:
     return settled
 
 
-def delete(connection: Connection, table: str, seqs: Sequence[int]) -> None:
-    """The rows of these entries."""
-    if seqs:
-        sql = f"DELETE FROM {table} WHERE seq = ANY (%s::bigint[])"  # noqa: S608 - constants
-        connection.execute(sql.encode(), (list(seqs),))
+def delete(connection: Connection, table: str, seqs: Sequence[int]) -> int:
+    """The rows of these entries; how many they were."""
+    if not seqs:
+        return 0
+    sql = f"DELETE FROM {table} WHERE seq = ANY (%s::bigint[])"  # noqa: S608 - constants
+    return connection.execute(sql.encode(), (list(seqs),)).rowcount
 
 
 def forget(connection: Connection, seqs: Sequence[int]) -> None:

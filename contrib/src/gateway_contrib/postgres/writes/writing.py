@@ -16,13 +16,15 @@ from uuid import UUID
 import psycopg
 
 from gateway_contrib.durable.batch import WHOEVER_WAITS, Batch
+from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.beside.contents import Contents
 from gateway_contrib.postgres.beside.groups import Groups
 from gateway_contrib.postgres.connections.connecting import Link
 from gateway_contrib.postgres.connections.failing import FENCED, Place, is_of_its_row
 from gateway_contrib.postgres.handed import Handed, claim, tell, write_answers
 from gateway_contrib.postgres.names import name_of
-from gateway_contrib.postgres.writes import statements
+from gateway_contrib.postgres.writes import answers, statements
+from gateway_contrib.postgres.writes.committing import Unreplicated, commit
 from gateway_contrib.postgres.writes.pieces import pieces_of
 from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, RequestWithdrawn, log_event
 
@@ -55,7 +57,9 @@ class Writer:
     claimed  requests that were answered by entries that were stored; likewise
     """
 
-    def __init__(self, link: Link, place: Place, member: UUID, handed: Handed) -> None:
+    def __init__(
+        self, link: Link, place: Place, member: UUID, seals: Seals, handed: Handed
+    ) -> None:
         self.link = link
         self.member = member
         self._place = place
@@ -64,8 +68,12 @@ class Writer:
         self.lost: set[str] = set()
         self.claimed: set[int] = set()
         self._handed = handed
-        self.contents = Contents()
-        self.groups = Groups(self.contents)
+        self.contents = Contents(seals)
+        self.groups = Groups(self.contents, seals)
+
+    def seal_with(self, seals: Seals) -> None:
+        """What is written from now on."""
+        self.contents.seals = self.groups.seals = seals
 
     def commit(self, batch: Batch, wall: float) -> None:
         """Write the batch. Raises `psycopg.Error` and `Fenced`: then nothing of it is written.
@@ -99,14 +107,22 @@ class Writer:
         return self._transaction([account], [], all_of_it)
 
     def decide(self, number: int) -> bool:
-        """Whether the transaction of that number is committed; from now on it never will be."""
+        """Whether the transaction of that number is committed; from now on it never will be.
+
+        Where it is, another one is committed after it: a synchronous standby has both, or neither
+        is known to be safe. Raises `psycopg.Error`.
+        """
 
         def ask(connection: Connection) -> bool:
             connection.execute("BEGIN")
             sql = "INSERT INTO batches VALUES (%s, %s) ON CONFLICT DO NOTHING"
-            inserted = connection.execute(sql, (self.member, number)).rowcount
-            connection.execute("ROLLBACK")
-            return inserted == 0
+            if connection.execute(sql, (self.member, number)).rowcount:
+                connection.execute("ROLLBACK")
+                return False
+            sql = "UPDATE batches SET noted_at = now() WHERE member = %s AND number = %s"
+            connection.execute(sql, (self.member, number))
+            commit(connection)
+            return True
 
         return self.link.call(ask)
 
@@ -149,9 +165,9 @@ class Writer:
                     connection.execute("ROLLBACK")
                 raise
             try:
-                connection.execute("COMMIT")
+                commit(connection)
             except psycopg.Error as error:
-                if connection.closed:
+                if connection.closed or isinstance(error, Unreplicated):
                     raise Unknown(number, done, error) from error
                 raise
             return done
@@ -183,9 +199,12 @@ class Writer:
             self.groups.withdrawn(connection, batch.withdrawn)
             self.contents.end(connection, list(batch.withdrawn))
         statements.write_accounts(connection, batch)
-        write_answers(connection, batch.answers)
-        if self._handed.for_members and (batch.ended or batch.answers):
-            tell(connection, batch.ended, batch.answers)
+        handed = {number: it for number, it in batch.answers.items() if number > 0}
+        write_answers(connection, handed)
+        if self._handed.for_members and (batch.ended or handed):
+            tell(connection, batch.ended, handed)
+        asked = {number: it for number, it in batch.answers.items() if number < 0}
+        answers.write(connection, asked)
         if self.groups.touched:
             self.groups.close(connection, wall)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
-from gateway_contrib.sqlite.sealing.keyring import Keyring
+from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_core.outboxes import BytesDigest, OutboxError
 
 SEGMENT = 1 << 16

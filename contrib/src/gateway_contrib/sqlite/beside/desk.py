@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 import apsw
 import attrs
 
+from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.beside.groups import Groups
 from gateway_contrib.sqlite.operators.requests import Desk
-from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core.outboxes import Request, StoredEntry
 
 

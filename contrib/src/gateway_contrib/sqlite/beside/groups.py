@@ -17,10 +17,10 @@ from gateway_contrib.durable.group_rows import (
     seq_of,
 )
 from gateway_contrib.durable.rows import SETTLED, Row, encode
+from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.durable.turns import Turns
 from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.schema import number
-from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import Disposition
 from gateway_core.outboxes import Member, OutboxError
 

@@ -16,6 +16,7 @@ from gateway_contrib.durable.group_rows import (
     state_of,
 )
 from gateway_contrib.durable.rows import Row, receipt_of
+from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.sqlite.beside.byte_files import (
     SEGMENT,
     Folder,
@@ -24,7 +25,6 @@ from gateway_contrib.sqlite.beside.byte_files import (
     segment_at,
     segments_of,
 )
-from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import Invalid
 from gateway_core.outboxes import (
     FormatVersionError,

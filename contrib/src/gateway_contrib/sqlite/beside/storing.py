@@ -11,14 +11,14 @@ import trio
 
 from gateway_contrib.durable.group_rows import Claim, group_row, place_at, seq_of
 from gateway_contrib.durable.recording import Recording
+from gateway_contrib.durable.sealing.contents import key_row
+from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.sqlite.beside.byte_files import Folder, NewBytes
 from gateway_contrib.sqlite.beside.contents import Contents
 from gateway_contrib.sqlite.beside.desk import BesideDesk
 from gateway_contrib.sqlite.beside.groups import Groups
 from gateway_contrib.sqlite.files.presence import Presence
 from gateway_contrib.sqlite.reading import Reader
-from gateway_contrib.sqlite.sealing.contents import key_row
-from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_contrib.sqlite.settings import SqliteSettings
 from gateway_contrib.sqlite.writing import Writer
 from gateway_core.outboxes import (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -19,18 +18,29 @@ import attrs
 import msgspec
 import trio
 
+from gateway_contrib.durable.operators.looking import (
+    ALONE,
+    COLUMNS,
+    MOST_GROUPS,
+    UNREADABLE,
+    Which,
+    as_told,
+    in_rooms,
+    lacking,
+    seq_in,
+)
 from gateway_contrib.durable.rows import decode, encode
+from gateway_contrib.durable.sealing.contents import described, words_of
+from gateway_contrib.durable.sealing.keyring import Keyring
+from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.sqlite.failing import typed, unreadable
 from gateway_contrib.sqlite.files.opening import connect_beside
 from gateway_contrib.sqlite.files.ownership import Owner, Ownership
 from gateway_contrib.sqlite.reading import Reader, endings
 from gateway_contrib.sqlite.schema import number
-from gateway_contrib.sqlite.sealing.contents import described, words_of
-from gateway_contrib.sqlite.sealing.keyring import Keyring
-from gateway_contrib.sqlite.sealing.known import keyring_at, keys_in
+from gateway_contrib.sqlite.sealing.known import keyring_at
 from gateway_core import Invalid, Secret
 from gateway_core.outboxes import (
-    STREAMS,
     Endings,
     Envelope,
     FormatVersionError,
@@ -40,11 +50,9 @@ from gateway_core.outboxes import (
     OutboxError,
     Receipt,
     from_json,
-    position_of,
     to_json,
 )
 
-_ALONE = min(number for number, stream in enumerate(STREAMS) if stream.alone)
 _CONTENT = "class, seq, CAST(entry AS BLOB)"
 _FAILED = f"""SELECT id, instance, room, disposition, reason, raw, accepted_at, ended_at,
     reason, {_CONTENT}, CAST(receipt AS BLOB) FROM history WHERE entry IS NOT NULL"""  # noqa: S608 - constants
@@ -54,7 +62,7 @@ _WAITING = f"""SELECT id, instance, room, 'unfinished', '', '', accepted_at, NUL
         WHEN EXISTS (SELECT 1 FROM closures c WHERE c.instance = e.instance AND c.until > ?)
             THEN 'account limit'
         WHEN EXISTS (SELECT 1 FROM steps s WHERE s.seq = e.seq AND s.outcome IS NULL) THEN 'retry'
-        WHEN stream >= {_ALONE} THEN 'alone' ELSE '' END,
+        WHEN stream >= {ALONE} THEN 'alone' ELSE '' END,
     {_CONTENT}, x'' FROM envelopes e WHERE 1"""  # noqa: S608 - constants
 _ROOMS = """SELECT instance, room, sum(waiting) AS waiting, sum(failed) AS failed,
         sum(lately) AS lately, min(since) AS since
@@ -64,36 +72,19 @@ _ROOMS = """SELECT instance, room, sum(waiting) AS waiting, sum(failed) AS faile
     WHERE ?2 IS NULL OR instance = ?2
     GROUP BY instance, room ORDER BY max(sum(waiting), sum(lately)) DESC, 1, 2 LIMIT ?3"""
 _KNOWN = ("envelopes", "history", "keys", "revisions", "moves")
-_ID = re.compile(r"[0-9a-f]{30}")
-UNREADABLE = "the outbox cannot be read"
-_MOST_GROUPS = 100_000
-COLUMNS = (
-    "id", "instance", "room", "disposition", "reason", "raw", "accepted_at", "ended_at", "cause",
-    "class", "length",
-)  # fmt: skip
 
 
-@attrs.frozen(kw_only=True)
-class Which:
-    """Filters; None: any. `older` and `newer` are POSIX times of acceptance."""
-
-    instance: str | None = None
-    room: str | None = None
-    disposition: str | None = None
-    older: float | None = None
-    newer: float | None = None
-
-    def sql(self) -> tuple[str, list[Any]]:
-        """The conditions and what is bound to them."""
-        tests = {
-            "instance = ?": self.instance,
-            "room = ?": self.room,
-            "disposition = ?": self.disposition,
-            "accepted_at <= ?": self.older,
-            "accepted_at >= ?": self.newer,
-        }
-        asked = {test: value for test, value in tests.items() if value is not None}
-        return "".join(f" AND {test}" for test in asked), list(asked.values())
+def _conditions(which: Which) -> tuple[str, list[Any]]:
+    """The conditions and what is bound to them."""
+    tests = {
+        "instance = ?": which.instance,
+        "room = ?": which.room,
+        "disposition = ?": which.disposition,
+        "accepted_at <= ?": which.older,
+        "accepted_at >= ?": which.newer,
+    }
+    asked = {test: value for test, value in tests.items() if value is not None}
+    return "".join(f" AND {test}" for test in asked), list(asked.values())
 
 
 class Operator:
@@ -139,7 +130,7 @@ class Operator:
 
     def failed(self, which: Which, limit: int, *, oldest: bool = False) -> list[dict[str, Any]]:
         """What ended undelivered and can be tried again, the newest first, or the oldest."""
-        where, bound = which.sql()
+        where, bound = _conditions(which)
         order = "seq" if oldest else "seq DESC"
         return self._rows(f"{_FAILED}{where} ORDER BY {order} LIMIT ?", [*bound, limit])
 
@@ -153,10 +144,10 @@ class Operator:
 
         told  what the owner answered to a `look`, if it did
         """
-        where, bound = attrs.evolve(which, disposition=None).sql()
+        where, bound = _conditions(attrs.evolve(which, disposition=None))
         sql = f"{_WAITING}{where} ORDER BY seq LIMIT ?"
-        rows = _in_rooms(self._rows(sql, [system_time(), *bound, limit]))
-        return rows if told is None else [_as_told(row, told) for row in rows]
+        rows = in_rooms(self._rows(sql, [system_time(), *bound, limit]))
+        return rows if told is None else [as_told(row, told) for row in rows]
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
         """What ended after that number, as far as it is written."""
@@ -172,8 +163,7 @@ class Operator:
         names = sorted({*names, *self._members()})
         if instance in names:
             return ""
-        it_has = ", ".join(names) or "none"
-        return f"the outbox has nothing of instance {instance!r}; it has: {it_has}"
+        return lacking(instance, names)
 
     def _members(self) -> dict[str, int]:
         """How many members of groups have no entry yet, by instance."""
@@ -220,7 +210,7 @@ class Operator:
     @typed(UNREADABLE)
     def show(self, envelope_id: str) -> dict[str, Any] | None:
         """All that is stored of one: its envelope, its steps, its receipt."""
-        seq = _seq(envelope_id)
+        seq = seq_in(envelope_id)
         sql = """SELECT room, entry, NULL FROM envelopes WHERE seq = ?1 AND id = ?2
             UNION ALL SELECT room, entry, receipt FROM history WHERE seq = ?1 AND id = ?2"""
         found = self._db.execute(sql, (seq, envelope_id)).get
@@ -272,7 +262,7 @@ class Operator:
         """What is known of an envelope."""
         reader = Reader(self._path, unreadable, self._keyring)
         try:
-            return reader.find(_seq(envelope_id))
+            return reader.find(seq_in(envelope_id))
         finally:
             reader.close()
 
@@ -300,14 +290,14 @@ class Operator:
         found: list[GroupState] = []
         with closing(self._reader()) as reader:
             for name in names:
-                found += reader.beside.states(name, "", _MOST_GROUPS)
+                found += reader.beside.states(name, "", MOST_GROUPS)
         return found
 
     @typed(UNREADABLE)
     def group(self, group_id: str) -> GroupState | None:
         """How far a group is; None: it is not there."""
         with closing(self._reader()) as reader:
-            state: GroupState | None = reader.beside.state(_seq(group_id))
+            state: GroupState | None = reader.beside.state(seq_in(group_id))
         return state
 
     @typed(UNREADABLE)
@@ -356,7 +346,7 @@ class Operator:
         asked: str = "",
     ) -> int:
         """Leave a request for the owner; its number. `asked`: of a group, as JSON."""
-        seq = _seq(envelope_id) if envelope_id else None
+        seq = seq_in(envelope_id) if envelope_id else None
         instance, room = place or ("", "")
         sql = """INSERT INTO requests (kind, seq, instance, room, asked_at, envelope)
             VALUES (?, ?, ?, ?, ?, ?) RETURNING number"""
@@ -381,31 +371,3 @@ class Operator:
         sql = "SELECT answer FROM requests WHERE number = ?"
         answer: str | None = self._db.execute(sql, (request,)).get
         return self._keyring.text("answer", request, answer) if answer is not None else None
-
-
-def _as_told(row: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with its cause as the owner knows it, which has none for what it has not loaded."""
-    accounts, cause = told["accounts"], told["envelopes"].get(row["id"])
-    if cause is None and row["cause"] != "schedule":
-        cause = accounts.get(row["instance"], "no instance")
-    return row | {"cause": cause or row["cause"]}
-
-
-def _in_rooms(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What stands behind another of its room waits for that. The filters leave out none before."""
-    seen: set[tuple[str, str]] = set()
-    for row in rows:
-        place = (row["instance"], row["room"])
-        if row["cause"] == "alone":
-            row["cause"] = ""
-        elif row["cause"] != "schedule":
-            if place in seen and not row["cause"]:
-                row["cause"] = "queue"
-            seen.add(place)
-    return rows
-
-
-def _seq(envelope_id: str) -> int:
-    if _ID.fullmatch(envelope_id) is None:
-        raise OutboxError(f"{envelope_id!r} is not the id of an envelope")
-    return position_of(envelope_id)

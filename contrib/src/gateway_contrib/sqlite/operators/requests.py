@@ -20,11 +20,11 @@ from gateway_contrib.durable.rows import (
     encode,
     stored_of,
 )
+from gateway_contrib.durable.sealing.contents import FAILED_READ, opened_entry, retried
+from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.sqlite.failing import BUSY, logged
 from gateway_contrib.sqlite.reading import ENTRY_READ
 from gateway_contrib.sqlite.sealing.anew import Resealing
-from gateway_contrib.sqlite.sealing.contents import FAILED_READ, opened_entry, retried
-from gateway_contrib.sqlite.sealing.keyring import Keyring
 from gateway_core import Invalid
 from gateway_core.outboxes import (
     OUTBOX_FAILED,

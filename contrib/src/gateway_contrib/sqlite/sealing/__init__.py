@@ -1,4 +1,1 @@
-"""What is stored of texts is sealed with the operator's keys, and opened again.
-
-What must be looked up stays as it is: ids, instances, rooms, states, times, classes.
-"""
+"""The keys that a file knows, and everything in it sealed anew with the first of them."""

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import apsw
 
+from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.sqlite.beside.byte_files import Folder
 from gateway_contrib.sqlite.failing import typed
 from gateway_contrib.sqlite.files.log import Log, has_log
 from gateway_contrib.sqlite.files.opening import connect
 from gateway_contrib.sqlite.files.ownership import Ownership, refusal
 from gateway_contrib.sqlite.sealing.anew import Resealing
-from gateway_contrib.sqlite.sealing.known import keyring_at, keys_in
+from gateway_contrib.sqlite.sealing.known import keyring_at
 from gateway_core import Secret
 from gateway_core.outboxes import OutboxError
 

@@ -7,14 +7,20 @@ from collections.abc import Sequence
 import msgspec
 
 from gateway_contrib.durable.rows import ENTRY_COLUMNS, Row, decode, stream_of
-from gateway_contrib.sqlite.sealing.keyring import MARK, Keyring
+from gateway_contrib.durable.sealing.keyring import MARK, Keyring
+from gateway_contrib.durable.seals import Seals
 from gateway_core import Invalid
 
 _FINGERPRINT, _ENTRY, _SHAPES = map(ENTRY_COLUMNS.index, ("fingerprint", "entry", "shapes"))
-_MARK = MARK.encode()
+_MARKS = (MARK, MARK.encode())
 
 
-def sealed_entry(keyring: Keyring, row: Row) -> Row:
+def is_sealed(*values: str | bytes | None) -> bool:
+    """Whether one of these is, as an engine reads them."""
+    return any(value[:1] in _MARKS for value in values if value)
+
+
+def sealed_entry(keyring: Seals, row: Row) -> Row:
     """A row of `ENTRY_COLUMNS` that has no shapes yet."""
     if not keyring.first:
         return row
@@ -24,10 +30,10 @@ def sealed_entry(keyring: Keyring, row: Row) -> Row:
     return tuple(sealed)
 
 
-def opened_entry(keyring: Keyring, row: Row) -> Row:
+def opened_entry(keyring: Seals, row: Row) -> Row:
     """The same again, as `ENTRY_READ` has it. Raises as `Keyring.open`."""
     entry, shapes = row[_ENTRY], row[_SHAPES]
-    if _MARK not in (entry[:1], row[_FINGERPRINT][:1], (shapes or b"")[:1]):
+    if not is_sealed(entry, row[_FINGERPRINT], shapes):
         return row
     seq, opened = row[0], list(row)
     opened[_FINGERPRINT] = keyring.open("fingerprint", seq, row[_FINGERPRINT])
@@ -58,7 +64,7 @@ def retried(keyring: Keyring, seq: int, row: Row) -> tuple[tuple[str | None, ...
 
 
 def described(
-    keyring: Keyring, seq: int, priority: str | None, entry: bytes
+    keyring: Seals, seq: int, priority: str | None, entry: str | bytes
 ) -> tuple[str | None, int | None]:
     """The class and the length of the text, as far as they can be read."""
     try:
@@ -70,9 +76,9 @@ def described(
         return priority, None
 
 
-def words_of(keyring: Keyring, seq: int, raw: str, receipt: bytes) -> str:
+def words_of(keyring: Seals, seq: int, raw: str, receipt: str | bytes) -> str:
     """The platform's words: those beside the receipt, or those in it, where it is sealed."""
-    if raw or receipt[:1] != _MARK:
+    if raw or not is_sealed(receipt):
         return raw
     try:
         verdict = decode(keyring.open("receipt", seq, receipt))["verdict"] or {}

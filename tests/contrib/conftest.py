@@ -30,7 +30,7 @@ for line in sys.stdin:
 @pytest.fixture
 def often(monkeypatch):
     """The owner looks ten times as often for what is asked; the test is not about how soon."""
-    for module in ("durable.committer", "sqlite.outbox"):
+    for module in ("durable.committer", "sqlite.outbox", "postgres.outbox"):
         monkeypatch.setattr(f"gateway_contrib.{module}.POLL", 0.1)
 
 

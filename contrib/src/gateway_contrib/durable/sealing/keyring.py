@@ -10,7 +10,7 @@ from gateway_core import Invalid, Problem
 from gateway_core.outboxes import OutboxError
 
 if TYPE_CHECKING:  # its library is an extra
-    from gateway_contrib.sqlite.sealing.ciphers import Key
+    from gateway_contrib.durable.sealing.ciphers import Key
 
 MARK = "~"
 """Begins a sealed value, as no JSON, id or digest does. The key's id and base64 come after it."""
@@ -59,7 +59,7 @@ class Keyring:
         """
         if not stored or stored[0] not in _MARKS:
             return stored
-        from gateway_contrib.sqlite.sealing.ciphers import Damaged  # noqa: PLC0415 - an extra
+        from gateway_contrib.durable.sealing.ciphers import Damaged  # noqa: PLC0415 - an extra
 
         name = stored[1 : 1 + _ID]
         name = name if isinstance(name, str) else name.decode("ascii", "replace")
@@ -83,7 +83,7 @@ class Keyring:
         """
         if not name:
             return stored
-        from gateway_contrib.sqlite.sealing.ciphers import Damaged  # noqa: PLC0415 - an extra
+        from gateway_contrib.durable.sealing.ciphers import Damaged  # noqa: PLC0415 - an extra
 
         key = self._key(name)
         try:
@@ -125,6 +125,10 @@ class Keyring:
             return scope[-1], 0
         place = "\0".join(scope).encode("utf-8", "surrogatepass")
         return hmac.digest(self._secret, place, "sha256")[:16].hex(), 1
+
+    def hashed(self, digest: bytes) -> bytes:
+        """A digest of an idempotency key as an engine has it that stores no more of it."""
+        return hmac.digest(self._secret, digest, "sha256") if self._keys else digest
 
 
 def _changed() -> Invalid:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import time
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import attrs
 import trio
 
-from gateway_contrib.sqlite.operators.operating import Operator
 from gateway_core import Receipt
-from gateway_core.outboxes import Envelope, OutboxError
+from gateway_core.outboxes import Envelope, Found, OutboxError
 
 LOOK = 0.05
 """Seconds between two looks at the file for an answer or an end."""
@@ -25,6 +24,36 @@ GRACE = 30.0
 """Seconds beyond its deadline that an attempt under way may take to its end."""
 LEFT = "the request stays in the outbox, for the next gateway that opens it in time"
 LATE = "its time is over, and it is not sent any more unless it was accepted meanwhile"
+
+
+class Operator(Protocol):
+    """A look at an outbox beside its gateway, as an engine has it."""
+
+    @property
+    def owner(self) -> object | None:
+        """The gateway that has it open, if one has."""
+        ...
+
+    def ask(
+        self,
+        kind: str,
+        wall: float,
+        *,
+        envelope_id: str = "",
+        place: Sequence[str] = (),
+        envelope: Envelope | None = None,
+        asked: str = "",
+    ) -> int:
+        """Leave a request for the owner; its number. Raises `OutboxError`."""
+        ...
+
+    def answer(self, request: int) -> str | None:
+        """What the owner answered; None: nothing yet. Raises `OutboxError`."""
+        ...
+
+    def find(self, envelope_id: str) -> Found | None:
+        """What is known of an envelope. Raises `OutboxError`."""
+        ...
 
 
 class Unanswered(OutboxError):

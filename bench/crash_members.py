@@ -1,0 +1,474 @@
+"""Kills, stops and lets on the members of one outbox in PostgreSQL, and kills its server.
+
+`python -m bench.crashes --outbox postgresql`: one owner and two standbys, with a lease of five
+seconds. An application beside them hands messages over in transactions of its own. The three
+emulated platforms live on in this process, and see whose each request is, and when it came.
+
+A member's tenure of an account begins as it owns it, and ends as the next one's begins. No request
+may come from a member but in its tenure: except for what was in flight in a process that was
+stopped, which is counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from random import Random
+from statistics import median
+from typing import Any
+
+import attrs
+import psycopg
+import trio
+
+from bench.crashes import ROOT, Outcome, look, platforms
+from bench.crashing import ROOMS, text_of
+from bench.crashing_members import now
+from gateway_contrib.emulators.serve import serve
+from gateway_contrib.emulators.wire import ASGIApp, Latency, Receive, Scope, Send
+
+sys.path.insert(0, str(ROOT / "tests" / "shared"))
+
+import postgres_server  # of the tests, which begin it as this does
+
+LEASE = 5.0
+STANDBYS = 2
+LONGEST = 3.0
+"""Seconds that an owner has, at the most, before something happens to it."""
+PATIENCE = 120.0
+"""Seconds within which a member must own the outbox, and in the end something must end."""
+NUMBERS = 100_000
+"""Each process has as many numbers of messages for itself."""
+HANDED = 90_000_000
+"""The first number of what the application hands over."""
+HANDS_EACH = 0.5
+"""Seconds between two messages that it hands over."""
+EVERYBODY = 10
+"""Of so many kills one is of all members at once."""
+SENDS = ("sendMessage", "chat.postMessage", "/messages")
+SIGNALS = (signal.SIGINT, signal.SIGKILL, signal.SIGQUIT)
+"""How the server ends, in turn: its sessions are ended; all of its processes at once; likewise."""
+
+
+@attrs.define
+class Request:
+    """Of an account, by a process; when it came, and when it was answered.
+
+    sends  whether it makes a message; else it asks who the account is
+    """
+
+    account: str
+    name: str
+    sends: bool
+    came: float
+    ended: float = float("inf")
+
+
+@attrs.define(eq=False)
+class Member:
+    """One process, and what it said of itself.
+
+    owns    when its tenures of each account began
+    tries   when it was about to begin an attempt that is recorded
+    stops   from when to when it was stopped
+    """
+
+    name: str
+    process: trio.Process
+    owns: dict[str, list[float]] = attrs.field(factory=lambda: defaultdict(list))
+    tries: list[float] = attrs.field(factory=list)
+    stops: list[tuple[float, float]] = attrs.field(factory=list)
+    alive: bool = True
+    errors: bytearray = attrs.field(factory=bytearray, repr=False)
+
+    @property
+    def newest(self) -> float:
+        """When the last of its tenures began; 0: it has not owned anything."""
+        return max((times[-1] for times in self.owns.values()), default=0.0)
+
+
+@attrs.define
+class Shared(Outcome):
+    """What was seen, besides what is seen of one process.
+
+    stops, servers  how often an owner was stopped and followed, and the server ended
+    remainder       requests of what was in flight in a process that was stopped and followed
+    overlapping     other requests of a member outside of its tenure
+    """
+
+    stops: int = 0
+    servers: int = 0
+    remainder: list[str] = attrs.field(factory=list)
+    overlapping: list[str] = attrs.field(factory=list)
+    takeovers: list[float] = attrs.field(factory=list)
+
+    @property
+    def holds(self) -> bool:
+        return super().holds and not self.overlapping
+
+    def __str__(self) -> str:
+        return (
+            f"{super().__str__()}\n{self.stops} stops, {self.servers} ends of the server:"
+            f" {len(self.remainder)} requests of what was in flight as a process was stopped,"
+            f" {len(self.overlapping)} others outside of a tenure"
+        )
+
+
+class Campaign:
+    """One outbox, its members, and what came of it."""
+
+    def __init__(self, server: Any, seed: str) -> None:
+        self.outcome = Shared()
+        self.server = server
+        self.members: list[Member] = []
+        self.requests: list[Request] = []
+        self.ids: dict[int, str] = {}
+        self.submitted: dict[int, float] = {}
+        self.accepted: dict[int, float] = {}
+        self.handed: dict[int, str] = {}
+        self._rng = Random(seed)
+        self._addresses: dict[str, str] = {}
+        self._begun = 0
+
+    # -- what the platforms see
+
+    def watched(self, channel: str, app: ASGIApp) -> ASGIApp:
+        """The application, below `/of/NAME`: whose the request is."""
+
+        async def seen(scope: Scope, receive: Receive, send: Send) -> None:
+            _, _, name, rest = str(scope["path"]).split("/", 3)
+            sends = rest.endswith(SENDS)
+            request = Request(channel, name, sends, now())
+            self.requests.append(request)
+            path = f"/{rest}"
+            try:
+                await app({**scope, "path": path, "raw_path": path.encode()}, receive, send)
+            finally:
+                request.ended = now()
+
+        return seen
+
+    # -- processes
+
+    async def begin(self, nursery: trio.Nursery) -> None:
+        name = f"p{self._begun}"
+        command = [
+            sys.executable, "-m", "bench.crashing_members", "--url", self.server.url(),
+            "--addresses", json.dumps(self._addresses), "--name", name,
+            "--first", str(self._begun * NUMBERS), "--lease", str(LEASE),
+        ]  # fmt: skip
+        self._begun += 1
+        process = await trio.lowlevel.open_process(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+        )
+        member = Member(name, process)
+        self.members.append(member)
+        nursery.start_soon(self._listen, member, nursery)
+
+    async def _listen(self, member: Member, members: trio.Nursery) -> None:
+        async def complaints() -> None:
+            async for some in member.process.stderr:
+                member.errors.extend(some)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(complaints)
+            rest = b""
+            async for some in member.process.stdout:
+                *lines, rest = (rest + some).split(b"\n")
+                for line in lines:
+                    self._heard(member, *line.decode().split())
+        code = await member.process.wait()
+        if not member.alive:
+            return
+        said = member.errors[-3000:].decode(errors="replace")
+        if member.newest or "OutboxError" not in said:
+            raise RuntimeError(f"{member.name} ended by itself: {code} {said}")
+        member.alive = False  # the server was away as it began: whoever runs it begins it anew
+        await self.begin(members)
+
+    def _heard(self, member: Member, word: str, *rest: str) -> None:
+        at = float(rest[-1])
+        if word == "owns":
+            member.owns[rest[0]].append(at)
+        elif word == "tries":
+            member.tries.append(at)
+        elif word == "appends":
+            self.ids[int(rest[0])] = rest[1]
+        elif word == "submits":
+            self.submitted[int(rest[0])] = at
+        elif word == "accepted":
+            self.accepted[int(rest[0])] = at
+
+    async def owner(self, since: float) -> Member:
+        """The one that owned all accounts last, if it began to after `since`. Waits for it."""
+        with trio.move_on_after(PATIENCE):
+            while True:
+                alive = [member for member in self.members if member.alive]
+                newest = max(alive, key=lambda member: member.newest)
+                if newest.newest > since and len(newest.owns) == len(ROOMS):
+                    return newest
+                await trio.sleep(0.02)
+        raise RuntimeError(f"nobody owns it: {self._told()}")
+
+    def _told(self) -> str:
+        """What is known of the members that are alive, for whoever looks for a mistake."""
+        sql = """SELECT pid, state, wait_event, left(query, 100) FROM pg_stat_activity
+            WHERE application_name = 'gateway'"""
+        said = [
+            f"{it.name} (stopped {it.stops[-1:]}): {it.errors[-1500:].decode(errors='replace')}"
+            for it in self.members
+            if it.alive
+        ]
+        owner = self.server.execute("SELECT * FROM gateway.accounts LEFT JOIN gateway.members m "
+                                    "USING (member)")  # fmt: skip
+        return "\n".join([*said, str(owner), *map(str, self.server.execute(sql))])
+
+    def kill(self, member: Member) -> None:
+        member.alive = False
+        member.process.kill()
+
+    # -- what happens
+
+    async def run(self, nursery: trio.Nursery, what: list[str]) -> None:
+        for _ in range(1 + STANDBYS):
+            await self.begin(nursery)
+        left, since, at = deque(what), 0.0, 0.0
+        while left:
+            owner = await self.owner(since)
+            if since and owner.newest > at:
+                self.outcome.takeovers.append(owner.newest - at)
+            await trio.sleep(self._rng.uniform(0.1, LONGEST))
+            since, at, each = owner.newest, now(), left.popleft()
+            if each == "server":  # whoever owned it may own it on
+                await self._end_server()
+                since = 0.0
+            elif each == "kill":
+                await self._kill(owner, nursery)
+            elif not await self._stop(owner):
+                left.append(each)
+        await self.owner(since)
+
+    async def _kill(self, owner: Member, nursery: trio.Nursery) -> None:
+        everybody = self.outcome.kills % EVERYBODY == EVERYBODY - 1
+        killed = [it for it in self.members if it.alive] if everybody else [owner]
+        for member in killed:
+            self.kill(member)
+        self.outcome.kills += 1
+        self.outcome.steps["everybody" if everybody else "the owner"] += 1
+        for _ in killed:
+            await self.begin(nursery)
+
+    async def _stop(self, owner: Member) -> bool:
+        """Longer than its lease: until another owns all of it, and a while more.
+
+        Whether it owned it as it was stopped: another one may have followed it just before.
+        """
+        since = now()
+        owner.process.send_signal(signal.SIGSTOP)
+        follower = await self.owner(owner.newest)
+        await trio.sleep(self._rng.uniform(0.0, 1.5))
+        owner.stops.append((since, now()))
+        owner.process.send_signal(signal.SIGCONT)
+        self.outcome.stops += follower.newest > since
+        return follower.newest > since
+
+    async def _end_server(self) -> None:
+        number = SIGNALS[self.outcome.servers % len(SIGNALS)]
+        await trio.to_thread.run_sync(self.server.end, number)
+        await trio.sleep(self._rng.uniform(0.0, 1.0))
+        self.server.start()  # it ends with the thread that begins it
+        self.outcome.servers += 1
+
+    async def hand_over(self) -> None:
+        """Messages of an application, one after the other, each in a transaction of its own."""
+        number, connection = HANDED, None
+        while True:
+            await trio.sleep(HANDS_EACH)
+            instance = self._rng.choice(list(ROOMS))
+            room = self._rng.choice(ROOMS[instance])
+            hand = partial(self._hand, number, instance, room)
+            with suppress(psycopg.Error):
+                connection = await trio.to_thread.run_sync(hand, connection)
+            number += 1
+
+    def _hand(self, number: int, instance: str, room: str, connection: Any) -> Any:
+        if connection is None or connection.closed:
+            connection = self.server.connect()
+        sql = "SELECT gateway.send(%s, %s, %s)"
+        row = connection.execute(sql, (instance, room, text_of(number))).fetchone()
+        self.handed[number] = str(row[0])
+        self.outcome.accepted[number] = (instance, room, "")
+        return connection
+
+    async def finish(self) -> None:
+        """No member submits any more, all that was accepted ends, and so do the members."""
+        alive = [member for member in self.members if member.alive]
+        for member in alive:
+            if member.newest:
+                member.process.send_signal(signal.SIGUSR1)
+            else:  # it has not owned anything: it may not even listen for signals yet
+                self.kill(member)
+        left = """SELECT (SELECT count(*) FROM gateway.envelopes)
+            + (SELECT count(*) FROM gateway.handed WHERE answered_at IS NULL)"""
+        fewest, since = float("inf"), now()
+        while fewest and now() - since < PATIENCE:
+            ((waiting,),) = await trio.to_thread.run_sync(self.server.execute, left)
+            if waiting < fewest:
+                fewest, since = waiting, now()
+            await trio.sleep(0.2)
+        for member in alive:
+            self.kill(member)
+
+    @asynccontextmanager
+    async def served(self, emulators: Mapping[str, Any], seed: str) -> AsyncIterator[None]:
+        async with trio.open_nursery() as nursery:
+            for name, emulator in emulators.items():
+                app = self.watched(name, Latency(0.005, 0.06, f"{seed}:{name}")(emulator.app))
+                self._addresses[name] = await nursery.start(partial(serve, app))
+            yield
+            nursery.cancel_scope.cancel()
+
+
+# -- judging
+
+
+def judge(campaign: Campaign, emulators: Mapping[str, Any]) -> None:
+    """What stands in the rooms, against what was accepted and what the receipts say."""
+    outcome, receipts = campaign.outcome, receipts_of(campaign)
+    for number in campaign.accepted:
+        outcome.accepted[number] = ("", "", campaign.ids[number])
+    seen: dict[int, set[int]] = {}
+    for channel, rooms in ROOMS.items():
+        for room in rooms:
+            words = [
+                (int(number), int(word))
+                for message in emulators[channel].rooms.conversation(room)
+                for number, word in re.findall(r"m(\d+)w(\d+)", message.text)
+            ]
+            firsts = list(dict.fromkeys(words))
+            outcome.late += [f"{channel} {room}: {text}" for text in late(campaign, firsts)]
+            for number, word in firsts:
+                seen.setdefault(number, set()).add(word)
+            twice = {number for (number, _), count in Counter(words).items() if count > 1}
+            for number in sorted(twice):
+                outcome.duplicated.append(f"{channel} m{number}")
+                announced = receipts.get(number, {}).get("possible_duplicate", False)
+                if channel == "discord" or not announced:
+                    outcome.unannounced.append(f"{channel} m{number}")
+    for number in outcome.accepted:
+        look(outcome, number, receipts.get(number, {}), seen.get(number, set()))
+    look_at_tenures(campaign)
+
+
+def receipts_of(campaign: Campaign) -> dict[int, dict[str, Any]]:
+    """How each message ended, by its number."""
+    ended = dict(campaign.server.execute("SELECT id, receipt FROM gateway.history"))
+    handed = dict(campaign.server.execute("SELECT id::text, envelope_id FROM gateway.handed"))
+    ids = campaign.ids | {number: handed[name] for number, name in campaign.handed.items()}
+    return {number: json.loads(ended[name]) for number, name in ids.items() if name in ended}
+
+
+def late(campaign: Campaign, firsts: list[tuple[int, int]]) -> Iterator[str]:
+    """What came before something that was accepted before it was handed in.
+
+    Words of one message have an order, messages are not mixed, and what the application handed over
+    comes by its numbers.
+    """
+    begun: dict[int, int] = {}
+    newest_handed, newest_submitted, last = -1, 0.0, -1
+    for number, word in firsts:
+        if word < begun.get(number, -1):
+            yield f"m{number}: word {word} after {begun[number]}"
+        if number != last and number in begun:
+            yield f"m{number} goes on after m{last}"
+        if number not in begun and number >= HANDED:
+            if number < newest_handed:
+                yield f"m{number} after m{newest_handed}"
+            newest_handed = max(newest_handed, number)
+        elif number not in begun:
+            if campaign.accepted.get(number, float("inf")) < newest_submitted:
+                yield f"m{number} was accepted before another was submitted that came first"
+            newest_submitted = max(newest_submitted, campaign.submitted.get(number, 0.0))
+        begun[number], last = word, number
+
+
+def look_at_tenures(campaign: Campaign) -> None:
+    """Each request is of its account's owner, but for what was in flight in a stopped process."""
+    outcome = campaign.outcome
+    by_name = {member.name: member for member in campaign.members}
+    for account in ROOMS:
+        tenures = sorted(
+            (at, member.name) for member in campaign.members for at in member.owns[account]
+        )
+        requests = [it for it in campaign.requests if it.sends]
+        for request in [it for it in requests if it.account == account]:
+            began = [at for at in tenures if at[0] <= request.came]
+            ended = [at for at in tenures if at[0] <= request.ended]
+            if began and began[-1][1] == ended[-1][1] == request.name:
+                continue
+            text = f"{account}: a request of {request.name} in {began[-1:]} to {ended[-1:]}"
+            of_stop = _in_flight(by_name[request.name], request, requests)
+            (outcome.remainder if of_stop else outcome.overlapping).append(text)
+
+
+def _in_flight(member: Member, request: Request, requests: list[Request]) -> bool:
+    """Whether it may be of an attempt that was begun before a stop, and had not come by then."""
+    for stopped, let_on in member.stops:
+        if request.ended < let_on:
+            continue
+        if request.came < stopped:  # all of it had not come by then
+            return True
+        begun = sum(at <= stopped for at in member.tries)
+        own = [it for it in requests if it.name == member.name]
+        came = sum(it.came <= stopped for it in own)
+        after = sum(let_on <= it.came <= request.came for it in own)
+        if came + after <= begun:
+            return True
+    return False
+
+
+# -- running
+
+
+def plan(kills: int, stops: int, servers: int, seed: str) -> list[str]:
+    what = ["kill"] * kills + ["stop"] * stops + ["server"] * servers
+    Random(f"plan of {seed}").shuffle(what)
+    return what
+
+
+async def crash(kills: int, stops: int, servers: int, seed: str = "0") -> Shared:
+    """Do all of that in a drawn order, let everything be sent, and judge."""
+    server = postgres_server.Server(safe=True)
+    emulators = platforms()
+    campaign = Campaign(server.start(), seed)
+    try:
+        async with campaign.served(emulators, seed), trio.open_nursery() as nursery:
+            async with trio.open_nursery() as load:
+                load.start_soon(campaign.hand_over)
+                await campaign.run(nursery, plan(kills, stops, servers, seed))
+                load.cancel_scope.cancel()
+            await campaign.finish()
+        judge(campaign, emulators)
+    finally:
+        server.remove()
+    return campaign.outcome
+
+
+def main(asked: argparse.Namespace) -> None:
+    """The last two lines say what came of it; the exit code is 1 where a law was broken."""
+    outcome = trio.run(crash, asked.kills, asked.stops, asked.servers, asked.seed)
+    for line in (*outcome.lost, *outcome.late, *outcome.unannounced, *outcome.overlapping):
+        print(line)
+    took = sorted(outcome.takeovers)
+    print(f"takeovers: median {median(took):.1f} s, longest {took[-1]:.1f} s after the end before")
+    print(f"{len(outcome.unknown)} ended unknown, and say so")
+    print(outcome)
+    sys.exit(0 if outcome.holds else 1)

@@ -1,0 +1,104 @@
+"""The process of which `bench.crashes --outbox postgresql` kills many: one member of an outbox.
+
+It stands by until it owns the outbox, then submits messages of several parts, one after the other.
+Each line that it prints ends with the time on a clock that all processes of the machine share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from random import Random
+from typing import Any
+
+import structlog
+import trio
+
+from bench.crashing import ROOMS, instances, text_of
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_core import Gateway, GatewayConfig, OutboxError, RetrySettings, Send, open_gateway
+
+PAUSE = 0.1
+"""Seconds between two messages, at the most; and after one that was refused."""
+WAITING = 60
+"""Messages that wait, so that they end while a process has the outbox for a second or two."""
+
+
+def now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def say(*words: object) -> None:
+    print(*words, f"{now():.6f}", flush=True)
+
+
+class Told(PostgresOutbox):
+    """The outbox, which says what it does as it does it."""
+
+    async def recover(self, instance_id: str) -> Any:
+        found = await super().recover(instance_id)
+        if instance_id:  # else it is what all have in common
+            say("owns", instance_id)
+        return found
+
+    async def append(self, entry: Any, on_stored: Any) -> None:
+        number, _, _ = entry.envelope.text[1:].partition("w")
+        say("appends", number, entry.id)
+        await super().append(entry, on_stored)
+
+    async def attempt_started(self, envelope_id: str, record: Any) -> None:
+        await super().attempt_started(envelope_id, record)
+        say("tries", envelope_id)
+
+
+async def submit(gateway: Gateway, name: str, number: int) -> None:
+    """One message after the other, as long as it is not cancelled."""
+    rng = Random(name)
+    while True:
+        instance = rng.choice(list(ROOMS))
+        envelope = Send(
+            instance_id=instance, external_room_id=rng.choice(ROOMS[instance]),
+            text=text_of(number), key=f"m{number}",
+        )  # fmt: skip
+        while gateway.statistics().stored > WAITING:  # noqa: ASYNC110 - it has no event
+            await trio.sleep(PAUSE)
+        say("submits", number)
+        try:
+            await gateway.submit(envelope)
+        except OutboxError:
+            await trio.sleep(PAUSE)
+        else:
+            say("accepted", number)
+            await trio.sleep(rng.random() * PAUSE)
+        number += 1
+
+
+async def main(asked: argparse.Namespace) -> None:
+    addresses = {
+        name: f"{address}/of/{asked.name}" for name, address in json.loads(asked.addresses).items()
+    }
+    config = GatewayConfig(
+        instances=instances(addresses),
+        retries=RetrySettings(quarantine=0.2, base=0.05, attempts=1000),
+    )
+    outbox = Told(asked.url, PostgresSettings(lease=asked.lease))
+    with trio.open_signal_receiver(signal.SIGUSR1) as enough:
+        async with open_gateway(config, outbox=outbox) as gateway, trio.open_nursery() as nursery:
+            nursery.start_soon(submit, gateway, asked.name, asked.first)
+            await anext(enough)
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):  # it sends what is left until it is killed
+                await trio.sleep_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    for name in ("url", "addresses", "name"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--first", type=int, required=True)
+    parser.add_argument("--lease", type=float, required=True)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    trio.run(main, parser.parse_args())

@@ -1,0 +1,138 @@
+"""What it costs to accept and to deliver with the outbox in PostgreSQL, on a server of its own.
+
+`python -m bench.outbox --outbox postgresql`: rows as `bench.outbox` has them, each with the CPU of
+the server for a message (`server_us_per_message`). The server waits for the disk. `end to end` is
+from the call of `submit` to the receipt of a channel that does nothing. The last row has what one
+wait for the disk takes (`fsync_ms`), and the machine's load before the first and after the last.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from bench.engine import Nothing, config
+from bench.outbox import TEXT, drive, entries, fsync_ms
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_core import Send, open_gateway
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "shared"))
+
+import postgres_server  # type: ignore[import-not-found]  # of the tests, which begin it as this does
+
+MOST = 10_000_000
+
+
+class Measured:
+    """A server, and what it costs."""
+
+    def __init__(self, server: Any) -> None:
+        self.server = server
+        self._numbers = count()
+
+    def outbox(self) -> PostgresOutbox:
+        """In a schema that nothing else uses."""
+        settings = PostgresSettings(schema=f"bench_{next(self._numbers)}", lease=60)
+        return PostgresOutbox(self.server.url(), settings)
+
+    def spent(self) -> float:
+        """Seconds of CPU of all of its processes, those that have ended included."""
+        ticks, postmaster = 0, self.server.process_id
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it has ended meanwhile
+                continue
+            if int(folder.name) == postmaster:
+                ticks += sum(map(int, fields[11:15]))  # its own, and those of ended children
+            elif int(fields[1]) == postmaster:
+                ticks += sum(map(int, fields[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    async def drive(
+        self, engine: str, callers: int, accept: Callable[[int], Awaitable[object]]
+    ) -> dict[str, Any]:
+        done, before = 0, self.spent()
+
+        async def one(number: int) -> None:
+            nonlocal done
+            await accept(number)
+            done += 1
+
+        found = await drive(callers, one)
+        used = (self.spent() - before) / done
+        return {"engine": engine} | found | {"server_us_per_message": round(used * 1e6, 1)}
+
+    async def alone(self, callers: int, *, keys: bool) -> dict[str, Any]:
+        make, numbers = entries(), count()
+        async with self.outbox() as outbox:
+            if keys:
+
+                async def accept(room: int) -> None:
+                    entry = make(room)
+                    envelope = attrs.evolve(entry.envelope, key=f"key {next(numbers)}")
+                    await outbox.append(attrs.evolve(entry, envelope=envelope), lambda: None)
+
+                return await self.drive("outbox, keys", callers, accept)
+            return await self.drive("outbox", callers, lambda n: outbox.append(make(n), _nothing))
+
+    async def gateway(self, callers: int, *, keys: bool, ends: bool) -> dict[str, Any]:
+        """Through `gateway.submit`; `ends`: each caller waits for the receipt."""
+        settings = config(
+            partition_bound=MOST, instance_bound=MOST, room_bound=MOST, drain_timeout=0.0,
+            outbox_capacity=MOST,
+        )  # fmt: skip
+        channel, numbers = Nothing(seconds=None if ends else 3600.0), count()
+        outbox = self.outbox()
+        async with open_gateway(settings, plugins=[("nothing", channel)], outbox=outbox) as gateway:
+
+            async def submit(number: int) -> None:
+                key = f"key {next(numbers)}" if keys else None
+                room = f"room{number}"
+                ticket = await gateway.submit(
+                    Send(instance_id="bot", external_room_id=room, text=TEXT, key=key)
+                )
+                if ends:
+                    await ticket.receipt()
+
+            what = "end to end" if ends else "submit"
+            return await self.drive(f"{what}{', keys' if keys else ''}", callers, submit)
+
+
+def _nothing() -> None: ...
+
+
+def runs(callers: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+    load = os.getloadavg()[0]
+    server = postgres_server.Server(safe=True)
+    try:
+        measured = Measured(server.start())
+        for number in callers:
+            for keys in (False, True):
+                yield trio.run(partial(measured.alone, keys=keys), number)
+                for ends in (False, True):
+                    yield trio.run(partial(measured.gateway, keys=keys, ends=ends), number)
+        took = fsync_ms(Path(server.folder))
+        yield {"fsync_ms": took, "load_before": load, "load_after": os.getloadavg()[0]}
+    finally:
+        server.remove()
+
+
+def shown(found: dict[str, Any]) -> str:
+    if "engine" not in found:
+        return ", ".join(f"{name} {value}" for name, value in found.items())
+    return (
+        f"{found['engine']:16} {found['callers']:4} callers {found['accepted_per_s']:7}/s"
+        f" {found['cpu_us_per_message']:8} us CPU and {found['server_us_per_message']:8} us of the"
+        f" server  p50 {found['p50_ms']:8} ms  p99 {found['p99_ms']:8} ms"
+    )

@@ -1,0 +1,119 @@
+"""The outbox that a command is about, in whichever engine it is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+import trio
+
+from gateway_contrib.cli.ending import Ended
+from gateway_contrib.outboxes import path_of
+from gateway_core import ConfigError, OutboxSettings
+
+_DATABASES = ("postgresql", "postgres")
+
+
+@attrs.frozen
+class Stored:
+    """An outbox that outlives its gateway. Its parts are imported as they are needed: extras.
+
+    path  its file; None: it is in a database
+    """
+
+    settings: OutboxSettings
+    path: Path | None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.path is not None else self._database().place.text
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a gateway has made it. Raises `OutboxError` where that cannot be told."""
+        if self.path is not None:
+            return self.path.exists()
+        from gateway_contrib.postgres.connections.migrations import (  # noqa: PLC0415 - an extra
+            NoOutboxError,
+        )
+
+        try:
+            self.operator().__exit__()
+        except NoOutboxError:
+            return False
+        return True
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether a gateway has it open."""
+        if self.path is not None:
+            from gateway_contrib.sqlite.files.ownership import Ownership  # noqa: PLC0415 - an extra
+
+            return Ownership(self.path).present() is not None
+        with self.operator() as operator:
+            return operator.owner is not None
+
+    def operator(self) -> Any:
+        """A look at it. Raises `Ended`, or `OutboxError` where there is none."""
+        try:
+            return self._operator()
+        except ModuleNotFoundError as error:
+            extra = "sealed" if error.name == "cryptography" else self._extra
+            text = f"{error.name} is missing: pip install 'gateway-contrib[{extra}]'"
+            raise Ended(text) from None
+        except ValueError as error:  # of a key, by its place
+            raise Ended(f"outbox.{error}") from None
+
+    @property
+    def _extra(self) -> str:
+        return "sqlite" if self.path is not None else "postgres"
+
+    def _operator(self) -> Any:
+        if self.path is not None:
+            from gateway_contrib.sqlite.operators.operating import (  # noqa: PLC0415 - an extra
+                Operator,
+            )
+
+            return Operator(self.path, self.settings.keys)
+        from gateway_contrib.postgres.operators import operating  # noqa: PLC0415 - an extra
+
+        outbox = self._database()
+        return operating.Operator(outbox.url, outbox.settings, self.settings.keys)
+
+    def _database(self) -> Any:
+        """Not opened: it knows where it is, and with which options."""
+        from gateway_contrib.postgres.opening import outbox_at  # noqa: PLC0415 - an extra
+
+        try:
+            return outbox_at(self.settings.url, self.settings.keys)
+        except ConfigError as error:
+            raise Ended("; ".join(map(str, error.problems))) from None
+
+    async def reseal(self) -> str:
+        """Seal everything anew, as its owner for that long. Raises `OutboxError`."""
+        if self.path is not None:
+            from gateway_contrib.sqlite.sealing.alone import (  # noqa: PLC0415 - an extra
+                reseal_alone,
+            )
+
+            return await trio.to_thread.run_sync(reseal_alone, self.path, self.settings.keys)
+        outbox = self._database()
+        async with outbox:
+            done: str = await outbox.reseal()
+        return done
+
+
+def is_in_database(url: str) -> bool:
+    """Whether it names a schema in PostgreSQL."""
+    return urlsplit(url).scheme in _DATABASES
+
+
+def stored(settings: OutboxSettings | None) -> Stored | None:
+    """The outbox of a configuration; None: it has none, or one in an engine that is not ours."""
+    if settings is None:
+        return None
+    if is_in_database(settings.url):
+        return Stored(settings, None)
+    path = path_of(settings.url)
+    return Stored(settings, path) if path is not None else None

@@ -1,0 +1,81 @@
+"""Which keys an outbox knows: told at its opening, and never row by row."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from gateway_contrib.durable.sealing.keyring import Keyring
+from gateway_core import Secret
+from gateway_core.outboxes import OutboxError
+
+if TYPE_CHECKING:  # its library is an extra
+    from gateway_contrib.durable.sealing.ciphers import Key
+
+
+def keys_in(given: Sequence[Secret]) -> tuple[Key, ...]:
+    """The keys. Raises `ValueError` for what is none, and ModuleNotFoundError without the extra."""
+    if not given:
+        return ()
+    from gateway_contrib.durable.sealing.ciphers import keys_of  # noqa: PLC0415 - an extra
+
+    return keys_of(given)
+
+
+def keyring_of(
+    known: Mapping[str, str],
+    keys: Sequence[Key],
+    place: object,
+    *,
+    introduce: Callable[[str, str], None] | None,
+    ids: Callable[[], Collection[str]],
+) -> Keyring:
+    """The keyring of the outbox at `place`. Raises `OutboxError` where a key of it is not there.
+
+    known      of each key that the outbox names its id, and its secret sealed with that key
+    introduce  stores such a pair: of the owner, which makes its first key known to the outbox.
+               None: of who looks at it, seals with what its owner can open, and may meet keys that
+               the owner was given since
+    ids        of the keys that the outbox names by now
+    """
+    given = {key.id: key for key in keys}
+    lacking = [name for name in known if name not in given]
+    if lacking:
+        raise OutboxError(f"outbox {place} cannot be opened: {_told(lacking, given)}")
+    secret = b""
+    for name, sealed in known.items():
+        secret = _secret_in(given[name], sealed, place)
+    if introduce is None:
+        return Keyring([key for key in keys if key.id in known], secret, ids)
+    if keys and keys[0].id not in known:
+        secret = secret or secrets.token_bytes(32)
+        introduce(keys[0].id, keys[0].seal(secret, _place(keys[0].id)))
+    return Keyring(keys, secret)
+
+
+def _told(lacking: Iterable[str], given: Iterable[str]) -> str:
+    """What is missing, and what to do."""
+    names = ", ".join(lacking)
+    others = ", ".join(given)
+    if not others:
+        return f"its texts are sealed with key {names}: give it in outbox.keys"
+    return (
+        f"its texts are sealed with key {names}, which is none of those in outbox.keys ({others}): "
+        "add it there, after the one that shall seal, until `gateway outbox reseal` has sealed "
+        "everything anew"
+    )
+
+
+def _secret_in(key: Key, sealed: str, place: object) -> bytes:
+    from gateway_contrib.durable.sealing.ciphers import Damaged  # noqa: PLC0415 - an extra
+
+    try:
+        return key.open(sealed, _place(key.id))
+    except Damaged:
+        told = f"it is damaged: what it says of key {key.id} was changed"
+        raise OutboxError(f"outbox {place} cannot be opened: {told}") from None
+
+
+def _place(name: str) -> bytes:
+    return f"keyring:{name}".encode()

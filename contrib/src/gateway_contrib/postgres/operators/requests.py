@@ -1,0 +1,177 @@
+"""What operators ask of the running gateway, through a table that its owner reads once a second.
+
+Everything here blocks: it runs in a worker thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import msgspec
+import psycopg
+
+from gateway_contrib.durable.rows import SETTLED, Row, decode, encode
+from gateway_contrib.durable.sealing.keyring import Keyring
+from gateway_contrib.postgres.names import text_in, text_out
+from gateway_contrib.postgres.reading import stored_at
+from gateway_contrib.postgres.sealing.anew import Resealing
+from gateway_contrib.postgres.writes import answers, reopening, statements
+from gateway_contrib.postgres.writes.writing import Writer
+from gateway_core import Invalid
+from gateway_core.outboxes import (
+    Envelope,
+    FormatVersionError,
+    Request,
+    StoredEntry,
+    from_json,
+)
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+AT_ONCE = 500
+"""Requests of one look."""
+_ASKED = """SELECT number, kind, seq, instance, room, envelope FROM requests
+    WHERE done_at IS NULL AND NOT number = ANY (%s::bigint[]) ORDER BY number DESC LIMIT %s"""
+PASSED_ON = ("erase", "look", "accounts", "cancel", "submit", "group")
+"""Kinds that the gateway does; it answers in the write that has the effect, and not before."""
+
+
+class Desk:
+    """Which requests the owner has handed on to its gateway, unanswered by now.
+
+    resealing  what goes on with each look, where that was asked for
+    """
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._handed_on: set[int] = set()
+        self._to_tell: list[int] = []
+        self.seal_with(keyring)
+
+    def seal_with(self, keyring: Keyring) -> None:
+        """What is asked and answered from now on."""
+        self.seals = keyring
+        self.resealing: Resealing | None = None
+
+    def anew(self) -> None:
+        """Nothing is handed on: the outbox is had again."""
+        self._handed_on.clear()
+        self._to_tell.clear()
+
+    def begin_resealing(self, number: int) -> None:
+        """Somebody asks for it; whoever asks meanwhile hears of the same."""
+        self._handed_on.add(number)
+        self._to_tell.append(number)
+        self.resealing = Resealing(self.seals)
+
+    def end_resealing(self) -> list[int]:
+        """It is done; who asked for it."""
+        told, self._to_tell, self.resealing = self._to_tell, [], None
+        return told
+
+    def answered(self, numbers: Iterable[int]) -> None:
+        """Their answers are written."""
+        self._handed_on.difference_update(numbers)
+
+    def look(self, connection: Connection) -> list[Row]:
+        """What was asked and is not handed on, in the order in which it was asked."""
+        asked = (list(self._handed_on), AT_ONCE)
+        return connection.execute(_ASKED, asked).fetchall()
+
+    def hand_on(self, connection: Connection, row: Row) -> Request | str | None:
+        """What the gateway has to do about it, or why it cannot be; None: it is not for it.
+
+        connection  which reads
+        """
+        number, kind, seq, instance, room, envelope = row
+        request: Request | None = None
+        if kind == "withdraw":
+            request, why = _withdrawal(connection, number, envelope)
+            if why:
+                return why
+        elif kind in ("erase", "look", "accounts"):
+            place = text_out(instance), text_out(room)
+            request = Request(kind=kind, number=number, instance_id=place[0], room=place[1])
+        elif kind in PASSED_ON:
+            try:
+                request = self._asking(kind, number, text_out(envelope or ""))
+            except (FormatVersionError, Invalid, msgspec.DecodeError) as error:
+                return encode({"refused": f"{type(error).__name__}: {error}"})
+        elif kind == "discard" and (found := stored_at(connection, self.seals, [seq])):
+            request = Request(kind="discard", number=number, stored=found[0])
+        if request is not None:
+            self._handed_on.add(number)
+        return request
+
+    def _asking(self, kind: str, number: int, stored: str) -> Request:
+        asked = self.seals.text("envelope", number, stored)
+        if kind == "group":
+            return Request(kind=kind, number=number, asked=asked)
+        if kind == "cancel":
+            return Request(kind=kind, number=number, envelope_id=asked)
+        envelope = from_json(Envelope, decode(asked))
+        return Request(
+            kind="submit", number=number, instance_id=envelope.instance_id,
+            room=envelope.external_room_id, envelope=envelope,
+        )  # fmt: skip
+
+    # -- on the connection that writes, each within a transaction
+
+    def retry(
+        self, connection: Connection, writer: Writer, row: Row, wall: float
+    ) -> list[StoredEntry]:
+        """Put a failed one back among the unfinished, its time to begin anew, and answer."""
+        number, _, seq, *_ = row
+        sql = "SELECT 1 FROM history WHERE seq = %s AND entry IS NOT NULL"
+        if connection.execute(sql, (seq,)).fetchone() is None:
+            self.answer(connection, number, wall, "there is nothing to try again")
+            return []
+        stored: list[StoredEntry] = []
+        with connection.transaction():  # nothing of it, where what comes back cannot be read
+            stored = reopening.reopen(connection, writer.groups, self.seals, [seq], wall)
+            if not stored:
+                raise psycopg.Rollback
+        if not stored:
+            writer.groups.forget()
+        self.answer(connection, number, wall, "goes on" if stored else "cannot be read")
+        return stored
+
+    def discard(self, connection: Connection, writer: Writer, row: Row, wall: float) -> None:
+        """Forget the content of a failed one, and answer."""
+        number, _, seq, *_ = row
+        found = connection.execute("SELECT disposition FROM history WHERE seq = %s", (seq,))
+        ended = found.fetchone()
+        if ended is not None and ended[0] in SETTLED:
+            self.answer(connection, number, wall, f"had ended already: {ended[0]}")
+            return
+        sql = "UPDATE history SET entry = NULL, shapes = NULL WHERE seq = %s"
+        connection.execute(sql, (seq,))
+        for table in ("steps", "grown"):
+            statements.delete(connection, table, [seq])
+        writer.contents.end(connection, [seq])
+        self.answer(connection, number, wall, "discarded")
+
+    def erased(self, connection: Connection, request: Request, wall: float, answer: str) -> None:
+        """All that is stored of the room is gone, and so is its name in requests."""
+        self.answer(connection, request.number, wall, answer)
+        sql = """UPDATE requests SET room = ''
+            WHERE instance = %s AND room = %s AND done_at IS NOT NULL"""
+        connection.execute(sql, (text_in(request.instance_id), text_in(request.room)))
+
+    def answer(self, connection: Connection, number: int, wall: float, answer: str) -> None:
+        """Answer one."""
+        answers.write(
+            connection, {number: (number, wall, self.seals.seal("answer", number, answer))}
+        )
+
+
+def _withdrawal(connection: Connection, number: int, handed: str) -> tuple[Request | None, str]:
+    """Cancel the envelope that became of what was handed over, or why not; neither: not yet."""
+    sql = "SELECT answered_at IS NOT NULL, envelope_id FROM handed WHERE id = %s"
+    found = connection.execute(sql, (handed,)).fetchone()
+    if found is None:
+        return None, "it is forgotten"
+    answered, envelope_id = found
+    if envelope_id is None:
+        return None, "it was rejected" if answered else ""
+    return Request(kind="cancel", number=number, envelope_id=envelope_id), ""

@@ -1,0 +1,119 @@
+"""The part of an outbox that does what operators ask, or hands it on to its gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gateway_contrib.durable.rows import Row
+from gateway_contrib.durable.sealing.keyring import Keyring
+from gateway_contrib.postgres.names import name_of
+from gateway_contrib.postgres.operators.requests import Desk
+from gateway_contrib.postgres.owning import Owning
+from gateway_contrib.postgres.sealing.anew import Resealing
+from gateway_contrib.postgres.sealing.known import keyring_at
+from gateway_contrib.postgres.storing import Connection
+from gateway_contrib.postgres.writes import reopening
+from gateway_core.outboxes import OutboxError, Request
+
+if TYPE_CHECKING:  # its library is an extra
+    from gateway_contrib.durable.sealing.ciphers import Key
+
+
+class Serving(Owning):
+    """Owns the database, and answers to operators."""
+
+    requested: Callable[[Request], None] | None
+    _keyring: Keyring
+    _keys: tuple[Key, ...]
+    _desk: Desk
+
+    async def _know_keys(self) -> None:
+        """Open what is sealed, and seal with the first key from now on. Raises `OutboxError`."""
+        self._keyring = await self._apart(
+            lambda it: keyring_at(it, self._keys, self.place, owner=True)
+        )
+        self._writer.seal_with(self._keyring)
+        self._desk.seal_with(self._keyring)
+
+    async def _own_again(self) -> None:
+        """As an owner does; another one may have given it keys meanwhile."""
+        await super()._own_again()
+        self._desk.anew()
+        try:
+            await self._know_keys()
+        except OutboxError:  # another one, which has the keys, may own it
+            await self._in_thread(self._membership.leave, self._lasting)
+            raise
+
+    async def _serve(self) -> bool:
+        """Do what was asked since the last look; whether there is more to do at once."""
+        if self._membership.owns:
+            for row in await self._look(self._desk.look):
+                await self._serve_one(row)
+            await self._reseal_on()
+        return self._desk.resealing is not None
+
+    async def _serve_one(self, row: Row) -> None:
+        number, kind, *_ = row
+        wall, desk, writer = self._wall(), self._desk, self._writer
+        if kind == "reseal":
+            desk.begin_resealing(number)
+        elif kind == "retry":
+            stored = await self._apart(partial(desk.retry, writer=writer, row=row, wall=wall))
+            for each in stored:
+                self._ask(Request(kind="retry", stored=each))
+        else:
+            found = await self._look(partial(desk.hand_on, row=row))
+            if isinstance(found, Request):
+                self._ask(found)
+            elif found is not None:
+                self._answer_asked(Request(kind=kind, number=number), found)
+            elif kind == "discard":
+                await self._apart(partial(desk.discard, writer=writer, row=row, wall=wall))
+
+    def _ask(self, request: Request) -> None:
+        if self.requested is not None:
+            self.requested(request)
+
+    def _answer_asked(self, request: Request, answer: str) -> None:
+        """Written with the next batch, which has what the request ended."""
+        super().answered(request, answer)
+
+    async def erase(self, request: Request, in_flight: int) -> None:
+        """Everything of a room, and the answer to who asked for it."""
+        if not self._committer.idle:
+            await self.flush()
+        writer, wall = self._writer, self._wall()
+        place = (request.instance_id, request.room)
+
+        def erase(connection: Connection) -> None:
+            count = reopening.erase(connection, writer.groups, writer.contents, *place)
+            answer = f"{count} rows erased, {in_flight} in flight"
+            self._desk.erased(connection, request, wall, answer)
+
+        await self._apart(erase, name_of(request.instance_id))
+
+    # -- sealing anew
+
+    async def _reseal_on(self) -> None:
+        """Go on sealing everything anew, where that is asked for."""
+        resealing = self._desk.resealing
+        if resealing is None:
+            return
+        try:
+            more = await self._apart(resealing.step)
+        except BaseException:
+            resealing.begin_again()
+            raise
+        if not more:
+            for number in self._desk.end_resealing():
+                self._answer_asked(Request(kind="reseal", number=number), resealing.told)
+
+    async def reseal(self) -> str:
+        """Seal everything anew; what was done. Raises `OutboxError`."""
+        resealing = Resealing(self._keyring)
+        while await self._apart(resealing.step):
+            pass
+        return resealing.told

@@ -1,0 +1,186 @@
+"""Seals everything in the schema with the first key: after a rotation, or what was there before.
+
+Its owner does it, in small steps between which batches are written, each in a transaction of its
+own. A step may be done twice: what the first key has sealed stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import psycopg
+
+from gateway_contrib.durable.rows import Row
+from gateway_contrib.durable.sealing.keyring import Keyring
+from gateway_contrib.postgres.beside.contents import piece_place
+from gateway_contrib.postgres.connections.failing import unreadable
+from gateway_contrib.postgres.names import members_place
+from gateway_contrib.postgres.sealing.known import forget_others
+from gateway_core import Invalid
+from gateway_core.outboxes import OutboxError
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+STEP = 200
+"""Rows that a step looks at, at the most."""
+PIECES = 4
+"""Pieces of bytes of a step: 1 MB."""
+_LOWEST = -(2**63)
+_TEXTS: Sequence[tuple[str, str, Any, Sequence[str]]] = (
+    # Unfinished ones first: what ends meanwhile is sealed anew already, and looked at again.
+    ("envelopes", "seq", _LOWEST, ("fingerprint", "entry", "shapes")),
+    ("history", "seq", _LOWEST, ("fingerprint", "entry", "shapes", "receipt")),
+    ("revisions", "id", "", ("ref",)),
+    ("requests", "number", _LOWEST, ("envelope", "answer")),
+    ("groups", "seq", _LOWEST, ("fingerprint", "content")),
+    ("grown", "seq", _LOWEST, ("text",)),
+)
+_NAMED = ("envelopes", "history", "groups")
+"""Tables of which each row has an id."""
+
+
+class Resealing:
+    """Passes through the schema, until one has found nothing. Blocks.
+
+    told  what was done, once it is
+    """
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        self._connection: Connection
+        self._sealed = self._unopened = 0
+        self.begin_again()
+
+    @property
+    def told(self) -> str:
+        """What was done."""
+        if not self._keyring.first:
+            return "nothing is sealed: outbox.keys names no key"
+        left = f"; {self._unopened} cannot be opened and stay" if self._unopened else ""
+        return f"{self._sealed} rows sealed anew with key {self._keyring.first}{left}"
+
+    def begin_again(self) -> None:
+        """A step was not written: all of them once more."""
+        self._steps = self._all()
+
+    def step(self, connection: Connection) -> bool:
+        """Do a little; whether there is more. Within a transaction."""
+        self._connection = connection
+        return bool(self._keyring.first) and next(self._steps, False)
+
+    def _all(self) -> Iterator[bool]:
+        """Gives after each step."""
+        before = -1
+        while self._sealed > before:  # what was put back meanwhile may have been passed over
+            before, self._unopened = self._sealed, 0
+            for table in _TEXTS:
+                yield from self._texts(*table)
+            yield from self._members()
+            yield from self._keys()
+            yield from self._pieces()
+        forget_others(self._connection, self._keyring.first)
+
+    def _texts(self, table: str, by: str, after: Any, columns: Sequence[str]) -> Iterator[bool]:
+        sql = (
+            f"SELECT {by}, {', '.join(columns)} FROM {table} WHERE {by} > %s ORDER BY {by} LIMIT %s"  # noqa: S608 - constants
+        )
+        while rows := self._rows(sql, after, STEP):
+            for place, *texts in rows:
+                self._row(table, by, place, place, columns, texts)
+            after = rows[-1][0]
+            yield True
+
+    def _row(
+        self, table: str, by: str, place: Any, of: Any, columns: Sequence[str], texts: Sequence[Any]
+    ) -> None:
+        try:
+            changed = {
+                column: anew
+                for column, text in zip(columns, texts, strict=True)
+                if (anew := self._keyring.anew(column, of, text)) is not None
+            }
+        except (Invalid, OutboxError) as error:
+            self._cannot(table, place, error)
+            return
+        if changed:
+            sets = [f"{column} = %s" for column in changed]
+            if table == "history":
+                sets.append("raw = ''")  # the receipt has it
+            sql = f"UPDATE {table} SET {', '.join(sets)} WHERE {by} = %s"  # noqa: S608 - constants
+            self._connection.execute(sql.encode(), (*changed.values(), place))
+            self._sealed += 1
+
+    def _cannot(self, table: str, place: Any, error: Exception) -> None:
+        self._unopened += 1
+        name = str(place)
+        if table in _NAMED:
+            sql = f"SELECT id FROM {table} WHERE seq = %s"  # noqa: S608 - constants
+            row = self._connection.execute(sql.encode(), (place,)).fetchone()
+            name = row[0] if row is not None else name
+        unreadable(name, error)
+
+    def _members(self) -> Iterator[bool]:
+        sql = """SELECT grp, first, members FROM group_members WHERE (grp, first) > (%s, %s)
+            ORDER BY grp, first LIMIT %s"""
+        after = (_LOWEST, _LOWEST)
+        while rows := self._rows(sql, *after, PIECES):
+            for grp, first, members in rows:
+                try:
+                    anew = self._keyring.anew("members", members_place(grp, first), members)
+                except (Invalid, OutboxError) as error:
+                    self._cannot("group_members", grp, error)
+                    continue
+                if anew is not None:
+                    change = "UPDATE group_members SET members = %s WHERE grp = %s AND first = %s"
+                    self._connection.execute(change, (anew, grp, first))
+                    self._sealed += 1
+            after = rows[-1][:2]
+            yield True
+
+    def _keys(self) -> Iterator[bool]:
+        """Where the key was used again since, that one stands."""
+        sql = """SELECT account, scope, hashed FROM keys WHERE (account, scope) > (%s, %s)
+            ORDER BY account, scope LIMIT %s"""
+        after: tuple[str, bytes] = ("", b"")
+        while rows := self._rows(sql, *after, STEP):
+            for account, scope, hashed in rows:
+                if not hashed:
+                    self._key(account, bytes(scope))
+            after = (rows[-1][0], bytes(rows[-1][1]))
+            yield True
+
+    def _key(self, account: str, scope: bytes) -> None:
+        sql = """INSERT INTO keys (account, scope, room, seq, ended_at, hashed)
+            SELECT account, %s, room, seq, ended_at, true FROM keys
+            WHERE account = %s AND scope = %s ON CONFLICT DO NOTHING"""
+        self._connection.execute(sql, (self._keyring.hashed(scope), account, scope))
+        sql = "DELETE FROM keys WHERE account = %s AND scope = %s"
+        self._connection.execute(sql, (account, scope))
+        self._sealed += 1
+
+    def _pieces(self) -> Iterator[bool]:
+        sql = """SELECT p.upload, p.number, b.digest, p.key, p.content
+            FROM pieces p JOIN bytes b USING (upload)
+            WHERE p.key <> %s AND (p.upload, p.number) > (%s, %s)
+            ORDER BY p.upload, p.number LIMIT %s"""
+        after: tuple[Any, int] = ("00000000-0000-0000-0000-000000000000", -1)
+        while rows := self._rows(sql, self._keyring.first, *after, PIECES):
+            for upload, number, digest, key, content in rows:
+                self._piece(upload, number, piece_place(digest, number), key, bytes(content))
+            after = rows[-1][:2]
+            yield True
+
+    def _piece(self, upload: Any, number: int, place: str, key: str, content: bytes) -> None:
+        try:
+            plain = self._keyring.open_bytes(key, place, content)
+        except (Invalid, OutboxError) as error:
+            self._cannot("pieces", place, error)
+            return
+        sql = "UPDATE pieces SET content = %s, key = %s WHERE upload = %s AND number = %s"
+        sealed = self._keyring.seal_bytes(place, plain)
+        self._connection.execute(sql, (sealed, self._keyring.first, upload, number))
+        self._sealed += 1
+
+    def _rows(self, sql: str, *bound: Any) -> list[Row]:
+        return self._connection.execute(sql.encode(), bound).fetchall()

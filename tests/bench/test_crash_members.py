@@ -1,0 +1,89 @@
+"""What the kills of a shared outbox's members are judged by finds each kind of mistake."""
+
+import pytest
+
+pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
+
+from amounts import amount
+
+from bench.crash_members import HANDED, Campaign, Member, Request, crash, late, look_at_tenures
+
+KILLS = amount("kills of a shared outbox's owner")
+
+
+def campaign_of(*members):
+    campaign = Campaign(None, "seed")
+    campaign.members = list(members)
+    return campaign
+
+
+def member(name, owns, **known):
+    return Member(name, None, owns={"telegram": owns}, **known)
+
+
+def requests_of(campaign, *rows):
+    campaign.requests = [Request("telegram", name, True, came, ended) for name, came, ended in rows]
+    for each in campaign.members:
+        each.owns = {"slack": [], "discord": [], **each.owns}
+    look_at_tenures(campaign)
+    return len(campaign.outcome.remainder), len(campaign.outcome.overlapping)
+
+
+TURNS = (("a", [10.0, 50.0]), ("b", [30.0]))
+
+
+def test_each_in_its_tenure_is_in_order():
+    campaign = campaign_of(*(member(*turn) for turn in TURNS))
+    rows = [("a", 11.0, 12.0), ("b", 31.0, 32.0), ("a", 51.0, 52.0)]
+    assert (0, 0) == requests_of(campaign, *rows)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [("a", 31.0, 32.0), ("a", 29.0, 30.5), ("b", 29.0, 29.5), ("b", 60.0, 61.0)],
+    ids=["after the next began", "on into the next", "before its own", "after it"],
+)
+def test_a_request_outside_of_a_tenure_is_found(row):
+    campaign = campaign_of(*(member(*turn) for turn in TURNS))
+    assert (0, 1) == requests_of(campaign, row)
+
+
+@pytest.mark.parametrize(
+    ("tries", "expected"),
+    [([19.9], (1, 0)), ([20.5], (0, 1)), ([11.0, 19.8, 19.9], (1, 0)), ([11.0], (0, 1))],
+    ids=["begun before", "begun while it was stopped", "one of two came", "had come"],
+)
+def test_what_was_in_flight_as_a_process_was_stopped_is_counted_apart(tries, expected):
+    """It was stopped at 20, followed at 30, and let on at 35."""
+    stopped = member("a", [10.0], tries=tries, stops=[(20.0, 35.0)])
+    campaign = campaign_of(stopped, member("b", [30.0]))
+    rows = [("a", 11.5, 12.0)] if 11.0 in tries else []
+    assert expected == requests_of(campaign, *rows, ("a", 35.1, 35.2))
+
+
+@pytest.mark.parametrize(
+    ("firsts", "words"),
+    [
+        ([(1, 0), (1, 2), (1, 1)], ["m1: word 1 after 2"]),
+        ([(1, 0), (2, 0), (1, 1)], ["m1 goes on after m2"]),
+        ([(HANDED + 2, 0), (HANDED + 1, 0)], [f"m{HANDED + 1} after m{HANDED + 2}"]),
+        ([(2, 0), (1, 0)], ["m1 was accepted before another was submitted that came first"]),
+        ([(1, 0), (2, 0), (HANDED, 0), (3, 0)], []),
+        ([(3, 0), (2, 0)], []),
+    ],
+)
+def test_what_is_late_is_found(firsts, words):
+    """1 was accepted before 2 was submitted; 2 and 3 were handed in at the same time."""
+    campaign = campaign_of()
+    campaign.submitted = {1: 10.0, 2: 12.0, 3: 12.5}
+    campaign.accepted = {1: 11.0, 2: 14.0, 3: 13.0}
+    assert words == list(late(campaign, firsts))
+
+
+@pytest.mark.skipif(not KILLS, reason="not tried: GATEWAY_LONG=1 kills owners of a shared outbox")
+async def test_members_that_are_killed_and_stopped_lose_nothing():
+    """With a lease of five seconds each costs as much: `bench.crashes` does more."""
+    outcome = await crash(KILLS, KILLS // 2, 1, seed="tests")
+    assert ([], [], []) == (outcome.lost, outcome.late, outcome.unannounced)
+    assert [] == outcome.overlapping
+    assert (KILLS, KILLS // 2, 1) == (outcome.kills, outcome.stops, outcome.servers)

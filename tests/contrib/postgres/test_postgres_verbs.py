@@ -1,0 +1,109 @@
+"""`edit`, `delete` and `cancel` as functions of the database, in the caller's own transaction."""
+
+import psycopg
+import pytest
+import trio
+from postgres_runs import ran
+
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+
+PATIENCE = 60.0
+
+pytestmark = pytest.mark.usefixtures("often")
+
+
+@pytest.fixture
+def outbox(server, schema):
+    settings = PostgresSettings(schema=schema, lease=60, poll=0.01)
+    return lambda: PostgresOutbox(server.url(), settings, wall_clock=virtual_wall)
+
+
+@pytest.fixture
+def call(server, schema):
+    """Calls a function of the schema in a transaction of its own."""
+
+    async def run(sql):
+        ((found,),) = await trio.to_thread.run_sync(ran, server, schema, f"SELECT {sql}")
+        return found
+
+    return run
+
+
+async def until(call, name, disposition):
+    with trio.fail_after(PATIENCE):
+        while (await call(f"status('{name}')"))["state"] != "ended":  # noqa: ASYNC110 - of a row
+            await trio.sleep(0.02)
+    assert disposition == (await call(f"status('{name}')"))["disposition"]
+
+
+async def test_a_message_is_changed_by_its_key_and_taken_back(outbox, call):
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox()):
+        sent = await call("""send('bot', 'room', 'one', '{"key": "k"}')""")
+        edited = await call("""edit('bot', 'room', 'k', 'two', '{"ttl": 60}')""")
+        await until(call, sent, "delivered")
+        await until(call, edited, "delivered")
+        assert ["two"] == channel.texts("room")
+        await until(call, await call("delete('bot', 'room', 'k')"), "delivered")
+        assert [] == channel.texts("room")
+        unknown = await call("edit('bot', 'room', 'no such key', 'three')")
+        await until(call, unknown, "rejected")
+
+
+async def test_what_waits_is_cancelled_if_its_caller_commits(outbox, call, server, schema):
+    channel = FakeChannel()
+    not_before = virtual_wall() + 3000
+    options = f"""{{"not_before": {not_before}}}"""
+    async with open_test_gateway(channel, outbox=outbox()):
+        names = [await call(f"send('bot', 'room', 'x', '{options}')") for _ in range(2)]
+        with server.connect() as connection, connection.transaction(force_rollback=True):
+            sql = f"SELECT {schema}.cancel(%s)"
+            assert (True,) == connection.execute(sql, (names[0],)).fetchone()
+        assert await call(f"cancel('{names[1]}')")
+        await until(call, names[1], "cancelled")
+        assert "accepted" == (await call(f"status('{names[0]}')"))["state"]
+        done = await call("send('bot', 'room', 'now')")
+        await until(call, done, "delivered")
+        assert await call(f"cancel('{done}')")
+        assert not await call("cancel(gen_random_uuid())")
+    assert ["now"] == channel.texts("room")
+
+
+async def test_only_who_may_send_as_an_instance_may_change_its_messages(
+    outbox, call, server, schema
+):
+    async with outbox():
+        server.execute("CREATE ROLE editor LOGIN")
+        await call("allow('editor', 'bot')")
+        sent = await call("send('other', 'room', 'x')")
+        with server.connect(user="editor") as connection:
+
+            def done(sql):
+                return connection.execute(f"SELECT {schema}.{sql}").fetchone()[0]
+
+            assert done("edit('bot', 'room', 'k', 'x')")
+            assert done("delete('bot', 'room', 'k')")
+            for sql in ("edit('other', 'room', 'k', 'x')", "delete('other', 'room', 'k')"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege, match="may not send as"):
+                    done(sql)
+            assert not done(f"cancel('{sent}')")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                done("change('edit', 'bot', 'room', 'k', '{}')")
+        server.execute("DROP OWNED BY editor")
+        server.execute("DROP ROLE editor")
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("edit('bot', 'room', '', 'x')", "key must have"),
+        ("edit('bot', 'room', 'k', NULL)", "text must not be NULL"),
+        ("edit('bot', 'room', 'k', 'x', '[]')", "options must be a JSON object"),
+        ("delete('bot', '', 'k')", "instance and room must have"),
+    ],
+)
+async def test_what_is_wrong_is_said_at_once(outbox, call, sql, words):
+    async with outbox():
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match=words):
+            await call(sql)
