@@ -8,10 +8,14 @@ from broadcasting import got, rooms, watched
 
 from gateway_core import Disposition, ErrorClass, Reason, Send, Verdict
 from gateway_core.authors import Part, hookimpl
+from gateway_core.outboxes import Request
 from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
 
 GONE = Verdict(
     error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, dispatched="no", raw="gone"
+)
+CLOSED = Verdict(
+    error_class=ErrorClass.RETRYABLE, reason=Reason.RATE_LIMITED, dispatched="no", retry_after=3.0
 )
 ALL_GOT_IT = dict.fromkeys(rooms(3), 1)
 
@@ -85,15 +89,9 @@ async def test_their_time_is_as_long_as_it_was_although_their_turn_came_too_late
     opened, channel, autojump_clock
 ):
     """Their group stood still until long after their end."""
-    closed = Verdict(
-        error_class=ErrorClass.RETRYABLE,
-        reason=Reason.RATE_LIMITED,
-        dispatched="no",
-        retry_after=3.0,
-    )
 
     async def wait(_):
-        raise Failure(closed)
+        raise Failure(CLOSED)
 
     async with opened(channel) as gateway, watched(gateway):
         job = await gateway.broadcast("bot", rooms(3), "news", ttl=20)
@@ -106,6 +104,44 @@ async def test_their_time_is_as_long_as_it_was_although_their_turn_came_too_late
         began = trio.current_time()
         await job.wait()
         assert 20 == pytest.approx(trio.current_time() - began, abs=4)
+
+
+class Early(MemoryOutbox):
+    """Its next page shows what is to be tried again before the gateway hears of that."""
+
+    again = ""
+    stored = ()
+
+    async def page(self, *asked, **named):
+        if self.again:
+            _, self.stored = await self.reopen(self.again)
+            self.again = ""
+        return await super().page(*asked, **named)
+
+
+async def test_what_a_page_brought_in_is_not_sent_again(autojump_clock):
+    async def script(attempt):
+        raise Failure(GONE if attempt.part.payload["text"] == "news" else CLOSED)
+
+    channel, outbox = FakeChannel(script=script), Early()
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0.0) as gateway:
+        job = await gateway.broadcast("bot", rooms(1), "news")
+        assert 1 == (await job.wait()).failed
+        await gateway.enqueue("bot", "other", "which is left")
+        await trio.sleep(1)
+    channel.script = None
+    await outbox.retry(job.id)
+    outbox.again = job.id
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        await trio.sleep(20)
+        assert ["news"] == channel.texts("room0")
+        (stored,) = outbox.stored
+        outbox.requested(Request(kind="retry", number=1, stored=stored))
+        await trio.sleep(20)
+        assert ["news"] == channel.texts("room0")
+        assert ["which is left"] == channel.texts("other")
+        assert gateway.statistics().conserved
+        assert 0 == gateway.statistics().unfinished
 
 
 def copied(gateway):

@@ -231,9 +231,9 @@ def _reopening(ledger: Ledger) -> Any:
     """The moment at which one that had ended is unfinished again."""
     real = Capacity.reopened
 
-    def reopened(self: Capacity, envelope_id: str, rank: int) -> None:
+    def reopened(self: Capacity, envelope_id: str, rank: int, *, over: bool) -> None:
         ledger.reopened(envelope_id)
-        real(self, envelope_id, rank)
+        real(self, envelope_id, rank, over=over)
 
     return reopened
 

@@ -21,7 +21,6 @@ from gateway_contrib.durable.rows import entry_row, numbers_of
 from gateway_contrib.durable.sealing.contents import sealed_entry
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.durable.sealing.known import keys_in
-from gateway_contrib.durable.seals import Unsealed
 from gateway_contrib.postgres import past, reading
 from gateway_contrib.postgres.beside.keys import Keys
 from gateway_contrib.postgres.connections.connecting import Link, options_of
@@ -100,7 +99,7 @@ class PostgresOutbox(Serving):
         if self.sealed:
             text = "must not be there where serve=False: what is handed over is not sealed"
             raise ConfigError([Problem("outbox.keys", text)])
-        return PostgresHandover(self.url, self.settings, self._wall, Unsealed())
+        return PostgresHandover(self.url, self.settings, self._wall, Keyring())
 
     def _begin(self) -> None:
         """Begins anew each time that it is entered."""

@@ -100,11 +100,12 @@ class Capacity:
         self._note_gone(envelope_id)
         self.let_go(rank, now)
 
-    def reopened(self, envelope_id: str, rank: int) -> None:
-        """An envelope that had ended is unfinished again."""
+    def reopened(self, envelope_id: str, rank: int, *, over: bool) -> None:
+        """An envelope that had ended is unfinished again; `over`: and has ended since."""
         self.unfinished += 1
         self._taken[rank] += 1
-        self._gone.discard(envelope_id)
+        if not over:
+            self._gone.discard(envelope_id)
 
     def reclass(self, rank: int, new: int) -> None:
         """The class of an unfinished envelope is another one."""

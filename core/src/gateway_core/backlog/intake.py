@@ -143,10 +143,25 @@ class Intake:
         self.on_end(delivery)
 
     def reopened(self, stored: StoredEntry, partition: Partition) -> InstanceState | None:
-        """An envelope that had ended is unfinished and spilled; its account, if it is there."""
-        self._capacity.reopened(stored.entry.id, RANKS[stored.entry.stream.priority])
-        partition.completion.history.pop(stored.entry.id, None)
-        name, envelope = stored.entry.id, stored.entry.envelope
+        """An envelope that had ended is unfinished and spilled; its account, if it is there.
+
+        Where it ended in a previous run a page may have shown it before, so that it has ended once
+        more by now: then it stays known.
+        """
+        name, envelope, history = (
+            stored.entry.id,
+            stored.entry.envelope,
+            partition.completion.history,
+        )
+        before = history.get(name)
+        over = (
+            before is not None
+            and before.accepted_at == stored.entry.accepted_at
+            and not self._is_of_this_run(name, stored.sequence)
+        )
+        self._capacity.reopened(name, RANKS[stored.entry.stream.priority], over=over)
+        if not over:
+            history.pop(name, None)
         return self.count_spilled(name, stored.sequence, envelope, partition)
 
     def count_spilled(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # its library is an extra
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
-SEALED_FROM = 4
+SEALED_FROM = 5
 """The first version of the schema whose releases can open what is sealed."""
 
 
