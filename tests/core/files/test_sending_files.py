@@ -1,5 +1,6 @@
 """Files go with a message, are read as it is accepted, and stay until it has ended."""
 
+import os
 from io import FileIO
 
 import pytest
@@ -23,6 +24,27 @@ async def opened(request, autojump_clock):
     outbox = MemoryOutbox() if request.param == "outbox" else None
     async with open_test_gateway(channel, outbox=outbox) as gateway:
         yield gateway, channel, outbox
+
+
+@pytest.mark.parametrize("sides", ['width="10" height="10.6"', 'width="1e400" height="2"', ""])
+async def test_a_drawing_goes_whatever_its_sides(opened, sides):
+    gateway, _, _ = opened
+    drawing = f'<svg xmlns="http://www.w3.org/2000/svg" {sides}/>'.encode()
+    receipt = await gateway.send("bot", "room", "a logo", files=[File(drawing, name="logo.svg")])
+    [part] = receipt.ref.parts
+    [file] = part.files
+    assert ((10, 11) if "10.6" in sides else (0, 0)) == (file.width, file.height)
+
+
+async def test_a_pipe_that_takes_the_place_of_a_file_holds_nobody_up(opened, tmp_path, monkeypatch):
+    gateway, _, _ = opened
+    path, pipe = tmp_path / "cat.png", tmp_path / "pipe"
+    path.write_bytes(PNG)
+    os.mkfifo(pipe)
+    seen = path.stat()
+    monkeypatch.setattr("gateway_core.files.looking.os.stat", lambda _: seen)
+    with pytest.raises(Invalid, match="pipe' is no ordinary file any more"):
+        await gateway.send("bot", "room", "a cat", files=[File(pipe)])
 
 
 async def test_a_picture_goes_with_its_text(opened, tmp_path):

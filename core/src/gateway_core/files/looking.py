@@ -86,7 +86,7 @@ def look(file: File, allowance: Allowance | None) -> FoundFile:
         if not stat.S_ISREG(kind.st_mode):  # a pipe would let the next line wait for ever
             what = "a folder" if stat.S_ISDIR(kind.st_mode) else "no ordinary file"
             raise CannotRead(f"{_named(path)} is {what}")
-        with FileIO(path) as opened:
+        with FileIO(path, opener=_at_once) as opened:
             return _look_into(opened, file, path, allowance)
     except OSError as error:
         raise CannotRead(f"{_named(path)} cannot be read: {error.strerror}") from None
@@ -105,8 +105,15 @@ def _look_at_bytes(file: File, whole: bytes, allowance: Allowance | None) -> Fou
     return FoundFile(facts(held.digest), held)
 
 
+def _at_once(path: str, flags: int) -> int:
+    """Open it without waiting, as a pipe would that came into its place meanwhile."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _look_into(opened: FileIO, file: File, path: str, allowance: Allowance | None) -> FoundFile:
     before = os.fstat(opened.fileno())
+    if not stat.S_ISREG(before.st_mode):
+        raise CannotRead(f"{_named(path)} is no ordinary file any more")
     size, name = before.st_size, file.name or os.path.basename(path)  # noqa: PTH119 - likewise
     if not size:
         raise CannotRead(f"{_named(path)} is empty")
@@ -207,7 +214,7 @@ def _measure(head: bytes) -> tuple[int, int]:
     import imagesize  # type: ignore[import-untyped]  # noqa: PLC0415 - it has no types
 
     try:
-        width, height = imagesize.get(BytesIO(head))
+        width, height = map(round, imagesize.get(BytesIO(head)))  # an SVG's need not be whole
     except Exception:  # noqa: BLE001 - whatever a garbled file lets the parser stumble over
         return 0, 0
     return (width, height) if width > 0 and height > 0 else (0, 0)
@@ -222,7 +229,7 @@ def _slices(whole: bytes) -> Iterator[bytes]:
 async def _read(path: str) -> AsyncIterator[bytes]:
     """The pieces of a file, each read in a thread. Raises `CannotRead`."""
     try:
-        opened = await in_thread(lambda: FileIO(path))
+        opened = await in_thread(lambda: FileIO(path, opener=_at_once))
         try:
             while piece := await in_thread(lambda: opened.read(MANY)):
                 yield piece

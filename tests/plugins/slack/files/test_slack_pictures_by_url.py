@@ -50,6 +50,12 @@ async def test_a_picture_needs_no_text_and_is_said_by_its_description(
     assert "A cat" == slack.rooms.conversation(ROOM)[0].fields["text"]
 
 
+async def test_its_description_pings_nobody(slack, gateway, autojump_clock):
+    await gateway.send("support", ROOM, "", files=[File(URL, alt="<!channel> & <@U1>")])
+    said = slack.rooms.conversation(ROOM)[0].fields["text"]
+    assert "&lt;!channel&gt; &amp; &lt;@U1&gt;" == said
+
+
 async def test_a_room_by_its_name_gets_one_as_well(slack, gateway, autojump_clock):
     assert (await gateway.send("support", "#general", "A cat", files=[CAT])).delivered
 

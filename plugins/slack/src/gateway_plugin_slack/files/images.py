@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from gateway_core.authors import Attempt, Edit, File, Part, Send, Upload
+from gateway_plugin_slack.rendering.plain import escape
 
 
 def is_picture(file: File) -> bool:
@@ -73,7 +74,7 @@ def _part(part: Part, payload: Mapping[str, Any], files: tuple[int, ...]) -> Par
 def _said(payload: Mapping[str, Any], files: Sequence[File]) -> str:
     """The text of a notification: the message's, else what the pictures show."""
     text = str(payload.get("text") or "")
-    named = (file.alt or file.name for file in files if file.url is not None)
+    named = (escape(file.alt or file.name) for file in files if file.url is not None)
     return text if text.strip() else ", ".join(named)
 
 
