@@ -100,7 +100,7 @@ def nobody_is_told_of_refused_files(patch):
     patch.setattr(Delivery, "lose_files", lose_files)
 
 
-@bug("stands twice, and nobody said so|is there|stands [0-9]+ times", seen=243)
+@bug("stands twice, and nobody said so|is there|stands [0-9]+ times", seen=1059)
 def a_lost_answer_of_a_share_counts_as_not_sent(patch):
     """Slack may have shared the files all the same."""
     whole = SlackSession._share
