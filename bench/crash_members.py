@@ -458,6 +458,9 @@ async def crash(kills: int, stops: int, servers: int, seed: str = "0") -> Shared
             await campaign.finish()
         judge(campaign, emulators)
     finally:
+        for member in campaign.members:
+            if member.alive:
+                campaign.kill(member)
         server.remove()
     return campaign.outcome
 
