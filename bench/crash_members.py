@@ -137,6 +137,7 @@ class Campaign:
         self._rng = Random(seed)
         self._addresses: dict[str, str] = {}
         self._begun = 0
+        self._connection: Any = None
 
     # -- what the platforms see
 
@@ -289,24 +290,26 @@ class Campaign:
 
     async def hand_over(self) -> None:
         """Messages of an application, one after the other, each in a transaction of its own."""
-        number, connection = HANDED, None
-        while True:
-            await trio.sleep(HANDS_EACH)
-            instance = self._rng.choice(list(ROOMS))
-            room = self._rng.choice(ROOMS[instance])
-            hand = partial(self._hand, number, instance, room)
-            with suppress(psycopg.Error):
-                connection = await trio.to_thread.run_sync(hand, connection)
-            number += 1
+        number = HANDED
+        try:
+            while True:
+                await trio.sleep(HANDS_EACH)
+                instance = self._rng.choice(list(ROOMS))
+                room = self._rng.choice(ROOMS[instance])
+                with suppress(psycopg.Error):
+                    await trio.to_thread.run_sync(self._hand, number, instance, room)
+                number += 1
+        finally:
+            if self._connection is not None:
+                self._connection.close()
 
-    def _hand(self, number: int, instance: str, room: str, connection: Any) -> Any:
-        if connection is None or connection.closed:
-            connection = self.server.connect()
+    def _hand(self, number: int, instance: str, room: str) -> None:
+        if self._connection is None or self._connection.closed:
+            self._connection = self.server.connect()
         sql = "SELECT gateway.send(%s, %s, %s)"
-        row = connection.execute(sql, (instance, room, text_of(number))).fetchone()
+        row = self._connection.execute(sql, (instance, room, text_of(number))).fetchone()
         self.handed[number] = str(row[0])
         self.outcome.accepted[number] = (instance, room, "")
-        return connection
 
     async def finish(self) -> None:
         """No member submits any more, all that was accepted ends, and so do the members."""
@@ -458,6 +461,9 @@ async def crash(kills: int, stops: int, servers: int, seed: str = "0") -> Shared
             await campaign.finish()
         judge(campaign, emulators)
     finally:
+        for member in campaign.members:
+            if member.alive:
+                campaign.kill(member)
         server.remove()
     return campaign.outcome
 
