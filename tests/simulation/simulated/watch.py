@@ -24,6 +24,8 @@ from gateway_core.engine.attempts import OUTBOX_PAUSE
 from gateway_core.scheduling.classes import CLASSES, URGENT
 
 LONGEST_RESTART = 1.0
+LONGEST_UPLOAD = 10.0
+"""Seconds in which the bytes of an upload move."""
 MOST_STEPS = 60_000
 """Steps of tasks at one instant, beyond which nothing useful happens."""
 
@@ -191,6 +193,8 @@ class Watch:
             )
         if lane.running:
             longest = self._gateway.config.attempt_timeout + GRID + LONGEST_RESTART
+            if self._ledger.setup.files is not None:  # an upload has time as long as it moves
+                longest += LONGEST_UPLOAD
             self._lasts((id(lane), lane.begun), longest, lambda: f"{name} runs for ever")
         elif lane.waits_in is not None:
             bucket = lane.waits_at

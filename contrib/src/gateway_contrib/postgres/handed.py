@@ -22,7 +22,6 @@ from gateway_core import Invalid
 from gateway_core.outboxes import (
     Envelope,
     FormatVersionError,
-    OutboxError,
     Request,
     from_json,
     position_of,
@@ -116,11 +115,6 @@ class Handed:
         """Whether it was taken and is not answered yet."""
         return number in self._waiting
 
-    def again(self, number: int) -> None:
-        """The gateway could not take it: it is looked at again."""
-        self._waiting.discard(number)
-        self._whole_at = 0.0
-
     def answered(self, numbers: Iterable[int]) -> None:
         """Their answers are written."""
         self._waiting.difference_update(numbers)
@@ -168,12 +162,6 @@ def _request(
         kind="submit", number=number, instance_id=instance, room=envelope.external_room_id,
         envelope=envelope, envelope_id=own_id or "", awaited=awaited,
     )  # fmt: skip
-
-
-def is_to_be_asked_again(answer: str) -> bool:
-    """Whether it was refused for what passes: the outbox could not take it then."""
-    refused = json.loads(answer).get("refused", "")
-    return str(refused).startswith(OutboxError.__name__)
 
 
 def write_answers(connection: Connection, answers: Mapping[int, tuple[Any, ...]]) -> None:

@@ -27,7 +27,7 @@ from gateway_contrib.postgres.connections.connecting import Link, options_of
 from gateway_contrib.postgres.connections.failing import Place, typed
 from gateway_contrib.postgres.connections.membership import Membership
 from gateway_contrib.postgres.connections.migrations import migrate
-from gateway_contrib.postgres.handed import LATELY, Handed, is_to_be_asked_again
+from gateway_contrib.postgres.handed import LATELY, Handed
 from gateway_contrib.postgres.operators.requests import Desk
 from gateway_contrib.postgres.operators.serving import Serving
 from gateway_contrib.postgres.producing.handover import PostgresHandover
@@ -264,10 +264,7 @@ class PostgresOutbox(Serving):
         if request.number < 0:
             self._answer_asked(request, answer)
         elif self._handed.knows(request.number):
-            if request.kind == "submit" and is_to_be_asked_again(answer):
-                self._handed.again(request.number)
-            else:
-                self._answer(request.number, answer, request.kind)
+            self._answer(request.number, answer, request.kind)
 
     def _answer(self, number: int, answer: str, kind: str) -> None:
         self._committer.batch.answers[number] = (number, self._wall(), answer, kind)
