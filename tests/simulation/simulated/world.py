@@ -50,6 +50,8 @@ from gateway_core.submission.door import Door
 from gateway_core.testing import Network, open_network, run_seeded
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a new folder in it, removed
+STORING = 5.0
+"""Seconds in which callers that have files are told that it has closed."""
 LONGEST_LEAVE = 25.0
 """Seconds that a session takes to close, and a little."""
 
@@ -527,6 +529,8 @@ class World:
             own = max(0.0, full_for) + LONGEST_COMMIT if self.setup.durable else own
             if self.setup.groups is not None:  # who waits for one looks again after as long
                 own += AGAIN
+            if self.setup.files is not None:  # whose files are being stored, one after the other
+                own += STORING
             await trio.sleep(own)
             waits = any(number in self.callers.inside for number in inside)
             self.ledger.expect(not waits, "it has closed, and somebody waits for it")
