@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import get_args
+from urllib.parse import urlsplit
 
 from gateway_core.contract.beside.buttons import Button, ButtonStyle
 from gateway_core.contract.errors import Problem
@@ -48,7 +49,7 @@ def _button(place: str, button: object) -> Iterator[Problem]:
     if button.value is not None:
         yield from _text(f"{place}.value", button.value)
     if button.url is not None:
-        yield from _text(f"{place}.url", button.url)
+        yield from _text(f"{place}.url", button.url) or _url(f"{place}.url", button.url)
     if (button.value is None) is (button.url is None):
         has = "neither" if button.value is None else "both"
         yield Problem(place, f"must have a value or a url: it has {has}")
@@ -57,10 +58,21 @@ def _button(place: str, button: object) -> Iterator[Problem]:
         yield Problem(f"{place}.style", f"must be {words}, not {shown(button.style)}")
 
 
-def _text(place: str, text: object) -> Iterator[Problem]:
+def _text(place: str, text: object) -> list[Problem]:
     if not isinstance(text, str):
-        yield Problem(place, f"must be a text, not {type(text).__name__}")
-    elif not text.strip():
-        yield Problem(place, "is empty")
-    elif not is_sendable(text):
-        yield Problem(place, UNSENDABLE)
+        return [Problem(place, f"must be a text, not {type(text).__name__}")]
+    if not text.strip():
+        return [Problem(place, "is empty")]
+    return [] if is_sendable(text) else [Problem(place, UNSENDABLE)]
+
+
+def _url(place: str, url: str) -> list[Problem]:
+    """Of whatever scheme: what a channel opens besides, it says itself."""
+    if not url.isprintable() or " " in url:
+        return [Problem(place, "has a space, a line break or another character that no URL has")]
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme not in ("http", "https") or bool(parts.hostname)
+    except ValueError:
+        fits = False
+    return [] if fits else [Problem(place, "is a URL without a host")]
