@@ -24,6 +24,7 @@ from gateway_core import (
     IdempotencyConflict,
     InstanceSuspended,
     Invalid,
+    NotServing,
     OutboxError,
     Overloaded,
     PartitionFailed,
@@ -41,6 +42,7 @@ from gateway_core import (
 )
 from gateway_core.authors import AttemptTimeout, TransportError, UnreadableSource
 from gateway_core.http import UnreadableBody
+from gateway_core.outboxes import RequestWithdrawn
 
 PROBLEMS = [Problem("text", "is empty"), Problem("ttl", "must be a number")]
 VERDICT = Verdict(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, raw="no")
@@ -75,11 +77,13 @@ EVERY = [
     IdempotencyConflict(key="k", envelope_id="01"),
     InstanceSuspended(instance_id="bot", why="no"),
     Invalid(PROBLEMS),
+    NotServing(what="suspend"),
     OutboxError("x"),
     Overloaded(bound_of="room", pressure="high", depth=9, bound=10, retry_in=1.5),
     PartitionFailed("x"),
     PluginError(PROBLEMS),
     ProbeFailed(instance_id="bot", verdict=VERDICT),
+    RequestWithdrawn("x"),
     Refused("x"),
     TransportError("x", dispatched="no"),
     UnknownEvent(instances=("bot",)),
