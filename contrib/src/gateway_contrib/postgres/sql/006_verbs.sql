@@ -53,20 +53,7 @@ BEGIN
     RETURN true;
 END $$;
 
--- Whoever may send as an instance may call all that runs as the schema's owner, and looks who calls.
-
-CREATE OR REPLACE FUNCTION allow(to_role text, to_instance text) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    named regprocedure;
-BEGIN
-    EXECUTE format('GRANT USAGE ON SCHEMA {schema} TO %I', to_role);
-    FOR named IN SELECT p.oid FROM pg_proc p
-        WHERE p.pronamespace = '{schema}'::regnamespace AND p.prosecdef
-    LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', named, to_role);
-    END LOOP;
-    INSERT INTO {schema}.grants VALUES (to_role, to_instance) ON CONFLICT DO NOTHING;
-END $$;
+-- Whoever may send as an instance may call these as well.
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {schema} FROM PUBLIC;
 SELECT {schema}.allow(g.role, g.instance) FROM {schema}.grants g WHERE EXISTS
