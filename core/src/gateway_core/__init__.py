@@ -24,7 +24,8 @@ from gateway_core.contract.hookspecs import Identity, Limit, Providers
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.retries import RetrySettings
-from gateway_core.gateway import Gateway, open_gateway
+from gateway_core.gateway.gateway import Gateway
+from gateway_core.gateway.opening import open_gateway
 from gateway_core.groups.job import Job, Progress
 from gateway_core.groups.verbs import Forecast
 from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics

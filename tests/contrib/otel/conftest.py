@@ -440,7 +440,7 @@ async def cut_short(night):
         send = Send(instance_id="bot", external_room_id="fake-1", text=WORDS)
         await night.told(gateway.submit(send))
         await trio.sleep(1)
-        gateway._cut_drain()
+        gateway._life.cut_drain()
         night.read()
 
 

@@ -123,7 +123,7 @@ async def test_it_is_said_that_it_works_again(path):
     with capture_logs() as logs:
         async with open_test_gateway(FakeChannel(), outbox=kept_at(path)) as gateway:
             await gateway.send("bot", "room", "first")
-            with read_only(gateway._outbox):
+            with read_only(gateway._parts.outbox):
                 for _ in range(3):
                     with pytest.raises(OutboxError):
                         await gateway.send("bot", "room", "refused")

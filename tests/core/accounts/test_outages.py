@@ -232,7 +232,7 @@ async def test_a_lane_in_doubt_for_the_second_time_waits_for_its_second_quaranti
     channel.probe_error = say.refused()
     circuit = CircuitSettings(probe_base=0.5)
     async with engine(channel, circuit=circuit, retries=RetrySettings(base=0.01)) as gateway:
-        gateway._prober._rng = say.Ceilings()
+        gateway._parts.prober._rng = say.Ceilings()
         await gateway.submit(say.message(ttl=3))
         second = await gateway.submit(say.message())
         await trio.sleep(3.2)

@@ -240,7 +240,7 @@ async def test_an_observer_that_raises_is_counted_and_nothing_else(engine, hook,
     async with engine(plugins=[policy], partition_bound=1, partition_count=1) as gateway:
         assert (await gateway.send("bot", "r", "x")).delivered
         assert policy.asked > 0
-        assert policy.asked == gateway._hooks["fake"].failures["_Broken", hook]
+        assert policy.asked == gateway._parts.hooks["fake"].failures["_Broken", hook]
 
 
 async def test_an_observer_of_suspensions_that_raises_keeps_nothing_from_suspension(
@@ -386,7 +386,7 @@ async def test_a_later_plan_of_the_wrong_type_ends_it_crashed(engine, say, autoj
 async def test_a_vote_that_is_none_is_logged_and_does_not_count(engine, autojump_clock):
     async with engine(plugins=[Wrong("admit", "perhaps")]) as gateway:
         assert (await gateway.send("bot", "r", "x")).delivered
-        assert 1 == sum(gateway._hooks["fake"].failures.values())
+        assert 1 == sum(gateway._parts.hooks["fake"].failures.values())
 
 
 # -- a hookimpl never returns

@@ -107,7 +107,7 @@ async def test_a_key_is_free_after_its_window(opened, autojump_clock):
         for n in range(10):
             await send(gateway, n)
         await trio.sleep(101)
-        outbox = gateway._outbox
+        outbox = gateway._parts.outbox
         if outbox is not None:
             outbox._keys.clear()  # an engine forgets by its own clock
         assert not (await send(gateway, 0)).replayed

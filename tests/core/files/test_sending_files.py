@@ -170,7 +170,7 @@ async def test_bytes_of_what_is_not_accepted_are_gone(opened):
 
 def held_by(gateway, outbox):
     if outbox is None:
-        return len(gateway._files.spool)
+        return len(gateway._parts.files.spool)
     return len(outbox._bytes._contents)
 
 
@@ -314,7 +314,7 @@ async def test_bytes_that_change_before_they_are_stored_are_refused_where_they_a
     gateway, _, outbox = opened
     path = tmp_path / "growing.log"
     path.write_bytes(b"one")
-    keeper = gateway._files
+    keeper = gateway._parts.files
     keeper.allowance = Allowance(0)
     changing_afterwards(monkeypatch, keeper, path)
     with pytest.raises(Invalid, match=r"files\.0: 'growing\.log' changed while it was read"):
@@ -328,7 +328,7 @@ async def test_bytes_that_were_read_once_are_sent_whatever_becomes_of_the_path(
     gateway, channel, outbox = opened
     path = tmp_path / "growing.log"
     path.write_bytes(b"one")
-    changing_afterwards(monkeypatch, gateway._files, path)
+    changing_afterwards(monkeypatch, gateway._parts.files, path)
     await gateway.send("bot", "room", "", files=[File(path)])
     assert [b"one"] == list(channel.contents.values())
     assert 0 == held_by(gateway, outbox)
@@ -350,7 +350,7 @@ async def test_what_is_too_much_for_the_memory_is_sent_as_well(opened, tmp_path)
     """Of five that wait three are held, if no outbox has them: the rest is read where it stands."""
     gateway, channel, outbox = opened
     size = 3 * PIECE + 5
-    gateway._files.allowance = Allowance(3 * size)
+    gateway._parts.files.allowance = Allowance(3 * size)
     channel.latency = 1
     contents = [bytes([number]) * size for number in range(5)]
     tickets = []
@@ -361,5 +361,5 @@ async def test_what_is_too_much_for_the_memory_is_sent_as_well(opened, tmp_path)
     for ticket in tickets:
         assert (await ticket.receipt()).delivered
     assert contents == list(channel.contents.values())
-    assert gateway._files.allowance.hold(3 * size) is not None
+    assert gateway._parts.files.allowance.hold(3 * size) is not None
     assert 0 == held_by(gateway, outbox)

@@ -29,7 +29,7 @@ GONE = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, ra
 def held(gateway, opened):
     """How many different contents are kept."""
     if opened.outbox is None:
-        return len(gateway._files.spool)
+        return len(gateway._parts.files.spool)
     return len(opened.outbox._bytes._contents)
 
 

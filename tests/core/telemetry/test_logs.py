@@ -88,7 +88,7 @@ async def test_a_refusal_names_instance_and_error_alone(autojump_clock):
 async def test_debug_events_are_logged_only_where_somebody_chose_to_see_them(autojump_clock):
     with shown(logging.INFO) as events:
         async with open_test_gateway() as gateway:
-            assert gateway._observer is NOBODY
+            assert gateway._parts.observer is NOBODY
             await gateway.send("bot", "room", "hello")
     assert ["gateway.outbox_in_memory"] == [name for name, _, _ in events]
 

@@ -478,7 +478,7 @@ async def test_two_gateways_of_one_process_are_counted_together(telling, sdk, au
 
 async def test_without_an_sdk_nobody_observes(autojump_clock):
     async with open_test_gateway() as gateway:
-        assert gateway._observer is NOBODY
+        assert gateway._parts.observer is NOBODY
 
 
 async def test_metrics_alone_will_do(telling, autojump_clock):

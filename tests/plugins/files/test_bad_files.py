@@ -146,7 +146,7 @@ async def test_bytes_that_change_while_they_are_read(three, channel, tmp_path, m
     monkeypatch.setattr(looking, "FileIO", WhileAnotherWrites)
     problems = await refused(three, channel, File(path, name="growing.log"))
     assert {"files.0": "'growing.log' changed while it was read"} == problems
-    assert 0 == len(three.gateway._files.spool)
+    assert 0 == len(three.gateway._parts.files.spool)
 
 
 @ON_EACH
@@ -178,13 +178,13 @@ async def test_no_space_without_an_outbox(open_three, channel, monkeypatch, auto
     roomy = {"max_file_size": 1 << 20} if channel != "telegram" else {"upload_bytes": 1 << 20}
     monkeypatch.setattr(spool, "_append", _no_space)
     async with open_three(roomy={channel: roomy}) as three:
-        three.gateway._files.allowance = Allowance(0)  # else they stay in memory
+        three.gateway._parts.files.allowance = Allowance(0)  # else they stay in memory
         with pytest.raises(OutboxError, match="cannot store a file: No space left on device"):
             await three.gateway.send(
                 channel, ROOMS[channel], "text", files=[File(bytes(1 << 19), name="a.pdf")]
             )
         assert (0, []) == (three.gateway.statistics().accepted, three.texts(channel))
-        assert 0 == len(three.gateway._files.spool)
+        assert 0 == len(three.gateway._parts.files.spool)
 
 
 # -- what the platform says

@@ -70,7 +70,7 @@ class Life:
         self.scope.cancel()
         while self.dead and not self.over.is_set():
             with suppress(AttributeError, RuntimeError):  # not there yet, or over already
-                self.gateway._tasks.start_soon(_killed)
+                self.gateway._parts.tasks.nursery.start_soon(_killed)
             with trio.move_on_after(GRID):
                 await self.over.wait()
 

@@ -87,10 +87,10 @@ class Watch:
             return
         self._ledger.look_for_unseen()
         self._conservation()
-        if self._gateway._stopped.is_set():
+        if self._gateway._life.stopped.is_set():
             return
         self._late()
-        spool = self._gateway._files.spool
+        spool = self._gateway._parts.files.spool
         if spool is not None:
             expect_stored(self._ledger, spool._kept, over=False)
         for partition in self._gateway._partitions:

@@ -449,7 +449,7 @@ class World:
                 scheduler = partition.scheduler
                 scheduler._start = partial(_starting, ledger, scheduler, scheduler._start)
             partition.consequences._rng = Jitter(f"jitter:{partition.index}:{self.setup.seed}")
-        gateway._prober._rng = ProbeJitter(f"probes:{self.setup.seed}")
+        gateway._parts.prober._rng = ProbeJitter(f"probes:{self.setup.seed}")
 
     def _listen(self, gateway: Gateway) -> None:
         """Let the ledger hear what is accepted, at the moment at which it is."""
@@ -580,8 +580,8 @@ class World:
             if ledger.violations:
                 raise Violated
         await self._alive(gateway)
-        if gateway._files.spool is not None:
-            expect_stored(ledger, gateway._files.spool._kept, over=True)
+        if gateway._parts.files.spool is not None:
+            expect_stored(ledger, gateway._parts.files.spool._kept, over=True)
 
     async def _until_someone(self) -> None:
         """Nothing is unfinished, but callers are still at it."""

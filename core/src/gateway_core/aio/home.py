@@ -21,7 +21,7 @@ from gateway_core.bridge.calls import Answer, Call
 from gateway_core.bridge.exits import CUT_AT
 from gateway_core.bridge.held import Held
 from gateway_core.bridge.hosted import FORKED, Hosted
-from gateway_core.gateway import Gateway
+from gateway_core.gateway.gateway import Gateway
 
 P = ParamSpec("P")
 T = TypeVar("T")

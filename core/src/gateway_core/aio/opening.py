@@ -11,11 +11,12 @@ from random import Random
 from time import time as system_time
 from types import TracebackType
 
-from gateway_core import gateway as core
 from gateway_core.aio.gateway import Gateway
 from gateway_core.aio.home import Home
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.hookspecs import Providers
+from gateway_core.gateway import gateway as core
+from gateway_core.gateway import opening as core_opening
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.loader import Given
@@ -41,7 +42,7 @@ def open_gateway(
     """
     return _Opening(
         partial(
-            core.open_gateway,
+            core_opening.open_gateway,
             config,
             plugins=plugins,
             outbox=outbox,

@@ -16,7 +16,6 @@ from time import time as system_time
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, Unpack, overload
 
-from gateway_core import gateway as core
 from gateway_core.accounts.reloading import Reloaded
 from gateway_core.blocking.answers import Answers
 from gateway_core.blocking.groups import GroupVerbs
@@ -42,6 +41,8 @@ from gateway_core.contract.envelopes import (
 )
 from gateway_core.contract.hookspecs import Identity, Providers
 from gateway_core.contract.instances import Instance
+from gateway_core.gateway import gateway as core
+from gateway_core.gateway import opening as core_opening
 from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.endings import Ended
 from gateway_core.outboxes.interface import Outbox
@@ -363,7 +364,7 @@ def open_gateway(
     """
     return Gateway(
         partial(
-            core.open_gateway,
+            core_opening.open_gateway,
             config,
             plugins=plugins,
             outbox=outbox,

@@ -16,7 +16,7 @@ from gateway_core.bridge.exits import Closing, hold_until_exit
 from gateway_core.bridge.held import Held
 from gateway_core.bridge.thread import TrioThread, gateway_thread
 from gateway_core.bridge.workers import Workers
-from gateway_core.gateway import Gateway
+from gateway_core.gateway.gateway import Gateway
 from gateway_core.telemetry import LOOP_ENDED, log_event
 
 T = TypeVar("T")
@@ -218,7 +218,7 @@ class Hosted(Closing):
 
     def _cut(self) -> None:
         if self._worked:
-            self.gateway._cut_drain()  # noqa: SLF001 - the gateway's own, for its bridge
+            self.gateway._life.cut_drain()  # noqa: SLF001 - the gateway's own, for its bridge
 
     def _begin_call(self, call: Call) -> None:
         if self._over or self._workers is None:

@@ -53,7 +53,8 @@ from gateway_core.contract.errors import AttemptTimeout, TransportError
 from gateway_core.contract.hookspecs import Identity, Mark, MarkKind, Sign
 from gateway_core.contract.instances import Instance, hidden
 from gateway_core.contract.validators import is_sendable
-from gateway_core.gateway import Gateway, open_gateway
+from gateway_core.gateway.gateway import Gateway
+from gateway_core.gateway.opening import open_gateway
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Filter, bind, installed_names
 from gateway_core.testing.gateways import virtual_wall

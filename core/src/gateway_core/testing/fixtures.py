@@ -20,7 +20,8 @@ import pytest
 from gateway_core import aio, blocking
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.instances import Instance
-from gateway_core.gateway import Gateway, open_gateway
+from gateway_core.gateway.gateway import Gateway
+from gateway_core.gateway.opening import open_gateway
 from gateway_core.testing.driven_time import DrivenTime, driven_time
 from gateway_core.testing.fake_channel import FakeChannel, FakeSettings
 from gateway_core.testing.gateways import virtual_wall

@@ -12,7 +12,8 @@ import trio
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.hookspecs import Providers
 from gateway_core.contract.instances import Instance
-from gateway_core.gateway import Gateway, open_gateway
+from gateway_core.gateway.gateway import Gateway
+from gateway_core.gateway.opening import open_gateway
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.plugins.loader import Given
 from gateway_core.testing.arguments import must

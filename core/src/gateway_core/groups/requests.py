@@ -25,7 +25,7 @@ class _Face(Protocol):
 
 
 @attrs.define(eq=False)
-class Asked:
+class GroupRequests:
     """Answers a gateway's operators.
 
     Asked is `{"do": …}` with `broadcast` (`template`: an envelope; `rooms`), or `pause`, `resume`,

@@ -1,0 +1,55 @@
+"""Everything that ends, in order, for whoever follows it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from gateway_core.clock import Clock
+from gateway_core.contract.ids import Ids
+from gateway_core.engine.partition import Partition
+from gateway_core.outboxes.endings import Ended, Follower, MemoryEndings
+
+
+class Following:
+    """The endings of a gateway: of its outbox, else what it remembers itself.
+
+    follower  None: of a gateway without an outbox, until somebody follows it
+    most      how many endings of each partition are remembered without an outbox
+    """
+
+    def __init__(
+        self,
+        follower: Follower | None,
+        partitions: Sequence[Partition],
+        ids: Ids,
+        clock: Clock,
+        most: int,
+    ) -> None:
+        self._follower = follower
+        self._partitions = partitions
+        self._ids = ids
+        self._clock = clock
+        self._most = most
+
+    def after(self, cursor: str | None) -> AsyncIterator[Ended]:
+        """What ended after `cursor`, as it ends. Raises as `Gateway.endings` does."""
+        if self._follower is None:
+            self._follower = self._remembered()
+        return self._follower.after(cursor)
+
+    def close(self) -> None:
+        """Whoever follows hears that no more will come."""
+        if self._follower is not None:
+            self._follower.close()
+
+    def _remembered(self) -> Follower:
+        """Without an outbox: what the histories have, and from now on all that ends."""
+        completions = [partition.completion for partition in self._partitions]
+        ended = (receipt for each in completions for receipt in each.history.values())
+        source, most = self._ids.next(self._clock.wall()), self._most * len(completions)
+        log = MemoryEndings(source, ended, most)
+        follower = Follower(log)
+        log.on_note = follower.wake
+        for completion in completions:
+            completion.on_receipt = log.note
+        return follower

@@ -1,0 +1,156 @@
+"""`Gateway`: the public face, each verb of which is a few lines over the parts.
+
+This module waits: for the outbox, and for what is under way when the gateway closes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from functools import cached_property
+from typing import Any
+
+import trio
+
+from gateway_core.contract.addresses import Address
+from gateway_core.contract.envelopes import Envelope, KeyRef, Undelivered
+from gateway_core.contract.errors import ConfigError, Problem
+from gateway_core.gateway.counting import snapshot
+from gateway_core.gateway.instances import InstanceVerbs
+from gateway_core.gateway.life import Life
+from gateway_core.gateway.wiring import Parts
+from gateway_core.groups.requests import GroupRequests
+from gateway_core.groups.verbs import GroupVerbs
+from gateway_core.monitoring.statistics import Statistics
+from gateway_core.outboxes.endings import Ended
+from gateway_core.outboxes.records import Request
+from gateway_core.producers.accepting import Accepting
+from gateway_core.producers.questions import Questions
+from gateway_core.streams.opening import Streaming
+from gateway_core.submission.checks import check_envelope
+from gateway_core.submission.preview import Preview, foresee
+from gateway_core.submission.status import Status
+from gateway_core.submission.tickets import Ticket
+
+
+class Gateway(Streaming, GroupVerbs, InstanceVerbs):
+    """Send, edit and delete messages on every installed channel, and answer what comes in.
+
+    Made by `open_gateway`.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts.door, parts.lookup.withdraw_held)
+        self.config = parts.config
+        self._parts = parts
+        self._life = Life(parts, self._end_streams)
+        self._reloading = trio.Lock()
+        self._serves = parts.producer is None
+        self._clock, self._drafting, self._journal = parts.clock, parts.drafting, parts.journal
+        self._registry, self._partitions = parts.registry, parts.partitions
+        self._partition_of, self._pager = parts.partition_of, parts.pager
+        self._producer, self._lookup, self._groups = parts.producer, parts.lookup, parts.groups
+        if parts.pager is not None:  # what other processes ask of this one
+            requests = parts.pager.requests
+            requests.accept, requests.cancel = self._accept_asked, self.cancel
+            requests.ask, requests.group = self._answer_question, GroupRequests(self).answer
+
+    # -- about envelopes
+
+    def preview(self, envelope: Envelope) -> Preview:
+        """What would become of `envelope`: problems, parts, limits. Accepts and sends nothing.
+
+        Raises `UnknownInstance`, `ConfigError` where its settings are another channel's, and
+        `HookContractError` where a hook fails.
+        """
+        check_envelope(envelope)
+        account = self._registry.account(envelope.instance_id)
+        if account.unfit:
+            place = f"instances.{envelope.instance_id}.settings"
+            raise ConfigError([Problem(place, account.unfit)])
+        hooks, addresses = account.hooks, account.addresses
+        return foresee(hooks, account.instance, envelope, self.config, addresses)
+
+    def address(self, instance_id: str, event: Any) -> Address | None:
+        """Where an event of the instance's platform came from, so that it can be answered there.
+
+        `event` is the platform's JSON, or an object of a library that the adapter knows. None: it
+        does not belong to a conversation. Raises `UnknownInstance` and `HookContractError`.
+        """
+        return self._registry.account(instance_id).hooks.address(event)
+
+    async def cancel(self, what: Ticket | str) -> bool:
+        """End an envelope `cancelled` if it has not started; whether that was so.
+
+        An envelope in memory ends at once, before other tasks run. Raises `Invalid` for what is
+        neither a ticket nor an id, and `OutboxError` if a durable outbox has to be asked, and
+        cannot be.
+        """
+        self._check_loop()
+        return await self._lookup.withdraw(what)
+
+    async def status(self, what: Ticket | KeyRef | str) -> Status | None:
+        """Where an envelope stands, by its id, ticket or key; None: not known (any more).
+
+        If it is in memory, the answer is as of the call. Raises `OutboxError` as `cancel` does.
+        """
+        self._check_loop()
+        return await self._lookup.status(what)
+
+    def endings(self, after: str | None = None) -> AsyncIterator[Ended]:
+        """Everything that ended after `after`, in order, as it ends; until the gateway closes.
+
+        after  the cursor of the last ending that is done with; None: from the oldest on that is
+               remembered
+
+        With a durable outbox these are the endings of former runs as well, each at least once,
+        kills included; without one those of this run. Raises `EndingsForgotten` for a cursor from
+        which some are remembered no more, and `Invalid` for what is no cursor.
+        """
+        self._check_loop()
+        return self._parts.following.after(after)
+
+    def statistics(self, *, waiting: bool = False) -> Statistics:
+        """A frozen snapshot; taking one disturbs nothing.
+
+        waiting  also count what envelopes wait for: looks at each, 50 ms for 100,000
+        """
+        return snapshot(self._parts, waiting=waiting)
+
+    # -- what its parts and other processes ask of it
+
+    def _groups_arrived(self, instance_id: str) -> None:
+        self._life.groups_arrived(instance_id)
+
+    @cached_property
+    def _accepting(self) -> Accepting:
+        return Accepting(self._door)
+
+    async def _accept_asked(self, request: Request) -> tuple[str, bool]:
+        """Accept what another process asked for."""
+        return await self._accepting.accept(request)
+
+    async def _answer_question(self, request: Request) -> str:
+        """Answer a process that delivers nothing."""
+        return await Questions(self, request.instance_id).answer(request.asked)
+
+    def _spawn(self, task: Callable[[], Any]) -> None:
+        self._parts.tasks.spawn(task)
+
+    def _end_streams(self) -> None:
+        if "_streams" in vars(self):  # made with the first one
+            self._streams.gateway_closes()
+
+    # -- its end
+
+    def quiet(self) -> None:
+        """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
+        self._life.quiet()
+
+    async def drain(self) -> list[Undelivered]:
+        """Accept nothing more, wait up to `drain_timeout`, end the rest.
+
+        Returns every envelope that was unfinished at the call and ended undelivered. A durable
+        outbox stores the rest for the next run: nothing is waited for but attempts under way.
+        """
+        self._check_loop()
+        return await self._life.drain()

@@ -1,0 +1,165 @@
+"""The verbs of the public face that concern instances: add, replace, remove, suspend, probe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import trio
+
+from gateway_core.accounts.reloading import Reloaded
+from gateway_core.backlog.pager import Pager
+from gateway_core.config import GatewayConfig, differing
+from gateway_core.contract.envelopes import Undelivered
+from gateway_core.contract.errors import NotServing, UnknownInstance
+from gateway_core.contract.hookspecs import Identity
+from gateway_core.contract.instances import Instance
+from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.producers.producer import Producer
+from gateway_core.telemetry import (
+    CONFIGURATION_RELOADED,
+    INSTANCE_ADDED,
+    INSTANCE_REMOVED,
+    INSTANCE_REPLACED,
+    log_event,
+)
+
+
+class InstanceVerbs:
+    """What a `Gateway` can be told of its instances while it is open."""
+
+    config: GatewayConfig
+    _registry: InstanceRegistry
+    _pager: Pager | None
+    _producer: Producer | None
+    _reloading: trio.Lock
+
+    def _check_loop(self) -> None:
+        raise NotImplementedError
+
+    def _groups_arrived(self, instance_id: str) -> None:
+        raise NotImplementedError
+
+    def _check_serves(self, what: str) -> None:
+        """Raises `NotServing` in a process that only hands over."""
+        if self._producer is not None:
+            raise NotServing(what)
+
+    def add_instance(self, instance: Instance) -> None:
+        """Add an instance. Raises `ConfigError` for a known id or account, or an unserved channel.
+
+        With settings that are not its channel's it starts suspended; `replace_instance` mends it.
+        """
+        self._check_serves("add_instance")
+        self._registry.check_account(instance)
+        self._add(instance)
+
+    def _add(self, instance: Instance) -> None:
+        self._registry.add(instance)
+        log_event(INSTANCE_ADDED, instance=instance.id, channel=instance.channel)
+        if self._pager is not None:
+            self._pager.serve(instance.id)
+            self._groups_arrived(instance.id)
+
+    def replace_instance(self, instance: Instance) -> None:
+        """Give a known instance new settings (a new token); a suspended one goes on.
+
+        Raises `UnknownInstance`, and `ConfigError` where the channel would change, or where another
+        instance is its new account.
+        """
+        self._check_serves("replace_instance")
+        self._registry.check_account(instance)
+        self._replace(instance, keep_held=False)
+
+    def _replace(self, instance: Instance, *, keep_held: bool) -> None:
+        self._registry.replace(instance, keep_held=keep_held)
+        log_event(INSTANCE_REPLACED, instance=instance.id, channel=instance.channel)
+
+    async def reload(self, config: GatewayConfig) -> Reloaded:
+        """Serve the instances of this configuration from now on, such as one that was read again.
+
+        New ones are added, those with other settings or secrets are replaced, and missing ones are
+        removed after up to its `drain_timeout`. The others do not notice; one that `suspend` holds
+        stays suspended. Raises `ConfigError` with every mistake, and nothing has changed then.
+        """
+        self._check_loop()
+        self._check_serves("reload")
+        if not isinstance(config, GatewayConfig):
+            raise TypeError(f"`config` must be a GatewayConfig, not {type(config).__name__}")
+        async with self._reloading:
+            changes = self._registry.compare(config.instances)
+            for instance in changes.added:  # the account may be that of one that is removed below
+                self._add(instance)
+            for instance in changes.replaced:
+                self._replace(instance, keep_held=True)
+            names = tuple(instance.id for instance in changes.removed)
+            left = await self._remove_all(names, config.drain_timeout)
+            reloaded = Reloaded(
+                added=tuple(instance.id for instance in changes.added),
+                replaced=tuple(instance.id for instance in changes.replaced),
+                removed=names,
+                restart=differing(self.config, config),
+                undelivered=tuple(left),
+            )
+        fields = ("added", "replaced", "removed", "restart")
+        said = {name: ", ".join(getattr(reloaded, name)) for name in fields}
+        log_event(CONFIGURATION_RELOADED, **said)
+        return reloaded
+
+    async def _remove_all(self, names: Sequence[str], drain: float) -> list[Undelivered]:
+        """Remove instances, all at the same time."""
+        left: list[Undelivered] = []
+
+        async def remove(name: str) -> None:
+            with suppress(UnknownInstance):  # somebody else has removed it
+                left.extend(await self.remove_instance(name, drain=drain))
+
+        async with trio.open_nursery() as nursery:
+            for name in names:
+                nursery.start_soon(remove, name)
+        return left
+
+    async def remove_instance(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
+        """Remove an instance, after up to `drain` seconds for its unfinished envelopes.
+
+        Returns those that it ended undelivered. Other instances do not notice. Raises
+        `UnknownInstance`, and `ValueError` if `drain` is no number of seconds. A process that only
+        hands over asks the one that delivers, and waits for it.
+        """
+        self._check_loop()
+        if self._producer is not None:
+            return await self._producer.remove_instance(instance_id, drain)
+        try:
+            receipts = await self._registry.remove(instance_id, drain=drain)
+        except BaseException:
+            if self._pager is not None and instance_id in self._registry.serving:
+                self._pager.serve_on(instance_id)
+            raise
+        if self._pager is not None:
+            self._pager.leave_off(instance_id)
+        log_event(INSTANCE_REMOVED, instance=instance_id, undelivered=len(receipts))
+        return receipts
+
+    def suspend(self, instance_id: str, why: str = "by the application") -> None:
+        """Let the instance's envelopes wait until `resume`. Raises `UnknownInstance`.
+
+        why  the reason in the log, for policies, and in `InstanceSuspended`
+        """
+        self._check_loop()
+        self._check_serves("suspend")
+        self._registry.suspend(instance_id, why)
+
+    def resume(self, instance_id: str) -> None:
+        """Let an instance go on where it stopped, whatever suspended it or closed its limits."""
+        self._check_loop()
+        self._check_serves("resume")
+        self._registry.resume(instance_id)
+
+    async def probe(self, instance_id: str) -> Identity | None:
+        """Ask the platform who the instance is. Raises `ProbeFailed`, with what went wrong.
+
+        If the channel has no `probe`, the verdict's reason is `unsupported`.
+        """
+        self._check_loop()
+        self._check_serves("probe")
+        return await self._registry.probe(instance_id)

@@ -1,0 +1,155 @@
+"""A gateway's life: it recovers, keeps its partitions alive, and ends: quiet, drain, cancel.
+
+This module waits: for the gateway to be closed, and for what is under way then.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import trio
+
+from gateway_core.contract.envelopes import Undelivered
+from gateway_core.engine.supervisor import drain, drain_in_flight
+from gateway_core.gateway.counting import snapshot
+from gateway_core.gateway.wiring import Parts
+from gateway_core.monitoring.recorder import observed
+from gateway_core.telemetry import LEFT_AT_CLOSE, UNFINISHED_AT_CLOSE, log_event
+
+
+class Life:
+    """From open to quiet, drain, cancel.
+
+    opened    set once its partitions run
+    closing   set once nothing more is accepted
+    stopped   set once all has ended, or is stored
+    on_quiet  called as soon as nothing more is accepted, and perhaps again
+    """
+
+    def __init__(self, parts: Parts, on_quiet: Callable[[], None]) -> None:
+        self._parts = parts
+        self._on_quiet = on_quiet
+        self.opened, self.closing, self.stopped = trio.Event(), trio.Event(), trio.Event()
+        self._draining = trio.CancelScope()
+
+    async def recover(self) -> None:
+        """Own the accounts, and read what previous runs left. Raises `OutboxError`."""
+        parts, pager, outbox = self._parts, self._parts.pager, self._parts.outbox
+        if pager is None or outbox is None:
+            return
+        outbox.requested = pager.requested
+        outbox.lost = pager.lost
+        outbox.arrived = pager.on_owned = self.groups_arrived
+        outbox.next_position = lambda: parts.ids.next_position(parts.clock.wall())
+        outbox.keys_for = parts.config.idempotency_window
+        overview = await pager.recover()
+        parts.ids.go_on_after(overview.last_id, overview.sequence)
+
+    def groups_arrived(self, instance_id: str) -> None:
+        """There may be groups of an account that are not fed yet."""
+        tasks = self._parts.tasks
+        if tasks.nursery is not None and not self.closing.is_set():
+            tasks.spawn(partial(self._parts.groups.serve, instance_id))
+
+    async def run(self) -> None:
+        """Run every task of the gateway in a shield whose only exit is quiet, drain, cancel."""
+        parts = self._parts
+        counted = partial(snapshot, parts, waiting=True)
+        observing = observed(parts.meters, parts.observer, counted)
+        with trio.CancelScope(shield=True), self._hearing_collections(), observing:
+            async with trio.open_nursery() as tasks:
+                parts.tasks.nursery = tasks
+                try:
+                    await self._serve()
+                finally:  # those who wait hear of a gateway that gives up as well
+                    self.quiet()
+                    self._end_rest()
+                    self.stopped.set()
+                    parts.following.close()
+                    parts.files.close()
+                    tasks.cancel_scope.cancel()
+
+    @contextmanager
+    def _hearing_collections(self) -> Iterator[None]:
+        """Hear of the garbage collector's work, which no hook is to be blamed for."""
+        collections = [hooks.collections for hooks in self._parts.hooks.values()][:1]
+        gc.callbacks.extend(collections)
+        try:
+            yield
+        finally:
+            for heard in collections:
+                gc.callbacks.remove(heard)
+
+    async def _serve(self) -> None:
+        """Keep the partitions alive until the gateway closes and has drained."""
+        parts, pager, groups = self._parts, self._parts.pager, self._parts.groups
+        serves = parts.producer is None
+        async with trio.open_nursery() as workers:
+            for partition in parts.partitions if serves else ():
+                workers.start_soon(parts.supervisor.keep, partition)
+            if pager is not None:
+                workers.start_soon(pager.run)
+                workers.start_soon(groups.open)
+            self.opened.set()
+            await self.closing.wait()
+            begun = trio.current_time()
+            grace = parts.config.drain_timeout
+            drained = drain if pager is None else drain_in_flight
+            with self._draining:
+                if pager is None and serves:
+                    with trio.move_on_after(grace):
+                        await groups.drained()
+                groups.close()
+                await drained(parts.partitions, max(0.0, grace - (trio.current_time() - begun)))
+            workers.cancel_scope.cancel()
+
+    def cut_drain(self) -> None:
+        """Drain no longer, and log what is left of what is in memory."""
+        parts = self._parts
+        deliveries = [f for partition in parts.partitions for f in partition.deliveries.values()]
+        for delivery in deliveries if not self._draining.cancel_called else ():
+            fields = {"envelope": delivery.id, "instance": delivery.envelope.instance_id}
+            room = parts.privacy.room_of(delivery.envelope)
+            log_event(LEFT_AT_CLOSE, **fields, room=room, stored=parts.pager is not None)
+        self._draining.cancel()
+
+    def _end_rest(self) -> None:
+        """End what is left: an outbox stores it, else it is given up."""
+        parts, pager = self._parts, self._parts.pager
+        parts.groups.close()
+        left = sum(len(partition.deliveries) for partition in parts.partitions)
+        stored = 0 if pager is None else pager.capacity.unfinished
+        if left or stored:
+            log_event(UNFINISHED_AT_CLOSE, count=max(left, stored), stored=stored)
+        for partition in parts.partitions:
+            partition.completion.abandon() if pager is None else partition.completion.store()
+        parts.registry.release()
+        if pager is not None:
+            pager.spilled.store()
+        if parts.producer is not None:
+            parts.producer.way.store()
+
+    def quiet(self) -> None:
+        """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
+        self.closing.set()
+        self._on_quiet()
+        if self._parts.pager is not None:
+            self._parts.pager.close()
+        self._parts.door.close()
+
+    async def drain(self) -> list[Undelivered]:
+        """As `Gateway.drain`."""
+        parts = self._parts
+        deliveries = [f for partition in parts.partitions for f in partition.deliveries.values()]
+        if parts.pager is not None:
+            deliveries += parts.pager.spilled.all()
+        self.quiet()
+        await self.stopped.wait()
+        return [
+            Undelivered(delivery.envelope, delivery.receipt)
+            for delivery in deliveries
+            if delivery.receipt is not None and not delivery.receipt.delivered
+        ]

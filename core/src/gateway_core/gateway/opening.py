@@ -1,0 +1,152 @@
+"""`open_gateway`: what is asked for is checked, put together, and open for a block."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from random import Random, SystemRandom
+from time import time as system_time
+from typing import Any
+
+import trio
+
+from gateway_core.config import GatewayConfig
+from gateway_core.config_file import load_config
+from gateway_core.contract.errors import ConfigError, Problem
+from gateway_core.contract.hookspecs import Providers
+from gateway_core.contract.validators import is_finite, shown
+from gateway_core.gateway.gateway import Gateway
+from gateway_core.gateway.wiring import wire
+from gateway_core.outboxes.handover import Handover
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.plugins.boundary import leaving
+from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
+from gateway_core.telemetry import OUTBOX_IN_MEMORY, log_event
+
+
+@asynccontextmanager
+async def open_gateway(
+    config: GatewayConfig | str | os.PathLike[str],
+    *,
+    plugins: Sequence[Given] = (),
+    outbox: Outbox | None = None,
+    rng: Random | None = None,
+    wall_clock: Callable[[], float] = system_time,
+    providers: Providers | None = None,
+    serve: bool = True,
+) -> AsyncIterator[Gateway]:
+    """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
+
+    config      a configuration, or the path of a `gateway.toml`, which `load_config` reads
+    plugins     objects with hookimpls, asked before the installed ones; ("channel", plugin) for one
+    outbox      where accepted envelopes are stored; None: where the configuration says, else in
+                memory, which is logged once
+    rng         where jitter comes from; a seeded one makes delays repeatable
+    wall_clock  POSIX time, for `not_before` and the times on receipts
+    providers   who takes spans and metrics; None: what the configuration says, else whatever
+                OpenTelemetry has been set up with in this process
+    serve       False: deliver nothing, and hand over to the process that owns the outbox, which is
+                one that several share. It opens at once, whether there is an owner or not
+
+    Raises `PluginError` and `ConfigError` with every fault before anything starts, and
+    `PartitionFailed` out of the block when a partition fails again and again.
+    """
+    _check(config, outbox, providers)
+    if serve is not True and serve is not False:
+        raise TypeError(f"`serve` must be True or False, not {shown(serve)}")
+    _check_ports(rng, wall_clock)
+    if not isinstance(config, GatewayConfig):
+        config = load_config(config, plugins)
+    if unknown := unknown_names(config.plugins):
+        raise ConfigError(unknown)
+    hooks = bind(plugins, config.plugins)
+    outbox = outbox_of(config, outbox, plugins)
+    handover = None if serve else handover_of(outbox)
+    if serve and outbox is None:
+        log_event(OUTBOX_IN_MEMORY)
+    exporter: AbstractAsyncContextManager[Providers] = nullcontext(providers or Providers())
+    if providers is None and config.telemetry.export:
+        exporter = exporter_for(config.telemetry.export, plugins, config.plugins)
+    reached: Any = outbox if serve else handover
+    stored_in = nullcontext() if reached is None else reached  # an empty one may be false
+    async with exporter as exporting, stored_in:
+        parts = wire(
+            config,
+            hooks,
+            outbox=outbox if serve else None,
+            handover=handover,
+            rng=rng or SystemRandom(),
+            wall_clock=wall_clock,
+            providers=exporting,
+        )
+        gateway = Gateway(parts)
+        life = gateway._life  # noqa: SLF001 - this package's own
+        await life.recover()
+        body: BaseException | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                # Not `nursery.start`: cancelled in there, it would wait for a shielded task.
+                nursery.start_soon(life.run)
+                try:
+                    await life.opened.wait()
+                    yield gateway
+                except GeneratorExit:
+                    raise
+                except BaseException as error:  # noqa: BLE001 - raised again below, unwrapped
+                    body = error
+                life.quiet()
+        except BaseExceptionGroup as group:
+            body = leaving(body, group)
+        if body is not None:
+            raise body
+
+
+def outbox_of(
+    config: GatewayConfig, outbox: Outbox | None, plugins: Sequence[Given]
+) -> Outbox | None:
+    """The one that is given, else the one that is configured; None: there is none."""
+    if outbox is not None or config.outbox is None:
+        return outbox
+    where = config.outbox
+    opened: Outbox = outbox_at(where.url, plugins, config.plugins, keys=where.keys)
+    return opened
+
+
+def handover_of(outbox: Outbox | None) -> Handover:
+    """What hands over by this outbox. Raises `ConfigError` for one that cannot."""
+    offered = getattr(outbox, "handover", None)
+    if offered is None:
+        kept = "nothing is configured but memory" if outbox is None else type(outbox).__name__
+        text = f"`serve=False` needs an outbox that processes share, such as PostgreSQL: {kept}"
+        raise ConfigError([Problem("outbox", f"{text} is one process's own")])
+    found: Handover = offered()
+    return found
+
+
+def _check(config: object, outbox: object, providers: object) -> None:
+    """Raises for wrong types and another event loop, whose own errors would not help."""
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError("the gateway runs on trio: begin with trio.run(main), not asyncio's")
+    if not isinstance(config, GatewayConfig | str | os.PathLike):
+        wanted = "a GatewayConfig or the path of a gateway.toml"
+        raise TypeError(f"`config` must be {wanted}, not {type(config).__name__}")
+    if isinstance(outbox, str):
+        raise TypeError("`outbox` must be an Outbox; a URL belongs into the config's `outbox`")
+    if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "attempt_started")):
+        name = outbox.__name__ if isinstance(outbox, type) else type(outbox).__name__
+        raise TypeError(f"`outbox` must be an Outbox, not {name}")
+    if not isinstance(providers, Providers | None):
+        wanted = "Providers(tracers=…, meters=…)"
+        raise TypeError(f"`providers` must be {wanted}, not {type(providers).__name__}")
+
+
+def _check_ports(rng: object, wall_clock: object) -> None:
+    """Raises TypeError for a generator or a clock that would fail later, in the gateway's tasks."""
+    if not isinstance(rng, Random | None):
+        raise TypeError(f"`rng` must be a random.Random, not {type(rng).__name__}")
+    time = wall_clock() if callable(wall_clock) else None
+    if not is_finite(time):
+        wanted = "a function that gives POSIX time, such as time.time"
+        told = f"one that gives {shown(time)}" if callable(wall_clock) else shown(wall_clock)
+        raise TypeError(f"`wall_clock` must be {wanted}, not {told}")

@@ -1,0 +1,201 @@
+"""The parts of a gateway, put together one after the other, each with what it needs of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from random import Random
+
+import attrs
+from opentelemetry.metrics import MeterProvider
+
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.accounts.probing import Prober
+from gateway_core.backlog.pager import Pager
+from gateway_core.clock import Clock
+from gateway_core.config import GatewayConfig
+from gateway_core.contract.hookspecs import Level, Pressure, Providers
+from gateway_core.contract.ids import Ids
+from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.partition import Partition
+from gateway_core.engine.supervisor import Supervisor
+from gateway_core.files.keeper import KeptFiles
+from gateway_core.files.spool import Spool
+from gateway_core.gateway.following import Following
+from gateway_core.gateway.tasks import Tasks
+from gateway_core.groups.opening import groups_of
+from gateway_core.groups.registry import Groups
+from gateway_core.monitoring.observer import Observer
+from gateway_core.monitoring.recorder import open_recorder, working_meters
+from gateway_core.outboxes.endings import Follower
+from gateway_core.outboxes.handover import Handover
+from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.journal import Journal
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.plugins.sharing import fraction_of
+from gateway_core.producers.producer import Producer
+from gateway_core.scheduling.partitioning import finder
+from gateway_core.submission.door import Door
+from gateway_core.submission.draft import Drafting
+from gateway_core.submission.durable import DurableWay
+from gateway_core.submission.handed.lookup import HandedLookup
+from gateway_core.submission.in_memory import InMemoryWay
+from gateway_core.submission.lookup import Lookup
+from gateway_core.telemetry.privacy import Privacy
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """What a gateway consists of.
+
+    pager     there with an outbox, which `outbox` is, and `journal` writes to
+    producer  there in a process that only hands over
+    """
+
+    config: GatewayConfig
+    hooks: Mapping[str, ChannelHooks]
+    clock: Clock
+    ids: Ids
+    privacy: Privacy
+    meters: MeterProvider | None
+    observer: Observer
+    files: KeptFiles
+    registry: InstanceRegistry
+    partitions: tuple[Partition, ...]
+    partition_of: Callable[[str, str], Partition]
+    drafting: Drafting
+    outbox: Outbox | None
+    journal: Journal | None
+    pager: Pager | None
+    producer: Producer | None
+    lookup: Lookup | HandedLookup
+    groups: Groups
+    door: Door
+    following: Following
+    supervisor: Supervisor
+    prober: Prober
+    tasks: Tasks
+
+
+def wire(
+    config: GatewayConfig,
+    hooks: Mapping[str, ChannelHooks],
+    *,
+    outbox: Outbox | None,
+    handover: Handover | None,
+    rng: Random,
+    wall_clock: Callable[[], float],
+    providers: Providers,
+) -> Parts:
+    """Put the parts together. `handover`: of a process that delivers nothing."""
+
+    def seeded() -> Random:
+        return Random(rng.getrandbits(64))  # noqa: S311 - jitter is no secret
+
+    tasks, clock, privacy = Tasks(), Clock(wall_clock), Privacy(config.telemetry)
+    meters = working_meters(providers)
+    observer = open_recorder(clock, privacy, providers, meters)
+    _tell(hooks, privacy, config.share)
+    ids = Ids(rng)
+    journal = None if outbox is None else Journal(outbox, clock, ids)
+    files = KeptFiles(spool := Spool(), spool) if outbox is None else KeptFiles(outbox)
+
+    def start_probing(account: InstanceState) -> None:
+        tasks.spawn(partial(prober.probe, account))
+
+    registry = InstanceRegistry(
+        config, hooks, clock=clock, spawn=tasks.spawn, start_probing=start_probing, journal=journal
+    )
+
+    partitions = tuple(
+        Partition(
+            index,
+            config,
+            clock=clock,
+            rng=seeded(),
+            journal=journal,
+            observer=observer,
+            privacy=privacy,
+            files=files,
+            on_pressure=partial(_pressure_changed, hooks),
+            keys_anywhere=lambda scope: partition_of(scope[0], scope[1]).keys,
+            on_suspension=registry.suspend_account,
+        )
+        for index in range(config.partition_count if handover is None else 1)
+    )
+    partition_of = finder(partitions, config.partition_by)
+    drafting = Drafting(config, clock, observer, partition_of, registry, ids)
+    way: InMemoryWay | DurableWay = InMemoryWay(drafting)
+    pager = follower = producer = None
+    if outbox is not None and journal is not None:
+        pager = Pager(
+            outbox,
+            journal,
+            registry=registry,
+            partitions=partitions,
+            partition_of=partition_of,
+            clock=clock,
+            capacity=config.outbox_capacity,
+            holds_suspended=config.when_suspended == "wait",
+            observed=observer.listens,
+        )
+        for partition in partitions:
+            partition.completion.on_end = pager.freed
+        way = DurableWay(drafting, outbox, pager)
+        follower = Follower(outbox)
+        journal.on_finished = follower.wake
+    here = Lookup(partitions, partition_of, pager, outbox, clock)
+    groups: Groups = groups_of(drafting, way, outbox, pager, tasks.spawn, here.withdraw_held, files)
+    lookup: Lookup | HandedLookup = here
+    if pager is not None:
+        pager.requests.spawn = tasks.spawn
+        pager.requests.leave, pager.requests.is_of = here.leave, here.is_of
+    if handover is not None:
+        producer = Producer(handover, drafting, tasks.spawn, files)
+        follower, lookup, groups = producer.follower, producer.lookup, producer.groups
+    chosen = way if producer is None else producer.way
+    door = Door(drafting, chosen, partitions, files)
+    supervisor = Supervisor(partitions, seeded())
+    prober = Prober(clock, config.attempt_timeout, registry.suspend_account, seeded())
+    registry.open(partitions)
+    return Parts(
+        config=config,
+        hooks=hooks,
+        clock=clock,
+        ids=ids,
+        privacy=privacy,
+        meters=meters,
+        observer=observer,
+        files=files,
+        registry=registry,
+        partitions=partitions,
+        partition_of=partition_of,
+        drafting=drafting,
+        outbox=outbox,
+        journal=journal,
+        pager=pager,
+        producer=producer,
+        lookup=lookup,
+        groups=groups,
+        door=door,
+        following=Following(follower, partitions, ids, clock, config.history),
+        supervisor=supervisor,
+        prober=prober,
+        tasks=tasks,
+    )
+
+
+def _tell(hooks: Mapping[str, ChannelHooks], privacy: Privacy, share: float) -> None:
+    """Tell every channel what concerns all of the gateway."""
+    for channel in hooks.values():
+        channel.privacy = privacy
+        if share != 1:
+            channel.share = fraction_of(share)
+
+
+def _pressure_changed(
+    hooks: Mapping[str, ChannelHooks], pressure: Pressure, previous: Level
+) -> None:
+    reported: set[int] = set()
+    for channel in hooks.values():
+        channel.pressure_changed(pressure, previous, reported)
