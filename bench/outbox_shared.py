@@ -20,7 +20,8 @@ import attrs
 import trio
 
 from bench.engine import Nothing, config
-from bench.outbox import TEXT, drive, entries, fsync_ms
+from bench.outbox import SECONDS, TEXT, drive, entries, fsync_ms, row
+from bench.queues_shared import QUEUES, driven
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_core import Send, open_gateway
 
@@ -108,6 +109,21 @@ class Measured:
             what = "end to end" if ends else "submit"
             return await self.drive(f"{what}{', keys' if keys else ''}", callers, submit)
 
+    def beside(self, name: str, callers: int, *, ends: bool) -> dict[str, Any] | None:
+        """Another queue; None: it is not installed."""
+        database = f"bench_{next(self._numbers)}"
+        self.server.execute(f"CREATE DATABASE {database}")
+        before, url = self.spent(), self.server.url(database)
+        try:
+            waits, cpu, wall = driven(name, url, callers, TEXT, SECONDS, ends=ends)
+        except ModuleNotFoundError:
+            print(f"{name} is not installed: left out", file=sys.stderr)
+            return None
+        used = (self.spent() - before) / len(waits)
+        found = {"engine": f"{name}{', to its end' if ends else ''}"}
+        found |= row(callers, waits, cpu, wall)
+        return found | {"server_us_per_message": round(used * 1e6, 1)}
+
 
 def _nothing() -> None: ...
 
@@ -122,6 +138,10 @@ def runs(callers: tuple[int, ...]) -> Iterator[dict[str, Any]]:
                 yield trio.run(partial(measured.alone, keys=keys), number)
                 for ends in (False, True):
                     yield trio.run(partial(measured.gateway, keys=keys, ends=ends), number)
+            for name in QUEUES:
+                for ends in (False, True):
+                    if (found := measured.beside(name, number, ends=ends)) is not None:
+                        yield found
         took = fsync_ms(Path(server.folder))
         yield {"fsync_ms": took, "load_before": load, "load_after": os.getloadavg()[0]}
     finally:
@@ -132,7 +152,7 @@ def shown(found: dict[str, Any]) -> str:
     if "engine" not in found:
         return ", ".join(f"{name} {value}" for name, value in found.items())
     return (
-        f"{found['engine']:16} {found['callers']:4} callers {found['accepted_per_s']:7}/s"
+        f"{found['engine']:24} {found['callers']:4} callers {found['accepted_per_s']:7}/s"
         f" {found['cpu_us_per_message']:8} us CPU and {found['server_us_per_message']:8} us of the"
         f" server  p50 {found['p50_ms']:8} ms  p99 {found['p99_ms']:8} ms"
     )
