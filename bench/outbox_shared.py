@@ -10,26 +10,68 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from functools import partial
 from itertools import count
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
 import attrs
+import psycopg
 import trio
 
 from bench.engine import Nothing, config
 from bench.outbox import SECONDS, TEXT, drive, entries, fsync_ms, row
 from bench.queues_shared import QUEUES, driven
-from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, enqueue
 from gateway_core import Send, open_gateway
+from gateway_core.authors import Answer, Attempt, hookimpl
+from gateway_core.testing import FakeSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "shared"))
 
 import postgres_server  # type: ignore[import-not-found]  # of the tests, which begin it as this does
 
 MOST = 10_000_000
+
+
+class Noting:
+    """A channel that notes when it is called for a room."""
+
+    GATEWAY_CONTRACT = 1
+
+    def __init__(self) -> None:
+        self._at: dict[str, float] = {}
+        self._called: dict[str, trio.Event] = {}
+
+    @hookimpl
+    def settings_type(self) -> type:
+        return FakeSettings
+
+    @hookimpl
+    async def send(self, attempt: Attempt) -> Answer:
+        self._at[attempt.room] = time.perf_counter()
+        self._called[attempt.room].set()
+        return Answer(message_id="1")
+
+    async def lags(
+        self, way: str, hand_over: Callable[[Send], Awaitable[object]], messages: int = 200
+    ) -> list[float]:
+        """Milliseconds for each of so many messages, one every 20 ms; 0: it was sent before."""
+        lags = []
+        for number in range(messages):
+            room = f"{way} {number}"
+            self._called[room] = trio.Event()
+            await hand_over(Send(instance_id="bot", external_room_id=room, text=TEXT))
+            committed = time.perf_counter()
+            with trio.fail_after(30):
+                await self._called[room].wait()
+            lags.append(max(0.0, self._at[room] - committed) * 1e3)
+            await trio.sleep(0.02)
+        return lags
 
 
 class Measured:
@@ -109,6 +151,37 @@ class Measured:
             what = "end to end" if ends else "submit"
             return await self.drive(f"{what}{', keys' if keys else ''}", callers, submit)
 
+    async def first_attempts(self) -> list[dict[str, Any]]:
+        """From each commit to the channel's call: by `submit`, `serve=False`, and `enqueue`."""
+        settings, channel, outbox = config(drain_timeout=0.0), Noting(), self.outbox()
+        schema, plugins = outbox.settings.schema, [("nothing", channel)]
+        beside = PostgresOutbox(self.server.url(), outbox.settings)
+        async with AsyncExitStack() as opened:
+            enter = opened.enter_async_context
+            owner = await enter(open_gateway(settings, plugins=plugins, outbox=outbox))
+            producer = await enter(
+                open_gateway(settings, plugins=plugins, outbox=beside, serve=False)
+            )
+            connection = opened.enter_context(psycopg.connect(self.server.url()))
+
+            def enqueued(envelope: Send) -> None:
+                with connection.transaction():
+                    enqueue(connection, envelope, schema=schema)
+
+            found: list[dict[str, Any]] = []
+            ways: dict[str, Callable[[Send], Awaitable[object]]] = {
+                "submit": owner.submit,
+                "serve=False": producer.submit,
+                "enqueue": lambda envelope: trio.to_thread.run_sync(enqueued, envelope),
+            }
+            for way, hand_over in ways.items():
+                lags = await channel.lags(way, hand_over)
+                at = {
+                    f"p{each}_ms": round(quantiles(lags, n=100)[each - 1], 2) for each in (50, 95)
+                }
+                found.append({"from commit to first attempt": way} | at)
+            return found
+
     def beside(self, name: str, callers: int, *, ends: bool) -> dict[str, Any] | None:
         """Another queue; None: it is not installed."""
         database = f"bench_{next(self._numbers)}"
@@ -142,6 +215,7 @@ def runs(callers: tuple[int, ...]) -> Iterator[dict[str, Any]]:
                 for ends in (False, True):
                     if (found := measured.beside(name, number, ends=ends)) is not None:
                         yield found
+        yield from trio.run(measured.first_attempts)
         took = fsync_ms(Path(server.folder))
         yield {"fsync_ms": took, "load_before": load, "load_after": os.getloadavg()[0]}
     finally:
