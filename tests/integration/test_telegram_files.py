@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio  # noqa: TID251 - the loop of a foreign client, in a thread of its own
 from contextlib import asynccontextmanager
+from importlib import import_module
 
-import aiogram
 import pictures
 import pytest
 import telegram
 import trio
-from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.telegram import TelegramAPIServer
-from aiogram.exceptions import TelegramBadRequest, TelegramEntityTooLarge
-from aiogram.types import BufferedInputFile, InputMediaDocument, InputMediaPhoto, InputMediaVideo
 from telegram.error import BadRequest, NetworkError
 
 from gateway_contrib.emulators.serve import serve
@@ -106,14 +102,26 @@ async def test_python_telegram_bot_sends_albums_and_understands_refusals():
         assert [] == seen(emulator)
 
 
-async def test_aiogram_sends_edits_and_downloads_files():
+@pytest.fixture
+def aiogram():
+    """Imported late: it takes as long as all other files of tests together."""
+    return import_module("aiogram")
+
+
+async def test_aiogram_sends_edits_and_downloads_files(aiogram):
+    types, wrong = aiogram.types, aiogram.exceptions
+    server, http = aiogram.client.telegram, aiogram.client.session.aiohttp
+
+    def named(content, name):
+        return types.BufferedInputFile(content, name)
+
     async with served() as (emulator, base_url):
 
         async def main():
-            session = AiohttpSession(api=TelegramAPIServer.from_base(base_url))
+            session = http.AiohttpSession(api=server.TelegramAPIServer.from_base(base_url))
             async with aiogram.Bot(TOKEN, session=session) as bot:
                 sent = await bot.send_photo(
-                    ROOM, BufferedInputFile(PNG, "a.png"), caption="<b>look</b>", parse_mode="HTML"
+                    ROOM, named(PNG, "a.png"), caption="<b>look</b>", parse_mode="HTML"
                 )
                 assert ("look", "<b>look</b>", 30) == (
                     sent.caption,
@@ -123,20 +131,20 @@ async def test_aiogram_sends_edits_and_downloads_files():
                 assert PNG == (await bot.download(sent.photo[-1])).read()
                 edited = await sent.edit_caption(caption="edited")
                 assert ("edited", sent.photo) == (edited.caption, edited.photo)
-                media = InputMediaDocument(media=BufferedInputFile(pictures.PDF, "b.pdf"))
+                media = types.InputMediaDocument(media=named(pictures.PDF, "b.pdf"))
                 assert "b.pdf" == (await sent.edit_media(media)).document.file_name
                 album = await bot.send_media_group(
                     ROOM,
                     [
-                        InputMediaPhoto(media=sent.photo[-1].file_id, caption="one"),
-                        InputMediaVideo(media=BufferedInputFile(pictures.MP4, "c.mp4")),
+                        types.InputMediaPhoto(media=sent.photo[-1].file_id, caption="one"),
+                        types.InputMediaVideo(media=named(pictures.MP4, "c.mp4")),
                     ],
                 )
                 assert 1 == len({message.media_group_id for message in album})
-                with pytest.raises(TelegramBadRequest, match="IMAGE_PROCESS_FAILED"):
-                    await bot.send_photo(ROOM, BufferedInputFile(b"no picture", "a.png"))
-                with pytest.raises(TelegramEntityTooLarge):
-                    await bot.send_document(ROOM, BufferedInputFile(b"x" * 100_001, "large"))
+                with pytest.raises(wrong.TelegramBadRequest, match="IMAGE_PROCESS_FAILED"):
+                    await bot.send_photo(ROOM, named(b"no picture", "a.png"))
+                with pytest.raises(wrong.TelegramEntityTooLarge):
+                    await bot.send_document(ROOM, named(b"x" * 100_001, "large"))
 
         await on_asyncio(main)
         assert [("", ["b.pdf"]), ("one", ["a.png"]), ("", ["c.mp4"])] == seen(emulator)
