@@ -95,7 +95,10 @@ def wire(
     tasks, clock, privacy = Tasks(), Clock(wall_clock), Privacy(config.telemetry)
     meters = working_meters(providers)
     observer = open_recorder(clock, privacy, providers, meters)
-    _tell(hooks, privacy, config.share)
+    for channel in hooks.values():
+        channel.privacy = privacy
+        if config.share != 1:
+            channel.share = fraction_of(config.share)
     ids = Ids(rng)
     journal = None if outbox is None else Journal(outbox, clock, ids)
     files = KeptFiles(spool := Spool(), spool) if outbox is None else KeptFiles(outbox)
@@ -123,6 +126,7 @@ def wire(
         )
         for index in range(config.partition_count if handover is None else 1)
     )
+    registry.open(partitions)
     partition_of = finder(partitions, config.partition_by)
     drafting = Drafting(config, clock, observer, partition_of, registry, ids)
     way: InMemoryWay | DurableWay = InMemoryWay(drafting)
@@ -157,7 +161,6 @@ def wire(
     door = Door(drafting, chosen, partitions, files)
     supervisor = Supervisor(partitions, seeded())
     prober = Prober(clock, config.attempt_timeout, registry.suspend_account, seeded())
-    registry.open(partitions)
     return Parts(
         config=config,
         hooks=hooks,
@@ -183,14 +186,6 @@ def wire(
         prober=prober,
         tasks=tasks,
     )
-
-
-def _tell(hooks: Mapping[str, ChannelHooks], privacy: Privacy, share: float) -> None:
-    """Tell every channel what concerns all of the gateway."""
-    for channel in hooks.values():
-        channel.privacy = privacy
-        if share != 1:
-            channel.share = fraction_of(share)
 
 
 def _pressure_changed(
