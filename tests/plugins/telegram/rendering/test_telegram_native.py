@@ -303,15 +303,14 @@ def test_a_text_whose_tags_hold_nothing_is_refused():
     ],
 )  # fmt: skip
 def test_time_is_linear(unit):
-    """CPU time of four times the text against that of the text, the best of three."""
+    """CPU time of four times the text against that of the text; a busy machine is asked again."""
 
     def spent(count: int) -> float:
         began = time.process_time()
         read(unit * count, mentions=True)
         return time.process_time() - began
 
-    small = min(spent(10_000) for _ in range(3))
-    assert min(spent(40_000) for _ in range(3)) < 12 * small + 0.02
+    assert any(spent(40_000) < 12 * spent(10_000) + 0.02 for _ in range(3))
 
 
 def test_any_text_can_be_read():
