@@ -338,8 +338,8 @@ def changing_afterwards(monkeypatch, keeper, path):
     """The path has other bytes as soon as the gateway has looked at it."""
     looked = keeper.look_at
 
-    async def look_at(envelope):
-        found = await looked(envelope)
+    async def look_at(envelope, fits):
+        found = await looked(envelope, fits)
         path.write_bytes(b"two")
         return found
 

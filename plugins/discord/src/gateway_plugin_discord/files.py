@@ -25,6 +25,7 @@ def problems_of_files(settings: DiscordSettings, message: Send | Edit) -> Iterab
     files = message.files or ()
     yield from too_much(
         files,
+        platform="Discord",
         most=settings.max_files,
         most_bytes=settings.max_file_size,
         longest_alt=LONGEST_DESCRIPTION,

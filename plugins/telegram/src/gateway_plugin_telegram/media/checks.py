@@ -39,9 +39,10 @@ def file_problems(settings: TelegramSettings, envelope: Send | Edit) -> Iterator
 
 def _uploaded(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[str]:
     if file.size > settings.upload_bytes:
-        yield _too_large(file, "a file", settings.upload_bytes)
+        yield _too_large(file, "a file", settings.upload_bytes, "upload_bytes")
     elif kind is PHOTO and file.size > settings.photo_bytes:
-        yield _too_large(file, "a photo", settings.photo_bytes) + _AS_DOCUMENT
+        most = settings.photo_bytes
+        yield _too_large(file, "a photo", most, "photo_bytes") + _AS_DOCUMENT
     if kind is not PHOTO:
         return
     short, long = sorted((file.width, file.height))
@@ -66,11 +67,12 @@ def _fetched(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[str
         yield "its address does not tell what it is: it needs a media_type"
     elif kind is DOCUMENT and media_type not in FETCHED_DOCUMENTS:
         yield f"Telegram fetches documents that are PDF, ZIP or GIF, not {media_type}"
-    most = settings.url_photo_bytes if kind is PHOTO else settings.url_bytes
-    if kind is VOICE:
-        most = min(most, FETCHED_VOICE_BYTES)
+    name = "url_photo_bytes" if kind is PHOTO else "url_bytes"
+    most: int = getattr(settings, name)
+    if kind is VOICE and most > FETCHED_VOICE_BYTES:
+        name, most = "", FETCHED_VOICE_BYTES
     if file.size > most:
-        yield _too_large(file, f"{kind.called} that Telegram fetches", most)
+        yield _too_large(file, f"{kind.called} that it fetches", most, name)
 
 
 def _host_of(url: str) -> str:
@@ -81,8 +83,10 @@ def _host_of(url: str) -> str:
         return ""
 
 
-def _too_large(file: File, what: str, most: int) -> str:
-    return f"has {file.size} bytes, {what} at most {most}"
+def _too_large(file: File, what: str, most: int, setting: str) -> str:
+    named = f"{file.name!r} " if file.name else ""
+    of_setting = f" (the setting `{setting}`)" if setting else ""
+    return f"{named}has {file.size} bytes, Telegram takes {what} of at most {most}{of_setting}"
 
 
 def _album_problems(edit: Edit) -> Iterator[Problem]:
