@@ -5,6 +5,7 @@ Source: core.telegram.org/bots/api#sending-files, #sendphoto and #sendmediagroup
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -15,6 +16,9 @@ from gateway_plugin_telegram.settings import MB, TelegramSettings
 
 FETCHED_DOCUMENTS = ("application/pdf", "application/zip", "image/gif")
 """Media types of documents that Telegram fetches."""
+_FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,512}")
+_NO_FILE_ID = "is no file_id: letters, digits, - and _"
+"""Where a file_id stands, an address or a path may stand: a server of one's own would read it."""
 FETCHED_VOICE_BYTES = MB
 """Of a voice note that Telegram fetches: it sends a larger one as a file."""
 
@@ -24,11 +28,12 @@ def file_problems(settings: TelegramSettings, envelope: Send | Edit) -> Iterator
     files = envelope.files or ()
     for place, file in enumerate(files):
         kind = kind_of(file)
-        if file.url is not None:
-            found = _fetched(settings, file, kind)
-        else:
-            found = _uploaded(settings, file, kind) if file.is_stored else iter(())
-        for words in found:
+        if file.id is not None:
+            if _FILE_ID.fullmatch(file.id) is None:
+                yield Problem(f"files.{place}.id", _NO_FILE_ID)
+            continue
+        check = _uploaded if file.url is None else _fetched
+        for words in check(settings, file, kind):
             yield Problem(f"files.{place}", words)
     if files and len(albums(files)[-1]) > 1 and not envelope.text.strip():
         for name in not_for_albums(envelope):
