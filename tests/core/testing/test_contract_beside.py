@@ -101,6 +101,8 @@ class Wired:
     def classify_error(self, error):
         if isinstance(error, BlockingIOError):
             return Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.RATE_LIMITED)
+        if isinstance(error, NotImplementedError):
+            return Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED)
         return None
 
     @hookimpl
@@ -149,7 +151,11 @@ class Wired:
             fields = attempt.payload
         if self.fault in ("reads the part", "needs a text"):
             fields = {**attempt.part.payload, **(attempt.extra or {})}
-        await session.request("POST", "/edit", json=fields)
+        files = () if self.fault == "drops files of edits" else attempt.files
+        if files and self.fault == "keeps its files":
+            raise NotImplementedError
+        body = await self.form(fields, files) if files else {"json": fields}
+        await session.request("POST", "/edit", **body)
         return Answer(message_id=attempt.message_id)
 
 
@@ -195,6 +201,7 @@ async def outcome_of(fault, name):
 
 
 FILES = "test_a_file_goes_out_whole_and_in_pieces_or_is_refused"
+EDITED = "test_the_files_of_an_edit_go_out_or_are_refused"
 LAST = "test_a_poll_is_the_last_part_where_the_traits_say_so"
 SAID = "test_all_that_a_poll_says_is_in_its_part"
 OUT = "test_a_poll_goes_out"
@@ -208,6 +215,7 @@ FAULTS = {
     "a file with two parts": (FILES, "each file goes with one part, once"),
     "one id for two": (FILES, "`Answer.files` has 1 ids for 2 files: give one for each"),
     "fails with files": (FILES, "failed with ValueError.'no files'.: send it, or refuse it there"),
+    "drops files of edits": (EDITED, "of 'contract\"0.txt' were never read"),
     "not fixed": (LAST, "is not `fixed`: .* make it Part"),
     "refuses polls": (LAST, "`validate` refuses a poll: poll: is none of ours. Let it pass, or"),
     "no plan": (LAST, "a poll without a text has an empty plan: its last part is the poll"),
@@ -234,8 +242,8 @@ async def test_the_contract_says_what_is_lost(fault, autojump_clock):
         await outcome_of(fault, test)
 
 
-@pytest.mark.parametrize("fault", ["", "needs a text", "asks for a pause"])
-@pytest.mark.parametrize("test", [FILES, LAST, SAID, OUT, FIELDS])
+@pytest.mark.parametrize("fault", ["", "needs a text", "asks for a pause", "keeps its files"])
+@pytest.mark.parametrize("test", [FILES, EDITED, LAST, SAID, OUT, FIELDS])
 async def test_the_contract_has_nothing_against_it(fault, test, autojump_clock):
     """One that loses nothing, one that refuses what it cannot do, and one that is slow."""
     await outcome_of(fault, test)

@@ -5,20 +5,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import attrs
+import pytest
 import trio
 
-from gateway_core.contract.envelopes import Attempt
+from gateway_core.contract.envelopes import Attempt, Edit, MessageRef, PartRef
 from gateway_core.contract.files import File, Upload
 from gateway_core.contract.instances import Instance
 from gateway_core.deliveries.step_files import misplaced
 from gateway_core.outboxes.stored_bytes import digest_of_bytes
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.testing.channel_contract.making import Making
-from gateway_core.testing.channel_contract.wire import Trial, Wire
+from gateway_core.testing.channel_contract.wire import Trial, Unsupported, Wire
 
 PIECE = 1 << 16
 """Bytes that an upload of these tests gives at once."""
@@ -95,6 +96,39 @@ class FilesContract(Making):
                 key = f"{attempt.key[:-1]}{number}"
                 of_part = {at: (files[at], sources[at]) for at in part.files}
                 await _send_files(trial, attrs.evolve(attempt, key=key), of_part)
+
+    async def test_the_files_of_an_edit_go_out_or_are_refused(
+        self, hooks: ChannelHooks, instance: Instance, clock: object
+    ) -> None:
+        """In place of those that its message has; with the reason `unsupported` where it cannot."""
+        if not hooks.traits.edit:
+            pytest.skip("the channel has no edits")
+        [source] = _sources(1, 1)
+        file = _file(0, source)
+        async with self._trying(hooks, instance) as trial:
+            attempt = self._attempt("send", part=self._part(hooks, instance))
+            message_id = (await trial.make(attempt, "a message")).message_id
+            ref = MessageRef(
+                instance_id="contract",
+                external_room_id=self.room,
+                envelope_id="0" * 30,
+                parts=(PartRef(message_id=message_id or "1"),),
+            )
+            edit = Edit(
+                instance_id="contract",
+                external_room_id=self.room,
+                target=ref,
+                text="hello",
+                files=(file,),
+            )
+            if hooks.validate(instance, edit):
+                return
+            first, *_ = hooks.chunk(instance, edit, "as_asked")
+            if first.files:
+                attempt = self._attempt("edit", part=first)
+                attempt = attrs.evolve(attempt, message_id=message_id)
+                with suppress(Unsupported):
+                    await _send_files(trial, attempt, {0: (file, source)})
 
 
 async def _send_files(

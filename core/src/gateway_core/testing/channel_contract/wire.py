@@ -18,7 +18,7 @@ import trio
 from gateway_core.contract.envelopes import Attempt
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.instances import Instance
-from gateway_core.contract.verdicts import ErrorClass
+from gateway_core.contract.verdicts import ErrorClass, Reason
 from gateway_core.plugins.front import ChannelHooks
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class Wire:
         return (words if isinstance(words, bytes) else words.encode()) in self.sent
 
 
+class Unsupported(Exception):
+    """The platform cannot do what was asked for, and the adapter says so."""
+
+
 @attrs.frozen
 class Trial:
     """A session of the channel, and what goes out from it."""
@@ -53,7 +57,10 @@ class Trial:
     wire: Wire
 
     async def make(self, attempt: Attempt, what: str) -> Answer:
-        """Make the attempt, three times at most where the platform wants a pause."""
+        """Make the attempt, three times at most where the platform wants a pause.
+
+        Raises `Unsupported` where the adapter says that the platform cannot do it.
+        """
         for number in (1, 2, 3):
             try:
                 return await self.hooks.perform(
@@ -61,6 +68,8 @@ class Trial:
                 )
             except Exception as error:
                 verdict = self.hooks.classify_error(self.instance, attempt, error)
+                if verdict.reason is Reason.UNSUPPORTED:
+                    raise Unsupported(str(error)) from error
                 if verdict.error_class is not ErrorClass.RETRYABLE:
                     text = f"{what} that `validate` lets pass failed with {error!r}: send it, or"
                     raise AssertionError(f"{text} refuse it there") from error
