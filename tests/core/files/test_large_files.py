@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from gateway_core import Edit, File, Invalid, Send
-from gateway_core.authors import hookimpl, too_much
+from gateway_core.authors import Answer, hookimpl, too_much
 from gateway_core.files import held, looking
 from gateway_core.files.looking import HEAD, TURN
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
@@ -227,3 +227,24 @@ async def test_a_preview_shows_what_policies_make_of_it_and_reads_nothing(name, 
     assert ["files.0"] * (name == "huge.bin") == [each.place for each in shown.problems]
     assert ("text", "text -- us") == (shown.asked.text, shown.envelope.text)
     assert (name, 0) == (shown.envelope.files[0].name, sum(read))
+
+
+class Slow(Modest):
+    """Takes 200 KB a second."""
+
+    @hookimpl
+    async def send(self, attempt):
+        [upload] = attempt.files
+        async with upload.open() as pieces:
+            async for piece in pieces:
+                await trio.sleep(len(piece) / 200_000)
+        return Answer(message_id="1")
+
+
+async def test_an_upload_that_moves_is_no_timeout(autojump_clock):
+    """A photo of 9 MB takes 45 s, and an attempt may take 20 without moving."""
+    photo = File(bytes(9_000_000), name="a.png")
+    async with open_test_gateway(Slow(), outbox=MemoryOutbox(), attempt_timeout=20) as gateway:
+        begun = trio.current_time()
+        receipt = await gateway.send("bot", "room", "", files=[photo])
+        assert (1, 45) == (receipt.attempts, round(trio.current_time() - begun))
