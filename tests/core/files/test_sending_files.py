@@ -298,6 +298,27 @@ async def test_a_name_that_a_system_gives_is_sent(opened, name, tmp_path):
     assert name == channel.made[0].attempt.files[0].file.name
 
 
+class Fickle:
+    """A path that says something else each time."""
+
+    def __init__(self, *says):
+        self.says = list(says)
+
+    def __fspath__(self):
+        if isinstance(self.says[0], Exception):
+            raise self.says[0]
+        return self.says.pop(0)
+
+
+@pytest.mark.parametrize("says", [RuntimeError("broken"), b"/etc/hostname", "no/such/file"])
+async def test_a_path_of_a_class_of_ones_own_may_say_anything(opened, says):
+    gateway, channel, _ = opened
+    path = Fickle("/etc/hostname", says, RuntimeError("broken"))
+    with pytest.raises(Invalid, match=r"files\.0: (is no path|'no/such/file' cannot be read)"):
+        await gateway.send("bot", "room", "text", files=[File(path)])
+    assert [] == channel.made
+
+
 ODD_TYPES = [
     "png",
     "a/",
