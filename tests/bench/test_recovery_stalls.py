@@ -8,7 +8,7 @@ from bench.worlds import PLATFORMS
 from gateway_contrib.emulators.telegram import TelegramEmulator, TelegramLimits
 from gateway_core import Instance, Secret
 from gateway_core.plugins.loader import Filter, bind
-from gateway_core.testing.paces import paces_without_bound
+from gateway_core.testing.channel_contract.paces import paces_without_bound
 from gateway_plugin_discord import hooks as discord
 from gateway_plugin_discord.settings import DiscordSettings
 from gateway_plugin_slack import hooks as slack

@@ -24,13 +24,15 @@ class Emulated(ChannelContract):
     @asynccontextmanager
     async def platform(self):
         async with open_network() as network:
-            network.mount(self.host, self.emulator().app)
+            emulator = self.emulator()
+            for host in self.hosts:
+                network.mount(host, emulator.app)
             yield network
 
 
 class TestTelegram(Emulated):
     channel, adapter, room = "telegram", telegram, "7"
-    host, emulator = "https://api.telegram.org", TelegramEmulator
+    hosts, emulator = ["https://api.telegram.org"], TelegramEmulator
     message: ClassVar = {"message_id": 1, "chat": {"id": 7, "type": "private"}, "from": {"id": 7}}
     event: ClassVar = {"update_id": 1, "message": message}
 
@@ -40,7 +42,7 @@ class TestTelegram(Emulated):
 
 class TestSlack(Emulated):
     channel, adapter, room = "slack", slack, "C024BE91L"
-    host, emulator = "https://slack.com", SlackEmulator
+    hosts, emulator = ["https://slack.com", "https://files.slack.com"], SlackEmulator
     event: ClassVar = {"type": "message", "channel": room, "ts": "1700000000.000100", "user": "U1"}
 
     def settings(self):
@@ -49,7 +51,7 @@ class TestSlack(Emulated):
 
 class TestDiscord(Emulated):
     channel, adapter, room = "discord", discord, "1100000000000000001"
-    host, emulator = "https://discord.com", DiscordEmulator
+    hosts, emulator = ["https://discord.com"], DiscordEmulator
     event: ClassVar = {"t": "MESSAGE_CREATE", "d": {"id": "12", "channel_id": room}}
 
     def settings(self):

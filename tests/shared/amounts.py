@@ -36,6 +36,7 @@ AMOUNTS = {
     "days durable": (4, 28),
     "rooms of a broadcast": (2_000, 10_000),
     "seeds of messages in between": (1, 3),
+    "odd requests of an emulator": (600, 6_000),
 }
 """In a short run, and in a long one."""
 

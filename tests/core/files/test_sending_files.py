@@ -265,6 +265,9 @@ async def test_what_a_kill_left_is_sent_with_its_bytes(autojump_clock):
         (File(), "must have a path, bytes, a URL, or the platform's id"),
         (File(b"x", name="a/b"), "files.0.name: must be a name alone"),
         (File(b"x", name="a\nb"), "files.0.name: must be a name alone"),
+        (File(b"x", name="cat\u202egnp.exe"), "files.0.name: must be a name alone"),
+        (File(b"x", name="a\u2028b"), "files.0.name: must be a name alone"),
+        (File(b"x", name="a\x85b"), "files.0.name: must be a name alone"),
         (File(b"x", name="x" * 300), "files.0.name: has 300 bytes, at most 255"),
         (File(b"x", name="x", media_type="png"), "files.0.media_type: must be such as image/png"),
         (File(b"x", name="x", spoiler="no"), "files.0.spoiler: must be true or false"),
@@ -280,6 +283,72 @@ async def test_what_is_wrong_with_a_file_is_named(opened, file, said):
         await gateway.send("bot", "room", "text", files=[file])
     assert said in str(caught.value)
     assert [] == channel.made
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["9.41\u202fAM.png", "a\xa0b", "\U0001f469\u200d\U0001f467.png", "\u05d0\u200f.png", 'a"b'],
+)
+async def test_a_name_that_a_system_gives_is_sent(opened, name, tmp_path):
+    """A screenshot of macOS has a narrow space in it; families of emoji have joiners."""
+    gateway, channel, _ = opened
+    path = tmp_path / name
+    path.write_bytes(PNG)
+    await gateway.send("bot", "room", "", files=[File(path)])
+    assert name == channel.made[0].attempt.files[0].file.name
+
+
+class Fickle:
+    """A path that says something else each time."""
+
+    def __init__(self, *says):
+        self.says = list(says)
+
+    def __fspath__(self):
+        if isinstance(self.says[0], Exception):
+            raise self.says[0]
+        return self.says.pop(0)
+
+
+@pytest.mark.parametrize("says", [RuntimeError("broken"), b"/etc/hostname", "no/such/file"])
+async def test_a_path_of_a_class_of_ones_own_may_say_anything(opened, says):
+    gateway, channel, _ = opened
+    path = Fickle("/etc/hostname", says, RuntimeError("broken"))
+    with pytest.raises(Invalid, match=r"files\.0: (is no path|'no/such/file' cannot be read)"):
+        await gateway.send("bot", "room", "text", files=[File(path)])
+    assert [] == channel.made
+
+
+ODD_TYPES = [
+    "png",
+    "a/",
+    "/b",
+    "a/b/c",
+    "a/b; c=d",
+    "a/b\r\nx: y",
+    "a b/c",
+    "a/\u00e9",
+    ".a/b",
+    5,
+    None,
+]
+ODD_TYPES += ["image/" + "x" * 100_000, "x" * 128 + "/png", b"image/png"]
+
+
+@pytest.mark.parametrize("kind", ODD_TYPES, ids=lambda kind: ascii(kind)[:20])
+async def test_what_is_no_media_type_is_refused_in_a_few_words(opened, kind):
+    gateway, channel, _ = opened
+    with pytest.raises(Invalid, match=r"files\.0\.media_type: must be such as") as caught:
+        await gateway.send("bot", "room", "text", files=[File(b"x", name="x", media_type=kind)])
+    assert len(str(caught.value)) < 300
+    assert [] == channel.made
+
+
+@pytest.mark.parametrize("kind", ["x" * 127 + "/" + "y" * 127, "image/svg+xml", "a/b!#$&^_.+-"])
+async def test_a_media_type_goes_as_it_is(opened, kind):
+    gateway, channel, _ = opened
+    await gateway.send("bot", "room", "text", files=[File(b"x", name="x", media_type=kind)])
+    assert kind == channel.made[0].attempt.files[0].file.media_type
 
 
 async def test_a_channel_that_takes_no_files_refuses_them(autojump_clock):
@@ -338,8 +407,8 @@ def changing_afterwards(monkeypatch, keeper, path):
     """The path has other bytes as soon as the gateway has looked at it."""
     looked = keeper.look_at
 
-    async def look_at(envelope):
-        found = await looked(envelope)
+    async def look_at(envelope, fits):
+        found = await looked(envelope, fits)
         path.write_bytes(b"two")
         return found
 

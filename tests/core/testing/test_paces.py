@@ -3,7 +3,7 @@
 import pytest
 
 from gateway_core import Limit
-from gateway_core.testing.paces import paces_without_bound
+from gateway_core.testing.channel_contract.paces import paces_without_bound
 
 PACE = Limit("all", 30, 1.0)
 

@@ -6,6 +6,7 @@ And what becomes of the text, where its sender wants it in any case.
 from __future__ import annotations
 
 import os
+import re
 from io import FileIO
 
 import pytest
@@ -80,7 +81,8 @@ async def test_a_mistake_is_told_by_its_place_before_acceptance(three, channel, 
     assert [place] == list(problems)
     assert words in problems[place]
     if mistake == "too large":
-        assert "at most 2000" in problems[place]
+        assert "'a.pdf' has" in problems[place]
+        assert re.search(f"{channel} takes .*at most 2000 ", problems[place].lower())
 
 
 NOT_TAKEN = {

@@ -79,3 +79,21 @@ async def test_a_picture_is_deleted_with_its_message(three, channel):
     if channel == "slack":
         [file] = files(sent.ref)
         assert three.emulators["slack"]._world.files.get(file.id).deleted
+
+
+SHOWN = ("file shown, and not only to download",)
+LOST = {
+    "telegram": {"spoiler": (), "as_document": (), "alt": ("alternative text",)},
+    "slack": {"spoiler": ("spoiler shown openly",), "as_document": SHOWN, "alt": ()},
+    "discord": {"spoiler": (), "as_document": SHOWN, "alt": ()},
+}
+
+
+@pytest.mark.parametrize("look", ["spoiler", "as_document", "alt"])
+@pytest.mark.parametrize("channel", LOST)
+async def test_what_is_lost_of_a_picture_s_look_is_told(three, channel, look):
+    """A picture that was to be hidden stands there for all to see: its sender must know."""
+    asked = {look: "a dot" if look == "alt" else True}
+    picture = File(png(), name="a.png", **asked)
+    receipt = await three.gateway.send(channel, ROOMS[channel], "look", files=[picture])
+    assert LOST[channel][look] == receipt.parts[0].degraded

@@ -210,8 +210,8 @@ def _looking(ledger: Ledger) -> Any:
     """The look at an envelope's files, which makes another object of it."""
     real = KeptFiles.look_at
 
-    async def look_at(self: KeptFiles, envelope: Any) -> Any:
-        looked, found = await real(self, envelope)
+    async def look_at(self: KeptFiles, envelope: Any, fits: Any) -> Any:
+        looked, found = await real(self, envelope, fits)
         ledger.looked_at(envelope, looked)
         return looked, found
 

@@ -25,7 +25,12 @@ LONGEST_URL = 2048
 """Characters."""
 LONGEST_ALT = 4096
 """Characters; channels may allow fewer."""
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w.+-]*/[A-Za-z0-9][\w.+-]*", re.ASCII)
+_NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Slashes, controls, ends of lines, and what turns the direction of letters, as names of programs
+that pose as pictures do. Spaces of all widths and joined emoji are fine: systems name files so."""
+_MEDIA_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+_MEDIA_TYPE = re.compile(f"{_MEDIA_NAME}/{_MEDIA_NAME}")
+"""Two names of up to 127 characters each (RFC 6838, 4.2), and no parameters."""
 
 
 def are_plain(files: object) -> bool:
@@ -77,7 +82,8 @@ def file_problems(place: str, file: object) -> Iterator[Problem]:
     yield from _name(f"{place}.name", file.name)
     kind: object = file.media_type
     if kind != "" and not (isinstance(kind, str) and _MEDIA_TYPE.fullmatch(kind)):
-        yield Problem(f"{place}.media_type", f"must be such as image/png, not {shown(kind)}")
+        wanted = "such as image/png: two names of up to 127 characters"
+        yield Problem(f"{place}.media_type", f"must be {wanted}, not {shown(kind)}")
     alt: object = file.alt
     if not isinstance(alt, str):
         yield Problem(f"{place}.alt", f"must be a text, not {type(alt).__name__}")
@@ -162,5 +168,5 @@ def _name(place: str, name: object) -> Iterator[Problem]:
         yield Problem(place, UNSENDABLE)
     elif len(name.encode()) > LONGEST_FILE_NAME:
         yield Problem(place, f"has {len(name.encode())} bytes, at most {LONGEST_FILE_NAME}")
-    elif "/" in name or "\\" in name or not name.isprintable() or name in {".", ".."}:
+    elif name in {".", ".."} or _NOT_IN_NAMES.search(name):
         yield Problem(place, "must be a name alone: no slash and no control character")

@@ -12,10 +12,11 @@ from gateway_core.contract.files import File
 
 
 def too_much(
-    files: Sequence[File], *, most: int, most_bytes: int, longest_alt: int
+    files: Sequence[File], *, platform: str, most: int, most_bytes: int, longest_alt: int
 ) -> Iterator[Problem]:
     """What of the files is more than a channel takes, each with its place.
 
+    platform     its name, for the words
     most         files of one message: the setting `max_files`
     most_bytes   of one file: the setting `max_file_size`
     longest_alt  characters of a description
@@ -24,7 +25,8 @@ def too_much(
         yield Problem("files", f"has {len(files)} files, at most {most} go with a message")
     for place, file in enumerate(files):
         if file.size > most_bytes:
-            text = f"has {file.size} bytes, at most {most_bytes} (the setting `max_file_size`)"
+            most_of_one = f"{platform} takes at most {most_bytes} (the setting `max_file_size`)"
+            text = f"{file.name!r} has {file.size} bytes, {most_of_one}"
             yield Problem(f"files.{place}", text)
         if len(file.alt) > longest_alt:
             text = f"has {len(file.alt)} characters, at most {longest_alt}"

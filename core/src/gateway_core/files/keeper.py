@@ -68,12 +68,23 @@ class KeptFiles:
 
     # -- in
 
-    async def look_at(self, envelope: Envelope) -> tuple[Envelope, list[FoundFile]]:
-        """The envelope as it is stored, and its files. Raises `Invalid`."""
+    async def look_at(
+        self, envelope: Envelope, fits: Callable[[Envelope], Sequence[Problem]]
+    ) -> tuple[Envelope, list[FoundFile]]:
+        """The envelope as it is stored, and its files. Raises `Invalid`.
+
+        fits  why the channel would refuse it: asked before large files are read
+        """
         assert isinstance(envelope, MESSAGES)  # noqa: S101 - others have none
-        looked = await look_at(envelope.files or (), self.allowance)
         change: Callable[..., Envelope] = _CHANGED.get(type(envelope), attrs.evolve)
-        return change(envelope, files=tuple([each.file for each in looked])), looked
+
+        def with_files(files: Sequence[File]) -> Envelope:
+            return change(envelope, files=tuple(files))
+
+        looked = await look_at(
+            envelope.files or (), self.allowance, lambda files: fits(with_files(files))
+        )
+        return with_files([each.file for each in looked]), looked
 
     async def store(self, looked: Sequence[FoundFile]) -> list[str]:
         """Keep the bytes of all, for one use; their digests. Raises `Invalid` and `OutboxError`."""

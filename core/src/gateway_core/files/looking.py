@@ -1,14 +1,18 @@
-"""Looks at the files of an envelope: whether they are there, how large, and what they are."""
+"""Looks at the files of an envelope: whether they are there, how large, and what they are.
+
+Small ones are read as they are looked at. Others are read once the channel takes their size.
+"""
 
 from __future__ import annotations
 
 import mimetypes
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from io import BytesIO, FileIO
-from typing import TypeVar
+from types import MappingProxyType
+from typing import TypeAlias, TypeVar
 
 import attrs
 import trio
@@ -19,14 +23,19 @@ from gateway_core.contract.files import File
 from gateway_core.contract.validators import printable
 from gateway_core.deliveries.step_files import changed_file
 from gateway_core.files.held import PIECE, Allowance, Held
-from gateway_core.outboxes.stored_bytes import BytesDigest, Content, digest_of_bytes
+from gateway_core.outboxes.stored_bytes import BytesDigest, Content
 
 T = TypeVar("T")
+
+Fits: TypeAlias = Callable[[Sequence[File]], Sequence[Problem]]
+"""Why the channel would refuse these files, whose sizes are known: nothing, if it takes them."""
 
 MESSAGES = (Send, Edit)
 """What may have files."""
 MANY = 1 << 20
 """Bytes that are read at once, of at most `AT_ONCE` files that are too large to be held."""
+TURN = 1 << 23
+"""Bytes of such a file that are read before others have their turn, or a cancelled caller goes."""
 AT_HAND = 1 << 18
 """Bytes in memory that are looked at without a thread."""
 HEAD = 1 << 18
@@ -46,6 +55,11 @@ class FoundFile:
 
     file: File
     source: Held | bytes | str | None = None
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether its size is known, and its digest is not."""
+        return not self.file.digest and isinstance(self.source, bytes | str)
 
     def content(self) -> Content:
         """Its bytes, piece by piece, from the place where they were looked at."""
@@ -72,15 +86,15 @@ class _Gone:
 def look(file: File, allowance: Allowance | None) -> FoundFile:
     """Look at a file. Waits for the disk. Raises `CannotRead`.
 
-    allowance  for the bytes of those that are read once and stay in memory; None: do not read all
-               of it; then there is no digest
+    allowance  for the bytes of those that are small enough to stay in memory, which are read; None:
+               read none. The others keep their source, and have no digest yet
     """
     source = file.source
     if not file.is_stored or source is None:
         return FoundFile(file)
     if isinstance(source, bytes):
         return _look_at_bytes(file, source, allowance)
-    path = os.fspath(source)
+    path = _path_of(source)
     try:
         kind = os.stat(path)  # noqa: PTH116 - for each file, and four times as fast
         if not stat.S_ISREG(kind.st_mode):  # a pipe would let the next line wait for ever
@@ -89,20 +103,28 @@ def look(file: File, allowance: Allowance | None) -> FoundFile:
         with FileIO(path, opener=_at_once) as opened:
             return _look_into(opened, file, path, allowance)
     except OSError as error:
-        raise CannotRead(f"{_named(path)} cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     except ValueError as error:
         raise error if isinstance(error, CannotRead) else CannotRead(str(error)) from None
 
 
+def _path_of(source: str | os.PathLike[str]) -> str:
+    """What a class of the application's own says at last, whatever it said before."""
+    try:
+        path: object = os.fspath(source)
+    except Exception as error:  # noqa: BLE001 - likewise
+        raise CannotRead(f"is no path ({type(error).__name__})") from None
+    if not isinstance(path, str):
+        raise CannotRead("is no path of text")
+    return path
+
+
 def _look_at_bytes(file: File, whole: bytes, allowance: Allowance | None) -> FoundFile:
-    facts = partial(_facts, file, file.name, whole[:HEAD], len(whole))
-    if allowance is None:
-        return FoundFile(facts(""), whole)
-    held = allowance.hold(len(whole))
+    held = None if allowance is None else allowance.hold(len(whole))
     if held is None:
-        return FoundFile(facts(digest_of_bytes(whole)), whole)
+        return FoundFile(_facts(file, file.name, whole[:HEAD], len(whole)), whole)
     held.take(whole)
-    return FoundFile(facts(held.digest), held)
+    return FoundFile(_facts(file, file.name, whole[:HEAD], len(whole), held.digest), held)
 
 
 def _at_once(path: str, flags: int) -> int:
@@ -117,36 +139,107 @@ def _look_into(opened: FileIO, file: File, path: str, allowance: Allowance | Non
     size, name = before.st_size, file.name or os.path.basename(path)  # noqa: PTH119 - likewise
     if not size:
         raise CannotRead(f"{_named(path)} is empty")
-    if allowance is None:
-        return FoundFile(_facts(file, name, opened.read(HEAD), size, ""), path)
-    held = allowance.hold(size)
+    held = None if allowance is None else allowance.hold(size)
     if held is None:
-        head, digest, found = _digested(opened)
-    else:
-        found = held.read(opened)
-        head, digest = b"".join(held.pieces[: 1 + HEAD // PIECE]), held.digest
+        head = opened.read(HEAD) if _is_picture(_type_of(file, name)) else b""
+        return FoundFile(_facts(file, name, head, size), path)
+    found = held.read(opened)
+    _check_unchanged(opened, name, before, found)
+    head = b"".join(held.pieces[: 1 + HEAD // PIECE])[:HEAD]
+    return FoundFile(_facts(file, name, head, size, held.digest), held)
+
+
+def _check_unchanged(opened: FileIO, name: str, before: os.stat_result, read: int) -> None:
+    """Raises `CannotRead` unless so many bytes are what the file has, and had before."""
     after = os.fstat(opened.fileno())
-    if found != size or (after.st_size, after.st_mtime_ns) != (size, before.st_mtime_ns):
+    times = before.st_mtime_ns, after.st_mtime_ns
+    if {read, before.st_size, after.st_size} != {read} or len({*times}) > 1:
         raise CannotRead(f"{_named(name)} changed while it was read")
-    return FoundFile(_facts(file, name, head[:HEAD], size, digest), held or path)
 
 
-async def look_at(files: Sequence[File], allowance: Allowance) -> list[FoundFile]:
-    """Look at all of them, in threads. Raises `Invalid` with what is wrong with which."""
+NONE_KNOWN: Mapping[File, FoundFile] = MappingProxyType({})
+"""No file was looked at before."""
+
+
+async def look_at(
+    files: Sequence[File],
+    allowance: Allowance,
+    fits: Fits,
+    known: Mapping[File, FoundFile] = NONE_KNOWN,
+) -> list[FoundFile]:
+    """Look at all of them, in threads; read those that are large if `fits` has nothing to say.
+
+    known  those that were looked at before
+
+    Raises `Invalid` with what is wrong with which.
+    """
     found, problems = [], []
     for place, file in enumerate(files):
-        if file.is_stored and file.source is not None:
-            small = isinstance(file.source, bytes) and len(file.source) <= AT_HAND
-            try:
-                do = partial(look, file, allowance)
-                found.append(do() if small else await in_thread(do))
-            except CannotRead as error:
-                problems.append(Problem(f"files.{place}", str(error)))
-        else:
-            found.append(FoundFile(file))
+        try:
+            there = known.get(file) if known else None
+            found.append(there or await _look(file, allowance))
+        except CannotRead as error:
+            problems.append(Problem(f"files.{place}", str(error)))
+    if any(each.is_unread for each in found):
+        problems += () if problems else fits([each.file for each in found])
     if problems:
         raise Invalid(problems)
+    for place, each in enumerate(found):
+        if each.is_unread:
+            found[place] = await _read_at(place, each)
     return found
+
+
+async def _look(file: File, allowance: Allowance) -> FoundFile:
+    if not file.is_stored or file.source is None:
+        return FoundFile(file)
+    do = partial(look, file, allowance)
+    small = isinstance(file.source, bytes) and len(file.source) <= AT_HAND
+    return do() if small else await in_thread(do)
+
+
+async def _read_at(place: int, found: FoundFile) -> FoundFile:
+    try:
+        return await read(found)
+    except CannotRead as error:
+        raise Invalid([Problem(f"files.{place}", str(error))]) from None
+
+
+async def read(found: FoundFile) -> FoundFile:
+    """Read a file to find its digest. A cancelled caller waits for `TURN` bytes of it at most.
+
+    Raises `CannotRead`.
+    """
+    digest, source = BytesDigest(), found.source
+    if isinstance(source, bytes):
+        whole = memoryview(source)
+        for start in range(0, len(whole), TURN):
+            await in_thread(partial(digest.update, whole[start : start + TURN]))
+    elif isinstance(source, str):
+        try:
+            opened = await in_thread(lambda: FileIO(source, opener=_at_once))
+            with opened:
+                await _read_into(digest, opened, found.file)
+        except OSError as error:
+            raise _unreadable(source, error) from None
+    return FoundFile(changed_file(found.file, source=None, digest=digest.hexdigest()), source)
+
+
+async def _read_into(digest: BytesDigest, opened: FileIO, file: File) -> None:
+    before, size = os.fstat(opened.fileno()), 0
+    while size <= file.size and (count := await in_thread(partial(_take_turn, digest, opened))):
+        size += count
+    _check_unchanged(opened, file.name, before, size if size == file.size else -1)
+
+
+def _take_turn(digest: BytesDigest, opened: FileIO) -> int:
+    """Read up to `TURN` bytes; how many there were."""
+    buffer = memoryview(bytearray(MANY))
+    read = 0
+    while read < TURN and (count := opened.readinto(buffer)):
+        digest.update(buffer[:count])
+        read += count
+    return read
 
 
 def seen_at_once(envelope: Envelope) -> tuple[Envelope, list[Problem]]:
@@ -180,13 +273,21 @@ def _reading() -> trio.CapacityLimiter:
         return limiter
 
 
-def _facts(file: File, name: str, head: bytes, size: int, digest: str) -> File:
-    """What envelopes carry of it in place of its bytes."""
-    kind = file.media_type or mimetypes.guess_type(name)[0] or UNKNOWN_TYPE
-    width, height = _measure(head) if kind.startswith("image/") else (0, 0)
+def _type_of(file: File, name: str) -> str:
+    return file.media_type or mimetypes.guess_type(name)[0] or UNKNOWN_TYPE
+
+
+def _is_picture(kind: str) -> bool:
+    return kind.startswith("image/")
+
+
+def _facts(file: File, name: str, head: bytes, size: int, digest: str = "") -> File:
+    """What envelopes carry of it: in place of its bytes, once they have a digest."""
+    kind = _type_of(file, name)
+    width, height = _measure(head) if _is_picture(kind) else (0, 0)
     return changed_file(
         file,
-        source=None,
+        source=None if digest else file.source,
         name=name,
         media_type=kind,
         digest=digest,
@@ -194,18 +295,6 @@ def _facts(file: File, name: str, head: bytes, size: int, digest: str) -> File:
         width=width,
         height=height,
     )
-
-
-def _digested(opened: FileIO) -> tuple[bytes, str, int]:
-    """The beginning of a file, its digest, and how many bytes it has."""
-    found, head, size = BytesDigest(), b"", 0
-    buffer = bytearray(MANY)
-    whole = memoryview(buffer)
-    while count := opened.readinto(buffer):
-        found.update(whole[:count])
-        head = head or bytes(whole[: min(count, HEAD)])
-        size += count
-    return head, found.hexdigest(), size
 
 
 def _measure(head: bytes) -> tuple[int, int]:
@@ -236,7 +325,11 @@ async def _read(path: str) -> AsyncIterator[bytes]:
         finally:
             opened.close()
     except OSError as error:
-        raise CannotRead(f"{_named(path)} cannot be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: str, error: OSError) -> CannotRead:
+    return CannotRead(f"{_named(path)} cannot be read: {error.strerror}")
 
 
 def _named(path: str) -> str:

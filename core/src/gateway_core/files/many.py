@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import attrs
 
 from gateway_core.contract.envelopes import Envelope
-from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.errors import Problem
 from gateway_core.contract.files import File
 from gateway_core.files.keeper import KeptFiles, files_in
 from gateway_core.files.looking import MESSAGES, FoundFile, look_at
@@ -24,25 +24,26 @@ class ManyFiles:
     _found: dict[File, FoundFile] = attrs.field(factory=dict, init=False)
     _digests: dict[str, FoundFile] = attrs.field(factory=dict, init=False)
 
-    async def look_at(self, envelope: _E) -> _E:
-        """The envelope as it is stored. Raises `Invalid`, with the place of a file in it."""
+    async def look_at(self, envelope: _E, fits: Callable[[_E], Sequence[Problem]]) -> _E:
+        """The envelope as it is stored. Raises `Invalid`, with the place of a file in it.
+
+        fits  why the channel would refuse it: asked before large files are read
+        """
         if not isinstance(envelope, MESSAGES) or not files_in(envelope):
             return envelope
-        files = [await self._look(place, file) for place, file in enumerate(envelope.files or ())]
-        return attrs.evolve(envelope, files=tuple(files))
+        asked = tuple(envelope.files or ())
 
-    async def _look(self, place: int, file: File) -> File:
-        found = self._found.get(file)
-        if found is None:
-            try:
-                [found] = await look_at([file], self._files.allowance)
-            except Invalid as error:
-                told = [Problem(f"files.{place}", problem.text) for problem in error.problems]
-                raise Invalid(told) from None
-            self._found[file] = found
-            if found.file.is_stored:
-                self._digests.setdefault(found.file.digest, found)
-        return found.file
+        def with_files(files: Sequence[File]) -> _E:
+            return attrs.evolve(envelope, files=tuple(files))
+
+        found = await look_at(
+            asked, self._files.allowance, lambda files: fits(with_files(files)), self._found
+        )
+        for file, each in zip(asked, found, strict=True):
+            self._found[file] = each
+            if each.file.is_stored:
+                self._digests.setdefault(each.file.digest, each)
+        return with_files([each.file for each in found])
 
     def unknown(self, envelope: Envelope) -> list[Problem]:
         """Those of its files that were not looked at: policies gave it them."""

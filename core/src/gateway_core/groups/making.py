@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -162,7 +163,8 @@ async def broadcast_of(
     Raises `Invalid` for a template that is wrong in itself, for no rooms, and with the first of
     those rooms that are wrong: nothing is accepted then.
     """
-    template = await files.look_at(attrs.evolve(template, files=tuple(template.files)))
+    whole = attrs.evolve(template, files=tuple(template.files))
+    template = await files.look_at(whole, partial(_refusal_of_files, account))
     wanted, faults = GroupDraft(account, files, template), Faults()
     seen = set[str]()
     for number, room in _each("rooms", rooms):
@@ -180,6 +182,20 @@ async def broadcast_of(
     if not seen:
         raise Invalid([Problem("rooms", "is empty: nobody would get it")])
     return wanted
+
+
+def _refusal_of_files(account: InstanceState, template: Send) -> list[Problem]:
+    """What the channel has against its files in any room; nothing, where policies may say more."""
+    if "rewrite" in account.hooks.served:
+        return []
+    found = account.hooks.validate(account.instance, template)
+    return [each for each in found if each.place.partition(".")[0] == "files"]
+
+
+def _refusal_of(account: InstanceState, asked: Envelope) -> Sequence[Problem]:
+    """What the channel has against what policies make of an envelope. Raises as `accepted_as`."""
+    envelope = accepted_as(account.hooks, account.instance, asked)
+    return account.hooks.validate(account.instance, envelope)
 
 
 def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
@@ -255,7 +271,7 @@ async def many_of(
             faults.note(f"envelopes.{number}", problems)
             continue
         try:
-            own = await files.look_at(checked(asked))
+            own = await files.look_at(checked(asked), partial(_refusal_of, account))
             envelope = accepted_as(account.hooks, account.instance, own)
         except Invalid as error:
             faults.note(f"envelopes.{number}", error.problems)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import attrs
 
@@ -75,10 +76,12 @@ class Door:
         try:
             if getattr(envelope, "files", None) and files_in(envelope):
                 self._drafting.check_open()
-                envelope, looked = await self._files.look_at(checked(envelope))
+                fits = self._drafting.refusal_of
+                envelope, looked = await self._files.look_at(checked(envelope), fits)
             asked, shown, account = self._drafting.rewrite(envelope)
             if shown is not asked and files_in(shown):
-                shown, more = await self._files.look_at(shown)
+                fits = partial(account.hooks.validate, account.instance)
+                shown, more = await self._files.look_at(shown, fits)
                 looked = _newest(looked, more)
             draft = self._drafting.draft(asked, shown, account, awaited=awaited)
             draft.request = request

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -24,6 +24,7 @@ from gateway_core.contract.errors import (
     IdempotencyConflict,
     InstanceSuspended,
     Invalid,
+    Problem,
 )
 from gateway_core.contract.hookspecs import Level
 from gateway_core.contract.ids import Ids, position_of
@@ -143,6 +144,11 @@ class Drafting:
         asked = checked(envelope)
         account = self.account_for(asked.instance_id)
         return asked, accepted_as(account.hooks, account.instance, asked), account
+
+    def refusal_of(self, asked: Envelope) -> Sequence[Problem]:
+        """What the channel has against what policies make of an envelope; raises as `rewrite`."""
+        asked, envelope, account = self.rewrite(asked)
+        return account.hooks.validate(account.instance, envelope)
 
     def draft(
         self, asked: Envelope, envelope: Envelope, account: InstanceState, *, awaited: bool = False

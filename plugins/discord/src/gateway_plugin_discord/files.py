@@ -6,15 +6,20 @@ Source: discord.com/developers/docs/reference#uploading-files and #editing-messa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gateway_core.authors import Attempt, Edit, File, Problem, Send, Upload, too_much
+import attrs
+
+from gateway_core.authors import Attempt, Edit, File, Part, Problem, Send, Upload, too_much
 from gateway_core.http import FormField, Multipart
 from gateway_plugin_discord.settings import DiscordSettings
 
 LONGEST_DESCRIPTION = 1024
 """Characters of an attachment's description."""
+
+SHOWN = "file shown, and not only to download"
+"""The degradation of a picture that is sent as a document."""
 
 SPOILER = "SPOILER_"
 """What the name of a file begins with that is shown to those only who ask."""
@@ -25,6 +30,7 @@ def problems_of_files(settings: DiscordSettings, message: Send | Edit) -> Iterab
     files = message.files or ()
     yield from too_much(
         files,
+        platform="Discord",
         most=settings.max_files,
         most_bytes=settings.max_file_size,
         longest_alt=LONGEST_DESCRIPTION,
@@ -35,6 +41,17 @@ def problems_of_files(settings: DiscordSettings, message: Send | Edit) -> Iterab
         if file.id is not None and isinstance(message, Send):
             text = "an attachment's id holds for the message that has it: hand over the bytes"
             yield Problem(f"files.{place}.id", text)
+
+
+def told(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
+    """The plan, whose first part says what of the look is lost that its files were asked for with.
+
+    Discord shows pictures, videos and sounds, and not only to download.
+    """
+    if not any(file.as_document and file.kind != "other" for file in message.files or ()):
+        return parts
+    first, *others = parts
+    return [attrs.evolve(first, degraded=(*first.degraded, SHOWN)), *others]
 
 
 def content_of(attempt: Attempt, body: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -33,6 +33,7 @@ from gateway_plugin_discord.by_token.interactions import acknowledgement, typing
 from gateway_plugin_discord.by_token.webhook import ROOM
 from gateway_plugin_discord.checks import problems_of
 from gateway_plugin_discord.errors import of_webhook, verdict_of
+from gateway_plugin_discord.files import told
 from gateway_plugin_discord.limits import limits_of
 from gateway_plugin_discord.marks.calls import sign_of
 from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS
@@ -127,7 +128,8 @@ def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] |
         return None
     limit: int = instance.settings.max_length
     shorter = limit // 2 if mode == "stricter" else limit
-    return with_first_part(envelope, parts_of(envelope, limit=shorter, styled=mode != "plain"))
+    parts = parts_of(envelope, limit=shorter, styled=mode != "plain")
+    return told(envelope, with_first_part(envelope, parts))
 
 
 @hookimpl

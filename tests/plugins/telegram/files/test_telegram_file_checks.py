@@ -56,6 +56,22 @@ def test_what_is_over_a_limit_is_refused_with_it(file, limit):
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "https://127.0.0.1/a.png",
+        "attach://0",
+        "a b",
+        "x" * 513,
+    ],
+)
+def test_an_id_is_neither_an_address_nor_a_path(name):
+    """A Bot API server of one's own would read what stands there."""
+    assert {"files.0.id": "is no file_id: letters, digits, - and _"} == problems(File(id=name))
+
+
+@pytest.mark.parametrize(
     "file",
     [
         looked(50 * MB),

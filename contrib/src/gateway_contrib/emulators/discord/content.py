@@ -21,6 +21,14 @@ _FILLING = (
     "shared_client_theme",
 )
 _NONCE_LENGTH = 25
+_KINDS: Mapping[str, type] = {
+    "allowed_mentions": dict,
+    "message_reference": dict,
+    "components": list,
+    "embeds": list,
+    "sticker_ids": list,
+}
+"""What fields hold beside texts and numbers."""
 
 
 def _length(content: str) -> int:
@@ -35,9 +43,19 @@ def check_content(limits: DiscordLimits, posted: Posted, *, prefix: str = "") ->
     if _length(content or "") > most:
         words = f"Must be {most} or fewer in length."
         raise form(f"{prefix}content", "BASE_TYPE_MAX_LENGTH", words)
+    for name, kind in _KINDS.items():
+        _check_kind(f"{prefix}{name}", posted.fields.get(name), kind)
+    for number, embed in enumerate(posted.fields.get("embeds") or ()):
+        _check_kind(f"{prefix}embeds.{number}", embed, dict)
     flags = posted.fields.get("flags", 0)
     if flags is not None and (not isinstance(flags, int) or isinstance(flags, bool)):
         raise form(f"{prefix}flags", "NUMBER_TYPE_COERCE", f'Value "{flags}" is not int.')
+
+
+def _check_kind(place: str, value: Any, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        word = "dictionaries" if kind is dict else "lists"
+        raise form(place, f"{kind.__name__.upper()}_TYPE_CONVERT", f"Only {word} may be used.")
 
 
 def accepted(

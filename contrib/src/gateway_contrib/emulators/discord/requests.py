@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import attrs
@@ -19,6 +18,7 @@ from gateway_contrib.emulators.files.forms import (
     read_body,
     read_form,
 )
+from gateway_contrib.emulators.reading import json_in
 
 
 @attrs.frozen(kw_only=True)
@@ -55,7 +55,7 @@ async def _body(request: Request, limits: DiscordLimits) -> tuple[bytes, tuple[U
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(body)
+        fields = json_in(body)
     except ValueError:
         raise coded(50109) from None
     if not isinstance(fields, dict):

@@ -57,7 +57,7 @@ def check(blocks: Any, files: Files) -> None:
 
 def _check(place: str, block: Any) -> None:
     kind = block.get("type") if isinstance(block, Mapping) else None
-    if kind not in TYPES:
+    if not isinstance(kind, str) or kind not in TYPES:
         raise Refusal("invalid_blocks", f"unsupported type: {kind} [json-pointer:{place}/type]")
     check = _CHECKS.get(kind)
     if check is not None:

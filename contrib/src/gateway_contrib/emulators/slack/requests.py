@@ -7,7 +7,6 @@ body's token must stand in the header.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -16,6 +15,7 @@ import attrs
 from starlette.requests import Request
 
 from gateway_contrib.emulators.files.forms import TooLarge, read_body
+from gateway_contrib.emulators.reading import json_in
 from gateway_contrib.emulators.slack.refusals import Refusal
 
 FORM = "application/x-www-form-urlencoded"
@@ -71,19 +71,9 @@ def _check_charset(parameters: str) -> None:
         raise Refusal("invalid_charset")
 
 
-def _loads(text: str) -> Any:
-    """What the JSON says. Raises ValueError for what is none, and for texts that are no UTF-8."""
-    try:
-        found = json.loads(text)
-        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    return found
-
-
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        arguments = _loads(body.decode())
+        arguments = json_in(body.decode())
     except ValueError:
         raise Refusal("invalid_json") from None
     if not isinstance(arguments, dict):
@@ -109,7 +99,7 @@ def _structured(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, error in STRUCTURED.items():
         if isinstance(found.get(name), str):
             try:
-                found[name] = _loads(found[name])
+                found[name] = json_in(found[name])
             except ValueError:
                 raise Refusal(error) from None
     return found

@@ -81,6 +81,8 @@ def _fixed(text: str, entities: Entities) -> Formatted:
 def linked(entities: Entities) -> Entities:
     """Entities as posted, whose addresses must be some. Raises `Refusal`."""
     for one in entities:
+        if not isinstance(one, Mapping):
+            raise bad_request("can't parse entities: expected an Object")
         if one.get("type") == "text_link" and _ADDRESS.match(str(one.get("url"))) is None:
             raise bad_request(f"entity URL '{one.get('url')}' is invalid: Wrong HTTP URL")
     return entities

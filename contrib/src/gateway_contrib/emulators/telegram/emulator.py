@@ -31,6 +31,9 @@ from gateway_contrib.emulators.wire import reset, reset_midway, silence
 MOST_UPDATES = 100
 """Updates in one answer of getUpdates, unless fewer are asked for."""
 
+LONGEST_POLL = 50
+"""Seconds that getUpdates waits at the most, as the Bot API server does."""
+
 UNFORESEEN_WAIT = 3
 """Seconds that an injected 429 asks for."""
 
@@ -223,8 +226,9 @@ class TelegramEmulator:
 
     async def _updates(self, parameters: Parameters) -> Response:
         """getUpdates, the one method that waits."""
-        limit = parameters.integer("limit") or MOST_UPDATES
-        seconds = parameters.integer("timeout")
+        limit = parameters.integer("limit")
+        limit = limit if 0 < limit < MOST_UPDATES else MOST_UPDATES
+        seconds = min(max(parameters.integer("timeout"), 0), LONGEST_POLL)
         found = await self.people.updates(parameters.integer("offset"), limit, seconds)
         return JSONResponse({"ok": True, "result": found})
 

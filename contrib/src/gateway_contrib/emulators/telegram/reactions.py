@@ -40,7 +40,7 @@ def _is_allowed(reaction: Any) -> bool:
     kind = reaction.get("type") if isinstance(reaction, dict) else None
     if kind == "custom_emoji":
         return str(reaction.get("custom_emoji_id")).isdecimal()
-    return kind == "emoji" and reaction.get("emoji") in REACTIONS
+    return kind == "emoji" and str(reaction.get("emoji")) in REACTIONS
 
 
 def pin_chat_message(world: World, bot: Bot, parameters: Parameters) -> Any:

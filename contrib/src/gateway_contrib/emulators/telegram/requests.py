@@ -20,6 +20,7 @@ from gateway_contrib.emulators.files.forms import (
     read_body,
     read_form,
 )
+from gateway_contrib.emulators.reading import json_in
 from gateway_contrib.emulators.telegram.limits import TelegramLimits
 from gateway_contrib.emulators.telegram.refusals import Refusal, bad_request
 
@@ -93,7 +94,7 @@ def _values(request: Request, body: bytes) -> Mapping[str, Any]:
 
 def _json_object(body: bytes) -> Mapping[str, Any]:
     try:
-        value = json.loads(body)
+        value = json_in(body)
     except ValueError:
         value = None
     if not isinstance(value, dict):
@@ -112,6 +113,6 @@ async def _form(request: Request, limits: TelegramLimits) -> Form:
 
 def _parsed(text: str, words: str) -> Any:
     try:
-        return json.loads(text)
+        return json_in(text)
     except ValueError:
         raise bad_request(f"can't parse {words}") from None

@@ -26,6 +26,7 @@ def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Prob
         yield Problem("external_room_id", "files are sent to a conversation's id, not to a name")
     yield from too_much(
         files,
+        platform="Slack",
         most=settings.max_files,
         most_bytes=settings.max_file_size,
         longest_alt=LONGEST_ALT,

@@ -16,6 +16,10 @@ import attrs
 from gateway_core.authors import Attempt, Edit, File, Part, Send, Upload
 from gateway_plugin_slack.rendering.plain import escape
 
+SPOILER_OPEN = "spoiler shown openly"
+SHOWN = "file shown, and not only to download"
+"""Degradations: Slack hides no files, and shows pictures, videos and sounds."""
+
 
 def is_picture(file: File) -> bool:
     """Whether a file by URL is a picture: by its media type, else by its name or its address."""
@@ -50,6 +54,17 @@ def with_files(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
     files = message.files or ()
     if not files or not parts:
         return parts
+    return [_told(part, [files[place] for place in part.files]) for part in _placed(files, parts)]
+
+
+def _told(part: Part, files: Sequence[File]) -> Part:
+    """The part, with what Slack loses of the look that its files were asked for with."""
+    lost = [SPOILER_OPEN] * any(file.spoiler for file in files)
+    lost += [SHOWN] * any(file.as_document and file.kind != "other" for file in files)
+    return attrs.evolve(part, degraded=(*part.degraded, *lost)) if lost else part
+
+
+def _placed(files: Sequence[File], parts: Sequence[Part]) -> Sequence[Part]:
     uploaded = tuple(place for place, file in enumerate(files) if file.url is None)
     by_url = tuple(place for place, file in enumerate(files) if file.url is not None)
     first, *others = parts

@@ -5,6 +5,7 @@ Source: core.telegram.org/bots/api#sending-files, #sendphoto and #sendmediagroup
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -15,6 +16,9 @@ from gateway_plugin_telegram.settings import MB, TelegramSettings
 
 FETCHED_DOCUMENTS = ("application/pdf", "application/zip", "image/gif")
 """Media types of documents that Telegram fetches."""
+_FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,512}")
+_NO_FILE_ID = "is no file_id: letters, digits, - and _"
+"""Where a file_id stands, an address or a path may stand: a server of one's own would read it."""
 FETCHED_VOICE_BYTES = MB
 """Of a voice note that Telegram fetches: it sends a larger one as a file."""
 
@@ -24,11 +28,12 @@ def file_problems(settings: TelegramSettings, envelope: Send | Edit) -> Iterator
     files = envelope.files or ()
     for place, file in enumerate(files):
         kind = kind_of(file)
-        if file.url is not None:
-            found = _fetched(settings, file, kind)
-        else:
-            found = _uploaded(settings, file, kind) if file.is_stored else iter(())
-        for words in found:
+        if file.id is not None:
+            if _FILE_ID.fullmatch(file.id) is None:
+                yield Problem(f"files.{place}.id", _NO_FILE_ID)
+            continue
+        check = _uploaded if file.url is None else _fetched
+        for words in check(settings, file, kind):
             yield Problem(f"files.{place}", words)
     if files and len(albums(files)[-1]) > 1 and not envelope.text.strip():
         for name in not_for_albums(envelope):
@@ -39,9 +44,10 @@ def file_problems(settings: TelegramSettings, envelope: Send | Edit) -> Iterator
 
 def _uploaded(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[str]:
     if file.size > settings.upload_bytes:
-        yield _too_large(file, "a file", settings.upload_bytes)
+        yield _too_large(file, "a file", settings.upload_bytes, "upload_bytes")
     elif kind is PHOTO and file.size > settings.photo_bytes:
-        yield _too_large(file, "a photo", settings.photo_bytes) + _AS_DOCUMENT
+        most = settings.photo_bytes
+        yield _too_large(file, "a photo", most, "photo_bytes") + _AS_DOCUMENT
     if kind is not PHOTO:
         return
     short, long = sorted((file.width, file.height))
@@ -66,11 +72,12 @@ def _fetched(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[str
         yield "its address does not tell what it is: it needs a media_type"
     elif kind is DOCUMENT and media_type not in FETCHED_DOCUMENTS:
         yield f"Telegram fetches documents that are PDF, ZIP or GIF, not {media_type}"
-    most = settings.url_photo_bytes if kind is PHOTO else settings.url_bytes
-    if kind is VOICE:
-        most = min(most, FETCHED_VOICE_BYTES)
+    name = "url_photo_bytes" if kind is PHOTO else "url_bytes"
+    most: int = getattr(settings, name)
+    if kind is VOICE and most > FETCHED_VOICE_BYTES:
+        name, most = "", FETCHED_VOICE_BYTES
     if file.size > most:
-        yield _too_large(file, f"{kind.called} that Telegram fetches", most)
+        yield _too_large(file, f"{kind.called} that it fetches", most, name)
 
 
 def _host_of(url: str) -> str:
@@ -81,8 +88,10 @@ def _host_of(url: str) -> str:
         return ""
 
 
-def _too_large(file: File, what: str, most: int) -> str:
-    return f"has {file.size} bytes, {what} at most {most}"
+def _too_large(file: File, what: str, most: int, setting: str) -> str:
+    named = f"{file.name!r} " if file.name else ""
+    of_setting = f" (the setting `{setting}`)" if setting else ""
+    return f"{named}has {file.size} bytes, Telegram takes {what} of at most {most}{of_setting}"
 
 
 def _album_problems(edit: Edit) -> Iterator[Problem]:

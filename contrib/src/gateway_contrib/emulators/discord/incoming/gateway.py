@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway_contrib.emulators.discord.incoming.people import People
 from gateway_contrib.emulators.discord.world import Bot, World
+from gateway_contrib.emulators.reading import json_in
 
 HEARTBEAT_MS = 41_250
 AUTHENTICATION_FAILED = 4004
@@ -134,7 +135,7 @@ class _Session:
 
     async def receive(self) -> dict[str, Any]:
         """The next message. Raises ValueError, KeyError for what is none."""
-        message = json.loads(await self.socket.receive_text())
+        message = json_in(await self.socket.receive_text())
         if not isinstance(message, dict):
             raise ValueError("no object")  # noqa: TRY004 - for the caller as much none as no JSON
         return message

@@ -43,7 +43,10 @@ def answer(world: World, _: Bot, posted: Posted) -> Answer:
     if respond is None or entry.kind not in respond.kinds:
         words = f"Value must be one of {{{', '.join(map(str, _allowed(entry)))}}}."
         raise form("type", "BASE_TYPE_CHOICES", words)
-    respond.does(world, entry, attrs.evolve(posted, fields=posted.fields.get("data") or {}))
+    fields = posted.fields.get("data") or {}
+    if not isinstance(fields, dict):
+        raise form("data", "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
+    respond.does(world, entry, attrs.evolve(posted, fields=fields))
     if posted.query.get("with_response") in ("true", "True", "1"):
         return 200, _callback(world, entry, int(kind or 0))
     return NO_CONTENT

@@ -8,13 +8,13 @@ of a pressed button: what a command's URL posted before is not replaced.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
 import trio
 
+from gateway_contrib.emulators.reading import json_in
 from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.slack.content import accepted
 from gateway_contrib.emulators.slack.incoming.urls import (
@@ -44,7 +44,7 @@ def posted(body: bytes, kind: str) -> Fields:
         text = body.decode()
         if kind == "application/x-www-form-urlencoded":
             text = parse_qs(text, strict_parsing=True)["payload"][0]
-        found = json.loads(text)
+        found = json_in(text)
     except (ValueError, KeyError):
         found = None
     if not isinstance(found, dict):

@@ -152,7 +152,7 @@ def _piece(given: Arguments, world: World) -> _Piece:
         raise Refusal("invalid_chunks")
     piece = _Piece(world.files, text)
     for chunk in chunks:
-        add = _CHUNKS.get(chunk.get("type")) if isinstance(chunk, Mapping) else None
+        add = _CHUNKS.get(str(chunk.get("type"))) if isinstance(chunk, Mapping) else None
         if add is None:
             raise Refusal("invalid_chunks")
         add(piece, chunk)

@@ -88,7 +88,7 @@ def input_media(world: World, bot: Bot, posted: Any, parameters: Parameters) -> 
 def _items(world: World, bot: Bot, posted: list[Any], parameters: Parameters) -> list[Item]:
     items = []
     for number, one in enumerate(posted, start=1):
-        kind = one.get("type") if isinstance(one, dict) else None
+        kind = str(one.get("type")) if isinstance(one, dict) else ""
         if kind in _NO_ALBUM:
             raise bad_request(f'can\'t parse InputMedia: type "{kind}" {_NO_ALBUM[kind]}')
         try:

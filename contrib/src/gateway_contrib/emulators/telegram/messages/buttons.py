@@ -33,6 +33,10 @@ def _check(button: Mapping[str, Any]) -> None:
     if not _ACTIONS & button.keys():
         words = "Text buttons are unallowed in the inline keyboard"
         raise bad_request(f"can't parse inline keyboard button: {words}")
+    for name in ("text", "callback_data", "url"):
+        if not isinstance(button.get(name, ""), str):
+            words = f'Field "{name}" must be of type String'
+            raise bad_request(f"can't parse inline keyboard button: {words}")
     data, url = button.get("callback_data"), button.get("url")
     if isinstance(data, str) and not 0 < len(data.encode()) <= _MOST_DATA:
         raise bad_request("BUTTON_DATA_INVALID")

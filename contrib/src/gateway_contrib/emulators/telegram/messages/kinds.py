@@ -168,8 +168,16 @@ def _invoice(parameters: Parameters) -> tuple[Shown, str]:
     if not prices:
         raise bad_request("prices must be non-empty")
     shown = {name: said[name] for name in ("title", "description", "currency")}
-    total = sum(price["amount"] for price in prices)
-    return {**shown, "start_parameter": "", "total_amount": total}, said["title"]
+    return {**shown, "start_parameter": "", "total_amount": sum(map(_amount, prices))}, said[
+        "title"
+    ]
+
+
+def _amount(price: Any) -> int:
+    amount = price.get("amount") if isinstance(price, dict) else None
+    if not isinstance(amount, int):
+        raise bad_request("can't parse labeled price: amount must be of type Integer")
+    return amount
 
 
 def _checklist(parameters: Parameters) -> tuple[Shown, str]:
@@ -183,10 +191,12 @@ def _checklist(parameters: Parameters) -> tuple[Shown, str]:
 
 def _rich_message(parameters: Parameters) -> tuple[Shown, str]:
     asked = parameters.structure("rich_message", dict, "rich message JSON object") or {}
-    words = asked.get("markdown") or asked.get("html")
-    if not words and not asked.get("blocks"):
+    words, blocks = asked.get("markdown") or asked.get("html"), asked.get("blocks") or []
+    if not isinstance(blocks, list):
+        raise bad_request("can't parse rich message: blocks must be of type Array")
+    if not words and not blocks:
         raise bad_request("rich message must be non-empty")
-    return {"blocks": list(asked.get("blocks") or ())}, str(words or "")
+    return {"blocks": blocks}, str(words or "")
 
 
 def _poll(parameters: Parameters) -> tuple[Shown, str]:

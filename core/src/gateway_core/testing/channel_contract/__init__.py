@@ -1,0 +1,40 @@
+"""The contract of a channel as tests: authors of an adapter subclass it and give their own.
+
+With a server in memory in the platform's place:
+
+    class TestMatrix(ChannelContract):
+        channel = "matrix"
+        adapter = gateway_plugin_matrix.hooks
+        room = "!lobby:example.org"
+
+        def settings(self):
+            return MatrixSettings(token=Secret("t0p"), base_url="https://matrix.example.org")
+
+        @asynccontextmanager
+        async def platform(self):
+            async with open_network() as network:
+                network.mount("https://matrix.example.org", MatrixServer())
+                yield network
+
+They need pytest and pytest-trio (`trio_mode = true`), and take no time where `clock` is virtual.
+"""
+
+from gateway_core.testing.channel_contract.awaiting import AwaitingContract
+from gateway_core.testing.channel_contract.fields import FieldsContract
+from gateway_core.testing.channel_contract.files import FilesContract
+from gateway_core.testing.channel_contract.making import ALONE
+from gateway_core.testing.channel_contract.polls import PollsContract
+from gateway_core.testing.channel_contract.pure import PureContract
+
+
+class ChannelContract(PureContract, AwaitingContract, FilesContract, PollsContract, FieldsContract):
+    """What every adapter does. Each test opens the platform anew and sends little.
+
+    channel   the name of the entry point
+    adapter   the module, or the object, with the hookimpls
+    room      a room that the platform of these tests has
+    event     an event of the platform's, somebody's message in that room; None: it has no `address`
+    """
+
+
+__all__ = ["ALONE", "ChannelContract"]

@@ -1,0 +1,81 @@
+"""What awaits the platform: sends, edits, deletions, probes."""
+
+# ruff: noqa: S101, SIM300, ARG002 - these are tests, shipped to authors; a clock is asked for by name
+
+from __future__ import annotations
+
+import copy
+
+import attrs
+import pytest
+import trio
+
+from gateway_core.contract.hookspecs import Identity
+from gateway_core.contract.instances import Instance
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.testing.channel_contract.making import Making
+
+
+class AwaitingContract(Making):
+    """What becomes of messages at the platform of these tests."""
+
+    @pytest.mark.usefixtures("addressing")
+    async def test_an_event_is_answered_once(self, clock: object) -> None:
+        """`reply` finds the account by the event, and the second delivery its first answer."""
+        async with self._gateway() as gateway:
+            first = await gateway.reply(copy.deepcopy(self.event), "hello", ttl=600)
+            again = await gateway.reply(copy.deepcopy(self.event), "hello", ttl=600)
+        assert first.envelope_id == again.envelope_id
+
+    async def test_a_message_is_sent_edited_and_taken_back(
+        self, hooks: ChannelHooks, clock: object
+    ) -> None:
+        """As far as its traits say that it can."""
+        async with self._gateway() as gateway:
+            receipt = await gateway.send("contract", self.room, "first", ttl=600)
+            ref = receipt.ref
+            assert ref is not None
+            if hooks.traits.edit:
+                receipt = await gateway.edit(ref, "second", ttl=600)
+                assert receipt.ref is not None
+                assert 1 == receipt.ref.revision
+            if hooks.traits.delete:
+                assert (await gateway.delete(ref, ttl=600)).delivered
+
+    async def test_each_part_has_an_id_of_its_own(self, long_text: str, clock: object) -> None:
+        """Else an edit would change another message."""
+        async with self._gateway() as gateway:
+            receipt = await gateway.send("contract", self.room, long_text, ttl=3600)
+        assert receipt.ref is not None
+        ids = [part.message_id for part in receipt.ref.parts]
+        assert len(ids) == len(set(ids)) == len(receipt.parts)
+
+    @pytest.mark.usefixtures("deduplicating")
+    async def test_a_repeated_key_is_one_message_where_the_traits_say_so(
+        self, hooks: ChannelHooks, instance: Instance, clock: object
+    ) -> None:
+        """What makes trying again harmless."""
+        attempt = self._attempt("send", part=self._part(hooks, instance))
+        async with self._session(hooks, instance) as session:
+            first = await hooks.perform(instance, session, attempt)
+            again = await hooks.perform(instance, session, attrs.evolve(attempt, number=2))
+        assert first.message_id == again.message_id
+
+    async def test_a_cancelled_attempt_ends_there(
+        self, hooks: ChannelHooks, instance: Instance, clock: object
+    ) -> None:
+        """Cancellation passes through."""
+        attempt = self._attempt("send", part=self._part(hooks, instance))
+        async with self._session(hooks, instance) as session:
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await hooks.perform(instance, session, attempt)
+        assert scope.cancelled_caught
+
+    @pytest.mark.usefixtures("probing")
+    async def test_it_knows_who_it_is(
+        self, hooks: ChannelHooks, instance: Instance, clock: object
+    ) -> None:
+        """`probe` answers, where there is one: it ends suspensions."""
+        async with self._session(hooks, instance) as session:
+            assert isinstance(await hooks.probe(instance, session), Identity)

@@ -1,0 +1,176 @@
+"""Files go out whole and piece by piece, or are refused."""
+
+# ruff: noqa: S101, ARG002 - these are tests, shipped to authors; a clock is asked for by name
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from gateway_core.contract.envelopes import Attempt, Edit, MessageRef, PartRef
+from gateway_core.contract.files import File, Upload
+from gateway_core.contract.instances import Instance
+from gateway_core.deliveries.step_files import misplaced
+from gateway_core.outboxes.stored_bytes import digest_of_bytes
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.testing.channel_contract.making import Making
+from gateway_core.testing.channel_contract.wire import Trial, Unsupported, Wire
+
+PIECE = 1 << 16
+"""Bytes that an upload of these tests gives at once."""
+PIECES = 24
+AHEAD = 1 << 19
+"""Bytes that may have been read and not gone out: what a client has in its hands."""
+
+
+@attrs.define(eq=False)
+class _Source:
+    """Bytes of a file, and how many of them were read."""
+
+    content: bytes
+    read: int = 0
+
+    def open(self) -> Any:
+        return self._pieces()
+
+    @asynccontextmanager
+    async def _pieces(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.read = 0  # another look begins at the beginning
+
+        async def pieces() -> AsyncIterator[bytes]:
+            while piece := self.content[self.read : self.read + PIECE]:
+                await trio.lowlevel.checkpoint()
+                self.read += len(piece)
+                yield piece
+
+        given = pieces()
+        try:
+            yield given
+        finally:
+            await given.aclose()  # type: ignore[attr-defined]  # a generator
+
+
+def _sources(count: int, pieces: int) -> list[_Source]:
+    """So many contents, no two alike, each with its own end."""
+    return [
+        _Source(b"%d" % number * (pieces * PIECE) + b"contractend%d." % number)
+        for number in range(count)
+    ]
+
+
+def _file(number: int, source: _Source) -> File:
+    content = source.content
+    name = f'contract"{number}.txt'
+    digest = digest_of_bytes(content)
+    return File(name=name, media_type="text/plain", size=len(content), digest=digest)
+
+
+class FilesContract(Making):
+    """What becomes of the files of a message."""
+
+    async def test_a_file_goes_out_whole_and_in_pieces_or_is_refused(
+        self, hooks: ChannelHooks, instance: Instance, clock: object
+    ) -> None:
+        """Two with a message, or one where the channel takes no more, or a small one."""
+        for count, pieces in ((2, PIECES), (1, PIECES), (1, 0)):
+            sources = _sources(count, pieces)
+            files = tuple(_file(number, source) for number, source in enumerate(sources))
+            send = self._send("hello", files=files)
+            if not hooks.validate(instance, send):
+                break
+        else:
+            return
+        plan = hooks.chunk(instance, send, "as_asked")
+        if not any(part.files for part in plan):
+            return  # core refuses them
+        fault = misplaced(plan, count)
+        assert fault is None, f"{fault}: each file goes with one part, once (`Part.files`)"
+        async with self._trying(hooks, instance) as trial:
+            for number, part in enumerate(plan):
+                attempt = self._attempt("send", part=part)
+                key = f"{attempt.key[:-1]}{number}"
+                of_part = {at: (files[at], sources[at]) for at in part.files}
+                await _send_files(trial, attrs.evolve(attempt, key=key), of_part)
+
+    async def test_the_files_of_an_edit_go_out_or_are_refused(
+        self, hooks: ChannelHooks, instance: Instance, clock: object
+    ) -> None:
+        """In place of those that its message has; with the reason `unsupported` where it cannot."""
+        if not hooks.traits.edit:
+            pytest.skip("the channel has no edits")
+        [source] = _sources(1, 1)
+        file = _file(0, source)
+        async with self._trying(hooks, instance) as trial:
+            attempt = self._attempt("send", part=self._part(hooks, instance))
+            message_id = (await trial.make(attempt, "a message")).message_id
+            ref = MessageRef(
+                instance_id="contract",
+                external_room_id=self.room,
+                envelope_id="0" * 30,
+                parts=(PartRef(message_id=message_id or "1"),),
+            )
+            edit = Edit(
+                instance_id="contract",
+                external_room_id=self.room,
+                target=ref,
+                text="hello",
+                files=(file,),
+            )
+            if hooks.validate(instance, edit):
+                return
+            first, *_ = hooks.chunk(instance, edit, "as_asked")
+            if first.files:
+                attempt = self._attempt("edit", part=first)
+                attempt = attrs.evolve(attempt, message_id=message_id)
+                with suppress(Unsupported):
+                    await _send_files(trial, attempt, {0: (file, source)})
+
+
+async def _send_files(
+    trial: Trial, attempt: Attempt, files: Mapping[int, tuple[File, _Source]]
+) -> None:
+    ahead = 0
+
+    def look() -> None:
+        nonlocal ahead
+        read = sum(source.read for _, source in files.values())
+        ahead = max(ahead, read - (len(trial.wire.sent) - before))
+
+    before = len(trial.wire.sent)
+    trial.wire.on_block = look
+    uploads = tuple(Upload(file=file, open=source.open) for file, source in files.values())
+    answer = await trial.make(attrs.evolve(attempt, files=uploads), "a file")
+    for file, source in files.values():
+        _check_file(file, source, trial.wire)
+    assert ahead <= AHEAD, (
+        f"{ahead} bytes of files were in memory before they went out: give `gateway_core.http` the"
+        " upload itself, as the content of a `FormField` or as `body`, and it goes out in pieces"
+    )
+    given = len(answer.files)
+    assert given in (0, len(uploads)), (
+        f"`Answer.files` has {given} ids for {len(uploads)} files: give one for each, in their"
+        " order, or none"
+    )
+
+
+def _check_file(file: File, source: _Source, wire: Wire) -> None:
+    unread = len(source.content) - source.read
+    assert not unread, (
+        f"the message is there by its answer, but {unread} of {file.size} bytes of {file.name!r}"
+        " were never read: send what `attempt.files` has, or name no files in the plan, and core"
+        " refuses them"
+    )
+    if wire.requests:
+        assert wire.has(source.content[-PIECE:]), (
+            f"the bytes of {file.name!r} were read, and are not whole in any request"
+        )
+        broken = f'="{file.name}"'
+        assert not wire.has(broken), (
+            f"a header has {broken}, where the name's quote ends it: leave it to `Multipart`, or"
+            " quote it"
+        )

@@ -1,0 +1,148 @@
+"""What the tests of a channel are made of: its account, its platform, envelopes and attempts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, ClassVar
+
+import pytest
+import trio
+import trio.testing
+
+from gateway_core.config import GatewayConfig
+from gateway_core.contract.envelopes import Attempt, Part, Send
+from gateway_core.contract.instances import Instance
+from gateway_core.gateway.gateway import Gateway
+from gateway_core.gateway.opening import open_gateway
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.plugins.loader import Filter, bind, installed_names
+from gateway_core.testing.channel_contract.wire import Trial, listened_to
+from gateway_core.testing.gateways import virtual_wall
+
+ALONE = Filter(deny=installed_names())
+"""What is installed has no say in these tests."""
+
+
+class Making:
+    """A channel under test, and what its author gives."""
+
+    channel: ClassVar[str]
+    adapter: Any
+    room: ClassVar[str]
+    event: ClassVar[Any] = None
+
+    def settings(self) -> Any:
+        """The settings of an account that the platform of these tests knows."""
+        raise NotImplementedError
+
+    def platform(self) -> AbstractAsyncContextManager[Any]:
+        """The platform for one test: a server in memory, an emulator."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def hooks(self) -> ChannelHooks:
+        """The channel as a gateway binds it: without a fault."""
+        return bind([(self.channel, self.adapter)], ALONE)[self.channel]
+
+    @pytest.fixture
+    def instance(self) -> Instance:
+        """The account."""
+        return Instance("contract", self.channel, self.settings())
+
+    @pytest.fixture
+    def clock(self) -> trio.abc.Clock | None:
+        """Virtual, so that nothing waits; None where an adapter uses threads: the real one."""
+        return trio.testing.MockClock(autojump_threshold=0)
+
+    # -- what not every channel has; told by fixtures, whose reasons are printed
+
+    @pytest.fixture
+    def long_text(self, hooks: ChannelHooks, instance: Instance) -> str:
+        """A text that takes several parts."""
+        for doubled in range(14):
+            text = "word " * (1 << doubled)
+            if len(hooks.chunk(instance, self._send(text), "as_asked")) > 1:
+                return text
+        pytest.skip("it cuts nothing")
+
+    @pytest.fixture
+    def addressing(self, hooks: ChannelHooks) -> None:
+        """There is an event to answer."""
+        if self.event is None or "address" not in hooks.served:
+            pytest.skip("no event is given, or there is no `address`")
+
+    @pytest.fixture
+    def deduplicating(self, hooks: ChannelHooks) -> None:
+        """The platform knows a repeated send."""
+        if not hooks.traits.deduplicates_for:
+            pytest.skip("the platform deduplicates nothing")
+
+    @pytest.fixture
+    def probing(self, hooks: ChannelHooks) -> None:
+        """The adapter can ask who it is."""
+        if "probe" not in hooks.can:
+            pytest.skip("there is no probe")
+
+    # -- what these tests are made of
+
+    @asynccontextmanager
+    async def _gateway(self) -> AsyncIterator[Gateway]:
+        config = GatewayConfig(
+            instances=[Instance("contract", self.channel, self.settings())],
+            plugins=ALONE,
+        )
+        async with (
+            self.platform(),
+            open_gateway(
+                config, plugins=[(self.channel, self.adapter)], wall_clock=virtual_wall
+            ) as gateway,
+        ):
+            yield gateway
+
+    @asynccontextmanager
+    async def _session(self, hooks: ChannelHooks, instance: Instance) -> AsyncIterator[Any]:
+        async with self._trying(hooks, instance) as trial:
+            yield trial.session
+
+    @asynccontextmanager
+    async def _trying(self, hooks: ChannelHooks, instance: Instance) -> AsyncIterator[Trial]:
+        async with self.platform():
+            with listened_to() as wire:
+                opening = hooks.open_session(instance)
+                if opening is None:
+                    yield Trial(hooks, instance, None, wire)
+                    return
+                async with opening as session:
+                    yield Trial(hooks, instance, session, wire)
+
+    def _send(self, text: str, **fields: Any) -> Send:
+        return Send(instance_id="contract", external_room_id=self.room, text=text, **fields)
+
+    def _part(self, hooks: ChannelHooks, instance: Instance) -> Part:
+        return hooks.chunk(instance, self._send("hello"), "as_asked")[0]
+
+    def _attempt(self, operation: str, **fields: Any) -> Attempt:
+        if operation in {"edit", "delete", "append", "stop"}:
+            fields["message_id"] = "1"
+        if operation.startswith("call:"):
+            fields["method"] = operation.removeprefix("call:")
+        return Attempt(
+            operation=operation,
+            envelope_id="contract",
+            instance_id="contract",
+            room=self.room,
+            key="018bcfe568000000000123456789ab.0",
+            **fields,
+        )
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in plain JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from texts_in([*value, *value.values()])
+    elif isinstance(value, Sequence):
+        for item in value:
+            yield from texts_in(item)

@@ -1,0 +1,254 @@
+"""What is pure: settings, plans, limits, verdicts, addresses. The tests await nothing."""
+
+# ruff: noqa: S101, SIM300 - these are tests, shipped to authors
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+from typing import Any, get_args
+
+import attrs
+import pytest
+
+from gateway_core.contract.envelopes import (
+    BY_TOKEN,
+    Call,
+    Format,
+    Grows,
+    MessageRef,
+    Mode,
+    Priority,
+)
+from gateway_core.contract.errors import AttemptTimeout, TransportError
+from gateway_core.contract.hookspecs import Mark, MarkKind, Sign
+from gateway_core.contract.instances import Instance, hidden
+from gateway_core.contract.validators import is_sendable
+from gateway_core.plugins.front import ChannelHooks
+from gateway_core.testing.channel_contract.making import Making, texts_in
+from gateway_core.testing.channel_contract.paces import paces_without_bound
+
+TEXTS = (
+    "hello",
+    "a < b && c > d *not bold* _nor this_ `code` [link](https://example.org) @everyone",
+    "# Title\n\n- one\n  - two\n\n```python\nprint(1)\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
+    "👩‍👩‍👧‍👦🇺🇳é̂" * 700,
+    "word " * 5_000,
+    "x" * 20_000,
+    "```\n" + "line of code\n" * 1_500 + "```",
+    "\u05e9\u05dc\u05d5\u05dd \u202eabc\u2066 \u200f\t end",
+)
+"""What people and programs write: markup, scripts, no space to cut at, more than one message."""
+
+SURPRISES = (
+    OSError("broken"),
+    TransportError("reset", dispatched="unknown"),
+    AttemptTimeout(90.0),
+    ValueError(),
+    KeyError("ok"),
+    ExceptionGroup("several", [OSError("broken"), ValueError()]),
+)
+"""Errors of which no table of a platform's tells."""
+
+OPERATIONS = (
+    "send", "edit", "delete", "answer", "call:anything", "typing", "acknowledge",
+    "draft", "start", "append", "stop",
+)  # fmt: skip
+"""All that limits are asked for."""
+
+EVENTS: tuple[Any, ...] = (
+    None,
+    {},
+    [],
+    "event",
+    5,
+    {"message": None},
+    {"type": [], "event": {"channel": 5}},
+)
+"""Other people's JSON."""
+
+
+class PureContract(Making):
+    """What its pure hooks answer."""
+
+    def test_its_settings_are_of_its_type(self, hooks: ChannelHooks, instance: Instance) -> None:
+        """`settings_type` names their class, which is frozen."""
+        kind = hooks.settings_type
+        assert kind is not None
+        assert isinstance(instance.settings, kind)
+        name = attrs.fields(kind)[0].name
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(instance.settings, name, getattr(instance.settings, name))
+
+    def test_no_secret_prints(self, instance: Instance) -> None:
+        """Whatever holds one is a `Secret`."""
+        assert repr(instance) == hidden(repr(instance), instance)
+
+    @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
+    @pytest.mark.parametrize("mode", get_args(Mode))
+    @pytest.mark.parametrize("format", get_args(Format)[:2])
+    def test_any_text_has_a_plan(
+        self,
+        hooks: ChannelHooks,
+        instance: Instance,
+        text: str,
+        mode: Mode,
+        format: Format,  # noqa: A002 - the field's standard term
+    ) -> None:
+        """Parts follow the text from its beginning to its end, and are the same each time."""
+        send = self._send(text, format=format)
+        plan = hooks.chunk(instance, send, mode)
+        assert plan
+        assert plan == hooks.chunk(instance, send, mode), "chunk is not pure"
+        spans = [part.span for part in plan]
+        assert all(0 <= start <= end <= len(text) for start, end in spans), spans
+        assert all(one[0] <= other[0] for one, other in pairwise(spans)), spans
+        assert not text[spans[-1][1] :].strip(), "the end of the text is in no part"
+        assert all(map(is_sendable, texts_in([part.payload for part in plan])))
+
+    @pytest.mark.parametrize("words", [10, 30_000])
+    @pytest.mark.parametrize("mode", get_args(Mode))
+    @pytest.mark.parametrize("format", get_args(Format)[:2])
+    def test_every_word_of_a_text_is_in_a_part(
+        self,
+        hooks: ChannelHooks,
+        instance: Instance,
+        words: int,
+        mode: Mode,
+        format: Format,  # noqa: A002 - the field's standard term
+    ) -> None:
+        """However long it is: 240,000 characters are more than any message takes."""
+        asked = [f"w{number:06}" for number in range(words)]
+        plan = hooks.chunk(instance, self._send(" ".join(asked), format=format), mode)
+        sent = set("\n".join(texts_in([part.payload for part in plan])).split())
+        lost = [word for word in asked if word not in sent]
+        assert not lost, f"{len(lost)} words are in no part, the first of them {lost[0]!r}"
+
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    @pytest.mark.parametrize("priority", get_args(Priority))
+    def test_limits_are_told(
+        self, hooks: ChannelHooks, instance: Instance, operation: str, priority: Priority
+    ) -> None:
+        """Whose they are, for every operation and class; the same each time, no bucket twice."""
+        limits = hooks.rate_limit(instance, self.room, None, operation, priority)
+        again = hooks.rate_limit(instance, self.room, None, operation, priority)
+        assert limits == again, "rate_limit is not pure"
+        buckets = [limit.bucket for limit in limits]
+        assert len(buckets) == len(set(buckets)), f"a bucket is named twice: {buckets}"
+        another = hooks.rate_limit(instance, f"{self.room}1", None, operation, priority)
+        everywhere = {limit.bucket for limit in another}
+        for limit in limits:
+            if limit.of == "interaction":
+                assert operation in BY_TOKEN, f"{limit.bucket!r}: {operation!r} answers none"
+                continue
+            whose = "instance" if limit.bucket in everywhere else "room"
+            right = limit.of == whose or (limit.of, whose) == ("gateway", "instance")
+            assert right, f"{limit.bucket!r} is of={limit.of!r}; by its rooms it is {whose!r}"
+
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    @pytest.mark.parametrize("priority", get_args(Priority))
+    def test_no_pace_bursts_after_a_stall(
+        self, hooks: ChannelHooks, instance: Instance, operation: str, priority: Priority
+    ) -> None:
+        """An even pace says how many attempts may arrive at once when the platform answers late."""
+        another = f"{self.room[:-1]}{'2' if self.room.endswith('1') else '1'}"
+        here, there = (
+            hooks.rate_limit(instance, room, None, operation, priority)
+            for room in (self.room, another)
+        )
+        faults = paces_without_bound(here, there)
+        assert not faults, "; ".join(faults)
+
+    @pytest.mark.parametrize("error", SURPRISES, ids=lambda error: type(error).__name__)
+    def test_an_error_that_nobody_foresaw_has_a_verdict(
+        self, hooks: ChannelHooks, instance: Instance, error: Exception
+    ) -> None:
+        """`classify_error` answers or leaves it to the core; it does not raise."""
+        for operation in OPERATIONS:
+            attempt = self._attempt(operation)
+            verdict = hooks.classify_error(instance, attempt, error)
+            assert verdict == hooks.classify_error(instance, attempt, error), "it is not pure"
+        assert {} == hooks.failures
+
+    @pytest.mark.parametrize("direct", [True, False])
+    def test_how_a_stream_is_shown_is_told(
+        self, hooks: ChannelHooks, instance: Instance, *, direct: bool
+    ) -> None:
+        """`streaming` answers the same each time, whatever is known of who asked."""
+        for known in (None, "🙂"):
+            grows = Grows(direct=direct, message_id=known, user_id=known, team_id=known)
+            envelope = self._send("hello", grows=grows, thread_id="🙂", reply_to="🙂")
+            told = hooks.streaming(instance, envelope)
+            assert told == hooks.streaming(instance, envelope), "it is not pure"
+        assert {} == hooks.failures
+
+    def test_any_envelope_is_looked_at(self, hooks: ChannelHooks, instance: Instance) -> None:
+        """`validate` says what is wrong with odd rooms and fields; it does not raise."""
+        for room in (self.room, " ", "a b", "🙂", "-1", "1" * 1000, "../..", "@x"):
+            send = self._send("hello", thread_id="🙂", reply_to="🙂", extra={"🙂": [None]})
+            hooks.validate(instance, attrs.evolve(send, external_room_id=room))
+            call = Call(instance_id="contract", external_room_id=room, method="anything")
+            hooks.validate(instance, call)
+        assert [] == hooks.validate(instance, self._send("hello"))
+
+    @pytest.mark.parametrize("event", EVENTS, ids=str)
+    def test_what_is_no_event_has_no_address(self, hooks: ChannelHooks, event: Any) -> None:
+        """`address` answers None to what it does not know; it does not raise."""
+        assert hooks.address(event) is None
+
+    @pytest.mark.usefixtures("addressing")
+    def test_an_event_is_answered_where_it_came_from(
+        self, hooks: ChannelHooks, instance: Instance
+    ) -> None:
+        """By an id of its own, which is the same in each delivery: it is answered once."""
+        where = hooks.address(self.event)
+        assert where is not None, "`address` does not know the event"
+        assert where == hooks.address(copy.deepcopy(self.event)), "`address` is not pure"
+        assert self.room == where.external_room_id
+        assert where.key, "without a key an event that is delivered again is answered again"
+        fields = {"thread_id": where.thread_id, "reply_to": where.reply_to, "key": where.key}
+        assert [] == hooks.validate(instance, self._send("hello", **fields))
+
+    def test_a_mark_is_a_call_about_a_message_that_may_be_repeated(
+        self, hooks: ChannelHooks, instance: Instance
+    ) -> None:
+        """`mark` answers the same each time, and what it names is a call that is valid."""
+        ref = MessageRef(instance_id="contract", external_room_id=self.room, envelope_id="0" * 30)
+        for what in get_args(MarkKind):
+            emoji = "👍" if what in ("react", "unreact") else ""
+            mark = Mark(what=what, emoji=emoji)
+            sign = hooks.mark(instance, mark)
+            assert sign == hooks.mark(instance, mark), "`mark` is not pure"
+            if not isinstance(sign, Sign):
+                continue
+            call = Call(
+                instance_id="contract",
+                external_room_id=self.room,
+                method=sign.method,
+                arguments=sign.arguments,
+                target=ref,
+                repeat_safe=True,
+            )
+            assert [] == hooks.validate(instance, call)
+
+    @pytest.mark.usefixtures("addressing")
+    def test_a_sign_of_typing_is_a_call_that_is_shown_again_in_time(
+        self, hooks: ChannelHooks, instance: Instance
+    ) -> None:
+        """`typing` answers the same each time, and its method is one that `call` takes."""
+        where = hooks.address(self.event)
+        assert where is not None
+        sign = hooks.typing(instance, where)
+        assert sign == hooks.typing(instance, where), "`typing` is not pure"
+        hooks.rate_limit(instance, self.room, None, "typing", "bulk")
+        if sign is not None:
+            call = Call(
+                instance_id="contract",
+                external_room_id=self.room,
+                thread_id=where.thread_id,
+                method=sign.method,
+                arguments=sign.arguments,
+            )
+            assert [] == hooks.validate(instance, call)
+            assert sign.every is None or sign.every >= 1, "it would be made all the time"
+        assert {} == hooks.failures

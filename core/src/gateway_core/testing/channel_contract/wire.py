@@ -1,0 +1,138 @@
+"""Listens to what clients of `gateway_core.http` send, so that a test knows what went out.
+
+A receipt that says `delivered` says so of all that was asked for.
+"""
+
+# ruff: noqa: S101 - used by tests, shipped to authors
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import trio
+
+from gateway_core.contract.envelopes import Attempt
+from gateway_core.contract.hookspecs import Answer
+from gateway_core.contract.instances import Instance
+from gateway_core.contract.verdicts import ErrorClass, Reason
+from gateway_core.plugins.front import ChannelHooks
+
+if TYPE_CHECKING:
+    import httpx2
+
+
+@attrs.define(eq=False)
+class Wire:
+    """What went out within the block.
+
+    requests  how many
+    sent      their methods, addresses and bodies, one after the other
+    on_block  called before each block of a body
+    """
+
+    requests: int = 0
+    sent: bytearray = attrs.field(factory=bytearray)
+    on_block: Callable[[], None] = lambda: None
+
+    def has(self, words: str | bytes) -> bool:
+        """Whether they are in a request."""
+        return (words if isinstance(words, bytes) else words.encode()) in self.sent
+
+
+class Unsupported(Exception):
+    """The platform cannot do what was asked for, and the adapter says so."""
+
+
+@attrs.frozen
+class Trial:
+    """A session of the channel, and what goes out from it."""
+
+    hooks: ChannelHooks
+    instance: Instance
+    session: Any
+    wire: Wire
+
+    async def make(self, attempt: Attempt, what: str) -> Answer:
+        """Make the attempt, three times at most where the platform wants a pause.
+
+        Raises `Unsupported` where the adapter says that the platform cannot do it.
+        """
+        for number in (1, 2, 3):
+            try:
+                return await self.hooks.perform(
+                    self.instance, self.session, attrs.evolve(attempt, number=number)
+                )
+            except Exception as error:
+                verdict = self.hooks.classify_error(self.instance, attempt, error)
+                if verdict.reason is Reason.UNSUPPORTED:
+                    raise Unsupported(str(error)) from error
+                if verdict.error_class is not ErrorClass.RETRYABLE:
+                    text = f"{what} that `validate` lets pass failed with {error!r}: send it, or"
+                    raise AssertionError(f"{text} refuse it there") from error
+                if number == 3:  # noqa: PLR2004 - the last of these
+                    raise
+                await trio.sleep(verdict.retry_after or 1.0)
+        raise AssertionError("one of these returns or raises")
+
+    def check_out(self, words: Sequence[str], where: str, hook: str) -> None:
+        """All of the words are in requests."""
+        if not self.wire.requests:
+            pytest.skip("nothing goes through gateway_core.http, so that nobody sees what went out")
+        for each in words:
+            assert self.wire.has(each), (
+                f"{each!r} of {where} is in no request: pass on in `{hook}` all that it has, or"
+                " refuse in `validate` what you do not"
+            )
+
+
+@contextmanager
+def listened_to() -> Iterator[Wire]:
+    """What clients send that are opened within, where a network in memory stands beneath them."""
+    wire = Wire()
+    try:
+        from gateway_core.http import transport_factory  # noqa: PLC0415 - an extra, `http`
+    except ModuleNotFoundError:
+        yield wire
+        return
+    make = transport_factory.get()
+    if make is None:
+        yield wire
+        return
+    token = transport_factory.set(lambda: _listening(make(), wire))
+    try:
+        yield wire
+    finally:
+        transport_factory.reset(token)
+
+
+def _listening(beneath: httpx2.AsyncBaseTransport, wire: Wire) -> httpx2.AsyncBaseTransport:
+    import httpx2  # noqa: PLC0415 - likewise
+
+    class Listening(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            wire.requests += 1
+            wire.sent += f"\n{request.method} {request.url}\n".encode()
+            body: Any = request.stream
+            heard = httpx2.Request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                content=_blocks(body),
+                extensions=request.extensions,
+            )
+            return await beneath.handle_async_request(heard)
+
+        async def aclose(self) -> None:
+            await beneath.aclose()
+
+    async def _blocks(body: Any) -> AsyncIterator[bytes]:
+        async for block in body:
+            wire.on_block()
+            wire.sent += block
+            yield block
+
+    return Listening()

@@ -1,0 +1,249 @@
+"""The contract of a channel notices what is lost beside a text, and says what to do about it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+
+from gateway_core import Edit, Instance, Part, Problem, Send
+from gateway_core.authors import (
+    Answer,
+    ErrorClass,
+    Reason,
+    Traits,
+    Verdict,
+    hookimpl,
+    with_first_part,
+)
+from gateway_core.http import FormField, Multipart, RawBody, open_client
+from gateway_core.plugins.loader import bind
+from gateway_core.testing import ChannelContract, open_network
+from gateway_core.testing.channel_contract import ALONE
+
+URL = "https://platform.example"
+
+
+@attrs.frozen
+class Settings:
+    """None."""
+
+
+class Wired:
+    """A channel that sends all that it is given, but for one fault, by its name."""
+
+    GATEWAY_CONTRACT = 1
+
+    def __init__(self, fault=""):
+        self.fault = fault
+        self.sent = 0
+
+    @hookimpl
+    def settings_type(self):
+        return Settings
+
+    @hookimpl
+    def traits(self):
+        return Traits(polls=True, delete=False)
+
+    @hookimpl
+    def validate(self, envelope):
+        if self.fault == "refuses polls" and getattr(envelope, "poll", None):
+            return [Problem("poll", "is none of ours")]
+        if self.fault == "needs a text" and isinstance(envelope, Edit) and envelope.only_buttons:
+            return [Problem("text", "is empty")]
+        return []
+
+    @hookimpl
+    def chunk(self, envelope):
+        if not isinstance(envelope, Send | Edit):
+            return None
+        text = envelope.text
+        fixed = self.fault == "a fixed text"
+        parts = [Part(payload={"text": text}, span=(0, len(text)), fixed=fixed)]
+        poll = getattr(envelope, "poll", None)
+        if poll is not None:
+            return self.with_poll(poll, text, parts if text else [])
+        if self.fault == "a file with two parts":
+            return [*with_first_part(envelope, parts), *with_first_part(envelope, parts)]
+        return with_first_part(envelope, parts)
+
+    def with_poll(self, poll, text, parts):
+        asked = attrs.asdict(poll)
+        if self.fault == "loses options":
+            asked["options"] = asked["options"][:10]
+        if self.fault in ("multiple", "anonymous", "duration"):
+            del asked[self.fault]
+        if self.fault == "no plan" and not text:
+            return []
+        if self.fault == "loses the text":
+            parts = []
+        end = 0 if self.fault == "a span" else len(text)
+        if self.fault == "a span":
+            parts = [attrs.evolve(part, span=(1, len(text))) for part in parts]
+        fixed = self.fault != "not fixed"
+        return [*parts, Part(payload={"poll": asked}, span=(end, end), fixed=fixed)]
+
+    @hookimpl
+    def buttons(self, rows, extra):
+        others = {name: value for name, value in extra.items() if name != "rows"}
+        named = [[attrs.asdict(button) for button in row] for row in rows]
+        return {**others, "rows": named} if rows else others
+
+    @hookimpl
+    def open_session(self):
+        return open_client(base_url=URL)
+
+    @hookimpl
+    def classify_error(self, error):
+        if isinstance(error, BlockingIOError):
+            return Verdict(error_class=ErrorClass.RETRYABLE, reason=Reason.RATE_LIMITED)
+        if isinstance(error, NotImplementedError):
+            return Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED)
+        return None
+
+    @hookimpl
+    async def send(self, session, attempt):
+        self.sent += 1
+        if self.fault == "asks for a pause" and attempt.number < 3:
+            raise BlockingIOError
+        if self.fault == "fails with files" and attempt.files:
+            raise ValueError("no files")
+        fields = {**attempt.payload, **(attempt.extra or {})}
+        if self.fault == "drops the poll":
+            fields.pop("poll", None)
+        if self.fault == "drops fields":
+            fields = attempt.payload
+        files = attempt.files
+        if self.fault == "drops files":
+            files = ()
+        if self.fault == "drops the second file":
+            files = files[:1]
+        ids = tuple(f"file-{number}" for number in range(len(files)))
+        ids = ids[:1] if self.fault == "one id for two" else ids
+        body = await self.form(fields, files) if files else {"json": fields}
+        await session.request("POST", "/send", **body)
+        return Answer(message_id=str(self.sent), files=ids)
+
+    async def form(self, fields, files):
+        form, whole = [FormField("fields", json.dumps(fields))], b""
+        for upload in files:
+            content = upload
+            if self.fault in ("holds files", "reads and drops files", "writes headers"):
+                async with upload.open() as pieces:
+                    content = b"".join([piece async for piece in pieces])
+                whole += content
+            form.append(FormField("file", content, filename=upload.file.name))
+        if self.fault == "reads and drops files":
+            return {"json": fields}
+        if self.fault == "writes headers":
+            head = f'--x\r\ncontent-disposition: form-data; filename="{files[0].file.name}"\r\n\r\n'
+            return {"body": RawBody(head.encode() + whole)}
+        return {"body": Multipart(form)}
+
+    @hookimpl
+    async def edit(self, session, attempt):
+        fields = {**attempt.payload, **(attempt.extra or {})}
+        if self.fault == "drops fields of edits":
+            fields = attempt.payload
+        if self.fault in ("reads the part", "needs a text"):
+            fields = {**attempt.part.payload, **(attempt.extra or {})}
+        files = () if self.fault == "drops files of edits" else attempt.files
+        if files and self.fault == "keeps its files":
+            raise NotImplementedError
+        body = await self.form(fields, files) if files else {"json": fields}
+        await session.request("POST", "/edit", **body)
+        return Answer(message_id=attempt.message_id)
+
+
+async def platform(scope, receive, send):
+    """Says yes to everything."""
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+class Contract(ChannelContract):
+    """Not collected: its tests are called."""
+
+    channel = "wired"
+    room = "r"
+
+    def __init__(self, fault):
+        self.adapter = Wired(fault)
+
+    def settings(self):
+        return Settings()
+
+    @asynccontextmanager
+    async def platform(self):
+        async with open_network() as network:
+            network.mount(URL, platform)
+            yield network
+
+
+async def outcome_of(fault, name):
+    """Calls a test of the contract on a channel with the fault, as pytest would."""
+    contract = Contract(fault)
+    fixtures = {
+        "hooks": bind([("wired", contract.adapter)], ALONE)["wired"],
+        "instance": Instance("contract", "wired", contract.settings()),
+        "clock": None,
+    }
+    test = getattr(contract, name)
+    done = test(**{word: fixtures[word] for word in inspect.signature(test).parameters})
+    if inspect.isawaitable(done):
+        await done
+
+
+FILES = "test_a_file_goes_out_whole_and_in_pieces_or_is_refused"
+EDITED = "test_the_files_of_an_edit_go_out_or_are_refused"
+LAST = "test_a_poll_is_the_last_part_where_the_traits_say_so"
+SAID = "test_all_that_a_poll_says_is_in_its_part"
+OUT = "test_a_poll_goes_out"
+FIELDS = "test_the_fields_of_a_message_go_out_or_are_refused"
+FAULTS = {
+    "drops files": (FILES, "never read: send what `attempt.files` has, or name no files in"),
+    "drops the second file": (FILES, "of 'contract\"1.txt' were never read"),
+    "reads and drops files": (FILES, "were read, and are not whole in any request"),
+    "holds files": (FILES, "were in memory before they went out: give `gateway_core.http` the"),
+    "writes headers": (FILES, "where the name's quote ends it: leave it to `Multipart`"),
+    "a file with two parts": (FILES, "each file goes with one part, once"),
+    "one id for two": (FILES, "`Answer.files` has 1 ids for 2 files: give one for each"),
+    "fails with files": (FILES, "failed with ValueError.'no files'.: send it, or refuse it there"),
+    "drops files of edits": (EDITED, "of 'contract\"0.txt' were never read"),
+    "not fixed": (LAST, "is not `fixed`: .* make it Part"),
+    "refuses polls": (LAST, "`validate` refuses a poll: poll: is none of ours. Let it pass, or"),
+    "no plan": (LAST, "a poll without a text has an empty plan: its last part is the poll"),
+    "loses the text": (LAST, "the text beside the poll is in no part: plan it as without"),
+    "a fixed text": (LAST, "a part of the text is `fixed`, so that no edit changes it"),
+    "a span": (LAST, r"has the span \(0, 0\), and .* begins at 1: give it the text's end"),
+    "loses options": (SAID, "'contractoption10of100' is not in the poll's part, and 89 more"),
+    "multiple": (SAID, "multiple=True is planned like one with multiple=False: say it in the"),
+    "anonymous": (SAID, "anonymous=True is planned like one with anonymous=False"),
+    "duration": (SAID, "duration=300.0 is planned like one with duration=None"),
+    "drops the poll": (OUT, "'contractquestion' of the payload .* is in no request: pass on in"),
+    "drops fields": (FIELDS, "'sentyes' of `extra` is in no request: pass on in `send` all"),
+    "drops fields of edits": (FIELDS, "'editedyes' of `extra` is in no request: .* `edit`"),
+    "reads the part": (FIELDS, "an edit of buttons alone, which has no `part`, .* refuse it there"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_the_contract_says_what_is_lost(fault, autojump_clock):
+    test, words = FAULTS[fault]
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(AssertionError, match=words), flatten_subgroups=True, allow_unwrapped=True
+    ):
+        await outcome_of(fault, test)
+
+
+@pytest.mark.parametrize("fault", ["", "needs a text", "asks for a pause", "keeps its files"])
+@pytest.mark.parametrize("test", [FILES, EDITED, LAST, SAID, OUT, FIELDS])
+async def test_the_contract_has_nothing_against_it(fault, test, autojump_clock):
+    """One that loses nothing, one that refuses what it cannot do, and one that is slow."""
+    await outcome_of(fault, test)
