@@ -13,6 +13,7 @@ import trio
 from gateway_core import (
     ConfigError,
     ErrorClass,
+    GatewayClosed,
     GatewayConfig,
     Instance,
     InstanceSuspended,
@@ -413,3 +414,41 @@ async def test_what_a_previous_run_left_of_an_instance_goes_on_when_it_is_added(
         await gateway.reload(config_of(gateway, bot(id="other"), bot()))
         await trio.sleep(10)
         assert ["left"] == channel.texts("room")
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+async def test_a_durable_outbox_keeps_what_a_missing_instance_has_not_sent(
+    suspended, autojump_clock, logs
+):
+    """Its name may be a mistake: what was accepted goes out in order once it is there again."""
+
+    async def slow(_):
+        await trio.sleep(20)
+
+    outbox, channel = MemoryOutbox(), FakeChannel(script=slow)
+    async with open_test_gateway(channel, outbox=outbox, instances=["bot", "other"]) as gateway:
+        tickets = [
+            await gateway.submit(Send(instance_id="bot", external_room_id=f"r{n % 3}", text=f"{n}"))
+            for n in range(30)
+        ]
+        await trio.sleep(1)
+        if suspended:
+            gateway.suspend("bot")
+        reloaded = await gateway.reload(config_of(gateway, bot(id="other"), drain_timeout=10.0))
+        assert (("bot",), ()) == (reloaded.removed, reloaded.undelivered)
+        assert 3 == sum(ticket.ended for ticket in tickets)
+        with pytest.raises(GatewayClosed) as told:
+            await tickets[-1].receipt()
+        assert told.value.kept
+        assert {"bot": 27} == gateway.statistics().unserved
+        assert gateway.statistics().conserved
+        [log] = [log for log in logs if log["event"] == "gateway.outbox_unserved"]
+        assert ("bot", 27, "warning") == (log["instance"], log["stored"], log["log_level"])
+        channel.script = None
+        await gateway.reload(config_of(gateway, bot(), bot(id="other")))
+        await trio.sleep(600)
+        assert {} == gateway.statistics().unserved
+        assert gateway.statistics().conserved
+    for room in range(3):
+        expected = [f"{number}" for number in range(room, 30, 3)]
+        assert expected == channel.texts(f"r{room}")

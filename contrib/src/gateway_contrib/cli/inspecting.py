@@ -145,18 +145,25 @@ def _count(number: int) -> str:
 
 async def _probe_all(config: GatewayConfig) -> int:
     """Ask for each account; beside a service that uses them as well, and touching nothing of it."""
-    failed = []
     bound = installed_channels(allowed=config.plugins)
     unasked = {binding.channel for binding in bound if not binding.hooks["probe"]}
+    answers = {
+        instance.id: ("configured; its channel has no probe to ask with", True)
+        for instance in config.instances
+        if instance.channel in unasked
+    }
     async with open_gateway(accounts_of(config)) as gateway:
-        for instance in config.instances:
-            if instance.channel in unasked:
-                line, works = "configured; its channel has no probe to ask with", True
-            else:
-                line, works = await _probed(gateway, instance)
-            print(f"{instance.id} ({instance.channel}): {line}", flush=True)
-            failed += [] if works else [instance.id]
-    if failed:
+
+        async def ask(instance: Instance) -> None:
+            answers[instance.id] = await _probed(gateway, instance)
+
+        async with trio.open_nursery() as nursery:
+            for instance in config.instances:
+                if instance.id not in answers:
+                    nursery.start_soon(ask, instance)
+    for instance in config.instances:
+        print(f"{instance.id} ({instance.channel}): {answers[instance.id][0]}", flush=True)
+    if failed := [instance.id for instance in config.instances if not answers[instance.id][1]]:
         raise Ended(f"not working: {', '.join(failed)}", 1)
     return 0
 

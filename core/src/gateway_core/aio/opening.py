@@ -10,6 +10,7 @@ from functools import partial
 from random import Random
 from time import time as system_time
 from types import TracebackType
+from typing import NoReturn
 
 from gateway_core.aio.gateway import Gateway
 from gateway_core.aio.home import Home
@@ -54,6 +55,9 @@ def open_gateway(
     )
 
 
+AS_BLOCK = "write `async with open_gateway(…) as gateway:`"
+
+
 class _Opening(AbstractAsyncContextManager[Gateway]):
     """The block around an open gateway, which may be entered in one task and left in another."""
 
@@ -63,6 +67,17 @@ class _Opening(AbstractAsyncContextManager[Gateway]):
         self._watch: AsyncGenerator[None]
         self._task: asyncio.Task[object] | None = None
         self._cancelled = False
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say how it is used, to whoever takes it for the gateway."""
+        raise AttributeError(f"no {name!r} before it is open: {AS_BLOCK}")
+
+    def __enter__(self) -> NoReturn:
+        """Say how it is used."""
+        raise TypeError(f"it is asynchronous: {AS_BLOCK}")
+
+    def __exit__(self, *_: object) -> None:
+        """Never called."""
 
     async def __aenter__(self) -> Gateway:
         """Open it."""

@@ -23,8 +23,8 @@ from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
 from gateway_core.outboxes.records import Request, RequestWithdrawn, StoredEntry, Stream
 from gateway_core.outboxes.refusals import refusal_json
+from gateway_core.outboxes.troubles import Troubles
 from gateway_core.scheduling.classes import RANKS
-from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
 PAGE = 500
 AGAIN = 1.0
@@ -59,6 +59,7 @@ class OperatorRequests:
     accept: Callable[[Request], Awaitable[tuple[str, bool]]] = attrs.field(init=False)
     cancel: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
     leave: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
+    _troubles: Troubles = attrs.field(factory=Troubles, init=False)
     group: Callable[[str], Awaitable[str]] = attrs.field(init=False)
     is_of: Callable[[str, str], Awaitable[bool]] = attrs.field(init=False)
     ask: Callable[[Request], Awaitable[str]] = attrs.field(init=False)
@@ -96,8 +97,9 @@ class OperatorRequests:
                 elif request.stored is not None:
                     report(self._outbox.answered, request, self._discard(request.stored))
                 self._requests.popleft()
+                self._troubles.over()
         except OutboxError as error:
-            log_event(OUTBOX_FAILED, error=str(error))
+            self._troubles.failed(error)
             self._not_before = self._clock.now() + round(AGAIN * SECOND)
 
     def _queue(self, request: Request) -> None:

@@ -38,10 +38,10 @@ from gateway_core.outboxes.records import (
     Stream,
     stream_of,
 )
+from gateway_core.outboxes.troubles import Troubles
 from gateway_core.scheduling.classes import RANKS, URGENT
 from gateway_core.telemetry import (
     ACCOUNT_LOST,
-    OUTBOX_FAILED,
     OUTBOX_RECOVERED,
     OUTBOX_UNSERVED,
     log_event,
@@ -81,6 +81,8 @@ class Pager:
         self._looking_up = 0
         self.on_owned: Callable[[str], None] = lambda _instance_id: None
         self.knows_delayed = trio.Event()
+        self._let_go_of = trio.Event()
+        self._troubles = Troubles()
         self.capacity = Capacity(capacity, self.wake)
         self._ownership = Ownership(outbox, clock)
 
@@ -167,6 +169,8 @@ class Pager:
             account = self._ownership.lost[0]
             await self._loader.let_go(account)
             del self._ownership.lost[0]
+            self._let_go_of.set()
+            self._let_go_of = trio.Event()
             instance_id = account.instance.id
             if instance_id in self._registry.serving:
                 self._cursors[instance_id] = InstanceCursors()
@@ -177,6 +181,17 @@ class Pager:
         """Whether this process owns the account."""
         return account.instance.id not in self._ownership.wanted
 
+    async def let_go(self, account: InstanceState) -> None:
+        """Let go of what is in memory of an account that is taken out: it stays stored."""
+        instance_id = account.instance.id
+        self._cursors.pop(instance_id, None)
+        self._ownership.lost.append(account)
+        self.wake()
+        while any(one is account for one in self._ownership.lost) and not self.capacity.closed:
+            await self._let_go_of.wait()
+        if count := self._intake.spilled_of[instance_id]:
+            log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
+
     def leave_off(self, instance_id: str) -> None:
         """An instance was taken out: its spilled envelopes stay stored."""
         self._cursors.pop(instance_id, None)
@@ -185,6 +200,7 @@ class Pager:
     def close(self) -> None:
         """Load no more; nobody waits for a slot any more."""
         self.capacity.close()
+        self._let_go_of.set()
         self.knows_delayed.set()
         self.wake()
 
@@ -354,8 +370,9 @@ class Pager:
                     self.on_owned(instance_id)
                 await self.requests.serve()
                 busy = await self._round()
+                self._troubles.over()
             except OutboxError as error:
-                log_event(OUTBOX_FAILED, error=str(error))
+                self._troubles.failed(error)
                 await trio.sleep(AGAIN)
                 continue
             if not busy:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 
 import attrs
@@ -191,8 +191,17 @@ class InstanceRegistry:
             return Problem(f"{place}.settings", wrong)
         return next(beside_gateway(instance, self._config), None)
 
-    async def remove(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
-        """Remove an instance after up to `drain` seconds; what was ended undelivered."""
+    async def remove(
+        self,
+        instance_id: str,
+        *,
+        drain: float = 0.0,
+        let_go: Callable[[InstanceState], Awaitable[None]] | None = None,
+    ) -> list[Undelivered]:
+        """Remove an instance after up to `drain` seconds; what was ended undelivered.
+
+        let_go  ends nothing: the outbox keeps what is unfinished for when the instance is back
+        """
         account = self.account(instance_id)
         if not (is_finite(drain) or drain == math.inf) or drain < 0:
             raise ValueError(f"`drain` must be seconds, 0 or more, not {shown(drain)}")
@@ -205,8 +214,13 @@ class InstanceRegistry:
             self.serving[instance_id] = account
             raise
         account.health.remove("remove_instance")
+        left: list[Undelivered] = []
         with trio.CancelScope(shield=True):  # from here on there is no way back
-            left = await self._give_up_all(instance_id)
+            if let_go is None:
+                left = await self._give_up_all(instance_id)
+            else:
+                await self._at_rest(account)
+                await let_go(account)
         if self._journal is not None:
             standings = account.limits.registry.standings(self._clock.now())
             self._journal.release(instance_id, standings)
@@ -237,6 +251,12 @@ class InstanceRegistry:
                         with trio.move_on_after(LOOK):
                             await ended.wait()
                     delivery.forget(ended.set)
+
+    async def _at_rest(self, account: InstanceState) -> None:
+        """Wait for its attempts under way, as long as one may take."""
+        with trio.move_on_after(self._config.attempt_timeout):
+            while account.limits.attempts.in_flight:  # noqa: ASYNC110 - attempts pay for no event
+                await trio.sleep(LOOK)
 
     async def _give_up_all(self, instance_id: str) -> list[Undelivered]:
         """End everything of it, in each partition the newest first, with the others' turns between.

@@ -80,7 +80,8 @@ class InstanceVerbs:
 
         New ones are added, those with other settings or secrets are replaced, and missing ones are
         removed after up to its `drain_timeout`. The others do not notice; one that `suspend` holds
-        stays suspended. Raises `ConfigError` with every mistake, and nothing has changed then.
+        stays suspended. A durable outbox keeps what a missing one has not sent, for when it is
+        there again. Raises `ConfigError` with every mistake, and nothing has changed then.
         """
         self._check_loop()
         self._check_serves("reload")
@@ -112,7 +113,7 @@ class InstanceVerbs:
 
         async def remove(name: str) -> None:
             with suppress(UnknownInstance):  # somebody else has removed it
-                left.extend(await self.remove_instance(name, drain=drain))
+                left.extend(await self._remove(name, drain, keep=True))
 
         async with trio.open_nursery() as nursery:
             for name in names:
@@ -129,8 +130,13 @@ class InstanceVerbs:
         self._check_loop()
         if self._producer is not None:
             return await self._producer.remove_instance(instance_id, drain)
+        return await self._remove(instance_id, drain, keep=False)
+
+    async def _remove(self, instance_id: str, drain: float, *, keep: bool) -> list[Undelivered]:
+        """`keep`: a durable outbox keeps what is unfinished."""
+        let_go = self._pager.let_go if keep and self._pager is not None else None
         try:
-            receipts = await self._registry.remove(instance_id, drain=drain)
+            receipts = await self._registry.remove(instance_id, drain=drain, let_go=let_go)
         except BaseException:
             if self._pager is not None and instance_id in self._registry.serving:
                 self._pager.serve_on(instance_id)

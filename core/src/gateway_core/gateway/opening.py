@@ -127,7 +127,8 @@ def handover_of(outbox: Outbox | None) -> Handover:
 def _check(config: object, outbox: object, providers: object) -> None:
     """Raises for wrong types and another event loop, whose own errors would not help."""
     if not trio.lowlevel.in_trio_run():
-        raise RuntimeError("the gateway runs on trio: begin with trio.run(main), not asyncio's")
+        others = "for asyncio there is gateway_core.aio, for code that blocks gateway_core.blocking"
+        raise RuntimeError(f"this gateway runs on trio, within trio.run(main): {others}")
     if not isinstance(config, GatewayConfig | str | os.PathLike):
         wanted = "a GatewayConfig or the path of a gateway.toml"
         raise TypeError(f"`config` must be {wanted}, not {type(config).__name__}")

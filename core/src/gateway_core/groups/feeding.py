@@ -23,7 +23,8 @@ from gateway_core.groups.taking import Taking
 from gateway_core.groups.window import Window
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import GroupState, Member
-from gateway_core.telemetry import GROUP_ENDED, OUTBOX_FAILED, log_event
+from gateway_core.outboxes.troubles import Troubles
+from gateway_core.telemetry import GROUP_ENDED, log_event
 
 AGAIN = 1.0
 """Seconds until something is looked at again of which nobody tells that it changed."""
@@ -125,14 +126,16 @@ class Feed:
 
     async def run(self) -> None:
         """Feed it until it has ended."""
+        troubles = Troubles()
         while not self.closing:
             try:
                 if await self._round():
                     return
+                troubles.over()
             except GatewayClosed:
                 return
             except OutboxError as error:
-                log_event(OUTBOX_FAILED, error=str(error))
+                troubles.failed(error)
                 await self._wait(AGAIN)
 
     async def _round(self) -> bool:

@@ -35,6 +35,7 @@ from gateway_core.groups.window import Window
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
 from gateway_core.outboxes.records import Group, GroupState, Member
+from gateway_core.outboxes.troubles import Troubles
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.preview import asked_for
 from gateway_core.telemetry import (
@@ -44,7 +45,6 @@ from gateway_core.telemetry import (
     GROUP_PAUSED,
     GROUP_RESUMED,
     GROUP_RETRIED,
-    OUTBOX_FAILED,
     log_event,
 )
 
@@ -131,11 +131,12 @@ class Groups:
 
     async def serve(self, instance_id: str) -> None:
         """Go on with the groups of an account, each as far as it is now."""
+        troubles = Troubles()
         while not (self.in_memory or self.closed):
             try:
                 await self._read(instance_id)
             except OutboxError as error:
-                log_event(OUTBOX_FAILED, error=str(error))
+                troubles.failed(error)
                 await trio.sleep(AGAIN)
             else:
                 return

@@ -37,6 +37,11 @@ class Owner:
             return "another process"
         return f"process {self.pid} on {self.host}{'' if self._lives() else _ENDED}"
 
+    @property
+    def is_this_process(self) -> bool:
+        """Whether it is the one that asks."""
+        return (self.pid, self.host) == (os.getpid(), socket.gethostname())
+
     def _lives(self) -> bool:
         if self.host != socket.gethostname():
             return True
@@ -199,6 +204,8 @@ def _locker(inode: int) -> int:
 
 def refusal(path: Path, owner: Owner) -> OutboxError:
     """What a second gateway is told."""
+    if owner.is_this_process:
+        return OutboxError(f"outbox {path} is open in this process already: share that gateway")
     return OutboxError(
         f"outbox {path} is owned by {owner}; stop that gateway, or wait for it (owner_wait)"
     )

@@ -1,0 +1,32 @@
+"""What the log hears of an outbox that is asked again and again, and fails each time."""
+
+from __future__ import annotations
+
+import attrs
+
+from gateway_core.contract.errors import OutboxError
+from gateway_core.telemetry import OUTBOX_FAILED, log_event
+
+MOST_CAUSES = 16
+"""Counted at a time."""
+
+
+@attrs.define(eq=False)
+class Troubles:
+    """The failures of one task since it last did what it had to do, by cause."""
+
+    _times: dict[str, int] = attrs.field(factory=dict, init=False)
+
+    def failed(self, error: OutboxError) -> None:
+        """Log the first of one cause, the 10th, the 100th and so on."""
+        cause = str(error)
+        if cause not in self._times and len(self._times) >= MOST_CAUSES:
+            self._times.clear()
+        self._times[cause] = times = self._times.get(cause, 0) + 1
+        if str(times).strip("0") == "1":
+            log_event(OUTBOX_FAILED, error=cause, times=times)
+
+    def over(self) -> None:
+        """It was done."""
+        if self._times:
+            self._times.clear()
