@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from shutil import copytree
 
@@ -13,8 +14,9 @@ import trio.testing
 from gateway_contrib.cli.app import main
 from gateway_contrib.cli.outbox.listing import age
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
+from gateway_contrib.sqlite.files.ownership import Owner
 from gateway_contrib.sqlite.operators.operating import Operator
-from gateway_core import Disposition, ErrorClass, Reason, Send, Verdict
+from gateway_core import Disposition, ErrorClass, OutboxError, Reason, Send, Verdict
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
 GONE = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.ROOM_GONE, raw="it is gone")
@@ -107,6 +109,17 @@ def test_what_waits_is_listed_with_what_the_file_knows_of_its_cause(look):
 def test_without_a_gateway_that_is_said(look):
     said = "gateway: no gateway has the outbox open: what waits goes on when one opens it\n"
     assert said == look("list", "--waiting")[2]
+
+
+def test_one_that_cannot_be_asked_is_not_said_to_give_no_answer(look, monkeypatch):
+    def full(*_, **__):
+        raise OutboxError("the disk is full")
+
+    monkeypatch.setattr(Operator, "owner", Owner(os.getpid()))
+    monkeypatch.setattr(Operator, "ask", full)
+    code, out, err = look("stats")
+    assert (0, True) == (code, "trouble: unknown\n" in out)
+    assert "the gateway cannot be asked, the disk is full: what its memory alone knows" in err
 
 
 @pytest.mark.parametrize("command", ["list", "retry", "discard"])

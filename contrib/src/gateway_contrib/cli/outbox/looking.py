@@ -31,6 +31,7 @@ from gateway_core.outboxes import Follower
 
 LOOK_PATIENCE = 3.0
 """Seconds to wait for what it says of causes; it looks for requests every second."""
+UNSEEN = "what its memory alone knows of causes is not shown"
 
 
 @app.command(name="list")
@@ -129,9 +130,9 @@ async def stats(*, config: Config = CONFIG, json: Json = False) -> None:
     """Count what is kept, name the owner, and say which of its accounts are out of order."""
     with operator_of(config) as operator:
         found = operator.stats()
-        told = await _asked(operator, "accounts") if operator.owner is not None else None
-        if told is not None:
-            found["trouble"] = _troubles(told)
+        if operator.owner is not None:
+            told = await _asked(operator, "accounts")
+            found["trouble"] = "unknown" if told is None else _troubles(told)
     if json:
         print(jsonlib.dumps(found))
         return
@@ -157,9 +158,12 @@ async def _asked(operator: Any, kind: str, place: tuple[str, ...] = ()) -> Any:
         answers = await answers_to(operator, [number], patience=LOOK_PATIENCE)
         operator.take_back(number)
     except OutboxError as error:
+        if not answers:
+            note(f"the gateway cannot be asked, {error}: {UNSEEN}")
+            return None
         note(str(error))
     if not answers:
-        note("the gateway does not answer: what its memory alone knows of causes is not shown")
+        note(f"the gateway does not answer: {UNSEEN}")
         return None
     return jsonlib.loads(answers[number])
 
