@@ -59,7 +59,7 @@ class Server:
     """One cluster.
 
     safe  what it has committed survives a kill of it
-    user  as whom it runs
+    user  as whom it runs; `as_user` begins a program likewise, which dies with who began it
     """
 
     def __init__(self, *, safe=False):
@@ -67,16 +67,16 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
         self._safe = safe
         self.user = os.geteuid()
-        self._as = ["setpriv", "--pdeathsig", "QUIT"]
+        self.as_user = ["setpriv", "--pdeathsig", "QUIT"]
         if os.geteuid() == 0:
             user = next(name for name in USERS if _known(name))
             entry = pwd.getpwnam(user)
             self.user = entry.pw_uid
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
             names = [f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups"]
-            self._as = ["setpriv", *names, "--pdeathsig", "QUIT"]
+            self.as_user = ["setpriv", *names, "--pdeathsig", "QUIT"]
         self._environment = {"LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"], "TZ": "UTC"}
-        self.port = _free_port()
+        self.port = free_port()
         self._process = None
         made = self._run("initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-N")
         if made.returncode:
@@ -90,7 +90,7 @@ class Server:
         return str(self.folder / "data")
 
     def _run(self, program, *words):
-        command = [*self._as, str(self.bin / program), *words]
+        command = [*self.as_user, str(self.bin / program), *words]
         return subprocess.run(
             command, capture_output=True, text=True, check=False,
             env=self._environment, cwd=self.folder,
@@ -106,7 +106,7 @@ class Server:
         words = [word for each in settings for word in ("-c", each)]
         log = (self.folder / "log").open("ab")
         self._process = subprocess.Popen(
-            [*self._as, str(self.bin / "postgres"), "-D", self._data, *words],
+            [*self.as_user, str(self.bin / "postgres"), "-D", self._data, *words],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             env=self._environment, cwd=self.folder,
         )  # fmt: skip
@@ -167,7 +167,8 @@ def _known(user):
     return True
 
 
-def _free_port():
+def free_port():
+    """Of the loopback address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]

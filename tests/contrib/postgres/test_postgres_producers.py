@@ -1,7 +1,7 @@
 """Processes that only hand over: what they are told is what the owner would have told them."""
 
 import asyncio  # noqa: TID251 - what an application runs on
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from uuid import uuid4
 
@@ -9,9 +9,8 @@ import attrs
 import pytest
 import trio
 from postgres_proxy import between
-from postgres_runs import ran
+from postgres_shared import PATIENCE, Shared
 
-from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_contrib.postgres.connections.migrations import changes
 from gateway_contrib.postgres.handed import tell
 from gateway_contrib.postgres.producing import handover
@@ -60,46 +59,8 @@ END $$;
 CREATE TRIGGER later BEFORE INSERT ON history FOR EACH ROW
     WHEN (NEW.id = '{id}') EXECUTE FUNCTION later();
 """
-PATIENCE = 60.0
-"""Seconds that nothing takes unless it hangs."""
 WRONG_TOKEN = Verdict(error_class="fatal", reason="unauthorized", scope="instance", dispatched="no")
 GONE = Verdict(error_class="non_retryable", reason="room_gone", dispatched="no")
-
-
-class Shared:
-    """One schema, and whoever opens it."""
-
-    def __init__(self, server, schema):
-        self.server, self.schema = server, schema
-        self.channel = FakeChannel()
-
-    def outbox(self, **settings):
-        url = settings.pop("url", self.server.url())
-        settings = {"lease": 60, "schema": self.schema, "poll": 0.01} | settings
-        return PostgresOutbox(url, PostgresSettings(**settings), wall_clock=virtual_wall)
-
-    @asynccontextmanager
-    async def owner(self, **settings):
-        with trio.fail_after(PATIENCE):
-            async with open_test_gateway(self.channel, outbox=self.outbox(), **settings) as gateway:
-                yield gateway
-
-    @asynccontextmanager
-    async def producer(self, *, url=None, **settings):
-        outbox = self.outbox() if url is None else self.outbox(url=url)
-        with trio.fail_after(PATIENCE):
-            async with open_test_gateway(
-                FakeChannel(), outbox=outbox, serve=False, **settings
-            ) as gateway:
-                yield gateway
-
-    @asynccontextmanager
-    async def both(self, **settings):
-        async with self.owner(**settings) as owner, self.producer(**settings) as producer:
-            yield owner, producer
-
-    def ran(self, sql):
-        return ran(self.server, self.schema, sql)
 
 
 @pytest.fixture
