@@ -131,6 +131,7 @@ class PostgresOutbox(Serving):
             self._handed,
         )
         self._desk = Desk(self._keyring)
+        self._forgetting = ageing.Forgetting()
         self._scopes = Keys(self._look)
         self._links = (self._reader, self._writer.link, lease)
         self._accounts: set[str] = set()
@@ -227,7 +228,7 @@ class PostgresOutbox(Serving):
         )
         try:
             more = await self._serve()
-            more = await self._apart(partial(ageing.step, bounds=bounds)) or more
+            more = await self._apart(partial(self._forgetting.step, bounds=bounds)) or more
         except OutboxError as error:
             if (times := self._committer.tending.fails(str(error), now)) is not None:
                 log_event(OUTBOX_FAILED, error=str(error), times=times)
