@@ -829,3 +829,25 @@ async def test_a_schema_of_the_release_before_goes_on_with_this_one(server, sche
     async with shared.owner(), shared.producer(url=url) as producer:
         await producer.send("bot", "room", "handed after")
     assert ["handed before", "handed after"] == shared.channel.texts("room")
+
+
+LATER_RELEASE = """
+ALTER TABLE handed ADD COLUMN later text DEFAULT 'x'; ALTER TABLE envelopes ADD COLUMN later text;
+ALTER TABLE history ADD COLUMN later text; ALTER TABLE accounts ADD COLUMN later text;
+ALTER TABLE members ADD COLUMN later text; CREATE TABLE later (); UPDATE format SET version = 900;
+"""
+
+
+async def test_a_release_goes_on_while_a_later_one_adds_to_the_schema(server, schema):
+    """An owner and a process that hands over, both of which have used each statement before."""
+    shared = Shared(server, schema)
+    async with shared.both() as (owner, producer):
+        for n in range(20):
+            await producer.send("bot", "room", f"{n}", key=f"{n}")
+            await owner.send("bot", "other", f"{n}", key=f"{n}")
+        shared.ran(LATER_RELEASE)
+        await trio.to_thread.run_sync(owner._outbox._membership.renew)
+        assert (await producer.send("bot", "room", "after")).delivered
+        assert (await owner.send("bot", "room", "after")).delivered
+    async with shared.both() as (_, producer):
+        assert (await producer.send("bot", "room", "once more")).delivered
