@@ -58,6 +58,7 @@ from gateway_core.outboxes.handover import Handover
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
 from gateway_core.outboxes.records import Request
+from gateway_core.outboxes.tenure import Tenure
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
@@ -113,6 +114,7 @@ class Gateway(Streaming, GroupVerbs):
         self.config = config
         self._hooks = hooks
         self._outbox = outbox
+        self._tenure: Callable[[], Tenure] | None = getattr(outbox, "tenure", None)
         self._serves = handover is None
         self._clock = Clock(wall_clock)
         privacy = self._privacy = Privacy(config.telemetry)
@@ -316,6 +318,7 @@ class Gateway(Streaming, GroupVerbs):
             members=self._groups.waiting,
             open_groups=self._groups.open_groups(),
             members_waiting=self._groups.waiting_by_instance(),
+            tenure=None if self._tenure is None else self._tenure(),
         )
 
     # -- instances at run time

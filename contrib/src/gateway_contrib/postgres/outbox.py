@@ -116,7 +116,7 @@ class PostgresOutbox(Serving):
         self._reading = trio.CapacityLimiter(1)
         self._lasting = trio.CapacityLimiter(1)
         self._turn = trio.Lock()
-        self._tenure = 0
+        self._tenure = self._lost = 0
         quick = options_of(self.url, settings, patience=settings.patience, by_index=True)
         slow = options_of(self.url, settings, patience=READS_FOR, by_index=False)
         self._reader = Link(slow, limit=READS_FOR + settings.connect_for)
