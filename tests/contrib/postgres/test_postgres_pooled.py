@@ -13,6 +13,7 @@ from gateway_core.testing import virtual_wall
 
 REFUSES, LEAVES_OUT = (), ("ignore_startup_parameters = options",)
 """What it makes of settings that a client asks for with its connection."""
+OF_SESSIONS = ("pool_mode = session", *LEAVES_OUT)
 both_kinds = pytest.mark.parametrize("kind", [REFUSES, LEAVES_OUT], ids=["refuses", "leaves out"])
 
 
@@ -58,7 +59,7 @@ async def test_a_process_that_hands_over_works_through_it(shared, kind):
     assert 60 == len({receipt.envelope_id for receipt in receipts})
 
 
-@both_kinds
+@pytest.mark.parametrize("kind", [REFUSES, LEAVES_OUT, OF_SESSIONS], ids=" ".join)
 async def test_what_owns_the_outbox_is_refused_and_told_what_to_do(shared, kind):
     """So is what operators do with it."""
     words = "a pooler stands before the server, .* give the address of the server itself"

@@ -21,6 +21,8 @@ LEASE = 5
 PATIENCE = 240.0
 """Seconds that nothing takes unless it hangs."""
 MESSAGES = amount("messages of a room while a standby is promoted")
+FATES = (True, False)[: amount("fates of an owner while a standby is promoted")]
+"""Whether the owner dies with the primary."""
 
 
 class Standby(postgres_server.Server):
@@ -179,7 +181,7 @@ async def test_of_what_was_acknowledged_none_is_lost_and_rooms_keep_their_order(
 
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
-            for dies in (False, True):
+            for dies in FATES:
                 nursery.start_soon(one, dies)
     for load in loads.values():
         assert {} == load.left
