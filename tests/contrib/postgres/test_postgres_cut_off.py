@@ -4,7 +4,7 @@ import trio
 from postgres_proxy import between
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
-from gateway_core.testing import FakeChannel, open_test_gateway
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 LEASE = 5.0
 PATIENCE = 120.0
@@ -19,7 +19,8 @@ async def test_who_is_cut_off_sends_nothing_more_and_the_next_sends_the_rest(ser
         await trio.sleep(0.1)
 
     def outbox(url):
-        return PostgresOutbox(url, PostgresSettings(schema=schema, lease=LEASE))
+        settings = PostgresSettings(schema=schema, lease=LEASE)
+        return PostgresOutbox(url, settings, wall_clock=virtual_wall)
 
     one, two = FakeChannel(script=takes_long), FakeChannel()
     tickets, owned = [], []
