@@ -37,6 +37,7 @@ SOURCES := $(MEMBERS:%=%/pyproject.toml) $(shell find $(MEMBERS:%=%/src) -name '
 
 help: ## show this list
 	@echo "make demo      600 real texts to 60 rooms on three emulated platforms, under a minute"
+	@echo "               (ARGS=\"--processes 3\": through three processes and PostgreSQL, one is killed)"
 	@echo "make test      every test           (ARGS=\"tests/core -q\" for some, GATEWAY_LONG=1 for more of a kind)"
 	@echo "make check     ruff, ruff format, mypy --strict"
 	@echo "make docs      the documentation, into docs/_build/html; a warning is an error"

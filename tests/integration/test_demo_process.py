@@ -1,6 +1,7 @@
-"""`gateway demo` as people run it: four of them at once, for they mostly wait for their limits.
+"""`gateway demo` as people run it: five of them at once, for they mostly wait for their limits.
 
-One is let be, one logs everything and is scraped all the while, and each signal stops one.
+One is let be, one logs everything and is scraped all the while, each signal stops one, and one has
+three processes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import attrs
 import pytest
 import trio
 from ports import free_port, scraped
+from postgres_server import programs
 from prometheus_client.parser import text_string_to_metric_families
 from secrecy import found_in
 
@@ -88,14 +90,16 @@ async def all_at_once(demos: dict[str, Ran]) -> None:
             metrics = ("--metrics", f"127.0.0.1:{port}")
             nursery.start_soon(run, demos["scraped"], "--json", "--verbose", *metrics)
             nursery.start_soon(scraping, demos["scraped"], port)
+            words = ("--processes", "3", "--rooms", "1", "--json")
+            nursery.start_soon(run, demos["shared"], *words)
             for number in STOPPING:
                 nursery.start_soon(partial(run, demos[number.name], stop=number))
 
 
 @pytest.fixture(scope="module")
 def demos():
-    """Four that are over."""
-    ran = {name: Ran() for name in ("let be", "scraped", *(n.name for n in STOPPING))}
+    """Five that are over."""
+    ran = {name: Ran() for name in ("let be", "scraped", "shared", *(n.name for n in STOPPING))}
     trio.run(all_at_once, ran)
     return ran
 
@@ -113,6 +117,20 @@ def test_the_demo_delivers_everything_in_time_and_prints_one_object(demos):
     assert 0 < total["rate_limited"] <= 3, foreseen
     assert 0 == report["channels"]["discord"]["duplicated"]
     assert total["bound_s"] < total["makespan_s"] < BOUND
+
+
+def test_the_owner_of_a_shared_outbox_is_killed_and_nothing_is_lost(demos):
+    """The next one goes on after 1.1 leases, and what may be there twice was announced."""
+    if programs() is None:
+        pytest.skip("not tried: there is no PostgreSQL server here (Debian's `postgresql`)")
+    ran = demos["shared"]
+    assert (0, "") == (ran.code, ran.err)
+    report = json.loads(ran.out)
+    total = report["total"]
+    assert (30, 30, 0, 0) == tuple(total[k] for k in ("accepted", "delivered", "lost", "late"))
+    assert total["duplicated"] <= total["announced"]
+    assert 0 == report["channels"]["discord"]["duplicated"]
+    assert report["lease_s"] < report["takeover_s"] < BOUND
 
 
 @pytest.mark.parametrize("number", STOPPING)

@@ -15,6 +15,7 @@ from rich.console import Console, Group
 from gateway_contrib.cli.demo import command
 from gateway_contrib.cli.demo.display import conversation, outcome, picture, remarks, watcher
 from gateway_contrib.cli.demo.run import deliver
+from gateway_contrib.cli.demo.shared import command as shared_command
 from gateway_contrib.emulators.faults import Fault
 from gateway_core import load_config
 
@@ -244,3 +245,15 @@ def test_a_demo_without_a_channel_says_what_to_install(program, monkeypatch):
     expected = "gateway: the demo needs all three channels: pip install "
     expected += "gateway-plugin-telegram gateway-plugin-discord"
     assert (2, "", [expected]) == program("demo", "--json")
+
+
+def test_several_processes_need_a_server_and_say_where_to_get_one(program, monkeypatch):
+    monkeypatch.setattr(shared_command, "programs", lambda: None)
+    code, out, (line,) = program("demo", "--processes", "3")
+    assert (2, "") == (code, out)
+    assert "needs a server of PostgreSQL: install Debian's postgresql, or `pip install" in line
+
+
+def test_several_processes_have_no_metrics_together(program):
+    expected = ["gateway: --metrics cannot be combined with --processes"]
+    assert (2, "", expected) == program("demo", "--processes", "2", "--metrics", "127.0.0.1:1")

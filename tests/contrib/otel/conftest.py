@@ -44,6 +44,7 @@ from gateway_core import (
     parse_config,
 )
 from gateway_core.authors import Streaming, TransportError, hookimpl
+from gateway_core.outboxes import Tenure
 from gateway_core.testing import (
     Failure,
     FakeChannel,
@@ -67,6 +68,7 @@ ROOMS = {
     "discord": "13000000000000{:05d}",
 }
 WORDS = "Quarterly mandragora figures leak before Thursday"
+TENURE = Tenure(owns=True, lease=9.5, takeovers=2, lost=3, fenced=1, taken=20, waited=0.5)
 PLATFORMS = {
     "telegram": (TelegramEmulator, ""),
     "slack": (SlackEmulator, "/api"),
@@ -197,6 +199,7 @@ async def platforms(night, folder):
             {"instances": tables, "attempt_timeout": 40.0, "drain_timeout": 900.0}
         )
         outbox = SqliteOutbox(path, SqliteSettings(in_thread=False), wall_clock=virtual_wall)
+        outbox.tenure = lambda: TENURE  # as of one that several processes share
         async with (
             open_gateway(
                 config,

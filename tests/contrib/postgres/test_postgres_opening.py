@@ -25,6 +25,14 @@ def test_options_are_ours_and_the_rest_is_the_driver_s():
     assert "db1,db2" == options["host"]
 
 
+def test_what_is_the_driver_s_comes_to_it_as_it_was_written():
+    """It knows no plus for a space."""
+    url = "postgresql://app@db1,db2:5433/app?options=-c%20synchronous_commit%3Don&password=a+b%26c"
+    options = outbox_at(url)._writer.link._options
+    assert options["options"].endswith(" -c synchronous_commit=on")
+    assert ("a+b&c", "db1,db2", ",5433") == (options["password"], options["host"], options["port"])
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [

@@ -1,7 +1,7 @@
 """Processes that only hand over: what they are told is what the owner would have told them."""
 
 import asyncio  # noqa: TID251 - what an application runs on
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from uuid import uuid4
 
@@ -9,9 +9,8 @@ import attrs
 import pytest
 import trio
 from postgres_proxy import between
-from postgres_runs import ran
+from postgres_shared import PATIENCE, Shared
 
-from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_contrib.postgres.connections.migrations import changes
 from gateway_contrib.postgres.handed import tell
 from gateway_contrib.postgres.producing import handover
@@ -60,46 +59,8 @@ END $$;
 CREATE TRIGGER later BEFORE INSERT ON history FOR EACH ROW
     WHEN (NEW.id = '{id}') EXECUTE FUNCTION later();
 """
-PATIENCE = 60.0
-"""Seconds that nothing takes unless it hangs."""
 WRONG_TOKEN = Verdict(error_class="fatal", reason="unauthorized", scope="instance", dispatched="no")
 GONE = Verdict(error_class="non_retryable", reason="room_gone", dispatched="no")
-
-
-class Shared:
-    """One schema, and whoever opens it."""
-
-    def __init__(self, server, schema):
-        self.server, self.schema = server, schema
-        self.channel = FakeChannel()
-
-    def outbox(self, **settings):
-        url = settings.pop("url", self.server.url())
-        settings = {"lease": 60, "schema": self.schema, "poll": 0.01} | settings
-        return PostgresOutbox(url, PostgresSettings(**settings), wall_clock=virtual_wall)
-
-    @asynccontextmanager
-    async def owner(self, **settings):
-        with trio.fail_after(PATIENCE):
-            async with open_test_gateway(self.channel, outbox=self.outbox(), **settings) as gateway:
-                yield gateway
-
-    @asynccontextmanager
-    async def producer(self, *, url=None, **settings):
-        outbox = self.outbox() if url is None else self.outbox(url=url)
-        with trio.fail_after(PATIENCE):
-            async with open_test_gateway(
-                FakeChannel(), outbox=outbox, serve=False, **settings
-            ) as gateway:
-                yield gateway
-
-    @asynccontextmanager
-    async def both(self, **settings):
-        async with self.owner(**settings) as owner, self.producer(**settings) as producer:
-            yield owner, producer
-
-    def ran(self, sql):
-        return ran(self.server, self.schema, sql)
 
 
 @pytest.fixture
@@ -473,8 +434,9 @@ async def test_an_end_that_this_release_cannot_read_is_one_ticket_s_trouble(shar
         try:
             async with shared.owner():
                 assert (await second.receipt()).delivered
-                with pytest.raises(OutboxError, match="cannot be read"):
-                    await first.receipt()
+                for ask in (first.receipt, partial(producer.status, first.id)):
+                    with pytest.raises(OutboxError, match="cannot be read"):
+                        await ask()
         finally:
             shared.ran("DROP TRIGGER later ON history; DROP FUNCTION later")
 
@@ -868,3 +830,25 @@ async def test_a_schema_of_the_release_before_goes_on_with_this_one(server, sche
     async with shared.owner(), shared.producer(url=url) as producer:
         await producer.send("bot", "room", "handed after")
     assert ["handed before", "handed after"] == shared.channel.texts("room")
+
+
+LATER_RELEASE = """
+ALTER TABLE handed ADD COLUMN later text DEFAULT 'x'; ALTER TABLE envelopes ADD COLUMN later text;
+ALTER TABLE history ADD COLUMN later text; ALTER TABLE accounts ADD COLUMN later text;
+ALTER TABLE members ADD COLUMN later text; CREATE TABLE later (); UPDATE format SET version = 900;
+"""
+
+
+async def test_a_release_goes_on_while_a_later_one_adds_to_the_schema(server, schema):
+    """An owner and a process that hands over, both of which have used each statement before."""
+    shared = Shared(server, schema)
+    async with shared.both() as (owner, producer):
+        for n in range(20):
+            await producer.send("bot", "room", f"{n}", key=f"{n}")
+            await owner.send("bot", "other", f"{n}", key=f"{n}")
+        shared.ran(LATER_RELEASE)
+        await trio.to_thread.run_sync(owner._outbox._membership.renew)
+        assert (await producer.send("bot", "room", "after")).delivered
+        assert (await owner.send("bot", "room", "after")).delivered
+    async with shared.both() as (_, producer):
+        assert (await producer.send("bot", "room", "once more")).delivered

@@ -68,7 +68,8 @@ TOLD = 350
 class Handed:
     """What the owner has taken and not answered yet, and where its next look begins.
 
-    for_members  whether any of it is a process's that waits to be told; None: not looked yet
+    for_members    whether any of it is a process's that waits to be told; None: not looked yet
+    taken, waited  how much was taken, and the seconds that all of it had waited until then
     """
 
     def __init__(self) -> None:
@@ -76,6 +77,7 @@ class Handed:
         self._open: tuple[str, list[str]] | None = None
         self._whole_at = 0.0
         self.for_members: bool | None = None
+        self.taken, self.waited = 0, 0.0
 
     def anew(self) -> None:
         """Nothing is taken: the outbox is had again."""
@@ -108,6 +110,8 @@ class Handed:
             self._open = (rows[0][0], list(rows[0][1]))
         fresh = [row for row in found if row[0] not in self._waiting]
         self._waiting.update(row[0] for row in fresh)
+        self.taken += len(fresh)
+        self.waited += sum(max(0.0, row[-1]) for row in fresh)
         self.for_members = self.for_members or any(row[3] is not None for row in fresh)
         return [_request(*row) for row in fresh]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import conninfo
@@ -40,7 +40,7 @@ def outbox_at(url: str, keys: Sequence[Secret]) -> PostgresOutbox:
     parts = urlsplit(url)
     options, rest, faults = _options(parts.query)
     faults += [f"{fault.place} {fault.text}" for fault in mistakes_in(PostgresSettings, options)]
-    theirs = urlunsplit(parts._replace(query=urlencode(rest)))
+    theirs = urlunsplit(parts._replace(query=urlencode(rest, quote_via=quote)))
     try:
         known = conninfo.conninfo_to_dict(theirs)
     except psycopg.ProgrammingError as error:
@@ -69,7 +69,8 @@ def _options(query: str) -> tuple[dict[str, Any], list[tuple[str, str]], list[st
     options: dict[str, Any] = {}
     rest: list[tuple[str, str]] = []
     faults: list[str] = []
-    for name, text in parse_qsl(query, keep_blank_values=True):
+    # For the driver a plus is no space, neither here nor in what it is given.
+    for name, text in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True):
         if name not in OPTIONS:
             rest.append((name, text))
             continue

@@ -116,7 +116,7 @@ class PostgresOutbox(Serving):
         self._reading = trio.CapacityLimiter(1)
         self._lasting = trio.CapacityLimiter(1)
         self._turn = trio.Lock()
-        self._tenure = 0
+        self._tenure = self._lost = 0
         quick = options_of(self.url, settings, patience=settings.patience, by_index=True)
         slow = options_of(self.url, settings, patience=READS_FOR, by_index=False)
         self._reader = Link(slow, limit=READS_FOR + settings.connect_for)
@@ -131,6 +131,7 @@ class PostgresOutbox(Serving):
             self._handed,
         )
         self._desk = Desk(self._keyring)
+        self._forgetting = ageing.Forgetting()
         self._scopes = Keys(self._look)
         self._links = (self._reader, self._writer.link, lease)
         self._accounts: set[str] = set()
@@ -227,7 +228,7 @@ class PostgresOutbox(Serving):
         )
         try:
             more = await self._serve()
-            more = await self._apart(partial(ageing.step, bounds=bounds)) or more
+            more = await self._apart(partial(self._forgetting.step, bounds=bounds)) or more
         except OutboxError as error:
             if (times := self._committer.tending.fails(str(error), now)) is not None:
                 log_event(OUTBOX_FAILED, error=str(error), times=times)

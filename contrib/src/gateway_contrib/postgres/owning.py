@@ -16,7 +16,7 @@ from gateway_contrib.postgres.handed import Handed
 from gateway_contrib.postgres.settings import PostgresSettings
 from gateway_contrib.postgres.storing import Connection, Storing
 from gateway_contrib.postgres.writes.writing import Fenced, Unknown
-from gateway_core.outboxes import OUTBOX_STANDS_BY, OutboxError, log_event
+from gateway_core.outboxes import OUTBOX_STANDS_BY, OutboxError, Tenure, log_event
 
 T = TypeVar("T")
 
@@ -37,6 +37,7 @@ class Owning(Storing):
     _accounts: set[str]
     _turn: trio.Lock
     _tenure: int
+    _lost: int
     _writing: trio.CapacityLimiter
     _reading: trio.CapacityLimiter
     _lasting: trio.CapacityLimiter
@@ -70,6 +71,18 @@ class Owning(Storing):
         for account in sorted(self._accounts):
             self._lose(account)
 
+    def tenure(self) -> Tenure:
+        """As this process knows it."""
+        return Tenure(
+            owns=self._membership.owns,
+            lease=self._membership.left,
+            takeovers=self._membership.takeovers,
+            lost=self._lost,
+            fenced=self._writer.fenced,
+            taken=self._handed.taken,
+            waited=self._handed.waited,
+        )
+
     def _fenced(self, fenced: Fenced) -> OutboxError:
         if not fenced.instance:
             self._membership.lose()
@@ -81,6 +94,7 @@ class Owning(Storing):
     def _lose(self, account: str) -> None:
         if account in self._accounts:
             self._accounts.discard(account)
+            self._lost += 1
             if self.lost is not None:
                 self.lost(account)
 

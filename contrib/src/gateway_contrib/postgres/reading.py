@@ -6,7 +6,8 @@ Its methods block, and read what is committed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import attrs
@@ -228,11 +229,26 @@ def look_up(
     connection: Connection, seals: Seals, what: str | tuple[str, str, str, str], since: float
 ) -> Found | None:
     """By an id or a key, unless that ended before `since`; and what edits made of a message."""
+    with _one_moment(connection):
+        return _look_up(connection, seals, what, since)
+
+
+@contextmanager
+def _one_moment(connection: Connection) -> Iterator[None]:
+    """What moves from one table to another meanwhile is in one of them, with all that it has."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield
+
+
+def _look_up(
+    connection: Connection, seals: Seals, what: str | tuple[str, str, str, str], since: float
+) -> Found | None:
     if not isinstance(what, str):
         seq = seqs_of(connection, seals, [what], since).get(what)
-        return find(connection, seals, seq) if seq is not None else None
+        return _find(connection, seals, seq) if seq is not None else None
     try:
-        found = find(connection, seals, position_of(what))
+        found = _find(connection, seals, position_of(what))
     except ValueError:  # not an id at all
         found = None
     if found is not None and found.envelope_id != what:
@@ -245,6 +261,11 @@ def look_up(
 
 def find(connection: Connection, seals: Seals, seq: int) -> Found | None:
     """An envelope or a group by the number of its id. Raises `OutboxError` for a damaged one."""
+    with _one_moment(connection):
+        return _find(connection, seals, seq)
+
+
+def _find(connection: Connection, seals: Seals, seq: int) -> Found | None:
     sql = "SELECT id, fingerprint, receipt, sequence FROM history WHERE seq = %s"
     row = connection.execute(sql, (seq,)).fetchone()
     if row is not None:

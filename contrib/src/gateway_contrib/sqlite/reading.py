@@ -241,7 +241,15 @@ class Reader:
         return Found(envelope_id=group.id, fingerprint=group.fingerprint, group=state)
 
     def look_up(self, what: str | tuple[str, str, str, str], since: float) -> Found | None:
-        """By an id or a key, unless that ended before `since`; and what edits made of a message."""
+        """By an id or a key, unless that ended before `since`; and what edits made of a message.
+
+        As of one moment: what ends meanwhile is in one of the tables.
+        """
+        with self._db:
+            found = self._look_up(what, since)
+        return found  # noqa: RET504 - a type checker takes it that the block may hide an error
+
+    def _look_up(self, what: str | tuple[str, str, str, str], since: float) -> Found | None:
         if not isinstance(what, str):
             return self.find_key(what, since)
         try:

@@ -49,4 +49,5 @@ def snapshot(parts: Parts, *, waiting: bool) -> Statistics:
         members=groups.waiting,
         open_groups=groups.open_groups(),
         members_waiting=groups.waiting_by_instance(),
+        tenure=None if parts.tenure is None else parts.tenure(),
     )

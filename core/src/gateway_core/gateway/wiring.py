@@ -31,6 +31,7 @@ from gateway_core.outboxes.endings import Follower
 from gateway_core.outboxes.handover import Handover
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
+from gateway_core.outboxes.tenure import Tenure
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.sharing import fraction_of
 from gateway_core.producers.producer import Producer
@@ -49,6 +50,7 @@ class Parts:
     """What a gateway consists of.
 
     pager     there with an outbox, which `outbox` is, and `journal` writes to
+    tenure    how this process stands with an outbox that several share; None: it is not such a one
     producer  there in a process that only hands over
     """
 
@@ -65,6 +67,7 @@ class Parts:
     partition_of: Callable[[str, str], Partition]
     drafting: Drafting
     outbox: Outbox | None
+    tenure: Callable[[], Tenure] | None
     journal: Journal | None
     pager: Pager | None
     producer: Producer | None
@@ -175,6 +178,7 @@ def wire(
         partition_of=partition_of,
         drafting=drafting,
         outbox=outbox,
+        tenure=getattr(outbox, "tenure", None),
         journal=journal,
         pager=pager,
         producer=producer,

@@ -19,6 +19,7 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 from gateway_core import telemetry as names
 from gateway_core.contract.envelopes import Disposition
 from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
+from gateway_core.outboxes.tenure import Tenure
 from gateway_core.scheduling.pressure import LEVELS
 from gateway_core.telemetry import INSTRUMENTATION_SCOPE, METRICS, Metric
 
@@ -131,6 +132,14 @@ def _alone(read: Callable[[Statistics], float]) -> Callable[..., Iterator[Readin
     return lambda statistics: iter([(read(statistics), {})])
 
 
+def _shared(read: Callable[[Tenure], float]) -> Callable[..., Iterator[Reading]]:
+    def readings(statistics: Statistics) -> Iterator[Reading]:
+        if statistics.tenure is not None:
+            yield read(statistics.tenure), {}
+
+    return readings
+
+
 READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
     names.DEPTH: _partition(lambda p: p.depth),
     names.BOUND: _partition(lambda p: p.bound),
@@ -167,6 +176,13 @@ READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
     ),
     names.OUTBOX_UNFINISHED: _alone(lambda s: s.stored),
     names.OUTBOX_UNSERVED_COUNT: _alone(lambda s: sum(s.unserved.values())),
+    names.OUTBOX_OWNED: _shared(lambda t: int(t.owns)),
+    names.OUTBOX_LEASE: _shared(lambda t: t.lease),
+    names.OUTBOX_TAKEOVERS: _shared(lambda t: t.takeovers),
+    names.OUTBOX_LOST: _shared(lambda t: t.lost),
+    names.OUTBOX_FENCED: _shared(lambda t: t.fenced),
+    names.OUTBOX_TAKEN: _shared(lambda t: t.taken),
+    names.OUTBOX_WAITED: _shared(lambda t: t.waited),
     names.HOOK_ERRORS: _by_hook(lambda s: s.hook_errors),
     names.HOOK_SLOW_COUNT: _by_hook(lambda s: s.hook_slow),
 }

@@ -8,6 +8,7 @@ import attrs
 
 from gateway_core.contract.envelopes import Disposition
 from gateway_core.contract.hookspecs import Level
+from gateway_core.outboxes.tenure import Tenure
 
 
 @attrs.frozen(kw_only=True)
@@ -96,6 +97,8 @@ class Statistics:
                        not yet as envelopes, so that they are in no other count
     open_groups        groups that have not ended by (instance, `fed`, `scheduled`, `paused` or
                        `cancelled`); `members_waiting`: their members without a turn, by instance
+    tenure             how this process stands with an outbox that several processes share; None:
+                       it is one process's own, or this one only hands over
     waiting            envelopes in memory by (instance, what they wait for now), if asked for
     """
 
@@ -118,6 +121,7 @@ class Statistics:
     members: int = 0
     open_groups: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
     members_waiting: Mapping[str, int] = attrs.field(factory=dict)
+    tenure: Tenure | None = None
 
     @property
     def conserved(self) -> bool:

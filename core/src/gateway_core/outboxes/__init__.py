@@ -20,6 +20,7 @@ from gateway_core.outboxes.records import (
 from gateway_core.outboxes.stored_bytes import (
     BytesDigest, Content, check_digest, digest_of_bytes, pieces_of,
 )
+from gateway_core.outboxes.tenure import Tenure
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.telemetry import (
     Event, OUTBOX_BROKE, OUTBOX_FAILED, OUTBOX_STANDS_BY, OUTBOX_UNREADABLE, OUTBOX_WORKS,
@@ -70,6 +71,7 @@ __all__ = [
     "StepShape",
     "StoredEntry",
     "Stream",
+    "Tenure",
     "What",
     "check_digest",
     "digest_of_bytes",

@@ -163,6 +163,34 @@ OUTBOX_UNSERVED_COUNT = Metric(
     "gateway.outbox.unserved", "{envelope}", "gauge", (),
     "of those, the ones of instances that are not there",
 )  # fmt: skip
+OUTBOX_OWNED = Metric(
+    "gateway.outbox.owned", "1", "gauge", (),
+    "1 while this process owns an outbox that several processes share",
+)  # fmt: skip
+OUTBOX_LEASE = Metric(
+    "gateway.outbox.lease", "s", "gauge", (),
+    "for which its lease on it still runs; 0: it has none",
+)  # fmt: skip
+OUTBOX_TAKEOVERS = Metric(
+    "gateway.outbox.takeovers", "{takeover}", "counter", (),
+    "times that this process came to own it, at its opening as well",
+)  # fmt: skip
+OUTBOX_LOST = Metric(
+    "gateway.outbox.lost", "{account}", "counter", (),
+    "accounts in it that turned out to be another process's",
+)  # fmt: skip
+OUTBOX_FENCED = Metric(
+    "gateway.outbox.fenced", "{transaction}", "counter", (),
+    "transactions refused, since another process owned what they were about",
+)  # fmt: skip
+OUTBOX_TAKEN = Metric(
+    "gateway.outbox.taken", "{envelope}", "counter", (),
+    "taken on of what other processes had handed over; questions count as well",
+)  # fmt: skip
+OUTBOX_WAITED = Metric(
+    "gateway.outbox.waited", "s", "counter", (),
+    "that all of it had waited since it was handed over: over the count, the mean",
+)  # fmt: skip
 HOOK_ERRORS = Metric(
     "gateway.hook.errors", "{error}", "counter", (CHANNEL, PLUGIN, HOOK),
     "errors and wrong answers of hookimpls that were stopped",

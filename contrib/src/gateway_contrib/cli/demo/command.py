@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json as jsonlib
 import logging
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import trio
 from cyclopts import Parameter
+from cyclopts.validators import Number
 from rich.console import Console
 
 from gateway_contrib.cli.demo.display import conversation, outcome, remarks, watcher
-from gateway_contrib.cli.demo.load import CHANNELS, TEXTS_PER_ROOM
+from gateway_contrib.cli.demo.load import CHANNELS, ROOMS_PER_CHANNEL, TEXTS_PER_ROOM
 from gateway_contrib.cli.demo.run import Demo, deliver, open_demo
 from gateway_contrib.cli.ending import Ended
 from gateway_contrib.cli.logs import Verbose, set_up_log
@@ -33,6 +35,17 @@ async def demo(
         str | None,
         Parameter(help="Serve the gateway's metrics for Prometheus at this host:port."),
     ] = None,
+    rooms: Annotated[
+        int,
+        Parameter(help="Rooms on each platform.", validator=Number(gte=1, lte=ROOMS_PER_CHANNEL)),
+    ] = ROOMS_PER_CHANNEL,
+    processes: Annotated[
+        int,
+        Parameter(
+            help="So many on one outbox in PostgreSQL; the one that owns it is killed half way.",
+            validator=Number(gte=1, lte=9),
+        ),
+    ] = 1,
     verbose: Verbose = False,
 ) -> int:
     """Deliver 600 texts to 60 rooms of three emulated platforms, and tell what became of them.
@@ -43,8 +56,22 @@ async def demo(
     set_up_log(verbose=verbose, level=logging.ERROR)
     console = Console(highlight=False, quiet=json)
     _check_channels()
+    if processes == 1:
+        good = await _alone(console, seed=seed, rooms=rooms, json=json, keep=keep, metrics=metrics)
+    elif metrics is not None:
+        raise Ended("--metrics cannot be combined with --processes")
+    else:
+        good = await _shared().demo_shared(
+            console, processes=processes, seed=seed, rooms=rooms, json=json, keep=keep
+        )
+    return 0 if good else 1
+
+
+async def _alone(
+    console: Console, *, seed: str, rooms: int, json: bool, keep: bool, metrics: str | None
+) -> bool:
     with TemporaryDirectory(prefix="gateway-demo-") as folder:
-        async with open_demo(Path(folder), seed=seed, metrics=metrics) as running:
+        async with open_demo(Path(folder), seed=seed, rooms=rooms, metrics=metrics) as running:
             _introduce(console, running, folder)
             if metrics is not None:
                 console.print(f"  metrics   http://{metrics}/metrics")
@@ -58,7 +85,16 @@ async def demo(
             if keep:
                 console.print("the pages stay until Ctrl-C")
                 await trio.sleep_forever()
-    return 0 if report.good else 1
+    return report.good
+
+
+def _shared() -> Any:
+    """What needs a driver that is not everybody's."""
+    try:
+        return import_module("gateway_contrib.cli.demo.shared.command")
+    except ModuleNotFoundError as error:
+        text = f"{error.name} is missing: pip install 'gateway-contrib[postgres]'"
+        raise Ended(f"--processes: {text}") from None
 
 
 def _check_channels() -> None:

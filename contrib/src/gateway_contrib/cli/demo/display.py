@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 import trio
@@ -18,7 +18,7 @@ from rich.text import Text
 
 from gateway_contrib.cli.demo.load import RoomPlan
 from gateway_contrib.cli.demo.report import Report, Row
-from gateway_contrib.cli.demo.run import Demo, Recorder
+from gateway_contrib.cli.demo.run import Demo, Recorder, Stage
 from gateway_contrib.emulators.rooms import Message
 
 _FRAME = 0.1
@@ -31,7 +31,7 @@ _LINE_OF_TEXT = 78
 
 _BAR = 20
 _WIDEST = 1_000
-_OUTCOME = (
+COLUMNS = (
     ("accepted", "accepted"),
     ("delivered", "delivered"),
     ("parts", "parts"),
@@ -42,6 +42,7 @@ _OUTCOME = (
     ("dup", "duplicated"),
     ("late", "late"),
 )
+"""Headings of the table of the end, and the field of a row that each shows."""
 
 
 def watcher(console: Console) -> Recorder:
@@ -175,16 +176,17 @@ def _partitions(demo: Demo) -> Table:
     return table
 
 
-def outcome(report: Report) -> _Figures:
+def outcome(report: Report, columns: Sequence[tuple[str, str]] = COLUMNS) -> _Figures:
     """The table of the end."""
-    headings = ("channel", *(heading for heading, _ in _OUTCOME), "time", "bound")
-    rows = {channel: tuple(_cells(row)) for channel, row in report.channels.items()}
-    total = tuple(_cells(report.total))
+    headings = ("channel", *(heading for heading, _ in columns), "time", "bound")
+    fields = [field for _, field in columns]
+    rows = {channel: tuple(_cells(row, fields)) for channel, row in report.channels.items()}
+    total = tuple(_cells(report.total, fields))
     return _Figures("what became of it, with times in seconds", headings, rows, total, apart=True)
 
 
-def _cells(row: Row) -> Iterator[str]:
-    for _, name in _OUTCOME:
+def _cells(row: Row, fields: Sequence[str]) -> Iterator[str]:
+    for name in fields:
         yield str(getattr(row, name))
     yield f"{row.makespan_s:.1f}"
     yield f"{row.bound_s:.1f}"
@@ -193,19 +195,29 @@ def _cells(row: Row) -> Iterator[str]:
 def remarks(demo: Demo, report: Report) -> Iterator[str]:
     """What the numbers mean, in sentences."""
     total = report.total
+    yield from faults_of(demo)
+    untroubled = ", ".join(f"{c} {row.untroubled_s:.1f} s" for c, row in report.channels.items())
+    yield f"time: rooms that no fault touched were done after {untroubled}; the others wait alone"
+    # One that meets a look at what became of an upload is no attempt's.
+    unforeseen = max(0, total.rate_limited - total.injected)
+    yield f"429s: {total.injected} injected as faults, {unforeseen} that pacing should have avoided"
+    yield from findings_of(total)
+
+
+def faults_of(stage: Stage) -> Iterator[str]:
+    """What went wrong on the platforms, as the demo wanted it."""
     alike: dict[str, list[str]] = {}
-    for channel, platform in demo.platforms.items():
+    for channel, platform in stage.platforms.items():
         counts = sorted(platform.faults.counts.items())
         told = ", ".join(f"{n} {fault.replace('_', ' ')}" for fault, n in counts)
         alike.setdefault(told or "none", []).append(channel)
     for told, channels in alike.items():
         each = "each of " if len(channels) > 1 else ""
         yield f"faults on {each}{', '.join(channels)}: {told}"
-    untroubled = ", ".join(f"{c} {row.untroubled_s:.1f} s" for c, row in report.channels.items())
-    yield f"time: rooms that no fault touched were done after {untroubled}; the others wait alone"
-    # One that meets a look at what became of an upload is no attempt's.
-    unforeseen = max(0, total.rate_limited - total.injected)
-    yield f"429s: {total.injected} injected as faults, {unforeseen} that pacing should have avoided"
+
+
+def findings_of(total: Row) -> Iterator[str]:
+    """What stands in the platforms' stores, and why."""
     yield f"duplicated: {_copies(total)}"
     yield (
         "lost, duplicated and late are counted in the platforms' stores; the bound is the"
@@ -225,9 +237,9 @@ def _copies(total: Row) -> str:
     )
 
 
-def conversation(demo: Demo) -> Group:
+def conversation(stage: Stage) -> Group:
     """Some messages of one room as its reader sees them: the shortest with one that was edited."""
-    room, count, messages = _telling(demo)
+    room, count, messages = _telling(stage)
     title = f"[bold]{room.channel}[/], room {escape(room.room)}"
     title += f": what its reader sees, {len(messages)} of {count} messages"
     first = messages[0].stored_at
@@ -235,11 +247,11 @@ def conversation(demo: Demo) -> Group:
     return Group(Rule(title, align="left"), *shown, "")
 
 
-def _telling(demo: Demo) -> tuple[RoomPlan, int, list[Message]]:
+def _telling(stage: Stage) -> tuple[RoomPlan, int, list[Message]]:
     """A room, how many messages it has, and the few that are shown."""
     rooms = [
-        (room, demo.platforms[room.channel].emulator.rooms.conversation(room.room))
-        for room in demo.rooms
+        (room, stage.platforms[room.channel].emulator.rooms.conversation(room.room))
+        for room in stage.rooms
     ]
     some = [
         (room, len(said), said[start : start + _SHOWN])

@@ -51,13 +51,15 @@ class RoomPlan:
         return next(line for line in self.lines if line.edits is not None)
 
 
-def plan(seed: str, channels: Sequence[str] = CHANNELS) -> list[RoomPlan]:
-    """Every room of the channels, with texts drawn from the bundled ones."""
+def plan(
+    seed: str, channels: Sequence[str] = CHANNELS, rooms: int = ROOMS_PER_CHANNEL
+) -> list[RoomPlan]:
+    """So many rooms of each channel, with texts drawn from the bundled ones."""
     texts = bundled()
     return [
         RoomPlan(channel, room, _lines(texts, Random(f"lines:{seed}:{channel}:{room}")))  # noqa: S311 - a load to repeat
         for channel in channels
-        for room in rooms_of(channel)
+        for room in rooms_of(channel)[-rooms:]
     ]
 
 

@@ -85,11 +85,14 @@ def write_configuration(
     folder: Path,
     platforms: Mapping[str, Emulated],
     addresses: Addresses,
+    *,
     metrics: str | None = None,
+    outbox: str | None = None,
 ) -> Path:
     """Write `gateway.toml` and the tokens beside it, as a person would; the file.
 
     metrics  `host:port` at which Prometheus may scrape them
+    outbox   the URL of a durable one
     """
     for channel in platforms:
         (folder / f"{channel}.token").write_text(_TOKENS[channel], encoding="utf-8")
@@ -98,5 +101,6 @@ def write_configuration(
         tables.append(f"[telemetry.export]\nprometheus = {dumps(metrics)}\n")
     file = folder / "gateway.toml"
     # An interrupted demo has nothing to wait for.
-    file.write_text("\n".join(["drain_timeout = 2.0\n", *tables]), encoding="utf-8")
+    first = "drain_timeout = 2.0\n" + (f"outbox = {dumps(outbox)}\n" if outbox else "")
+    file.write_text("\n".join([first, *tables]), encoding="utf-8")
     return file

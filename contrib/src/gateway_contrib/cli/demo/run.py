@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -12,7 +12,7 @@ from typing import TypeAlias
 import attrs
 import trio
 
-from gateway_contrib.cli.demo.load import Line, RoomPlan, in_turn, plan
+from gateway_contrib.cli.demo.load import ROOMS_PER_CHANNEL, Line, RoomPlan, in_turn, plan
 from gateway_contrib.cli.demo.pictures import picture_for
 from gateway_contrib.cli.demo.platforms import (
     Addresses,
@@ -28,33 +28,48 @@ from gateway_core import Edit, File, Gateway, Send, Ticket, load_config, open_ga
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class Demo:
-    """A demo under way: what a display looks at.
+class Stage:
+    """What is to be delivered, and to which platforms.
 
     addresses  the platforms' base URLs, each with a page at `/`
-    started    when the first text was handed over (trio's clock)
     """
 
     rooms: Sequence[RoomPlan]
     platforms: Mapping[str, Emulated]
     addresses: Addresses
+
+    def compared(self, tally: Tally, started: float) -> Report:
+        """What has become of it so far.
+
+        started  when the first text was handed over (trio's clock)
+        """
+        return Report(
+            channels={
+                channel: row(
+                    platform,
+                    [room for room in self.rooms if room.channel == channel],
+                    tally.of(channel),
+                    started=started,
+                )
+                for channel, platform in self.platforms.items()
+            }
+        )
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Demo(Stage):
+    """A demo under way: what a display looks at.
+
+    started  when the first text was handed over (trio's clock)
+    """
+
     gateway: Gateway
     tally: Tally
     started: float
 
     def report(self) -> Report:
         """What has become of it so far."""
-        return Report(
-            channels={
-                channel: row(
-                    platform,
-                    [room for room in self.rooms if room.channel == channel],
-                    self.tally.of(channel),
-                    started=self.started,
-                )
-                for channel, platform in self.platforms.items()
-            }
-        )
+        return self.compared(self.tally, self.started)
 
 
 Recorder: TypeAlias = Callable[[Demo], Awaitable[None]]
@@ -62,10 +77,22 @@ Recorder: TypeAlias = Callable[[Demo], Awaitable[None]]
 
 
 @asynccontextmanager
+async def open_stage(
+    *, seed: str, rooms: int = ROOMS_PER_CHANNEL, hosting: Hosting = on_sockets
+) -> AsyncIterator[Stage]:
+    """The platforms, with so many rooms each, ready."""
+    platforms = build(seed)
+    async with hosting({channel: each.app for channel, each in platforms.items()}) as addresses:
+        platforms["slack"].emulator.files_url = addresses["slack"]  # where bytes are posted to
+        yield Stage(rooms=plan(seed, rooms=rooms), platforms=platforms, addresses=addresses)
+
+
+@asynccontextmanager
 async def open_demo(
     folder: Path,
     *,
     seed: str = "0",
+    rooms: int = ROOMS_PER_CHANNEL,
     hosting: Hosting = on_sockets,
     wall_clock: Callable[[], float] = system_time,
     metrics: str | None = None,
@@ -74,16 +101,17 @@ async def open_demo(
 
     metrics  `host:port` at which Prometheus may scrape the gateway's metrics
     """
-    platforms, tally = build(seed), Tally()
-    async with hosting({channel: each.app for channel, each in platforms.items()}) as addresses:
-        platforms["slack"].emulator.files_url = addresses["slack"]  # where bytes are posted to
-        config = load_config(write_configuration(folder, platforms, addresses, metrics))
+    tally = Tally()
+    async with open_stage(seed=seed, rooms=rooms, hosting=hosting) as stage:
+        file = write_configuration(folder, stage.platforms, stage.addresses, metrics=metrics)
         rng = Random(f"gateway:{seed}")  # noqa: S311 - jitter that can be repeated
-        async with open_gateway(config, plugins=[tally], rng=rng, wall_clock=wall_clock) as gateway:
+        async with open_gateway(
+            load_config(file), plugins=[tally], rng=rng, wall_clock=wall_clock
+        ) as gateway:
             yield Demo(
-                rooms=plan(seed),
-                platforms=platforms,
-                addresses=addresses,
+                rooms=stage.rooms,
+                platforms=stage.platforms,
+                addresses=stage.addresses,
                 gateway=gateway,
                 tally=tally,
                 started=trio.current_time(),
@@ -95,20 +123,23 @@ async def deliver(demo: Demo, *, seed: str = "0", watch: Recorder | None = None)
     async with trio.open_nursery() as nursery:
         if watch is not None:
             nursery.start_soon(watch, demo)
-        tickets = await _submit(demo, seed)
+        tickets = [ticket async for _, ticket in submitted(demo.gateway, demo.rooms, seed)]
         for ticket in tickets:
             await ticket.receipt()
         nursery.cancel_scope.cancel()
     return demo.report()
 
 
-async def _submit(demo: Demo, seed: str) -> list[Ticket]:
+async def submitted(
+    gateway: Gateway, rooms: Sequence[RoomPlan], seed: str
+) -> AsyncGenerator[tuple[RoomPlan, Ticket], None]:
+    """Hand every text of the rooms over, one after the other: whose it is, and its ticket."""
     tickets: dict[tuple[str, int], Ticket] = {}
-    for room, place in in_turn(demo.rooms, seed):
+    for room, place in in_turn(rooms, seed):
         line = room.lines[place]
         target = None if line.edits is None else tickets[room.room, line.edits]
-        tickets[room.room, place] = await demo.gateway.submit(_envelope(room, line, target))
-    return list(tickets.values())
+        tickets[room.room, place] = await gateway.submit(_envelope(room, line, target))
+        yield room, tickets[room.room, place]
 
 
 def _envelope(room: RoomPlan, line: Line, target: Ticket | None) -> Send | Edit:

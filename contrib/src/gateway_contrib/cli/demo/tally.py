@@ -82,11 +82,15 @@ class Tally:
     @hookimpl
     def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
         """Count an end. The demo's instances are named like their channels."""
+        self.ended(receipt)
         channel = envelope.instance_id
-        tally = self.of(channel)
+        partition = self._partitions.get((channel, envelope.external_room_id), 0)
+        self.waiting[channel, partition] -= 1
+
+    def ended(self, receipt: Receipt) -> None:
+        """Count the end that the receipt tells of."""
+        tally = self.of(receipt.instance_id)
         tally.endings[receipt.disposition] += 1
         tally.parts += len(receipt.parts)
         tally.announced += receipt.possible_duplicate
-        tally.last_end = tally.room_ends[envelope.external_room_id] = trio.current_time()
-        partition = self._partitions.get((channel, envelope.external_room_id), 0)
-        self.waiting[channel, partition] -= 1
+        tally.last_end = tally.room_ends[receipt.external_room_id] = trio.current_time()

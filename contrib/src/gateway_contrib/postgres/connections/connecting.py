@@ -24,35 +24,49 @@ LATE = 0.5
 BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 """For statements that name their rows: a plan of when a table was small would read all of it."""
 
+MARK, MARKED = "gateway.session", "own"
+"""A setting that only a session has which the server began for one of our connections."""
+POOLED = "unsupported startup parameter"
+"""What a pooler says that gives each transaction another session, as PgBouncer."""
 
-def options_of(
-    url: str, settings: PostgresSettings, *, patience: float, by_index: bool
-) -> dict[str, Any]:
-    """What `psycopg.connect` is called with.
+
+def session_of(settings: PostgresSettings, *, patience: float, by_index: bool) -> dict[str, str]:
+    """What the server is told of a session, or of a transaction.
 
     patience  seconds that a statement may take
     by_index  its statements name the rows that they are about
     """
-    known = conninfo.conninfo_to_dict(url)
     quarter = round(settings.patience * 1000)
-    limits = {
+    return {
         "search_path": f"{settings.schema},pg_temp",
-        "statement_timeout": round(patience * 1000),
-        "lock_timeout": round(quarter * 0.8),  # which says more than that a statement took long
-        "idle_in_transaction_session_timeout": quarter,
-        "default_transaction_isolation": "read\\ committed",
-        "client_encoding": "UTF8",
+        "statement_timeout": f"{round(patience * 1000)}",
+        # This one says more than that a statement took long.
+        "lock_timeout": f"{round(quarter * 0.8)}",
+        "idle_in_transaction_session_timeout": f"{quarter}",
         "jit": "off",
     } | (BY_INDEX if by_index else {})
-    added = " ".join(f"-c {name}={value}" for name, value in limits.items())
+
+
+def options_of(
+    url: str, settings: PostgresSettings, *, patience: float, by_index: bool
+) -> dict[str, Any]:
+    """What `psycopg.connect` is called with. `patience` and `by_index` as of `session_of`."""
+    known = conninfo.conninfo_to_dict(url)
+    told = {
+        **session_of(settings, patience=patience, by_index=by_index),
+        "default_transaction_isolation": "read\\ committed",
+        MARK: MARKED,
+    }
+    added = " ".join(f"-c {name}={value}" for name, value in told.items())
     usual: dict[str, Any] = {
         "target_session_attrs": "read-write",
         "connect_timeout": round(settings.connect_for),
         "application_name": "gateway",
+        "client_encoding": "UTF8",
         "keepalives_idle": 5,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        "tcp_user_timeout": quarter * 2,
+        "tcp_user_timeout": round(settings.patience * 1000) * 2,
     }
     given = known.get("options") or ""
     return {**usual, **known, "options": f"{added} {given}".strip()}
@@ -60,6 +74,8 @@ def options_of(
 
 class Link:
     """One connection. `call` is for one thread at a time; `sever` for any.
+
+    Through a pooler that gives it no session of its own it raises `psycopg.OperationalError`.
 
     limit  seconds that what is done with it may take in all
     """
@@ -113,12 +129,20 @@ class Link:
     def _made(self) -> psycopg.Connection[Any]:
         connection = self._connection
         if connection is None or connection.closed:
-            connection = psycopg.connect(**self._options, autocommit=True)
+            connection = self._connect()
             with self._guard:
                 self._connection = connection
             if self._closed:
                 connection.close()
                 raise psycopg.OperationalError("the connection is closed")
+        return connection
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        connection = psycopg.connect(**self._options, autocommit=True)
+        row = connection.execute("SELECT current_setting(%s, true)", (MARK,)).fetchone()
+        if row != (MARKED,):
+            connection.close()
+            raise psycopg.OperationalError(f"{POOLED}s, which somebody has left out")
         return connection
 
     def _tidy(self, connection: psycopg.Connection[Any]) -> None:

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import conninfo
 
+from gateway_contrib.postgres.connections.connecting import POOLED
 from gateway_core.outboxes import OUTBOX_UNREADABLE, OutboxError, log_event
 
 FENCED, COMMITTED = "GW001", "GW002"
 """SQLSTATEs of `begin_batch`: another member owns it; a transaction of that number is committed."""
 _WORDS: Mapping[str, str] = {
     "25006": "the server is read-only",
+    POOLED: "a pooler stands before the server, and this needs sessions of its own: give the"
+    " address of the server itself (what can use the pooler is a process with serve=False)",
     "28000": "the role may not log in",
     "28P01": "the password is wrong, or the role is not there",
     "3D000": "the database is not there; make it",
@@ -36,7 +39,7 @@ _OF_ITS_ROW = ("21", "22", "23", "54")
 """Classes of SQLSTATEs that are about what is written, not about the server."""
 _SAID = {
     "password authentication failed": "28P01", "read-only": "25006", "FATAL: database": "3D000",
-    "FATAL: role": "28000",
+    "FATAL: role": "28000", POOLED: POOLED,
 }  # fmt: skip
 """Of a connection that does not come about the driver has the words only."""
 

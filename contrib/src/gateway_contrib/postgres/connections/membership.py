@@ -78,6 +78,7 @@ class Membership:
     owns       whether the outbox is this process's, as far as it knows
     stands_by  whether another had it at the last look
     on_lost    called on the thread of the lease once the outbox is another's
+    takeovers  how often it came to be this process's
     """
 
     def __init__(self, link: Link, place: Place, lease: float) -> None:
@@ -93,6 +94,7 @@ class Membership:
         self.member = uuid4()
         self.owns = False
         self.stands_by = False
+        self.takeovers = 0
         self.on_lost: Callable[[], None] | None = None
 
     def anew(self) -> None:
@@ -111,6 +113,7 @@ class Membership:
             self.link.call(partial(note_standby, process=self._process))
         if owner is None:
             self._covered = before + self._lease
+            self.takeovers += 1
             self.owns = True
         return owner
 
@@ -164,7 +167,12 @@ class Membership:
     @property
     def covered(self) -> bool:
         """Whether the lease still runs, counted from before its last renewal."""
-        return self.owns and boottime() < self._covered
+        return self.left > 0
+
+    @property
+    def left(self) -> float:
+        """Seconds for which it still runs; 0: it does not."""
+        return max(0.0, self._covered - boottime()) if self.owns else 0.0
 
     def begin(self) -> None:
         """Renew the lease from now on."""

@@ -57,7 +57,8 @@ class Handing:
 def prepare(connection: Connection, schema: str) -> None:
     """Look whether the schema is there, and make it where that is allowed. Raises `OutboxError`."""
     try:
-        row = connection.execute("SELECT version, oldest FROM release()").fetchone()
+        with connection.transaction():
+            row = connection.execute("SELECT version, oldest FROM release()").fetchone()
     except (errors.UndefinedFunction, errors.InvalidSchemaName):
         row = None
     if row is None or row[0] < len(changes()):

@@ -16,8 +16,9 @@ import trio
 
 from gateway_contrib.durable.committer import Trouble
 from gateway_contrib.durable.seals import Seals
-from gateway_contrib.postgres.connections.connecting import LATE, Link, options_of
+from gateway_contrib.postgres.connections.connecting import LATE
 from gateway_contrib.postgres.connections.failing import Place, typed
+from gateway_contrib.postgres.connections.pooling import PoolableLink
 from gateway_contrib.postgres.names import scope_of
 from gateway_contrib.postgres.producing import calls
 from gateway_contrib.postgres.producing.calls import Connection, Handing
@@ -42,6 +43,10 @@ T = TypeVar("T")
 
 PAGE = 1_000
 """Ids of one look."""
+SOON = 0.1
+"""Seconds between two looks where no notice can come, while something was lately handed over."""
+LATELY = 2.0
+"""Seconds for which that is lately."""
 
 
 @attrs.define(eq=False)
@@ -70,14 +75,14 @@ class PostgresHandover:
         self._wall = wall
         self._seals = seals
         member = uuid4()
-        options = options_of(url, settings, patience=settings.patience, by_index=True)
-        limit = settings.lease + settings.connect_for
-        self._writer, self._reader = Link(options, limit=limit), Link(options, limit=limit)
+        link = partial(PoolableLink, url, settings, limit=settings.lease + settings.connect_for)
+        self._writer, self._reader = link(), link()
         self._handing = HandingOver(self._writer, self.place, member)
         self._listening = Listening(member)
         self._limiter = trio.CapacityLimiter(1)
         self._questions: dict[str, Question] = {}
         self._more = trio.Event()
+        self._came = -LATELY
         self._troubled = Trouble()
         self._tasks: Any = None
 
@@ -86,7 +91,7 @@ class PostgresHandover:
         try:
             with typed(self.place, "cannot be opened"):
                 await self._handing.call(prepare)
-                await self._read(self._listening.hear)
+                await self._read(self._hear)
         except BaseException:
             self._close()
             raise
@@ -143,8 +148,13 @@ class PostgresHandover:
             files=files,
         )
         handed_id = await self._handing.hand_over(row)
-        self._more.set()
+        self._expect()
         return handed_id
+
+    def _expect(self) -> None:
+        """News will come."""
+        self._came = trio.current_time()
+        self._more.set()
 
     def leave(self, handed_id: str) -> None:
         """Said with the next batch."""
@@ -175,7 +185,7 @@ class PostgresHandover:
     async def _asked(self, row: Handing) -> str:
         handed_id = await self._handing.hand_over(row)
         question = self._questions[handed_id] = Question()
-        self._more.set()
+        self._expect()
         try:
             await question.answered.wait()
         except trio.Cancelled:
@@ -219,14 +229,25 @@ class PostgresHandover:
         self._listening.may_be_any()
         self._more.set()
 
+    def _hear(self, connection: Connection) -> None:
+        """Nothing through a pooler: the session that listens would be another client's next."""
+        if not self._reader.pooled:
+            self._listening.hear(connection)
+
+    def _pause(self, waited: int) -> float:
+        """Seconds between two looks for what no notice came of."""
+        lately = trio.current_time() - self._came < LATELY
+        return (SOON if self._reader.pooled and lately else FLOOR) + waited / PAGE
+
     async def _listen(self) -> None:
         """Look for news whenever a notice comes, and now and then."""
         looked = trio.current_time()
         while True:
             try:
-                await self._read(self._listening.hear)
+                if not self._reader.pooled:
+                    await self._read(self._hear)
                 now, waited = trio.current_time(), [*self.waiting(), *self._questions]
-                pause = FLOOR + len(waited) / PAGE
+                pause = self._pause(len(waited))
                 if now - looked >= pause:
                     self._listening.may_be_any()
                 chosen = self._listening.chosen({position_of(each): each for each in waited})

@@ -12,11 +12,33 @@ from gateway_contrib.postgres.beside.contents import forget_handed
 Connection: TypeAlias = psycopg.Connection[Any]
 
 AT_ONCE = 1_000
-"""Rows that are forgotten between two batches."""
+"""Rows of a table that are forgotten between two batches, and that are looked at for it."""
 ANSWERS_FOR = 60.0
 """Seconds for which an answer waits for the process that asked."""
-_QUESTIONS = """DELETE FROM handed WHERE kind <> 'submit'
-    AND answered_at < clock_timestamp() - make_interval(secs => %s)"""
+_HISTORY = """WITH old AS (SELECT seq FROM history WHERE ended_at < %s
+        ORDER BY ended_at LIMIT %s)
+    DELETE FROM history h USING old WHERE h.seq = old.seq
+    RETURNING h.seq, h.number, h.entry IS NOT NULL"""
+_OLD = """DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM {table} WHERE {column} < {before} ORDER BY {column} LIMIT %s))"""
+_REQUESTS = _OLD.format(table="requests", column="done_at", before="%s").encode()
+_KEYS = _OLD.format(table="keys", column="ended_at", before="%s").encode()
+_REFS = _OLD.format(table="revisions", column="ended_at", before="%s").encode()
+_QUESTIONS = _OLD.format(
+    table="handed",
+    column="answered_at",
+    before="clock_timestamp() - make_interval(secs => %s) AND kind <> 'submit'",
+).encode()
+_HANDED = """WITH looked AS (SELECT answered_at, number, seq FROM handed
+        WHERE answered_at < to_timestamp(%(before)s) AND answered_at >= %(at)s::timestamptz
+            AND (answered_at, number) > (%(at)s::timestamptz, %(number)s)
+        ORDER BY answered_at, number LIMIT %(limit)s),
+    gone AS (DELETE FROM handed h USING looked l WHERE h.number = l.number
+        AND NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.seq = l.seq)
+        AND NOT EXISTS (SELECT 1 FROM history p WHERE p.seq = l.seq) RETURNING 1)
+    SELECT answered_at::text, number, (SELECT count(*) FROM gone) FROM looked
+    ORDER BY answered_at, number"""
+_FIRST = ("-infinity", 0)
 
 
 @attrs.frozen(kw_only=True)
@@ -31,32 +53,44 @@ class Bounds:
     refs: float
 
 
-def step(connection: Connection, bounds: Bounds) -> bool:
-    """Forget the next that is old; whether there may be more."""
-    sql = """WITH old AS (SELECT seq FROM history WHERE ended_at < %s
-            ORDER BY ended_at LIMIT %s)
-        DELETE FROM history h USING old WHERE h.seq = old.seq
-        RETURNING h.seq, h.number, h.entry IS NOT NULL"""
-    rows = connection.execute(sql, (bounds.history, AT_ONCE)).fetchall()
-    if rows:
-        newest = max(number for _, number, _ in rows)
-        sql = "UPDATE source SET forgotten = greatest(forgotten, %s)"
-        connection.execute(sql, (newest,))
-        _forget_beside(connection, [seq for seq, _, failed in rows if failed])
-    more = len(rows) == AT_ONCE
-    handed = """DELETE FROM handed h WHERE answered_at < to_timestamp(%s)
-        AND NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.seq = h.seq)
-        AND NOT EXISTS (SELECT 1 FROM history p WHERE p.seq = h.seq)"""
-    for sql, before in (
-        (handed, bounds.history),
-        ("DELETE FROM requests WHERE done_at < %s", bounds.history),
-        ("DELETE FROM keys WHERE ended_at < %s", bounds.keys),
-        ("DELETE FROM revisions WHERE ended_at < %s", bounds.refs),
-    ):
-        connection.execute(sql, (before,))
-    connection.execute(_QUESTIONS, (ANSWERS_FOR,))
-    forget_handed(connection)
-    return _forget_groups(connection, bounds.history) or more
+class Forgetting:
+    """What is old goes, step by step, however much of it there is."""
+
+    def __init__(self) -> None:
+        self._after = _FIRST
+
+    def step(self, connection: Connection, bounds: Bounds) -> bool:
+        """Forget the next that is old; whether there may be more."""
+        rows = connection.execute(_HISTORY, (bounds.history, AT_ONCE)).fetchall()
+        if rows:
+            newest = max(number for _, number, _ in rows)
+            sql = "UPDATE source SET forgotten = greatest(forgotten, %s)"
+            connection.execute(sql, (newest,))
+            _forget_beside(connection, [seq for seq, _, failed in rows if failed])
+        counts = [
+            len(rows),
+            *(
+                connection.execute(sql, (before, AT_ONCE)).rowcount
+                for sql, before in (
+                    (_REQUESTS, bounds.history),
+                    (_KEYS, bounds.keys),
+                    (_REFS, bounds.refs),
+                    (_QUESTIONS, ANSWERS_FOR),
+                )
+            ),
+            _forget_groups(connection, bounds.history),
+        ]
+        forget_handed(connection)
+        return self._forget_handed(connection, bounds.history) or max(counts) == AT_ONCE
+
+    def _forget_handed(self, connection: Connection, before: float) -> bool:
+        """Those whose end is remembered stay: they are passed over, and looked at anew later."""
+        at, number = self._after
+        asked = {"before": before, "at": at, "number": number, "limit": AT_ONCE}
+        rows = connection.execute(_HANDED, asked).fetchall()
+        full = len(rows) == AT_ONCE
+        self._after = rows[-1][:2] if full else _FIRST
+        return full and rows[-1][2] > 0
 
 
 def _forget_beside(connection: Connection, seqs: list[int]) -> None:
@@ -66,11 +100,11 @@ def _forget_beside(connection: Connection, seqs: list[int]) -> None:
         connection.execute(sql.encode(), (seqs,))
 
 
-def _forget_groups(connection: Connection, before: float) -> bool:
+def _forget_groups(connection: Connection, before: float) -> int:
     sql = """WITH old AS (SELECT seq FROM groups WHERE ended_at < %s ORDER BY ended_at LIMIT %s)
         DELETE FROM groups g USING old WHERE g.seq = old.seq RETURNING g.seq"""
     seqs = [seq for (seq,) in connection.execute(sql, (before, AT_ONCE)).fetchall()]
     for table in ("counts", "turns"):
         sql = f"DELETE FROM {table} WHERE grp = ANY (%s::bigint[])"  # noqa: S608 - constants
         connection.execute(sql.encode(), (seqs,))
-    return len(seqs) == AT_ONCE
+    return len(seqs)

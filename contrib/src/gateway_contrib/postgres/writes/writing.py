@@ -55,6 +55,7 @@ class Writer:
 
     lost     accounts that turned out to be another member's; whoever reads it empties it
     claimed  requests that were answered by entries that were stored; likewise
+    fenced   how many transactions were refused, since another member owned what they were about
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Writer:
         self._known: set[str] = set()
         self.lost: set[str] = set()
         self.claimed: set[int] = set()
+        self.fenced = 0
         self._handed = handed
         self.contents = Contents(seals)
         self.groups = Groups(self.contents, seals)
@@ -177,6 +179,7 @@ class Writer:
         except psycopg.Error as error:
             self.settle(committed=False)
             if error.sqlstate == FENCED:
+                self.fenced += 1
                 raise Fenced(error.diag.message_detail or "") from error
             raise
         except Unknown:

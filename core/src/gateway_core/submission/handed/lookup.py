@@ -14,6 +14,7 @@ from gateway_core.contract.envelopes import KeyRef
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of_key
 from gateway_core.outboxes.handover import Handover, News
+from gateway_core.outboxes.refusals import refusal_of
 from gateway_core.submission.handed.asking import Asking
 from gateway_core.submission.handed.delivery import HANDED, TAKEN, HandedDelivery, receipt_of
 from gateway_core.submission.lookup import check_ref, id_of
@@ -34,7 +35,8 @@ class HandedLookup:
     async def status(self, what: Ticket | KeyRef | str) -> Status | None:
         """Where it stands: `handed` until an owner has taken it. None: not known (any more).
 
-        Where no owner answers within two seconds, as the outbox knows it.
+        Where no owner answers within two seconds, as the outbox knows it. Raises `OutboxError`
+        where it ended and nobody here can read how.
         """
         if isinstance(what, Ticket) and what.ended:
             await trio.lowlevel.checkpoint()
@@ -48,6 +50,8 @@ class HandedLookup:
         return None if news is None else await self._status(news)
 
     async def _status(self, news: News) -> Status | None:
+        if news.refused is not None and news.envelope_id is not None:  # it was accepted
+            raise refusal_of(news.refused)
         receipt = receipt_of(news)
         if receipt is not None:
             return status_ended(receipt)

@@ -1,0 +1,1 @@
+"""`gateway demo --processes 3`: through several processes and one database, and one is killed."""

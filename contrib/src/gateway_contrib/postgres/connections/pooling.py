@@ -1,0 +1,67 @@
+"""Connections that may go through a pooler, which gives each transaction another session.
+
+PgBouncer in its transaction mode is such a one. What the server is told of a session does not last
+there, so it is told again in each transaction; nothing is prepared, and nothing is listened for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import IsolationLevel, conninfo
+
+from gateway_contrib.postgres.connections.connecting import (
+    POOLED,
+    Link,
+    options_of,
+    session_of,
+)
+from gateway_contrib.postgres.settings import PostgresSettings
+
+T = TypeVar("T")
+
+_TELL = """SELECT set_config(name, value, true)
+    FROM unnest(%s::text[], %s::text[]) told(name, value)"""
+
+
+class PoolableLink(Link):
+    """A link to the server, or to a pooler before it. Its statements name the rows they are about.
+
+    pooled  whether a pooler was found; then each `call` is a transaction
+    """
+
+    def __init__(self, url: str, settings: PostgresSettings, *, limit: float) -> None:
+        patience = settings.patience
+        super().__init__(options_of(url, settings, patience=patience, by_index=True), limit=limit)
+        self._session = session_of(settings, patience=patience, by_index=True)
+        self._given = conninfo.conninfo_to_dict(url).get("options") or ""
+        self.pooled = False
+
+    def call(self, do: Callable[[psycopg.Connection[Any]], T]) -> T:
+        """As with any link. Whether it goes through a pooler may turn out here."""
+        return super().call(partial(self._do, do))
+
+    def _do(
+        self, do: Callable[[psycopg.Connection[Any]], T], connection: psycopg.Connection[Any]
+    ) -> T:
+        if not self.pooled:
+            return do(connection)
+        with connection.transaction():
+            connection.execute(_TELL, [list(self._session), list(self._session.values())])
+            return do(connection)
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        if not self.pooled:
+            try:
+                return super()._connect()
+            except psycopg.OperationalError as error:
+                if POOLED not in str(error):
+                    raise
+            self.pooled = True
+        options = {**self._options, "options": self._given}
+        connection = psycopg.connect(**options, autocommit=True, prepare_threshold=None)
+        connection.isolation_level = IsolationLevel.READ_COMMITTED
+        return connection

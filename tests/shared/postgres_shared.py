@@ -1,0 +1,48 @@
+"""One schema of a real server, and the gateways that use it: an owner, and who only hands over."""
+
+from contextlib import asynccontextmanager
+
+import trio
+from postgres_runs import ran
+
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+
+PATIENCE = 60.0
+"""Seconds that nothing takes unless it hangs."""
+
+
+class Shared:
+    """One schema, and whoever opens it."""
+
+    def __init__(self, server, schema):
+        self.server, self.schema = server, schema
+        self.channel = FakeChannel()
+
+    def outbox(self, **settings):
+        url = settings.pop("url", self.server.url())
+        settings = {"lease": 60, "schema": self.schema, "poll": 0.01} | settings
+        return PostgresOutbox(url, PostgresSettings(**settings), wall_clock=virtual_wall)
+
+    @asynccontextmanager
+    async def owner(self, **settings):
+        with trio.fail_after(PATIENCE):
+            async with open_test_gateway(self.channel, outbox=self.outbox(), **settings) as gateway:
+                yield gateway
+
+    @asynccontextmanager
+    async def producer(self, *, url=None, **settings):
+        outbox = self.outbox() if url is None else self.outbox(url=url)
+        with trio.fail_after(PATIENCE):
+            async with open_test_gateway(
+                FakeChannel(), outbox=outbox, serve=False, **settings
+            ) as gateway:
+                yield gateway
+
+    @asynccontextmanager
+    async def both(self, **settings):
+        async with self.owner(**settings) as owner, self.producer(**settings) as producer:
+            yield owner, producer
+
+    def ran(self, sql):
+        return ran(self.server, self.schema, sql)
