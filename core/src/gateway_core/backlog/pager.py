@@ -370,7 +370,8 @@ class Pager:
                     self.on_owned(instance_id)
                 await self.requests.serve()
                 busy = await self._round()
-                self._troubles.over()
+                if self._troubles.times:
+                    self._troubles.over()
             except OutboxError as error:
                 self._troubles.failed(error)
                 await trio.sleep(AGAIN)

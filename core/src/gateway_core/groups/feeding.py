@@ -131,7 +131,8 @@ class Feed:
             try:
                 if await self._round():
                     return
-                troubles.over()
+                if troubles.times:
+                    troubles.over()
             except GatewayClosed:
                 return
             except OutboxError as error:

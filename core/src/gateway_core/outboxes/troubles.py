@@ -13,20 +13,22 @@ MOST_CAUSES = 16
 
 @attrs.define(eq=False)
 class Troubles:
-    """The failures of one task since it last did what it had to do, by cause."""
+    """The failures of one task since it last did what it had to do.
 
-    _times: dict[str, int] = attrs.field(factory=dict, init=False)
+    times  by cause; empty: there were none
+    """
+
+    times: dict[str, int] = attrs.field(factory=dict, init=False)
 
     def failed(self, error: OutboxError) -> None:
         """Log the first of one cause, the 10th, the 100th and so on."""
         cause = str(error)
-        if cause not in self._times and len(self._times) >= MOST_CAUSES:
-            self._times.clear()
-        self._times[cause] = times = self._times.get(cause, 0) + 1
+        if cause not in self.times and len(self.times) >= MOST_CAUSES:
+            self.times.clear()
+        self.times[cause] = times = self.times.get(cause, 0) + 1
         if str(times).strip("0") == "1":
             log_event(OUTBOX_FAILED, error=cause, times=times)
 
     def over(self) -> None:
         """It was done."""
-        if self._times:
-            self._times.clear()
+        self.times.clear()
