@@ -37,7 +37,7 @@ class Entry:
     refused: bool = False
     id: str | None = None
     edits: str | None = None
-    writes: list[float] = attrs.field(factory=list)
+    writes: list[int] = attrs.field(factory=list)
     receipt: Receipt | None = None
 
     def __str__(self) -> str:
@@ -94,10 +94,11 @@ class Laws:
         if not owns and stopped:
             self.remainder += 1
             self.happened["remainder"] += 1
-        self.expect(owns or stopped, f"{member.name} writes {word} after it was followed")
+        probe = word is None
+        self.expect(owns or stopped or probe, f"{member.name} writes {word} after it was followed")
         entry = self.entries.get(word or "")
         if entry is not None and owns:
-            entry.writes.append(trio.current_time())
+            entry.writes.append(len(self.trace))
 
     # -- at the end
 

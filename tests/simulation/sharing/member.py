@@ -387,10 +387,13 @@ class Stop:
 
     async def _waited(self, seconds: float) -> bool:
         member = MEMBER.get()
-        with trio.move_on_after(seconds / member.rate):
-            await member.until(self._event.wait)
+        await member.until(self._set_within, seconds / member.rate)
         await member.port()
         return self._event.is_set()
+
+    async def _set_within(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await self._event.wait()
 
 
 class Thread:

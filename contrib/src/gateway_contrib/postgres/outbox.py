@@ -293,7 +293,7 @@ class PostgresOutbox(Serving):
         """Returns once it is committed, and only while the lease runs."""
         self._check()
         await super().attempt_started(envelope_id, record)
-        if not self._membership.covered:
+        if not self.covers(""):
             undone = attrs.evolve(record, number=record.number - 1, started=False)
             self.attempt_ended(envelope_id, undone)
             raise OutboxError(f"outbox {self.place}: the lease is over, or could not be renewed")

@@ -6,12 +6,14 @@ This module waits for the adapters' hooks and for the outbox.
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 
 import attrs
 import trio
 
 from gateway_core.accounts.sessions import OpenSession
 from gateway_core.clock import SECOND
+from gateway_core.contract.beside.permits import MAY_WRITE
 from gateway_core.contract.envelopes import Attempt
 from gateway_core.contract.errors import (
     AttemptTimeout,
@@ -84,6 +86,15 @@ class Attempts:
                 self._journal.ended(delivery, running.step)
             self._void(lane)
             return
+        permit = None
+        if self._journal is not None:
+            owned = partial(self._journal.covers, account.instance.id)
+            if not owned():
+                session.release()
+                self._journal.ended(delivery, running.step)
+                self._unrecorded(running)
+                return
+            permit = MAY_WRITE.set(owned)
         try:
             performing = self._begin(running, session, now)
             try:
@@ -96,6 +107,8 @@ class Attempts:
             else:
                 self._answered(running, answer, self._after(lane))
         finally:
+            if permit is not None:
+                MAY_WRITE.reset(permit)
             session.release()
 
     def _with_files(self, attempt: Attempt, files: StepFiles, worker: Worker) -> Attempt:

@@ -184,6 +184,14 @@ class Outbox(Protocol):
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
         """Record that a try begins whose outcome may become unknown."""
 
+    def covers(self, instance_id: str) -> bool:
+        """Whether the account is this process's for certain at this moment.
+
+        Looked at before each attempt, and once more as the first byte of a request is about to go
+        out: nothing is sent where it is not. Without a lease that runs out, it always is.
+        """
+        ...
+
     def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
         """The try failed, or did not begin after all."""
 

@@ -61,6 +61,10 @@ class Journal:
         record = self._record(step, now, number=step.number + 1, started=True, first_at=first)
         await self._outbox.attempt_started(delivery.id, record)
 
+    def covers(self, instance_id: str) -> bool:
+        """Whether the account is this process's for certain at this moment."""
+        return self._outbox.covers(instance_id)
+
     def ended(self, delivery: Delivery, step: Step, wait: float = 0.0) -> None:
         """A try failed, or did not begin; nothing of the step for `wait` seconds."""
         if step.kind == "draft":
