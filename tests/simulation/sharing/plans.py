@@ -9,7 +9,10 @@ from typing import Any
 import attrs
 from simulated.drawing import TOKENS
 
+from gateway_contrib.emulators.discord import DiscordLimits
 from gateway_contrib.emulators.faults import Fault
+from gateway_contrib.emulators.slack import SlackLimits
+from gateway_contrib.emulators.telegram import TelegramLimits
 from gateway_contrib.postgres import PostgresSettings
 from gateway_core import CircuitSettings, GatewayConfig, Instance, RetrySettings, Secret
 from gateway_plugin_discord.settings import DiscordSettings
@@ -61,6 +64,8 @@ class Setup:
     losses   the share of COMMITs, and of other statements, of which something is lost
     delays   seconds of a statement's way; trips: of a request's, there and back
     slow     the share of connections to a platform that take long
+    sick     the share of renewals that are lost
+    tight    limits are low, and requests take the same time, so that nothing may be refused
     """
 
     seed: int
@@ -76,6 +81,8 @@ class Setup:
     trips: Sequence[float]
     late: float
     slow: float
+    sick: float
+    tight: bool
     faults: Mapping[Fault, float]
     callers: int
     messages: int
@@ -91,13 +98,28 @@ class Setup:
         return Random(f"shared:{concern}:{self.seed}")  # noqa: S311 - a plan to repeat
 
 
-def instances_of(rng: Random) -> tuple[Instance, ...]:
+TIGHT: Mapping[str, Mapping[str, Any]] = {
+    "telegram": {"group_count": 3, "group_seconds": 30.0},
+    "slack": {},
+    "discord": {"message_count": 2, "message_per": 10.0},
+}
+EMULATED: Mapping[str, Any] = {
+    "telegram": TelegramLimits(group_count=3, group_seconds=30.0),
+    "slack": SlackLimits(),
+    "discord": DiscordLimits(count=2, per=10.0),
+}
+"""Limits of which more than one owner comes to feel the window."""
+
+
+def instances_of(rng: Random, *, tight: bool) -> tuple[Instance, ...]:
     """One account or two."""
     found = []
     for number in range(rng.choice([1, 1, 2])):
         channel = rng.choice(CHANNELS)
         token = Secret(TOKENS[channel].format(n=number))
-        settings = _SETTINGS[channel](token=token, base_url=URLS[channel].format(n=number))
+        limits = TIGHT[channel] if tight else {}
+        url = URLS[channel].format(n=number)
+        settings = _SETTINGS[channel](token=token, base_url=url, **limits)
         found.append(Instance(f"{channel}{number}", channel, settings))
     return tuple(found)
 
@@ -137,7 +159,8 @@ def _blows(rng: Random, lasts: float, lease: float, members: int) -> list[Blow]:
 def draw(seed: int) -> Setup:
     """The world of a seed."""
     rng = Random(f"shared:{seed}")  # noqa: S311 - a plan to repeat
-    instances = instances_of(rng)
+    tight = rng.random() < 0.3  # noqa: PLR2004 - a share
+    instances = instances_of(rng, tight=tight)
     lease = rng.choice([5.0, 5.0, 10.0])
     lasts = rng.choice([30.0, 60.0, 90.0])
     members = rng.choice([2, 2, 3, 4])
@@ -151,6 +174,7 @@ def draw(seed: int) -> Setup:
     }
     return Setup(
         seed=seed,
+        tight=tight,
         members=members,
         settings=PostgresSettings(
             lease=lease,
@@ -181,10 +205,11 @@ def draw(seed: int) -> Setup:
         lasts=lasts,
         losses=(share, share / 10) if stormy else (0.0, 0.0),
         delays=rng.choice([(0.0,), (0.0, 0.0, 0.25), (0.0, 0.25, 1.0)]),
-        trips=rng.choice([(0.0, 0.25), (0.25, 0.5, 1.0)]),
-        late=rng.choice([0.0, 0.0, 0.1]),
-        slow=rng.choice([0.0, 0.2]),
-        faults=faults if rng.random() < 0.5 else {},
+        trips=(0.25,) if tight else rng.choice([(0.0, 0.25), (0.25, 0.5, 1.0)]),
+        late=0.0 if tight else rng.choice([0.0, 0.0, 0.1]),
+        slow=0.0 if tight else rng.choice([0.0, 0.2]),
+        sick=rng.choice([0.0, 0.0, 0.0, 0.5, 0.9]),
+        faults=faults if rng.random() < 0.5 and not tight else {},
         callers=rng.choice([1, 2, 4]),
         messages=rng.choice([5, 15, 30]),
         pauses=rng.choice([(0.0, 0.25), (0.0, 0.5, 2.0), (1.0, 4.0)]),
@@ -207,6 +232,8 @@ class Wire:
     def fate(self, sql: str) -> str:
         """One of `WAYS`; empty: it comes through."""
         commits = sql == "COMMIT"
+        if self.on and sql.startswith("UPDATE members") and self._setup.sick:
+            return "lost" if self._random.random() < self._setup.sick else ""
         share = self._setup.losses[0 if commits else 1]
         if not self.on or not share or self._random.random() >= share:
             return ""

@@ -258,17 +258,24 @@ class Rows:
             unfinished[kept.instance] = unfinished.get(kept.instance, 0) + 1
             priority = priority_of(kept.row[13])
             classes[priority] = classes.get(priority, 0) + 1
-        every = [*self.envelopes.values(), *(past.kept for past in self.history.values())]
-        last = max(every, key=lambda kept: kept.seq, default=None)
-        positions = [kept.row[4] for kept in self.envelopes.values()]
-        sequences = [past.kept.row[14] for past in self.history.values()]
         return Overview(
-            last_id="" if last is None else last.row[1],
-            sequence=max([FIRST, *positions, *(each for each in sequences if each is not None)]),
+            last_id=self.last_id(),
+            sequence=self.highest(),
             unfinished=unfinished,
             classes=classes,
             scheduled=sum(kept.row[5] is not None for kept in self.envelopes.values()),
         )
+
+    def last_id(self) -> str:
+        """The newest of all."""
+        past = (each.kept.row[1] for each in self.history.values())
+        return max([*past, *(kept.row[1] for kept in self.envelopes.values())], default="")
+
+    def highest(self) -> int:
+        """The highest position."""
+        positions = [kept.row[4] for kept in self.envelopes.values()]
+        sequences = [past.kept.row[14] for past in self.history.values()]
+        return max([FIRST, *positions, *(each for each in sequences if each is not None)])
 
     def recovery(self, instance: str) -> Recovery:
         """The state in which an account was left."""
@@ -276,6 +283,8 @@ class Rows:
                        if of == instance)  # fmt: skip
         spent = self.spent.get(instance)
         return Recovery(
+            last_id=self.last_id(),
+            sequence=self.highest(),
             moves={room: to for _, room, to in moves},
             closures={
                 what: row[2:4] for (of, what), row in self.closures.items() if of == instance

@@ -16,7 +16,7 @@ import structlog
 import trio
 from sharing.laws import Entry, Laws, word_of
 from sharing.member import MEMBER, Member, SharedOutbox, world_of
-from sharing.plans import GRID, Blow, Setup, Wire, draw
+from sharing.plans import EMULATED, GRID, Blow, Setup, Wire, draw
 from sharing.rows import Handing
 from sharing.server import Server, Transaction
 from sharing.statements import STATEMENTS, WRITE
@@ -199,7 +199,9 @@ class World:
             for instance in setup.config.instances
         ]
         self.emulators = {
-            instance.id: EMULATORS[instance.channel](faults=plan)
+            instance.id: EMULATORS[instance.channel](
+                faults=plan, **({"limits": EMULATED[instance.channel]} if setup.tight else {})
+            )
             for instance, plan in zip(setup.config.instances, self._plans, strict=True)
         }
         self._hosts = {

@@ -82,7 +82,7 @@ class Pager:
         self.on_owned: Callable[[str], None] = lambda _instance_id: None
         self.knows_delayed = trio.Event()
         self.capacity = Capacity(capacity, self.wake)
-        self._ownership = Ownership(outbox, clock)
+        self._ownership = Ownership(outbox, journal, clock)
 
         def partition_for(envelope: Envelope) -> Partition:
             return partition_of(envelope.instance_id, envelope.external_room_id)

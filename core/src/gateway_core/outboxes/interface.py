@@ -78,8 +78,8 @@ class Outbox(Protocol):
     async def recover(self, instance_id: str) -> Recovery:
         """Own the account from now on; the state in which its last owner left it.
 
-        Called before anything of it is attempted, and again after each `release`. For `ALL`: of
-        what instances share. An embedded outbox is owned whole, from its opening on. Raises
+        Called before anything of it is attempted, and again after each `release` and `lost`. For
+        `ALL`: of what instances share. An embedded outbox is owned whole, from its opening on. Raises
         `OutboxError` that names the present owner.
         """
         ...

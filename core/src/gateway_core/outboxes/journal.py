@@ -114,6 +114,10 @@ class Journal:
         report(self._outbox.entered, envelope_id, self.newest)
         return self.newest
 
+    def goes_on_after(self, last_id: str, position: int | None) -> None:
+        """Ids and positions from now on come after these, which another owner has given."""
+        self._ids.go_on_after(last_id, position)
+
     def next_position(self) -> int:
         """The position after all that were ever given."""
         return self._ids.next_position(self._clock.wall())
