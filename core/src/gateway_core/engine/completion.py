@@ -211,6 +211,12 @@ class Completion:
         for delivery in reversed(list(self._deliveries.values())):
             self.give_up(delivery, "the gateway closed")
 
+    def forget_ended(self, instance_id: str) -> None:
+        """Forget what ended of an account that another process owns: not all of it is written."""
+        for name, receipt in list(self.history.items()):
+            if receipt.instance_id == instance_id:
+                del self.history[name]
+
     def forget_room(self, instance_id: str, room_id: str) -> int:
         """Forget what ended in a room, its keys aside; the number of its unfinished envelopes."""
         for name, receipt in list(self.history.items()):
