@@ -17,6 +17,8 @@ import trio
 from psycopg import errors
 from sharing.rows import Rows
 
+EPOCH_IS_IN_A_KEY = True
+"""So a change of it takes the lock that waits for whoever holds the row."""
 HOUSEKEEPING = 0.25
 """Seconds between two looks for transactions that are idle."""
 CONFLICTS: Mapping[str, frozenset[str]] = {
@@ -89,13 +91,11 @@ class Session:
 class Server:
     """The server.
 
-    keyed      the epoch of an account is in a unique key
     committed  called with each transaction that wrote, once that is so
     """
 
-    def __init__(self, statements: Mapping[str, Statement], keyed: Callable[[], bool]) -> None:
+    def __init__(self, statements: Mapping[str, Statement]) -> None:
         self._statements = statements
-        self._keyed = keyed
         self.rows = Rows()
         self.sessions: dict[Session, None] = {}
         self.down_until = 0.0
@@ -223,7 +223,7 @@ class Server:
     async def lock(self, transaction: Transaction, key: Hashable, mode: str) -> None:
         """Have that lock until the end of the transaction. Raises `LockNotAvailable`."""
         if mode == "update of its epoch":
-            mode = "update" if self._keyed() else "no key update"
+            mode = "update" if EPOCH_IS_IN_A_KEY else "no key update"
         with trio.move_on_after(transaction.session.patience * 0.8):
             while self._is_held(transaction, key, mode):
                 self._changed = self._changed if not self._changed.is_set() else trio.Event()

@@ -70,9 +70,9 @@ def simulate(seed: int) -> Outcome:
     return made(draw(seed))
 
 
-def made(setup: Setup, *, keyed: bool = True) -> Outcome:
+def made(setup: Setup) -> Outcome:
     """The same of any setup."""
-    world = World(setup, keyed=keyed)
+    world = World(setup)
     laws, seed = world.laws, setup.seed
     nothing = patch.object(plugins, "discover", lambda _: ([], []))
     timeless = patch.object(calling, "perf_counter", float)
@@ -182,11 +182,10 @@ class World:
 
     nursery: trio.Nursery
 
-    def __init__(self, setup: Setup, *, keyed: bool) -> None:
+    def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.keyed = keyed
         self.wire = Wire(setup)
-        self.server = Server(STATEMENTS, lambda: self.keyed)
+        self.server = Server(STATEMENTS)
         self.laws = Laws(setup, self.server)
         self.server.committed = self.laws.committed
         self.on = True
