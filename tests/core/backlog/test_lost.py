@@ -9,6 +9,7 @@ import trio.testing
 
 from gateway_core import Disposition, Edit, GatewayClosed, OutboxError
 from gateway_core.authors import hookimpl
+from gateway_core.outboxes import StepRecord
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
 
 
@@ -147,6 +148,23 @@ async def test_an_end_that_was_not_written_is_made_again(outbox, autojump_clock)
         await trio.sleep(10)
         assert not outbox.texts()
         assert 0 == gateway.statistics().unfinished
+
+
+async def test_what_another_owner_began_is_in_doubt_though_somebody_held_it(
+    outbox, autojump_clock
+):
+    """Its ticket was held where it had no slot in memory."""
+    async with open_test_gateway(slow(5), outbox=outbox, partition_bound=1) as gateway:
+        await gateway.enqueue("bot", "r", "has the slot")
+        ticket = await gateway.enqueue("bot", "r", "stored alone")
+        outbox.take("bot")
+        begun = StepRecord(serial=0, number=1, started=True)
+        await outbox.attempt_started(ticket.id, begun)
+        outbox.elsewhere.clear()
+        receipt = await ticket.receipt()
+    assert (Disposition.DELIVERED, True, 2) == (
+        receipt.disposition, receipt.possible_duplicate, receipt.attempts
+    )  # fmt: skip
 
 
 async def test_what_is_accepted_later_comes_after_what_another_owner_has_accepted(

@@ -228,8 +228,15 @@ class Connection:
             self.left()
             raise psycopg.OperationalError("the connection is closed")
         reply = self._reply = Reply()
-        member.world.nursery.start_soon(self._serve, sql, given, reply)
-        await member.wait(reply.came)
+        wire = member.world.wire
+        fate, there = wire.fate(sql), wire.seconds()
+        if fate or there or trio.current_time() < member.cut_until:
+            member.world.nursery.start_soon(self._serve, sql, given, reply, fate, there)
+            await member.wait(reply.came)
+        else:
+            with trio.CancelScope(shield=True):
+                await trio.lowlevel.checkpoint()
+                await self._perform(sql, given, reply)
         await member.port()
         self._reply = None
         if sql == "BEGIN":
@@ -248,22 +255,23 @@ class Connection:
                 hear(SimpleNamespace(sqlstate="01000", message_primary="canceling wait"))
         return Cursor(reply.answer)
 
-    async def _serve(self, sql: str, given: Any, reply: Reply) -> None:
-        """The way there, what the server does, and the way back: whatever becomes of who asked."""
-        wire = self.member.world.wire
-        fate = wire.fate(sql)
-        await trio.sleep(wire.seconds())
-        if not await self._arrives(reply, fate, commits=sql == "COMMIT"):
-            return
+    async def _perform(self, sql: str, given: Any, reply: Reply) -> None:
         try:
             reply.answer = await self.member.world.server.perform(self.session, sql, given)
         except psycopg.Error as error:
             reply.error = error
+
+    async def _serve(self, sql: str, given: Any, reply: Reply, fate: str, there: float) -> None:
+        """The way there, what the server does, and the way back: whatever becomes of who asked."""
+        await trio.sleep(there)
+        if not await self._arrives(reply, fate, commits=sql == "COMMIT"):
+            return
+        await self._perform(sql, given, reply)
         reply.notice = fate == "unreplicated"
         if fate == "answer lost":
             self._break(reply)
             return
-        await trio.sleep(wire.seconds())
+        await trio.sleep(self.member.world.wire.seconds())
         while trio.current_time() < self.member.cut_until:
             await trio.sleep_until(self.member.cut_until)
         reply.came.set()
@@ -532,6 +540,7 @@ def world_of(uuids: Random) -> Iterator[None]:
         (membership, "threading", SimpleNamespace(Event=Stop, Thread=Thread)),
         (membership, "uuid4", lambda: UUID(int=uuids.getrandbits(128), version=4)),
         (membership, "own_name", lambda: MEMBER.get().name),
+        (membership, "version", lambda _: "0"),
         (reading, "page", _reads("page")),
         (reading, "scheduled", _reads("scheduled")),
         (reading, "overdue", _reads("overdue")),

@@ -19,7 +19,7 @@ from sharing.rows import Rows
 
 EPOCH_IS_IN_A_KEY = True
 """So a change of it takes the lock that waits for whoever holds the row."""
-HOUSEKEEPING = 0.25
+HOUSEKEEPING = 0.5
 """Seconds between two looks for transactions that are idle."""
 CONFLICTS: Mapping[str, frozenset[str]] = {
     "key share": frozenset({"update"}),

@@ -75,8 +75,9 @@ def made(setup: Setup) -> Outcome:
     world = World(setup)
     laws, seed = world.laws, setup.seed
     nothing = patch.object(plugins, "discover", lambda _: ([], []))
+    known = patch.object(plugins, "unknown_names", lambda *_: [])
     timeless = patch.object(calling, "perf_counter", float)
-    with nothing, timeless, world_of(setup.generator("ids")), _logs_to(laws):
+    with nothing, known, timeless, world_of(setup.generator("ids")), _logs_to(laws):
         try:
             run_seeded(f"shared schedule:{seed}", world.run)
         except BaseException as error:
