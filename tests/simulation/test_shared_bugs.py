@@ -94,7 +94,7 @@ def an_epoch_is_not_checked_at_one_write(patch):
     whole = statements.STATEMENTS["SELECT begin_batch(%s, %s, %s::text[], %s::bigint[])"]
 
     async def begin(server: Any, transaction: Any, given: Any) -> Any:
-        member, number, touched, seqs = given
+        member, _, touched, seqs = given
         if touched or not seqs:
             return await whole(server, transaction, given)
         server.writes(transaction, lambda rows: None)
@@ -234,5 +234,3 @@ def test_the_simulation_finds_it(name, monkeypatch):
 
 def test_there_are_at_least_twelve():
     assert len(BUGS) >= 12
-
-

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import postgres_child
 import attrs
+import postgres_child
 import psycopg
 import pytest
 import trio

@@ -150,9 +150,7 @@ async def test_an_end_that_was_not_written_is_made_again(outbox, autojump_clock)
         assert 0 == gateway.statistics().unfinished
 
 
-async def test_what_another_owner_began_is_in_doubt_though_somebody_held_it(
-    outbox, autojump_clock
-):
+async def test_what_another_owner_began_is_in_doubt_though_somebody_held_it(outbox, autojump_clock):
     """Its ticket was held where it had no slot in memory."""
     async with open_test_gateway(slow(5), outbox=outbox, partition_bound=1) as gateway:
         await gateway.enqueue("bot", "r", "has the slot")

@@ -61,7 +61,7 @@ class Laws:
         """A line of the trace."""
         self.trace.append(f"{trio.current_time():9.3f} {' '.join(map(str, what))}")
 
-    def expect(self, holds: bool, text: str) -> None:  # noqa: FBT001 - what is expected
+    def expect(self, holds: bool, text: str) -> None:
         """A violation unless it holds."""
         if not holds:
             self.violations.append(text)
@@ -82,7 +82,7 @@ class Laws:
             self.note("owner", taking.name if taking is not None else None)
             self.happened["owners"] += taking is not None
         for text in rows.doubled:
-            self.expect(False, text)  # noqa: FBT003 - what is expected
+            self.expect(False, text)
         rows.doubled.clear()
         right = rows.appended == len(rows.envelopes) + len(rows.history) + rows.withdrawn
         self.expect(right, "accepted is not ended and unfinished")
@@ -128,7 +128,9 @@ class Laws:
             self.expect(not found, f"{entry} was refused, and stands")
             return
         if entry.done is not None:
-            self.expect(len(receipts) == 1, f"{entry} was accepted, and ended {len(receipts)} times")
+            self.expect(
+                len(receipts) == 1, f"{entry} was accepted, and ended {len(receipts)} times"
+            )
         self.expect(len(receipts) <= 1, f"{entry} ended {len(receipts)} times")
         if not receipts:
             self.expect(not found, f"{entry} is not stored, and stands")
@@ -140,7 +142,9 @@ class Laws:
         delivered = receipt.disposition == "delivered"
         doubt = any(part.outcome == "unknown" for part in receipt.parts)
         self.expect(bool(found) or not delivered, f"{entry} is delivered, and does not stand")
-        self.expect(delivered or doubt or not found, f"{entry} stands, and is {receipt.disposition}")
+        self.expect(
+            delivered or doubt or not found, f"{entry} stands, and is {receipt.disposition}"
+        )
         most = self.setup.config.retries.max_ambiguous
         self.expect(len(found) <= most, f"{entry} stands {len(found)} times")
         if len(found) > 1:

@@ -3,6 +3,8 @@
 The outbox is the product's; under it the connections, the time and the threads are the world's.
 """
 
+# ruff: noqa: ARG005 - what is given has the signature of what it replaces
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -272,9 +274,13 @@ class Connection:
             self._break(reply)
             return
         await trio.sleep(self.member.world.wire.seconds())
-        while trio.current_time() < self.member.cut_until:
-            await trio.sleep_until(self.member.cut_until)
+        await self._joined()
         reply.came.set()
+
+    async def _joined(self) -> None:
+        """Until the network is whole."""
+        while trio.current_time() < (end := self.member.cut_until):  # noqa: ASYNC110 - it may move
+            await trio.sleep_until(end)
 
     async def _arrives(self, reply: Reply, fate: str, *, commits: bool) -> bool:
         """Whether the server hears of it; after a while, where the network is cut."""
@@ -285,9 +291,8 @@ class Connection:
             reply.lost = True
             reply.came.set()
             await trio.sleep(self.member.world.wire.late())
-        elif trio.current_time() < self.member.cut_until:
-            while trio.current_time() < self.member.cut_until:
-                await trio.sleep_until(self.member.cut_until)
+        else:
+            await self._joined()
         if self.closed and not (commits and self.member.world.wire.flips()):
             return False
         return not self.session.dead
@@ -470,7 +475,7 @@ def _entries(connection: Any, batch: Any, member: Any, known: set[str]) -> None:
 
 
 def _row_of(row: Any) -> Any:
-    return row if len(row) > 14 else (*row, None)  # noqa: PLR2004 - its sequence is behind it
+    return row if len(row) > 14 else (*row, None)
 
 
 def _write(connection: Any, batch: Any) -> None:

@@ -95,7 +95,7 @@ class Setup:
 
     def generator(self, concern: str) -> Random:
         """One for each concern, so that none moves another."""
-        return Random(f"shared:{concern}:{self.seed}")  # noqa: S311 - a plan to repeat
+        return Random(f"shared:{concern}:{self.seed}")
 
 
 TIGHT: Mapping[str, Mapping[str, Any]] = {
@@ -129,8 +129,8 @@ def _rooms(rng: Random, instances: Sequence[Instance]) -> list[tuple[str, str]]:
     for instance in instances:
         number = int(instance.id[-1]) + 1
         names = ROOMS[instance.channel]
-        for room in rng.sample(names, rng.choice([1, 2, len(names)])):
-            found.append((instance.id, room.format(n=number)))
+        some = rng.sample(names, rng.choice([1, 2, len(names)]))
+        found += [(instance.id, room.format(n=number)) for room in some]
     return found
 
 
@@ -142,24 +142,23 @@ KINDS = (
 
 def _blows(rng: Random, lasts: float, lease: float, members: int) -> list[Blow]:
     kinds = rng.sample(KINDS, rng.choice([1, 2, 4]))
-    found = []
-    for _ in range(rng.choice([1, 2, 4, 8])):
-        found.append(
-            Blow(
-                at=GRID * rng.randrange(8, round(lasts / GRID)),
-                kind=rng.choice(kinds),
-                whose=None if rng.random() < 0.7 else rng.randrange(members),
-                seconds=rng.choice([0.5, 1.0, 3.0, 0.9 * lease, 1.2 * lease, 1.6 * lease,
-                                    2.5 * lease]),
-            )
-        )  # fmt: skip
+    lasting = (0.5, 1.0, 3.0, 0.9 * lease, 1.2 * lease, 1.6 * lease, 2.5 * lease)
+    found = [
+        Blow(
+            at=GRID * rng.randrange(8, round(lasts / GRID)),
+            kind=rng.choice(kinds),
+            whose=None if rng.random() < 0.7 else rng.randrange(members),
+            seconds=rng.choice(lasting),
+        )
+        for _ in range(rng.choice([1, 2, 4, 8]))
+    ]
     return sorted(found, key=lambda blow: blow.at)
 
 
 def draw(seed: int) -> Setup:
     """The world of a seed."""
-    rng = Random(f"shared:{seed}")  # noqa: S311 - a plan to repeat
-    tight = rng.random() < 0.3  # noqa: PLR2004 - a share
+    rng = Random(f"shared:{seed}")
+    tight = rng.random() < 0.3
     instances = instances_of(rng, tight=tight)
     lease = rng.choice([5.0, 5.0, 10.0])
     lasts = rng.choice([30.0, 60.0, 90.0])
@@ -249,4 +248,4 @@ class Wire:
 
     def flips(self) -> bool:
         """Heads."""
-        return self._random.random() < 0.5  # noqa: PLR2004 - a coin's
+        return self._random.random() < 0.5

@@ -107,9 +107,7 @@ async def add_member(server: Server, transaction: Transaction, given: Any) -> An
     return [], 1
 
 
-@statement(
-    "UPDATE accounts SET member = %s, epoch = epoch + 1, owned_since = clock_timestamp()"
-)
+@statement("UPDATE accounts SET member = %s, epoch = epoch + 1, owned_since = clock_timestamp()")
 async def take(server: Server, transaction: Transaction, given: Any) -> Answer:
     """All accounts are a member's."""
     (member,) = given
@@ -239,7 +237,7 @@ async def note(server: Server, transaction: Transaction, given: Any) -> Answer:
 @statement("UPDATE batches SET noted_at = now() WHERE member = %s AND number = %s")
 async def note_again(server: Server, transaction: Transaction, given: Any) -> Answer:
     """So that something is committed after it."""
-    server.writes(transaction, lambda rows: None)
+    server.writes(transaction, lambda _: None)
     return [], 1
 
 
@@ -273,15 +271,18 @@ def _classed(kept: Kept) -> Any:
 
 
 @statement(past._ENDED)
-async def ended_lately(server: Server, transaction: Transaction, given: Mapping[str, Any]) -> Answer:
+async def ended_lately(
+    server: Server, transaction: Transaction, given: Mapping[str, Any]
+) -> Answer:
     """The newest first."""
     some: Iterable[Past] = server.rows.history.values()
     found = [
         (each.kept.instance, _classed(each.kept), each.end[4], each.end[5], each.kept.seq)
         for each in some
-        if each.end[4] > given["since"] and (each.end[4], each.kept.seq) < (given["at"], given["seq"])
+        if each.end[4] > given["since"]
+        and (each.end[4], each.kept.seq) < (given["at"], given["seq"])
         and given["account"] in (None, name_of(each.kept.instance))
-    ]  # fmt: skip
+    ]
     found.sort(key=lambda row: (row[2], row[4]), reverse=True)
     return found[: given["limit"]], len(found)
 

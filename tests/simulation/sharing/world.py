@@ -278,7 +278,7 @@ class World:
         """All that was accepted ends, and somebody owns the outbox."""
         rows, end = self.server.rows, trio.current_time() + PATIENCE
         quiet = 0
-        while quiet < 3:  # noqa: PLR2004 - looks
+        while quiet < 3:
             await trio.sleep(1.0)
             waits = any(not row.answered for row in rows.handed.values())
             quiet = 0 if rows.envelopes or waits or self._busy or self._left else quiet + 1
@@ -287,7 +287,7 @@ class World:
             if trio.current_time() > end:
                 left = [kept.row[1] for kept in rows.envelopes.values()]
                 text = f"{len(left)} are unfinished, {waits=} busy {self._busy} left {self._left}"
-                self.laws.expect(False, f"in {PATIENCE:g} s of calm {text}")  # noqa: FBT003
+                self.laws.expect(False, f"in {PATIENCE:g} s of calm {text}")
                 return
 
     # -- processes
@@ -298,7 +298,7 @@ class World:
         while not self._over:
             life = Life(count)
             name = f"{'abcd'[number]}{count}"
-            member = Member(self, name, life, Random(f"{name}:{self.setup.seed}"))  # noqa: S311
+            member = Member(self, name, life, Random(f"{name}:{self.setup.seed}"))
             self.members[number] = member
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(life.bury)
@@ -414,8 +414,8 @@ class World:
 
     async def _hand_over(self, rng: Random, word: str) -> None:
         server, laws = self.server, self.laws
-        while trio.current_time() < server.down_until:
-            await trio.sleep_until(server.down_until)
+        while trio.current_time() < (end := server.down_until):  # noqa: ASYNC110 - it may move
+            await trio.sleep_until(end)
         session = server.connect(1e9)
         instance, room = rng.choice(self.setup.rooms)
         entry = Entry(word, instance, room, trio.current_time(), handed=True)
@@ -433,7 +433,7 @@ class World:
         await trio.sleep(rng.choice([0.0, 0.0, 0.25, 1.0, 5.0, 20.0]))
         if session.dead:
             return
-        if rng.random() < 0.1:  # noqa: PLR2004 - a share
+        if rng.random() < 0.1:
             await server.perform(session, "ROLLBACK", None)
             return
         laws.entries[word] = entry

@@ -68,7 +68,7 @@ class Recording:
         self._committer.batch.step(record_row(seq, record), started=True)
         await self._committer.written(seq)
 
-    def covers(self, instance_id: str) -> bool:
+    def covers(self, instance_id: str) -> bool:  # noqa: ARG002 - of other engines
         """An embedded one is owned whole, from its opening on."""
         return True
 

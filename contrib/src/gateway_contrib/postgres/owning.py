@@ -84,7 +84,7 @@ class Owning(Storing):
             if self.lost is not None:
                 self.lost(account)
 
-    def covers(self, instance_id: str) -> bool:
+    def covers(self, instance_id: str) -> bool:  # noqa: ARG002 - one process has them all
         """While the lease runs: all accounts are this process's, or none."""
         return self._membership.covered
 

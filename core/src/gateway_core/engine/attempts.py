@@ -5,7 +5,8 @@ This module waits for the adapters' hooks and for the outbox.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from contextvars import Token
 from functools import partial
 
 import attrs
@@ -80,21 +81,9 @@ class Attempts:
             if session is None:
                 return
             now = self._clock.now()
-        if self._work.resting or not _may_begin(running, now):
-            session.release()
-            if self._journal is not None:
-                self._journal.ended(delivery, running.step)
-            self._void(lane)
+        if self._is_held_back(running, session, now):
             return
-        permit = None
-        if self._journal is not None:
-            owned = partial(self._journal.covers, account.instance.id)
-            if not owned():
-                session.release()
-                self._journal.ended(delivery, running.step)
-                self._unrecorded(running)
-                return
-            permit = MAY_WRITE.set(owned)
+        permit = self._permit(account.instance.id)
         try:
             performing = self._begin(running, session, now)
             try:
@@ -110,6 +99,12 @@ class Attempts:
             if permit is not None:
                 MAY_WRITE.reset(permit)
             session.release()
+
+    def _permit(self, instance_id: str) -> Token[Callable[[], bool]] | None:
+        """Look once more as the first byte goes out, whether the account is still owned."""
+        if self._journal is None:
+            return None
+        return MAY_WRITE.set(partial(self._journal.covers, instance_id))
 
     def _with_files(self, attempt: Attempt, files: StepFiles, worker: Worker) -> Attempt:
         """The attempt with what its step sends: as long as that moves, it is not too slow."""
@@ -152,6 +147,20 @@ class Attempts:
             return None
         worker.recording = False
         return session
+
+    def _is_held_back(self, running: RunningAttempt, session: OpenSession, now: int) -> bool:
+        """Whether it does not begin, for what happened while it was made ready."""
+        journal, void = self._journal, self._work.resting or not _may_begin(running, now)
+        if not void and (journal is None or journal.covers(running.instance.id)):
+            return False
+        session.release()
+        if journal is not None:
+            journal.ended(running.delivery, running.step)
+        if void:
+            self._void(running.lane)
+        else:
+            self._unrecorded(running)
+        return True
 
     def _unrecorded(self, running: RunningAttempt) -> None:
         """The outbox did not record the attempt: it gives its tokens back, and waits a moment."""

@@ -23,7 +23,7 @@ class Completion:
     """Ends the envelopes of one partition.
 
     history       the newest receipts, by envelope id
-    unsure        what ended of accounts that another process owned since: its end may not be written
+    unsure        what ended of accounts that another process owned since: it may not be written
     sheddable     bulk that may be ended for the sake of higher classes
     on_empty      called whenever nothing unfinished is left in memory
     on_end        called with each delivery that ended, if the outbox is durable

@@ -79,8 +79,8 @@ class Outbox(Protocol):
         """Own the account from now on; the state in which its last owner left it.
 
         Called before anything of it is attempted, and again after each `release` and `lost`. For
-        `ALL`: of what instances share. An embedded outbox is owned whole, from its opening on. Raises
-        `OutboxError` that names the present owner.
+        `ALL`: of what instances share. An embedded outbox is owned whole, from its opening on.
+        Raises `OutboxError` that names the present owner.
         """
         ...
 

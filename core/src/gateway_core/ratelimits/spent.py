@@ -34,7 +34,6 @@ class Standing:
     tick: float = 0.0
     count: int = 0
 
-
     def left_after(self, seconds: float) -> Standing | None:
         """The same, so many seconds later; None: nothing of it matters any more."""
         back = tuple((at - seconds, count) for at, count in self.back if at > seconds)
