@@ -111,12 +111,6 @@ def an_epoch_is_in_no_key(patch):
     patch.setattr(server, "EPOCH_IS_IN_A_KEY", False)
 
 
-@bug("stored twice|was refused, and|is not there|accepted is not|unfinished")
-def a_member_that_was_followed_comes_back_as_itself(patch):
-    """What it had under way is fenced no more."""
-    patch.setattr(membership.Membership, "anew", lambda self: None)
-
-
 @bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands")
 def what_an_owner_before_was_to_write_is_written_after_all(patch):
     patch.setattr(Committer, "drop", lambda self, error: None)
