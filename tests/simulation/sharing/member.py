@@ -34,6 +34,7 @@ from gateway_contrib.postgres.beside import reading as groups
 from gateway_contrib.postgres.connections import connecting, membership
 from gateway_contrib.postgres.names import name_of, scope_of
 from gateway_contrib.postgres.operators import serving
+from gateway_contrib.postgres.producing import handing
 from gateway_contrib.postgres.writes import statements
 
 if TYPE_CHECKING:
@@ -134,6 +135,10 @@ class Member:
     def boottime(self) -> float:
         """Its clock that runs while the machine is suspended."""
         return self.offset + self.rate * trio.current_time()
+
+    def uuid(self) -> UUID:
+        """One that no other has."""
+        return UUID(int=self.rng.getrandbits(128), version=4)
 
     def wall(self) -> float:
         """POSIX time as its system says."""
@@ -536,6 +541,7 @@ def _reads(name: str) -> Callable[..., Any]:
 @contextmanager
 def world_of(uuids: Random) -> Iterator[None]:
     """The product's modules, in the world's time and with its rows."""
+
     given: list[tuple[Any, str, Any]] = [
         (outboxes, "Link", SimulatedLink),
         (outboxes, "migrate", lambda connection, schema: None),
@@ -544,6 +550,7 @@ def world_of(uuids: Random) -> Iterator[None]:
         (membership, "boottime", lambda: MEMBER.get().boottime()),
         (membership, "threading", SimpleNamespace(Event=Stop, Thread=Thread)),
         (membership, "uuid4", lambda: UUID(int=uuids.getrandbits(128), version=4)),
+        (handing, "_is_readable", lambda connection: False),
         (membership, "own_name", lambda: MEMBER.get().name),
         (membership, "version", lambda _: "0"),
         (reading, "page", _reads("page")),

@@ -90,6 +90,7 @@ class Setup:
     edits: float
     keyed: float
     applications: int
+    producers: int
     handings: int
     blows: Sequence[Blow]
 
@@ -135,14 +136,14 @@ def _rooms(rng: Random, instances: Sequence[Instance]) -> list[tuple[str, str]]:
 
 
 KINDS = (
-    "kill", "kill", "kill at a port", "stop", "stop", "stop at a write", "cut", "cut", "away",
+    "kill", "kill at a port", "stop", "stop", "stop at a write", "cut", "cut", "cut", "away",
     "restart", "end sessions", "leave",
 )  # fmt: skip
 
 
 def _blows(rng: Random, lasts: float, lease: float, members: int) -> list[Blow]:
     kinds = rng.sample(KINDS, rng.choice([1, 2, 4]))
-    lasting = (0.5, 1.0, 3.0, 0.9 * lease, 1.2 * lease, 1.6 * lease, 2.5 * lease)
+    lasting = (0.5, 3.0, 0.9 * lease, 1.2 * lease, 1.6 * lease, 2.5 * lease, 4 * lease)
     found = [
         Blow(
             at=GRID * rng.randrange(8, round(lasts / GRID)),
@@ -206,15 +207,16 @@ def draw(seed: int) -> Setup:
         delays=rng.choice([(0.0,), (0.0, 0.0, 0.25), (0.0, 0.25, 1.0)]),
         trips=(0.25,) if tight else rng.choice([(0.0, 0.25), (0.25, 0.5, 1.0)]),
         late=0.0 if tight else rng.choice([0.0, 0.0, 0.1]),
-        slow=0.0 if tight else rng.choice([0.0, 0.2]),
+        slow=0.0 if tight else rng.choice([0.0, 0.2, 0.5]),
         sick=rng.choice([0.0, 0.0, 0.0, 0.5, 0.9]),
         faults=faults if rng.random() < 0.5 and not tight else {},
         callers=rng.choice([1, 2, 4]),
-        messages=rng.choice([5, 15, 30]),
+        messages=rng.choice([10, 30, 60]),
         pauses=rng.choice([(0.0, 0.25), (0.0, 0.5, 2.0), (1.0, 4.0)]),
-        edits=rng.choice([0.0, 0.2]),
+        edits=rng.choice([0.0, 0.2, 0.5]),
         keyed=rng.choice([0.0, 0.3]),
         applications=rng.choice([0, 1, 3]),
+        producers=rng.choice([0, 0, 1, 2]),
         handings=rng.choice([3, 8]),
         blows=_blows(rng, lasts, lease, members),
     )

@@ -103,6 +103,7 @@ class Server:
         self._locks: defaultdict[Hashable, dict[Transaction, str]] = defaultdict(dict)
         self._changed = trio.Event()
         self._next = 1
+        self._handed = 0
         self._numbered: dict[Transaction, None] = {}
 
     # -- sessions
@@ -187,6 +188,11 @@ class Server:
         """It takes effect with the COMMIT."""
         self.number(transaction)
         transaction.writes.append(write)
+
+    def next_handed(self) -> int:
+        """The next of the identity by which what is handed over is ordered."""
+        self._handed += 1
+        return self._handed
 
     def number(self, transaction: Transaction) -> int:
         """Its number, from now on."""

@@ -7,6 +7,7 @@ stands nowhere here is a KeyError, and this file is to be told of it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import trio
@@ -16,6 +17,7 @@ from sharing.server import Answer, Server, Statement, Transaction
 from gateway_contrib.postgres import handed, past
 from gateway_contrib.postgres.connections.failing import FENCED
 from gateway_contrib.postgres.names import name_of
+from gateway_contrib.postgres.producing import calls
 
 READ, WRITE = "-- read", "-- write"
 """Statements of this simulation: rows are read by a function, or written by one at the COMMIT."""
@@ -373,6 +375,45 @@ async def claim(server: Server, transaction: Transaction, given: Any) -> Answer:
 
     server.writes(transaction, write)
     return [(number,) for number in claimed], len(claimed)
+
+
+@statement(calls._HAND)
+async def hand_all(server: Server, transaction: Transaction, given: Any) -> Answer:
+    """Several at once, each by a token of its own: one that is there already stays as it is."""
+    member, *columns = given
+    ids = []
+    for token, kind, instance, room, text, _, awaited in zip(*columns, strict=True):
+        await server.lock(transaction, ("token", token), "update")
+        known = (row for row in server.rows.handed.values() if row.id == str(token))
+        row = next(known, None)
+        if row is None:
+            number = server.next_handed()
+            row = Handing(
+                number=number,
+                id=str(token),
+                instance=instance,
+                room=room,
+                envelope=text,
+                transaction=server.number(transaction),
+                handed_at=trio.current_time(),
+                kind=kind,
+                own_id=_own_id(number),
+                member=member,
+                awaited=awaited,
+            )
+            server.writes(transaction, partial(_add_handed, row=row))
+        ids.append((token, row.own_id))
+    return ids, len(ids)
+
+
+def _add_handed(rows: Rows, row: Handing) -> None:
+    rows.handed[row.number] = row
+
+
+def _own_id(number: int) -> str:
+    """By the server's clock, and unlike those that owners draw."""
+    milliseconds = round((1_700_000_000 + trio.current_time()) * 1000)
+    return f"{milliseconds:012x}{8192 + number % 8192:06x}{number:012x}"
 
 
 @statement(handed._TELL)

@@ -14,23 +14,22 @@ import attrs
 import httpx2
 import structlog
 import trio
-from sharing.laws import Entry, Laws, word_of
+from sharing.applications import Applications
+from sharing.callers import Callers
+from sharing.laws import Laws, word_of
 from sharing.member import MEMBER, Member, SharedOutbox, world_of
 from sharing.plans import EMULATED, GRID, Blow, Setup, Wire, draw
-from sharing.rows import Handing
-from sharing.server import Server, Transaction
-from sharing.statements import STATEMENTS, WRITE
+from sharing.server import Server
+from sharing.statements import STATEMENTS
 from simulated.lives import LIFE, Killed, Life
 from simulated.world import BREAKS, NEVER_RAISED, Violation
 
-from gateway_contrib.durable.rows import encode
 from gateway_contrib.emulators.discord import DiscordEmulator
 from gateway_contrib.emulators.faults import FaultPlan
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_contrib.emulators.telegram import TelegramEmulator
-from gateway_core import Edit, GatewayError, KeyRef, Send, open_gateway
+from gateway_core import GatewayError, open_gateway
 from gateway_core.http import transport_factory
-from gateway_core.outboxes import to_json
 from gateway_core.plugins import calling
 from gateway_core.plugins import loader as plugins
 from gateway_core.testing import Network, open_network, run_seeded
@@ -42,7 +41,6 @@ EMULATORS: Mapping[str, Any] = {
     "telegram": TelegramEmulator, "slack": SlackEmulator, "discord": DiscordEmulator,
 }  # fmt: skip
 HOOKS = {"telegram": telegram, "slack": slack, "discord": discord}
-DAY = 86_400.0
 LATE = (3.0, 8.0, 24.0)
 PATIENCE = 900.0
 """Seconds of calm within which all must have ended."""
@@ -192,7 +190,6 @@ class World:
         self.on = True
         self.members: list[Member | None] = [None] * setup.members
         self._network_random = setup.generator("network")
-        self._load = setup.generator("load")
         self._lives = setup.generator("lives")
         self._plans = [
             FaultPlan(seed=f"{instance.id}:{setup.seed}", rates=setup.faults)
@@ -208,8 +205,8 @@ class World:
             httpx2.URL(instance.settings.base_url).host: instance.id
             for instance in setup.config.instances
         }
-        self._left = setup.messages
-        self._busy = 0
+        self.callers = Callers(self)
+        self.applications = Applications(self)
         self._over = False
 
     @property
@@ -248,14 +245,16 @@ class World:
             for number in range(setup.members):
                 nursery.start_soon(self._slot, number, network)
             for number in range(setup.applications):
-                nursery.start_soon(self._application, number)
+                nursery.start_soon(self.applications.run, number)
+            for number in range(setup.producers):
+                nursery.start_soon(self.applications.produce, number)
             try:
                 await trio.sleep_until(setup.lasts)
                 self._calm()
                 await self._drained()
             finally:
                 self._over = True
-                for member in self.members:
+                for member in (*self.members, *self.applications.members):
                     if member is not None:
                         member.life.fall()
             nursery.cancel_scope.cancel()
@@ -281,12 +280,13 @@ class World:
         while quiet < 3:
             await trio.sleep(1.0)
             waits = any(not row.answered for row in rows.handed.values())
-            quiet = 0 if rows.envelopes or waits or self._busy or self._left else quiet + 1
+            busy = self.callers.busy + self.applications.busy + self.callers.left
+            quiet = 0 if rows.envelopes or waits or busy else quiet + 1
             if self.laws.violations:
                 return
             if trio.current_time() > end:
                 left = [kept.row[1] for kept in rows.envelopes.values()]
-                text = f"{len(left)} are unfinished, {waits=} busy {self._busy} left {self._left}"
+                text = f"{len(left)} are unfinished, {waits=} {busy=}"
                 self.laws.expect(False, f"in {PATIENCE:g} s of calm {text}")
                 return
 
@@ -341,7 +341,7 @@ class World:
                 self.laws.note("open", member.name)
                 async with trio.open_nursery() as nursery:
                     for _ in range(setup.callers):
-                        nursery.start_soon(self._caller, member, gateway)
+                        nursery.start_soon(self.callers.call, member, gateway)
                     await member.ends_gently.wait()
                     nursery.cancel_scope.cancel()
         except GatewayError as error:
@@ -350,101 +350,6 @@ class World:
 
     def _channels(self) -> list[str]:
         return sorted({instance.channel for instance in self.setup.config.instances})
-
-    # -- who hands over
-
-    async def _caller(self, member: Member, gateway: Any) -> None:
-        rng, setup = self._load, self.setup
-        mine: list[Entry] = []
-        while self._left:
-            await trio.sleep(rng.choice(setup.pauses))
-            await member.port()
-            if not self._left:
-                return
-            self._left -= 1
-            number = setup.messages - self._left
-            instance, room = rng.choice(setup.rooms)
-            target = rng.choice(mine) if mine and rng.random() < setup.edits else None
-            if target is not None:
-                entry = Entry(f"edit{number}", target.instance, target.room,
-                              trio.current_time(), edits=target.word)  # fmt: skip
-                envelope: Any = Edit(
-                    instance_id=target.instance, external_room_id=target.room,
-                    target=KeyRef(instance_id=target.instance, external_room_id=target.room,
-                                  key=target.word),
-                    text=f"{entry.word} of {target.word}", ttl=DAY,
-                )  # fmt: skip
-            else:
-                entry = Entry(f"word{number}", instance, room, trio.current_time())
-                keyed = setup.edits or rng.random() < setup.keyed
-                envelope = Send(
-                    instance_id=instance, external_room_id=room, text=f"{entry.word} is said",
-                    key=entry.word if keyed else None, ttl=DAY,
-                )  # fmt: skip
-                if keyed:
-                    mine.append(entry)
-            self.laws.entries[entry.word] = entry
-            await self._submit(member, gateway, entry, envelope)
-
-    async def _submit(self, member: Member, gateway: Any, entry: Entry, envelope: Any) -> None:
-        self._busy += 1
-        try:
-            ticket = await gateway.submit(envelope)
-        except GatewayError as error:
-            entry.refused = not member.life.dead
-            self.laws.note("refused", member.name, entry.word, type(error).__name__, error)
-            if entry.refused:
-                self._left += 0
-        else:
-            member.check()
-            entry.done, entry.id = trio.current_time(), ticket.id
-            self.laws.note("accepted", member.name, entry.word, ticket.id)
-        finally:
-            self._busy -= 1
-
-    async def _application(self, number: int) -> None:
-        """It hands over in transactions of its own, some of which stay open, or are given up."""
-        rng = self.setup.generator(f"application {number}")
-        for count in range(self.setup.handings):
-            await trio.sleep(GRID * rng.randrange(0, round(self.setup.lasts / 8 / GRID)))
-            self._busy += 1
-            with suppress(GatewayError):
-                await self._hand_over(rng, f"word{1000 * (number + 1) + count}")
-            self._busy -= 1
-
-    async def _hand_over(self, rng: Random, word: str) -> None:
-        server, laws = self.server, self.laws
-        while trio.current_time() < (end := server.down_until):  # noqa: ASYNC110 - it may move
-            await trio.sleep_until(end)
-        session = server.connect(1e9)
-        instance, room = rng.choice(self.setup.rooms)
-        entry = Entry(word, instance, room, trio.current_time(), handed=True)
-        send = Send(instance_id=instance, external_room_id=room, text=f"{word} is handed", ttl=DAY)
-        await server.perform(session, "BEGIN", None)
-        transaction: Transaction | None = session.transaction
-        if transaction is None:
-            return
-        row = Handing(
-            number=self._drawn(), id=f"{rng.getrandbits(64):016x}", instance=instance, room=room,
-            envelope=encode(to_json(send)), transaction=server.number(transaction),
-            handed_at=trio.current_time(),
-        )  # fmt: skip
-        await server.perform(session, WRITE, lambda rows: rows.handed.update({row.number: row}))
-        await trio.sleep(rng.choice([0.0, 0.0, 0.25, 1.0, 5.0, 20.0]))
-        if session.dead:
-            return
-        if rng.random() < 0.1:
-            await server.perform(session, "ROLLBACK", None)
-            return
-        laws.entries[word] = entry
-        await server.perform(session, "COMMIT", None)
-        entry.done = trio.current_time()
-        laws.note("handed", word, row.number)
-        session.end()
-
-    def _drawn(self) -> int:
-        self._handed = getattr(self, "_handed", 0) + 1
-        return self._handed
 
     # -- what befalls them
 
