@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import attrs
 import pytest
 
-pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
+psycopg = pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
 
 from sharing import server, statements
 from sharing.world import simulate
@@ -18,6 +19,7 @@ from simulated.bugs import Bugs
 from gateway_contrib.durable.committer import Committer
 from gateway_contrib.postgres import handed, owning
 from gateway_contrib.postgres.connections import membership
+from gateway_contrib.postgres.producing import handing
 from gateway_contrib.postgres.writes import writing
 from gateway_core.backlog.restored import RestoredState
 from gateway_core.deliveries.steps import Step
@@ -144,6 +146,22 @@ def a_commit_without_an_answer_is_taken_for_one(patch):
         return True
 
     patch.setattr(owning.Owning, "_decided", decided)
+
+
+@bug("was refused, and")
+def a_handover_without_an_answer_is_taken_for_none(patch):
+    """By a process that delivers nothing."""
+
+    async def tried(self: Any, some: Any, *, unknown: bool = False) -> None:
+        try:
+            ids = await self.call(partial(self._send, some=some))
+        except psycopg.Error as error:
+            why = self._place.failed("cannot be handed anything", error)
+            self._end(some, [why] * len(some))
+        else:
+            self._end(some, [ids[each.row.token] for each in some])
+
+    patch.setattr(handing.HandingOver, "_try", tried)
 
 
 # -- order

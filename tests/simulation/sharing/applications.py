@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 from sharing.laws import Entry
-from sharing.member import MEMBER, Member, SimulatedLink
+from sharing.links import SimulatedLink
+from sharing.member import MEMBER, Member
 from sharing.plans import GRID
 from sharing.rows import Handing
 from sharing.server import Transaction
@@ -94,7 +95,7 @@ class Applications:
         entry, send = self._send(rng, word)
         await server.perform(session, "BEGIN", None)
         transaction: Transaction | None = session.transaction
-        assert transaction is not None  # noqa: S101 - it has just begun
+        assert transaction is not None
         row = Handing(
             number=server.next_handed(),
             id=f"{rng.getrandbits(64):016x}",

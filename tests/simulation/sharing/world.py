@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from random import Random
 from typing import Any
@@ -17,7 +17,8 @@ import trio
 from sharing.applications import Applications
 from sharing.callers import Callers
 from sharing.laws import Laws, word_of
-from sharing.member import MEMBER, Member, SharedOutbox, world_of
+from sharing.member import MEMBER, Member
+from sharing.outbox import SharedOutbox, world_of
 from sharing.plans import EMULATED, GRID, Blow, Setup, Wire, draw
 from sharing.server import Server
 from sharing.statements import STATEMENTS
