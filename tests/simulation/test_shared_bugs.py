@@ -10,8 +10,9 @@ from typing import Any
 import attrs
 import pytest
 
-psycopg = pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
+pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
 
+import psycopg
 from sharing import server, statements
 from sharing.world import simulate
 from simulated.bugs import Bugs

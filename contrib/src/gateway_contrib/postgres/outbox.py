@@ -286,7 +286,10 @@ class PostgresOutbox(Serving):
             await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
         except trio.Cancelled:
             self._committer.forget(waiter)
-            self.withdraw(entry.id)
+            if entry.request is None:
+                self.withdraw(entry.id)
+            else:  # written, it has answered the request: it is the next owner's
+                self._committer.batch.leave_out(seq)
             raise
 
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:

@@ -164,7 +164,8 @@ class Outbox(Protocol):
         """The caller was cancelled during its append: forget the entry.
 
         An engine does so by itself where its append is cancelled; the use of the bytes that the
-        entry names is over then, be it stored or not.
+        entry names is over then, be it stored or not. Only what answers a `request` stays, if it
+        is stored or being written: its next owner goes on with it.
         Of a member, the turn comes again; once its group was cancelled, it counts as cancelled.
         """
 
