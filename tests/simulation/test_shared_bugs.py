@@ -51,12 +51,12 @@ def a_renewal_counts_from_its_answer(patch):
     patch.setattr(membership.Membership, "renew", renew)
 
 
-@bug(FOLLOWED)
+@bug(FOLLOWED, seen=7)
 def a_takeover_comes_before_the_lease_is_over(patch):
     patch.setattr(membership, "BEYOND", 0.5)
 
 
-@bug(FOLLOWED)
+@bug(FOLLOWED, seen=4)
 def a_counter_that_changes_is_taken_for_silence(patch):
     def silent(self: Any, owner: Any, now: float) -> bool:
         if self._seen is None or self._seen[0] != owner.member:
@@ -108,7 +108,7 @@ def an_epoch_is_not_checked_at_one_write(patch):
     patch.setattr("sharing.world.STATEMENTS", table)
 
 
-@bug(FOLLOWED)
+@bug(FOLLOWED, seen=3)
 def an_epoch_is_in_no_key(patch):
     """A takeover does not wait for whoever writes."""
     patch.setattr(server, "EPOCH_IS_IN_A_KEY", False)
@@ -133,7 +133,7 @@ def a_commit_is_asked_by_a_look(patch):
     patch.setattr(writing.Writer, "decide", decide)
 
 
-@bug("was refused, and|stored twice|is not there|stands")
+@bug("was refused, and|stored twice|is not there|stands|unfinished", seen=6)
 def a_commit_without_an_answer_is_taken_for_none(patch):
     async def decided(self: Any, unknown: Any) -> bool:
         return False
@@ -141,7 +141,7 @@ def a_commit_without_an_answer_is_taken_for_none(patch):
     patch.setattr(owning.Owning, "_decided", decided)
 
 
-@bug("ended 0 times|is not stored, and stands|nobody said so|overtakes|unfinished")
+@bug("ended 0 times|is not stored, and stands|nobody said so|overtakes|unfinished", seen=11)
 def a_commit_without_an_answer_is_taken_for_one(patch):
     async def decided(self: Any, unknown: Any) -> bool:
         return True
@@ -149,7 +149,7 @@ def a_commit_without_an_answer_is_taken_for_one(patch):
     patch.setattr(owning.Owning, "_decided", decided)
 
 
-@bug("was refused, and")
+@bug("was refused, and", seen=10)
 def a_handover_without_an_answer_is_taken_for_none(patch):
     """By a process that delivers nothing."""
 
@@ -232,7 +232,7 @@ def an_attempt_of_the_owner_before_never_was(patch):
     patch.setattr(Step, "interrupt", lambda self, *given, **named: None)
 
 
-@bug("unfinished")
+@bug("unfinished", seen=18)
 def what_ended_of_a_lost_account_is_remembered(patch):
     patch.setattr(Completion, "forget_ended", lambda self, instance_id: None)
 
