@@ -62,6 +62,7 @@ class Connection:
         self._reply: Reply | None = None
         self._hears: list[Callable[[Any], None]] = []
         self._within = False
+        self._on_their_way = 0
         member.connections[self] = None
         session.on_death = self._died
 
@@ -145,10 +146,17 @@ class Connection:
 
     async def _serve(self, sql: str, given: Any, reply: Reply, fate: str, there: float) -> None:
         """The way there, what the server does, and the way back: whatever becomes of who asked."""
-        await trio.sleep(there)
-        if not await self._arrives(reply, fate, commits=sql == "COMMIT"):
+        self._on_their_way += 1
+        try:
+            await trio.sleep(there)
+            arrives = await self._arrives(reply, fate, commits=sql == "COMMIT")
+        finally:
+            self._on_their_way -= 1
+        if not arrives:
+            await self._tell()
             return
         await self._perform(sql, given, reply)
+        await self._tell()
         reply.notice = fate == "unreplicated"
         if fate == "answer lost":
             self._break(reply)
@@ -202,8 +210,10 @@ class Connection:
                 self.member.world.nursery.start_soon(self._tell)
 
     async def _tell(self) -> None:
+        """That this side has closed it comes after all that it has sent."""
         await trio.lowlevel.checkpoint()
-        self.session.leave()
+        if self.closed and not self._on_their_way:
+            self.session.leave()
 
     def close(self) -> None:
         """As `left`."""
