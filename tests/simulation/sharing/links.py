@@ -110,6 +110,7 @@ class Connection:
         if self.session.dead or self.closed:
             self.left()
             raise psycopg.OperationalError("the connection is closed")
+        member.asks(sql)
         reply = self._reply = Reply()
         wire = member.world.wire
         fate, there = wire.fate(sql), wire.seconds()

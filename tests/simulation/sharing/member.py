@@ -29,6 +29,7 @@ class Member:
     cut_until      it does not reach the server before; away_until: nor the platforms
     dies_in        it is killed at so many ports from now
     stops_writing  seconds for which it stops between its next look and the write of a request
+    stops_renewing  likewise between its next renewal and the answer to that
     """
 
     def __init__(self, world: World, name: str, life: Life, rng: Random) -> None:
@@ -42,6 +43,7 @@ class Member:
         self.ahead = rng.choice(setup.ahead)
         self.stopped_until = self.cut_until = self.away_until = 0.0
         self.stops_writing: float | None = None
+        self.stops_renewing: float | None = None
         self.dies_in: int | None = None
         self.ends_gently = trio.Event()
         self.outbox: SharedOutbox | None = None
@@ -104,6 +106,12 @@ class Member:
     def stop(self, seconds: float) -> None:
         """As by SIGSTOP, and SIGCONT after that time."""
         self.stopped_until = trio.current_time() + seconds
+
+    def asks(self, sql: str) -> None:
+        """It has asked the server; after a renewal it may stop before it hears the answer."""
+        if self.stops_renewing is not None and sql.startswith("UPDATE members"):
+            self.stop(self.stops_renewing)
+            self.stops_renewing = None
 
     def boottime(self) -> float:
         """Its clock that runs while the machine is suspended."""

@@ -136,8 +136,8 @@ def _rooms(rng: Random, instances: Sequence[Instance]) -> list[tuple[str, str]]:
 
 
 KINDS = (
-    "kill", "kill at a port", "stop", "stop", "stop at a write", "cut", "cut", "cut", "away",
-    "restart", "end sessions", "leave",
+    "kill", "kill at a port", "stop", "stop at a renewal", "stop at a write", "cut", "cut", "cut",
+    "away", "restart", "end sessions", "leave",
 )  # fmt: skip
 
 

@@ -391,6 +391,10 @@ def _stop_at_a_write(member: Member, seconds: float) -> None:
     member.stops_writing = seconds
 
 
+def _stop_at_a_renewal(member: Member, seconds: float) -> None:
+    member.stops_renewing = seconds
+
+
 def _cut(member: Member, seconds: float) -> None:
     member.cut_until = trio.current_time() + seconds
 
@@ -413,6 +417,7 @@ _STRIKES: Mapping[str, Any] = {
     "kill at a port": _kill_at_a_port,
     "stop": _stop,
     "stop at a write": _stop_at_a_write,
+    "stop at a renewal": _stop_at_a_renewal,
     "cut": _cut,
     "away": _away,
     "end sessions": _end_sessions,
