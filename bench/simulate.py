@@ -7,6 +7,7 @@ before it stands, for each world in which something did not hold, the seed that 
     --trace          print what happened (with one seed: to find out why)
     --digests        print the digest of each world: equal in every process
     --keep-going     do not stop at the first violation
+    --shared         instead: several gateways on one shared outbox, as PostgreSQL has it
     --crash-points   instead: one small world, killed at each await of its first life, and then as
                      many pairs of kills as there are seeds, drawn from the first one
 """
@@ -38,6 +39,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--trace", action="store_true")
     parser.add_argument("--digests", action="store_true")
     parser.add_argument("--keep-going", action="store_true")
+    parser.add_argument("--shared", action="store_true")
     parser.add_argument("--crash-points", action="store_true")
     return parser.parse_args()
 
@@ -69,6 +71,8 @@ def worlds(asked: argparse.Namespace) -> Iterator[Any]:
     from simulated.scenario import count_points, killed_at  # noqa: PLC0415 - the path is set above
     from simulated.world import Violation, simulate  # noqa: PLC0415 - likewise
 
+    if asked.shared:
+        from sharing.world import simulate  # noqa: PLC0415 - likewise
     gc.freeze()
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     makers: list[Callable[[], Any]] = [partial(simulate, seed) for seed in seeds]
@@ -101,7 +105,8 @@ def told(world: Any, asked: argparse.Namespace) -> None:
         print(f"VIOLATION {world}")
         if not asked.crash_points:
             seed = getattr(world, "seed", None)
-            print(f"replay: python -m bench.simulate --seeds 1 --first-seed {seed} --trace")
+            shared = " --shared" if asked.shared else ""
+            print(f"replay: python -m bench.simulate{shared} --seeds 1 --first-seed {seed} --trace")
     elif asked.digests:
         print(world.seed, world.digest)
 
@@ -119,7 +124,8 @@ def main() -> int:
             messages += world.messages
             faults += world.faults
             kills += world.kills
-    print(f"{kills} kills, each followed by another life on the same outbox")
+    after = "process" if asked.shared else "life"
+    print(f"{kills} kills, each followed by another {after} on the same outbox")
     what = "lives" if asked.crash_points else "seeds"
     print(f"{seeds} {what}, {messages} messages, {faults} faults: {violations} violations")
     return 1 if violations else 0

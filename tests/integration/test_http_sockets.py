@@ -24,7 +24,17 @@ from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.wire import reset, silence
 from gateway_core import Secret
 from gateway_core.authors import TransportError
-from gateway_core.http import NetworkSettings, Timeouts, UnreadableBody, client, open_client
+from gateway_core.contract.beside.permits import MAY_WRITE
+from gateway_core.http import (
+    BytesSource,
+    NetworkSettings,
+    RawBody,
+    Timeouts,
+    UnreadableBody,
+    client,
+    open_client,
+    transport_factory,
+)
 from gateway_core.http.tcp import TcpStream
 
 TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
@@ -99,6 +109,30 @@ async def failure_of(url, timeouts=PATIENT, **arguments):
         with pytest.raises(TransportError) as caught:
             await opened.request("POST", "/x", **(arguments or {"json": {}}))
     return caught.value
+
+
+@pytest.mark.parametrize("transport", ["own", "replaced"])
+@pytest.mark.parametrize("arguments", [{"json": {}}, {"body": RawBody(BytesSource(b"bytes"))}])
+async def test_nothing_is_written_once_it_may_not_be_any_more(transport, arguments):
+    """The look comes after the connection has come about, which takes as long as it takes."""
+    heard, factory = [], None
+    if transport == "replaced":
+        factory = transport_factory.set(httpx2.AsyncHTTPTransport)
+
+    async def handler(stream):
+        while got := await stream.receive_some():
+            heard.append(got)
+
+    permit = MAY_WRITE.set(lambda: False)
+    try:
+        async with raw_server(handler) as url:
+            error = await failure_of(url, **arguments)
+    finally:
+        MAY_WRITE.reset(permit)
+        if factory is not None:
+            transport_factory.reset(factory)
+    assert ("no", []) == (error.dispatched, heard)
+    assert "another process" in str(error)
 
 
 async def hello(request):

@@ -10,6 +10,7 @@ LONG = bool(os.environ.get("GATEWAY_LONG"))
 
 AMOUNTS = {
     "worlds": (60, 200),
+    "worlds of a shared outbox": (12, 200),
     "kills at an await": (12, 36),
     "kills of a process": (8, 16),
     "pairs of kills": (10, 30),

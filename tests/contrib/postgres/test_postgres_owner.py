@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import attrs
 import postgres_child
 import psycopg
 import pytest
@@ -178,14 +179,16 @@ async def test_it_is_had_again_once_the_other_has_left(server, schema, entry):
         await first.append(entry("a"), lambda: None)
         ran(server, schema, "DELETE FROM members")  # as whoever stands by would
         async with outbox_at(server, schema, lease=60) as second:
-            await second.append(entry("b"), lambda: None)
+            theirs = entry("b")
+            await second.append(attrs.evolve(theirs, sequence=1 << 60), lambda: None)
             with pytest.raises(OutboxError, match="another process's by now"):
                 await first.append(entry("refused"), lambda: None)
             assert ["bot"] == lost
             with pytest.raises(OutboxError, match="is owned by another process"):
                 await first.recover("bot")
-        await first.recover("bot")
-        await first.append(entry("c"), lambda: None)
+        recovery = await first.recover("bot")
+        assert (theirs.id, 1 << 60) == (recovery.last_id, recovery.sequence)
+        await first.append(attrs.evolve(entry("c"), sequence=1 + (1 << 60)), lambda: None)
         assert ["a", "b", "c"] == texts(await first.page("bot"))
 
 
@@ -271,7 +274,9 @@ async def test_no_attempt_begins_that_the_lease_does_not_cover(server, schema, e
     one = entry("a")
     async with outbox_at(server, schema, lease=60) as outbox:
         await outbox.append(one, lambda: None)
+        assert outbox.covers("bot")
         outbox._membership._covered = 0.0
+        assert not outbox.covers("bot")
         with pytest.raises(OutboxError, match="lease"):
             await outbox.attempt_started(one.id, StepRecord(serial=0, number=1, started=True))
         await trio.to_thread.run_sync(outbox._membership.renew)

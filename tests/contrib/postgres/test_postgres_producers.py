@@ -415,6 +415,33 @@ async def test_an_entry_is_stored_with_the_answer_to_its_request_or_not_at_all(s
         assert {"in time", "own"} == {each.entry.envelope.text for each in await outbox.page("bot")}
 
 
+async def test_what_answers_a_request_as_its_owner_closes_stays_for_the_next_one(shared):
+    """It is written, and its owner ends before it hears so: nobody would take the request again."""
+    written, released = trio.Event(), trio.Event()
+    async with shared.outbox() as outbox, shared.producer() as producer:
+        await producer.enqueue("bot", "room", "text")
+        ((number,),) = shared.ran("SELECT number FROM handed")
+        do = outbox._in_thread
+
+        async def slowly(work, limiter):
+            done = await do(work, limiter)
+            with trio.CancelScope(shield=True):
+                written.set()
+                await released.wait()
+            return done
+
+        outbox._in_thread = slowly
+        one = attrs.evolve(Entries()("text"), request=number)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outbox.append, one, lambda: None)
+            await written.wait()
+            nursery.cancel_scope.cancel()
+        del outbox._in_thread
+        released.set()
+        await outbox.flush()
+        assert ["text"] == [each.entry.envelope.text for each in await outbox.page("bot")]
+
+
 async def test_questions_are_forgotten_soon_and_envelopes_as_long_as_their_ends(
     shared, monkeypatch
 ):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 import trio
 import trio.testing
 
 from gateway_core import Disposition, Edit, GatewayClosed, OutboxError
 from gateway_core.authors import hookimpl
+from gateway_core.outboxes import StepRecord
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
 
 
@@ -17,6 +19,8 @@ class Owned(MemoryOutbox):
     def __init__(self) -> None:
         super().__init__()
         self.elsewhere: set[str] = set()
+        self.uncovered: set[str] = set()
+        self.last_id, self.writes = "", True
         self.asked = 0
         self.late: list[str] = []
 
@@ -24,9 +28,14 @@ class Owned(MemoryOutbox):
         self.asked += 1
         if instance_id in self.elsewhere:
             raise OutboxError(f"{instance_id} is owned by another")
-        return await super().recover(instance_id)
+        return attrs.evolve(await super().recover(instance_id), last_id=self.last_id)
+
+    def covers(self, instance_id):
+        return instance_id not in self.uncovered
 
     def finished(self, receipt):
+        if not self.writes:
+            return
         if receipt.instance_id in self.elsewhere:
             self.late.append("finished")
         super().finished(receipt)
@@ -125,6 +134,65 @@ async def test_had_again_it_goes_on_as_the_other_owner_left_it(outbox, autojump_
     rest = [text for text in texts[2:-1] if text != sent[0].envelope.text]
     assert rest == sorted(rest, key=int)
     assert {str(n) for n in range(20)} - gone <= set(texts)
+
+
+async def test_an_end_that_was_not_written_is_made_again(outbox, autojump_clock):
+    """The other owner has not got so far: whoever owns it again finds it unfinished."""
+    async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
+        outbox.writes = False
+        assert (await gateway.send("bot", "r", "in vain")) is not None
+        outbox.writes = True
+        outbox.take("bot")
+        assert ["in vain"] == outbox.texts()
+        outbox.elsewhere.clear()
+        await trio.sleep(10)
+        assert not outbox.texts()
+        assert 0 == gateway.statistics().unfinished
+
+
+async def test_what_another_owner_began_is_in_doubt_though_somebody_held_it(outbox, autojump_clock):
+    """Its ticket was held where it had no slot in memory."""
+    async with open_test_gateway(slow(5), outbox=outbox, partition_bound=1) as gateway:
+        await gateway.enqueue("bot", "r", "has the slot")
+        ticket = await gateway.enqueue("bot", "r", "stored alone")
+        outbox.take("bot")
+        begun = StepRecord(serial=0, number=1, started=True)
+        await outbox.attempt_started(ticket.id, begun)
+        outbox.elsewhere.clear()
+        receipt = await ticket.receipt()
+    assert (Disposition.DELIVERED, True, 2) == (
+        receipt.disposition, receipt.possible_duplicate, receipt.attempts
+    )  # fmt: skip
+
+
+async def test_what_is_accepted_later_comes_after_what_another_owner_has_accepted(
+    outbox, autojump_clock
+):
+    """Whose clock was ahead."""
+    async with open_test_gateway(FakeChannel(), outbox=outbox) as gateway:
+        outbox.take("bot")
+        outbox.last_id = "0fffffffffff" + 18 * "0"
+        outbox.elsewhere.clear()
+        await trio.sleep(10)
+        ticket = await gateway.enqueue("bot", "r", "later")
+        assert outbox.last_id < ticket.id
+
+
+async def test_nothing_begins_of_an_account_that_is_not_owned_for_certain(outbox, autojump_clock):
+    """Neither what is recorded nor what is not: an edit."""
+    channel = FakeChannel()
+    async with open_test_gateway(channel, outbox=outbox) as gateway:
+        ref = (await gateway.send("bot", "r", "before")).ref
+        outbox.uncovered.add("bot")
+        await gateway.enqueue("bot", "r", "waits")
+        edit = Edit(instance_id="bot", external_room_id="r", target=ref, text="waits, too")
+        await gateway.submit(edit)
+        await trio.sleep(30)
+        assert ["before"] == channel.texts("r")
+        assert 1 == len(channel.made)
+        outbox.uncovered.clear()
+        await trio.sleep(5)
+        assert ["waits, too", "waits"] == channel.texts("r")
 
 
 async def test_a_change_waits_for_what_its_message_becomes(outbox, autojump_clock):

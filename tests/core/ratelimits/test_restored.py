@@ -47,6 +47,16 @@ def test_a_full_window_is_full_in_the_next_run_until_its_first_token_comes_back(
     assert 21 * SECOND == free_at(handed_on(registry), GROUP, 21 * SECOND)
 
 
+def test_what_nobody_has_asked_for_since_is_handed_on_again():
+    """A process run that ends before it has sent anything."""
+    registry = drawn(BucketRegistry(), [GROUP], range(60, 80))
+    between = handed_on(registry)
+    last = BucketRegistry()
+    last.restore(between.standings(15 * SECOND), 15 * SECOND)
+    assert 20 * SECOND == free_at(last, GROUP, 15 * SECOND)
+    assert [] == between.standings(NOW)
+
+
 def test_attempts_that_were_under_way_count_as_if_they_ended_then():
     registry = drawn(BucketRegistry(), [GROUP], range(80, 99))
     (bucket,) = registry.buckets([GROUP], NOW)

@@ -25,13 +25,14 @@ class Bug:
     put: Patch
     words: str
     seen: int | None = None
+    make: Callable[[int], object] = simulate
 
     def violation(self, seeds: Iterable[int]) -> Violation | None:
         """The first, of the world that is known to show it and of these."""
         known = () if self.seen is None else (self.seen,)
         for seed in chain(known, seeds):
             try:
-                simulate(seed)
+                self.make(seed)
             except Violation as found:
                 return found
         return None
@@ -43,13 +44,20 @@ class Bug:
 
 
 class Bugs(dict[str, Bug]):
-    """A list of them; called, it is a decorator that takes one in."""
+    """A list of them; called, it is a decorator that takes one in.
+
+    make  makes the world of a seed
+    """
+
+    def __init__(self, make: Callable[[int], object] = simulate) -> None:
+        super().__init__()
+        self._make = make
 
     def __call__(self, words: str, *, seen: int | None = None) -> Callable[[Patch], Patch]:
         """Take in the function below."""
 
         def take(put: Patch) -> Patch:
-            self[put.__name__] = Bug(put, words, seen)
+            self[put.__name__] = Bug(put, words, seen, self._make)
             return put
 
         return take

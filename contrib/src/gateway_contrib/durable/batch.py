@@ -183,11 +183,16 @@ class Batch:
 
     def forget(self, seq: int) -> None:
         """The entry is not wanted any more; written already, it is to be taken back."""
-        if self.entries.pop(seq, None) is not None:
-            self.keys.pop(seq, None)
-            self._drop(self.beside.pop(("entry", seq), None))
-        else:
+        if not self.leave_out(seq):
             self.withdrawn[seq] = None
+
+    def leave_out(self, seq: int) -> bool:
+        """Do not write the entry; false: it is not among what is still to be written."""
+        if self.entries.pop(seq, None) is None:
+            return False
+        self.keys.pop(seq, None)
+        self._drop(self.beside.pop(("entry", seq), None))
+        return True
 
     def step(self, row: Row, *, started: bool) -> None:
         """The newest state of a step."""

@@ -68,6 +68,10 @@ class Recording:
         self._committer.batch.step(record_row(seq, record), started=True)
         await self._committer.written(seq)
 
+    def covers(self, instance_id: str) -> bool:  # noqa: ARG002 - of other engines
+        """An embedded one is owned whole, from its opening on."""
+        return True
+
     def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
         """Written with the next batch."""
         self._committer.batch.step(record_row(position_of(envelope_id), record), started=False)

@@ -287,14 +287,17 @@ class PostgresOutbox(Serving):
             await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
         except trio.Cancelled:
             self._committer.forget(waiter)
-            self.withdraw(entry.id)
+            if entry.request is None:
+                self.withdraw(entry.id)
+            else:  # written, it has answered the request: it is the next owner's
+                self._committer.batch.leave_out(seq)
             raise
 
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
         """Returns once it is committed, and only while the lease runs."""
         self._check()
         await super().attempt_started(envelope_id, record)
-        if not self._membership.covered:
+        if not self.covers(""):
             undone = attrs.evolve(record, number=record.number - 1, started=False)
             self.attempt_ended(envelope_id, undone)
             raise OutboxError(f"outbox {self.place}: the lease is over, or could not be renewed")

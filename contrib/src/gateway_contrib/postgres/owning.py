@@ -98,6 +98,10 @@ class Owning(Storing):
             if self.lost is not None:
                 self.lost(account)
 
+    def covers(self, instance_id: str) -> bool:  # noqa: ARG002 - one process has them all
+        """While the lease runs: all accounts are this process's, or none."""
+        return self._membership.covered
+
     def _check(self) -> None:
         """Raises `OutboxError` where the outbox is another process's."""
         if not self._membership.owns:

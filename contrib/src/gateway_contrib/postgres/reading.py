@@ -30,6 +30,7 @@ from gateway_contrib.postgres.connections.failing import unreadable
 from gateway_contrib.postgres.names import name_of, text_out
 from gateway_core import Invalid
 from gateway_core.outboxes import (
+    STREAMS,
     Endings,
     FormatVersionError,
     Found,
@@ -57,6 +58,13 @@ _SIZED = """SELECT {entry} FROM (SELECT chosen.*, sum(octet_length(entry)) OVER 
         - octet_length(entry) AS before FROM ({some}) chosen) sized
     WHERE before < {most} ORDER BY {order}"""
 
+# Each stream of an account has an index by its positions, and what ended one by its sequence.
+_HIGHEST = """SELECT greatest(max(p.position), (SELECT max(sequence) FROM history
+        WHERE sequence IS NOT NULL))
+    FROM generate_series(0, %(streams)s - 1) s(number) LEFT JOIN LATERAL
+        (SELECT e.position FROM envelopes e WHERE e.account = %(account)s AND e.stream = s.number
+            AND e.due IS NULL ORDER BY e.position DESC LIMIT 1) p ON true"""
+
 
 def sized(some: str, order: str) -> bytes:
     """So many of these entries that their contents are not more than `MOST`, one at least."""
@@ -78,17 +86,21 @@ def overview(connection: Connection) -> Overview:
         counts[text_out(instance)] += count
         classes[priority_of(stream)] += count
         scheduled += count if is_due else 0
-    last = [_newest(connection, table) for table in ("envelopes", "history", "groups")]
     sql = "SELECT max(sequence) FROM history WHERE sequence IS NOT NULL"
     row = connection.execute(sql).fetchone()
     newest = max(newest, (row[0] if row is not None else None) or -1)
     return Overview(
-        last_id=max(last),
+        last_id=_last_id(connection),
         sequence=newest,
         unfinished=dict(counts),
         classes=dict(classes),
         scheduled=scheduled,
     )
+
+
+def _last_id(connection: Connection) -> str:
+    """The newest of all."""
+    return max(_newest(connection, table) for table in ("envelopes", "history", "groups"))
 
 
 def _newest(connection: Connection, table: str) -> str:
@@ -106,7 +118,10 @@ def recovery(connection: Connection, instance: str) -> Recovery:
     moves = connection.execute(sql, asked).fetchall()
     sql = "SELECT at, standings FROM spent WHERE account = %s"
     spent = connection.execute(sql, asked).fetchone()
+    row = connection.execute(_HIGHEST, {"account": asked[0], "streams": len(STREAMS)}).fetchone()
     return Recovery(
+        last_id=_last_id(connection),
+        sequence=row[0] if row is not None else None,
         moves={text_out(room): text_out(to) for room, to in moves},
         closures={text_out(what): (until, wait) for what, until, wait in closures},
         spent=(spent[0], standings_of(spent[1])) if spent is not None else None,

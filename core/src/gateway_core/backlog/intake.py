@@ -66,6 +66,7 @@ class Intake:
         entry = stored.entry
         if self.known(partition, entry.id):
             return
+        self._comes_back(stored, partition)
         now, wall = self._clock.now(), self._clock.wall()
         delivery = self._spilled.take(stored, account, now, wall)
         if not (entry.voted or delivery.started) and self._put_off(delivery, partition, account):
@@ -117,6 +118,7 @@ class Intake:
         """End it, unless it is known; without `how` it expires. Whether it was ended."""
         if self.known(self.partition_for(stored.entry.envelope), stored.entry.id):
             return False
+        self._comes_back(stored, self.partition_for(stored.entry.envelope))
         delivery = self._spilled.delivery(stored)
         ending = how(delivery) if how is not None else expired(delivery, self._cause_of(stored))
         self.end(delivery, ending)
@@ -141,6 +143,12 @@ class Intake:
         hooks = self._registry.hooks_of(instance_id)
         partition.completion.complete_spilled(delivery, account, ending, hooks)
         self.on_end(delivery)
+
+    def _comes_back(self, stored: StoredEntry, partition: Partition) -> None:
+        """It had ended here, which was not written before another process owned its account."""
+        if stored.entry.id in partition.completion.unsure:
+            del partition.completion.unsure[stored.entry.id]
+            self.reopened(stored, partition)
 
     def reopened(self, stored: StoredEntry, partition: Partition) -> InstanceState | None:
         """An envelope that had ended is unfinished and spilled; its account, if it is there.

@@ -17,6 +17,7 @@ from gateway_core.backlog.restored import MOST_RECKONED, RestoredState
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.errors import OutboxError
 from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.journal import Journal
 from gateway_core.outboxes.records import ALL, PastAttempt
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
@@ -34,6 +35,7 @@ class Ownership:
     """
 
     _outbox: Outbox
+    _journal: Journal
     _clock: Clock
     _restored: RestoredState = attrs.field(init=False)
     wanted: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
@@ -105,6 +107,7 @@ class Ownership:
 
     async def _take(self, instance_id: str, account: InstanceState) -> None:
         recovery = await self._outbox.recover(instance_id)
+        self._journal.goes_on_after(recovery.last_id, recovery.sequence)
         since = self._restored.unknown_since([recovery])
         attempts = await self._outbox.attempts(
             since=since, instance_id=instance_id, limit=MOST_RECKONED

@@ -84,7 +84,7 @@ class Pager:
         self._let_go_of = trio.Event()
         self._troubles = Troubles()
         self.capacity = Capacity(capacity, self.wake)
-        self._ownership = Ownership(outbox, clock)
+        self._ownership = Ownership(outbox, journal, clock)
 
         def partition_for(envelope: Envelope) -> Partition:
             return partition_of(envelope.instance_id, envelope.external_room_id)

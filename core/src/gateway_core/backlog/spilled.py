@@ -20,7 +20,7 @@ from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import Found, StoredEntry
-from gateway_core.outboxes.restore import restore_delivery
+from gateway_core.outboxes.restore import catch_up, restore_delivery
 
 
 @attrs.define(eq=False)
@@ -71,15 +71,21 @@ class Spilled:
     def take(self, stored: StoredEntry, account: InstanceState, now: int, wall: float) -> Delivery:
         """The same as `delivery`; it is spilled no more."""
         delivery = self._deliveries.pop(stored.entry.id, None)
-        return delivery or self._restored(stored, account, now, wall)
+        if delivery is None:
+            return self._restored(stored, account, now, wall)
+        catch_up(delivery, stored, now, wall, account.hooks.deduplicates_for)
+        return delivery
 
     def delivery(self, stored: StoredEntry) -> Delivery:
         """The delivery that somebody holds, or a new one."""
         delivery = self._deliveries.get(stored.entry.id)
-        if delivery is not None:
-            return delivery
         account = self._registry.serving.get(stored.entry.envelope.instance_id)
-        return self._restored(stored, account, self._clock.now(), self._clock.wall())
+        now, wall = self._clock.now(), self._clock.wall()
+        if delivery is None:
+            return self._restored(stored, account, now, wall)
+        window = account.hooks.deduplicates_for if account is not None else 0
+        catch_up(delivery, stored, now, wall, window)
+        return delivery
 
     def _restored(
         self, stored: StoredEntry, account: InstanceState | None, now: int, wall: float

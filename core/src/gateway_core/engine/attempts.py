@@ -5,13 +5,16 @@ This module waits for the adapters' hooks and for the outbox.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from contextvars import Token
+from functools import partial
 
 import attrs
 import trio
 
 from gateway_core.accounts.sessions import OpenSession
 from gateway_core.clock import SECOND
+from gateway_core.contract.beside.permits import MAY_WRITE
 from gateway_core.contract.envelopes import Attempt
 from gateway_core.contract.errors import (
     AttemptTimeout,
@@ -78,12 +81,9 @@ class Attempts:
             if session is None:
                 return
             now = self._clock.now()
-        if self._work.resting or not _may_begin(running, now):
-            session.release()
-            if self._journal is not None:
-                self._journal.ended(delivery, running.step)
-            self._void(lane)
+        if self._is_held_back(running, session, now):
             return
+        permit = self._permit(account.instance.id)
         try:
             performing = self._begin(running, session, now)
             try:
@@ -96,7 +96,15 @@ class Attempts:
             else:
                 self._answered(running, answer, self._after(lane))
         finally:
+            if permit is not None:
+                MAY_WRITE.reset(permit)
             session.release()
+
+    def _permit(self, instance_id: str) -> Token[Callable[[], bool]] | None:
+        """Look once more as the first byte goes out, whether the account is still owned."""
+        if self._journal is None:
+            return None
+        return MAY_WRITE.set(partial(self._journal.covers, instance_id))
 
     def _with_files(self, attempt: Attempt, files: StepFiles, worker: Worker) -> Attempt:
         """The attempt with what its step sends: as long as that moves, it is not too slow."""
@@ -139,6 +147,20 @@ class Attempts:
             return None
         worker.recording = False
         return session
+
+    def _is_held_back(self, running: RunningAttempt, session: OpenSession, now: int) -> bool:
+        """Whether it does not begin, for what happened while it was made ready."""
+        journal, void = self._journal, self._work.resting or not _may_begin(running, now)
+        if not void and (journal is None or journal.covers(running.instance.id)):
+            return False
+        session.release()
+        if journal is not None:
+            journal.ended(running.delivery, running.step)
+        if void:
+            self._void(running.lane)
+        else:
+            self._unrecorded(running)
+        return True
 
     def _unrecorded(self, running: RunningAttempt) -> None:
         """The outbox did not record the attempt: it gives its tokens back, and waits a moment."""

@@ -23,6 +23,7 @@ class Completion:
     """Ends the envelopes of one partition.
 
     history       the newest receipts, by envelope id
+    unsure        what ended of accounts that another process owned since: it may not be written
     sheddable     bulk that may be ended for the sake of higher classes
     on_empty      called whenever nothing unfinished is left in memory
     on_end        called with each delivery that ended, if the outbox is durable
@@ -37,6 +38,7 @@ class Completion:
         self._may_shed = shard.config.shed
         self.dispositions: defaultdict[Disposition, int] = defaultdict(int)
         self.history: OrderedDict[str, Receipt] = OrderedDict()
+        self.unsure: dict[str, None] = {}
         self.sheddable = Sheddable()
         self.on_empty: Callable[[], None] = lambda: None
         self.on_end: Callable[[Delivery, int], None] = lambda _delivery, _now: None
@@ -210,6 +212,15 @@ class Completion:
         """The gateway closes: give up all unfinished envelopes."""
         for delivery in reversed(list(self._deliveries.values())):
             self.give_up(delivery, "the gateway closed")
+
+    def forget_ended(self, instance_id: str) -> None:
+        """Forget what ended of an account that another process owns: not all of it is written."""
+        for name, receipt in list(self.history.items()):
+            if receipt.instance_id == instance_id:
+                del self.history[name]
+                self.unsure[name] = None
+        while len(self.unsure) > self._longest_history:
+            del self.unsure[next(iter(self.unsure))]
 
     def forget_room(self, instance_id: str, room_id: str) -> int:
         """Forget what ended in a room, its keys aside; the number of its unfinished envelopes."""

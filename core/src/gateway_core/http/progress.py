@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import trio
 
+from gateway_core.contract.beside.permits import MAY_WRITE
 from gateway_core.contract.errors import TransportError, UnreadableSource
 from gateway_core.http.answers import UnreadableBody
 
@@ -79,6 +80,12 @@ class Progress:
         bound: float = getattr(self.timeouts, name)
         return bound
 
+    def begins_to_write(self) -> None:
+        """The first byte goes out next. Raises `TransportError` where none may any more."""
+        if not MAY_WRITE.get()():
+            raise TransportError("the account may be another process's by now", dispatched="no")
+        self.written = True
+
     def streams(self) -> None:
         """From now on a body is written block by block: the total does not run meanwhile."""
         self._end = math.inf
@@ -103,7 +110,7 @@ class Progress:
     async def trace(self, event: str, _told: Mapping[str, Any]) -> None:
         """Hear from a transport of httpx2 how far it came."""
         if event.endswith(_WRITING):
-            self.written = True
+            self.begins_to_write()
 
     def failure(self, text: str, *, of_source: bool = False) -> TransportError:
         """The error that a failure at this point is, of the body's source or of what carries it."""

@@ -45,7 +45,7 @@ class Connection:
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
             if blocks is None:
-                progress.written = True
+                progress.begins_to_write()
                 await self._write(request.encoded(), progress)
                 return await self._read(progress, bound)
             return await self._upload(request.encoded(), blocks, progress, bound)

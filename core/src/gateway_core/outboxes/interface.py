@@ -78,9 +78,9 @@ class Outbox(Protocol):
     async def recover(self, instance_id: str) -> Recovery:
         """Own the account from now on; the state in which its last owner left it.
 
-        Called before anything of it is attempted, and again after each `release`. For `ALL`: of
-        what instances share. An embedded outbox is owned whole, from its opening on. Raises
-        `OutboxError` that names the present owner.
+        Called before anything of it is attempted, and again after each `release` and `lost`. For
+        `ALL`: of what instances share. An embedded outbox is owned whole, from its opening on.
+        Raises `OutboxError` that names the present owner.
         """
         ...
 
@@ -164,7 +164,8 @@ class Outbox(Protocol):
         """The caller was cancelled during its append: forget the entry.
 
         An engine does so by itself where its append is cancelled; the use of the bytes that the
-        entry names is over then, be it stored or not.
+        entry names is over then, be it stored or not. Only what answers a `request` stays, if it
+        is stored or being written: its next owner goes on with it.
         Of a member, the turn comes again; once its group was cancelled, it counts as cancelled.
         """
 
@@ -183,6 +184,14 @@ class Outbox(Protocol):
 
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
         """Record that a try begins whose outcome may become unknown."""
+
+    def covers(self, instance_id: str) -> bool:
+        """Whether the account is this process's for certain at this moment.
+
+        Looked at before each attempt, and once more as the first byte of a request is about to go
+        out: nothing is sent where it is not. Without a lease that runs out, it always is.
+        """
+        ...
 
     def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
         """The try failed, or did not begin after all."""

@@ -61,6 +61,10 @@ class Journal:
         record = self._record(step, now, number=step.number + 1, started=True, first_at=first)
         await self._outbox.attempt_started(delivery.id, record)
 
+    def covers(self, instance_id: str) -> bool:
+        """Whether the account is this process's for certain at this moment."""
+        return self._outbox.covers(instance_id)
+
     def ended(self, delivery: Delivery, step: Step, wait: float = 0.0) -> None:
         """A try failed, or did not begin; nothing of the step for `wait` seconds."""
         if step.kind == "draft":
@@ -109,6 +113,10 @@ class Journal:
         self.newest = self.next_position()
         report(self._outbox.entered, envelope_id, self.newest)
         return self.newest
+
+    def goes_on_after(self, last_id: str, position: int | None) -> None:
+        """Ids and positions from now on come after these, which another owner has given."""
+        self._ids.go_on_after(last_id, position)
 
     def next_position(self) -> int:
         """The position after all that were ever given."""

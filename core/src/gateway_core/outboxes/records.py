@@ -331,11 +331,15 @@ class Recovery:
     closures  what platforms closed: operation (empty: the instance as a whole) to (POSIX time until
               when, seconds for which it was asked for)
     spent     when it was released (POSIX time), and what was spent then; None: it never was
+    last_id   the newest id that another owner has given meanwhile; empty: there was none
+    sequence  the highest position, likewise: what is accepted from now on comes after both
     """
 
     moves: Mapping[str, str] = attrs.field(factory=dict)
     closures: Mapping[str, tuple[float, float]] = attrs.field(factory=dict)
     spent: tuple[float, Sequence[Standing]] | None = None
+    last_id: str = ""
+    sequence: int | None = None
 
 
 @attrs.frozen(kw_only=True)

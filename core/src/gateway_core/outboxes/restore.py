@@ -63,6 +63,16 @@ def restore_delivery(
     return delivery
 
 
+def catch_up(
+    delivery: Delivery, stored: StoredEntry, now: int, wall: float, deduplicates_for: int
+) -> None:
+    """What another owner has done meanwhile of a delivery that somebody holds here."""
+    if delivery.started or delivery.growth is not None:
+        return
+    if stored.records or stored.shapes is not None:
+        _recall_steps(delivery, stored, now=now, wall=wall, window=deduplicates_for)
+
+
 def _growth(stored: StoredEntry) -> Growth | None:
     """The text of a stream that a previous run had; None: it is none."""
     envelope = stored.entry.envelope

@@ -98,10 +98,18 @@ class BucketRegistry:
         return bucket
 
     def standings(self, now: int) -> list[Standing]:
-        """What is spent of all buckets, as far as it matters later."""
-        return [
+        """What is spent of all buckets, as far as it matters later.
+
+        That of a previous process run is among it, of buckets that nobody has asked for since.
+        """
+        spent = [
             bucket.standing(now) for bucket in self._buckets.values() if not bucket.is_fresh(now)
         ]
+        for kept in dict.fromkeys(self._kept.values()):
+            left = kept.standing.left_after((now - kept.since) / SECOND)
+            if kept.bucket is None and left is not None:
+                spent.append(left)
+        return spent
 
     def restore(self, standings: Sequence[Standing], since: int) -> None:
         """A previous process run had spent this, `since` then: buckets get it as they are made."""

@@ -34,6 +34,14 @@ class Standing:
     tick: float = 0.0
     count: int = 0
 
+    def left_after(self, seconds: float) -> Standing | None:
+        """The same, so many seconds later; None: nothing of it matters any more."""
+        back = tuple((at - seconds, count) for at, count in self.back if at > seconds)
+        closed, tick = max(0.0, self.closed - seconds), max(0.0, self.tick - seconds)
+        if not back and not closed and not tick:
+            return None
+        return attrs.evolve(self, back=back, closed=closed, tick=tick)
+
 
 class Spent:
     """When tokens come back, in order; those that do at one time take the place of one.

@@ -257,7 +257,9 @@ class DurableWay:
         """It was not accepted after all and leaves no trace; nobody waits for it."""
         draft.partition.delay_ends(delivery)
         self._capacity.failed(delivery.id, self._drafting.clock.now())
-        if not isinstance(error, OutboxError):  # then the outbox has nothing of it
+        # After an `OutboxError` the outbox has nothing of it. What another process asked for has
+        # answered that if it is stored: the next owner goes on with it, as this one closes.
+        if not isinstance(error, OutboxError) and draft.request is None:
             report(self._outbox.withdraw, delivery.id)
         if delivery.scope is not None:
             draft.partition.keys_of(delivery.scope).forget(delivery.scope)

@@ -284,6 +284,10 @@ class MemoryOutbox(Beside):
         """Note the step."""
         self._record(envelope_id, record)
 
+    def covers(self, instance_id: str) -> bool:  # noqa: ARG002 - of other engines
+        """Nobody else can reach it."""
+        return True
+
     def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
         """Note the step."""
         self._record(envelope_id, record)

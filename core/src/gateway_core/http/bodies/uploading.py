@@ -78,7 +78,7 @@ class Upload:
         # As a view, whose `repr` is not what is in it.
         block: bytes | memoryview | None = memoryview(b"".join((head, first or b"")))
         await trio.lowlevel.checkpoint_if_cancelled()
-        self._progress.written = True
+        self._progress.begins_to_write()
         while block is not None and not self.over:
             self._progress.enter("write")
             await self._stream.send_all(block)

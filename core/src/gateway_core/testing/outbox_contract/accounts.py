@@ -38,7 +38,7 @@ class AccountsContract(Contract):
         assert (1, entries[2].id) == (overview.scheduled, overview.last_id)
         assert dict(recovery.moves) == {"old": "new"}
         assert dict(recovery.closures) == {"": (START + 30, 30.0), "send": (START + 9, 9.0)}
-        assert other == Recovery()
+        assert attrs.evolve(other, last_id="", sequence=None) == Recovery()
 
     async def test_a_new_run_knows_what_was_spent(self, entry: Entries) -> None:
         """As an account was last released; nothing of it after an erasure, since it names rooms."""

@@ -1,0 +1,185 @@
+"""What was handed over and what became of it, and what must hold of that."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from gateway_contrib.durable.rows import decode, receipt_of
+from gateway_core import Receipt
+
+if TYPE_CHECKING:
+    from sharing.member import Member
+    from sharing.plans import Setup
+    from sharing.server import Server, Transaction
+
+
+@attrs.define(eq=False)
+class Entry:
+    """A message, or a change of one. `word`: by which it is known at the platform.
+
+    begun, done  when its caller began, and when it was accepted; None: it was not, or nobody knows
+    refused      its caller heard that it is not accepted
+    handed       by an application, in a transaction of its own
+    """
+
+    word: str
+    instance: str
+    room: str
+    begun: float
+    handed: bool = False
+    done: float | None = None
+    refused: bool = False
+    id: str | None = None
+    edits: str | None = None
+    writes: list[int] = attrs.field(factory=list)
+    receipt: Receipt | None = None
+
+    def __str__(self) -> str:
+        return f"{self.word} in {self.room}"
+
+
+@attrs.define(eq=False)
+class Laws:
+    """One world's. `violations` says what did not hold."""
+
+    setup: Setup
+    server: Server
+    trace: list[str] = attrs.field(factory=list)
+    violations: list[str] = attrs.field(factory=list)
+    entries: dict[str, Entry] = attrs.field(factory=dict)
+    happened: Counter[str] = attrs.field(factory=Counter)
+    remainder: int = 0
+    owners: list[tuple[float, Any]] = attrs.field(factory=list)
+
+    def note(self, *what: Any) -> None:
+        """A line of the trace."""
+        self.trace.append(f"{trio.current_time():9.3f} {' '.join(map(str, what))}")
+
+    def expect(self, holds: bool, text: str) -> None:
+        """A violation unless it holds."""
+        if not holds:
+            self.violations.append(text)
+            self.note("VIOLATION", text)
+
+    # -- while it lives
+
+    def committed(self, transaction: Transaction) -> None:
+        """Only the owner writes; nothing is there twice; the counts are right."""
+        rows = self.server.rows
+        owner = rows.accounts[""].member
+        if transaction.member is not None:
+            name = getattr(transaction.session.whose, "name", "?")
+            self.expect(transaction.member == owner, f"{name} writes after it was followed")
+        if not self.owners or self.owners[-1][1] != owner:
+            self.owners.append((trio.current_time(), owner))
+            taking = rows.members.get(owner) if owner is not None else None
+            self.note("owner", taking.name if taking is not None else None)
+            self.happened["owners"] += taking is not None
+        for text in rows.doubled:
+            self.expect(False, text)
+        rows.doubled.clear()
+        right = rows.appended == len(rows.envelopes) + len(rows.history) + rows.withdrawn
+        self.expect(right, "accepted is not ended and unfinished")
+
+    def written(self, member: Member, instance: str, word: str | None, *, stopped: bool) -> None:
+        """The first byte of a request goes out."""
+        owns = self.server.rows.accounts[""].member == member.id
+        self.note("write", member.name, instance, word or "", "" if owns else "NOT THE OWNER")
+        if not owns and stopped:
+            self.remainder += 1
+            self.happened["remainder"] += 1
+        probe = word is None
+        self.expect(owns or stopped or probe, f"{member.name} writes {word} after it was followed")
+        entry = self.entries.get(word or "")
+        if entry is not None and owns:
+            entry.writes.append(len(self.trace))
+
+    # -- at the end
+
+    def judge(self, messages: Sequence[Any], limited: Mapping[str, int]) -> None:
+        """All of it."""
+        rows = self.server.rows
+        for row in rows.handed.values():
+            self.expect(row.refused is None, f"what was handed over is refused: {row.refused}")
+        self.expect(not rows.envelopes, f"{len(rows.envelopes)} are unfinished")
+        by_word: dict[str, list[Receipt]] = defaultdict(list)
+        for past in rows.history.values():
+            text = decode(past.kept.row[10])[0].get("text", "")
+            by_word[text.split(" ")[0]].append(receipt_of(past.end[5]))
+        seen: dict[str, list[Any]] = defaultdict(list)
+        for message in messages:
+            for text in {*message.revisions, message.text}:
+                seen[text.split(" ")[0]].append(message)
+        for entry in self.entries.values():
+            self._judge(entry, by_word[entry.word], seen[entry.word])
+        self._judge_order()
+        if self.setup.tight and not self.remainder:
+            self.expect(not any(limited.values()), f"refused by limits: {dict(limited)}")
+
+    def _judge(self, entry: Entry, receipts: Sequence[Receipt], found: Sequence[Any]) -> None:
+        if entry.refused:
+            self.expect(not receipts, f"{entry} was refused, and is {receipts}")
+            self.expect(not found, f"{entry} was refused, and stands")
+            return
+        if entry.done is not None:
+            self.expect(
+                len(receipts) == 1, f"{entry} was accepted, and ended {len(receipts)} times"
+            )
+        self.expect(len(receipts) <= 1, f"{entry} ended {len(receipts)} times")
+        if not receipts:
+            self.expect(not found, f"{entry} is not stored, and stands")
+            return
+        (receipt,) = receipts
+        self.happened[str(receipt.disposition)] += 1
+        if entry.edits is not None:
+            return
+        delivered = receipt.disposition == "delivered"
+        doubt = any(part.outcome == "unknown" for part in receipt.parts)
+        self.expect(bool(found) or not delivered, f"{entry} is delivered, and does not stand")
+        self.expect(
+            delivered or doubt or not found, f"{entry} stands, and is {receipt.disposition}"
+        )
+        most = self.setup.config.retries.max_ambiguous
+        self.expect(len(found) <= most, f"{entry} stands {len(found)} times")
+        if len(found) > 1:
+            self.happened["copies"] += 1
+            self.expect(receipt.possible_duplicate, f"{entry} stands twice, and nobody said so")
+
+    def _judge_order(self) -> None:
+        """Who came after another one into its room is tried after that."""
+        rooms: dict[Any, list[Entry]] = defaultdict(list)
+        for entry in self.entries.values():
+            if entry.done is not None and entry.writes and entry.edits is None:
+                rooms[entry.instance, entry.room, entry.handed].append(entry)
+        for some in rooms.values():
+            for one in some:
+                for other in some:
+                    if one.done is not None and one.done < other.begun:
+                        late = max(one.writes) < min(other.writes)
+                        self.expect(late, f"{other} overtakes {one}")
+
+
+def word_of(body: bytes) -> str | None:
+    """Of the message in a request."""
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        return None
+    return _word_in(fields)
+
+
+def _word_in(value: Any) -> str | None:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        words = (_word_in(each) for each in value)
+        return next((word for word in words if word is not None), None)
+    if isinstance(value, str) and value.startswith(("word", "edit")):
+        return value.split(" ")[0]
+    return None

@@ -1,0 +1,253 @@
+"""What a world with a shared outbox is made of, drawn from its seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+import attrs
+from simulated.drawing import TOKENS
+
+from gateway_contrib.emulators.discord import DiscordLimits
+from gateway_contrib.emulators.faults import Fault
+from gateway_contrib.emulators.slack import SlackLimits
+from gateway_contrib.emulators.telegram import TelegramLimits
+from gateway_contrib.postgres import PostgresSettings
+from gateway_core import CircuitSettings, GatewayConfig, Instance, RetrySettings, Secret
+from gateway_plugin_discord.settings import DiscordSettings
+from gateway_plugin_slack.settings import Settings as SlackSettings
+from gateway_plugin_telegram.settings import TelegramSettings
+
+GRID = 0.25
+CHANNELS = ("telegram", "slack", "discord")
+ROOMS: Mapping[str, Sequence[str]] = {
+    "telegram": ("{n}01", "-{n}02", "-{n}03", "{n}04"),
+    "slack": ("C{n}AAA", "C{n}BBB", "C{n}CCC"),
+    "discord": ("{n}001", "{n}002", "{n}003"),
+}
+URLS = {
+    "telegram": "https://telegram{n}.test",
+    "slack": "https://slack{n}.test/api",
+    "discord": "https://discord{n}.test/api/v10",
+}
+_SETTINGS: Mapping[str, Any] = {
+    "telegram": TelegramSettings,
+    "slack": SlackSettings,
+    "discord": DiscordSettings,
+}
+WAYS = ("lost", "late", "answer lost", "unreplicated")
+"""What becomes of a COMMIT: of another statement, the first three."""
+
+
+@attrs.frozen(kw_only=True)
+class Blow:
+    """Something that happens to a member, or to the server.
+
+    whose    the owner's, or that of the member of this number
+    seconds  for which it lasts
+    """
+
+    at: float
+    kind: str
+    whose: int | None
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class Setup:
+    """One world.
+
+    members  how many processes take part
+    rates    of their clocks; ahead: seconds by which their wall clocks may be
+    lasts    seconds of trouble
+    losses   the share of COMMITs, and of other statements, of which something is lost
+    delays   seconds of a statement's way; trips: of a request's, there and back
+    slow     the share of connections to a platform that take long
+    sick     the share of renewals that are lost
+    tight    limits are low, and requests take the same time, so that nothing may be refused
+    """
+
+    seed: int
+    members: int
+    settings: PostgresSettings
+    config: GatewayConfig
+    rooms: Sequence[tuple[str, str]]
+    rates: Sequence[float]
+    ahead: Sequence[float]
+    lasts: float
+    losses: tuple[float, float]
+    delays: Sequence[float]
+    trips: Sequence[float]
+    late: float
+    slow: float
+    sick: float
+    tight: bool
+    faults: Mapping[Fault, float]
+    callers: int
+    messages: int
+    pauses: Sequence[float]
+    edits: float
+    keyed: float
+    applications: int
+    producers: int
+    handings: int
+    blows: Sequence[Blow]
+
+    def generator(self, concern: str) -> Random:
+        """One for each concern, so that none moves another."""
+        return Random(f"shared:{concern}:{self.seed}")
+
+
+TIGHT: Mapping[str, Mapping[str, Any]] = {
+    "telegram": {"group_count": 3, "group_seconds": 30.0},
+    "slack": {},
+    "discord": {"message_count": 2, "message_per": 10.0},
+}
+EMULATED: Mapping[str, Any] = {
+    "telegram": TelegramLimits(group_count=3, group_seconds=30.0),
+    "slack": SlackLimits(),
+    "discord": DiscordLimits(count=2, per=10.0),
+}
+"""Limits of which more than one owner comes to feel the window."""
+
+
+def instances_of(rng: Random, *, tight: bool) -> tuple[Instance, ...]:
+    """One account or two."""
+    found = []
+    for number in range(rng.choice([1, 1, 2])):
+        channel = rng.choice(CHANNELS)
+        token = Secret(TOKENS[channel].format(n=number))
+        limits = TIGHT[channel] if tight else {}
+        url = URLS[channel].format(n=number)
+        settings = _SETTINGS[channel](token=token, base_url=url, **limits)
+        found.append(Instance(f"{channel}{number}", channel, settings))
+    return tuple(found)
+
+
+def _rooms(rng: Random, instances: Sequence[Instance]) -> list[tuple[str, str]]:
+    found = []
+    for instance in instances:
+        number = int(instance.id[-1]) + 1
+        names = ROOMS[instance.channel]
+        some = rng.sample(names, rng.choice([1, 2, len(names)]))
+        found += [(instance.id, room.format(n=number)) for room in some]
+    return found
+
+
+KINDS = (
+    "kill", "kill at a port", "stop", "stop at a renewal", "stop at a write", "cut", "cut", "cut",
+    "away", "restart", "end sessions", "leave",
+)  # fmt: skip
+
+
+def _blows(rng: Random, lasts: float, lease: float, members: int) -> list[Blow]:
+    kinds = rng.sample(KINDS, rng.choice([1, 2, 4]))
+    lasting = (0.5, 3.0, 0.9 * lease, 1.2 * lease, 1.6 * lease, 2.5 * lease, 4 * lease)
+    found = [
+        Blow(
+            at=GRID * rng.randrange(8, round(lasts / GRID)),
+            kind=rng.choice(kinds),
+            whose=None if rng.random() < 0.7 else rng.randrange(members),
+            seconds=rng.choice(lasting),
+        )
+        for _ in range(rng.choice([1, 2, 4, 8]))
+    ]
+    return sorted(found, key=lambda blow: blow.at)
+
+
+def draw(seed: int) -> Setup:
+    """The world of a seed."""
+    rng = Random(f"shared:{seed}")
+    tight = rng.random() < 0.3
+    instances = instances_of(rng, tight=tight)
+    lease = rng.choice([5.0, 5.0, 10.0])
+    lasts = rng.choice([30.0, 60.0, 90.0])
+    members = rng.choice([2, 2, 3, 4])
+    stormy = rng.random() < 0.5
+    share = rng.choice([0.0, 0.05, 0.2])
+    faults = {
+        Fault.RESET_BEFORE: rng.choice([0.0, 0.1]),
+        Fault.RESET_AFTER: rng.choice([0.0, 0.1]),
+        Fault.NO_ANSWER: rng.choice([0.0, 0.05]),
+        Fault.SERVER_ERROR: rng.choice([0.0, 0.1]),
+    }
+    return Setup(
+        seed=seed,
+        tight=tight,
+        members=members,
+        settings=PostgresSettings(
+            lease=lease,
+            poll=rng.choice([0.1, 0.25]),
+            linger=rng.choice([0.0, 0.02]),
+            queue=rng.choice([2, 4096]),
+        ),
+        config=GatewayConfig(
+            instances=instances,
+            partition_count=rng.choice([1, 2]),
+            partition_bound=rng.choice([3, 20, 10_000]),
+            attempts_per_partition=rng.choice([1, 4, 64]),
+            attempt_timeout=rng.choice([5.0, 20.0, 90.0]),
+            session_idle=rng.choice([2.0, 300.0]),
+            drain_timeout=rng.choice([0.0, 2.0, 10.0]),
+            retries=RetrySettings(
+                attempts=rng.choice([3, 6]),
+                base=1.0,
+                cap=8.0,
+                max_ambiguous=rng.choice([2, 2, 3]),
+                quarantine=rng.choice([0.0, 2.0]),
+            ),
+            circuit=CircuitSettings(window=5, probe_base=0.5, probe_cap=4.0),
+        ),
+        rooms=_rooms(rng, instances),
+        rates=rng.choice([(1.0,), (1.0, 0.97, 1.03)]),
+        ahead=(0.0,) if tight else rng.choice([(0.0,), (0.0, 0.5, -2.0), (0.0, 3600.0, -3600.0)]),
+        lasts=lasts,
+        losses=(share, share / 10) if stormy else (0.0, 0.0),
+        delays=rng.choice([(0.0,), (0.0, 0.0, 0.25), (0.0, 0.25, 1.0)]),
+        trips=(0.25,) if tight else rng.choice([(0.0, 0.25), (0.25, 0.5, 1.0)]),
+        late=0.0 if tight else rng.choice([0.0, 0.0, 0.1]),
+        slow=0.0 if tight else rng.choice([0.0, 0.2, 0.5]),
+        sick=rng.choice([0.0, 0.0, 0.0, 0.5, 0.9]),
+        faults=faults if rng.random() < 0.5 and not tight else {},
+        callers=rng.choice([1, 2, 4]),
+        messages=rng.choice([10, 30, 60]),
+        pauses=rng.choice([(0.0, 0.25), (0.0, 0.5, 2.0), (1.0, 4.0)]),
+        edits=rng.choice([0.0, 0.2, 0.5]),
+        keyed=rng.choice([0.0, 0.3]),
+        applications=rng.choice([0, 1, 3]),
+        producers=rng.choice([0, 0, 1, 2]),
+        handings=rng.choice([3, 8]),
+        blows=_blows(rng, lasts, lease, members),
+    )
+
+
+class Wire:
+    """What happens to statements on their way to the server."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.on = True
+        self._setup = setup
+        self._random = setup.generator("wire")
+
+    def fate(self, sql: str) -> str:
+        """One of `WAYS`; empty: it comes through."""
+        commits = sql == "COMMIT"
+        if self.on and sql.startswith("UPDATE members") and self._setup.sick:
+            return "lost" if self._random.random() < self._setup.sick else ""
+        share = self._setup.losses[0 if commits else 1]
+        if not self.on or not share or self._random.random() >= share:
+            return ""
+        return self._random.choice(WAYS if commits else WAYS[:3])
+
+    def seconds(self) -> float:
+        """Of one way."""
+        return self._random.choice(self._setup.delays) if self.on else 0.0
+
+    def late(self) -> float:
+        """Seconds that what is late takes longer than its client has patience."""
+        return self._random.choice([0.25, 1.0, 3.0, 12.0])
+
+    def flips(self) -> bool:
+        """Heads."""
+        return self._random.random() < 0.5

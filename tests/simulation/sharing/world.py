@@ -1,0 +1,427 @@
+"""A shared outbox, and several gateways on it, from a seed to the last look."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+import attrs
+import httpx2
+import structlog
+import trio
+from sharing.applications import Applications
+from sharing.callers import Callers
+from sharing.laws import Laws, word_of
+from sharing.member import MEMBER, Member
+from sharing.outbox import SharedOutbox, world_of
+from sharing.plans import EMULATED, GRID, Blow, Setup, Wire, draw
+from sharing.server import Server
+from sharing.statements import STATEMENTS
+from simulated.lives import LIFE, Killed, Life
+from simulated.world import BREAKS, NEVER_RAISED, Violation
+
+from gateway_contrib.emulators.discord import DiscordEmulator
+from gateway_contrib.emulators.faults import FaultPlan
+from gateway_contrib.emulators.slack import SlackEmulator
+from gateway_contrib.emulators.telegram import TelegramEmulator
+from gateway_core import GatewayError, open_gateway
+from gateway_core.http import transport_factory
+from gateway_core.plugins import calling
+from gateway_core.plugins import loader as plugins
+from gateway_core.testing import Network, open_network, run_seeded
+from gateway_plugin_discord import hooks as discord
+from gateway_plugin_slack import hooks as slack
+from gateway_plugin_telegram import hooks as telegram
+
+EMULATORS: Mapping[str, Any] = {
+    "telegram": TelegramEmulator, "slack": SlackEmulator, "discord": DiscordEmulator,
+}  # fmt: skip
+HOOKS = {"telegram": telegram, "slack": slack, "discord": discord}
+LATE = (3.0, 8.0, 24.0)
+PATIENCE = 900.0
+"""Seconds of calm within which all must have ended."""
+MOST_STEPS = 100_000
+"""Steps of tasks at one instant, beyond which nothing useful happens."""
+DOWN = (0.25, 1.0, 4.0, 15.0)
+"""Seconds until a process that has ended is begun again."""
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What a world was."""
+
+    seed: int
+    messages: int
+    faults: int
+    kills: int
+    happened: Mapping[str, int]
+    digest: str
+    trace: tuple[str, ...] = attrs.field(repr=False)
+
+
+def simulate(seed: int) -> Outcome:
+    """Make the world of a seed. Raises `Violation` at the first thing that does not hold."""
+    return made(draw(seed))
+
+
+def made(setup: Setup) -> Outcome:
+    """The same of any setup."""
+    world = World(setup)
+    laws, seed = world.laws, setup.seed
+    nothing = patch.object(plugins, "discover", lambda _: ([], []))
+    known = patch.object(plugins, "unknown_names", lambda *_: [])
+    timeless = patch.object(calling, "perf_counter", float)
+    with nothing, known, timeless, world_of(setup.generator("ids")), _logs_to(laws):
+        try:
+            run_seeded(f"shared schedule:{seed}", world.run)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            laws.violations.append(f"the world fell: {_innermost(error)}")
+            raise Violation(seed, laws.violations, laws.trace) from error
+    if laws.violations:
+        raise Violation(seed, laws.violations, laws.trace)
+    return Outcome(
+        seed=seed,
+        messages=len(laws.entries),
+        faults=sum(laws.happened[blow.kind] for blow in setup.blows) + world.faults,
+        kills=laws.happened["kills"],
+        happened=dict(laws.happened),
+        digest=hashlib.sha256("\n".join(laws.trace).encode()).hexdigest(),
+        trace=tuple(laws.trace),
+    )
+
+
+def _innermost(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _logs_to(laws: Laws) -> Iterator[None]:
+    def take(_: Any, level: str, event: dict[str, Any]) -> dict[str, Any]:
+        event.pop("exc_info", None)
+        member = MEMBER.get(None)
+        laws.note(f"log {level}", member.name if member is not None else "", event)
+        own = event["event"] in BREAKS and event["error"] in NEVER_RAISED
+        laws.expect(not own, f"{event.get('error')} at {event.get('where')}")
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    structlog.configure(processors=[take])
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+class Steps(trio.abc.Instrument):
+    """Stops a world in which time does not move any more."""
+
+    def __init__(self, laws: Laws) -> None:
+        self._laws = laws
+        self._at = -1.0
+        self._count = 0
+        self.scope = trio.CancelScope()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """One step more, at the same instant or at a later one."""
+        now = trio.current_time()
+        self._count = self._count + 1 if now == self._at else 0
+        self._at = now
+        if self._count == MOST_STEPS:
+            self._laws.violations.append(f"{MOST_STEPS} steps at one instant, lately {task.name}")
+            self._laws.note("steps", task.name, task.coro)
+            self.scope.cancel()
+            raise KeyboardInterrupt
+
+
+class Transport(httpx2.AsyncBaseTransport):
+    """What a member's requests go through."""
+
+    def __init__(self, network: Network, member: Member) -> None:
+        self._below = network.transport()
+        self._member = member
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Connect, look for the last time, write, and wait for the answer."""
+        member, world = self._member, self._member.world
+        await member.port()
+        if trio.current_time() < member.away_until:
+            raise httpx2.ConnectError("no route to host")
+        await trio.sleep(world.connecting())
+        await member.port()
+        trace = request.extensions.get("trace")
+        if trace is not None:
+            await trace("http11.send_request_headers.started", {})
+        if member.stops_writing is not None:
+            member.stop(member.stops_writing)
+            member.stops_writing = None
+        stopped = trio.current_time() < member.stopped_until
+        await member.port()
+        body = await request.aread()
+        instance = world.instance_at(request.url.host)
+        world.laws.written(member, instance, word_of(body), stopped=stopped)
+        timeouts = {"timeout": request.extensions.get("timeout", {})}
+        below = httpx2.Request(
+            request.method, request.url, headers=request.headers, content=body, extensions=timeouts
+        )
+        response = await self._below.handle_async_request(below)
+        await member.port()
+        return response
+
+
+class World:
+    """Server, platforms, members, applications, and what befalls them."""
+
+    nursery: trio.Nursery
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.wire = Wire(setup)
+        self.server = Server(STATEMENTS)
+        self.laws = Laws(setup, self.server)
+        self.server.committed = self.laws.committed
+        self.on = True
+        self.members: list[Member | None] = [None] * setup.members
+        self._network_random = setup.generator("network")
+        self._lives = setup.generator("lives")
+        self._plans = [
+            FaultPlan(seed=f"{instance.id}:{setup.seed}", rates=setup.faults)
+            for instance in setup.config.instances
+        ]
+        self.emulators = {
+            instance.id: EMULATORS[instance.channel](
+                faults=plan, **({"limits": EMULATED[instance.channel]} if setup.tight else {})
+            )
+            for instance, plan in zip(setup.config.instances, self._plans, strict=True)
+        }
+        self._hosts = {
+            httpx2.URL(instance.settings.base_url).host: instance.id
+            for instance in setup.config.instances
+        }
+        self.callers = Callers(self)
+        self.applications = Applications(self)
+        self._over = False
+
+    @property
+    def faults(self) -> int:
+        """How many requests the platforms failed."""
+        return sum(plan.counts.total() for plan in self._plans)
+
+    def instance_at(self, host: str) -> str:
+        """Whose requests go there."""
+        return self._hosts[host]
+
+    def connecting(self) -> float:
+        """Seconds until a connection is there."""
+        slow = self.on and self._network_random.random() < self.setup.slow
+        return self._network_random.choice([2.0, 6.0, 9.0]) if slow else 0.0
+
+    def _latency(self) -> tuple[float, float]:
+        rng = self._network_random
+        up, down = rng.choice(self.setup.trips), rng.choice(self.setup.trips)
+        if self.on and rng.random() < self.setup.late:
+            up += rng.choice(LATE)
+        return up, down
+
+    # -- all of it
+
+    async def run(self) -> None:
+        """Trouble, calm, and the last look."""
+        setup = self.setup
+        async with open_network() as network, trio.open_nursery() as nursery:
+            self.nursery = nursery
+            for instance in setup.config.instances:
+                app = self.emulators[instance.id].app
+                network.mount(instance.settings.base_url, app, latency=self._latency)
+            nursery.start_soon(self.server.keep_house)
+            nursery.start_soon(self._blows)
+            for number in range(setup.members):
+                nursery.start_soon(self._slot, number, network)
+            for number in range(setup.applications):
+                nursery.start_soon(self.applications.run, number)
+            for number in range(setup.producers):
+                nursery.start_soon(self.applications.produce, number)
+            try:
+                await trio.sleep_until(setup.lasts)
+                self._calm()
+                await self._drained()
+            finally:
+                self._over = True
+                for member in (*self.members, *self.applications.members):
+                    if member is not None:
+                        member.life.fall()
+            nursery.cancel_scope.cancel()
+        messages = [
+            message
+            for emulator in self.emulators.values()
+            for room in emulator.rooms.names()
+            for message in emulator.rooms.all(room)
+        ]
+        limited = {name: each.limited.total() for name, each in self.emulators.items()}
+        self.laws.judge(messages, limited)
+
+    def _calm(self) -> None:
+        self.laws.note("calm")
+        self.on = self.wire.on = False
+        for plan in self._plans:
+            plan.stop()
+
+    async def _drained(self) -> None:
+        """All that was accepted ends, and somebody owns the outbox."""
+        rows, end = self.server.rows, trio.current_time() + PATIENCE
+        quiet = 0
+        while quiet < 3:
+            await trio.sleep(1.0)
+            waits = any(not row.answered for row in rows.handed.values())
+            busy = self.callers.busy + self.applications.busy + self.callers.left
+            quiet = 0 if rows.envelopes or waits or busy else quiet + 1
+            if self.laws.violations:
+                return
+            if trio.current_time() > end:
+                left = [kept.row[1] for kept in rows.envelopes.values()]
+                text = f"{len(left)} are unfinished, {waits=} {busy=}"
+                self.laws.expect(False, f"in {PATIENCE:g} s of calm {text}")
+                return
+
+    # -- processes
+
+    async def _slot(self, number: int, network: Network) -> None:
+        """One process after the other."""
+        count = 0
+        while not self._over:
+            life = Life(count)
+            name = f"{'abcd'[number]}{count}"
+            member = Member(self, name, life, Random(f"{name}:{self.setup.seed}"))
+            self.members[number] = member
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(life.bury)
+                nursery.start_soon(self._lived, member, network)
+                await life.over.wait()
+                nursery.cancel_scope.cancel()
+            self.members[number] = None
+            self.laws.note("over", name)
+            self.laws.happened["kills"] += life.dead and not self._over
+            await trio.sleep(self._lives.choice(DOWN))
+            count += 1
+
+    async def _lived(self, member: Member, network: Network) -> None:
+        MEMBER.set(member)
+        life = member.life
+        LIFE.set(life)
+        life.task = trio.lowlevel.current_task()
+        transport_factory.set(lambda: Transport(network, member))
+        try:
+            with life.scope:
+                await self._opened(member)
+        except BaseException as error:
+            if not life.dead:
+                self.laws.note("ended", member.name, _innermost(error))
+                raise
+        finally:
+            life.over.set()
+
+    async def _opened(self, member: Member) -> None:
+        setup = self.setup
+        try:
+            async with open_gateway(
+                setup.config,
+                plugins=[(channel, HOOKS[channel]) for channel in self._channels()],
+                outbox=SharedOutbox(member),
+                rng=setup.generator(f"gateway {member.name}"),
+                wall_clock=member.wall,
+            ) as gateway:
+                member.life.gateway = gateway
+                self.laws.note("open", member.name)
+                async with trio.open_nursery() as nursery:
+                    for _ in range(setup.callers):
+                        nursery.start_soon(self.callers.call, member, gateway)
+                    await member.ends_gently.wait()
+                    nursery.cancel_scope.cancel()
+        except GatewayError as error:
+            self.laws.note("not open", member.name, error)
+            await trio.sleep(GRID)
+
+    def _channels(self) -> list[str]:
+        return sorted({instance.channel for instance in self.setup.config.instances})
+
+    # -- what befalls them
+
+    async def _blows(self) -> None:
+        for blow in self.setup.blows:
+            await trio.sleep_until(blow.at)
+            member = self._struck(blow)
+            if blow.kind == "restart":
+                self.laws.note("restart", blow.seconds)
+                self.server.restart(min(blow.seconds, 3.0))
+                self.laws.happened["restart"] += 1
+            elif member is not None:
+                self.laws.note(blow.kind, member.name, blow.seconds)
+                self.laws.happened[blow.kind] += 1
+                _STRIKES[blow.kind](member, blow.seconds)
+
+    def _struck(self, blow: Blow) -> Member | None:
+        if blow.whose is not None:
+            return self.members[blow.whose]
+        owner = self.server.rows.accounts[""].member
+        there = [member for member in self.members if member is not None]
+        return next((member for member in there if member.id == owner), None)
+
+
+def _kill(member: Member, _: float) -> None:
+    member.life.fall()
+
+
+def _kill_at_a_port(member: Member, seconds: float) -> None:
+    member.dies_in = round(seconds * 3) + 1
+
+
+def _stop(member: Member, seconds: float) -> None:
+    member.stop(seconds)
+
+
+def _stop_at_a_write(member: Member, seconds: float) -> None:
+    member.stops_writing = seconds
+
+
+def _stop_at_a_renewal(member: Member, seconds: float) -> None:
+    member.stops_renewing = seconds
+
+
+def _cut(member: Member, seconds: float) -> None:
+    member.cut_until = trio.current_time() + seconds
+
+
+def _away(member: Member, seconds: float) -> None:
+    member.away_until = trio.current_time() + seconds
+
+
+def _end_sessions(member: Member, _: float) -> None:
+    for connection in list(member.connections):
+        connection.session.end()
+
+
+def _leave(member: Member, _: float) -> None:
+    member.ends_gently.set()
+
+
+_STRIKES: Mapping[str, Any] = {
+    "kill": _kill,
+    "kill at a port": _kill_at_a_port,
+    "stop": _stop,
+    "stop at a write": _stop_at_a_write,
+    "stop at a renewal": _stop_at_a_renewal,
+    "cut": _cut,
+    "away": _away,
+    "end sessions": _end_sessions,
+    "leave": _leave,
+}
+
+__all__ = ["Killed", "Outcome", "World", "made", "partial", "simulate"]

@@ -1,0 +1,249 @@
+"""Bugs put into the ownership of a shared outbox: the simulation must notice each of them."""
+
+# ruff: noqa: ARG005 - the bugs have the signatures of what they replace
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import attrs
+import pytest
+
+pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
+
+import psycopg
+from sharing import server, statements
+from sharing.world import simulate
+from simulated.bugs import Bugs
+
+from gateway_contrib.durable.committer import Committer
+from gateway_contrib.postgres import handed, owning
+from gateway_contrib.postgres.connections import membership
+from gateway_contrib.postgres.producing import handing
+from gateway_contrib.postgres.writes import writing
+from gateway_core.backlog.restored import RestoredState
+from gateway_core.deliveries.steps import Step
+from gateway_core.engine.completion import Completion
+from gateway_core.http.progress import Progress
+from gateway_core.outboxes.journal import Journal
+from gateway_core.ratelimits.spent import Standing
+
+MOST_WORLDS = 400
+FOLLOWED = "after it was followed"
+
+bug = BUGS = Bugs(simulate)
+
+
+# -- the lease
+
+
+@bug(FOLLOWED)
+def a_renewal_counts_from_its_answer(patch):
+    whole = membership.Membership.renew
+
+    def renew(self: Any) -> bool:
+        still = whole(self)
+        if still:
+            self._covered = membership.boottime() + self._lease
+        return still
+
+    patch.setattr(membership.Membership, "renew", renew)
+
+
+@bug(FOLLOWED, seen=7)
+def a_takeover_comes_before_the_lease_is_over(patch):
+    patch.setattr(membership, "BEYOND", 0.5)
+
+
+@bug(FOLLOWED, seen=4)
+def a_counter_that_changes_is_taken_for_silence(patch):
+    def silent(self: Any, owner: Any, now: float) -> bool:
+        if self._seen is None or self._seen[0] != owner.member:
+            self._seen, self._since = (owner.member, owner.counter), now
+        return now - self._since >= membership.BEYOND * owner.lease
+
+    patch.setattr(membership.Watched, "silent", silent)
+
+
+@bug(FOLLOWED)
+def a_lease_is_never_over(patch):
+    """Whoever is cut off from the server goes on with the platforms."""
+    patch.setattr(membership.Membership, "covered", property(lambda self: self.owns))
+
+
+@bug(FOLLOWED)
+def the_first_byte_is_not_looked_at(patch):
+    """The lease covers the attempt's begin; then its connection takes long to come about."""
+
+    def begins(self: Any) -> None:
+        self.written = True
+
+    patch.setattr(Progress, "begins_to_write", begins)
+
+
+@bug(FOLLOWED)
+def only_what_is_recorded_is_looked_at(patch):
+    """An edit is not recorded."""
+    patch.setattr(Journal, "covers", lambda self, instance_id: True)
+
+
+# -- the epoch
+
+
+@bug(FOLLOWED)
+def an_epoch_is_not_checked_at_one_write(patch):
+    """What is told of envelopes that are there, and nothing new."""
+    whole = statements.STATEMENTS["SELECT begin_batch(%s, %s, %s::text[], %s::bigint[])"]
+
+    async def begin(server: Any, transaction: Any, given: Any) -> Any:
+        member, _, touched, seqs = given
+        if touched or not seqs:
+            return await whole(server, transaction, given)
+        server.writes(transaction, lambda rows: None)
+        transaction.member = member
+        return [(None,)], 1
+
+    table = {**statements.STATEMENTS, "SELECT begin_batch(%s, %s, %s::text[], %s::bigint[])": begin}
+    patch.setattr("sharing.world.STATEMENTS", table)
+
+
+@bug(FOLLOWED, seen=3)
+def an_epoch_is_in_no_key(patch):
+    """A takeover does not wait for whoever writes."""
+    patch.setattr(server, "EPOCH_IS_IN_A_KEY", False)
+
+
+@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands")
+def what_an_owner_before_was_to_write_is_written_after_all(patch):
+    patch.setattr(Committer, "drop", lambda self, error: None)
+
+
+# -- a COMMIT of which the outcome is not known
+
+
+@bug("was refused, and|stored twice|is not there|stands")
+def a_commit_is_asked_by_a_look(patch):
+    """It was not there, and came later."""
+
+    def decide(self: Any, number: int) -> bool:
+        noted = (self.member, number)
+        return self.link.call(lambda it: it.read(lambda rows: noted in rows.batches))
+
+    patch.setattr(writing.Writer, "decide", decide)
+
+
+@bug("was refused, and|stored twice|is not there|stands|unfinished", seen=6)
+def a_commit_without_an_answer_is_taken_for_none(patch):
+    async def decided(self: Any, unknown: Any) -> bool:
+        return False
+
+    patch.setattr(owning.Owning, "_decided", decided)
+
+
+@bug("ended 0 times|is not stored, and stands|nobody said so|overtakes|unfinished", seen=11)
+def a_commit_without_an_answer_is_taken_for_one(patch):
+    async def decided(self: Any, unknown: Any) -> bool:
+        return True
+
+    patch.setattr(owning.Owning, "_decided", decided)
+
+
+@bug("was refused, and", seen=10)
+def a_handover_without_an_answer_is_taken_for_none(patch):
+    """By a process that delivers nothing."""
+
+    async def tried(self: Any, some: Any, *, unknown: bool = False) -> None:
+        try:
+            ids = await self.call(partial(self._send, some=some))
+        except psycopg.Error as error:
+            why = self._place.failed("cannot be handed anything", error)
+            self._end(some, [why] * len(some))
+        else:
+            self._end(some, [ids[each.row.token] for each in some])
+
+    patch.setattr(handing.HandingOver, "_try", tried)
+
+
+# -- order
+
+
+@bug("overtakes")
+def a_look_orders_by_id(patch):
+    whole = handed.Handed.look
+
+    def look(self: Any, connection: Any, now: float) -> Any:
+        return sorted(whole(self, connection, now), key=lambda one: one.envelope.key)
+
+    patch.setattr(handed.Handed, "look", look)
+
+
+@bug("overtakes")
+def a_look_forgets_which_transactions_were_open(patch):
+    whole = handed.Handed.look
+
+    def look(self: Any, connection: Any, now: float) -> Any:
+        found = whole(self, connection, now)
+        if self._open is not None:
+            self._open = (self._open[0], [])
+        return found
+
+    patch.setattr(handed.Handed, "look", look)
+
+
+@bug("overtakes|stored twice")
+def who_owns_again_gives_positions_by_its_own_clock(patch):
+    patch.setattr(Journal, "goes_on_after", lambda self, last_id, position: None)
+
+
+@bug("ended 2 times")
+def what_is_handed_over_has_no_key_of_its_own(patch):
+    """Its owner ends between the envelope and the answer."""
+    whole = handed._request
+
+    def request(*given: Any) -> Any:
+        made = whole(*given)
+        return attrs.evolve(made, envelope=attrs.evolve(made.envelope, key=None))
+
+    patch.setattr(handed, "_request", request)
+
+
+# -- what moves with an account
+
+
+@bug("refused by limits")
+def a_bucket_is_full_after_a_takeover(patch):
+    patch.setattr(RestoredState, "_reckon", lambda self, account, attempts, now: None)
+
+
+@bug("refused by limits")
+def what_was_spent_is_not_handed_on(patch):
+    patch.setattr(RestoredState, "_restore", lambda self, recovery, registry, now: None)
+
+
+@bug("refused by limits")
+def what_was_spent_is_handed_on_once(patch):
+    """Whoever has it and spends nothing hands on that nothing is spent."""
+    patch.setattr(Standing, "left_after", lambda self, seconds: None)
+
+
+@bug("nobody said so|stands [3-9] times")
+def an_attempt_of_the_owner_before_never_was(patch):
+    patch.setattr(Step, "interrupt", lambda self, *given, **named: None)
+
+
+@bug("unfinished", seen=18)
+def what_ended_of_a_lost_account_is_remembered(patch):
+    patch.setattr(Completion, "forget_ended", lambda self, instance_id: None)
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_simulation_finds_it(name, monkeypatch):
+    BUGS[name].put(monkeypatch)
+    violation = BUGS[name].violation(range(MOST_WORLDS))
+    assert violation is not None, f"{name} was in {MOST_WORLDS} worlds, and nobody noticed"
+    BUGS[name].expect_in(violation)
+
+
+def test_there_are_at_least_twelve():
+    assert len(BUGS) >= 12

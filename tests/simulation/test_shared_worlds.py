@@ -1,0 +1,49 @@
+"""Drawn worlds of several gateways on one shared outbox, on the product's own ownership."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+
+import pytest
+from amounts import amount
+
+pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
+
+from sharing.world import simulate
+
+SEEDS = amount("worlds of a shared outbox")
+RARE = (14, 30)
+"""Beyond a short run, but what happens there hardly happens elsewhere: an owner closes as what a
+producer has asked for is being written; one is stopped between its last look and the write."""
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """Each of them is looked at while it lives and when it has ended."""
+    gc.collect()
+    gc.freeze()
+    yield [simulate(seed) for seed in sorted({*range(SEEDS), *RARE})]
+    gc.unfreeze()
+
+
+def test_every_law_holds_in_every_world(outcomes):
+    assert SEEDS <= len(outcomes)
+
+
+def test_the_worlds_were_worth_looking_at(outcomes):
+    """A harness that finds nothing is usually blind: all that can happen did happen."""
+    happened = sum((Counter(outcome.happened) for outcome in outcomes), Counter())
+    for what in (
+        "kill", "kill at a port", "stop", "stop at a write", "cut", "away", "restart", "leave",
+        "end sessions", "delivered", "unknown", "copies", "remainder",
+    ):  # fmt: skip
+        assert happened[what], what
+    assert happened["owners"] > 2 * len(outcomes)
+    trace = "\n".join(line for outcome in outcomes for line in outcome.trace)
+    for what in ("stands_by", "account_lost", "refused", "handed", "outcome_unknown"):
+        assert what in trace, what
+
+
+def test_a_seed_makes_the_same_world_again(outcomes):
+    assert outcomes[0].digest == simulate(outcomes[0].seed).digest
