@@ -92,9 +92,6 @@ def wire(
 ) -> Parts:
     """Put the parts together. `handover`: of a process that delivers nothing."""
 
-    def seeded() -> Random:
-        return Random(rng.getrandbits(64))  # noqa: S311 - jitter is no secret
-
     tasks, clock, privacy = Tasks(), Clock(wall_clock), Privacy(config.telemetry)
     meters = working_meters(providers)
     observer = open_recorder(clock, privacy, providers, meters)
@@ -113,12 +110,17 @@ def wire(
         config, hooks, clock=clock, spawn=tasks.spawn, start_probing=start_probing, journal=journal
     )
 
+    count = config.partition_count if handover is None else 1
+    *of_partitions, of_supervisor, of_prober = (
+        Random(rng.getrandbits(64))  # noqa: S311 - jitter is no secret
+        for _ in range(count + 2)
+    )
     partitions = tuple(
         Partition(
             index,
             config,
             clock=clock,
-            rng=seeded(),
+            rng=of_partition,
             journal=journal,
             observer=observer,
             privacy=privacy,
@@ -127,7 +129,7 @@ def wire(
             keys_anywhere=lambda scope: partition_of(scope[0], scope[1]).keys,
             on_suspension=registry.suspend_account,
         )
-        for index in range(config.partition_count if handover is None else 1)
+        for index, of_partition in enumerate(of_partitions)
     )
     registry.open(partitions)
     partition_of = finder(partitions, config.partition_by)
@@ -162,8 +164,8 @@ def wire(
         follower, lookup, groups = producer.follower, producer.lookup, producer.groups
     chosen = way if producer is None else producer.way
     door = Door(drafting, chosen, partitions, files)
-    supervisor = Supervisor(partitions, seeded())
-    prober = Prober(clock, config.attempt_timeout, registry.suspend_account, seeded())
+    supervisor = Supervisor(partitions, of_supervisor)
+    prober = Prober(clock, config.attempt_timeout, registry.suspend_account, of_prober)
     return Parts(
         config=config,
         hooks=hooks,
