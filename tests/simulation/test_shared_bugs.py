@@ -38,7 +38,7 @@ bug = BUGS = Bugs(simulate)
 # -- the lease
 
 
-@bug(FOLLOWED)
+@bug(FOLLOWED, seen=26)
 def a_renewal_counts_from_its_answer(patch):
     whole = membership.Membership.renew
 
@@ -108,13 +108,13 @@ def an_epoch_is_not_checked_at_one_write(patch):
     patch.setattr("sharing.world.STATEMENTS", table)
 
 
-@bug(FOLLOWED, seen=3)
+@bug(FOLLOWED, seen=2)
 def an_epoch_is_in_no_key(patch):
     """A takeover does not wait for whoever writes."""
     patch.setattr(server, "EPOCH_IS_IN_A_KEY", False)
 
 
-@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands")
+@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands", seen=18)
 def what_an_owner_before_was_to_write_is_written_after_all(patch):
     patch.setattr(Committer, "drop", lambda self, error: None)
 
@@ -122,7 +122,7 @@ def what_an_owner_before_was_to_write_is_written_after_all(patch):
 # -- a COMMIT of which the outcome is not known
 
 
-@bug("was refused, and|stored twice|is not there|stands")
+@bug("was refused, and|stored twice|is not there|stands", seen=45)
 def a_commit_is_asked_by_a_look(patch):
     """It was not there, and came later."""
 
@@ -133,7 +133,7 @@ def a_commit_is_asked_by_a_look(patch):
     patch.setattr(writing.Writer, "decide", decide)
 
 
-@bug("was refused, and|stored twice|is not there|stands|unfinished", seen=6)
+@bug("was refused, and|stored twice|is not there|stands|unfinished", seen=11)
 def a_commit_without_an_answer_is_taken_for_none(patch):
     async def decided(self: Any, unknown: Any) -> bool:
         return False
@@ -149,7 +149,7 @@ def a_commit_without_an_answer_is_taken_for_one(patch):
     patch.setattr(owning.Owning, "_decided", decided)
 
 
-@bug("was refused, and", seen=10)
+@bug("was refused, and", seen=5)
 def a_handover_without_an_answer_is_taken_for_none(patch):
     """By a process that delivers nothing."""
 
@@ -191,7 +191,7 @@ def a_look_forgets_which_transactions_were_open(patch):
     patch.setattr(handed.Handed, "look", look)
 
 
-@bug("overtakes|stored twice")
+@bug("overtakes|stored twice", seen=121)
 def who_owns_again_gives_positions_by_its_own_clock(patch):
     patch.setattr(Journal, "goes_on_after", lambda self, last_id, position: None)
 
@@ -211,12 +211,12 @@ def what_is_handed_over_has_no_key_of_its_own(patch):
 # -- what moves with an account
 
 
-@bug("refused by limits")
+@bug("refused by limits", seen=41)
 def a_bucket_is_full_after_a_takeover(patch):
     patch.setattr(RestoredState, "_reckon", lambda self, account, attempts, now: None)
 
 
-@bug("refused by limits")
+@bug("refused by limits", seen=120)
 def what_was_spent_is_not_handed_on(patch):
     patch.setattr(RestoredState, "_restore", lambda self, recovery, registry, now: None)
 
@@ -227,12 +227,12 @@ def what_was_spent_is_handed_on_once(patch):
     patch.setattr(Standing, "left_after", lambda self, seconds: None)
 
 
-@bug("nobody said so|stands [3-9] times")
+@bug("nobody said so|stands [3-9] times", seen=63)
 def an_attempt_of_the_owner_before_never_was(patch):
     patch.setattr(Step, "interrupt", lambda self, *given, **named: None)
 
 
-@bug("unfinished", seen=18)
+@bug("unfinished", seen=159)
 def what_ended_of_a_lost_account_is_remembered(patch):
     patch.setattr(Completion, "forget_ended", lambda self, instance_id: None)
 

@@ -201,7 +201,7 @@ def draw(seed: int) -> Setup:
         ),
         rooms=_rooms(rng, instances),
         rates=rng.choice([(1.0,), (1.0, 0.97, 1.03)]),
-        ahead=(0.0,) if tight else rng.choice([(0.0,), (0.0, 0.5, -2.0), (0.0, 3600.0, -3600.0)]),
+        ahead=(0.0,) if tight else rng.choice([(0.0,), (0.0, 0.5, -2.0), (0.0, 300.0, -300.0)]),
         lasts=lasts,
         losses=(share, share / 10) if stormy else (0.0, 0.0),
         delays=rng.choice([(0.0,), (0.0, 0.0, 0.25), (0.0, 0.25, 1.0)]),

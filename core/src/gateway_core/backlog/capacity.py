@@ -85,6 +85,7 @@ class Capacity:
     def came(self, envelope_id: str) -> None:
         """The envelope is stored and accepted."""
         self._coming.pop(envelope_id, None)
+        self._gone.discard(envelope_id)  # it may not have been, at first
         self.unfinished += 1
 
     def failed(self, envelope_id: str, now: int) -> None:

@@ -1,0 +1,19 @@
+"""Which envelopes a page may show that are not accepted yet, or have ended."""
+
+from gateway_core.backlog.capacity import Capacity
+
+
+def test_one_that_is_accepted_at_the_second_attempt_is_no_more_taken_for_gone():
+    """Another process gave it its id: the outbox did not take it at first, and then did."""
+    capacity = Capacity(10, lambda: None)
+    for stored in (False, True):
+        assert capacity.take(1)
+        capacity.coming("id", 1)
+        assert capacity.lacks("id")
+        if stored:
+            capacity.came("id")
+        else:
+            capacity.failed("id", 0)
+            assert capacity.lacks("id")
+    assert not capacity.lacks("id")
+    assert 1 == capacity.unfinished
