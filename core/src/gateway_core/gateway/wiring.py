@@ -91,7 +91,6 @@ def wire(
     providers: Providers,
 ) -> Parts:
     """Put the parts together. `handover`: of a process that delivers nothing."""
-
     tasks, clock, privacy = Tasks(), Clock(wall_clock), Privacy(config.telemetry)
     meters = working_meters(providers)
     observer = open_recorder(clock, privacy, providers, meters)
