@@ -1,7 +1,5 @@
 """With keys, nobody who reads the tables reads what was written; it is opened, and sealed anew."""
 
-import io
-
 import pytest
 import trio
 from postgres_runs import ran
@@ -48,24 +46,6 @@ def outbox(server, schema):
 def operator(server, schema):
     url = f"{server.url()}&schema={schema}&lease=60"
     return lambda *keys: stored(OutboxSettings(url=url, keys=keys)).operator()
-
-
-@pytest.fixture
-def tables(server, schema):
-    """Every byte that the tables have, as they are sent to who reads them."""
-
-    def read():
-        content = io.BytesIO()
-        with server.connect() as connection, connection.cursor() as cursor:
-            names = cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s",
-                                   (schema,)).fetchall()  # fmt: skip
-            for (name,) in names:
-                with cursor.copy(f"COPY {schema}.{name} TO STDOUT (FORMAT binary)") as copy:
-                    for some in copy:
-                        content.write(some)
-        return content.getvalue()
-
-    return read
 
 
 async def script(attempt):

@@ -42,7 +42,7 @@ _TEXTS: Sequence[tuple[str, str, Any, Sequence[str]]] = (
     ("grown", "seq", _LOWEST, ("text",)),
 )
 _HANDED = """SELECT number, id::text, own_id, envelope, scope, refused, answer FROM handed
-    WHERE number > %s ORDER BY number LIMIT %s"""
+    WHERE number > %s AND number <= %s ORDER BY number LIMIT %s"""
 _WAITING = _HANDED.replace("WHERE", "WHERE answered_at IS NULL AND")
 _NAMED = ("envelopes", "history", "groups")
 """Tables of which each row has an id."""
@@ -96,14 +96,19 @@ class Resealing:
         yield from self._forget()
 
     def _texts(self, table: str, by: str, after: Any, columns: Sequence[str]) -> Iterator[bool]:
-        sql = (
-            f"SELECT {by}, {', '.join(columns)} FROM {table} WHERE {by} > %s ORDER BY {by} LIMIT %s"  # noqa: S608 - constants
-        )
-        while rows := self._rows(sql, after, STEP):
+        last = self._last(table, by)
+        sql = f"""SELECT {by}, {", ".join(columns)} FROM {table}
+            WHERE {by} > %s AND {by} <= %s ORDER BY {by} LIMIT %s"""  # noqa: S608 - constants
+        while rows := self._rows(sql, after, last, STEP):
             for place, *texts in rows:
                 self._row(table, by, place, place, columns, texts)
             after = rows[-1][0]
             yield True
+
+    def _last(self, table: str, by: str) -> Any:
+        """So that a pass has an end: what comes after it is sealed with the first key."""
+        ((last,),) = self._rows(f"SELECT max({by}) FROM {table}")  # noqa: S608 - constants
+        return last
 
     def _row(
         self, table: str, by: str, place: Any, of: Any, columns: Sequence[str], texts: Sequence[Any]
@@ -178,8 +183,8 @@ class Resealing:
 
         waiting  only what nobody has taken: the owner seals its answers with the first key
         """
-        after = _LOWEST
-        while rows := self._rows(_WAITING if waiting else _HANDED, after, STEP):
+        after, last = _LOWEST, self._last("handed", "number")
+        while rows := self._rows(_WAITING if waiting else _HANDED, after, last, STEP):
             for number, *row in rows:
                 try:
                     self._handed_row(number, *row)
