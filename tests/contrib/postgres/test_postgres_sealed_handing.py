@@ -12,6 +12,7 @@ from sealed import FIRST, SECOND, words_in
 
 from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue
+from gateway_contrib.postgres.names import scope_of
 from gateway_contrib.postgres.producing import calls, handover
 from gateway_contrib.postgres.producing.calls import Handing
 from gateway_contrib.postgres.sealing import anew
@@ -126,6 +127,11 @@ def message(text, room="room", **fields):
     return Send(instance_id="bot", external_room_id=room, text=f"{TEXT} {text}", **fields)
 
 
+def scope(text):
+    """Of its key, for who would try guesses of it."""
+    return scope_of(("bot", "room", "send", f"{KEY} {text}"))
+
+
 def key_of(text, room="room"):
     return KeyRef(instance_id="bot", external_room_id=room, key=f"{KEY} {text}")
 
@@ -162,8 +168,10 @@ async def test_no_word_of_what_is_handed_over_can_be_read(place, keys):
         if keys:
             assert [] == words_in(place.tables(), *WORDS)
             assert {id_of(FIRST)} == place.sealed_with
+            assert scope("first") not in place.tables()
         else:
             assert set(WORDS) == set(words_in(place.tables(), *WORDS))
+            assert scope("first") in place.tables()
             nursery.cancel_scope.cancel()
             return
         async with place.owner(*keys):
@@ -250,6 +258,8 @@ async def test_all_that_was_handed_over_is_sealed_anew_while_more_is(place):
     with place.server.connect() as own:
         own.execute(f"SELECT {place.schema}.send('nobody', 'room', '{TEXT}')")
     await answered(place)
+    async with place.producer() as plain:
+        early = await plain.submit(message("early", key=f"{KEY} early"))
     await place.owned(FIRST)
     async with (
         place.producer(FIRST) as old,
@@ -265,13 +275,13 @@ async def test_all_that_was_handed_over_is_sealed_anew_while_more_is(place):
                 await submit(handed)
                 handed += 1
 
-        async def with_file(n):
-            content = f"{BYTES} {n}".encode() * 20
-            await both.enqueue("bot", f"{n}", f"{TEXT} {n}", files=[File(content, name="a")])
+        async def by_both(n):
+            await both.submit(message(n, f"{n}", key=f"{KEY} {n}"))
 
         async def by_the_old(n):
             with trio.move_on_after(PATIENCE):
-                await old.submit(message(n, f"{n}", key=f"{KEY} {n}"))
+                content = f"{BYTES} {n}".encode() * 20
+                await old.enqueue("bot", f"{n}", TEXT, files=[File(content, name="a")])
 
         async def in_a_transaction(n):
             with place.server.connect() as own:
@@ -279,15 +289,18 @@ async def test_all_that_was_handed_over_is_sealed_anew_while_more_is(place):
             await trio.lowlevel.checkpoint()
 
         nursery.start_soon(until_refused, partial(hand_over, by_the_old), id_of(SECOND))
-        for submit in (with_file, in_a_transaction):
+        for submit in (by_both, in_a_transaction):
             nursery.start_soon(hand_over, submit)
         await until(lambda: handed > 30)
+        assert early.id == (await both.status(key_of("early"))).envelope_id
         told = await outbox.reseal()
         assert told.endswith(f"rows sealed anew with key {id_of(SECOND)}")
         assert {id_of(SECOND)} == place.known
         content = place.tables()
         assert [] == words_in(content, *WORDS)
         assert id_of(FIRST).encode() not in content
+        assert scope("early") not in content
+        assert early.id == (await both.status(key_of("early"))).envelope_id
         nursery.cancel_scope.cancel()
     async with place.owner(SECOND):
         await until(lambda: not place.ran("SELECT 1 FROM handed WHERE answered_at IS NULL"))
