@@ -215,7 +215,7 @@ class Resealing:
         elif refused is not None or answer is not None:
             refused, answer = sealed_words(keyring, place, refused, answer)
             changed = True
-        if changed or scope is not None:  # which finds only what nobody has taken
+        if changed or scope is not None:  # a scope is for finding what nobody has taken
             sql = "UPDATE handed SET refused = %s, answer = %s, scope = NULL WHERE number = %s"
             self._connection.execute(sql, (refused, answer, number))
             self._sealed += changed
