@@ -252,7 +252,8 @@ async def test_keys_are_given_to_the_owner_of_a_plain_outbox_first(place):
     assert [f"{TEXT} plain", f"{TEXT} sealed"] == place.channel.texts("room")
 
 
-async def test_all_that_was_handed_over_is_sealed_anew_while_more_is(place):
+@pytest.mark.parametrize("taken", [False, True], ids=["it waits", "it is taken"])
+async def test_all_that_was_handed_over_is_sealed_anew_while_more_is(place, taken):
     """By processes with both keys and with the old one, in transactions, and by SQL before it."""
     await place.owned()
     with place.server.connect() as own:
@@ -261,10 +262,11 @@ async def test_all_that_was_handed_over_is_sealed_anew_while_more_is(place):
     async with place.producer() as plain:
         early = await plain.submit(message("early", key=f"{KEY} early"))
     await place.owned(FIRST)
+    outbox = place.outbox(SECOND, FIRST)
     async with (
         place.producer(FIRST) as old,
         place.producer(SECOND, FIRST) as both,
-        place.outbox(SECOND, FIRST) as outbox,
+        place.serving(outbox) if taken else outbox,
         trio.open_nursery() as nursery,
     ):
         handed = 0
@@ -291,8 +293,8 @@ async def test_all_that_was_handed_over_is_sealed_anew_while_more_is(place):
         nursery.start_soon(until_refused, partial(hand_over, by_the_old), id_of(SECOND))
         for submit in (by_both, in_a_transaction):
             nursery.start_soon(hand_over, submit)
-        await until(lambda: handed > 30)
         assert early.id == (await both.status(key_of("early"))).envelope_id
+        await until(lambda: handed > 30)
         told = await outbox.reseal()
         assert told.endswith(f"rows sealed anew with key {id_of(SECOND)}")
         assert {id_of(SECOND)} == place.known
