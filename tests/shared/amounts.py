@@ -15,6 +15,7 @@ AMOUNTS = {
     "pairs of kills": (10, 30),
     "kills with files in flight": (5, 12),
     "kills of a shared outbox's owner": (0, 4),
+    "kinds of outboxes that are handed over to": (1, 2),
     "characters on one line": (100_000, 1_000_000),
     "mixed texts read by npm's parser": (500, 6_000),
     "drawn texts read by npm's parser": (100, 500),

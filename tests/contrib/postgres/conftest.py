@@ -18,7 +18,7 @@ DO $$ DECLARE named text; BEGIN
     LOOP EXECUTE format('DELETE FROM {schema}.%I', named); END LOOP;
     IF to_regclass('{schema}.source') IS NOT NULL THEN
         DELETE FROM {schema}.accounts WHERE account <> '';
-        UPDATE {schema}.accounts SET member = NULL;
+        UPDATE {schema}.accounts SET member = NULL, epoch = 0;
         UPDATE {schema}.source SET newest = 0, forgotten = 0;
     END IF;
 END $$

@@ -1,6 +1,7 @@
 """Processes that only hand over: what they are told is what the owner would have told them."""
 
 import asyncio  # noqa: TID251 - what an application runs on
+import json
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from uuid import uuid4
@@ -8,12 +9,17 @@ from uuid import uuid4
 import attrs
 import pytest
 import trio
+from amounts import amount
 from postgres_proxy import between
 from postgres_runs import ran
+from sealed import FIRST
 
+from gateway_contrib.durable.sealing.keyring import Keyring
+from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_contrib.postgres.connections.migrations import changes
 from gateway_contrib.postgres.handed import tell
+from gateway_contrib.postgres.names import HANDED
 from gateway_contrib.postgres.producing import handover
 from gateway_contrib.postgres.producing.calls import Handing
 from gateway_contrib.postgres.producing.listening import Listening
@@ -69,14 +75,15 @@ GONE = Verdict(error_class="non_retryable", reason="room_gone", dispatched="no")
 class Shared:
     """One schema, and whoever opens it."""
 
-    def __init__(self, server, schema):
-        self.server, self.schema = server, schema
+    def __init__(self, server, schema, keys=()):
+        self.server, self.schema, self.keys = server, schema, keys
         self.channel = FakeChannel()
 
     def outbox(self, **settings):
         url = settings.pop("url", self.server.url())
         settings = {"lease": 60, "schema": self.schema, "poll": 0.01} | settings
-        return PostgresOutbox(url, PostgresSettings(**settings), wall_clock=virtual_wall)
+        settings = PostgresSettings(**settings)
+        return PostgresOutbox(url, settings, wall_clock=virtual_wall, keys=self.keys)
 
     @asynccontextmanager
     async def owner(self, **settings):
@@ -102,9 +109,12 @@ class Shared:
         return ran(self.server, self.schema, sql)
 
 
-@pytest.fixture
-def shared(server, emptied_schema):
-    return Shared(server, emptied_schema)
+KEYS = {"plain": (), "sealed": (FIRST,)}
+
+
+@pytest.fixture(params=list(KEYS)[: amount("kinds of outboxes that are handed over to")])
+def shared(server, emptied_schema, request):
+    return Shared(server, emptied_schema, KEYS[request.param])
 
 
 @pytest.fixture
@@ -740,9 +750,10 @@ async def test_who_comes_while_nobody_knows_is_refused(shared):
             proxy.join()
             await until(partial(_has, tickets))
             await producer.enqueue("bot", "room", "third")
-    texts = [text for (text,) in shared.ran(
-        "SELECT envelope::jsonb ->> 'text' FROM handed WHERE NOT cancelled ORDER BY number"
-    )]  # fmt: skip
+    opened = Keyring(keys_in(shared.keys))
+    sql = "SELECT id::text, envelope FROM handed WHERE NOT cancelled ORDER BY number"
+    envelopes = [json.loads(opened.open(HANDED, *row)) for row in shared.ran(sql)]
+    texts = [each["text"] for each in envelopes]
     assert ["before", "first", "third"] == [text for text in texts if text != "second"]
 
 
