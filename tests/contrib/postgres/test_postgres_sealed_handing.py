@@ -373,6 +373,11 @@ async def test_what_is_handed_over_in_a_transaction_is_sealed_where_that_has_key
         with pytest.raises(psycopg.Error, match=f"none of the keys {id_of(SECOND)}.*") as raised:
             await hand_over(message("two"), keys=(SECOND,))
         assert "GW003" == raised.value.sqlstate
+        place.ran("UPDATE format SET oldest = 6")
+        with pytest.raises(psycopg.Error, match="by an owner of an earlier release"):
+            await hand_over(message("two"), keys=(FIRST,))
+        await place.refuses("give it to the owner first", FIRST)
+        place.ran("UPDATE format SET oldest = 7")
         with pytest.raises(psycopg.Error, match="at most 1000000 bytes"):
             await hand_over(message("x" * 1_000_000), keys=(FIRST,))
         await hand_over(message("x" * 900_000), keys=(FIRST,))

@@ -10,6 +10,7 @@ $$;
 CREATE FUNCTION seals(keys text[]) RETURNS text LANGUAGE sql
 SET search_path = pg_catalog, {schema}, pg_temp AS $$
     SELECT k.id FROM {schema}.keyring k WHERE k.id = ANY (keys)
+        AND EXISTS (SELECT 1 FROM {schema}.format f WHERE f.oldest >= 7) -- the owner can open it
         ORDER BY array_position(keys, k.id) LIMIT 1 FOR KEY SHARE
 $$;
 
@@ -49,7 +50,9 @@ DECLARE
     known text;
 BEGIN
     IF key IS NULL THEN
-        SELECT string_agg(k.id, ', ') INTO known FROM {schema}.keyring k;
+        SELECT string_agg(k.id, ', ') || CASE WHEN (SELECT f.oldest FROM {schema}.format f) < 7
+            THEN ', by an owner of an earlier release' ELSE '' END INTO known
+            FROM {schema}.keyring k;
         RAISE EXCEPTION 'none of the keys % is one that the outbox is sealed with (%)',
             array_to_string(keys, ', '), coalesce(known, 'it is sealed with none')
             USING ERRCODE = 'GW003';
