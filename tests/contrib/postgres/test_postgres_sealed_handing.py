@@ -10,6 +10,8 @@ import trio.lowlevel
 from postgres_runs import ran
 from sealed import FIRST, SECOND, words_in
 
+from gateway_contrib.cli.ending import Ended
+from gateway_contrib.cli.outbox.resealing import reseal
 from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue
 from gateway_contrib.postgres.names import scope_of
@@ -323,17 +325,26 @@ async def answered(place):
     place.ran("UPDATE handed SET refused = 'Invalid: text: Zebra crossing text', scope = '1'")
 
 
-async def test_a_key_stays_while_a_transaction_that_hands_over_with_it_is_open(place, monkeypatch):
+async def test_a_key_stays_while_a_transaction_that_hands_over_with_it_is_open(
+    place, monkeypatch, tmp_path, capsys
+):
+    """The command says so, and ends with 1, so that nobody takes it out."""
     monkeypatch.setattr(anew, "TRIES", 3)
+    for name, key in (("new", SECOND), ("old", FIRST)):
+        (tmp_path / name).write_text(key.reveal())
+    config = tmp_path / "gateway.toml"
+    config.write_text(f"""[outbox]
+        url = "{place.server.url()}&schema={place.schema}"
+        keys = [{{ file = "new" }}, {{ file = "old" }}]""")
     await place.owned(FIRST)
     with place.server.connect() as own, own.transaction():
         enqueue(own, message("late"), schema=place.schema, keys=(FIRST,))
-        async with place.outbox(SECOND, FIRST) as outbox:
-            told = await outbox.reseal()
-        assert f"a transaction that is open hands over with {id_of(FIRST)}: ask again" in told
+        with pytest.raises(Ended, match=f"hands over with {id_of(FIRST)}: ask again") as ended:
+            await reseal(config=config)
+        assert 1 == ended.value.code
         assert {id_of(FIRST), id_of(SECOND)} == place.known
-    async with place.outbox(SECOND, FIRST) as outbox:
-        assert "1 rows sealed anew" in await outbox.reseal()
+    await reseal(config=config)
+    assert "1 rows sealed anew" in capsys.readouterr().out
     assert {id_of(SECOND)} == place.known == place.sealed_with
     async with place.owner(SECOND):
         await until(lambda: place.channel.texts("room"))

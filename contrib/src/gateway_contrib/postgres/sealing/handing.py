@@ -67,8 +67,7 @@ class HandingKeys:
 
 def _seal_what_is_new(connection: Connection, keys: Sequence[Key], place: object) -> None:
     """Whoever owns it first finds the key, and needs it."""
+    sql = "SELECT 1 FROM accounts WHERE account = '' AND epoch = 0 FOR UPDATE"
     with connection.transaction():
-        sql = "SELECT epoch FROM accounts WHERE account = '' FOR UPDATE"
-        ((epoch,),) = connection.execute(sql).fetchall()
-        if epoch == 0 and not ids(connection):
+        if connection.execute(sql).fetchone() and not ids(connection):
             keyring_at(connection, keys, place, owner=True)
