@@ -18,6 +18,7 @@ AMOUNTS = {
     "kills of a shared outbox's owner": (0, 4),
     "messages of a room while a standby is promoted": (75, 1_500),
     "fates of an owner while a standby is promoted": (1, 2),
+    "kinds of outboxes that are handed over to": (1, 2),
     "characters on one line": (100_000, 1_000_000),
     "mixed texts read by npm's parser": (500, 6_000),
     "drawn texts read by npm's parser": (100, 500),

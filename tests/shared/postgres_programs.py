@@ -5,6 +5,8 @@ Each prints the ids of what it handed over in transactions that it committed.
 
 import sys
 
+from sealed import FIRST
+
 from gateway_contrib.postgres import aenqueue, enqueue
 from gateway_core import Send
 
@@ -40,6 +42,7 @@ def django(url, schema):
         say(enqueue(connection, ENVELOPE, schema=schema))
         with connection.cursor() as cursor:
             say(enqueue(cursor, ENVELOPE, schema=schema))
+            say(enqueue(cursor, ENVELOPE, schema=schema, keys=[FIRST]))
     with transaction.atomic():
         enqueue(connection, ENVELOPE, schema=schema)
         transaction.set_rollback(True)
@@ -59,6 +62,7 @@ def sqlalchemy(url, schema):
         enqueue(connection, ENVELOPE, schema=schema)  # nobody commits it
     with orm.Session(engine) as session, session.begin():
         say(enqueue(session, ENVELOPE, schema=schema))
+        say(enqueue(session, ENVELOPE, schema=schema, keys=[FIRST]))
     with orm.Session(engine) as session, session.begin() as transaction:
         enqueue(session, ENVELOPE, schema=schema)
         transaction.rollback()
@@ -69,6 +73,7 @@ def sqlalchemy(url, schema):
             say(await aenqueue(connection, ENVELOPE, schema=schema))
         async with AsyncSession(waiting) as session, session.begin():
             say(await aenqueue(session, ENVELOPE, schema=schema))
+            say(await aenqueue(session, ENVELOPE, schema=schema, keys=[FIRST]))
         await waiting.dispose()
 
     asyncio.run(main())

@@ -15,14 +15,15 @@ PATIENCE = 60.0
 class Shared:
     """One schema, and whoever opens it."""
 
-    def __init__(self, server, schema):
-        self.server, self.schema = server, schema
+    def __init__(self, server, schema, keys=()):
+        self.server, self.schema, self.keys = server, schema, keys
         self.channel = FakeChannel()
 
     def outbox(self, **settings):
         url = settings.pop("url", self.server.url())
         settings = {"lease": 60, "schema": self.schema, "poll": 0.01} | settings
-        return PostgresOutbox(url, PostgresSettings(**settings), wall_clock=virtual_wall)
+        settings = PostgresSettings(**settings)
+        return PostgresOutbox(url, settings, wall_clock=virtual_wall, keys=self.keys)
 
     @asynccontextmanager
     async def owner(self, **settings):

@@ -1,5 +1,6 @@
 """A real server for each process of tests, and a database or a schema of its own for each test."""
 
+import io
 import itertools
 
 import pytest
@@ -17,7 +18,7 @@ DO $$ DECLARE named text; BEGIN
     LOOP EXECUTE format('DELETE FROM {schema}.%I', named); END LOOP;
     IF to_regclass('{schema}.source') IS NOT NULL THEN
         DELETE FROM {schema}.accounts WHERE account <> '';
-        UPDATE {schema}.accounts SET member = NULL;
+        UPDATE {schema}.accounts SET member = NULL, epoch = 0;
         UPDATE {schema}.source SET newest = 0, forgotten = 0;
     END IF;
 END $$
@@ -57,3 +58,21 @@ def database(server):
     name = f"test_{next(_numbers)}"
     server.execute(f"CREATE DATABASE {name}")
     return name
+
+
+@pytest.fixture
+def tables(server, schema):
+    """Every byte that the tables have, as they are sent to who reads them."""
+
+    def read():
+        content = io.BytesIO()
+        with server.connect() as connection, connection.cursor() as cursor:
+            names = cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s",
+                                   (schema,)).fetchall()  # fmt: skip
+            for (name,) in names:
+                with cursor.copy(f"COPY {schema}.{name} TO STDOUT (FORMAT binary)") as copy:
+                    for some in copy:
+                        content.write(some)
+        return content.getvalue()
+
+    return read

@@ -11,7 +11,9 @@ import pytest
 import trio
 from postgres_runs import ran
 from psycopg.rows import dict_row
+from sealed import FIRST
 
+from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue
 from gateway_contrib.postgres.handed import _LOOK, _NEW
 from gateway_core import Delete, Edit, Invalid, KeyRef, Send
@@ -357,13 +359,17 @@ def test_enqueue_with_asyncio(server, made):
 
 @pytest.mark.parametrize("program", ["DJANGO", "SQLALCHEMY"])
 def test_enqueue_in_the_transactions_of_others(server, made, program):
-    """What their transaction takes back was never handed over."""
+    """What their transaction takes back was never handed over; with keys it is sealed."""
+    (key,) = keys_in([FIRST])
+    sealed = "INSERT INTO keyring VALUES ('its id', ''); UPDATE format SET oldest = 7"
+    ran(server, made, sealed.replace("its id", key.id))
     words = [sys.executable, postgres_programs.__file__, program, server.url(), made]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     assert "" == ended.stderr
     names = {name for (name,) in ran(server, made, "SELECT id::text FROM handed")}
     assert names == set(ended.stdout.split())
-    assert names
+    sealed = ran(server, made, "SELECT 1 FROM handed WHERE envelope LIKE '~%'")
+    assert 0 < len(sealed) < len(names)
 
 
 async def test_enqueue_of_changes(server, made):

@@ -1,6 +1,7 @@
 """Processes that only hand over: what they are told is what the owner would have told them."""
 
 import asyncio  # noqa: TID251 - what an application runs on
+import json
 from contextlib import suppress
 from functools import partial
 from uuid import uuid4
@@ -8,11 +9,16 @@ from uuid import uuid4
 import attrs
 import pytest
 import trio
+from amounts import amount
 from postgres_proxy import between
 from postgres_shared import PATIENCE, Shared
+from sealed import FIRST
 
+from gateway_contrib.durable.sealing.keyring import Keyring
+from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres.connections.migrations import changes
 from gateway_contrib.postgres.handed import tell
+from gateway_contrib.postgres.names import HANDED
 from gateway_contrib.postgres.producing import handover
 from gateway_contrib.postgres.producing.calls import Handing
 from gateway_contrib.postgres.producing.listening import Listening
@@ -63,9 +69,12 @@ WRONG_TOKEN = Verdict(error_class="fatal", reason="unauthorized", scope="instanc
 GONE = Verdict(error_class="non_retryable", reason="room_gone", dispatched="no")
 
 
-@pytest.fixture
-def shared(server, emptied_schema):
-    return Shared(server, emptied_schema)
+KEYS = {"plain": (), "sealed": (FIRST,)}
+
+
+@pytest.fixture(params=list(KEYS)[: amount("kinds of outboxes that are handed over to")])
+def shared(server, emptied_schema, request):
+    return Shared(server, emptied_schema, KEYS[request.param])
 
 
 @pytest.fixture
@@ -729,9 +738,10 @@ async def test_who_comes_while_nobody_knows_is_refused(shared):
             proxy.join()
             await until(partial(_has, tickets))
             await producer.enqueue("bot", "room", "third")
-    texts = [text for (text,) in shared.ran(
-        "SELECT envelope::jsonb ->> 'text' FROM handed WHERE NOT cancelled ORDER BY number"
-    )]  # fmt: skip
+    opened = Keyring(keys_in(shared.keys))
+    sql = "SELECT id::text, envelope FROM handed WHERE NOT cancelled ORDER BY number"
+    envelopes = [json.loads(opened.open(HANDED, *row)) for row in shared.ran(sql)]
+    texts = [each["text"] for each in envelopes]
     assert ["before", "first", "third"] == [text for text in texts if text != "second"]
 
 

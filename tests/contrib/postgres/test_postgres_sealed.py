@@ -1,7 +1,5 @@
 """With keys, nobody who reads the tables reads what was written; it is opened, and sealed anew."""
 
-import io
-
 import pytest
 import trio
 from postgres_runs import ran
@@ -11,6 +9,7 @@ from gateway_contrib.cli.outbox.engines import stored
 from gateway_contrib.durable.operators.asking import answers_to
 from gateway_contrib.durable.operators.looking import Which
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_contrib.postgres.sealing import anew
 from gateway_core import (
     ConfigError,
     Edit,
@@ -48,24 +47,6 @@ def outbox(server, schema):
 def operator(server, schema):
     url = f"{server.url()}&schema={schema}&lease=60"
     return lambda *keys: stored(OutboxSettings(url=url, keys=keys)).operator()
-
-
-@pytest.fixture
-def tables(server, schema):
-    """Every byte that the tables have, as they are sent to who reads them."""
-
-    def read():
-        content = io.BytesIO()
-        with server.connect() as connection, connection.cursor() as cursor:
-            names = cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s",
-                                   (schema,)).fetchall()  # fmt: skip
-            for (name,) in names:
-                with cursor.copy(f"COPY {schema}.{name} TO STDOUT (FORMAT binary)") as copy:
-                    for some in copy:
-                        content.write(some)
-        return content.getvalue()
-
-    return read
 
 
 async def script(attempt):
@@ -216,6 +197,26 @@ async def test_all_is_sealed_anew_without_a_gateway(server, schema, outbox, tabl
     assert "rows sealed anew with key" in await found.reseal()
     assert [] == words_in(tables(), *WORDS)
     assert "0 rows sealed anew" in await found.reseal()
+
+
+async def test_it_ends_while_more_comes_between_any_two_steps(outbox, monkeypatch):
+    monkeypatch.setattr(anew, "STEP", 1)
+    entry, count = Entries(), 0
+    async with outbox(FIRST) as first:
+        await first.append(entry("first"), lambda: None)
+
+    async def go_on(second):
+        nonlocal count
+        while True:
+            await second.append(entry("more"), lambda: None)
+            count += 1
+
+    async with outbox(SECOND, FIRST) as second, trio.open_nursery() as nursery:
+        nursery.start_soon(go_on, second)
+        with trio.fail_after(PATIENCE):
+            assert (await second.reseal()).startswith("1 rows sealed anew")
+        nursery.cancel_scope.cancel()
+    assert count
 
 
 async def test_a_row_that_was_changed_stays_and_the_others_go_on(server, schema, outbox):

@@ -161,6 +161,25 @@ async def test_a_running_gateway_seals_anew_between_its_traffic(path, small_step
     assert [] == words_in(on_disk(path), *WORDS)
 
 
+async def test_it_ends_while_more_is_sent_between_any_two_steps(path, small_steps, autojump_clock):
+    async with open_test_gateway(FakeChannel(), outbox=opened(path, FIRST)) as gateway:
+        await gateway.send("bot", "room", "Zebra-striped")
+
+    async def send_on(gateway):
+        while True:
+            await gateway.send("bot", "room", "more")
+            await trio.sleep(0.01)
+
+    keys = SECOND, FIRST
+    async with open_test_gateway(FakeChannel(), outbox=opened(path, *keys)) as gateway:
+        with Operator(path, keys) as operator, trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send_on, gateway)
+                await answer_of(operator, operator.ask("reseal", virtual_wall()))
+                nursery.cancel_scope.cancel()
+    assert {Key(SECOND).id} == sealed_with(path) == known(path)
+
+
 async def test_without_a_gateway_it_is_done_at_once(path, small_steps, autojump_clock):
     channel = FakeChannel(script=script)
     async with open_test_gateway(channel, outbox=opened(path), **UNHURRIED) as gateway:

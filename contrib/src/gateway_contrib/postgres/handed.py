@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import attrs
@@ -17,7 +18,10 @@ import msgspec
 import psycopg
 
 from gateway_contrib.durable.rows import decode
-from gateway_contrib.postgres.names import text_in
+from gateway_contrib.durable.sealing.keyring import Keyring
+from gateway_contrib.durable.seals import Seals
+from gateway_contrib.postgres.names import ANSWER, HANDED, answer_place, text_in
+from gateway_contrib.postgres.sealing.known import ids
 from gateway_core import Invalid
 from gateway_core.outboxes import (
     Envelope,
@@ -78,6 +82,11 @@ class Handed:
         self._whole_at = 0.0
         self.for_members: bool | None = None
         self.taken, self.waited = 0, 0.0
+        self._keyring = Keyring()
+
+    def seal_with(self, keyring: Keyring) -> None:
+        """What opens what is sealed, from now on."""
+        self._keyring = keyring
 
     def anew(self) -> None:
         """Nothing is taken: the outbox is had again."""
@@ -93,6 +102,8 @@ class Handed:
         """What has become visible, in the order of its numbers. Blocks.
 
         now  seconds on any clock
+
+        Raises `OutboxError` where some is sealed with a key that only another owner has.
         """
         if self.for_members is None:
             self.for_members = bool(connection.execute(_MEMBERS).fetchall()[0][0])
@@ -104,16 +115,17 @@ class Handed:
             some, (asked["xmax"], asked["open"]) = _NEW, self._open
         rows = connection.execute(_LOOK.format(some=some).encode(), asked).fetchall()
         found = [row[2:] for row in rows if row[2] is not None]
+        seals = self._keyring.knowing(partial(ids, connection))
+        fresh = {row[0]: _request(seals, *row) for row in found if row[0] not in self._waiting}
         if len(found) < AT_ONCE:
             if self._open is None:
                 self._whole_at = now + WHOLE
             self._open = (rows[0][0], list(rows[0][1]))
-        fresh = [row for row in found if row[0] not in self._waiting]
-        self._waiting.update(row[0] for row in fresh)
+        self._waiting.update(fresh)
         self.taken += len(fresh)
-        self.waited += sum(max(0.0, row[-1]) for row in fresh)
-        self.for_members = self.for_members or any(row[3] is not None for row in fresh)
-        return [_request(*row) for row in fresh]
+        self.waited += sum(max(0.0, row[-1]) for row in found if row[0] in fresh)
+        self.for_members = self.for_members or any(row[3] is not None for row in found)
+        return list(fresh.values())
 
     def knows(self, number: int) -> bool:
         """Whether it was taken and is not answered yet."""
@@ -126,13 +138,15 @@ class Handed:
 
 @attrs.frozen
 class Refused:
-    """A row of which no envelope can be made, and why."""
+    """A row of which no envelope and no question can be made, and why."""
 
     number: int
     why: str
+    kind: str = "submit"
 
 
 def _request(
+    seals: Seals,
     number: int,
     name: Any,
     kind: str,
@@ -147,6 +161,10 @@ def _request(
     An envelope has a key, its own or one for this row: so it is one message if the owner ends
     before its answer is written. Its time counts from the insert.
     """
+    try:
+        stored = seals.text(HANDED, str(name), stored)
+    except Invalid as error:
+        return Refused(number, f"{type(error).__name__}: {error}", kind)
     if kind in ("cancel", "leave"):
         return Request(kind=kind, number=number, instance_id=instance, envelope_id=stored)
     if kind != "submit":
@@ -168,7 +186,9 @@ def _request(
     )  # fmt: skip
 
 
-def write_answers(connection: Connection, answers: Mapping[int, tuple[Any, ...]]) -> None:
+def write_answers(
+    connection: Connection, seals: Seals, answers: Mapping[int, tuple[Any, ...]]
+) -> None:
     """What became of these, each the answer of the gateway, in the batch that has it.
 
     Of an envelope it is JSON: the one that it became, or that has its key, or why there is none.
@@ -186,7 +206,40 @@ def write_answers(connection: Connection, answers: Mapping[int, tuple[Any, ...]]
         error = text_in(said["error"]) if "error" in said else None
         rows.append((number, seq, name, refused, error, said.get("ended", False)))
     if rows:
+        if seals.first:
+            rows = _sealed(connection, seals, rows)
         connection.execute(_ANSWER, [list(column) for column in zip(*rows, strict=True)])
+
+
+def _sealed(
+    connection: Connection, seals: Seals, rows: Iterable[tuple[Any, ...]]
+) -> list[tuple[Any, ...]]:
+    told = [row[0] for row in rows if row[3] is not None or row[4] is not None]
+    sql = "SELECT number, own_id FROM handed WHERE number = ANY (%s::bigint[])"
+    names = dict(connection.execute(sql, (told,)).fetchall()) if told else {}
+    return [
+        (*row[:3], *sealed_words(seals, answer_place(row[0], names.get(row[0])), *row[3:5]), row[5])
+        for row in rows
+    ]
+
+
+def sealed_words(
+    seals: Seals, place: str, refused: str | None, answer: str | None
+) -> tuple[str | None, str | None]:
+    """Why it was refused, as far as that quotes nothing; and all that was said of it, sealed."""
+    if refused is not None:
+        answer = answer or json.dumps({"kind": "Refused", "text": refused})
+        refused = _unquoting(refused, answer)
+    return refused, None if answer is None else seals.seal(ANSWER, place, answer)
+
+
+def _unquoting(refused: str, answer: str) -> str:
+    """The kind of the error, and the places that it is about."""
+    said = json.loads(answer)
+    kind = refused.partition(":")[0] if said["kind"] == "Refused" else said["kind"]
+    kind = kind if kind.isidentifier() else "Refused"
+    places = ", ".join(place for place, _ in said.get("problems", ()) if place)
+    return f"{kind}: {places}" if places else kind
 
 
 def claim(connection: Connection, claims: Mapping[int, int]) -> set[int]:

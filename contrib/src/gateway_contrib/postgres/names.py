@@ -16,6 +16,8 @@ _MEANT = {escape: text for text, escape in _ESCAPES.items()}
 _TO_ESCAPE = re.compile("[\0\x1a]")
 _ESCAPED = re.compile("\x1a[01]")
 _HASHED = "#"
+HANDED, ANSWER = "handed", "answer"
+"""What is sealed of a row that is handed over: the envelope for its `id`, the answer as below."""
 
 
 def text_in(text: str) -> str:
@@ -45,6 +47,11 @@ def name_of(name: str) -> str:
 def members_place(grp: int, first: int) -> str:
     """What a row of a group's members is sealed for."""
     return f"{grp}:{first}"
+
+
+def answer_place(number: int, own_id: str | None) -> str:
+    """What the answer to a row that was handed over is sealed for."""
+    return f"{number}" if own_id is None else own_id
 
 
 def scope_of(scope: Sequence[str]) -> bytes:

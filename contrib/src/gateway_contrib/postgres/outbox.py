@@ -36,7 +36,7 @@ from gateway_contrib.postgres.settings import PostgresSettings
 from gateway_contrib.postgres.writes import ageing
 from gateway_contrib.postgres.writes.statements import key_row
 from gateway_contrib.postgres.writes.writing import Writer
-from gateway_core import ConfigError, Problem, Secret
+from gateway_core import Secret
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
     STREAMS,
@@ -92,14 +92,8 @@ class PostgresOutbox(Serving):
         self._begin()
 
     def handover(self) -> PostgresHandover:
-        """What hands over to the owner of the same outbox, in a process that delivers nothing.
-
-        Raises `ConfigError` for an outbox with keys.
-        """
-        if self.sealed:
-            text = "must not be there where serve=False: what is handed over is not sealed"
-            raise ConfigError([Problem("outbox.keys", text)])
-        return PostgresHandover(self.url, self.settings, self._wall, Keyring())
+        """What hands over to the owner of the same outbox, in a process that delivers nothing."""
+        return PostgresHandover(self.url, self.settings, self._wall, self._keys)
 
     def _begin(self) -> None:
         """Begins anew each time that it is entered."""
@@ -256,7 +250,7 @@ class PostgresOutbox(Serving):
                     if isinstance(one, Request):
                         self.requested(one)
                     else:
-                        self._answer(one.number, json.dumps({"refused": one.why}), "submit")
+                        self._answer(one.number, json.dumps({"refused": one.why}), one.kind)
             lately = trio.current_time() - came < LATELY
             await trio.sleep(self.settings.poll if lately else self.settings.poll * 10)
 

@@ -14,7 +14,8 @@ async def reseal(*, config: Config = CONFIG) -> None:
     """Seal all that is kept with the first key: after a rotation, or what was there before keys.
 
     The running gateway does it, beside its work; without one, this command. What cannot be opened
-    stays as it is: then it ends with 1, so that nobody takes the old key out.
+    stays as it is: then it ends with 1, so that nobody takes the old key out. And so it does where
+    a transaction that is open, of a process that hands over, still needs the old key.
     """
     outbox = outbox_in(config)
     if not outbox.settings.keys:
@@ -23,7 +24,7 @@ async def reseal(*, config: Config = CONFIG) -> None:
         done = await _asked(operator) if operator.owner is not None else None
     if done is None:
         done = await outbox.reseal()
-    if "cannot be opened" in done:
+    if "cannot be opened" in done or "ask again" in done:
         raise Ended(printable(done), 1)
     print(printable(done))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hmac
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
@@ -41,6 +42,12 @@ class Keyring:
     def first(self) -> str:
         """The id of the key that seals; empty: none does."""
         return self._first.id if self._first is not None else ""
+
+    def knowing(self, known: Callable[[], Collection[str]]) -> Keyring:
+        """The same, which asks in another way for the ids of keys that the file names by now."""
+        other = copy.copy(self)
+        other._known = known  # noqa: SLF001 - its own kind
+        return other
 
     def seal(self, kind: str, of: int | str, text: str) -> str:
         """The text as it is stored. Empty ones stay.

@@ -54,6 +54,23 @@ def keyring_of(
     return Keyring(keys, secret)
 
 
+def handing_keyring(known: Mapping[str, str], keys: Sequence[Key], place: object) -> Keyring:
+    """The keyring of who hands over to the owner of the outbox at `place`.
+
+    It seals with the first of its keys that the outbox names, so that the owner can open that, and
+    opens with all of its keys. Raises `OutboxError` where the outbox names none of them.
+    """
+    named = [key for key in keys if key.id in known]
+    if keys and not named:
+        raise OutboxError(f"outbox {place} cannot be handed anything: {_told(known, _ids(keys))}")
+    secret = _secret_in(named[0], known[named[0].id], place) if named else b""
+    return Keyring([*named, *(key for key in keys if key.id not in known)], secret)
+
+
+def _ids(keys: Iterable[Key]) -> list[str]:
+    return [key.id for key in keys]
+
+
 def _told(lacking: Iterable[str], given: Iterable[str]) -> str:
     """What is missing, and what to do."""
     names = ", ".join(lacking)

@@ -47,7 +47,8 @@ def migrate(connection: psycopg.Connection[Any], schema: str) -> None:
             connection.execute(change.replace("{schema}", schema).encode())
         if version < len(changes()):
             connection.execute(
-                "UPDATE format SET version = %s, oldest = %s", (len(changes()), OLDEST)
+                "UPDATE format SET version = %s, oldest = greatest(oldest, %s)",
+                (len(changes()), OLDEST),
             )
 
 

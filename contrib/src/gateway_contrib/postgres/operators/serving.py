@@ -36,6 +36,7 @@ class Serving(Owning):
         )
         self._writer.seal_with(self._keyring)
         self._desk.seal_with(self._keyring)
+        self._handed.seal_with(self._keyring)
 
     async def _own_again(self) -> None:
         """As an owner does; another one may have given it keys meanwhile."""

@@ -13,10 +13,11 @@ from psycopg import errors
 
 from gateway_contrib.durable.rows import receipt_of
 from gateway_contrib.durable.seals import Seals
-from gateway_contrib.postgres.beside.contents import PIECE
-from gateway_contrib.postgres.connections.failing import unreadable
+from gateway_contrib.postgres.beside.contents import PIECE, piece_place
+from gateway_contrib.postgres.connections.failing import ANOTHER_KEY, unreadable
 from gateway_contrib.postgres.connections.migrations import changes, check_release, migrate
-from gateway_contrib.postgres.names import name_of, scope_of, text_out
+from gateway_contrib.postgres.names import ANSWER, HANDED, name_of, scope_of, text_out
+from gateway_contrib.postgres.sealing.handing import HandingKeys
 from gateway_core import Invalid
 from gateway_core.outboxes import (
     Endings,
@@ -31,8 +32,11 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 _NEWS = """SELECT own_id, instance, room, kind, handed_at, answered_at, envelope_id, replayed,
     cancelled, refused, answer, receipt, receipt_of, stored FROM news(%s::bigint[])"""
-_HAND = """SELECT token, id FROM hand_all(%s, %s::uuid[], %s::text[], %s::text[], %s::text[],
-    %s::text[], %s::bytea[], %s::boolean[])"""
+_ROWS = "%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::boolean[]"
+_HAND = f"SELECT token, id FROM hand_all(%s, {_ROWS})"  # noqa: S608 - constants
+_HAND_SEALED = f"SELECT token, id FROM hand_sealed(%s, %s::text[], %s, {_ROWS})"  # noqa: S608 - constants
+_TIMES = 5
+"""For which another key may have come between."""
 
 
 @attrs.frozen(kw_only=True)
@@ -79,28 +83,59 @@ def _make(connection: Connection, schema: str) -> None:
         ) from error
 
 
-def hand_all(connection: Connection, member: UUID, some: Sequence[Handing]) -> dict[UUID, str]:
-    """Their ids, by their tokens; all of them are there with their files, or none."""
+def hand_all(
+    connection: Connection, member: UUID, some: Sequence[Handing], keys: HandingKeys
+) -> dict[UUID, str]:
+    """Their ids, by their tokens; all of them are there with their files, or none.
+
+    Raises `OutboxError` where the outbox is sealed with none of these keys any more.
+    """
+    for left in reversed(range(_TIMES)):
+        try:
+            with connection.transaction():
+                return _hand_all(connection, member, some, keys)
+        except psycopg.Error as error:
+            if error.sqlstate != ANOTHER_KEY or not left:
+                raise
+        keys.look_again(connection)
+    raise AssertionError  # pragma: no cover - the last time raises
+
+
+def _hand_all(
+    connection: Connection, member: UUID, some: Sequence[Handing], keys: HandingKeys
+) -> dict[UUID, str]:
+    seals = keys.keyring(connection)
+    sql, named = (_HAND_SEALED, [keys.ids, seals.first]) if keys.ids else (_HAND, [])
     columns = [
-        [getattr(each, name) for each in some]
-        for name in ("token", "kind", "instance", "room", "text", "scope", "awaited")
+        [each.token for each in some],
+        [each.kind for each in some],
+        [each.instance for each in some],
+        [each.room for each in some],
+        [seals.seal(HANDED, str(each.token), each.text) for each in some],
+        [each.scope and seals.hashed(each.scope) for each in some],
+        [each.awaited for each in some],
     ]
-    with connection.transaction():
-        ids = dict(connection.execute(_HAND, [member, *columns]).fetchall())
-        for each in some:
-            for digest, content in each.files.items():
-                _hand_file(connection, each.token, digest, content)
+    ids = dict(connection.execute(sql.encode(), [member, *named, *columns]).fetchall())
+    for each in some:
+        for digest, content in each.files.items():
+            _hand_file(connection, seals, each.token, digest, content)
     return ids
 
 
-def _hand_file(connection: Connection, token: UUID, digest: str, content: bytes) -> None:
+def _hand_file(
+    connection: Connection, seals: Seals, token: UUID, digest: str, content: bytes
+) -> None:
     row = connection.execute("SELECT hand_file(%s, %s, %s)", (token, digest, len(content)))
     ((upload,),) = row.fetchall()
     if upload is None:
         return  # of a statement of which the answer was lost
     for number, start in enumerate(range(0, max(1, len(content)), PIECE)):
-        piece = content[start : start + PIECE]
-        connection.execute("SELECT hand_piece(%s, %s, %s)", (upload, number, piece))
+        piece = seals.seal_bytes(piece_place(digest, number), content[start : start + PIECE])
+        if seals.first:
+            sql = "SELECT hand_piece(%s, %s, %s, %s)"
+            connection.execute(sql, (upload, number, piece, seals.first))
+        else:
+            connection.execute("SELECT hand_piece(%s, %s, %s)", (upload, number, piece))
 
 
 def news(connection: Connection, seals: Seals, ids: Sequence[str]) -> list[News]:
@@ -118,17 +153,18 @@ def _news(seals: Seals, row: Sequence[Any]) -> News:
     refused, answer, receipt, receipt_seq, stored = row[9:]
     if refused is not None:
         refused = json.dumps({"kind": "Refused", "text": text_out(refused)})
-    is_envelope = kind == "submit"
-    if is_envelope and answer is not None:
-        refused = text_out(answer)
+    is_envelope, ended = kind == "submit", None
     try:
-        ended = None
+        answer = None if answer is None else text_out(seals.text(ANSWER, name, answer))
+        if is_envelope and answer is not None:
+            refused = answer
         if receipt is not None:
             ended = receipt_of(seals.open("receipt", receipt_seq, receipt))
-    except (FormatVersionError, Invalid) as error:
+    except (FormatVersionError, Invalid, OutboxError) as error:
         unreadable(name, error)
-        text = f"how envelope {name} ended cannot be read: {error}"
-        ended, refused = None, json.dumps({"kind": "OutboxError", "text": text})
+        text = f"what became of {name} cannot be read: {error}"
+        refused = json.dumps({"kind": "OutboxError", "text": text})
+        answer = json.dumps({"refused": text})
     return News(
         id=name,
         instance_id=text_out(instance),
@@ -141,7 +177,7 @@ def _news(seals: Seals, row: Sequence[Any]) -> News:
         refused=refused,
         receipt=ended,
         stored=stored,
-        answer=None if is_envelope or answer is None else text_out(answer),
+        answer=None if is_envelope else answer,
     )
 
 
@@ -149,8 +185,9 @@ def keyed(
     connection: Connection, seals: Seals, scope: tuple[str, str, str, str], since: float
 ) -> list[News]:
     """What became of the envelope that has the key; nothing: none has it."""
-    asked = (name_of(scope[0]), scope[0], scope_of(scope), since)
-    row = connection.execute("SELECT keyed(%s, %s, %s, %s)", asked).fetchone()
+    plain = scope_of(scope)
+    asked = (name_of(scope[0]), scope[0], [seals.hashed(plain), plain], since)
+    row = connection.execute("SELECT keyed(%s, %s, %s::bytea[], %s)", asked).fetchone()
     if row is None or row[0] is None:
         return []
     rows = connection.execute(_NEWS, ([row[0]],)).fetchall()

@@ -21,6 +21,7 @@ from gateway_contrib.postgres.connections.connecting import Link
 from gateway_contrib.postgres.connections.failing import Place
 from gateway_contrib.postgres.producing import calls
 from gateway_contrib.postgres.producing.calls import Connection, Handing
+from gateway_contrib.postgres.sealing.handing import HandingKeys
 from gateway_core.outboxes import OUTBOX_FAILED, OutboxError, log_event
 
 T = TypeVar("T")
@@ -62,10 +63,11 @@ class HandingOver:
     come nobody knows whether the rows are there, so their callers wait, and others are refused.
     """
 
-    def __init__(self, link: Link, place: Place, member: UUID) -> None:
+    def __init__(self, link: Link, place: Place, member: UUID, keys: HandingKeys) -> None:
         self._link = link
         self._place = place
         self._member = member
+        self._keys = keys
         self._limiter = trio.CapacityLimiter(1)
         self._pending: deque[Pending] = deque()
         self._leaving: deque[str] = deque()
@@ -148,6 +150,9 @@ class HandingOver:
             self._sent = 0
             try:
                 ids = await self.call(partial(self._send, some=some))
+            except OutboxError as error:  # it would be sealed with no key that an owner has
+                self._end(some, [error] * len(some))
+                return
             except (psycopg.Error, OSError) as error:
                 unknown = unknown or self._sent > 1  # a connection broke, and a new one was tried
                 rejected = bool(self._sent) and _is_answer(error, final=unknown)
@@ -177,7 +182,8 @@ class HandingOver:
         if _is_readable(connection):  # while it rests: the server has ended it, or says something
             connection.pgconn.consume_input()
         self._sent += 1
-        return calls.hand_all(connection, self._member, [each.row for each in some])
+        rows = [each.row for each in some]
+        return calls.hand_all(connection, self._member, rows, self._keys)
 
     def _refuse(self, why: OutboxError) -> None:
         """Whoever comes while nobody knows what became of a batch waits for nothing."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import uuid4
 
 import attrs
@@ -15,7 +15,6 @@ import psycopg
 import trio
 
 from gateway_contrib.durable.committer import Trouble
-from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.connections.connecting import LATE
 from gateway_contrib.postgres.connections.failing import Place, typed
 from gateway_contrib.postgres.connections.pooling import PoolableLink
@@ -24,6 +23,7 @@ from gateway_contrib.postgres.producing import calls
 from gateway_contrib.postgres.producing.calls import Connection, Handing
 from gateway_contrib.postgres.producing.handing import HandingOver
 from gateway_contrib.postgres.producing.listening import FLOOR, Listening
+from gateway_contrib.postgres.sealing.handing import HandingKeys
 from gateway_contrib.postgres.settings import PostgresSettings
 from gateway_core import Invalid, Problem
 from gateway_core.outboxes import (
@@ -38,6 +38,9 @@ from gateway_core.outboxes import (
     position_of,
     to_json,
 )
+
+if TYPE_CHECKING:  # its library is an extra
+    from gateway_contrib.durable.sealing.ciphers import Key
 
 T = TypeVar("T")
 
@@ -60,12 +63,14 @@ class Question:
 class PostgresHandover:
     """Hands over to whoever owns the outbox in the database of `url`.
 
-    Entering it raises `OutboxError` where the database cannot be reached, or where its schema is
-    not there and cannot be made.
+    Entering it raises `OutboxError` where the database cannot be reached, where its schema is not
+    there and cannot be made, or where it is sealed with another key.
+
+    keys  what is handed over is sealed with the first of them that an owner has made known
     """
 
     def __init__(
-        self, url: str, settings: PostgresSettings, wall: Callable[[], float], seals: Seals
+        self, url: str, settings: PostgresSettings, wall: Callable[[], float], keys: Sequence[Key]
     ) -> None:
         self.waiting: Callable[[], Sequence[str]] = list
         self.heard: Callable[[News], None] = lambda _news: None
@@ -73,11 +78,11 @@ class PostgresHandover:
         self.settings = settings
         self.place = Place(url, settings.schema)
         self._wall = wall
-        self._seals = seals
+        self._keys = HandingKeys(keys, self.place)
         member = uuid4()
         link = partial(PoolableLink, url, settings, limit=settings.lease + settings.connect_for)
         self._writer, self._reader = link(), link()
-        self._handing = HandingOver(self._writer, self.place, member)
+        self._handing = HandingOver(self._writer, self.place, member, self._keys)
         self._listening = Listening(member)
         self._limiter = trio.CapacityLimiter(1)
         self._questions: dict[str, Question] = {}
@@ -91,6 +96,7 @@ class PostgresHandover:
         try:
             with typed(self.place, "cannot be opened"):
                 await self._handing.call(prepare)
+                await self._handing.call(self._keys.begin)
                 await self._read(self._hear)
         except BaseException:
             self._close()
@@ -201,27 +207,28 @@ class PostgresHandover:
         with typed(self.place, "cannot be read"):
             if not isinstance(what, str):
                 since = self._wall() - (self.settings.key_window or self.keys_for)
-                found = await self._read(
-                    partial(calls.keyed, seals=self._seals, scope=what, since=since)
-                )
+                found = await self._opened(partial(calls.keyed, scope=what, since=since))
             else:
                 try:
                     position_of(what)
                 except ValueError:
                     return None
-                found = await self._read(partial(calls.news, seals=self._seals, ids=[what]))
+                found = await self._opened(partial(calls.news, ids=[what]))
         return found[0] if found else None
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
         """By their numbers."""
         with typed(self.place, "cannot be read"):
-            found = partial(calls.ended_after, seals=self._seals, after=after, limit=limit)
-            return await self._read(found)
+            return await self._opened(partial(calls.ended_after, after=after, limit=limit))
 
     async def _read(self, do: Callable[[Connection], T]) -> T:
         return await trio.to_thread.run_sync(
             partial(self._reader.call, do), limiter=self._limiter, abandon_on_cancel=False
         )
+
+    async def _opened(self, do: Callable[..., T]) -> T:
+        """What it reads of what is sealed."""
+        return await self._read(lambda it: do(it, seals=self._keys.keyring(it)))
 
     # -- what became of it
 
@@ -269,7 +276,7 @@ class PostgresHandover:
         """What became of these. Of one that is gone, erased with its room say, there is no more."""
         for first in range(0, len(ids), PAGE):
             some = ids[first : first + PAGE]
-            read = await self._read(partial(calls.news, seals=self._seals, ids=some))
+            read = await self._opened(partial(calls.news, ids=some))
             found = {each.id: each for each in read}
             for each in some:
                 news = found.get(each) or _gone(each)

@@ -10,13 +10,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import psycopg
+from psycopg import errors
 
 from gateway_contrib.durable.rows import Row
+from gateway_contrib.durable.sealing.contents import is_sealed
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.postgres.beside.contents import piece_place
 from gateway_contrib.postgres.connections.failing import unreadable
-from gateway_contrib.postgres.names import members_place
-from gateway_contrib.postgres.sealing.known import forget_others
+from gateway_contrib.postgres.handed import sealed_words
+from gateway_contrib.postgres.names import ANSWER, HANDED, answer_place, members_place
+from gateway_contrib.postgres.sealing.known import forget_others, ids
 from gateway_core import Invalid
 from gateway_core.outboxes import OutboxError
 
@@ -26,6 +29,8 @@ STEP = 200
 """Rows that a step looks at, at the most."""
 PIECES = 4
 """Pieces of bytes of a step: 1 MB."""
+TRIES = 100
+"""Of 20 ms, between which batches are written, to find a moment in which nobody hands over."""
 _LOWEST = -(2**63)
 _TEXTS: Sequence[tuple[str, str, Any, Sequence[str]]] = (
     # Unfinished ones first: what ends meanwhile is sealed anew already, and looked at again.
@@ -36,6 +41,9 @@ _TEXTS: Sequence[tuple[str, str, Any, Sequence[str]]] = (
     ("groups", "seq", _LOWEST, ("fingerprint", "content")),
     ("grown", "seq", _LOWEST, ("text",)),
 )
+_HANDED = """SELECT number, id::text, own_id, envelope, scope, refused, answer FROM handed
+    WHERE number > %s AND number <= %s ORDER BY number LIMIT %s"""
+_WAITING = _HANDED.replace("WHERE", "WHERE answered_at IS NULL AND")
 _NAMED = ("envelopes", "history", "groups")
 """Tables of which each row has an id."""
 
@@ -49,7 +57,8 @@ class Resealing:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
         self._connection: Connection
-        self._sealed = self._unopened = 0
+        self._sealed = 0
+        self._unopened: set[tuple[str, Any]] = set()
         self.begin_again()
 
     @property
@@ -57,12 +66,15 @@ class Resealing:
         """What was done."""
         if not self._keyring.first:
             return "nothing is sealed: outbox.keys names no key"
-        left = f"; {self._unopened} cannot be opened and stay" if self._unopened else ""
+        left = f"; {len(self._unopened)} cannot be opened and stay" if self._unopened else ""
+        if self._kept:
+            left += f"; a transaction that is open hands over with {self._kept}: ask again after it"
         return f"{self._sealed} rows sealed anew with key {self._keyring.first}{left}"
 
     def begin_again(self) -> None:
         """A step was not written: all of them once more."""
         self._steps = self._all()
+        self._kept = ""
 
     def step(self, connection: Connection) -> bool:
         """Do a little; whether there is more. Within a transaction."""
@@ -73,23 +85,31 @@ class Resealing:
         """Gives after each step."""
         before = -1
         while self._sealed > before:  # what was put back meanwhile may have been passed over
-            before, self._unopened = self._sealed, 0
+            before = self._sealed
+            self._unopened.clear()
             for table in _TEXTS:
                 yield from self._texts(*table)
             yield from self._members()
             yield from self._keys()
-            yield from self._pieces()
-        forget_others(self._connection, self._keyring.first)
+        # Not within the above: as long as somebody hands over with another key, there is more.
+        yield from self._handed()
+        yield from self._pieces("bytes")
+        yield from self._forget()
 
     def _texts(self, table: str, by: str, after: Any, columns: Sequence[str]) -> Iterator[bool]:
-        sql = (
-            f"SELECT {by}, {', '.join(columns)} FROM {table} WHERE {by} > %s ORDER BY {by} LIMIT %s"  # noqa: S608 - constants
-        )
-        while rows := self._rows(sql, after, STEP):
+        last = self._last(table, by)
+        sql = f"""SELECT {by}, {", ".join(columns)} FROM {table}
+            WHERE {by} > %s AND {by} <= %s ORDER BY {by} LIMIT %s"""  # noqa: S608 - constants
+        while rows := self._rows(sql, after, last, STEP):
             for place, *texts in rows:
                 self._row(table, by, place, place, columns, texts)
             after = rows[-1][0]
             yield True
+
+    def _last(self, table: str, by: str) -> Any:
+        """So that a pass has an end: what comes after it is sealed with the first key."""
+        ((last,),) = self._rows(f"SELECT max({by}) FROM {table}")  # noqa: S608 - constants
+        return last
 
     def _row(
         self, table: str, by: str, place: Any, of: Any, columns: Sequence[str], texts: Sequence[Any]
@@ -112,7 +132,7 @@ class Resealing:
             self._sealed += 1
 
     def _cannot(self, table: str, place: Any, error: Exception) -> None:
-        self._unopened += 1
+        self._unopened.add((table, place))
         name = str(place)
         if table in _NAMED:
             sql = f"SELECT id FROM {table} WHERE seq = %s"  # noqa: S608 - constants
@@ -159,11 +179,78 @@ class Resealing:
         self._connection.execute(sql, (account, scope))
         self._sealed += 1
 
-    def _pieces(self) -> Iterator[bool]:
-        sql = """SELECT p.upload, p.number, b.digest, p.key, p.content
-            FROM pieces p JOIN bytes b USING (upload)
+    def _handed(self, *, waiting: bool = False) -> Iterator[bool]:
+        """What was handed over, with its files.
+
+        waiting  only what nobody has taken: the owner seals its answers with the first key
+        """
+        after, last = _LOWEST, self._last("handed", "number")
+        while rows := self._rows(_WAITING if waiting else _HANDED, after, last, STEP):
+            for number, *row in rows:
+                try:
+                    self._handed_row(number, *row)
+                except (Invalid, OutboxError) as error:
+                    self._cannot("handed", number, error)
+            after = rows[-1][0]
+            yield True
+        yield from self._pieces("handed_files")
+
+    def _handed_row(
+        self, number: int, name: str, own_id: str | None, stored: str,
+        scope: bytes | None, refused: str | None, answer: str | None,
+    ) -> None:  # fmt: skip
+        keyring = self._keyring
+        if stored:
+            anew = keyring.anew(HANDED, name, stored)
+            if anew is not None:
+                hashed = scope and (scope if is_sealed(stored) else keyring.hashed(scope))
+                sql = """UPDATE handed SET envelope = %s, scope = %s
+                    WHERE number = %s AND answered_at IS NULL"""
+                self._connection.execute(sql, (anew, hashed, number))
+                self._sealed += 1
+            return
+        place, changed = answer_place(number, own_id), False
+        if is_sealed(answer):
+            anew = keyring.anew(ANSWER, place, answer)
+            answer, changed = anew or answer, anew is not None
+        elif refused is not None or answer is not None:
+            refused, answer = sealed_words(keyring, place, refused, answer)
+            changed = True
+        if changed or scope is not None:  # a scope is for finding what nobody has taken
+            sql = "UPDATE handed SET refused = %s, answer = %s, scope = NULL WHERE number = %s"
+            self._connection.execute(sql, (refused, answer, number))
+            self._sealed += changed
+
+    def _forget(self) -> Iterator[bool]:
+        """The other keys: first of all nobody may hand over with them any more."""
+        others = [name for name in ids(self._connection) if name != self._keyring.first]
+        for _ in range(TRIES if others else 0):
+            if self._alone():
+                for _ in self._handed(waiting=True):
+                    continue
+                for _ in self._pieces("bytes"):
+                    continue
+                forget_others(self._connection, self._keyring.first)
+                return
+            yield True
+        self._kept = ", ".join(others)
+
+    def _alone(self) -> bool:
+        """Whether no transaction that is open has handed anything over; until this one ends."""
+        try:
+            with self._connection.transaction():
+                self._connection.execute("SET LOCAL lock_timeout = '20ms'")
+                self._connection.execute("LOCK TABLE keyring IN EXCLUSIVE MODE")
+                self._connection.execute("SET LOCAL lock_timeout TO DEFAULT")
+        except errors.LockNotAvailable:
+            return False
+        return True
+
+    def _pieces(self, table: str) -> Iterator[bool]:
+        sql = f"""SELECT p.upload, p.number, b.digest, p.key, p.content
+            FROM pieces p JOIN {table} b USING (upload)
             WHERE p.key <> %s AND (p.upload, p.number) > (%s, %s)
-            ORDER BY p.upload, p.number LIMIT %s"""
+            ORDER BY p.upload, p.number LIMIT %s"""  # noqa: S608 - constants
         after: tuple[Any, int] = ("00000000-0000-0000-0000-000000000000", -1)
         while rows := self._rows(sql, self._keyring.first, *after, PIECES):
             for upload, number, digest, key, content in rows:

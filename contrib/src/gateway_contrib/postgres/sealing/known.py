@@ -16,8 +16,10 @@ if TYPE_CHECKING:  # its library is an extra
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
-SEALED_FROM = 5
-"""The first version of the schema whose releases can open what is sealed."""
+_OLDEST = "UPDATE format SET oldest = %(oldest)s WHERE oldest < %(oldest)s"
+
+SEALED_FROM = 7
+"""The first version of the schema whose releases can open all that is sealed."""
 
 
 def keyring_at(
@@ -28,22 +30,24 @@ def keyring_at(
     owner  makes the first key known to the schema, and so the schema one that no release can use
            which does not know of keys; within a transaction
     """
+    if owner and keys:
+        connection.execute(_OLDEST, {"oldest": SEALED_FROM})
     rows = connection.execute("SELECT id, secret FROM keyring").fetchall()
     return keyring_of(
         dict(rows),
         keys,
         place,
         introduce=partial(_introduce, connection) if owner else None,
-        ids=partial(_ids, connection),
+        ids=partial(ids, connection),
     )
 
 
 def _introduce(connection: Connection, name: str, sealed: str) -> None:
-    connection.execute("UPDATE format SET oldest = greatest(oldest, %s)", (SEALED_FROM,))
     connection.execute("INSERT INTO keyring (id, secret) VALUES (%s, %s)", (name, sealed))
 
 
-def _ids(connection: Connection) -> list[str]:
+def ids(connection: Connection) -> list[str]:
+    """Of the keys that the schema names."""
     return [name for (name,) in connection.execute("SELECT id FROM keyring").fetchall()]
 
 

@@ -77,7 +77,9 @@ class Resealing:
         """Gives after each step."""
         for table, by, columns in _TEXTS:
             after: Any = -1 if by != "id" else ""
-            while rows := self._rows(table, by, columns, after):
+            # So that it has an end: what comes after that is sealed with the first key.
+            last = self._db.execute(f"SELECT max({by}) FROM {table}").get  # noqa: S608 - constants
+            while rows := self._rows(table, by, columns, after, last):
                 for row in rows:
                     self._row(table, by, columns, row)
                 after = rows[-1][0]
@@ -92,12 +94,15 @@ class Resealing:
         yield from self._bytes.steps()
         forget_others(self._db, self._keyring.first)
 
-    def _rows(self, table: str, by: str, columns: Sequence[str], after: Any) -> list[Row]:
+    def _rows(
+        self, table: str, by: str, columns: Sequence[str], after: Any, last: Any
+    ) -> list[Row]:
         texts = ", ".join(f"CAST({column} AS BLOB)" for column in columns)
-        sql = f"SELECT {by}, {texts} FROM {table} WHERE {by} > ? ORDER BY {by} LIMIT ?"  # noqa: S608 - constants
+        sql = f"""SELECT {by}, {texts} FROM {table}
+            WHERE {by} > ? AND {by} <= ? ORDER BY {by} LIMIT ?"""  # noqa: S608 - constants
         rows: list[Row] = []
         size = 0
-        for row in self._db.execute(sql, (after, STEP)):
+        for row in self._db.execute(sql, (after, last, STEP)):
             rows.append(row)
             size += sum(len(text or b"") for text in row[1:])
             if size > MOST:
