@@ -884,7 +884,7 @@ async def test_a_release_goes_on_while_a_later_one_adds_to_the_schema(server, sc
             await producer.send("bot", "room", f"{n}", key=f"{n}")
             await owner.send("bot", "other", f"{n}", key=f"{n}")
         shared.ran(LATER_RELEASE)
-        await trio.to_thread.run_sync(owner._outbox._membership.renew)
+        await trio.to_thread.run_sync(owner._parts.outbox._membership.renew)
         assert (await producer.send("bot", "room", "after")).delivered
         assert (await owner.send("bot", "room", "after")).delivered
     async with shared.both() as (_, producer):
