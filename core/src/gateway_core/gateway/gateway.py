@@ -14,6 +14,7 @@ import trio
 from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import Envelope, KeyRef, Undelivered
 from gateway_core.contract.errors import ConfigError, Problem
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.gateway.counting import snapshot
 from gateway_core.gateway.instances import InstanceVerbs
 from gateway_core.gateway.life import Life
@@ -25,6 +26,7 @@ from gateway_core.outboxes.endings import Ended
 from gateway_core.outboxes.records import Request
 from gateway_core.producers.accepting import Accepting
 from gateway_core.producers.questions import Questions
+from gateway_core.producers.written import WrittenElsewhere
 from gateway_core.streams.opening import Streaming
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.preview import Preview, foresee
@@ -53,6 +55,9 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
             requests = parts.pager.requests
             requests.accept, requests.cancel = self._accept_asked, self.cancel
             requests.ask, requests.group = self._answer_question, GroupRequests(self).answer
+            requests.comes = self._comes
+            for partition in parts.partitions:
+                partition.written_elsewhere = self._came_in
 
     # -- about envelopes
 
@@ -123,7 +128,26 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
 
     @cached_property
     def _accepting(self) -> Accepting:
-        return Accepting(self._door)
+        return Accepting(self._door, self._written)
+
+    @cached_property
+    def _written(self) -> WrittenElsewhere:
+        assert self._pager is not None, "there is an outbox"  # noqa: S101 - an invariant
+        assert self._journal is not None, "there is an outbox"  # noqa: S101 - likewise
+        return WrittenElsewhere(
+            self._drafting,
+            self._pager,
+            self._journal,
+            self._clock,
+            self._spawn,
+            self._streams.ends,
+        )
+
+    def _comes(self, request: Request) -> None:
+        self._written.comes(request)
+
+    def _came_in(self, delivery: Delivery) -> None:
+        self._written.came_in(delivery)
 
     async def _accept_asked(self, request: Request) -> tuple[str, bool]:
         """Accept what another process asked for."""
@@ -131,7 +155,7 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
 
     async def _answer_question(self, request: Request) -> str:
         """Answer a process that delivers nothing."""
-        return await Questions(self, request.instance_id).answer(request.asked)
+        return await Questions(self, request.instance_id, request.age).answer(request.asked)
 
     def _spawn(self, task: Callable[[], Any]) -> None:
         self._parts.tasks.spawn(task)

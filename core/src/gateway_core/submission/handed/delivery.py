@@ -45,6 +45,8 @@ class HandedDelivery(Delivery):
         """What became of it; whether that is all that there will be."""
         if news.envelope_id is not None:
             self.id = news.envelope_id
+            if self.id != self.handed_id:
+                self.growth = None  # of the stream that it joined, another one writes
         receipt = receipt_of(news)
         if receipt is not None and news.refused is None:
             self.replay(receipt)
@@ -57,6 +59,10 @@ class HandedDelivery(Delivery):
             return False
         self.notify()
         return True
+
+    def has_started(self) -> None:
+        """Its owner has begun to send it."""
+        self.started = True
 
     def _refuse(self, error: GatewayError) -> None:
         """There will be no receipt."""
