@@ -250,7 +250,9 @@ class Growth:
 
     def goes_on(self) -> None:
         """It is heard of."""
-        self.rests_until = 0 if self.rests_until == NEVER else self.rests_until
+        if self.rests_until == NEVER:
+            self.rests_until = 0
+            self.wake()
 
     def ends_as(self, state: str, text: str, extra: Mapping[str, Json] | None) -> None:
         """It ended so where it is written, and that is what it says."""
