@@ -5,12 +5,14 @@ This module waits: for the outbox, and for what is under way when the gateway cl
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cached_property
 from typing import Any
 
 import trio
 
+from gateway_core.answering.handed import ShownForOthers
+from gateway_core.answering.typing import Typing
 from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import Envelope, KeyRef, Undelivered
 from gateway_core.contract.errors import ConfigError, Problem
@@ -142,6 +144,17 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
             self._spawn,
             self._streams.ends,
         )
+
+    @cached_property
+    def _typing(self) -> Typing:
+        return super()._typing if self._producer is None else self._producer.typing
+
+    @cached_property
+    def _shown_for_others(self) -> ShownForOthers:
+        return ShownForOthers(self._typing, self._spawn)
+
+    def _shows_typing(self, instance_id: str, told: Mapping[str, Any], ago: float) -> None:
+        self._shown_for_others.hear(self._registry.account(instance_id), told, ago)
 
     def _comes(self, request: Request) -> None:
         self._written.comes(request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gateway_core.answering.handed import HandedTyping
 from gateway_core.contract.codec import from_json
 from gateway_core.contract.envelopes import Envelope, Receipt, Undelivered
 from gateway_core.files.keeper import KeptFiles
@@ -32,6 +33,7 @@ class Producer:
         self.handover, self._drafting = handover, drafting
         self._asking = Asking(handover)
         self._telling = Telling(handover, self._asking, spawn)
+        self.typing = HandedTyping(handover, self._asking, spawn)
         self.way = HandoverWay(drafting, handover, self._telling, files)
         self.lookup = HandedLookup(handover, self._asking)
         withdraw = self.lookup.withdraw_held

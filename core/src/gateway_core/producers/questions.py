@@ -28,6 +28,7 @@ class Face(Protocol):
 
     @property
     def _written(self) -> WrittenElsewhere: ...
+    def _shows_typing(self, instance_id: str, told: Mapping[str, Any], ago: float) -> None: ...
     async def status(self, what: str) -> Status | None: ...  # noqa: D102 - as `Gateway` has it
     async def _broadcast(self, template: Send, rooms: object) -> Job: ...
     async def submit_many(  # noqa: D102 - likewise
@@ -64,6 +65,7 @@ class Questions:
         answers: Mapping[str, Answer] = {
             "status": self._status,
             "grow": self._grow,
+            "typing": self._types,
             "broadcast": self._broadcast,
             "submit_many": self._submit_many,
             "group": self._group,
@@ -93,6 +95,10 @@ class Questions:
 
     async def _grow(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         return await self._gateway._written.hear(self._instance_id, asked, self._age)  # noqa: SLF001 - likewise
+
+    async def _types(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        self._gateway._shows_typing(self._instance_id, asked, self._age)  # noqa: SLF001 - likewise
+        return {}
 
     # -- groups
 
