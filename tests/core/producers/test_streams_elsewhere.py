@@ -1,6 +1,7 @@
 """A stream that one process writes and another one shows; each may die, and the outbox be away."""
 
 from contextlib import asynccontextmanager, nullcontext, suppress
+from random import Random
 
 import attrs
 import pytest
@@ -161,6 +162,43 @@ async def test_the_next_owner_goes_on_with_it(world):
         ("edit", "one two (a robot)"),
         ("edit", "one two three four (a robot)"),
     ] == shown(world.channel)
+
+
+class Moving:
+    @hookimpl
+    def rewrite(self, envelope):
+        return attrs.evolve(envelope, external_room_id="safe")
+
+
+async def test_the_next_owner_goes_on_in_the_room_to_which_policies_moved_it(world):
+    async with world.producer() as producer, producer.stream(PLACE) as out:
+        async with world.owner(plugins=[Moving()]):
+            await say(out, "one", " two")
+        async with world.owner(plugins=[Moving()]):
+            await say(out, " three", " four")
+            await out.finish()
+    assert {"safe": ["one two three four"]} == {
+        room: list(texts.values()) for room, texts in world.channel.rooms.items() if texts
+    }
+
+
+async def test_a_policy_that_sheds_it_ends_it(world):
+    """As it is accepted, whatever was said of it by then."""
+
+    class Shedding:
+        @hookimpl
+        def admit(self):
+            return "shed"
+
+    async with world.producer() as producer:
+        stream = await producer.stream(PLACE).__aenter__()
+        await say(stream, "one", " two")
+        async with world.owner(plugins=[Shedding()]):
+            await say(stream, " three", pause=10)
+            with pytest.raises(DeliveryError):
+                await stream.finish()
+    assert (True, Disposition.SHED) == (stream.stopped, stream.receipt.disposition)
+    assert [] == world.channel.made
 
 
 async def test_a_native_one_is_stopped_by_the_next_owner_and_edited(autojump_clock):
@@ -327,3 +365,45 @@ async def test_an_event_is_answered_by_one_stream(world):
         receipts = [await producer.stream(asked, words("the ", "answer"), key="a") for _ in "ab"]
     assert [False, True] == [receipt.replayed for receipt in receipts]
     assert ["the answer"] == world.channel.texts("room")
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_whatever_comes_between_its_whole_text_is_one_message(autojump_clock, seed):
+    """Owners come and go, the outbox is away, and is slow: no word is lost, nor comes back."""
+    rng = Random(f"streams {seed}")
+    world = World(latency=rng.choice([0.0, 0.5, 2.0]))
+    world.outbox.latency = rng.choice([0.0, 0.05, 1.0])
+    said = [f"{number} " for number in range(rng.randint(1, 60))]
+
+    async def own():
+        while True:
+            await trio.sleep(rng.expovariate(1 / 5))
+            async with world.owner():
+                await trio.sleep(rng.expovariate(1 / 20))
+
+    async def trouble():
+        while True:
+            await trio.sleep(rng.expovariate(1 / 10))
+            world.outbox.away = True
+            await trio.sleep(rng.expovariate(1 / 3))
+            world.outbox.back()
+
+    async with (
+        world.producer() as producer,
+        trio.open_nursery() as nursery,
+        producer.stream(PLACE) as out,
+    ):
+        nursery.start_soon(own)
+        out.write(said[0])
+        while out.ticket is None:  # noqa: ASYNC110 - its acceptance has no event
+            await trio.sleep(0.1)
+        nursery.start_soon(trouble)
+        for word in said[1:]:
+            out.write(word)
+            await trio.sleep(rng.expovariate(1))
+        receipt = await out.finish()
+        nursery.cancel_scope.cancel()
+    assert ["".join(said)] == world.channel.texts("room")
+    assert (True, ()) == (receipt.delivered, receipt.degradations)
+    lengths = [len(text) for _, text in shown(world.channel)]
+    assert lengths == sorted(lengths)

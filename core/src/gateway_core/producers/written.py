@@ -40,6 +40,7 @@ class Written:
     heard     something was heard of it since the last look
     accepted  set once it is accepted, or never will be
     ago       seconds ago that it ended, as it was told
+    whole     it was so as it was handed over
     """
 
     instance_id: str
@@ -49,6 +50,7 @@ class Written:
     heard: bool = True
     accepted: trio.Event = attrs.field(factory=trio.Event)
     ago: float = 0.0
+    whole: bool = False
     recorded_at: int = 0
 
 
@@ -87,7 +89,8 @@ class WrittenElsewhere:
             markdown=envelope.format == "markdown",
             elsewhere=True,
         )
-        self._known[request.envelope_id] = Written(envelope.instance_id, growth)
+        one = Written(envelope.instance_id, growth, whole=not growth.is_open)
+        self._known[request.envelope_id] = one
 
     def coming(self, envelope_id: str) -> Written | None:
         """What is known of a stream that is being accepted; None: it is none."""
@@ -96,22 +99,20 @@ class WrittenElsewhere:
     def accepted(self, envelope_id: str, delivery: Delivery | None) -> None:
         """It is accepted; None: it is not, or joined another one."""
         one = self._known.get(envelope_id)
-        if one is None:
+        if one is None or one.delivery is not None:
             return
-        if delivery is None or delivery.growth is not one.growth:
+        if delivery is None or delivery.growth is not one.growth or delivery.receipt is not None:
             del self._known[envelope_id]
             one.accepted.set()
-            return
-        if not one.growth.is_open:
-            self._ended(one, delivery)
-        self._keep(one, delivery)
+        else:
+            self._keep(one, delivery)
 
     def came_in(self, delivery: Delivery) -> None:
         """It is in memory; one that a previous process run accepted is known from now on."""
         growth, one = delivery.growth, self._known.get(delivery.id)
-        if growth is not None and (one is None or one.growth is not growth):
+        if growth is not None and growth.is_open and (one is None or one.growth is not growth):
             one = self._known[delivery.id] = Written(delivery.envelope.instance_id, growth)
-        if one is not None:
+        if one is not None and one.growth is growth:
             self._keep(one, delivery)
 
     def _keep(self, one: Written, delivery: Delivery) -> None:
@@ -123,6 +124,8 @@ class WrittenElsewhere:
         delivery.on_end(partial(self._forget, one, delivery.id))
         if one.growth.is_open:
             self._spawn(partial(self._watch, one, delivery))
+        elif not one.whole:  # it has become so since it was handed over
+            self._ended(one, delivery)
 
     def _forget(self, one: Written, envelope_id: str) -> None:
         if self._known.get(envelope_id) is one:
@@ -159,7 +162,7 @@ class WrittenElsewhere:
         delivery = None if one is not None or found is None else self._pager.join(found)
         if delivery is not None and delivery.growth is not None and delivery.growth.elsewhere:
             self.came_in(delivery)
-            one = self._known[envelope_id]
+            one = self._known.get(envelope_id)
         return one
 
     def _grow(self, one: Written, told: Mapping[str, Any]) -> None:
