@@ -12,7 +12,7 @@ from gateway_core import Button, DeliveryError, Disposition, IdempotencyConflict
 from gateway_core.authors import Streaming, hookimpl
 from gateway_core.deliveries.growing.growth import BROKEN_OFF
 from gateway_core.producers import written
-from gateway_core.testing import FakeChannel, event, open_test_gateway
+from gateway_core.testing import FakeChannel, event, open_test_gateway, virtual_wall
 
 PLACE = ("bot", "room")
 SILENT = written.LOOK * (written.LOOKS + 1) + 1
@@ -148,6 +148,18 @@ async def test_its_time_to_live_counts_from_its_end(world):
     assert ["in time is whole"] == world.channel.texts("room")
 
 
+async def test_one_that_is_whole_at_once_expires_as_any_other(world):
+    async with world.both() as (owner, producer):
+        owner.suspend("bot")
+        with pytest.raises(DeliveryError) as raised:
+            await producer.stream(PLACE, words("short", pause=0), ttl=30)
+    receipt = raised.value.receipt
+    assert (Disposition.EXPIRED, 30) == (
+        receipt.disposition,
+        round(receipt.ended_at - receipt.accepted_at),
+    )
+
+
 async def test_the_next_owner_goes_on_with_it(world):
     """With what it has as it is told all of it; one message, with the policies of both."""
     async with world.producer() as producer, producer.stream(PLACE) as out:
@@ -156,6 +168,7 @@ async def test_the_next_owner_goes_on_with_it(world):
         await say(out, " three")
         async with world.owner(plugins=[Footer()]):
             await say(out, " four")
+            assert ["one two three four (a robot)"] == world.channel.texts("room")
             await out.finish()
     assert [
         ("send", "one (a robot)"),
@@ -229,6 +242,47 @@ async def test_its_whole_text_waits_for_the_next_owner(world):
         await trio.sleep(5)
         assert (await owner.status(stream.ticket.id)).receipt.degradations == ()
     assert ["one two"] == world.channel.texts("room")
+
+
+async def test_its_whole_text_waits_until_it_is_accepted_and_sent(world):
+    """The first owner has no room for it, the second may not send, and its process is gone."""
+    later = virtual_wall() + 3600
+    async with world.producer() as producer:
+        async with world.owner(outbox_capacity=1) as owner:
+            await owner.enqueue("bot", "other", "later", not_before=later)
+            stream = await producer.stream(PLACE).__aenter__()
+            await say(stream, "one")
+            with trio.move_on_after(5):
+                await stream.finish("whole")
+        world.outbox.desk.dead = True
+    async with world.owner() as owner:
+        owner.suspend("bot")
+        await trio.sleep(SILENT)
+    async with world.owner():
+        await trio.sleep(1)
+    assert [("send", "whole")] == shown(world.channel)
+
+
+async def test_what_each_owner_heard_is_there_for_the_next(world):
+    async with world.producer(drain_timeout=1) as producer:
+        stream = await producer.stream(PLACE).__aenter__()
+        async with world.owner():
+            await say(stream, *"abcdef")
+        async with world.owner():
+            await say(stream, "g", "h")
+        world.outbox.desk.dead = True
+    async with world.owner():
+        await trio.sleep(SILENT)
+    assert ["abcdefgh […]"] == world.channel.texts("room")
+
+
+async def test_one_that_is_heard_of_seldom_goes_on(world):
+    async with world.both() as (_, producer), producer.stream(PLACE) as out:
+        await say(out, "slow")
+        world.outbox.latency = written.LOOK * (written.LOOKS - 0.5)
+        await say(out, "ly", pause=300)
+        assert not out.stopped
+    assert ["slowly"] == world.channel.texts("room")
 
 
 @pytest.mark.parametrize("taken", ["by the one", "by the next"])
@@ -325,10 +379,10 @@ async def test_two_of_one_key_in_two_processes_are_one(world):
     assert ["first of one"] == world.channel.texts("room")
 
 
-async def words(*some):
+async def words(*some, pause=1.0):
     for each in some:
         yield each
-        await trio.sleep(1)
+        await trio.sleep(pause)
 
 
 async def test_its_user_stops_it_and_its_whole_text_is_told_nevertheless(world):

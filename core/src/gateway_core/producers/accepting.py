@@ -54,10 +54,8 @@ class Accepting:
         return ticket.id, given is not None and receipt is not None and receipt.replayed
 
     async def _accept_stream(self, envelope: Any, stream: Written, request: Request) -> Ticket:
-        """Accept one that another process writes; what it has said since is known by then."""
-        await trio.lowlevel.checkpoint()
-        if stream.ago and envelope.ttl is not None:
-            envelope = attrs.evolve(envelope, ttl=max(0.0, envelope.ttl - stream.ago))
+        """Accept one that another process writes, with what it has said since."""
+        await trio.lowlevel.checkpoint()  # that was asked in the same moment, and comes after it
         try:
             ticket = await self._door.submit(
                 envelope, wait=True, growth=stream.growth, request=request

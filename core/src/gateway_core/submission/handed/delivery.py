@@ -45,8 +45,6 @@ class HandedDelivery(Delivery):
         """What became of it; whether that is all that there will be."""
         if news.envelope_id is not None:
             self.id = news.envelope_id
-            if self.id != self.handed_id:
-                self.growth = None  # of the stream that it joined, another one writes
         receipt = receipt_of(news)
         if receipt is not None and news.refused is None:
             self.replay(receipt)
