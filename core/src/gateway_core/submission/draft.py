@@ -287,7 +287,8 @@ class Drafting:
             due = delay or due
         # It may have become due during its wait for a slot.
         ttl = self._left(draft, envelope.not_before if due is None else due, now, wall)
-        if draft.growth is not None and draft.growth.is_open:
+        growth = draft.growth
+        if growth is not None and (growth.is_open or not growth.elsewhere):
             ttl += LONGEST_OPEN  # it counts from the end of the stream
         given, sequence = self._ids.next(wall), None
         if draft.request is not None:  # its id says nothing of its order
