@@ -9,7 +9,7 @@ import trio
 from handing_in_memory import SharedMemory
 
 from gateway_core import Button, DeliveryError, Disposition, IdempotencyConflict
-from gateway_core.authors import Streaming, hookimpl
+from gateway_core.authors import Delay, Streaming, hookimpl
 from gateway_core.deliveries.growing.growth import BROKEN_OFF
 from gateway_core.producers import written
 from gateway_core.testing import FakeChannel, event, open_test_gateway, virtual_wall
@@ -411,6 +411,30 @@ async def test_one_that_waits_in_the_outbox_alone_is_told_as_well(world):
             await say(out, " four")
             await out.finish()
     assert [("send", "one two three"), ("edit", "one two three four")] == shown(world.channel)
+
+
+class Delaying:
+    def __init__(self):
+        self.until = virtual_wall() + 100
+
+    @hookimpl
+    def admit(self):
+        return Delay(self.until)
+
+
+@pytest.mark.parametrize("extra", [None, {"field": "value"}])
+async def test_one_that_policies_delay_is_told_where_it_is_stored_alone(world, extra):
+    """The next owner does not have it in memory, and has all of it once its time has come."""
+    policy = Delaying()
+    async with world.producer() as producer, producer.stream(PLACE) as out:
+        async with world.owner(plugins=[policy]):
+            await say(out, "one", " two")
+        async with world.owner(plugins=[policy]):
+            await say(out, " three")
+            await out.finish(extra=extra)
+    assert policy.until == pytest.approx(out.receipt.ended_at, abs=1)
+    (made,) = world.channel.made
+    assert ("one two three", extra) == (made.attempt.payload["text"], made.attempt.extra or None)
 
 
 async def test_an_event_is_answered_by_one_stream(world):
