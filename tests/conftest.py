@@ -118,6 +118,7 @@ FIRST = [
         "integration/test_wheels.py",
         "contrib/cli/test_cli_demo.py",
         "contrib/postgres/test_postgres_contract.py",
+        "contrib/postgres/test_postgres_streams_killed.py",
         "typing/test_programs.py",
         "plugins/markdown/test_plans.py",
         "integration/test_tutorial.py",

@@ -27,6 +27,7 @@ from gateway_core.outboxes import (
     Envelope,
     FormatVersionError,
     Request,
+    Send,
     from_json,
     position_of,
 )
@@ -169,12 +170,14 @@ def _request(
         return Request(kind=kind, number=number, instance_id=instance, envelope_id=stored)
     if kind != "submit":
         room = f"asked {number}"  # no question waits for another
-        return Request(kind="ask", number=number, instance_id=instance, room=room, asked=stored)
+        return Request(
+            kind="ask", number=number, instance_id=instance, room=room, asked=stored, age=age
+        )
     try:
         envelope = from_json(Envelope, decode(stored))
         if envelope.instance_id != instance:
             return Refused(number, f"it is of instance {envelope.instance_id!r}, not {instance!r}")
-        if envelope.ttl is not None:
+        if envelope.ttl is not None and not _grows(envelope):
             envelope = attrs.evolve(envelope, ttl=max(0.0, envelope.ttl - max(0.0, age)))
         if envelope.key is None:
             envelope = attrs.evolve(envelope, key=f"handed:{name}")
@@ -182,8 +185,14 @@ def _request(
         return Refused(number, f"{type(error).__name__}: {error}")
     return Request(
         kind="submit", number=number, instance_id=instance, room=envelope.external_room_id,
-        envelope=envelope, envelope_id=own_id or "", awaited=awaited,
+        envelope=envelope, envelope_id=own_id or "", awaited=awaited, age=age,
     )  # fmt: skip
+
+
+def _grows(envelope: Envelope) -> bool:
+    """Whether its time counts from the end of its text, which has not come yet."""
+    grows = envelope.grows if isinstance(envelope, Send) else None
+    return grows is not None and not grows.stored_as
 
 
 def write_answers(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import trio
@@ -70,6 +70,18 @@ class Shown:
     def is_due(self) -> bool:
         """Whether it is to be shown: no answer has put it off during the wait."""
         return not self.ended and trio.current_time() >= self.quiet
+
+
+class Typed(Protocol):
+    """A sign that is shown for a block."""
+
+    def end(self) -> None: ...  # noqa: D102 - the block ends
+
+
+class Typing(Protocol):
+    """Shows signs of typing: here, or by another process."""
+
+    def begin(self, account: InstanceState, address: Address, /) -> Typed | None: ...  # noqa: D102 - as `TypingSigns` says
 
 
 class TypingSigns:

@@ -12,7 +12,7 @@ from gateway_core.answering.interactions import Acknowledgements
 from gateway_core.answering.marking import Marks
 from gateway_core.answering.numbering import AnswerNumbers
 from gateway_core.answering.signs import Signs
-from gateway_core.answering.typing import TypingSigns
+from gateway_core.answering.typing import Typing, TypingSigns
 from gateway_core.clock import Clock
 from gateway_core.contract.beside.buttons import Buttons
 from gateway_core.contract.beside.polls import Poll
@@ -56,15 +56,11 @@ class ReplyFields(CommonFields, total=False):
 
 
 class Answers(Marks):
-    """What a `Gateway` can be asked to answer; what that takes is made at the first event.
-
-    `_serves`: this process knows what the limits have to spare; else no sign is shown.
-    """
+    """What a `Gateway` can be asked to answer; what that takes is made at the first event."""
 
     _registry: InstanceRegistry
     _clock: Clock
     _partition_of: Callable[[str, str], Partition]
-    _serves = True
 
     def _spawn(self, task: Callable[[], Any]) -> None:
         """Start one of the gateway's tasks."""
@@ -79,7 +75,7 @@ class Answers(Marks):
         return Signs(self._clock)
 
     @cached_property
-    def _typing(self) -> TypingSigns:
+    def _typing(self) -> Typing:
         return TypingSigns(self._signs, self._partition_of, self._spawn)
 
     @cached_property
@@ -219,7 +215,7 @@ class Answers(Marks):
         account = self._registry.account(name)
         if address.interaction is not None:
             self._acknowledgements.begin(account, address, ephemeral=ephemeral)
-        shown = self._typing.begin(account, address) if self._serves else None
+        shown = self._typing.begin(account, address)
         try:
             yield
         finally:

@@ -40,6 +40,7 @@ class OperatorRequests:
     put_behind  called with instance, room, position and stream of an envelope that finds no slot
                 in memory
     position    gives an envelope, by its id, the position after all others
+    comes       called with each envelope that is to be accepted, before anything else is asked
     accept      accepts the envelope of a request; the id of it, or of the one that has its key, and
                 whether that had ended. It may wait, so `spawn` starts a task for that
     cancel      ends the envelope of an id, unless it has started; whether it was ended
@@ -56,6 +57,7 @@ class OperatorRequests:
     _look: Callable[[Request], Awaitable[str]]
     _put_behind: Callable[[str, str, int, Stream], None]
     _position: Callable[[str], int]
+    comes: Callable[[Request], None] = attrs.field(init=False)
     accept: Callable[[Request], Awaitable[tuple[str, bool]]] = attrs.field(init=False)
     cancel: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
     leave: Callable[[str], Awaitable[bool]] = attrs.field(init=False)
@@ -70,6 +72,8 @@ class OperatorRequests:
 
     def add(self, request: Request) -> None:
         """Queue a request."""
+        if request.envelope is not None:
+            self.comes(request)
         self._requests.append(request)
 
     @property

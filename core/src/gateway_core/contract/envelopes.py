@@ -158,12 +158,14 @@ class Grows:
     broken_off  what stands at its end if nobody finishes it, since its program was killed or left
                 it; empty: nothing
     stored_as   the number of its text as it was accepted, if that was its last; 0: it grows
+    elsewhere   another process writes it, and says how it grows to the one that delivers it
 
     The others are those of the event's `Address`, which showing it natively may take.
     """
 
     broken_off: str = ""
     stored_as: int = 0
+    elsewhere: bool = False
     message_id: str | None = None
     user_id: str | None = None
     team_id: str | None = None

@@ -123,6 +123,9 @@ class Enqueuer:
         room.unfinished += 1
         if delivery.envelope.target is not None:
             self._targets.comes(delivery, self._clock.now())
+        if delivery.growth is not None and delivery.growth.elsewhere:
+            delivery.growth.woken_by(lambda: self._scheduler.grew(delivery, self._clock.now()))
+            self._shard.written_elsewhere(delivery)
         return room
 
     def _supersede(self, delivery: Delivery, now: int) -> bool:

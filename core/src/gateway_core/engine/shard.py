@@ -28,6 +28,10 @@ from gateway_core.telemetry import PRESSURE_CHANGED, log_event
 from gateway_core.telemetry.privacy import Privacy
 
 
+def _nobody(_: Delivery) -> None:
+    """Whoever hears of what other processes write: nobody yet."""
+
+
 @attrs.define(eq=False, repr=False, slots=False)
 class Shard:
     """The state of one partition.
@@ -37,6 +41,7 @@ class Shard:
     accepted    envelopes accepted since the gateway opened
     spilled     unfinished envelopes that are in the outbox only
     deliveries  unfinished envelopes in memory, by id
+    written_elsewhere  called with a stream that comes into memory, and another process writes
     """
 
     index: int
@@ -51,6 +56,7 @@ class Shard:
     accepted: int = attrs.field(default=0, init=False)
     spilled: int = attrs.field(default=0, init=False)
     deliveries: dict[str, Delivery] = attrs.field(factory=dict, init=False)
+    written_elsewhere: Callable[[Delivery], None] = attrs.field(default=_nobody, init=False)
     _alarm: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _ringing: bool = attrs.field(default=False, init=False)
 

@@ -5,15 +5,18 @@ This module waits: for the outbox, and for what is under way when the gateway cl
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cached_property
 from typing import Any
 
 import trio
 
+from gateway_core.answering.handed import ShownForOthers
+from gateway_core.answering.typing import Typing
 from gateway_core.contract.addresses import Address
 from gateway_core.contract.envelopes import Envelope, KeyRef, Undelivered
 from gateway_core.contract.errors import ConfigError, Problem
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.gateway.counting import snapshot
 from gateway_core.gateway.instances import InstanceVerbs
 from gateway_core.gateway.life import Life
@@ -25,6 +28,7 @@ from gateway_core.outboxes.endings import Ended
 from gateway_core.outboxes.records import Request
 from gateway_core.producers.accepting import Accepting
 from gateway_core.producers.questions import Questions
+from gateway_core.producers.written import WrittenElsewhere
 from gateway_core.streams.opening import Streaming
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.preview import Preview, foresee
@@ -53,6 +57,9 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
             requests = parts.pager.requests
             requests.accept, requests.cancel = self._accept_asked, self.cancel
             requests.ask, requests.group = self._answer_question, GroupRequests(self).answer
+            requests.comes = self._comes
+            for partition in parts.partitions:
+                partition.written_elsewhere = self._came_in
 
     # -- about envelopes
 
@@ -123,7 +130,37 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
 
     @cached_property
     def _accepting(self) -> Accepting:
-        return Accepting(self._door)
+        return Accepting(self._door, self._written)
+
+    @cached_property
+    def _written(self) -> WrittenElsewhere:
+        assert self._pager is not None, "there is an outbox"  # noqa: S101 - an invariant
+        assert self._journal is not None, "there is an outbox"  # noqa: S101 - likewise
+        return WrittenElsewhere(
+            self._drafting,
+            self._pager,
+            self._journal,
+            self._clock,
+            self._spawn,
+            self._streams.ends,
+        )
+
+    @cached_property
+    def _typing(self) -> Typing:
+        return super()._typing if self._producer is None else self._producer.typing
+
+    @cached_property
+    def _shown_for_others(self) -> ShownForOthers:
+        return ShownForOthers(self._typing, self._spawn)
+
+    def _shows_typing(self, instance_id: str, told: Mapping[str, Any], ago: float) -> None:
+        self._shown_for_others.hear(self._registry.account(instance_id), told, ago)
+
+    def _comes(self, request: Request) -> None:
+        self._written.comes(request)
+
+    def _came_in(self, delivery: Delivery) -> None:
+        self._written.came_in(delivery)
 
     async def _accept_asked(self, request: Request) -> tuple[str, bool]:
         """Accept what another process asked for."""
@@ -131,7 +168,7 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
 
     async def _answer_question(self, request: Request) -> str:
         """Answer a process that delivers nothing."""
-        return await Questions(self, request.instance_id).answer(request.asked)
+        return await Questions(self, request.instance_id, request.age).answer(request.asked)
 
     def _spawn(self, task: Callable[[], Any]) -> None:
         self._parts.tasks.spawn(task)

@@ -103,6 +103,9 @@ class Life:
                     with trio.move_on_after(grace):
                         await groups.drained()
                 groups.close()
+                if parts.producer is not None:
+                    with trio.move_on_after(grace):
+                        await parts.producer.drained()
                 await drained(parts.partitions, max(0.0, grace - (trio.current_time() - begun)))
             workers.cancel_scope.cancel()
 

@@ -104,6 +104,14 @@ class Handover(Protocol):
         """
         ...
 
+    async def tell(self, instance_id: str, question: str) -> None:
+        """Store what the owner is asked, now or later; nobody waits for its answer.
+
+        Raises `OutboxError`: it is not stored, and will not be. A caller who is cancelled leaves
+        nothing.
+        """
+        ...
+
     async def find(self, what: What) -> News | None:
         """What is known of an id, or of a key; None: nothing (any more). Raises `OutboxError`."""
         ...

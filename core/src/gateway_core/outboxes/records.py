@@ -381,6 +381,7 @@ class Request:
     envelope  with a key, so that it is one message if a process run ends before it has answered.
               Where `envelope_id` is given the envelope has that id, and is stored with the answer
     awaited   the caller of a `submit` waits for its end
+    age       seconds since it was asked, by the outbox's clock
     asked     of a group, or an `ask`: as JSON
     """
 
@@ -393,6 +394,7 @@ class Request:
     envelope_id: str = ""
     awaited: bool = False
     asked: str = ""
+    age: float = 0.0
 
 
 What: TypeAlias = str | Scope

@@ -79,14 +79,18 @@ def _growth(stored: StoredEntry) -> Growth | None:
     if not isinstance(envelope, Send) or envelope.grows is None:
         return None
     number, text = stored.grown or (envelope.grows.stored_as, envelope.text)
-    return Growth.restored(
+    growth = Growth.restored(
         text,
         number,
         envelope.grows.broken_off,
         reply=envelope.reply_to,
         extra=envelope.extra or None,
         interaction=envelope.interaction,
+        markdown=envelope.format == "markdown",
+        elsewhere=envelope.grows.elsewhere,
     )
+    growth.rest()
+    return growth
 
 
 def _recall_steps(

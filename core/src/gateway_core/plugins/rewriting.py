@@ -22,6 +22,9 @@ _OF_ROOM: tuple[tuple[str, object], ...] = (
 )
 """Fields that mean something in one room alone, and what they are without."""
 
+_OF_TEXT = ("broken_off", "stored_as", "elsewhere")
+"""What a stream has in any room."""
+
 
 def rewriting_fault(before: Envelope, after: object) -> str | None:
     """What a hook's answer should have been; None: it may be sent in place of `before`."""
@@ -53,7 +56,8 @@ def in_its_room(before: Envelope, after: Any) -> Envelope:
     }
     grows = getattr(after, "grows", None)
     if isinstance(grows, Grows):
-        changes["grows"] = Grows(broken_off=grows.broken_off, stored_as=grows.stored_as)
+        of_text = {name: getattr(grows, name) for name in _OF_TEXT}
+        changes["grows"] = Grows(**of_text)
     return _of_buttons_still(before, attrs.evolve(same, **changes))
 
 

@@ -6,11 +6,15 @@ from collections import OrderedDict
 from typing import Any
 
 import attrs
+import trio
 
 from gateway_core.contract.envelopes import MessageRef
-from gateway_core.outboxes.records import Request
+from gateway_core.contract.errors import GatewayClosed, GatewayError, OutboxError
+from gateway_core.outboxes.records import Request, RequestWithdrawn
+from gateway_core.producers.written import Written, WrittenElsewhere
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.door import Door
+from gateway_core.submission.tickets import Ticket
 
 MOST_JOINED = 10_000
 """Ids of envelopes that joined another one which are known, those that came last."""
@@ -21,6 +25,7 @@ class Accepting:
     """The door for other processes."""
 
     _door: Door
+    _written: WrittenElsewhere
     _joined: OrderedDict[str, str] = attrs.field(factory=OrderedDict, init=False)
 
     async def accept(self, request: Request) -> tuple[str, bool]:
@@ -34,7 +39,11 @@ class Accepting:
         given = request if request.envelope_id else None
         awaited = request.awaited
         envelope = self._at_what_it_joined(envelope)
-        ticket = await self._door.submit(envelope, wait=True, awaited=awaited, request=given)
+        stream = self._written.coming(request.envelope_id)
+        if stream is None:
+            ticket = await self._door.submit(envelope, wait=True, awaited=awaited, request=given)
+        else:
+            ticket = await self._accept_stream(envelope, stream, request)
         delivery = ticket._delivery  # noqa: SLF001 - a ticket is this project's own
         if ticket.id != request.envelope_id:
             delivery.hold()
@@ -43,6 +52,22 @@ class Accepting:
             delivery.is_awaited()
         receipt = delivery.receipt
         return ticket.id, given is not None and receipt is not None and receipt.replayed
+
+    async def _accept_stream(self, envelope: Any, stream: Written, request: Request) -> Ticket:
+        """Accept one that another process writes, with what it has said since."""
+        await trio.lowlevel.checkpoint()  # that was asked in the same moment, and comes after it
+        try:
+            ticket = await self._door.submit(
+                envelope, wait=True, growth=stream.growth, request=request
+            )
+        except GatewayError as error:
+            again = isinstance(error, GatewayClosed | OutboxError)  # by this owner, or by the next
+            if not again or isinstance(error, RequestWithdrawn):
+                self._written.accepted(request.envelope_id, None)
+            raise
+        delivery = ticket._delivery  # noqa: SLF001 - a ticket is this project's own
+        self._written.accepted(request.envelope_id, delivery)
+        return ticket
 
     def _joins(self, handed_id: str, envelope_id: str) -> None:
         """Whoever handed it over may have named its message already, by the id that it had."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gateway_core.answering.handed import HandedTyping
 from gateway_core.contract.codec import from_json
 from gateway_core.contract.envelopes import Envelope, Receipt, Undelivered
 from gateway_core.files.keeper import KeptFiles
@@ -13,6 +14,7 @@ from gateway_core.outboxes.endings import Follower
 from gateway_core.outboxes.handover import Handover
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.handed.asking import Asking
+from gateway_core.submission.handed.growing import Telling
 from gateway_core.submission.handed.lookup import HandedLookup
 from gateway_core.submission.handed.way import HandoverWay
 
@@ -30,11 +32,17 @@ class Producer:
         handover.keys_for = drafting.config.idempotency_window
         self.handover, self._drafting = handover, drafting
         self._asking = Asking(handover)
-        self.way = HandoverWay(drafting, handover, files)
+        self._telling = Telling(handover, self._asking, spawn)
+        self.typing = HandedTyping(handover, self._asking, spawn)
+        self.way = HandoverWay(drafting, handover, self._telling, files)
         self.lookup = HandedLookup(handover, self._asking)
         withdraw = self.lookup.withdraw_held
         self.groups = HandedGroups(drafting, self._asking, spawn, withdraw, files)
         self.follower = Follower(handover)
+
+    async def drained(self) -> None:
+        """Wait until the owner is told of all streams that are whole."""
+        await self._telling.drained()
 
     async def remove_instance(self, instance_id: str, drain: float) -> list[Undelivered]:
         """What the owner ended undelivered; this process knows the instance no more.

@@ -15,6 +15,7 @@ from gateway_core.deliveries.remembered import Scope
 from gateway_core.groups.job import Job
 from gateway_core.groups.registry import Groups
 from gateway_core.outboxes.records import GroupState
+from gateway_core.producers.written import WrittenElsewhere
 from gateway_core.submission.handed.lookup import told
 from gateway_core.submission.status import Status
 
@@ -25,6 +26,9 @@ class Face(Protocol):
     _groups: Groups
     _lookup: Any
 
+    @property
+    def _written(self) -> WrittenElsewhere: ...
+    def _shows_typing(self, instance_id: str, told: Mapping[str, Any], ago: float) -> None: ...
     async def status(self, what: str) -> Status | None: ...  # noqa: D102 - as `Gateway` has it
     async def _broadcast(self, template: Send, rooms: object) -> Job: ...
     async def submit_many(  # noqa: D102 - likewise
@@ -48,16 +52,20 @@ class Questions:
     """Answers for a gateway that owns the outbox.
 
     instance_id  whom it may be about: who asks may send as that one; empty: as all
+    age          seconds since it was asked
     """
 
     _gateway: Face
     _instance_id: str
+    _age: float
 
     async def answer(self, asked: str) -> str:
         """What `Asking` reads. Raises `GatewayError`."""
         plain = json.loads(asked)
         answers: Mapping[str, Answer] = {
             "status": self._status,
+            "grow": self._grow,
+            "typing": self._types,
             "broadcast": self._broadcast,
             "submit_many": self._submit_many,
             "group": self._group,
@@ -84,6 +92,13 @@ class Questions:
         if instance_id and not await self._gateway._lookup.is_of(asked["id"], instance_id):  # noqa: SLF001 - this package's own
             return told(None)
         return told(await self._gateway.status(asked["id"]))
+
+    async def _grow(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        return await self._gateway._written.hear(self._instance_id, asked, self._age)  # noqa: SLF001 - likewise
+
+    async def _types(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        self._gateway._shows_typing(self._instance_id, asked, self._age)  # noqa: SLF001 - likewise
+        return {}
 
     # -- groups
 

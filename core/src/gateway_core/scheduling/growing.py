@@ -92,6 +92,7 @@ class GrowingPlanner:
         if growth.is_open:
             held = max(growth.rests_until, self._held(delivery, growth, lane, now))
         passing = step is None or step is growth.tail or step.kind in NATIVE
+        passing = passing or (growth.elsewhere and growth.planned < 0)  # of a previous run's text
         if passing or not growth.is_open:
             if held > now and growth.unplanned < PEEK:
                 return self._later(growth, held, now)

@@ -74,15 +74,15 @@ class Streams:
         if scope is not None:
             self._keyed.pop(scope, None)
 
-    def ends(self, delivery: Delivery) -> None:
-        """A stream is whole: its time to live counts from now."""
+    def ends(self, delivery: Delivery, ago: float = 0.0) -> None:
+        """A stream is whole: its time to live counts from now, or from so many seconds ago."""
         draft, envelope = self._drafting, delivery.envelope
         partition = draft.partition_of(envelope.instance_id, envelope.external_room_id)
         ttl = envelope.ttl
         if ttl is None:
             ttl = getattr(draft.config.ttl, delivery.priority)
         if delivery.receipt is None and envelope.deadline is None:
-            delivery.ends_by(self.clock.now() + round(ttl * SECOND))
+            delivery.ends_by(self.clock.now() + round((ttl - ago) * SECOND))
             if delivery.id in partition.deliveries:  # else once it comes in
                 partition.scheduler.deadlines.add(delivery)
 

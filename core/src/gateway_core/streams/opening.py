@@ -204,7 +204,7 @@ class Streaming(Answers):
 
     def _begin_typing(self, account: InstanceState, address: Address) -> Callable[[], None] | None:
         """Show that an answer is being written; what ends that. None: it is not shown."""
-        shown = self._typing.begin(account, address) if self._serves else None
+        shown = self._typing.begin(account, address)
         return None if shown is None else shown.end
 
 

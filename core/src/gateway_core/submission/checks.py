@@ -191,9 +191,10 @@ def _grows(grows: object) -> Iterator[Problem]:
     else:
         for name in ("message_id", "user_id", "team_id"):
             yield from _name(f"grows.{name}", getattr(grows, name), absent=None)
-        direct: object = grows.direct
-        if not isinstance(direct, bool):
-            yield Problem("grows.direct", f"must be true or false, not {shown(grows.direct)}")
+        for name in ("direct", "elsewhere"):
+            flag: object = getattr(grows, name)
+            if not isinstance(flag, bool):
+                yield Problem(f"grows.{name}", f"must be true or false, not {shown(flag)}")
 
 
 def _interaction(message: Send | Edit) -> Iterator[Problem]:

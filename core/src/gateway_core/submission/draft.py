@@ -194,8 +194,20 @@ class Drafting:
 
     def grow(self, draft: Draft, growth: Growth) -> None:
         """It is a stream's, and policies are asked about each state of it."""
-        draft.growth, hooks, asked = growth, draft.account.hooks, draft.asked
-        instance = draft.account.instance
+        draft.growth = growth
+        text = getattr(draft.envelope, "text", "")
+        self._ask_policies(growth, draft.asked, draft.account, text)
+
+    def grow_on(self, delivery: Delivery, growth: Growth) -> None:
+        """The same of one that a previous process run accepted, and that goes on."""
+        account = self.registry.serving.get(delivery.envelope.instance_id)
+        if account is not None and not growth.is_rewritten:
+            self._ask_policies(growth, delivery.envelope, account, growth.written)
+
+    def _ask_policies(
+        self, growth: Growth, asked: Envelope, account: InstanceState, first: str
+    ) -> None:
+        hooks, instance = account.hooks, account.instance
         if "rewrite" not in hooks.served or not isinstance(asked, Send):
             return
 
@@ -204,7 +216,7 @@ class Drafting:
             made: Any = accepted_as(hooks, instance, state)
             return made.text, made.extra if made.extra or extra else extra
 
-        growth.rewritten_by(rewrite, getattr(draft.envelope, "text", ""))
+        growth.rewritten_by(rewrite, first)
 
     def account_for(self, instance_id: str) -> InstanceState:
         """The account, if its settings can be used. Raises why not."""
@@ -281,7 +293,8 @@ class Drafting:
             due = delay or due
         # It may have become due during its wait for a slot.
         ttl = self._left(draft, envelope.not_before if due is None else due, now, wall)
-        if draft.growth is not None:
+        growth = draft.growth
+        if growth is not None and (growth.is_open or not growth.elsewhere):
             ttl += LONGEST_OPEN  # it counts from the end of the stream
         given, sequence = self._ids.next(wall), None
         if draft.request is not None:  # its id says nothing of its order

@@ -188,6 +188,10 @@ class PostgresHandover:
         """As a row that the owner takes in its turn."""
         return await self._asked(Handing(kind="ask", instance=instance_id, text=question))
 
+    async def tell(self, instance_id: str, question: str) -> None:
+        """Likewise; the row stays until an owner has taken it."""
+        await self._handing.hand_over(Handing(kind="ask", instance=instance_id, text=question))
+
     async def _asked(self, row: Handing) -> str:
         handed_id = await self._handing.hand_over(row)
         question = self._questions[handed_id] = Question()

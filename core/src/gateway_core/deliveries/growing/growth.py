@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from gateway_core.clock import NEVER
 from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import ANSWER, REVISE, Json, Mode, Part
 from gateway_core.contract.errors import HookContractError, Invalid
@@ -56,13 +57,15 @@ class Growth:
     reply       the message that its first part answers
     stopped     the platform's user stopped it
     nameless    a message of it stands whose id nobody knows: it stays as it is
+    elsewhere   another process writes it
     rests_until  no passing state is shown until then, as the last one could not be
     native      how its platform shows it natively; None: by edits. `decided`: that is settled
     """
 
     __slots__ = (
         "_extra", "_interaction", "_markdown", "_planned_from", "_recorded", "_rewritten",
-        "_serial", "_status", "alarm", "attempts", "decided", "given_whole", "granted", "interim",
+        "_serial", "_status", "alarm", "attempts", "decided", "elsewhere", "given_whole", "granted",
+        "interim",
         "look_at", "mode", "muted", "nameless", "native", "number", "paces", "planned",
         "posted_anew", "reply", "rests_until", "shown_at", "shows_its_end", "state", "stopped",
         "tail", "transforms", "wake", "written",
@@ -76,7 +79,9 @@ class Growth:
         extra: Mapping[str, Json] | None = None,
         markdown: bool = True,
         interaction: Interaction | None = None,
+        elsewhere: bool = False,
     ) -> None:
+        self.elsewhere = elsewhere
         self.written, self.reply, self._extra, self._markdown = text, reply, extra, markdown
         self._rewritten: Rewritten | None = None
         self._interaction: Interaction | None = None
@@ -110,10 +115,24 @@ class Growth:
         reply: str | None,
         extra: Mapping[str, Json] | None,
         interaction: Interaction | None,
+        markdown: bool = True,
+        elsewhere: bool = False,
     ) -> Growth:
-        """That of a stream which a previous process run had, by the number of its newest text."""
-        growth = cls(text, reply=reply, extra=extra, interaction=interaction)
-        if stored_as < _FINAL:
+        """That of a stream which a previous process run had, by the number of its newest text.
+
+        One that another process writes goes on. Else nobody writes it.
+        """
+        growth = cls(
+            text,
+            reply=reply,
+            extra=extra,
+            markdown=markdown,
+            interaction=interaction,
+            elsewhere=elsewhere,
+        )
+        if elsewhere and stored_as < _FINAL:
+            growth.number = stored_as
+        elif stored_as < _FINAL:
             growth.break_off(mark)
         else:
             growth._end(_ENDED[min(stored_as - _FINAL, len(_ENDED) - 1)])
@@ -157,6 +176,16 @@ class Growth:
     def as_said(self) -> tuple[str, Mapping[str, Json] | None]:
         """Text and platform's own fields as they were given, before policies."""
         return self.written, self._extra
+
+    @property
+    def below(self) -> str:
+        """What stands below its text until more comes; empty: nothing."""
+        return self._status
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether policies change each state of it."""
+        return self._rewritten is not None
 
     @property
     def unplanned(self) -> int:
@@ -211,6 +240,27 @@ class Growth:
         if self.is_open:
             self.written = self.written.rstrip() + mark
             self._end("broken off")
+
+    def rest(self) -> None:
+        """Show no passing state until it is heard of: newer ones may have been shown than is known.
+
+        Of one that nobody writes any more there is none.
+        """
+        self.rests_until = NEVER
+
+    def goes_on(self) -> None:
+        """It is heard of."""
+        if self.rests_until == NEVER:
+            self.rests_until = 0
+            self.wake()
+
+    def ends_as(self, state: str, text: str, extra: Mapping[str, Json] | None) -> None:
+        """It ended so where it is written, and that is what it says."""
+        ends: dict[str, State] = {each: each for each in _ENDED}
+        if self.is_open:
+            self.written = text
+            self._extra = self._extra if extra is None else extra
+            self._end(ends.get(state, "finished"))
 
     def delete(self) -> None:
         """What was shown of it is taken back."""
@@ -277,6 +327,10 @@ class Growth:
     def answer_in_room(self) -> None:
         """The reply token is worth nothing any more."""
         self._interaction = None
+
+    def stop(self) -> None:
+        """There is no use in writing more of it."""
+        self.stopped = True
 
     def drop_reply(self) -> None:
         """The message that it answers is gone."""

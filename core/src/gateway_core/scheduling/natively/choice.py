@@ -17,8 +17,8 @@ from gateway_core.scheduling.rooms import Lane
 def choose(delivery: Delivery, growth: Growth, lane: Lane, now: int) -> None:
     """Decide it, once there is something to show, or as a previous run's stream goes on."""
     steps, envelope = delivery.steps or (), delivery.envelope
-    if not growth.is_open:
-        started = any(s.kind == "start" and s.message_id is not None for s in steps)
+    started = any(s.kind == "start" and s.message_id is not None for s in steps)
+    if started or not growth.is_open:
         growth.decide(Native.restored() if started else None)
         return
     account = lane.room.account

@@ -58,6 +58,10 @@ class HandedDelivery(Delivery):
         self.notify()
         return True
 
+    def has_started(self) -> None:
+        """Its owner has begun to send it."""
+        self.started = True
+
     def _refuse(self, error: GatewayError) -> None:
         """There will be no receipt."""
         self.refused, self.stored = error, True

@@ -5,20 +5,16 @@ This module waits: for the outbox.
 
 from __future__ import annotations
 
-from typing import Any
 from weakref import WeakValueDictionary
 
-import attrs
-import trio
-
-from gateway_core.contract.envelopes import Disposition, Envelope, Receipt
+from gateway_core.contract.envelopes import Disposition, Receipt, Send
 from gateway_core.contract.errors import InstanceSuspended, Invalid, Problem
 from gateway_core.contract.verdicts import Scope
-from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.files.keeper import KeptFiles
 from gateway_core.outboxes.handover import Handover, News
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.handed.delivery import HANDED, HandedDelivery
+from gateway_core.submission.handed.growing import Telling, opening
 from gateway_core.submission.tickets import Ticket
 
 
@@ -29,7 +25,10 @@ class HandoverWay:
     needed here no more.
     """
 
-    def __init__(self, drafting: Drafting, handover: Handover, files: KeptFiles) -> None:
+    def __init__(
+        self, drafting: Drafting, handover: Handover, telling: Telling, files: KeptFiles
+    ) -> None:
+        self._telling = telling
         self._drafting = drafting
         self._files = files
         self._handover = handover
@@ -42,9 +41,13 @@ class HandoverWay:
         del wait  # the owner's bounds are the owner's: what waits for them is stored
         drafting = self._drafting
         drafting.check_open()
-        asked = draft.asked
-        if draft.growth is not None:
-            asked = await self._whole(asked, draft.growth)
+        asked, growth, grows = draft.asked, draft.growth, False
+        if growth is not None and isinstance(asked, Send):
+            if growth.state == "deleted":
+                text = "is taken back: nothing of the stream is sent"
+                raise Invalid([Problem("text", text)])
+            asked = opening(asked, growth)
+            grows = not (asked.grows is not None and asked.grows.stored_as)
         handed_id = await self._handover.hand_over(
             asked, awaited=draft.awaited, files=await self._files.contents(draft.files)
         )
@@ -57,6 +60,7 @@ class HandoverWay:
             scope=draft.scope,
             priority=draft.priority,
             since=now,
+            growth=growth,
         )
         delivery.wait_for(HANDED, now)
         draft.partition.accepted += 1
@@ -65,20 +69,9 @@ class HandoverWay:
             delivery.store()
         else:
             self._waiting[handed_id] = delivery
+        if growth is not None and grows:
+            self._telling.begin(delivery, growth)
         return Ticket(delivery, waited=True)
-
-    async def _whole(self, asked: Any, growth: Growth) -> Envelope:
-        """The message that a stream has become: another process shows it once it is whole."""
-        ended = trio.Event()
-        growth.woken_by(lambda: None if growth.is_open else ended.set())
-        if growth.is_open:
-            await ended.wait()
-        self._drafting.check_open()
-        if growth.state == "deleted":
-            raise Invalid([Problem("text", "is taken back: nothing of the stream is sent")])
-        text, extra = growth.as_said
-        whole: Envelope = attrs.evolve(asked, text=text, extra=extra or {}, grows=None)
-        return whole
 
     def hopeless(self, receipt: Receipt) -> InstanceSuspended | None:
         """Why nobody should wait for the account: what waits for another is not ended `fatal`."""
