@@ -14,9 +14,9 @@ from sharing.world import simulate
 
 SEEDS = amount("worlds of a shared outbox")
 RARE = (14, 26, 30)
-"""Beyond a short run, but what happens there hardly happens elsewhere: an owner closes as what a
-producer has asked for is being written; one is stopped between its last look and the write; the
-answer to a COMMIT is lost."""
+"""Beyond a short run, but what happens there hardly happens elsewhere: an owner is stopped between
+its last look and the write, and followed; one does not reach the platforms; the answer to a COMMIT
+is lost."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_the_worlds_were_worth_looking_at(outcomes):
     happened = sum((Counter(outcome.happened) for outcome in outcomes), Counter())
     for what in (
         "kill", "kill at a port", "stop", "stop at a write", "cut", "away", "restart", "leave",
-        "end sessions", "delivered", "unknown", "copies", "remainder",
+        "end sessions", "stop at a renewal", "delivered", "copies", "remainder",
     ):  # fmt: skip
         assert happened[what], what
     assert happened["owners"] > 2 * len(outcomes)
