@@ -21,6 +21,7 @@ from gateway_core.engine.partition import Partition
 from gateway_core.engine.supervisor import Supervisor
 from gateway_core.files.keeper import KeptFiles
 from gateway_core.files.spool import Spool
+from gateway_core.gateway.fetching import fetching_of
 from gateway_core.gateway.following import Following
 from gateway_core.gateway.tasks import Tasks
 from gateway_core.groups.opening import groups_of
@@ -158,7 +159,7 @@ def wire(
         producer = Producer(handover, drafting, tasks.spawn, files)
         follower, lookup, groups = producer.follower, producer.lookup, producer.groups
     chosen = way if producer is None else producer.way
-    door = Door(drafting, chosen, partitions, files)
+    door = Door(drafting, chosen, partitions, files, fetching_of(config.files))
     supervisor = Supervisor(partitions, seeded())
     prober = Prober(clock, config.attempt_timeout, registry.suspend_account, seeded())
     return Parts(
