@@ -125,6 +125,18 @@ async def test_a_file_is_fetched_and_goes_as_its_bytes(opened, tmp_path, monkeyp
     assert [] == [path for path in tmp_path.glob("*/*") if path.name == "0"]
 
 
+async def test_a_broadcast_fetches_its_file_once(opened):
+    gateway, channel, host = opened
+    rooms = [f"room-{number}" for number in range(20)]
+    job = await gateway.broadcast("bot", rooms, "a cat", files=[File(f"{host.url}/cat.png")])
+    await job.wait()
+    assert (1, {CAT}) == (len(host.asked), set(channel.contents.values()))
+    assert rooms == sorted((made.attempt.room for made in channel.made), key=rooms.index)
+    host.pages["/cat.png"] = answer(b"", status="410 Gone")
+    with pytest.raises(Invalid, match=r"files\.0: .* was not fetched: its host answers HTTP 410"):
+        await gateway.broadcast("bot", rooms, "a cat", files=[File(f"{host.url}/cat.png")])
+
+
 async def test_what_the_platform_fetches_is_left_to_it(opened):
     gateway, _, host = opened
     url = f"{host.url}/theirs.png"

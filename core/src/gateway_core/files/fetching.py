@@ -36,7 +36,7 @@ Fetch: TypeAlias = Callable[
 
 @attrs.define(eq=False)
 class Fetching:
-    """Fetches files. Without `hosts` it fetches none, and costs a comparison."""
+    """Fetches files from these hosts, with what can."""
 
     _hosts: tuple[str, ...]
     _fetch: Fetch
@@ -47,7 +47,7 @@ class Fetching:
 
     def may_fetch(self, envelope: Envelope) -> bool:
         """Whether it has a file of an allowed host."""
-        if not self._origins or not isinstance(envelope, MESSAGES):
+        if not isinstance(envelope, MESSAGES):
             return False
         files: object = envelope.files
         return isinstance(files, Sequence) and any(map(self._origin, files))

@@ -23,6 +23,7 @@ from gateway_core.contract.files import File, Upload
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.validators import printable
 from gateway_core.deliveries.step_files import StepFiles
+from gateway_core.files.fetching import Fetching
 from gateway_core.files.held import PIECE, Allowance
 from gateway_core.files.looking import MESSAGES, CannotRead, FoundFile, look_at
 from gateway_core.files.spool import Spool
@@ -54,6 +55,7 @@ class Store(Protocol):
 class KeptFiles:
     """The files of one gateway.
 
+    fetching   gets files by their URLs; None: nobody does
     spool      gives back a use as an envelope ends; None: an outbox has them, and does that by
                itself
     allowance  for those that are in memory, until they are stored, or end
@@ -61,6 +63,7 @@ class KeptFiles:
 
     _store: Store
     spool: Spool | None = None
+    fetching: Fetching | None = None
     allowance: Allowance = attrs.field(factory=Allowance, init=False)
     _known: OrderedDict[tuple[str, str, str, bool, str], tuple[str, float]] = attrs.field(
         factory=OrderedDict, init=False

@@ -24,8 +24,10 @@ async def _fetch(
     await fetch(url, origin, begun, take)
 
 
-def fetching_of(settings: FilesSettings) -> Fetching:
+def fetching_of(settings: FilesSettings) -> Fetching | None:
     """What fetches from the hosts that the settings allow. Raises where HTTP is not installed."""
-    if settings.fetch_from:
-        import gateway_core.http  # noqa: F401, PLC0415 - says what is missing, and how it comes
+    if not settings.fetch_from:
+        return None
+    import gateway_core.http  # noqa: F401, PLC0415 - says what is missing, and how it comes
+
     return Fetching(settings.fetch_from, _fetch)

@@ -103,6 +103,7 @@ def wire(
     ids = Ids(rng)
     journal = None if outbox is None else Journal(outbox, clock, ids)
     files = KeptFiles(spool := Spool(), spool) if outbox is None else KeptFiles(outbox)
+    files.fetching = fetching_of(config.files)
 
     def start_probing(account: InstanceState) -> None:
         tasks.spawn(partial(prober.probe, account))
@@ -159,7 +160,7 @@ def wire(
         producer = Producer(handover, drafting, tasks.spawn, files)
         follower, lookup, groups = producer.follower, producer.lookup, producer.groups
     chosen = way if producer is None else producer.way
-    door = Door(drafting, chosen, partitions, files, fetching_of(config.files))
+    door = Door(drafting, chosen, partitions, files)
     supervisor = Supervisor(partitions, seeded())
     prober = Prober(clock, config.attempt_timeout, registry.suspend_account, seeded())
     return Parts(

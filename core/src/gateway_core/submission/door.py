@@ -41,7 +41,6 @@ class Door:
     _way: InMemoryWay | DurableWay | HandoverWay
     _partitions: Sequence[Partition]
     _files: KeptFiles
-    _fetching: Fetching
     refused: Counter[str] = attrs.field(factory=Counter, init=False)
     refused_elsewhere: Counter[str] = attrs.field(factory=Counter, init=False)
 
@@ -79,10 +78,11 @@ class Door:
         request  of another process, which has given it its id
         fetched  none of its files is to be fetched any more
         """
-        if not fetched and self._fetching.may_fetch(envelope):
+        fetching = None if fetched else self._files.fetching
+        if fetching is not None and fetching.may_fetch(envelope):
             how: dict[str, Any] = {"growth": growth, "request": request, "fetched": True}
             submit = partial(self.submit, wait=wait, awaited=awaited, **how)
-            return await self._fetch_first(envelope, submit)
+            return await self._fetch_first(fetching, envelope, submit)
         shown, looked = envelope, list[FoundFile]()
         try:
             if getattr(envelope, "files", None) and files_in(envelope):
@@ -106,14 +106,17 @@ class Door:
             raise
 
     async def _fetch_first(
-        self, envelope: Envelope, submit: Callable[[Envelope], Awaitable[Ticket]]
+        self,
+        fetching: Fetching,
+        envelope: Envelope,
+        submit: Callable[[Envelope], Awaitable[Ticket]],
     ) -> Ticket:
         """Accept it with what the gateway has fetched, which it stores as any other file."""
-        with self._fetching.folder() as folder:
+        with fetching.folder() as folder:
             try:
                 self._drafting.check_open()
                 fits = self._drafting.refusal_of
-                envelope = await self._fetching.fetched(checked(envelope), fits, folder)
+                envelope = await fetching.fetched(checked(envelope), fits, folder)
             except Exception as error:
                 self.refuse(envelope, error)
                 raise
