@@ -6,7 +6,9 @@ from pictures import png
 
 from gateway_contrib.emulators.slack import SlackEmulator, SlackLimits
 from gateway_core import Button, File, GatewayConfig, Instance, Secret, open_gateway
+from gateway_core.authors import Upload
 from gateway_core.testing import open_network
+from gateway_plugin_slack.files.reuse import Contents
 from gateway_plugin_slack.files.uploads import ASKS
 from gateway_plugin_slack.settings import Settings
 
@@ -124,6 +126,20 @@ async def test_the_bytes_go_again_where_slack_does_not_show_the_picture(
     [receipt] = await sent(gateway, 1, "**A cat**")
     assert ("A cat", ["cat.png"], "files") == shown(slack)[-1]
     assert ((), 2) == (receipt.degradations, receipt.attempts)
+    await sent(gateway, 1)
+    assert ("A cat", ["cat.png"], "blocks") == shown(slack)[-1]
+
+
+def test_what_is_refused_twice_is_left_for_nobody_for_an_hour():
+    """Slack may never show it; of one that is gone several messages hear at once."""
+    contents = Contents()
+    bytes_alone = [Upload(file=File(name="cat.png", digest="d"), open=png)]
+    assert [False, True, False] == [contents.keeps(bytes_alone, 10.0) for _ in range(3)]
+    for _ in range(2):
+        contents.refused([attrs.evolve(bytes_alone[0], known="shown:F1")], 20.0)
+    assert [True, False] == [contents.keeps(bytes_alone, 20.0) for _ in range(2)]
+    contents.refused([attrs.evolve(bytes_alone[0], known="kept:F2")], 30.0)
+    assert [False, True] == [contents.keeps(bytes_alone, now) for now in (3_629.0, 3_630.0)]
 
 
 @pytest.mark.parametrize("reuses", [True, False])

@@ -13,6 +13,7 @@ sent once goes with its message; the second leaves one that later messages show.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -24,7 +25,7 @@ from gateway_core.authors import Attempt, Upload
 KINDS = frozenset({"image/gif", "image/jpeg", "image/png"})
 KEPT, SHOWN = "kept:", "shown:"
 KEPT_FOR = 3_600.0
-"""Seconds after a picture was left for others, or was refused, in which no second one is."""
+"""Seconds after a picture was left for others, or a second one was refused, in which none is."""
 MOST = 1_000
 """Contents of messages that a session remembers."""
 
@@ -80,28 +81,47 @@ def is_unseen(attempt: Attempt, error: str, detail: str) -> bool:
 
 
 @attrs.define(eq=False)
-class Contents:
-    """What one session has uploaded, and from when on it leaves a picture for others."""
+class _Use:
+    """Of one content: from when on a picture is left for others, and what Slack refused of it."""
 
-    _from: OrderedDict[Content, float] = attrs.field(factory=OrderedDict, init=False)
+    since: float
+    refused: str = ""
+    refused_at: float = -math.inf
+
+
+@attrs.define(eq=False)
+class Contents:
+    """What one session has uploaded, and what became of it."""
+
+    _uses: OrderedDict[Content, _Use] = attrs.field(factory=OrderedDict, init=False)
 
     def keeps(self, uploads: Sequence[Upload], now: float) -> bool:
         """Whether pictures that are there now stay for others to show. Of the first they do not."""
         content = _content(uploads)
-        before = self._from.get(content)
-        kept = before is not None and before <= now
-        self._remember(content, now + KEPT_FOR if kept else before or now)
+        use = self._uses.get(content)
+        if use is None:
+            self._remember(content, _Use(now))
+            return False
+        kept = use.since <= now
+        use.since = now + KEPT_FOR if kept else use.since
+        self._remember(content, use)
         return kept
 
     def refused(self, uploads: Sequence[Upload], now: float) -> None:
-        """Slack does not show them."""
-        self._remember(_content(uploads), now + KEPT_FOR)
+        """Slack does not show them: others are left once, and if they are refused too, none is."""
+        content = _content(uploads)
+        use, name = self._uses.get(content) or _Use(now), slack_id(uploads[0].known)
+        if name != use.refused:  # several messages may have been under way with it
+            again = now - use.refused_at < KEPT_FOR
+            use.refused, use.refused_at = name, now
+            use.since = now + KEPT_FOR if again else now
+        self._remember(content, use)
 
-    def _remember(self, content: Content, since: float) -> None:
-        self._from[content] = since
-        self._from.move_to_end(content)
-        if len(self._from) > MOST:
-            self._from.popitem(last=False)
+    def _remember(self, content: Content, use: _Use) -> None:
+        self._uses[content] = use
+        self._uses.move_to_end(content)
+        if len(self._uses) > MOST:
+            self._uses.popitem(last=False)
 
 
 def _content(uploads: Sequence[Upload]) -> Content:
