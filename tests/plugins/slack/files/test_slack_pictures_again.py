@@ -130,6 +130,26 @@ async def test_the_bytes_go_again_where_slack_does_not_show_the_picture(
     assert ("A cat", ["cat.png"], "blocks") == shown(slack)[-1]
 
 
+async def test_many_that_were_to_show_what_is_gone_keep_to_the_limits_of_uploads(autojump_clock):
+    """They had the tokens of messages without files."""
+    slack = SlackEmulator(limits=SlackLimits(tiers={ASKS: (5, 60.0)}))
+    settings = Settings(token=Secret("xoxb-1"), tier_4=5)
+    rooms = [f"C0ROOM{number:03d}" for number in range(40)]
+    async with open_network() as network:
+        network.mount("https://slack.com", slack.app)
+        network.mount("https://files.slack.com", slack.app)
+        config = GatewayConfig(instances=[Instance("support", "slack", settings)])
+        async with open_gateway(config) as gateway:
+            _, kept, _ = await sent(gateway, 3)
+            gone = kept.ref.parts[0].files[0].id.removeprefix("kept:")
+            await gateway.call("support", ROOM, "files.delete", {"file": gone})
+            job = await gateway.broadcast("support", rooms, "A cat", files=[CAT])
+            await job.wait()
+    assert 0 == slack.counters["rate_limited"]
+    ways = [how for room in rooms for _, names, how in shown(slack, room) if names]
+    assert (40, True) == (len(ways), 0 < ways.count("files") < 20)
+
+
 def test_what_is_refused_twice_is_left_for_nobody_for_an_hour():
     """Slack may never show it; of one that is gone several messages hear at once."""
     contents = Contents()
