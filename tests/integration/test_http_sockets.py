@@ -636,17 +636,17 @@ async def test_a_closed_client_sends_nothing_that_waited_for_a_connection():
 
 
 async def test_clients_share_one_tls_context():
-    assert client._tls_context() is client._tls_context()
+    assert client.tls_context() is client.tls_context()
     one, two = (
         client._make_wire(httpx2.URL(url), None, NetworkSettings(), 1)()
         for url in ("https://a.b", "https://c.d")
     )
-    assert one.tls is two.tls is client._tls_context()
+    assert one.tls is two.tls is client.tls_context()
 
 
 async def test_plain_http_makes_no_tls_context(monkeypatch):
     """It takes tens of milliseconds and some megabytes, for nothing beside a local server."""
-    monkeypatch.setattr(client, "_tls_context", None)
+    monkeypatch.setattr(client, "tls_context", None)
     wire = client._make_wire(httpx2.URL("http://localhost"), None, NetworkSettings(), 1)()
     assert None is wire.tls
 
@@ -657,7 +657,7 @@ async def test_requests_go_over_tls_to_whom_the_certificate_names(monkeypatch):
     trusting = ssl.create_default_context(cafile=certificate)
     serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serving.load_cert_chain(certificate)
-    monkeypatch.setattr(client, "_tls_context", lambda: trusting)
+    monkeypatch.setattr(client, "tls_context", lambda: trusting)
 
     async def handler(stream):
         secured = trio.SSLStream(stream, serving, server_side=True, https_compatible=True)
@@ -671,7 +671,7 @@ async def test_requests_go_over_tls_to_whom_the_certificate_names(monkeypatch):
                 assert (await opened.request("POST", "/x", json={"a": "x" * 100_000})).body == b"{}"
         error = await failure_of(f"https://127.0.0.2:{port}")
         assert error.dispatched == "no"
-        monkeypatch.setattr(client, "_tls_context", ssl.create_default_context)
+        monkeypatch.setattr(client, "tls_context", ssl.create_default_context)
         error = await failure_of(f"https://localhost:{port}")
         assert "CERTIFICATE_VERIFY_FAILED" in error.text
         assert error.dispatched == "no"

@@ -3,7 +3,7 @@
 # isort: off
 # fmt: off
 from gateway_core.accounts.reloading import Reloaded
-from gateway_core.config import GatewayConfig, OutboxSettings, Ttl
+from gateway_core.config import FilesSettings, GatewayConfig, OutboxSettings, Ttl
 from gateway_core.config_file import load_config, load_outbox, parse_config
 from gateway_core.contract.addresses import Address, Interaction
 from gateway_core.contract.beside.buttons import Button
@@ -42,8 +42,8 @@ from gateway_core.telemetry.privacy import TelemetrySettings
 __all__ = [
     "Address", "AmbiguousEvent", "Button", "Call", "ChannelBinding", "CircuitSettings",
     "ConfigError", "DeadlinePassed", "Delete", "Delivered", "DeliveryError", "Disposition", "Edit",
-    "Ended", "EndingsForgotten", "Envelope", "ErrorClass", "File", "Filter", "Forecast",
-    "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
+    "Ended", "EndingsForgotten", "Envelope", "ErrorClass", "File", "FilesSettings", "Filter",
+    "Forecast", "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
     "GroupTooLong", "HookContractError", "IdempotencyConflict", "Identity", "Instance",
     "InstanceStatistics", "InstanceSuspended", "Interaction", "Invalid", "Job", "KeyRef", "Limit",
     "MessageRef", "NotServing", "OutboxError", "OutboxSettings", "Overloaded", "Part",

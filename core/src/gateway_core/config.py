@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import attrs
 from attrs.validators import optional
 
+from gateway_core.contract.beside.origins import read_origin
 from gateway_core.contract.errors import ConfigError, Problem
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.problems import CheckedSettings
@@ -57,6 +58,16 @@ def _listed(listed: Any) -> Any:
     return tuple(listed) if is_list else listed
 
 
+def _are_hosts(_: object, __: object, value: object) -> None:
+    if not isinstance(value, tuple):
+        raise ValueError(f"'fetch_from' must be a list of hosts, not {shown(value)}")  # noqa: TRY004 - one kind for all
+    for host in value:
+        try:
+            read_origin(host)
+        except ValueError as error:
+            raise ValueError(f"'fetch_from' {error}") from None
+
+
 def _keys(_: object, __: object, value: object) -> None:
     if not isinstance(value, tuple) or not all(isinstance(one, Secret) for one in value):
         raise ValueError("'keys' must be a list of secrets")  # and what stands there is not shown
@@ -83,6 +94,19 @@ class OutboxSettings(CheckedSettings):
 
 def _outbox(value: str | OutboxSettings | None) -> OutboxSettings | None:
     return OutboxSettings(url=value) if isinstance(value, str) else value
+
+
+@attrs.frozen(kw_only=True)
+class FilesSettings(CheckedSettings):
+    """What the gateway does about files beside what their channels do.
+
+    fetch_from  hosts that it fetches a file's URL from where the platform does not, by https:
+                `cdn.example.com`, perhaps with a port, and none below it; none: it fetches nothing.
+                One whose name leads to an address that is not public is refused, unless it is
+                named by that address. `http://` serves loopback addresses
+    """
+
+    fetch_from: tuple[str, ...] = attrs.field(default=(), converter=_listed, validator=_are_hosts)
 
 
 def _strategy(_: object, __: object, value: object) -> None:
@@ -126,6 +150,7 @@ class GatewayConfig(CheckedSettings):
                            in memory
     outbox_capacity        unfinished envelopes that a durable outbox stores, at the most, of a
                            class and those above it
+    files                  from which hosts the gateway fetches files; None by default
     plugins                plugins allowed or denied by name
     telemetry              what spans and logs show, and where telemetry goes
     """
@@ -164,6 +189,7 @@ class GatewayConfig(CheckedSettings):
         default=None, converter=_outbox, validator=optional(instance(OutboxSettings))
     )
     outbox_capacity: int = attrs.field(default=1_000_000, validator=whole(least=1))
+    files: FilesSettings = attrs.field(factory=FilesSettings, validator=instance(FilesSettings))
     plugins: Filter = attrs.field(factory=Filter, validator=instance(Filter))
     telemetry: TelemetrySettings = attrs.field(
         factory=TelemetrySettings, validator=instance(TelemetrySettings)

@@ -14,7 +14,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from gateway_core.config import GatewayConfig, OutboxSettings, Ttl, misfits
+from gateway_core.config import FilesSettings, GatewayConfig, OutboxSettings, Ttl, misfits
 from gateway_core.contract.errors import ConfigError, Invalid, Problem
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.problems import meant, out_of_range, problems_in, take_no_other_for
@@ -146,6 +146,7 @@ _TABLES = {
         ("retries", RetrySettings),
         ("circuit", CircuitSettings),
         ("pressure", PressureSettings),
+        ("files", FilesSettings),
     )
     for field in reversed(attrs.fields(kind))
 }

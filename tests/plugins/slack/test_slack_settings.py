@@ -20,7 +20,10 @@ def test_a_token_is_enough():
     )
     assert hooks.settings_type() is Settings
     assert 1 == hooks.GATEWAY_CONTRACT
-    assert Traits(repeat_safe_calls=REPEAT_SAFE_CALLS, mentions_by_id=True) == hooks.traits()
+    expected = Traits(
+        repeat_safe_calls=REPEAT_SAFE_CALLS, mentions_by_id=True, sends_known_files=True
+    )
+    assert expected == hooks.traits()
 
 
 @pytest.mark.parametrize(

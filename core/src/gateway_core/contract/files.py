@@ -81,7 +81,8 @@ class Upload:
     open   gives its bytes in pieces, from the first on: never more than one piece is in memory.
            They raise `OutboxError` where they are not there any more
     known  the platform's id of the same bytes, from an earlier upload of the same account; None:
-           there is none, or it was refused
+           there is none, or it was refused. A verdict that is retryable, with the reason
+           `bad_request`, says that it is worth nothing: the next attempt has none
     held   the message has it already: an edit keeps it, a deletion takes it along
     """
 

@@ -79,6 +79,8 @@ class Traits:
     mentions_by_id       its texts can notify just the people that an envelope names; elsewhere
                          `mentions` is true or false
     polls                it has them: a plan shows the `poll` of its envelope in the last part
+    sends_known_files    a part whose files all have a `known` id goes as an ordinary `send`, within
+                         the limits of one; False: every part with files is an `upload`
     names_limits         its 429s say whose limit was met; otherwise several rooms that are limited
                          within two seconds count as the account's limit
     """
@@ -90,6 +92,7 @@ class Traits:
     repeat_safe_calls: frozenset[str] = frozenset()
     mentions_by_id: bool = attrs.field(default=False, validator=flag)
     polls: bool = attrs.field(default=False, validator=flag)
+    sends_known_files: bool = attrs.field(default=False, validator=flag)
     names_limits: bool = attrs.field(default=False, validator=flag)
 
 
@@ -174,8 +177,10 @@ class Answer:
     result      the platform's answer to a `Call`, as plain JSON: at most 32 levels, 100,000 values
                 and 4,194,304 characters; it is copied
     more        ids of further messages that the same request made: the rest of an album
-    files       the platform's ids of the attempt's files, in their order: the next message of the
-                same bytes names them. Empty: there are none, or they are not known
+    files       the platform's ids of the attempt's files, in their order. Empty: there are none, or
+                they are not known
+    reusable    the next message of the same bytes may name these ids (`Upload.known`); False: they
+                are this message's alone
     """
 
     message_id: str | None = None
@@ -183,6 +188,7 @@ class Answer:
     result: Json = None
     more: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    reusable: bool = True
 
 
 @attrs.frozen(kw_only=True)

@@ -220,7 +220,8 @@ class Delivery:
         """What limits are asked for, and the attempt is called, but for answers by a token."""
         if step.kind == "call":
             return self.envelope.operation
-        uploads = step.files is not None and step.files.are_uploaded
+        files = step.files
+        uploads = files is not None and files.are_uploaded and not files.named
         return UPLOAD if uploads and step.kind == "send" else step.kind
 
     def _carried(self, step: Step) -> Mapping[str, Any]:

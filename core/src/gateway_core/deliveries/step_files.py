@@ -23,6 +23,7 @@ class StepFiles:
 
     files  those that it sends, or, of a deletion, that go with the message
     held   the message has just these already: its text alone changes
+    named  they go by the ids of earlier uploads, as a message without any does
     before  of an edit: those that the message had, and has if the edit fails; None: not known
     ids    the platform's ids of each, once it was sent
     more   ids of further messages that the step has made: the rest of an album
@@ -30,6 +31,7 @@ class StepFiles:
 
     files: tuple[File, ...]
     held: bool = False
+    named: bool = False
     before: tuple[File, ...] | None = None
     ids: tuple[str, ...] = ()
     more: tuple[str, ...] = ()

@@ -25,8 +25,10 @@ from gateway_core.contract.errors import (
 from gateway_core.contract.hookspecs import Answer, AttemptReport
 from gateway_core.contract.instances import hidden
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending
 from gateway_core.deliveries.step_files import StepFiles
+from gateway_core.deliveries.steps import Step
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.consequences import Consequences
 from gateway_core.engine.running_attempt import Failed, RunningAttempt
@@ -39,6 +41,8 @@ from gateway_core.scheduling.waiting_groups import serve_waiters
 OUTBOX_PAUSE = SECOND
 """Nanoseconds until an attempt that the outbox could not record is offered again."""
 
+_STALE = (ErrorClass.RETRYABLE, Reason.BAD_REQUEST)
+"""What says that the ids of earlier uploads are worth nothing any more."""
 _UNKNOWN_TO_ALL = (Reason.UNCLASSIFIED, Reason.HOOK_ERROR, Reason.HOOK_CONTRACT)
 
 
@@ -64,12 +68,11 @@ class Attempts:
         """Make the attempt that the lane holds its tokens for, and do what follows from it."""
         self._work.call_next()
         delivery, account = lane.queue[0], lane.room.account
-        planned = delivery.next_attempt(lane.room.address)
+        planned = self._planned(delivery, lane, worker)
         if planned is None:
             self._void(lane)
             return
         step, attempt = planned
-        attempt = attempt if step.files is None else self._with_files(attempt, step.files, worker)
         running = RunningAttempt(lane, delivery, step, attempt, account.instance)
         now = lane.begun = self._clock.now()
         self._work.begins(worker, running, now)
@@ -105,6 +108,18 @@ class Attempts:
         if self._journal is None:
             return None
         return MAY_WRITE.set(partial(self._journal.covers, instance_id))
+
+    def _planned(
+        self, delivery: Delivery, lane: Lane, worker: Worker
+    ) -> tuple[Step, Attempt] | None:
+        """What the lane holds its tokens for; None: there is nothing, or it needs others now."""
+        planned = delivery.next_attempt(lane.room.address)
+        if planned is None or planned[0].files is None:
+            return planned
+        (step, attempt), files = planned, planned[0].files
+        if files.named and not self._files.are_known(attempt.instance_id, files):
+            return None  # the ids of earlier uploads are worth nothing any more
+        return step, self._with_files(attempt, files, worker)
 
     def _with_files(self, attempt: Attempt, files: StepFiles, worker: Worker) -> Attempt:
         """The attempt with what its step sends: as long as that moves, it is not too slow."""
@@ -251,6 +266,8 @@ class Attempts:
         lane, delivery, step, attempt, _ = running
         account = lane.room.account
         verdict = account.hooks.classify_error(account.instance, attempt, error)
+        if attempt.files and (verdict.error_class, verdict.reason) == _STALE:
+            self._files.forget(attempt)
         self._observer.attempted(delivery, step, account, self._index, verdict, lane.begun, now)
         if "after_attempt" in account.hooks.served:
             report = AttemptReport(verdict=verdict, seconds=(now - lane.begun) / SECOND)

@@ -22,7 +22,7 @@ from gateway_core.deliveries.ending import (
     unsupported,
 )
 from gateway_core.deliveries.growing.growth import Growth
-from gateway_core.deliveries.step_files import misplaced
+from gateway_core.deliveries.step_files import StepFiles, misplaced
 from gateway_core.deliveries.steps import MADE, Step
 from gateway_core.deliveries.targets import Fields
 from gateway_core.engine.running_attempt import is_repeat_safe
@@ -47,6 +47,7 @@ class Planner:
     """Plans for the deliveries of one partition."""
 
     def __init__(self, shard: Shard) -> None:
+        self._files = shard.files
         self._journal = shard.journal
         self._clock = shard.clock
         self._targets = shard.targets
@@ -82,7 +83,13 @@ class Planner:
         if step.interaction is not None:
             return self._answering(delivery, step, step.interaction)
         plain = envelope.operation if step.kind == "call" else step.kind
-        return plain if step.files is None else delivery.operation_of(step)
+        return plain if step.files is None else self._with_files(delivery, step, step.files, lane)
+
+    def _with_files(self, delivery: Delivery, step: Step, files: StepFiles, lane: Lane) -> str:
+        """The operation of a step with files, which need no upload where the account knows them."""
+        if step.kind == "send" and lane.room.account.hooks.traits.sends_known_files:
+            files.named = self._files.are_known(delivery.envelope.instance_id, files)
+        return delivery.operation_of(step)
 
     def _plan_growing(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
         """The same of a stream."""

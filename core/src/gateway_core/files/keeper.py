@@ -23,6 +23,7 @@ from gateway_core.contract.files import File, Upload
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.validators import printable
 from gateway_core.deliveries.step_files import StepFiles
+from gateway_core.files.fetching import Fetching
 from gateway_core.files.held import PIECE, Allowance
 from gateway_core.files.looking import MESSAGES, CannotRead, FoundFile, look_at
 from gateway_core.files.spool import Spool
@@ -54,6 +55,7 @@ class Store(Protocol):
 class KeptFiles:
     """The files of one gateway.
 
+    fetching   gets files by their URLs; None: nobody does
     spool      gives back a use as an envelope ends; None: an outbox has them, and does that by
                itself
     allowance  for those that are in memory, until they are stored, or end
@@ -61,6 +63,7 @@ class KeptFiles:
 
     _store: Store
     spool: Spool | None = None
+    fetching: Fetching | None = None
     allowance: Allowance = attrs.field(factory=Allowance, init=False)
     _known: OrderedDict[tuple[str, str, str, bool, str], tuple[str, float]] = attrs.field(
         factory=OrderedDict, init=False
@@ -149,9 +152,7 @@ class KeptFiles:
     def _upload(
         self, instance_id: str, file: File, moved: Callable[[], None], *, held: bool
     ) -> Upload:
-        known, until = self._known.get(_name(instance_id, file), ("", 0.0))
-        if until <= trio.current_time():
-            known = ""
+        known = self._known_id(instance_id, file)
 
         async def pieces() -> AsyncGenerator[bytes, None]:
             offset = 0
@@ -168,11 +169,19 @@ class KeptFiles:
             there = None if self.spool is None else self.spool.at_hand(file.digest)
             return aclosing(pieces()) if there is None else nullcontext(_AtHand(there, moved))
 
-        return Upload(file=file, open=opened, known=known or None, held=held)
+        return Upload(file=file, open=opened, known=known, held=held)
+
+    def _known_id(self, instance_id: str, file: File) -> str | None:
+        known, until = self._known.get(_name(instance_id, file), ("", 0.0))
+        return known if known and until > trio.current_time() else None
+
+    def are_known(self, instance_id: str, files: StepFiles) -> bool:
+        """Whether all of them can go by the ids of earlier uploads."""
+        return all(file.digest and self._known_id(instance_id, file) for file in files.files)
 
     def learn(self, instance_id: str, files: StepFiles, answer: Answer) -> None:
         """The platform named them: the next message of the same bytes names them, too."""
-        if len(answer.files) != len(files.files):
+        if not answer.reusable or len(answer.files) != len(files.files):
             return
         for file, name in zip(files.files, answer.files, strict=True):
             if file.digest:
@@ -181,6 +190,13 @@ class KeptFiles:
                 self._known.move_to_end(place)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+    def forget(self, attempt: Attempt) -> None:
+        """The platform does not take the ids that this attempt had, unless they are newer now."""
+        for upload in attempt.files:
+            place = _name(attempt.instance_id, upload.file)
+            if upload.known is not None and self._known.get(place, ("",))[0] == upload.known:
+                del self._known[place]
 
 
 @attrs.define(eq=False)

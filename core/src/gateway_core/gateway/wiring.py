@@ -21,6 +21,7 @@ from gateway_core.engine.partition import Partition
 from gateway_core.engine.supervisor import Supervisor
 from gateway_core.files.keeper import KeptFiles
 from gateway_core.files.spool import Spool
+from gateway_core.gateway.fetching import fetching_of
 from gateway_core.gateway.following import Following
 from gateway_core.gateway.tasks import Tasks
 from gateway_core.groups.opening import groups_of
@@ -101,6 +102,7 @@ def wire(
     ids = Ids(rng)
     journal = None if outbox is None else Journal(outbox, clock, ids)
     files = KeptFiles(spool := Spool(), spool) if outbox is None else KeptFiles(outbox)
+    files.fetching = fetching_of(config.files)
 
     def start_probing(account: InstanceState) -> None:
         tasks.spawn(partial(prober.probe, account))

@@ -6,10 +6,12 @@ This module waits: for the outbox.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypedDict
 
 import attrs
 
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.contract.beside.buttons import Buttons
 from gateway_core.contract.beside.polls import Poll
 from gateway_core.contract.envelopes import (
@@ -162,19 +164,35 @@ class GroupVerbs:
             rooms = list(rooms)
             await self._wanted(template, rooms)  # what is wrong is known here
             return Job(self._groups, await handed.broadcast(template, rooms))
+        fetching = self._groups.files.fetching
+        if fetching is None or not fetching.may_fetch(template):
+            return await self._broadcast_here(template, rooms)
+        account = self._account_for(template)
+        fits = partial(account.hooks.validate, account.instance)
+        with fetching.folder() as folder:
+            fetched = await fetching.fetched(template, fits, folder)
+            return await self._broadcast_here(fetched, rooms)
+
+    async def _broadcast_here(self, template: Send, rooms: object) -> Job:
         wanted = await self._wanted(template, rooms)
         accepted_at = self._groups.drafting.clock.wall()
         return await self._accepted(wanted, accepted_at)
 
     async def _wanted(self, template: Send, rooms: object) -> GroupDraft:
+        account = self._account_for(template)
+        files = ManyFiles(self._groups.files)
+        most = self._groups.drafting.config.max_parts
+        return await broadcast_of(account, files, template, rooms, most)
+
+    def _account_for(self, template: Send) -> InstanceState:
+        """The account of a template without problems. Raises why a group of it is refused."""
         drafting = self._groups.drafting
         drafting.check_open()
         if problems := problems_of(template):
             raise Invalid(problems)
         account = drafting.account_for(template.instance_id)
         drafting.check_suspension(account)
-        files = ManyFiles(self._groups.files)
-        return await broadcast_of(account, files, template, rooms, drafting.config.max_parts)
+        return account
 
     async def foresee_broadcast(self, template: Send, rooms: Iterable[str]) -> Forecast:
         """What `broadcast` would do with that message; its room may be any. Accepts nothing.
@@ -228,10 +246,7 @@ class GroupVerbs:
             not_before=not_before,
             priority=priority,
         )
-        if problems := problems_of(template):
-            raise Invalid(problems)
-        account = drafting.account_for(template.instance_id)
-        drafting.check_suspension(account)
+        account = self._account_for(template)
         accepted_at = drafting.clock.wall()
         deadline = _deadline(self._groups, template, accepted_at)
         most = drafting.config.max_parts

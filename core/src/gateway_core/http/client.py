@@ -96,14 +96,15 @@ _ENCODER = jsonlib.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(
 
 
 @functools.cache
-def _tls_context() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
+    """The one that trusts what the system trusts."""
     # A context takes about 800 KB and tens of milliseconds: one serves the process.
     return _speaking_http(httpx2.create_ssl_context(trust_env=False))
 
 
 def _tls_of(network: NetworkSettings) -> ssl.SSLContext:
     own = tls_for(network)
-    return _tls_context() if own is None else _speaking_http(own)
+    return tls_context() if own is None else _speaking_http(own)
 
 
 def _speaking_http(context: ssl.SSLContext) -> ssl.SSLContext:
@@ -147,7 +148,7 @@ def _port(base: httpx2.URL) -> int:
     return base.port or (443 if base.scheme == "https" else 80)
 
 
-def _words(error: Exception) -> str:
+def words_of(error: Exception) -> str:
     """The library's own; where it has none, those of what it goes back to."""
     text = f"{type(error).__name__}: {error}"
     return text if str(error) or error.__cause__ is None else f"{text}{error.__cause__}"
@@ -223,7 +224,7 @@ class HttpClient:
 
     def _told(self, error: Exception, fields: Mapping[str, str | Secret]) -> str:
         """Its words without secrets: where they are raised, a traceback may show the locals."""
-        return redactor([*self._secrets, *_secrets_of(fields)])(_words(error))
+        return redactor([*self._secrets, *_secrets_of(fields)])(words_of(error))
 
     def _build(
         self,

@@ -35,6 +35,18 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or (address is not None and address.is_loopback)
 
 
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/32")
+"""What stands for IPv4 addresses in networks that translate them, private ones as well."""
+
+
+def is_public(host: str) -> bool:
+    """Whether it is an address that anybody may reach: no private, loopback or link-local one."""
+    address = _address(host)
+    if address is None or address.is_multicast or not address.is_global:
+        return False
+    return not (address.version == 6 and address in _TRANSLATED)  # noqa: PLR2004 - its own number
+
+
 def _check_host(scheme: str, host: str, *, allow_private: bool) -> None:
     address, loopback = _address(host), is_loopback(host)
     if scheme != "https" and not (scheme == "http" and loopback):

@@ -115,7 +115,9 @@ class Lane:
     def cost_of_head(self) -> int:
         """How many tokens of each limit the next step takes, which sends files."""
         step = self.queue[0].step
-        cost: object = 1 if step is None or step.part is None else step.part.cost
+        if step is None or step.part is None or (step.files is not None and step.files.named):
+            return 1
+        cost: object = step.part.cost
         return cost if isinstance(cost, int) and cost > 1 else 1
 
     def _own(self, limit: Limit) -> Limit:

@@ -6,8 +6,9 @@ This module waits: for a slot where a bound is reached, and for the outbox. Neve
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
 
 import attrs
 
@@ -16,6 +17,7 @@ from gateway_core.contract.envelopes import Envelope, Receipt
 from gateway_core.contract.errors import InstanceSuspended, Refused
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.engine.partition import Partition
+from gateway_core.files.fetching import Fetching
 from gateway_core.files.keeper import KeptFiles, files_in
 from gateway_core.files.looking import FoundFile
 from gateway_core.outboxes.records import Request
@@ -65,13 +67,22 @@ class Door:
         awaited: bool = False,
         growth: Growth | None = None,
         request: Request | None = None,
+        fetched: bool = False,
     ) -> Ticket:
         """Accept the envelope, or raise why not. Waits only for a slot and for the outbox.
+
+        Where it has files that the gateway fetches, it waits for these before.
 
         awaited  its caller waits for the end
         growth   of a stream: its text, which grows
         request  of another process, which has given it its id
+        fetched  none of its files is to be fetched any more
         """
+        fetching = None if fetched else self._files.fetching
+        if fetching is not None and fetching.may_fetch(envelope):
+            how: dict[str, Any] = {"growth": growth, "request": request, "fetched": True}
+            submit = partial(self.submit, wait=wait, awaited=awaited, **how)
+            return await self._fetch_first(fetching, envelope, submit)
         shown, looked = envelope, list[FoundFile]()
         try:
             if getattr(envelope, "files", None) and files_in(envelope):
@@ -93,6 +104,23 @@ class Door:
         except Exception as error:
             self.refuse(shown, error)
             raise
+
+    async def _fetch_first(
+        self,
+        fetching: Fetching,
+        envelope: Envelope,
+        submit: Callable[[Envelope], Awaitable[Ticket]],
+    ) -> Ticket:
+        """Accept it with what the gateway has fetched, which it stores as any other file."""
+        with fetching.folder() as folder:
+            try:
+                self._drafting.check_open()
+                fits = self._drafting.refusal_of
+                envelope = await fetching.fetched(checked(envelope), fits, folder)
+            except Exception as error:
+                self.refuse(envelope, error)
+                raise
+            return await submit(envelope)
 
     async def _accept_with(
         self, looked: Sequence[FoundFile], draft: Draft, *, wait: bool

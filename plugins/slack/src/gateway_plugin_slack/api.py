@@ -36,6 +36,16 @@ from gateway_plugin_slack.errors import (
     is_unauthorized,
 )
 from gateway_plugin_slack.files.images import uploads_of
+from gateway_plugin_slack.files.reuse import (
+    KEPT,
+    SHOWN,
+    Contents,
+    belongs_to_message,
+    is_named,
+    is_refused,
+    may_be_shown,
+    slack_id,
+)
 from gateway_plugin_slack.files.uploads import (
     ASKS,
     LOOKS,
@@ -84,6 +94,7 @@ class SlackSession:
     _refreshing: trio.Lock = attrs.field(factory=trio.Lock)
     _refused: int | None = None
     _opens_none: bool = False
+    _contents: Contents = attrs.field(factory=Contents, init=False)
 
     async def send(self, attempt: Attempt) -> Answer:
         """chat.postMessage; the id tells the conversation too where the room is a name or user.
@@ -102,6 +113,8 @@ class SlackSession:
         thread = attempt.thread or attempt.reply
         if thread is not None:
             fields["thread_ts"] = locate(attempt.room, thread)[1]
+        if is_named(attempt):
+            return await self._show(attempt, fields)
         if uploads_of(attempt):
             return await self._share(attempt, fields)
         answer = await self._post("chat.postMessage", {"channel": attempt.room, **fields})
@@ -126,9 +139,21 @@ class SlackSession:
         await self._open_person(attempt)
         await self._post("chat.delete", target_of(attempt))
         for upload in uploads_of(attempt):  # which would stay in the workspace
-            with suppress(SlackApiError):
-                await self._request("files.delete", form={"file": upload.file.id or ""})
+            if belongs_to_message(upload):
+                with suppress(SlackApiError):
+                    await self._request("files.delete", form={"file": upload.file.id or ""})
         return Answer(message_id=attempt.message_id)
+
+    async def _show(self, attempt: Attempt, fields: Mapping[str, Any]) -> Answer:
+        """Show pictures that earlier messages have shared."""
+        try:
+            answer = await self._post("chat.postMessage", {"channel": attempt.room, **fields})
+        except SlackApiError as error:
+            if is_refused(attempt, error.error):
+                self._contents.refused(attempt.files, trio.current_time())
+            raise
+        names = tuple(SHOWN + slack_id(upload.known) for upload in attempt.files)
+        return Answer(message_id=id_in(answer, attempt.room), files=names)
 
     async def _share(self, attempt: Attempt, fields: Mapping[str, Any]) -> Answer:
         """Upload the files, share them with the text, and find out the message's id.
@@ -149,7 +174,15 @@ class SlackSession:
         await self._post(SHARES, wanted)
         ts = await self._shared(ids[0], attempt.room)
         made = None if ts is None else message_id(room=attempt.room, channel=attempt.room, ts=ts)
-        return Answer(message_id=made, files=tuple(ids))
+        keeps = made is not None and self._keeps(attempt)
+        names = tuple(KEPT + name for name in ids) if keeps else tuple(ids)
+        return Answer(message_id=made, files=names, reusable=keeps)
+
+    def _keeps(self, attempt: Attempt) -> bool:
+        """Whether later messages show what this one has uploaded."""
+        if not self.settings.reuse_pictures or not may_be_shown(attempt.files):
+            return False
+        return self._contents.keeps(attempt.files, trio.current_time())
 
     async def _upload(self, upload: Upload) -> str:
         """The id of a new file with these bytes, which nobody sees yet."""

@@ -10,6 +10,7 @@ import attrs
 
 from gateway_core.authors import Attempt, ErrorClass, Reason, Scope, Verdict
 from gateway_plugin_slack.files.images import is_unfetched, uploads_of
+from gateway_plugin_slack.files.reuse import is_refused, is_unseen
 from gateway_plugin_slack.files.uploads import of_upload
 
 URL = "response_url"
@@ -113,6 +114,7 @@ _NO_METHOD = _fatal(Reason.UNSUPPORTED, Scope.OPERATION)
 _THREAD_FORBIDDEN = _refused(Reason.FORBIDDEN, Scope.THREAD)
 _TOO_LATE = _refused(Reason.RATE_LIMITED)
 _EXCHANGED = _retryable(Scope.MESSAGE, reason=Reason.UNAUTHORIZED, retry_after=0.0)
+_UPLOADED_AGAIN = _retryable(Scope.MESSAGE, reason=Reason.BAD_REQUEST, retry_after=0.0)
 _WITHOUT_REPLY = Verdict(
     error_class=ErrorClass.RETRYABLE, reason=Reason.REPLY_GONE, transform="without_reply"
 )
@@ -295,8 +297,8 @@ def _told(attempt: Attempt, error: SlackApiError) -> Verdict:
         return _paced(attempt, error, verdict)
     if error.error in _NO_THREAD and attempt.reply is not None and attempt.thread is None:
         return attrs.evolve(_WITHOUT_REPLY, raw=error.raw)
-    if is_unfetched(attempt, error.error, error.detail):
-        return attrs.evolve(_BAD_REQUEST, raw=error.raw, files_refused=True)
+    if (of_pictures := _of_pictures(attempt, error)) is not None:
+        return of_pictures
     if error.error in _REPLANNED:
         return _replanned(attempt, verdict)
     if error.error == "message_not_found" and attempt.operation == "delete" and attempt.number > 1:
@@ -305,6 +307,20 @@ def _told(attempt: Attempt, error: SlackApiError) -> Verdict:
     if verdict.error_class is ErrorClass.RETRYABLE and verdict.retry_after is None:
         verdict = attrs.evolve(verdict, retry_after=error.retry_after)
     return attrs.evolve(verdict, scope=_scope(attempt, error, verdict))
+
+
+def _of_pictures(attempt: Attempt, error: SlackApiError) -> Verdict | None:
+    """What the refusal of pictures means that Slack fetches or has; None: it is of something else.
+
+    Blocks without them would be no better than those that were refused.
+    """
+    if is_refused(attempt, error.error):
+        return attrs.evolve(_UPLOADED_AGAIN, raw=error.raw)
+    if is_unfetched(attempt, error.error, error.detail):
+        return attrs.evolve(_BAD_REQUEST, raw=error.raw, files_refused=True)
+    if is_unseen(attempt, error.error, error.detail):
+        return attrs.evolve(_BAD_REQUEST, raw=error.raw)
+    return None
 
 
 def _of_url(attempt: Attempt, error: SlackApiError) -> Verdict:

@@ -65,7 +65,10 @@ def traits() -> Traits:
     were lanes of their own would only compete for the same tokens.
     """
     return Traits(
-        independent_threads=False, repeat_safe_calls=REPEAT_SAFE_CALLS, mentions_by_id=True
+        independent_threads=False,
+        repeat_safe_calls=REPEAT_SAFE_CALLS,
+        mentions_by_id=True,
+        sends_known_files=True,
     )
 
 

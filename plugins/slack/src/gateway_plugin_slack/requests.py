@@ -8,9 +8,11 @@ from typing import Any
 
 from gateway_core.authors import Attempt, Secret
 from gateway_core.text import cut
+from gateway_plugin_slack.files.reuse import picture_blocks
 from gateway_plugin_slack.ids import is_message_id, locate
 from gateway_plugin_slack.methods import INSTEAD_OF_ROOM, MESSAGE_CALLS, NOT_PLAIN, ROOM_CALLS
 from gateway_plugin_slack.rendering.buttons import buttons_of, others_of
+from gateway_plugin_slack.rendering.plain import escape
 from gateway_plugin_slack.settings import Settings
 
 SECTION = 3_000
@@ -22,8 +24,9 @@ def content_of(attempt: Attempt, known: frozenset[str], extras: frozenset[str]) 
     """The part's fields that the method knows, under the platform's own fields.
 
     Blocks that show the part's text stay, before those of the platform's own fields. Where these
-    are buttons alone, a text without blocks becomes some: Slack would show it nowhere.
+    are buttons or pictures alone, a text without blocks becomes some: Slack would show it nowhere.
     """
+    pictures = picture_blocks(attempt)
     content = {name: value for name, value in attempt.payload.items() if name in known}
     extra = {name: value for name, value in (attempt.extra or {}).items() if name in extras}
     if attempt.mode == "plain":
@@ -31,8 +34,13 @@ def content_of(attempt: Attempt, known: frozenset[str], extras: frozenset[str]) 
         extra = {name: value for name, value in extra.items() if name not in NOT_PLAIN}
         if own:
             extra["blocks"] = own
-    if extra.get("blocks") and not content.get("blocks") and not others_of(extra["blocks"]):
+    alone = (pictures or extra.get("blocks")) and not others_of(extra.get("blocks"))
+    if alone and not content.get("blocks"):
         content["blocks"] = _sections(attempt.payload)
+    if pictures:
+        content["blocks"] = [*(content.get("blocks") or ()), *pictures]
+        if not str(content.get("text") or "").strip():
+            content["text"] = ", ".join(escape(picture["alt_text"]) for picture in pictures)
     if content.get("blocks") and extra.get("blocks"):
         extra["blocks"] = [*content["blocks"], *extra["blocks"]]
     return {**content, **extra}

@@ -94,6 +94,8 @@ class Settings(NetworkSettings):
     posts_per_minute  chat.postMessage in the whole workspace; Slack does not say. 0: no limit
     tier_2, tier_3, tier_4
                       calls a minute of a method of that tier (docs.slack.dev, rate limits)
+    reuse_pictures    a picture that was sent twice is shown by later messages in a block, without
+                      another upload; False: every message has files of its own
     max_files         files of one message
     max_file_size     bytes of one file; Slack documents no limit, and refuses what a workspace's
                       plan or administrators do not allow
@@ -140,6 +142,7 @@ class Settings(NetworkSettings):
     tier_2: int = attrs.field(default=20, validator=_COUNT)
     tier_3: int = attrs.field(default=50, validator=_COUNT)
     tier_4: int = attrs.field(default=100, validator=_COUNT)
+    reuse_pictures: bool = attrs.field(default=True, validator=flag)
     max_files: int = attrs.field(default=10, validator=whole(least=1, most=100))
     max_file_size: int = attrs.field(default=1_000_000_000, validator=whole(least=1))
     streaming: Literal["auto", "edits"] = attrs.field(

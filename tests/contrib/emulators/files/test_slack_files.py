@@ -371,8 +371,27 @@ async def test_a_block_shows_a_file_that_is_shared_and_no_other(client, autojump
     ]
     text = await client.shared(data=b"hello", name="a.txt")
     assert invalid(words) == await client.posted(blocks=image(slack_file={"id": text}))
+    assert invalid(words) == await client.posted(
+        blocks=image(slack_file={"id": shared, "url": url})
+    )
     await client.ask("files.delete", file=shared)
     assert invalid(words) == await client.posted(blocks=image(slack_file={"id": shared}))
+
+
+async def test_a_block_keeps_what_it_shows_until_the_file_is_deleted(client, autojump_clock):
+    """It is shared nowhere once its message is deleted: no other block shows it any more."""
+    number = await client.shared()
+    block = image(slack_file={"id": number})
+    [of_file] = client.emulator.rooms.conversation(ROOM)
+    told = await client.ask("chat.postMessage", channel="C0OTHER", blocks=block)
+    await client.ask("chat.delete", channel=ROOM, ts=of_file.id)
+    assert {} == (await client.info(number))["file"]["shares"]
+    words = "invalid slack file [json-pointer:/blocks/0/slack_file]"
+    assert invalid(words) == await client.posted(blocks=block)
+    [shown] = client.emulator.rooms.conversation("C0OTHER")
+    assert (told["ts"], True) == (shown.id, shown.files[0].digest is not None)
+    await client.ask("files.delete", file=number)
+    assert [None] == [file.digest for file in shown.files]
 
 
 async def test_a_block_shows_the_picture_of_an_address_which_nobody_fetches(client, autojump_clock):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from gateway_core.authors import Attempt, Edit, File, Part, Send, Upload
+from gateway_plugin_slack.files.reuse import KINDS
 from gateway_plugin_slack.rendering.plain import escape
 
 SPOILER_OPEN = "spoiler shown openly"
@@ -40,8 +41,13 @@ def image_blocks(files: Sequence[File]) -> list[dict[str, Any]]:
 
 
 def size_of_images(files: Sequence[File] | None) -> int:
-    """Characters of JSON that their blocks take."""
+    """Characters of JSON that their blocks take, or may: a picture may be shown by its id."""
     blocks = image_blocks(files or ())
+    blocks += [
+        {"type": "image", "slack_file": {"id": "F" * 12}, "alt_text": file.alt or file.name}
+        for file in files or ()
+        if file.url is None and file.media_type in KINDS
+    ]
     return len(json.dumps(blocks, ensure_ascii=False)) if blocks else 0
 
 

@@ -149,14 +149,28 @@ class Files:
 
     def usable(self, named: Any) -> SlackFile | None:
         """The picture that a `slack_file` names by id or address, if it is shared somewhere."""
-        if not isinstance(named, Mapping):
+        file = self._picture_of(named)
+        return file if file is not None and file.shares else None
+
+    def _picture_of(self, named: Any) -> SlackFile | None:
+        """The same, wherever it is shared; None: it is deleted, or no picture, or of elsewhere."""
+        if not isinstance(named, Mapping) or ("id" in named) == ("url" in named):
             return None
         file = self.get(named.get("id"))
         if file is None:
             by_url = (one for one in self._files.values() if one.private_url == named.get("url"))
             file = next(by_url, None)
-        shown = file is not None and file.shares and not file.deleted
-        return file if file is not None and shown and file.media_type in PICTURES else None
+        return None if file is None or file.deleted or file.media_type not in PICTURES else file
+
+    def unshare(self, fields: Mapping[str, Any], room: str, ts: str) -> None:
+        """The message of these fields is deleted, which shared its files."""
+        for file in map(self.get, fields.get("files") or ()):
+            if file is None or room not in file.shares:
+                continue
+            left = [share for share in file.shares[room] if share[0] != ts]
+            file.shares[room] = left
+            if not left:
+                del file.shares[room]
 
     def seen(self, fields: Mapping[str, Any]) -> tuple[File, ...]:
         """The files and pictures of a message of these fields."""
@@ -166,7 +180,7 @@ class Files:
 
     def _picture(self, image: Mapping[str, Any]) -> File:
         alt = str(image.get("alt_text") or "")
-        file = self.usable(image.get("slack_file"))
+        file = self._picture_of(image.get("slack_file"))
         if file is not None:
             return attrs.evolve(file.seen(), alt=alt)
         return File(name=alt or "picture", url=str(image.get("image_url") or ""), alt=alt)

@@ -3,7 +3,8 @@
 Source: docs.slack.dev, the page of each method, and what clients have recorded: that a completed
 file is shared only after a while, and that two of the methods do not read JSON. Not documented, and
 so an assumption: how long sharing takes, the words for a file whose bytes have not come or that is
-completed twice, and that what cannot be shared when its time comes is not shared in silence.
+completed twice, that what cannot be shared when its time comes is not shared in silence, and that
+a file whose message is deleted is shared there no more, but shown by the blocks that show it.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def delete(world: World, bot: Bot, given: Arguments) -> Fields:
     if file.user != bot.user_id:
         raise Refusal("cant_delete_file")
     file.deleted = True
-    for room in file.shares:
+    for room in world.rooms.names():
         for message in world.rooms.all(room):
             message.files = world.files.seen(message.fields)
     return {}

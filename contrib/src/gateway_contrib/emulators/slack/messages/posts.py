@@ -55,6 +55,7 @@ def delete(world: World, bot: Bot, given: Arguments) -> Fields:
         raise Refusal(channel.closed)
     message = own(world, bot, channel, given, "cant_delete_message")
     message.deleted = True
+    world.files.unshare(message.fields, channel.id, message.id)
     world.counters["deleted"] += 1
     return {"channel": channel.id, "ts": message.id}
 

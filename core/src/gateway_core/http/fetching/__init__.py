@@ -1,0 +1,1 @@
+"""Fetches files from hosts that an application allowed, and from nowhere else."""
