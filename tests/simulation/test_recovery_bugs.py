@@ -81,7 +81,7 @@ def a_withdrawn_entry_stays(patch):
 # -- what is read
 
 
-@bug("repeats step|stands|out of order|nobody said so|is there")
+@bug("repeats step|stands|out of order|nobody said so|is there", seen=38)
 def an_acknowledgement_is_not_replayed(patch):
     whole = restore._restore
 
@@ -91,7 +91,7 @@ def an_acknowledgement_is_not_replayed(patch):
     patch.setattr(restore, "_restore", recall)
 
 
-@bug("nobody said so|is sent again|stands|is there|before its instance")
+@bug("nobody said so|is sent again|stands|is there|before its instance", seen=38)
 def a_try_that_was_cut_off_never_was(patch):
     patch.setattr(Step, "interrupt", lambda self, *given, **named: None)
 

@@ -21,6 +21,7 @@ from gateway_contrib.postgres.connections.connecting import LATE
 from gateway_contrib.postgres.connections.failing import Place
 from gateway_contrib.postgres.producing.calls import Handing as Handed
 from gateway_contrib.postgres.producing.handing import HandingOver
+from gateway_contrib.postgres.sealing.handing import HandingKeys
 from gateway_core import OutboxError, Send
 from gateway_core.outboxes import to_json
 
@@ -39,7 +40,8 @@ class Producing(HandingOver):
     """The product's way from a process that delivers nothing, on a connection of the world."""
 
     def __init__(self, member: Member, link: SimulatedLink) -> None:
-        super().__init__(link, Place(URL, "gateway"), member.uuid())
+        place = Place(URL, "gateway")
+        super().__init__(link, place, member.uuid(), HandingKeys((), place))
         self._of = link
         self.member = member
 
