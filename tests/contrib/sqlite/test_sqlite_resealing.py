@@ -189,7 +189,7 @@ async def test_without_a_gateway_it_is_done_at_once(path, small_steps, autojump_
     assert [] == words_in(on_disk(path), *WORDS)
     async with open_test_gateway(channel, outbox=opened(path, FIRST), **UNHURRIED) as gateway:
         await traffic(gateway, "first")
-        with pytest.raises(OutboxError, match="is owned by"):
+        with pytest.raises(OutboxError, match="is open in this process already"):
             reseal_alone(path, [SECOND, FIRST])
     told = reseal_alone(path, [SECOND, FIRST])
     assert f"rows sealed anew with key {Key(SECOND).id}" in told

@@ -62,8 +62,9 @@ OF_GATEWAY = (
     PressureSettings,
     TelemetrySettings,
     type(GatewayConfig().plugins),
+    type(GatewayConfig().files),
 )
-TABLES = ("", "ttl", "retries", "circuit", "pressure", "telemetry", "plugins")
+TABLES = ("", "ttl", "retries", "circuit", "pressure", "telemetry", "plugins", "files")
 
 
 def named(value: object) -> str:

@@ -5,8 +5,7 @@ This module waits for the adapters' hooks and for the outbox.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextvars import Token
+from collections.abc import Awaitable
 from functools import partial
 
 import attrs
@@ -25,7 +24,6 @@ from gateway_core.contract.errors import (
 from gateway_core.contract.hookspecs import Answer, AttemptReport
 from gateway_core.contract.instances import hidden
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
-from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending
 from gateway_core.deliveries.step_files import StepFiles
 from gateway_core.deliveries.steps import Step
@@ -68,7 +66,9 @@ class Attempts:
         """Make the attempt that the lane holds its tokens for, and do what follows from it."""
         self._work.call_next()
         delivery, account = lane.queue[0], lane.room.account
-        planned = self._planned(delivery, lane, worker)
+        planned = delivery.next_attempt(lane.room.address)
+        if planned is not None and planned[0].files is not None:
+            planned = self._with_known(*planned, worker)
         if planned is None:
             self._void(lane)
             return
@@ -86,7 +86,7 @@ class Attempts:
             now = self._clock.now()
         if self._is_held_back(running, session, now):
             return
-        permit = self._permit(account.instance.id)
+        self._look_as_it_writes(account.instance.id)
         try:
             performing = self._begin(running, session, now)
             try:
@@ -99,26 +99,23 @@ class Attempts:
             else:
                 self._answered(running, answer, self._after(lane))
         finally:
-            if permit is not None:
-                MAY_WRITE.reset(permit)
             session.release()
 
-    def _permit(self, instance_id: str) -> Token[Callable[[], bool]] | None:
-        """Look once more as the first byte goes out, whether the account is still owned."""
-        if self._journal is None:
-            return None
-        return MAY_WRITE.set(partial(self._journal.covers, instance_id))
+    def _look_as_it_writes(self, instance_id: str) -> None:
+        """Look once more as the first byte goes out, whether the account is still owned.
 
-    def _planned(
-        self, delivery: Delivery, lane: Lane, worker: Worker
+        Each worker has a context of its own, and its next attempt looks at its own account.
+        """
+        if self._journal is not None:
+            MAY_WRITE.set(partial(self._journal.covers, instance_id))
+
+    def _with_known(
+        self, step: Step, attempt: Attempt, worker: Worker
     ) -> tuple[Step, Attempt] | None:
-        """What the lane holds its tokens for; None: there is nothing, or it needs others now."""
-        planned = delivery.next_attempt(lane.room.address)
-        if planned is None or planned[0].files is None:
-            return planned
-        (step, attempt), files = planned, planned[0].files
-        if files.named and not self._files.are_known(attempt.instance_id, files):
-            return None  # the ids of earlier uploads are worth nothing any more
+        """With its files; None: those that it names by ids of earlier uploads are known no more."""
+        files = step.files
+        if files is None or (files.named and not self._files.are_known(attempt.instance_id, files)):
+            return None  # it needs other tokens now
         return step, self._with_files(attempt, files, worker)
 
     def _with_files(self, attempt: Attempt, files: StepFiles, worker: Worker) -> Attempt:

@@ -102,7 +102,6 @@ def wire(
     ids = Ids(rng)
     journal = None if outbox is None else Journal(outbox, clock, ids)
     files = KeptFiles(spool := Spool(), spool) if outbox is None else KeptFiles(outbox)
-    files.fetching = fetching_of(config.files)
 
     def start_probing(account: InstanceState) -> None:
         tasks.spawn(partial(prober.probe, account))
@@ -167,6 +166,7 @@ def wire(
     door = Door(drafting, chosen, partitions, files)
     supervisor = Supervisor(partitions, of_supervisor)
     prober = Prober(clock, config.attempt_timeout, registry.suspend_account, of_prober)
+    files.fetching = fetching_of(config.files)
     return Parts(
         config=config,
         hooks=hooks,
