@@ -433,7 +433,7 @@ async def test_plain_methods_raise_for_no_text_that_a_platform_may_send(path):
         record = StepRecord(serial=0, number=1, outcome="delivered", message_id="\ud800\x00")
         shape = StepShape(kind="edit", serial=0, message_id="\ud800", extra={"a": "\ud800"})
         told = {
-            "withdraw": ("018bcfe568000000000000000000ff",),
+            "withdraw": ("018bcfe5680000ffff000000000000",),
             "entered": (entry.id, 7),
             "postponed": (entry.id, 8.0, 9.0),
             "replanned": (entry.id, [shape]),
