@@ -128,7 +128,7 @@ def test_the_owner_of_a_shared_outbox_is_killed_and_nothing_is_lost(demos):
     report = json.loads(ran.out)
     total = report["total"]
     assert (30, 30, 0, 0) == tuple(total[k] for k in ("accepted", "delivered", "lost", "late"))
-    assert total["duplicated"] <= total["announced"]
+    assert total["copied"] <= total["announced"]  # of a text in several messages several may be
     assert 0 == report["channels"]["discord"]["duplicated"]
     assert report["lease_s"] < report["takeover_s"] < BOUND
 

@@ -129,6 +129,10 @@ def test_parts_make_a_whole():
     assert Findings() == examine(PLAN, parts)
 
 
+TWICE = ("Beta", "Beta", "four", "four")
+"""A text in two messages, each of which is there twice."""
+
+
 @pytest.mark.parametrize(
     ("conversation", "expected"),
     [
@@ -138,10 +142,17 @@ def test_parts_make_a_whole():
         ([message("1", "Alpha one two"), message("2", "Beta four")], Findings(lost=1)),
         ([message("2", "Beta four"), EDITED], Findings(late=1)),
         ([EDITED, message("2", "four"), message("3", "Beta")], Findings(late=1)),
-        ([EDITED, message("2", "Beta four"), message("3", "Beta four")], Findings(duplicated=1)),
+        (
+            [EDITED, message("2", "Beta four"), message("3", "Beta four")],
+            Findings(duplicated=1, copied=1),
+        ),
         (
             [message("0", "Alpha one two"), EDITED, message("2", "Beta four")],
-            Findings(duplicated=1),
+            Findings(duplicated=1, copied=1),
+        ),
+        (
+            [EDITED, *(message(str(n), said) for n, said in enumerate(TWICE, 2))],
+            Findings(duplicated=2, copied=1),
         ),
         ([EDITED, message("2", "Beta four"), message("3", "spam")], Findings(strange=1)),
         ([EDITED, message("2", "Beta four"), message("3", "!")], Findings(strange=1)),

@@ -29,6 +29,7 @@ class Findings:
 
     lost        texts and edits that are not there, or not whole
     duplicated  messages that stand there once more
+    copied      texts of which something stands there once more
     late        messages stored after a later one of their room
     strange     messages that nobody wanted to send
     pictures    texts that have their picture beside them; those that lack it are `lost`
@@ -36,6 +37,7 @@ class Findings:
 
     lost: int = 0
     duplicated: int = 0
+    copied: int = 0
     late: int = 0
     strange: int = 0
     pictures: int = 0
@@ -44,6 +46,7 @@ class Findings:
         return Findings(
             lost=self.lost + other.lost,
             duplicated=self.duplicated + other.duplicated,
+            copied=self.copied + other.copied,
             late=self.late + other.late,
             strange=self.strange + other.strange,
             pictures=self.pictures + other.pictures,
@@ -75,13 +78,16 @@ def examine(plan: RoomPlan, conversation: Sequence[Message]) -> Findings:
     wanted = {n: _said(line) for n, line in enumerate(plan.lines) if line.edits is None}
     found: list[tuple[_Piece, Message]] = []
     duplicated = late = strange = 0
+    copied: set[int] = set()
     for message in conversation:
         pieces = {piece for piece, _ in found}
         piece = _place(skeleton(_first(message)), wanted, pieces)
         if piece is None:
             strange += 1
             continue
-        duplicated += piece in pieces
+        if piece in pieces:
+            duplicated += 1
+            copied.add(piece.line)
         late += any(_is_after(other, piece) for other in pieces)
         found.append((piece, message))
     lost = sum(not _covered(wanted[n], (p for p, _ in found if p.line == n)) for n in wanted)
@@ -91,6 +97,7 @@ def examine(plan: RoomPlan, conversation: Sequence[Message]) -> Findings:
     return Findings(
         lost=lost + len(wanting - illustrated),
         duplicated=duplicated,
+        copied=len(copied),
         late=late,
         strange=strange,
         pictures=len(wanting & illustrated),

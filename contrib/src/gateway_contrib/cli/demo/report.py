@@ -18,7 +18,8 @@ from gateway_contrib.cli.demo.tally import ChannelTally
 class Row:
     """One channel's outcome, or the total; `lost`, `duplicated` and `late` by the platform's store.
 
-    announced     copies that may be there by the receipts' own words
+    announced     messages that may be there twice by their receipts' own words
+    copied        texts of which something is: of one in several messages, several may be
     injected      the 429s that the demo's faults made
     strange       messages that nobody wanted to send
     untroubled_s  when the last room was done in which no attempt failed
@@ -36,6 +37,7 @@ class Row:
     makespan_s: float
     bound_s: float
     announced: int = 0
+    copied: int = 0
     injected: int = 0
     strange: int = 0
     untroubled_s: float = 0.0

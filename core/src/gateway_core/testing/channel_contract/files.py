@@ -97,12 +97,11 @@ class FilesContract(Making):
                 of_part = {at: (files[at], sources[at]) for at in part.files}
                 await _send_files(trial, attrs.evolve(attempt, key=key), of_part)
 
+    @pytest.mark.usefixtures("editing")
     async def test_the_files_of_an_edit_go_out_or_are_refused(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
         """In place of those that its message has; with the reason `unsupported` where it cannot."""
-        if not hooks.traits.edit:
-            pytest.skip("the channel has no edits")
         [source] = _sources(1, 1)
         file = _file(0, source)
         async with self._trying(hooks, instance) as trial:

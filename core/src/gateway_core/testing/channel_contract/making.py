@@ -79,6 +79,18 @@ class Making:
             pytest.skip("the platform deduplicates nothing")
 
     @pytest.fixture
+    def polling(self, hooks: ChannelHooks) -> None:
+        """The channel has polls."""
+        if not hooks.traits.polls:
+            pytest.skip("the channel has no polls")
+
+    @pytest.fixture
+    def editing(self, hooks: ChannelHooks) -> None:
+        """A message can be changed."""
+        if not hooks.traits.edit:
+            pytest.skip("the channel has no edits")
+
+    @pytest.fixture
     def probing(self, hooks: ChannelHooks) -> None:
         """The adapter can ask who it is."""
         if "probe" not in hooks.can:

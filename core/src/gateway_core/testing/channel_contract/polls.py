@@ -110,12 +110,11 @@ class PollsContract(Making):
         )
         return plan
 
+    @pytest.mark.usefixtures("polling")
     async def test_a_poll_goes_out(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
         """Its question and its options."""
-        if not hooks.traits.polls:
-            pytest.skip("the channel has no polls")
         part = self._plan_of_poll(hooks, instance, POLL, "")[-1]
         async with self._trying(hooks, instance) as trial:
             await trial.make(self._attempt("send", part=part), "a poll")

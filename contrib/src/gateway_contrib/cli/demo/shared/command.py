@@ -108,7 +108,7 @@ def _remarks(shared: Shared, report: Report) -> Iterator[str]:
 
 def _json(shared: Shared, report: Report) -> dict[str, Any]:
     rows = {**report.channels, "total": report.total}
-    names = [field for _, field in COLUMNS]
+    names = [*(field for _, field in COLUMNS), "copied"]
     told = {name: {field: getattr(row, field) for field in names} for name, row in rows.items()}
     total = told.pop("total")
     return {
