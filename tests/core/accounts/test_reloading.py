@@ -452,3 +452,42 @@ async def test_a_durable_outbox_keeps_what_a_missing_instance_has_not_sent(
     for room in range(3):
         expected = [f"{number}" for number in range(room, 30, 3)]
         assert expected == channel.texts(f"r{room}")
+
+
+@pytest.mark.parametrize("after", [1, 19, 40])
+@pytest.mark.parametrize("broken", [False, True])
+async def test_closing_meanwhile_keeps_what_a_missing_instance_has_not_sent(
+    broken, after, autojump_clock
+):
+    """While its attempts end, and while the outbox does not let anything go."""
+
+    class Failing(MemoryOutbox):
+        broken = False
+
+        async def scheduled(self, *args, **kwargs):
+            if self.broken:
+                await trio.sleep(3600)
+            return await super().scheduled(*args, **kwargs)
+
+    async def hang(_):
+        await trio.sleep(20)
+
+    outbox, channel = Failing(), FakeChannel(script=hang)
+    due = {"not_before": virtual_wall() + 1, "ttl": 1e6}
+    async with (
+        open_test_gateway(channel, outbox=outbox, instances=["bot", "other"]) as gateway,
+        trio.open_nursery() as nursery,
+    ):
+        for number in range(9):
+            await gateway.submit(Send(instance_id="bot", external_room_id="room", text=f"{number}"))
+        await gateway.submit(Send(instance_id="other", external_room_id="later", text="x", **due))
+        outbox.broken = broken
+        await trio.sleep(2)
+        without = config_of(gateway, bot(id="other"), drain_timeout=0.0)
+        nursery.start_soon(gateway.reload, without)
+        await trio.sleep(after)
+        gateway.quiet()
+    outbox.broken, channel.script = False, None
+    async with open_test_gateway(channel, outbox=outbox, instances=["bot", "other"]):
+        await trio.sleep(100)
+    assert [f"{number}" for number in range(9)] == list(dict.fromkeys(channel.texts("room")))

@@ -189,6 +189,8 @@ class Pager:
         self.wake()
         while any(one is account for one in self._ownership.lost) and not self.capacity.closed:
             await self._let_go_of.wait()
+        if any(one is account for one in self._ownership.lost):  # it closes, and loads no more
+            await self._loader.let_go(account)
         if count := self._intake.spilled_of[instance_id]:
             log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
 
