@@ -130,7 +130,8 @@ def test_the_owner_of_a_shared_outbox_is_killed_and_nothing_is_lost(demos):
     assert (30, 30, 0, 0) == tuple(total[k] for k in ("accepted", "delivered", "lost", "late"))
     assert total["copied"] <= total["announced"]  # of a text in several messages several may be
     assert 0 == report["channels"]["discord"]["duplicated"]
-    assert report["lease_s"] < report["takeover_s"] < BOUND
+    # 1.1 leases are waited from the last renewal, which is a while before the kill.
+    assert report["lease_s"] / 2 < report["takeover_s"] < BOUND
 
 
 @pytest.mark.parametrize("number", STOPPING)
