@@ -17,6 +17,7 @@ from gateway_core.outboxes.records import (
     Endings, Entry, Found, Group, GroupState, Member, Overdue, Overview, PastAttempt, Recovery,
     Request, RequestWithdrawn, StepRecord, StepShape, StoredEntry, Stream, STREAMS, What,
 )
+from gateway_core.outboxes.spreading import Spreading
 from gateway_core.outboxes.stored_bytes import (
     BytesDigest, Content, check_digest, digest_of_bytes, pieces_of,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "Request",
     "RequestWithdrawn",
     "Send",
+    "Spreading",
     "Standing",
     "StepRecord",
     "StepShape",

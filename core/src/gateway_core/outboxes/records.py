@@ -333,6 +333,8 @@ class Recovery:
     spent     when it was released (POSIX time), and what was spent then; None: it never was
     last_id   the newest id that another owner has given meanwhile; empty: there was none
     sequence  the highest position, likewise: what is accepted from now on comes after both
+    stored    what the outbox has of the account now, of those that are spread over processes; None:
+              that was in the overview
     """
 
     moves: Mapping[str, str] = attrs.field(factory=dict)
@@ -340,6 +342,7 @@ class Recovery:
     spent: tuple[float, Sequence[Standing]] | None = None
     last_id: str = ""
     sequence: int | None = None
+    stored: Overview | None = None
 
 
 @attrs.frozen(kw_only=True)

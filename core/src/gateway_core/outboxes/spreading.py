@@ -1,0 +1,46 @@
+"""An outbox whose accounts are spread over the processes that share it: what it has beside others.
+
+Each account is owned by one process at a time. Which one that is, the outbox decides: as processes
+come and go, an account is offered to another one, and taken from whoever owns it until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from gateway_core.outboxes.interface import Outbox
+
+
+class Spreading(Outbox, Protocol):
+    """An outbox of which this process owns some accounts, and others the others.
+
+    spreads  whether that is so; an outbox without it is owned whole
+    offered  called on trio's thread once there may be accounts to be had; set by the gateway. One
+             too often does no harm
+    leaving  called on trio's thread with an account of this process that another one is to have;
+             likewise. Nothing of it begins here from then on, and `release` is called once nothing
+             of it is under way, or `lost` before that. One too often does no harm
+
+    Here `recover` takes an account that is offered, and says in `Recovery.stored` what the outbox
+    has of it; it raises `OutboxError` where another process has it. `release` gives it up, once all
+    that was told before is written. Of an account that is another process's `append` raises
+    `OutboxError`, and `overview`, `scheduled` and `overdue` are of the accounts that are owned.
+    """
+
+    spreads: bool
+    offered: Callable[[], None] | None
+    leaving: Callable[[str], None] | None
+
+    def serves(self, instance_ids: Collection[str]) -> None:
+        """These are the accounts that this process can own, from now on: no other is offered."""
+
+    def offers(self, instance_id: str) -> bool:
+        """Whether the account is to be this process's, and no other process owns it."""
+        ...
+
+
+def spreading(outbox: Outbox | None) -> Spreading | None:
+    """The outbox, if its accounts are spread over processes."""
+    found: Spreading | None = outbox if getattr(outbox, "spreads", False) else None  # type: ignore[assignment]  # asked for
+    return found
