@@ -40,6 +40,7 @@ ORDER = (
     "streams",
     "groups",
     "producers",
+    "spread",
     "config_file",
     "gateway",
     "bridge",

@@ -11,7 +11,7 @@ def test_one_that_is_accepted_at_the_second_attempt_is_no_more_taken_for_gone():
         capacity.coming("id", 1)
         assert capacity.lacks("id")
         if stored:
-            capacity.came("id")
+            capacity.came("id", "bot", 1)
         else:
             capacity.failed("id", 0)
             assert capacity.lacks("id")

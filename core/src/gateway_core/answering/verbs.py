@@ -75,8 +75,12 @@ class Answers(Marks):
         return Signs(self._clock)
 
     @cached_property
-    def _typing(self) -> Typing:
+    def _typing_here(self) -> Typing:
         return TypingSigns(self._signs, self._partition_of, self._spawn)
+
+    @property
+    def _typing(self) -> Typing:
+        return self._typing_here
 
     @cached_property
     def _acknowledgements(self) -> Acknowledgements:

@@ -6,15 +6,21 @@ own class and those that rank above.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 
 import attrs
 
+from gateway_core.contract.envelopes import Priority
 from gateway_core.outboxes.records import Overview
 from gateway_core.scheduling.classes import BULK, RANKS
 from gateway_core.scheduling.slot_queue import SlotQueue, Waiter
 
 MOST_GONE = 10_000
+
+
+def _by_account() -> defaultdict[str, list[int]]:
+    return defaultdict(lambda: [0] * (BULK + 1))
 
 
 @attrs.define(eq=False)
@@ -23,6 +29,7 @@ class Capacity:
 
     wake        asks the pager for a new round, so that ended envelopes can be forgotten
     unfinished  envelopes that were accepted and have not ended
+    _of         what was taken by account since the outbox was opened
     """
 
     _most: int
@@ -33,12 +40,27 @@ class Capacity:
     _taken: list[int] = attrs.field(factory=lambda: [0] * (BULK + 1), init=False)
     _coming: dict[str, int] = attrs.field(factory=dict, init=False)
     _gone: set[str] = attrs.field(factory=set, init=False)
+    _of: defaultdict[str, list[int]] = attrs.field(factory=_by_account, init=False)
 
     def open(self, overview: Overview) -> None:
         """Count what previous process runs left."""
         self.unfinished = sum(overview.unfinished.values())
         for priority, count in overview.classes.items():
             self._taken[RANKS[priority]] += count
+
+    def gained(self, instance_id: str, classes: Mapping[Priority, int]) -> None:
+        """An account is owned from now on, of which so much is stored."""
+        for priority, count in classes.items():
+            self.unfinished += count
+            self._taken[RANKS[priority]] += count
+            self._of[instance_id][RANKS[priority]] += count
+
+    def lost(self, instance_id: str, now: int) -> None:
+        """An account is owned no more: what is stored of it is another process's to count."""
+        for rank, count in enumerate(self._of.pop(instance_id, ())):
+            self.unfinished -= count
+            self._taken[rank] -= count
+        self._hand_on(now)
 
     def depth_for(self, rank: int) -> int:
         """How many slots are taken, as far as a class sees them."""
@@ -82,11 +104,12 @@ class Capacity:
         """Use a held slot: the outbox may store the envelope, which is not accepted yet."""
         self._coming[envelope_id] = rank
 
-    def came(self, envelope_id: str) -> None:
+    def came(self, envelope_id: str, instance_id: str, rank: int) -> None:
         """The envelope is stored and accepted."""
         self._coming.pop(envelope_id, None)
         self._gone.discard(envelope_id)  # it may not have been, at first
         self.unfinished += 1
+        self._of[instance_id][rank] += 1
 
     def failed(self, envelope_id: str, now: int) -> None:
         """The envelope was not accepted after all."""
@@ -95,23 +118,26 @@ class Capacity:
         if rank is not None:
             self.let_go(rank, now)
 
-    def freed(self, envelope_id: str, rank: int, now: int) -> None:
+    def freed(self, envelope_id: str, instance_id: str, rank: int, now: int) -> None:
         """An envelope ended."""
         self.unfinished -= 1
+        self._of[instance_id][rank] -= 1
         self._note_gone(envelope_id)
         self.let_go(rank, now)
 
-    def reopened(self, envelope_id: str, rank: int, *, over: bool) -> None:
+    def reopened(self, envelope_id: str, instance_id: str, rank: int, *, over: bool) -> None:
         """An envelope that had ended is unfinished again; `over`: and has ended since."""
         self.unfinished += 1
         self._taken[rank] += 1
+        self._of[instance_id][rank] += 1
         if not over:
             self._gone.discard(envelope_id)
 
-    def reclass(self, rank: int, new: int) -> None:
+    def reclass(self, instance_id: str, rank: int, new: int) -> None:
         """The class of an unfinished envelope is another one."""
-        self._taken[rank] -= 1
-        self._taken[new] += 1
+        for taken in (self._taken, self._of[instance_id]):
+            taken[rank] -= 1
+            taken[new] += 1
 
     def lacks(self, envelope_id: str) -> bool:
         """Whether a page may show the envelope though it is not accepted yet, or has ended."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -28,6 +28,8 @@ class Intake:
 
     spilled_of  how many envelopes of each instance are spilled
     on_end      called with each delivery that ended while it was spilled
+    follow      gives what stands for a delivery here once another process goes on with it; None:
+                whoever waits for it hears that the outbox has it
     on_delay    called with each that policies delay, which another process has accepted
     """
 
@@ -39,15 +41,45 @@ class Intake:
     spilled_of: Counter[str] = attrs.field(factory=Counter, init=False)
     on_end: Callable[[Delivery], None] = attrs.field(init=False)
     on_delay: Callable[[Delivery], None] = attrs.field(init=False)
-    _last_id: str = attrs.field(default="", init=False)
-    _last_sequence: int = attrs.field(default=-1, init=False)
+    follow: Callable[[Delivery], Delivery] | None = attrs.field(default=None, init=False)
+    _spilled_here: Counter[tuple[str, int]] = attrs.field(factory=Counter, init=False)
+    _last: tuple[str, int] = attrs.field(default=("", -1), init=False)
+    _last_of: dict[str, tuple[str, int]] = attrs.field(factory=dict, init=False)
 
     def open(self, overview: Overview) -> None:
         """Everything that previous process runs left is spilled."""
-        self._last_id = overview.last_id
-        if overview.sequence is not None:
-            self._last_sequence = overview.sequence
+        self._last = _last_of(overview)
         self.spilled_of.update(overview.unfinished)
+
+    def gained(self, instance_id: str, left: Overview) -> int:
+        """An account is owned from now on, as its former owners left it; how much is spilled."""
+        self._last_of[instance_id] = _last_of(left)
+        self.spilled_of[instance_id] = count = left.unfinished.get(instance_id, 0)
+        self._capacity.gained(instance_id, left.classes)
+        return count
+
+    def lost(self, account: InstanceState, partitions: Sequence[Partition]) -> None:
+        """Nothing of an account is in memory that another process is to have.
+
+        What of it is stored is no more this process's to count, be it accepted here or not.
+        """
+        instance_id = account.instance.id
+        for delivery in self._spilled.of(instance_id):
+            self._spilled.forget(delivery.id)
+            self._follow(delivery)
+            delivery.pass_to_another()
+            delivery.notify()
+        for partition in partitions:
+            count = self._spilled_here.pop((instance_id, partition.index), 0)
+            partition.spilled -= count
+            partition.accepted -= count
+            account.counts.accepted -= count
+        self.spilled_of.pop(instance_id, None)
+        self._capacity.lost(instance_id, self._clock.now())
+
+    def _follow(self, delivery: Delivery) -> None:
+        if self.follow is not None:
+            delivery.successor = self.follow(delivery)
 
     def partition_for(self, envelope: Envelope) -> Partition:
         """The partition that serves the envelope's room."""
@@ -86,7 +118,7 @@ class Intake:
             self.end(delivery, SHED)
             return True
         if vote is not None:
-            self._capacity.reclass(RANKS[delivery.priority], RANKS[vote])
+            self._capacity.reclass(account.instance.id, RANKS[delivery.priority], RANKS[vote])
             delivery.reclass(vote)
         until = partition.delayed(delivery, until, self._clock.wall())
         if until is not None:
@@ -165,9 +197,10 @@ class Intake:
         over = (
             before is not None
             and before.accepted_at == stored.entry.accepted_at
-            and not self._is_of_this_run(name, stored.sequence)
+            and not self._is_of_this_run(envelope.instance_id, name, stored.sequence)
         )
-        self._capacity.reopened(name, RANKS[stored.entry.stream.priority], over=over)
+        rank = RANKS[stored.entry.stream.priority]
+        self._capacity.reopened(name, envelope.instance_id, rank, over=over)
         if not over:
             history.pop(name, None)
         return self.count_spilled(name, stored.sequence, envelope, partition)
@@ -178,9 +211,10 @@ class Intake:
         """Count an envelope that is spilled from now on; its account, if it is there."""
         account = self._registry.serving.get(envelope.instance_id)
         self.spilled_of[envelope.instance_id] += 1
-        if self._is_of_this_run(envelope_id, sequence):
+        if self._is_of_this_run(envelope.instance_id, envelope_id, sequence):
             partition.accepted += 1
             partition.spilled += 1
+            self._spilled_here[envelope.instance_id, partition.index] += 1
             if account is not None:
                 account.counts.accepted += 1
         return account
@@ -191,18 +225,21 @@ class Intake:
             delivery.envelope.instance_id,
             self.partition_for(delivery.envelope),
         )
+        self._follow(delivery)
         partition.completion.pass_to_another(delivery, account)
         self.spilled_of[instance_id] += 1
-        if self._is_of_this_run(delivery.id, delivery.given_sequence):
+        if self._is_of_this_run(instance_id, delivery.id, delivery.given_sequence):
             partition.spilled += 1
+            self._spilled_here[instance_id, partition.index] += 1
             return
         partition.accepted -= 1  # it counts when it comes in again
         account.counts.accepted -= 1
         account.counts.recovered -= 1
 
-    def _is_of_this_run(self, envelope_id: str, sequence: int | None) -> bool:
-        """Whether it was accepted since this process opened the outbox."""
-        return envelope_id > self._last_id if sequence is None else sequence > self._last_sequence
+    def _is_of_this_run(self, instance_id: str, envelope_id: str, sequence: int | None) -> bool:
+        """Whether it was accepted since this process opened the outbox, or had the account."""
+        last_id, last_sequence = self._last_of.get(instance_id, self._last)
+        return envelope_id > last_id if sequence is None else sequence > last_sequence
 
     def _came_in(
         self, partition: Partition, delivery: Delivery, account: InstanceState | None
@@ -212,10 +249,16 @@ class Intake:
         self.spilled_of[instance_id] -= 1
         if not self.spilled_of[instance_id]:
             del self.spilled_of[instance_id]
-        if self._is_of_this_run(delivery.id, delivery.given_sequence):
+        if self._is_of_this_run(instance_id, delivery.id, delivery.given_sequence):
             partition.spilled -= 1
+            self._spilled_here[instance_id, partition.index] -= 1
             return
         partition.accepted += 1
         if account is not None:
             account.counts.accepted += 1
             account.counts.recovered += 1
+
+
+def _last_of(overview: Overview) -> tuple[str, int]:
+    """The newest id and the highest sequence that were given until then."""
+    return overview.last_id, -1 if overview.sequence is None else overview.sequence

@@ -48,6 +48,7 @@ class OperatorRequests:
     is_of       whether the envelope of an id is of an instance
     group       does what is asked of a group, which may be a new one; what to answer
     ask         the same of anything that a process asks which delivers nothing
+    is_ours     whether an account is this process's to answer for
     """
 
     _outbox: Outbox
@@ -66,6 +67,7 @@ class OperatorRequests:
     is_of: Callable[[str, str], Awaitable[bool]] = attrs.field(init=False)
     ask: Callable[[Request], Awaitable[str]] = attrs.field(init=False)
     spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(init=False)
+    is_ours: Callable[[str], bool] = attrs.field(default=lambda _instance_id: True, init=False)
     _not_before: int = attrs.field(default=0, init=False)
     _requests: deque[Request] = attrs.field(factory=deque, init=False)
     _of_room: dict[tuple[str, str], deque[Request]] = attrs.field(factory=dict, init=False)
@@ -128,9 +130,10 @@ class OperatorRequests:
                 else:
                     await self._question(request)
             except OutboxError:  # which is logged: no later one of its room comes before it
-                await trio.sleep(AGAIN)
-            else:
-                waiting.popleft()
+                if self.is_ours(request.instance_id):
+                    await trio.sleep(AGAIN)
+                    continue
+            waiting.popleft()
         del self._of_room[place]
 
     async def _submit(self, request: Request) -> None:

@@ -18,7 +18,8 @@ from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.errors import OutboxError
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
-from gateway_core.outboxes.records import ALL, PastAttempt
+from gateway_core.outboxes.records import ALL, PastAttempt, Recovery
+from gateway_core.outboxes.spreading import Spreading, spreading
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
@@ -38,6 +39,7 @@ class Ownership:
     _journal: Journal
     _clock: Clock
     _restored: RestoredState = attrs.field(init=False)
+    _spread: Spreading | None = attrs.field(init=False)
     wanted: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
     lost: list[InstanceState] = attrs.field(factory=list, init=False)
     _refused: dict[str, str] = attrs.field(factory=dict, init=False)
@@ -45,9 +47,10 @@ class Ownership:
 
     def __attrs_post_init__(self) -> None:
         self._restored = RestoredState(self._clock)
+        self._spread = spreading(self._outbox)
 
     def want(self, account: InstanceState) -> None:
-        """The account was added."""
+        """The account was added, or is another process's to have next."""
         self.wanted[account.instance.id] = account
         self._not_before = 0
 
@@ -71,8 +74,16 @@ class Ownership:
     async def open(self, accounts: Sequence[InstanceState], shared: BucketRegistry) -> None:
         """Own all of these, before anything is accepted. Raises `OutboxError`.
 
+        Those that are spread over processes are owned one by one, as they are offered.
+
         shared  the limits that instances share
         """
+        if self._spread is not None:
+            for account in accounts:
+                self.want(account)
+            recovery = await self._outbox.recover(ALL)
+            self._restored.share(recovery, shared, self._clock.now())
+            return
         recoveries = [await self._outbox.recover(account.instance.id) for account in accounts]
         of_all = await self._outbox.recover(ALL)
         since = self._restored.unknown_since(recoveries)
@@ -84,34 +95,47 @@ class Ownership:
         for account, recovery in zip(accounts, recoveries, strict=True):
             self._restored.apply(account, recovery, attempts[account.instance.id], now)
 
-    async def take(self) -> list[str]:
-        """Own those that are wanted, as far as they can be had; which they are.
+    def offered(self) -> None:
+        """There may be some to be had."""
+        self._not_before = 0
+
+    def _is_offered(self, instance_id: str) -> bool:
+        return self._spread is None or self._spread.offers(instance_id)
+
+    async def take(self) -> list[tuple[str, Recovery]]:
+        """Own those that are wanted, as far as they can be had; which they are, and as they were.
 
         One that cannot is asked for again in a moment.
         """
         if not self.wanted or self._clock.now() < self._not_before:
             return []
-        had: list[str] = []
+        had: list[tuple[str, Recovery]] = []
         self._not_before = self._clock.now() + round(AGAIN * SECOND)
         for instance_id, account in tuple(self.wanted.items()):
+            if not self._is_offered(instance_id):
+                continue
             try:
-                await self._take(instance_id, account)
+                recovery = await self._take(instance_id, account)
             except OutboxError as error:
                 if self._refused.get(instance_id) != str(error):  # once, however often it is asked
                     log_event(OUTBOX_FAILED, error=str(error))
                 self._refused[instance_id] = str(error)
             else:
                 self._refused.pop(instance_id, None)
-                had.append(instance_id)
+                if recovery is not None:
+                    had.append((instance_id, recovery))
         return had
 
-    async def _take(self, instance_id: str, account: InstanceState) -> None:
+    async def _take(self, instance_id: str, account: InstanceState) -> Recovery | None:
+        """None: another one has its name meanwhile."""
         recovery = await self._outbox.recover(instance_id)
         self._journal.goes_on_after(recovery.last_id, recovery.sequence)
         since = self._restored.unknown_since([recovery])
         attempts = await self._outbox.attempts(
             since=since, instance_id=instance_id, limit=MOST_RECKONED
         )
-        if self.wanted.get(instance_id) is account:  # else another one has its name meanwhile
-            self._restored.apply(account, recovery, attempts, self._clock.now())
-            del self.wanted[instance_id]
+        if self.wanted.get(instance_id) is not account:
+            return None
+        self._restored.apply(account, recovery, attempts, self._clock.now())
+        del self.wanted[instance_id]
+        return recovery

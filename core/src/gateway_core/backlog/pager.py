@@ -7,8 +7,9 @@ it was loaded. This module waits: for the outbox alone.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
+import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
@@ -17,12 +18,13 @@ from gateway_core.backlog.cursors import InstanceCursors
 from gateway_core.backlog.intake import Intake
 from gateway_core.backlog.loader import Loader
 from gateway_core.backlog.looking import waits
+from gateway_core.backlog.moving import Moving
 from gateway_core.backlog.operator_requests import OperatorRequests
 from gateway_core.backlog.ownership import Ownership
 from gateway_core.backlog.schedule import Schedule
 from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.envelopes import Envelope, MessageRef
+from gateway_core.contract.envelopes import Envelope, MessageRef, Send
 from gateway_core.contract.errors import OutboxError
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED
@@ -33,15 +35,18 @@ from gateway_core.outboxes.journal import Journal
 from gateway_core.outboxes.records import (
     Found,
     Overview,
+    Recovery,
     Request,
     StoredEntry,
     Stream,
     stream_of,
 )
+from gateway_core.outboxes.spreading import spreading
 from gateway_core.outboxes.troubles import Troubles
 from gateway_core.scheduling.classes import RANKS, URGENT
 from gateway_core.telemetry import (
     ACCOUNT_LOST,
+    ACCOUNT_OWNED,
     OUTBOX_RECOVERED,
     OUTBOX_UNSERVED,
     log_event,
@@ -72,7 +77,7 @@ class Pager:
     ) -> None:
         self._outbox = outbox
         self._journal = journal
-        self._registry = registry
+        self._registry, self._partitions = registry, partitions
         self._clock = clock
         self._holds_suspended = holds_suspended
         self._cursors: dict[str, InstanceCursors] = {}
@@ -80,11 +85,15 @@ class Pager:
         self._woken = trio.Event()
         self._looking_up = 0
         self.on_owned: Callable[[str], None] = lambda _instance_id: None
+        self.on_left: Callable[[str], None] = lambda _instance_id: None
+        self.spawn: Callable[[Callable[[], Awaitable[None]]], None] = lambda _task: None
         self.knows_delayed = trio.Event()
-        self._let_go_of = trio.Event()
+        self._has_let_go = trio.Event()
         self._troubles = Troubles()
         self.capacity = Capacity(capacity, self.wake)
         self._ownership = Ownership(outbox, journal, clock)
+        self._spread = spreading(outbox)
+        self.moving = Moving(registry, journal, clock, self._let_go_of)
 
         def partition_for(envelope: Envelope) -> Partition:
             return partition_of(envelope.instance_id, envelope.external_room_id)
@@ -93,7 +102,12 @@ class Pager:
         self._intake = Intake(self.spilled, self.capacity, registry, clock, partition_of)
         self._loader = Loader(outbox, self.spilled, self._intake, self.capacity, partitions)
         self._schedule = Schedule(
-            outbox, journal, self._intake, registry, clock, put_behind=self._put_behind
+            outbox,
+            journal,
+            self._intake,
+            clock,
+            put_behind=self._put_behind,
+            goes_on=self._goes_on,
         )
         self._intake.on_end = self._spilled_ended
         self._intake.on_delay = self._delayed
@@ -113,6 +127,7 @@ class Pager:
     async def recover(self) -> Overview:
         """Take in what previous process runs left, and own the accounts. Raises `OutboxError`."""
         overview = await self._outbox.overview()
+        self._tell_served()
         await self._ownership.open(self._registry.all(), self._registry.wide)
         self._open(overview)
         return overview
@@ -142,6 +157,7 @@ class Pager:
     def serve(self, instance_id: str) -> None:
         """An instance was taken in: its stored envelopes go on, once it is owned."""
         self._ownership.want(self._registry.account(instance_id))
+        self._tell_served()
         self.wake()
         if self._intake.spilled_of[instance_id]:
             self._cursors[instance_id] = InstanceCursors()
@@ -154,13 +170,38 @@ class Pager:
             self._schedule.look_back()
             self.wake()
 
+    def follow(self, follow: Callable[[Delivery], Delivery]) -> None:
+        """What gives what stands for a delivery here, once another process goes on with it."""
+        self._intake.follow = follow
+
+    def offered(self) -> None:
+        """There may be accounts to be had."""
+        self._ownership.offered()
+        self.wake()
+
+    def leaving(self, instance_id: str) -> None:
+        """Another process is to have an account of this one: nothing of it begins here any more."""
+        wanted = self._ownership.wanted
+        if instance_id in wanted or self.moving.leaves(instance_id) or self.capacity.closed:
+            return
+        account = self._registry.renew(instance_id, "move")
+        if account is not None:
+            self._cursors.pop(instance_id, None)
+            self._ownership.want(self._registry.serving[instance_id])
+            self.on_left(instance_id)
+            self.spawn(functools.partial(self.moving.move, account))
+
     def lost(self, instance_id: str) -> None:
         """Another process owns the account: nothing of it begins here until it is owned again."""
+        if self._spread is not None and instance_id in self._ownership.wanted:
+            return  # it is on its way there
         account = self._registry.renew(instance_id)
         if account is not None:
             log_event(ACCOUNT_LOST, instance=instance_id)
             self._cursors.pop(instance_id, None)
             self._ownership.lose(account, self._registry.serving[instance_id])
+            if self._spread is not None:
+                self.on_left(instance_id)
             self.wake()
 
     async def _let_go(self) -> None:
@@ -168,41 +209,88 @@ class Pager:
         while self._ownership.lost:
             account = self._ownership.lost[0]
             await self._loader.let_go(account)
-            del self._ownership.lost[0]
-            self._let_go_of.set()
-            self._let_go_of = trio.Event()
             instance_id = account.instance.id
-            if instance_id in self._registry.serving:
+            if self._spread is not None:
+                self._cursors.pop(instance_id, None)
+                self._intake.lost(account, self._partitions)
+            del self._ownership.lost[0]
+            self._has_let_go.set()
+            self._has_let_go = trio.Event()
+            if self._spread is None and instance_id in self._registry.serving:
                 self._cursors[instance_id] = InstanceCursors()
                 self._pressing = True
                 self._schedule.look_back()
+
+    def _gained(self, instance_id: str, recovery: Recovery) -> None:
+        """An account is owned from now on; of one that is spread nothing was known before."""
+        if recovery.stored is None:
+            return
+        stored = recovery.stored
+        left = attrs.evolve(stored, last_id=recovery.last_id, sequence=recovery.sequence)
+        count = self._intake.gained(instance_id, left)
+        log_event(ACCOUNT_OWNED, instance=instance_id, stored=count)
+        if count:
+            self._cursors[instance_id] = InstanceCursors()
+            self._pressing = True
+            self._schedule.look_back()
+        if stored.scheduled and self._registry.delays:
+            self.knows_delayed = trio.Event()
 
     def owns(self, account: InstanceState) -> bool:
         """Whether this process owns the account."""
         return account.instance.id not in self._ownership.wanted
 
+    def has(self, instance_id: str) -> bool:
+        """The same by its id."""
+        return instance_id not in self._ownership.wanted
+
+    def check_here(self, instance_id: str) -> None:
+        """Raises `OutboxError` for an account that is another process's to accept for."""
+        if self._spread is not None and not self.has(instance_id):
+            raise OutboxError(f"account {instance_id} is another process's by now")
+
+    def as_stored(self, envelope: Envelope) -> Envelope:
+        """An envelope as the outbox is to have it: a stream, as one that is written elsewhere.
+
+        So is it for whoever owns the account next, while this process still writes it.
+        """
+        if self._spread is None or not isinstance(envelope, Send) or envelope.grows is None:
+            return envelope
+        return attrs.evolve(envelope, grows=attrs.evolve(envelope.grows, elsewhere=True))
+
+    def _goes_on(self, instance_id: str) -> bool:
+        return instance_id in self._registry.serving and self.has(instance_id)
+
     async def let_go(self, account: InstanceState) -> None:
         """Let go of what is in memory of an account that is taken out: it stays stored."""
+        await self._let_go_of(account)
         instance_id = account.instance.id
-        self._cursors.pop(instance_id, None)
+        if count := self._intake.spilled_of[instance_id]:
+            log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
+
+    async def _let_go_of(self, account: InstanceState) -> None:
+        self._cursors.pop(account.instance.id, None)
         self._ownership.lost.append(account)
         self.wake()
         while any(one is account for one in self._ownership.lost) and not self.capacity.closed:
-            await self._let_go_of.wait()
+            await self._has_let_go.wait()
         if any(one is account for one in self._ownership.lost):  # it closes, and loads no more
             await self._loader.let_go(account)
-        if count := self._intake.spilled_of[instance_id]:
-            log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
 
     def leave_off(self, instance_id: str) -> None:
         """An instance was taken out: its spilled envelopes stay stored."""
         self._cursors.pop(instance_id, None)
         self._ownership.leave(instance_id)
+        self._tell_served()
+
+    def _tell_served(self) -> None:
+        if self._spread is not None:
+            self._spread.serves(tuple(self._registry.serving))
 
     def close(self) -> None:
         """Load no more; nobody waits for a slot any more."""
         self.capacity.close()
-        self._let_go_of.set()
+        self._has_let_go.set()
         self.knows_delayed.set()
         self.wake()
 
@@ -337,8 +425,9 @@ class Pager:
 
     def freed(self, delivery: Delivery, now: int) -> None:
         """An envelope in memory ended."""
-        self.capacity.freed(delivery.id, RANKS[delivery.priority], now)
-        cursors = self._cursors.get(delivery.envelope.instance_id)
+        instance_id = delivery.envelope.instance_id
+        self.capacity.freed(delivery.id, instance_id, RANKS[delivery.priority], now)
+        cursors = self._cursors.get(instance_id)
         if cursors is None or cursors.idle:
             return
         admission = self._intake.partition_for(delivery.envelope).admission
@@ -368,7 +457,8 @@ class Pager:
                 if not self.knows_delayed.is_set():
                     await self._schedule.find_delayed()
                     self.knows_delayed.set()
-                for instance_id in await self._ownership.take():
+                for instance_id, recovery in await self._ownership.take():
+                    self._gained(instance_id, recovery)
                     self.on_owned(instance_id)
                 await self.requests.serve()
                 busy = await self._round()

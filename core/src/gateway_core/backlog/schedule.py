@@ -17,7 +17,6 @@ from gateway_core.deliveries.delays import Place
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import scope_of_key
 from gateway_core.deliveries.remembered import Scope
-from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
 from gateway_core.outboxes.records import StoredEntry, Stream, stream_of
@@ -73,14 +72,15 @@ class Schedule:
     """The next due time and the next deadline of spilled envelopes.
 
     put_behind  called with instance, room, position and stream of an envelope that is due now
+    goes_on     whether what is stored of an account goes on in this process
     """
 
     _outbox: Outbox
     _journal: Journal
     _intake: Intake
-    _registry: InstanceRegistry
     _clock: Clock
     _put_behind: Callable[[str, str, int, Stream], None]
+    _goes_on: Callable[[str], bool]
     due: Times = attrs.field(factory=Times, init=False)
     deadlines: Times = attrs.field(factory=Times, init=False)
     _followers: OrderedDict[str | Scope, list[tuple[str, str, str, Stream]]] = attrs.field(
@@ -111,7 +111,7 @@ class Schedule:
         for stored in page:
             envelope = stored.entry.envelope
             place = envelope.instance_id, envelope.external_room_id
-            if not self._delayed(stored, wall):
+            if self._goes_on(envelope.instance_id) and not self._delayed(stored, wall):
                 self._enter(*place, stored.entry.id, stored.entry.stream)
         if page:
             self.due.advance(page[-1].entry.due or 0.0, page[-1].position)
@@ -152,8 +152,7 @@ class Schedule:
     def _enter(self, instance_id: str, room: str, envelope_id: str, stream: Stream) -> None:
         """Give it its position, unless its instance is not there or it is known already."""
         partition = self._intake.partition_of(instance_id, room)
-        served = instance_id in self._registry.serving
-        if served and not self._intake.known(partition, envelope_id):
+        if self._goes_on(instance_id) and not self._intake.known(partition, envelope_id):
             self._put_behind(instance_id, room, self._journal.entered_id(envelope_id), stream)
             partition.delays.release((instance_id, room), envelope_id)
 
@@ -192,7 +191,7 @@ class Schedule:
         with times.looking() as before:
             found = await self._outbox.overdue(until=wall, after=times.reached, limit=PAGE)
         for stored in found.stored:
-            if stored.entry.envelope.instance_id in self._registry.serving:
+            if self._goes_on(stored.entry.envelope.instance_id):
                 self._intake.end_stored(stored)
         if found.stored:
             last = found.stored[-1]

@@ -58,6 +58,10 @@ class Spilled:
         """Those that somebody holds, in the order of their acceptance."""
         return sorted(self._deliveries.values(), key=lambda delivery: delivery.sequence)
 
+    def of(self, instance_id: str) -> list[Delivery]:
+        """Those of an account."""
+        return [each for each in self.all() if each.envelope.instance_id == instance_id]
+
     def store(self) -> None:
         """The gateway ends: the tickets of all, and later ones, report that they are stored."""
         self._closed = True

@@ -86,6 +86,7 @@ class Delivery:
     member       it is one of a group
     message      of an edit or delete: the identity of its message
     target       of what concerns a message and has begun: the message as it stood then
+    successor    what stands for it here since its account has another owner; None: nothing does
 
     `possible_duplicate`: an attempt of its own may have made a copy.
     """
@@ -97,7 +98,7 @@ class Delivery:
         "parked", "plan",
         "possible_duplicate", "pressure", "priority", "receipt", "restored", "result", "revision",
         "scope", "started",
-        "steps", "stored", "target", "traceparent", "transforms", "verdict",
+        "steps", "stored", "successor", "target", "traceparent", "transforms", "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -143,6 +144,7 @@ class Delivery:
         self.target: MessageRef | None = None
         self.result: Any = None
         self.receipt: Receipt | None = None
+        self.successor: Delivery | None = None
         self._on_end: dict[Callable[[], None], None] | None = None
 
     @property
@@ -470,6 +472,11 @@ class Delivery:
         """A caller waits for its end, in another process."""
         self.called = True
 
+    @property
+    def holders(self) -> int:
+        """How many of those who wait do so for ever."""
+        return max(0, self.joined - len(self._on_end or ()))
+
     def join(self, callback: Callable[[], None]) -> None:
         """One more caller waits for its end, and is called then."""
         self.called = True
@@ -514,6 +521,19 @@ class Delivery:
         Whoever waits is woken once this is said everywhere: `notify`.
         """
         self.receipt, self.stored = _ANOTHERS, True
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it stands for what another process delivers."""
+        return False
+
+    @property
+    def newest(self) -> Delivery:
+        """What stands for it here now: the last of its successors, or itself."""
+        newest = self
+        while newest.successor is not None:
+            newest = newest.successor
+        return newest
 
     def replay(self, receipt: Receipt) -> None:
         """It stands for an envelope that ended before, so."""

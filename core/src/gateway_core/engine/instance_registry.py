@@ -152,8 +152,10 @@ class InstanceRegistry:
         for partition in self._partitions:
             partition.scheduler.ask_anew(account, now)
 
-    def renew(self, instance_id: str) -> InstanceState | None:
-        """Another process owns the account: nothing begins of the state that it had, given here.
+    def renew(self, instance_id: str, by: str = "lost") -> InstanceState | None:
+        """Another process owns the account, or is to: nothing begins of the state that it had.
+
+        That one is given here.
 
         A new one stands for it, as the application has set it. None: it is not served.
         """
@@ -161,7 +163,7 @@ class InstanceRegistry:
         if old is None:
             return None
         held, why = old.health.held, str(old.health.suspended)
-        old.health.remove("lost")
+        old.health.remove(by)
         old.sessions.close()
         account = self._account_of(old.instance)
         account.counts, account.unfit = old.counts, old.unfit
@@ -219,7 +221,7 @@ class InstanceRegistry:
             if let_go is None:
                 left = await self._give_up_all(instance_id)
             else:
-                await self._at_rest(account)
+                await self.at_rest(account)
                 await let_go(account)
         if self._journal is not None:
             standings = account.limits.registry.standings(self._clock.now())
@@ -252,7 +254,7 @@ class InstanceRegistry:
                             await ended.wait()
                     delivery.forget(ended.set)
 
-    async def _at_rest(self, account: InstanceState) -> None:
+    async def at_rest(self, account: InstanceState) -> None:
         """Wait for its attempts under way, as long as one may take."""
         with trio.move_on_after(self._config.attempt_timeout):
             while account.limits.attempts.in_flight:  # noqa: ASYNC110 - attempts pay for no event
@@ -369,15 +371,15 @@ class InstanceRegistry:
         """The instance's state, even while it is being removed: it may stay."""
         return self._accounts.get(instance_id)
 
-    def release(self) -> None:
-        """The process run ends: the next one reads what is spent."""
+    def release(self, owned: Callable[[InstanceState], bool]) -> None:
+        """The process run ends: the next one reads what is spent of the accounts that it owned."""
         for account in self._accounts.values():
             account.health.remove("close")
         if self._journal is None:
             return
         now = self._clock.now()
         self._journal.release(ALL, self.wide.standings(now))
-        for account in self._accounts.values():
+        for account in filter(owned, self._accounts.values()):
             self._journal.release(account.instance.id, account.limits.registry.standings(now))
 
     def all(self) -> tuple[InstanceState, ...]:

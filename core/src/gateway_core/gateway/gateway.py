@@ -29,6 +29,7 @@ from gateway_core.outboxes.records import Request
 from gateway_core.producers.accepting import Accepting
 from gateway_core.producers.questions import Questions
 from gateway_core.producers.written import WrittenElsewhere
+from gateway_core.spread.signs import SpreadTyping
 from gateway_core.streams.opening import Streaming
 from gateway_core.submission.checks import check_envelope
 from gateway_core.submission.preview import Preview, foresee
@@ -48,14 +49,14 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         self._parts = parts
         self._life = Life(parts, self._end_streams)
         self._reloading = trio.Lock()
-        self._serves = parts.producer is None
+        self._serves = parts.serves
         self._clock, self._drafting, self._journal = parts.clock, parts.drafting, parts.journal
         self._registry, self._partitions = parts.registry, parts.partitions
         self._partition_of, self._pager = parts.partition_of, parts.pager
         self._producer, self._lookup, self._groups = parts.producer, parts.lookup, parts.groups
         if parts.pager is not None:  # what other processes ask of this one
             requests = parts.pager.requests
-            requests.accept, requests.cancel = self._accept_asked, self.cancel
+            requests.accept, requests.cancel = self._accept_asked, parts.here.withdraw
             requests.ask, requests.group = self._answer_question, GroupRequests(self).answer
             requests.comes = self._comes
             for partition in parts.partitions:
@@ -147,11 +148,15 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
 
     @cached_property
     def _typing(self) -> Typing:
-        return super()._typing if self._producer is None else self._producer.typing
+        if self._producer is None:
+            return self._typing_here
+        if self._pager is None:
+            return self._producer.typing
+        return SpreadTyping(self._pager, self._typing_here, self._producer.typing)
 
     @cached_property
     def _shown_for_others(self) -> ShownForOthers:
-        return ShownForOthers(self._typing, self._spawn)
+        return ShownForOthers(self._typing_here, self._spawn)
 
     def _shows_typing(self, instance_id: str, told: Mapping[str, Any], ago: float) -> None:
         self._shown_for_others.hear(self._registry.account(instance_id), told, ago)
@@ -168,7 +173,8 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
 
     async def _answer_question(self, request: Request) -> str:
         """Answer a process that delivers nothing."""
-        return await Questions(self, request.instance_id, request.age).answer(request.asked)
+        here = self._parts.here
+        return await Questions(self, here, request.instance_id, request.age).answer(request.asked)
 
     def _spawn(self, task: Callable[[], Any]) -> None:
         self._parts.tasks.spawn(task)

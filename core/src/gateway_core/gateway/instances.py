@@ -32,6 +32,7 @@ class InstanceVerbs:
     _registry: InstanceRegistry
     _pager: Pager | None
     _producer: Producer | None
+    _serves: bool
     _reloading: trio.Lock
 
     def _check_loop(self) -> None:
@@ -42,7 +43,7 @@ class InstanceVerbs:
 
     def _check_serves(self, what: str) -> None:
         """Raises `NotServing` in a process that only hands over."""
-        if self._producer is not None:
+        if not self._serves:
             raise NotServing(what)
 
     def add_instance(self, instance: Instance) -> None:
@@ -128,9 +129,13 @@ class InstanceVerbs:
         hands over asks the one that delivers, and waits for it.
         """
         self._check_loop()
-        if self._producer is not None:
+        if self._producer is not None and not self._is_here(instance_id):
             return await self._producer.remove_instance(instance_id, drain)
         return await self._remove(instance_id, drain, keep=False)
+
+    def _is_here(self, instance_id: str) -> bool:
+        """Whether this process delivers for an instance."""
+        return self._pager is not None and self._pager.has(instance_id)
 
     async def _remove(self, instance_id: str, drain: float, *, keep: bool) -> list[Undelivered]:
         """`keep`: a durable outbox keeps what is unfinished."""

@@ -17,6 +17,7 @@ from gateway_core.engine.supervisor import drain, drain_in_flight
 from gateway_core.gateway.counting import snapshot
 from gateway_core.gateway.wiring import Parts
 from gateway_core.monitoring.recorder import observed
+from gateway_core.outboxes.spreading import spreading
 from gateway_core.telemetry import LEFT_AT_CLOSE, UNFINISHED_AT_CLOSE, log_event
 
 
@@ -43,6 +44,8 @@ class Life:
         outbox.requested = pager.requested
         outbox.lost = pager.lost
         outbox.arrived = pager.on_owned = self.groups_arrived
+        if (spread := spreading(outbox)) is not None:
+            spread.offered, spread.leaving = pager.offered, pager.leaving
         outbox.next_position = lambda: parts.ids.next_position(parts.clock.wall())
         outbox.keys_for = parts.config.idempotency_window
         overview = await pager.recover()
@@ -86,7 +89,7 @@ class Life:
     async def _serve(self) -> None:
         """Keep the partitions alive until the gateway closes and has drained."""
         parts, pager, groups = self._parts, self._parts.pager, self._parts.groups
-        serves = parts.producer is None
+        serves = parts.serves
         async with trio.open_nursery() as workers:
             for partition in parts.partitions if serves else ():
                 workers.start_soon(parts.supervisor.keep, partition)
@@ -129,7 +132,7 @@ class Life:
             log_event(UNFINISHED_AT_CLOSE, count=max(left, stored), stored=stored)
         for partition in parts.partitions:
             partition.completion.abandon() if pager is None else partition.completion.store()
-        parts.registry.release()
+        parts.registry.release(lambda account: pager is None or pager.owns(account))
         if pager is not None:
             pager.spilled.store()
         if parts.producer is not None:

@@ -20,6 +20,7 @@ from gateway_core.gateway.gateway import Gateway
 from gateway_core.gateway.wiring import wire
 from gateway_core.outboxes.handover import Handover
 from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.spreading import spreading
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
 from gateway_core.telemetry import OUTBOX_IN_MEMORY, log_event
@@ -62,15 +63,14 @@ async def open_gateway(
         raise ConfigError(unknown)
     hooks = bind(plugins, config.plugins)
     outbox = outbox_of(config, outbox, plugins)
-    handover = None if serve else handover_of(outbox)
+    spreads = serve and spreading(outbox) is not None
+    handover = None if serve and not spreads else handover_of(outbox)
     if serve and outbox is None:
         log_event(OUTBOX_IN_MEMORY)
     exporter: AbstractAsyncContextManager[Providers] = nullcontext(providers or Providers())
     if providers is None and config.telemetry.export:
         exporter = exporter_for(config.telemetry.export, plugins, config.plugins)
-    reached: Any = outbox if serve else handover
-    stored_in = nullcontext() if reached is None else reached  # an empty one may be false
-    async with exporter as exporting, stored_in:
+    async with exporter as exporting, _entered(outbox if serve else None), _entered(handover):
         parts = wire(
             config,
             hooks,
@@ -100,6 +100,12 @@ async def open_gateway(
             body = leaving(body, group)
         if body is not None:
             raise body
+
+
+def _entered(reached: Any) -> AbstractAsyncContextManager[Any]:
+    """It, or nothing: an empty one may be false."""
+    entered: AbstractAsyncContextManager[Any] = nullcontext() if reached is None else reached
+    return entered
 
 
 def outbox_of(

@@ -37,10 +37,14 @@ from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.sharing import fraction_of
 from gateway_core.producers.producer import Producer
 from gateway_core.scheduling.partitioning import finder
+from gateway_core.spread.lookup import SpreadLookup
+from gateway_core.spread.parts import Spread
+from gateway_core.spread.way import SpreadWay
 from gateway_core.submission.door import Door
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.durable import DurableWay
 from gateway_core.submission.handed.lookup import HandedLookup
+from gateway_core.submission.handed.way import HandoverWay
 from gateway_core.submission.in_memory import InMemoryWay
 from gateway_core.submission.lookup import Lookup
 from gateway_core.telemetry.privacy import Privacy
@@ -50,9 +54,11 @@ from gateway_core.telemetry.privacy import Privacy
 class Parts:
     """What a gateway consists of.
 
+    serves    it delivers; False: it only hands over
     pager     there with an outbox, which `outbox` is, and `journal` writes to
     tenure    how this process stands with an outbox that several share; None: it is not such a one
-    producer  there in a process that only hands over
+    producer  there in a process that hands over: all, or what others own of a spread outbox
+    here      finds what this process has itself
     """
 
     config: GatewayConfig
@@ -72,7 +78,9 @@ class Parts:
     journal: Journal | None
     pager: Pager | None
     producer: Producer | None
-    lookup: Lookup | HandedLookup
+    serves: bool
+    here: Lookup
+    lookup: Lookup | HandedLookup | SpreadLookup
     groups: Groups
     door: Door
     following: Following
@@ -91,7 +99,11 @@ def wire(
     wall_clock: Callable[[], float],
     providers: Providers,
 ) -> Parts:
-    """Put the parts together. `handover`: of a process that delivers nothing."""
+    """Put the parts together.
+
+    handover  of a process that delivers nothing, or only for some accounts
+    """
+    serves = handover is None or outbox is not None
     tasks, clock, privacy = Tasks(), Clock(wall_clock), Privacy(config.telemetry)
     meters = working_meters(providers)
     observer = open_recorder(clock, privacy, providers, meters)
@@ -110,7 +122,7 @@ def wire(
         config, hooks, clock=clock, spawn=tasks.spawn, start_probing=start_probing, journal=journal
     )
 
-    count = config.partition_count if handover is None else 1
+    count = config.partition_count if serves else 1
     *of_partitions, of_supervisor, of_prober = (
         Random(rng.getrandbits(64))  # noqa: S311 - jitter is no secret
         for _ in range(count + 2)
@@ -148,6 +160,7 @@ def wire(
             holds_suspended=config.when_suspended == "wait",
             observed=observer.listens,
         )
+        pager.spawn = tasks.spawn
         for partition in partitions:
             partition.completion.on_end = pager.freed
         way = DurableWay(drafting, outbox, pager)
@@ -155,14 +168,20 @@ def wire(
         journal.on_finished = follower.wake
     here = Lookup(partitions, partition_of, pager, outbox, clock)
     groups: Groups = groups_of(drafting, way, outbox, pager, tasks.spawn, here.withdraw_held, files)
-    lookup: Lookup | HandedLookup = here
+    lookup: Lookup | HandedLookup | SpreadLookup = here
+    chosen: InMemoryWay | DurableWay | HandoverWay | SpreadWay = way
     if pager is not None:
         pager.requests.spawn = tasks.spawn
         pager.requests.leave, pager.requests.is_of = here.leave, here.is_of
     if handover is not None:
         producer = Producer(handover, drafting, tasks.spawn, files)
-        follower, lookup, groups = producer.follower, producer.lookup, producer.groups
-    chosen = way if producer is None else producer.way
+        chosen = producer.way
+        if pager is None:
+            follower, lookup, groups = producer.follower, producer.lookup, producer.groups
+        else:
+            assert isinstance(way, DurableWay)  # noqa: S101 - there is an outbox
+            spread = Spread(pager, way, producer, here, groups, tasks.spawn)
+            chosen, lookup, groups = spread.way, spread.lookup, spread.groups
     door = Door(drafting, chosen, partitions, files)
     supervisor = Supervisor(partitions, of_supervisor)
     prober = Prober(clock, config.attempt_timeout, registry.suspend_account, of_prober)
@@ -185,6 +204,8 @@ def wire(
         journal=journal,
         pager=pager,
         producer=producer,
+        serves=serves,
+        here=here,
         lookup=lookup,
         groups=groups,
         door=door,

@@ -79,7 +79,6 @@ class Groups:
     """The groups of one gateway.
 
     store     where they are; `in_memory`: nowhere else
-    handed    has another process accept groups; None: they are accepted here
     withdraw  ends a delivery that has not started; whether it did
     closed    nobody has a turn any more
     """
@@ -90,7 +89,6 @@ class Groups:
     _spawn: Callable[[Callable[[], Any]], None]
     _withdraw: Callable[[Delivery], bool]
     files: KeptFiles
-    handed: HandsOver | None = attrs.field(default=None, init=False)
     feeds: dict[str, Feed] = attrs.field(factory=dict, init=False)
     _windows: defaultdict[str, Window] = attrs.field(
         factory=lambda: defaultdict(Window), init=False
@@ -98,6 +96,12 @@ class Groups:
     _keys: dict[Scope, trio.Event] = attrs.field(factory=dict, init=False)
     closed: bool = attrs.field(default=False, init=False)
     _asked: int = attrs.field(default=0, init=False)
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """What it is made of, for one that has more."""
+        made_of = (self.drafting, self.store, self._taking, self._spawn, self._withdraw)
+        return (*made_of, self.files)
 
     @property
     def in_memory(self) -> bool:
@@ -119,6 +123,10 @@ class Groups:
     def open_groups(self) -> dict[tuple[str, str], int]:
         """How many have not ended, by instance and what becomes of members that wait."""
         return dict(Counter((feed.instance_id, feed.standing) for feed in self.feeds.values()))
+
+    def handed_for(self, _instance_id: str) -> HandsOver | None:
+        """What has another process accept an account's groups; None: they are accepted here."""
+        return None
 
     # -- opening and closing
 
@@ -154,6 +162,12 @@ class Groups:
                     known.wake()
                 elif not state.ended:
                     self._begin(state)
+
+    def leave(self, instance_id: str) -> None:
+        """Another process owns an account from now on, and feeds its groups."""
+        for feed in [each for each in self.feeds.values() if each.instance_id == instance_id]:
+            del self.feeds[feed.id]
+            feed.stop()
 
     async def drained(self) -> None:
         """Wait until those in memory have ended that wait for nobody and for no time."""

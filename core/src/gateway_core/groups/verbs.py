@@ -159,7 +159,7 @@ class GroupVerbs:
 
     async def _broadcast(self, template: Send, rooms: object) -> Job:
         """Broadcast a template, whose room is none."""
-        handed = self._groups.handed
+        handed = self._groups.handed_for(template.instance_id)
         if handed is not None and isinstance(rooms, Iterable) and not isinstance(rooms, str):
             rooms = list(rooms)
             await self._wanted(template, rooms)  # what is wrong is known here
@@ -251,7 +251,7 @@ class GroupVerbs:
         deadline = _deadline(self._groups, template, accepted_at)
         most = drafting.config.max_parts
         files = ManyFiles(self._groups.files)
-        handed = self._groups.handed
+        handed = self._groups.handed_for(template.instance_id)
         wanted = await many_of(account, files, template, envelopes, most, accepted_at, deadline)
         if handed is not None:
             state = await handed.submit_many(

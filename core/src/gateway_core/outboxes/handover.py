@@ -82,6 +82,9 @@ class Handover(Protocol):
         """
         ...
 
+    def expect(self) -> None:
+        """Somebody waits for more than was handed over: for what this process accepted itself."""
+
     def leave(self, handed_id: str) -> None:
         """Its caller waits no more: it is withdrawn if it has not started and nobody else waits.
 

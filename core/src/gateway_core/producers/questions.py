@@ -17,19 +17,17 @@ from gateway_core.groups.registry import Groups
 from gateway_core.outboxes.records import GroupState
 from gateway_core.producers.written import WrittenElsewhere
 from gateway_core.submission.handed.lookup import told
-from gateway_core.submission.status import Status
+from gateway_core.submission.lookup import Lookup
 
 
 class Face(Protocol):
     """What is needed of a gateway."""
 
     _groups: Groups
-    _lookup: Any
 
     @property
     def _written(self) -> WrittenElsewhere: ...
     def _shows_typing(self, instance_id: str, told: Mapping[str, Any], ago: float) -> None: ...
-    async def status(self, what: str) -> Status | None: ...  # noqa: D102 - as `Gateway` has it
     async def _broadcast(self, template: Send, rooms: object) -> Job: ...
     async def submit_many(  # noqa: D102 - likewise
         self,
@@ -51,11 +49,13 @@ Answer = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 class Questions:
     """Answers for a gateway that owns the outbox.
 
+    here         finds what this process has itself
     instance_id  whom it may be about: who asks may send as that one; empty: as all
     age          seconds since it was asked
     """
 
     _gateway: Face
+    _here: Lookup
     _instance_id: str
     _age: float
 
@@ -89,12 +89,12 @@ class Questions:
 
     async def _status(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         instance_id = self._instance_id
-        if instance_id and not await self._gateway._lookup.is_of(asked["id"], instance_id):  # noqa: SLF001 - this package's own
+        if instance_id and not await self._here.is_of(asked["id"], instance_id):
             return told(None)
-        return told(await self._gateway.status(asked["id"]))
+        return told(await self._here.status(asked["id"]))
 
     async def _grow(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        return await self._gateway._written.hear(self._instance_id, asked, self._age)  # noqa: SLF001 - likewise
+        return await self._gateway._written.hear(self._instance_id, asked, self._age)  # noqa: SLF001 - this package's own
 
     async def _types(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         self._gateway._shows_typing(self._instance_id, asked, self._age)  # noqa: SLF001 - likewise

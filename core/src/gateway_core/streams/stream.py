@@ -369,7 +369,7 @@ class Stream:
     def _record(self, *, whole: bool = False) -> None:
         """Have the outbox know the newest text, at most once a second."""
         journal, delivery = self._streams.journal, self._delivery
-        if journal is None or delivery is None:
+        if journal is None or delivery is None or delivery.is_elsewhere:
             return
         now = self._streams.clock.now()
         if whole or now - self._recorded_at >= RECORD:
@@ -378,7 +378,8 @@ class Stream:
 
     def _gateway_closes(self) -> None:
         """The gateway closes: an outbox keeps its newest text, else it is broken off."""
-        if self._streams.journal is None:
+        delivery = self._delivery
+        if self._streams.journal is None or (delivery is not None and delivery.is_elsewhere):
             self._break_off()
         else:
             self._record(whole=True)

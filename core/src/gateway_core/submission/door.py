@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
@@ -23,10 +23,20 @@ from gateway_core.files.looking import FoundFile
 from gateway_core.outboxes.records import Request
 from gateway_core.submission.checks import checked
 from gateway_core.submission.draft import Draft, Drafting
-from gateway_core.submission.durable import DurableWay
 from gateway_core.submission.handed.way import HandoverWay
-from gateway_core.submission.in_memory import InMemoryWay
 from gateway_core.submission.tickets import Ticket
+
+
+class Way(Protocol):
+    """How a draft is accepted: in memory, through an outbox, or by another process."""
+
+    async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
+        """Accept it, join the one that has its key, or raise why not."""
+        ...
+
+    def handed_for(self, instance_id: str, /) -> HandoverWay | None:
+        """The way of an account that another process delivers for; None: this one does."""
+        ...
 
 
 @attrs.define(eq=False)
@@ -38,7 +48,7 @@ class Door:
     """
 
     _drafting: Drafting
-    _way: InMemoryWay | DurableWay | HandoverWay
+    _way: Way
     _partitions: Sequence[Partition]
     _files: KeptFiles
     refused: Counter[str] = attrs.field(factory=Counter, init=False)
@@ -147,8 +157,9 @@ class Door:
 
     def hopeless(self, envelope: Envelope, receipt: Receipt) -> InstanceSuspended | None:
         """Why nobody should wait for an envelope of an account that has never worked."""
-        if isinstance(self._way, HandoverWay):
-            return self._way.hopeless(receipt)
+        handed = self._way.handed_for(envelope.instance_id)
+        if handed is not None:
+            return handed.hopeless(receipt)
         account = self._drafting.registry.serving.get(envelope.instance_id)
         if account is None or not self._drafting.is_hopeless(account):
             return None

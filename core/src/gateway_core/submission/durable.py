@@ -18,6 +18,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
 from gateway_core.outboxes.records import Entry
+from gateway_core.scheduling.classes import RANKS
 from gateway_core.scheduling.slot_queue import Waiter
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.slots import take_slot_nowait, wait_for_slot
@@ -36,6 +37,9 @@ class DurableWay:
         self._capacity = pager.capacity
         self._shed = drafting.config.shed
         self._appending: dict[str, trio.Event] = {}
+
+    def handed_for(self, _instance_id: str) -> None:
+        """No account is another process's to accept for."""
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
@@ -64,6 +68,8 @@ class DurableWay:
             return joined
         delivery, ttl = drafting.deliver(draft, drafting.clock.now(), due)
         asked = drafting.clock.now() if drafting.observer.listens else 0
+        appending, instance_id = self._pager.moving.appending, draft.account.instance.id
+        appending[instance_id] += 1
         try:
             entry = self._entry(draft, delivery, ttl)
             await self._outbox.append(entry, partial(self._stored, draft, delivery))
@@ -71,6 +77,7 @@ class DurableWay:
             self._take_back(draft, delivery, error)
             raise
         finally:
+            appending[instance_id] -= 1
             if asks:
                 self._appending.pop(delivery.id).set()
         index = draft.partition.index
@@ -194,7 +201,10 @@ class DurableWay:
     # -- into the outbox
 
     def _entry(self, draft: Draft, delivery: Delivery, ttl: float) -> Entry:
-        """What the outbox is to store. Raises `GatewayClosed` if it stores nothing more."""
+        """What the outbox is to store. Raises `GatewayClosed` if it stores nothing more.
+
+        And `OutboxError` where the account has moved to another process meanwhile.
+        """
         if draft.scope is not None:
             self._appending[delivery.id] = trio.Event()
         self._capacity.coming(delivery.id, draft.rank)
@@ -202,6 +212,7 @@ class DurableWay:
             delivery, draft.account, draft.partition.index, draft.begun
         )
         self._drafting.check_open()
+        self._pager.check_here(draft.account.instance.id)
         turn = draft.turn
         accepted_at, deadline = delivery.accepted_at, delivery.accepted_at + ttl
         if turn is not None:
@@ -211,7 +222,7 @@ class DurableWay:
                 deadline = max(deadline, delivery.accepted_at + left / SECOND)
         return _entry(
             id=delivery.id,
-            envelope=draft.envelope,
+            envelope=self._pager.as_stored(draft.envelope),
             plan=draft.plan,
             accepted_at=accepted_at,
             deadline=deadline,
@@ -236,7 +247,7 @@ class DurableWay:
         if drafting.registry.serving.get(account.instance.id) is not account:
             # Another one now, if the instance was taken out and in again meanwhile.
             account = drafting.look_up_account(draft, slot=False)
-        self._capacity.came(delivery.id)
+        self._capacity.came(delivery.id, account.instance.id, RANKS[delivery.priority])
         if draft.changes:
             pager.place(delivery)
         ending = draft.ending

@@ -23,6 +23,9 @@ class InMemoryWay:
         self._drafting = drafting
         self._shed = drafting.config.shed
 
+    def handed_for(self, _instance_id: str) -> None:
+        """No account is another process's to accept for."""
+
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
         drafting, partition, envelope = self._drafting, draft.partition, draft.envelope

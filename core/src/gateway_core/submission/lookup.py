@@ -50,6 +50,10 @@ class Lookup:
             return status_of(found, self._clock.now(), self._clock.wall())
         return None if found is None else status_ended(found)
 
+    def withdraw_known(self, envelope_id: str) -> bool | None:
+        """End it `cancelled` if it has not started; None: it is not in memory."""
+        return self._withdraw(envelope_id)
+
     def withdraw_held(self, delivery: Delivery) -> bool:
         """End it `cancelled` if it has not started; whether that was so.
 

@@ -22,15 +22,21 @@ class Ticket:
     Any number of tasks may wait for the receipt; waiting and giving up changes nothing.
     """
 
-    __slots__ = ("_delivery", "_waited")
+    __slots__ = ("_accepted", "_waited")
 
     def __init__(self, delivery: Delivery, *, waited: bool = False) -> None:
-        self._delivery = delivery
+        self._accepted = delivery
         self._waited = waited  # for an outbox, so that other tasks had their turn already
 
     def __repr__(self) -> str:
         state = self._delivery.receipt.disposition if self._delivery.receipt else "unfinished"
         return f"<Ticket {self.id} {state}>"
+
+    @property
+    def _delivery(self) -> Delivery:
+        """What stands for it here: another one than at first since its account has moved."""
+        accepted = self._accepted
+        return accepted if accepted.successor is None else accepted.newest
 
     @property
     def id(self) -> str:
@@ -70,7 +76,10 @@ async def wait_for_end(delivery: Delivery, *, joining: bool = False) -> Receipt:
     """Wait until the delivery has its receipt.
 
     joining  count the waiting task among those for whom the delivery goes on
+
+    Where its account moves to another process meanwhile, it goes on waiting for what stands for it.
     """
+    delivery = delivery.newest
     if delivery.receipt is None and not delivery.stored:
         wake = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
 
@@ -82,6 +91,8 @@ async def wait_for_end(delivery: Delivery, *, joining: bool = False) -> Receipt:
         await trio.lowlevel.wait_task_rescheduled(abort)  # an event's, without the event
     else:
         await trio.lowlevel.checkpoint()
+    if delivery.successor is not None:
+        return await wait_for_end(delivery, joining=joining)
     if delivery.stored or delivery.receipt is None:
         raise delivery.why_no_receipt
     return delivery.receipt

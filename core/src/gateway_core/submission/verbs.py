@@ -348,8 +348,9 @@ class Verbs:
         try:
             receipt = await wait_for_end(delivery, joining=True)
         except trio.Cancelled:
-            if not delivery.joined:
-                self._withdraw(delivery)
+            newest = delivery.newest
+            if not newest.joined:
+                self._withdraw(newest)
             raise
         if receipt.disposition in DELIVERED:
             return with_ref(delivery, receipt) if isinstance(envelope, MESSAGES) else receipt

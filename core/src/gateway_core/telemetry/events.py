@@ -139,6 +139,13 @@ ACCOUNT_LOST = Event(
     "another process owns the account now: nothing of it begins here until it is had again",
     "instance",
 )  # fmt: skip
+ACCOUNT_OWNED = Event(
+    "account_owned", "info", "this process owns the account from now on", "instance stored",
+)  # fmt: skip
+ACCOUNT_MOVED = Event(
+    "account_moved", "info", "another process is to own the account: nothing of it is left here",
+    "instance",
+)  # fmt: skip
 OUTBOX_UNSERVED = Event(
     "outbox_unserved", "warning", "the outbox has envelopes of an instance that is not there",
     "instance stored",

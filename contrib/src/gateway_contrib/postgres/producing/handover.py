@@ -154,10 +154,10 @@ class PostgresHandover:
             files=files,
         )
         handed_id = await self._handing.hand_over(row)
-        self._expect()
+        self.expect()
         return handed_id
 
-    def _expect(self) -> None:
+    def expect(self) -> None:
         """News will come."""
         self._came = trio.current_time()
         self._more.set()
@@ -195,7 +195,7 @@ class PostgresHandover:
     async def _asked(self, row: Handing) -> str:
         handed_id = await self._handing.hand_over(row)
         question = self._questions[handed_id] = Question()
-        self._expect()
+        self.expect()
         try:
             await question.answered.wait()
         except trio.Cancelled:

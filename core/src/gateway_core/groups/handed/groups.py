@@ -38,7 +38,10 @@ class HandedGroups(Groups):
         super().__init__(drafting, store, nobody, spawn, withdraw, files)
         self._asking = asking
         self._instances: dict[str, str] = {}
-        self.handed = self
+
+    def handed_for(self, _instance_id: str) -> HandedGroups:
+        """Its owner accepts them."""
+        return self
 
     async def open(self) -> None:
         """There is nothing to go on with."""
@@ -106,10 +109,14 @@ class HandedGroups(Groups):
         found = (await self._asking.ask(self.instance_of(group_id), do, group=group_id))["group"]
         return None if found is None else self.known(found)
 
+    def learn(self, state: GroupState) -> None:
+        """Whose group it is."""
+        self._instances[state.group.id] = state.group.instance_id
+
     def known(self, plain: Mapping[str, Any]) -> GroupState:
         """The state that the owner told; whose group it is, is known from now on."""
         state = from_json(GroupState, dict(plain))
-        self._instances[state.group.id] = state.group.instance_id
+        self.learn(state)
         return state
 
 

@@ -25,9 +25,10 @@ class HandedDelivery(Delivery):
     id         of the envelope: that of another one once its owner has said that this one joins it
     handed_id  by which it was handed over
     refused    why it was not accepted; None: it was, or nobody has said yet
+    was_here   this process had accepted it itself, as the owner of its account
     """
 
-    __slots__ = ("handed_id", "refused")
+    __slots__ = ("handed_id", "refused", "was_here")
 
     def __init__(
         self, handed_id: str, envelope: Envelope, plan: Sequence[Part], **known: Any
@@ -35,6 +36,33 @@ class HandedDelivery(Delivery):
         super().__init__(handed_id, envelope, plan, **known)
         self.handed_id = handed_id
         self.refused: GatewayError | None = None
+        self.was_here = False
+
+    @classmethod
+    def following(cls, delivery: Delivery) -> HandedDelivery:
+        """What stands for one that was accepted here, and whose account has another owner now."""
+        following = cls(
+            delivery.id,
+            delivery.envelope,
+            delivery.plan,
+            accepted_at=delivery.accepted_at,
+            deadline=delivery.deadline,
+            due=delivery.due,
+            scope=delivery.scope,
+            priority=delivery.priority,
+            sequence=delivery.given_sequence,
+            growth=delivery.growth,
+            member=delivery.member,
+        )
+        following.was_here = True
+        following.started, following.called = delivery.started, delivery.called
+        following.joined = delivery.holders
+        return following
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """It is."""
+        return True
 
     @property
     def why_no_receipt(self) -> GatewayError:

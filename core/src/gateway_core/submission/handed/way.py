@@ -73,6 +73,19 @@ class HandoverWay:
             self._telling.begin(delivery, growth)
         return Ticket(delivery, waited=True)
 
+    def follow(self, delivery: HandedDelivery) -> None:
+        """One that was accepted here is another process's from now on; what it says is told on."""
+        growth = delivery.growth
+        delivery.wait_for(HANDED, self._drafting.clock.now())
+        self._waiting[delivery.handed_id] = delivery
+        if growth is not None and growth.is_open:
+            self._telling.begin(delivery, growth)
+        self._handover.expect()
+
+    def handed_for(self, _instance_id: str) -> HandoverWay | None:
+        """Every account is another process's."""
+        return self
+
     def hopeless(self, receipt: Receipt) -> InstanceSuspended | None:
         """Why nobody should wait for the account: what waits for another is not ended `fatal`."""
         verdict, config = receipt.verdict, self._drafting.config
