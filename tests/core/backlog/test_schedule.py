@@ -46,7 +46,7 @@ async def test_what_is_left_behind_a_look_that_is_under_way_is_found(autojump_cl
         outbox,
         None,
         SimpleNamespace(end_stored=end),
-        registry=SimpleNamespace(serving={"bot": True}),
+        goes_on={"bot"}.__contains__,
         clock=SimpleNamespace(wall=lambda: 100.0),
         put_behind=None,
     )
@@ -81,7 +81,7 @@ async def test_a_time_that_could_not_be_looked_for_is_looked_for_again(kind):
         Failing(),
         None,
         None,
-        registry=SimpleNamespace(serving={"bot": True}),
+        goes_on={"bot"}.__contains__,
         clock=SimpleNamespace(wall=lambda: 100.0),
         put_behind=None,
     )

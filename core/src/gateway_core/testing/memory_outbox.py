@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from gateway_core.contract.envelopes import Envelope, MessageRef, Receipt
-from gateway_core.contract.ids import position_of
+from gateway_core.contract.ids import position_of, sequence_of
 from gateway_core.deliveries.idempotency import frees_its_key
 from gateway_core.outboxes.records import (
     STREAMS,
@@ -230,7 +230,7 @@ class MemoryOutbox(Beside):
             self._groups.take(entry.id, entry.member)
         if entry.files:
             self._bytes.use(entry.id, entry.files)
-        row = Row(entry, position_of(entry.id), entry.due, entry.stream)
+        row = Row(entry, sequence_of(entry.id, entry.sequence), entry.due, entry.stream)
         self._rows[entry.id] = row
         self._last = max(self._last, entry.id)
         if entry.due is None:

@@ -10,10 +10,11 @@ from weakref import WeakValueDictionary
 from gateway_core.contract.envelopes import Disposition, Receipt, Send
 from gateway_core.contract.errors import InstanceSuspended, Invalid, Problem
 from gateway_core.contract.verdicts import Scope
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.files.keeper import KeptFiles
 from gateway_core.outboxes.handover import Handover, News
 from gateway_core.submission.draft import Draft, Drafting
-from gateway_core.submission.handed.delivery import HANDED, HandedDelivery
+from gateway_core.submission.handed.delivery import HANDED, TAKEN, HandedDelivery
 from gateway_core.submission.handed.growing import Telling, opening
 from gateway_core.submission.tickets import Ticket
 
@@ -73,14 +74,22 @@ class HandoverWay:
             self._telling.begin(delivery, growth)
         return Ticket(delivery, waited=True)
 
-    def follow(self, delivery: HandedDelivery) -> None:
-        """One that was accepted here is another process's from now on; what it says is told on."""
+    def follow(self, accepted: Delivery) -> HandedDelivery:
+        """What stands for one that is another process's from now on; it is told how it grows.
+
+        Where this process had handed it over to itself, that is what its caller has already.
+        """
+        known = self._waiting.get(accepted.id)
+        if known is not None:
+            return known
+        delivery = HandedDelivery.following(accepted)
         growth = delivery.growth
-        delivery.wait_for(HANDED, self._drafting.clock.now())
+        delivery.wait_for(TAKEN, self._drafting.clock.now())
         self._waiting[delivery.handed_id] = delivery
         if growth is not None and growth.is_open:
             self._telling.begin(delivery, growth)
         self._handover.expect()
+        return delivery
 
     def handed_for(self, _instance_id: str) -> HandoverWay | None:
         """Every account is another process's."""

@@ -64,6 +64,7 @@ class Row:
         return StoredEntry(
             entry=entry,
             position=self.position,
+            sequence=self.entry.sequence,
             records=tuple(self.records.values()),
             shapes=self.shapes,
             grown=self.grown,

@@ -1,0 +1,56 @@
+"""Moves accounts from this process to another, where they are spread over processes.
+
+Nothing of an account begins from then on; what is under way ends, as long as an attempt may take;
+what is stored and not sent goes on there. This module waits: for attempts and appends under way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import attrs
+import trio
+
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.clock import Clock
+from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.outboxes.journal import Journal
+from gateway_core.telemetry import ACCOUNT_MOVED, log_event
+
+LOOK = 0.05
+"""Seconds between two looks at whether appends are still under way."""
+
+
+@attrs.define(eq=False)
+class Moving:
+    """The accounts that leave this process.
+
+    let_go     lets go of what is in memory of an account
+    appending  how many appends of an account are under way
+    """
+
+    _registry: InstanceRegistry
+    _journal: Journal
+    _clock: Clock
+    let_go: Callable[[InstanceState], Awaitable[None]]
+    appending: Counter[str] = attrs.field(factory=Counter, init=False)
+    _leaving: set[str] = attrs.field(factory=set, init=False)
+
+    def leaves(self, instance_id: str) -> bool:
+        """Whether it is on its way already."""
+        return instance_id in self._leaving
+
+    async def move(self, account: InstanceState) -> None:
+        """Let what is under way of an account end, and give it up. Nothing of it begins by now."""
+        instance_id = account.instance.id
+        self._leaving.add(instance_id)
+        try:
+            await self._registry.at_rest(account)
+            while self.appending[instance_id]:  # noqa: ASYNC110 - appends pay for no event
+                await trio.sleep(LOOK)
+            await self.let_go(account)
+            self._journal.release(instance_id, account.limits.registry.standings(self._clock.now()))
+            log_event(ACCOUNT_MOVED, instance=instance_id)
+        finally:
+            self._leaving.discard(instance_id)

@@ -1,0 +1,1 @@
+"""Serves or hands over, account by account, where they are spread over processes."""

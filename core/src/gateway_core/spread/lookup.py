@@ -1,0 +1,66 @@
+"""Finds an envelope that somebody asks about, here or where its account is owned.
+
+This module waits: for the outbox, and for another process where that alone can say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import attrs
+import trio
+
+from gateway_core.contract.envelopes import KeyRef
+from gateway_core.contract.errors import OutboxError
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.outboxes.handover import Handover
+from gateway_core.submission.handed.delivery import HandedDelivery
+from gateway_core.submission.handed.lookup import HandedLookup
+from gateway_core.submission.lookup import Lookup, id_of
+from gateway_core.submission.status import Status
+from gateway_core.submission.tickets import Ticket
+
+
+@attrs.define(eq=False)
+class SpreadLookup:
+    """What is in memory here is known at once; the rest, the outbox or its owner says."""
+
+    _here: Lookup
+    _elsewhere: HandedLookup
+    _handover: Handover
+    _spawn: Callable[[Callable[[], Awaitable[Any]]], None]
+
+    async def status(self, what: Ticket | KeyRef | str) -> Status | None:
+        """Where it stands at the time of the call; None: not known (any more)."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        status = self._here.known(what)
+        if status is not None:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return status
+        return await self._elsewhere.status(what)
+
+    async def withdraw(self, what: Ticket | str) -> bool:
+        """End it `cancelled` if it has not started; whether that was so."""
+        name = id_of(what, "a Ticket or an envelope's id")
+        await trio.lowlevel.checkpoint_if_cancelled()
+        done = self._here.withdraw_known(name)
+        if done is not None:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return done
+        return await self._elsewhere.withdraw(what)
+
+    def withdraw_held(self, delivery: Delivery) -> bool:
+        """Its caller gave up: withdraw it, here or by asking its owner."""
+        if not isinstance(delivery, HandedDelivery):
+            return self._here.withdraw_held(delivery)
+        if delivery.was_here:
+            self._spawn(partial(self._cancel, delivery.id))
+            return False
+        return self._elsewhere.withdraw_held(delivery)
+
+    async def _cancel(self, envelope_id: str) -> None:
+        with suppress(OutboxError):  # then it goes on: nobody could be told
+            await self._handover.cancel(envelope_id)

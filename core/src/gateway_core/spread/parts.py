@@ -1,0 +1,35 @@
+"""What a gateway has instead of the usual parts, whose accounts are spread over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway_core.backlog.pager import Pager
+from gateway_core.groups.registry import Groups
+from gateway_core.producers.producer import Producer
+from gateway_core.spread.groups import SpreadGroups
+from gateway_core.spread.lookup import SpreadLookup
+from gateway_core.spread.way import SpreadWay
+from gateway_core.submission.durable import DurableWay
+from gateway_core.submission.lookup import Lookup
+
+
+class Spread:
+    """Both ways in, one beside the other: the pager says which account goes which."""
+
+    def __init__(
+        self,
+        pager: Pager,
+        way: DurableWay,
+        producer: Producer,
+        here: Lookup,
+        groups: Groups,
+        spawn: Callable[[Callable[[], Any]], None],
+    ) -> None:
+        self.way = SpreadWay(pager, way, producer.way)
+        self.lookup = SpreadLookup(here, producer.lookup, producer.handover, spawn)
+        self.groups = SpreadGroups.beside(groups, pager, producer.groups)
+        pager.follow(self.way.follow)
+        pager.on_left = self.groups.leave
+        pager.requests.is_ours = lambda instance_id: not instance_id or pager.has(instance_id)

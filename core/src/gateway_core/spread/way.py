@@ -1,0 +1,44 @@
+"""Accepts an envelope where its account is owned, or hands it over. Waits: for the outbox."""
+
+from __future__ import annotations
+
+import attrs
+
+from gateway_core.backlog.pager import Pager
+from gateway_core.contract.errors import OutboxError
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.submission.draft import Draft
+from gateway_core.submission.durable import DurableWay
+from gateway_core.submission.handed.way import HandoverWay
+from gateway_core.submission.tickets import Ticket
+
+
+@attrs.define(eq=False)
+class SpreadWay:
+    """The way of one that owns some accounts, and hands over for the others."""
+
+    _pager: Pager
+    _here: DurableWay
+    _elsewhere: HandoverWay
+
+    async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
+        """Accept it, or hand it over, wherever its account is when it comes to be stored."""
+        instance_id = draft.account.instance.id
+        if self._pager.has(instance_id):
+            try:
+                return await self._here.accept(draft, wait=wait)
+            except OutboxError:
+                if self._pager.has(instance_id) or draft.request is not None:
+                    raise
+        elif draft.request is not None:  # its next owner takes it from where it lies
+            raise OutboxError(f"account {instance_id} is another process's by now")
+        draft.slot = False
+        return await self._elsewhere.accept(draft, wait=wait)
+
+    def handed_for(self, instance_id: str) -> HandoverWay | None:
+        """The way of an account that another process owns; None: this one does."""
+        return None if self._pager.has(instance_id) else self._elsewhere
+
+    def follow(self, delivery: Delivery) -> Delivery:
+        """What stands for a delivery here whose account another process is to have."""
+        return self._elsewhere.follow(delivery)

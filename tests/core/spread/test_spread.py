@@ -1,0 +1,203 @@
+"""Accounts that are spread over processes: each is served where it is owned, from everywhere."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from gateway_core import Disposition
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+from tests.shared.spread_in_memory import Member, Store
+
+ACCOUNTS = ["one", "two"]
+
+
+def slow(seconds=1.0, **made):
+    async def script(_):
+        await trio.sleep(seconds)
+
+    return FakeChannel(script=script, **made)
+
+
+def sent(channel, instance):
+    made = [each.attempt for each in channel.made if each.attempt.part is not None]
+    return [each.part.payload["text"] for each in made if each.instance_id == instance]
+
+
+@asynccontextmanager
+async def two(make=FakeChannel, **config):
+    """Two processes on one store: `one` is the first's, `two` the second's."""
+    store, channels = Store(), [make(), make()]
+    members = [Member(store), Member(store)]
+    async with (
+        open_test_gateway(channels[0], instances=ACCOUNTS, outbox=members[0], **config) as a,
+        open_test_gateway(channels[1], instances=ACCOUNTS, outbox=members[1], **config) as b,
+    ):
+        for account, member in zip(ACCOUNTS, members, strict=True):
+            store.give(account, member)
+        await trio.sleep(1)
+        yield store, members, (a, b), channels
+
+
+async def test_an_account_is_served_where_it_is_owned_from_every_process(autojump_clock):
+    async with two() as (_store, _members, gateways, channels):
+        for gateway in gateways:
+            for account in ACCOUNTS:
+                receipt = await gateway.send(account, "room", "text")
+                assert (Disposition.DELIVERED, account) == (
+                    receipt.disposition,
+                    receipt.instance_id,
+                )
+    assert [["text"] * 2, []] == [sent(channel, "one") for channel in channels]
+    assert [[], ["text"] * 2] == [sent(channel, "two") for channel in channels]
+
+
+async def test_a_message_that_waits_goes_on_where_its_account_goes_in_its_order(autojump_clock):
+    async with two(slow) as (store, members, (a, b), channels):
+        tickets = [await a.enqueue("one", "room", str(n)) for n in range(3)]
+        tickets += [await b.enqueue("one", "room", str(n)) for n in range(3, 6)]
+        await trio.sleep(0.5)
+        store.give("one", members[1])
+        receipts = [await ticket.receipt() for ticket in tickets]
+    assert {Disposition.DELIVERED} == {receipt.disposition for receipt in receipts}
+    assert ["0"] == sent(channels[0], "one")  # under way as the account was asked for
+    assert ["1", "2", "3", "4", "5"] == sent(channels[1], "one")
+    assert [1] * 6 == [receipt.attempts for receipt in receipts]
+
+
+async def test_what_is_counted_is_what_is_there_however_often_an_account_moves(autojump_clock):
+    async with two(slow) as (store, members, gateways, _):
+        tickets = [await gateways[0].enqueue("one", f"room {n}", "x") for n in range(40)]
+        for turn in range(6):
+            await trio.sleep(1.3)
+            store.give("one", members[(turn + 1) % 2])
+            tickets += [await g.enqueue("one", f"room {turn}", "y") for g in gateways]
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+        await trio.sleep(1)
+        for gateway in gateways:
+            statistics = gateway.statistics()
+            assert (0, 0) == (statistics.unfinished, statistics.stored)
+            assert 0 == sum(part.spilled for part in statistics.partitions)
+            assert 0 == sum(part.depth for part in statistics.partitions)
+        assert 0 == len(store.rows)
+
+
+async def test_a_ticket_is_asked_withdrawn_and_waited_for_wherever_its_account_is(autojump_clock):
+    async with two(slow) as (store, members, (a, b), channels):
+        first = await a.enqueue("one", "room", "first")
+        waits = await a.enqueue("one", "room", "waits")
+        await trio.sleep(0.1)
+        store.give("one", members[1])
+        await trio.sleep(1.5)
+        status = await a.status(waits)
+        assert ("unfinished", waits.id) == (status.state, status.envelope_id)
+        later = await a.enqueue("one", "room", "later")
+        assert await a.cancel(later)
+        assert Disposition.CANCELLED == (await later.receipt()).disposition
+        assert (await first.receipt()).delivered
+        assert (await waits.receipt()).delivered
+        assert not await b.cancel(waits)
+    assert ["first"] == sent(channels[0], "one")
+
+
+async def test_a_caller_who_gives_up_withdraws_what_has_moved(autojump_clock):
+    async with two(lambda: slow(5)) as (store, members, (a, _), channels):
+        await a.enqueue("one", "room", "before")
+        with trio.move_on_after(8):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(a.send, "one", "room", "withdrawn")
+                await trio.sleep(0.5)
+                store.give("one", members[1])
+                await trio.sleep(5)
+                await a.enqueue("one", "room", "between")
+                nursery.cancel_scope.cancel()
+        await trio.sleep(20)
+    assert ["before"] == sent(channels[0], "one")
+    assert "withdrawn" not in sent(channels[1], "one")[1:]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_an_account_of_a_process_that_leaves_goes_on_elsewhere(killed, autojump_clock):
+    store, channels = Store(), [slow(), slow()]
+    members = [Member(store), Member(store)]
+    async with open_test_gateway(channels[1], instances=["one"], outbox=members[1]) as b:
+        async with open_test_gateway(channels[0], instances=["one"], outbox=members[0]) as a:
+            store.give("one", members[0])
+            await trio.sleep(1)
+            for n in range(5):
+                await a.enqueue("one", "room", str(n))
+            await trio.sleep(1.5)
+            store.wanted["one"] = members[1]
+            if killed:
+                store.kill(members[0])
+                await trio.sleep(10)
+        assert (await b.send("one", "room", "5")).delivered
+    made = sent(channels[0], "one") + sent(channels[1], "one")
+    assert [str(n) for n in range(6)] == list(dict.fromkeys(made))
+    assert len(made) <= 6 + killed
+
+
+async def test_groups_are_fed_where_their_account_is_and_known_everywhere(autojump_clock):
+    async with two(lambda: slow(0.2), attempts_per_instance=4) as each:
+        store, members, (a, b), channels = each
+        rooms = [f"room {n}" for n in range(30)]
+        here = await a.broadcast("one", rooms, "hello", key="here")
+        there = await b.broadcast("one", rooms, "there", key="there")
+        await trio.sleep(0.5)
+        store.give("one", members[1])
+        await here.wait()
+        progress = await there.wait()
+        assert {Disposition.DELIVERED: 30} == progress.counts
+        assert {"here", "there"} == {job.key for job in await a.groups("one")}
+    made = sent(channels[0], "one") + sent(channels[1], "one")
+    assert (30, 30) == (made.count("hello"), made.count("there"))
+    assert sent(channels[1], "one")
+
+
+async def test_a_held_group_is_held_by_whoever_asks(autojump_clock):
+    async with two() as (_store, _members, (_, b), channels):
+        later = await b.broadcast("one", ["r"], "later", not_before=virtual_wall() + 1e5)
+        assert (await later.pause()).paused
+        assert not (await later.resume()).paused
+        assert (await later.cancel()).cancelled
+    assert [] == sent(channels[0], "one")
+
+
+async def test_a_stream_goes_on_where_its_account_goes(autojump_clock):
+    async with two() as (store, members, (a, _), channels):
+        async with a.stream(("one", "room")) as out:
+            out.write("The first half")
+            await trio.sleep(5)
+            store.give("one", members[1])
+            await trio.sleep(5)
+            out.write(", and the second.")
+            await trio.sleep(5)
+            receipt = await out.finish()
+        assert receipt.delivered
+        [texts] = [channel.texts("room") for channel in channels if channel.texts("room")][-1:]
+    assert "The first half, and the second." in str(texts)
+
+
+async def test_a_key_is_one_message_wherever_it_is_used(autojump_clock):
+    async with two() as (store, members, (a, b), channels):
+        first = await a.send("one", "room", "text", key="k")
+        again = await b.send("one", "room", "text", key="k")
+        store.give("one", members[1])
+        await trio.sleep(1)
+        moved = await a.send("one", "room", "text", key="k")
+    assert {first.envelope_id} == {each.envelope_id for each in (first, again, moved)}
+    assert ["text"] == sent(channels[0], "one") + sent(channels[1], "one")
+
+
+async def test_without_an_owner_it_is_accepted_and_waits(autojump_clock):
+    async with two() as (store, members, (a, b), channels):
+        store.give("one", None)
+        await trio.sleep(1)
+        ticket = await a.enqueue("one", "room", "text")
+        await trio.sleep(60)
+        assert not ticket.ended
+        store.give("one", members[1])
+        assert (await ticket.receipt()).delivered
+        assert (await b.status(ticket.id)).receipt.delivered
+    assert ["text"] == sent(channels[1], "one")
