@@ -240,7 +240,7 @@ async def spiteful_night(told, met):
             open_telemetry(settings) as providers,
             open_gateway(config, providers=providers) as gateway,
         ):
-            for first in range(0, 120, 12):  # on a busy machine some ways are not met at once
+            for first in range(0, 600, 12):  # on a busy machine some ways are not met at once
                 async with trio.open_nursery() as nursery:
                     for instance in tables(ports):
                         nursery.start_soon(ask, gateway, told, instance)

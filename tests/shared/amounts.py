@@ -11,6 +11,8 @@ LONG = bool(os.environ.get("GATEWAY_LONG"))
 AMOUNTS = {
     "worlds": (60, 200),
     "worlds of a shared outbox": (12, 200),
+    "worlds of accounts that move": (8, 200),
+    "orders over moves": (3, 50),
     "kills at an await": (12, 36),
     "kills of a process": (8, 16),
     "pairs of kills": (10, 30),

@@ -27,6 +27,7 @@ class Row:
     envelope_id: str | None = None
     withdrawn: bool = False
     taken_by: object = None
+    seen: bool = False
 
     @property
     def waits(self):
@@ -76,7 +77,7 @@ class Store:
         """What waits is shown to whoever owns its account."""
         for row in self.handed:
             owner = self.owners.get(row.request.instance_id)
-            if row.waits and owner is not None and row.taken_by is not owner:
+            if row.seen and row.waits and owner is not None and row.taken_by is not owner:
                 row.taken_by = owner
                 owner.requested(attrs.evolve(row.request, age=trio.current_time() - row.handed_at))
 
@@ -190,9 +191,14 @@ class Member:
         row = None if entry.request is None else self.store.handed[entry.request - 1]
         if row is not None and not row.waits:
             raise RequestWithdrawn("it was withdrawn, or another owner has answered it")
-        await self.store.rows.append(entry, on_stored)
+
+        def stored():
+            on_stored()
+            if row is not None:
+                row.envelope_id = entry.id
+
+        await self.store.rows.append(entry, stored)
         if row is not None:
-            row.envelope_id = entry.id
             self.store.tell(row)
 
     async def attempt_started(self, envelope_id, record):
@@ -227,6 +233,8 @@ class Desk:
 
     async def __aexit__(self, *_):
         self.store.desks.remove(self)
+        for event in self._answered.values():  # nobody will be told any more
+            event.set()
 
     async def hand_over(self, envelope, *, awaited, files):
         place = 8192 + len(self.store.handed)
@@ -243,9 +251,12 @@ class Desk:
 
     async def _add(self, **asked):
         self.store.check()
+        if self not in self.store.desks:
+            raise OutboxError("the process has closed")
         row = Row(Request(number=len(self.store.handed) + 1, **asked), trio.current_time())
         self.store.handed.append(row)
         await trio.sleep(self.store.latency)
+        row.seen = True
         self.store.show()
         return row
 
@@ -254,6 +265,8 @@ class Desk:
 
     async def _asked(self, **asked):
         row = await self._add(room=f"asked {len(self.store.handed)}", **asked)
+        if self not in self.store.desks:
+            raise OutboxError("the process has closed")
         event = self._answered.setdefault(row, trio.Event())
         try:
             if row.waits:
@@ -261,7 +274,7 @@ class Desk:
         except trio.Cancelled:
             row.withdrawn = row.waits
             raise
-        return row.answer
+        return row.answer or json.dumps({"refused": "the process closed"})
 
     async def tell(self, instance_id, question):
         place = f"asked {len(self.store.handed)}"

@@ -222,9 +222,9 @@ def _storing(ledger: Ledger) -> Any:
     """The moment at which an outbox has stored what is accepted by that."""
     real = Capacity.came
 
-    def came(self: Capacity, envelope_id: str) -> None:
+    def came(self: Capacity, envelope_id: str, *of: Any) -> None:
         ledger.stored(envelope_id)
-        real(self, envelope_id)
+        real(self, envelope_id, *of)
 
     return came
 
@@ -233,9 +233,9 @@ def _reopening(ledger: Ledger) -> Any:
     """The moment at which one that had ended is unfinished again."""
     real = Capacity.reopened
 
-    def reopened(self: Capacity, envelope_id: str, rank: int, *, over: bool) -> None:
+    def reopened(self: Capacity, envelope_id: str, *of: Any, over: bool) -> None:
         ledger.reopened(envelope_id)
-        real(self, envelope_id, rank, over=over)
+        real(self, envelope_id, *of, over=over)
 
     return reopened
 

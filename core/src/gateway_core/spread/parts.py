@@ -30,6 +30,7 @@ class Spread:
         self.way = SpreadWay(pager, way, producer.way)
         self.lookup = SpreadLookup(here, producer.lookup, producer.handover, spawn)
         self.groups = SpreadGroups.beside(groups, pager, producer.groups)
+        producer.way.keeps_order = True
         pager.follow(self.way.follow)
         pager.on_left = self.groups.leave
         pager.requests.is_ours = lambda instance_id: not instance_id or pager.has(instance_id)

@@ -22,9 +22,16 @@ class SpreadWay:
     _elsewhere: HandoverWay
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
-        """Accept it, or hand it over, wherever its account is when it comes to be stored."""
+        """Accept it, or hand it over, wherever its account is when it comes to be stored.
+
+        What was handed over before for its room comes in first: as long as no owner has taken that,
+        this one is handed over as well, even if its account is owned here by now.
+        """
         instance_id = draft.account.instance.id
-        if self._pager.has(instance_id):
+        room = draft.asked.external_room_id
+        if self._pager.has(instance_id) and (
+            draft.request is not None or not self._elsewhere.untaken(instance_id, room)
+        ):
             try:
                 return await self._here.accept(draft, wait=wait)
             except OutboxError:

@@ -86,6 +86,7 @@ class PostgresHandover:
         self._listening = Listening(member)
         self._limiter = trio.CapacityLimiter(1)
         self._questions: dict[str, Question] = {}
+        self._closed = False
         self._more = trio.Event()
         self._came = -LATELY
         self._troubled = Trouble()
@@ -125,6 +126,10 @@ class PostgresHandover:
             self._close()
 
     def _close(self) -> None:
+        self._closed = True
+        for question in self._questions.values():  # nobody would hear of its answer any more
+            question.answer = question.answer or _CLOSED
+            question.answered.set()
         self._listening.close()
         self._writer.close()
         self._reader.close()
@@ -194,7 +199,10 @@ class PostgresHandover:
 
     async def _asked(self, row: Handing) -> str:
         handed_id = await self._handing.hand_over(row)
-        question = self._questions[handed_id] = Question()
+        question = Question()
+        if self._closed:
+            return _CLOSED
+        self._questions[handed_id] = question
         self.expect()
         try:
             await question.answered.wait()
@@ -321,6 +329,7 @@ class PostgresHandover:
                 link.sever_if_late()
 
 
+_CLOSED = json.dumps({"refused": "the gateway has closed: what was asked may be done"})
 _NO_ANSWER = json.dumps({"refused": "the owner's release does not know the question"})
 
 

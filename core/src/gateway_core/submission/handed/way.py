@@ -5,6 +5,7 @@ This module waits: for the outbox.
 
 from __future__ import annotations
 
+from collections import Counter
 from weakref import WeakValueDictionary
 
 from gateway_core.contract.envelopes import Disposition, Receipt, Send
@@ -24,7 +25,11 @@ class HandoverWay:
 
     What nobody holds a ticket of is not waited for. The bytes of files are handed over as well, and
     needed here no more.
+
+    keeps_order  of each room it is known what no owner has taken yet (`untaken`)
     """
+
+    keeps_order = False
 
     def __init__(
         self, drafting: Drafting, handover: Handover, telling: Telling, files: KeptFiles
@@ -34,6 +39,8 @@ class HandoverWay:
         self._files = files
         self._handover = handover
         self._waiting: WeakValueDictionary[str, HandedDelivery] = WeakValueDictionary()
+        self._untaken: dict[str, tuple[str, str]] = {}
+        self._open_rooms: Counter[tuple[str, str]] = Counter()
         handover.waiting = self.unfinished
         handover.heard = self._heard
 
@@ -70,6 +77,10 @@ class HandoverWay:
             delivery.store()
         else:
             self._waiting[handed_id] = delivery
+            if self.keeps_order:
+                room = asked.instance_id, asked.external_room_id
+                self._untaken[handed_id] = room
+                self._open_rooms[room] += 1
         if growth is not None and grows:
             self._telling.begin(delivery, growth)
         return Ticket(delivery, waited=True)
@@ -107,9 +118,13 @@ class HandoverWay:
             return None
         return InstanceSuspended(instance_id=receipt.instance_id, why=str(verdict))
 
+    def untaken(self, instance_id: str, room: str) -> bool:
+        """Whether something of a room was handed over that no owner has taken yet."""
+        return (instance_id, room) in self._open_rooms
+
     def unfinished(self) -> list[str]:
         """The ids of those that somebody waits for."""
-        return list(self._waiting.keys())
+        return list({**self._untaken, **self._waiting})
 
     def store(self) -> None:
         """The gateway closes: the outbox has them for their owner, who goes on."""
@@ -117,7 +132,17 @@ class HandoverWay:
             delivery.store()
         self._waiting.clear()
 
+    def _taken(self, handed_id: str) -> None:
+        """An owner has taken it, or nobody will."""
+        room = self._untaken.pop(handed_id, None)
+        if room is not None:
+            self._open_rooms[room] -= 1
+            if not self._open_rooms[room]:
+                del self._open_rooms[room]
+
     def _heard(self, news: News) -> None:
+        if news.answered_at is not None or news.cancelled:
+            self._taken(news.id)
         delivery = self._waiting.get(news.id)
         if delivery is None or not delivery.hear(news):
             return
