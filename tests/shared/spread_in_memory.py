@@ -53,6 +53,11 @@ class Store:
         elif owner is None and member is not None:
             member.offered()
 
+    @property
+    def waits(self):
+        """Whether anything is unfinished."""
+        return bool(len(self.rows)) or any(row.waits for row in self.handed)
+
     def kill(self, member):
         """All that it owns is free; what it still has under way is its own trouble."""
         member.dead = True

@@ -180,7 +180,7 @@ def wire(
             follower, lookup, groups = producer.follower, producer.lookup, producer.groups
         else:
             assert isinstance(way, DurableWay)  # noqa: S101 - there is an outbox
-            spread = Spread(pager, way, producer, here, groups, tasks.spawn)
+            spread = Spread(pager, way, producer, here, groups, tasks.spawn, drafting)
             chosen, lookup, groups = spread.way, spread.lookup, spread.groups
     door = Door(drafting, chosen, partitions, files)
     supervisor = Supervisor(partitions, of_supervisor)

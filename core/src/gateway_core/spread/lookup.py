@@ -26,12 +26,16 @@ from gateway_core.submission.tickets import Ticket
 
 @attrs.define(eq=False)
 class SpreadLookup:
-    """What is in memory here is known at once; the rest, the outbox or its owner says."""
+    """What is in memory here is known at once; the rest, the outbox or its owner says.
+
+    closed  whether the gateway closes: what is in memory is the next owner's from then on
+    """
 
     _here: Lookup
     _elsewhere: HandedLookup
     _handover: Handover
     _spawn: Callable[[Callable[[], Awaitable[Any]]], None]
+    _closed: Callable[[], bool]
 
     async def status(self, what: Ticket | KeyRef | str) -> Status | None:
         """Where it stands at the time of the call; None: not known (any more)."""
@@ -46,7 +50,7 @@ class SpreadLookup:
         """End it `cancelled` if it has not started; whether that was so."""
         name = id_of(what, "a Ticket or an envelope's id")
         await trio.lowlevel.checkpoint_if_cancelled()
-        done = self._here.withdraw_known(name)
+        done = None if self._closed() else self._here.withdraw_known(name)
         if done is not None:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return done
@@ -55,7 +59,7 @@ class SpreadLookup:
     def withdraw_held(self, delivery: Delivery) -> bool:
         """Its caller gave up: withdraw it, here or by asking its owner."""
         if not isinstance(delivery, HandedDelivery):
-            return self._here.withdraw_held(delivery)
+            return not self._closed() and self._here.withdraw_held(delivery)
         if delivery.was_here:
             self._spawn(partial(self._cancel, delivery.id))
             return False

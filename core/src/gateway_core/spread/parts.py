@@ -11,6 +11,7 @@ from gateway_core.producers.producer import Producer
 from gateway_core.spread.groups import SpreadGroups
 from gateway_core.spread.lookup import SpreadLookup
 from gateway_core.spread.way import SpreadWay
+from gateway_core.submission.draft import Drafting
 from gateway_core.submission.durable import DurableWay
 from gateway_core.submission.lookup import Lookup
 
@@ -26,9 +27,12 @@ class Spread:
         here: Lookup,
         groups: Groups,
         spawn: Callable[[Callable[[], Any]], None],
+        drafting: Drafting,
     ) -> None:
         self.way = SpreadWay(pager, way, producer.way)
-        self.lookup = SpreadLookup(here, producer.lookup, producer.handover, spawn)
+        self.lookup = SpreadLookup(
+            here, producer.lookup, producer.handover, spawn, lambda: drafting.closed
+        )
         self.groups = SpreadGroups.beside(groups, pager, producer.groups)
         producer.way.keeps_order = True
         pager.follow(self.way.follow)
