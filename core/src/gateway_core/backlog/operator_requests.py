@@ -16,6 +16,7 @@ import trio
 
 from gateway_core.backlog.intake import Intake
 from gateway_core.clock import SECOND, Clock
+from gateway_core.contract.envelopes import Disposition
 from gateway_core.contract.errors import GatewayClosed, GatewayError, OutboxError
 from gateway_core.deliveries.ending import given_up
 from gateway_core.engine.partition import Partition
@@ -175,7 +176,12 @@ class OperatorRequests:
         if instance_id and not await self.is_of(name, instance_id):
             return CANNOT_CANCEL
         withdraw = self.cancel if request.kind == "cancel" else self.leave
-        return "cancelled" if await withdraw(name) else CANNOT_CANCEL
+        if await withdraw(name):
+            return "cancelled"
+        found = await self._outbox.find(name)  # another owner may have done so, and not said it
+        ended = None if found is None else found.receipt
+        cancelled = ended is not None and ended.disposition is Disposition.CANCELLED
+        return "cancelled" if cancelled else CANNOT_CANCEL
 
     def reopened(self, stored: StoredEntry) -> None:
         """Bring in an envelope that failed and is unfinished again: after all that came meanwhile.
