@@ -1,12 +1,13 @@
 """Outboxes of several processes over which the accounts of one schema are spread."""
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import trio
 from postgres_runs import ran
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_core import OutboxError
+from gateway_core.testing.outbox_contract import START
 
 SLACK = 30.0
 """Seconds that nothing takes unless it hangs."""
@@ -28,7 +29,8 @@ class Process:
         outbox.offered = self._is_offered
         outbox.leaving = self._is_leaving
         outbox.lost = self._is_lost
-        outbox.requested = lambda _: None
+        self.requests = []
+        outbox.requested = self.requests.append
 
     def serves(self, accounts):
         self.served = tuple(accounts)
@@ -73,7 +75,26 @@ class Spread:
     def outbox(self, **settings):
         settings = {"lease": 60, "accounts": "spread", "poll": 0.01} | settings
         settings = PostgresSettings(schema=self.schema, **settings)
-        return PostgresOutbox(self.server.url(), settings)
+        return PostgresOutbox(self.server.url(), settings, wall_clock=lambda: START)
+
+    @asynccontextmanager
+    async def some(self, count, accounts, **settings):
+        """So many processes that share these accounts."""
+        async with AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            some = [await enter(self.process(accounts, **settings)) for _ in range(count)]
+            await self.shared_out(some, accounts)
+            yield some
+
+    @staticmethod
+    async def shared_out(some, accounts):
+        """Until each account is owned, and each process owns one."""
+        await until(
+            lambda: (
+                sorted(accounts) == sorted(it for one in some for it in one.owned)
+                and all(one.owned for one in some)
+            )
+        )
 
     @asynccontextmanager
     async def process(self, accounts=(), *, takes=True, gives=True, **settings):

@@ -113,6 +113,7 @@ class Handed:
     def gained(self) -> None:
         """An account is owned by now: what waited for that is in the next look."""
         self._gained += 1
+        self.for_members = True  # for what of it was answered before
 
     def lost(self, instance: str) -> None:
         """What was taken of the account and is not answered is its next owner's."""

@@ -36,7 +36,7 @@ from gateway_contrib.postgres.sharing import Sharing
 from gateway_contrib.postgres.spreading.reading import place_of_all
 from gateway_contrib.postgres.writes import ageing
 from gateway_contrib.postgres.writes.statements import key_row
-from gateway_contrib.postgres.writes.writing import Writer
+from gateway_contrib.postgres.writes.writing import NotCommon, Writer
 from gateway_core import Secret
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
@@ -221,6 +221,8 @@ class PostgresOutbox(Sharing):
             if self._common:
                 step = partial(self._forgetting.step, bounds=bounds)
                 more = await self._apart(step, ALL) or more
+        except NotCommon:  # since a moment
+            return
         except OutboxError as error:
             if (times := self._committer.tending.fails(str(error), now)) is not None:
                 log_event(OUTBOX_FAILED, error=str(error), times=times)

@@ -53,6 +53,7 @@ class Sharing(Serving):
         self.offered: Callable[[], None] | None = None
         self.leaving: Callable[[str], None] | None = None
         self._member: SpreadMember | None = None
+        self._changed = trio.Event()
 
     def _member_by(self, link: Link) -> Membership:
         settings = self.settings
@@ -187,17 +188,20 @@ class Sharing(Serving):
             self._member.gave(account)
             self._handed.lost(account)
 
+    def _change(self) -> None:
+        self._changed.set()
+
+    def _on_lost(self) -> None:
+        super()._on_lost()
+        self._change()
+
     async def _take_part_on(self) -> None:
         """Say what is to be had and given up; take part again where others took it to be gone."""
-        member, changed = self._member, trio.Event()
+        member = self._member
         if member is None:
             return
         token = trio.lowlevel.current_trio_token()
-
-        def change() -> None:
-            changed.set()
-
-        member.on_share = partial(token.run_sync_soon, change)
+        member.on_share = partial(token.run_sync_soon, self._change)
         why = ""
         while True:
             if member.owns:
@@ -212,8 +216,8 @@ class Sharing(Serving):
                     await trio.sleep(PAUSE)
                 continue
             with trio.move_on_after(AGAIN):
-                await changed.wait()
-            changed = trio.Event()
+                await self._changed.wait()
+            self._changed = trio.Event()
 
     def _say(self, member: SpreadMember) -> None:
         for account in member.taken_away:

@@ -53,6 +53,10 @@ class Fenced(Exception):
         self.instance = instance
 
 
+class NotCommon(OutboxError):
+    """Another member does what is common to all accounts."""
+
+
 class Unknown(Exception):
     """Whether the transaction of that number is committed is not known."""
 
@@ -233,7 +237,7 @@ class Writer:
     def _refusal(self, error: psycopg.Error) -> Exception | None:
         """Another member has what it is about; None: it is something else."""
         if error.sqlstate == NOT_COMMON:
-            return OutboxError("another process does what is common to all accounts")
+            return NotCommon("another process does what is common to all accounts")
         if error.sqlstate != FENCED:
             return None
         self.fenced += 1
