@@ -139,10 +139,10 @@ class Sharing(Serving):
         return None if self._member is None else Share(self._member.member, self._has)
 
     def _has(self, instance_id: str) -> bool:
-        member = self._member
-        return instance_id in self._accounts or (
-            member is not None and not member.knows(instance_id)
-        )
+        """Whether it is owned by now; of what has no row or is common the database says so."""
+        member, row = self._member, instance_id != ALL
+        row = row and member is not None and member.knows(instance_id)
+        return not row or instance_id in self._accounts
 
     def _of_its_own(self, read: Callable[..., T]) -> Callable[..., T]:
         share = self._share
