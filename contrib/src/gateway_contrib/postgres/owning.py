@@ -38,6 +38,7 @@ class Owning(Storing):
     _turn: trio.Lock
     _tenure: int
     _lost: int
+    _given = 0
     _writing: trio.CapacityLimiter
     _reading: trio.CapacityLimiter
     _lasting: trio.CapacityLimiter
@@ -76,12 +77,19 @@ class Owning(Storing):
         return Tenure(
             owns=self._membership.owns,
             lease=self._membership.left,
+            accounts=self._shared_out,
             takeovers=self._membership.takeovers,
+            handovers=self._given,
             lost=self._lost,
             fenced=self._writer.fenced,
             taken=self._handed.taken,
             waited=self._handed.waited,
         )
+
+    @property
+    def _shared_out(self) -> int:
+        """How many accounts it owns of those that are spread over processes."""
+        return 0
 
     def _fenced(self, fenced: Fenced) -> OutboxError:
         if not fenced.instance:

@@ -54,6 +54,7 @@ class Sharing(Serving):
         self.leaving: Callable[[str], None] | None = None
         self._member: SpreadMember | None = None
         self._changed = trio.Event()
+        self._given = 0
 
     def _member_by(self, link: Link) -> Membership:
         settings = self.settings
@@ -102,6 +103,7 @@ class Sharing(Serving):
         if epoch is not None:
             self._member.took(instance_id, epoch)
             self._accounts.add(instance_id)
+            self._member.takeovers += 1
             self._handed.gained()
         return attrs.evolve(found, stored=stored)
 
@@ -118,9 +120,12 @@ class Sharing(Serving):
 
     def release(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
         """It is nobody's with the batch that has what was spent."""
-        super().release(instance_id, at, standings)
         if self._member is not None and instance_id != ALL:
+            if instance_id not in self._accounts:
+                return
+            self._given += 1
             self._let_go_of(instance_id)
+        super().release(instance_id, at, standings)
 
     def covers(self, instance_id: str) -> bool:
         """While the lease runs, those that are owned."""
@@ -129,6 +134,10 @@ class Sharing(Serving):
         return instance_id in self._accounts and self._membership.covered
 
     # -- what it asks itself
+
+    @property
+    def _shared_out(self) -> int:
+        return 0 if self._member is None else len(self._accounts)
 
     @property
     def _common(self) -> bool:

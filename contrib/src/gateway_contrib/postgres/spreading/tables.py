@@ -21,7 +21,7 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 SLOTS = 128
 """Members that can own accounts at once: so many draw ids that no other one draws."""
-_CHANGED = "UPDATE shares SET version = version + 1"
+CHANGED = "UPDATE shares SET version = version + 1"
 _LOOK = """SELECT s.version, m.member, m.name, m.lease, m.counter, m.weight, m.draining
     FROM shares s LEFT JOIN members m ON true"""
 _ACCOUNTS = "SELECT instance, member, epoch, pinned FROM accounts"
@@ -108,7 +108,7 @@ def join(connection: Connection, member: UUID, lease: float, weight: float, befo
     }  # fmt: skip
     with connection.transaction():
         connection.execute("SELECT 1 FROM accounts WHERE account = '' FOR SHARE")
-        connection.execute(_CHANGED)  # one at a time
+        connection.execute(CHANGED)  # one at a time
         connection.execute(_SLOT, asked)
         row = connection.execute("SELECT slot FROM members WHERE member = %s", (member,)).fetchone()
         if row is None:
@@ -124,7 +124,7 @@ def leave(connection: Connection, member: UUID) -> None:
         connection.execute("DELETE FROM members WHERE member = %s", (member,))
         connection.execute("UPDATE accounts SET member = NULL WHERE member = %s", (member,))
         connection.execute("DELETE FROM batches WHERE member = %s", (member,))
-        connection.execute(_CHANGED)
+        connection.execute(CHANGED)
 
 
 def end(connection: Connection, owner: Owner) -> bool:
@@ -139,7 +139,7 @@ def add(connection: Connection, instances: Iterable[str]) -> None:
     with connection.transaction():
         asked = ([name_of(name) for name in names], [text_in(name) for name in names])
         if connection.execute(_ADD, asked).rowcount:
-            connection.execute(_CHANGED)
+            connection.execute(CHANGED)
 
 
 def say_lacks(connection: Connection, member: UUID, instances: Collection[str]) -> None:
@@ -147,7 +147,7 @@ def say_lacks(connection: Connection, member: UUID, instances: Collection[str]) 
     with connection.transaction():
         sql = "UPDATE members SET lacks = %s WHERE member = %s"
         connection.execute(sql, (sorted(map(text_in, instances)), member))
-        connection.execute(_CHANGED)
+        connection.execute(CHANGED)
 
 
 def take(connection: Connection, member: UUID, instance: str) -> int:
@@ -175,4 +175,4 @@ def give(connection: Connection, member: UUID, instances: Iterable[str]) -> None
     names = [name_of(each) if each else ALL for each in instances]
     sql = "UPDATE accounts SET member = NULL WHERE member = %s AND account = ANY (%s::text[])"
     if connection.execute(sql, (member, names)).rowcount:
-        connection.execute(_CHANGED)
+        connection.execute(CHANGED)

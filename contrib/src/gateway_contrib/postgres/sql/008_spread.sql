@@ -2,6 +2,7 @@
 -- that is to be follows from who takes part. A member that owns all accounts has no weight.
 
 ALTER TABLE members
+    ADD COLUMN joined_at timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN weight double precision,          -- its share beside others'; NULL: it owns all
     ADD COLUMN slot integer UNIQUE,              -- which ids of a millisecond it draws; NULL: any
     ADD COLUMN draining boolean NOT NULL DEFAULT false, -- it gives up all that it owns
