@@ -156,22 +156,25 @@ def _update(
     run(connection, sql, rows)
 
 
-def end(connection: Connection, batch: Batch) -> list[int]:
-    """Move what ended to the history; those of which nobody will want to try anything again."""
+def settled(batch: Batch) -> list[int]:
+    """What ended and nobody will want to try again."""
+    return [row[0] for row in batch.ended.values() if row[1] in SETTLED]
+
+
+def end(connection: Connection, batch: Batch) -> None:
+    """Move what ended to the history."""
     ended = list(batch.ended.values())
     rows = [(*row, row[1] in SETTLED, place) for place, row in enumerate(ended, 1)]
     if rows:
         newest = _numbers(connection, len(rows))
         connection.execute(_END.format(ended=_of(_ENDED)).encode(), [newest, *_arrays(rows)])
-    settled = [row[0] for row in ended if row[1] in SETTLED]
     delete(connection, "envelopes", [row[0] for row in ended])
-    delete(connection, "steps", settled)
-    delete(connection, "grown", settled)
+    for table in ("steps", "grown"):
+        delete(connection, table, settled(batch))
     sql = f"""UPDATE keys k SET ended_at = v.ended_at
         FROM {rows_as("seq, ended_at", f"{INTEGER},{NUMBER}")} WHERE k.seq = v.seq"""  # noqa: S608 - constants
     run(connection, sql, [(row[0], row[4]) for row in ended if row[0] not in batch.freed])
     delete(connection, "keys", list(batch.freed))
-    return settled
 
 
 def _numbers(connection: Connection, count: int) -> int:

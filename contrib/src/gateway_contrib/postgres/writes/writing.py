@@ -35,6 +35,9 @@ from gateway_contrib.postgres.writes.committing import Unreplicated, commit
 from gateway_contrib.postgres.writes.pieces import pieces_of
 from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, RequestWithdrawn, log_event
 
+CROSSED = 3
+"""How often a batch is written again that stood in the way of another member's."""
+_CROSSED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _OF_GROUPS = ("group", "paused", "cancelled", "drop")
 _OF_ACCOUNT = "SELECT seq FROM envelopes WHERE account = %s AND seq = ANY (%s::bigint[])"
 _OR_GROUPS = f"{_OF_ACCOUNT} UNION {_OF_ACCOUNT.replace('envelopes', 'groups')}"
@@ -116,7 +119,7 @@ class Writer:
 
         And `Unknown`. What the database refuses for what it is fails alone.
         """
-        write = self._write
+        write, crossed = self._write, 0
         while len(batch):
             try:
                 self._transaction(*_touched(batch), partial(write, batch=batch, wall=wall))
@@ -126,9 +129,12 @@ class Writer:
                 lost = partial(self._let_go, batch=batch, instance=fenced.instance)
                 self.link.call(lost)
             except psycopg.Error as error:
-                if not is_of_its_row(error) or write == self._one_by_one:
+                if isinstance(error, _CROSSED) and crossed < CROSSED:
+                    crossed += 1
+                elif not is_of_its_row(error) or write == self._one_by_one:
                     raise
-                write = self._one_by_one
+                else:
+                    write = self._one_by_one
             else:
                 return
 
@@ -249,7 +255,8 @@ class Writer:
             self._write_beside(connection, batch)
         statements.write(connection, batch)
         if batch.ended:
-            self._end(connection, batch)
+            self.groups.ended(connection, {row[0]: row[1] for row in batch.ended.values()})
+            self.contents.end(connection, statements.settled(batch))
         if batch.withdrawn:
             statements.forget(connection, list(batch.withdrawn))
             self.groups.withdrawn(connection, batch.withdrawn)
@@ -263,13 +270,11 @@ class Writer:
         answers.write(connection, asked)
         if self.groups.touched:
             self.groups.close(connection, wall)
+        # Last, and in this order, what all members share: who has it holds it until its COMMIT.
+        if batch.ended:
+            statements.end(connection, batch)
         if self.spreads and batch.spent.keys() - {ALL}:
             give(connection, self.member, batch.spent.keys() - {ALL})
-
-    def _end(self, connection: Connection, batch: Batch) -> None:
-        settled = statements.end(connection, batch)
-        self.groups.ended(connection, {row[0]: row[1] for row in batch.ended.values()})
-        self.contents.end(connection, settled)
 
     def _write_beside(self, connection: Connection, batch: Batch) -> None:
         """What is claimed and told of groups and bytes, in order; what cannot be is refused."""
