@@ -68,7 +68,10 @@ ROOMS = {
     "discord": "13000000000000{:05d}",
 }
 WORDS = "Quarterly mandragora figures leak before Thursday"
-TENURE = Tenure(owns=True, lease=9.5, takeovers=2, lost=3, fenced=1, taken=20, waited=0.5)
+TENURE = Tenure(
+    owns=True, lease=9.5, accounts=4, takeovers=2, handovers=5, lost=3, fenced=1, taken=20,
+    waited=0.5,
+)  # fmt: skip
 PLATFORMS = {
     "telegram": (TelegramEmulator, ""),
     "slack": (SlackEmulator, "/api"),

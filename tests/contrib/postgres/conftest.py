@@ -14,7 +14,7 @@ _numbers = itertools.count()
 EMPTY = """
 DO $$ DECLARE named text; BEGIN
     FOR named IN SELECT tablename FROM pg_tables WHERE schemaname = '{schema}'
-        AND tablename NOT IN ('format', 'accounts', 'source')
+        AND tablename NOT IN ('format', 'accounts', 'source', 'shares')
     LOOP EXECUTE format('DELETE FROM {schema}.%I', named); END LOOP;
     IF to_regclass('{schema}.source') IS NOT NULL THEN
         DELETE FROM {schema}.accounts WHERE account <> '';

@@ -3,7 +3,10 @@
 import pytest
 import trio
 
+from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_contrib.postgres.beside.contents import Contents
+from gateway_contrib.postgres.beside.keeping import Keeping
 from gateway_contrib.postgres.writes import ageing
 
 FILL = """
@@ -39,6 +42,10 @@ def filled(server, emptied_schema):
         yield connection
 
 
+def forgetting_at():
+    return ageing.Forgetting(Contents(Keyring(), Keeping()))
+
+
 def counted(connection):
     sql = "SELECT count(*) FROM "
     return [connection.execute(sql + table).fetchone()[0] for table in TABLES]
@@ -47,7 +54,7 @@ def counted(connection):
 def test_each_step_forgets_a_bounded_number_of_each_kind(filled, monkeypatch):
     """Else the statement of a gateway that was away for long would take longer than it may."""
     monkeypatch.setattr(ageing, "AT_ONCE", 5)
-    forgetting, bounds = ageing.Forgetting(), ageing.Bounds(history=99, keys=99, refs=99)
+    forgetting, bounds = forgetting_at(), ageing.Bounds(history=99, keys=99, refs=99)
     assert forgetting.step(filled, bounds)
     assert [7, 7, 7, 7, 14] == counted(filled)
     assert forgetting.step(filled, bounds)
@@ -61,7 +68,7 @@ def test_each_step_forgets_a_bounded_number_of_each_kind(filled, monkeypatch):
 def test_rows_whose_end_is_remembered_hold_up_nothing_that_comes_after_them(filled, monkeypatch):
     """They are passed over, a step's worth at once, and go when their end does."""
     monkeypatch.setattr(ageing, "AT_ONCE", 5)
-    forgetting, bounds = ageing.Forgetting(), ageing.Bounds(history=99, keys=99, refs=99)
+    forgetting, bounds = forgetting_at(), ageing.Bounds(history=99, keys=99, refs=99)
     filled.execute("UPDATE history SET ended_at = 100 WHERE number <= 11")
     left = "SELECT seq FROM handed WHERE kind = 'submit' ORDER BY seq"
     for _ in range(3):

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from gateway_core.contract.ids import Ids, position_of
+from gateway_core.contract.ids import SLOTS, Ids, position_of
 
 
 def make(seed="ids"):
@@ -45,6 +45,20 @@ def test_more_than_a_millisecond_can_count_takes_the_next_one():
     assert f"{5000:012x}001fff" == made[-2][:18]
     assert f"{5001:012x}000000" == made[-1][:18]
     assert sorted(set(made)) == made
+
+
+def test_ids_of_one_outbox_that_several_draw_are_different_in_each_slot():
+    """Whatever the clock says, and as many as they draw; later ones sort later still."""
+    drawn = []
+    for slot in (0, 1, 63, SLOTS - 1):
+        ids = make(f"{slot}")
+        before = ids.next(5.0)
+        ids.draw_from(slot)
+        made = [ids.next(5.0) for _ in range(200)]
+        assert sorted([before, *made]) == [before, *made]
+        drawn += map(position_of, made)
+    assert len(drawn) == len(set(drawn))
+    assert all(position % (1 << 14) < 1 << 13 for position in drawn)
 
 
 def test_ids_go_on_after_those_of_an_earlier_life():

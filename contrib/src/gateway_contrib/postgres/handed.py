@@ -9,9 +9,10 @@ open. Now and then, and at first, it takes all that waits.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import attrs
 import msgspec
@@ -20,7 +21,7 @@ import psycopg
 from gateway_contrib.durable.rows import decode
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.durable.seals import Seals
-from gateway_contrib.postgres.names import ANSWER, HANDED, answer_place, text_in
+from gateway_contrib.postgres.names import ANSWER, HANDED, answer_place, text_in, text_out
 from gateway_contrib.postgres.sealing.known import ids
 from gateway_core import Invalid
 from gateway_core.outboxes import (
@@ -47,6 +48,12 @@ _ROW = """SELECT number, id, kind, own_id, awaited, instance, envelope,
 _ALL = f"{_ROW} WHERE answered_at IS NULL"
 _NEW = f"""{_ROW} WHERE waiting AND transaction >= %(xmax)s::xid8
         UNION ALL {_ROW} WHERE waiting AND transaction = ANY (%(open)s::xid8[])"""
+_MINE = """SELECT r.* FROM ({some}) r WHERE coalesce(
+        (SELECT a.member = %(me)s FROM accounts a WHERE a.instance = r.instance LIMIT 1),
+        EXISTS (SELECT 1 FROM accounts a WHERE a.account = '' AND a.member = %(me)s)
+            AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.instance = r.instance))"""
+"""Of the accounts that the member owns; nothing of those that are nobody's. Of one that has no row
+the owner of what is common hears."""
 _LOOK = """SELECT pg_snapshot_xmax(s.now)::text, ARRAY(SELECT pg_snapshot_xip(s.now)::text), h.*
     FROM (SELECT pg_current_snapshot() AS now) s
     LEFT JOIN LATERAL ({some} ORDER BY number LIMIT %(limit)s) h ON true"""
@@ -70,6 +77,14 @@ TOLD = 350
 """Of so many it is said which they are; of more, that there are some: a notice has 8,000 bytes."""
 
 
+@attrs.frozen
+class Share:
+    """The accounts of a member that owns some. `has`: whether it owns the instance's by now."""
+
+    member: UUID
+    has: Callable[[str], bool]
+
+
 class Handed:
     """What the owner has taken and not answered yet, and where its next look begins.
 
@@ -78,9 +93,10 @@ class Handed:
     """
 
     def __init__(self) -> None:
-        self._waiting: set[int] = set()
+        self._waiting: dict[int, str] = {}
         self._open: tuple[str, list[str]] | None = None
         self._whole_at = 0.0
+        self._gained = self._gained_then = 0
         self.for_members: bool | None = None
         self.taken, self.waited = 0, 0.0
         self._keyring = Keyring()
@@ -94,35 +110,54 @@ class Handed:
         self._waiting.clear()
         self._open = None
 
+    def gained(self) -> None:
+        """An account is owned by now: what waited for that is in the next look."""
+        self._gained += 1
+        self.for_members = True  # for what of it was answered before
+
+    def lost(self, instance: str) -> None:
+        """What was taken of the account and is not answered is its next owner's."""
+        waiting = self._waiting.copy().items()  # a look may be under way
+        self.answered([number for number, of in waiting if of == instance])
+
     @property
     def full(self) -> bool:
         """Whether so many are with the gateway that no more are taken."""
         return len(self._waiting) >= MOST
 
-    def look(self, connection: Connection, now: float) -> list[Request | Refused]:
+    def look(
+        self, connection: Connection, now: float, share: Share | None = None
+    ) -> list[Request | Refused]:
         """What has become visible, in the order of its numbers. Blocks.
 
-        now  seconds on any clock
+        now    seconds on any clock
+        share  of which accounts; None: of all
 
         Raises `OutboxError` where some is sealed with a key that only another owner has.
         """
         if self.for_members is None:
             self.for_members = bool(connection.execute(_MEMBERS).fetchall()[0][0])
-        if now >= self._whole_at:
+        gained = self._gained
+        if now >= self._whole_at or gained != self._gained_then:
             self._open = None
         asked: dict[str, Any] = {"limit": AT_ONCE}
         some = _ALL
         if self._open is not None:
             some, (asked["xmax"], asked["open"]) = _NEW, self._open
+        if share is not None:
+            some, asked["me"] = _MINE.format(some=some), share.member
         rows = connection.execute(_LOOK.format(some=some).encode(), asked).fetchall()
         found = [row[2:] for row in rows if row[2] is not None]
         seals = self._keyring.knowing(partial(ids, connection))
-        fresh = {row[0]: _request(seals, *row) for row in found if row[0] not in self._waiting}
+        new = [row for row in found if row[0] not in self._waiting]
+        if share is not None:  # what is just being had comes once it is
+            new = [row for row in new if share.has(text_out(row[5]))]
+        fresh = {row[0]: _request(seals, *row) for row in new}
         if len(found) < AT_ONCE:
             if self._open is None:
-                self._whole_at = now + WHOLE
+                self._whole_at, self._gained_then = now + WHOLE, gained
             self._open = (rows[0][0], list(rows[0][1]))
-        self._waiting.update(fresh)
+        self._waiting.update({row[0]: text_out(row[5]) for row in new})
         self.taken += len(fresh)
         self.waited += sum(max(0.0, row[-1]) for row in found if row[0] in fresh)
         self.for_members = self.for_members or any(row[3] is not None for row in found)
@@ -134,7 +169,8 @@ class Handed:
 
     def answered(self, numbers: Iterable[int]) -> None:
         """Their answers are written."""
-        self._waiting.difference_update(numbers)
+        for number in numbers:
+            self._waiting.pop(number, None)
 
 
 @attrs.frozen

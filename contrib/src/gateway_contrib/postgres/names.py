@@ -16,6 +16,8 @@ _MEANT = {escape: text for text, escape in _ESCAPES.items()}
 _TO_ESCAPE = re.compile("[\0\x1a]")
 _ESCAPED = re.compile("\x1a[01]")
 _HASHED = "#"
+ALL = ""
+"""In the place of an instance or an account: of all of them together."""
 HANDED, ANSWER = "handed", "answer"
 """What is sealed of a row that is handed over: the envelope for its `id`, the answer as below."""
 

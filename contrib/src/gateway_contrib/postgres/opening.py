@@ -22,6 +22,13 @@ def _seconds(text: str) -> float:
         raise ValueError(f"must be a number of seconds, not {text!r}") from None
 
 
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"must be a number, not {text!r}") from None
+
+
 OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "schema": str,
     "lease": _seconds,
@@ -31,6 +38,8 @@ OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "refs_for": _seconds,
     "key_window": _seconds,
     "connect_for": _seconds,
+    "accounts": str,
+    "weight": _weight,
 }
 """What stands in the query for the outbox; all else there is the driver's."""
 

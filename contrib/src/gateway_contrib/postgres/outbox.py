@@ -25,17 +25,18 @@ from gateway_contrib.postgres import past, reading
 from gateway_contrib.postgres.beside.keys import Keys
 from gateway_contrib.postgres.connections.connecting import Link, options_of
 from gateway_contrib.postgres.connections.failing import Place, typed
-from gateway_contrib.postgres.connections.membership import Membership
 from gateway_contrib.postgres.connections.migrations import migrate
 from gateway_contrib.postgres.handed import LATELY, Handed
+from gateway_contrib.postgres.names import ALL
 from gateway_contrib.postgres.operators.requests import Desk
-from gateway_contrib.postgres.operators.serving import Serving
 from gateway_contrib.postgres.producing.handover import PostgresHandover
 from gateway_contrib.postgres.sealing.known import keyring_at
 from gateway_contrib.postgres.settings import PostgresSettings
+from gateway_contrib.postgres.sharing import Sharing
+from gateway_contrib.postgres.spreading.reading import place_of_all
 from gateway_contrib.postgres.writes import ageing
 from gateway_contrib.postgres.writes.statements import key_row
-from gateway_contrib.postgres.writes.writing import Writer
+from gateway_contrib.postgres.writes.writing import NotCommon, Writer
 from gateway_core import Secret
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
@@ -47,7 +48,6 @@ from gateway_core.outboxes import (
     Overdue,
     Overview,
     PastAttempt,
-    Recovery,
     Request,
     StepRecord,
     StoredEntry,
@@ -64,15 +64,16 @@ BREATH = 0.05
 """Seconds between two steps of forgetting, while there is more that is old."""
 
 
-class PostgresOutbox(Serving):
+class PostgresOutbox(Sharing):
     """Keeps entries in the database of `url`, in a schema of their own, made at first use.
 
     Entering it raises `OutboxError` where the database cannot be reached or used, the schema was
     made by a later release, another process owns it for longer than `owner_wait`, or it is sealed
     with a key that is not there.
 
-    keys    what its texts are sealed with: the first seals, all open; ValueError for no such key
-    sealed  whether there are some
+    keys     what its texts are sealed with: the first seals, all open; ValueError for no such key
+    sealed   whether there are some
+    spreads  whether this process owns some of its accounts, and others the others
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class PostgresOutbox(Serving):
         self._wall = wall_clock or system_time
         self._keys = keys_in(keys)
         self.sealed = bool(self._keys)
+        self.spreads = self.settings.accounts == "spread"
         self._begin()
 
     def handover(self) -> PostgresHandover:
@@ -97,6 +99,7 @@ class PostgresOutbox(Serving):
 
     def _begin(self) -> None:
         """Begins anew each time that it is entered."""
+        super()._begin()
         settings = self.settings
         self._keyring = Keyring()
         self.requested: Callable[[Request], None] | None = None
@@ -115,7 +118,7 @@ class PostgresOutbox(Serving):
         slow = options_of(self.url, settings, patience=READS_FOR, by_index=False)
         self._reader = Link(slow, limit=READS_FOR + settings.connect_for)
         lease = Link(quick, limit=settings.lease / 2)
-        self._membership = Membership(lease, self.place, settings.lease)
+        self._membership = self._member_by(lease)
         self._handed = Handed()
         self._writer = Writer(
             Link(quick, limit=settings.lease),
@@ -123,9 +126,10 @@ class PostgresOutbox(Serving):
             self._membership.member,
             self._keyring,
             self._handed,
+            spreads=self.spreads,
         )
         self._desk = Desk(self._keyring)
-        self._forgetting = ageing.Forgetting()
+        self._forgetting = ageing.Forgetting(self._writer.contents)
         self._scopes = Keys(self._look)
         self._links = (self._reader, self._writer.link, lease)
         self._accounts: set[str] = set()
@@ -143,10 +147,9 @@ class PostgresOutbox(Serving):
                 await self._in_thread(lambda: self._reader.call(prepare), self._reading)
                 await self._look(lambda it: keyring_at(it, self._keys, self.place, owner=False))
                 await self._own()
-            self._writer.member = self._membership.member
+            self._writer.is_of(self._membership.member)
             await self._know_keys()
-            for left_over in (self._writer.groups, self._writer.contents):  # by a killed run
-                await self._apart(left_over.tidy)
+            await self._tidy()
         except BaseException:
             with trio.CancelScope(shield=True):
                 await self._leave()
@@ -156,6 +159,8 @@ class PostgresOutbox(Serving):
         nursery.start_soon(self._commit_on, nursery.cancel_scope)
         nursery.start_soon(self._watch)
         nursery.start_soon(self._take_handed)
+        if self.spreads:
+            nursery.start_soon(self._take_part_on)
         return self
 
     async def _commit_on(self, others: trio.CancelScope) -> None:
@@ -183,16 +188,6 @@ class PostgresOutbox(Serving):
             log_event(OUTBOX_FAILED, error=self.place.words(error))
         for link in self._links:
             link.close()
-
-    # -- whose it is
-
-    async def recover(self, instance_id: str) -> Recovery:
-        """As its last owner left it. Where all was lost, it is had again once nobody has it."""
-        if not self._membership.owns:
-            await self._own_again()
-        found = await self._read(partial(reading.recovery, instance=instance_id))
-        self._accounts.add(instance_id)
-        return found
 
     # -- what the committer does
 
@@ -222,7 +217,12 @@ class PostgresOutbox(Serving):
         )
         try:
             more = await self._serve()
-            more = await self._apart(partial(self._forgetting.step, bounds=bounds)) or more
+            await self._tidy_up()
+            if self._common:
+                step = partial(self._forgetting.step, bounds=bounds)
+                more = await self._apart(step, ALL) or more
+        except NotCommon:  # since a moment
+            return
         except OutboxError as error:
             if (times := self._committer.tending.fails(str(error), now)) is not None:
                 log_event(OUTBOX_FAILED, error=str(error), times=times)
@@ -240,13 +240,16 @@ class PostgresOutbox(Serving):
         while True:
             if self.requested is not None and self._membership.owns and not self._handed.full:
                 try:
-                    taken = await self._look(partial(self._handed.look, now=trio.current_time()))
+                    now, share = trio.current_time(), self._share
+                    taken = await self._look(partial(self._handed.look, now=now, share=share))
                 except OutboxError as error:
                     taken = []
                     if (times := self._troubled.fails(str(error), trio.current_time())) is not None:
                         log_event(OUTBOX_FAILED, error=str(error), times=times)
                 for one in taken:
                     came = trio.current_time()
+                    if not self._handed.knows(one.number):  # its account went meanwhile
+                        continue
                     if isinstance(one, Request):
                         self.requested(one)
                     else:
@@ -269,7 +272,7 @@ class PostgresOutbox(Serving):
 
     async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
         """Keep the entry; returns once it is committed."""
-        self._check()
+        self._check(entry.envelope.instance_id)
         seq, scope, key, claim = position_of(entry.id), entry.scope, None, None
         if scope is not None:
             key = key_row(self._keyring, scope, seq)
@@ -291,7 +294,7 @@ class PostgresOutbox(Serving):
         """Returns once it is committed, and only while the lease runs."""
         self._check()
         await super().attempt_started(envelope_id, record)
-        if not self.covers(""):
+        if not self._membership.covered:
             undone = attrs.evolve(record, number=record.number - 1, started=False)
             self.attempt_ended(envelope_id, undone)
             raise OutboxError(f"outbox {self.place}: the lease is over, or could not be renewed")
@@ -300,7 +303,7 @@ class PostgresOutbox(Serving):
 
     async def overview(self) -> Overview:
         """What previous process runs left."""
-        return await self._read(reading.overview)
+        return await self._read(place_of_all if self.spreads else reading.overview)
 
     async def attempts(
         self, *, since: float, instance_id: str | None = None, limit: int = 1000
@@ -330,15 +333,15 @@ class PostgresOutbox(Serving):
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
     ) -> Sequence[StoredEntry]:
         """By their times."""
-        return await self._read(
-            lambda it: reading.scheduled(it, self._keyring, until, after, limit)
-        )
+        read = self._of_its_own(reading.scheduled)
+        return await self._read(lambda it: read(it, self._keyring, until, after, limit))
 
     async def overdue(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
     ) -> Overdue:
         """By their deadlines."""
-        return await self._read(lambda it: reading.overdue(it, self._keyring, until, after, limit))
+        read = self._of_its_own(reading.overdue)
+        return await self._read(lambda it: read(it, self._keyring, until, after, limit))
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
         """By their numbers; those that were told before are written first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -38,6 +38,7 @@ class Owning(Storing):
     _turn: trio.Lock
     _tenure: int
     _lost: int
+    _given = 0
     _writing: trio.CapacityLimiter
     _reading: trio.CapacityLimiter
     _lasting: trio.CapacityLimiter
@@ -76,12 +77,19 @@ class Owning(Storing):
         return Tenure(
             owns=self._membership.owns,
             lease=self._membership.left,
+            accounts=self._shared_out,
             takeovers=self._membership.takeovers,
+            handovers=self._given,
             lost=self._lost,
             fenced=self._writer.fenced,
             taken=self._handed.taken,
             waited=self._handed.waited,
         )
+
+    @property
+    def _shared_out(self) -> int:
+        """How many accounts it owns of those that are spread over processes."""
+        return 0
 
     def _fenced(self, fenced: Fenced) -> OutboxError:
         if not fenced.instance:
@@ -93,17 +101,21 @@ class Owning(Storing):
 
     def _lose(self, account: str) -> None:
         if account in self._accounts:
-            self._accounts.discard(account)
+            self._let_go_of(account)
             self._lost += 1
             if self.lost is not None:
                 self.lost(account)
+
+    def _let_go_of(self, account: str) -> None:
+        """It is not owned any more."""
+        self._accounts.discard(account)
 
     def covers(self, instance_id: str) -> bool:  # noqa: ARG002 - one process has them all
         """While the lease runs: all accounts are this process's, or none."""
         return self._membership.covered
 
-    def _check(self) -> None:
-        """Raises `OutboxError` where the outbox is another process's."""
+    def _check(self, instance_id: str = "") -> None:  # noqa: ARG002 - one process has them all
+        """Raises `OutboxError` where the account is another process's."""
         if not self._membership.owns:
             raise self._others()
 
@@ -119,16 +131,18 @@ class Owning(Storing):
                 owner = await self._in_thread(self._membership.attempt, self._lasting)
                 if owner is not None:
                     raise OutboxError(f"outbox {self.place} is owned by another process: {owner}")
-                self._writer.member = self._membership.member
+                self._writer.is_of(self._membership.member)
                 self._tenure += 1
                 self._committer.drop(self._others())
                 self._membership.begin()
                 self._handed.anew()
 
-    async def _apart(self, do: Callable[[Connection], T], account: str = "") -> T:
+    async def _apart(
+        self, do: Callable[[Connection], T], account: str | None = None, *, seqs: Sequence[int] = ()
+    ) -> T:
         """Between two batches, in a transaction of its own."""
         wall = self._wall()
-        return await self._transacted(lambda: self._writer.apart(do, wall, account))
+        return await self._transacted(lambda: self._writer.apart(do, wall, account, seqs))
 
     async def _transacted(self, do: Callable[[], T]) -> T:
         tenure = self._tenure

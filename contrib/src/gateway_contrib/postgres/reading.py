@@ -27,6 +27,7 @@ from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.beside.keys import seqs_of
 from gateway_contrib.postgres.beside.reading import state_at
 from gateway_contrib.postgres.connections.failing import unreadable
+from gateway_contrib.postgres.handed import Share
 from gateway_contrib.postgres.names import name_of, text_out
 from gateway_core import Invalid
 from gateway_core.outboxes import (
@@ -90,7 +91,7 @@ def overview(connection: Connection) -> Overview:
     row = connection.execute(sql).fetchone()
     newest = max(newest, (row[0] if row is not None else None) or -1)
     return Overview(
-        last_id=_last_id(connection),
+        last_id=last_id(connection),
         sequence=newest,
         unfinished=dict(counts),
         classes=dict(classes),
@@ -98,7 +99,7 @@ def overview(connection: Connection) -> Overview:
     )
 
 
-def _last_id(connection: Connection) -> str:
+def last_id(connection: Connection) -> str:
     """The newest of all."""
     return max(_newest(connection, table) for table in ("envelopes", "history", "groups"))
 
@@ -120,7 +121,7 @@ def recovery(connection: Connection, instance: str) -> Recovery:
     spent = connection.execute(sql, asked).fetchone()
     row = connection.execute(_HIGHEST, {"account": asked[0], "streams": len(STREAMS)}).fetchone()
     return Recovery(
-        last_id=_last_id(connection),
+        last_id=last_id(connection),
         sequence=row[0] if row is not None else None,
         moves={text_out(room): text_out(to) for room, to in moves},
         closures={text_out(what): (until, wait) for what, until, wait in closures},
@@ -157,24 +158,47 @@ def page(
 
 
 def scheduled(
-    connection: Connection, seals: Seals, until: float, after: tuple[float, int], limit: int
+    connection: Connection,
+    seals: Seals,
+    until: float,
+    after: tuple[float, int],
+    limit: int,
+    share: Share | None = None,
 ) -> list[StoredEntry]:
-    """Scheduled by their times."""
-    some = """SELECT * FROM envelopes WHERE due IS NOT NULL AND due <= %s
-        AND (due, position) > (%s, %s) ORDER BY due, position LIMIT %s"""
-    return _stored(connection, seals, some, [until], after, limit, ("due", "position"))
+    """Scheduled by their times. `share`: of which accounts; None: of all."""
+    of, mine = _of(share)
+    some = f"""SELECT * FROM envelopes e WHERE due IS NOT NULL AND due <= %s {of}
+        AND (due, position) > (%s, %s) ORDER BY due, position LIMIT %s"""  # noqa: S608 - constants
+    order = ("due", "position")
+    return _stored(connection, seals, some, [until, *mine], after, limit, order, share)
 
 
 def overdue(
-    connection: Connection, seals: Seals, until: float, after: tuple[float, int], limit: int
+    connection: Connection,
+    seals: Seals,
+    until: float,
+    after: tuple[float, int],
+    limit: int,
+    share: Share | None = None,
 ) -> Overdue:
-    """By their deadlines."""
-    some = f"""SELECT * FROM envelopes WHERE deadline <= %s
+    """By their deadlines. `share` likewise."""
+    of, mine = _of(share)
+    some = f"""SELECT * FROM envelopes e WHERE deadline <= %s {of}
         AND (deadline, {_ORDER}) > (%s, %s) ORDER BY deadline, {_ORDER} LIMIT %s"""  # noqa: S608 - constants
-    stored = _stored(connection, seals, some, [until], after, limit, ("deadline", _ORDER))
-    later = "SELECT min(deadline) FROM envelopes WHERE deadline > %s"
-    row = connection.execute(later, (until,)).fetchone()
+    order = ("deadline", _ORDER)
+    stored = _stored(connection, seals, some, [until, *mine], after, limit, order, share)
+    later = f"SELECT min(deadline) FROM envelopes e WHERE deadline > %s {of}"  # noqa: S608 - constants
+    row = connection.execute(later.encode(), (until, *mine)).fetchone()
     return Overdue(stored=stored, next=row[0] if row is not None else None)
+
+
+def _of(share: Share | None) -> tuple[str, tuple[Any, ...]]:
+    """That it is of these accounts, as a condition, and what is bound there."""
+    if share is None:
+        return "", ()
+    return """AND (SELECT a.member = %s FROM accounts a WHERE a.account = e.account)""", (
+        share.member,
+    )
 
 
 def _stored(
@@ -185,11 +209,14 @@ def _stored(
     after: Sequence[Any],
     limit: int,
     order: tuple[str, str],
+    share: Share | None,
 ) -> list[StoredEntry]:
     """The next that this release can read; none only where there are no more at all."""
     sql = sized(some, ", ".join(order))
     while rows := connection.execute(sql, [*bound, *after, limit]).fetchall():
         stored = _read(connection, seals, rows)
+        if share is not None:  # what is just being had comes once it is
+            stored = [it for it in stored if share.has(it.entry.envelope.instance_id)]
         if stored:
             return stored
         after = [rows[-1][_PLACES[column]] for column in order]

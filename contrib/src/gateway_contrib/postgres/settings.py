@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from attrs.validators import optional
 
-from gateway_core.settings import CheckedSettings, number, whole
+from gateway_core.settings import CheckedSettings, number, one_of, whole
 
 _SECONDS = number(least=0)
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,40}")
@@ -38,6 +38,10 @@ class PostgresSettings(CheckedSettings):
     queue          changes that may wait for the database; further appends wait
     linger         seconds that changes which nobody awaits may wait for company
     connect_for    seconds that a connection may take to come about
+    accounts       `whole`: one process owns all accounts, and others stand by; `spread`: each
+                   process owns some of them, and all take over what another one leaves
+    weight         the share of this process where they are spread, beside those of others; 0: it
+                   owns only what no other process can
     """
 
     schema: str = attrs.field(default="gateway", validator=_schema)
@@ -50,6 +54,10 @@ class PostgresSettings(CheckedSettings):
     queue: int = attrs.field(default=4_096, validator=whole(least=1))
     linger: float = attrs.field(default=0.02, validator=_SECONDS)
     connect_for: float = attrs.field(default=10.0, validator=number(least=1, most=300))
+    accounts: Literal["whole", "spread"] = attrs.field(
+        default="whole", validator=one_of("whole", "spread")
+    )
+    weight: float = attrs.field(default=1.0, validator=number(least=0, most=1000))
 
     @property
     def patience(self) -> float:

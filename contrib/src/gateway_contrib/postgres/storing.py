@@ -42,7 +42,9 @@ class Storing(Recording):
 
     _writer: Writer
 
-    async def _apart(self, do: Callable[[Connection], T], account: str = "") -> T:
+    async def _apart(
+        self, do: Callable[[Connection], T], account: str | None = None, *, seqs: Sequence[int] = ()
+    ) -> T:
         raise NotImplementedError
 
     async def _read(self, do: Callable[[Connection], T]) -> T:
@@ -51,7 +53,7 @@ class Storing(Recording):
     async def _look(self, do: Callable[[Connection], T]) -> T:
         raise NotImplementedError
 
-    def _check(self) -> None:
+    def _check(self, instance_id: str = "") -> None:
         raise NotImplementedError
 
     # -- groups
@@ -63,7 +65,7 @@ class Storing(Recording):
         on_stored: Callable[[], None],
     ) -> None:
         """Store its members chunk by chunk, and make all of it visible in one write."""
-        self._check()
+        self._check(group.instance_id)
         seq, account = position_of(group.id), name_of(group.instance_id)
         groups = self._writer.groups
         await self._apart(partial(groups.begin, group=group), account)
@@ -122,7 +124,8 @@ class Storing(Recording):
         """In one write."""
         if not self._committer.idle:
             await self.flush()
-        return await self._apart(partial(self._writer.groups.retry, grp=seq_of(group_id)))
+        grp = seq_of(group_id)
+        return await self._apart(partial(self._writer.groups.retry, grp=grp), seqs=[grp])
 
     async def reopen(
         self, group_id: str, *, after: str = "", limit: int = 1000
@@ -138,7 +141,7 @@ class Storing(Recording):
             stored = reopening.reopen(connection, groups, self._keyring, seqs, wall)
             return seqs[-1] if seqs else 0, stored
 
-        last, stored = await self._apart(reopen)
+        last, stored = await self._apart(reopen, seqs=[seq_of(group_id)])
         return place_at(last) if last else "", stored
 
     # -- bytes

@@ -7,6 +7,8 @@ from random import Random
 _COUNT_BITS = 14
 _MOST = (1 << _COUNT_BITS - 1) - 1
 """The upper half of a millisecond's ids is for those that a shared outbox gives."""
+SLOTS = 128
+"""Processes that can draw ids for one outbox at once, each from a part of that lower half."""
 
 
 class Ids:
@@ -15,6 +17,13 @@ class Ids:
     def __init__(self, rng: Random) -> None:
         self._mark = f"{rng.getrandbits(48):012x}"
         self._last = self._count = 0
+        self._first, self._most = 0, _MOST
+
+    def draw_from(self, slot: int) -> None:
+        """From now on only ids of that slot, of 0 to 127: others draw from others at once."""
+        width = (_MOST + 1) // SLOTS
+        self._first, self._most = slot * width, width - 1
+        self._last, self._count = self._last + 1, 0
 
     def go_on_after(self, last_id: str, position: int | None = None) -> None:
         """Later ids sort after this one of a previous run, whatever the wall clock says.
@@ -33,11 +42,11 @@ class Ids:
         milliseconds = max(int(wall * 1000), self._last)
         if milliseconds > self._last:
             self._last, self._count = milliseconds, 0
-        elif self._count < _MOST:
+        elif self._count < self._most:
             self._count += 1
         else:
             self._last, self._count = milliseconds + 1, 0
-        return f"{self._last:012x}{self._count:06x}{self._mark}"
+        return f"{self._last:012x}{self._first + self._count:06x}{self._mark}"
 
     def next_position(self, wall: float) -> int:
         """A position after all ids and positions of before, and before all later ones."""

@@ -14,7 +14,10 @@ class Tenure:
 
     owns       whether it owns the outbox, or accounts in it
     lease      seconds for which its lease still runs; 0: it has none
-    takeovers  how often it came to own the outbox, at its opening as well
+    accounts   how many it owns, of those that are spread over processes
+    takeovers  how often it came to own the outbox, at its opening as well; of accounts that are
+               spread, how many it took
+    handovers  how many of those it gave up to others, or as it left off
     lost       accounts that turned out to be another process's
     fenced     transactions that were refused, since another process owned what they were about
     taken      what other processes handed over, and this one took on
@@ -23,7 +26,9 @@ class Tenure:
 
     owns: bool = False
     lease: float = 0.0
+    accounts: int = 0
     takeovers: int = 0
+    handovers: int = 0
     lost: int = 0
     fenced: int = 0
     taken: int = 0

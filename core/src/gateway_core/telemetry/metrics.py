@@ -171,9 +171,18 @@ OUTBOX_LEASE = Metric(
     "gateway.outbox.lease", "s", "gauge", (),
     "for which its lease on it still runs; 0: it has none",
 )  # fmt: skip
+OUTBOX_ACCOUNTS = Metric(
+    "gateway.outbox.accounts", "{account}", "gauge", (),
+    "accounts that this process owns, where they are spread over processes",
+)  # fmt: skip
 OUTBOX_TAKEOVERS = Metric(
     "gateway.outbox.takeovers", "{takeover}", "counter", (),
-    "times that this process came to own it, at its opening as well",
+    "times that this process came to own it, at its opening as well; or to own an account of those "
+    "that are spread",
+)  # fmt: skip
+OUTBOX_HANDOVERS = Metric(
+    "gateway.outbox.handovers", "{account}", "counter", (),
+    "accounts that are spread and this process has given up",
 )  # fmt: skip
 OUTBOX_LOST = Metric(
     "gateway.outbox.lost", "{account}", "counter", (),

@@ -76,10 +76,10 @@ class Stored:
             )
 
             return Operator(self.path, self.settings.keys)
-        from gateway_contrib.postgres.operators import operating  # noqa: PLC0415 - an extra
+        from gateway_contrib.postgres.spreading.operating import Sharing  # noqa: PLC0415 - an extra
 
         outbox = self._database()
-        return operating.Operator(outbox.url, outbox.settings, self.settings.keys)
+        return Sharing(outbox.url, outbox.settings, self.settings.keys)
 
     def _database(self) -> Any:
         """Not opened: it knows where it is, and with which options."""

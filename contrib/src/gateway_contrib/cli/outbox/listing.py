@@ -49,15 +49,41 @@ def member_lines(parts: Sequence[Any], now: float) -> list[str]:
     """A line for each process that takes part: what it does, since when, and which it is."""
     return _aligned(
         (
-            "owner" if part.owns else "stands by",
+            _part(part),
             part.name,
             f"for {age(now - part.since)}",
-            f"epoch {part.epoch}" if part.epoch is not None else "",
+            f"epoch {part.epoch}" if part.epoch is not None else _share(part),
             f"lease {part.lease:g} s" if part.lease is not None else "",
             f"seen {age(now - part.seen)} ago",
             f"release {part.release}",
         )
         for part in parts
+    )
+
+
+def _part(part: Any) -> str:
+    if part.accounts is not None:
+        return "drains" if part.draining else "shares"
+    return "owner" if part.owns else "stands by"
+
+
+def _share(part: Any) -> str:
+    if part.accounts is None:
+        return ""
+    return f"{part.accounts:,} account{'s' * (part.accounts != 1)}, weight {part.weight:g}"
+
+
+def account_lines(owned: Sequence[Any], now: float) -> list[str]:
+    """A line for each account: who owns it, since when, and which owner that is."""
+    return _aligned(
+        (
+            it.account,
+            it.member if it.member is not None else "nobody",
+            f"for {age(now - it.since)}" if it.since is not None else "",
+            f"epoch {it.epoch}",
+            f"pinned to {it.pinned}" if it.pinned is not None else "",
+        )
+        for it in owned
     )
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 import psycopg
 
 from gateway_contrib.durable.seals import Seals
+from gateway_contrib.postgres.beside.keeping import Keeping
 from gateway_core.outboxes import OutboxError
 
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -28,37 +29,47 @@ def piece_place(digest: str, number: int) -> str:
 
 
 _ADOPT = """INSERT INTO bytes SELECT f.digest, f.size, f.upload FROM handed_files f
-    WHERE f.digest = %s LIMIT 1 ON CONFLICT DO NOTHING"""
+    WHERE f.digest = %s LIMIT 1{holding} ON CONFLICT DO NOTHING"""
 _ANSWERED = """WITH gone AS (DELETE FROM handed_files f WHERE NOT EXISTS
         (SELECT 1 FROM handed h WHERE h.own = f.own AND h.answered_at IS NULL) RETURNING f.upload)
     DELETE FROM pieces p USING gone WHERE p.upload = gone.upload
         AND NOT EXISTS (SELECT 1 FROM bytes b WHERE b.upload = gone.upload)"""
 
 
-def forget_handed(connection: Connection) -> None:
-    """The bytes that came with envelopes which are answered: the outbox has those that it needs."""
-    connection.execute(_ANSWERED)
+_ANSWERED_ALONE = """SELECT 1 FROM handed_files f WHERE NOT EXISTS
+        (SELECT 1 FROM handed h WHERE h.own = f.own AND h.answered_at IS NULL)
+    ORDER BY own, digest FOR UPDATE"""
 
 
 class Contents:
     """The stored bytes of the outbox."""
 
-    def __init__(self, seals: Seals) -> None:
+    def __init__(self, seals: Seals, keeping: Keeping) -> None:
         self.seals = seals
+        self._keeping = keeping
         self._pins: Counter[str] = Counter()
         self._taken: list[str] = []
         self._given: list[str] = []
 
     def tidy(self, connection: Connection) -> None:
         """Bytes that a former run left without a use are gone; so are uploads without an end."""
-        connection.execute(
-            "DELETE FROM bytes b WHERE NOT EXISTS (SELECT 1 FROM uses u WHERE u.digest = b.digest)"
-        )
-        connection.execute(
-            """DELETE FROM pieces p
+        unused = self._keeping.unused
+        sql = f"SELECT digest FROM bytes b WHERE {unused}"  # noqa: S608 - constants
+        found = [digest for (digest,) in connection.execute(sql.encode()).fetchall()]
+        self._keeping.alone(connection, found)
+        sql = f"DELETE FROM bytes b WHERE digest = ANY (%s::text[]) AND {unused}"  # noqa: S608 - constants
+        connection.execute(sql.encode(), (found,))
+        sql = f"""DELETE FROM pieces p
             WHERE NOT EXISTS (SELECT 1 FROM bytes b WHERE b.upload = p.upload)
-                AND NOT EXISTS (SELECT 1 FROM handed_files f WHERE f.upload = p.upload)"""
-        )
+                AND NOT EXISTS (SELECT 1 FROM handed_files f WHERE f.upload = p.upload)
+                AND {self._keeping.of_nobody("p.upload")}"""  # noqa: S608 - constants
+        connection.execute(sql.encode())
+
+    def forget_handed(self, connection: Connection) -> None:
+        """Bytes that came with envelopes which are answered: the outbox has those that it needs."""
+        if self._keeping.holding:  # another member may be about to make them its own
+            connection.execute(_ANSWERED_ALONE)
+        connection.execute(_ANSWERED)
 
     # -- bytes come, each call within a transaction
 
@@ -67,39 +78,53 @@ class Contents:
 
         Those that came with an envelope that was handed over are.
         """
-        connection.execute(_ADOPT, (digest,))
+        adopt = _ADOPT.format(holding=self._keeping.holding)
+        connection.execute(adopt.encode(), (digest,))
         there = self._there(connection, digest)
         if there:
-            self._pins[digest] += 1
-            self._given.append(digest)
+            self._pin(connection, digest)
         return there
+
+    def _pin(self, connection: Connection, digest: str) -> None:
+        if not self._pins[digest]:
+            self._keeping.keep(connection, digest)
+        self._pins[digest] += 1
+        self._given.append(digest)
+
+    def _unpin(self, connection: Connection, digest: str) -> None:
+        self._pins[digest] -= 1
+        self._taken.append(digest)
+        if not self._pins[digest]:
+            self._keeping.let_go(connection, digest)
 
     def add_piece(
         self, connection: Connection, digest: str, upload: UUID, number: int, piece: bytes
     ) -> None:
         """The next bytes of an upload."""
+        if not number:
+            self._keeping.begins(connection, upload)
         sealed = self.seals.seal_bytes(piece_place(digest, number), piece)
         sql = "INSERT INTO pieces (upload, number, content, key) VALUES (%s, %s, %s, %s)"
         connection.execute(sql, (upload, number, sealed, self.seals.first))
 
     def add(self, connection: Connection, digest: str, size: int, upload: UUID) -> None:
         """The upload is whole: keep it for one use, unless the same is there by now."""
+        self._keeping.ends(connection, upload)
         if self.pin_if_there(connection, digest):
             self.drop_upload(connection, upload)
             return
         connection.execute("INSERT INTO bytes VALUES (%s, %s, %s)", (digest, size, upload))
-        self._pins[digest] += 1
-        self._given.append(digest)
+        self._pin(connection, digest)
 
     def drop_upload(self, connection: Connection, upload: UUID) -> None:
         """It does not become whole."""
         connection.execute("DELETE FROM pieces WHERE upload = %s", (upload,))
+        self._keeping.ends(connection, upload)
 
     def unpin(self, connection: Connection, digest: str) -> None:
         """The use that they were kept for does not come."""
         if self._pins[digest]:
-            self._pins[digest] -= 1
-            self._taken.append(digest)
+            self._unpin(connection, digest)
             self._forget(connection, [digest])
 
     def unused(self, connection: Connection, files: Iterable[str]) -> None:
@@ -108,14 +133,14 @@ class Contents:
             self.unpin(connection, digest)
 
     def _there(self, connection: Connection, digest: str) -> bool:
-        sql = "SELECT 1 FROM bytes WHERE digest = %s"
-        return connection.execute(sql, (digest,)).fetchone() is not None
+        sql = f"SELECT 1 FROM bytes WHERE digest = %s{self._keeping.holding}"  # noqa: S608 - constants
+        return connection.execute(sql.encode(), (digest,)).fetchone() is not None
 
     # -- within a transaction; `committed` or `rolled_back` ends it
 
     def lacking(self, connection: Connection, files: Iterable[str]) -> OutboxError | None:
         """That one of them is not there; None: all are."""
-        for digest in files:
+        for digest in sorted(files):
             if not self._there(connection, digest):
                 return OutboxError(f"the bytes {digest} are not there")
         return None
@@ -126,8 +151,7 @@ class Contents:
             sql = "INSERT INTO uses VALUES (%s, %s) ON CONFLICT DO NOTHING"
             connection.execute(sql, (seq, digest))
             if self._pins[digest]:
-                self._pins[digest] -= 1
-                self._taken.append(digest)
+                self._unpin(connection, digest)
 
     def end(self, connection: Connection, seqs: Sequence[int]) -> None:
         """These use nothing any more; what nobody else uses is gone."""
@@ -139,12 +163,12 @@ class Contents:
     def _forget(self, connection: Connection, digests: Sequence[str]) -> None:
         free = [digest for digest in digests if not self._pins[digest]]
         if free:
-            sql = """WITH gone AS (DELETE FROM bytes b WHERE b.digest = ANY (%s::text[])
-                    AND NOT EXISTS (SELECT 1 FROM uses u WHERE u.digest = b.digest)
-                    RETURNING b.upload)
+            self._keeping.alone(connection, free)
+            sql = f"""WITH gone AS (DELETE FROM bytes b WHERE b.digest = ANY (%s::text[])
+                    AND {self._keeping.unused} RETURNING b.upload)
                 DELETE FROM pieces p USING gone WHERE p.upload = gone.upload AND NOT EXISTS
-                    (SELECT 1 FROM handed_files f WHERE f.upload = gone.upload)"""
-            connection.execute(sql, (free,))
+                    (SELECT 1 FROM handed_files f WHERE f.upload = gone.upload)"""  # noqa: S608 - constants
+            connection.execute(sql.encode(), (free,))
 
     def committed(self) -> None:
         """It is."""

@@ -21,6 +21,7 @@ from gateway_contrib.durable.rows import SETTLED, Row, encode
 from gateway_contrib.durable.seals import Seals
 from gateway_contrib.durable.turns import Turns
 from gateway_contrib.postgres.beside.contents import Contents
+from gateway_contrib.postgres.beside.keeping import Keeping
 from gateway_contrib.postgres.names import members_place, name_of, text_in
 from gateway_core import Disposition
 from gateway_core.outboxes import Group, Member, OutboxError
@@ -37,15 +38,17 @@ class Groups:
     touched  those that the present transaction changes
     """
 
-    def __init__(self, contents: Contents, seals: Seals) -> None:
+    def __init__(self, contents: Contents, seals: Seals, keeping: Keeping) -> None:
         self._contents = contents
+        self._keeping = keeping
         self.seals = seals
         self._turns: dict[int, Turns] = {}
         self.touched: set[int] = set()
 
     def tidy(self, connection: Connection) -> None:
         """A killed run may have left groups of which not all is there."""
-        for (seq,) in connection.execute("SELECT seq FROM groups WHERE NOT stored").fetchall():
+        sql = f"SELECT seq FROM groups g WHERE NOT stored AND {self._keeping.of_nobody('g.seq')}"  # noqa: S608 - constants
+        for (seq,) in connection.execute(sql.encode()).fetchall():
             self.drop(connection, seq)
 
     # -- a group comes, chunk by chunk, and then as a whole
@@ -58,6 +61,7 @@ class Groups:
         sql = f"INSERT INTO groups ({columns}) VALUES ({marks})"  # noqa: S608 - constants
         texts = [text_in(value) if isinstance(value, str) else value for value in rest]
         connection.execute(sql.encode(), (seq, name, name_of(instance), *texts))
+        self._keeping.begins(connection, seq)
 
     def add(
         self, connection: Connection, instance: str, seq: int, first: int, members: Sequence[Member]
@@ -73,13 +77,17 @@ class Groups:
         """All of it is there from now on; or why not."""
         lacking = self._contents.lacking(connection, claim.files)
         if lacking is None:
-            connection.execute("UPDATE groups SET stored = true WHERE seq = %s", (claim.seq,))
+            sql = "UPDATE groups SET stored = true WHERE seq = %s"
+            if not connection.execute(sql, (claim.seq,)).rowcount:
+                return OutboxError("another process took what there was of the group for left over")
+            self._keeping.ends(connection, claim.seq)
             self._contents.use(connection, claim.seq, claim.files)
             self.touched.add(claim.seq)
         return lacking
 
     def drop(self, connection: Connection, seq: int) -> None:
         """It was never there."""
+        self._keeping.ends(connection, seq)
         self._contents.end(connection, [seq])
         connection.execute("DELETE FROM keys WHERE seq = %s", (seq,))
         connection.execute("DELETE FROM groups WHERE seq = %s", (seq,))

@@ -13,6 +13,8 @@ from gateway_core.outboxes import OUTBOX_UNREADABLE, OutboxError, log_event
 
 FENCED, COMMITTED = "GW001", "GW002"
 """SQLSTATEs of `begin_batch`: another member owns it; a transaction of that number is committed."""
+NOT_COMMON = "GW004"
+"""SQLSTATE of `begin_share`: another member does what is common to all accounts."""
 ANOTHER_KEY = "GW003"
 """SQLSTATE of what was to be handed over: the outbox knows another key by now to seal it with."""
 _WORDS: Mapping[str, str] = {

@@ -27,10 +27,14 @@ FORGOTTEN = 3 * NOTES_EACH
 class Part:
     """One process that takes part. Times are POSIX times by the server's clock.
 
-    owns   whether it owns the outbox; else it stands by
-    since  when it began to
-    seen   when it last said that it is there
-    epoch  which owner it is, counted from the first; lease: in seconds; None: of a standby
+    owns      whether it owns the outbox, or takes part in one of which it owns some accounts; else
+              it stands by
+    since     when it began to
+    seen      when it last said that it is there
+    epoch     which owner it is, counted from the first; lease: in seconds; None: of a standby
+    accounts  how many it owns, where they are spread over processes; None: they are not
+    weight    its share of them, beside others'; None likewise
+    draining  whether it gives up all of them
     """
 
     name: str
@@ -40,6 +44,9 @@ class Part:
     seen: float
     epoch: int | None = None
     lease: float | None = None
+    accounts: int | None = None
+    weight: float | None = None
+    draining: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -50,6 +57,12 @@ _OWNER = """SELECT m.name, m.release, extract(epoch FROM a.owned_since)::float8,
     FROM accounts a JOIN members m USING (member)
     WHERE a.account = ''
         AND m.renewed_at > clock_timestamp() - make_interval(secs => 1.1 * m.lease)"""
+_SHARING = """SELECT m.name, m.release, extract(epoch FROM m.joined_at)::float8,
+        extract(epoch FROM m.renewed_at)::float8, m.lease, m.weight, m.draining,
+        (SELECT count(*) FROM accounts a WHERE a.member = m.member AND a.account <> '')
+    FROM members m WHERE m.weight IS NOT NULL
+        AND m.renewed_at > clock_timestamp() - make_interval(secs => 1.1 * m.lease)
+    ORDER BY m.joined_at, m.name"""
 _STANDBYS = """SELECT name, release, extract(epoch FROM since)::float8,
         extract(epoch FROM seen_at)::float8
     FROM standbys WHERE seen_at > clock_timestamp() - make_interval(secs => %s)
@@ -67,11 +80,25 @@ def owner_in(connection: Connection) -> Part | None:
     )
 
 
+def _sharing_in(connection: Connection) -> list[Part]:
+    """Those of which each owns some accounts."""
+    return [
+        Part(
+            name=name, release=release, owns=True, since=since, seen=seen, lease=lease,
+            accounts=accounts, weight=weight, draining=draining,
+        )
+        for name, release, since, seen, lease, weight, draining, accounts in connection.execute(
+            _SHARING
+        ).fetchall()
+    ]  # fmt: skip
+
+
 def parts_in(connection: Connection) -> list[Part]:
-    """The owner, if there is one, and those that stand by."""
-    owner = owner_in(connection)
+    """The owner, if there is one, those that own some accounts each, and those that stand by."""
+    owner, found = owner_in(connection), _sharing_in(connection)
     rows = connection.execute(_STANDBYS, (FORGOTTEN,)).fetchall()
-    found = [] if owner is None else [owner]
+    if owner is not None and owner.name not in {part.name for part in found}:
+        found.insert(0, owner)
     for name, release, since, seen in rows:
         found.append(Part(name=name, release=release, owns=False, since=since, seen=seen))
     return found

@@ -324,8 +324,10 @@ class Operator:
         asked: str = "",
     ) -> int:
         """Leave a request for the owner; its number. `asked`: of a group, as JSON."""
-        seq = seq_in(envelope_id) if envelope_id else None
-        instance, room = place or ("", "")
+        named: dict[str, Any] = decode(asked) if asked else {}
+        about = envelope_id or named.get("group") or ""
+        seq = seq_in(about) if about else None
+        instance, room = place or (named.get("instance") or "", "")
         text = encode(to_json(envelope)) if envelope is not None else asked or envelope_id
         insert = """INSERT INTO requests (kind, seq, instance, room, asked_at)
             VALUES (%s, %s, %s, %s, %s) RETURNING number"""

@@ -13,6 +13,7 @@ import psycopg
 
 from gateway_contrib.durable.rows import SETTLED, Row, decode, encode
 from gateway_contrib.durable.sealing.keyring import Keyring
+from gateway_contrib.postgres.handed import Share
 from gateway_contrib.postgres.names import text_in, text_out
 from gateway_contrib.postgres.reading import stored_at
 from gateway_contrib.postgres.sealing.anew import Resealing
@@ -33,6 +34,16 @@ AT_ONCE = 500
 """Requests of one look."""
 _ASKED = """SELECT number, kind, seq, instance, room, envelope FROM requests
     WHERE done_at IS NULL AND NOT number = ANY (%s::bigint[]) ORDER BY number DESC LIMIT %s"""
+_ASKED_OF = """SELECT r.number, r.kind, r.seq, r.about, r.room, r.envelope FROM (
+        SELECT *, coalesce(nullif(instance, ''), (SELECT a.instance FROM (
+                SELECT account FROM envelopes e WHERE e.seq = o.seq
+                UNION ALL SELECT account FROM history h WHERE h.seq = o.seq
+                UNION ALL SELECT account FROM groups g WHERE g.seq = o.seq) found
+            JOIN accounts a USING (account) LIMIT 1), '') AS about
+        FROM requests o WHERE done_at IS NULL AND NOT number = ANY (%s::bigint[])) r
+    WHERE coalesce((SELECT a.member = %s FROM accounts a WHERE a.instance = r.about LIMIT 1), %s)
+    ORDER BY r.number DESC LIMIT %s"""
+"""With the instance that each is about, by the envelope or the group that it names as well."""
 PASSED_ON = ("erase", "look", "accounts", "cancel", "submit", "group")
 """Kinds that the gateway does; it answers in the write that has the effect, and not before."""
 
@@ -64,6 +75,10 @@ class Desk:
         self._to_tell.append(number)
         self.resealing = Resealing(self.seals)
 
+    def leave_resealing(self) -> None:
+        """It is another process's to do."""
+        self.answered(self.end_resealing())
+
     def end_resealing(self) -> list[int]:
         """It is done; who asked for it."""
         told, self._to_tell, self.resealing = self._to_tell, [], None
@@ -73,10 +88,18 @@ class Desk:
         """Their answers are written."""
         self._handed_on.difference_update(numbers)
 
-    def look(self, connection: Connection) -> list[Row]:
-        """What was asked and is not handed on, in the order in which it was asked."""
-        asked = (list(self._handed_on), AT_ONCE)
-        return connection.execute(_ASKED, asked).fetchall()
+    def look(self, connection: Connection, share: Share | None, *, common: bool) -> list[Row]:
+        """What was asked and is not handed on, in the order in which it was asked.
+
+        share   of which accounts; None: of all
+        common  of those that have no row, and of none, as well
+        """
+        handed_on = list(self._handed_on)
+        if share is None:
+            return connection.execute(_ASKED, (handed_on, AT_ONCE)).fetchall()
+        asked = (handed_on, share.member, common, AT_ONCE)
+        rows = connection.execute(_ASKED_OF, asked).fetchall()
+        return [row for row in rows if share.has(text_out(row[3]))]
 
     def hand_on(self, connection: Connection, row: Row) -> Request | str | None:
         """What the gateway has to do about it, or why it cannot be; None: it is not for it.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from gateway_contrib.durable.rows import Row
 from gateway_contrib.durable.sealing.keyring import Keyring
-from gateway_contrib.postgres.names import name_of
+from gateway_contrib.postgres.handed import Share
+from gateway_contrib.postgres.names import ALL, name_of, text_out
 from gateway_contrib.postgres.operators.requests import Desk
 from gateway_contrib.postgres.owning import Owning
 from gateway_contrib.postgres.sealing.anew import Resealing
@@ -29,14 +30,26 @@ class Serving(Owning):
     _keys: tuple[Key, ...]
     _desk: Desk
 
+    @property
+    def _common(self) -> bool:
+        """Whether it does what is common to all accounts: one process has them all."""
+        return True
+
+    @property
+    def _share(self) -> Share | None:
+        """The accounts that it owns; None: all."""
+        return None
+
     async def _know_keys(self) -> None:
         """Open what is sealed, and seal with the first key from now on. Raises `OutboxError`."""
-        self._keyring = await self._apart(
-            lambda it: keyring_at(it, self._keys, self.place, owner=True)
-        )
+        self._keyring = await self._apart(self._make_known)
         self._writer.seal_with(self._keyring)
         self._desk.seal_with(self._keyring)
         self._handed.seal_with(self._keyring)
+
+    def _make_known(self, connection: Connection) -> Keyring:
+        """Make the first key known to the schema; what seals and opens by that."""
+        return keyring_at(connection, self._keys, self.place, owner=True)
 
     async def _own_again(self) -> None:
         """As an owner does; another one may have given it keys meanwhile."""
@@ -51,18 +64,24 @@ class Serving(Owning):
     async def _serve(self) -> bool:
         """Do what was asked since the last look; whether there is more to do at once."""
         if self._membership.owns:
-            for row in await self._look(self._desk.look):
+            look = partial(self._desk.look, share=self._share, common=self._common)
+            for row in await self._look(look):
                 await self._serve_one(row)
-            await self._reseal_on()
+            if self._common:
+                await self._reseal_on()
+            else:
+                self._desk.leave_resealing()
         return self._desk.resealing is not None
 
     async def _serve_one(self, row: Row) -> None:
-        number, kind, *_ = row
+        number, kind, _, instance, *_ = row
         wall, desk, writer = self._wall(), self._desk, self._writer
+        account = name_of(text_out(instance)) if instance else None
         if kind == "reseal":
             desk.begin_resealing(number)
         elif kind == "retry":
-            stored = await self._apart(partial(desk.retry, writer=writer, row=row, wall=wall))
+            retry = partial(desk.retry, writer=writer, row=row, wall=wall)
+            stored = await self._apart(retry, account)
             for each in stored:
                 self._ask(Request(kind="retry", stored=each))
         else:
@@ -72,7 +91,8 @@ class Serving(Owning):
             elif found is not None:
                 self._answer_asked(Request(kind=kind, number=number), found)
             elif kind == "discard":
-                await self._apart(partial(desk.discard, writer=writer, row=row, wall=wall))
+                discard = partial(desk.discard, writer=writer, row=row, wall=wall)
+                await self._apart(discard, account)
 
     def _ask(self, request: Request) -> None:
         if self.requested is not None:
@@ -104,7 +124,7 @@ class Serving(Owning):
         if resealing is None:
             return
         try:
-            more = await self._apart(resealing.step)
+            more = await self._apart(resealing.step, ALL)
         except BaseException:
             resealing.begin_again()
             raise

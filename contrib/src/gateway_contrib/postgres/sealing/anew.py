@@ -99,7 +99,7 @@ class Resealing:
     def _texts(self, table: str, by: str, after: Any, columns: Sequence[str]) -> Iterator[bool]:
         last = self._last(table, by)
         sql = f"""SELECT {by}, {", ".join(columns)} FROM {table}
-            WHERE {by} > %s AND {by} <= %s ORDER BY {by} LIMIT %s"""  # noqa: S608 - constants
+            WHERE {by} > %s AND {by} <= %s ORDER BY {by} LIMIT %s FOR UPDATE"""  # noqa: S608 - constants
         while rows := self._rows(sql, after, last, STEP):
             for place, *texts in rows:
                 self._row(table, by, place, place, columns, texts)
@@ -142,7 +142,7 @@ class Resealing:
 
     def _members(self) -> Iterator[bool]:
         sql = """SELECT grp, first, members FROM group_members WHERE (grp, first) > (%s, %s)
-            ORDER BY grp, first LIMIT %s"""
+            ORDER BY grp, first LIMIT %s FOR UPDATE"""
         after = (_LOWEST, _LOWEST)
         while rows := self._rows(sql, *after, PIECES):
             for grp, first, members in rows:
@@ -171,10 +171,11 @@ class Resealing:
             yield True
 
     def _key(self, account: str, scope: bytes) -> None:
-        sql = """INSERT INTO keys (account, scope, room, seq, ended_at, hashed)
-            SELECT account, %s, room, seq, ended_at, true FROM keys
-            WHERE account = %s AND scope = %s ON CONFLICT DO NOTHING"""
-        self._connection.execute(sql, (self._keyring.hashed(scope), account, scope))
+        sql = """UPDATE keys k SET scope = %(hashed)s, hashed = true
+            WHERE account = %(account)s AND scope = %(scope)s AND NOT EXISTS
+                (SELECT 1 FROM keys o WHERE o.account = k.account AND o.scope = %(hashed)s)"""
+        hashed = self._keyring.hashed(scope)
+        self._connection.execute(sql, {"account": account, "scope": scope, "hashed": hashed})
         sql = "DELETE FROM keys WHERE account = %s AND scope = %s"
         self._connection.execute(sql, (account, scope))
         self._sealed += 1

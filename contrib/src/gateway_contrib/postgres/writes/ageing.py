@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import attrs
 import psycopg
 
-from gateway_contrib.postgres.beside.contents import forget_handed
+from gateway_contrib.postgres.beside.contents import Contents
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
@@ -56,7 +56,8 @@ class Bounds:
 class Forgetting:
     """What is old goes, step by step, however much of it there is."""
 
-    def __init__(self) -> None:
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
         self._after = _FIRST
 
     def step(self, connection: Connection, bounds: Bounds) -> bool:
@@ -80,7 +81,7 @@ class Forgetting:
             ),
             _forget_groups(connection, bounds.history),
         ]
-        forget_handed(connection)
+        self._contents.forget_handed(connection)
         return self._forget_handed(connection, bounds.history) or max(counts) == AT_ONCE
 
     def _forget_handed(self, connection: Connection, before: float) -> bool:

@@ -28,11 +28,11 @@ _STEP: dict[str, str] = dict.fromkeys(STEP_COLUMNS, INTEGER) | {
 _END = """INSERT INTO history (account, seq, id, number, room, disposition, reason, raw,
         accepted_at, deadline, ended_at, fingerprint, class, receipt, entry, shapes, stream,
         sequence)
-    SELECT e.account, e.seq, e.id, s.newest + v.place, e.room, v.disposition, v.reason, v.raw,
+    SELECT e.account, e.seq, e.id, %s + v.place, e.room, v.disposition, v.reason, v.raw,
         e.accepted_at, e.deadline, v.ended_at, e.fingerprint, e.class, v.receipt,
         CASE WHEN v.settled THEN NULL ELSE e.entry END,
         CASE WHEN v.settled THEN NULL ELSE e.shapes END, e.stream, e.sequence
-    FROM {ended} JOIN envelopes e ON e.seq = v.seq CROSS JOIN source s
+    FROM {ended} JOIN envelopes e ON e.seq = v.seq
     ON CONFLICT DO NOTHING"""
 _ENDED: dict[str, str] = {
     "seq": INTEGER, "disposition": TEXT, "reason": TEXT, "raw": TEXT, "ended_at": NUMBER,
@@ -156,21 +156,35 @@ def _update(
     run(connection, sql, rows)
 
 
-def end(connection: Connection, batch: Batch) -> list[int]:
-    """Move what ended to the history; those of which nobody will want to try anything again."""
+def settled(batch: Batch) -> list[int]:
+    """What ended and nobody will want to try again."""
+    return [row[0] for row in batch.ended.values() if row[1] in SETTLED]
+
+
+def end(connection: Connection, batch: Batch) -> None:
+    """Move what ended to the history."""
     ended = list(batch.ended.values())
     rows = [(*row, row[1] in SETTLED, place) for place, row in enumerate(ended, 1)]
-    run(connection, _END.format(ended=_of(_ENDED)), rows)
-    connection.execute("UPDATE source SET newest = newest + %s", (len(ended),))
-    settled = [row[0] for row in ended if row[1] in SETTLED]
+    if rows:
+        newest = _numbers(connection, len(rows))
+        connection.execute(_END.format(ended=_of(_ENDED)).encode(), [newest, *_arrays(rows)])
     delete(connection, "envelopes", [row[0] for row in ended])
-    delete(connection, "steps", settled)
-    delete(connection, "grown", settled)
+    for table in ("steps", "grown"):
+        delete(connection, table, settled(batch))
     sql = f"""UPDATE keys k SET ended_at = v.ended_at
         FROM {rows_as("seq, ended_at", f"{INTEGER},{NUMBER}")} WHERE k.seq = v.seq"""  # noqa: S608 - constants
     run(connection, sql, [(row[0], row[4]) for row in ended if row[0] not in batch.freed])
     delete(connection, "keys", list(batch.freed))
-    return settled
+
+
+def _numbers(connection: Connection, count: int) -> int:
+    """So many numbers after this one are the transaction's.
+
+    Nobody else gets any until it has ended: what has a higher number is not visible before.
+    """
+    sql = "UPDATE source SET newest = newest + %s RETURNING newest - %s"
+    ((newest,),) = connection.execute(sql, (count, count)).fetchall()
+    return int(newest)
 
 
 def delete(connection: Connection, table: str, seqs: Sequence[int]) -> int:

@@ -19,14 +19,30 @@ from gateway_contrib.durable.batch import WHOEVER_WAITS, Batch
 from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.beside.contents import Contents
 from gateway_contrib.postgres.beside.groups import Groups
+from gateway_contrib.postgres.beside.keeping import Keeping
 from gateway_contrib.postgres.connections.connecting import Link
-from gateway_contrib.postgres.connections.failing import FENCED, Place, is_of_its_row
+from gateway_contrib.postgres.connections.failing import (
+    FENCED,
+    NOT_COMMON,
+    Place,
+    is_of_its_row,
+)
 from gateway_contrib.postgres.handed import Handed, claim, tell, write_answers
-from gateway_contrib.postgres.names import name_of
+from gateway_contrib.postgres.names import ALL, name_of
+from gateway_contrib.postgres.spreading.tables import give
 from gateway_contrib.postgres.writes import answers, statements
 from gateway_contrib.postgres.writes.committing import Unreplicated, commit
 from gateway_contrib.postgres.writes.pieces import pieces_of
 from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, RequestWithdrawn, log_event
+
+CROSSED = 3
+"""How often a batch is written again that stood in the way of another member's."""
+_CROSSED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+_OF_GROUPS = ("group", "paused", "cancelled", "drop")
+_OF_ACCOUNT = "SELECT seq FROM envelopes WHERE account = %s AND seq = ANY (%s::bigint[])"
+_OR_GROUPS = f"{_OF_ACCOUNT} UNION {_OF_ACCOUNT.replace('envelopes', 'groups')}"
+_BEGIN = "SELECT begin_batch(%s, %s, %s::text[], %s::bigint[])"
+_BEGIN_SHARE = "SELECT begin_share(%s, %s, %s::text[], %s::bigint[])"
 
 T = TypeVar("T")
 Connection: TypeAlias = psycopg.Connection[Any]
@@ -38,6 +54,10 @@ class Fenced(Exception):
     def __init__(self, instance: str) -> None:
         super().__init__(instance)
         self.instance = instance
+
+
+class NotCommon(OutboxError):
+    """Another member does what is common to all accounts."""
 
 
 class Unknown(Exception):
@@ -53,16 +73,19 @@ class Unknown(Exception):
 class Writer:
     """Commits batches; each of them wholly or not at all.
 
+    spreads  whether the member owns some accounts, and not all; those of which a batch has what was
+             spent are nobody's with it
     lost     accounts that turned out to be another member's; whoever reads it empties it
     claimed  requests that were answered by entries that were stored; likewise
     fenced   how many transactions were refused, since another member owned what they were about
     """
 
     def __init__(
-        self, link: Link, place: Place, member: UUID, seals: Seals, handed: Handed
+        self, link: Link, place: Place, member: UUID, seals: Seals, handed: Handed, *, spreads: bool
     ) -> None:
         self.link = link
-        self.member = member
+        self.spreads = spreads
+        self._begin = _BEGIN_SHARE if spreads else _BEGIN
         self._place = place
         self._numbers = count(1)
         self._known: set[str] = set()
@@ -70,8 +93,22 @@ class Writer:
         self.claimed: set[int] = set()
         self.fenced = 0
         self._handed = handed
-        self.contents = Contents(seals)
-        self.groups = Groups(self.contents, seals)
+        self._keeping = Keeping()
+        self.contents = Contents(seals, self._keeping)
+        self.groups = Groups(self.contents, seals, self._keeping)
+        self.is_of(member)
+
+    def is_of(self, member: UUID) -> None:
+        """Whose transactions they are from now on."""
+        self.member = member
+        if self.spreads:
+            self._keeping.member = member
+
+    def tidy(self, connection: Connection) -> None:
+        """What members that are gone have left unused, or not whole, is gone."""
+        self._keeping.tidy(connection)
+        self.groups.tidy(connection)
+        self.contents.tidy(connection)
 
     def seal_with(self, seals: Seals) -> None:
         """What is written from now on."""
@@ -82,7 +119,7 @@ class Writer:
 
         And `Unknown`. What the database refuses for what it is fails alone.
         """
-        write = self._write
+        write, crossed = self._write, 0
         while len(batch):
             try:
                 self._transaction(*_touched(batch), partial(write, batch=batch, wall=wall))
@@ -92,21 +129,35 @@ class Writer:
                 lost = partial(self._let_go, batch=batch, instance=fenced.instance)
                 self.link.call(lost)
             except psycopg.Error as error:
-                if not is_of_its_row(error) or write == self._one_by_one:
+                if isinstance(error, _CROSSED) and crossed < CROSSED:
+                    crossed += 1
+                elif not is_of_its_row(error) or write == self._one_by_one:
                     raise
-                write = self._one_by_one
+                else:
+                    write = self._one_by_one
             else:
                 return
 
-    def apart(self, do: Callable[[Connection], T], wall: float, account: str = "") -> T:
-        """Do that in a transaction of its own. Raises as `commit`."""
+    def apart(
+        self,
+        do: Callable[[Connection], T],
+        wall: float,
+        account: str | None = None,
+        seqs: Sequence[int] = (),
+    ) -> T:
+        """Do that in a transaction of its own. Raises as `commit`.
+
+        account  that it is about; empty: it is common to all, and raises `OutboxError` as well
+                 where another member does that
+        seqs     entries and groups that it is about
+        """
 
         def all_of_it(connection: Connection) -> T:
             done = do(connection)
             self.groups.close(connection, wall)
             return done
 
-        return self._transaction([account], [], all_of_it)
+        return self._transaction([] if account is None else [account], seqs, all_of_it)
 
     def decide(self, number: int) -> bool:
         """Whether the transaction of that number is committed; from now on it never will be.
@@ -142,9 +193,9 @@ class Writer:
         """The account is another member's: nothing of it is written, and whoever waits hears so."""
         self.lost.add(instance)
         why = OutboxError(f"account {instance} is another process's by now")
-        sql = "SELECT seq FROM envelopes WHERE account = %s AND seq = ANY (%s::bigint[])"
         asked = (name_of(instance), _touched(batch)[1])
-        seqs = {seq for (seq,) in connection.execute(sql, asked).fetchall()}
+        sql, given = (_OR_GROUPS, asked * 2) if self.spreads else (_OF_ACCOUNT, asked)
+        seqs = {seq for (seq,) in connection.execute(sql.encode(), given).fetchall()}
         seqs |= {seq for seq, row in batch.entries.items() if row[2] == instance}
         for seq in seqs:
             batch.refuse(seq, why)
@@ -160,7 +211,7 @@ class Writer:
             connection.execute("BEGIN")
             try:
                 asked = (self.member, number, list(touched), list(seqs))
-                connection.execute("SELECT begin_batch(%s, %s, %s::text[], %s::bigint[])", asked)
+                connection.execute(self._begin, asked)
                 done = do(connection)
             except BaseException:
                 if not connection.closed:
@@ -178,9 +229,8 @@ class Writer:
             done = self.link.call(whole)
         except psycopg.Error as error:
             self.settle(committed=False)
-            if error.sqlstate == FENCED:
-                self.fenced += 1
-                raise Fenced(error.diag.message_detail or "") from error
+            if (refusal := self._refusal(error)) is not None:
+                raise refusal from error
             raise
         except Unknown:
             raise
@@ -190,13 +240,23 @@ class Writer:
         self.settle(committed=True)
         return done
 
+    def _refusal(self, error: psycopg.Error) -> Exception | None:
+        """Another member has what it is about; None: it is something else."""
+        if error.sqlstate == NOT_COMMON:
+            return NotCommon("another process does what is common to all accounts")
+        if error.sqlstate != FENCED:
+            return None
+        self.fenced += 1
+        return Fenced(error.diag.message_detail or "")
+
     def _write(self, connection: Connection, batch: Batch, wall: float) -> None:
         statements.accounts(connection, batch, self.member, self._known)
         if batch.beside:
             self._write_beside(connection, batch)
         statements.write(connection, batch)
         if batch.ended:
-            self._end(connection, batch)
+            self.groups.ended(connection, {row[0]: row[1] for row in batch.ended.values()})
+            self.contents.end(connection, statements.settled(batch))
         if batch.withdrawn:
             statements.forget(connection, list(batch.withdrawn))
             self.groups.withdrawn(connection, batch.withdrawn)
@@ -210,11 +270,11 @@ class Writer:
         answers.write(connection, asked)
         if self.groups.touched:
             self.groups.close(connection, wall)
-
-    def _end(self, connection: Connection, batch: Batch) -> None:
-        settled = statements.end(connection, batch)
-        self.groups.ended(connection, {row[0]: row[1] for row in batch.ended.values()})
-        self.contents.end(connection, settled)
+        # Last, and in this order, what all members share: who has it holds it until its COMMIT.
+        if batch.ended:
+            statements.end(connection, batch)
+        if self.spreads and batch.spent.keys() - {ALL}:
+            give(connection, self.member, batch.spent.keys() - {ALL})
 
     def _write_beside(self, connection: Connection, batch: Batch) -> None:
         """What is claimed and told of groups and bytes, in order; what cannot be is refused."""
@@ -275,9 +335,11 @@ class Writer:
 def _touched(batch: Batch) -> tuple[list[str], list[int]]:
     """The accounts that it names, and the entries of which it does not say the account."""
     instances = {row[2] for row in batch.entries.values()}
-    instances |= {instance for instance, _ in (*batch.moves, *batch.closures)} | set(batch.spent)
+    instances |= {instance for instance, _ in (*batch.moves, *batch.closures)}
+    instances |= batch.spent.keys() - {ALL}
     seqs = {
         *batch.entered, *batch.postponed, *batch.shapes, *batch.ended, *batch.withdrawn,
         *batch.grown, *(seq for seq, _ in batch.steps),
+        *(seq for what, seq in batch.beside if what in _OF_GROUPS),
     }  # fmt: skip
     return sorted(map(name_of, instances)), sorted(seqs - batch.entries.keys())

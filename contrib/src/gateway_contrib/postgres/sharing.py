@@ -1,0 +1,239 @@
+"""The part of an outbox of which this process owns some accounts, and others the others.
+
+Where one process owns all of them it does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TypeVar
+
+import attrs
+import trio
+
+from gateway_contrib.durable.sealing.keyring import Keyring
+from gateway_contrib.postgres import reading
+from gateway_contrib.postgres.connections.connecting import Link
+from gateway_contrib.postgres.connections.membership import Membership
+from gateway_contrib.postgres.handed import Share
+from gateway_contrib.postgres.names import ALL
+from gateway_contrib.postgres.operators.serving import Serving
+from gateway_contrib.postgres.spreading import tables
+from gateway_contrib.postgres.spreading.member import SpreadMember
+from gateway_contrib.postgres.spreading.reading import unfinished_of
+from gateway_contrib.postgres.storing import Connection
+from gateway_core.outboxes import (
+    OUTBOX_FAILED,
+    OutboxError,
+    Recovery,
+    Standing,
+    log_event,
+)
+
+T = TypeVar("T")
+
+AGAIN = 3.0
+"""Seconds until it is said once more that there are accounts to be had, or to be given up."""
+PAUSE = 1.0
+"""Seconds until a process that was taken to be gone tries again to take part."""
+
+
+class Sharing(Serving):
+    """Owns accounts as `Spreading` has it.
+
+    offered, leaving  as there
+    id_slot           which ids of a millisecond this process draws, from 0 to 127: no other one
+                      that owns accounts has the same. It may be another after all was lost
+    """
+
+    spreads: bool
+
+    def _begin(self) -> None:
+        self.offered: Callable[[], None] | None = None
+        self.leaving: Callable[[str], None] | None = None
+        self._member: SpreadMember | None = None
+        self._changed = trio.Event()
+        self._given = 0
+
+    def _member_by(self, link: Link) -> Membership:
+        settings = self.settings
+        if not self.spreads:
+            return Membership(link, self.place, settings.lease)
+        self._member = SpreadMember(link, self.place, settings.lease, settings.weight)
+        return self._member
+
+    # -- what the gateway says and asks
+
+    @property
+    def id_slot(self) -> int:
+        """Of the member that this process is by now."""
+        return self._member.slot if self._member is not None else 0
+
+    def serves(self, instance_ids: Collection[str]) -> None:
+        """Those without a row get one with the next look."""
+        if self._member is not None:
+            self._member.serve(instance_ids)
+
+    def offers(self, instance_id: str) -> bool:
+        """By the last look."""
+        member = self._member
+        return (
+            member is not None
+            and member.owns
+            and instance_id in member.share.take
+            and instance_id not in self._accounts
+        )
+
+    async def recover(self, instance_id: str) -> Recovery:
+        """As its last owner left it. Where all was lost, it is had again once nobody has it."""
+        if self._member is None:
+            if not self._membership.owns:
+                await self._own_again()
+            found = await self._read(partial(reading.recovery, instance=instance_id))
+            self._accounts.add(instance_id)
+            return found
+        if instance_id == ALL:
+            return await self._read(partial(reading.recovery, instance=ALL))
+        epoch = None
+        if instance_id not in self._accounts:
+            epoch = await self._take(self._member, instance_id)
+        found = await self._read(partial(reading.recovery, instance=instance_id))
+        stored = await self._look(partial(unfinished_of, instance=instance_id))
+        if epoch is not None:
+            self._member.took(instance_id, epoch)
+            self._accounts.add(instance_id)
+            self._member.takeovers += 1
+            self._handed.gained()
+        return attrs.evolve(found, stored=stored)
+
+    async def _take(self, member: SpreadMember, instance_id: str) -> int:
+        """Own the account; which owner of it this is."""
+        if not self._committer.idle:  # what was told when it was owned before
+            await self.flush()
+        take = partial(tables.take, member=member.member, instance=instance_id)
+        try:
+            return await self._apart(take)
+        except OutboxError:
+            member.look_again()
+            raise
+
+    def release(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
+        """It is nobody's with the batch that has what was spent."""
+        if self._member is not None and instance_id != ALL:
+            if instance_id not in self._accounts:
+                return
+            self._given += 1
+            self._let_go_of(instance_id)
+        super().release(instance_id, at, standings)
+
+    def covers(self, instance_id: str) -> bool:
+        """While the lease runs, those that are owned."""
+        if self._member is None or instance_id == ALL:
+            return super().covers(instance_id)
+        return instance_id in self._accounts and self._membership.covered
+
+    # -- what it asks itself
+
+    @property
+    def _shared_out(self) -> int:
+        return 0 if self._member is None else len(self._accounts)
+
+    @property
+    def _common(self) -> bool:
+        return self._member is None or self._member.common
+
+    @property
+    def _share(self) -> Share | None:
+        return None if self._member is None else Share(self._member.member, self._has)
+
+    def _has(self, instance_id: str) -> bool:
+        """Whether it is owned by now; of what has no row or is common the database says so."""
+        member, row = self._member, instance_id != ALL
+        row = row and member is not None and member.knows(instance_id)
+        return not row or instance_id in self._accounts
+
+    def _of_its_own(self, read: Callable[..., T]) -> Callable[..., T]:
+        share = self._share
+        return read if share is None else partial(read, share=share)
+
+    def _check(self, instance_id: str = ALL) -> None:
+        super()._check(instance_id)
+        if self._member is not None and instance_id != ALL and instance_id not in self._accounts:
+            raise OutboxError(f"account {instance_id} is another process's")
+
+    def _others(self) -> OutboxError:
+        if self._member is None:
+            return super()._others()
+        return OutboxError(f"outbox {self.place}: others have taken this process to be gone")
+
+    def _make_known(self, connection: Connection) -> Keyring:
+        if self.spreads and self._keys:  # one process makes the secret that all hash keys with
+            connection.execute("LOCK TABLE keyring IN SHARE ROW EXCLUSIVE MODE")
+        return super()._make_known(connection)
+
+    async def _tidy(self) -> None:
+        """Leave nothing of what killed runs have left over; where others live it is done later."""
+        if self._member is None:
+            for left_over in (self._writer.groups, self._writer.contents):
+                await self._apart(left_over.tidy)
+
+    async def _tidy_up(self) -> None:
+        """Once others have gone, by whoever does what is common."""
+        member = self._member
+        if member is not None and member.common and member.untidy:
+            member.untidy = False
+            try:
+                await self._apart(self._writer.tidy, ALL)
+            except BaseException:
+                member.untidy = True
+                raise
+
+    # -- taking part
+
+    def _let_go_of(self, account: str) -> None:
+        super()._let_go_of(account)
+        if self._member is not None:
+            self._member.gave(account)
+            self._handed.lost(account)
+
+    def _change(self) -> None:
+        self._changed.set()
+
+    def _on_lost(self) -> None:
+        super()._on_lost()
+        self._change()
+
+    async def _take_part_on(self) -> None:
+        """Say what is to be had and given up; take part again where others took it to be gone."""
+        member = self._member
+        if member is None:
+            return
+        token = trio.lowlevel.current_trio_token()
+        member.on_share = partial(token.run_sync_soon, self._change)
+        why = ""
+        while True:
+            if member.owns:
+                self._say(member)
+            else:
+                try:
+                    await self._own_again()
+                except OutboxError as error:
+                    if why != str(error):
+                        log_event(OUTBOX_FAILED, error=str(error))
+                    why = str(error)
+                    await trio.sleep(PAUSE)
+                continue
+            with trio.move_on_after(AGAIN):
+                await self._changed.wait()
+            self._changed = trio.Event()
+
+    def _say(self, member: SpreadMember) -> None:
+        for account in member.taken_away:
+            self._lose(account)
+        share = member.share
+        if self.offered is not None and not share.take <= self._accounts:
+            self.offered()
+        if self.leaving is not None:
+            for account in sorted(share.give & self._accounts):
+                self.leaving(account)

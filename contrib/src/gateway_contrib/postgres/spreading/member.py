@@ -1,0 +1,217 @@
+"""One process's part in an outbox of which it owns some accounts, on a thread of its own.
+
+It renews its lease each quarter of that, and looks four times a second who takes part. Whoever is
+silent for 1.1 leases on this machine's clock is taken to be gone: its row is deleted, and with that
+its accounts are free.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from functools import partial
+from uuid import UUID
+
+import attrs
+import psycopg
+
+from gateway_contrib.postgres.connections import membership
+from gateway_contrib.postgres.connections.connecting import Link
+from gateway_contrib.postgres.connections.failing import Place
+from gateway_contrib.postgres.connections.membership import Connection, Membership, Owner, Watched
+from gateway_contrib.postgres.names import ALL
+from gateway_contrib.postgres.spreading import tables
+from gateway_contrib.postgres.spreading.shares import Account, Share, share_of
+from gateway_contrib.postgres.spreading.tables import Seen
+from gateway_core.outboxes import OutboxError
+
+LOOK = 0.25
+"""Seconds between two looks at who takes part."""
+
+
+class SpreadMember(Membership):
+    """A member that owns some accounts.
+
+    share     what it is to take and to give up, by its last look
+    slot      which ids of a millisecond it draws
+    on_share  called on the thread of the lease with each look that changed something
+    gone      how many members it has taken to be gone
+    untidy    whether others have gone, or it does what is common, since that was last cleared
+    """
+
+    def __init__(self, link: Link, place: Place, lease: float, weight: float) -> None:
+        super().__init__(link, place, lease)
+        self._weight = weight
+        self._watching: dict[UUID, Watched] = {}
+        self._served: frozenset[str] = frozenset()
+        self._owned: dict[str, int] = {}
+        self._known: tuple[object, ...] | None = None
+        self._present: frozenset[UUID] = frozenset()
+        self._accounts: dict[str, Account] = {}
+        self._lacks: frozenset[str] = frozenset()
+        self._renewed = 0.0
+        self._woken = threading.Event()
+        self.slot = 0
+        self.share = Share()
+        self.gone = 0
+        self.untidy = False
+        self.on_share: Callable[[], None] | None = None
+
+    # -- taking part
+
+    def attempt(self) -> Owner | None:
+        """Take part from now on. Raises `OutboxError` where too many do."""
+        if self._thread is not None:  # of the member that it was
+            self._thread.join()
+        before = membership.boottime()
+        joined = partial(
+            tables.join, member=self.member, lease=self._lease, weight=self._weight,
+            before=self.slot,
+        )  # fmt: skip
+        self.slot = self.link.call(joined)
+        self._covered, self._renewed = before + self._lease, before
+        self._owned, self._known, self._lacks = {}, None, frozenset()
+        self.share = Share()
+        self.owns = True
+        return None
+
+    def _renew_on(self) -> None:
+        stop = self._stop
+        while not stop.is_set():
+            try:
+                if membership.boottime() >= self._renewed + self._lease / 4 and not self._renew():
+                    return
+                self.look()
+            except psycopg.Error:  # the connection is made anew with the next one
+                pass
+            self._woken.wait(LOOK)
+            self._woken.clear()
+
+    def _renew(self) -> bool:
+        before = membership.boottime()
+        still = self.renew()
+        self._renewed = before
+        return still
+
+    def lose(self) -> None:
+        """Others have taken it to be gone."""
+        super().lose()
+        self._woken.set()
+
+    def leave(self) -> None:
+        """Give up all accounts at once, and take part no more. Blocks."""
+        self._stop.set()
+        self._woken.set()
+        super().leave()
+
+    def _leave(self, connection: Connection) -> None:
+        tables.leave(connection, self.member)
+
+    # -- what it owns, called on trio's thread
+
+    @property
+    def common(self) -> bool:
+        """Whether it does what is common to all accounts."""
+        return ALL in self._owned
+
+    def serve(self, instances: Collection[str]) -> None:
+        """These can be owned."""
+        self._served = frozenset(instances)
+        self.look_again()
+
+    def took(self, instance: str, epoch: int) -> None:
+        """It owns the account."""
+        self._owned[instance] = epoch
+
+    def gave(self, instance: str) -> None:
+        """It owns the account no more."""
+        self._owned.pop(instance, None)
+
+    def knows(self, instance: str) -> bool:
+        """Whether the account has a row, by the last look."""
+        return instance in self._accounts
+
+    def look_again(self) -> None:
+        """What is known may not be so any more."""
+        self._known = None
+        self._woken.set()
+
+    @property
+    def taken_away(self) -> list[str]:
+        """Accounts that another member has by now, by the last look."""
+        owned, seen = self._owned.copy(), self._accounts
+        return [name for name, epoch in owned.items() if name in seen and seen[name].epoch > epoch]
+
+    # -- looking, on the thread of the lease
+
+    def look(self) -> None:
+        """See who takes part, and what this member is to own by that."""
+        seen = self.link.call(tables.look)
+        if self.member not in seen.present:
+            self.lose()
+            return
+        if self._ended(seen):
+            seen = self.link.call(tables.look)
+        self.untidy = self.untidy or not self._present <= seen.present
+        self._present = seen.present
+        known = (seen.version, seen.present, seen.spread, self._served)
+        if known != self._known:
+            self._known = known
+            try:
+                self._weigh(seen)
+            except BaseException:
+                self._known = None
+                raise
+            if self.on_share is not None:
+                self.on_share()
+
+    def _ended(self, seen: Seen) -> bool:
+        """Whether some were silent for so long that they are gone."""
+        others = [owner for owner in seen.owners if owner.member != self.member]
+        self._watching = {it.member: self._watching.get(it.member) or Watched() for it in others}
+        now = membership.boottime()
+        silent = [it for it in others if self._watching[it.member].silent(it, now)]
+        ended = [it for it in silent if self.link.call(partial(tables.end, owner=it))]
+        self.gone += len(ended)
+        return bool(ended)
+
+    def _weigh(self, seen: Seen) -> None:
+        """What it is to own, of all accounts."""
+        lacks = self.link.call(tables.lacks)
+        self._accounts = self.link.call(tables.accounts)
+        members = [attrs.evolve(it, lacks=lacks.get(it.member, frozenset())) for it in seen.spread]
+        owned, served = frozenset(self._owned.copy()), self._served
+        share = share_of(self.member, members, self._accounts, served, owned, seen.present)
+        if share.unknown:
+            self.link.call(partial(tables.add, instances=share.unknown))
+        if share.lacks != self._lacks:
+            say = partial(tables.say_lacks, member=self.member, instances=share.lacks)
+            self.link.call(say)
+            self._lacks = share.lacks
+        if ALL in share.take:
+            self._take_common()
+        elif ALL in share.give:
+            self.gave(ALL)
+            self.link.call(self._give_common)
+        self.share = attrs.evolve(share, take=share.take - {ALL}, give=share.give - {ALL})
+
+    def _take_common(self) -> None:
+        def take(connection: Connection) -> int:
+            with connection.transaction():
+                sql = "SELECT 1 FROM members WHERE member = %s FOR KEY SHARE"
+                if connection.execute(sql, (self.member,)).fetchone() is None:
+                    return -1
+                return tables.take(connection, self.member, ALL)
+
+        try:
+            epoch = self.link.call(take)
+        except OutboxError:  # another one was faster
+            self._known = None
+            return
+        if epoch >= 0:
+            self.took(ALL, epoch)
+            self.untidy = True
+
+    def _give_common(self, connection: Connection) -> None:
+        with connection.transaction():
+            tables.give(connection, self.member, [ALL])

@@ -1,0 +1,94 @@
+"""What operators see and change of which process owns which account."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, TypeAlias
+
+import attrs
+import psycopg
+
+from gateway_contrib.postgres.names import name_of, text_out
+from gateway_contrib.postgres.operators.operating import Operator
+from gateway_contrib.postgres.spreading.tables import CHANGED
+from gateway_core.outboxes import OutboxError
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+_ACCOUNTS = """SELECT a.instance, m.name, extract(epoch FROM a.owned_since)::float8, a.epoch,
+        a.pinned
+    FROM accounts a LEFT JOIN members m USING (member) WHERE a.account <> '' ORDER BY a.instance"""
+
+
+@attrs.frozen(kw_only=True)
+class Owned:
+    """An account. `member`: the name of the process that owns it; None: nobody does.
+
+    since   POSIX time by the server's clock; None: nobody owns it
+    epoch   which owner that is, counted from the first
+    pinned  name of the process that is to own it, whatever the balance is; None: any
+    """
+
+    account: str
+    member: str | None
+    since: float | None
+    epoch: int
+    pinned: str | None
+
+
+class Sharing(Operator):
+    """An operator of an outbox whose accounts may be spread over processes."""
+
+    def owned(self) -> list[Owned]:
+        """All accounts, by their names."""
+        return [
+            Owned(
+                account=text_out(instance), member=name, since=since if name else None,
+                epoch=epoch, pinned=pinned,
+            )
+            for instance, name, since, epoch, pinned in self._rows_of(_ACCOUNTS)
+        ]  # fmt: skip
+
+    def move(self, account: str, member: str | None) -> str:
+        """Pin the account to the process, None: to none; its name.
+
+        Raises `OutboxError` where the outbox has no such account, or no such process takes part.
+        """
+        name = None if member is None else self._named(member)
+        with self._typed("cannot be changed"):
+            if not self._link.call(partial(_pin, account=account, name=name)):
+                raise OutboxError(f"the outbox has no account {account!r}")
+        return name or ""
+
+    def drain(self, member: str, *, draining: bool) -> str:
+        """The process is to own nothing, or its share again; its name. Raises `OutboxError`."""
+        name = self._named(member)
+        with self._typed("cannot be changed"):
+            self._link.call(partial(_drain, name=name, draining=draining))
+        return name
+
+    def _named(self, member: str) -> str:
+        """The one process of that name, or of which the name has that in it."""
+        rows = self._rows_of("SELECT DISTINCT name FROM members WHERE weight IS NOT NULL")
+        names = sorted(name for (name,) in rows)
+        some = [name for name in names if name == member] or [it for it in names if member in it]
+        if len(some) == 1:
+            return str(some[0])
+        known = "; ".join(some or names) or "no process that owns some accounts"
+        why = "is no process that takes part" if not some else "is not one process"
+        raise OutboxError(f"{member!r} {why}: there is {known}")
+
+
+def _pin(connection: Connection, account: str, name: str | None) -> int:
+    with connection.transaction():
+        sql = "UPDATE accounts SET pinned = %s WHERE account = %s"
+        found = connection.execute(sql, (name, name_of(account))).rowcount
+        connection.execute(CHANGED)
+    return found
+
+
+def _drain(connection: Connection, name: str, draining: bool) -> None:
+    with connection.transaction():
+        sql = "UPDATE members SET draining = %s WHERE name = %s AND weight IS NOT NULL"
+        connection.execute(sql, (draining, name))
+        connection.execute(CHANGED)

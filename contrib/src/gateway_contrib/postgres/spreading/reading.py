@@ -1,0 +1,39 @@
+"""What the outbox has of all accounts, and of one that is had. Blocks; it is what is committed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, TypeAlias
+
+import psycopg
+
+from gateway_contrib.durable.rows import priority_of
+from gateway_contrib.postgres.names import name_of
+from gateway_contrib.postgres.reading import last_id
+from gateway_core.outboxes import Overview, Priority
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+
+def place_of_all(connection: Connection) -> Overview:
+    """Without what is unfinished: after which ids and positions new ones come."""
+    sql = """SELECT greatest((SELECT max(position) FROM envelopes),
+        (SELECT max(sequence) FROM history WHERE sequence IS NOT NULL))"""
+    row = connection.execute(sql).fetchone()
+    return Overview(last_id=last_id(connection), sequence=row[0] if row is not None else None)
+
+
+def unfinished_of(connection: Connection, instance: str) -> Overview:
+    """What is unfinished of an account."""
+    sql = """SELECT stream, due IS NOT NULL, count(*) FROM envelopes WHERE account = %s
+        GROUP BY 1, 2"""
+    classes: Counter[Priority] = Counter()
+    scheduled = 0
+    for stream, is_due, count in connection.execute(sql, (name_of(instance),)).fetchall():
+        classes[priority_of(stream)] += count
+        scheduled += count if is_due else 0
+    return Overview(
+        unfinished={instance: classes.total()} if classes else {},
+        classes=dict(classes),
+        scheduled=scheduled,
+    )

@@ -1,0 +1,178 @@
+"""Who takes part and who owns what, as the database has it. Blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from importlib.metadata import version
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import attrs
+import psycopg
+
+from gateway_contrib.postgres.connections.members import own_name
+from gateway_contrib.postgres.connections.membership import NOTED_FOR, Owner
+from gateway_contrib.postgres.names import ALL, name_of, text_in, text_out
+from gateway_contrib.postgres.spreading.balance import Member
+from gateway_contrib.postgres.spreading.shares import Account
+from gateway_core.outboxes import OutboxError
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+SLOTS = 128
+"""Members that can own accounts at once: so many draw ids that no other one draws."""
+CHANGED = "UPDATE shares SET version = version + 1"
+_LOOK = """SELECT s.version, m.member, m.name, m.lease, m.counter, m.weight, m.draining
+    FROM shares s LEFT JOIN members m ON true"""
+_ACCOUNTS = "SELECT instance, member, epoch, pinned FROM accounts"
+_LACKS = "SELECT member, lacks FROM members WHERE weight IS NOT NULL"
+_SLOT = """INSERT INTO members (member, name, release, lease, weight, slot)
+    SELECT %(member)s, %(name)s, %(release)s, %(lease)s, %(weight)s, free.slot
+    FROM generate_series(0, %(slots)s - 1) free(slot)
+    WHERE NOT EXISTS (SELECT 1 FROM members m WHERE m.slot = free.slot)
+    ORDER BY free.slot <> %(before)s, free.slot LIMIT 1
+    ON CONFLICT (member) DO NOTHING"""
+_ADD = """INSERT INTO accounts (account, instance, member, epoch)
+    SELECT v.account, v.instance, whole.member, 0
+    FROM unnest(%s::text[], %s::text[]) v(account, instance) LEFT JOIN
+        (SELECT m.member FROM accounts a JOIN members m USING (member)
+            WHERE a.account = '' AND m.weight IS NULL) whole ON true
+    ON CONFLICT DO NOTHING"""
+_TAKE = """UPDATE accounts SET member = %s, epoch = epoch + 1, owned_since = clock_timestamp()
+    WHERE account = %s AND epoch = %s AND member IS NOT DISTINCT FROM %s"""
+
+
+@attrs.frozen(kw_only=True)
+class Seen:
+    """Who took part at a look. `version`: of what they are to own.
+
+    whole  members that own all accounts, or would; `spread`: those that own some, without what
+           they lack
+    """
+
+    version: int
+    whole: tuple[Owner, ...]
+    spread: tuple[Member, ...]
+    owners: tuple[Owner, ...]
+
+    @property
+    def present(self) -> frozenset[UUID]:
+        """All of them."""
+        return frozenset(owner.member for owner in self.owners)
+
+
+def look(connection: Connection) -> Seen:
+    """Costs the same however many accounts there are."""
+    rows = connection.execute(_LOOK).fetchall()
+    owners, whole, spread = [], [], []
+    for _, member, name, lease, counter, weight, draining in rows:
+        if member is None:
+            continue
+        owner = Owner(member=member, name=name, lease=lease, counter=counter)
+        owners.append(owner)
+        if weight is None:
+            whole.append(owner)
+        else:
+            spread.append(Member(member=member, name=name, weight=weight, draining=draining))
+    return Seen(
+        version=rows[0][0] if rows else 0,
+        whole=tuple(whole),
+        spread=tuple(spread),
+        owners=tuple(owners),
+    )
+
+
+def accounts(connection: Connection) -> dict[str, Account]:
+    """All that have a row, by their instances."""
+    rows = connection.execute(_ACCOUNTS).fetchall()
+    return {
+        name: Account(instance=name, member=member, epoch=epoch, pinned=pinned)
+        for name, member, epoch, pinned in ((text_out(row[0]), *row[1:]) for row in rows)
+    }
+
+
+def lacks(connection: Connection) -> dict[UUID, frozenset[str]]:
+    """What each member cannot own though it should."""
+    rows = connection.execute(_LACKS).fetchall()
+    return {member: frozenset(map(text_out, names)) for member, names in rows}
+
+
+def join(connection: Connection, member: UUID, lease: float, weight: float, before: int) -> int:
+    """Take part; the slot of its ids, `before` where that is free. Raises `OutboxError`.
+
+    Nobody becomes the owner of all meanwhile.
+    """
+    asked = {
+        "member": member, "name": own_name(), "release": version("gateway-contrib"),
+        "lease": lease, "weight": weight, "slots": SLOTS, "before": before,
+    }  # fmt: skip
+    with connection.transaction():
+        connection.execute("SELECT 1 FROM accounts WHERE account = '' FOR SHARE")
+        connection.execute(CHANGED)  # one at a time
+        connection.execute(_SLOT, asked)
+        row = connection.execute("SELECT slot FROM members WHERE member = %s", (member,)).fetchone()
+        if row is None:
+            raise OutboxError(f"{SLOTS} processes share its accounts, and no more can")
+        sql = "DELETE FROM batches WHERE noted_at < now() - make_interval(days => %s)"
+        connection.execute(sql, (NOTED_FOR,))
+    return int(row[0])
+
+
+def leave(connection: Connection, member: UUID) -> None:
+    """Give up all accounts at once, and take part no more."""
+    with connection.transaction():
+        connection.execute("DELETE FROM members WHERE member = %s", (member,))
+        connection.execute("UPDATE accounts SET member = NULL WHERE member = %s", (member,))
+        connection.execute("DELETE FROM batches WHERE member = %s", (member,))
+        connection.execute(CHANGED)
+
+
+def end(connection: Connection, owner: Owner) -> bool:
+    """Its lease is over, unless it has just renewed it. Waits for what it is writing."""
+    sql = "DELETE FROM members WHERE member = %s AND counter = %s"
+    return connection.execute(sql, (owner.member, owner.counter)).rowcount > 0
+
+
+def add(connection: Connection, instances: Iterable[str]) -> None:
+    """Those without a row have one: nobody's, or of whoever owns all accounts."""
+    names = list(instances)
+    with connection.transaction():
+        asked = ([name_of(name) for name in names], [text_in(name) for name in names])
+        if connection.execute(_ADD, asked).rowcount:
+            connection.execute(CHANGED)
+
+
+def say_lacks(connection: Connection, member: UUID, instances: Collection[str]) -> None:
+    """What it cannot own though it should."""
+    with connection.transaction():
+        sql = "UPDATE members SET lacks = %s WHERE member = %s"
+        connection.execute(sql, (sorted(map(text_in, instances)), member))
+        connection.execute(CHANGED)
+
+
+def take(connection: Connection, member: UUID, instance: str) -> int:
+    """Own the account, unless another member does; which owner of it this is. In a transaction.
+
+    Raises `OutboxError` that names the other one.
+    """
+    account = name_of(instance) if instance else ALL
+    sql = """SELECT a.member, a.epoch, m.name FROM accounts a LEFT JOIN members m USING (member)
+        WHERE a.account = %s"""
+    row = connection.execute(sql, (account,)).fetchone()
+    if row is None:
+        add(connection, [instance])
+        row = connection.execute(sql, (account,)).fetchone()
+    owner, epoch, name = row if row is not None else (None, 0, None)
+    if owner == member:
+        return int(epoch)
+    if name is None and connection.execute(_TAKE, (member, account, epoch, owner)).rowcount:
+        return int(epoch) + 1
+    raise OutboxError(f"account {instance} is owned by another process: {name or 'it just came'}")
+
+
+def give(connection: Connection, member: UUID, instances: Iterable[str]) -> None:
+    """These are nobody's, as far as they are the member's. In a transaction, at its end."""
+    names = [name_of(each) if each else ALL for each in instances]
+    sql = "UPDATE accounts SET member = NULL WHERE member = %s AND account = ANY (%s::text[])"
+    if connection.execute(sql, (member, names)).rowcount:
+        connection.execute(CHANGED)

@@ -1,0 +1,112 @@
+"""Which member is to own an account. Without a server, over many drawn sets of members."""
+
+from collections import Counter
+from random import Random
+from uuid import UUID
+
+import attrs
+import pytest
+
+from gateway_contrib.postgres.names import ALL
+from gateway_contrib.postgres.spreading.balance import Member, home
+from gateway_contrib.postgres.spreading.shares import Account, share_of
+
+ACCOUNTS = [f"bot{n}" for n in range(500)]
+
+
+def members(rng, count, **given):
+    return [Member(member=UUID(int=rng.getrandbits(128)), name=f"m{n}", **given)
+            for n in range(count)]  # fmt: skip
+
+
+def homes(some, accounts=ACCOUNTS):
+    return {name: home(name, some) for name in accounts}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_an_account_moves_only_to_a_member_that_joins_or_from_one_that_leaves(seed):
+    rng = Random(seed)
+    some = [attrs.evolve(it, weight=rng.choice([0.5, 1.0, 3.0])) for it in members(rng, 5)]
+    rng.shuffle(some)
+    fewer, joined = homes(some[1:]), some[0].member
+    more = homes(some)
+    moved = {name for name in ACCOUNTS if more[name] != fewer[name]}
+    assert moved == {name for name in ACCOUNTS if more[name] == joined}
+    assert moved
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shares_follow_weights(seed):
+    rng = Random(seed)
+    weights = [1.0, 2.0, 4.0]
+    some = [attrs.evolve(it, weight=weight)
+            for it, weight in zip(members(rng, 3), weights, strict=True)]  # fmt: skip
+    counts = Counter(homes(some, [f"bot{n}" for n in range(7_000)]).values())
+    for it in some:
+        assert 0.9 < counts[it.member] / (1_000 * it.weight) < 1.1
+
+
+def test_a_member_without_weight_owns_what_no_other_can():
+    light, heavy = members(Random(1), 2)
+    light = attrs.evolve(light, weight=0.0)
+    heavy = attrs.evolve(heavy, lacks={"bot7"})
+    found = homes([light, heavy])
+    assert {"bot7"} == {name for name, member in found.items() if member == light.member}
+    gone = homes([light, attrs.evolve(light, member=UUID(int=7))])
+    assert 200 < Counter(gone.values())[light.member] < 300
+
+
+def test_a_member_that_drains_owns_nothing_and_without_another_nobody_does():
+    one, two = members(Random(1), 2)
+    draining = attrs.evolve(one, draining=True)
+    assert {two.member} == set(homes([draining, two]).values())
+    assert {None} == set(homes([draining]).values())
+
+
+def test_a_pinned_account_is_its_members_while_that_can_own_it():
+    one, two = members(Random(1), 2)
+    for name in ACCOUNTS[:20]:
+        assert two.member == home(name, [one, two], pinned=two.name)
+        assert one.member == home(name, [one], pinned=two.name)
+        assert one.member == home(name, [one, attrs.evolve(two, draining=True)], pinned=two.name)
+
+
+@attrs.define
+class Side:
+    """A member as it decides by itself."""
+
+    member: Member
+    served: frozenset[str]
+    owned: set[str] = attrs.field(factory=set)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_members_that_decide_by_themselves_come_to_the_same(seed):
+    """Whatever each serves and says it lacks: what one serves is owned by one in the end."""
+    rng = Random(seed)
+    names = ACCOUNTS[:60]
+    sides = [Side(it, frozenset(rng.sample(names, rng.randint(0, 60))))
+             for it in members(rng, rng.randint(1, 4))]  # fmt: skip
+    present = {it.member.member for it in sides}
+    owners = dict.fromkeys([*names, ALL])
+    for _ in range(12):
+        for side in rng.sample(sides, len(sides)):
+            stored = {name: Account(instance=name, member=owner, epoch=1)
+                      for name, owner in owners.items()}  # fmt: skip
+            known = [it.member for it in sides]
+            me = side.member.member
+            share = share_of(me, known, stored, side.served, side.owned, present)
+            side.member = attrs.evolve(side.member, lacks=share.lacks)
+            assert all(owners[name] is None for name in share.take)
+            assert share.give <= side.owned
+            for name in share.take:
+                owners[name] = me
+                side.owned.add(name)
+            for name in share.give:
+                owners[name] = None
+                side.owned.discard(name)
+    served = frozenset().union(*(side.served for side in sides))
+    assert {*served, ALL} == {name for name, owner in owners.items() if owner is not None}
+    for side in sides:
+        assert side.owned == {name for name, it in owners.items() if it == side.member.member}
+        assert side.owned <= side.served | {ALL}

@@ -1,0 +1,275 @@
+"""Accounts are spread over the processes that share the outbox, each owned by one at a time."""
+
+import psycopg
+import pytest
+import trio
+from postgres_runs import locked
+from postgres_spread import SLACK, Spread, until
+
+from gateway_core import OutboxError
+from gateway_core.outboxes import StepRecord
+from gateway_core.testing.outbox_contract import Entries, receipt_of, texts
+
+ACCOUNTS = [f"bot{n}" for n in range(40)]
+
+
+@pytest.fixture
+def spread(server, emptied_schema):
+    return Spread(server, emptied_schema)
+
+
+@pytest.fixture
+def entry():
+    return Entries()
+
+
+def member_of(process):
+    return process.outbox._membership.member
+
+
+async def test_a_process_owns_what_it_serves_and_writes_there_alone(spread, entry):
+    async with spread.process(["bot"]) as process:
+        await until(lambda: process.owned)
+        await process.outbox.append(entry("a"), lambda: None)
+        with pytest.raises(OutboxError, match="account other is another process's"):
+            await process.outbox.append(entry("b", instance="other"), lambda: None)
+        assert ["a"] == texts(await process.outbox.page("bot"))
+        assert (True, False) == (process.outbox.covers("bot"), process.outbox.covers("other"))
+
+
+async def test_a_join_moves_its_share_alone_and_a_leave_gives_it_back(spread):
+    async with spread.some(2, ACCOUNTS) as some:
+        for one in some:
+            one.left.clear()
+        before = spread.owners()
+        async with spread.process(ACCOUNTS) as third:
+            await spread.shared_out([*some, third], ACCOUNTS)
+            after = spread.owners()
+            moved = {name for name in ACCOUNTS if after[name] != before[name]}
+            assert third.owned == moved == {*some[0].left, *some[1].left}
+        await spread.shared_out(some, ACCOUNTS)
+        assert before == spread.owners()
+
+
+async def test_each_of_many_accounts_is_owned_once_as_three_begin_at_once(spread):
+    accounts = [f"bot{n}" for n in range(200)]
+    seen = {}
+    async with trio.open_nursery() as nursery:
+
+        async def begin(number):
+            async with spread.process(accounts) as process:
+                seen[number] = process
+                await trio.sleep_forever()
+
+        for number in range(3):
+            nursery.start_soon(begin, number)
+        await until(lambda: len(seen) == 3)
+        await spread.shared_out(seen.values(), accounts)
+        owners = {member_of(one): one.owned for one in seen.values()}
+        stored = {member: set() for member in owners}
+        for name, member in spread.owners().items():
+            stored[member].add(name)
+        assert owners == stored
+        nursery.cancel_scope.cancel()
+    epochs = dict(spread.ran("SELECT instance, epoch FROM accounts WHERE account <> ''"))
+    takes = sum(len(one.left) for one in seen.values()) + len(accounts)
+    assert takes == sum(epochs.values())
+
+
+async def test_what_another_process_owns_is_refused_with_its_name(spread):
+    async with spread.process(["bot"]) as first, spread.process(takes=False) as second:
+        await until(lambda: first.owned)
+        with pytest.raises(OutboxError, match=r"account bot is owned by another process: .*\d"):
+            await second.outbox.recover("bot")
+        assert not second.outbox.offers("bot")
+
+
+async def test_what_is_unfinished_comes_with_the_account(spread, entry):
+    async with spread.process(["bot"]) as first:
+        await until(lambda: first.owned)
+        for text, due in (("a", None), ("b", None), ("c", 9e9)):
+            await first.outbox.append(entry(text, due=due), lambda: None)
+    async with spread.process(["bot", "other"]) as second:
+        await until(lambda: second.owned == {"bot", "other"})
+        stored = second.recoveries["bot"].stored
+        assert ({"bot": 3}, 1) == (stored.unfinished, stored.scheduled)
+        assert {} == second.recoveries["other"].stored.unfinished
+        assert {} == (await second.outbox.overview()).unfinished
+
+
+async def test_only_what_is_owned_is_due(spread, entry):
+    async with spread.process(["bot"]) as first, spread.process(["other"]) as second:
+        await until(lambda: first.owned and second.owned)
+        for one in (first, second):
+            (account,) = one.owned
+            await one.outbox.append(entry("due", instance=account, due=1.0), lambda: None)
+        for one in (first, second):
+            due = await one.outbox.scheduled(until=2.0)
+            late = await one.outbox.overdue(until=9e9)
+            found = {it.entry.envelope.instance_id for it in (*due, *late.stored)}
+            assert (one.owned, 1, 1) == (found, len(due), len(late.stored))
+
+
+async def test_all_that_was_told_is_written_before_an_account_is_given_up(spread, entry):
+    async with spread.process(["bot"], gives=False) as first, spread.process() as second:
+        await until(lambda: first.owned)
+        one = entry("0")
+        await first.outbox.append(one, lambda: None)
+        async with trio.open_nursery() as nursery:
+            with locked(spread.server, spread.schema, "steps"):
+                first.outbox.attempt_ended(one.id, StepRecord(serial=0, number=1))
+                for n in range(1, 6):
+                    nursery.start_soon(first.outbox.append, entry(f"{n}"), lambda: None)
+                await trio.testing.wait_all_tasks_blocked()
+                first.takes = False
+                first.give("bot")
+                assert not first.outbox.covers("bot")
+                with pytest.raises(OutboxError, match="account bot is owned by another process"):
+                    await second.outbox.recover("bot")
+        await until(lambda: spread.owners() == {"bot": None})
+        await second.outbox.recover("bot")
+        found = await second.outbox.page("bot")
+        assert [f"{n}" for n in range(6)] == texts(found)
+        assert [1] == [record.number for record in found[0].records]
+
+
+async def test_a_takeover_waits_for_what_a_member_is_writing(spread, entry):
+    """It holds its member's row; a renewal of the lease is not held up by that."""
+    async with spread.process(["bot"]) as process:
+        await until(lambda: process.owned)
+        async with trio.open_nursery() as nursery:
+            with locked(spread.server, spread.schema, "keys"):
+                nursery.start_soon(process.outbox.append, entry("a", key="k"), lambda: None)
+                await until(lambda: _held(spread))
+                assert await trio.to_thread.run_sync(process.outbox._membership.renew)
+        assert not _held(spread)
+
+
+def _held(spread):
+    with spread.server.connect() as connection, connection.transaction(force_rollback=True):
+        connection.execute(f"SET LOCAL search_path = {spread.schema}")
+        connection.execute("SET LOCAL lock_timeout = '50ms'")
+        try:
+            connection.execute("DELETE FROM members")
+        except psycopg.errors.LockNotAvailable:
+            return True
+        return False
+
+
+async def test_a_member_that_was_taken_to_be_gone_comes_again_as_another_one(spread, entry):
+    """What was told before that is not written any more."""
+    async with spread.process(["bot", "other"]) as process:
+        await until(lambda: len(process.owned) == 2)
+        one, before = entry("a"), member_of(process)
+        await process.outbox.append(one, lambda: None)
+        spread.ran("DELETE FROM members")
+        process.outbox.finished(receipt_of(one))
+        with pytest.raises(OutboxError, match="others have taken this process to be gone"):
+            await process.outbox.flush()
+        assert ["bot", "other"] == process.lost
+        assert not process.outbox.covers("bot")
+        await until(lambda: len(process.owned) == 2)
+        assert before != member_of(process)
+        assert ["a"] == texts(await process.outbox.page("bot"))
+        process.outbox.finished(receipt_of(one))
+        assert [] == await process.outbox.page("bot")
+
+
+async def test_an_account_that_another_member_took_is_lost_alone(spread, entry):
+    async with spread.process(["bot", "other"]) as process:
+        await until(lambda: len(process.owned) == 2)
+        one = entry("a")
+        await process.outbox.append(one, lambda: None)
+        spread.ran("""INSERT INTO members VALUES (gen_random_uuid(), 'another', '', 60);
+            UPDATE accounts SET epoch = epoch + 1, member = (SELECT member FROM members
+                WHERE name = 'another') WHERE account = 'bot'""")
+        with pytest.raises(OutboxError, match="account bot is another process's"):
+            await process.outbox.attempt_started(one.id, StepRecord(serial=0, number=1))
+        assert ["bot"] == process.lost
+        await process.outbox.append(entry("b", instance="other"), lambda: None)
+        with pytest.raises(OutboxError, match="account bot is owned by another process: another"):
+            await process.outbox.recover("bot")
+
+
+async def test_a_killed_process_is_followed_once_its_lease_is_over(spread, entry):
+    async with spread.process(["bot"], lease=5, gives=False) as first:
+        await until(lambda: first.owned)
+        await first.outbox.append(entry("a"), lambda: None)
+        first.outbox._membership.link._options["dbname"] = "is not there"
+        first.outbox._membership.link.sever()
+        async with spread.process(["bot"], lease=5) as second:
+            await until(lambda: second.owned)
+            assert ["a"] == texts(await second.outbox.page("bot"))
+            assert not first.outbox.covers("bot")
+            with pytest.raises(OutboxError, match="others have taken this process to be gone"):
+                await first.outbox.append(entry("b"), lambda: None)
+
+
+async def test_whoever_owns_all_accounts_keeps_them_until_it_leaves(spread, entry):
+    began, leave = trio.Event(), trio.Event()
+
+    async def own_all():
+        async with spread.outbox(accounts="whole") as whole:
+            await whole.recover("bot")
+            await whole.append(entry("a"), lambda: None)
+            began.set()
+            await leave.wait()
+            await whole.append(entry("b", instance="new"), lambda: None)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(own_all)
+        await began.wait()
+        async with spread.process(["bot", "new"]) as process:
+            await until(lambda: len(spread.owners()) == 2)
+            assert set(spread.ran("SELECT member FROM members WHERE weight IS NULL")) == {
+                (owner,) for owner in spread.owners().values()
+            }
+            assert not process.owned
+            leave.set()
+            await until(lambda: process.owned == {"bot", "new"})
+            found = [await process.outbox.page(account) for account in ("bot", "new")]
+            assert [["a"], ["b"]] == list(map(texts, found))
+            await process.outbox.append(entry("c"), lambda: None)
+
+
+async def test_nobody_owns_all_accounts_while_others_own_some(spread):
+    """Not in the moment either in which nobody has the one of what is common."""
+    whole = spread.outbox(accounts="whole", owner_wait=0)
+    async with spread.process(["bot"]) as process:
+        await until(lambda: process.outbox._common)
+        with pytest.raises(OutboxError, match=r"is owned by another process: .*\d"):
+            await whole.__aenter__()
+        spread.ran("UPDATE accounts SET member = NULL WHERE account = ''")
+        with pytest.raises(OutboxError, match=r"the accounts are spread over processes, of which"):
+            await whole.__aenter__()
+    async with whole:
+        pass
+
+
+async def test_whoever_follows_the_ends_misses_none_while_two_write_them(spread, entry):
+    found = []
+
+    async def write(one):
+        (account,) = one.owned
+        for n in range(60):
+            mine = entry(f"{n}", instance=account)
+            await one.outbox.append(mine, lambda: None)
+            one.outbox.finished(receipt_of(mine))
+            if n % 3 == 0:
+                await one.outbox.flush()
+
+    async def follow(outbox):
+        while len(found) < 120:
+            ends = await outbox.endings(after=found[-1][0] if found else 0)
+            found.extend(ends.ended)
+
+    async with spread.process(["bot"]) as first, spread.process(["other"]) as second:
+        await until(lambda: first.owned and second.owned)
+        with trio.fail_after(SLACK):
+            async with trio.open_nursery() as nursery:
+                for one in (first, second):
+                    nursery.start_soon(write, one)
+                nursery.start_soon(follow, first.outbox)
+    numbers = [number for number, _ in found]
+    assert sorted(set(numbers)) == numbers
+    assert 120 == len({receipt.envelope_id for _, receipt in found})

@@ -1,0 +1,82 @@
+"""What operators see and change of which process owns which account."""
+
+import json
+from itertools import count
+
+import pytest
+from postgres_spread import Spread, until
+
+from gateway_contrib.postgres.spreading import tables
+
+ACCOUNTS = [f"bot{n}" for n in range(12)]
+
+
+@pytest.fixture
+def spread(server, schema, monkeypatch):
+    """Each process has a name of its own."""
+    numbers = count(1)
+    monkeypatch.setattr(tables, "own_name", lambda: f"app-{next(numbers)}, process 1")
+    return Spread(server, schema)
+
+
+@pytest.fixture
+def command(spread, gateway_command, tmp_path):
+    config = tmp_path / "gateway.toml"
+    url = f"{spread.server.url()}&schema={spread.schema}"
+    config.write_text(f'[outbox]\nurl = "{url}"\n')
+
+    async def command(*words):
+        return await gateway_command(*words, "--config", str(config))
+
+    return command
+
+
+async def test_accounts_are_listed_moved_and_drained(spread, command):
+    async with spread.some(2, ACCOUNTS) as (first, second):
+        code, out, err = await command("members", "--json")
+        parts = json.loads(out)
+        assert (0, "", ["app-1, process 1", "app-2, process 1"]) == (
+            code, err, [part["name"] for part in parts]
+        )  # fmt: skip
+        assert [len(first.owned), len(second.owned)] == [part["accounts"] for part in parts]
+        mine = min(first.owned)
+        _, out, _ = await command("members", "--accounts")
+        assert any(line.startswith(f"{mine} ") and "app-1, process 1" in line
+                   for line in out.splitlines())  # fmt: skip
+        _, out, _ = await command("move", mine, "app-2")
+        assert f"{mine}: pinned to app-2, process 1\n" == out
+        await until(lambda: mine in second.owned)
+        _, out, _ = await command("members", "--accounts", "--json")
+        (found,) = [it for it in json.loads(out) if it["account"] == mine]
+        assert ("app-2, process 1", "app-2, process 1", 2) == (
+            found["member"], found["pinned"], found["epoch"]
+        )  # fmt: skip
+        await command("move", mine, "--balance")
+        await until(lambda: mine in first.owned)
+        _, out, _ = await command("drain-member", "app-1")
+        assert "app-1, process 1: gives up its accounts\n" == out
+        await until(lambda: second.owned == set(ACCOUNTS))
+        _, out, _ = await command("members")
+        assert "drains  app-1, process 1" in out
+        await command("drain-member", "app-1", "--undo")
+        await spread.shared_out([first, second], ACCOUNTS)
+        assert mine in first.owned
+
+
+WRONG = {
+    ("move", "bot0", "nobody"): "'nobody' is no process that takes part: there is app-1",
+    ("move", "bot0", "process 1"): "'process 1' is not one process: there is app-1",
+    ("move", "missing", "app-1"): "the outbox has no account 'missing'",
+    ("move", "bot0"): "name the process that is to own the account, or say --balance",
+    ("move", "bot0", "app-1", "--balance"): "name the process",
+    ("drain-member", "nobody"): "'nobody' is no process that takes part: there is app-1",
+}
+
+
+async def test_what_is_not_there_is_said(spread, command):
+    async with spread.process(["bot0"]) as first, spread.process():
+        await until(lambda: "bot0" in spread.owners())
+        for words, said in WRONG.items():
+            code, out, err = await command(*words)
+            assert (2, "", True) == (code, out, said in err), err
+        assert not first.left

@@ -1,0 +1,121 @@
+"""Outboxes of several processes over which the accounts of one schema are spread."""
+
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import trio
+from postgres_runs import ran
+
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_core import OutboxError
+from gateway_core.testing.outbox_contract import START
+
+SLACK = 30.0
+"""Seconds that nothing takes unless it hangs."""
+
+
+class Process:
+    """An open outbox, which takes what is offered and gives up what another is to have.
+
+    takes, gives  whether it does so by itself
+    """
+
+    def __init__(self, outbox, takes=True, gives=True):
+        self.outbox = outbox
+        self.takes, self.gives = takes, gives
+        self.served = ()
+        self.owned, self.lost, self.left = set(), [], []
+        self.recoveries = {}
+        self._offered = trio.Event()
+        outbox.offered = self._is_offered
+        outbox.leaving = self._is_leaving
+        outbox.lost = self._is_lost
+        self.requests = []
+        outbox.requested = self.requests.append
+
+    def serves(self, accounts):
+        self.served = tuple(accounts)
+        self.outbox.serves(self.served)
+
+    def _is_offered(self):
+        self._offered.set()
+
+    def _is_leaving(self, account):
+        if account in self.owned and self.gives:
+            self.give(account)
+
+    def give(self, account):
+        self.left.append(account)
+        self.owned.discard(account)
+        self.outbox.release(account, 0.0, [])
+
+    def _is_lost(self, account):
+        self.owned.discard(account)
+        self.lost.append(account)
+
+    async def take(self):
+        """Take what is offered, as it is."""
+        while True:
+            await self._offered.wait()
+            self._offered = trio.Event()
+            for account in self.served if self.takes else ():
+                if account not in self.owned and self.outbox.offers(account):
+                    try:
+                        self.recoveries[account] = await self.outbox.recover(account)
+                    except OutboxError:
+                        continue
+                    self.owned.add(account)
+
+
+class Spread:
+    """One schema, and the processes over which its accounts are spread."""
+
+    def __init__(self, server, schema):
+        self.server, self.schema = server, schema
+
+    def outbox(self, **settings):
+        settings = {"lease": 60, "accounts": "spread", "poll": 0.01} | settings
+        settings = PostgresSettings(schema=self.schema, **settings)
+        return PostgresOutbox(self.server.url(), settings, wall_clock=lambda: START)
+
+    @asynccontextmanager
+    async def some(self, count, accounts, **settings):
+        """So many processes that share these accounts."""
+        async with AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            some = [await enter(self.process(accounts, **settings)) for _ in range(count)]
+            await self.shared_out(some, accounts)
+            yield some
+
+    @staticmethod
+    async def shared_out(some, accounts):
+        """Until each account is owned, and each process owns one."""
+        await until(
+            lambda: (
+                sorted(accounts) == sorted(it for one in some for it in one.owned)
+                and all(one.owned for one in some)
+            )
+        )
+
+    @asynccontextmanager
+    async def process(self, accounts=(), *, takes=True, gives=True, **settings):
+        async with self.outbox(**settings) as outbox, trio.open_nursery() as nursery:
+            process = Process(outbox, takes, gives)
+            nursery.start_soon(process.take)
+            process.serves(accounts)
+            yield process
+            nursery.cancel_scope.cancel()
+
+    def ran(self, sql):
+        return ran(self.server, self.schema, sql)
+
+    def owners(self):
+        """The member of each account, but of what is common."""
+        sql = "SELECT instance, member FROM accounts WHERE account <> ''"
+        return dict(self.ran(sql))
+
+
+async def until(so):
+    """Until that is so."""
+    with trio.fail_after(SLACK):
+        while not so():  # noqa: ASYNC110 - what is looked at has no event
+            await trio.sleep(0.02)
