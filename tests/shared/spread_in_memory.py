@@ -279,7 +279,9 @@ class Desk:
         except trio.Cancelled:
             row.withdrawn = row.waits
             raise
-        return row.answer or json.dumps({"refused": "the process closed"})
+        if row.answer is None:
+            raise OutboxError("the process has closed")
+        return row.answer
 
     async def tell(self, instance_id, question):
         place = f"asked {len(self.store.handed)}"
