@@ -1,0 +1,112 @@
+"""Several gateways on one database, each of which serves the accounts that fall to it."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from postgres_spread import Spread, until
+
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_core import Disposition
+from gateway_core.testing import FakeChannel, open_test_gateway
+
+ACCOUNTS = [f"bot{n}" for n in range(12)]
+
+
+@pytest.fixture
+def spread(server, emptied_schema):
+    return Spread(server, emptied_schema)
+
+
+@asynccontextmanager
+async def opened(spread, channel, **settings):
+    settings = PostgresSettings(
+        **{"schema": spread.schema, "accounts": "spread", "lease": 60, "poll": 0.01} | settings
+    )
+    outbox = PostgresOutbox(spread.server.url(), settings)
+    async with open_test_gateway(channel, instances=ACCOUNTS, outbox=outbox) as gateway:
+        yield gateway
+
+
+def owned(gateway):
+    return {name for name in ACCOUNTS if gateway._pager.has(name)}
+
+
+async def shared_out(gateways):
+    await until(
+        lambda: (
+            sorted(ACCOUNTS) == sorted(it for gateway in gateways for it in owned(gateway))
+            and all(map(owned, gateways))
+        )
+    )
+
+
+def made(channel, account=None):
+    attempts = [each.attempt for each in channel.made]
+    return [
+        (each.instance_id, each.part.payload["text"])
+        for each in attempts
+        if account in (None, each.instance_id)
+    ]
+
+
+async def test_every_gateway_accepts_for_every_account_and_its_owner_delivers(spread):
+    channels = [FakeChannel(), FakeChannel()]
+    async with opened(spread, channels[0]) as a, opened(spread, channels[1]) as b:
+        await shared_out([a, b])
+        for number, gateway in enumerate((a, b)):
+            async with trio.open_nursery() as nursery:
+                for account in ACCOUNTS:
+                    nursery.start_soon(gateway.send, account, "room", f"of {number}")
+        for gateway, channel in ((a, channels[0]), (b, channels[1])):
+            wanted = sorted((it, f"of {n}") for it in owned(gateway) for n in range(2))
+            assert wanted == sorted(made(channel))
+
+
+async def test_messages_of_accounts_that_move_are_sent_once_in_their_order(spread):
+    """One joins while 240 wait, and one leaves; each ticket hears of its end where it was asked."""
+
+    async def slow(_):
+        await trio.sleep(0.05)
+
+    channels = [FakeChannel(script=slow) for _ in range(3)]
+    async with opened(spread, channels[0]) as a:
+        await until(lambda: len(owned(a)) == len(ACCOUNTS))
+        tickets = [await a.enqueue(it, "room", f"{n:02}") for n in range(10) for it in ACCOUNTS]
+        async with opened(spread, channels[1]) as b:
+            tickets += [
+                await b.enqueue(it, "room", f"{n:02}") for n in range(10, 20) for it in ACCOUNTS
+            ]
+            async with opened(spread, channels[2]):
+                await trio.sleep(0.5)
+            with trio.fail_after(60):
+                receipts = [await ticket.receipt() for ticket in tickets]
+        assert {Disposition.DELIVERED} == {each.disposition for each in receipts}
+        await until(lambda: len(owned(a)) == len(ACCOUNTS))
+        assert (await a.send(ACCOUNTS[0], "room", "last")).delivered
+    for account in ACCOUNTS:
+        texts = [text for channel in channels for _, text in made(channel, account)]
+        wanted = [f"{n:02}" for n in range(20)] + ["last"] * (account == ACCOUNTS[0])
+        assert wanted == sorted(texts)
+        for channel in channels:  # each of them in order, one after the other
+            mine = [text for _, text in made(channel, account)]
+            assert sorted(mine) == mine
+    assert made(channels[1])
+
+
+async def test_an_account_can_be_asked_about_from_where_it_is_not(spread):
+    async with opened(spread, FakeChannel()) as a, opened(spread, FakeChannel()) as b:
+        await shared_out([a, b])
+        account = min(owned(b))
+        later = await a.enqueue(account, "room", "later", ttl=600, key="later")
+        assert (await later.receipt()).delivered
+        status = await a.status(later.id)
+        assert status.receipt.delivered
+        assert (
+            later.id == (await a.send(account, "room", "later", ttl=600, key="later")).envelope_id
+        )
+        edited = await a.edit(later.ref, "changed")
+        assert edited.delivered
+        job = await a.broadcast(account, ["x", "y"], "to all")
+        assert {Disposition.DELIVERED: 2} == (await job.wait()).counts
+        assert [job.id] == [each.id for each in await b.groups(account)]
