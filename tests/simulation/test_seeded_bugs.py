@@ -478,7 +478,7 @@ def a_circuit_never_closes(patch):
     patch.setattr(health.Health, "_close_circuit", close)
 
 
-@bug("runs for ever|did not end")
+@bug("runs for ever|did not end", seen=8)
 def a_death_leaves_its_lanes_running(patch):
     patch.setattr(worker_pool.WorkerPool, "_revive", lambda self: None)
 
