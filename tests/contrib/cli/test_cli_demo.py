@@ -163,7 +163,7 @@ def test_the_outcome_and_a_conversation_are_told_at_the_end(finished):
     table = shown(outcome(report))
     assert "…" not in table
     [total] = [line.split() for line in table.splitlines() if line.strip().startswith("total")]
-    assert ["total", "150", "150"] == total[:3]
+    assert ["total", "600", "600"] == total[:3]
     told = "\n".join(remarks(running, report))
     assert "faults on each of telegram, slack, discord: 1 rate limited, 1 reset after" in told
     assert "3 injected as faults, 0 that pacing should have avoided" in told
@@ -227,7 +227,7 @@ def test_the_command_tells_people_and_ends_with_1_if_something_is_lost(
     async def losing(running, **options):
         await deliver(running, **options)
         rooms = running.platforms["discord"].emulator.rooms
-        rooms.conversation("1200000000000000001")[0].deleted = True
+        rooms.conversation("1200000000000000020")[0].deleted = True
         return running.report()
 
     monkeypatch.setattr(command, "deliver", losing)
