@@ -62,7 +62,6 @@ gc.set_threshold(10_000)
 
 
 def pytest_collection_finish():
-    gc.freeze()
     gc.enable()
 
 

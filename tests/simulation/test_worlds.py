@@ -56,7 +56,10 @@ stream."""
 @pytest.fixture(scope="module")
 def world():
     """Makes the world of a seed, once, and says what became of it."""
-    return cache(simulate)
+    gc.collect()
+    gc.freeze()
+    yield cache(simulate)
+    gc.unfreeze()
 
 
 def looked_at(seeds):

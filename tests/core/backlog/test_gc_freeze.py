@@ -11,10 +11,9 @@ from gateway_core.backlog.loader import GcFreeze
 def collector():
     """As it was, whatever a test does to it."""
     on = gc.isenabled()
-    gc.unfreeze()  # what conftest.py froze
     gc.enable()
     yield
-    gc.freeze()
+    gc.unfreeze()
     (gc.enable if on else gc.disable)()
 
 

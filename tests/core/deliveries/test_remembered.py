@@ -185,6 +185,14 @@ def test_a_small_bound_is_kept_as_well(most):
 # -- as the keys of a partition
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _looks_at_new_things_only():
+    """The whole suite's heap takes as long as a test, each time that garbage is looked for."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def filled(number, **options):
     """Keys of messages that arrived one after another, and the bytes that each takes."""
     ids, text = Ids(Random("keys")), "f" * 32
