@@ -28,16 +28,6 @@ def end(
     delivery: Delivery, disposition: Disposition, *, verdict: Verdict | None, ended_wall: float
 ) -> Receipt:
     """End the delivery, which happens once; its receipt."""
-    if delivery.growth is not None:
-        delivery.has_grown()
-    receipt = _receipt_of(delivery, disposition, verdict, ended_wall)
-    delivery.end(receipt)
-    return receipt
-
-
-def _receipt_of(
-    delivery: Delivery, disposition: Disposition, verdict: Verdict | None, ended_wall: float
-) -> Receipt:
     envelope, steps = delivery.envelope, delivery.steps
     if steps is None:
         steps = [Step("send", i, part=part) for i, part in enumerate(delivery.plan)]
@@ -47,9 +37,11 @@ def _receipt_of(
         if step.kind != "draft":
             parts.append(step.receipt(len(parts)))
         attempts += step.number
+    if delivery.growth is not None:
+        delivery.has_grown()
     ref: Any = _ref(delivery)
     arrived = ref is not None and disposition is Disposition.DELIVERED
-    return (_delivered if arrived else _receipt)(
+    receipt = (_delivered if arrived else _receipt)(
         envelope_id=delivery.id,
         instance_id=envelope.instance_id,
         external_room_id=envelope.external_room_id,
@@ -66,6 +58,8 @@ def _receipt_of(
         ended_at=ended_wall,
         result=delivery.result,
     )
+    delivery.end(receipt)
+    return receipt
 
 
 def _ref(delivery: Delivery) -> MessageRef | None:
