@@ -29,6 +29,7 @@ import pytest
 import trio
 import trio.testing
 import yaml
+from amounts import amount
 from guided_channel import GUIDED, guided_channel
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
@@ -595,7 +596,11 @@ def run_in(folder, *module):
     )
 
 
-@pytest.mark.parametrize("guide", GUIDED[::2], indirect=True)  # the last has the second's hooks
+WHOLE = GUIDED[::-2][: amount("stages of the guide's channel")]
+"""The last first, which has the second's hooks."""
+
+
+@pytest.mark.parametrize("guide", WHOLE, indirect=True)
 def test_the_guide_s_tests_of_its_channel_pass(guide):
     """As an author runs them: pytest, in a folder with the guide's files and a server."""
     run = run_in(guide, "pytest", "-q", *PLAIN, "test_matrix.py")

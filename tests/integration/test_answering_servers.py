@@ -165,7 +165,15 @@ async def serving(server, tmp_path, loop="asyncio"):
             nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("server", SERVERS)
+ANSWERING = [
+    "gunicorn", "one worker", "runserver", "django asgi", "bolt before",
+    "uvicorn", "flask", "django", "bolt",
+]  # fmt: skip
+"""By a short run the first, which do not answer below before they are ended."""
+assert set(SERVERS) == set(ANSWERING)
+
+
+@pytest.mark.parametrize("server", ANSWERING[: amount("servers that answer")])
 async def test_an_application_answers_an_event_once_and_streams(server, tmp_path):
     async with serving(server, tmp_path) as served:
         event = served.emulator.people.say(ROOM, "*hello*", user=USER)

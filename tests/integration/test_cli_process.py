@@ -14,10 +14,13 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from amounts import amount
 from signalled import has_heard
 
 BOUND = 60
 """Seconds that anything may take."""
+ENDS = [signal.SIGINT, signal.SIGTERM]
+TRIED = amount("signals that end a command")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def line_of(process, start):
     return line
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ENDS[::-1][:TRIED])
 def test_an_emulator_serves_until_it_is_stopped(gateway, number):
     process = started(gateway, "emulate", "telegram")
     introduced = line_of(process, "telegram is emulated at http://127.0.0.1:")
@@ -93,7 +96,7 @@ base_url = "http://127.0.0.1:9/api"
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ENDS[:TRIED])
 def test_a_second_signal_does_not_wait_for_the_drain(gateway, number, tmp_path):
     """Nobody listens at port 9: the message would be tried again for a while."""
     (tmp_path / "gateway.toml").write_text(CONFIG)
@@ -127,7 +130,10 @@ def test_a_person_who_stops_it_is_told_that_it_stops(gateway):
     assert 130 == process.returncode
 
 
-@pytest.mark.parametrize("arguments", [("plugins", "--json"), ("plugins",), ("--help",)])
+PRINTING = [("plugins", "--json"), ("--help",), ("plugins",)]
+
+
+@pytest.mark.parametrize("arguments", PRINTING[: amount("commands whose reader leaves")])
 def test_a_reader_that_leaves_is_no_error_to_tell(gateway, arguments):
     """Shells take 141, SIGPIPE's, for the end of a pipe; 1 would say that a message failed."""
     with started(gateway, *arguments) as process:

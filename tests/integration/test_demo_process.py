@@ -20,6 +20,7 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
+from amounts import amount
 from ports import free_port, scraped
 from postgres_server import programs
 from prometheus_client.parser import text_string_to_metric_families
@@ -29,6 +30,9 @@ from gateway_core import telemetry
 
 BOUND = 60
 """Seconds that the whole demo may take."""
+ROOMS = amount("rooms of a demo on each platform")
+TEXTS = 30 * ROOMS
+"""Ten for each room of three platforms."""
 TOKENS = ("123456789:demo-demo-demo-demo-demo", "demo-demo-demo-demo-demo", "demo.demo.demo")
 OF_THE_MACHINE = re.compile(r"event='gateway\.(hook_slow|loop_stalled)'")
 """What is right to be said on a machine that is very busy."""
@@ -83,12 +87,12 @@ async def scraping(ran: Ran, port: int) -> None:
 
 
 async def all_at_once(demos: dict[str, Ran]) -> None:
-    port = free_port()
+    port, rooms = free_port(), ("--rooms", str(ROOMS))
     with trio.fail_after(BOUND + 30):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run, demos["let be"], "--json")
+            nursery.start_soon(run, demos["let be"], *rooms, "--json")
             metrics = ("--metrics", f"127.0.0.1:{port}")
-            nursery.start_soon(run, demos["scraped"], "--json", "--verbose", *metrics)
+            nursery.start_soon(run, demos["scraped"], *rooms, "--json", "--verbose", *metrics)
             nursery.start_soon(scraping, demos["scraped"], port)
             words = ("--processes", "3", "--rooms", "1", "--json")
             nursery.start_soon(run, demos["shared"], *words)
@@ -110,7 +114,9 @@ def test_the_demo_delivers_everything_in_time_and_prints_one_object(demos):
     assert (0, []) == (ran.code, said)
     report = json.loads(ran.out)
     total = report["total"]
-    assert (600, 600, 0, 0) == tuple(total[k] for k in ("accepted", "delivered", "lost", "late"))
+    assert (TEXTS, TEXTS, 0, 0) == tuple(
+        total[k] for k in ("accepted", "delivered", "lost", "late")
+    )
     foreseen = (
         "each platform injects one, which an attempt meets or not, and pacing foresees the rest"
     )
@@ -146,8 +152,8 @@ def test_a_whole_demo_tells_no_secret(demos):
     """At debug level, with its metrics scraped all the while."""
     ran = demos["scraped"]
     report = json.loads(ran.out)
-    assert 600 == sum(row["accepted"] for row in report["channels"].values())
-    assert 600 <= ran.err.count("gateway.envelope_accepted")
+    assert TEXTS == sum(row["accepted"] for row in report["channels"].values())
+    assert TEXTS <= ran.err.count("gateway.envelope_accepted")
     assert "gateway.attempt_failed" in ran.err
     assert ran.pages
     for text in (ran.out, ran.err, *ran.pages):
@@ -166,7 +172,7 @@ def test_the_demo_is_scraped_in_prometheus_own_format(demos):
     families = {f.name: f for f in text_string_to_metric_families(demos["scraped"].pages[-1])}
     delivered = total(families["gateway_envelopes_ended"], gateway_disposition="delivered")
     accepted = total(families["gateway_envelopes_accepted"])
-    assert 30 <= delivered <= total(families["gateway_envelopes_ended"]) <= accepted <= 600
+    assert 30 <= delivered <= total(families["gateway_envelopes_ended"]) <= accepted <= TEXTS
     assert {"telegram", "slack", "discord"} == {
         sample.labels["messaging_system"]
         for sample in families["gateway_envelopes_accepted"].samples

@@ -3,8 +3,6 @@
 import tomllib
 from pathlib import Path
 
-import pytest
-
 from gateway_plugin_slack import methods
 from gateway_plugin_telegram.methods import FIELDS
 
@@ -71,12 +69,12 @@ def test_every_channel_names_its_source():
     assert {"telegram", "slack", "discord"} == {c for c in TABLE if TABLE[c]["source"]}
 
 
-@pytest.mark.parametrize("suite", [SUITE, IN_A_PROCESS], ids=["here", "in a process"])
-def test_a_request_beyond_the_table_is_seen(pytester, suite):
-    """A suite of one test that sends an unknown field, under the same conftest, fails."""
+def test_a_request_beyond_the_table_is_seen(pytester):
+    """A suite that sends an unknown field, itself or in a process, under this conftest, fails."""
     conftest = (TESTS / "conftest.py").read_text()
     pytester.makeconftest(conftest.replace("Path(__file__).parent", f"Path({str(TESTS)!r})"))
-    pytester.makepyfile(asking=ASKING, test_asking=suite)
+    pytester.makepyfile(asking=ASKING, test_here=SUITE, test_in_a_process=IN_A_PROCESS)
     outcome = pytester.runpytest_subprocess("-o", "trio_mode=true")
-    outcome.assert_outcomes(passed=2, errors=1)
-    outcome.stdout.fnmatch_lines(["*getMe: colour = 'red', but the table says None*"])
+    outcome.assert_outcomes(passed=4, errors=2)
+    told = "*getMe: colour = 'red', but the table says None*"
+    outcome.stdout.fnmatch_lines([told, told])

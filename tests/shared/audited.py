@@ -25,10 +25,15 @@ def _schedule(request):
         yield
 
 
+OFTEN, SELDOM = 300, 10
+"""So many times at every step, then at one of ten: of thousands of steps most are alike."""
+
+
 class Auditor:
     """A policy that looks at the books at every attempt and every ending."""
 
     def __init__(self) -> None:
+        self._steps = 0
         self.gateway: Gateway | None = None
         self.violations: list[str] = []
         self.ends: Counter[str] = Counter()
@@ -36,13 +41,18 @@ class Auditor:
 
     @hookimpl
     def after_attempt(self) -> None:
-        self.look("an attempt")
+        self._step("an attempt")
 
     @hookimpl
     def after_disposition(self, receipt) -> None:
         self.ends[receipt.envelope_id] += 1
         self.receipts.append(receipt)
-        self.look(f"the end of {receipt.envelope_id}")
+        self._step(f"the end of {receipt.envelope_id}")
+
+    def _step(self, what: str) -> None:
+        self._steps += 1
+        if self._steps <= OFTEN or self._steps % SELDOM == 0:
+            self.look(what)
 
     def look(self, when: str) -> None:
         if self.gateway is None:

@@ -125,7 +125,7 @@ def a_share_is_completed_again_where_it_shows_nothing_yet(patch):
     patch.setattr(SlackSession, "_share", share)
 
 
-@bug("stands twice, and nobody said so|stands [0-9]+ times|is there")
+@bug("stands twice, and nobody said so|stands [0-9]+ times|is there", seen=64)
 def an_upload_of_unknown_outcome_is_made_again_as_if_it_were_certain(patch):
     patch.setattr("gateway_core.http.progress.Progress.failure", _certain)
 

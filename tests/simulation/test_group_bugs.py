@@ -37,7 +37,7 @@ def the_key_of_a_group_is_forgotten(patch):
     patch.setattr(Group, "scope", None)
 
 
-@bug("another text is taken for")
+@bug("another text is taken for", seen=29)
 def another_text_under_the_key_joins(patch):
     async def joined(self: Any, group: Any, scope: Any) -> Any:
         found = await self.store.find(scope)
@@ -64,7 +64,7 @@ def a_turn_in_memory_is_taken_twice(patch):
     patch.setattr(memory.MemoryGroup, "take", take)
 
 
-@bug("before it had none")
+@bug("before it had none", seen=19)
 def the_first_of_a_page_is_passed_over(patch):
     whole = memory.MemoryGroup.waiting
 
@@ -81,7 +81,7 @@ def the_first_of_a_page_is_passed_over(patch):
 # -- held, ended, tried again
 
 
-@bug("is paused")
+@bug("is paused", seen=29)
 def a_pause_is_heeded_a_page_late(patch):
     whole = feeding.Feed._interrupted
 
@@ -179,7 +179,7 @@ def of_what_failed_the_first_is_left(patch):
     patch.setattr(taking.DurableTaking, "reopen", reopen)
 
 
-@bug("s later than|expired")
+@bug("s later than|expired", seen=34)
 def the_time_of_a_member_counts_from_its_turn(patch):
     whole = taking.Drafts.draft
 
@@ -213,7 +213,7 @@ def its_end_is_told_twice(patch):
     patch.setattr(feeding, "log_event", log_event)
 
 
-@bug("callers are never done|somebody waits for it|nothing will")
+@bug("callers are never done|somebody waits for it|nothing will", seen=10)
 def who_waits_for_a_group_does_not_hear_of_its_end(patch):
     async def wait(self: Any) -> Any:
         feed = self._groups.feeds.get(self.id)
@@ -230,7 +230,7 @@ def who_waits_for_a_group_does_not_hear_of_its_end(patch):
     patch.setattr(job.Job, "wait", wait)
 
 
-@bug("delivered|kept is")
+@bug("delivered|kept is", seen=43)
 def a_delivered_member_is_counted_twice(patch):
     whole = groups.Groups.ended
 

@@ -36,7 +36,7 @@ bug = BUGS = Bugs()
 # -- what is written
 
 
-@bug("is lost|stays, though|places taken|fell: KeyError")
+@bug("is lost|stays, though|places taken|fell: KeyError", seen=11)
 def accepted_is_told_before_it_is_written(patch):
     whole = outboxes.SqliteOutbox.append
 
@@ -55,7 +55,7 @@ def an_attempt_is_not_recorded_before_it_is_made(patch):
     patch.setattr(journal.Journal, "starting", starting)
 
 
-@bug("nobody wrote that down|is lost|are kept at the end|without it")
+@bug("nobody wrote that down|is lost|are kept at the end|without it", seen=9)
 def an_end_is_not_written(patch):
     patch.setattr(journal.Journal, "finished", lambda self, delivery, receipt: None)
 

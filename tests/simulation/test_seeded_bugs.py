@@ -22,8 +22,8 @@ from gateway_core.backlog import loader
 from gateway_core.backoff import Backoff
 from gateway_core.clock import NEVER, SECOND
 from gateway_core.deliveries import idempotency, targets
-from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, expired
+from gateway_core.deliveries.made import receipts
 from gateway_core.engine import (
     attempts,
     completion,
@@ -285,7 +285,7 @@ def a_possible_copy_is_not_announced(patch):
 @bug("of #[0-9]+ (Send|Edit) .*, and nobody said so", seen=38)
 def a_copy_beyond_a_change_is_not_announced(patch):
     """The receipt of an edit or a deletion tells of its own attempts only."""
-    patch.setattr(Delivery, "_leaves_copies", lambda self: False)
+    patch.setattr(receipts, "_leaves_copies", lambda delivery: False)
 
 
 @bug("is there|key was freed", seen=9)
@@ -478,7 +478,7 @@ def a_circuit_never_closes(patch):
     patch.setattr(health.Health, "_close_circuit", close)
 
 
-@bug("runs for ever|did not end")
+@bug("runs for ever|did not end", seen=8)
 def a_death_leaves_its_lanes_running(patch):
     patch.setattr(worker_pool.WorkerPool, "_revive", lambda self: None)
 

@@ -36,6 +36,7 @@ RARE = (
     263,
     738,
     150,
+    44,
 )
 """Beyond a short run, but what happens there hardly happens elsewhere: an envelope is kept unheard;
 one ends fatal, one crashed; an edit that waited comes in after a newer one; a part whose whole may
@@ -48,7 +49,8 @@ former copy is edited; a change has stepped aside as the process ends; an
 aged bulk message needs the one attempt of its account at the moment that it reserved; two limits
 that are both reserved hand a lane to each other; an edit in doubt is cut, and the process ends; a
 group is handed in, and an event answered, as the gateway closes; what failed of a group in a file
-is tried again; a text goes without its files."""
+is tried again; a text goes without its files; somebody takes away the message of a
+stream."""
 
 
 @pytest.fixture(scope="module")

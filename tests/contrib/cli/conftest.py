@@ -32,11 +32,11 @@ async def in_memory(apps):
 demo_in_memory = partial(open_demo, hosting=in_memory, wall_clock=virtual_wall)
 
 
-def run_demo(folder, *, seed="0", watch=None):
+def run_demo(folder, *, seed="0", watch=None, **options):
     """A demo from its beginning to its end on a virtual clock: what ran, and the report."""
 
     async def whole():
-        async with demo_in_memory(folder, seed=seed) as running:
+        async with demo_in_memory(folder, seed=seed, **options) as running:
             return running, await deliver(running, seed=seed, watch=watch)
 
     return trio.run(whole, clock=trio.testing.MockClock(autojump_threshold=0))

@@ -197,7 +197,7 @@ def test_a_narrow_terminal_gets_every_figure_whole(finished):
 
 def test_without_faults_nothing_is_said_about_copies(demo, monkeypatch):
     monkeypatch.setattr("gateway_contrib.cli.demo.platforms.FAULTS", ())
-    running, report = demo()
+    running, report = demo(rooms=5)
     told = list(remarks(running, report))
     assert "faults on each of telegram, slack, discord: none" in told
     assert "duplicated: 0" in told
@@ -227,16 +227,16 @@ def test_the_command_tells_people_and_ends_with_1_if_something_is_lost(
     async def losing(running, **options):
         await deliver(running, **options)
         rooms = running.platforms["discord"].emulator.rooms
-        rooms.conversation("1200000000000000001")[0].deleted = True
+        rooms.conversation("1200000000000000020")[0].deleted = True
         return running.report()
 
     monkeypatch.setattr(command, "deliver", losing)
-    code, out, err = program("demo", "--seed", "3")
+    code, out, err = program("demo", "--seed", "3", "--rooms", "5")
     assert (1, []) == (code, err)
-    assert out.startswith("600 texts (540 messages, 60 edits) for 60 rooms;")
+    assert out.startswith("150 texts (135 messages, 15 edits) for 15 rooms;")
     places = [out.index(words) for words in ("what its reader sees", "- faults on", "what became")]
     assert sorted(places) == places
-    assert out.splitlines()[-2].split()[:3] == ["total", "600", "600"]
+    assert out.splitlines()[-2].split()[:3] == ["total", "150", "150"]
 
 
 def test_a_demo_without_a_channel_says_what_to_install(program, monkeypatch):

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 import trio
+from amounts import amount
 
 from gateway_core import CircuitSettings, Disposition, Limit, RetrySettings, Scope, Verdict
 from gateway_core.authors import Answer, Traits, TransportError, hookimpl
@@ -45,8 +46,16 @@ class Platform:
         self.channel.probe_error = None
 
 
-@pytest.mark.parametrize("kind", [FakeChannel, Unprobed], ids=["probe", "no probe"])
-@pytest.mark.parametrize("dispatched", ["no", "unknown"])
+HOURS = [
+    (FakeChannel, "no"),
+    (Unprobed, "unknown"),
+    (FakeChannel, "unknown"),
+    (Unprobed, "no"),
+]
+"""What is found out by a probe, or by a message alone; and whether an error is one in doubt."""
+
+
+@pytest.mark.parametrize(("kind", "dispatched"), HOURS[: amount("kinds of an hour's outage")])
 async def test_an_hours_outage_costs_one_try_an_envelope_the_window_and_the_probes(
     engine, say, kind, dispatched, autojump_clock
 ):

@@ -4,6 +4,7 @@ import signal
 import time
 
 import pytest
+from amounts import amount
 from programs import ASYNCIO, BLOCKING, IN_A_BLOCK, MESSAGES
 
 LATER = """
@@ -32,7 +33,7 @@ def ended_well(one, code=0):
 # -- asyncio
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [2, 1][: amount("times of Ctrl-C")])
 def test_ctrl_c_once_and_twice_drains_an_asyncio_program(program, times):
     one = program(IN_A_BLOCK + "asyncio.run(main())").until_ready()
     one.press(times)
@@ -69,12 +70,12 @@ asyncio.run(whole())
 @pytest.mark.parametrize(
     "ends",
     [
-        "asyncio.run(main())",
-        "loop = asyncio.new_event_loop(); loop.run_until_complete(main()); loop.close()",
         "loop = asyncio.new_event_loop(); loop.run_until_complete(main())",
         # The main thread ends once it is open: no thread is started after that.
         "threading.Thread(target=asyncio.run, args=(main(),)).start(); open_.wait()",
-    ],
+        "asyncio.run(main())",
+        "loop = asyncio.new_event_loop(); loop.run_until_complete(main()); loop.close()",
+    ][: amount("ends of a loop")],
 )
 def test_a_loop_that_ends_with_the_gateway_open_loses_nothing(program, ends):
     code = """
@@ -99,14 +100,14 @@ async def main():
     "code",
     [
         "accept()",
-        "with gateway: accept()",
-        "accept(); sys.exit(0)",
         "accept(); gateway.close()",
-        "gateway.open(); threading.Thread(target=accept).start()",
         # A thread that goes on after the main one may send to its end.
         LATER,
         POOL,
-    ],
+        "with gateway: accept()",
+        "accept(); sys.exit(0)",
+        "gateway.open(); threading.Thread(target=accept).start()",
+    ][: amount("ends of a program that blocks")],
 )
 def test_a_program_that_ends_drains(program, code):
     one = program(BLOCKING + code)
@@ -124,19 +125,19 @@ def test_a_first_use_after_the_main_thread_is_delivered_or_says_that_it_is_too_l
         assert (0, [], MESSAGES) == (code, one.lost(), len(accepted)), one.said
 
 
-@pytest.mark.parametrize("times", [1, 2])
-@pytest.mark.parametrize(
-    "where", ["accept(); time.sleep(1e6)", "with gateway: accept(); time.sleep(1e6)"]
-)
+WHERE = ["accept(); time.sleep(1e6)", "with gateway: accept(); time.sleep(1e6)"]
+"""What Ctrl-C interrupts."""
+PRESSED = [(WHERE[0], 2), (WHERE[1], 1), (WHERE[0], 1), (WHERE[1], 2)]
+
+
+@pytest.mark.parametrize(("where", "times"), PRESSED[: 2 * amount("times of Ctrl-C")])
 def test_ctrl_c_once_and_twice_drains_a_program_that_blocks(program, times, where):
     one = program(BLOCKING + where).until_ready()
     one.press(times)
     ended_well(one, -signal.SIGINT)
 
 
-@pytest.mark.parametrize(
-    "where", ["accept(); time.sleep(1e6)", "with gateway: accept(); time.sleep(1e6)"]
-)
+@pytest.mark.parametrize("where", WHERE[: amount("times of Ctrl-C")])
 def test_a_third_ctrl_c_ends_a_program_that_blocks(program, where):
     one = program(BLOCKING + where, SECONDS_EACH="100").until_ready()
     start = time.monotonic()
@@ -232,7 +233,10 @@ accept()
     assert {f"c{n}" for n in range(10)} <= set(one.lines("delivered"))
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+METHODS = ["fork", "spawn", "forkserver"]
+
+
+@pytest.mark.parametrize("method", METHODS[: amount("methods of multiprocessing")])
 def test_processes_of_multiprocessing_drain(program, method):
     code = f"""
 import multiprocessing

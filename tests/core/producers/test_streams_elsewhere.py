@@ -6,6 +6,7 @@ from random import Random
 import attrs
 import pytest
 import trio
+from amounts import amount
 from handing_in_memory import SharedMemory
 
 from gateway_core import Button, DeliveryError, Disposition, IdempotencyConflict
@@ -445,7 +446,7 @@ async def test_an_event_is_answered_by_one_stream(world):
     assert ["the answer"] == world.channel.texts("room")
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(amount("orders of a stream from elsewhere")))
 async def test_whatever_comes_between_its_whole_text_is_one_message(autojump_clock, seed):
     """Owners come and go, the outbox is away, and is slow: no word is lost, nor comes back."""
     rng = Random(f"streams {seed}")

@@ -18,6 +18,7 @@ from gateway_core import (
 )
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.made import receipts
 from gateway_core.deliveries.steps import send_steps
 
 SEND = Send(instance_id="bot", external_room_id="r", text="a", thread_id="t")
@@ -32,7 +33,7 @@ def a_delivery(envelope=SEND):
 
 def end(delivery):
     """What the engine does when a delivery ends: its receipt, then everybody who waits."""
-    receipt = delivery.end(Disposition.DELIVERED, verdict=None, ended_wall=0.0)
+    receipt = receipts.end(delivery, Disposition.DELIVERED, verdict=None, ended_wall=0.0)
     delivery.notify()
     return receipt
 
@@ -65,7 +66,7 @@ def test_and_by_what_arrived_once_it_ended():
 
 def test_what_ended_without_a_message_is_named_as_before():
     delivery = a_delivery()
-    delivery.end(Disposition.CANCELLED, verdict=None, ended_wall=0.0)
+    receipts.end(delivery, Disposition.CANCELLED, verdict=None, ended_wall=0.0)
     assert () == Ticket(delivery).ref.parts
 
 

@@ -6,6 +6,7 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from amounts import amount
 from trio.abc import Instrument
 
 from gateway_core import ErrorClass, Instance, Limit, Reason, Scope, Send, Verdict
@@ -338,7 +339,7 @@ async def something(gateway, rng, seen):
         gateway.resume(instance)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(amount("worlds whose waits are told")))
 def test_the_waits_told_are_what_the_status_said_all_along(seed, sdk, monkeypatch):
     """For each account and cause, to the microsecond, whatever befell it."""
     monkeypatch.setattr("gateway_core.deliveries.waits.SHORTEST_WAIT", 1)

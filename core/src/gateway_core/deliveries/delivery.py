@@ -8,15 +8,7 @@ from typing import Any
 import attrs
 
 from gateway_core.contract.envelopes import (
-    ANSWER,
-    REVISE,
-    UPLOAD,
-    Attempt,
-    Call,
-    Delete,
-    Delivered,
     Disposition,
-    Edit,
     Envelope,
     MessageRef,
     Mode,
@@ -33,27 +25,16 @@ from gateway_core.contract.verdicts import Verdict
 from gateway_core.deliveries.growing.growth import BROKEN_OFF, WHOLE, Growth
 from gateway_core.deliveries.steps import (
     ARRIVED,
-    NATIVE,
     Step,
-    carried,
     made_besides,
     send_steps,
-    standing,
 )
 from gateway_core.deliveries.waits import NONE, SharedWait, WaitClock
 
-BY_TOKEN_OF = {"send": ANSWER, "edit": REVISE}
-"""The operation of a step that is made by a reply token."""
 IN_ROOM = "answered in the room"
 """The degradation of an answer whose interaction's token had ended."""
 
-_attempt = fast_init(Attempt)
-_message_ref = fast_init(MessageRef)
-_delivered = fast_init(Delivered)
-_receipt = fast_init(Receipt)
-
-
-_ANOTHERS = _receipt(
+_ANOTHERS = fast_init(Receipt)(
     envelope_id="", instance_id="", external_room_id="", disposition=Disposition.UNKNOWN
 )
 """Stands for the receipt of what another process goes on with. Nobody is shown it."""
@@ -181,55 +162,6 @@ class Delivery:
     def thread_id(self) -> str | None:
         """The envelope's thread; of a change by key, the thread of the message found."""
         return self.envelope.thread_id if self.target is None else self.target.thread_id
-
-    def next_attempt(self, room: str) -> tuple[Step, Attempt] | None:
-        """The next step and its attempt in `room`; None: there is none."""
-        step = self.step if self.receipt is None else None
-        return None if step is None else (step, self.attempt(step, room))
-
-    def attempt(self, step: Step, room: str) -> Attempt:
-        """The step's next attempt, as the adapter gets it, one more than those that began."""
-        envelope = self.envelope
-        call = envelope if isinstance(envelope, Call) else None
-        native = {} if self.growth is None else self._carried(step)
-        made = _attempt(
-            operation=self.operation_of(step),
-            envelope_id=self.id,
-            instance_id=envelope.instance_id,
-            room=room,
-            thread=envelope.thread_id if self.target is None else self.target.thread_id,
-            reply=step.reply,
-            part=step.part,
-            extra=step.extra,
-            message_id=step.message_id,
-            method=call.method if call else None,
-            arguments=call.arguments if call else native,
-            number=step.number + 1,
-            key=f"{self.id}.{step.serial}",
-            mode=step.mode,
-        )
-        if step.interaction is None:
-            return made
-        ephemeral = isinstance(envelope, Send) and envelope.ephemeral
-        return attrs.evolve(
-            made,
-            operation=BY_TOKEN_OF[step.kind],
-            interaction=step.interaction,
-            ephemeral=ephemeral,
-        )
-
-    def operation_of(self, step: Step) -> str:
-        """What limits are asked for, and the attempt is called, but for answers by a token."""
-        if step.kind == "call":
-            return self.envelope.operation
-        files = step.files
-        uploads = files is not None and files.are_uploaded and not files.named
-        return UPLOAD if uploads and step.kind == "send" else step.kind
-
-    def _carried(self, step: Step) -> Mapping[str, Any]:
-        """What an attempt at showing it natively carries."""
-        native = None if self.growth is None else self.growth.native
-        return native.arguments if native is not None and step.kind in NATIVE else {}
 
     # -- into a lane, and out again
 
@@ -544,45 +476,11 @@ class Delivery:
         """What whoever waited for the receipt hears instead."""
         return GatewayClosed("the outbox stores the envelope for its next owner", kept=True)
 
-    def end(
-        self, disposition: Disposition, *, verdict: Verdict | None, ended_wall: float
-    ) -> Receipt:
-        """Write the receipt; a delivery ends once."""
-        assert self.receipt is None, self.id  # noqa: S101 - invariant: one disposition
-        envelope, steps = self.envelope, self.steps
-        if steps is None:
-            steps = [Step("send", i, part=part) for i, part in enumerate(self.plan)]
-        parts: list[Any] = []
-        attempts = 0 if self.growth is None else self.growth.attempts
-        for step in steps:
-            if step.kind != "draft":
-                parts.append(step.receipt(len(parts)))
-            attempts += step.number
-        if self.growth is not None:
-            self._says_how_it_grew(self.growth)
-        ref: Any = self.ref()
-        arrived = ref is not None and disposition is Disposition.DELIVERED
-        self.receipt = (_delivered if arrived else _receipt)(
-            envelope_id=self.id,
-            instance_id=envelope.instance_id,
-            external_room_id=envelope.external_room_id,
-            disposition=disposition,
-            parts=tuple(parts),
-            ref=ref,
-            attempts=attempts,
-            verdict=verdict if verdict is not None else self.verdict,
-            possible_duplicate=self.possible_duplicate or self._leaves_copies(),
-            degradations=self.degradations,
-            transforms=self.transforms,
-            moved_to=self.moved_to,
-            accepted_at=self.accepted_at,
-            ended_at=ended_wall,
-            result=self.result,
-        )
-        return self.receipt
-
-    def _says_how_it_grew(self, growth: Growth) -> None:
-        """Whoever hears of the end of a stream gets all of its text."""
+    def has_grown(self) -> None:
+        """A stream, before its end: whoever hears of that gets all of its text."""
+        growth = self.growth
+        if growth is None:
+            return
         if growth.nameless:
             self.possible_duplicate = True
         if growth.given_whole and growth.state != "deleted":
@@ -592,36 +490,7 @@ class Delivery:
         if isinstance(self.envelope, Send) and growth.text.strip():
             self.envelope = attrs.evolve(self.envelope, text=growth.text)
 
-    def ref(self) -> MessageRef | None:
-        """A ref to what stands in the room now; None where nothing does."""
-        envelope, changed, steps = self.envelope, self.target, self.steps or ()
-        if isinstance(envelope, Delete) or not (parts := standing(steps)):
-            return None
-        if isinstance(envelope, Call) and (envelope.target or not envelope.external_room_id):
-            return None  # it concerns a message that has a ref, or no change could name its room
-        if changed is None and isinstance(envelope, Edit):
-            changed = envelope.target if isinstance(envelope.target, MessageRef) else None
-        return _message_ref(
-            instance_id=envelope.instance_id,
-            external_room_id=envelope.external_room_id,
-            envelope_id=self.id if changed is None else changed.envelope_id,
-            thread_id=envelope.thread_id if changed is None else self.thread_id,
-            parts=parts,
-            revision=self.revision,
-            extra=carried(steps),
-            possible_duplicate=(
-                self.possible_duplicate
-                or (changed is not None and changed.possible_duplicate)
-                or (len(parts) < len(steps) and any(step.is_nameless for step in steps))
-            ),
-        )
-
-    def _leaves_copies(self) -> bool:
-        """Whether it changed a message of which more may stand in the room than is known."""
-        envelope = self.envelope
-        if isinstance(envelope, Send):
-            return False
-        changed = self.target or getattr(envelope, "target", None)
-        if not getattr(changed, "possible_duplicate", False):
-            return False
-        return any(step.outcome in ARRIVED or step.doubtful for step in self.steps or ())
+    def end(self, receipt: Receipt) -> None:
+        """It ends with this receipt, and ends once."""
+        assert self.receipt is None, self.id  # noqa: S101 - invariant: one disposition
+        self.receipt = receipt

@@ -25,6 +25,7 @@ from gateway_core.contract.hookspecs import Answer, AttemptReport
 from gateway_core.contract.instances import hidden
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
 from gateway_core.deliveries.ending import Ending
+from gateway_core.deliveries.made.attempts import next_attempt
 from gateway_core.deliveries.step_files import StepFiles
 from gateway_core.deliveries.steps import Step
 from gateway_core.engine.completion import Completion
@@ -66,7 +67,7 @@ class Attempts:
         """Make the attempt that the lane holds its tokens for, and do what follows from it."""
         self._work.call_next()
         delivery, account = lane.queue[0], lane.room.account
-        planned = delivery.next_attempt(lane.room.address)
+        planned = next_attempt(delivery, lane.room.address)
         if planned is not None and planned[0].files is not None:
             planned = self._with_known(*planned, worker)
         if planned is None:
@@ -286,7 +287,7 @@ class Attempts:
     def died(self, lane: Lane, now: int) -> None:
         """The lane's worker died: the outcome of its attempt is unknown, if there was one."""
         room, delivery = lane.room, lane.queue[0]
-        planned = delivery.next_attempt(room.address)
+        planned = next_attempt(delivery, room.address)
         if planned is None or not planned[0].started:
             self._scheduler.go_on(lane, now)
             return

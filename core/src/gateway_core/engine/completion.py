@@ -9,6 +9,7 @@ from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.contract.envelopes import CHANGES, Disposition, Receipt
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED, SHED, Ending, expired, given_up
+from gateway_core.deliveries.made import receipts
 from gateway_core.engine.shard import Shard
 from gateway_core.monitoring.log_fields import GOOD, about, result, words
 from gateway_core.plugins.front import ChannelHooks
@@ -243,7 +244,8 @@ class Completion:
             shard.targets.resumed(delivery, now)
         if delivery.delayed:
             shard.delay_ends(delivery)
-        receipt = delivery.end(disposition, verdict=verdict, ended_wall=self._clock.wall())
+        wall = self._clock.wall()
+        receipt = receipts.end(delivery, disposition, verdict=verdict, ended_wall=wall)
         self.dispositions[disposition] += 1
         self.history[receipt.envelope_id] = receipt
         if len(self.history) > self._longest_history:

@@ -11,7 +11,7 @@ from gateway_core.contract.addresses import Interaction
 from gateway_core.contract.envelopes import CHANGES, Disposition, Edit, Envelope, Send
 from gateway_core.contract.errors import HookContractError, Invalid
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
-from gateway_core.deliveries.delivery import BY_TOKEN_OF, Delivery
+from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import (
     Aside,
     Ending,
@@ -22,6 +22,7 @@ from gateway_core.deliveries.ending import (
     unsupported,
 )
 from gateway_core.deliveries.growing.growth import Growth
+from gateway_core.deliveries.made.attempts import BY_TOKEN_OF, step_operation
 from gateway_core.deliveries.step_files import StepFiles, misplaced
 from gateway_core.deliveries.steps import MADE, Step
 from gateway_core.deliveries.targets import Fields
@@ -89,7 +90,7 @@ class Planner:
         """The operation of a step with files, which need no upload where the account knows them."""
         if step.kind == "send" and lane.room.account.hooks.traits.sends_known_files:
             files.named = self._files.are_known(delivery.envelope.instance_id, files)
-        return delivery.operation_of(step)
+        return step_operation(delivery, step)
 
     def _plan_growing(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
         """The same of a stream."""

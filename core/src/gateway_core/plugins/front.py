@@ -1,13 +1,13 @@
-"""The typed front of one channel's hooks: every call goes through here, errors stop here.
+"""The typed front of one channel's hooks: every call goes through here.
 
-Each method says what the engine gets. A hookimpl that raises, or answers with the wrong type,
-becomes a `HookContractError` that names plugin and hook; `Cancelled` and its like pass through.
+Each method says what the engine gets, and looks at whether a plugin's answer can be used. How a
+hook is asked, and what becomes of its errors, `guarding` says.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from fractions import Fraction
 from functools import partial
@@ -19,9 +19,6 @@ from gateway_core.clock import SECOND
 from gateway_core.contract.addresses import Address
 from gateway_core.contract.beside.buttons import Rows
 from gateway_core.contract.envelopes import (
-    ANSWER,
-    REVISE,
-    UPLOAD,
     Attempt,
     Envelope,
     Json,
@@ -49,30 +46,12 @@ from gateway_core.contract.instances import Instance, Secret, hidden
 from gateway_core.contract.validators import LONGEST_NAME
 from gateway_core.contract.verdicts import BucketReport, ErrorClass, Reason, Verdict
 from gateway_core.plugins import defaults, usable
-from gateway_core.plugins.boundary import cause_of, place_of, stopped
-from gateway_core.plugins.calling import (
-    SLOW,
-    Collections,
-    Frozen,
-    SessionInSteps,
-    freeze,
-    impls_of,
-    in_steps,
-    repeating,
-    timed,
-)
+from gateway_core.plugins.boundary import stopped
+from gateway_core.plugins.calling import SessionInSteps, impls_of, in_steps, repeating, timed
+from gateway_core.plugins.guarding import PERFORMED_BY, SEQUENCES, GuardedHooks
 from gateway_core.plugins.rewriting import REWRITTEN, in_its_room, rewriting_fault
 from gateway_core.plugins.sharing import WHOLE, shared_limit, shared_report
-from gateway_core.telemetry import HOOK_FAILED, HOOK_SLOW, log_event
-from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
 
-SEQUENCES = (tuple, list, Sequence)
-"""For `isinstance`: most sequences are one of the first two, which are found at once."""
-
-MOST_CAUSES = 1_000
-"""Causes of failures that are told apart."""
-PERFORMED_BY = {ANSWER: "send", REVISE: "edit", UPLOAD: "send"}
-"""The hooks behind the operations that have none of their name."""
 VOTES = ("shed", "urgent", "normal", "bulk")
 
 
@@ -88,61 +67,29 @@ class Voted(NamedTuple):
 
 
 UNCHANGED = Voted()
-_BY_DEFAULT = Privacy(TelemetrySettings())
 
 
 @attrs.define(eq=False, kw_only=True)
-class ChannelHooks:
-    """The hooks that serve one channel, bound once.
+class ChannelHooks(GuardedHooks):
+    """The hooks that serve one channel, and what they say once for all.
 
-    adapter   the label of the plugin that serves it
     can       the async hooks that the adapter has
     policies  the labels of the policies that are asked as well
-    served    the hooks that a plugin has, and not only core itself
-    failures  errors that were stopped here, by plugin and hook
-    slow      times that an impl held the event loop for `SLOW` seconds or more, likewise
-    privacy   what the log may show of an error
     share     this process's part of every limit
-    collections  when garbage was collected, which is no impl's fault
     by_class  whether limits may differ with the envelope's class
     deduplicates_for  nanoseconds for which the platform knows the key of a send again
     """
 
-    channel: str
-    adapter: str
-    callers: Mapping[str, Any]
-    labels: Mapping[int, str]
     can: frozenset[str]
     policies: tuple[str, ...] = ()
-    failures: dict[tuple[str, str], int] = attrs.field(factory=dict)
-    slow: dict[tuple[str, str], int] = attrs.field(factory=dict)
-    _causes: dict[tuple[str, str, str], int] = attrs.field(factory=dict, init=False)
-    privacy: Privacy = _BY_DEFAULT
     share: Fraction = WHOLE
-    collections: Collections = attrs.field(factory=Collections)
     traits: Traits = attrs.field(init=False)
     settings_type: type | None = attrs.field(init=False)
-    _frozen: dict[str, Frozen] = attrs.field(init=False)
-    _slow_of: dict[str, Callable[[float], None]] = attrs.field(init=False)
-    served: frozenset[str] = attrs.field(init=False)
     by_class: bool = attrs.field(init=False)
     deduplicates_for: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.served = frozenset(
-            name
-            for name, caller in self.callers.items()
-            if any(impl.plugin is not defaults for impl in impls_of(caller))
-        )
-        self._frozen = {
-            name: freeze(caller, partial(self._was_slow, name))
-            for name, caller in self.callers.items()
-        }
-        for operation, hook in PERFORMED_BY.items():
-            self._frozen[operation] = self._frozen[hook]
-        self._slow_of = {name: partial(self._was_slow, name, None) for name in self.callers}
-        for operation, hook in PERFORMED_BY.items():
-            self._slow_of[operation] = self._slow_of[hook]
+        super().__attrs_post_init__()
         self.traits = self._ask("traits", Traits, {})
         if "traits" not in self.served:  # core's default alone: as it has hooks
             edit, delete = "edit" in self.can, "delete" in self.can
@@ -163,13 +110,6 @@ class ChannelHooks:
         own = copy.copy(self)  # what is counted is shared
         own.deduplicates_for = 0
         return own
-
-    def bound(self) -> dict[str, tuple[str, ...]]:
-        """For each hook, the plugins that are asked, in order."""
-        return {
-            name: tuple(self._label(impl.plugin) for impl in impls_of(caller))
-            for name, caller in self.callers.items()
-        }
 
     def unfit(self, instance: Instance) -> str:
         """What is wrong with the instance's settings on this channel; empty: nothing."""
@@ -442,150 +382,10 @@ class ChannelHooks:
         """Report a room's new id to the observers."""
         self._each("room_moved", {"instance": instance, "room": room, "moved_to": moved_to})
 
-    # -- the boundary
-
-    def _ask(self, name: str, kind: Any, kwargs: Mapping[str, Any]) -> Any:
-        """Ask a sync hook that answers once, and look at the type of the answer."""
-        try:
-            answer = self._frozen[name](kwargs)
-        except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-            error = stopped(raised)
-            raise self._raised(name, self._culprit(error), error, kwargs) from error
-        if not isinstance(answer, kind) or isinstance(answer, str):
-            expected = "Sequence" if kind is SEQUENCES else getattr(kind, "__name__", str(kind))
-            raise self._wrong(name, expected, answer)
-        return answer
-
-    def _each(
-        self, name: str, kwargs: Mapping[str, Any], *, told: set[int] | None = None
-    ) -> list[tuple[str, Any]]:
-        """Ask every impl by itself, each guarded: one that raises does not silence the others."""
-        answers, slow = [], partial(self._was_slow, name)
-        for impl in impls_of(self.callers[name]):
-            if told is not None:
-                if id(impl.plugin) in told:
-                    continue
-                told.add(id(impl.plugin))
-            plugin = self._label(impl.plugin)
-            try:
-                given = [kwargs[key] for key in impl.argnames]
-                answers.append((plugin, timed(impl.plugin, impl.function, given, slow)))
-            except BaseException as raised:  # noqa: BLE001 - the boundary stands here
-                self._note_raised(name, plugin, stopped(raised), kwargs)
-        return answers
-
-    def _ask_each(self, hook: str, kind: type, kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Ask a sync hook that answers with a sequence of `kind`."""
-        answers = tuple(self._ask(hook, SEQUENCES, kwargs))
-        for answer in answers:
-            if not isinstance(answer, kind):
-                raise self._wrong(hook, kind.__name__, answer)
-        return answers
-
-    def _check_each(self, hook: str, kind: type, answers: Iterable[object]) -> None:
-        for answer in answers:
-            if not isinstance(answer, kind):
-                raise self._wrong(hook, kind.__name__, answer)
-
-    def _look(
-        self, hook: str, fault_of: Callable[[Any], str | None], values: Iterable[Any]
-    ) -> None:
-        """Raise for the first value that cannot be used."""
-        for value in values:
-            if (fault := fault_of(value)) is not None:
-                raise self._wrong(hook, fault, value)
-
-    def _raised(
-        self, hook: str, plugin: str, error: Exception, kwargs: Mapping[str, Any]
-    ) -> HookContractError:
-        """The plugin's error, which is noted."""
-        self._note_raised(hook, plugin, error, kwargs)
-        text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
-        return HookContractError(hook=hook, plugin=plugin, text=text)
-
-    def _wrong(
-        self, hook: str, expected: str, answer: object, plugin: str = ""
-    ) -> HookContractError:
-        asked = [label for label in self.bound()[hook] if label != "gateway_core"]
-        plugin = plugin or " or ".join(asked) or "gateway_core"
-        text = f"answered with {type(answer).__name__}, expected {expected}"
-        self._note(hook, plugin, text)
-        return HookContractError(hook=hook, plugin=plugin, text=text)
-
-    def _note_raised(
-        self, hook: str, plugin: str, error: Exception, kwargs: Mapping[str, Any]
-    ) -> None:
-        self._note(
-            hook, plugin, _hidden(self.privacy.error(cause_of(error)), kwargs), place_of(error)
-        )
-
-    def _note(self, hook: str, plugin: str, text: str, where: str | None = None) -> None:
-        """Count it; of one cause the 1st, 10th, 100th and so on is logged."""
-        self.failures[plugin, hook] = self.failures.get((plugin, hook), 0) + 1
-        cause = plugin, hook, where or text
-        if cause not in self._causes and len(self._causes) >= MOST_CAUSES:
-            self._causes.clear()
-        self._causes[cause] = times = self._causes.get(cause, 0) + 1
-        if _is_told(times):
-            log_event(
-                HOOK_FAILED,
-                channel=self.channel,
-                plugin=plugin,
-                hook=hook,
-                error=text,
-                where=where,
-                times=times,
-            )
-
-    def _was_slow(self, hook: str, plugin: object | None, seconds: float) -> None:
-        """An impl held the event loop; None: the adapter's. The 1st, 10th, 100th is logged."""
-        collected = self.collections.within(seconds)
-        if seconds - collected < SLOW:
-            return
-        label = self.adapter if plugin is None else self._label(plugin)
-        self.slow[label, hook] = times = self.slow.get((label, hook), 0) + 1
-        if _is_told(times):
-            log_event(
-                HOOK_SLOW,
-                channel=self.channel,
-                plugin=label,
-                hook=hook,
-                seconds=round(seconds - collected, 3),
-                gc=round(collected, 3),
-                times=times,
-            )
-
-    def _culprit(self, error: BaseException) -> str:
-        """The plugin in whose code the error arose, by the traceback; else the adapter."""
-        files = {}
-        for caller in self.callers.values():
-            for impl in impls_of(caller):
-                code = getattr(impl.function, "__code__", None)  # compiled ones have none
-                files[getattr(code, "co_filename", "")] = self._label(impl.plugin)
-        plugin, trace = self.adapter, error.__traceback__
-        while trace is not None:
-            plugin = files.get(trace.tb_frame.f_code.co_filename, plugin)
-            trace = trace.tb_next
-        return plugin
-
-    def _label(self, plugin: object) -> str:
-        return self.labels.get(id(plugin), str(plugin))
-
 
 def _hook_of(operation: str) -> str:
     """The hook that performs it."""
     return PERFORMED_BY.get(operation, operation)
-
-
-def _is_told(times: int) -> bool:
-    """Whether it is the 1st, 10th, 100th and so on."""
-    return str(times).strip("0") == "1"
-
-
-def _hidden(text: str, kwargs: Mapping[str, Any]) -> str:
-    """Without the secrets of the instance that the hook was asked about."""
-    instance = kwargs.get("instance")
-    return hidden(text, instance) if isinstance(instance, Instance) else text
 
 
 def _shown(vote: object) -> str:

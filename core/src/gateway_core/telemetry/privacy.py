@@ -1,6 +1,6 @@
 """What spans and logs may show of rooms and texts. Sans-I/O.
 
-Secrets never reach this module: `plugins.front` takes them out of every error.
+Secrets never reach this module: `plugins.guarding` takes them out of every error.
 """
 
 from __future__ import annotations

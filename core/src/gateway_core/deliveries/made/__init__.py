@@ -1,0 +1,1 @@
+"""What is made of a delivery: attempts and a receipt. Imports from `deliveries` and below."""

@@ -1,0 +1,71 @@
+"""The next attempt of a delivery, as the adapter gets it. Sans-I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from gateway_core.contract.envelopes import ANSWER, REVISE, UPLOAD, Attempt, Call, Send
+from gateway_core.contract.fast_init import fast_init
+from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.steps import NATIVE, Step
+
+BY_TOKEN_OF = {"send": ANSWER, "edit": REVISE}
+"""The operation of a step that is made by a reply token."""
+
+_attempt = fast_init(Attempt)
+
+
+def next_attempt(delivery: Delivery, room: str) -> tuple[Step, Attempt] | None:
+    """The next step and its attempt in `room`; None: there is none."""
+    step = delivery.step if delivery.receipt is None else None
+    return None if step is None else (step, _attempt_at(delivery, step, room))
+
+
+def step_operation(delivery: Delivery, step: Step) -> str:
+    """What limits are asked for, and the attempt is called, but for answers by a token."""
+    if step.kind == "call":
+        return delivery.envelope.operation
+    files = step.files
+    uploads = files is not None and files.are_uploaded and not files.named
+    return UPLOAD if uploads and step.kind == "send" else step.kind
+
+
+def _attempt_at(delivery: Delivery, step: Step, room: str) -> Attempt:
+    """The step's next attempt, one more than those that began."""
+    envelope = delivery.envelope
+    call = envelope if isinstance(envelope, Call) else None
+    native = {} if delivery.growth is None else _natively(delivery, step)
+    made = _attempt(
+        operation=step_operation(delivery, step),
+        envelope_id=delivery.id,
+        instance_id=envelope.instance_id,
+        room=room,
+        thread=envelope.thread_id if delivery.target is None else delivery.target.thread_id,
+        reply=step.reply,
+        part=step.part,
+        extra=step.extra,
+        message_id=step.message_id,
+        method=call.method if call else None,
+        arguments=call.arguments if call else native,
+        number=step.number + 1,
+        key=f"{delivery.id}.{step.serial}",
+        mode=step.mode,
+    )
+    if step.interaction is None:
+        return made
+    ephemeral = isinstance(envelope, Send) and envelope.ephemeral
+    return attrs.evolve(
+        made,
+        operation=BY_TOKEN_OF[step.kind],
+        interaction=step.interaction,
+        ephemeral=ephemeral,
+    )
+
+
+def _natively(delivery: Delivery, step: Step) -> Mapping[str, Any]:
+    """What an attempt at showing it natively carries."""
+    native = None if delivery.growth is None else delivery.growth.native
+    return native.arguments if native is not None and step.kind in NATIVE else {}
