@@ -268,6 +268,17 @@ class Step:
         return sent_digest(self.part, self.extra)
 
     @property
+    def payload(self) -> Mapping[str, Json] | None:
+        """What an edit of the fields beside its text must repeat; None: nothing, or nobody knows.
+
+        It is known of a message that has such fields, or had some until they were taken off.
+        """
+        part = self.part
+        if part is None or not part.repeated or self.extra is None or self.kind in NATIVE:
+            return None
+        return part.payload if self.outcome in ARRIVED else None
+
+    @property
     def is_nameless(self) -> bool:
         """Whether a message of it stands, or may stand, in the room whose id nobody knows."""
         if self.kind not in MADE or self.message_id is not None:
@@ -307,6 +318,7 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
     """The platform messages that stand after these steps; a digest only where it is certain."""
     parts: list[PartRef] = []
     spare: list[PartRef] = []
+    last = next((step for step in reversed(steps) if step.kind != "delete"), None)
     for step in steps:
         name = step.message_id
         if name is None:
@@ -315,8 +327,16 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
         if step.kind != "delete":
             digest = step.digest if step.outcome in ARRIVED else ""
             fixed = step.part is not None and step.part.fixed
+            payload = step.payload if step is last else None
             parts.append(
-                _part_ref(message_id=name, digest=digest, files=files, more=more, fixed=fixed)
+                _part_ref(
+                    message_id=name,
+                    digest=digest,
+                    files=files,
+                    more=more,
+                    fixed=fixed,
+                    payload=payload,
+                )
             )
         elif step.outcome != "deleted":
             spare.append(_part_ref(message_id=name, files=files, more=more))

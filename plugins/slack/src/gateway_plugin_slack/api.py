@@ -53,6 +53,7 @@ from gateway_plugin_slack.files.uploads import (
     SHARES,
     FilesStayError,
     NotSharedError,
+    TextUnknownError,
     shared_as,
     sharing,
     upload_form,
@@ -129,6 +130,8 @@ class SlackSession:
         await self._open_person(attempt)
         if attempt.loses_files or not all(upload.held for upload in attempt.files):
             raise FilesStayError
+        if attempt.part is None:
+            raise TextUnknownError
         lost = ("blocks",) if attempt.extra is None else ("blocks", "attachments")
         fields = {**{name: [] for name in lost}, **content_of(attempt, UPDATE_FIELDS, UPDATE_EXTRA)}
         await self._post("chat.update", {**target_of(attempt), **fields})

@@ -57,6 +57,16 @@ class FilesStayError(GatewayError):
         return "a Slack message keeps the files that it was sent with: delete it, and send another"
 
 
+class TextUnknownError(GatewayError):
+    """An edit of buttons alone, of a message whose text its ref does not have."""
+
+    def __str__(self) -> str:
+        return (
+            "chat.update takes buttons with their text only, and the gateway does not know the text"
+            " of this message: give it again"
+        )
+
+
 def verdict_of_files(error: Exception) -> Verdict | None:
     """What either means; None: it is none of them."""
     if isinstance(error, NotSharedError):
@@ -67,7 +77,7 @@ def verdict_of_files(error: Exception) -> Verdict | None:
             raw=str(error),
             files_refused=True,
         )
-    if isinstance(error, FilesStayError):
+    if isinstance(error, FilesStayError | TextUnknownError):
         return Verdict(
             error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED, raw=str(error)
         )
