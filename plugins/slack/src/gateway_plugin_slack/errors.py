@@ -383,6 +383,11 @@ def is_passing(error: SlackApiError) -> bool:
     return _row(error).error_class is ErrorClass.RETRYABLE
 
 
+def is_final(error: SlackApiError) -> bool:
+    """Whether nothing was done, and the same request will not succeed; the account still works."""
+    return not error.stale and _row(error).error_class is ErrorClass.NON_RETRYABLE
+
+
 def _row(error: SlackApiError) -> Verdict:
     if error.foreign is not None:
         return error.foreign

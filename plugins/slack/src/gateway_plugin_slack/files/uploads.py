@@ -43,11 +43,15 @@ def of_upload(verdict: Verdict, method: str, error: str) -> Verdict:
     return attrs.evolve(verdict, files_refused=told and final)
 
 
+@attrs.define
 class NotSharedError(GatewayError):
-    """Slack said yes to an upload, and its message appears nowhere."""
+    """Slack said yes to an upload, and its message appears nowhere. It may still: they stay."""
+
+    ids: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"Slack took the files, and shared them nowhere within {SHARED_WITHIN:g} s"
+        named = ", ".join(self.ids)
+        return f"Slack took the files {named}, and shared them nowhere within {SHARED_WITHIN:g} s"
 
 
 class FilesStayError(GatewayError):
