@@ -32,7 +32,8 @@ from gateway_core.outboxes.stored_bytes import Content
 LARGE_PIECE = 1 << 22
 """Bytes of a file that are handed over, which are read at once."""
 LARGE_AT_ONCE = 4
-"""Files too large to be held that are stored at once: each has some megabytes in memory."""
+"""Files too large to be held that are stored at once, each of which has some megabytes in memory;
+and envelopes that are handed over with their files, which have all of these there."""
 REMEMBERED = 1_000
 """Ids of uploaded files, of all accounts."""
 REMEMBERED_FOR = 86_400.0
@@ -130,8 +131,20 @@ class KeptFiles:
             for digest in digests:
                 self.spool.let_go(digest)
 
+    @asynccontextmanager
+    async def whole(self, digests: Sequence[str]) -> AsyncIterator[Mapping[str, bytes]]:
+        """All of the stored bytes of these, by their digests, for a few callers at a time.
+
+        Raises `OutboxError`.
+        """
+        if not digests:
+            yield {}
+            return
+        async with self._large:
+            yield await self.contents(digests)
+
     async def contents(self, digests: Sequence[str]) -> dict[str, bytes]:
-        """All of the stored bytes of these, by their digests. Raises `OutboxError`."""
+        """The same for anybody."""
         found: dict[str, bytes] = {}
         for digest in digests:
             pieces: list[bytes] = []
