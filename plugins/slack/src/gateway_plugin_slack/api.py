@@ -42,9 +42,11 @@ from gateway_plugin_slack.files.reuse import (
     SHOWN,
     Contents,
     belongs_to_message,
+    is_given,
     is_named,
     is_refused,
     may_be_shown,
+    shown_as,
     slack_id,
 )
 from gateway_plugin_slack.files.uploads import (
@@ -178,18 +180,17 @@ class SlackSession:
             if is_refused(attempt, error.error):
                 self._contents.refused(attempt.files, trio.current_time())
             raise
-        names = tuple(SHOWN + slack_id(upload.known) for upload in attempt.files)
-        return Answer(message_id=id_in(answer, attempt.room), files=names)
+        return Answer(message_id=id_in(answer, attempt.room), files=_named(attempt))
 
     async def _share(self, attempt: Attempt, fields: Mapping[str, Any]) -> Answer:
         """Upload the files, share them with the text, and find out the message's id.
 
         What was uploaded for a message that is refused is deleted.
         """
-        ids: list[str] = []
+        uploads, ids = uploads_of(attempt), list[str]()
         try:
-            await self._upload_all(attempt.files, ids)
-            wanted = sharing(attempt, ids, fields)
+            await self._upload_all(uploads, ids)
+            wanted = sharing(attempt, uploads, ids, fields)
             if "thread_ts" in fields:
                 wanted["thread_ts"] = fields["thread_ts"]
             await self._post(SHARES, wanted)
@@ -201,12 +202,13 @@ class SlackSession:
         ts = await self._shared(ids, attempt.room)
         made = None if ts is None else message_id(room=attempt.room, channel=attempt.room, ts=ts)
         keeps = made is not None and self._keeps(attempt)
-        names = tuple(KEPT + name for name in ids) if keeps else tuple(ids)
-        return Answer(message_id=made, files=names, reusable=keeps)
+        names = [KEPT + name for name in ids] if keeps else ids
+        return Answer(message_id=made, files=_named(attempt, names), reusable=keeps)
 
     def _keeps(self, attempt: Attempt) -> bool:
         """Whether later messages show what this one has uploaded."""
-        if not self.settings.reuse_pictures or not may_be_shown(attempt.files):
+        given = any(is_given(attempt, upload) for upload in attempt.files)
+        if given or not self.settings.reuse_pictures or not may_be_shown(attempt.files):
             return False
         return self._contents.keeps(attempt.files, trio.current_time())
 
@@ -410,6 +412,13 @@ class SlackSession:
         if is_unauthorized(error):
             error.stale = generation < self.settings.tokens.generation
             self._refused = generation
+
+
+def _named(attempt: Attempt, uploaded: Sequence[str] = ()) -> tuple[str, ...]:
+    """What a ref calls each file of a new message, in their order."""
+    fresh = iter(uploaded)
+    shown = [shown_as(attempt, upload) for upload in attempt.files]
+    return tuple(next(fresh) if name is None else SHOWN + slack_id(name) for name in shown)
 
 
 @asynccontextmanager

@@ -96,7 +96,8 @@ async def test_what_is_shared_nowhere_is_an_outcome_of_its_own(slack, gateway, a
     ("room", "files", "said"),
     [
         (ROOM, [File(b"x", name=f"{n}") for n in range(11)], "files: has 11 files, at most 10"),
-        (ROOM, [File(id="F1")], "files.0.id: a file that Slack has is not sent again"),
+        (ROOM, [File(id="C1")], "files.0.id: is no id of a file at Slack, such as F0123ABCD"),
+        (ROOM, [File(id="F1", alt="a" * 1001)], "files.0.alt: has 1001 characters"),
         (ROOM, [File(b"x", name="x", alt="a" * 1001)], "files.0.alt: has 1001 characters"),
         ("#general", [CAT], "external_room_id: files are sent to a conversation's id"),
     ],

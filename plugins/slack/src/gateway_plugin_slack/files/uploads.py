@@ -11,7 +11,16 @@ from typing import Any
 
 import attrs
 
-from gateway_core.authors import Attempt, ErrorClass, File, GatewayError, Reason, Scope, Verdict
+from gateway_core.authors import (
+    Attempt,
+    ErrorClass,
+    File,
+    GatewayError,
+    Reason,
+    Scope,
+    Upload,
+    Verdict,
+)
 
 SHARED_WITHIN = 60.0
 """Seconds for which the message of a completed upload is looked for."""
@@ -40,7 +49,7 @@ def of_upload(verdict: Verdict, method: str, error: str) -> Verdict:
         verdict = attrs.evolve(verdict, scope=Scope.MESSAGE)
     told = method == ASKS or (method == SHARES and (error in _WORDS or error.startswith("file_")))
     final = verdict.error_class in (ErrorClass.NON_RETRYABLE, ErrorClass.FATAL)
-    return attrs.evolve(verdict, files_refused=told and final)
+    return attrs.evolve(verdict, files_refused=verdict.files_refused or (told and final))
 
 
 @attrs.define
@@ -94,12 +103,14 @@ def upload_form(file: File) -> dict[str, str]:
     return {**form, "alt_txt": file.alt} if file.alt else form
 
 
-def sharing(attempt: Attempt, ids: Sequence[str], content: Mapping[str, Any]) -> dict[str, Any]:
+def sharing(
+    attempt: Attempt, uploads: Sequence[Upload], ids: Sequence[str], content: Mapping[str, Any]
+) -> dict[str, Any]:
     """What shares uploaded files in the room, with the text: beside a comment blocks are ignored.
 
     Formatted texts are blocks, and others a comment.
     """
-    named = zip(ids, attempt.files, strict=True)
+    named = zip(ids, uploads, strict=True)
     files = [{"id": name, "title": upload.file.name} for name, upload in named]
     fields: dict[str, Any] = {"files": files, "channel_id": attempt.room}
     if content.get("blocks"):
