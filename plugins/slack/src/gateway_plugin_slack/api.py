@@ -55,6 +55,7 @@ from gateway_plugin_slack.files.uploads import (
     SHARED_WITHIN,
     SHARES,
     FilesStayError,
+    NotByUrlError,
     NotSharedError,
     TextUnknownError,
     shared_as,
@@ -111,6 +112,8 @@ class SlackSession:
             await self._post_to(self.settings.webhook_url.reveal(), webhook_fields(attempt))
             return Answer()
         if attempt.interaction is not None:
+            if any(upload.file.url is None for upload in attempt.files):
+                raise NotByUrlError
             url = attempt.interaction.token.reveal()
             await self._post_to(url, answer_fields(attempt))
             return Answer()

@@ -152,6 +152,20 @@ async def test_the_text_of_a_refused_upload_goes_alone_if_so_wanted(
     assert goes == (("A cat", None, []) in seen(slack))
 
 
+async def test_the_answer_to_a_command_goes_with_its_files_to_the_room(
+    slack, gateway, autojump_clock
+):
+    """A response_url takes none: not for one person's eyes alone either."""
+    slack.hooks_url = "https://hooks.slack.com"
+    command = slack.people.command(ROOM, "/chart")
+    receipt = await gateway.reply(command, "**A cat**", files=[CAT], instance="support")
+    assert [("A cat", None, ["cat.png"])] == seen(slack)
+    assert (("to_room",), 2) == (receipt.transforms, receipt.attempts)
+    assert receipt.ref.parts[0].message_id
+    with pytest.raises(Invalid, match="files: a webhook and a response_url take none"):
+        await gateway.reply(command, "A cat", files=[CAT], instance="support", ephemeral=True)
+
+
 def left(slack):
     """The names of files that Slack has, whoever sees them."""
     files = slack._world.files._files.values()

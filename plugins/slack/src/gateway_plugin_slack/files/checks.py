@@ -17,6 +17,13 @@ LONGEST_ALT = 1_000
 """Characters of a picture's description (docs.slack.dev, files.getUploadURLExternal)."""
 
 
+def _may_go_to_the_room(message: Send | Edit) -> bool:
+    """Whether it goes there, or can where its response_url takes no files."""
+    if message.interaction is None:
+        return True
+    return isinstance(message, Send) and not message.ephemeral
+
+
 def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Problem]:
     """What is wrong with the files of a message, each with its place."""
     files = message.files or ()
@@ -24,7 +31,7 @@ def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Prob
         return
     at_slack = [file for file in files if file.url is None]
     uploaded = [file for file in at_slack if file.id is None or isinstance(message, Edit)]
-    if at_slack and (settings.webhook_url is not None or message.interaction is not None):
+    if at_slack and (settings.webhook_url is not None or not _may_go_to_the_room(message)):
         yield Problem("files", "a webhook and a response_url take none")
     room = message.external_room_id
     if uploaded and not is_conversation(room) and not is_person(room):

@@ -63,6 +63,13 @@ class NotSharedError(GatewayError):
         return f"Slack took the files {named}, and shared them nowhere within {SHARED_WITHIN:g} s"
 
 
+class NotByUrlError(GatewayError):
+    """An answer by a response_url has files, which go to the room alone."""
+
+    def __str__(self) -> str:
+        return "a response_url takes no files: the answer goes to the room"
+
+
 class FilesStayError(GatewayError):
     """An edit would change the files of a message, which the adapter does not."""
 
@@ -89,6 +96,13 @@ def verdict_of_files(error: Exception) -> Verdict | None:
             dispatched="unknown",
             raw=str(error),
             files_refused=True,
+        )
+    if isinstance(error, NotByUrlError):
+        return Verdict(
+            error_class=ErrorClass.RETRYABLE,
+            reason=Reason.UNSUPPORTED,
+            transform="to_room",
+            raw=str(error),
         )
     if isinstance(error, FilesStayError | TextUnknownError):
         return Verdict(
