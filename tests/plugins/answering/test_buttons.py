@@ -9,6 +9,7 @@ import attrs
 import pytest
 import trio
 from pictures import png
+from starlette.responses import JSONResponse
 
 from gateway_contrib.emulators.discord import DiscordEmulator
 from gateway_contrib.emulators.slack import SlackEmulator
@@ -183,6 +184,27 @@ async def test_slack_gets_the_text_again_however_its_message_is_named(by, autoju
         }[by]
         await gateway.edit(target, buttons=[Button("Really?", "r")])
         assert [("Deploy it?", ((("Really?", "r", None),),))] == seen(emulator, channel)
+
+
+@pytest.mark.parametrize("text", ["Deploy it?", ""])
+async def test_an_edit_that_slack_refuses_leaves_the_text_known(text, autojump_clock):
+    channel = CHANNELS["slack"]
+    said, emulator = [], SlackEmulator()
+
+    async def front(scope, receive, send):
+        answer = said.pop() if said and scope["path"] == "/api/chat.update" else emulator.app
+        await answer(scope, receive, send)
+
+    async with open_network() as network:
+        network.mount("https://slack.com", front)
+        async with open_gateway(GatewayConfig(instances=[channel.instance])) as gateway:
+            sent = await gateway.send("bot", channel.room, "Deploy?", buttons=ASKED)
+            said.append(JSONResponse({"ok": False, "error": "cant_update_message"}))
+            again = [Button("Really?", "r")]
+            refused = await gateway.edit(sent.ref, text, buttons=again, raises=False)
+            assert "cant_update_message" in refused.verdict.raw
+            await gateway.edit(sent.ref, buttons=again)
+    assert [("Deploy?", ((("Really?", "r", None),),))] == seen(emulator, channel)
 
 
 async def test_slack_is_given_the_text_of_a_message_that_had_no_buttons(autojump_clock):
