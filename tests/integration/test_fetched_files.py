@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
-from pictures import png
+from fetched_from import CAT, MOST, NoUrls, answer, serving
 
 from gateway_contrib.emulators.discord import DiscordEmulator
 from gateway_core import (
+    Disposition,
     File,
     FilesSettings,
     GatewayConfig,
@@ -20,71 +22,20 @@ from gateway_core import (
     Invalid,
     OutboxError,
     Secret,
+    Send,
     open_gateway,
 )
-from gateway_core.authors import Problem, hookimpl
 from gateway_core.contract.beside.origins import FetchError, read_origin
 from gateway_core.http import Timeouts
 from gateway_core.http.fetching import fetch
 from gateway_core.testing import FakeChannel, FakeSettings, open_network
 from gateway_plugin_discord.settings import DiscordSettings
 
-CAT = png()
-MOST = 100_000
-
-
-class NoUrls:
-    """A channel that fetches nothing but what is named `theirs`, and takes so many bytes."""
-
-    @hookimpl
-    def validate(self, envelope):
-        """What it has against an envelope."""
-        files = list(enumerate(getattr(envelope, "files", None) or ()))
-        by_url = [f"files.{n}" for n, file in files if file.url and "theirs" not in file.url]
-        large = [Problem(f"files.{n}", "is too large") for n, file in files if file.size > MOST]
-        return [*(Problem(place, "it fetches nothing") for place in by_url), *large]
-
-
-class Host:
-    """Answers each path with what stands there, and remembers what it was asked."""
-
-    def __init__(self):
-        self.pages = {"/cat.png": answer(CAT, "Content-Type: image/png")}
-        self.asked = []
-        self.was_asked = trio.Event()
-        self.sent = 0
-        self.pause = 0
-        self.speaks = lambda stream: stream
-
-    async def handle(self, connected):
-        async with self.speaks(connected) as stream:
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                head = b""
-                while b"\r\n\r\n" not in head:
-                    head += await stream.receive_some()
-                self.asked.append(head)
-                self.was_asked.set()
-                for piece in self.pages[head.split()[1].decode().partition("?")[0]]:
-                    await trio.sleep(self.pause)
-                    await stream.send_all(piece)
-                    self.sent += len(piece)
-
-
-def answer(body, *headers, status="200 OK", length=True):
-    named = [*headers, *([f"Content-Length: {len(body)}"] if length else [])]
-    return ["\r\n".join([f"HTTP/1.1 {status}", *named, "", ""]).encode(), body]
-
 
 @pytest.fixture
 async def host():
-    made = Host()
-    async with trio.open_nursery() as nursery:
-        serving = partial(trio.serve_tcp, made.handle, 0, host="127.0.0.1")
-        [listener] = await nursery.start(serving)
-        made.port = listener.socket.getsockname()[1]
-        made.url = f"http://127.0.0.1:{made.port}"
+    async with serving() as made:
         yield made
-        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -135,6 +86,46 @@ async def test_a_broadcast_fetches_its_file_once(opened):
     host.pages["/cat.png"] = answer(b"", status="410 Gone")
     with pytest.raises(Invalid, match=r"files\.0: .* was not fetched: its host answers HTTP 410"):
         await gateway.broadcast("bot", rooms, "a cat", files=[File(f"{host.url}/cat.png")])
+
+
+def sends(host, *names, text="a cat"):
+    """Envelopes, each with the files of these names."""
+    return [
+        Send(
+            instance_id="bot",
+            external_room_id=f"room-{number}",
+            text=text,
+            files=tuple(File(f"{host.url}/{name}") for name in some.split()),
+        )
+        for number, some in enumerate(names)
+    ]
+
+
+async def test_the_envelopes_of_a_group_fetch_each_file_once(opened):
+    gateway, channel, host = opened
+    host.pages["/dog.png"] = answer(b"dog")
+    many = sends(host, "cat.png", "dog.png cat.png", "cat.png")
+    again = File(many[0].files[0].source, name="tom.png", media_type="image/gif")
+    many.append(attrs.evolve(many[0], files=(again,)))
+    await (await gateway.submit_many(many)).wait()
+    assert [b"/cat.png", b"/dog.png"] == [head.split()[1] for head in host.asked]
+    files = {}
+    for made in channel.made:
+        of_one = [(each.file.name, each.file.media_type) for each in made.attempt.files]
+        files.setdefault(made.attempt.room, []).append(of_one)
+    cat, dog, tom = ("cat.png", "image/png"), ("dog.png", "image/png"), ("tom.png", "image/gif")
+    assert {"room-0": [[cat], [tom]], "room-1": [[dog, cat]], "room-2": [[cat]]} == files
+    assert {CAT, b"dog"} == set(channel.contents.values())
+
+
+async def test_nothing_more_is_fetched_for_a_group_after_one_that_is_not(opened):
+    gateway, channel, host = opened
+    many = sends(host, "cat.png", "cat.png gone.png", "cat.png other.png")
+    host.pages["/gone.png"] = answer(b"", status="410 Gone")
+    with pytest.raises(Invalid, match=r"^envelopes\.1: files\.1: .* was not fetched: its host"):
+        await gateway.submit_many(many)
+    assert [b"/cat.png", b"/gone.png"] == [head.split()[1] for head in host.asked]
+    assert {} == channel.contents
 
 
 async def test_what_the_platform_fetches_is_left_to_it(opened):
@@ -295,6 +286,16 @@ async def test_as_long_as_it_moves_it_is_no_timeout(host, autojump_clock):
 
     host.pause, host.pages["/cat.png"] = 4, slowly()
     assert CAT == await taken(host, Timeouts(read=30, total=60))
+
+
+async def test_the_time_to_live_counts_while_a_file_is_fetched(opened, autojump_clock):
+    """The answer comes in two pieces, half a minute after each other."""
+    gateway, channel, host = opened
+    host.pause = 30
+    file = File(f"{host.url}/cat.png")
+    receipt = await gateway.send("bot", "room", "", files=[file], ttl=50, raises=False)
+    assert (Disposition.EXPIRED, []) == (receipt.disposition, channel.made)
+    assert (await gateway.send("bot", "room", "", files=[file], ttl=70)).delivered
 
 
 async def test_what_does_not_move_is_one(host, autojump_clock):

@@ -633,8 +633,6 @@ async def test_the_bytes_of_files_are_handed_over_with_their_message(shared, tmp
             late = await producer.send("bot", "room", "late", files=files[:1])
             with pytest.raises(Invalid, match=r"files\.0: .*missing"):
                 await producer.send("bot", "room", "", files=[File(tmp_path / "missing")])
-            with pytest.raises(Invalid, match="names the files of a group"):
-                await producer.broadcast("bot", ["room"], "all", files=files[:1])
             await until(partial(_none_left, shared))
     contents = [
         [shared.channel.contents[name] for name in shared.channel.files[part.message_id]]

@@ -10,6 +10,7 @@ import trio
 from gateway_core import Edit, File, Invalid, Send
 from gateway_core.authors import Answer, hookimpl, too_much
 from gateway_core.files import held, looking
+from gateway_core.files.keeper import LARGE_AT_ONCE
 from gateway_core.files.looking import HEAD, TURN
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
 
@@ -239,6 +240,39 @@ class Slow(Modest):
             async for piece in pieces:
                 await trio.sleep(len(piece) / 200_000)
         return Answer(message_id="1")
+
+
+async def test_few_large_files_are_stored_at_once_and_small_ones_wait_for_none(
+    tmp_path, autojump_clock
+):
+    """A hundred that come together would else each have some of it in memory."""
+
+    class Slow(MemoryOutbox):
+        storing = most = 0
+
+        async def store_bytes(self, digest, content):
+            if not isinstance(content, held.Held):
+                self.storing += 1
+                self.most = max(self.most, self.storing)
+                await trio.sleep(10)
+                self.storing -= 1
+            await super().store_bytes(digest, content)
+
+    outbox, sent = Slow(), []
+    async with open_test_gateway(Modest(), outbox=outbox) as gateway:
+
+        async def send(number, file):
+            assert (await gateway.send("bot", str(number), "", files=[file])).delivered
+            sent.append(number)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(9):
+                file = File(sparse(tmp_path / f"{number}", MB5 + number))
+                nursery.start_soon(send, number, file)
+            while not outbox.storing:  # threads read them until then
+                await trio.lowlevel.checkpoint()
+            await send("small", File(b"x", name="x"))
+    assert (LARGE_AT_ONCE, "small", 10) == (outbox.most, sent[0], len(sent))
 
 
 async def test_an_upload_that_moves_is_no_timeout(autojump_clock):

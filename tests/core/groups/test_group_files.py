@@ -160,3 +160,50 @@ async def test_a_policy_may_take_files_from_members(opened, autojump_clock):
         await job.wait()
         assert 0 == held(gateway, opened)
     assert {"a": [[b"picture"]], "b": [[]], "c": [[b"picture"]]} == bytes_by_room(channel)
+
+
+def stamped(room):
+    """A picture of that room's own, and one that all have."""
+    return (File(room.encode(), name="stamp.png"), File(b"logo", name="logo.png"))
+
+
+class Stamping:
+    """Gives each message a picture of its room's own beside the one of all."""
+
+    @hookimpl
+    def rewrite(self, envelope):
+        own = stamped(envelope.external_room_id)
+        kept = [file for file in envelope.files if file.name not in {each.name for each in own}]
+        return attrs.evolve(envelope, files=(*kept, *own))
+
+
+async def test_a_policy_may_give_members_files_of_their_own(opened, autojump_clock):
+    channel = FakeChannel()
+    own = [Send(instance_id="bot", external_room_id="c", text="own", files=(PICTURE,))]
+    async with opened(channel, plugins=[Stamping()]) as gateway:
+        jobs = [
+            await gateway.broadcast("bot", ["a", "b"], "news", files=[PICTURE], key="k"),
+            await gateway.submit_many(own),
+        ]
+        again = await gateway.broadcast("bot", ["a", "b"], "news", files=[PICTURE], key="k")
+        assert jobs[0].id == again.id
+        for job in jobs:
+            await job.wait()
+        assert 0 == held(gateway, opened)
+    wanted = {room: [[b"picture", room.encode(), b"logo"]] for room in "abc"}
+    assert wanted == bytes_by_room(channel)
+
+
+async def test_what_is_wrong_with_a_file_of_a_policy_is_named(opened, autojump_clock):
+    class Broken:
+        @hookimpl
+        def rewrite(self, envelope):
+            return attrs.evolve(envelope, files=(File("no/such.png"),))
+
+    own = [Send(instance_id="bot", external_room_id="c", text="own")]
+    async with opened(plugins=[Broken()]) as gateway:
+        with pytest.raises(Invalid, match=r"rooms\.0: files\.0: 'a' 'no/such\.png' cannot be read"):
+            await gateway.broadcast("bot", ["a"], "news")
+        with pytest.raises(Invalid, match=r"envelopes\.0: files\.0: 'no/such\.png' cannot be read"):
+            await gateway.submit_many(own)
+        assert 0 == held(gateway, opened)

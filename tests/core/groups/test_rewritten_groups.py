@@ -9,7 +9,6 @@ import trio
 from gateway_core import (
     Delete,
     Edit,
-    File,
     HookContractError,
     IdempotencyConflict,
     Invalid,
@@ -233,13 +232,3 @@ class Later:
     @hookimpl
     def admit(self):
         return Delay(self.until)
-
-
-async def test_a_policy_that_gives_members_files_is_told_that_they_get_none(autojump_clock):
-    policy = Rewriting(lambda e: attrs.evolve(e, files=(File(b"x", name="x"),)))
-    own = [Send(instance_id="bot", external_room_id="c", text="own")]
-    async with open_test_gateway(plugins=[policy]) as gateway:
-        with pytest.raises(Invalid, match=r"a policy gives a group's members no other files"):
-            await gateway.broadcast("bot", ["a"], "news")
-        with pytest.raises(Invalid, match=r"a policy gives a group's members no other files"):
-            await gateway.submit_many(own)

@@ -93,7 +93,7 @@ NOT_TAKEN = {
     },
     "slack": {
         "by URL": (File("https://example.com/a.pdf"), "Slack fetches pictures"),
-        "by id": (File(id="F1"), "a file that Slack has is not sent again"),
+        "by id": (File(id="1"), "is no id of a file at Slack"),
     },
     "discord": {
         "by URL": (File("https://example.com/a.png"), "Discord fetches no URL"),

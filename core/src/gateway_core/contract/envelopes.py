@@ -72,6 +72,8 @@ class PartRef:
     files   those that it has, with the platform's ids
     more    ids of further messages that came of the same request: the rest of an album
     fixed   no edit changes it: it is a poll, or what else a platform leaves as it is
+    payload  of a part that must be `repeated`: the platform's own fields for its content. None: it
+            need not be, or is not known
     """
 
     message_id: str
@@ -79,6 +81,7 @@ class PartRef:
     files: tuple[File, ...] = ()
     more: tuple[str, ...] = ()
     fixed: bool = False
+    payload: Mapping[str, Json] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -333,6 +336,8 @@ class Part:
     cost      of one with files: how many tokens of each limit it takes, such as one for each item
               of an album
     fixed     no edit changes the message that it becomes: a poll, a sticker, a location
+    repeated  the platform changes what stands beside it, buttons say, together with it alone: the
+              ref of a message that has such fields has the payload as well
     """
 
     payload: Mapping[str, Json]
@@ -342,6 +347,7 @@ class Part:
     files: tuple[int, ...] = ()
     cost: int = 1
     fixed: bool = False
+    repeated: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -430,7 +430,7 @@ async def send(instance: Instance, session: Session, attempt: Attempt) -> Answer
 
 @hookspec(firstresult=True)
 async def edit(instance: Instance, session: Session, attempt: Attempt) -> Answer:
-    """Give the message `attempt.message_id` the content of `attempt.part`.
+    """Give the message `attempt.message_id` the content of `attempt.part`; None: leave it as it is.
 
     `attempt.extra` has the platform's own fields for it; an empty mapping: remove those that it
     has, even if the platform keeps what a request does not name; None: nothing is known of any.

@@ -108,7 +108,7 @@ def name_fault(value: object) -> str | None:
         return f"has {len(value)} characters, at most {LONGEST_NAME}"
     if not is_sendable(value):
         return UNSENDABLE
-    if any(ord(c) < 32 for c in value):  # noqa: PLR2004 - C0 controls
+    if not value.isprintable() and any(ord(c) < 32 for c in value):  # noqa: PLR2004 - C0 controls
         return "has a control character"
     return None
 

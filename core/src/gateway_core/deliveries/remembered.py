@@ -159,6 +159,7 @@ def _plain(receipt: Receipt) -> tuple[Any, ...] | None:
             or known.files
             or known.more
             or known.fixed
+            or known.payload is not None
         ):
             return None
         told.append((part.index, part.message_id, part.attempts, part.span, known.digest))

@@ -103,7 +103,13 @@ def edit_steps(
         known = old[index]
         against = files_against(part, files, known)
         step = Step(
-            "edit", index, part=part, extra=extra, message_id=known.message_id, files=against
+            "edit",
+            index,
+            part=part,
+            extra=extra,
+            message_id=known.message_id,
+            files=against,
+            said=known.payload,
         )
         if known.digest and known.digest == step.digest:
             step.end("unchanged")
@@ -117,7 +123,16 @@ def field_steps(ref: MessageRef, fields: Mapping[str, Json]) -> list[Step]:
     for index, known in enumerate(ref.parts):
         held = StepFiles(known.files, held=True, more=known.more) if known.files else None
         extra = fields if index == last else None
-        step = Step("edit", index, message_id=known.message_id, extra=extra, files=held)
+        said = None if known.payload is None else Part(payload=known.payload, repeated=True)
+        step = Step(
+            "edit",
+            index,
+            part=said,
+            message_id=known.message_id,
+            extra=extra,
+            files=held,
+            said=known.payload,
+        )
         if index < last:
             step.end("unchanged")
         steps.append(step)

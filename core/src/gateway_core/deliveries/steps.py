@@ -44,12 +44,13 @@ class Step:
                 an operator tries again it is known, although none of its attempts counts any more
     interaction  by whose reply token it is made, as long as that lives
     files       what it sends beside its text, or deletes with it; None: no files
+    said        of an edit: the payload that its message's ref had before; None: it had none
     """
 
     __slots__ = (
         "attempts", "doubtful", "down_at", "extra", "files", "first_at", "interaction", "kind",
         "maybe_sent", "message_id", "mode", "number", "outages", "outcome", "part", "refusals",
-        "reply", "serial", "started", "transforms", "verdict",
+        "reply", "said", "serial", "started", "transforms", "verdict",
     )  # fmt: skip
 
     def __init__(
@@ -63,9 +64,11 @@ class Step:
         extra: Any = None,
         mode: Mode = "as_asked",
         files: StepFiles | None = None,
+        said: Mapping[str, Json] | None = None,
     ) -> None:
         self.kind, self.serial, self.part, self.mode = kind, serial, part, mode
         self.message_id, self.reply, self.extra, self.files = message_id, reply, extra, files
+        self.said = said
         self.attempts = self.refusals = self.number = self.maybe_sent = 0
         self.transforms = self.first_at = self.outages = self.down_at = 0
         self.started = self.doubtful = False
@@ -253,9 +256,7 @@ class Step:
         """Those that its message has now: after an edit that certainly failed, those of before."""
         if self.files is None:
             return ()
-        failed = self.kind == "edit" and self.outcome not in (*ARRIVED, "unknown")
-        unchanged = failed and not (self.doubtful or self.maybe_sent or self.started)
-        before = self.files.before if unchanged else None
+        before = self.files.before if self._changed_nothing else None
         return self.files.standing if before is None else before
 
     @property
@@ -266,6 +267,25 @@ class Step:
         if self.files is not None:
             return digest_of([self.part.digest, self.extra or None, self.files.identities])
         return sent_digest(self.part, self.extra)
+
+    @property
+    def payload(self) -> Mapping[str, Json] | None:
+        """What an edit of the fields beside its text must repeat; None: nothing, or nobody knows.
+
+        It is known of a message that has such fields, or had some until they were taken off.
+        """
+        part = self.part
+        if self._changed_nothing:
+            return self.said
+        if part is None or not part.repeated or self.extra is None or self.kind in NATIVE:
+            return None
+        return part.payload if self.outcome in ARRIVED else None
+
+    @property
+    def _changed_nothing(self) -> bool:
+        """Whether it is an edit that certainly failed."""
+        failed = self.kind == "edit" and self.outcome not in (*ARRIVED, "unknown")
+        return failed and not (self.doubtful or self.maybe_sent or self.started)
 
     @property
     def is_nameless(self) -> bool:
@@ -307,6 +327,7 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
     """The platform messages that stand after these steps; a digest only where it is certain."""
     parts: list[PartRef] = []
     spare: list[PartRef] = []
+    last = next((step for step in reversed(steps) if step.kind != "delete"), None)
     for step in steps:
         name = step.message_id
         if name is None:
@@ -315,8 +336,16 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
         if step.kind != "delete":
             digest = step.digest if step.outcome in ARRIVED else ""
             fixed = step.part is not None and step.part.fixed
+            payload = step.payload if step is last else None
             parts.append(
-                _part_ref(message_id=name, digest=digest, files=files, more=more, fixed=fixed)
+                _part_ref(
+                    message_id=name,
+                    digest=digest,
+                    files=files,
+                    more=more,
+                    fixed=fixed,
+                    payload=payload,
+                )
             )
         elif step.outcome != "deleted":
             spare.append(_part_ref(message_id=name, files=files, more=more))

@@ -283,6 +283,8 @@ class Consequences:
         envelope, part = failed.delivery.envelope, failed.step.part
         if part is None or not isinstance(envelope, Send | Edit):
             return []
+        if isinstance(envelope, Edit) and envelope.only_buttons:  # it has no text to plan anew
+            return []
         start, end = part.span
         text = envelope.text[start:end]
         if without_files and not text.strip():

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from io import FileIO
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -57,29 +57,12 @@ class Fetching:
         found = None if url is None else origin_of(url)
         return found if found in self._origins else None
 
-    @contextmanager
-    def folder(self) -> Iterator[Callable[[], str]]:
-        """Gives a folder to whoever asks, which is gone afterwards; `OutboxError`: it cannot be."""
-        made: list[tempfile.TemporaryDirectory[str]] = []
-
-        def make() -> str:
-            if not made:
-                try:
-                    made.append(tempfile.TemporaryDirectory(prefix="gateway-"))
-                except OSError as error:
-                    raise _no_room(error) from None
-            return made[0].name
-
-        try:
-            yield make
-        finally:
-            for one in made:
-                one.cleanup()
-
     async def fetched(
-        self, envelope: _E, fits: Callable[[_E], Sequence[Problem]], folder: Callable[[], str]
+        self, envelope: _E, fits: Callable[[_E], Sequence[Problem]], known: FetchedFiles
     ) -> _E:
         """The envelope with files that were fetched in place of URLs which its channel refuses.
+
+        known  what was fetched before: no URL is asked for twice
 
         Raises `Invalid` with what could not be fetched, and why; `OutboxError` for a full disk.
         """
@@ -97,17 +80,24 @@ class Fetching:
                 if mine := [each for each in told if _is_of(place, each)]:
                     raise Invalid(mine)
 
-            path = os.path.join(folder(), str(place))  # noqa: PTH118 - as elsewhere
-            files[place] = await self._fetched(place, file, origin, path, check)
+            files[place] = await self._fetched(place, file, origin, known, check)
         return attrs.evolve(envelope, files=tuple(files))
 
     async def _fetched(
-        self, place: int, file: File, origin: Origin, path: str, check: Callable[[File], None]
+        self,
+        place: int,
+        file: File,
+        origin: Origin,
+        known: FetchedFiles,
+        check: Callable[[File], None],
     ) -> File:
-        taking = _Taking(file, path, check)
+        url = file.url or ""
+        taking = _Taking(file, known.path_of(url), check)
         if problems := list(file_problems(f"files.{place}", taking.found)):
             raise Invalid(problems)
-        url = file.url or ""
+        if (there := known.answers.get(url)) is not None:
+            taking.begun(*there)
+            return taking.found
         words = ""
         with taking.opened():
             try:
@@ -118,13 +108,45 @@ class Fetching:
                 await taking.finish()
         if words:
             raise Invalid([Problem(f"files.{place}", f"{_shown(url)!r} was not fetched: {words}")])
+        known.answers[url] = taking.size, taking.media_type
         return taking.found
+
+
+class FetchedFiles:
+    """What was fetched for one acceptance, in a folder that is gone with it.
+
+    answers  the sizes and the media types of files that are there, by their URLs
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, tuple[int, str]] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._paths: dict[str, str] = {}
+
+    def path_of(self, url: str) -> str:
+        """Where the file of that URL is, or may come. Raises `OutboxError`: it cannot."""
+        if self._folder is None:
+            try:
+                self._folder = tempfile.TemporaryDirectory(prefix="gateway-")
+            except OSError as error:
+                raise _no_room(error) from None
+        name = str(len(self._paths))
+        return self._paths.setdefault(url, os.path.join(self._folder.name, name))  # noqa: PTH118 - as elsewhere
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
 
 
 class _Taking:
     """A file that comes in: on the disk, and no larger than its channel takes.
 
-    found  as it is known so far
+    found       as it is known so far
+    size        bytes that have come
+    media_type  what its host calls it
     """
 
     def __init__(self, file: File, path: str, check: Callable[[File], None]) -> None:
@@ -132,7 +154,7 @@ class _Taking:
         self._check = check
         self._path = path
         self._pieces = bytearray()
-        self._size = 0
+        self.size, self.media_type = 0, ""
         self._opened: FileIO | None = None
 
     @contextmanager
@@ -146,6 +168,7 @@ class _Taking:
 
     def begun(self, announced: int | None, media_type: str) -> None:
         """Look at the size that was announced, before anything is read. Raises `Invalid`."""
+        self.media_type = media_type
         if not self.found.media_type and "/" in media_type:
             self.found = _typed(self.found, media_type)
         self._check(changed_file(self.found, size=announced or 0))
@@ -163,8 +186,8 @@ class _Taking:
     async def _write(self) -> None:
         whole = bytes(self._pieces)
         self._pieces.clear()
-        self._size += len(whole)
-        self._check(changed_file(self.found, size=self._size))
+        self.size += len(whole)
+        self._check(changed_file(self.found, size=self.size))
         assert self._opened is not None  # noqa: S101 - while it comes in
         try:
             await in_thread(partial(_write_all, self._opened, whole))

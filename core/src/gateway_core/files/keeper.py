@@ -24,13 +24,16 @@ from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.validators import printable
 from gateway_core.deliveries.step_files import StepFiles
 from gateway_core.files.fetching import Fetching
-from gateway_core.files.held import PIECE, Allowance
+from gateway_core.files.held import PIECE, Allowance, Held
 from gateway_core.files.looking import MESSAGES, CannotRead, FoundFile, look_at
 from gateway_core.files.spool import Spool
 from gateway_core.outboxes.stored_bytes import Content
 
 LARGE_PIECE = 1 << 22
 """Bytes of a file that are handed over, which are read at once."""
+LARGE_AT_ONCE = 4
+"""Files too large to be held that are stored at once, each of which has some megabytes in memory;
+and envelopes that are handed over with their files, which have all of these there."""
 REMEMBERED = 1_000
 """Ids of uploaded files, of all accounts."""
 REMEMBERED_FOR = 86_400.0
@@ -65,6 +68,7 @@ class KeptFiles:
     spool: Spool | None = None
     fetching: Fetching | None = None
     allowance: Allowance = attrs.field(factory=Allowance, init=False)
+    _large: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(LARGE_AT_ONCE), init=False)
     _known: OrderedDict[tuple[str, str, str, bool, str], tuple[str, float]] = attrs.field(
         factory=OrderedDict, init=False
     )
@@ -98,7 +102,7 @@ class KeptFiles:
                 if not digest or each.file.id is not None or digest in stored:
                     continue
                 try:
-                    async with _closed(each.content()) as content:
+                    async with self._turn(each), _closed(each.content()) as content:
                         await self._store.store_bytes(digest, content)
                 except ValueError as error:
                     changed = f"{printable(each.file.name)!r} changed while it was read"
@@ -109,6 +113,10 @@ class KeptFiles:
             await self.release(stored)
             raise
         return stored
+
+    def _turn(self, found: FoundFile) -> AbstractAsyncContextManager[object]:
+        """Waited for before it is stored: what is held takes no more memory, and waits for none."""
+        return nullcontext() if isinstance(found.source, Held | None) else self._large
 
     async def release(self, digests: Sequence[str]) -> None:
         """The envelope was not accepted: nobody needs them."""
@@ -123,8 +131,20 @@ class KeptFiles:
             for digest in digests:
                 self.spool.let_go(digest)
 
+    @asynccontextmanager
+    async def whole(self, digests: Sequence[str]) -> AsyncIterator[Mapping[str, bytes]]:
+        """All of the stored bytes of these, by their digests, for a few callers at a time.
+
+        Raises `OutboxError`.
+        """
+        if not digests:
+            yield {}
+            return
+        async with self._large:
+            yield await self.contents(digests)
+
     async def contents(self, digests: Sequence[str]) -> dict[str, bytes]:
-        """All of the stored bytes of these, by their digests. Raises `OutboxError`."""
+        """The same for anybody."""
         found: dict[str, bytes] = {}
         for digest in digests:
             pieces: list[bytes] = []

@@ -1,8 +1,8 @@
-"""The files of many envelopes: each is looked at once, and stored once. Waits for the disk."""
+"""The files of many envelopes: each is fetched, looked at and stored once. Waits for the disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import attrs
@@ -10,6 +10,7 @@ import attrs
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import Problem
 from gateway_core.contract.files import File
+from gateway_core.files.fetching import FetchedFiles
 from gateway_core.files.keeper import KeptFiles, files_in
 from gateway_core.files.looking import MESSAGES, FoundFile, look_at
 
@@ -18,11 +19,23 @@ _E = TypeVar("_E", bound=Envelope)
 
 @attrs.define(eq=False)
 class ManyFiles:
-    """The files of the members of a group that is to be accepted."""
+    """The files of the members of a group that is to be accepted.
+
+    fetched  what the gateway has fetched for it, in a folder that is there until it is accepted;
+             None: it fetches nothing
+    """
 
     _files: KeptFiles
+    _fetched: FetchedFiles | None = None
     _found: dict[File, FoundFile] = attrs.field(factory=dict, init=False)
     _digests: dict[str, FoundFile] = attrs.field(factory=dict, init=False)
+
+    async def fetch(self, envelope: _E, fits: Callable[[_E], Sequence[Problem]]) -> _E:
+        """The envelope with files in place of URLs that its channel refuses; as `Fetching` does."""
+        fetching = self._files.fetching
+        if self._fetched is None or fetching is None or not fetching.may_fetch(envelope):
+            return envelope
+        return await fetching.fetched(envelope, fits, self._fetched)
 
     async def look_at(self, envelope: _E, fits: Callable[[_E], Sequence[Problem]]) -> _E:
         """The envelope as it is stored. Raises `Invalid`, with the place of a file in it.
@@ -45,18 +58,18 @@ class ManyFiles:
                 self._digests.setdefault(each.file.digest, each)
         return with_files([each.file for each in found])
 
-    def unknown(self, envelope: Envelope) -> list[Problem]:
-        """Those of its files that were not looked at: policies gave it them."""
-        files = envelope.files if isinstance(envelope, MESSAGES) else None
-        return [
-            Problem(f"files.{place}", "a policy gives a group's members no other files")
-            for place, file in enumerate(files or ())
-            if file.is_stored and file.digest not in self._digests
-        ]
-
     async def store(self) -> tuple[str, ...]:
         """Keep the bytes of all, for one use. Raises `Invalid` and `OutboxError`."""
         return tuple(await self._files.store(list(self._digests.values())))
+
+    async def contents(self, digests: Collection[str]) -> dict[str, bytes]:
+        """The bytes of these, for a process that stores them. Raises as `store`."""
+        some = [each for digest, each in self._digests.items() if digest in digests]
+        stored = await self._files.store(some)
+        try:
+            return await self._files.contents(stored)
+        finally:
+            await self._files.release(stored)
 
     async def release(self, digests: Sequence[str]) -> None:
         """The group was not accepted."""

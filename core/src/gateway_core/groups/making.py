@@ -48,6 +48,7 @@ class GroupDraft:
     latest     the latest deadline of members that have their own (POSIX time); 0: none has
     pace       the limit that decides how long it takes
     files      those of all members
+    own        what callers handed in for members, with its files looked at; of a broadcast nothing
     """
 
     account: InstanceState
@@ -62,6 +63,7 @@ class GroupDraft:
     content: int = 0
     latest: float = 0.0
     pace: Pace = attrs.field(factory=Pace)
+    own: list[Envelope] = attrs.field(factory=list, init=False)
     _limits: tuple[Limit, ...] = ()
     _room: str = ""
     _limits_known: bool = False
@@ -84,6 +86,7 @@ class GroupDraft:
         room = envelope.external_room_id
         moved_from = None if room == asked_room else asked_room
         if asked is not None:
+            self.own.append(asked)
             self.members.add(room, envelope, moved_from)
         elif moved_from is None and self._is_of_template(envelope):
             self.members.add(room)
@@ -177,7 +180,8 @@ async def broadcast_of(
         if room in seen:
             continue
         seen.add(room)
-        faults.note(f"rooms.{number}", _about(room, _add_room(wanted, room, most_parts)))
+        problems = await _add_room(wanted, room, most_parts)
+        faults.note(f"rooms.{number}", _about(room, problems))
     faults.check()
     if not seen:
         raise Invalid([Problem("rooms", "is empty: nobody would get it")])
@@ -198,17 +202,15 @@ def _refusal_of(account: InstanceState, asked: Envelope) -> Sequence[Problem]:
     return account.hooks.validate(account.instance, envelope)
 
 
-def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
+async def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
     """The template to one room more; what is wrong with it there. Raises as `_planned`."""
     account, asked = wanted.account, attrs.evolve(wanted.asked, external_room_id=room)
     is_first = not (wanted.plan or len(wanted.members))
     try:
         whole = checked(asked) if is_first else asked
-        envelope = accepted_as(account.hooks, account.instance, whole)
+        envelope = await _accepted_as(account, wanted.files, whole)
     except Invalid as error:
         return error.problems
-    if given := wanted.files.unknown(envelope):
-        return given
     assert isinstance(envelope, Send)  # noqa: S101 - policies may not make another of it
     if "\n" in envelope.external_room_id:
         return [Problem("external_room_id", "has a line's end")]
@@ -222,6 +224,14 @@ def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
     if not problems:
         wanted.add(room, parts, envelope)
     return problems
+
+
+async def _accepted_as(account: InstanceState, files: ManyFiles, asked: Envelope) -> Envelope:
+    """What is accepted in place of an envelope, with files that policies gave it looked at."""
+    envelope = accepted_as(account.hooks, account.instance, asked)
+    if envelope is asked:
+        return envelope
+    return await files.look_at(envelope, partial(account.hooks.validate, account.instance))
 
 
 def _content_of(envelope: Send) -> tuple[object, ...]:
@@ -263,6 +273,7 @@ async def many_of(
     deadline  POSIX time, of those that have none of their own
     """
     wanted, faults = GroupDraft(account, files, template), Faults()
+    refusal = partial(_refusal_of, account)
     for number, asked in _each("envelopes", envelopes):
         if number % AT_ONCE == 0:
             await trio.lowlevel.checkpoint()
@@ -271,13 +282,15 @@ async def many_of(
             faults.note(f"envelopes.{number}", problems)
             continue
         try:
-            own = await files.look_at(checked(asked), partial(_refusal_of, account))
-            envelope = accepted_as(account.hooks, account.instance, own)
+            whole = await files.fetch(checked(asked), refusal)
+        except Invalid as error:  # no host is asked for more then
+            faults.note(f"envelopes.{number}", error.problems)
+            break
+        try:
+            own = await files.look_at(whole, refusal)
+            envelope = await _accepted_as(account, files, own)
         except Invalid as error:
             faults.note(f"envelopes.{number}", error.problems)
-            continue
-        if given := files.unknown(envelope):
-            faults.note(f"envelopes.{number}", given)
             continue
         envelope = _timed(envelope, template.priority, accepted_at, deadline)
         plan, problems = planned(account.hooks, account.instance, envelope, most_parts)

@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.contract.envelopes import Envelope, Priority, Send
+from gateway_core.contract.envelopes import Priority, Send
 from gateway_core.contract.errors import (
     GatewayClosed,
     GroupTooLong,
@@ -57,14 +57,13 @@ HEARD = 2.0
 class HandsOver(Protocol):
     """Has another process accept groups."""
 
-    async def broadcast(self, template: Send, rooms: Sequence[Any]) -> GroupState:
+    async def broadcast(self, wanted: GroupDraft, rooms: Any) -> GroupState:
         """Raises as `Gateway.broadcast` does."""
         ...
 
     async def submit_many(
         self,
-        instance_id: str,
-        envelopes: Sequence[Envelope],
+        wanted: GroupDraft,
         *,
         group: str | None,
         not_before: float | None,

@@ -28,6 +28,7 @@ from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.files import File
 from gateway_core.contract.problems import problems_in
 from gateway_core.contract.validators import name_fault, shown
+from gateway_core.files.fetching import FetchedFiles
 from gateway_core.files.many import ManyFiles
 from gateway_core.groups.job import Job
 from gateway_core.groups.making import GroupDraft, broadcast_of, many_of
@@ -159,28 +160,23 @@ class GroupVerbs:
 
     async def _broadcast(self, template: Send, rooms: object) -> Job:
         """Broadcast a template, whose room is none."""
-        handed = self._groups.handed_for(template.instance_id)
-        if handed is not None and isinstance(rooms, Iterable) and not isinstance(rooms, str):
-            rooms = list(rooms)
-            await self._wanted(template, rooms)  # what is wrong is known here
-            return Job(self._groups, await handed.broadcast(template, rooms))
-        fetching = self._groups.files.fetching
-        if fetching is None or not fetching.may_fetch(template):
-            return await self._broadcast_here(template, rooms)
         account = self._account_for(template)
-        fits = partial(account.hooks.validate, account.instance)
-        with fetching.folder() as folder:
-            fetched = await fetching.fetched(template, fits, folder)
-            return await self._broadcast_here(fetched, rooms)
-
-    async def _broadcast_here(self, template: Send, rooms: object) -> Job:
-        wanted = await self._wanted(template, rooms)
         accepted_at = self._groups.drafting.clock.wall()
-        return await self._accepted(wanted, accepted_at)
+        with FetchedFiles() as fetched:
+            files = ManyFiles(self._groups.files, fetched)
+            template = await files.fetch(
+                template, partial(account.hooks.validate, account.instance)
+            )
+            handed = self._groups.handed_for(template.instance_id)
+            if handed is not None and isinstance(rooms, Iterable) and not isinstance(rooms, str):
+                rooms = list(rooms)
+            wanted = await self._wanted(files, template, rooms)
+            if handed is not None:
+                return Job(self._groups, await handed.broadcast(wanted, rooms))
+            return await self._accepted(wanted, accepted_at)
 
-    async def _wanted(self, template: Send, rooms: object) -> GroupDraft:
+    async def _wanted(self, files: ManyFiles, template: Send, rooms: object) -> GroupDraft:
         account = self._account_for(template)
-        files = ManyFiles(self._groups.files)
         most = self._groups.drafting.config.max_parts
         return await broadcast_of(account, files, template, rooms, most)
 
@@ -203,7 +199,7 @@ class GroupVerbs:
         if not isinstance(template, Send):
             raise Invalid([Problem("template", f"must be a Send, not {shown(template)}")])
         template = attrs.evolve(template, external_room_id=_ANY_ROOM)
-        wanted = await self._wanted(template, rooms)
+        wanted = await self._wanted(ManyFiles(self._groups.files), template, rooms)
         accepted_at = self._groups.drafting.clock.wall()
         deadline = _deadline(self._groups, template, accepted_at)
         return Forecast(
@@ -250,19 +246,16 @@ class GroupVerbs:
         accepted_at = drafting.clock.wall()
         deadline = _deadline(self._groups, template, accepted_at)
         most = drafting.config.max_parts
-        files = ManyFiles(self._groups.files)
-        handed = self._groups.handed_for(template.instance_id)
-        wanted = await many_of(account, files, template, envelopes, most, accepted_at, deadline)
-        if handed is not None:
-            state = await handed.submit_many(
-                template.instance_id,
-                envelopes,
-                group=group,
-                not_before=not_before,
-                priority=priority,
-            )
-            return Job(self._groups, state)
-        return await self._accepted(wanted, accepted_at, deadline=wanted.latest)
+        with FetchedFiles() as fetched:
+            files = ManyFiles(self._groups.files, fetched)
+            wanted = await many_of(account, files, template, envelopes, most, accepted_at, deadline)
+            handed = self._groups.handed_for(template.instance_id)
+            if handed is not None:
+                state = await handed.submit_many(
+                    wanted, group=group, not_before=not_before, priority=priority
+                )
+                return Job(self._groups, state)
+            return await self._accepted(wanted, accepted_at, deadline=wanted.latest)
 
     async def _accepted(
         self, wanted: GroupDraft, accepted_at: float, deadline: float | None = None

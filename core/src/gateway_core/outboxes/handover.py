@@ -98,10 +98,11 @@ class Handover(Protocol):
         """
         ...
 
-    async def ask(self, instance_id: str, question: str) -> str:
+    async def ask(self, instance_id: str, question: str, *, files: Mapping[str, bytes]) -> str:
         """What the owner answers, as JSON; this waits for it, however long there is none.
 
         instance_id  whom the question is about; empty: all
+        files        the bytes that it needs, as of `hand_over`
 
         Raises `OutboxError`.
         """

@@ -151,8 +151,9 @@ def part_fault(part: Part) -> str | None:
         isinstance(lost, tuple) and all(isinstance(x, str) and is_sendable(x) for x in lost)
     ):
         return "Part whose degraded is a tuple of texts"
-    fixed: object = part.fixed
-    return None if isinstance(fixed, bool) else "Part whose fixed is true or false"
+    flags = (name for name in ("fixed", "repeated") if not isinstance(getattr(part, name), bool))
+    wrong = next(flags, None)
+    return None if wrong is None else f"Part whose {wrong} is true or false"
 
 
 def _is_flat(payload: object) -> bool:

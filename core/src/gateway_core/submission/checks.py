@@ -344,6 +344,7 @@ def _part(place: str, part: object) -> Iterator[Problem]:
         return
     yield from _name(f"{place}.message_id", part.message_id)
     yield from _name(f"{place}.digest", part.digest, absent="")
+    yield from _table(f"{place}.payload", part.payload, optional=True)
 
 
 def _json(  # noqa: C901 - one branch for each kind of JSON value

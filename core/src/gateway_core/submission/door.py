@@ -17,7 +17,7 @@ from gateway_core.contract.envelopes import Envelope, Receipt
 from gateway_core.contract.errors import InstanceSuspended, Refused
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.engine.partition import Partition
-from gateway_core.files.fetching import Fetching
+from gateway_core.files.fetching import FetchedFiles, Fetching
 from gateway_core.files.keeper import KeptFiles, files_in
 from gateway_core.files.looking import FoundFile
 from gateway_core.outboxes.records import Request
@@ -77,7 +77,7 @@ class Door:
         awaited: bool = False,
         growth: Growth | None = None,
         request: Request | None = None,
-        fetched: bool = False,
+        called: int | None = None,
     ) -> Ticket:
         """Accept the envelope, or raise why not. Waits only for a slot and for the outbox.
 
@@ -86,11 +86,12 @@ class Door:
         awaited  its caller waits for the end
         growth   of a stream: its text, which grows
         request  of another process, which has given it its id
-        fetched  none of its files is to be fetched any more
+        called   when that was asked for, in engine nanoseconds, and its files were fetched since
         """
-        fetching = None if fetched else self._files.fetching
+        fetching = self._files.fetching if called is None else None
         if fetching is not None and fetching.may_fetch(envelope):
-            how: dict[str, Any] = {"growth": growth, "request": request, "fetched": True}
+            called = self._drafting.clock.now()
+            how: dict[str, Any] = {"growth": growth, "request": request, "called": called}
             submit = partial(self.submit, wait=wait, awaited=awaited, **how)
             return await self._fetch_first(fetching, envelope, submit)
         shown, looked = envelope, list[FoundFile]()
@@ -105,7 +106,7 @@ class Door:
                 shown, more = await self._files.look_at(shown, fits)
                 looked = _newest(looked, more)
             draft = self._drafting.draft(asked, shown, account, awaited=awaited)
-            draft.request = request
+            draft.request, draft.called = request, called
             if growth is not None:
                 self._drafting.grow(draft, growth)
             if looked:
@@ -122,11 +123,11 @@ class Door:
         submit: Callable[[Envelope], Awaitable[Ticket]],
     ) -> Ticket:
         """Accept it with what the gateway has fetched, which it stores as any other file."""
-        with fetching.folder() as folder:
+        with FetchedFiles() as known:
             try:
                 self._drafting.check_open()
                 fits = self._drafting.refusal_of
-                envelope = await fetching.fetched(checked(envelope), fits, folder)
+                envelope = await fetching.fetched(checked(envelope), fits, known)
             except Exception as error:
                 self.refuse(envelope, error)
                 raise

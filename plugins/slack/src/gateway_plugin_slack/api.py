@@ -6,7 +6,7 @@ and "using the Web API" (JSON bodies, `ok: false` with HTTP 200).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any
@@ -32,6 +32,7 @@ from gateway_plugin_slack.errors import (
     URL,
     PersonOpened,
     SlackApiError,
+    is_final,
     is_passing,
     is_unauthorized,
 )
@@ -41,9 +42,11 @@ from gateway_plugin_slack.files.reuse import (
     SHOWN,
     Contents,
     belongs_to_message,
+    is_given,
     is_named,
     is_refused,
     may_be_shown,
+    shown_as,
     slack_id,
 )
 from gateway_plugin_slack.files.uploads import (
@@ -52,7 +55,9 @@ from gateway_plugin_slack.files.uploads import (
     SHARED_WITHIN,
     SHARES,
     FilesStayError,
+    NotByUrlError,
     NotSharedError,
+    TextUnknownError,
     shared_as,
     sharing,
     upload_form,
@@ -79,6 +84,8 @@ from gateway_plugin_slack.settings import Settings
 MAY_NOT_OPEN = ("missing_scope", "not_allowed_token_type", "unknown_method")
 """Slack's words for an app that may not open conversations."""
 SERVER_ERROR = 500
+GONE = ("file_deleted", "file_not_found")
+"""Slack's words for a file that is not there."""
 
 _log = structlog.get_logger("gateway_plugin_slack")
 
@@ -105,6 +112,8 @@ class SlackSession:
             await self._post_to(self.settings.webhook_url.reveal(), webhook_fields(attempt))
             return Answer()
         if attempt.interaction is not None:
+            if any(upload.file.url is None for upload in attempt.files):
+                raise NotByUrlError
             url = attempt.interaction.token.reveal()
             await self._post_to(url, answer_fields(attempt))
             return Answer()
@@ -129,20 +138,42 @@ class SlackSession:
         await self._open_person(attempt)
         if attempt.loses_files or not all(upload.held for upload in attempt.files):
             raise FilesStayError
+        if attempt.part is None:
+            raise TextUnknownError
         lost = ("blocks",) if attempt.extra is None else ("blocks", "attachments")
         fields = {**{name: [] for name in lost}, **content_of(attempt, UPDATE_FIELDS, UPDATE_EXTRA)}
         await self._post("chat.update", {**target_of(attempt), **fields})
         return Answer(message_id=attempt.message_id)
 
     async def delete(self, attempt: Attempt) -> Answer:
-        """chat.delete, by the conversation's id."""
+        """chat.delete, by the conversation's id; the files too, which would stay in the workspace.
+
+        So they are where the message is gone already: whoever deleted it may have left them.
+        """
         await self._open_person(attempt)
-        await self._post("chat.delete", target_of(attempt))
-        for upload in uploads_of(attempt):  # which would stay in the workspace
+        gone: SlackApiError | None = None
+        try:
+            await self._post("chat.delete", target_of(attempt))
+        except SlackApiError as error:
+            if error.error != "message_not_found":
+                raise
+            gone = error
+        for upload in uploads_of(attempt):
             if belongs_to_message(upload):
-                with suppress(SlackApiError):
-                    await self._request("files.delete", form={"file": upload.file.id or ""})
+                await self._delete_file(upload.file.id or "")
+        if gone is not None:
+            raise gone
         return Answer(message_id=attempt.message_id)
+
+    async def _delete_file(self, name: str) -> None:
+        """Delete a file that nobody needs. Raises what passes; what does not is logged."""
+        try:
+            await self._request("files.delete", form={"file": name})
+        except SlackApiError as error:
+            if is_passing(error):
+                raise
+            if error.error not in GONE:
+                _log.warning("slack.file_left", file=name, error=error.raw)
 
     async def _show(self, attempt: Attempt, fields: Mapping[str, Any]) -> Answer:
         """Show pictures that earlier messages have shared."""
@@ -152,37 +183,52 @@ class SlackSession:
             if is_refused(attempt, error.error):
                 self._contents.refused(attempt.files, trio.current_time())
             raise
-        names = tuple(SHOWN + slack_id(upload.known) for upload in attempt.files)
-        return Answer(message_id=id_in(answer, attempt.room), files=names)
+        return Answer(message_id=id_in(answer, attempt.room), files=_named(attempt))
 
     async def _share(self, attempt: Attempt, fields: Mapping[str, Any]) -> Answer:
         """Upload the files, share them with the text, and find out the message's id.
 
+        What was uploaded for a message that is refused is deleted.
+        """
+        uploads, ids = uploads_of(attempt), list[str]()
+        try:
+            await self._upload_all(uploads, ids)
+            wanted = sharing(attempt, uploads, ids, fields)
+            if "thread_ts" in fields:
+                wanted["thread_ts"] = fields["thread_ts"]
+            await self._post(SHARES, wanted)
+        except SlackApiError as error:
+            for name in ids if is_final(error) else ():
+                with suppress(SlackApiError, TransportError):
+                    await self._delete_file(name)
+            raise
+        ts = await self._shared(ids, attempt.room)
+        made = None if ts is None else message_id(room=attempt.room, channel=attempt.room, ts=ts)
+        keeps = made is not None and self._keeps(attempt)
+        names = [KEPT + name for name in ids] if keeps else ids
+        return Answer(message_id=made, files=_named(attempt, names), reusable=keeps)
+
+    def _keeps(self, attempt: Attempt) -> bool:
+        """Whether later messages show what this one has uploaded."""
+        given = any(is_given(attempt, upload) for upload in attempt.files)
+        if given or not self.settings.reuse_pictures or not may_be_shown(attempt.files):
+            return False
+        return self._contents.keeps(attempt.files, trio.current_time())
+
+    async def _upload_all(self, uploads: Sequence[Upload], ids: list[str]) -> None:
+        """Upload each, and add its id.
+
         Until they are shared nothing is in the room, whatever became of a request.
         """
         try:
-            ids = [await self._upload(upload) for upload in attempt.files]
+            for upload in uploads:
+                ids.append(await self._upload(upload))  # noqa: PERF401 - some may be there already
         except TransportError as error:
             raise TransportError(error.text, dispatched="no") from error
         except SlackApiError as error:
             if error.status < SERVER_ERROR:
                 raise
             raise TransportError(error.raw, dispatched="no") from error
-        wanted = sharing(attempt, ids, fields)
-        if "thread_ts" in fields:
-            wanted["thread_ts"] = fields["thread_ts"]
-        await self._post(SHARES, wanted)
-        ts = await self._shared(ids[0], attempt.room)
-        made = None if ts is None else message_id(room=attempt.room, channel=attempt.room, ts=ts)
-        keeps = made is not None and self._keeps(attempt)
-        names = tuple(KEPT + name for name in ids) if keeps else tuple(ids)
-        return Answer(message_id=made, files=names, reusable=keeps)
-
-    def _keeps(self, attempt: Attempt) -> bool:
-        """Whether later messages show what this one has uploaded."""
-        if not self.settings.reuse_pictures or not may_be_shown(attempt.files):
-            return False
-        return self._contents.keeps(attempt.files, trio.current_time())
 
     async def _upload(self, upload: Upload) -> str:
         """The id of a new file with these bytes, which nobody sees yet."""
@@ -205,15 +251,15 @@ class SlackSession:
             raise TransportError(word, dispatched="no")
         return name
 
-    async def _shared(self, name: str, room: str) -> str | None:
-        """The `ts` of the message that shows the file; None: the app may not look it up."""
+    async def _shared(self, ids: Sequence[str], room: str) -> str | None:
+        """The `ts` of the message that shows the files; None: the app may not look it up."""
         looked = 0
         with trio.move_on_after(SHARED_WITHIN):
             while True:
                 await trio.sleep(LOOKS[min(looked, len(LOOKS) - 1)])
                 looked += 1
                 try:
-                    info = await self._request("files.info", form={"file": name})
+                    info = await self._request("files.info", form={"file": ids[0]})
                 except SlackApiError as error:
                     if is_passing(error):
                         continue
@@ -222,7 +268,7 @@ class SlackSession:
                     continue
                 if (ts := shared_as(info, room)) is not None:
                     return ts
-        raise NotSharedError
+        raise NotSharedError(tuple(ids))
 
     async def stream(self, attempt: Attempt) -> Answer:
         """chat.startStream, chat.appendStream or chat.stopStream."""
@@ -369,6 +415,13 @@ class SlackSession:
         if is_unauthorized(error):
             error.stale = generation < self.settings.tokens.generation
             self._refused = generation
+
+
+def _named(attempt: Attempt, uploaded: Sequence[str] = ()) -> tuple[str, ...]:
+    """What a ref calls each file of a new message, in their order."""
+    fresh = iter(uploaded)
+    shown = [shown_as(attempt, upload) for upload in attempt.files]
+    return tuple(next(fresh) if name is None else SHOWN + slack_id(name) for name in shown)
 
 
 @asynccontextmanager

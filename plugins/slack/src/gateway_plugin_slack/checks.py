@@ -36,8 +36,6 @@ OURS: Mapping[str, str] = {
 }
 """Fields that `extra` must not set, with what to do instead."""
 
-_TEXT_TOO = "chat.update takes buttons with the text alone: give the text again"
-
 MOST = {"blocks": 50, "attachments": 100}
 """How many of them a message takes (docs.slack.dev, block kit and chat.postMessage); a text that
 is shown is one of the blocks."""
@@ -56,9 +54,8 @@ def problems_of(settings: Settings, envelope: Envelope) -> Sequence[Problem]:
         found += _of_thread(envelope)
     else:
         found += _of_target(envelope)
-    if isinstance(envelope, Edit) and envelope.only_buttons:
-        found.append(Problem("text", _TEXT_TOO))
-    elif not isinstance(envelope, Delete):
+    alone = isinstance(envelope, Edit) and envelope.only_buttons
+    if not (alone or isinstance(envelope, Delete)):
         found += _of_extra(settings, envelope)
         found += problems_of_files(settings, envelope)
     return found

@@ -10,7 +10,7 @@ import attrs
 
 from gateway_core.authors import Attempt, ErrorClass, Reason, Scope, Verdict
 from gateway_plugin_slack.files.images import is_unfetched, uploads_of
-from gateway_plugin_slack.files.reuse import is_refused, is_unseen
+from gateway_plugin_slack.files.reuse import is_given, is_refused, is_unseen
 from gateway_plugin_slack.files.uploads import of_upload
 
 URL = "response_url"
@@ -314,7 +314,10 @@ def _of_pictures(attempt: Attempt, error: SlackApiError) -> Verdict | None:
 
     Blocks without them would be no better than those that were refused.
     """
-    if is_refused(attempt, error.error):
+    if any(is_given(attempt, upload) for upload in attempt.files):
+        if error.error.startswith(("invalid_blocks", "file_")) and "slack file" in error.detail:
+            return attrs.evolve(_BAD_REQUEST, raw=error.raw, files_refused=True)
+    elif is_refused(attempt, error.error):
         return attrs.evolve(_UPLOADED_AGAIN, raw=error.raw)
     if is_unfetched(attempt, error.error, error.detail):
         return attrs.evolve(_BAD_REQUEST, raw=error.raw, files_refused=True)
@@ -381,6 +384,11 @@ def is_unauthorized(error: SlackApiError) -> bool:
 def is_passing(error: SlackApiError) -> bool:
     """Whether the same request may succeed later."""
     return _row(error).error_class is ErrorClass.RETRYABLE
+
+
+def is_final(error: SlackApiError) -> bool:
+    """Whether nothing was done, and the same request will not succeed; the account still works."""
+    return not error.stale and _row(error).error_class is ErrorClass.NON_RETRYABLE
 
 
 def _row(error: SlackApiError) -> Verdict:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 from pictures import png
+from structlog.testing import capture_logs
 
 from gateway_contrib.emulators.faults import Said
 from gateway_contrib.emulators.slack import SlackEmulator, SlackLimits
@@ -85,7 +86,9 @@ async def test_what_is_shared_nowhere_is_an_outcome_of_its_own(slack, gateway, a
     slack.share_after(math.inf)
     receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], raises=False)
     assert Reason.OUTCOME_UNKNOWN is receipt.verdict.reason
-    assert "shared them nowhere within 60 s" in receipt.verdict.raw
+    [file] = slack._world.files._files.values()
+    assert f"took the files {file.id}, and shared them nowhere within 60 s" in receipt.verdict.raw
+    assert not file.deleted
     assert 1 == receipt.attempts
 
 
@@ -93,7 +96,8 @@ async def test_what_is_shared_nowhere_is_an_outcome_of_its_own(slack, gateway, a
     ("room", "files", "said"),
     [
         (ROOM, [File(b"x", name=f"{n}") for n in range(11)], "files: has 11 files, at most 10"),
-        (ROOM, [File(id="F1")], "files.0.id: a file that Slack has is not sent again"),
+        (ROOM, [File(id="C1")], "files.0.id: is no id of a file at Slack, such as F0123ABCD"),
+        (ROOM, [File(id="F1", alt="a" * 1001)], "files.0.alt: has 1001 characters"),
         (ROOM, [File(b"x", name="x", alt="a" * 1001)], "files.0.alt: has 1001 characters"),
         ("#general", [CAT], "external_room_id: files are sent to a conversation's id"),
     ],
@@ -146,6 +150,74 @@ async def test_the_text_of_a_refused_upload_goes_alone_if_so_wanted(
     )
     assert ((f"files refused: {word}",) if goes else ()) == receipt.degradations
     assert goes == (("A cat", None, []) in seen(slack))
+
+
+async def test_the_answer_to_a_command_goes_with_its_files_to_the_room(
+    slack, gateway, autojump_clock
+):
+    """A response_url takes none: not for one person's eyes alone either."""
+    slack.hooks_url = "https://hooks.slack.com"
+    command = slack.people.command(ROOM, "/chart")
+    receipt = await gateway.reply(command, "**A cat**", files=[CAT], instance="support")
+    assert [("A cat", None, ["cat.png"])] == seen(slack)
+    assert (("to_room",), 2) == (receipt.transforms, receipt.attempts)
+    assert receipt.ref.parts[0].message_id
+    with pytest.raises(Invalid, match="files: a webhook and a response_url take none"):
+        await gateway.reply(command, "A cat", files=[CAT], instance="support", ephemeral=True)
+
+
+def left(slack):
+    """The names of files that Slack has, whoever sees them."""
+    files = slack._world.files._files.values()
+    return [file.name for file in files if file.digest is not None and not file.deleted]
+
+
+def refused(word):
+    return Said(body={"ok": False, "error": word}, headers=JSON)
+
+
+@pytest.mark.parametrize(
+    ("word", "stay"), [("channel_not_found", 0), ("file_type_not_allowed", 0), ("invalid_auth", 2)]
+)
+async def test_what_was_uploaded_for_a_refused_message_is_deleted(
+    refusing, autojump_clock, word, stay
+):
+    """But where the account does not work: it could not."""
+    slack, gateway, answers = refusing
+    answers[SHARES] = refused(word)
+    files = [CAT, File(b"1,2", name="numbers.csv")]
+    receipt = await gateway.send("support", ROOM, "", files=files, ttl=60, raises=False)
+    assert word in receipt.verdict.raw
+    assert ["cat.png", "numbers.csv"][:stay] == left(slack)
+
+
+async def test_files_whose_message_somebody_deleted_are_deleted(slack, gateway, autojump_clock):
+    sent = await gateway.send("support", ROOM, "A cat", files=[CAT])
+    ts = sent.ref.parts[0].message_id
+    await gateway.call("support", ROOM, "chat.delete", {"ts": ts})
+    assert ["cat.png"] == left(slack)
+    await gateway.delete(sent.ref, raises=False)
+    assert [] == left(slack)
+
+
+async def test_a_file_that_cannot_be_deleted_for_now_is_deleted_later(refusing, autojump_clock):
+    slack, gateway, answers = refusing
+    sent = await gateway.send("support", ROOM, "A cat", files=[CAT])
+    answers["files.delete"] = refused("ratelimited")
+    assert (await gateway.delete(sent.ref)).delivered
+    assert ([], []) == (seen(slack), left(slack))
+
+
+async def test_a_file_that_stays_is_named_in_the_log(refusing, autojump_clock):
+    slack, gateway, answers = refusing
+    sent = await gateway.send("support", ROOM, "A cat", files=[CAT])
+    answers["files.delete"] = refused("missing_scope")
+    with capture_logs() as logs:
+        assert (await gateway.delete(sent.ref)).delivered
+    [file] = sent.ref.parts[0].files
+    told = [entry for entry in logs if entry["event"] == "slack.file_left"]
+    assert [(file.id, "missing_scope")] == [(entry["file"], entry["error"]) for entry in told]
+    assert ([], ["cat.png"]) == (seen(slack), left(slack))
 
 
 async def test_an_upload_that_is_too_large_for_what_stands_between(refusing, autojump_clock):

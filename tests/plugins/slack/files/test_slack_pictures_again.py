@@ -66,6 +66,49 @@ async def test_a_picture_without_a_text_and_several_with_buttons(slack, gateway,
     assert 2 == len(edited.ref.parts[0].files)
 
 
+@pytest.mark.parametrize("how", ["alone", "kept", "shown"])
+async def test_a_picture_that_slack_has_is_shown_by_its_id(slack, gateway, how, autojump_clock):
+    """By that of a ref as well; it stays when the message goes that only shows it."""
+    receipts = dict(zip(("alone", "kept", "shown"), await sent(gateway, 3), strict=True))
+    before = uploads(slack)
+    cat = File(id=receipts[how].ref.parts[0].files[0].id, alt="The cat")
+    forwarded = await gateway.send("support", OTHER, "Look: **a cat**", files=[cat])
+    assert [("Look: a cat", ["cat.png"], "blocks")] == shown(slack, OTHER)
+    [message] = slack.rooms.conversation(OTHER)
+    assert ["The cat"] == [file.alt for file in message.files]
+    edited = await gateway.edit(forwarded.ref, "See")
+    assert [("See", ["cat.png"], "blocks")] == shown(slack, OTHER)
+    await gateway.delete(edited.ref)
+    assert [] == shown(slack, OTHER)
+    assert [False, False] == [file.deleted for file in slack._world.files._files.values()]
+    assert before == uploads(slack)
+
+
+async def test_it_goes_beside_an_upload_and_without_a_text(slack, gateway, autojump_clock):
+    [first] = await sent(gateway, 1)
+    cat = File(id=first.ref.parts[0].files[0].id)
+    both = await gateway.send("support", OTHER, "Both", files=[DOG, cat])
+    assert [("Both", ["dog.png", "cat.png"], "files")] == shown(slack, OTHER)
+    names = [file.id.rpartition("F0")[0] for file in both.ref.parts[0].files]
+    assert ["", "shown:"] == names
+    await gateway.delete(both.ref)
+    assert [False, True] == [file.deleted for file in slack._world.files._files.values()]
+    await gateway.send("support", OTHER, "", files=[cat])
+    assert [("", ["cat.png"], "blocks")] == shown(slack, OTHER)
+
+
+@pytest.mark.parametrize("files", [[], [DOG]], ids=["alone", "beside another"])
+async def test_an_id_that_slack_does_not_show_ends_it_unless_the_text_may_go(
+    slack, gateway, files, autojump_clock
+):
+    files = [File(id="F0MISSING"), *files]
+    receipt = await gateway.send("support", ROOM, "A cat", files=files, raises=False)
+    assert ("bad_request", 1) == (receipt.verdict.reason, receipt.attempts)
+    assert "invalid slack file" in receipt.verdict.raw
+    await gateway.send("support", ROOM, "A cat", files=files, on_file_error="send_text")
+    assert [("A cat", [], "blocks")] == shown(slack)
+
+
 async def test_what_no_block_shows_is_uploaded_again(slack, gateway, autojump_clock):
     whole = attrs.evolve(CAT, as_document=True)
     for files in ((File(b"1,2", name="numbers.csv"),), (whole,), (CAT, File(b"a", name="a.txt"))):

@@ -188,9 +188,10 @@ class PostgresHandover:
         row = Handing(kind="cancel", instance=found.instance_id, text=found.envelope_id)
         return await self._asked(row) == "cancelled"
 
-    async def ask(self, instance_id: str, question: str) -> str:
+    async def ask(self, instance_id: str, question: str, *, files: Mapping[str, bytes]) -> str:
         """As a row that the owner takes in its turn."""
-        return await self._asked(Handing(kind="ask", instance=instance_id, text=question))
+        row = Handing(kind="ask", instance=instance_id, text=question, files=files)
+        return await self._asked(row)
 
     async def tell(self, instance_id: str, question: str) -> None:
         """Likewise; the row stays until an owner has taken it."""

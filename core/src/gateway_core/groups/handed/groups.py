@@ -11,15 +11,16 @@ from typing import Any
 import attrs
 
 from gateway_core.contract.codec import from_json, to_json
-from gateway_core.contract.envelopes import Envelope, Priority, Receipt, Send
+from gateway_core.contract.envelopes import Envelope, Priority, Receipt
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.files.keeper import KeptFiles
+from gateway_core.files.many import digests_of
+from gateway_core.groups.making import GroupDraft
 from gateway_core.groups.registry import Groups
 from gateway_core.outboxes.records import GroupState
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.handed.asking import Asking
-from gateway_core.submission.handed.files import check_files
 
 
 class HandedGroups(Groups):
@@ -46,39 +47,43 @@ class HandedGroups(Groups):
     async def open(self) -> None:
         """There is nothing to go on with."""
 
-    async def broadcast(self, template: Send, rooms: Sequence[Any]) -> GroupState:
+    async def broadcast(self, wanted: GroupDraft, rooms: Any) -> GroupState:
         """Have the owner accept it; raises what that raises."""
-        check_files([template])
-        template = attrs.evolve(template, key=template.key or self._own_key())
+        asked = wanted.asked
+        template = attrs.evolve(asked, key=asked.key or self._own_key())
         given = {"template": to_json(template), "rooms": list(rooms)}
-        return await self._accepted("broadcast", template.instance_id, given)
+        return await self._accepted("broadcast", wanted, [asked], given)
 
     async def submit_many(
         self,
-        instance_id: str,
-        envelopes: Sequence[Envelope],
+        wanted: GroupDraft,
         *,
         group: str | None,
         not_before: float | None,
         priority: Priority,
     ) -> GroupState:
         """Likewise, of envelopes that have no problems of their own."""
-        check_files(envelopes)
         given = {
-            "envelopes": [to_json(each) for each in envelopes],
+            "envelopes": [to_json(each) for each in wanted.own],
             "group": group or self._own_key(),
             "not_before": not_before,
             "priority": priority,
         }
-        return await self._accepted("submit_many", instance_id, given)
+        return await self._accepted("submit_many", wanted, wanted.own, given)
 
     def _own_key(self) -> str:
         """So that it is one group if an owner ends before it has answered."""
         return f"handed:{self.drafting.next_id()}"
 
-    async def _accepted(self, do: str, instance_id: str, given: dict[str, Any]) -> GroupState:
+    async def _accepted(
+        self, do: str, wanted: GroupDraft, asked: Sequence[Envelope], given: dict[str, Any]
+    ) -> GroupState:
+        """Have it accepted with the bytes that it needs, before the owner's policies change it."""
         self._check_open()
-        return self.known((await self._asking.ask(instance_id, do, **given))["group"])
+        digests = {digest for each in asked for digest in digests_of(each)}
+        contents = await wanted.files.contents(digests)
+        told = await self._asking.ask(wanted.asked.instance_id, do, files=contents, **given)
+        return self.known(told["group"])
 
     def instance_of(self, group_id: str) -> str:
         """Whose group it is, as far as that is known here; empty: it may be anybody's."""
@@ -131,15 +136,15 @@ class HandedStore:
         self, instance_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[GroupState]:
         """By their ids."""
-        asked = {"after": after, "limit": limit}
-        found = await self._asking.ask(instance_id, "groups", instance=instance_id, **asked)
+        found = await self._asking.ask(
+            instance_id, "groups", instance=instance_id, after=after, limit=limit
+        )
         return [self._groups.known(each) for each in found["groups"]]
 
     async def failed(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[Receipt]:
         """By the ids of their envelopes."""
-        asked = {"group": group_id, "after": after, "limit": limit}
         instance = self._groups.instance_of(group_id)
-        found = (await self._asking.ask(instance, "failed", **asked))["receipts"]
-        return [from_json(Receipt, each) for each in found]
+        told = await self._asking.ask(instance, "failed", group=group_id, after=after, limit=limit)
+        return [from_json(Receipt, each) for each in told["receipts"]]

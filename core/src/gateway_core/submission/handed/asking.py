@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -11,6 +13,9 @@ from gateway_core.contract.errors import OutboxError
 from gateway_core.outboxes.handover import Handover
 from gateway_core.outboxes.refusals import refusal_of
 
+NO_FILES: Mapping[str, bytes] = MappingProxyType({})
+"""It needs none."""
+
 
 @attrs.define(eq=False)
 class Asking:
@@ -18,12 +23,16 @@ class Asking:
 
     _handover: Handover
 
-    async def ask(self, instance_id: str, do: str, **fields: Any) -> dict[str, Any]:
+    async def ask(
+        self, instance_id: str, do: str, *, files: Mapping[str, bytes] = NO_FILES, **fields: Any
+    ) -> dict[str, Any]:
         """What the owner has done, or says; raises what it raised.
 
         instance_id  whom that is about; empty: all
+        files        the bytes that it needs, by their digests
         """
-        answer = await self._handover.ask(instance_id, json.dumps({"do": do} | fields))
+        question = json.dumps({"do": do} | fields)
+        answer = await self._handover.ask(instance_id, question, files=files)
         plain: dict[str, Any] = json.loads(answer)
         if "error" in plain:
             raise refusal_of(plain["error"])

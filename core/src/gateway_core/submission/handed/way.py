@@ -56,9 +56,8 @@ class HandoverWay:
                 raise Invalid([Problem("text", text)])
             asked = opening(asked, growth)
             grows = not (asked.grows is not None and asked.grows.stored_as)
-        handed_id = await self._handover.hand_over(
-            asked, awaited=draft.awaited, files=await self._files.contents(draft.files)
-        )
+        async with self._files.whole(draft.files) as files:
+            handed_id = await self._handover.hand_over(asked, awaited=draft.awaited, files=files)
         now = drafting.clock.now()
         delivery = HandedDelivery(
             handed_id,

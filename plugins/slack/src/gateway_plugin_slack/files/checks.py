@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from gateway_core.authors import Edit, Problem, Send, too_much
 from gateway_plugin_slack.files.images import is_picture
+from gateway_plugin_slack.files.reuse import KEPT, SHOWN
 from gateway_plugin_slack.ids import is_conversation, is_person
 from gateway_plugin_slack.settings import Settings
 
+_ID = re.compile(f"({KEPT}|{SHOWN})?F[A-Z0-9]{{1,30}}")
+"""As Slack names it, or as a ref does."""
 LONGEST_ALT = 1_000
 """Characters of a picture's description (docs.slack.dev, files.getUploadURLExternal)."""
+
+
+def _may_go_to_the_room(message: Send | Edit) -> bool:
+    """Whether it goes there, or can where its response_url takes no files."""
+    if message.interaction is None:
+        return True
+    return isinstance(message, Send) and not message.ephemeral
 
 
 def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Problem]:
@@ -18,8 +29,9 @@ def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Prob
     files = message.files or ()
     if not files:
         return
-    uploaded = [file for file in files if file.url is None]
-    if uploaded and (settings.webhook_url is not None or message.interaction is not None):
+    at_slack = [file for file in files if file.url is None]
+    uploaded = [file for file in at_slack if file.id is None or isinstance(message, Edit)]
+    if at_slack and (settings.webhook_url is not None or not _may_go_to_the_room(message)):
         yield Problem("files", "a webhook and a response_url take none")
     room = message.external_room_id
     if uploaded and not is_conversation(room) and not is_person(room):
@@ -37,6 +49,5 @@ def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Prob
             yield Problem(f"files.{place}", text)
         if file.url is not None and not (file.alt or file.name):
             yield Problem(f"files.{place}.alt", "what a picture by URL shows must be said")
-        if file.id is not None and isinstance(message, Send):
-            text = "a file that Slack has is not sent again: hand over its bytes"
-            yield Problem(f"files.{place}.id", text)
+        if file.id is not None and isinstance(message, Send) and not _ID.fullmatch(file.id):
+            yield Problem(f"files.{place}.id", "is no id of a file at Slack, such as F0123ABCD")

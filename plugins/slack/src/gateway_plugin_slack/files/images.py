@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from gateway_core.authors import Attempt, Edit, File, Part, Send, Upload
-from gateway_plugin_slack.files.reuse import KINDS
+from gateway_plugin_slack.files.reuse import KINDS, is_given
 from gateway_plugin_slack.rendering.plain import escape
 
 SPOILER_OPEN = "spoiler shown openly"
@@ -46,7 +46,7 @@ def size_of_images(files: Sequence[File] | None) -> int:
     blocks += [
         {"type": "image", "slack_file": {"id": "F" * 12}, "alt_text": file.alt or file.name}
         for file in files or ()
-        if file.url is None and file.media_type in KINDS
+        if file.url is None and (file.media_type in KINDS or file.id is not None)
     ]
     return len(json.dumps(blocks, ensure_ascii=False)) if blocks else 0
 
@@ -75,7 +75,8 @@ def _placed(files: Sequence[File], parts: Sequence[Part]) -> Sequence[Part]:
     by_url = tuple(place for place, file in enumerate(files) if file.url is not None)
     first, *others = parts
     if uploaded:  # each needs an address, of which there are so many a minute
-        first = attrs.evolve(first, files=uploaded, cost=len(uploaded))
+        addresses = sum(files[place].id is None for place in uploaded)
+        first = attrs.evolve(first, files=uploaded, cost=max(1, addresses))
     if not by_url:
         return [first, *others]
     images = image_blocks(files)
@@ -100,11 +101,15 @@ def _said(payload: Mapping[str, Any], files: Sequence[File]) -> str:
 
 
 def uploads_of(attempt: Attempt) -> list[Upload]:
-    """The files of an attempt that are files at Slack."""
-    return [upload for upload in attempt.files if upload.file.url is None]
+    """The files of an attempt that are files at Slack; of a new message those that it uploads."""
+    return [
+        upload
+        for upload in attempt.files
+        if upload.file.url is None and not is_given(attempt, upload)
+    ]
 
 
 def is_unfetched(attempt: Attempt, error: str, detail: str) -> bool:
     """Whether blocks are refused for a picture that Slack cannot fetch or show."""
-    by_url = len(uploads_of(attempt)) < len(attempt.files)
+    by_url = any(upload.file.url is not None for upload in attempt.files)
     return by_url and error.startswith("invalid_blocks") and "image" in detail

@@ -7,8 +7,9 @@ kinds of files have no such block.
 A message that is deleted takes its files along, unless others show them. Nobody can ask Slack which
 do, so a file's id in a ref says what it is: as Slack names it, the file of its message alone; with
 `kept:` before it, one that was uploaded with its message and that others may show; with `shown:`,
-one that is shown by a block. The first message of a picture has its own, so that a picture which is
-sent once goes with its message; the second leaves one that later messages show.
+one that is shown by a block, as a caller's own `File(id=…)` is. The first message of a picture has
+its own, so that a picture which is sent once goes with its message; the second leaves one that
+later messages show.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from gateway_core.authors import Attempt, Upload
 
 KINDS = frozenset({"image/gif", "image/jpeg", "image/png"})
 KEPT, SHOWN = "kept:", "shown:"
+_NEW = ("send", "upload")
+"""Operations that make a message."""
 KEPT_FOR = 3_600.0
 """Seconds after a picture was left for others, or a second one was refused, in which none is."""
 MOST = 1_000
@@ -47,22 +50,38 @@ def may_be_shown(uploads: Sequence[Upload]) -> bool:
     return all(one.file.media_type in KINDS and not one.file.as_document for one in uploads)
 
 
+def is_given(attempt: Attempt, upload: Upload) -> bool:
+    """Whether a new message's caller names a picture that Slack has, by its id."""
+    return attempt.operation in _NEW and upload.file.id is not None
+
+
 def is_named(attempt: Attempt) -> bool:
-    """Whether a message shows pictures of earlier ones, and uploads nothing."""
+    """Whether a new message shows pictures that Slack has, and uploads nothing."""
     files = [upload for upload in attempt.files if upload.file.url is None]
-    return attempt.operation == "send" and bool(files) and all(upload.known for upload in files)
+    has = [upload.known or upload.file.id for upload in files]
+    return attempt.operation in _NEW and bool(files) and all(has)
 
 
 def picture_blocks(attempt: Attempt) -> list[dict[str, Any]]:
     """A block for each picture of an earlier message that the attempt's shows, or shall show."""
     shown = []
     for upload in attempt.files:
-        name = upload.known if is_named(attempt) else upload.file.id
-        if name is not None and (is_named(attempt) or name.startswith(SHOWN)):
+        name = shown_as(attempt, upload)
+        if name is not None:
             alt = upload.file.alt or upload.file.name or "picture"
             named = {"slack_file": {"id": slack_id(name)}, "alt_text": alt}
             shown.append({"type": "image", **named})
     return shown
+
+
+def shown_as(attempt: Attempt, upload: Upload) -> str | None:
+    """The id of a picture that Slack has, which a block shows; None: it is none."""
+    name = upload.file.id
+    if is_given(attempt, upload):
+        return name
+    if is_named(attempt):
+        return upload.known
+    return name if name is not None and name.startswith(SHOWN) else None
 
 
 def is_refused(attempt: Attempt, error: str) -> bool:

@@ -11,7 +11,16 @@ from typing import Any
 
 import attrs
 
-from gateway_core.authors import Attempt, ErrorClass, File, GatewayError, Reason, Scope, Verdict
+from gateway_core.authors import (
+    Attempt,
+    ErrorClass,
+    File,
+    GatewayError,
+    Reason,
+    Scope,
+    Upload,
+    Verdict,
+)
 
 SHARED_WITHIN = 60.0
 """Seconds for which the message of a completed upload is looked for."""
@@ -40,14 +49,25 @@ def of_upload(verdict: Verdict, method: str, error: str) -> Verdict:
         verdict = attrs.evolve(verdict, scope=Scope.MESSAGE)
     told = method == ASKS or (method == SHARES and (error in _WORDS or error.startswith("file_")))
     final = verdict.error_class in (ErrorClass.NON_RETRYABLE, ErrorClass.FATAL)
-    return attrs.evolve(verdict, files_refused=told and final)
+    return attrs.evolve(verdict, files_refused=verdict.files_refused or (told and final))
 
 
+@attrs.define
 class NotSharedError(GatewayError):
-    """Slack said yes to an upload, and its message appears nowhere."""
+    """Slack said yes to an upload, and its message appears nowhere. It may still: they stay."""
+
+    ids: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"Slack took the files, and shared them nowhere within {SHARED_WITHIN:g} s"
+        named = ", ".join(self.ids)
+        return f"Slack took the files {named}, and shared them nowhere within {SHARED_WITHIN:g} s"
+
+
+class NotByUrlError(GatewayError):
+    """An answer by a response_url has files, which go to the room alone."""
+
+    def __str__(self) -> str:
+        return "a response_url takes no files: the answer goes to the room"
 
 
 class FilesStayError(GatewayError):
@@ -55,6 +75,16 @@ class FilesStayError(GatewayError):
 
     def __str__(self) -> str:
         return "a Slack message keeps the files that it was sent with: delete it, and send another"
+
+
+class TextUnknownError(GatewayError):
+    """An edit of buttons alone, of a message whose text its ref does not have."""
+
+    def __str__(self) -> str:
+        return (
+            "chat.update takes buttons with their text only, and the gateway does not know the text"
+            " of this message: give it again"
+        )
 
 
 def verdict_of_files(error: Exception) -> Verdict | None:
@@ -67,7 +97,14 @@ def verdict_of_files(error: Exception) -> Verdict | None:
             raw=str(error),
             files_refused=True,
         )
-    if isinstance(error, FilesStayError):
+    if isinstance(error, NotByUrlError):
+        return Verdict(
+            error_class=ErrorClass.RETRYABLE,
+            reason=Reason.UNSUPPORTED,
+            transform="to_room",
+            raw=str(error),
+        )
+    if isinstance(error, FilesStayError | TextUnknownError):
         return Verdict(
             error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED, raw=str(error)
         )
@@ -80,12 +117,14 @@ def upload_form(file: File) -> dict[str, str]:
     return {**form, "alt_txt": file.alt} if file.alt else form
 
 
-def sharing(attempt: Attempt, ids: Sequence[str], content: Mapping[str, Any]) -> dict[str, Any]:
+def sharing(
+    attempt: Attempt, uploads: Sequence[Upload], ids: Sequence[str], content: Mapping[str, Any]
+) -> dict[str, Any]:
     """What shares uploaded files in the room, with the text: beside a comment blocks are ignored.
 
     Formatted texts are blocks, and others a comment.
     """
-    named = zip(ids, attempt.files, strict=True)
+    named = zip(ids, uploads, strict=True)
     files = [{"id": name, "title": upload.file.name} for name, upload in named]
     fields: dict[str, Any] = {"files": files, "channel_id": attempt.room}
     if content.get("blocks"):

@@ -47,7 +47,9 @@ def parts_of(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[P
         parts = _styled(envelope, limit)
     if not parts and (carries_content(envelope.extra) or envelope.files):
         parts = [_wordless(envelope, mode)]
-    return [_threaded(part, envelope) for part in parts]
+    return [_threaded(part, envelope) for part in parts[:-1]] + [
+        attrs.evolve(_threaded(part, envelope), repeated=True) for part in parts[-1:]
+    ]
 
 
 def _wordless(envelope: Send | Edit, mode: str) -> Part:

@@ -3,8 +3,9 @@
 Source: docs.slack.dev, the page of each method, and what clients have recorded: that a completed
 file is shared only after a while, and that two of the methods do not read JSON. Not documented, and
 so an assumption: how long sharing takes, the words for a file whose bytes have not come or that is
-completed twice, that what cannot be shared when its time comes is not shared in silence, and that
-a file whose message is deleted is shared there no more, but shown by the blocks that show it.
+completed twice, that what cannot be shared when its time comes is not shared in silence, that a
+file whose message is deleted is shared there no more, but shown by the blocks that show it, and
+that one can be deleted whose bytes have come, completed or not.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def info(world: World, _: Bot, given: Arguments) -> Fields:
 
 def delete(world: World, bot: Bot, given: Arguments) -> Fields:
     """files.delete: the file goes from everywhere; the messages that showed it stay."""
-    file = _there(world, given.get("file"))
+    file = _there(world, given.get("file"), completed=False)
     if file.user != bot.user_id:
         raise Refusal("cant_delete_file")
     file.deleted = True
@@ -93,9 +94,9 @@ def _whole(value: Any) -> int:
         return 0
 
 
-def _there(world: World, number: Any) -> SlackFile:
+def _there(world: World, number: Any, *, completed: bool = True) -> SlackFile:
     file = world.files.get(number)
-    if file is None or not file.completed:
+    if file is None or file.digest is None or (completed and not file.completed):
         raise Refusal("file_not_found")
     if file.deleted:
         raise Refusal("file_deleted")
