@@ -38,6 +38,12 @@ ENVELOPE_CRASHED = Event(
     "envelope_crashed", "error", "something of the gateway's own broke on an envelope",
     "envelope instance partition error where",
 )  # fmt: skip
+REQUEST_CRASHED = Event(
+    "request_crashed", "error",
+    "something of the gateway's own broke on what another process asked: that is refused, and"
+    " nothing else stops",
+    "instance error where",
+)  # fmt: skip
 ATTEMPT_STARTED = Event(
     "attempt_started", "debug", "an attempt began",
     "envelope instance partition pressure operation attempt",
