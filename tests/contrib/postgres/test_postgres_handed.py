@@ -16,7 +16,7 @@ from sealed import FIRST
 from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue
 from gateway_contrib.postgres.handed import _LOOK, _NEW
-from gateway_core import Delete, Edit, Invalid, KeyRef, Send
+from gateway_core import Delete, Edit, File, Invalid, KeyRef, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 PATIENCE = 60.0
@@ -184,6 +184,9 @@ async def test_what_is_wrong_ends_rejected_where_its_sender_reads_why(server, ma
             ("no json", "DecodeError"), ("[]", ""),
             (OF_ANOTHER, "it is of instance 'other'"),
             ('{"kind": "send", "version": 900}', "900"),
+            ("[" * 200_000, "RecursionError"),
+            (OF_ANOTHER.replace("other", "bot").replace('"x"', '"x", "files": [{"source": "/"}]'),
+             "files.0: is not read here"),
         ):  # fmt: skip
             wrong.append((own.execute(hand, (text,)).fetchone()[0], words))
         good = send(own, made, "good")
@@ -194,6 +197,16 @@ async def test_what_is_wrong_ends_rejected_where_its_sender_reads_why(server, ma
             assert "rejected" == ended["disposition"]
             assert words in ended["reason"]
     assert ["good"] == channel.texts("room")
+
+
+@pytest.mark.parametrize("source", [__file__, b"bytes"])
+def test_a_file_that_another_process_would_have_to_read_is_refused(source):
+    """Whoever owns the outbox reads nothing of its own disk for who may only hand over."""
+    of_disk = Send(
+        instance_id="bot", external_room_id="room", text="x", files=[File(source, name="x.txt")]
+    )
+    with pytest.raises(Invalid, match=r"^files\.0: .*`url` or `id`"):
+        enqueue(None, of_disk)
 
 
 async def test_keys_join_replay_and_conflict_in_their_order(server, made):

@@ -20,6 +20,7 @@ import psycopg
 from gateway_contrib.durable.rows import decode
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.durable.seals import Seals
+from gateway_contrib.postgres.disk import BY_NAME, reads_disk
 from gateway_contrib.postgres.names import ANSWER, HANDED, answer_place, text_in
 from gateway_contrib.postgres.sealing.known import ids
 from gateway_core import Invalid
@@ -40,6 +41,9 @@ MOST = 2_000
 """Rows that are with the gateway at once, unanswered."""
 WHOLE = 60.0
 """Seconds between two looks at all that waits."""
+_UNREADABLE = (
+    FormatVersionError, Invalid, msgspec.DecodeError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 LATELY = 2.0
 """Seconds after the last one that came in which it is looked at more often."""
 _ROW = """SELECT number, id, kind, own_id, awaited, instance, envelope,
@@ -177,11 +181,13 @@ def _request(
         envelope = from_json(Envelope, decode(stored))
         if envelope.instance_id != instance:
             return Refused(number, f"it is of instance {envelope.instance_id!r}, not {instance!r}")
+        if (place := reads_disk(envelope)) is not None:
+            return Refused(number, f"Invalid: files.{place}: is not read here: {BY_NAME}")
         if envelope.ttl is not None and not _grows(envelope):
             envelope = attrs.evolve(envelope, ttl=max(0.0, envelope.ttl - max(0.0, age)))
         if envelope.key is None:
             envelope = attrs.evolve(envelope, key=f"handed:{name}")
-    except (FormatVersionError, Invalid, msgspec.DecodeError, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         return Refused(number, f"{type(error).__name__}: {error}")
     return Request(
         kind="submit", number=number, instance_id=instance, room=envelope.external_room_id,
