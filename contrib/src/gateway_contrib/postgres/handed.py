@@ -23,7 +23,7 @@ from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.disk import BY_NAME, reads_disk
 from gateway_contrib.postgres.names import ANSWER, HANDED, answer_place, text_in
 from gateway_contrib.postgres.sealing.known import ids
-from gateway_core import Invalid
+from gateway_core import Invalid, Problem
 from gateway_core.outboxes import (
     Envelope,
     FormatVersionError,
@@ -182,7 +182,7 @@ def _request(
         if envelope.instance_id != instance:
             return Refused(number, f"it is of instance {envelope.instance_id!r}, not {instance!r}")
         if (place := reads_disk(envelope)) is not None:
-            return Refused(number, f"Invalid: files.{place}: is not read here: {BY_NAME}")
+            raise Invalid([Problem(f"files.{place}", f"is not read here: {BY_NAME}")])  # noqa: TRY301 - answered as what cannot be read is
         if envelope.ttl is not None and not _grows(envelope):
             envelope = attrs.evolve(envelope, ttl=max(0.0, envelope.ttl - max(0.0, age)))
         if envelope.key is None:
