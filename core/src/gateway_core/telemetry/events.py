@@ -7,14 +7,21 @@ from typing import Any
 
 import structlog
 
+from gateway_core.contract.validators import printable
 from gateway_core.telemetry.kinds import Event
 
 log: Any = structlog.get_logger("gateway")
 
 
 def log_event(event: Event, **fields: Any) -> None:
-    """Log the event at its level. A log that cannot be written changes nothing else."""
+    """Log the event at its level. A log that cannot be written changes nothing else.
+
+    A platform's words may be anybody's: no terminal that shows them obeys them.
+    """
     with suppress(Exception):
+        for name, value in fields.items():
+            if isinstance(value, str) and not value.isprintable():
+                fields[name] = printable(value)
         getattr(log, event.level)(event, **fields)
 
 
