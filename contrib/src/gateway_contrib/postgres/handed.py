@@ -39,6 +39,9 @@ AT_ONCE = 500
 """Rows of one look."""
 MOST = 2_000
 """Rows that are with the gateway at once, unanswered."""
+BYTES = 1 << 24
+"""Bytes of those, as far as they are not those of one: a text takes many times its own as it is
+planned."""
 WHOLE = 60.0
 """Seconds between two looks at all that waits."""
 _UNREADABLE = (
@@ -53,7 +56,12 @@ _NEW = f"""{_ROW} WHERE waiting AND transaction >= %(xmax)s::xid8
         UNION ALL {_ROW} WHERE waiting AND transaction = ANY (%(open)s::xid8[])"""
 _LOOK = """SELECT pg_snapshot_xmax(s.now)::text, ARRAY(SELECT pg_snapshot_xip(s.now)::text), h.*
     FROM (SELECT pg_current_snapshot() AS now) s
-    LEFT JOIN LATERAL ({some} ORDER BY number LIMIT %(limit)s) h ON true"""
+    LEFT JOIN LATERAL (SELECT number, id, kind, own_id, awaited, instance,
+            CASE WHEN number <> ALL (%(waiting)s::bigint[]) AND coalesce(sum(octet_length(envelope))
+                FILTER (WHERE number <> ALL (%(waiting)s::bigint[])) OVER
+                (ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < %(bytes)s
+            THEN envelope END, age
+        FROM ({some} ORDER BY number LIMIT %(limit)s) r ORDER BY number) h ON true"""
 _ANSWER = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = false, envelope = '',
         seq = v.seq, envelope_id = v.id, refused = v.refused, answer = v.answer,
         replayed = v.replayed
@@ -82,7 +90,7 @@ class Handed:
     """
 
     def __init__(self) -> None:
-        self._waiting: set[int] = set()
+        self._waiting: dict[int, int] = {}
         self._open: tuple[str, list[str]] | None = None
         self._whole_at = 0.0
         self.for_members: bool | None = None
@@ -114,21 +122,23 @@ class Handed:
             self.for_members = bool(connection.execute(_MEMBERS).fetchall()[0][0])
         if now >= self._whole_at:
             self._open = None
-        asked: dict[str, Any] = {"limit": AT_ONCE}
+        left = BYTES - sum(self._waiting.values())
+        asked: dict[str, Any] = {"limit": AT_ONCE, "bytes": left, "waiting": list(self._waiting)}
         some = _ALL
         if self._open is not None:
             some, (asked["xmax"], asked["open"]) = _NEW, self._open
         rows = connection.execute(_LOOK.format(some=some).encode(), asked).fetchall()
         found = [row[2:] for row in rows if row[2] is not None]
         seals = self._keyring.knowing(partial(ids, connection))
-        fresh = {row[0]: _request(seals, *row) for row in found if row[0] not in self._waiting}
-        if len(found) < AT_ONCE:
+        fitting = [row for row in found if row[6] is not None]
+        fresh = {row[0]: _request(seals, *row) for row in fitting}
+        if len(found) < AT_ONCE and all(row[6] is not None or self.knows(row[0]) for row in found):
             if self._open is None:
                 self._whole_at = now + WHOLE
             self._open = (rows[0][0], list(rows[0][1]))
-        self._waiting.update(fresh)
+        self._waiting |= {row[0]: len(row[6]) for row in fitting}
         self.taken += len(fresh)
-        self.waited += sum(max(0.0, row[-1]) for row in found if row[0] in fresh)
+        self.waited += sum(max(0.0, row[-1]) for row in fitting)
         self.for_members = self.for_members or any(row[3] is not None for row in found)
         return list(fresh.values())
 
@@ -138,7 +148,8 @@ class Handed:
 
     def answered(self, numbers: Iterable[int]) -> None:
         """Their answers are written."""
-        self._waiting.difference_update(numbers)
+        for number in numbers:
+            self._waiting.pop(number, None)
 
 
 @attrs.frozen
