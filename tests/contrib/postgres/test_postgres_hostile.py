@@ -1,5 +1,6 @@
 """What a role may do that can hand over and means no good: nothing to others' messages."""
 
+import json
 from functools import partial
 from uuid import uuid4
 
@@ -7,12 +8,14 @@ import pytest
 import trio
 from postgres_shared import Shared
 from sealed import FIRST
+from structlog.testing import capture_logs
 
 from gateway_contrib.postgres.beside.adopting import PIECE
 from gateway_core import File, Send, to_json
 from gateway_core.outboxes import digest_of_bytes
 
 GOOD = bytes(range(256)) * 2_000
+OPEN = "SELECT count(*) FROM handed WHERE answered_at IS NULL"
 FORGED = {
     "others": [b"forged"],
     "none": [],
@@ -25,6 +28,10 @@ FORGED = {
 @pytest.fixture(params=[(), (FIRST,)], ids=["plain", "sealed"])
 def shared(server, emptied_schema, request):
     return Shared(server, emptied_schema, request.param)
+
+
+def message(text, **given):
+    return Send(instance_id="bot", text=text, **{"external_room_id": "room"} | given)
 
 
 def hand(connection, schema, text, **given):
@@ -53,15 +60,11 @@ def hand_file(connection, schema, token, pieces):
 async def test_nobody_s_bytes_take_the_place_of_others(shared, pieces):
     """Bytes that were handed over count as what they are, and not as what they are called."""
     digest = digest_of_bytes(GOOD)
-    forger = Send(
-        instance_id="bot",
-        external_room_id="forger",
-        text="",
-        files=[File(name="x.bin", digest=digest, size=len(GOOD))],
-    )
+    files = [File(name="x.bin", digest=digest, size=len(GOOD))]
+    forger = message("", external_room_id="forger", files=files)
     async with shared.producer() as producer:
         with shared.server.connect() as own, own.transaction():
-            text = str(to_json(forger)).replace("'", '"')
+            text = json.dumps(to_json(forger))
             token = hand(own, shared.schema, text, room="forger")
             hand_file(own, shared.schema, token, pieces)
         ticket = await producer.enqueue("bot", "room", "", files=[File(GOOD, name="x.bin")])
@@ -69,14 +72,38 @@ async def test_nobody_s_bytes_take_the_place_of_others(shared, pieces):
             receipt = await ticket.receipt()
             assert receipt.delivered
             with trio.fail_after(60):
-                while not await _all_answered(shared):  # noqa: ASYNC110 - a row has no event
+                while [(0,)] != await _asked(shared, OPEN):  # noqa: ASYNC110 - a row has no event
                     await trio.sleep(0.02)
     (part,) = receipt.parts
     files = shared.channel.files[part.message_id]
     assert [GOOD] == [shared.channel.contents[name] for name in files]
 
 
-async def _all_answered(shared):
-    sql = "SELECT count(*) FROM handed WHERE answered_at IS NULL"
-    rows = await trio.to_thread.run_sync(partial(shared.ran, sql))
-    return [(0,)] == rows
+async def _asked(shared, sql):
+    return await trio.to_thread.run_sync(partial(shared.ran, sql))
+
+
+@pytest.mark.parametrize("kind", ["submit", "ask"])
+@pytest.mark.parametrize("do", ["withdraw", "leave"])
+async def test_a_transaction_that_withdraws_and_stays_open_holds_up_nobody(shared, kind, do):
+    """Its row is looked at again; the owner waits for no lock that others may take."""
+    async with shared.outbox():
+        pass
+    with shared.server.connect() as bad:
+        text = json.dumps(to_json(message("held", external_room_id="held")))
+        if kind == "ask":
+            text = '{"do": "status", "id": "x"}'
+        hand(bad, shared.schema, text, kind=kind, room="held")
+        ((own,),) = shared.ran("SELECT own FROM handed")
+        with bad.transaction(force_rollback=True), capture_logs() as lines:
+            bad.execute(f"SELECT {shared.schema}.{do}(%s)", (own,))
+            async with shared.owner() as owner, shared.producer() as producer:
+                for gateway in (owner, producer):
+                    assert (await gateway.send("bot", "room", "text")).delivered
+        troubles = {"gateway.outbox_failed", "gateway.outbox_broke"}
+        assert [] == [line for line in lines if line["event"] in troubles]
+        if kind == "submit":
+            async with shared.owner():
+                with trio.fail_after(60):
+                    while "held" not in shared.channel.texts("held"):  # noqa: ASYNC110 - likewise
+                        await trio.sleep(0.02)

@@ -67,7 +67,9 @@ _ANSWER = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = fals
         replayed = v.replayed
     FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::boolean[])
         v(number, seq, id, refused, answer, replayed)
-    WHERE h.number = v.number AND h.answered_at IS NULL"""
+    WHERE h.number = v.number AND h.answered_at IS NULL AND h.number = ANY (%s::bigint[])"""
+_FREE = """SELECT number FROM handed WHERE number = ANY (%s::bigint[]) ORDER BY number
+    FOR UPDATE SKIP LOCKED"""
 _CLAIM = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = false, envelope = '',
         seq = v.seq, envelope_id = h.own_id
     FROM unnest(%s::bigint[], %s::bigint[]) v(number, seq)
@@ -218,7 +220,7 @@ def write_answers(
     """What became of these, each the answer of the gateway, in the batch that has it.
 
     Of an envelope it is JSON: the one that it became, or that has its key, or why there is none.
-    What was withdrawn meanwhile stays so.
+    What was withdrawn meanwhile stays so; what is being withdrawn is looked at again later.
     """
     rows: list[tuple[Any, ...]] = []
     for number, (_, _, answer, kind) in answers.items():
@@ -234,7 +236,8 @@ def write_answers(
     if rows:
         if seals.first:
             rows = _sealed(connection, seals, rows)
-        connection.execute(_ANSWER, [list(column) for column in zip(*rows, strict=True)])
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        connection.execute(_ANSWER, [*columns, _free(connection, columns[0])])
 
 
 def _sealed(
@@ -268,13 +271,22 @@ def _unquoting(refused: str, answer: str) -> str:
     return f"{kind}: {places}" if places else kind
 
 
-def claim(connection: Connection, claims: Mapping[int, int]) -> set[int]:
-    """Answer these requests by the entries that are stored with it; those that were not there.
+def claim(connection: Connection, claims: Mapping[int, int]) -> tuple[set[int], set[int]]:
+    """Answer these requests by the entries that are stored with it.
+
+    Those that were not there; and those that somebody is about to withdraw, in a transaction that
+    may stay open: nobody waits for that.
 
     claims  the number of the entry's id, by the request's
     """
-    rows = connection.execute(_CLAIM, [list(claims), list(claims.values())]).fetchall()
-    return claims.keys() - {number for (number,) in rows}
+    free = {number: claims[number] for number in _free(connection, list(claims))}
+    rows = connection.execute(_CLAIM, [list(free), list(free.values())]).fetchall()
+    return free.keys() - {number for (number,) in rows}, claims.keys() - free.keys()
+
+
+def _free(connection: Connection, numbers: list[int]) -> list[int]:
+    """Those of them that no other transaction holds, which are this one's now."""
+    return [number for (number,) in connection.execute(_FREE, (numbers,)).fetchall()]
 
 
 def tell(connection: Connection, seqs: Iterable[int], numbers: Iterable[int]) -> None:
