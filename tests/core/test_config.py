@@ -376,7 +376,7 @@ def test_a_file_that_is_not_there_is_a_mistake(tmp_path):
         load_config(tmp_path / "gateway.toml", CHANNELS)
 
 
-@pytest.mark.parametrize("content", [b"= 5", b"\xff"])
+@pytest.mark.parametrize("content", [b"= 5", b"\xff", b"a = " + b"[" * 3_000])
 def test_a_file_that_is_no_toml_is_a_mistake(tmp_path, content):
     file = tmp_path / "gateway.toml"
     file.write_bytes(content)

@@ -153,7 +153,7 @@ class Desk:
         await self._ask(instance_id, question)
 
     async def _ask(self, instance_id, question):
-        self.asked.append(json.loads(question))
+        self.asked.append(question)
         place = f"asked {len(self._outbox.rows)}"
         return await self._outbox.add(
             self, kind="ask", instance_id=instance_id, room=place, asked=question

@@ -89,6 +89,8 @@ def _content(path: str | os.PathLike[str]) -> dict[str, Any]:
     except ValueError as error:  # of TOML, of UTF-8, and of a path with a NUL
         words = str(error).replace(_TWICE, f"{_TWICE}: a setting stands there twice")
         raise ConfigError([Problem(str(path), f"is not TOML: {words}")]) from None
+    except RecursionError:
+        raise ConfigError([Problem(str(path), "is not TOML: it is nested too deeply")]) from None
 
 
 def _read(file: Path, most: int) -> str:

@@ -14,9 +14,9 @@ from psycopg.rows import dict_row
 from sealed import FIRST
 
 from gateway_contrib.durable.sealing.known import keys_in
-from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue, handed
 from gateway_contrib.postgres.handed import _LOOK, _NEW
-from gateway_core import Delete, Edit, Invalid, KeyRef, Send
+from gateway_core import Delete, Edit, File, Invalid, KeyRef, Send
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 PATIENCE = 60.0
@@ -142,6 +142,38 @@ async def test_a_look_takes_what_is_new_and_no_more(server, made):
             assert ["4"] == await look()
 
 
+async def test_what_is_taken_at_once_is_bounded_in_bytes(server, made, monkeypatch):
+    """Whoever hands over a thousand texts of a megabyte fills no memory; one alone is taken."""
+    monkeypatch.setattr(handed, "BYTES", 3_000)
+    outbox = outbox_at(server, made)
+    async with outbox:
+        with server.connect() as own:
+            own.execute(f"SET search_path = {made}")
+            for n in range(4):
+                send(own, made, f"{n}" * 1_000)
+            send(own, made, "4" * 9_000)
+            taken = []
+
+            async def look():
+                found = await outbox._look(lambda it: outbox._handed.look(it, 1.0))
+                taken.extend(one.number for one in found)
+                return "".join(one.envelope.text[0] for one in found)
+
+            def answer(*numbers):
+                sql = "UPDATE handed SET answered_at = now() WHERE number = ANY (%s)"
+                own.execute(sql, (list(numbers),))
+                outbox._handed.answered(numbers)
+
+            assert ["012", ""] == [await look(), await look()]
+            answer(*taken[:2])
+            assert ["34", ""] == [await look(), await look()]
+            answer(*taken[2:4])
+            send(own, made, "last")
+            assert "" == await look()
+            answer(*taken[3:])
+            assert ["l", ""] == [await look(), await look()]
+
+
 async def test_a_look_costs_the_same_however_much_was_answered(server, made):
     """Also while a transaction stays open, for which the server keeps all that it may see."""
     outbox, pages = outbox_at(server, made), []
@@ -149,6 +181,7 @@ async def test_a_look_costs_the_same_however_much_was_answered(server, made):
     async def look():
         await outbox._look(lambda it: outbox._handed.look(it, 1.0))
         asked = {"limit": 500, "xmax": outbox._handed._open[0], "open": outbox._handed._open[1]}
+        asked |= {"bytes": 1, "waiting": []}
         sql = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {_LOOK.format(some=_NEW)}"
         ((plan,),) = await outbox._look(lambda it: it.execute(sql, asked).fetchall())
         return plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]
@@ -184,6 +217,9 @@ async def test_what_is_wrong_ends_rejected_where_its_sender_reads_why(server, ma
             ("no json", "DecodeError"), ("[]", ""),
             (OF_ANOTHER, "it is of instance 'other'"),
             ('{"kind": "send", "version": 900}', "900"),
+            ("[" * 200_000, "RecursionError"),
+            (OF_ANOTHER.replace("other", "bot").replace('"x"', '"x", "files": [{"source": "/"}]'),
+             "files.0: is not read here"),
         ):  # fmt: skip
             wrong.append((own.execute(hand, (text,)).fetchone()[0], words))
         good = send(own, made, "good")
@@ -194,6 +230,16 @@ async def test_what_is_wrong_ends_rejected_where_its_sender_reads_why(server, ma
             assert "rejected" == ended["disposition"]
             assert words in ended["reason"]
     assert ["good"] == channel.texts("room")
+
+
+@pytest.mark.parametrize("source", [__file__, b"bytes"])
+def test_a_file_that_another_process_would_have_to_read_is_refused(source):
+    """Whoever owns the outbox reads nothing of its own disk for who may only hand over."""
+    of_disk = Send(
+        instance_id="bot", external_room_id="room", text="x", files=[File(source, name="x.txt")]
+    )
+    with pytest.raises(Invalid, match=r"^files\.0: .*`url` or `id`"):
+        enqueue(None, of_disk)
 
 
 async def test_keys_join_replay_and_conflict_in_their_order(server, made):

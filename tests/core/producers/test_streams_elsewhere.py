@@ -1,5 +1,6 @@
 """A stream that one process writes and another one shows; each may die, and the outbox be away."""
 
+import json
 from contextlib import asynccontextmanager, nullcontext, suppress
 from random import Random
 
@@ -50,7 +51,8 @@ class World:
 
     def says(self, what):
         """What was told of streams, of that."""
-        return [told[what] for told in self.outbox.desk.asked if what in told]
+        asked = map(json.loads, self.outbox.desk.asked)
+        return [told[what] for told in asked if what in told]
 
 
 @pytest.fixture

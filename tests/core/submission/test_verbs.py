@@ -89,8 +89,11 @@ async def test_every_verb_knows_two_words_for_a_caller_that_goes_away(
 @pytest.mark.parametrize("verb", ["edit", "delete"])
 async def test_a_target_of_another_kind_is_refused(gateway, verb, autojump_clock):
     more = ("new",) if verb == "edit" else ()
-    with pytest.raises(Invalid, match="target: must be a MessageRef, a KeyRef or a Ticket"):
+    with pytest.raises(Invalid, match=r"or a Ticket, not str: KeyRef\(.*key=…\) names a message"):
         await getattr(gateway, verb)("018bcfe5", *more)
+    receipt = await gateway.send("bot", "r", "text")
+    with pytest.raises(Invalid, match="or a Ticket, not Delivered: a receipt's `ref` is one"):
+        await getattr(gateway, verb)(receipt, *more)
 
 
 @pytest.mark.parametrize("verb", ["edit", "delete"])

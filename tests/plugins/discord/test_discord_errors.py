@@ -8,7 +8,12 @@ import pytest
 from gateway_core import ErrorClass, Part, Reason, Scope
 from gateway_core.authors import BucketReport, TransportError
 from gateway_core.http import Response
-from gateway_plugin_discord.errors import FRONT_DOOR_WAIT, LONG_BACKOFF
+from gateway_plugin_discord.errors import (
+    FRONT_DOOR_WAIT,
+    LONG_BACKOFF,
+    MOST_WORDS,
+    DiscordApiError,
+)
 from gateway_plugin_discord.hooks import classify_error
 from gateway_plugin_discord.learned.invalid_answers import InvalidAnswersError
 from gateway_plugin_discord.learned.webhooks import BucketSpentError
@@ -425,3 +430,17 @@ async def test_a_part_of_a_send_is_planned_again_once_only(refused_with, attempt
             break
         modes.append(verdict.transform)
     assert ["as_asked", "stricter"] == modes
+
+
+def test_of_mistakes_without_end_the_first_are_looked_at():
+    """However deep they are and however many: everything waits while they are."""
+    deep, long = 900, [{"code": "LENGTH", "message": "too long"}] * 20_000
+    errors = (
+        f'{{"a": {{"_errors": {json.dumps(long)}}}, "content": {"[" * deep}"LENGTH"{"]" * deep}}}'
+    )
+    body = f'{{"code": 50035, "message": "Invalid Form Body", "errors": {errors}}}'
+    error = DiscordApiError(Response(400, {}, body.encode()))
+    assert MOST_WORDS == len(error.mistakes["a"])
+    assert ("LENGTH",) == error.mistakes["content"]
+    many = json.dumps({"errors": {f"{n}": "LENGTH" for n in range(20_000)}})
+    assert MOST_WORDS == len(DiscordApiError(Response(400, {}, many.encode())).mistakes)

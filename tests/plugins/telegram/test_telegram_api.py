@@ -8,6 +8,7 @@ import pytest
 from gateway_core import Edit, Identity, Instance, MessageRef, Part, Send
 from gateway_core.authors import Answer, TransportError
 from gateway_plugin_telegram import TelegramApiError, hooks
+from gateway_plugin_telegram.api import LONGEST_DESCRIPTION
 from gateway_plugin_telegram.kinds import table
 from gateway_plugin_telegram.media.kinds import KINDS
 from gateway_plugin_telegram.methods import FIELDS
@@ -281,3 +282,12 @@ def test_an_edit_s_extra_may_be_absent(instance):
     edit = Edit(instance_id="support", external_room_id="-100123", target=REF, text="new")
     [part] = hooks.chunk(instance, edit, "as_asked")
     assert {"text": "new", "link_preview_options": {"is_disabled": True}} == part.payload
+
+
+async def test_a_description_of_a_megabyte_is_cut_before_it_is_read(telegram, attempt, perform):
+    """Some hundred patterns are looked for in it, while everything else waits."""
+    words = "Bad Request: chat not found" + " " * 900_000
+    telegram.answers(400, {"ok": False, "error_code": 400, "description": words})
+    with pytest.raises(TelegramApiError, match="chat not found") as caught:
+        await perform(attempt())
+    assert len(caught.value.description) == LONGEST_DESCRIPTION

@@ -15,6 +15,7 @@ import msgspec
 
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.durable.sealing.known import keys_in
+from gateway_contrib.postgres.disk import BY_NAME, reads_disk
 from gateway_contrib.postgres.names import HANDED
 from gateway_core import Envelope, Invalid, Problem, Secret
 from gateway_core.outboxes import to_json
@@ -30,7 +31,8 @@ def enqueue(
     keys        those of its configuration: the envelope is sealed with the first of them that the
                 outbox is sealed with by now; none: it is plain until the owner takes it
 
-    Raises `Invalid` for an envelope that cannot be stored, ValueError for what is no key,
+    Raises `Invalid` for an envelope that cannot be stored, or has a file by its path or bytes (name
+    it by `url` or `id`), ValueError for what is no key,
     ModuleNotFoundError where keys are given without the extra `sealed`, and what the driver raises:
     for a role that may not send as this instance, an error of SQLSTATE 42501; where the outbox is
     sealed with none of the keys, one of GW003.
@@ -71,6 +73,8 @@ def _statement(
     names = (envelope.instance_id, envelope.external_room_id)
     if any("\0" in name for name in names):
         raise Invalid([Problem("", "instance and room must be without NUL")])
+    if (place := reads_disk(envelope)) is not None:
+        raise Invalid([Problem(f"files.{place}", f"is not handed over: {BY_NAME}")])
     try:
         text = msgspec.json.encode(to_json(envelope)).decode()
     except (TypeError, UnicodeEncodeError) as error:

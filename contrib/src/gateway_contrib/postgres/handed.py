@@ -21,9 +21,10 @@ import psycopg
 from gateway_contrib.durable.rows import decode
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.durable.seals import Seals
+from gateway_contrib.postgres.disk import BY_NAME, reads_disk
 from gateway_contrib.postgres.names import ANSWER, HANDED, answer_place, text_in, text_out
 from gateway_contrib.postgres.sealing.known import ids
-from gateway_core import Invalid
+from gateway_core import Invalid, Problem
 from gateway_core.outboxes import (
     Envelope,
     FormatVersionError,
@@ -39,8 +40,14 @@ AT_ONCE = 500
 """Rows of one look."""
 MOST = 2_000
 """Rows that are with the gateway at once, unanswered."""
+BYTES = 1 << 24
+"""Bytes of those, as far as they are not those of one: a text takes many times its own as it is
+planned."""
 WHOLE = 60.0
 """Seconds between two looks at all that waits."""
+_UNREADABLE = (
+    FormatVersionError, Invalid, msgspec.DecodeError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 LATELY = 2.0
 """Seconds after the last one that came in which it is looked at more often."""
 _ROW = """SELECT number, id, kind, own_id, awaited, instance, envelope,
@@ -56,13 +63,20 @@ _MINE = """SELECT r.* FROM ({some}) r WHERE coalesce(
 the owner of what is common hears."""
 _LOOK = """SELECT pg_snapshot_xmax(s.now)::text, ARRAY(SELECT pg_snapshot_xip(s.now)::text), h.*
     FROM (SELECT pg_current_snapshot() AS now) s
-    LEFT JOIN LATERAL ({some} ORDER BY number LIMIT %(limit)s) h ON true"""
+    LEFT JOIN LATERAL (SELECT number, id, kind, own_id, awaited, instance,
+            CASE WHEN number <> ALL (%(waiting)s::bigint[]) AND coalesce(sum(octet_length(envelope))
+                FILTER (WHERE number <> ALL (%(waiting)s::bigint[])) OVER
+                (ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < %(bytes)s
+            THEN envelope END, age
+        FROM ({some} ORDER BY number LIMIT %(limit)s) r ORDER BY number) h ON true"""
 _ANSWER = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = false, envelope = '',
         seq = v.seq, envelope_id = v.id, refused = v.refused, answer = v.answer,
         replayed = v.replayed
     FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::boolean[])
         v(number, seq, id, refused, answer, replayed)
-    WHERE h.number = v.number AND h.answered_at IS NULL"""
+    WHERE h.number = v.number AND h.answered_at IS NULL AND h.number = ANY (%s::bigint[])"""
+_FREE = """SELECT number FROM handed WHERE number = ANY (%s::bigint[]) ORDER BY number
+    FOR UPDATE SKIP LOCKED"""
 _CLAIM = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = false, envelope = '',
         seq = v.seq, envelope_id = h.own_id
     FROM unnest(%s::bigint[], %s::bigint[]) v(number, seq)
@@ -93,7 +107,7 @@ class Handed:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[int, str] = {}
+        self._waiting: dict[int, tuple[str, int]] = {}
         self._open: tuple[str, list[str]] | None = None
         self._whole_at = 0.0
         self._gained = self._gained_then = 0
@@ -118,7 +132,7 @@ class Handed:
     def lost(self, instance: str) -> None:
         """What was taken of the account and is not answered is its next owner's."""
         waiting = self._waiting.copy().items()  # a look may be under way
-        self.answered([number for number, of in waiting if of == instance])
+        self.answered([number for number, (of, _) in waiting if of == instance])
 
     @property
     def full(self) -> bool:
@@ -140,7 +154,8 @@ class Handed:
         gained = self._gained
         if now >= self._whole_at or gained != self._gained_then:
             self._open = None
-        asked: dict[str, Any] = {"limit": AT_ONCE}
+        left = BYTES - sum(size for _, size in self._waiting.values())
+        asked: dict[str, Any] = {"limit": AT_ONCE, "bytes": left, "waiting": list(self._waiting)}
         some = _ALL
         if self._open is not None:
             some, (asked["xmax"], asked["open"]) = _NEW, self._open
@@ -149,17 +164,17 @@ class Handed:
         rows = connection.execute(_LOOK.format(some=some).encode(), asked).fetchall()
         found = [row[2:] for row in rows if row[2] is not None]
         seals = self._keyring.knowing(partial(ids, connection))
-        new = [row for row in found if row[0] not in self._waiting]
+        fitting = [row for row in found if row[6] is not None]
         if share is not None:  # what is just being had comes once it is
-            new = [row for row in new if share.has(text_out(row[5]))]
-        fresh = {row[0]: _request(seals, *row) for row in new}
-        if len(found) < AT_ONCE:
+            fitting = [row for row in fitting if share.has(text_out(row[5]))]
+        fresh = {row[0]: _request(seals, *row) for row in fitting}
+        if len(found) < AT_ONCE and all(row[6] is not None or self.knows(row[0]) for row in found):
             if self._open is None:
                 self._whole_at, self._gained_then = now + WHOLE, gained
             self._open = (rows[0][0], list(rows[0][1]))
-        self._waiting.update({row[0]: text_out(row[5]) for row in new})
+        self._waiting |= {row[0]: (text_out(row[5]), len(row[6])) for row in fitting}
         self.taken += len(fresh)
-        self.waited += sum(max(0.0, row[-1]) for row in found if row[0] in fresh)
+        self.waited += sum(max(0.0, row[-1]) for row in fitting)
         self.for_members = self.for_members or any(row[3] is not None for row in found)
         return list(fresh.values())
 
@@ -213,11 +228,13 @@ def _request(
         envelope = from_json(Envelope, decode(stored))
         if envelope.instance_id != instance:
             return Refused(number, f"it is of instance {envelope.instance_id!r}, not {instance!r}")
+        if (place := reads_disk(envelope)) is not None:
+            raise Invalid([Problem(f"files.{place}", f"is not read here: {BY_NAME}")])
         if envelope.ttl is not None and not _grows(envelope):
             envelope = attrs.evolve(envelope, ttl=max(0.0, envelope.ttl - max(0.0, age)))
         if envelope.key is None:
             envelope = attrs.evolve(envelope, key=f"handed:{name}")
-    except (FormatVersionError, Invalid, msgspec.DecodeError, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         return Refused(number, f"{type(error).__name__}: {error}")
     return Request(
         kind="submit", number=number, instance_id=instance, room=envelope.external_room_id,
@@ -237,7 +254,7 @@ def write_answers(
     """What became of these, each the answer of the gateway, in the batch that has it.
 
     Of an envelope it is JSON: the one that it became, or that has its key, or why there is none.
-    What was withdrawn meanwhile stays so.
+    What was withdrawn meanwhile stays so; what is being withdrawn is looked at again later.
     """
     rows: list[tuple[Any, ...]] = []
     for number, (_, _, answer, kind) in answers.items():
@@ -253,7 +270,8 @@ def write_answers(
     if rows:
         if seals.first:
             rows = _sealed(connection, seals, rows)
-        connection.execute(_ANSWER, [list(column) for column in zip(*rows, strict=True)])
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        connection.execute(_ANSWER, [*columns, _free(connection, columns[0])])
 
 
 def _sealed(
@@ -287,13 +305,22 @@ def _unquoting(refused: str, answer: str) -> str:
     return f"{kind}: {places}" if places else kind
 
 
-def claim(connection: Connection, claims: Mapping[int, int]) -> set[int]:
-    """Answer these requests by the entries that are stored with it; those that were not there.
+def claim(connection: Connection, claims: Mapping[int, int]) -> tuple[set[int], set[int]]:
+    """Answer these requests by the entries that are stored with it.
+
+    Those that were not there; and those that somebody is about to withdraw, in a transaction that
+    may stay open: nobody waits for that.
 
     claims  the number of the entry's id, by the request's
     """
-    rows = connection.execute(_CLAIM, [list(claims), list(claims.values())]).fetchall()
-    return claims.keys() - {number for (number,) in rows}
+    free = {number: claims[number] for number in _free(connection, list(claims))}
+    rows = connection.execute(_CLAIM, [list(free), list(free.values())]).fetchall()
+    return free.keys() - {number for (number,) in rows}, claims.keys() - free.keys()
+
+
+def _free(connection: Connection, numbers: list[int]) -> list[int]:
+    """Those of them that no other transaction holds, which are this one's now."""
+    return [number for (number,) in connection.execute(_FREE, (numbers,)).fetchall()]
 
 
 def tell(connection: Connection, seqs: Iterable[int], numbers: Iterable[int]) -> None:

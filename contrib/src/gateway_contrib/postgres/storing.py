@@ -14,7 +14,7 @@ import trio
 from gateway_contrib.durable.group_rows import Claim, place_at, seq_of
 from gateway_contrib.durable.recording import Recording
 from gateway_contrib.postgres.beside import reading
-from gateway_contrib.postgres.beside.contents import PIECE
+from gateway_contrib.postgres.beside.adopting import PIECE
 from gateway_contrib.postgres.names import name_of
 from gateway_contrib.postgres.writes import reopening
 from gateway_contrib.postgres.writes.statements import key_row

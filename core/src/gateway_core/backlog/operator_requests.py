@@ -25,7 +25,9 @@ from gateway_core.outboxes.journal import report
 from gateway_core.outboxes.records import Request, RequestWithdrawn, StoredEntry, Stream
 from gateway_core.outboxes.refusals import refusal_json
 from gateway_core.outboxes.troubles import Troubles
+from gateway_core.plugins.boundary import cause_of, place_of
 from gateway_core.scheduling.classes import RANKS
+from gateway_core.telemetry import REQUEST_CRASHED, log_event
 
 PAGE = 500
 AGAIN = 1.0
@@ -154,6 +156,8 @@ class OperatorRequests:
             raise
         except GatewayError as error:
             answer = _refusal(error)
+        except Exception as error:  # noqa: BLE001 - the boundary stands here
+            answer = _crashed(request, error)
         report(self._outbox.answered, request, answer)
 
     async def _question(self, request: Request) -> None:
@@ -169,6 +173,8 @@ class OperatorRequests:
             raise
         except GatewayError as error:
             told = _refusal(error)
+        except Exception as error:  # noqa: BLE001 - likewise
+            told = _crashed(request, error)
         report(self._outbox.answered, request, told)
 
     async def _withdraw(self, request: Request) -> str:
@@ -232,6 +238,15 @@ class OperatorRequests:
                 envelope = stored.entry.envelope
                 if (envelope.instance_id, envelope.external_room_id) == (instance_id, room):
                     self._discard(stored)
+
+
+def _crashed(request: Request, error: Exception) -> str:
+    """What is answered where it broke something: raised, it would end this owner and each next."""
+    name = type(cause_of(error)).__name__
+    log_event(
+        REQUEST_CRASHED, instance=request.instance_id or None, error=name, where=place_of(error)
+    )
+    return _refusal(OutboxError(f"the owner of the outbox broke on it ({name}), as its log says"))
 
 
 def _refusal(error: GatewayError) -> str:

@@ -10,12 +10,14 @@ import attrs
 
 from gateway_core.contract.codec import from_json, to_json
 from gateway_core.contract.envelopes import Envelope, Priority, Send, Undelivered
-from gateway_core.contract.errors import Invalid, Problem, UnknownInstance
+from gateway_core.contract.errors import Problem, UnknownInstance
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.groups.job import Job
 from gateway_core.groups.registry import Groups
 from gateway_core.outboxes.records import GroupState
+from gateway_core.producers.asked import question
 from gateway_core.producers.written import WrittenElsewhere
+from gateway_core.submission.handed.files import check_files
 from gateway_core.submission.handed.lookup import told
 from gateway_core.submission.lookup import Lookup
 
@@ -61,7 +63,7 @@ class Questions:
 
     async def answer(self, asked: str) -> str:
         """What `Asking` reads. Raises `GatewayError`."""
-        plain = json.loads(asked)
+        plain = question(asked)
         answers: Mapping[str, Answer] = {
             "status": self._status,
             "grow": self._grow,
@@ -77,8 +79,6 @@ class Questions:
             "retry": self._retry,
             "remove_instance": self._remove,
         }
-        if plain["do"] not in answers:
-            raise Invalid([Problem("do", f"{plain['do']!r} is not known to the owner's release")])
         return json.dumps(await answers[plain["do"]](plain))
 
     def _check(self, instance_id: str) -> None:
@@ -109,6 +109,7 @@ class Questions:
     async def _broadcast(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         template = from_json(Send, asked["template"])
         self._check(template.instance_id)
+        check_files([template])
         job = await self._gateway._broadcast(template, asked["rooms"])  # noqa: SLF001 - likewise
         return _one(await self._groups.state(job.id))
 
@@ -116,6 +117,7 @@ class Questions:
         envelopes = [from_json(Envelope, each) for each in asked["envelopes"]]
         for each in envelopes[:1]:  # of which the others are, or they are refused
             self._check(each.instance_id)
+        check_files(envelopes)
         job = await self._gateway.submit_many(
             envelopes,
             group=asked["group"],

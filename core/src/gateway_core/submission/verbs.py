@@ -457,14 +457,23 @@ def _given(files: Any) -> Any:
     return tuple(files) if type(files) is list else files
 
 
+def _instead_of(target: object) -> str:
+    """What to write, where that can be told."""
+    if target is None:
+        return ": nothing arrived, or the platform's answer had no id"
+    if isinstance(target, Receipt):
+        return ": a receipt's `ref` is one"
+    if isinstance(target, str):
+        return ": KeyRef(instance_id=…, external_room_id=…, key=…) names a message by its key"
+    return ""
+
+
 def changing(target: object) -> dict[str, Any]:
     """The fields of a change that follow from its target."""
     if isinstance(target, Ticket):
         target = target.ref
     if not isinstance(target, MessageRef | KeyRef):
         text = f"must be a MessageRef, a KeyRef or a Ticket, not {type(target).__name__}"
-        if target is None:
-            text += ": nothing arrived, or the platform's answer had no id"
-        raise Invalid([Problem("target", text)])
+        raise Invalid([Problem("target", text + _instead_of(target))])
     room = target.external_room_id
     return {"instance_id": target.instance_id, "external_room_id": room, "target": target}

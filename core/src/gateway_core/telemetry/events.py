@@ -7,14 +7,21 @@ from typing import Any
 
 import structlog
 
+from gateway_core.contract.validators import printable
 from gateway_core.telemetry.kinds import Event
 
 log: Any = structlog.get_logger("gateway")
 
 
 def log_event(event: Event, **fields: Any) -> None:
-    """Log the event at its level. A log that cannot be written changes nothing else."""
+    """Log the event at its level. A log that cannot be written changes nothing else.
+
+    A platform's words may be anybody's: no terminal that shows them obeys them.
+    """
     with suppress(Exception):
+        for name, value in fields.items():
+            if isinstance(value, str) and not value.isprintable():
+                fields[name] = printable(value)
         getattr(log, event.level)(event, **fields)
 
 
@@ -37,6 +44,12 @@ ENVELOPE_FAILED = Event(
 ENVELOPE_CRASHED = Event(
     "envelope_crashed", "error", "something of the gateway's own broke on an envelope",
     "envelope instance partition error where",
+)  # fmt: skip
+REQUEST_CRASHED = Event(
+    "request_crashed", "error",
+    "something of the gateway's own broke on what another process asked: that is refused, and"
+    " nothing else stops",
+    "instance error where",
 )  # fmt: skip
 ATTEMPT_STARTED = Event(
     "attempt_started", "debug", "an attempt began",

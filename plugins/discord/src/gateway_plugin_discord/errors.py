@@ -6,7 +6,8 @@ The codes are those of discord.com/developers/docs/topics/opcodes-and-status-cod
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -103,7 +104,8 @@ class DiscordApiError(GatewayError):
         errors = self.body.get("errors") if self.body else None
         if not isinstance(errors, Mapping):
             return {}
-        return {place: tuple(_words(said)) for place, said in errors.items()}
+        fields = islice(errors.items(), MOST_WORDS)
+        return {place: tuple(_words(said)) for place, said in fields}
 
     @property
     def at_front_door(self) -> bool:
@@ -145,13 +147,26 @@ def _object(response: Response) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def _words(said: Any) -> Iterable[str]:
-    """Every code and sentence of a nested errors object."""
-    if isinstance(said, str):
-        yield said
-    elif isinstance(said, Mapping | list):
-        for inner in said.values() if isinstance(said, Mapping) else said:
-            yield from _words(inner)
+MOST_WORDS = 100
+"""Fields with mistakes that are looked at, and codes and sentences of each, at the most: everything
+waits while they are."""
+
+
+def _words(said: Any) -> Iterator[str]:
+    """The codes and sentences of a nested errors object, in their order."""
+    above, left = [iter([said])], MOST_WORDS
+    while above and left:
+        for inner in above[-1]:
+            if isinstance(inner, Mapping | list):
+                above.append(iter(inner.values() if isinstance(inner, Mapping) else inner))
+                break
+            if isinstance(inner, str):
+                yield inner
+                left -= 1
+                if not left:
+                    return
+        else:
+            above.pop()
 
 
 _TOO_LONG = re.compile(r"LENGTH|or fewer in length", re.IGNORECASE)

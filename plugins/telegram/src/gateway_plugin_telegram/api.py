@@ -51,6 +51,8 @@ FIELDS_BYTES = 1 << 20
 MOST_REFUSED = 1_000
 """Ids that a session remembers as worth nothing in place of bytes."""
 
+LONGEST_DESCRIPTION = 4_096
+"""Characters of a refusal's words that are looked at: everything waits while they are."""
 _UNREADABLE = object()
 
 
@@ -195,10 +197,11 @@ class TelegramSession:
         parameters = body.get("parameters")
         parameters = parameters if isinstance(parameters, Mapping) else {}
         code = body.get("error_code")
+        # What stands between may quote the request's path, and with it the token.
+        words = self._client.redact(str(body.get("description", "no description")))
         return TelegramApiError(
             status=code if _is_whole(code) else response.status,
-            # What stands between may quote the request's path, and with it the token.
-            description=self._client.redact(str(body.get("description", "no description"))),
+            description=words[:LONGEST_DESCRIPTION],
             retry_after=_retry_after(response, parameters),
             down_for=_down_for(response),
             migrate_to=_moved_to(parameters),

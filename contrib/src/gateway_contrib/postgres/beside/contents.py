@@ -14,22 +14,12 @@ from uuid import UUID
 import psycopg
 
 from gateway_contrib.durable.seals import Seals
+from gateway_contrib.postgres.beside.adopting import adopt, piece_place
 from gateway_contrib.postgres.beside.keeping import Keeping
 from gateway_core.outboxes import OutboxError
 
 Connection: TypeAlias = psycopg.Connection[Any]
 
-PIECE = 1 << 18
-"""Bytes in one row, as far as they are not the last; sealed ones are 28 more."""
-
-
-def piece_place(digest: str, number: int) -> str:
-    """What a piece is sealed for."""
-    return f"bytes:{digest}:{number}"
-
-
-_ADOPT = """INSERT INTO bytes SELECT f.digest, f.size, f.upload FROM handed_files f
-    WHERE f.digest = %s LIMIT 1{holding} ON CONFLICT DO NOTHING"""
 _ANSWERED = """WITH gone AS (DELETE FROM handed_files f WHERE NOT EXISTS
         (SELECT 1 FROM handed h WHERE h.own = f.own AND h.answered_at IS NULL) RETURNING f.upload)
     DELETE FROM pieces p USING gone WHERE p.upload = gone.upload
@@ -76,10 +66,9 @@ class Contents:
     def pin_if_there(self, connection: Connection, digest: str) -> bool:
         """Keep them for one use more, if they are there; whether they are.
 
-        Those that came with an envelope that was handed over are.
+        Those that came with an envelope that was handed over are, if they are what they say.
         """
-        adopt = _ADOPT.format(holding=self._keeping.holding)
-        connection.execute(adopt.encode(), (digest,))
+        adopt(connection, self.seals, digest, self._keeping.holding)
         there = self._there(connection, digest)
         if there:
             self._pin(connection, digest)

@@ -13,7 +13,7 @@ from psycopg import errors
 
 from gateway_contrib.durable.rows import receipt_of
 from gateway_contrib.durable.seals import Seals
-from gateway_contrib.postgres.beside.contents import PIECE, piece_place
+from gateway_contrib.postgres.beside.adopting import PIECE, piece_place
 from gateway_contrib.postgres.connections.failing import ANOTHER_KEY, unreadable
 from gateway_contrib.postgres.connections.migrations import changes, check_release, migrate
 from gateway_contrib.postgres.names import ANSWER, HANDED, name_of, scope_of, text_out

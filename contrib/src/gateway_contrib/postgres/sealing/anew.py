@@ -15,7 +15,7 @@ from psycopg import errors
 from gateway_contrib.durable.rows import Row
 from gateway_contrib.durable.sealing.contents import is_sealed
 from gateway_contrib.durable.sealing.keyring import Keyring
-from gateway_contrib.postgres.beside.contents import piece_place
+from gateway_contrib.postgres.beside.adopting import piece_place
 from gateway_contrib.postgres.connections.failing import unreadable
 from gateway_contrib.postgres.handed import sealed_words
 from gateway_contrib.postgres.names import ANSWER, HANDED, answer_place, members_place

@@ -307,12 +307,16 @@ class Writer:
 
     def _claim(self, connection: Connection, batch: Batch, claims: dict[int, int]) -> None:
         """Answer requests by the entries; one that was withdrawn meanwhile gets none."""
-        withdrawn = claim(connection, claims)
+        withdrawn, held = claim(connection, claims)
         for number in withdrawn:
             why = RequestWithdrawn(f"outbox {self._place}: the request was withdrawn")
             batch.refuse(claims[number], why)
-        self.contents.end(connection, [claims[number] for number in withdrawn])
-        self.claimed |= claims.keys() - withdrawn
+        for number in held:
+            open_one = OutboxError(f"outbox {self._place}: the request is about to be withdrawn")
+            batch.refuse(claims[number], open_one)
+        none = withdrawn | held
+        self.contents.end(connection, [claims[number] for number in none])
+        self.claimed |= claims.keys() - none
 
     def _one_by_one(self, connection: Connection, batch: Batch, wall: float) -> None:
         """Each piece behind a savepoint: what the database refuses fails alone."""

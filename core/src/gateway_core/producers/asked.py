@@ -1,0 +1,158 @@
+"""Reads a question of a process that delivers nothing. Sans-I/O.
+
+Whoever may hand over writes what it likes into the outbox: its role, and not this project's code,
+is what the owner can be sure of. So every field is looked at here, before anything is answered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from gateway_core.contract.errors import Invalid, Problem
+from gateway_core.contract.validators import (
+    UNSENDABLE,
+    is_finite,
+    is_sendable,
+    is_whole,
+    plain_json,
+    shown,
+)
+
+Check: TypeAlias = Callable[[object], str | None]
+"""What is wrong with a value, in words; None: nothing."""
+PAGE = 1_000
+"""Groups or receipts of one answer, at the most."""
+_SCOPE = 4
+
+
+def _text(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"must be a text, not {shown(value)}"
+    return None if is_sendable(value) else UNSENDABLE
+
+
+def _whole(value: object) -> str | None:
+    return None if is_whole(value) else f"must be a whole number, not {shown(value)}"
+
+
+def _flag(value: object) -> str | None:
+    return None if isinstance(value, bool) else f"must be true or false, not {shown(value)}"
+
+
+def _time(value: object) -> str | None:
+    return None if is_finite(value) else f"must be a finite number, not {shown(value)}"
+
+
+def _seconds(value: object) -> str | None:
+    good = is_finite(value) and value >= 0
+    return None if good else f"must be seconds, 0 or more, not {shown(value)}"
+
+
+def _page(value: object) -> str | None:
+    good = is_whole(value) and 0 < value <= PAGE
+    return None if good else f"must be a whole number from 1 to {PAGE}, not {shown(value)}"
+
+
+def _list(value: object) -> str | None:
+    return None if isinstance(value, list) else f"must be a list, not {shown(value)}"
+
+
+def _table(value: object) -> str | None:
+    return None if isinstance(value, dict) else f"must be a table, not {shown(value)}"
+
+
+def _fields(value: object) -> str | None:
+    if (fault := _table(value)) is not None:
+        return fault
+    try:
+        plain_json(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _group(value: object) -> str | None:
+    """Its id, or the scope of its key."""
+    if isinstance(value, list) and len(value) == _SCOPE:
+        return next(filter(None, map(_text, value)), None)
+    return _text(value)
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
+
+
+_ONE = {"group": _text}
+QUESTIONS: Mapping[str, Mapping[str, Check]] = {
+    "status": {"id": _text},
+    "grow": {
+        "id": _text, "number": _whole, "after": _whole, "kept": _whole, "text": _text,
+        "below": _text,
+    },
+    "typing": {"block": _text, "place": _or_none(_table)},
+    "broadcast": {"template": _table, "rooms": _list},
+    "submit_many": {
+        "envelopes": _list, "group": _or_none(_text), "not_before": _or_none(_time),
+        "priority": _text,
+    },
+    "group": {"what": _group},
+    "groups": {"instance": _text, "after": _text, "limit": _page},
+    "failed": {"group": _text, "after": _text, "limit": _page},
+    "pause": _ONE,
+    "resume": _ONE,
+    "cancel": _ONE,
+    "retry": _ONE,
+    "remove_instance": {"instance": _text, "drain": _seconds},
+}  # fmt: skip
+"""What can be asked, by its `do`, and the fields of each."""
+ENDED: Mapping[str, Check] = {
+    "id": _text,
+    "ended": _text,
+    "text": _text,
+    "extra": _or_none(_fields),
+}
+"""The fields of `grow` where the stream has ended."""
+PLACE: Mapping[str, Check] = {
+    "external_room_id": _text,
+    "thread_id": _or_none(_text),
+    "reply_to": _or_none(_text),
+    "message_id": _or_none(_text),
+    "user_id": _or_none(_text),
+    "team_id": _or_none(_text),
+    "direct": _flag,
+}
+"""Those of the place of a sign of typing, of which the room alone must be there."""
+
+
+def question(asked: str) -> Mapping[str, Any]:
+    """The question. Raises `Invalid` with all that is wrong with it, by its places."""
+    try:
+        plain = json.loads(asked)
+    except (ValueError, RecursionError) as error:
+        raise Invalid([Problem("asked", f"is no JSON: {type(error).__name__}")]) from None
+    if not isinstance(plain, dict):
+        raise Invalid([Problem("asked", f"must be a table, not {shown(plain)}")])
+    do = plain.get("do")
+    if not isinstance(do, str) or do not in QUESTIONS:
+        raise Invalid([Problem("do", f"{shown(do)} is not known to the owner's release")])
+    fields = ENDED if do == "grow" and "ended" in plain else QUESTIONS[do]
+    problems = _problems("", plain, fields, fields)
+    if do == "typing" and not problems and plain["place"] is not None:
+        problems = _problems("place.", plain["place"], PLACE, ("external_room_id",))
+        more = plain["place"].keys() - PLACE.keys()
+        problems += [Problem(f"place.{name}", "is not known") for name in sorted(more)]
+    if problems:
+        raise Invalid(problems)
+    return plain
+
+
+def _problems(
+    place: str, plain: Mapping[str, Any], fields: Mapping[str, Check], needed: Any
+) -> list[Problem]:
+    problems = [Problem(f"{place}{name}", "is missing") for name in needed if name not in plain]
+    for name, check in fields.items():
+        if name in plain and (fault := check(plain[name])) is not None:
+            problems.append(Problem(f"{place}{name}", fault))
+    return problems
