@@ -95,11 +95,13 @@ class Sharing(Serving):
             return found
         if instance_id == ALL:
             return await self._read(partial(reading.recovery, instance=ALL))
-        epoch = None
+        epoch, tenure = None, self._tenure
         if instance_id not in self._accounts:
             epoch = await self._take(self._spread, instance_id)
         found = await self._read(partial(reading.recovery, instance=instance_id))
         stored = await self._look(partial(unfinished_of, instance=instance_id))
+        if tenure != self._tenure or not self._spread.owns:  # it was another member that took it
+            raise self._others()
         if epoch is not None:
             self._spread.took(instance_id, epoch)
             self._accounts.add(instance_id)
