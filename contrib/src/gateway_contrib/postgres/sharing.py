@@ -117,7 +117,7 @@ class Sharing(Serving):
         try:
             return await self._apart(take)
         except OutboxError:
-            member.look_again()
+            member.not_offered(instance_id)
             raise
 
     def release(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:

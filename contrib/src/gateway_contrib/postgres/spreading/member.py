@@ -136,6 +136,11 @@ class SpreadMember(Membership):
         self._known = None
         self._woken.set()
 
+    def not_offered(self, instance: str) -> None:
+        """It could not be had; whether it can is seen with the next look."""
+        self.share = attrs.evolve(self.share, take=self.share.take - {instance})
+        self.look_again()
+
     @property
     def taken_away(self) -> list[str]:
         """Accounts that another member has by now, by the last look."""
