@@ -98,8 +98,9 @@ class Sharing(Serving):
         epoch, tenure = None, self._tenure
         if instance_id not in self._accounts:
             epoch = await self._take(self._spread, instance_id)
-        found = await self._read(partial(reading.recovery, instance=instance_id))
-        stored = await self._look(partial(unfinished_of, instance=instance_id))
+        found, stored = await self._read(
+            lambda it: (reading.recovery(it, instance_id), unfinished_of(it, instance_id))
+        )
         if tenure != self._tenure or not self._spread.owns:  # it was another member that took it
             raise self._others()
         if epoch is not None:
