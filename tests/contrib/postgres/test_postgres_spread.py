@@ -1,10 +1,12 @@
 """Accounts are spread over the processes that share the outbox, each owned by one at a time."""
 
+import signal
 from itertools import count
 
 import psycopg
 import pytest
 import trio
+from postgres_children import child, stop
 from postgres_runs import locked
 from postgres_spread import SLACK, Spread, until
 
@@ -220,6 +222,24 @@ async def test_a_killed_process_is_followed_once_its_lease_is_over(spread, entry
             assert not first.outbox.covers("bot")
             with pytest.raises(OutboxError, match="others have taken this process to be gone"):
                 await first.outbox.append(entry("b"), lambda: None)
+
+
+async def test_a_process_that_is_stopped_in_a_transaction_is_followed_and_writes_no_more(spread):
+    """What it had under way is rolled back before its account is had; let on, it hears of that."""
+    with child(spread.server, spread.schema, 5, "spread") as owner:
+        assert ["owns", "stored a"] == [owner.heard(), owner.ask("append a")]
+        with locked(spread.server, spread.schema, "envelopes"):
+            owner.process.stdin.write("append b\n")
+            await until(lambda: _held(spread, "DELETE FROM members"))
+            stop(owner.process)
+        async with spread.process(["bot"], lease=5) as second:
+            await until(lambda: second.owned)
+            owner.process.send_signal(signal.SIGCONT)
+            answers = []
+            while not {"lost bot", "refused"} <= set(answers):
+                heard = await trio.to_thread.run_sync(owner.heard)
+                answers.append("refused" if heard.startswith("refused") else heard)
+            assert ["a"] == texts(await second.outbox.page("bot"))
 
 
 @pytest.mark.parametrize("weight", ["NULL", "1.0"], ids=["whole", "spread"])
