@@ -1,7 +1,7 @@
 """A process that owns, or waits for, an outbox in PostgreSQL, and does what it reads line by line.
 
 `append NAME` stores an entry of that text, `page` says what is unfinished, `close` ends it. Each is
-answered in a line.
+answered in a line. Where accounts are spread over processes it takes the one that it is offered.
 """
 
 import sys
@@ -24,12 +24,15 @@ def say(*words):
     print(*words, flush=True)  # noqa: T201 - whoever began this process reads it
 
 
-async def main(url, schema, lease):
+async def main(url, schema, lease, accounts):
     ids, entry = Ids(Random()), Entries()
-    settings = PostgresSettings(schema=schema, lease=float(lease))
+    settings = PostgresSettings(schema=schema, lease=float(lease), accounts=accounts)
     outbox = PostgresOutbox(url, settings, wall_clock=lambda: time.time() - BEHIND)
     async with outbox:
         outbox.lost = lambda account: say("lost", account)
+        outbox.serves(["bot"])
+        while outbox.spreads and not outbox.offers("bot"):  # noqa: ASYNC110 - it has no event here
+            await trio.sleep(0.02)
         await outbox.recover("bot")
         say("owns")
         while (line := await trio.to_thread.run_sync(sys.stdin.readline)).strip() != "close":

@@ -1,20 +1,17 @@
 """One process owns the outbox; others stand by, and take over when it leaves or dies."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import attrs
 import postgres_child
 import psycopg
 import pytest
 import trio
+from postgres_children import child, stop
 from postgres_runs import locked, ran
 from structlog.testing import capture_logs
 
@@ -29,30 +26,6 @@ BOUND = LEASE + 3.0
 """Seconds within which a killed owner is followed."""
 SLACK = 20.0
 """Seconds that a machine under load may add."""
-
-
-class Child:
-    """An owner in a process of its own."""
-
-    def __init__(self, process):
-        self.process = process
-
-    def ask(self, line):
-        self.process.stdin.write(f"{line}\n")
-        return self.heard()
-
-    def heard(self):
-        return self.process.stdout.readline().strip()
-
-
-@contextmanager
-def child(server, schema, lease=LEASE):
-    words = [sys.executable, postgres_child.__file__, server.url(), schema, str(lease)]
-    with subprocess.Popen(words, stdin=-1, stdout=-1, text=True, bufsize=1) as process:
-        try:
-            yield Child(process)
-        finally:
-            process.kill()
 
 
 def outbox_at(server, schema, **settings):
@@ -96,14 +69,6 @@ def killed(owner, server, schema):
     yield
 
 
-def stop(process):
-    """Each of its threads has stopped once this returns."""
-    process.send_signal(signal.SIGSTOP)
-    tasks = list(Path(f"/proc/{process.pid}/task").iterdir())
-    while any("State:\tT" not in (task / "status").read_text() for task in tasks):
-        os.sched_yield()
-
-
 @contextmanager
 def stopped(owner, server, schema):
     stop(owner.process)
@@ -128,7 +93,7 @@ async def followed(server, schema, how):
 
     Each has a clock that is wrong by an hour, into another direction.
     """
-    with child(server, schema) as owner:
+    with child(server, schema, LEASE) as owner:
         assert ["owns", "stored a"] == [owner.heard(), owner.ask("append a")]
         outbox = PostgresOutbox(
             server.url(), PostgresSettings(schema=schema, lease=LEASE),

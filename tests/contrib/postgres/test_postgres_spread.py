@@ -1,8 +1,12 @@
 """Accounts are spread over the processes that share the outbox, each owned by one at a time."""
 
+import signal
+from itertools import count
+
 import psycopg
 import pytest
 import trio
+from postgres_children import child, stop
 from postgres_runs import locked
 from postgres_spread import SLACK, Spread, until
 
@@ -10,6 +14,21 @@ from gateway_core import OutboxError
 from gateway_core.outboxes import StepRecord
 from gateway_core.testing.outbox_contract import Entries, receipt_of, texts
 
+SILENT = """
+INSERT INTO members (member, name, release, lease, weight)
+    VALUES (gen_random_uuid(), 'gone', '', 0.5, WEIGHT);
+UPDATE accounts SET epoch = epoch + 1, member = (SELECT member FROM members);
+"""
+CROSSED = """
+CREATE SEQUENCE tries;
+CREATE FUNCTION crossed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF nextval('tries') <= 2 THEN
+        RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER crossed BEFORE INSERT ON envelopes FOR EACH ROW EXECUTE FUNCTION crossed();
+"""
 ACCOUNTS = [f"bot{n}" for n in range(40)]
 
 
@@ -140,17 +159,17 @@ async def test_a_takeover_waits_for_what_a_member_is_writing(spread, entry):
         async with trio.open_nursery() as nursery:
             with locked(spread.server, spread.schema, "keys"):
                 nursery.start_soon(process.outbox.append, entry("a", key="k"), lambda: None)
-                await until(lambda: _held(spread))
-                assert await trio.to_thread.run_sync(process.outbox._membership.renew)
-        assert not _held(spread)
+                await until(lambda: _held(spread, "DELETE FROM members"))
+                assert not _held(spread, "UPDATE members SET counter = counter + 1")
+        assert not _held(spread, "DELETE FROM members")
 
 
-def _held(spread):
+def _held(spread, sql):
     with spread.server.connect() as connection, connection.transaction(force_rollback=True):
         connection.execute(f"SET LOCAL search_path = {spread.schema}")
         connection.execute("SET LOCAL lock_timeout = '50ms'")
         try:
-            connection.execute("DELETE FROM members")
+            connection.execute(sql)
         except psycopg.errors.LockNotAvailable:
             return True
         return False
@@ -205,6 +224,63 @@ async def test_a_killed_process_is_followed_once_its_lease_is_over(spread, entry
                 await first.outbox.append(entry("b"), lambda: None)
 
 
+async def test_a_process_that_is_stopped_in_a_transaction_is_followed_and_writes_no_more(spread):
+    """What it had under way is rolled back before its account is had; let on, it hears of that."""
+    with child(spread.server, spread.schema, 5, "spread") as owner:
+        assert ["owns", "stored a"] == [owner.heard(), owner.ask("append a")]
+        with locked(spread.server, spread.schema, "envelopes"):
+            owner.process.stdin.write("append b\n")
+            await until(lambda: _held(spread, "DELETE FROM members"))
+            stop(owner.process)
+        async with spread.process(["bot"], lease=5) as second:
+            await until(lambda: second.owned)
+            owner.process.send_signal(signal.SIGCONT)
+            answers = []
+            while not {"lost bot", "refused"} <= set(answers):
+                heard = await trio.to_thread.run_sync(owner.heard)
+                answers.append("refused" if heard.startswith("refused") else heard)
+            assert ["a"] == texts(await second.outbox.page("bot"))
+
+
+@pytest.mark.parametrize("weight", ["NULL", "1.0"], ids=["whole", "spread"])
+async def test_the_accounts_of_a_member_that_is_silent_are_free(spread, entry, weight):
+    """Also of one that owned all of them."""
+    async with spread.process(["bot"]) as first:
+        await until(lambda: first.owned)
+        await first.outbox.append(entry("a"), lambda: None)
+    spread.ran(SILENT.replace("WEIGHT", weight))
+    async with spread.process(["bot"]) as second:
+        await until(lambda: second.owned)
+        assert ["a"] == texts(await second.outbox.page("bot"))
+        assert [(3,)] == spread.ran("SELECT epoch FROM accounts WHERE account = 'bot'")
+        await until(lambda: second.outbox._common)
+        assert [(member_of(second),)] == spread.ran("SELECT member FROM members")
+
+
+async def test_a_process_that_leaves_under_load_leaves_all_that_it_took_on(spread, entry):
+    stored = {name: [] for name in ACCOUNTS[:8]}
+
+    async def append(process, account):
+        for n in count():
+            await process.outbox.append(entry(f"{n}", instance=account), lambda: None)
+            stored[account].append(f"{n}")
+
+    async with spread.process(stored) as second:
+        await until(lambda: second.owned)
+        async with spread.process(stored) as first, trio.open_nursery() as nursery:
+            await until(lambda: len(first.owned) + len(second.owned) == len(stored))
+            mine = first.owned
+            for account in mine:
+                nursery.start_soon(append, first, account)
+            await until(lambda: all(len(stored[account]) > 20 for account in mine))
+            nursery.cancel_scope.cancel()
+        await until(lambda: second.owned == stored.keys())
+        for account in mine:
+            found = texts(await second.outbox.page(account))
+            assert stored[account] == found[: len(stored[account])]
+            assert len(found) <= len(stored[account]) + 1
+
+
 async def test_whoever_owns_all_accounts_keeps_them_until_it_leaves(spread, entry):
     began, leave = trio.Event(), trio.Event()
 
@@ -244,6 +320,19 @@ async def test_nobody_owns_all_accounts_while_others_own_some(spread):
             await whole.__aenter__()
     async with whole:
         pass
+
+
+async def test_a_batch_that_crossed_anothers_is_written_again(spread, entry):
+    """The server ends one of two that wait for each other: nobody need hear of it."""
+    async with spread.process(["bot"]) as process:
+        await until(lambda: process.owned)
+        spread.ran(CROSSED)
+        try:
+            await process.outbox.append(entry("a"), lambda: None)
+        finally:
+            spread.ran("DROP TRIGGER crossed ON envelopes; DROP FUNCTION crossed; "
+                       "DROP SEQUENCE tries")  # fmt: skip
+        assert ["a"] == texts(await process.outbox.page("bot"))
 
 
 async def test_whoever_follows_the_ends_misses_none_while_two_write_them(spread, entry):

@@ -55,6 +55,8 @@ def test_ids_of_one_outbox_that_several_draw_are_different_in_each_slot():
         before = ids.next(5.0)
         ids.draw_from(slot)
         made = [ids.next(5.0) for _ in range(200)]
+        ids.draw_from(slot)
+        assert made[-1][:12] == ids.next(0.0)[:12]
         assert sorted([before, *made]) == [before, *made]
         drawn += map(position_of, made)
     assert len(drawn) == len(set(drawn))

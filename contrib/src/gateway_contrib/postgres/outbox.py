@@ -240,8 +240,8 @@ class PostgresOutbox(Sharing):
         while True:
             if self.requested is not None and self._membership.owns and not self._handed.full:
                 try:
-                    now, share = trio.current_time(), self._share
-                    taken = await self._look(partial(self._handed.look, now=now, share=share))
+                    look = self._of_its_own(self._handed.look)
+                    taken = await self._look(partial(look, now=trio.current_time()))
                 except OutboxError as error:
                     taken = []
                     if (times := self._troubled.fails(str(error), trio.current_time())) is not None:

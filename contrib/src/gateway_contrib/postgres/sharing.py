@@ -52,7 +52,7 @@ class Sharing(Serving):
     def _begin(self) -> None:
         self.offered: Callable[[], None] | None = None
         self.leaving: Callable[[str], None] | None = None
-        self._member: SpreadMember | None = None
+        self._spread: SpreadMember | None = None
         self._changed = trio.Event()
         self._given = 0
 
@@ -60,24 +60,24 @@ class Sharing(Serving):
         settings = self.settings
         if not self.spreads:
             return Membership(link, self.place, settings.lease)
-        self._member = SpreadMember(link, self.place, settings.lease, settings.weight)
-        return self._member
+        self._spread = SpreadMember(link, self.place, settings.lease, settings.weight)
+        return self._spread
 
     # -- what the gateway says and asks
 
     @property
     def id_slot(self) -> int:
         """Of the member that this process is by now."""
-        return self._member.slot if self._member is not None else 0
+        return self._spread.slot if self._spread is not None else 0
 
     def serves(self, instance_ids: Collection[str]) -> None:
         """Those without a row get one with the next look."""
-        if self._member is not None:
-            self._member.serve(instance_ids)
+        if self._spread is not None:
+            self._spread.serve(instance_ids)
 
     def offers(self, instance_id: str) -> bool:
         """By the last look."""
-        member = self._member
+        member = self._spread
         return (
             member is not None
             and member.owns
@@ -87,7 +87,7 @@ class Sharing(Serving):
 
     async def recover(self, instance_id: str) -> Recovery:
         """As its last owner left it. Where all was lost, it is had again once nobody has it."""
-        if self._member is None:
+        if self._spread is None:
             if not self._membership.owns:
                 await self._own_again()
             found = await self._read(partial(reading.recovery, instance=instance_id))
@@ -95,15 +95,18 @@ class Sharing(Serving):
             return found
         if instance_id == ALL:
             return await self._read(partial(reading.recovery, instance=ALL))
-        epoch = None
+        epoch, tenure = None, self._tenure
         if instance_id not in self._accounts:
-            epoch = await self._take(self._member, instance_id)
-        found = await self._read(partial(reading.recovery, instance=instance_id))
-        stored = await self._look(partial(unfinished_of, instance=instance_id))
+            epoch = await self._take(self._spread, instance_id)
+        found, stored = await self._read(
+            lambda it: (reading.recovery(it, instance_id), unfinished_of(it, instance_id))
+        )
+        if tenure != self._tenure or not self._spread.owns:  # it was another member that took it
+            raise self._others()
         if epoch is not None:
-            self._member.took(instance_id, epoch)
+            self._spread.took(instance_id, epoch)
             self._accounts.add(instance_id)
-            self._member.takeovers += 1
+            self._spread.takeovers += 1
             self._handed.gained()
         return attrs.evolve(found, stored=stored)
 
@@ -115,12 +118,12 @@ class Sharing(Serving):
         try:
             return await self._apart(take)
         except OutboxError:
-            member.look_again()
+            member.not_offered(instance_id)
             raise
 
     def release(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
         """It is nobody's with the batch that has what was spent."""
-        if self._member is not None and instance_id != ALL:
+        if self._spread is not None and instance_id != ALL:
             if instance_id not in self._accounts:
                 return
             self._given += 1
@@ -129,7 +132,7 @@ class Sharing(Serving):
 
     def covers(self, instance_id: str) -> bool:
         """While the lease runs, those that are owned."""
-        if self._member is None or instance_id == ALL:
+        if self._spread is None or instance_id == ALL:
             return super().covers(instance_id)
         return instance_id in self._accounts and self._membership.covered
 
@@ -137,19 +140,19 @@ class Sharing(Serving):
 
     @property
     def _shared_out(self) -> int:
-        return 0 if self._member is None else len(self._accounts)
+        return 0 if self._spread is None else len(self._accounts)
 
     @property
     def _common(self) -> bool:
-        return self._member is None or self._member.common
+        return self._spread is None or self._spread.common
 
     @property
     def _share(self) -> Share | None:
-        return None if self._member is None else Share(self._member.member, self._has)
+        return None if self._spread is None else Share(self._spread.member, self._has)
 
     def _has(self, instance_id: str) -> bool:
         """Whether it is owned by now; of what has no row or is common the database says so."""
-        member, row = self._member, instance_id != ALL
+        member, row = self._spread, instance_id != ALL
         row = row and member is not None and member.knows(instance_id)
         return not row or instance_id in self._accounts
 
@@ -159,11 +162,11 @@ class Sharing(Serving):
 
     def _check(self, instance_id: str = ALL) -> None:
         super()._check(instance_id)
-        if self._member is not None and instance_id != ALL and instance_id not in self._accounts:
+        if self._spread is not None and instance_id != ALL and instance_id not in self._accounts:
             raise OutboxError(f"account {instance_id} is another process's")
 
     def _others(self) -> OutboxError:
-        if self._member is None:
+        if self._spread is None:
             return super()._others()
         return OutboxError(f"outbox {self.place}: others have taken this process to be gone")
 
@@ -174,13 +177,13 @@ class Sharing(Serving):
 
     async def _tidy(self) -> None:
         """Leave nothing of what killed runs have left over; where others live it is done later."""
-        if self._member is None:
+        if self._spread is None:
             for left_over in (self._writer.groups, self._writer.contents):
                 await self._apart(left_over.tidy)
 
     async def _tidy_up(self) -> None:
         """Once others have gone, by whoever does what is common."""
-        member = self._member
+        member = self._spread
         if member is not None and member.common and member.untidy:
             member.untidy = False
             try:
@@ -193,8 +196,8 @@ class Sharing(Serving):
 
     def _let_go_of(self, account: str) -> None:
         super()._let_go_of(account)
-        if self._member is not None:
-            self._member.gave(account)
+        if self._spread is not None:
+            self._spread.gave(account)
             self._handed.lost(account)
 
     def _change(self) -> None:
@@ -206,7 +209,7 @@ class Sharing(Serving):
 
     async def _take_part_on(self) -> None:
         """Say what is to be had and given up; take part again where others took it to be gone."""
-        member = self._member
+        member = self._spread
         if member is None:
             return
         token = trio.lowlevel.current_trio_token()

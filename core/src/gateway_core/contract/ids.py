@@ -22,8 +22,10 @@ class Ids:
     def draw_from(self, slot: int) -> None:
         """From now on only ids of that slot, of 0 to 127: others draw from others at once."""
         width = (_MOST + 1) // SLOTS
-        self._first, self._most = slot * width, width - 1
-        self._last, self._count = self._last + 1, 0
+        drawn = (slot * width, width - 1)
+        if drawn != (self._first, self._most):
+            self._first, self._most = drawn
+            self._last, self._count = self._last + 1, 0
 
     def go_on_after(self, last_id: str, position: int | None = None) -> None:
         """Later ids sort after this one of a previous run, whatever the wall clock says.

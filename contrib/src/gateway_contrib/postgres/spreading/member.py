@@ -35,7 +35,6 @@ class SpreadMember(Membership):
     share     what it is to take and to give up, by its last look
     slot      which ids of a millisecond it draws
     on_share  called on the thread of the lease with each look that changed something
-    gone      how many members it has taken to be gone
     untidy    whether others have gone, or it does what is common, since that was last cleared
     """
 
@@ -53,7 +52,6 @@ class SpreadMember(Membership):
         self._woken = threading.Event()
         self.slot = 0
         self.share = Share()
-        self.gone = 0
         self.untidy = False
         self.on_share: Callable[[], None] | None = None
 
@@ -82,7 +80,7 @@ class SpreadMember(Membership):
                 if membership.boottime() >= self._renewed + self._lease / 4 and not self._renew():
                     return
                 self.look()
-            except psycopg.Error:  # the connection is made anew with the next one
+            except (psycopg.Error, OSError):  # the connection is made anew with the next one
                 pass
             self._woken.wait(LOOK)
             self._woken.clear()
@@ -136,6 +134,11 @@ class SpreadMember(Membership):
         self._known = None
         self._woken.set()
 
+    def not_offered(self, instance: str) -> None:
+        """It could not be had; whether it can is seen with the next look."""
+        self.share = attrs.evolve(self.share, take=self.share.take - {instance})
+        self.look_again()
+
     @property
     def taken_away(self) -> list[str]:
         """Accounts that another member has by now, by the last look."""
@@ -172,7 +175,6 @@ class SpreadMember(Membership):
         now = membership.boottime()
         silent = [it for it in others if self._watching[it.member].silent(it, now)]
         ended = [it for it in silent if self.link.call(partial(tables.end, owner=it))]
-        self.gone += len(ended)
         return bool(ended)
 
     def _weigh(self, seen: Seen) -> None:

@@ -28,7 +28,7 @@ from gateway_contrib.postgres.connections.failing import (
     is_of_its_row,
 )
 from gateway_contrib.postgres.handed import Handed, claim, tell, write_answers
-from gateway_contrib.postgres.names import ALL, name_of
+from gateway_contrib.postgres.names import ALL, name_of, text_out
 from gateway_contrib.postgres.spreading.tables import give
 from gateway_contrib.postgres.writes import answers, statements
 from gateway_contrib.postgres.writes.committing import Unreplicated, commit
@@ -247,7 +247,7 @@ class Writer:
         if error.sqlstate != FENCED:
             return None
         self.fenced += 1
-        return Fenced(error.diag.message_detail or "")
+        return Fenced(text_out(error.diag.message_detail or ""))
 
     def _write(self, connection: Connection, batch: Batch, wall: float) -> None:
         statements.accounts(connection, batch, self.member, self._known)
