@@ -57,14 +57,19 @@ class FieldsContract(Making):
                 await self._edit(trial, part, message_id)
 
     async def _edit(self, trial: Trial, part: Part, message_id: str) -> None:
-        """The same of an edit, and of one of the buttons alone, where the channel takes it."""
+        """The same of an edit, and of one of the buttons alone, where the channel takes it.
+
+        That has no `part`, unless the channel wants it repeated.
+        """
         hooks, instance = trial.hooks, trial.instance
-        for word, content in (("edited", part), ("alone", None)):
+        for word, content in (("edited", part), ("alone", part if part.repeated else None)):
             for extra, words in self._fields(hooks, instance, word):
-                if content is None and not self._takes_buttons_alone(hooks, instance, message_id):
+                alone = word == "alone"
+                if alone and not self._takes_buttons_alone(hooks, instance, message_id):
                     continue
                 attempt = self._attempt("edit", part=content, extra=extra)
-                what = "an edit" if content else "an edit of buttons alone, which has no `part`,"
+                has = "the same" if content else "no"
+                what = f"an edit of buttons alone, which has {has} `part`," if alone else "an edit"
                 await trial.make(attrs.evolve(attempt, message_id=message_id), what)
                 trial.check_out(words, "`extra`", "edit")
 
