@@ -138,7 +138,7 @@ class Desk:
         )
         return row.request.envelope_id
 
-    async def ask(self, instance_id, question, *, files):
+    async def ask(self, instance_id, question, *, files=()):
         row = await self._ask(instance_id, question)
         event = self._answered.setdefault(row, trio.Event())
         try:

@@ -265,7 +265,7 @@ class Desk:
         self.store.show()
         return row
 
-    async def ask(self, instance_id, question):
+    async def ask(self, instance_id, question, *, files=()):
         return await self._asked(kind="ask", instance_id=instance_id, asked=question)
 
     async def _asked(self, **asked):

@@ -174,6 +174,19 @@ async def test_what_is_taken_at_once_is_bounded_in_bytes(server, made, monkeypat
             assert ["l", ""] == [await look(), await look()]
 
 
+async def test_a_row_without_bounds_is_not_even_read(server, made, monkeypatch):
+    """Whoever calls `hand_all` itself may write a gigabyte; the owner refuses it by its length."""
+    monkeypatch.setattr(handed, "LONGEST", 2_000)
+    channel = FakeChannel()
+    with server.connect() as own:
+        huge = send(own, made, "x" * 2_000)
+        good = send(own, made, "good")
+    async with gateway_on(server, made, channel):
+        assert "more than 2000 bytes" in (await until(server, made, huge))["reason"]
+        await until(server, made, good)
+    assert ["good"] == channel.texts("room")
+
+
 async def test_a_look_costs_the_same_however_much_was_answered(server, made):
     """Also while a transaction stays open, for which the server keeps all that it may see."""
     outbox, pages = outbox_at(server, made), []
@@ -181,7 +194,7 @@ async def test_a_look_costs_the_same_however_much_was_answered(server, made):
     async def look():
         await outbox._look(lambda it: outbox._handed.look(it, 1.0))
         asked = {"limit": 500, "xmax": outbox._handed._open[0], "open": outbox._handed._open[1]}
-        asked |= {"bytes": 1, "waiting": []}
+        asked |= {"bytes": 1, "longest": 1, "waiting": []}
         sql = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {_LOOK.format(some=_NEW)}"
         ((plan,),) = await outbox._look(lambda it: it.execute(sql, asked).fetchall())
         return plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"]

@@ -130,6 +130,13 @@ async def test_an_event_of_no_conversation_raises(gateway, other, autojump_clock
         await gateway.reply(other, "hello?", instance="bot")
 
 
+@pytest.mark.parametrize("named", [None, "bot"])
+async def test_what_is_no_event_is_called_what_it_is(gateway, named, autojump_clock):
+    """A room's id stands where an event should, say."""
+    with pytest.raises(UnknownEvent, match=r"^the event, a str, belongs to no conversation"):
+        await gateway.reply("room", "text", instance=named)
+
+
 async def test_an_event_that_two_instances_know_needs_the_name_of_one(autojump_clock):
     channel = FakeChannel()
     async with open_test_gateway(channel, instances=["a", "b"]) as gateway:

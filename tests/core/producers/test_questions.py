@@ -81,7 +81,7 @@ async def test_what_breaks_while_a_question_is_answered_stops_there(autojump_clo
         open_test_gateway(channel, outbox=outbox) as owner,
         open_test_gateway(FakeChannel(), outbox=outbox, serve=False) as producer,
     ):
-        monkeypatch.setattr(type(owner._lookup), "is_of", None)
+        monkeypatch.setattr(type(owner._parts.here), "is_of", None)
         answer = json.loads(await outbox.desk.ask("bot", json.dumps({"do": "status", "id": "x"})))
         assert "TypeError" in answer["refused"]
         assert (await producer.send("bot", "room", "text")).delivered

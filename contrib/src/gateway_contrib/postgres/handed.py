@@ -45,6 +45,8 @@ BYTES = 1 << 24
 planned."""
 WHOLE = 60.0
 """Seconds between two looks at all that waits."""
+LONGEST = 1 << 26
+"""Bytes of one row: a broadcast names its rooms in one, some million of them at the most."""
 _UNREADABLE = (
     FormatVersionError, Invalid, msgspec.DecodeError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
@@ -67,7 +69,7 @@ _LOOK = """SELECT pg_snapshot_xmax(s.now)::text, ARRAY(SELECT pg_snapshot_xip(s.
             CASE WHEN number <> ALL (%(waiting)s::bigint[]) AND coalesce(sum(octet_length(envelope))
                 FILTER (WHERE number <> ALL (%(waiting)s::bigint[])) OVER
                 (ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < %(bytes)s
-            THEN envelope END, age
+            THEN CASE WHEN octet_length(envelope) > %(longest)s THEN '' ELSE envelope END END, age
         FROM ({some} ORDER BY number LIMIT %(limit)s) r ORDER BY number) h ON true"""
 _ANSWER = """UPDATE handed h SET answered_at = clock_timestamp(), waiting = false, envelope = '',
         seq = v.seq, envelope_id = v.id, refused = v.refused, answer = v.answer,
@@ -155,7 +157,8 @@ class Handed:
         if now >= self._whole_at or gained != self._gained_then:
             self._open = None
         left = BYTES - sum(size for _, size in self._waiting.values())
-        asked: dict[str, Any] = {"limit": AT_ONCE, "bytes": left, "waiting": list(self._waiting)}
+        asked: dict[str, Any] = {"limit": AT_ONCE, "bytes": left, "longest": LONGEST}
+        asked["waiting"] = list(self._waiting)
         some = _ALL
         if self._open is not None:
             some, (asked["xmax"], asked["open"]) = _NEW, self._open
@@ -214,6 +217,8 @@ def _request(
     before its answer is written. Its time counts from the insert.
     """
     try:
+        if not stored:
+            raise Invalid([Problem("", f"it is empty, or has more than {LONGEST} bytes")])  # noqa: TRY301 - as below
         stored = seals.text(HANDED, str(name), stored)
     except Invalid as error:
         return Refused(number, f"{type(error).__name__}: {error}", kind)

@@ -35,14 +35,14 @@ def resolve(
     if instance is not None:
         address = registry.account(instance).hooks.address(event)
         if address is None:
-            raise UnknownEvent(instances=(instance,))
+            raise UnknownEvent(instances=(instance,), kind=type(event).__name__)
         return Resolved(instance, _dated(address, clock))
     knowing = list(_knowing(event, registry))
     if len(knowing) == 1:
         return Resolved(knowing[0].instance_id, _dated(knowing[0].address, clock))
     if knowing:
         raise AmbiguousEvent(instances=tuple(found.instance_id for found in knowing))
-    raise UnknownEvent(instances=tuple(registry.serving))
+    raise UnknownEvent(instances=tuple(registry.serving), kind=type(event).__name__)
 
 
 def _knowing(event: Any, registry: InstanceRegistry) -> Iterator[Resolved]:

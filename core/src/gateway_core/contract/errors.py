@@ -77,13 +77,17 @@ class UnknownEvent(Refused):
     """The event belongs to no conversation of the `instances` that were asked: it has no answer.
 
     Such are a poll, an inline query, a home tab; or it is an event of another platform.
+
+    kind  the name of its class: a room's id is a `str`, and no event
     """
 
     instances: tuple[str, ...]
+    kind: str = ""
 
     def __str__(self) -> str:
         asked = ", ".join(map(repr, self.instances)) or "none is configured"
-        return f"the event belongs to no conversation of an instance (asked: {asked})"
+        what = f"the event, a {self.kind}," if self.kind else "the event"
+        return f"{what} belongs to no conversation of an instance (asked: {asked})"
 
 
 @attrs.define(kw_only=True, slots=False, repr=False)
