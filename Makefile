@@ -25,6 +25,12 @@ NODE := build/npm/node_modules
 SPREAD = $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS:auto=$(ONE_MORE)) --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
 # A processor has something to do while a test waits for a process or a clock.
 ONE_MORE = $$($(PY) -c "import os; print(1 + len(getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))(0)))")
+# Tests write into memory where there is room for it, unless TMPDIR says where: they wait for no disk.
+# The folder is gone when they end. Other users may pass through it, as PostgreSQL's servers do.
+MEMORY := /dev/shm
+MEMORY_FOLDER = trap 'rm -rf "$$folder"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	if [ -z "$$TMPDIR" ] && [ "$$(df --output=avail $(MEMORY) 2>/dev/null | tail -n 1)" -gt 4000000 ] 2>/dev/null; \
+	then folder=$$(mktemp -d $(MEMORY)/gateway.XXXX) && chmod 755 "$$folder" && export TMPDIR="$$folder"; fi
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
@@ -58,7 +64,7 @@ demo: $(RUN)
 # would compile every module anew.
 test: $(DEV) $(NODE)
 	@echo "test: pytest on $$($(PY) -V)"
-	@NODE_PATH=$(CURDIR)/$(NODE) env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(SPREAD) $(ARGS)
+	@$(MEMORY_FOLDER); NODE_PATH=$(CURDIR)/$(NODE) env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(SPREAD) $(ARGS)
 
 check: $(DEV)
 	@echo "check: ruff"

@@ -69,7 +69,11 @@ def pytest_configure():
     _watch["stderr"] = os.dup(2)  # it is captured later
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_unconfigure():
+    # What finalizers have to say, they say now; pytest looks over and over, at all that there is.
+    gc.collect()
+    gc.freeze()
     faulthandler.cancel_dump_traceback_later()
 
 

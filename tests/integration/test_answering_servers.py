@@ -166,10 +166,10 @@ async def serving(server, tmp_path, loop="asyncio"):
 
 
 ANSWERING = [
-    "gunicorn", "one worker", "runserver", "django asgi", "bolt before",
+    "gunicorn", "django asgi", "bolt before", "one worker", "runserver",
     "uvicorn", "flask", "django", "bolt",
 ]  # fmt: skip
-"""By a short run the first, which do not answer below before they are ended."""
+"""By a short run the first: the last four answer below, too, before they are ended."""
 assert set(SERVERS) == set(ANSWERING)
 
 

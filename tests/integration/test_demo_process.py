@@ -36,7 +36,7 @@ TEXTS = 30 * ROOMS
 TOKENS = ("123456789:demo-demo-demo-demo-demo", "demo-demo-demo-demo-demo", "demo.demo.demo")
 OF_THE_MACHINE = re.compile(r"event='gateway\.(hook_slow|loop_stalled)'")
 """What is right to be said on a machine that is very busy."""
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM)[: amount("signals that stop a demo")]
 PROGRESS = re.compile(r"^ +\d+ s: telegram \d+ of \d+, ", re.MULTILINE)
 """A line each five seconds or, on a busy machine, a little later."""
 

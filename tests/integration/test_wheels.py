@@ -12,6 +12,7 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
+from amounts import amount
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -133,6 +134,9 @@ def faults(where: Path) -> list[str]:
     return places
 
 
+@pytest.mark.skipif(
+    not amount("environments that channels come and go in"), reason="GATEWAY_LONG=1 tries it"
+)
 def test_channels_go_and_come_with_their_distributions(environment, wheels):
     """The others do not notice."""
     assert [] == faults(environment)

@@ -10,7 +10,7 @@ _RULES = """local all all trust
 local replication all trust
 host all all 127.0.0.1/32 scram-sha-256
 """
-_UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+_UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
 
 
 class Server(Cluster):

@@ -35,10 +35,8 @@ def test_what_is_read_again_has_the_digest_of_what_was_written(payload):
     assert digest(json.loads(json.dumps(payload))) == digest(payload)
 
 
-@pytest.mark.parametrize(
-    "payload", [{"text": "a\ud83d"}, {1: "a"}, {"n": 2**70}, {"text": "é😀\u2028"}], ids=ascii
-)
-def test_any_text_and_number_has_one_that_every_process_finds(payload):
-    code = f"from gateway_core import Part; print(Part(payload={payload!a}).digest)"
+def test_any_text_and_number_has_one_that_every_process_finds():
+    payloads = [{"text": "a\ud83d"}, {1: "a"}, {"n": 2**70}, {"text": "é😀\u2028"}]
+    code = f"from gateway_core import Part\nfor p in {payloads!a}: print(Part(payload=p).digest)"
     other = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert digest(payload) == other.stdout.strip()
+    assert list(map(digest, payloads)) == other.stdout.split()
