@@ -129,7 +129,7 @@ class Writer:
                 lost = partial(self._let_go, batch=batch, instance=fenced.instance)
                 self.link.call(lost)
             except psycopg.Error as error:
-                if self.spreads and isinstance(error, _CROSSED) and crossed < CROSSED:
+                if isinstance(error, _CROSSED) and crossed < CROSSED:
                     crossed += 1
                 elif not is_of_its_row(error) or write == self._one_by_one:
                     raise
