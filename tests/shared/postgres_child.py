@@ -24,26 +24,26 @@ def say(*words):
     print(*words, flush=True)  # noqa: T201 - whoever began this process reads it
 
 
-async def main(url, schema, lease, accounts):
+async def main(url, schema, lease, accounts, account):
     ids, entry = Ids(Random()), Entries()
     settings = PostgresSettings(schema=schema, lease=float(lease), accounts=accounts)
     outbox = PostgresOutbox(url, settings, wall_clock=lambda: time.time() - BEHIND)
     async with outbox:
-        outbox.lost = lambda account: say("lost", account)
-        outbox.serves(["bot"])
-        while outbox.spreads and not outbox.offers("bot"):  # noqa: ASYNC110 - it has no event here
+        outbox.lost = lambda lost: say("lost", lost)
+        outbox.serves([account])
+        while outbox.spreads and not outbox.offers(account):  # noqa: ASYNC110 - it has no event here
             await trio.sleep(0.02)
-        await outbox.recover("bot")
+        await outbox.recover(account)
         say("owns")
         while (line := await trio.to_thread.run_sync(sys.stdin.readline)).strip() != "close":
             word, _, text = line.strip().partition(" ")
             try:
                 if word == "append":
-                    one = attrs.evolve(entry(text), id=ids.next(time.time()))
+                    one = attrs.evolve(entry(text, instance=account), id=ids.next(time.time()))
                     await outbox.append(one, lambda: None)
                     say("stored", text)
                 else:
-                    say("page", *texts(await outbox.page("bot")))
+                    say("page", *texts(await outbox.page(account)))
             except OutboxError as error:
                 say("refused", error)
 

@@ -25,8 +25,9 @@ class Child:
 
 
 @contextmanager
-def child(server, schema, lease, accounts="whole"):
+def child(server, schema, lease, accounts="whole", account="bot"):
     words = [sys.executable, postgres_child.__file__, server.url(), schema, str(lease), accounts]
+    words.append(account)
     with subprocess.Popen(words, stdin=-1, stdout=-1, text=True, bufsize=1) as process:
         try:
             yield Child(process)

@@ -63,6 +63,14 @@ def test_a_member_that_drains_owns_nothing_and_without_another_nobody_does():
     assert {None} == set(homes([draining]).values())
 
 
+def test_a_member_that_has_not_said_what_it_can_own_gets_nothing():
+    """Else its share would be given up to it, and then to another one."""
+    one, two = members(Random(1), 2)
+    before = homes([one])
+    assert before == homes([one, attrs.evolve(two, ready=False)])
+    assert before != homes([one, two])
+
+
 def test_a_pinned_account_is_its_members_while_that_can_own_it():
     one, two = members(Random(1), 2)
     for name in ACCOUNTS[:20]:

@@ -1,6 +1,7 @@
 """Accounts are spread over the processes that share the outbox, each owned by one at a time."""
 
 import signal
+from functools import partial
 from itertools import count
 
 import psycopg
@@ -210,36 +211,25 @@ async def test_an_account_that_another_member_took_is_lost_alone(spread, entry):
             await process.outbox.recover("bot")
 
 
-async def test_a_killed_process_is_followed_once_its_lease_is_over(spread, entry):
-    async with spread.process(["bot"], lease=5, gives=False) as first:
-        await until(lambda: first.owned)
-        await first.outbox.append(entry("a"), lambda: None)
-        first.outbox._membership.link._options["dbname"] = "is not there"
-        first.outbox._membership.link.sever()
-        async with spread.process(["bot"], lease=5) as second:
-            await until(lambda: second.owned)
-            assert ["a"] == texts(await second.outbox.page("bot"))
-            assert not first.outbox.covers("bot")
-            with pytest.raises(OutboxError, match="others have taken this process to be gone"):
-                await first.outbox.append(entry("b"), lambda: None)
-
-
-async def test_a_process_that_is_stopped_in_a_transaction_is_followed_and_writes_no_more(spread):
+async def test_a_process_that_dies_or_is_stopped_is_followed_and_writes_no_more(spread):
     """What it had under way is rolled back before its account is had; let on, it hears of that."""
-    with child(spread.server, spread.schema, 5, "spread") as owner:
-        assert ["owns", "stored a"] == [owner.heard(), owner.ask("append a")]
+    started = partial(child, spread.server, spread.schema, 5, "spread")
+    with started("bot") as stopped, started("other") as killed:
+        for one in (stopped, killed):
+            assert ["owns", "stored a"] == [one.heard(), one.ask("append a")]
         with locked(spread.server, spread.schema, "envelopes"):
-            owner.process.stdin.write("append b\n")
+            stopped.process.stdin.write("append b\n")
             await until(lambda: _held(spread, "DELETE FROM members"))
-            stop(owner.process)
-        async with spread.process(["bot"], lease=5) as second:
-            await until(lambda: second.owned)
-            owner.process.send_signal(signal.SIGCONT)
-            answers = []
-            while not {"lost bot", "refused"} <= set(answers):
-                heard = await trio.to_thread.run_sync(owner.heard)
-                answers.append("refused" if heard.startswith("refused") else heard)
-            assert ["a"] == texts(await second.outbox.page("bot"))
+            stop(stopped.process)
+            killed.process.kill()
+        async with spread.process(["bot", "other"], lease=5) as second:
+            await until(lambda: second.owned == {"bot", "other"})
+            stopped.process.send_signal(signal.SIGCONT)
+            answers = set()
+            while not {"lost", "refused"} <= answers:
+                answers.add((await trio.to_thread.run_sync(stopped.heard)).split()[0])
+            for account in ("bot", "other"):
+                assert ["a"] == texts(await second.outbox.page(account))
 
 
 @pytest.mark.parametrize("weight", ["NULL", "1.0"], ids=["whole", "spread"])

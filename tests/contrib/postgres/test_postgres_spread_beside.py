@@ -1,5 +1,7 @@
 """What is handed over, asked, and stored beside entries, where accounts are spread."""
 
+import json
+
 import attrs
 import pytest
 import trio
@@ -9,7 +11,7 @@ from gateway_contrib.postgres.names import ALL
 from gateway_contrib.postgres.operators.operating import Operator
 from gateway_core import OutboxError, Send
 from gateway_core.testing.outbox_contract import Entries, receipt_of, texts
-from gateway_core.testing.records_contract.making import Stored, group_of
+from gateway_core.testing.records_contract.making import Stored, chunks, group_of, rooms
 
 
 @pytest.fixture
@@ -93,11 +95,16 @@ async def test_what_operators_ask_is_done_by_the_owner_of_its_account(spread, en
         await until(lambda: first.owned and second.owned)
         mine = entry("a", instance="other")
         await second.outbox.append(mine, nothing)
+        group = group_of(entry, 3, instance="other")
+        await second.outbox.append_group(group, chunks(rooms(3)), nothing)
         with Operator(spread.server.url(), first.outbox.settings) as operator:
             operator.ask("cancel", 0.0, envelope_id=mine.id)
             operator.ask("erase", 0.0, place=("bot", "room"))
             operator.ask("accounts", 0.0)
-            await until(lambda: len(first.requests) + len(second.requests) == 3)
+            for about in ({"group": group.id}, {"template": {"instance_id": "other"}}):
+                operator.ask("group", 0.0, asked=json.dumps(about))
+            await until(lambda: len(first.requests) + len(second.requests) == 5)
+            assert 2 == len(asked(second, "group"))
             assert [mine.id] == [it.envelope_id for it in asked(second, "cancel")]
             assert ["bot"] == [it.instance_id for it in asked(first, "erase")]
             common = first if first.outbox._common else second

@@ -327,7 +327,7 @@ class Operator:
         named: dict[str, Any] = decode(asked) if asked else {}
         about = envelope_id or named.get("group") or ""
         seq = seq_in(about) if about else None
-        instance, room = place or (named.get("instance") or "", "")
+        instance, room = place or (named.get("template", {}).get("instance_id", ""), "")
         text = encode(to_json(envelope)) if envelope is not None else asked or envelope_id
         insert = """INSERT INTO requests (kind, seq, instance, room, asked_at)
             VALUES (%s, %s, %s, %s, %s) RETURNING number"""

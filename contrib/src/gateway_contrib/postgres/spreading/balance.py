@@ -23,6 +23,7 @@ class Member:
 
     name      host and process; a pinned account names it
     weight    its share beside others'; 0: only what no other can own
+    ready     it has said what it can own; it is to own nothing before that
     draining  it is to own nothing
     lacks     instances that it cannot own
     """
@@ -30,6 +31,7 @@ class Member:
     member: UUID
     name: str
     weight: float = 1.0
+    ready: bool = True
     draining: bool = False
     lacks: Collection[str] = frozenset()
 
@@ -51,7 +53,7 @@ def home(instance: str, members: Iterable[Member], pinned: str | None = None) ->
 
     pinned  name of the member that is to own it, if it can
     """
-    able = [one for one in members if not one.draining and instance not in one.lacks]
+    able = [it for it in members if it.ready and not it.draining and instance not in it.lacks]
     named = [one for one in able if one.name == pinned]
     weighty = [one for one in able if one.weight > 0]
     some = named or weighty or able

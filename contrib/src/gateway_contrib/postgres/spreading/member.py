@@ -42,12 +42,12 @@ class SpreadMember(Membership):
         super().__init__(link, place, lease)
         self._weight = weight
         self._watching: dict[UUID, Watched] = {}
-        self._served: frozenset[str] = frozenset()
+        self._served: frozenset[str] | None = None
         self._owned: dict[str, int] = {}
         self._known: tuple[object, ...] | None = None
         self._present: frozenset[UUID] = frozenset()
         self._accounts: dict[str, Account] = {}
-        self._lacks: frozenset[str] = frozenset()
+        self._lacks: frozenset[str] | None = None
         self._renewed = 0.0
         self._woken = threading.Event()
         self.slot = 0
@@ -68,7 +68,7 @@ class SpreadMember(Membership):
         )  # fmt: skip
         self.slot = self.link.call(joined)
         self._covered, self._renewed = before + self._lease, before
-        self._owned, self._known, self._lacks = {}, None, frozenset()
+        self._owned, self._known, self._lacks = {}, None, None
         self.share = Share()
         self.owns = True
         return None
@@ -183,6 +183,8 @@ class SpreadMember(Membership):
         self._accounts = self.link.call(tables.accounts)
         members = [attrs.evolve(it, lacks=lacks.get(it.member, frozenset())) for it in seen.spread]
         owned, served = frozenset(self._owned.copy()), self._served
+        if served is None:
+            return
         share = share_of(self.member, members, self._accounts, served, owned, seen.present)
         if share.unknown:
             self.link.call(partial(tables.add, instances=share.unknown))

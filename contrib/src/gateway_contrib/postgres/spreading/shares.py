@@ -58,7 +58,7 @@ def share_of(
     """
     others = [one for one in members if one.member != me]
     mine = [one for one in members if one.member == me]
-    able = [attrs.evolve(one, lacks=frozenset()) for one in mine]
+    able = [attrs.evolve(one, lacks=frozenset(), ready=True) for one in mine]
     take, give, lacks = set(), set(), set()
     for account in accounts.values():
         name, can = account.instance, account.instance in served or account.instance == ALL

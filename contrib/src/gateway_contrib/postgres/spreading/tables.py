@@ -22,7 +22,7 @@ Connection: TypeAlias = psycopg.Connection[Any]
 SLOTS = 128
 """Members that can own accounts at once: so many draw ids that no other one draws."""
 CHANGED = "UPDATE shares SET version = version + 1"
-_LOOK = """SELECT s.version, m.member, m.name, m.lease, m.counter, m.weight, m.draining
+_LOOK = """SELECT s.version, m.member, m.name, m.lease, m.counter, m.weight, m.ready, m.draining
     FROM shares s LEFT JOIN members m ON true"""
 _ACCOUNTS = "SELECT instance, member, epoch, pinned FROM accounts"
 _LACKS = "SELECT member, lacks FROM members WHERE weight IS NOT NULL"
@@ -65,7 +65,7 @@ def look(connection: Connection) -> Seen:
     """Costs the same however many accounts there are."""
     rows = connection.execute(_LOOK).fetchall()
     owners, whole, spread = [], [], []
-    for _, member, name, lease, counter, weight, draining in rows:
+    for _, member, name, lease, counter, weight, ready, draining in rows:
         if member is None:
             continue
         owner = Owner(member=member, name=name, lease=lease, counter=counter)
@@ -73,7 +73,9 @@ def look(connection: Connection) -> Seen:
         if weight is None:
             whole.append(owner)
         else:
-            spread.append(Member(member=member, name=name, weight=weight, draining=draining))
+            spread.append(
+                Member(member=member, name=name, weight=weight, ready=ready, draining=draining)
+            )
     return Seen(
         version=rows[0][0] if rows else 0,
         whole=tuple(whole),
@@ -143,9 +145,9 @@ def add(connection: Connection, instances: Iterable[str]) -> None:
 
 
 def say_lacks(connection: Connection, member: UUID, instances: Collection[str]) -> None:
-    """What it cannot own though it should."""
+    """What it cannot own though it should: it is ready by that."""
     with connection.transaction():
-        sql = "UPDATE members SET lacks = %s WHERE member = %s"
+        sql = "UPDATE members SET lacks = %s, ready = true WHERE member = %s"
         connection.execute(sql, (sorted(map(text_in, instances)), member))
         connection.execute(CHANGED)
 

@@ -5,6 +5,7 @@ ALTER TABLE members
     ADD COLUMN joined_at timestamptz NOT NULL DEFAULT now(),
     ADD COLUMN weight double precision,          -- its share beside others'; NULL: it owns all
     ADD COLUMN slot integer UNIQUE,              -- which ids of a millisecond it draws; NULL: any
+    ADD COLUMN ready boolean NOT NULL DEFAULT false, -- it has said what it can own
     ADD COLUMN draining boolean NOT NULL DEFAULT false, -- it gives up all that it owns
     ADD COLUMN lacks text[] NOT NULL DEFAULT '{}'; -- instances that it cannot own, though it should
 ALTER TABLE accounts ADD COLUMN pinned text;     -- name of the member that is to own it; NULL: any
@@ -84,3 +85,4 @@ BEGIN
 END $$;
 CREATE TRIGGER refuse_whole BEFORE UPDATE OF member ON accounts FOR EACH ROW
     WHEN (NEW.account = '' AND NEW.member IS NOT NULL) EXECUTE FUNCTION refuse_whole();
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {schema} FROM PUBLIC;
