@@ -101,6 +101,7 @@ class Member:
         self.requested = self.lost = self.arrived = self.next_position = None
         self.offered = self.leaving = None
         self.keys_for = 0.0
+        self.id_slot = len(store.members) % 128
         self._numbers = count(1)
         store.members.append(self)
 

@@ -129,6 +129,8 @@ class Ownership:
     async def _take(self, instance_id: str, account: InstanceState) -> Recovery | None:
         """None: another one has its name meanwhile."""
         recovery = await self._outbox.recover(instance_id)
+        if self._spread is not None:
+            self._journal.draw_ids_from(self._spread.id_slot)
         self._journal.goes_on_after(recovery.last_id, recovery.sequence)
         since = self._restored.unknown_since([recovery])
         attempts = await self._outbox.attempts(

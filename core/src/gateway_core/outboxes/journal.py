@@ -118,6 +118,10 @@ class Journal:
         """Ids and positions from now on come after these, which another owner has given."""
         self._ids.go_on_after(last_id, position)
 
+    def draw_ids_from(self, slot: int) -> None:
+        """Other processes draw ids at the same time, each from its own slot of 128."""
+        self._ids.draw_from(slot)
+
     def next_position(self) -> int:
         """The position after all that were ever given."""
         return self._ids.next_position(self._clock.wall())

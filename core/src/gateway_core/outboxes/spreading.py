@@ -16,6 +16,8 @@ class Spreading(Outbox, Protocol):
     """An outbox of which this process owns some accounts, and others the others.
 
     spreads  whether that is so; an outbox without it is owned whole
+    id_slot  which of 128 parts of a millisecond's ids are this process's: no other one has it. It
+             may be another one once an account was lost
     offered  called on trio's thread once there may be accounts to be had; set by the gateway. One
              too often does no harm
     leaving  called on trio's thread with an account of this process that another one is to have;
@@ -29,6 +31,7 @@ class Spreading(Outbox, Protocol):
     """
 
     spreads: bool
+    id_slot: int
     offered: Callable[[], None] | None
     leaving: Callable[[str], None] | None
 
