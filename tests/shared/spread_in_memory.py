@@ -65,6 +65,12 @@ class Store:
             if owner is member:
                 self.freed(instance_id)
 
+    def take_away(self, instance_id, member):
+        """Its owner was taken to be gone: it is that member's next, whatever is under way."""
+        owner, self.wanted[instance_id] = self.owners[instance_id], member
+        self.freed(instance_id)
+        owner.lost(instance_id)
+
     def freed(self, instance_id):
         del self.owners[instance_id]
         for row in self.handed:

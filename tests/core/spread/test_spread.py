@@ -138,6 +138,32 @@ async def test_an_account_of_a_process_that_leaves_goes_on_elsewhere(killed, aut
     assert len(made) <= 6 + killed
 
 
+async def test_an_account_that_is_taken_away_is_counted_no_more(autojump_clock):
+    """What was under way is in doubt, and announced; nothing is lost."""
+    async with two(slow) as (store, members, gateways, channels):
+        tickets = [await gateways[0].enqueue("one", f"room {n % 4}", f"{n}") for n in range(12)]
+        for turn in range(4):
+            await trio.sleep(0.7)
+            store.take_away("one", members[(turn + 1) % 2])
+            tickets.append(await gateways[turn % 2].enqueue("one", "room 0", f"more {turn}"))
+        receipts = [await ticket.receipt() for ticket in tickets]
+        assert {Disposition.DELIVERED} == {receipt.disposition for receipt in receipts}
+        await trio.sleep(1)
+        for gateway in gateways:
+            statistics = gateway.statistics()
+            assert (0, 0) == (statistics.unfinished, statistics.stored)
+        assert 0 == len(store.rows)
+    made = sent(channels[0], "one") + sent(channels[1], "one")
+    copied = {text for text in made if made.count(text) > 1}
+    announced = {
+        ticket._delivery.envelope.text
+        for ticket, receipt in zip(tickets, receipts, strict=True)
+        if receipt.possible_duplicate
+    }
+    assert {*map(str, range(12)), *(f"more {n}" for n in range(4))} == set(made)
+    assert copied <= announced
+
+
 async def test_groups_are_fed_where_their_account_is_and_known_everywhere(autojump_clock):
     async with two(lambda: slow(0.2), attempts_per_instance=4) as each:
         store, members, (a, b), channels = each
