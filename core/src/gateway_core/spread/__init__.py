@@ -1,1 +1,1 @@
-"""Serves or hands over, account by account, where they are spread over processes."""
+"""Serves an account here, or hands over to its owner; may import `producers` and below."""
