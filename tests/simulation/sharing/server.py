@@ -231,7 +231,7 @@ class Server:
         if mode == "update of its epoch":
             mode = "update" if EPOCH_IS_IN_A_KEY else "no key update"
         with trio.move_on_after(transaction.session.patience * 0.8):
-            while self._is_held(transaction, key, mode):
+            while self.is_held(transaction, key, mode):
                 self._changed = self._changed if not self._changed.is_set() else trio.Event()
                 await self._changed.wait()
                 if transaction.session.dead:
@@ -242,7 +242,8 @@ class Server:
             return
         raise errors.LockNotAvailable("canceling statement due to lock timeout")
 
-    def _is_held(self, transaction: Transaction, key: Hashable, mode: str) -> bool:
+    def is_held(self, transaction: Transaction, key: Hashable, mode: str) -> bool:
+        """Whether another transaction holds it so that this one cannot have it."""
         holders = self._locks.get(key, {})
         return any(
             held in CONFLICTS[mode] for each, held in holders.items() if each is not transaction

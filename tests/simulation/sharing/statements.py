@@ -313,15 +313,21 @@ async def for_members(server: Server, transaction: Transaction, given: Any) -> A
     return [(any(row.member is not None for row in server.rows.handed.values()),)], 1
 
 
-def _look(rows: Iterable[Handing], server: Server, limit: int) -> Answer:
+def _look(rows: Iterable[Handing], server: Server, given: Any) -> Answer:
     xmax, open_ones = server.snapshot()
     head = (str(xmax), list(map(str, open_ones)))
-    now = trio.current_time()
-    found = [
-        (*head, row.number, row.id, row.kind, row.own_id, row.awaited, row.instance, row.envelope,
-         now - row.handed_at)
-        for row in sorted(rows, key=lambda row: row.number)[:limit]
-    ]  # fmt: skip
+    now, before, found = trio.current_time(), 0, []
+    for row in sorted(rows, key=lambda row: row.number)[: given["limit"]]:
+        text = None
+        if row.number not in given["waiting"]:
+            size = len(row.envelope.encode())
+            if before < given["bytes"]:
+                text = row.envelope if size <= given["longest"] else ""
+            before += size
+        found.append(
+            (*head, row.number, row.id, row.kind, row.own_id, row.awaited, row.instance, text,
+             now - row.handed_at)
+        )  # fmt: skip
     return found or [(*head, *[None] * 8)], len(found)
 
 
@@ -329,7 +335,7 @@ def _look(rows: Iterable[Handing], server: Server, limit: int) -> Answer:
 async def look_at_all(server: Server, transaction: Transaction, given: Any) -> Answer:
     """All that waits."""
     waiting = [row for row in server.rows.handed.values() if not row.answered]
-    return _look(waiting, server, given["limit"])
+    return _look(waiting, server, given)
 
 
 @statement(handed._LOOK.format(some=handed._NEW))
@@ -341,17 +347,31 @@ async def look_at_new(server: Server, transaction: Transaction, given: Any) -> A
         for row in server.rows.handed.values()
         if not row.answered and (row.transaction >= xmax or row.transaction in were_open)
     ]
-    return _look(waiting, server, given["limit"])
+    return _look(waiting, server, given)
+
+
+@statement(handed._FREE)
+async def free(server: Server, transaction: Transaction, given: Any) -> Answer:
+    """Those that nobody else holds, held from now on."""
+    found = []
+    for number in sorted(given[0]):
+        key = ("handed", number)
+        if number in server.rows.handed and not server.is_held(transaction, key, "update"):
+            await server.lock(transaction, key, "update")
+            found.append((number,))
+    return found, len(found)
 
 
 @statement(handed._ANSWER)
 async def answer(server: Server, transaction: Transaction, given: Any) -> Answer:
     """What became of these."""
 
+    *columns, held = given
+
     def write(rows: Rows) -> None:
-        for number, _, name, refused, said, _ in zip(*given, strict=True):
+        for number, _, name, refused, said, _ in zip(*columns, strict=True):
             row = rows.handed[number]
-            if not row.answered:
+            if number in held and not row.answered:
                 row.answered, row.envelope_id = True, name
                 row.refused, row.answer = refused, said
 
