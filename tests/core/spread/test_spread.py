@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from gateway_core import Disposition
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
@@ -63,6 +64,22 @@ async def test_a_message_that_waits_goes_on_where_its_account_goes_in_its_order(
     assert ["0"] == sent(channels[0], "one")  # under way as the account was asked for
     assert ["1", "2", "3", "4", "5"] == sent(channels[1], "one")
     assert [1] * 6 == [receipt.attempts for receipt in receipts]
+
+
+async def test_an_account_that_comes_or_goes_is_in_the_log(autojump_clock):
+    with capture_logs() as logs:
+        async with two(slow) as (store, members, (a, _), _channels):
+            await a.enqueue("one", "room", "under way")
+            await a.enqueue("one", "room", "waits")
+            await trio.sleep(0.5)
+            store.give("one", members[1])
+            await trio.sleep(5)
+    of_one = [each for each in logs if each.get("instance") == "one"]
+    assert [
+        {"event": "gateway.account_owned", "log_level": "info", "instance": "one", "stored": 0},
+        {"event": "gateway.account_moved", "log_level": "info", "instance": "one"},
+        {"event": "gateway.account_owned", "log_level": "info", "instance": "one", "stored": 1},
+    ] == of_one
 
 
 async def test_what_is_counted_is_what_is_there_however_often_an_account_moves(autojump_clock):

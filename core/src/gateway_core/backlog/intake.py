@@ -79,7 +79,7 @@ class Intake:
 
     def _follow(self, delivery: Delivery) -> None:
         if self.follow is not None:
-            delivery.successor = self.follow(delivery)
+            delivery.goes_on_as(self.follow(delivery))
 
     def partition_for(self, envelope: Envelope) -> Partition:
         """The partition that serves the envelope's room."""

@@ -19,7 +19,7 @@ from gateway_core.contract.errors import OutboxError
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
 from gateway_core.outboxes.records import ALL, PastAttempt, Recovery
-from gateway_core.outboxes.spreading import Spreading, spreading
+from gateway_core.outboxes.spreading import Spreading
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
@@ -38,8 +38,8 @@ class Ownership:
     _outbox: Outbox
     _journal: Journal
     _clock: Clock
+    _spread: Spreading | None
     _restored: RestoredState = attrs.field(init=False)
-    _spread: Spreading | None = attrs.field(init=False)
     wanted: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
     lost: list[InstanceState] = attrs.field(factory=list, init=False)
     _refused: dict[str, str] = attrs.field(factory=dict, init=False)
@@ -47,7 +47,6 @@ class Ownership:
 
     def __attrs_post_init__(self) -> None:
         self._restored = RestoredState(self._clock)
-        self._spread = spreading(self._outbox)
 
     def want(self, account: InstanceState) -> None:
         """The account was added, or is another process's to have next."""

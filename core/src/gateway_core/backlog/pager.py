@@ -7,7 +7,7 @@ it was loaded. This module waits: for the outbox alone.
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 
 import attrs
 import trio
@@ -41,7 +41,7 @@ from gateway_core.outboxes.records import (
     Stream,
     stream_of,
 )
-from gateway_core.outboxes.spreading import spreading
+from gateway_core.outboxes.spreading import Spreading
 from gateway_core.outboxes.troubles import Troubles
 from gateway_core.scheduling.classes import RANKS, URGENT
 from gateway_core.telemetry import (
@@ -74,6 +74,7 @@ class Pager:
         capacity: int,
         holds_suspended: bool,
         observed: bool,
+        spread: Spreading | None = None,
     ) -> None:
         self._outbox = outbox
         self._journal = journal
@@ -91,8 +92,8 @@ class Pager:
         self._has_let_go = trio.Event()
         self._troubles = Troubles()
         self.capacity = Capacity(capacity, self.wake)
-        self._ownership = Ownership(outbox, journal, clock)
-        self._spread = spreading(outbox)
+        self._spread = spread
+        self._ownership = Ownership(outbox, journal, clock, spread)
         self.moving = Moving(registry, journal, clock, self._let_go_of)
 
         def partition_for(envelope: Envelope) -> Partition:
@@ -239,6 +240,11 @@ class Pager:
     def owns(self, account: InstanceState) -> bool:
         """Whether this process owns the account."""
         return account.instance.id not in self._ownership.wanted
+
+    @property
+    def others(self) -> Container[str]:
+        """Accounts that this process does not own."""
+        return self._ownership.wanted
 
     def has(self, instance_id: str) -> bool:
         """The same by its id."""

@@ -454,6 +454,10 @@ class Delivery:
         """
         self.receipt, self.stored = _ANOTHERS, True
 
+    def goes_on_as(self, successor: Delivery) -> None:
+        """That stands for it here from now on."""
+        self.successor = successor
+
     @property
     def is_elsewhere(self) -> bool:
         """Whether it stands for what another process delivers."""

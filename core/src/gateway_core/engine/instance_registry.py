@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from itertools import islice
 
 import attrs
@@ -371,16 +371,17 @@ class InstanceRegistry:
         """The instance's state, even while it is being removed: it may stay."""
         return self._accounts.get(instance_id)
 
-    def release(self, owned: Callable[[InstanceState], bool]) -> None:
-        """The process run ends: the next one reads what is spent of the accounts that it owned."""
+    def release(self, others: Container[str]) -> None:
+        """The process run ends: the next one reads what is spent of all but others' accounts."""
         for account in self._accounts.values():
             account.health.remove("close")
         if self._journal is None:
             return
         now = self._clock.now()
         self._journal.release(ALL, self.wide.standings(now))
-        for account in filter(owned, self._accounts.values()):
-            self._journal.release(account.instance.id, account.limits.registry.standings(now))
+        for instance_id, account in self._accounts.items():
+            if instance_id not in others:
+                self._journal.release(instance_id, account.limits.registry.standings(now))
 
     def all(self) -> tuple[InstanceState, ...]:
         """Every instance."""

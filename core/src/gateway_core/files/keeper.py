@@ -11,6 +11,7 @@ from contextlib import (
     nullcontext,
     suppress,
 )
+from functools import partial
 from typing import Any, Protocol
 
 import attrs
@@ -68,7 +69,7 @@ class KeptFiles:
     spool: Spool | None = None
     fetching: Fetching | None = None
     allowance: Allowance = attrs.field(factory=Allowance, init=False)
-    _large: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(LARGE_AT_ONCE), init=False)
+    _large: trio.Semaphore = attrs.field(factory=partial(trio.Semaphore, LARGE_AT_ONCE), init=False)
     _known: OrderedDict[tuple[str, str, str, bool, str], tuple[str, float]] = attrs.field(
         factory=OrderedDict, init=False
     )

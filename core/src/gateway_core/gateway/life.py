@@ -17,7 +17,6 @@ from gateway_core.engine.supervisor import drain, drain_in_flight
 from gateway_core.gateway.counting import snapshot
 from gateway_core.gateway.wiring import Parts
 from gateway_core.monitoring.recorder import observed
-from gateway_core.outboxes.spreading import spreading
 from gateway_core.telemetry import LEFT_AT_CLOSE, UNFINISHED_AT_CLOSE, log_event
 
 
@@ -44,7 +43,7 @@ class Life:
         outbox.requested = pager.requested
         outbox.lost = pager.lost
         outbox.arrived = pager.on_owned = self.groups_arrived
-        if (spread := spreading(outbox)) is not None:
+        if (spread := parts.spread) is not None:
             spread.offered, spread.leaving = pager.offered, pager.leaving
         outbox.next_position = lambda: parts.ids.next_position(parts.clock.wall())
         outbox.keys_for = parts.config.idempotency_window
@@ -132,7 +131,7 @@ class Life:
             log_event(UNFINISHED_AT_CLOSE, count=max(left, stored), stored=stored)
         for partition in parts.partitions:
             partition.completion.abandon() if pager is None else partition.completion.store()
-        parts.registry.release(lambda account: pager is None or pager.owns(account))
+        parts.registry.release(() if pager is None or parts.spread is None else pager.others)
         if pager is not None:
             pager.spilled.store()
         if parts.producer is not None:

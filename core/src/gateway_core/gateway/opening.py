@@ -20,7 +20,6 @@ from gateway_core.gateway.gateway import Gateway
 from gateway_core.gateway.wiring import wire
 from gateway_core.outboxes.handover import Handover
 from gateway_core.outboxes.interface import Outbox
-from gateway_core.outboxes.spreading import spreading
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
 from gateway_core.telemetry import OUTBOX_IN_MEMORY, log_event
@@ -63,7 +62,7 @@ async def open_gateway(
         raise ConfigError(unknown)
     hooks = bind(plugins, config.plugins)
     outbox = outbox_of(config, outbox, plugins)
-    spreads = serve and spreading(outbox) is not None
+    spreads = serve and bool(getattr(outbox, "spreads", False))
     handover = None if serve and not spreads else handover_of(outbox)
     if serve and outbox is None:
         log_event(OUTBOX_IN_MEMORY)

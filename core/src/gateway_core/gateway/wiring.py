@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
+from typing import Any
 
 import attrs
 from opentelemetry.metrics import MeterProvider
@@ -32,6 +33,7 @@ from gateway_core.outboxes.endings import Follower
 from gateway_core.outboxes.handover import Handover
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
+from gateway_core.outboxes.spreading import Spreading
 from gateway_core.outboxes.tenure import Tenure
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.sharing import fraction_of
@@ -56,6 +58,7 @@ class Parts:
 
     serves    it delivers; False: it only hands over
     pager     there with an outbox, which `outbox` is, and `journal` writes to
+    spread    the outbox, if its accounts are spread over processes
     tenure    how this process stands with an outbox that several share; None: it is not such a one
     producer  there in a process that hands over: all, or what others own of a spread outbox
     here      finds what this process has itself
@@ -74,6 +77,7 @@ class Parts:
     partition_of: Callable[[str, str], Partition]
     drafting: Drafting
     outbox: Outbox | None
+    spread: Spreading | None
     tenure: Callable[[], Tenure] | None
     journal: Journal | None
     pager: Pager | None
@@ -104,6 +108,7 @@ def wire(
     handover  of a process that delivers nothing, or only for some accounts
     """
     serves = handover is None or outbox is not None
+    spread: Any = outbox if handover is not None else None
     tasks, clock, privacy = Tasks(), Clock(wall_clock), Privacy(config.telemetry)
     meters = working_meters(providers)
     observer = open_recorder(clock, privacy, providers, meters)
@@ -159,6 +164,7 @@ def wire(
             capacity=config.outbox_capacity,
             holds_suspended=config.when_suspended == "wait",
             observed=observer.listens,
+            spread=spread,
         )
         pager.spawn = tasks.spawn
         for partition in partitions:
@@ -180,8 +186,8 @@ def wire(
             follower, lookup, groups = producer.follower, producer.lookup, producer.groups
         else:
             assert isinstance(way, DurableWay)  # noqa: S101 - there is an outbox
-            spread = Spread(pager, way, producer, here, groups, tasks.spawn, drafting)
-            chosen, lookup, groups = spread.way, spread.lookup, spread.groups
+            both = Spread(pager, way, producer, here, groups, tasks.spawn, drafting)
+            chosen, lookup, groups = both.way, both.lookup, both.groups
     door = Door(drafting, chosen, partitions, files)
     supervisor = Supervisor(partitions, of_supervisor)
     prober = Prober(clock, config.attempt_timeout, registry.suspend_account, of_prober)
@@ -200,6 +206,7 @@ def wire(
         partition_of=partition_of,
         drafting=drafting,
         outbox=outbox,
+        spread=spread,
         tenure=getattr(outbox, "tenure", None),
         journal=journal,
         pager=pager,

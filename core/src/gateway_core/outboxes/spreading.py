@@ -41,9 +41,3 @@ class Spreading(Outbox, Protocol):
     def offers(self, instance_id: str) -> bool:
         """Whether the account is to be this process's, and no other process owns it."""
         ...
-
-
-def spreading(outbox: Outbox | None) -> Spreading | None:
-    """The outbox, if its accounts are spread over processes."""
-    found: Spreading | None = outbox if getattr(outbox, "spreads", False) else None  # type: ignore[assignment]  # asked for
-    return found
