@@ -30,6 +30,11 @@ class Row:
     seen: bool = False
 
     @property
+    def own_id(self):
+        """The id that an envelope has from here; of a question there is none."""
+        return self.request.envelope_id if self.request.kind == "submit" else None
+
+    @property
     def waits(self):
         return self.answer is None and self.envelope_id is None and not self.withdrawn
 
@@ -299,12 +304,12 @@ class Desk:
 
     def leave(self, handed_id):
         for row in self.store.handed:
-            if row.request.envelope_id == handed_id and row.waits:
+            if row.own_id == handed_id and row.waits:
                 row.withdrawn = True
 
     async def cancel(self, envelope_id):
         for row in self.store.handed:
-            if row.request.envelope_id == envelope_id and row.waits:
+            if row.own_id == envelope_id and row.waits:
                 row.withdrawn = True
                 self.store.tell(row)
                 return True
@@ -317,7 +322,7 @@ class Desk:
     async def find(self, what):
         self.store.check()
         for row in self.store.handed:
-            if row.request.envelope_id == what:
+            if row.own_id == what:
                 return self._news(row)
         found = self.store.rows.look_up(what)
         return None if found is None else _news_of(found)
@@ -333,7 +338,7 @@ class Desk:
 
     def ended(self, receipt):
         for name in self.waiting():
-            rows = [row for row in self.store.handed if row.request.envelope_id == name]
+            rows = [row for row in self.store.handed if row.own_id == name]
             if rows and receipt.envelope_id in (rows[0].envelope_id, _accepted(rows[0])):
                 self.heard(self._news(rows[0]))
             elif name == receipt.envelope_id and not rows:
