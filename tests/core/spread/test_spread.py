@@ -181,6 +181,24 @@ async def test_an_account_that_is_taken_away_is_counted_no_more(autojump_clock):
     assert copied <= announced
 
 
+async def test_an_account_that_is_taken_away_as_it_is_being_had_is_asked_for_again(autojump_clock):
+    async with two() as (store, members, (a, _), channels):
+        store.give("one", None)
+        await trio.sleep(2)
+        attempts = store.rows.attempts
+
+        async def taken_meanwhile(**asked):
+            store.rows.attempts = attempts
+            store.take_away("one", members[0])
+            return await attempts(**asked)
+
+        store.rows.attempts = taken_meanwhile
+        store.give("one", members[0])
+        assert (await a.send("one", "room", "text")).delivered
+        assert store.rows.attempts == attempts
+    assert ["text"] == sent(channels[0], "one")
+
+
 async def test_groups_are_fed_where_their_account_is_and_known_everywhere(autojump_clock):
     async with two(lambda: slow(0.2), attempts_per_instance=4) as each:
         store, members, (a, b), channels = each

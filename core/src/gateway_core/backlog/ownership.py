@@ -42,6 +42,7 @@ class Ownership:
     _restored: RestoredState = attrs.field(init=False)
     wanted: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
     lost: list[InstanceState] = attrs.field(factory=list, init=False)
+    _lost_again: set[str] = attrs.field(factory=set, init=False)
     _refused: dict[str, str] = attrs.field(factory=dict, init=False)
     _not_before: int = attrs.field(default=0, init=False)
 
@@ -58,6 +59,10 @@ class Ownership:
         self.lost.append(account)
         self.wanted[account.instance.id] = successor
         self._not_before = self._clock.now() + round(AGAIN * SECOND)
+
+    def lose_again(self, instance_id: str) -> None:
+        """One that is not owned yet is another process's, even if it was just being had."""
+        self._lost_again.add(instance_id)
 
     def leave(self, instance_id: str) -> None:
         """The account is not wanted any more."""
@@ -126,7 +131,8 @@ class Ownership:
         return had
 
     async def _take(self, instance_id: str, account: InstanceState) -> Recovery | None:
-        """None: another one has its name meanwhile."""
+        """None: another one has its name meanwhile, or another process owns it again."""
+        self._lost_again.discard(instance_id)
         recovery = await self._outbox.recover(instance_id)
         if self._spread is not None:
             self._journal.draw_ids_from(self._spread.id_slot)
@@ -135,7 +141,7 @@ class Ownership:
         attempts = await self._outbox.attempts(
             since=since, instance_id=instance_id, limit=MOST_RECKONED
         )
-        if self.wanted.get(instance_id) is not account:
+        if self.wanted.get(instance_id) is not account or instance_id in self._lost_again:
             return None
         self._restored.apply(account, recovery, attempts, self._clock.now())
         del self.wanted[instance_id]

@@ -195,7 +195,8 @@ class Pager:
     def lost(self, instance_id: str) -> None:
         """Another process owns the account: nothing of it begins here until it is owned again."""
         if self._spread is not None and instance_id in self._ownership.wanted:
-            return  # it is on its way there
+            self._ownership.lose_again(instance_id)  # it is on its way there, or was just had
+            return
         account = self._registry.renew(instance_id)
         if account is not None:
             log_event(ACCOUNT_LOST, instance=instance_id)
