@@ -9,7 +9,7 @@ from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_core import OutboxError
 from gateway_core.testing.outbox_contract import START
 
-SLACK = 30.0
+SLACK = 120.0
 """Seconds that nothing takes unless it hangs."""
 
 

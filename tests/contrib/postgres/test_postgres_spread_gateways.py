@@ -63,37 +63,6 @@ async def test_every_gateway_accepts_for_every_account_and_its_owner_delivers(sp
             assert wanted == sorted(made(channel))
 
 
-async def test_messages_of_accounts_that_move_are_sent_once_in_their_order(spread):
-    """One joins while 240 wait, and one leaves; each ticket hears of its end where it was asked."""
-
-    async def slow(_):
-        await trio.sleep(0.05)
-
-    channels = [FakeChannel(script=slow) for _ in range(3)]
-    async with opened(spread, channels[0]) as a:
-        await until(lambda: len(owned(a)) == len(ACCOUNTS))
-        tickets = [await a.enqueue(it, "room", f"{n:02}") for n in range(10) for it in ACCOUNTS]
-        async with opened(spread, channels[1]) as b:
-            tickets += [
-                await b.enqueue(it, "room", f"{n:02}") for n in range(10, 20) for it in ACCOUNTS
-            ]
-            async with opened(spread, channels[2]):
-                await trio.sleep(0.5)
-            with trio.fail_after(60):
-                receipts = [await ticket.receipt() for ticket in tickets]
-        assert {Disposition.DELIVERED} == {each.disposition for each in receipts}
-        await until(lambda: len(owned(a)) == len(ACCOUNTS))
-        assert (await a.send(ACCOUNTS[0], "room", "last")).delivered
-    for account in ACCOUNTS:
-        texts = [text for channel in channels for _, text in made(channel, account)]
-        wanted = [f"{n:02}" for n in range(20)] + ["last"] * (account == ACCOUNTS[0])
-        assert wanted == sorted(texts)
-        for channel in channels:  # each of them in order, one after the other
-            mine = [text for _, text in made(channel, account)]
-            assert sorted(mine) == mine
-    assert made(channels[1])
-
-
 async def test_an_account_can_be_asked_about_from_where_it_is_not(spread):
     async with opened(spread, FakeChannel()) as a, opened(spread, FakeChannel()) as b:
         await shared_out([a, b])

@@ -291,6 +291,10 @@ class PostgresHandover:
             some = ids[first : first + PAGE]
             read = await self._opened(partial(calls.news, ids=some))
             found = {each.id: each for each in read}
+            lacking = [each for each in some if each not in found or _is_forgotten(found[each])]
+            if lacking:  # it may have ended between two looks of the server
+                again = await self._opened(partial(calls.news, ids=lacking))
+                found |= {each.id: each for each in again}
             for each in some:
                 news = found.get(each) or _gone(each)
                 question = self._questions.get(each)
@@ -332,6 +336,12 @@ class PostgresHandover:
 
 _CLOSED = "the gateway has closed: what was asked of the owner may be done, or will be"
 _NO_ANSWER = json.dumps({"refused": "the owner's release does not know the question"})
+
+
+def _is_forgotten(news: News) -> bool:
+    """Whether an envelope was accepted, and is neither unfinished nor known to have ended."""
+    told = news.refused or news.receipt or news.cancelled or news.stored
+    return news.envelope_id is not None and not told
 
 
 def _gone(handed_id: str) -> News:
