@@ -8,7 +8,7 @@ from postgres_spread import Spread, until
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_core import Disposition
-from gateway_core.testing import FakeChannel, open_test_gateway
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 ACCOUNTS = [f"bot{n}" for n in range(12)]
 
@@ -23,7 +23,7 @@ async def opened(spread, channel, **settings):
     settings = PostgresSettings(
         **{"schema": spread.schema, "accounts": "spread", "lease": 60, "poll": 0.01} | settings
     )
-    outbox = PostgresOutbox(spread.server.url(), settings)
+    outbox = PostgresOutbox(spread.server.url(), settings, wall_clock=virtual_wall)
     async with open_test_gateway(channel, instances=ACCOUNTS, outbox=outbox) as gateway:
         yield gateway
 
@@ -61,6 +61,37 @@ async def test_every_gateway_accepts_for_every_account_and_its_owner_delivers(sp
         for gateway, channel in ((a, channels[0]), (b, channels[1])):
             wanted = sorted((it, f"of {n}") for it in owned(gateway) for n in range(2))
             assert wanted == sorted(made(channel))
+
+
+async def test_messages_of_accounts_that_move_are_sent_once_in_their_order(spread):
+    """One joins while 240 wait, and one leaves; each ticket hears of its end where it was asked."""
+
+    async def slow(_):
+        await trio.sleep(0.05)
+
+    channels = [FakeChannel(script=slow) for _ in range(3)]
+    async with opened(spread, channels[0]) as a:
+        await until(lambda: len(owned(a)) == len(ACCOUNTS))
+        tickets = [await a.enqueue(it, "room", f"{n:02}") for n in range(10) for it in ACCOUNTS]
+        async with opened(spread, channels[1]) as b:
+            tickets += [
+                await b.enqueue(it, "room", f"{n:02}") for n in range(10, 20) for it in ACCOUNTS
+            ]
+            async with opened(spread, channels[2]):
+                await trio.sleep(0.5)
+            with trio.fail_after(60):
+                receipts = [await ticket.receipt() for ticket in tickets]
+        assert {Disposition.DELIVERED} == {each.disposition for each in receipts}
+        await until(lambda: len(owned(a)) == len(ACCOUNTS))
+        assert (await a.send(ACCOUNTS[0], "room", "last")).delivered
+    for account in ACCOUNTS:
+        texts = [text for channel in channels for _, text in made(channel, account)]
+        wanted = [f"{n:02}" for n in range(20)] + ["last"] * (account == ACCOUNTS[0])
+        assert wanted == sorted(texts)
+        for channel in channels:  # each of them in order, one after the other
+            mine = [text for _, text in made(channel, account)]
+            assert sorted(mine) == mine
+    assert made(channels[1])
 
 
 async def test_an_account_can_be_asked_about_from_where_it_is_not(spread):
