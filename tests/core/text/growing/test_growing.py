@@ -96,6 +96,12 @@ def test_any_text_can_be_healed(source):
     assert kept == kept.rstrip()
 
 
+@pytest.mark.parametrize("before", ["", "words\n\n", "> | A |\n> |---|\n> | a |\n\n"])
+def test_a_heading_without_words_has_no_place(before):
+    leaf = last_leaf(f"{before}#")
+    assert ("Words", 0, 0) == (leaf.kind, leaf.start, leaf.end)
+
+
 @given(DOCUMENT, st.data())
 def test_the_last_region_is_read_alone_as_among_the_rest(source, data):
     text = source[: data.draw(st.integers(0, len(source)))].rstrip()
@@ -104,7 +110,8 @@ def test_the_last_region_is_read_alone_as_among_the_rest(source, data):
     assert not fence or (whole.kind, whole.start) == ("CodeBlock", start)
     if not fence and alone.kind:
         moved = tuple((low + start, high + start) for low, high in alone.loose)
-        assert (alone.kind, alone.end + start, moved) == (whole.kind, whole.end, whole.loose)
+        end = alone.end + start if alone.end else 0  # a heading without words has no place
+        assert (alone.kind, end, moved) == (whole.kind, whole.end, whole.loose)
 
 
 @pytest.mark.parametrize("join", ["\n", "\n  - ", "\n> "], ids=ascii)

@@ -24,7 +24,7 @@ Event: TypeAlias = tuple[str, Any, int, int]
 
 
 class Leaf(NamedTuple):
-    """The last block that contains no others, `start..end` of the text.
+    """The last block that contains no others, `start..end` of the text; 0..0: it has no words.
 
     kind     `Words`, `CodeBlock`, `Table`, `HtmlBlock`, `Rule`, or empty: there is none
     columns  of a table
