@@ -22,7 +22,7 @@ CELLS = [
     if line.startswith("| ")
     for found in CALL.findall(line.rpartition(" | ")[2] if line.count(" | ") == 1 else line)
 ]
-SECTIONS = ("Before", "After", "Instead of → write", "What becomes different", "How it ends")
+SECTIONS = ("Before", "After", "Replace your calls", "What changes", "Graceful shutdown")
 
 
 def fields_of(name):
