@@ -1,7 +1,8 @@
 """Fill reference pages from the code, so that they cannot say anything else than it does.
 
 A page holds a comment `<!-- from code: NAME argument -->` on a line of its own; it is replaced by
-Markdown made of signatures, defaults and docstrings. `NAME` is a key of `WRITERS`.
+Markdown made of signatures, defaults and docstrings. `NAME` is a key of `WRITERS`. Each name gets
+an anchor, a line of the index and one of `objects.inv`, by which other projects link to it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ ROW = re.compile(r"\S+(?:, \S+)*(?: {2,}\S|\n {8,}\S)")
 def setup(app: Any) -> dict[str, bool]:
     """Sphinx's entry: pages are filled as they are read."""
     app.connect("source-read", lambda _app, _name, source: source.__setitem__(0, fill(source[0])))
+    app.connect("env-get-outdated", lambda _app, env, *_: _filled(env))
     return {"parallel_read_safe": True}
+
+
+def _filled(env: Any) -> list[str]:
+    """The pages that depend on the code: read anew each time."""
+    return [name for name in env.found_docs if MARK.search(Path(env.doc2path(name)).read_text())]
 
 
 def fill(page: str) -> str:
@@ -80,6 +87,7 @@ def hooks(_: str) -> Iterator[str]:
 
 def _hook(name: str, spec: Callable[..., Any], *, first: bool) -> Iterator[str]:
     waits = inspect.iscoroutinefunction(spec)
+    yield from _anchor("function", f"gateway_core.contract.hookspecs.{name}")
     asked = "one impl, the adapter's" if waits else "the first answer" if first else "everyone"
     yield from ["", f"## {name}", "", "```python", signature(name, spec), "```", ""]
     yield f"*{'async' if waits else 'sync'}; asked: {asked}*"
@@ -97,6 +105,24 @@ def signature(name: str, function: Callable[..., Any]) -> str:
 # -- names that applications and authors import
 
 
+def _anchor(kind: str, name: str) -> Iterator[str]:
+    """What Sphinx calls an object, which shows nothing: the text that follows is our own."""
+    yield from ["", f"```{{py:{kind}}} {name}", ":no-typesetting:", "```"]
+
+
+def _kind(thing: Any) -> str:
+    if not inspect.isclass(thing):
+        return "property" if isinstance(thing, property) else "function"
+    return "exception" if issubclass(thing, BaseException) else "class"
+
+
+def _door(name: str, module: str) -> str:
+    """The module that a name is imported from: the door that has it, else the one it is in."""
+    doors = ("gateway_core", "gateway_core.authors", "gateway_core.outboxes")
+    have = (door for door in doors if name in importlib.import_module(door).__all__)
+    return next(have, module)
+
+
 def names(where: str) -> Iterator[str]:
     """Public names, each with how it is called and what it does: `module:name,name`."""
     module, _, wanted = where.partition(":")
@@ -104,14 +130,17 @@ def names(where: str) -> Iterator[str]:
     for name in wanted.split(",") if wanted else home.__all__:
         thing = getattr(home, name)
         if callable(thing):
+            yield from _anchor(_kind(thing), f"{module}.{name}")
             yield from ["", f"### {name}", ""]
-            yield from _class(name, thing) if inspect.isclass(thing) else _function(name, thing)
+            inner = inspect.isclass(thing)
+            yield from _class(module, name, thing) if inner else _function(name, thing)
 
 
 def whole(where: str) -> Iterator[str]:
     """The same of a class whose methods a protocol tells of: `module:name`."""
     module, _, name = where.partition(":")
     thing = getattr(importlib.import_module(module), name)
+    yield from _anchor("class", f"{module}.{name}")
     yield from ["", f"### {name}", "", "```python", _call(name, thing, "class"), "```", ""]
     yield from prose(thing.__doc__)
 
@@ -150,13 +179,15 @@ INNER = {"Network": {"dispatch", "host", "transport"}}
 """Methods that are the core's own."""
 
 
-def _class(name: str, thing: type) -> Iterator[str]:
+def _class(module: str, name: str, thing: type) -> Iterator[str]:
     if issubclass(thing, tuple) or (_is_made(thing) and name not in OPENED):
         yield from ["```python", _call(name, thing, "class"), "```", ""]
     yield from prose(thing.__doc__)
     yield from _members(thing)
     for method, function in methods(thing).items():
-        yield ""
+        kind = "property" if isinstance(function, property) else "method"
+        yield from _anchor(kind, f"{module}.{name}.{method}")
+        yield from ["", f"#### {name}.{method}", ""]
         yield from _function(method, function)
 
 
@@ -245,6 +276,7 @@ def values(module: str) -> Iterator[str]:
     """Every public attrs class, enum and plain class of a module, with its fields."""
     for name, thing in vars(importlib.import_module(module)).items():
         if inspect.isclass(thing) and thing.__module__ == module and not name.startswith("_"):
+            yield from _anchor(_kind(thing), f"{_door(name, module)}.{name}")
             yield from ["", f"## {name}", ""]
             yield from prose(thing.__doc__)
             yield from _members(thing)
@@ -297,7 +329,10 @@ def errors(module: str) -> Iterator[str]:
 
 def _branch(found: list[type], root: type, depth: int) -> Iterator[str]:
     first, *_ = inspect.cleandoc(root.__doc__ or "").split("\n\n")
-    yield f"{'  ' * depth}- `{root.__name__}`: {' '.join(first.split())}"
+    indent = "  " * depth
+    yield f"{indent}- `{root.__name__}`: {' '.join(first.split())}"
+    for line in _anchor("exception", f"{_door(root.__name__, root.__module__)}.{root.__name__}"):
+        yield f"{indent}  {line}".rstrip()
     for thing in found:
         if _parent(thing) is root:
             yield from _branch(found, thing, depth + 1)
