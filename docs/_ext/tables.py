@@ -17,7 +17,7 @@ BLOCKS, MANY = 3, 7
 """Columns from which a table becomes blocks on a narrow page, and has smaller letters on each."""
 SHORT = 20
 """Characters up to which a name in a cell is never broken."""
-NUMBER = re.compile(r"[-+]?[\d,.]+(?: ?[%×x]| [µm]?s| [kKMGT]?B)?")
+NUMBER = re.compile(r"[-+]?[\d,.]+(?: ?[%x]| [µm]?s| [kKMGT]?B)?")
 
 
 def setup(app: Any) -> dict[str, bool]:

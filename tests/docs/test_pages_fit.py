@@ -1,4 +1,4 @@
-"""Every page of the documentation fits its window, in a real browser; names of the code can be linked to."""
+"""Every page of the documentation fits its window, in a real browser; names can be linked to."""
 
 from __future__ import annotations
 
@@ -25,9 +25,16 @@ SCROLL_BAR = 20
 """Pixels of a window that its scroll bar may take."""
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
-    "--disable-background-networking --disable-component-update --virtual-time-budget=600000"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--virtual-time-budget=600000",
+)
 
 HARNESS = """<!doctype html><meta charset="utf-8"><pre id="found"></pre><script>
 const pages = %s, widths = %s, found = [];
@@ -122,9 +129,9 @@ def test_no_page_and_no_table_is_cut_in_a_laptops_and_a_telephones_window(built,
 def test_a_table_that_is_too_wide_is_seen(tmp_path):
     """The measure measures: a cell that cannot be broken, as the pages would have without rules."""
     row = "".join(f"<td>{'x' * 40}</td>" for _ in range(9))
-    (tmp_path / "wide.html").write_text(
-        f"<article><div class='table-wrapper' style='overflow-x: auto'><table><tr>{row}</tr></table></div></article>"
-    )
+    wrapper = "<div class='table-wrapper' style='overflow-x: auto'>"
+    page = f"<article>{wrapper}<table><tr>{row}</tr></table></div></article>"
+    (tmp_path / "wide.html").write_text(page)
     seen = looked_at(tmp_path, tmp_path / "profile", ["wide.html"])
     assert [each["cut"] for each in seen] == [[f"DIV: {'x' * 60}"]] * len(WIDTHS)
 
