@@ -23,6 +23,6 @@ def test_a_picture_is_what_make_pictures_draws(text, tmp_path, capsys):
 
 
 def test_every_picture_is_shown():
-    page = (LOOKS.parent / "text.md").read_text()
-    shown = set(re.findall(r"looks/(\w+)\.svg", page))
+    pages = [LOOKS.parent / "text.md", LOOKS.parents[1] / "index.md"]
+    shown = {name for page in pages for name in re.findall(r"looks/(\w+)\.svg", page.read_text())}
     assert {text.stem for text in TEXTS} == shown

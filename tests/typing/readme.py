@@ -8,9 +8,15 @@ from gateway_core import open_gateway
 async def main() -> None:
     async with open_gateway("gateway.toml") as gateway:
         receipt = await gateway.send(
-            "support-bot", "C024BE91L", "**Deployed** v2.3", key="deploy-2.3", ttl=600
+            "support-bot",
+            "C024BE91L",
+            "**Deployed** v2.3",
+            key="deploy-2.3",
         )
-        await gateway.edit(receipt.ref, "**Deployed** v2.3, *verified*")
+        await gateway.edit(
+            receipt.ref,
+            "**Deployed** v2.3, *verified*",
+        )
 
 
 trio.run(main)
