@@ -177,6 +177,8 @@ OPENED = {"Gateway", "HttpClient", "Network", "Ticket"}
 """Classes that something else makes."""
 INNER = {"Network": {"dispatch", "host", "transport"}}
 """Methods that are the core's own."""
+LEADING = {"Gateway": {"send", "enqueue", "submit", "edit", "delete", "call", "stream"}}
+"""Methods that most readers look for: they come first."""
 
 
 def _class(module: str, name: str, thing: type) -> Iterator[str]:
@@ -203,7 +205,8 @@ def methods(thing: type) -> dict[str, Any]:
     for base in reversed(thing.__mro__):
         if base.__module__.startswith("gateway_"):
             found.update(vars(base))
-    return {n: f for n, f in found.items() if _is_for_users(n, f) and n not in inner}
+    order = sorted(found, key=lambda name: name not in LEADING.get(thing.__name__, ()))
+    return {n: found[n] for n in order if _is_for_users(n, found[n]) and n not in inner}
 
 
 def _is_for_users(name: str, member: Any) -> bool:
