@@ -93,10 +93,10 @@ def test_every_indicator_is_a_metric_of_the_schema():
     assert named <= {metric.name for metric in telemetry.METRICS}
 
 
-def test_what_the_operator_asks_at_night_is_there():
+def test_what_the_operator_asks_in_trouble_is_there():
     """Every expression of that table parses and asks for metrics and labels of the schema."""
     page = (Path(__file__).parents[2] / "docs/reference/telemetry.md").read_text()
-    table = page.split("## At night", 1)[1].split("##", 1)[0]
+    table = page.split("## Troubleshooting queries", 1)[1].split("##", 1)[0]
     asked = re.findall(r"`([^`]*gateway_[^`]*)`", table)
     assert len(asked) >= 8
     for expression in asked:
