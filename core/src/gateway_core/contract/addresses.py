@@ -16,19 +16,17 @@ Asked = Literal["command", "press", "form"]
 class Interaction:
     """The right to answer an interaction: a command, a pressed button, a form that was sent.
 
-    token     what the platform knows the interaction by: a token, or a URL that holds one. Whoever
-              has it can answer in the application's name until it ends
-    id        the interaction's own id, where it is acknowledged by that; else empty
-    app_id    the application that was asked, where answers name it; else empty
+    token     the platform's token for the interaction, or a URL with one. Anybody who has it can
+              answer in the application's name until it expires
+    id        the interaction's own id, if it is acknowledged by id; else empty
+    app_id    the application's id, if answers name it; else empty
     asked     what the person did: `command`, `press` or `form`
-    lasts     seconds from the interaction after which the token is worth nothing
-    ends      POSIX time of that; None, as an adapter answers where the event does not say when it
-              was made: `lasts` after it is resolved
-    by_token  answers are given by the token; False: it only acknowledges, and answers go to the
-              room
-    edits     an answer that was given by the token can be edited by it
-    answer    which of the interaction's answers the message is, from 0: the first may take the
-              place of the acknowledgement
+    lasts     seconds from the interaction after which the token is invalid
+    ends      POSIX time when the token becomes invalid; None (an adapter's answer if the event has
+              no time): `lasts` after the event is resolved
+    by_token  answers use the token; False: the token only acknowledges, and answers go to the room
+    edits     an answer that was given with the token can be edited with it
+    answer    the number of the answer, from 0; the first answer may replace the acknowledgement
     """
 
     token: Secret
@@ -48,15 +46,17 @@ class Address:
 
     external_room_id  the conversation
     thread_id         the thread or topic in it; None: the room itself
-    reply_to          the message that an answer refers to; None: none, or answers do not
-    message_id        the message that the event is, or that something happened to, by the
-                      platform's id, also where answers do not refer to it; None: there is none
-    key               the event's own id, the same in each delivery of it; None: it has none
-    user_id           who caused it, by the platform's id; None: nobody, or it does not say
-    team_id           the workspace (Slack) or server (Discord); None: none, or it does not say
-    direct            it is a conversation of one person with the account
-    interaction       the reply token, where the event is a command, a press or a form
-    pressed           the value of the button that was pressed; None: none was, or it has none
+    reply_to          the message that an answer quotes; None: there is none, or answers do not
+                      quote
+    message_id        the platform's id of the message that the event is or concerns, even if
+                      answers do not quote it; None: there is none
+    key               the event's own id, the same whenever the event is delivered again; None: it
+                      has none
+    user_id           the platform's id of the person who caused it; None: nobody, or unknown
+    team_id           the workspace (Slack) or server (Discord); None: none, or unknown
+    direct            it is a direct conversation between one person and the account
+    interaction       the reply token, if the event is a command, a button press or a form
+    pressed           the value of the button that was pressed; None: no button, or it has no value
     """
 
     external_room_id: str

@@ -70,10 +70,10 @@ class PartRef:
 
     digest  of what was sent
     files   those that it has, with the platform's ids
-    more    ids of further messages that came of the same request: the rest of an album
-    fixed   no edit changes it: it is a poll, or what else a platform leaves as it is
-    payload  of a part that must be `repeated`: the platform's own fields for its content. None: it
-            need not be, or is not known
+    more    ids of further messages from the same request: the rest of an album
+    fixed   no edit can change it, for example a poll
+    payload  of a `repeated` part: the platform's own fields for its content. None: the part is not
+             `repeated`, or they are not known
     """
 
     message_id: str
@@ -93,7 +93,7 @@ class MessageRef:
                         resolved when the edit starts
     revision            0 for the message as sent, one more with each edit
     extra               the platform's own fields on its last part; None: none, or not known
-    possible_duplicate  more of it may stand in the room than `parts` names; no change reaches that
+    possible_duplicate  the room may have more copies than `parts` names; changes do not reach those
     version             the format version that it was written with
     """
 
@@ -156,14 +156,14 @@ class _Envelope:
 
 @attrs.frozen(kw_only=True)
 class Grows:
-    """How a message grows whose text is not all there when it is accepted: that of a stream.
+    """How a stream's message grows, whose text is not complete when it is accepted.
 
-    broken_off  what stands at its end if nobody finishes it, since its program was killed or left
-                it; empty: nothing
+    broken_off  text that is added at its end if nobody finishes it, for example because its program
+                was killed; empty: nothing
     stored_as   the number of its text as it was accepted, if that was its last; 0: it grows
     elsewhere   another process writes it, and says how it grows to the one that delivers it
 
-    The others are those of the event's `Address`, which showing it natively may take.
+    The other fields come from the event's `Address`; showing the stream natively may need them.
     """
 
     broken_off: str = ""
@@ -183,22 +183,22 @@ class Send(_Envelope):
     reply_to       the platform's id of the message that the first part answers
     format         how `text` is read: `plain`, `markdown`, or the platform's `native` markup
     extra          the platform's own fields (embeds, blocks, keyboards), on the last part
-    mentions       let the text notify people; False: nobody is pinged. Ids of people: just these,
-                   as far as the text mentions them
-    link_previews  let the platform unfold links
+    mentions       let the text notify people; False: nobody. Ids of people: only these, if the text
+                   mentions them
+    link_previews  let the platform show link previews
     silent         deliver without a sound, where the platform can
-    collapse       a newer message of the same `collapse`, room and thread takes the place of this
-                   one while it waits: this one ends `superseded`. None: nothing does
-    grows          it is a stream's, which sets this; None: its text is all there
-    ephemeral      for the eyes of the interaction's user alone; refused where that cannot be
-    interaction    what the message answers by its reply token, as long as that lives; afterwards
-                   it goes to the room. None: it is no such answer
-    files          pictures and other files, in their order. With some the text may be empty
-    on_file_error  where the platform refuses the files for good: `fail` ends it, `send_text` sends
-                   its text without them, if it has one
-    buttons        under the last part: one row of them, or rows. As it is accepted they become
-                   fields of the platform's own, beside those of `extra`
-    poll           a poll, in the last message; beside it the text may be empty. None: none
+    collapse       while this message waits, a newer one with the same `collapse`, room and thread
+                   replaces it, and this one ends `superseded`. None: no message replaces it
+    grows          set by a stream for its message; None: the text is complete
+    ephemeral      only the interaction's user sees it; refused if the platform cannot do that
+    interaction    the interaction that the message answers with its reply token; once the token has
+                   expired, the message goes to the room. None: it answers no interaction
+    files          pictures and other files, in order. With files, the text may be empty
+    on_file_error  what to do if the platform refuses the files for good: `fail` ends the envelope,
+                   `send_text` sends its text, if any, without them
+    buttons        one row of buttons, or several rows, below the last part. At acceptance they
+                   become fields of the platform, beside those of `extra`
+    poll           a poll in the last message; with a poll, the text may be empty. None: none
     """
 
     text: str
@@ -240,17 +240,16 @@ class _Change(_Envelope):
 class Edit(_Change):
     """A new text for a message that was sent, new buttons, or both.
 
-    target   the message: a ref (of a receipt, of a ticket, or stored), or its key
-    text     what it says from now on. Empty, with `buttons` and without `extra` and `files`: it
-             says what it said
-    extra    the platform's own fields, on the new last part: None keeps what the message has, an
-             empty mapping removes it, any other replaces it, and with it the message's buttons
-    buttons  those that it has from now on, on the new last part; none: they are taken off. None
-             keeps them
-    interim  one of a stream's passing states: it ranks below finals
-    interaction  by whose reply token the message is edited that answered it, as long as that lives
-    files    what the message has from now on: those with an `id` that it has already stay. None:
-             it keeps its files, and an empty tuple takes them off, where the platform can
+    target   the message: a ref (from a receipt, from a ticket, or stored), or its key
+    text     the new text. Empty, with `buttons` and without `extra` and `files`: the text does not
+             change
+    extra    the platform's own fields, on the new last part: None keeps the message's fields, an
+             empty mapping removes them, any other replaces them and the message's buttons
+    buttons  the new buttons, on the new last part; an empty tuple removes them, None keeps them
+    interim  it is an intermediate state of a stream, which ranks below final texts
+    interaction  the interaction whose reply token edits the answer, until the token expires
+    files    the new files; a file with an `id` that the message already has stays. None keeps the
+             files; an empty tuple removes them, if the platform can
     """
 
     text: str = ""
@@ -274,7 +273,7 @@ class Edit(_Change):
 
 @attrs.frozen(kw_only=True)
 class Delete(_Change):
-    """Take a message back, all of its parts."""
+    """Delete a message with all of its parts."""
 
     operation = "delete"
 
@@ -283,10 +282,10 @@ class Delete(_Change):
 class Call(_Envelope):
     """Any other method of the platform: a callback's answer, a reaction, typing, pinning.
 
-    target       the message that it concerns, whose id is filled in as the room is; found when its
-                 turn comes, as an edit's. Of one in several parts it is the first. None: none
-    repeat_safe  made twice, it changes nothing: it is made again where nobody knows whether it
-                 arrived, also if the channel does not say so of the method
+    target       the message that it concerns. Its id is filled in like the room's when the call's
+                 turn comes; if the message has several parts, it is the first part's. None: none
+    repeat_safe  it is safe to repeat: if nobody knows whether it arrived, it is called again, even
+                 if the channel does not declare the method safe
     """
 
     method: str
@@ -329,15 +328,15 @@ class Part:
 
     payload   the platform's own fields for the content, as plain JSON (no room, thread, reply,
               key or `extra`: the attempt carries those)
-    span      where in the envelope's text it came from, in code points: (start, end)
+    span      its place in the envelope's text, in code points: (start, end)
     digest    of what would be sent; by default that of `payload`
-    degraded  what was lost of the asked-for look, in words; empty: nothing
-    files     which of the envelope's files go with it, by their places: each goes with one part
-    cost      of one with files: how many tokens of each limit it takes, such as one for each item
-              of an album
-    fixed     no edit changes the message that it becomes: a poll, a sticker, a location
-    repeated  the platform changes what stands beside it, buttons say, together with it alone: the
-              ref of a message that has such fields has the payload as well
+    degraded  which parts of the requested look were lost, in words; empty: none
+    files     which of the envelope's files it has, by their positions; each file is in one part
+    cost      for a part with files: how many tokens of each limit it needs, such as one for each
+              item of an album
+    fixed     no edit can change the message that it becomes: a poll, a sticker, a location
+    repeated  the platform can change fields beside it, such as buttons, only together with its
+              content. The ref of a message with such fields therefore has the payload as well
     """
 
     payload: Mapping[str, Json]
@@ -357,8 +356,8 @@ class PartReceipt:
     outcome     `delivered`, `deleted`, `unchanged`, `failed`, `unknown` or `not_sent`
     attempts    how many were made
     verdict     the last error's meaning, if there was one
-    more        ids of further messages that came of it: the rest of an album
-    files       which of the envelope's files it has, by their places
+    more        ids of further messages that it made: the rest of an album
+    files       which of the envelope's files it has, by their positions
     """
 
     index: int
@@ -377,15 +376,15 @@ class Receipt:
     """How an envelope ended, as the caller learns it.
 
     parts               each part's own outcome
-    ref                 what arrived, for edits and deletes; None: nothing did, or no id is known.
-                        Of a `Call`: the messages that the platform answered with
+    ref                 the message that arrived, for edits and deletes; None: nothing arrived, or
+                        no id is known. For a `Call`: the messages in the platform's answer
     attempts            how many were made over all steps
-    verdict             the error that ended it, or the last one on the way; None: there was none
-    possible_duplicate  a part of it may stand in the room more than once; of an edit or a deletion
-                        also: more of its message may stand there than was changed
+    verdict             the error that ended it, or the last error before; None: there was none
+    possible_duplicate  the room may have a part of it more than once; for an edit or a deletion:
+                        the room may have copies of its message that were not changed
     degradations        looks lost on the way (plain instead of formatted, reply dropped, …)
-    transforms          what was changed before another attempt at a part
-    moved_to            the room's new id, if it moved meanwhile
+    transforms          changes made before another attempt at a part
+    moved_to            the room's new id, if the room moved meanwhile
     accepted_at         POSIX time of acceptance; ended_at likewise of the end
     replayed            this answers an earlier envelope of the same key
     result              the platform's answer to a `Call`, as plain JSON
@@ -416,10 +415,11 @@ class Receipt:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Delivered(Receipt):
-    """What `send` and `edit` return of a message that arrived: a receipt whose `ref` is never None.
+    """The receipt of a message that arrived, from `send` and `edit`; its `ref` is never None.
 
-    ref  the message as it is now; where a newer edit superseded this one, as this one named it.
-         Its parts are empty where the platform told no id: then a change of it ends `rejected`
+    ref  the message as it is now; if a newer edit superseded this one, the message as this one
+         named it. If the platform told no id, its parts are empty, and a change of it ends
+         `rejected`
 
     It equals a `Receipt` that has the same fields.
     """
@@ -442,7 +442,7 @@ def _plain(receipt: Receipt) -> Receipt:
 
 @attrs.frozen
 class Undelivered:
-    """An envelope that the end of a gateway or an instance left undelivered, and its receipt."""
+    """An envelope that was not delivered when a gateway or an instance ended, and its receipt."""
 
     envelope: Envelope
     receipt: Receipt
@@ -456,9 +456,9 @@ class Attempt:
                  edit by the reply token of an interaction, whose `interaction` then is not None;
                  of a stream that is shown natively also `draft`, `start`, `append` and `stop`
     envelope_id  the envelope that it is for
-    room         the room's present address (a moved room has a new one)
+    room         the room's current address (a moved room has a new one)
     thread       the thread or topic; None: the room itself
-    reply        the message to answer: on the first part of a send only
+    reply        the message to answer, on the first part of a send only
     part         the content, for send and edit; `payload` is what it holds, else empty. Of `start`,
                  `append` and `stop` it holds `text`, a piece of the source. None, of an edit: the
                  message keeps its text, and gets what `extra` has
@@ -467,11 +467,11 @@ class Attempt:
     message_id   the platform message, for edit, delete, append and stop, and of a call's target
     method       of a call, with its arguments; what is shown natively has those of its `Streaming`
     number       1 for the first attempt at this step
-    key          stable over retries and restarts: the platform deduplicates by it. Letters,
-                 digits and a dot; parts of an envelope differ at the end of theirs only
+    key          stable over retries and restarts: the platform deduplicates by it. Letters, digits
+                 and a dot; the keys of an envelope's parts differ only at the end
     mode         how `part` was planned
-    interaction  whose token answers; its `answer` is 0 for the very first part alone
-    ephemeral    the answer is for the interaction's user alone
+    interaction  the interaction whose token is used; its `answer` is 0 only for the very first part
+    ephemeral    only the interaction's user sees the answer
     files        of `part`, in its order; in an edit what the message has from then on, in a
                  deletion what it has
     loses_files  an edit: the message loses all files that it has

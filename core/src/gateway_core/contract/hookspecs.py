@@ -59,7 +59,7 @@ Level = Literal["nominal", "elevated", "high", "saturated"]
 
 @attrs.frozen
 class Delay:
-    """A vote in `admit`: hold the envelope until then, a POSIX time."""
+    """A vote in `admit`: hold the envelope until this POSIX time."""
 
     until: float = attrs.field(validator=number(least=0, most=8e9))
 
@@ -73,16 +73,17 @@ class Traits:
 
     edit, delete         whether the channel has the operation
     independent_threads  threads of a room are lanes of their own (limits stay the room's)
-    deduplicates_for     seconds for which a repeated send of the same key is one message; 0: never.
-                         It is 0 for an account whose settings have a false `deduplicates`
+    deduplicates_for     seconds for which repeated sends with the same key make one message; 0:
+                         never. It is 0 for an account whose settings have `deduplicates` false
     repeat_safe_calls    methods that may be called again when nobody knows whether they arrived
-    mentions_by_id       its texts can notify just the people that an envelope names; elsewhere
+    mentions_by_id       a text can notify only the people whom the envelope names; otherwise
                          `mentions` is true or false
-    polls                it has them: a plan shows the `poll` of its envelope in the last part
-    sends_known_files    a part whose files all have a `known` id goes as an ordinary `send`, within
-                         the limits of one; False: every part with files is an `upload`
-    names_limits         its 429s say whose limit was met; otherwise several rooms that are limited
-                         within two seconds count as the account's limit
+    polls                whether it has polls; a plan then has its envelope's `poll` in the last
+                         part
+    sends_known_files    a part whose files all have a `known` id is an ordinary `send` with the
+                         limits of a send; False: every part with files is an `upload`
+    names_limits         its 429s say whose limit was hit; otherwise the gateway tests whether the
+                         account is limited if several rooms are refused within two seconds
     """
 
     edit: bool = attrs.field(default=True, validator=flag)
@@ -100,21 +101,21 @@ class Traits:
 class Limit:
     """At most `count` attempts per `per` seconds from the bucket named `bucket`.
 
-    pace  `even`: one every `per / count` seconds, counted from the starts of attempts, and with
-          a count of one strictly from the platform's answers; `window`: any `count` in any
-          `per` seconds, where an attempt counts from its start until `per` after its answer;
-          `learned`: a window that the platform reports in its answers; the first attempt goes
+    pace  `even`: one every `per / count` seconds, counted from the starts of attempts (with a count
+          of one, strictly from the platform's answers); `window`: up to `count` in any `per`
+          seconds, where an attempt counts from its start until `per` seconds after its answer;
+          `learned`: a window that the platform reports in its answers. The first attempt goes
           alone, since its answer says what the limit is
-    start  with `even`: attempts per `per` to begin with, where `count` is more than is documented.
-           The pace quickens with each answer that is no refusal, up to `count`
-    most  with `even`: attempts in any `per`, counted as in a window: keeps a pace near the
-          platform's limit within it, although answers take unequally long, and what a stall held
-          back, which arrives at once. Every pace of more than one should have it
-    of    whose limit it is: `instance`, the whole account's, or `room`, one conversation's. A
-          refusal of a room slows down the room's own limits, and no other's. `gateway`: of all
-          accounts together whose limits name this bucket (a tenant's); nothing slows it down.
-          `interaction`, of `answer` and `revise`: each interaction has a bucket of its own, since
-          the platform counts by its token
+    start  with `even`: attempts per `per` to begin with, if `count` is more than is documented.
+           Each answer that is no refusal raises the rate, up to `count`
+    most  with `even`: most attempts in any `per`, counted as in a window. It keeps a rate near the
+          platform's limit below that limit, although answers take unequally long, and although
+          requests arrive together after a stall. Every limit with a count above one should have it
+    of    what the limit belongs to. `instance`: the whole account. `room`: one conversation; a
+          refusal of a room slows down only the room's own limits. `gateway`: all accounts together
+          whose limits name this bucket (a tenant's); nothing slows it down. `interaction`, for
+          `answer` and `revise`: each interaction has its own bucket, since the platform counts by
+          its token
     """
 
     bucket: str
@@ -137,11 +138,12 @@ MarkKind = Literal["react", "unreact", "pin", "unpin"]
 
 @attrs.frozen(kw_only=True)
 class Mark:
-    """What is put on a message, or taken off it: the account's reaction, or a pin.
+    """A reaction or pin of the account, to be set on a message or removed from it.
 
     what    `react`, `unreact`, `pin` or `unpin`
-    emoji   of a reaction: the character, or what the platform calls one of its own; else empty
-    silent  of a pin: notify nobody, where the platform can
+    emoji   for a reaction: the character, or the platform's name for an emoji of its own; else
+            empty
+    silent  for a pin: notify nobody, if the platform can
     """
 
     what: MarkKind = attrs.field(validator=one_of(*get_args(MarkKind)))
@@ -151,12 +153,12 @@ class Mark:
 
 @attrs.frozen(kw_only=True)
 class Sign:
-    """A call that leaves no message: of typing, that an interaction was noticed, or of a mark.
+    """A call that leaves no message: typing, the acknowledgement of an interaction, or a mark.
 
-    method, arguments  as of a `Call` to the room and thread of the address, or of the message
-    every              seconds after which it is made again, a little less than it is shown for;
+    method, arguments  as in a `Call` to the room and thread of the address or message
+    every              seconds after which it is repeated, a little less than the platform shows it;
                        None: once is enough
-    clear              the arguments of the call that takes it away; None: it goes by itself
+    clear              the arguments of the call that removes it; None: it disappears by itself
     """
 
     method: str
@@ -167,20 +169,20 @@ class Sign:
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """The platform said yes.
+    """The platform's answer to a successful attempt.
 
-    message_id  the platform's id of the message, in the attempt's room; None where there is none
-                or it could not be read. One that no edit could name (over 1,024 characters, control
-                characters, NUL, a lone surrogate) counts as unknown. A `Call` that is answered with
-                one has a ref in its receipt
-    buckets     what the platform reported of its buckets
+    message_id  the platform's id of the message, in the attempt's room; None if there is none or it
+                could not be read. An id that no edit could name (over 1,024 characters, control
+                characters, NUL, a lone surrogate) counts as unknown. If a `Call` is answered with
+                an id, its receipt has a ref
+    buckets     what the platform said about its buckets
     result      the platform's answer to a `Call`, as plain JSON: at most 32 levels, 100,000 values
                 and 4,194,304 characters; it is copied
     more        ids of further messages that the same request made: the rest of an album
     files       the platform's ids of the attempt's files, in their order. Empty: there are none, or
                 they are not known
-    reusable    the next message of the same bytes may name these ids (`Upload.known`); False: they
-                are this message's alone
+    reusable    later messages with the same bytes may use these ids (`Upload.known`); False: only
+                this message may
     """
 
     message_id: str | None = None
@@ -193,16 +195,16 @@ class Answer:
 
 @attrs.frozen(kw_only=True)
 class Streaming:
-    """How a conversation shows a message natively while it grows, in place of edits.
+    """How a conversation shows a growing message natively instead of by edits.
 
-    how        `draft`: a preview, which leaves nothing; each part is sent once it is whole.
-               `append`: a message that is started, only grows, and is stopped; then it is an
-               ordinary one
-    repeat     of a draft, seconds after which it is shown again although there is nothing new
-    lasts      of an append, seconds after which it is stopped, and edited from then on
-    most       of an append, characters that it may have; a longer text goes on by edits
-    extra      the platform's own fields that `stop` takes; with others an edit follows it
-    arguments  what `start`, `append`, `stop` or `draft` find in `attempt.arguments`, as plain JSON
+    how        `draft`: a preview that leaves no message; each part is sent once it is complete.
+               `append`: a message that is started, can only grow, and is stopped; then it is an
+               ordinary message
+    repeat     for drafts: seconds after which an unchanged draft is shown again
+    lasts      for appends: seconds after which the message is stopped, and edited from then on
+    most       for appends: most characters of the message; a longer text continues by edits
+    extra      the platform's own fields that `stop` accepts; if there are others, an edit follows
+    arguments  the `attempt.arguments` of `start`, `append`, `stop` or `draft`, as plain JSON
     """
 
     how: Literal["draft", "append"] = attrs.field(validator=one_of("draft", "append"))
@@ -215,7 +217,7 @@ class Streaming:
 
 @attrs.frozen(kw_only=True)
 class Identity:
-    """Who an instance is on its platform, as `probe` found out."""
+    """Who an instance is on its platform, as `probe` found it."""
 
     id: str
     name: str
@@ -223,9 +225,9 @@ class Identity:
 
 @attrs.frozen(kw_only=True)
 class Pressure:
-    """How full a partition is when an envelope asks to be admitted, itself not counted.
+    """How full a partition is when `admit` votes on an envelope, not counting that envelope.
 
-    `depth` counts every class. Each has the whole of `bound`, so it may be more than that.
+    `depth` counts every class. Since each class has the whole of `bound`, `depth` may exceed it.
     """
 
     partition: int
@@ -241,7 +243,7 @@ class Pressure:
 
 @attrs.frozen(kw_only=True)
 class AttemptReport:
-    """What became of an attempt, for observers: an answer, or a verdict; `seconds` it took."""
+    """The outcome of an attempt, for observers: an answer or a verdict, and how long it took."""
 
     answer: Answer | None = None
     verdict: Verdict | None = None
@@ -250,10 +252,10 @@ class AttemptReport:
 
 @attrs.frozen(kw_only=True)
 class Providers:
-    """Who takes spans and metrics; None: whatever OpenTelemetry has been set up with, if at all.
+    """The receivers of spans and metrics; None: the process's own OpenTelemetry setup, if any.
 
-    several  the histograms of `meters` take many values in one record (`telemetry.Several`), which
-             costs a message a fifth of what one record for each value does
+    several  the histograms of `meters` accept many values in one record (`telemetry.Several`),
+             which costs a fifth of one record for each value
     """
 
     tracers: TracerProvider | None = None
@@ -265,41 +267,42 @@ class Providers:
 def settings_type() -> type | None:
     """The frozen attrs class of an instance's settings on this channel.
 
-    `gateway.toml` is structured into it; fields of type `Secret` never print. Asked once, when
-    plugins are bound. Required of an adapter.
+    `gateway.toml` is converted to it; fields of type `Secret` are never printed. Called once, when
+    plugins are bound. An adapter must have it.
     """
 
 
 @hookspec(firstresult=True)
 def traits() -> Traits | None:
-    """What the channel can do; asked once, when plugins are bound.
+    """What the channel can do; called once, when plugins are bound.
 
-    None leaves core's default: it can do what it has hooks for, one lane a room, no deduplication.
+    None means core's default: the channel can do what it has hooks for, with one lane per room and
+    no deduplication.
     """
 
 
 @hookspec(firstresult=True)
 def open_session(instance: Instance) -> AbstractAsyncContextManager[Session] | None:
-    """What attempts need per instance, as an async context manager. Does not wait itself.
+    """What an instance's attempts share, as an async context manager. Does not wait itself.
 
-    It is entered at first use by a task of its own, shared by the instance's attempts, and closed
-    when idle or at the end. None: the adapter needs no session and gets None as `session`.
+    A task of its own enters it at the first attempt and leaves it when the instance is idle or the
+    gateway ends. None: the adapter needs no session and gets None as `session`.
     """
 
 
 @hookspec(firstresult=True)
 async def credentials(instance: Instance, session: Session) -> Secret | None:
-    """A fresh secret, where the platform's tokens expire.
+    """A fresh secret, for platforms whose tokens expire.
 
-    Asked once after a verdict of reason `unauthorized` at instance scope, before the instance is
-    suspended. A `Secret`: the adapter uses it from now on, and the attempt is made again.
-    None: there is none, and the instance is suspended.
+    Called once after a verdict with reason `unauthorized` at instance scope, before the instance is
+    suspended. A `Secret`: the adapter uses it from now on, and the attempt is made again. None:
+    there is no new secret, and the instance is suspended.
     """
 
 
 @hookspec(firstresult=True)
 async def probe(instance: Instance, session: Session) -> Identity | None:
-    """Who am I, does it work? Raises what an attempt would raise.
+    """Ask who the instance is and whether it works. Raises what an attempt would raise.
 
     An `Identity` or None closes a half-open circuit and ends a suspension; an exception is
     classified like an attempt's (with an attempt of operation `probe`) and keeps it open.
@@ -308,20 +311,20 @@ async def probe(instance: Instance, session: Session) -> Identity | None:
 
 @hookspec
 def rewrite(envelope: Envelope) -> Envelope | None:
-    """What is sent in place of a `Send`, an `Edit` or a `Call`; None: the envelope as it is. Pure.
+    """Replace a `Send`, an `Edit` or a `Call` with another; None: leave it as it is. Pure.
 
-    Asked once, at the door: before `validate`, `chunk` and `admit`, which see the answer, as limits
-    and an outbox do. Every impl is asked in turn, each with what the one before it made. Of a
-    stream each state is asked about that is shown; of a group each member. Its answer must be the
-    same if it is asked about that again.
+    Called once, before `validate`, `chunk` and `admit`. These, limits and the outbox all see the
+    new envelope. Each impl gets the answer of the one before it. For a stream it is called for each
+    state that is shown; for a group, for each member. It must give the same answer if it is called
+    with the same envelope again.
 
-    It may change the room (`thread_id`, `reply_to` and `interaction` of the former one go with it,
-    if they are left as they were) and the content: `text`, `extra`, `format`, `files`, `buttons`,
-    `poll`, a
-    call's `arguments`. Nothing else, as `attrs.evolve` leaves it. An edit stays in the room of its
-    message. The idempotency key stands for what the caller handed in, in the room that it named.
+    It may change the room and the content (`text`, `extra`, `format`, `files`, `buttons`, `poll`, a
+    call's `arguments`), but nothing else; use `attrs.evolve`. If it changes the room, `thread_id`,
+    `reply_to` and `interaction` are dropped unless it changes them too. An edit stays in the room
+    of its message. The idempotency key belongs to the envelope that the caller handed in, in its
+    original room.
 
-    One that raises, or changes anything else, refuses the envelope with a `HookContractError`.
+    If an impl raises or changes anything else, the envelope is refused with a `HookContractError`.
     """
 
 
@@ -329,7 +332,7 @@ def rewrite(envelope: Envelope) -> Envelope | None:
 def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem] | None:
     """What is wrong with the envelope, before acceptance: room ids, fields, sizes. Pure.
 
-    Every impl is asked and the problems are joined. None, or none of them: nothing is wrong.
+    Every impl is called and the problems are joined. None, or an empty sequence: nothing is wrong.
     Any problem refuses the envelope with `Invalid`.
     """
 
@@ -338,37 +341,39 @@ def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem] | None
 def address(event: Any) -> Address | None:
     """Room, thread, reply and natural key of an incoming event of the platform. Pure.
 
-    `event` is the platform's JSON as plain Python values. None: not an event of a conversation.
+    `event` is the platform's JSON as plain Python values. None: the event belongs to no
+    conversation.
     """
 
 
 @hookspec(firstresult=True)
 def acknowledge(instance: Instance, address: Address, ephemeral: bool) -> Sign | None:
-    """What tells the platform that the interaction of `address` was noticed. Pure.
+    """The call that acknowledges the interaction of `address`. Pure.
 
-    Made at once as `reply` or `typing` is called, and before the answer. `ephemeral`: the answer is
-    for the interaction's user alone. None: nothing needs to be told, or the application does it.
+    It is made as soon as `reply` or `typing` is called, and before the answer. `ephemeral`: only
+    the interaction's user will see the answer. None: no acknowledgement is needed, or the
+    application does it.
     """
 
 
 @hookspec(firstresult=True)
 def typing(instance: Instance, address: Address) -> Sign | None:
-    """What shows at `address` that an answer is being written. Pure.
+    """The call that shows a typing indicator at `address`. Pure.
 
-    Limits are asked for with the operation `typing`. It is made only while their tokens are free
-    and nobody waits for them. None: the channel, or this room of it, shows no such sign.
+    It uses the limits of the operation `typing`, and is made only while their tokens are free and
+    no message waits for them. None: the channel or this room has no typing indicator.
     """
 
 
 @hookspec(firstresult=True)
 def mark(instance: Instance, mark: Mark) -> Sign | Problem | None:
-    """How a reaction or a pin is called. Pure; not required.
+    """The call that sets or removes a reaction or a pin. Pure; not required.
 
     A `Sign`: its method is called with its arguments and the message's id, which `call` fills in
-    from `attempt.message_id`. Made twice it must change nothing, and be no error: a reaction that
-    is there already, or is not there, is `done`.
-    A `Problem`: the mark is refused as `Invalid`, such as for an emoji that the platform lacks.
-    None: the channel has no such marks, and they are refused.
+    from `attempt.message_id`. Calling it twice must change nothing and must not fail: if the
+    reaction is already there, or already gone, the verdict is `done`. A `Problem`: the mark is
+    refused as `Invalid`, such as for an emoji that the platform lacks. None: the channel has no
+    such marks, and they are refused.
     """
 
 
@@ -376,14 +381,14 @@ def mark(instance: Instance, mark: Mark) -> Sign | Problem | None:
 def buttons(
     instance: Instance, rows: Rows, extra: Mapping[str, Json]
 ) -> Mapping[str, Json] | Sequence[Problem] | None:
-    """The platform's own fields of a message that has these rows of buttons. Pure; not required.
+    """The platform's own fields for a message with these rows of buttons. Pure; not required.
 
-    `extra` are the fields that it has beside them, perhaps with buttons of before: `rows` take the
-    place of those, and no rows take them off. What it answers is the message's `extra` from then
-    on. A sequence of `Problem` refuses the buttons as `Invalid`: one at `buttons.0.1.text` is of
-    the first row's second button. None: the channel has no buttons, and they are refused.
+    `extra` are the message's other fields, perhaps with its earlier buttons: `rows` replace those,
+    and an empty `rows` removes them. The answer becomes the message's `extra`. A sequence of
+    `Problem` refuses the buttons as `Invalid`; the place `buttons.0.1.text` means the second button
+    of the first row. None: the channel has no buttons, and they are refused.
 
-    Asked before acceptance, and of an edit once more as it starts. Of an edit of buttons alone
+    Called before acceptance, and for an edit again when it starts. If an edit changes only buttons,
     `attempt.part` is None.
     """
 
@@ -392,10 +397,10 @@ def buttons(
 def chunk(instance: Instance, envelope: Envelope, mode: Mode) -> Sequence[Part] | None:
     """The plan of a `Send` or an `Edit`: its ordered parts, each fitting one message. Pure.
 
-    `mode` is `as_asked`, `stricter` (a smaller measure: the platform called a part too long) or
-    `plain` (the platform refused its formatting). Asked before acceptance with `as_asked`, and
-    after a verdict with a transform for the refused part alone, with its span as the text.
-    An empty plan is refused as `Invalid`.
+    `mode` is `as_asked`, `stricter` (a smaller limit, since the platform called a part too long) or
+    `plain` (the platform refused its formatting). Called before acceptance with `as_asked`, and
+    after a verdict with a transform for the refused part alone, whose span is then the text. An
+    empty plan is refused as `Invalid`.
     """
 
 
@@ -403,28 +408,27 @@ def chunk(instance: Instance, envelope: Envelope, mode: Mode) -> Sequence[Part] 
 def rate_limit(
     instance: Instance, room: str, thread: str | None, operation: str, priority: Priority
 ) -> Sequence[Limit] | None:
-    """Every limit that such an attempt draws on. Pure; asked once per lane and operation.
+    """Every limit that such an attempt uses. Pure; called once per lane and operation.
 
     `thread` is None where threads are no lanes of their own. `operation` is `send`, `edit`,
     `delete`, `call:<method>`, `answer` and `revise` (a send and an edit by an interaction's token),
     `typing` (its sign), or `acknowledge`; of streams that are shown natively also `draft`, `start`,
-    `append` and `stop`. `priority` is the envelope's class, as policies left it; an impl
-    that lists it is asked once per class as well, and may answer differently: a bucket that
-    is named for bulk alone paces bulk alone.
-    An attempt takes a token of each bucket named, all at once.
-    Buckets of one name are one bucket within the instance, or within all of the gateway's that
-    name it, as the limit's `of` says. The answers of all impls are joined, so that a policy's
-    limits hold beside the adapter's; of several limits of one bucket the first impl's holds, so
-    that a policy replaces a limit by naming its bucket. An empty sequence or None: no limit.
+    `append` and `stop`. `priority` is the envelope's class, after policies have voted. An impl that
+    lists it is called once per class, and may answer differently: a bucket named only for bulk
+    limits only bulk. An attempt takes a token of each bucket named, all at once. Limits with the
+    same bucket name share one bucket, within the instance or within the whole gateway, as the
+    limit's `of` says. The answers of all impls are joined, so a policy can add limits to the
+    adapter's. If several impls name one bucket, the first one's limit holds, so a policy can
+    replace a limit by naming its bucket. An empty sequence or None: no limit.
     """
 
 
 @hookspec(firstresult=True)
 async def send(instance: Instance, session: Session, attempt: Attempt) -> Answer:
-    """Make a message of `attempt.part` in `attempt.room`, and say its id. Required.
+    """Send `attempt.part` to `attempt.room` and return the message's id. Required.
 
-    Any exception is given to `classify_error`. `TransportError` says whether the platform may
-    have got it. Cancellation must pass through.
+    Any exception is given to `classify_error`. A `TransportError` says whether the platform may
+    have received the request. Cancellation must pass through.
     """
 
 
@@ -432,9 +436,9 @@ async def send(instance: Instance, session: Session, attempt: Attempt) -> Answer
 async def edit(instance: Instance, session: Session, attempt: Attempt) -> Answer:
     """Give the message `attempt.message_id` the content of `attempt.part`; None: leave it as it is.
 
-    `attempt.extra` has the platform's own fields for it; an empty mapping: remove those that it
-    has, even if the platform keeps what a request does not name; None: nothing is known of any.
-    Must be safe to repeat. An adapter without it says so in its traits.
+    `attempt.extra` has the platform's own fields for it. An empty mapping: remove the message's
+    fields, even if the platform keeps fields that a request does not name. None: nothing is known
+    about its fields. Must be safe to repeat. An adapter without this hook says so in its traits.
     """
 
 
@@ -445,12 +449,13 @@ async def delete(instance: Instance, session: Session, attempt: Attempt) -> Answ
 
 @hookspec(firstresult=True)
 def streaming(instance: Instance, envelope: Envelope) -> Streaming | None:
-    """How the stream of `envelope`, a `Send` that grows, is shown natively. Pure; not required.
+    """How to show the stream of `envelope`, a `Send` that grows, natively. Pure; not required.
 
-    Asked once, as it has something to show, if the adapter has the hook `stream`. None: its message
-    is sent and edited, as on every channel. `envelope.grows` has what the event's address says of
-    the person who is answered. With `append` it is asked only while a token of each limit of
-    `start` is free, and of `stop` one more than the open streams owe: others go by edits.
+    Called once, when there is something to show, if the adapter has the hook `stream`. None: the
+    message is sent and edited, as on every channel. `envelope.grows` has what the event's address
+    says about the person who is answered. With `append` it is called only if each limit of `start`
+    has a free token, and each limit of `stop` has one more than the open streams will need; other
+    streams use edits.
     """
 
 
@@ -458,17 +463,17 @@ def streaming(instance: Instance, envelope: Envelope) -> Streaming | None:
 async def stream(instance: Instance, session: Session, attempt: Attempt) -> Answer:
     """Show a state of a stream natively, by `attempt.operation`. Not required.
 
-    draft   show `attempt.part`, as `chunk` made it; the part's message is sent later. One that is
-            refused for its room's limit closes drafts and edits of the room, and no messages
-    start   make a message of `attempt.payload["text"]`, a piece of the Markdown source, and say its
-            id; `attempt.thread` and `attempt.reply` as in `send`
+    draft   show `attempt.part`, as `chunk` made it; the part's message is sent later. If its room's
+            limit refuses a draft, drafts and edits of the room are closed, but messages are not
+    start   send `attempt.payload["text"]`, a piece of the Markdown source, as a message, and return
+            its id; `attempt.thread` and `attempt.reply` are as in `send`
     append  add `attempt.payload["text"]` to the message `attempt.message_id`
-    stop    add the text, which may be empty, and `attempt.extra`: it grows no more
+    stop    add the text, which may be empty, and `attempt.extra`; then the message no longer grows
 
-    A draft or a start that is refused is followed by `send`: nothing is lost. After an append or a
-    stop that was refused, or whose outcome is unknown, the stream is stopped and its message
-    edited. A verdict's reason `stopped` says that the reader has stopped it, `stream_ended` that
-    the platform has.
+    If a draft or a start is refused, `send` follows, so nothing is lost. If an append or a stop is
+    refused or its outcome is unknown, the stream is stopped and its message edited. The verdict's
+    reason `stopped` means that the reader has stopped the stream, `stream_ended` that the platform
+    has.
     """
 
 
@@ -476,8 +481,8 @@ async def stream(instance: Instance, session: Session, attempt: Attempt) -> Answ
 async def call(instance: Instance, session: Session, attempt: Attempt) -> Answer:
     """Call the platform's method `attempt.method` with `attempt.arguments`.
 
-    Room and thread are filled in where the method takes them, and so is the message
-    `attempt.message_id` of a call that concerns one.
+    The adapter fills in room and thread if the method takes them, and the message
+    `attempt.message_id` if the call concerns one.
     """
 
 
@@ -485,16 +490,16 @@ async def call(instance: Instance, session: Session, attempt: Attempt) -> Answer
 def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Verdict | None:
     """Say what `error` means for the attempt that raised it. Pure.
 
-    retryable      the step is tried again, after `retry_after` or the core's backoff; with reason
-                   `rate_limited`, what the scope names is closed meanwhile and no attempt counts;
-                   a step that is refused again and again waits longer than asked
+    retryable      the step is tried again after `retry_after` or core's backoff. With reason
+                   `rate_limited`, the scope is closed meanwhile and no attempt is counted; a step
+                   that is refused repeatedly waits longer than the platform asked
     non_retryable  the envelope ends `rejected`; at room scope the room's backlog ends as well; with
-                   `files_refused` the text may go alone, as its sender wants it
+                   `files_refused` the text is sent alone if its sender wants that
     fatal          at instance scope the instance is suspended and the envelope waits or ends as
                    configured; else the envelope ends `fatal`
     done           nothing was wrong: the step counts as acknowledged
 
-    None: the next impl is asked; core's default keeps the error's own words, treats a
+    None: the next impl is called. Core's default keeps the error's own words; it treats a
     `TransportError` as retryable and anything else as non-retryable.
     """
 
@@ -503,46 +508,49 @@ def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Ve
 def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
     """The outbox that `url` (the setting `outbox`) names, not yet entered. For policies.
 
-    keys  what it seals the texts with that it stores; none: nothing. An outbox that seals with them
-          has a true attribute `sealed`: another one is refused where there are keys.
+    keys  the keys with which it seals the texts that it stores; none: it does not seal. An outbox
+          that seals has a true attribute `sealed`; if there are keys, an outbox without it is
+          refused.
 
-    None: the URL is of another plugin's scheme. Raises `ConfigError` where it is of this one and
-    wrong. Asked when a configuration is read, for its mistakes, and when a gateway opens without
-    an outbox given in code: it must do nothing before it is entered.
+    None: the URL's scheme belongs to another plugin. Raises `ConfigError` if the scheme is this
+    plugin's but the URL is wrong. Called when a configuration is read, to find mistakes, and when a
+    gateway opens without an outbox given in code. So the outbox must do nothing before it is
+    entered.
     """
 
 
 @hookspec(firstresult=True)
 def open_telemetry(settings: Mapping[str, Any]) -> AbstractAsyncContextManager[Providers] | None:
-    """Where spans and metrics go by `settings` (the table `telemetry.export`). For policies.
+    """The exporter of spans and metrics for `settings` (`telemetry.export`). For policies.
 
-    An async context manager, entered before the gateway works and left after it, that gives the
-    providers. None: the table is another plugin's. Raises `ConfigError` with what is wrong in it.
-    Asked when a configuration is read, for its mistakes, and when a gateway opens whose
-    configuration has the table.
+    Returns an async context manager, which is entered before the gateway starts and left after it
+    ends, and yields the providers. None: the table belongs to another plugin. Raises `ConfigError`
+    with the table's mistakes. Called when a configuration is read, to find mistakes, and when a
+    gateway opens whose configuration has the table.
     """
 
 
 @hookspec
 def admit(envelope: Envelope, pressure: Pressure) -> Vote | None:
-    """A vote on an envelope that asks to be admitted: shed it, change its class, delay it, or None.
+    """Vote on an envelope before it is accepted: shed it, change its class, delay it, or None.
 
-    Asked before the envelope waits for a slot, which it may not get. Where an outbox has the
-    accounts of several processes, the owner of the account is asked, as it takes the envelope on.
-    Every policy is asked. Any `"shed"` ends it in the disposition `shed`; else the first class
-    named is the class it gets. An exception in a vote counts as None, logged.
+    Called before the envelope waits for a slot, which it may not get. If an outbox has accounts of
+    several processes, the policies of the account's owner are called when it takes the envelope on.
+    Every policy is called. Any `"shed"` ends the envelope `shed`; otherwise the first class named
+    becomes its class. An exception counts as None and is logged.
 
-    `Delay(until)` holds it until that time, the latest of several, at most 30 days from when it was
-    due. Of one with a `not_before` this is asked when that has come, and of a delayed one again at
-    `until`; then only a `Delay` counts. With `order="room"` what comes later in its room waits for
-    it. The ttl of its class counts from `until`; an own one, or a deadline, is what it was. Closing
-    does not wait for it: a durable outbox has it, else it ends.
+    `Delay(until)` holds the envelope until that time, at most 30 days after it was due; of several
+    votes the latest counts. Policies are asked again when an envelope with `not_before` is due, and
+    when a delay ends; then only a `Delay` counts. With `order="room"`, later envelopes of the room
+    wait for it. The default ttl of its class counts from `until`; its own ttl or deadline does not
+    change. Closing does not wait for a delayed envelope: a durable outbox keeps it, otherwise it
+    ends.
     """
 
 
 @hookspec
 def after_attempt(instance: Instance, attempt: Attempt, report: AttemptReport) -> None:
-    """An attempt ended. An observer: what it raises is logged and counted."""
+    """An attempt ended. An observer: its exceptions are logged and counted."""
 
 
 @hookspec
@@ -552,18 +560,18 @@ def after_disposition(envelope: Envelope, receipt: Receipt) -> None:
 
 @hookspec
 def after_refusal(envelope: Envelope, error: Exception) -> None:
-    """An envelope was not accepted: its caller gets `error`. An observer.
+    """An envelope was not accepted; its caller gets `error`. An observer.
 
-    Mostly a `Refused`: `Invalid`, `Overloaded`, `IdempotencyConflict`, `InstanceSuspended`,
-    `DeadlinePassed`, `GatewayClosed`; an `OutboxError` where it could not be stored, a
-    `HookContractError` where a hook failed. Of an instance that is not there the observers of
-    every channel hear, each once.
+    Usually a `Refused`: `Invalid`, `Overloaded`, `IdempotencyConflict`, `InstanceSuspended`,
+    `DeadlinePassed`, `GatewayClosed`. An `OutboxError` if it could not be stored; a
+    `HookContractError` if a hook failed. For an unknown instance, the observers of every channel
+    are called, each once.
     """
 
 
 @hookspec
 def pressure_changed(pressure: Pressure, previous: Level) -> None:
-    """A partition's pressure level changed; called before refusals begin. An observer."""
+    """A partition's pressure level changed. Called before refusals begin. An observer."""
 
 
 @hookspec

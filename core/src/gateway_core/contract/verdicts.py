@@ -21,7 +21,7 @@ RAW_LIMIT = 500
 
 
 class ErrorClass(StrEnum):
-    """What happens next: try again, end the envelope, suspend the instance, or all is well."""
+    """What happens next: try again, end the envelope, suspend the instance, or carry on."""
 
     RETRYABLE = "retryable"
     NON_RETRYABLE = "non_retryable"
@@ -76,8 +76,8 @@ class BucketReport:
     limit        tokens per window, if reported
     remaining    tokens left, if reported
     reset_after  seconds until the window is fresh, counted from the answer
-    provisional  the name under which `rate_limit` asked for it before the platform named it;
-                 from then on that name means this bucket
+    provisional  the name that `rate_limit` used before the platform named the bucket; from then on
+                 that name means this bucket
     """
 
     bucket: str
@@ -124,19 +124,19 @@ class Verdict:
 
     error_class  retryable, non_retryable, fatal, or done ("not modified" is success)
     reason       the normalised reason
-    scope        what is concerned: this message, its thread, its room, this operation on the
+    scope        what it applies to: this message, its thread, its room, this operation on the
                  instance, or the whole instance
-    dispatched   `no`: the platform certainly did not act, also where a front end's answer proves
-                 that; `unknown`: it may have
+    dispatched   `no`: the platform certainly did not act, perhaps because a front end's answer
+                 proves it; `unknown`: it may have acted
     retry_after  seconds to wait, counted from the answer; None: the core's backoff
-    buckets      what the error reports of the platform's buckets
-    transform    change this before trying again; None: as it was
+    buckets      what the error says about the platform's buckets
+    transform    what to change before the next attempt; None: nothing
     moved_to     the room's new id, with reason `room_moved`
     raw          the platform's own words, redacted and cut to 500 characters
-    files_refused  of a final one: it is the message's files that were refused, and its text may
-                   still pass without them, as `on_file_error="send_text"` wants it
+    files_refused  with a final verdict: the platform refused the message's files, and may still
+                   accept its text without them, as `on_file_error="send_text"` asks
 
-    Raises `ValueError` for an unknown word; core counts that as an error of the hook.
+    Raises `ValueError` for an unknown word, which core counts as an error of the hook.
     """
 
     error_class: ErrorClass = attrs.field(converter=_error_class)
