@@ -51,9 +51,9 @@ def load_config(
     """Read `gateway.toml` with the settings types of the installed and the given plugins.
 
     A secret is `{ env = "NAME" }`, `{ file = "path" }`, or the text itself; paths are relative to
-    the configuration. Raises `ConfigError` with every mistake by its place, as in
-    `instances.support.token`, and `PluginError` where plugins cannot be bound. The outbox's URL
-    and the exporter's table are checked by the plugins that take them; nothing is opened.
+    the configuration. Raises `ConfigError` with every mistake and its place, such as
+    `instances.support.token`, and `PluginError` if plugins cannot be bound. The plugins that use
+    the outbox's URL and the exporter's table check them; nothing is opened.
     """
     content = _content(path)
     if not content:
@@ -65,10 +65,10 @@ def load_config(
 def load_outbox(
     path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
 ) -> OutboxSettings | None:
-    """Only where the outbox is, and its keys; None: the file names none.
+    """Read only where the outbox is, and its keys; None: the file names no outbox.
 
-    No plugin is asked and no other secret read: an operator has not what the accounts need. Raises
-    `ConfigError`.
+    No plugin is called and no other secret is read, since an operator may not have the accounts'
+    secrets. Raises `ConfigError`.
     """
     table = _content(path).get("outbox")
     reader = _Reader(os.environ if environ is None else environ, Path(path).parent)

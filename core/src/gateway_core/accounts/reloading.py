@@ -14,9 +14,9 @@ from gateway_core.contract.instances import Instance
 class Reloaded:
     """What `Gateway.reload` changed, by the ids of instances.
 
-    replaced     with other settings, or with another secret
-    restart      other settings that differ: they take effect when a gateway is opened with them
-    undelivered  what the removals ended
+    replaced     instances with new settings or a new secret
+    restart      other settings that changed; they take effect when a gateway is opened with them
+    undelivered  envelopes that removals left undelivered
     """
 
     added: tuple[str, ...] = ()

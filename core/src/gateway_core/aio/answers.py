@@ -52,7 +52,7 @@ class Answers:
     def typing(
         self, event: Any, *, instance: str | None = None, ephemeral: bool = False
     ) -> AbstractAsyncContextManager[None]:
-        """Show where the event came from that an answer is being written, while the block runs.
+        """Show a typing indicator in the event's room while the block runs.
 
         As `gateway_core.Gateway.typing` does; what it raises is raised as the block is entered.
         """

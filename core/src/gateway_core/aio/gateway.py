@@ -138,7 +138,7 @@ class Gateway(Answers, Marks, GroupVerbs):
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Receipt:
-        """Take a message back, all of its parts. `on_cancel` and `raises` are as in `send`."""
+        """Delete a message with all of its parts. `on_cancel` and `raises` are as in `send`."""
         return await self._home.call(
             self._core.delete,
             inner_of(target),
@@ -196,40 +196,40 @@ class Gateway(Answers, Marks, GroupVerbs):
     async def submit(self, envelope: Envelope, *, wait: bool = True) -> Ticket:
         """Accept an envelope, and do not wait for its end.
 
-        wait  True: wait for a slot where a bound is reached; False: raise `Overloaded`
+        wait  True: if a bound is reached, wait for a slot; False: raise `Overloaded`
         """
         return Ticket(self._home, await self._home.call(self._core.submit, envelope, wait=wait))
 
     # -- about envelopes
 
     def preview(self, envelope: Envelope) -> Preview:
-        """What would become of `envelope`: problems, parts, limits. Accepts and sends nothing."""
+        """Preview `envelope`: its problems, parts and limits. Accepts and sends nothing."""
         return self._home.ask(self._core.preview, envelope)
 
     def address(self, instance_id: str, event: Any) -> Address | None:
-        """Where an event of the instance's platform came from, so that it can be answered there."""
+        """The address that an event came from, so that it can be answered there."""
         return self._home.ask(self._core.address, instance_id, event)
 
     async def cancel(self, what: Ticket | str) -> bool:
-        """End an envelope `cancelled` if it has not started; whether that was so."""
+        """End an envelope `cancelled` if it has not started; returns whether it did."""
         return await self._home.call(self._core.cancel, inner_of(what))
 
     async def status(self, what: Ticket | KeyRef | str) -> Status | None:
-        """Where an envelope stands, by its id, ticket or key; None: not known (any more)."""
+        """The status of an envelope, by its id, ticket or key; None: it is not known (any more)."""
         return await self._home.call(self._core.status, inner_of(what))
 
     def endings(self, after: str | None = None) -> AsyncIterator[Ended]:
-        """Everything that ended after `after`, in order, as it ends; until the gateway closes.
+        """Every ending after the cursor `after`, in order, as it happens, until the gateway closes.
 
-        after  the cursor of the last ending that is done with; None: from the oldest on that is
-               remembered
+        after  the cursor of the last ending that you have processed; None: start with the oldest
+               that is remembered
         """
         return Items(self._home, self._home.ask(self._core.endings, after))
 
     def statistics(self, *, waiting: bool = False) -> Statistics:
         """A frozen snapshot.
 
-        waiting  also count what envelopes wait for: looks at each, 50 ms for 100,000
+        waiting  also count what envelopes wait for; this looks at each of them, 50 ms for 100,000
         """
         return self._home.ask(partial(self._core.statistics, waiting=waiting))
 
@@ -256,17 +256,17 @@ class Gateway(Answers, Marks, GroupVerbs):
         self._home.ask(self._core.suspend, instance_id, why)
 
     def resume(self, instance_id: str) -> None:
-        """Let an instance go on where it stopped, whatever suspended it or closed its limits."""
+        """End an instance's suspension and the closures of its limits, whatever caused them."""
         self._home.ask(self._core.resume, instance_id)
 
     async def probe(self, instance_id: str) -> Identity | None:
-        """Ask the platform who the instance is. Raises `ProbeFailed`, with what went wrong."""
+        """Ask the platform who the instance is. Raises `ProbeFailed` if that fails."""
         return await self._home.call(self._core.probe, instance_id)
 
     # -- the end
 
     def quiet(self) -> None:
-        """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
+        """Accept nothing more; calls that wait for a slot raise `GatewayClosed`."""
         self._home.ask(self._core.quiet)
 
     async def drain(self) -> list[Undelivered]:

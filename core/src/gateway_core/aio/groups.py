@@ -17,8 +17,8 @@ from gateway_core.groups.verbs import BroadcastFields, Forecast
 class Job(Handle[job.Job]):
     """A group that was accepted. Any number of handles of one group may be used.
 
-    Every method raises `OutboxError` where a durable outbox cannot answer, and `Invalid` where the
-    group is not known any more.
+    Every method raises `OutboxError` if a durable outbox cannot answer, and `Invalid` if the group
+    is no longer known.
     """
 
     def __repr__(self) -> str:
@@ -36,7 +36,7 @@ class Job(Handle[job.Job]):
 
     @property
     def instance_id(self) -> str:
-        """The account that it is of."""
+        """The account that sends it."""
         return self._inner.instance_id
 
     async def progress(self) -> Progress:
@@ -44,22 +44,22 @@ class Job(Handle[job.Job]):
         return await self._call(self._inner.progress)
 
     async def pause(self) -> Progress:
-        """Let no more members have their turn, until `resume`; a restart changes nothing of it.
+        """Let no more members have their turn until `resume`, even after a restart.
 
-        The few that had theirs go on.
+        The few members that had their turn go on.
         """
         return await self._call(self._inner.pause)
 
     async def resume(self) -> Progress:
-        """Go on after `pause`. Its deadline is what it was."""
+        """Go on after `pause`. The deadline does not change."""
         return await self._call(self._inner.resume)
 
     async def cancel(self) -> Progress:
-        """End it: members whose turn has not come end `cancelled`, what has started goes on."""
+        """End the group: members whose turn has not come end `cancelled`; others go on."""
         return await self._call(self._inner.cancel)
 
     def failed(self) -> AsyncIterator[Receipt]:
-        """The receipts of members that were not delivered, superseded or cancelled: room and why.
+        """Receipts of members that ended otherwise than delivered, superseded or cancelled.
 
         As far as the history remembers them; without a durable outbox the newest 10,000.
         """
@@ -70,10 +70,10 @@ class Job(Handle[job.Job]):
         return await self._call(self._inner.retry)
 
     async def wait(self) -> Progress:
-        """Wait until all members have ended; how they did.
+        """Wait until all members have ended; returns the progress.
 
-        Raises `GatewayClosed` (`kept=True`) if the gateway closes and a durable outbox has the
-        rest; without one the rest ends `cancelled`.
+        Raises `GatewayClosed` (`kept=True`) if the gateway closes and a durable outbox keeps the
+        rest. Without one, the rest ends `cancelled`.
         """
         return await self._call(self._inner.wait)
 
@@ -95,7 +95,7 @@ class GroupVerbs:
         return Job(self._home, made)
 
     async def foresee_broadcast(self, template: Send, rooms: Iterable[str]) -> Forecast:
-        """What `broadcast` would do with that message; its room may be any. Accepts nothing."""
+        """What `broadcast` would do with this message; its room is ignored. Accepts nothing."""
         return await self._home.call(self._home.core.foresee_broadcast, template, listed(rooms))
 
     async def submit_many(
@@ -122,7 +122,7 @@ class GroupVerbs:
     async def group(
         self, group_id: str | None = None, *, instance: str | None = None, key: str | None = None
     ) -> Job | None:
-        """The handle of a group: by its id, or by its account and key; None: it is not known."""
+        """The handle of a group, by its id or by its account and key; None: it is not known."""
         core = self._home.core
         found = await self._home.call(core.group, group_id, instance=instance, key=key)
         return None if found is None else Job(self._home, found)

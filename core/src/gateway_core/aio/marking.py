@@ -22,7 +22,7 @@ class Marks:
         return await self._home.call(self._home.core.react, inner_of(target), emoji, **fields)
 
     async def unreact(self, target: Editable, emoji: str, **fields: Unpack[MarkFields]) -> Receipt:
-        """Take the account's reaction off a message; not there: success. As `react`."""
+        """Remove the account's reaction from a message; succeeds if it is not there. As `react`."""
         return await self._home.call(self._home.core.unreact, inner_of(target), emoji, **fields)
 
     async def pin(
@@ -30,11 +30,11 @@ class Marks:
     ) -> Receipt:
         """Pin a message in its room, as `gateway_core.Gateway.pin` does.
 
-        silent  notify nobody, where the platform can
+        silent  notify nobody, if the platform can
         """
         pin = self._home.core.pin
         return await self._home.call(pin, inner_of(target), silent=silent, **fields)
 
     async def unpin(self, target: Editable, **fields: Unpack[MarkFields]) -> Receipt:
-        """Unpin a message; not pinned: success. As `pin`."""
+        """Unpin a message; succeeds if it is not pinned. As `pin`."""
         return await self._home.call(self._home.core.unpin, inner_of(target), **fields)

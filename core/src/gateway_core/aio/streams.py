@@ -33,14 +33,14 @@ class Stream(Handle[stream.Stream]):
     def write(self, text: str) -> None:
         """Append to the text. Never waits.
 
-        Raises `Invalid` for what is no text that can be sent, and beyond `max_text` characters.
+        Raises `Invalid` for a text that cannot be sent, and beyond `max_text` characters.
         """
         check_text(text, self._length, self.max_text)
         self._length += len(text)
         self._tell(partial(self._inner.write, text))
 
     def replace(self, text: str) -> None:
-        """Begin anew with this text. Never waits; raises as `write` does."""
+        """Replace the text. Never waits; raises as `write` does."""
         check_text(text, 0, self.max_text)
         self._length = len(text)
         self._tell(partial(self._inner.replace, text))
@@ -60,13 +60,14 @@ class Stream(Handle[stream.Stream]):
         extra: Mapping[str, Json] | None = None,
         buttons: Buttons | None = None,
     ) -> Delivered | Receipt:
-        """Say that the text is whole, and wait until all of it is there.
+        """Say that the text is complete, and wait until all of it is delivered.
 
-        text     takes the place of all that was written; None: that is it
-        extra    the platform's own fields, on the last part; with them buttons of before go
-        buttons  those of the last part; None: as before, and none takes them off
+        text     replaces all that was written; None: the text stays as written
+        extra    the platform's own fields, on the last part; they replace earlier buttons
+        buttons  the buttons of the last part; None keeps them, an empty tuple removes them
 
-        Returns and raises as `Gateway.send` does. A caller who is cancelled does not withdraw it.
+        Returns and raises as `Gateway.send` does. Cancelling the call does not withdraw the
+        message.
         """
         self._raise_failure()
         # Told before it is waited for: who gives up at once has said all the same that it is whole.
@@ -81,7 +82,7 @@ class Stream(Handle[stream.Stream]):
 
     @property
     def ticket(self) -> Ticket | None:
-        """The handle of its message once that is accepted: its ref can be stored at once."""
+        """The ticket of its message once that is accepted; its ref can be stored at once."""
         ticket = self._inner.ticket
         return None if ticket is None else Ticket(self._home, ticket)
 
@@ -92,7 +93,7 @@ class Stream(Handle[stream.Stream]):
 
     @property
     def stopped(self) -> bool:
-        """Whether there is no use in writing more: its user stopped it, or it has ended."""
+        """Whether writing more is pointless, because its user stopped it or it has ended."""
         return self._inner.stopped
 
 

@@ -12,7 +12,7 @@ from gateway_core.submission import tickets
 class Ticket(Handle[tickets.Ticket]):
     """An accepted envelope: its id, its ref (an edit's target at once), and its receipt.
 
-    Any number of tasks may wait for the receipt; waiting and giving up changes nothing.
+    Any number of tasks may wait for the receipt, and giving up the wait has no effect.
     """
 
     def __repr__(self) -> str:
@@ -30,7 +30,7 @@ class Ticket(Handle[tickets.Ticket]):
 
     @property
     def ref(self) -> MessageRef:
-        """The message that a `Send` makes, before it is there; of an edit, the message edited.
+        """The message that a `Send` will make; for an edit, the message that it changes.
 
         Of a `Call` that of the platform's answer: where there is none, a change of it ends
         `rejected`. Raises `TypeError` for an edit by key, and for a call without a room or about a
@@ -39,7 +39,7 @@ class Ticket(Handle[tickets.Ticket]):
         return self._inner.ref
 
     async def receipt(self) -> Receipt:
-        """Wait for the end. Never raises for an ending.
+        """Wait for the end. Never raises because of how the envelope ended.
 
         Raises `GatewayClosed` (`kept=True`) if an outbox stores it for the next start, or for
         another process, which owns its account now.

@@ -30,27 +30,28 @@ class Marks(Verbs):
     """What a `Gateway` can be asked to put on a message: each is a `Call` of the platform's own."""
 
     async def react(self, target: Editable, emoji: str, **fields: Unpack[MarkFields]) -> Receipt:
-        """Put the account's reaction on a message, and wait for the end; there already: success.
+        """Put the account's reaction on a message; succeeds if it is there already.
 
-        target  a receipt's ref, a ticket, or a `KeyRef`; of several parts the first is meant
-        emoji   the character, such as "👍", or what the platform calls one of its own
+        target  a receipt's ref, a ticket, or a `KeyRef`; if the message has several parts, the
+                first is used
+        emoji   the character, such as "👍", or the platform's name for an emoji of its own
 
-        Where an account has one reaction at a time, it takes the place of another. Raises
-        `Invalid` for a channel without reactions and for an emoji that it lacks; the other errors,
-        and the other fields, are as in `edit`.
+        If an account can have only one reaction at a time, the new one replaces it. Raises
+        `Invalid` for a channel without reactions and for an emoji that it lacks; the other errors
+        and fields are as in `edit`.
         """
         return await self._mark("react", target, fields, emoji=emoji)
 
     async def unreact(self, target: Editable, emoji: str, **fields: Unpack[MarkFields]) -> Receipt:
-        """Take the account's reaction off a message; not there: success. As `react`."""
+        """Remove the account's reaction from a message; succeeds if it is not there. As `react`."""
         return await self._mark("unreact", target, fields, emoji=emoji)
 
     async def pin(
         self, target: Editable, *, silent: bool = False, **fields: Unpack[MarkFields]
     ) -> Receipt:
-        """Pin a message in its room, and wait for the end; pinned already: success.
+        """Pin a message in its room and wait for the end; succeeds if it is pinned already.
 
-        silent  notify nobody, where the platform can
+        silent  notify nobody, if the platform can
 
         Raises `Invalid` for a channel without pins; the rest is as in `react`.
         """
@@ -58,7 +59,7 @@ class Marks(Verbs):
         return await self._mark("pin", target, fields, silent=silent)
 
     async def unpin(self, target: Editable, **fields: Unpack[MarkFields]) -> Receipt:
-        """Unpin a message; not pinned: success. As `pin`."""
+        """Unpin a message; succeeds if it is not pinned. As `pin`."""
         return await self._mark("unpin", target, fields)
 
     async def _mark(

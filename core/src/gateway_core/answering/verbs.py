@@ -134,22 +134,22 @@ class Answers(Marks):
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Delivered | Receipt:
-        """Answer an incoming event of a platform where it came from, and wait for the end.
+        """Answer an incoming event in the room that it came from, and wait for the end.
 
-        event      the platform's JSON, or the object that a library made of it
-        instance   the account that it came to; None: the one whose adapter knows the event
-        key        names this answer among those to the event; None: they are numbered by the order
-                   of calls with the same event object
-        quote      refer to the event's message, which on Slack means: in its thread
-        ephemeral  show it to the user of the interaction alone
+        event      the platform's JSON, or a library's object made from it
+        instance   the account that received it; None: the one whose adapter knows the event
+        key        names this answer among several to the event; None: answers are numbered in the
+                   order of calls with the same event object
+        quote      quote the event's message; on Slack, answer in its thread
+        ephemeral  show it only to the user of the interaction
 
-        The event's own id is the idempotency key: an event that is delivered again is answered
-        once, and gets the receipt of the first answer, `replayed`; `on_conflict="raise"` raises
-        where the text is another. The first answer to an interaction (a command, a pressed button,
-        a form) acknowledges it within two seconds, and takes the place of that. The other fields,
-        what is returned and what is raised are those of `send`.
+        The event's own id is the idempotency key. An event that is delivered again is answered only
+        once, and returns the receipt of the first answer, `replayed`; with `on_conflict="raise"`, a
+        different text raises. The first answer to an interaction (a command, a pressed button, a
+        form) acknowledges it within two seconds, and then replaces the acknowledgement. The other
+        fields, the return value and the errors are those of `send`.
 
-        Raises `UnknownEvent` where the event belongs to no conversation, and `AmbiguousEvent` where
+        Raises `UnknownEvent` if the event belongs to no conversation, and `AmbiguousEvent` if
         several instances know it.
         """
         check_flag("quote", quote)
@@ -202,13 +202,13 @@ class Answers(Marks):
     async def typing(
         self, event: Any, *, instance: str | None = None, ephemeral: bool = False
     ) -> AsyncIterator[None]:
-        """Show where the event came from that an answer is being written, while the block runs.
+        """Show a typing indicator in the event's room while the block runs.
 
-        It ends with the block, also by an exception, and as a message arrives there. A channel or
-        a room without such a sign passes over it. It delays no message: where the account's limits
+        It ends with the block, also on an exception, and when a message arrives there. A channel or
+        a room without typing indicators ignores it. It delays no message: if the account's limits
         have nothing to spare, nothing is shown. An interaction is acknowledged instead.
 
-        ephemeral  the interaction's answer will be for its user alone
+        ephemeral  only the interaction's user will see the answer
 
         Raises `UnknownEvent`, `AmbiguousEvent` and `UnknownInstance` as `reply` does.
         """

@@ -61,7 +61,7 @@ class Answers:
     def typing(
         self, event: Any, *, instance: str | None = None, ephemeral: bool = False
     ) -> AbstractContextManager[None]:
-        """Show where the event came from that an answer is being written, while the block runs.
+        """Show a typing indicator in the event's room while the block runs.
 
         As `gateway_core.Gateway.typing` does; what it raises is raised as the block is entered.
         """

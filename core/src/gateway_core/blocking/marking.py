@@ -36,7 +36,7 @@ class Marks:
         timeout: float | None = None,
         **fields: Unpack[MarkFields],
     ) -> Receipt:
-        """Take the account's reaction off a message; not there: success. As `react`."""
+        """Remove the account's reaction from a message; succeeds if it is not there. As `react`."""
         return self._home.call(timeout, self._home.core.unreact, inner_of(target), emoji, **fields)
 
     def pin(
@@ -49,7 +49,7 @@ class Marks:
     ) -> Receipt:
         """Pin a message in its room, as `gateway_core.Gateway.pin` does.
 
-        silent  notify nobody, where the platform can
+        silent  notify nobody, if the platform can
         """
         pin = self._home.core.pin
         return self._home.call(timeout, pin, inner_of(target), silent=silent, **fields)
@@ -57,5 +57,5 @@ class Marks:
     def unpin(
         self, target: Editable, *, timeout: float | None = None, **fields: Unpack[MarkFields]
     ) -> Receipt:
-        """Unpin a message; not pinned: success. As `pin`."""
+        """Unpin a message; succeeds if it is not pinned. As `pin`."""
         return self._home.call(timeout, self._home.core.unpin, inner_of(target), **fields)

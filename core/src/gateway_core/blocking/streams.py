@@ -35,7 +35,7 @@ class Stream(Handle[stream.Stream]):
     def write(self, text: str) -> None:
         """Append to the text. Never waits.
 
-        Raises `Invalid` for what is no text that can be sent, and beyond `max_text` characters.
+        Raises `Invalid` for a text that cannot be sent, and beyond `max_text` characters.
         """
         with self._writing:
             check_text(text, self._length, self.max_text)
@@ -43,7 +43,7 @@ class Stream(Handle[stream.Stream]):
             self._tell(partial(self._inner.write, text))
 
     def replace(self, text: str) -> None:
-        """Begin anew with this text. Never waits; raises as `write` does."""
+        """Replace the text. Never waits; raises as `write` does."""
         check_text(text, 0, self.max_text)
         with self._writing:
             self._length = len(text)
@@ -65,11 +65,11 @@ class Stream(Handle[stream.Stream]):
         buttons: Buttons | None = None,
         timeout: float | None = None,
     ) -> Delivered | Receipt:
-        """Say that the text is whole, and wait until all of it is there.
+        """Say that the text is complete, and wait until all of it is delivered.
 
-        text     takes the place of all that was written; None: that is it
-        extra    the platform's own fields, on the last part; with them buttons of before go
-        buttons  those of the last part; None: as before, and none takes them off
+        text     replaces all that was written; None: the text stays as written
+        extra    the platform's own fields, on the last part; they replace earlier buttons
+        buttons  the buttons of the last part; None keeps them, an empty tuple removes them
 
         Returns and raises as `Gateway.send` does. A caller whose `timeout` ends does not withdraw
         it.
@@ -87,7 +87,7 @@ class Stream(Handle[stream.Stream]):
 
     @property
     def ticket(self) -> Ticket | None:
-        """The handle of its message once that is accepted: its ref can be stored at once."""
+        """The ticket of its message once that is accepted; its ref can be stored at once."""
         ticket = self._inner.ticket
         return None if ticket is None else Ticket(self._home, ticket)
 
@@ -98,7 +98,7 @@ class Stream(Handle[stream.Stream]):
 
     @property
     def stopped(self) -> bool:
-        """Whether there is no use in writing more: its user stopped it, or it has ended."""
+        """Whether writing more is pointless, because its user stopped it or it has ended."""
         return self._inner.stopped
 
 

@@ -30,7 +30,7 @@ class Ticket(Handle[tickets.Ticket]):
 
     @property
     def ref(self) -> MessageRef:
-        """The message that a `Send` makes, before it is there; of an edit, the message edited.
+        """The message that a `Send` will make; for an edit, the message that it changes.
 
         Of a `Call` that of the platform's answer: where there is none, a change of it ends
         `rejected`. Raises `TypeError` for an edit by key, and for a call without a room or about a
@@ -39,7 +39,7 @@ class Ticket(Handle[tickets.Ticket]):
         return self._inner.ref
 
     def receipt(self, *, timeout: float | None = None) -> Receipt:
-        """Wait for the end. Never raises for an ending.
+        """Wait for the end. Never raises because of how the envelope ended.
 
         Raises `TimeoutError` after `timeout` seconds, which changes nothing, and `GatewayClosed`
         (`kept=True`) if an outbox stores it for the next start, or for another process, which owns

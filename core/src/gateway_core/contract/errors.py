@@ -74,7 +74,7 @@ class UnknownInstance(Invalid):
 
 @attrs.define(kw_only=True, slots=False, repr=False)
 class UnknownEvent(Refused):
-    """The event belongs to no conversation of the `instances` that were asked: it has no answer.
+    """The event belongs to no conversation of the `instances`, so it cannot be answered.
 
     Such are a poll, an inline query, a home tab; or it is an event of another platform.
 
@@ -92,7 +92,7 @@ class UnknownEvent(Refused):
 
 @attrs.define(kw_only=True, slots=False, repr=False)
 class AmbiguousEvent(Refused):
-    """The event may be of any of these `instances`: `instance=` says of which it is."""
+    """The event may belong to any of these `instances`; say which with `instance=`."""
 
     instances: tuple[str, ...]
 
@@ -120,7 +120,7 @@ class Overloaded(Refused):
 
 @attrs.define(kw_only=True, slots=False, repr=False)
 class DeadlinePassed(Refused):
-    """Its deadline passed while it waited for a slot: it was never accepted.
+    """Its deadline passed while it waited for a slot, so it was never accepted.
 
     bound_of  the bound that was reached
     waited    seconds that it waited there
@@ -149,7 +149,7 @@ class IdempotencyConflict(Refused):
 
 @attrs.define(kw_only=True, slots=False, repr=False)
 class GroupTooLong(Refused):
-    """The group cannot end within its time to live: nothing of it was accepted.
+    """The group cannot end within its time to live, so nothing of it was accepted.
 
     members   how many it has; `attempts`: the platform messages that they become
     bucket    the limit that decides how long that takes, and its `rate` per second
@@ -200,7 +200,7 @@ class GatewayClosed(Refused):
 
 @attrs.define(slots=False, repr=False)
 class EndingsForgotten(GatewayError):
-    """Some of what ended after the cursor `after` is remembered no more, or it is another's.
+    """Some endings after the cursor `after` are no longer remembered, or it is another outbox's.
 
     Whoever follows endings begins anew with what there is, `after=None`.
     """
@@ -225,7 +225,7 @@ class DeliveryError(GatewayError):
 
 @attrs.define(kw_only=True, slots=False, repr=False)
 class ProbeFailed(GatewayError):
-    """The platform did not say who the instance is; `verdict` says what that means."""
+    """The platform did not say who the instance is; `verdict` says why."""
 
     instance_id: str
     verdict: Verdict
@@ -235,7 +235,7 @@ class ProbeFailed(GatewayError):
 
 
 class PartitionFailed(GatewayError):
-    """A partition was restarted too often in a short time; the gateway gives up loudly."""
+    """Partitions were restarted too often in a short time, so the gateway stopped."""
 
 
 @attrs.define(kw_only=True, slots=False, repr=False)
@@ -252,7 +252,7 @@ class HookContractError(GatewayError):
 
 @attrs.define(slots=False, repr=False)
 class NotServing(GatewayError):
-    """What was asked is for the process that delivers; this one only hands over (`serve=False`).
+    """Only the process that delivers can do this; this one only hands over (`serve=False`).
 
     what  was asked: the name of a method
     """

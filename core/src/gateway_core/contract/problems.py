@@ -76,9 +76,10 @@ class Mistakes(ValueError):
 
 
 class CheckedSettings:
-    """The base of an attrs class of settings, which alone would stop at the first mistake.
+    """A base for attrs classes of settings, which by themselves stop at the first mistake.
 
-    Where there are several, its making raises a ValueError that has each, as a configuration does.
+    If there are several mistakes, creating it raises one ValueError with all of them, like a
+    configuration.
     """
 
     __slots__ = ()

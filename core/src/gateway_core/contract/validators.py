@@ -203,7 +203,7 @@ def must_be(wanted: str, fits: Callable[[Any], bool]) -> Validator:
 
 
 def all_of(*checks: Validator) -> Validator:
-    """A value that passes each of these in turn."""
+    """A value that passes all of these validators."""
 
     def check(settings: Any, attribute: attrs.Attribute[Any], value: object) -> None:
         for one in checks:
@@ -213,7 +213,7 @@ def all_of(*checks: Validator) -> Validator:
 
 
 def as_path(value: object) -> Any:
-    """A field's converter: a text as a path. The rest stays as it is, for validators to name."""
+    """A field's converter from a text to a path. Other values stay as they are, for validators."""
     return Path(value) if isinstance(value, str) and value else value
 
 
@@ -236,7 +236,7 @@ def whole(*, least: int, most: int | None = None) -> Validator:
 def number(
     *, least: float | None = None, above: float | None = None, most: float = LONGEST
 ) -> Validator:
-    """A number within these bounds; `nan` is within none, infinity only where `most` is."""
+    """A number within these bounds; `nan` never is, and infinity only if `most` is infinite."""
     words = [("at least", least), ("above", above), ("at most", most)]
     wanted = "a number " + " and ".join(
         f"{word} {n:g}" for word, n in words if n is not None and n != inf
@@ -338,7 +338,7 @@ def together(*others: str) -> Validator:
 
 
 def alongside(other: str) -> Validator:
-    """Given only with that setting, which may stand without it."""
+    """Given only together with that setting, which may also be given alone."""
 
     def check(settings: Any, attribute: attrs.Attribute[Any], value: object) -> None:
         if value is not None and getattr(settings, other, None) is None:

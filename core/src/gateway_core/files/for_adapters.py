@@ -14,7 +14,7 @@ from gateway_core.contract.files import File
 def too_much(
     files: Sequence[File], *, platform: str, most: int, most_bytes: int, longest_alt: int
 ) -> Iterator[Problem]:
-    """What of the files is more than a channel takes, each with its place.
+    """Problems of files that exceed a channel's limits, each with its place.
 
     platform     its name, for the words
     most         files of one message: the setting `max_files`
@@ -34,9 +34,9 @@ def too_much(
 
 
 def with_first_part(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
-    """The plan with all files on its first part: an edit finds them there, however long its text.
+    """The plan with all files on its first part, where an edit finds them however long its text is.
 
-    For channels on which any files stand beside a text.
+    For channels that show any files beside a text.
     """
     if not message.files or not parts:
         return parts

@@ -65,10 +65,10 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
     # -- about envelopes
 
     def preview(self, envelope: Envelope) -> Preview:
-        """What would become of `envelope`: problems, parts, limits. Accepts and sends nothing.
+        """Preview `envelope`: its problems, parts and limits. Accepts and sends nothing.
 
-        Raises `UnknownInstance`, `ConfigError` where its settings are another channel's, and
-        `HookContractError` where a hook fails.
+        Raises `UnknownInstance`, `ConfigError` if its settings belong to another channel, and
+        `HookContractError` if a hook fails.
         """
         check_envelope(envelope)
         account = self._registry.account(envelope.instance_id)
@@ -79,25 +79,25 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         return foresee(hooks, account.instance, envelope, self.config, addresses)
 
     def address(self, instance_id: str, event: Any) -> Address | None:
-        """Where an event of the instance's platform came from, so that it can be answered there.
+        """The address that an event came from, so that it can be answered there.
 
         `event` is the platform's JSON, or an object of a library that the adapter knows. None: it
-        does not belong to a conversation. Raises `UnknownInstance` and `HookContractError`.
+        belongs to no conversation. Raises `UnknownInstance` and `HookContractError`.
         """
         return self._registry.account(instance_id).hooks.address(event)
 
     async def cancel(self, what: Ticket | str) -> bool:
-        """End an envelope `cancelled` if it has not started; whether that was so.
+        """End an envelope `cancelled` if it has not started; returns whether it did.
 
-        An envelope in memory ends at once, before other tasks run. Raises `Invalid` for what is
-        neither a ticket nor an id, and `OutboxError` if a durable outbox has to be asked, and
-        cannot be.
+        An envelope in memory ends at once, before other tasks run. Raises `Invalid` for anything
+        but a ticket or an id, and `OutboxError` if a durable outbox has to be asked but does not
+        answer.
         """
         self._check_loop()
         return await self._lookup.withdraw(what)
 
     async def status(self, what: Ticket | KeyRef | str) -> Status | None:
-        """Where an envelope stands, by its id, ticket or key; None: not known (any more).
+        """The status of an envelope, by its id, ticket or key; None: it is not known (any more).
 
         If it is in memory, the answer is as of the call. Raises `OutboxError` as `cancel` does.
         """
@@ -105,22 +105,22 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         return await self._lookup.status(what)
 
     def endings(self, after: str | None = None) -> AsyncIterator[Ended]:
-        """Everything that ended after `after`, in order, as it ends; until the gateway closes.
+        """Every ending after the cursor `after`, in order, as it happens, until the gateway closes.
 
-        after  the cursor of the last ending that is done with; None: from the oldest on that is
-               remembered
+        after  the cursor of the last ending that you have processed; None: start with the oldest
+               that is remembered
 
-        With a durable outbox these are the endings of former runs as well, each at least once,
-        kills included; without one those of this run. Raises `EndingsForgotten` for a cursor from
-        which some are remembered no more, and `Invalid` for what is no cursor.
+        With a durable outbox this includes endings of previous runs, each at least once, even after
+        a kill; without one, only those of this run. Raises `EndingsForgotten` if some endings after
+        the cursor are no longer remembered, and `Invalid` for anything that is no cursor.
         """
         self._check_loop()
         return self._parts.following.after(after)
 
     def statistics(self, *, waiting: bool = False) -> Statistics:
-        """A frozen snapshot; taking one disturbs nothing.
+        """A frozen snapshot of the counts; it holds nothing up.
 
-        waiting  also count what envelopes wait for: looks at each, 50 ms for 100,000
+        waiting  also count what envelopes wait for; this looks at each of them, 50 ms for 100,000
         """
         return snapshot(self._parts, waiting=waiting)
 
@@ -186,14 +186,14 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
     # -- its end
 
     def quiet(self) -> None:
-        """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
+        """Accept nothing more; calls that wait for a slot raise `GatewayClosed`."""
         self._life.quiet()
 
     async def drain(self) -> list[Undelivered]:
         """Accept nothing more, wait up to `drain_timeout`, end the rest.
 
         Returns every envelope that was unfinished at the call and ended undelivered. A durable
-        outbox stores the rest for the next run: nothing is waited for but attempts under way.
+        outbox stores the rest for the next run, so this waits only for attempts under way.
         """
         self._check_loop()
         return await self._life.drain()

@@ -47,9 +47,10 @@ class InstanceVerbs:
             raise NotServing(what)
 
     def add_instance(self, instance: Instance) -> None:
-        """Add an instance. Raises `ConfigError` for a known id or account, or an unserved channel.
+        """Add an instance. Raises `ConfigError` for a known id or account, or an unknown channel.
 
-        With settings that are not its channel's it starts suspended; `replace_instance` mends it.
+        If its settings belong to another channel, it starts suspended; `replace_instance` repairs
+        it.
         """
         self._check_serves("add_instance")
         self._registry.check_account(instance)
@@ -65,8 +66,8 @@ class InstanceVerbs:
     def replace_instance(self, instance: Instance) -> None:
         """Give a known instance new settings (a new token); a suspended one goes on.
 
-        Raises `UnknownInstance`, and `ConfigError` where the channel would change, or where another
-        instance is its new account.
+        Raises `UnknownInstance`, and `ConfigError` if the channel would change or another instance
+        already uses the new account.
         """
         self._check_serves("replace_instance")
         self._registry.check_account(instance)
@@ -77,12 +78,13 @@ class InstanceVerbs:
         log_event(INSTANCE_REPLACED, instance=instance.id, channel=instance.channel)
 
     async def reload(self, config: GatewayConfig) -> Reloaded:
-        """Serve the instances of this configuration from now on, such as one that was read again.
+        """Serve the instances of this configuration from now on, such as after reading it again.
 
         New ones are added, those with other settings or secrets are replaced, and missing ones are
-        removed after up to its `drain_timeout`. The others do not notice; one that `suspend` holds
-        stays suspended. A durable outbox keeps what a missing one has not sent, for when it is
-        there again. Raises `ConfigError` with every mistake, and nothing has changed then.
+        removed after up to its `drain_timeout`. Other instances are not affected; one that
+        `suspend` holds stays suspended. A durable outbox keeps the unsent envelopes of a missing
+        instance until it is there again. Raises `ConfigError` with every mistake, and then changes
+        nothing.
         """
         self._check_loop()
         self._check_serves("reload")
@@ -124,9 +126,9 @@ class InstanceVerbs:
     async def remove_instance(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Remove an instance, after up to `drain` seconds for its unfinished envelopes.
 
-        Returns those that it ended undelivered. Other instances do not notice. Raises
+        Returns those that ended undelivered. Other instances are not affected. Raises
         `UnknownInstance`, and `ValueError` if `drain` is no number of seconds. A process that only
-        hands over asks the one that delivers, and waits for it.
+        hands over asks the process that delivers, and waits for it.
         """
         self._check_loop()
         if self._producer is not None and not self._is_here(instance_id):
@@ -154,20 +156,20 @@ class InstanceVerbs:
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`. Raises `UnknownInstance`.
 
-        why  the reason in the log, for policies, and in `InstanceSuspended`
+        why  the reason, as the log, policies and `InstanceSuspended` show it
         """
         self._check_loop()
         self._check_serves("suspend")
         self._registry.suspend(instance_id, why)
 
     def resume(self, instance_id: str) -> None:
-        """Let an instance go on where it stopped, whatever suspended it or closed its limits."""
+        """End an instance's suspension and the closures of its limits, whatever caused them."""
         self._check_loop()
         self._check_serves("resume")
         self._registry.resume(instance_id)
 
     async def probe(self, instance_id: str) -> Identity | None:
-        """Ask the platform who the instance is. Raises `ProbeFailed`, with what went wrong.
+        """Ask the platform who the instance is. Raises `ProbeFailed` if that fails.
 
         If the channel has no `probe`, the verdict's reason is `unsupported`.
         """

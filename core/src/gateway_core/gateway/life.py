@@ -138,7 +138,7 @@ class Life:
             parts.producer.way.store()
 
     def quiet(self) -> None:
-        """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
+        """Accept nothing more; calls that wait for a slot raise `GatewayClosed`."""
         self.closing.set()
         self._on_quiet()
         if self._parts.pager is not None:

@@ -40,17 +40,18 @@ async def open_gateway(
 
     config      a configuration, or the path of a `gateway.toml`, which `load_config` reads
     plugins     objects with hookimpls, asked before the installed ones; ("channel", plugin) for one
-    outbox      where accepted envelopes are stored; None: where the configuration says, else in
+    outbox      where accepted envelopes are stored; None: where the configuration says, or else in
                 memory, which is logged once
-    rng         where jitter comes from; a seeded one makes delays repeatable
+    rng         the random generator for jitter; a seeded one makes delays repeatable
     wall_clock  POSIX time, for `not_before` and the times on receipts
-    providers   who takes spans and metrics; None: what the configuration says, else whatever
-                OpenTelemetry has been set up with in this process
-    serve       False: deliver nothing, and hand over to the process that owns the outbox, which is
-                one that several share. It opens at once, whether there is an owner or not
+    providers   receivers of spans and metrics; None: what the configuration says, or else this
+                process's own OpenTelemetry setup
+    serve       False: deliver nothing, and hand envelopes over to the process that owns the outbox,
+                which must be one that processes can share. It opens at once, even if there is no
+                owner
 
     Raises `PluginError` and `ConfigError` with every fault before anything starts, and
-    `PartitionFailed` out of the block when a partition fails again and again.
+    `PartitionFailed` out of the block if partitions keep failing.
     """
     _check(config, outbox, providers)
     if serve is not True and serve is not False:

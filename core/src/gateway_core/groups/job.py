@@ -23,16 +23,18 @@ class Progress:
     """How far a group is.
 
     members    how many it has
-    counts     how many of them ended so; those that never had a turn end `cancelled`
+    counts     how many members ended in each disposition; those that never had a turn end
+               `cancelled`
     waiting    members whose turn has not come
     in_flight  members that had their turn and have not ended
     failed     members that `retry` would try again
-    retrying   whether some of these are to be tried again, and have not begun to be
-    due        POSIX time before which none has its turn; None: at once
-    deadline   POSIX time at which those that have not ended expire
+    retrying   whether some of these are about to be tried again
+    due        POSIX time before which no member has its turn; None: at once
+    deadline   POSIX time at which unfinished members expire
     rate       members that ended per second, over the last minute; None: not known yet
-    estimate   seconds until the last member ends, by that rate, else by the account's limits; None:
-               nobody can say (it is paused, or no limit is known). From `due` on, if that is later
+    estimate   seconds until the last member ends, by that rate or else by the account's limits,
+               counted from `due` if that is later; None: unknown (it is paused, or no limit is
+               known)
     """
 
     group_id: str
@@ -59,15 +61,15 @@ class Progress:
 
     @property
     def ended(self) -> bool:
-        """Whether all of them have, and none of them is to be tried again."""
+        """Whether all members have ended and none is to be tried again."""
         return self.done == self.members and not self.retrying
 
 
 class Job:
     """A group that was accepted. Any number of handles of one group may be used.
 
-    Every method raises `OutboxError` where a durable outbox cannot answer, and `Invalid` where the
-    group is not known any more.
+    Every method raises `OutboxError` if a durable outbox cannot answer, and `Invalid` if the group
+    is no longer known.
     """
 
     __slots__ = ("_groups", "_state")
@@ -91,7 +93,7 @@ class Job:
 
     @property
     def instance_id(self) -> str:
-        """The account that it is of."""
+        """The account that sends it."""
         return self._state.group.instance_id
 
     async def progress(self) -> Progress:
@@ -99,42 +101,42 @@ class Job:
         return self._progress(self._known(await self._groups.state(self.id)))
 
     async def pause(self) -> Progress:
-        """Let no more members have their turn, until `resume`; a restart changes nothing of it.
+        """Let no more members have their turn until `resume`, even after a restart.
 
-        The few that had theirs go on.
+        The few members that had their turn go on.
         """
         return self._progress(self._known(await self._groups.pause(self.id, paused=True)))
 
     async def resume(self) -> Progress:
-        """Go on after `pause`. Its deadline is what it was."""
+        """Go on after `pause`. The deadline does not change."""
         return self._progress(self._known(await self._groups.pause(self.id, paused=False)))
 
     async def cancel(self) -> Progress:
-        """End it: members whose turn has not come end `cancelled`, what has started goes on."""
+        """End the group: members whose turn has not come end `cancelled`; others go on."""
         return self._progress(self._known(await self._groups.cancel(self.id)))
 
     def failed(self) -> AsyncIterator[Receipt]:
-        """The receipts of members that were not delivered, superseded or cancelled: room and why.
+        """Receipts of members that ended otherwise than delivered, superseded or cancelled.
 
         As far as the history remembers them; without a durable outbox the newest 10,000.
         """
         return _Failures(self._groups.store, self.id)
 
     async def retry(self) -> int:
-        """Try again what `failed` has, and nothing else; how many members that are.
+        """Try the members in `failed` again; returns how many they are.
 
-        Their time begins anew, and they have their turns as the limits allow. With a durable outbox
-        it is remembered once this returns, so that a restart or a kill changes nothing of it, and
-        what has arrived of a message of several parts is not sent again; without one, nothing is
-        tried again of a group that was cancelled.
+        Their time to live starts again, and they have their turns as the limits allow. With a
+        durable outbox the request is stored once this returns, so it survives a restart or a kill,
+        and parts that have arrived are not sent again. Without one, a cancelled group is not tried
+        again.
         """
         return await self._groups.retry(self.id)
 
     async def wait(self) -> Progress:
-        """Wait until all members have ended; how they did.
+        """Wait until all members have ended; returns the progress.
 
-        Raises `GatewayClosed` (`kept=True`) if the gateway closes and a durable outbox has the
-        rest; without one the rest ends `cancelled`.
+        Raises `GatewayClosed` (`kept=True`) if the gateway closes and a durable outbox keeps the
+        rest. Without one, the rest ends `cancelled`.
         """
         while True:
             feed = self._groups.feeds.get(self.id)

@@ -65,11 +65,11 @@ class BroadcastFields(TypedDict, total=False):
 class Forecast:
     """What a broadcast would cost, before anything is accepted.
 
-    members   rooms that would get it, each once
-    attempts  platform messages that they become together; `parts`: those of one room
+    members   rooms that would get the message, each once
+    attempts  platform messages in total; `parts`: those of one room
     bucket    the limit that decides how long it takes; empty: no limit is known
-    seconds   how long it takes by that limit, at least
-    ttl       seconds that it has; `too_long`: that is less
+    seconds   the least time that this limit allows
+    ttl       seconds that it has; `too_long`: whether that is less
     """
 
     members: int
@@ -119,20 +119,22 @@ class GroupVerbs:
     ) -> Job:
         """Send a message to many rooms, each once, as the account's limits allow.
 
-        rooms       ids of rooms, in the order in which they get it; one that is named twice gets it
-                    once. A generator is read to its end before this returns
-        key         a second call with the same key, text and rooms gives the same job
-        not_before  POSIX time before which no room gets it
-        files       as of `send`: their bytes are stored once, and are gone once no room needs them
-        ttl         seconds from the call after which rooms without it end `expired`; None: of the
-                    class, from `not_before` on if that is later. `deadline`: a POSIX time instead
+        rooms       ids of rooms, in the order of sending; a room that is named twice gets the
+                    message once. A generator is read to its end before this returns
+        key         a second call with the same key, text and rooms returns the same job
+        not_before  POSIX time before which the message is sent to no room
+        files       as in `send`; their bytes are stored once, and removed when no room needs them
+                    any more
+        ttl         seconds from the call after which rooms that do not have the message end
+                    `expired`; None: the class's default, counted from `not_before` if that is
+                    later. `deadline`: a POSIX time instead
 
-        Returns once the whole of it is accepted: with a durable outbox, stored. Only few rooms are
-        in memory at a time, and none of them keeps a message of a higher class waiting.
+        Returns once the whole group is accepted; with a durable outbox, that means stored. Only a
+        few rooms are in memory at a time, and they never hold up a message of a higher class.
 
-        Raises `Invalid` with the first twenty of the rooms that are wrong, `UnknownInstance`,
-        `GroupTooLong`, `IdempotencyConflict` where the key stands for another text or other rooms,
-        `InstanceSuspended`, `OutboxError` and `GatewayClosed`: nothing is accepted then.
+        Raises `Invalid` with the first twenty wrong rooms, `UnknownInstance`, `GroupTooLong`,
+        `IdempotencyConflict` if the key was used for another text or other rooms,
+        `InstanceSuspended`, `OutboxError` and `GatewayClosed`. Nothing is accepted then.
         """
         self._check_loop()
         template = _template(
@@ -191,9 +193,9 @@ class GroupVerbs:
         return account
 
     async def foresee_broadcast(self, template: Send, rooms: Iterable[str]) -> Forecast:
-        """What `broadcast` would do with that message; its room may be any. Accepts nothing.
+        """What `broadcast` would do with this message; its room is ignored. Accepts nothing.
 
-        Raises as `broadcast` does, but for `GroupTooLong`.
+        Raises as `broadcast` does, except for `GroupTooLong`.
         """
         self._check_loop()
         if not isinstance(template, Send):
@@ -220,14 +222,15 @@ class GroupVerbs:
         not_before: float | None = None,
         priority: Priority = "bulk",
     ) -> Job:
-        """Accept envelopes of one account as a group, each to have its turn in their order.
+        """Accept envelopes of one account as a group, to be sent in order.
 
-        group       the key of the whole: a second call with the same envelopes gives the same job
-        not_before  POSIX time before which none has its turn
-        priority    the class of all of them
+        group       the key of the group; a second call with the same envelopes returns the same job
+        not_before  POSIX time before which no envelope has its turn
+        priority    the class of all envelopes
 
-        An envelope has no `key` and no `not_before` of its own; its `ttl` counts from the call. An
-        envelope that is there twice is sent twice. Returns and raises as `broadcast` does.
+        Envelopes must have no `key` and no `not_before` of their own; their `ttl` counts from the
+        call. An envelope that is listed twice is sent twice. Returns and raises as `broadcast`
+        does.
         """
         self._check_loop()
         drafting = self._groups.drafting
@@ -267,10 +270,10 @@ class GroupVerbs:
     async def group(
         self, group_id: str | None = None, *, instance: str | None = None, key: str | None = None
     ) -> Job | None:
-        """The handle of a group: by its id, or by its account and key; None: it is not known.
+        """The handle of a group, by its id or by its account and key; None: it is not known.
 
-        Groups are remembered for a time after their end, as other keys and endings are. Raises
-        `Invalid` where neither is given, and `OutboxError`.
+        Ended groups are remembered for a time, like other keys and endings. Raises `Invalid` if
+        neither is given, and `OutboxError`.
         """
         self._check_loop()
         if group_id is not None and instance is None and key is None:

@@ -35,7 +35,7 @@ _DECODER = jsonlib.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 
 
 class UnreadableBody(TransportError, ValueError):
-    """An answer of known `status` whose body could not be read, was too big, or is no JSON.
+    """An answer with a known `status` whose body could not be read, was too big, or is not JSON.
 
     After a platform's own 2xx the message is there: an adapter may answer with an unknown id
     instead of raising. `dispatched` is `no` for 3xx and 4xx, which are refusals, and else
@@ -52,7 +52,7 @@ class UnreadableBody(TransportError, ValueError):
 class Response:
     """An answer of any status. `headers` have lower-case names; `body` is decompressed.
 
-    Its `repr` shows neither: a platform hands out tokens, and what stands between may quote some.
+    Its `repr` shows neither, since platforms send tokens, and proxies may quote them.
     """
 
     status: int
@@ -120,9 +120,9 @@ class Body:
 
 
 def retry_after_seconds(value: object) -> float | None:
-    """Seconds to wait, out of a header or a JSON field; at most a day.
+    """Seconds to wait, from a header or a JSON field; at most a day.
 
-    None for what is no such number: nan, inf, negative, a date, a boolean, anything else.
+    None for anything else: nan, inf, a negative number, a date, a boolean.
     """
     if isinstance(value, str) and _SECONDS.fullmatch(value.strip(" \t")):
         return min(float(value), LONGEST_WAIT)

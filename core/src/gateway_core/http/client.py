@@ -200,13 +200,13 @@ class HttpClient:
         body: Multipart | RawBody | None = None,
         headers: Mapping[str, str | Secret] = MappingProxyType({}),
     ) -> Response:
-        """Ask once, and answer with whatever status came back.
+        """Make one request and return the response, whatever its status.
 
         `path` begins with a slash, is percent-encoded and may have a query; `{secret}` in it
-        becomes the path secret. A `body` is written as it is read from its sources, and an answer
-        that comes before its end ends it. Raises ValueError for what cannot be sent,
-        `UnreadableBody` when the status came but not the answer's body, `UnreadableSource` when
-        a source of `body` failed, and `TransportError` for every other failure.
+        becomes the path secret. A `body` is written as it is read from its sources; an answer
+        before its end stops it. Raises ValueError for a request that cannot be sent,
+        `UnreadableBody` if the status arrived but not the answer's body, `UnreadableSource` if a
+        source of `body` failed, and `TransportError` for every other failure.
         """
         request = self._build(method.upper(), path, *_content(json, form, body), headers)
         progress = Progress(self._timeouts)
@@ -262,7 +262,7 @@ class HttpClient:
         return self._wire
 
     async def aclose(self) -> None:
-        """Close the connections, within a few seconds; requests from now on fail undispatched."""
+        """Close the connections within a few seconds; later requests fail undispatched."""
         self._closed = True
         if self._wire is not None:
             with trio.move_on_after(_CLOSING, shield=True):
@@ -283,12 +283,11 @@ async def open_client(
 ) -> AsyncIterator[HttpClient]:
     """A client of `base_url` for the time of the block. Connects at the first request.
 
-    `headers` go with every request. `max_body` bounds an answer in bytes, after decompression,
-    and `max_upload` a request's body.
-    `network` is the way there: a channel's own settings, where they inherit `NetworkSettings`.
-    Raises ValueError for a URL that `check_base_url` would refuse (private addresses are left to
-    the settings), for a header that cannot be sent, and for a bad variable of the environment
-    where `network` trusts that.
+    `headers` go with every request. `max_body` bounds an answer in bytes, after decompression, and
+    `max_upload` a request's body. `network` configures the connection: a channel's own settings, if
+    they inherit from `NetworkSettings`. Raises ValueError for a URL that `check_base_url` would
+    refuse (private addresses are left to the settings), for a header that cannot be sent, and for a
+    bad environment variable if `network` trusts the environment.
     """
     client = HttpClient(
         base_url=check_base_url(base_url, allow_private=True),

@@ -50,15 +50,15 @@ _TAG = re.compile(r"<[^<>]{0,400}>")
 
 
 def is_page(response: Response) -> bool:
-    """Whether its body is a document of HTML; no answer of JSON begins so, not even half of one."""
+    """Whether the body is an HTML document; no JSON answer begins like one, even if truncated."""
     return response.body[:_BEGINNING].lstrip().lower().startswith(_HTML)
 
 
 def foreign_verdict(response: Response, redact: Callable[[str], str] | None = None) -> Verdict:
-    """What an answer means that is not the platform's own, of any status.
+    """The verdict on an answer that is not the platform's own, of any status.
 
-    413 and 414 are the message's; 429 closes the instance; whatever else is an outage of it.
-    `redact` takes secrets out of the page's words, which may quote the request.
+    413 and 414 reject the message; 429 closes the instance; anything else is an outage of the
+    instance. `redact` removes secrets from the page's text, which may quote the request.
     """
     raw = f"HTTP {response.status}, not of the platform: {_excerpt(response)}"
     raw = raw if redact is None else redact(raw)

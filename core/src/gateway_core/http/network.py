@@ -85,21 +85,21 @@ def _is_sound(settings: Any, field: Any, value: object) -> None:
 
 @attrs.frozen(kw_only=True)
 class NetworkSettings(CheckedSettings):
-    """Settings of an account's way to its platform; a channel's settings inherit them.
+    """Settings of an account's connection to its platform, for a channel's settings to inherit.
 
-    proxy                an HTTP proxy that every connection goes through by CONNECT, as in
-                         `http://proxy.example:3128`; `https` where the proxy itself speaks TLS.
-                         None: none
-    proxy_credentials    for a proxy that asks for them (`Basic`): a secret, `user:password`
-    ca_file              a file of certificates (PEM) that are trusted instead of the system's:
-                         the company's, where it reads what goes through TLS
-    client_certificate   a file with a certificate (PEM) to show to whoever asks for one, and those
-                         that it depends on
-    client_key           the file with its key; None: in `client_certificate`
-    client_key_password  what that key is encrypted with: a secret
-    trust_environment    take what is not set here from `HTTPS_PROXY`, `NO_PROXY` and
-                         `SSL_CERT_FILE`. Off: whoever can set a variable of the process would
-                         read every message and its token
+    proxy                an HTTP proxy for every connection, by CONNECT, such as
+                         `http://proxy.example:3128`; use `https` if the proxy itself speaks TLS.
+                         None: no proxy
+    proxy_credentials    for a proxy that needs a login (`Basic`): a secret, `user:password`
+    ca_file              a file of certificates (PEM) to trust instead of the system's, for example
+                         if a company inspects TLS traffic
+    client_certificate   a file with a client certificate (PEM) and its chain, for servers that ask
+                         for one
+    client_key           the file with the certificate's key; None: it is in `client_certificate`
+    client_key_password  the password of that key: a secret
+    trust_environment    read settings that are not given here from `HTTPS_PROXY`, `NO_PROXY` and
+                         `SSL_CERT_FILE`. Off by default, because anybody who can set a variable of
+                         the process could then read every message and the token
     """
 
     proxy: str | None = attrs.field(default=None, validator=_is_proxy)

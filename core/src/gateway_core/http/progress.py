@@ -31,12 +31,12 @@ class Timeouts:
     """Seconds for each phase of a request, and for all of it together.
 
     connect  name lookup, TCP and TLS, and a proxy's tunnel
-    write    writing the request; of a streamed body reading each block, and until the system takes
-             more of it, so that one which moves, though slowly, goes on
+    write    writing the request; for a streamed body, reading each block and waiting until the
+             system accepts more of it, so that a slow upload goes on
     read     each read of the answer; at least 30 for Telegram, whose server itself sleeps
     pool     waiting for a connection while all are in use
-    total    the whole request: what ends an answer of one byte per second. Where a body is
-             streamed, what comes before it, and once more what comes after it
+    total    the whole request; it ends an answer of one byte per second. For a streamed body, the
+             time before it, and again the time after it
     """
 
     connect: float = attrs.field(default=10.0, validator=attrs.validators.gt(0))

@@ -155,7 +155,7 @@ def _names(entry: str, host: str, port: int) -> bool:
 
 
 def base_url(_: object, attribute: attrs.Attribute[Any], url: str) -> None:
-    """The validator of a setting that is a base URL: as `check_base_url` wants it."""
+    """A validator for a setting that is a base URL, with the rules of `check_base_url`."""
     try:
         check_base_url(url)
     except ValueError as error:

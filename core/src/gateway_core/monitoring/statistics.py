@@ -15,13 +15,13 @@ from gateway_core.outboxes.tenure import Tenure
 class PartitionStatistics:
     """One partition's counts since the gateway opened.
 
-    depth        unfinished envelopes with a place in memory, and those being accepted
+    depth        unfinished envelopes with a slot in memory, and those being accepted
     unfinished   accepted and not ended; of those of previous process runs, what was loaded
     spilled      of those, in the outbox alone, without a slot in memory
-    waiting      callers that wait for room
+    waiting      callers that wait for a slot
     in_flight    attempts under way
     oldest_wait  seconds since the oldest unfinished envelope in memory was accepted, or was due
-    share        of all envelopes accepted, the part that came here
+    share        this partition's share of all accepted envelopes
     """
 
     index: int
@@ -42,19 +42,19 @@ class PartitionStatistics:
 
     @property
     def occupancy(self) -> float:
-        """Depth as a share of the bound; above 1 where several classes fill it."""
+        """Depth as a share of the bound; it can exceed 1, since each class has the whole bound."""
         return self.depth / self.bound
 
 
 @attrs.frozen(kw_only=True)
 class InstanceStatistics:
-    """One instance's state, and its counts since it was taken in.
+    """One instance's state, and its counts since it was added.
 
-    attempts    ended, by (class, reason); ("none", "") are those that the platform said yes to
-    attempts_by_partition  the same by (partition, pressure as the envelope was accepted, class,
-                reason)
-    foreseen    attempts refused by a limit that were in flight as its first refusal came
-    unforeseen  attempts refused by a limit that nobody knew of, or that was exhausted elsewhere
+    attempts    ended attempts, by (class, reason); ("none", "") are successes
+    attempts_by_partition  the same by (partition, pressure when the envelope was accepted, class,
+                           reason)
+    foreseen    attempts refused by a limit that were in flight when its first refusal came
+    unforeseen  attempts refused by an unknown limit, or by one that was used up elsewhere
     recovered   envelopes that a previous process run had accepted
     signs       by (`typing` or `acknowledge`, what became of it: `made`, `passed over`, `failed`)
     members_fed members of groups that had their turn; `members_ended`: that ended, by how, those
@@ -86,19 +86,20 @@ class InstanceStatistics:
 class Statistics:
     """The whole gateway. `accepted == sum(dispositions) + unfinished` at every instant.
 
-    skew      the busiest partition's share of the accepted, over the even share; 1 is perfect
-    stored    unfinished envelopes in a durable outbox, those of previous runs among them
-    unserved  of those, by instance, what waits for an instance that is not there
-    refused_elsewhere  refusals of envelopes for instances that are not there, by exception
+    skew      the busiest partition's share of accepted envelopes, divided by an even share; 1 is
+              perfect
+    stored    unfinished envelopes in a durable outbox, including those of previous runs
+    unserved  of those, by instance, the envelopes whose instance is not configured
+    refused_elsewhere  refusals of envelopes for instances that are not configured, by exception
     hook_errors        errors of hookimpls that were stopped, by (channel, plugin, hook)
-    hook_slow          times that one held the event loop for 0.1 s or more, likewise
+    hook_slow          times that a hookimpl held the event loop for 0.1 s or more, likewise
     groups             groups that have not ended
     members            of those, members whose turn has not come: accepted as part of a group, and
                        not yet as envelopes, so that they are in no other count
     open_groups        groups that have not ended by (instance, `fed`, `scheduled`, `paused` or
                        `cancelled`); `members_waiting`: their members without a turn, by instance
-    tenure             how this process stands with an outbox that several processes share; None:
-                       it is one process's own, or this one only hands over
+    tenure             this process's position in an outbox that several processes share; None: the
+                       outbox belongs to one process, or this process only hands over
     waiting            envelopes in memory by (instance, what they wait for now), if asked for
     """
 
@@ -125,5 +126,5 @@ class Statistics:
 
     @property
     def conserved(self) -> bool:
-        """Whether the law of conservation holds; it always does."""
+        """Whether `accepted == sum(dispositions) + unfinished` holds; it always does."""
         return self.accepted == sum(self.dispositions.values()) + self.unfinished

@@ -32,10 +32,10 @@ POLL = 1.0
 
 @attrs.frozen(kw_only=True)
 class Ended:
-    """How an envelope ended, and the cursor from which the next ones are told.
+    """How an envelope ended, and the cursor for reading the endings that follow.
 
-    cursor   a text, to be stored with whatever is made of the receipt
-    receipt  the same that `send` returned, or would have
+    cursor   a text, to be stored together with your record of the receipt
+    receipt  the receipt that `send` returned or would have returned
     """
 
     cursor: str

@@ -169,7 +169,7 @@ def bind(plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> dict[str,
 
 @attrs.frozen(kw_only=True)
 class ChannelBinding:
-    """How a channel is served, for people to look at.
+    """How a channel is served, to be shown to people.
 
     adapter       the label of the plugin that serves it
     distribution  the adapter's, with `version`; both empty for one given in code

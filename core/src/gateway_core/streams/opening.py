@@ -131,30 +131,29 @@ class Streaming(Answers):
     ) -> Opening:
         """A message that grows, such as a language model's answer.
 
-        where       an event of the platform, which it answers in its room and thread, with its
+        where       an event of the platform, to be answered in its room and thread and under its
                     key; or (instance, room)
-        chunks      its text, piece by piece: then it is awaited, and gives the receipt
-        instance    whose event it is; None: of the one instance whose adapter knows it
-        key         another stream of that key which is open is joined; of an event it names this
-                    answer among those to it, which are else numbered as those of `reply` are
-        ttl         seconds from its end after which it expires
-        extra       the platform's own fields while it grows; `finish` may replace them
-        buttons     those that it has while it grows; likewise
-        ephemeral   show it to the user of the interaction alone
-        on_error    what becomes of it if its block ends by an exception: `mark` puts `broken_off`
-                    at its end, `delete` takes it back, `keep` leaves it as it is; where a
-                    platform shows that an interaction's answer is being made, and nothing was
-                    said, `broken_off` is the answer
-        broken_off  what stands at its end as well if its program is killed
-        max_text    characters that it may have
+        chunks      the text in pieces; then await the stream, which returns the receipt
+        instance    the account that received the event; None: the one whose adapter knows it
+        key         joins an open stream with the same key. With an event, it names this answer
+                    among several to the event, which are otherwise numbered as in `reply`
+        ttl         seconds after the end of the stream at which it expires
+        extra       the platform's own fields while the message grows; `finish` may replace them
+        buttons     its buttons while it grows; `finish` may replace them
+        ephemeral   show it only to the user of the interaction
+        on_error    what happens if its block ends with an exception: `mark` adds `broken_off` at
+                    the end, `delete` deletes the message, `keep` leaves it as it is. If the
+                    platform shows that an interaction's answer is coming, and nothing was written
+                    yet, `broken_off` is the answer
+        broken_off  text that is added at the end, also if the program is killed
+        max_text    most characters of the text
 
-        Until its first message stands, where the channel can, it shows that an answer is being
-        written. An interaction (a command, a pressed button, a form) is acknowledged as the block
-        is entered. If an answer by its token cannot be edited, it comes when the text is whole.
-
-        The others are those of `send`. Raises `Invalid` for what is no such value, `UnknownEvent`
-        and `AmbiguousEvent` for an event that no instance or several know; the rest when the block
-        is entered.
+        Until the first message is sent, a typing indicator is shown if the channel has one. An
+        interaction (a command, a pressed button, a form) is acknowledged when the block is entered.
+        If an answer by its token cannot be edited, it is sent when the text is complete. The other
+        fields are those of `send`. Raises `Invalid` for wrong values, and `UnknownEvent` and
+        `AmbiguousEvent` for an event that no instance knows or several know; other errors when the
+        block is entered.
         """
         _check(on_error, max_text)
         check_flag("ephemeral", ephemeral)

@@ -83,9 +83,9 @@ def check_text(text: object, before: int, most: int) -> None:
 class Stream:
     """A message that grows: write into it, and finish it. Made by `Gateway.stream`.
 
-    The first message is posted once there is something to say, and is edited from then on: the
-    newest text wins, one attempt at a time, as fast as the account's limits leave room for passing
-    states. The whole text always gets its attempts.
+    The first message is sent once there is text, and edited from then on. The newest text wins, one
+    attempt at a time, as fast as the account's limits leave room for intermediate states. The
+    complete text is always sent.
     """
 
     def __init__(
@@ -125,14 +125,14 @@ class Stream:
     def write(self, text: str) -> None:
         """Append to the text. Never waits.
 
-        Raises `Invalid` for what is no text that can be sent, and beyond `max_text` characters.
+        Raises `Invalid` for a text that cannot be sent, and beyond `max_text` characters.
         """
         check_text(text, len(self._growth.written), self._most)
         self._growth.write(text)
         self._said()
 
     def replace(self, text: str) -> None:
-        """Begin anew with this text. Never waits; raises as `write` does."""
+        """Replace the text. Never waits; raises as `write` does."""
         check_text(text, 0, self._most)
         self._growth.replace(text)
         self._said()
@@ -172,13 +172,14 @@ class Stream:
         extra: Mapping[str, Json] | None = None,
         buttons: Buttons | None = None,
     ) -> Delivered | Receipt:
-        """Say that the text is whole, and wait until all of it is there.
+        """Say that the text is complete, and wait until all of it is delivered.
 
-        text     takes the place of all that was written; None: that is it
-        extra    the platform's own fields, on the last part; with them buttons of before go
-        buttons  those of the last part; None: as before, and none takes them off
+        text     replaces all that was written; None: the text stays as written
+        extra    the platform's own fields, on the last part; they replace earlier buttons
+        buttons  the buttons of the last part; None keeps them, an empty tuple removes them
 
-        Returns and raises as `Gateway.send` does. A caller who is cancelled does not withdraw it.
+        Returns and raises as `Gateway.send` does. Cancelling the call does not withdraw the
+        message.
         """
         if text is not None:
             check_text(text, 0, self._most)
@@ -267,7 +268,7 @@ class Stream:
 
     @property
     def ticket(self) -> Ticket | None:
-        """The handle of its message once that is accepted: its ref can be stored at once."""
+        """The ticket of its message once that is accepted; its ref can be stored at once."""
         return self._ticket if self._first is None else self._first.ticket
 
     @property
@@ -277,7 +278,7 @@ class Stream:
 
     @property
     def stopped(self) -> bool:
-        """Whether there is no use in writing more: its user stopped it, or it has ended."""
+        """Whether writing more is pointless, because its user stopped it or it has ended."""
         if self._first is not None:
             return self._first.stopped
         if self._growth.stopped or self._error is not None:

@@ -55,7 +55,7 @@ class Door:
     refused_elsewhere: Counter[str] = attrs.field(factory=Counter, init=False)
 
     def close(self) -> None:
-        """Accept nothing more; wake those who wait for a slot with `GatewayClosed`."""
+        """Accept nothing more; calls that wait for a slot raise `GatewayClosed`."""
         self._drafting.closed = True
         for partition in self._partitions:
             partition.admission.close()

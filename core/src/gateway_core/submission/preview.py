@@ -38,10 +38,10 @@ NOWHERE: Mapping[str, str] = MappingProxyType({})
 class Preview:
     """What would become of an envelope.
 
-    envelope  what would be sent, as policies make it; `asked`: what they were given
+    envelope  the envelope that would be sent, as policies change it; `asked`: the original
     problems  why it would be refused; empty: it would be accepted, if there were a slot for it
-    parts     the platform messages that a `Send` or an `Edit` becomes, as far as there is a plan
-    limits    every limit that each of its attempts draws on
+    parts     the platform messages that a `Send` or an `Edit` becomes, if it could be planned
+    limits    every limit that each of its attempts uses
     """
 
     asked: Envelope
@@ -58,10 +58,10 @@ def preview(
     config: GatewayConfig | None = None,
     plugins: Sequence[Given] = (),
 ) -> Preview:
-    """What would become of `envelope` on `instance`, without a gateway and without a network.
+    """Preview `envelope` on `instance`, without a gateway and without a network.
 
-    Calls `validate`, `chunk` and `rate_limit` as a gateway does: those of given and installed
-    policies first. `config` has the bounds and the plugins allowed. Raises `PluginError` if plugins
+    Calls `validate`, `chunk` and `rate_limit` as a gateway does, starting with given and installed
+    policies. `config` has the bounds and the allowed plugins. Raises `PluginError` if plugins
     cannot be bound, `ConfigError` for a channel that no plugin serves or settings of another
     channel, and `HookContractError` if a hook fails.
     """

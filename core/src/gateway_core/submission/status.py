@@ -23,9 +23,10 @@ class Status:
 
     cause     what it waits for, while unfinished
     attempts  attempts made so far
-    estimate  seconds until its next attempt is likely to begin, by the limits, the envelopes before
-              it, and the waits that a platform asked for; at its deadline it ends instead. None:
-              it ended, or waits for something that nobody foresees (a resume, an answer)
+    estimate  seconds until its next attempt will probably begin, judging by the limits, the
+              envelopes before it, and the waits that a platform asked for; it ends at its deadline
+              at the latest. None: it has ended, or waits for something unpredictable (a resume, an
+              answer)
     receipt   how it ended; None while unfinished
     """
 

@@ -19,7 +19,7 @@ _COPIED = [field.name for field in attrs.fields(Receipt) if field.name != "ref"]
 class Ticket:
     """An accepted envelope: its id, its ref (an edit's target at once), and its receipt.
 
-    Any number of tasks may wait for the receipt; waiting and giving up changes nothing.
+    Any number of tasks may wait for the receipt, and giving up the wait has no effect.
     """
 
     __slots__ = ("_accepted", "_waited")
@@ -50,7 +50,7 @@ class Ticket:
 
     @property
     def ref(self) -> MessageRef:
-        """The message that a `Send` makes, before it is there; of an edit, the message edited.
+        """The message that a `Send` will make; for an edit, the message that it changes.
 
         Of a `Call` that of the platform's answer: where there is none, a change of it ends
         `rejected`. Raises `TypeError` for an edit by key, and for a call without a room or about a
@@ -63,7 +63,7 @@ class Ticket:
         return ref
 
     async def receipt(self) -> Receipt:
-        """Wait for the end. Never raises for an ending.
+        """Wait for the end. Never raises because of how the envelope ended.
 
         Raises `GatewayClosed` (`kept=True`) if an outbox stores it for the next start, or for
         another process, which owns its account now. In a process that only hands over it raises

@@ -174,15 +174,15 @@ class Verbs:
     ) -> Delivered | Receipt:
         """Send a message and wait for its end; the fields are those of `Send`.
 
-        on_cancel  what the caller's cancellation does to an accepted message: `withdraw` ends it
-                   if it has not started and nobody else waits for it, `detach` lets it go on
-        raises     False: return the receipt of every ending
+        on_cancel  what happens to an accepted message if the caller is cancelled: `withdraw` ends
+                   it if it has not started and nobody else waits for it, `detach` lets it go on
+        raises     False: return the receipt however the message ended
 
         Returns a `Delivered` receipt, whose `ref` is never None, when the message was delivered.
         Any other ending raises `DeliveryError` with its receipt. Raises `Refused` (`Invalid`,
-        `DeadlinePassed`, …) if the message was not accepted; and `InstanceSuspended`, with the
-        platform's words, if the credentials are refused of an account that has never worked. A
-        caller who is cancelled before that leaves no trace.
+        `DeadlinePassed`, …) if the message was not accepted, and `InstanceSuspended`, with the
+        platform's words, if the platform refuses the credentials of an account that has never
+        worked. A call that is cancelled before acceptance has no effect.
         """
         try:  # as `_build` does, without a table of them all
             envelope = _send(
@@ -250,13 +250,12 @@ class Verbs:
     ) -> Delivered | Receipt:
         """Give a message a new text, other buttons, or both, and wait for the end.
 
-        `target` is a receipt's ref, a ticket, or a `KeyRef`. `buttons` are those that it has from
-        now on; none take them off, None keeps them. Without a text they alone change, where the
-        channel can. `extra` replaces the platform's own fields, and with them the message's
-        buttons; None keeps them, an empty mapping removes them; `files` likewise what it has of
-        those. If a newer edit overtakes this one before it starts, it ends `superseded`: its
-        receipt is returned, with a ref of the message. `on_cancel`, `raises` and the errors are as
-        in `send`.
+        `target` is a receipt's ref, a ticket, or a `KeyRef`. `buttons` are the new buttons; an
+        empty tuple removes them, None keeps them. Without a text only the buttons change, if the
+        channel can do that. `extra` replaces the platform's own fields and the message's buttons;
+        None keeps them, an empty mapping removes them. `files` works in the same way. If a newer
+        edit overtakes this one before it starts, it ends `superseded`, and its receipt is returned
+        with a ref of the message. `on_cancel`, `raises` and the errors are as in `send`.
         """
         envelope = build(
             Edit,
@@ -286,7 +285,7 @@ class Verbs:
         on_cancel: OnCancel = "withdraw",
         raises: bool = True,
     ) -> Receipt:
-        """Take a message back, all of its parts. `on_cancel` and `raises` are as in `send`."""
+        """Delete a message with all of its parts. `on_cancel` and `raises` are as in `send`."""
         times = {"ttl": ttl, "deadline": deadline}
         envelope = build(Delete, **changing(target), **times, priority=priority)
         return await self._deliver(envelope, on_cancel, raises=raises)
@@ -311,7 +310,7 @@ class Verbs:
     ) -> Receipt:
         """Call any other method of the platform; `receipt.result` has its answer.
 
-        A message that it is answered with has a ref there. `on_cancel` and `raises` are as in
+        If the answer is a message, the receipt has its ref. `on_cancel` and `raises` are as in
         `send`.
         """
         envelope = build(
@@ -420,12 +419,12 @@ class Verbs:
     async def submit(self, envelope: Envelope, *, wait: bool = True) -> Ticket:
         """Accept an envelope, and do not wait for its end.
 
-        wait   True: wait for a slot where a bound is reached; False: raise `Overloaded`
+        wait   True: if a bound is reached, wait for a slot; False: raise `Overloaded`
 
         Never waits for an adapter. Raises `Invalid` (with every mistake), `UnknownInstance`,
         `IdempotencyConflict`, `InstanceSuspended` (if so configured), `OutboxError`,
-        `DeadlinePassed` (if it waited as long as that for a slot), and `GatewayClosed`. A caller
-        who is cancelled meanwhile leaves no trace.
+        `DeadlinePassed` (if its time ran out while it waited for a slot), and `GatewayClosed`. A
+        call that is cancelled meanwhile has no effect.
         """
         check_envelope(envelope)
         check_flag("wait", wait)

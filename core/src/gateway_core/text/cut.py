@@ -12,13 +12,13 @@ from gateway_core.text.fill import furthest
 def cut(text: str, *, limit: int, measure: Callable[[str], int] = len) -> list[tuple[int, int]]:
     """Spans of `text`, in order, that measure at most `limit` each.
 
-    They cover all of it but white space at the cuts; none is blank. A cut stands between
-    paragraphs, else lines, sentences, words, else grapheme clusters, and inside a cluster only
-    where that alone is over the limit. `measure` is any function that never shrinks as a text
-    grows: UTF-16 units, escaped length, bytes. A text that grows at its end keeps all spans
+    They cover all of it except white space at the cuts; none is blank. A cut is between paragraphs
+    if possible, else between lines, sentences, words or grapheme clusters, and inside a cluster
+    only if the cluster alone is over the limit. `measure` is any function that never shrinks as a
+    text grows: UTF-16 units, escaped length, bytes. A text that grows at its end keeps all spans
     but the last. The work is n log n.
 
-    Raises ValueError where one code point alone measures more than `limit`.
+    Raises ValueError if a single code point measures more than `limit`.
     """
 
     def cost(start: int, end: int) -> int:

@@ -55,13 +55,13 @@ class Span(NamedTuple):
 class Block(NamedTuple):
     """One leaf of the document: `start..end` of the visible text, its marker included.
 
-    body      where the content begins, behind the indentation and the marker of a list item;
-              in a table, where its first row below the header begins
+    body      where the content begins, after the indentation and the marker of a list item; in a
+              table, where the first row below the header begins
     level     of a heading, 1 to 6
     language  of a code fence, as written
-    quote     the number of the quote that it stands in, counted from 1; 0: none
-    depth     of the list that it stands in; 0: none
-    marker    `• `, `3. `, `☐ ` or `☑ ` where it begins a list item
+    quote     the number of the quote that it is in, counted from 1; 0: none
+    depth     of the list that it is in; 0: none
+    marker    `• `, `3. `, `☐ ` or `☑ ` if it begins a list item
     """
 
     start: int
@@ -83,11 +83,11 @@ class Document:
     spans     styles, by start and then the longer first; they nest
     blocks    in order; they do not overlap
     source    what was written
-    trace     places of the text, and of each where in the source it came from: `in_octets` of its
-              UTF-8, as the parser counts, or in code points; less than nothing: from nowhere
-    rows      of tables, long ones: `trace` has where they begin, and each finds more in it
+    trace     positions in the text, and for each its position in the source: `in_octets` of its
+              UTF-8, as the parser counts, or in code points; negative: from nowhere
+    rows      long rows of tables: `trace` has where they begin, and each finds more positions in it
     degraded  what no chat platform can show, as (place in the text, words)
-    shown     the stretch of the source that is to be shown, of an `Excerpt`; None: all
+    shown     for an `Excerpt`, the stretch of the source to show; None: all of it
     """
 
     source: str
@@ -101,12 +101,12 @@ class Document:
     shown: tuple[int, int] | None = None
 
     def block_at(self, place: int) -> Block | None:
-        """The block that the character at `place` stands in, or the one before a separator."""
+        """The block that contains the character at `place`, or the one before a separator."""
         found = bisect_right(self.blocks, place, key=_start) - 1
         return self.blocks[found] if found >= 0 else None
 
     def blocks_in(self, start: int, end: int) -> Iterator[Block]:
-        """The blocks with characters in `start..end`, whole as they are."""
+        """The blocks with characters in `start..end`, not clipped."""
         index = max(bisect_right(self.blocks, start, key=_start) - 1, 0)
         while index < len(self.blocks) and self.blocks[index].start < end:
             if self.blocks[index].end > start:
@@ -119,14 +119,14 @@ class Document:
         return Nesting(self.spans)
 
     def spans_in(self, start: int, end: int) -> list[Span]:
-        """The spans of `start..end`, clipped to it, their places counted from `start`."""
+        """The spans of `start..end`, clipped to it, with positions counted from `start`."""
         return [
             Span(max(low - start, 0), min(high, end) - start, style, value)
             for low, high, style, value in self.nesting.touching(start, end)
         ]
 
     def header_at(self, place: int) -> str:
-        """The header to repeat where a part begins at `place` inside a table; else nothing."""
+        """The header to repeat if a part begins at `place` inside a table; else nothing."""
         found = self._tables.touching(place, place + 1) if self._tables.items else ()
         return self.text[found[0][2] : found[0][0]] if found else ""
 
@@ -142,9 +142,9 @@ class Document:
         return self._origins.source_at(place)
 
     def place_of(self, origin: int) -> int:
-        """Where the first character is that came from `origin` of the source or from behind it.
+        """The position of the first character that came from `origin` of the source, or later.
 
-        The other way round from `source_at`: for places that it gave.
+        The inverse of `source_at`, for positions that it returned.
         """
         return self._origins.place_of(origin)
 
@@ -156,7 +156,7 @@ class Document:
         return found
 
     def window(self) -> tuple[int, int]:
-        """The stretch of the text that is to be shown, without white space behind it."""
+        """The stretch of the text to show, without white space at its end."""
         first, last = self.shown or (0, len(self.source))
         low = self.place_of(first) if first > 0 else 0
         if last >= len(self.source):
@@ -168,7 +168,7 @@ class Document:
         return low, low + len(self.text[low:high].rstrip())
 
     def degraded_in(self, start: int, end: int) -> tuple[str, ...]:
-        """What of `start..end` no chat platform can show, each once."""
+        """What no chat platform can show in `start..end`, each once."""
         first, last = bisect_left(self._losses, (start,)), bisect_left(self._losses, (end,))
         return tuple(dict.fromkeys(words for _, words in self._losses[first:last]))
 

@@ -39,7 +39,7 @@ def bare_addresses(text: str) -> Iterator[tuple[int, int]]:
 def web_address(destination: str) -> str:
     """The address as a link's target, unsafe characters escaped.
 
-    Empty where it is none on some platform, and written out on all of them.
+    Empty if it is no link target on some platform; it is then written out on all of them.
     """
     if not _WEB.match(destination):
         return ""

@@ -27,7 +27,7 @@ class Nesting(Generic[Nested]):
         return bisect_left(self.starts, end) - bisect_left(self.starts, start)
 
     def open_at(self, place: int) -> list[Nested]:
-        """Those that begin before `place` and end behind it, outermost first."""
+        """Those that begin before `place` and end after it, outermost first."""
         found = []
         index = bisect_left(self.starts, place) - 1
         while index >= 0:

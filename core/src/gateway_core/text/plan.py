@@ -37,14 +37,14 @@ def plan(
 ) -> tuple[Part, ...]:
     """The parts of `document`, each within `limit` by its rendering's own cost.
 
-    Their visible text is the document's, but for white space at the cuts and repeated headers,
-    in the same styles. A cut stands between blocks, else as in `cut`; never in a link, a code
-    span, a list marker or a table's header that fits a part. Each part's span is the stretch of
-    the source that it came from; together the spans are the whole source. Of an `Excerpt` the
-    parts are those of its stretch, and so are their spans.
+    Their visible text is the document's, in the same styles, except for white space at the cuts and
+    repeated headers. A cut is between blocks if possible, else as in `cut`, and never in a link, a
+    code span, a list marker or a table's header that fits a part. Each part's span is the stretch
+    of the source that it came from; together the spans are the whole source. For an `Excerpt`,
+    parts and spans are those of its stretch.
 
-    Planning is sans-I/O and n log n. Text that grows at its end keeps the parts before the last, as
-    far as what Markdown makes of their text stays the same.
+    Planning is sans-I/O and n log n. If a text grows at its end, the parts before the last stay the
+    same, as long as Markdown reads their text in the same way.
     """
     document = _without_long_headers(document, limit)
     ruler = _Ruler(document, render, limit)

@@ -16,7 +16,7 @@ class Rendering(Protocol):
     """
 
     def cost(self, start: int, end: int) -> int:
-        """What the stretch counts against the limit; never less for a greater `end`."""
+        """How much the stretch counts towards the limit; never less for a greater `end`."""
         ...
 
     def payload(self, start: int, end: int) -> Mapping[str, Json]:

@@ -37,11 +37,11 @@ _limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("dis
 
 @attrs.frozen
 class FileSource:
-    """A file as it was when `at` looked at it; one that has changed since is refused.
+    """A file as it was when `at` looked at it; if it has changed since, it is refused.
 
     size         bytes
-    modified_ns  when it was last written to, as the file system has it. A change that leaves both
-                 as they were is not noticed
+    modified_ns  when it was last written to, according to the file system. A change that leaves
+                 size and time the same is not noticed
     """
 
     path: Path
@@ -63,7 +63,7 @@ class FileSource:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[AsyncIterator[bytes | memoryview]]:
-        """Its bytes. Raises OSError where it cannot be read, or is not as it was."""
+        """Its bytes. Raises OSError if it cannot be read or has changed."""
         file = _File(self.path)
         try:
             _check(self, await _in_thread(file.open))

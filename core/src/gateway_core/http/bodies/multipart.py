@@ -88,7 +88,7 @@ class FormField:
     """One field of a form. A text goes out as it is, in UTF-8.
 
     filename    makes the field a file
-    media_type  what the content is; None: nothing is said of a text, and a file is
+    media_type  the type of the content; None: a text has no type, and a file is
                 `application/octet-stream`
     """
 
@@ -140,8 +140,8 @@ def _new_boundary() -> str:
 class Multipart:
     """A form of fields, in their order, as multipart/form-data; at least one.
 
-    boundary  what stands between them; drawn anew for each form. Up to 70 letters, digits, `-`
-              and `_`
+    boundary  the separator between fields, random for each form: up to 70 letters, digits, `-` and
+              `_`
     """
 
     fields: Sequence[FormField] = attrs.field(converter=tuple, validator=_are_fields)

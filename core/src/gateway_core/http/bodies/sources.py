@@ -19,9 +19,9 @@ Less than 128 KB, from which on C libraries map each anew, and the system clears
 class ByteSource(Protocol):
     """Bytes whose number is known, and that can be read again from their beginning.
 
-    What a source raises ends the request as `UnreadableSource`. So does one that has more or fewer
-    bytes than its size. The last piece is sent only once the source came to its end, so that one
-    that raises there is never sent whole.
+    An exception from a source ends the request as `UnreadableSource`, and so does a source with
+    more or fewer bytes than its size. The last piece is sent only once the source has ended, so a
+    source that raises there is never sent whole.
     """
 
     @property
@@ -30,16 +30,16 @@ class ByteSource(Protocol):
         ...
 
     def open(self) -> AbstractAsyncContextManager[AsyncIterator[bytes | memoryview]]:
-        """Its bytes in pieces, from the first on; each opening is apart from the others.
+        """Its bytes in pieces, from the first on; each opening is independent of the others.
 
-        A piece stays as it is once it was handed over. Waiting must not hold up trio's thread.
+        A piece must not change once it was handed over. Waiting must not block trio's thread.
         """
         ...
 
 
 @attrs.frozen
 class BytesSource:
-    """Bytes in memory; nothing of them is copied."""
+    """Bytes in memory; they are not copied."""
 
     content: bytes = attrs.field(repr=False, validator=attrs.validators.instance_of(bytes))
 

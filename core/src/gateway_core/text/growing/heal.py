@@ -33,14 +33,13 @@ _LOOK: Final = 2000
 
 
 def healed(text: str) -> str:
-    """What to show of `text`, the beginning of a Markdown text that is still being written.
+    """The Markdown to show for `text`, the beginning of a text that is still being written.
 
-    What is open is closed (fences, code, `**`, `*`, `_`, `~~`, `||`); what cannot be shown rightly
-    yet is left out until it can be: markers without words, the address of half a link, a table's
+    Open fences, code and marks (`**`, `*`, `_`, `~~`, `||`) are closed. Anything that cannot be
+    shown correctly yet is left out: markers without words, the address of half a link, a table's
     header before its separator, half a row, half an emoji. White space at the end is left out. A
-    text that is whole comes back as it is, so that what has been healed is not changed by being
-    healed again. Any text will do; nothing is raised. It takes as long as the last block is long,
-    whatever stands before it.
+    complete text comes back unchanged, so healing twice changes nothing. Any text is accepted;
+    nothing is raised. The time depends only on the length of the last block.
     """
     work = _WORK
     for _ in range(_AGAIN):

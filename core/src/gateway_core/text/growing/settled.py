@@ -19,10 +19,10 @@ _WORK: Final = 20_000
 def settled(text: str) -> str:
     """The beginning of `text`, a Markdown text that is still being written, that stays as it looks.
 
-    What is open at its end (a style, code, half a link, half a row) is left out until it has
-    closed; of the code in a fence the lines that are whole are in it. White space at the end is
-    left out. Any text will do; nothing is raised. Of two beginnings of one text, the longer one's
-    begins with the shorter one's, save where a later line gives an earlier one another meaning.
+    Anything open at its end (a style, code, half a link, half a row) is left out until it has
+    closed; of a fence, complete lines of code are included. White space at the end is left out. Any
+    text is accepted; nothing is raised. For two beginnings of one text, the longer result begins
+    with the shorter one, except where a later line changes the meaning of an earlier one.
     """
     start, fence = last_region(text)
     if fence:

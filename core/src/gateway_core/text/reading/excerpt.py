@@ -8,10 +8,10 @@ from typing import Self
 class Excerpt(str):
     """The stretch `start..end` of `whole`.
 
-    As a string it is that stretch and nothing else. `parse` reads the whole and shows the stretch
-    as it stands there: in its lists, quotes and styles, behind its table's header, in its fence.
-    So one part of a plan is planned again, from its span, without what Markdown cannot say of a
-    stretch alone (the second item of an inner list, the middle of a fence).
+    As a string it is only that stretch. `parse` reads the whole text and shows the stretch as it
+    appears there: in its lists, quotes and styles, below its table's header, in its fence. So one
+    part of a plan can be planned again from its span, although Markdown cannot express some
+    stretches alone (the second item of an inner list, the middle of a fence).
     """
 
     __slots__ = ("end", "start", "whole")

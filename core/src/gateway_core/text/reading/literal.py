@@ -19,11 +19,11 @@ _DROPPED = re.compile("[\r\u2028-\u202e]+")
 
 
 def neutral(text: str) -> str:
-    """`text` without what would show it otherwise than it is written.
+    """`text` without characters that would make it look different from how it is written.
 
-    Control characters become spaces; carriage returns, line and paragraph separators and
-    U+202A to U+202E, which turn the direction of what follows, are dropped. That is what
-    Telegram's server does; the other platforms pass them on.
+    Control characters become spaces. Carriage returns, line and paragraph separators, and U+202A to
+    U+202E, which change the direction of text, are dropped. Telegram's server does the same; the
+    other platforms pass them on.
     """
     clean = is_clean(text.encode("utf-8", "surrogatepass"))
     return text if clean else text.translate(_NEUTRAL)

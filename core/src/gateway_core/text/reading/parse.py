@@ -43,7 +43,7 @@ def parse(source: str) -> Document:
 
 
 def is_prose(source: str) -> bool:
-    """Whether it is one line of words in which there is no markup, of Markdown or of a platform.
+    """Whether it is one line of words without markup, of Markdown or of a platform.
 
     An `Excerpt` is not: it looks as it does in its whole.
     """
