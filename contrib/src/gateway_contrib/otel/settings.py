@@ -59,21 +59,21 @@ class OtelSettings(CheckedSettings):
     """What `open_telemetry` sets up.
 
     otlp        base URL of a collector that takes OTLP over HTTP (`http://127.0.0.1:4318`); headers
-                come from `OTEL_EXPORTER_OTLP_HEADERS`, since they hold secrets. None: none, since
-                where telemetry may go is yours to say
-    prometheus  `host:port` at which metrics are served for scraping. None: nowhere, likewise
-    service     the resource's `service.name`: what it is, until yours has a name of its own
-    resource    more attributes of the resource (`deployment.environment.name`, …); nobody but you
-                knows any
-    sampling    share of traces without a sampled parent that are kept: a trace in a hundred
-                shows what is slow, and costs next to nothing
-    interval    seconds between exports of metrics by OTLP: what most back ends expect
-    queue       finished spans that wait for the exporter, at the most; more are dropped and counted
-                (the SDK's own number)
-    batch       spans in one export, at most `queue` (likewise)
-    timeout     seconds that one export may take (the OTLP exporter's own)
-    closing     seconds that closing waits for the last export: less than what a process is mostly
-                given to stop in
+                come from `OTEL_EXPORTER_OTLP_HEADERS`, since they hold secrets. None: no export,
+                since only you know where telemetry may go
+    prometheus  `host:port` at which metrics are served for scraping. None: nowhere
+    service     the resource's `service.name`; give your service's own name
+    resource    more attributes of the resource (`deployment.environment.name`, …); only you know
+                them
+    sampling    share of traces without a sampled parent that are recorded; one in a hundred shows
+                what is slow, and costs next to nothing
+    interval    seconds between exports of metrics by OTLP; most back ends expect this interval
+    queue       most finished spans that wait for the exporter; more are dropped and counted (the
+                SDK's default)
+    batch       most spans in one export, at most `queue` (the SDK's default)
+    timeout     seconds that one export may take (the OTLP exporter's default)
+    closing     seconds that closing waits for the last export; less than most processes are given
+                to stop
     """
 
     otlp: str | None = attrs.field(

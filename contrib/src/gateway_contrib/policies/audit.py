@@ -22,16 +22,16 @@ Write = Callable[[Mapping[str, Any]], None]
 
 @attrs.define(eq=False)
 class AuditLog:
-    """Gives a record of each envelope that ended, and of each that was refused.
+    """Writes a record of each envelope that ended or was refused.
 
-    write  takes the records, as tables of plain JSON
-    texts  put texts and calls' arguments into them; else their length and a digest alone
+    write  called with each record, a table of plain JSON
+    texts  include texts and calls' arguments; otherwise only their length and a digest
     clock  gives the POSIX time of a refusal
 
     A record has `what` (`ended` or `refused`), `at`, `instance`, `room`, `thread`, `operation`,
-    `key` and `class`, and the `length` and `digest` of the text; of an end `envelope`,
-    `disposition`, `reason`, `attempts` and `messages` (the platform's ids); of a refusal `error`
-    and its words in `why`. Text and room are those that were sent, as policies made them.
+    `key` and `class`, and the `length` and `digest` of the text. An ending also has `envelope`,
+    `disposition`, `reason`, `attempts` and `messages` (the platform's ids); a refusal has `error`,
+    and its text in `why`. Text and room are those that were sent, after policies changed them.
     """
 
     write: Write

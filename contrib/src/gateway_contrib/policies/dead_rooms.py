@@ -17,9 +17,9 @@ REASONS = frozenset({Reason.FORBIDDEN, Reason.ROOM_GONE})
 
 @attrs.frozen(kw_only=True)
 class DeadRoom:
-    """A room that takes nothing.
+    """A room that accepts no messages.
 
-    since   POSIX time at which that was found out
+    since   POSIX time at which this was noticed
     reason  why, and the platform's own words
     """
 
@@ -32,16 +32,16 @@ class DeadRoom:
 
 @attrs.define(eq=False)
 class DeadRooms:
-    """Remembers rooms that take nothing, and keeps what is for them from the platform.
+    """Remembers rooms that accept no messages, and keeps messages for them from the platform.
 
-    known    those of a former run, as `rooms` gave them
-    refuse   True: an envelope is refused with `Invalid`; False: it is accepted and ends `shed`,
-             which keeps a broadcast from being refused for one room
-    again    seconds after which one envelope is let through, to see whether the room lives
-    changed  called with the room that died, or lives again, so that the application can store it
+    known    dead rooms of a previous run, as `rooms` returned them
+    refuse   True: an envelope is refused with `Invalid`; False: it is accepted and ends `shed`, so
+             that one dead room does not make a broadcast fail
+    again    seconds after which one envelope is let through, to test whether the room lives
+    changed  called with a room that died or lives again, so that the application can store it
     clock    gives the POSIX time
 
-    A message that arrives brings its room back to life, and so does `revive`.
+    A delivered message revives its room, and so does `revive`.
     """
 
     known: Iterable[DeadRoom] = attrs.field(default=(), repr=False)
@@ -59,11 +59,11 @@ class DeadRooms:
 
     @property
     def rooms(self) -> tuple[DeadRoom, ...]:
-        """Those that are dead, the oldest first."""
+        """The dead rooms, the oldest first."""
         return tuple(self._dead.values())
 
     def revive(self, instance_id: str, room: str) -> bool:
-        """The room takes messages again, such as after an invitation; whether it was dead."""
+        """Mark the room as alive, such as after an invitation; returns whether it was dead."""
         self._tried.pop((instance_id, room), None)
         dead = self._dead.pop((instance_id, room), None)
         if dead is not None:

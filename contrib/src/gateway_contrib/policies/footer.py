@@ -14,11 +14,11 @@ _none_or_line = attrs.validators.optional(_line)
 
 @attrs.define(eq=False)
 class Footer:
-    """Puts a line below each text that is sent or edited, and each state of a stream; once.
+    """Adds a line once below each text that is sent or edited, and each state of a stream.
 
     text    the line, as Markdown
     plain   the line below plain texts; None: the same
-    native  the line below texts in a platform's own markup; None: those have none
+    native  the line below texts in a platform's own markup; None: no line there
     """
 
     text: str = attrs.field(validator=_line)

@@ -47,15 +47,15 @@ def _words(values: Iterable[str | Secret]) -> tuple[str, ...]:
 class Masking:
     """Hides secrets in texts, in the platform's own fields (`extra`) and in a call's arguments.
 
-    Of buttons it hides those in all that they carry, of a poll in the question and in the options,
-    of files in names and descriptions; nobody reads the content of files here.
+    It hides them in all fields of buttons, in a poll's question and options, and in names and
+    descriptions of files, but does not read the content of files.
 
-    patterns  regular expressions of what is hidden, `SECRETS` by default
-    words     texts that are hidden wherever they stand, such as the application's own passwords
-    by        what stands in their place
+    patterns  regular expressions of the texts to hide, `SECRETS` by default
+    words     texts to hide wherever they occur, such as the application's own passwords
+    by        the text that replaces them
 
-    What stands in pieces, between them formatting, is not found. A policy that comes after this one
-    may bring a secret back: give this one last.
+    A secret that is split by formatting is not found. A policy after this one may bring a secret
+    back, so give this one last.
     """
 
     patterns: tuple[re.Pattern[str], ...] = attrs.field(default=SECRETS, converter=_patterns)
@@ -97,7 +97,7 @@ class Masking:
         return attrs.evolve(poll, question=self.hidden(poll.question), options=options)
 
     def hidden(self, words: str) -> str:
-        """The text without secrets. Raises ValueError if each look finds another."""
+        """The text without secrets. Raises ValueError if each pass finds another one."""
         for _ in range(MOST):
             before, words = words, self._once(words)
             if words == before:

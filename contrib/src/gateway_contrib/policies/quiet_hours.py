@@ -48,8 +48,8 @@ class QuietHours:
     passing  classes that are sent at any time
     clock  gives the POSIX time
 
-    A message that answers somebody (`reply_to`, or an interaction) is sent at any time, and so are
-    edits, deletions and calls, which make no sound.
+    Answers (with `reply_to` or an interaction) are sent at any time, and so are edits, deletions
+    and calls, which make no sound.
     """
 
     start: time_of_day = attrs.field(converter=_hour)
@@ -78,7 +78,7 @@ class QuietHours:
         return None if until is None else Delay(until)
 
     def ends(self, now: float, zone: ZoneInfo) -> float | None:
-        """POSIX time at which the quiet hours of the zone end; None: there are none at `now`."""
+        """POSIX time at which the zone's quiet hours end; None: there are none at `now`."""
         here = datetime.fromtimestamp(now, zone)
         clock, day = here.time(), here.date()
         if self.start < self.end:

@@ -13,14 +13,14 @@ from gateway_core.settings import flag, mapping_of
 
 @attrs.define(eq=False)
 class Redirection:
-    """Sends what instances say, edit and call to a room of each, whatever room was asked for.
+    """Sends messages, edits and calls of each instance to one room, whatever room was asked for.
 
     rooms     the room of each instance, by its id; other instances are left alone
-    keep      rooms to which it goes as it was asked for
-    labelled  say above each text for which room it was; not of a stream, whose text grows
+    keep      rooms that are not redirected
+    labelled  name the original room above each text, except for streams, whose text grows
 
-    What was sent before is not edited any more, unless it stands in such a room: `edit` raises
-    `Invalid`. A deletion goes to its message, and a call that names no room is made as it is.
+    A message that was sent earlier can be edited only in such a room; otherwise `edit` raises
+    `Invalid`. Deletions, and calls that name no room, are not changed.
     """
 
     rooms: Mapping[str, str] = attrs.field(validator=mapping_of(str, bool, "ids of instances"))

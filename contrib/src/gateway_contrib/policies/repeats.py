@@ -29,9 +29,9 @@ class NoRepeats:
     most    how many messages are remembered
     clock   gives the POSIX time
 
-    Its content is its text, format, files, poll and platform's own fields; another key makes no
-    other message of it. One that was not delivered is not counted: the next one is sent. Streams
-    are left alone. It remembers nothing of a former process run.
+    The content is text, format, files, poll and the platform's own fields, but not the key. If a
+    message was not delivered, the next one is sent. Streams are not affected. Nothing is remembered
+    from a previous process run.
     """
 
     within: float = attrs.field(validator=number(above=0))

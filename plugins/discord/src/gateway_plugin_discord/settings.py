@@ -50,29 +50,28 @@ class DiscordSettings(NetworkSettings):
     """Settings of one bot; its way there as in `NetworkSettings`.
 
     token            the bot's token, without the word `Bot`
-    webhook_url      in its place, an incoming webhook's URL: the account then writes, edits and
-                     deletes its own messages in the room `webhook`, and nothing else
+    webhook_url      instead of a token, an incoming webhook's URL. The account can then only send,
+                     edit and delete its own messages in the room `webhook`
     base_url         the HTTP API, v10; https, or http to loopback
     user_agent_url   the page of your bot: Discord asks for one in every request
                      (discord.com/developers/docs/reference#user-agent)
-    max_length       characters of one message, counted in code points and in UTF-16 units,
-                     whichever is more: Discord does not say which it counts
-    message_count, message_per
-                     what a route of one room allows until Discord names the bucket: so many
-                     requests in so many seconds
+    max_length       most characters of one message, counted in code points or in UTF-16 units,
+                     whichever gives more, since Discord does not say which it counts message_count,
+                     message_per requests and seconds that a route of one room allows until Discord
+                     names its bucket
     rooms            limits of single channels, by id: a table with `message_count` or
-                     `message_per`; a route of that room keeps to them whatever Discord allows
-    global_count     requests per second of the whole bot, evenly paced: below the documented 50,
-                     since a burst of 47 was seen refused and an even 49 never
-    global_window    requests in any second: the documented 50
-    invalid_answers  answers of 401, 403 or 429 in 10 minutes after which Discord blocks the
-                     address; a warning at half, no more requests from 80 % on
-    max_files        attachments of one message
-    max_file_size    bytes of one attachment, 20 MiB by the documentation
-                     (discord.com/developers/docs/reference#uploading-files): boosted servers take
-                     50 or 100 MiB, and some still refuse what has more than 10
-    total_timeout    seconds for a request in all: below the gateway's `attempt_timeout`, so that
-                     the request's own error is reported
+                     `message_per`; routes of that room keep to them even if Discord allows more
+    global_count     requests per second of the whole bot, evenly spaced; below the documented 50,
+                     since a burst of 47 was refused in tests, and an even 49 never was
+    global_window    most requests in any second; 50 are documented
+    invalid_answers  answers of 401, 403 or 429 in 10 minutes after which Discord blocks the IP
+                     address; the gateway warns at half, and sends nothing from 80 % on
+    max_files        most attachments of one message
+    max_file_size    most bytes of one attachment, 20 MiB by the documentation
+                     (discord.com/developers/docs/reference#uploading-files): boosted servers accept
+                     50 or 100 MiB, and some servers still refuse more than 10
+    total_timeout    seconds for a whole request; below the gateway's `attempt_timeout`, so that the
+                     request's own error is reported
     """
 
     token: Secret | None = attrs.field(default=None, validator=optional(_TOKEN), metadata=ACCOUNT)

@@ -76,17 +76,17 @@ class Settings(NetworkSettings):
     """One workspace, as one app sees it; its way there as in `NetworkSettings`.
 
     token             a bot's or user's token (`xoxb-…`, `xoxp-…`)
-    webhook_url       in the token's place, an incoming webhook's URL: the account then sends to the
-                      room `webhook`, and nothing else; Slack tells no ids of such messages
+    webhook_url       instead of a token, an incoming webhook's URL. The account can then only send
+                      to the room `webhook`; Slack returns no ids for such messages
     base_url          https, or http to loopback
     refresh_token, client_id, client_secret
-                      all three: a token that expired is exchanged for a new one
-    token_file        the file where exchanged tokens are stored, readable by their owner only, so
-                      that they outlive the process; its folder is there. None: in memory, and a
-                      restart begins with the configured ones, which Slack takes only if none was
-                      exchanged
-    part_bytes        the most a message's escaped text measures, in UTF-8 bytes (chat.update fails
-                      near 4,000 bytes, and what was sent must stay editable)
+                      given together, these three exchange an expired token for a new one
+    token_file        the file where exchanged tokens are stored, readable by its owner only, so
+                      that they survive a restart; its folder must exist. None: they are in memory,
+                      and a restart begins with the configured tokens, which Slack accepts only if
+                      none was exchanged
+    part_bytes        the longest escaped text of a message, in UTF-8 bytes (chat.update fails near
+                      4,000 bytes, and messages must stay editable)
     post_count, post_seconds
                       chat.postMessage in one channel (docs.slack.dev: about 1 a second)
     rooms             the same for single channels, by id: a table with `post_count` or
@@ -94,20 +94,20 @@ class Settings(NetworkSettings):
     posts_per_minute  chat.postMessage in the whole workspace; Slack does not say. 0: no limit
     tier_2, tier_3, tier_4
                       calls a minute of a method of that tier (docs.slack.dev, rate limits)
-    reuse_pictures    a picture that was sent twice is shown by later messages in a block, without
-                      another upload; False: every message has files of its own
+    reuse_pictures    once a picture was sent twice, later messages show it in a block without
+                      another upload; False: every message uploads its own files
     max_files         files of one message
-    max_file_size     bytes of one file; Slack documents no limit, and refuses what a workspace's
-                      plan or administrators do not allow
-    streaming         how `gateway.stream` shows an answer as it grows: `auto`, by Slack's own
-                      streams where they can be had, else by edits; `edits`, always by edits
-    stream_threads    in a direct message an answer that Slack streams stands in a thread under the
-                      question, since Slack streams in threads alone; False: it goes by edits there
-    stream_seconds    after which a stream is stopped and goes on by edits; Slack ends it after
-                      about five minutes
+    max_file_size     most bytes of one file; Slack documents no limit, but refuses files that a
+                      workspace's plan or administrators do not allow
+    streaming         how `gateway.stream` shows a growing answer: `auto`, by Slack's own streams if
+                      possible, else by edits; `edits`, always by edits
+    stream_threads    in direct messages, show a streamed answer in a thread below the question,
+                      since Slack streams only in threads; False: use edits there
+    stream_seconds    seconds after which a stream is stopped and continues by edits; Slack ends it
+                      after about five minutes
     stream_characters
-                      the most that a stream is sent; a longer answer goes on by edits. 12,000 are
-                      documented for one call
+                      most characters sent to a stream; a longer answer continues by edits. 12,000
+                      are documented for one call
     timeout           seconds for a whole request: below the gateway's `attempt_timeout`, so that
                       the request's own error is reported
     """

@@ -58,48 +58,51 @@ class TelegramSettings(NetworkSettings):
 
     token           the bot's token, as BotFather gives it
     base_url        where the Bot API is served: https, or http to a loopback address
-    chat_count      messages and edits that one chat takes per `chat_seconds`; documented is one
-                    a second (core.telegram.org/bots/faq)
+    chat_count      messages and edits that one chat accepts per `chat_seconds`; one a second is
+                    documented (core.telegram.org/bots/faq)
     chat_seconds    seconds, see `chat_count`
-    group_count     messages and edits that one group takes in any `group_seconds`; documented are
-                    20 a minute
+    group_count     messages and edits that one group accepts in any `group_seconds`; 20 a minute
+                    are documented
     group_seconds   seconds, see `group_count`
     bulk_count      requests of class `bulk` per `bulk_seconds`, evenly spaced; about 30 a second
                     are documented, for bulk notifications
     bulk_seconds    seconds, see `bulk_count`
-    bot_count       requests of all classes per `bot_seconds`, evenly spaced. No more than bulk's
-                    is documented, so that is the default and no refusal is foreseeable; Telegram
-                    takes more of some bots. A higher ceiling is reached from bulk's pace on, with
-                    the answers; a refusal that nobody foresaw slows down, for a while
+    bot_count       requests of all classes per `bot_seconds`, evenly spaced. Nothing above the rate
+                    for bulk is documented, so that is the default; Telegram accepts more from some
+                    bots. With a higher value, the rate starts at bulk's and rises with the answers;
+                    an unforeseen refusal lowers it for a while
     bot_seconds     seconds, see `bot_count`
-    bot_window      requests in any `bot_seconds`, counted until that long after the answer, less
-                    the time of the quickest answers; None: as many as `bot_count`. Telegram does
-                    not say whether its second slides. Where it does, 600 messages evenly at 30 a
-                    second met 20 refusals, at 28 none near (round trips of 20 to 80 ms) and 3 far
-                    (100 to 300 ms). After a stall of 2 s it was 24 to 44 on either reading, since
-                    all of it arrives at once. With a window of 30 it is none in each of these, at
-                    29.0 a second near and 26 far (`python -m bench.recovery_stalls --paces`). A
-                    larger one is faster
-    album_cost      how an album counts against these: `items`, each file of it as a message;
-                    `one`, all of it as one. Telegram does not say
+    bot_window      most requests in any `bot_seconds`, counted until that long after the answer,
+                    less the time of the quickest answers; None: as many as `bot_count`. Telegram
+                    does not say whether its second is a sliding window. If it is, 600 messages at
+                    an even 30 a second met 20 refusals; at 28 a second there were none with round
+                    trips of 20 to 80 ms, and 3 with 100 to 300 ms. After a stall of 2 s there were
+                    24 to 44 either way, since all requests arrive at once. With a window of 30
+                    there are none in any of these cases, at 29.0 a second with short round trips
+                    and 26 with long ones (`python -m bench.recovery_stalls --paces`). A larger
+                    window is faster
+    album_cost      how an album counts towards these limits: `items`, each file as a message;
+                    `one`, all of it as one message. Telegram does not say
     rooms           limits of single chats, by the chat's id: a table with any of `chat_count`,
                     `chat_seconds`, `group_count` and `group_seconds`
     text_limit      the longest text of one message, in code points; at most Telegram's 4,096
-    caption_limit   the longest text that goes as the caption of a file, in code points; at most
-                    Telegram's 1,024. A longer one follows in messages of its own
-    upload_bytes    of a file that is uploaded; with a Bot API server of one's own 2,000 MB
-    photo_bytes     of one that is sent as a photo
-    photo_sides     pixels of a photo's width and height together
-    photo_ratio     of a photo's longer side to the shorter one
-    url_bytes       of a file that Telegram fetches, where the envelope says its size
-    url_photo_bytes  of one that is shown as a photo
-    poll_options    options that a poll takes at most
-    poll_seconds    for how long a poll is open at most
-    streaming       how `gateway.stream` shows an answer as it grows: `auto`, in private chats by
-                    drafts (sendMessageDraft), else by edits; `edits`, always by edits
-    draft_seconds   between two drafts in one chat; Telegram does not say how many it takes
-    draft_repeat    seconds after which a draft is shown again while nothing is new; it is seen for
-                    30 seconds
+    caption_limit   the longest caption of a file, in code points; at most Telegram's 1,024. A
+                    longer text follows in messages of its own
+    upload_bytes    most bytes of an uploaded file; with your own Bot API server 2,000 MB
+    photo_bytes     most bytes of a file that is sent as a photo
+    photo_sides     most pixels of a photo's width and height together
+    photo_ratio     highest ratio of a photo's longer side to its shorter side
+    url_bytes       most bytes of a file that Telegram fetches, if the envelope says its size
+    url_photo_bytes  most bytes of such a file that is shown as a photo
+    poll_options    most options of a poll
+    poll_seconds    most seconds that a poll is open
+    streaming       how `gateway.stream` shows a growing answer: `auto`, by drafts
+                    (sendMessageDraft) in private chats and by edits elsewhere; `edits`, always by
+                    edits
+    draft_seconds   seconds between two drafts in one chat; Telegram does not say how many it
+                    accepts
+    draft_repeat    seconds after which an unchanged draft is shown again; Telegram shows it for 30
+                    seconds
     read_timeout    seconds without a byte of the answer; at least 30, since the Bot API server
                     itself sleeps through short flood waits
     total_timeout   seconds for a whole request: above `read_timeout`, and below the gateway's
