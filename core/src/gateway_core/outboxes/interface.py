@@ -35,25 +35,25 @@ from gateway_core.ratelimits.spent import Standing
 
 
 class Outbox(Protocol):
-    """Stores accepted envelopes. Entered by the gateway before anything else, left last.
+    """Stores accepted envelopes. The gateway enters it before anything else, and leaves it last.
 
-    requested  called on trio's thread with what operators ask; set by the gateway
+    requested  called on trio's thread with operators' requests; set by the gateway
     keys_for   seconds for which keys of ended envelopes are remembered; likewise
 
     lost           called on trio's thread with an account that another process owns from now on;
-                   likewise. Nothing of it begins here then, what is under way is in doubt, and
-                   `recover` is called until the account is had again
+                   likewise. Nothing of it then begins here, attempts under way are in doubt, and
+                   `recover` is called until this process owns the account again
     arrived        called on trio's thread, within seconds, with an account for which another
-                   process has stored a group, or asked to try a group's failures again; likewise.
-                   Its owner feeds what is there then. One too often does no harm
-    next_position  gives a position after all others; likewise. What the gateway that owns an
-                   account appends has the position that follows from its id. What another process
-                   appended has none until the owner's `page` comes to it: it gets this one then,
-                   as its `position` and its `sequence`, in the order in which it arrived
+                   process has stored a group, or asked to retry a group's failures; likewise. The
+                   owner then feeds the group. An extra call does no harm
+    next_position  returns a position after all others; likewise. An entry that the account's owner
+                   appends has the position that follows from its id. An entry that another process
+                   appended has none until the owner's `page` reaches it; it then gets this one as
+                   its `position` and `sequence`, in order of arrival
 
-    Plain methods never wait and never raise: what they record may be written later, but in
-    order: what a later awaited call wrote is never there without it. Async ones may raise
-    `OutboxError`; then what they asked has not happened.
+    Plain methods never wait and never raise. Their records may be written later, but in order: what
+    a later awaited call wrote is never there without them. Async methods may raise `OutboxError`;
+    then what they asked for has not happened.
     """
 
     requested: Callable[[Request], None] | None
@@ -72,24 +72,24 @@ class Outbox(Protocol):
     ) -> None: ...
 
     async def overview(self) -> Overview:
-        """What previous runs left. Called once, before anything is appended."""
+        """Totals of what previous runs left. Called once, before anything is appended."""
         ...
 
     async def recover(self, instance_id: str) -> Recovery:
-        """Own the account from now on; the state in which its last owner left it.
+        """Own the account from now on; returns the state in which its last owner left it.
 
-        Called before anything of it is attempted, and again after each `release` and `lost`. For
-        `ALL`: of what instances share. An embedded outbox is owned whole, from its opening on.
-        Raises `OutboxError` that names the present owner.
+        Called before anything of the account is attempted, and again after each `release` and
+        `lost`. `ALL` means the state that instances share. An embedded outbox is owned as a whole,
+        from its opening on. Raises `OutboxError`, which names the current owner.
         """
         ...
 
     async def attempts(
         self, *, since: float, instance_id: str | None = None, limit: int = 1000
     ) -> Sequence[PastAttempt]:
-        """What is known of attempts since that POSIX time: of the newest, in their order.
+        """What is known about the newest attempts since that POSIX time, in order.
 
-        Of one instance, or of all. A killed process run told nobody what it had spent.
+        Of one instance, or of all. A killed process run has not stored what it had spent.
         """
         ...
 
@@ -102,13 +102,11 @@ class Outbox(Protocol):
         after: int = -1,
         limit: int = 1000,
     ) -> Sequence[StoredEntry]:
-        """The next unfinished of an instance, or of one of its rooms, by their positions.
+        """The next unfinished entries of an instance, or of one of its rooms, by position.
 
-        Of the `streams` alone: reading one costs the same however many entries the others have.
-
-        There may be fewer than `limit`, as an engine thinks fit; none: there are no more.
-
-        Scheduled ones are not among them until they have `entered`.
+        Only of the `streams`; reading one stream costs the same however many entries the others
+        have. An engine may return fewer than `limit`; none means that there are no more. Scheduled
+        entries are not included until they have `entered`.
         """
         ...
 
@@ -125,92 +123,93 @@ class Outbox(Protocol):
         ...
 
     async def find(self, what: What) -> Found | None:
-        """What is known of an id or a key; None: nothing (any more).
+        """What is known about an id or a key; None: nothing (any more).
 
-        By an id, it says what edits made of the envelope's message as well. An end that was
-        reported before is known.
+        For an id, it also says how edits changed the envelope's message. An end that was reported
+        before is known.
         """
         ...
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
-        """What ended after that number, also in former process runs; all that was told before.
+        """Endings after that number, also of previous runs, including all reported before.
 
-        A number is given once an end can no longer be lost, and never to another one: whoever has
-        stored it misses nothing that comes after it. An envelope that an operator has tried again
-        gets another when it ends again; those that were erased are left out.
+        An ending gets its number once it can no longer be lost, and no other ending gets that
+        number. So a reader who has stored a number misses no later ending. An envelope that an
+        operator retried gets another number when it ends again; erased envelopes are left out.
         """
         ...
 
     def answered(self, request: Request, answer: str) -> None:
-        """It was carried out: stored with what a `discard` ended, or later, and never before."""
+        """The request was carried out. Stored with a `discard`'s endings or later, never before."""
 
     async def erase(self, request: Request, in_flight: int) -> None:
-        """Take all of a room out: payloads, history, keys, moves. The last step of a request."""
+        """Remove all of a room: payloads, history, keys, moves. The last step of a request."""
 
     async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
-        """Store the entry. The caller learns that it is accepted after this returns.
+        """Store the entry. Its caller learns of the acceptance after this returns.
 
-        `on_stored` is called before this returns, and in the order of the appends.
-        Always a checkpoint: others have their turn before it returns.
-        Raises `OutboxError`: the entry is not stored and the envelope is refused.
+        `on_stored` is called before this returns, and in the order of the appends. Always a
+        checkpoint: other tasks run before it returns. Raises `OutboxError`: the entry is not stored
+        and the envelope is refused.
 
-        A member of a group takes its turn by that, and the bytes that it names have a use more.
-        Raises `OutboxError` as well for any other turn than the next one of its group (the lowest
-        number that has none yet), for one of a group that was cancelled or is not there, and where
-        bytes that it names are not there.
+        This is also the turn of a group's member, and adds a use to the bytes that the entry names.
+        Also raises `OutboxError` for a member that is not the next of its group (the lowest number
+        without an entry), for a group that was cancelled or is not there, and if bytes that the
+        entry names are not there.
         """
 
     def withdraw(self, envelope_id: str) -> None:
-        """The caller was cancelled during its append: forget the entry.
+        """Forget the entry, since the caller was cancelled during its append.
 
-        An engine does so by itself where its append is cancelled; the use of the bytes that the
-        entry names is over then, be it stored or not. Only what answers a `request` stays, if it
-        is stored or being written: its next owner goes on with it.
-        Of a member, the turn comes again; once its group was cancelled, it counts as cancelled.
+        An engine does this by itself if its append is cancelled. The entry's use of bytes then
+        ends, whether it was stored or not. Only an entry that answers a `request` stays if it is
+        stored or being written, since its next owner goes on with it. A group's member has its turn
+        again, unless the group was cancelled; then it counts as cancelled.
         """
 
     def postponed(self, envelope_id: str, due: float, deadline: float) -> None:
-        """A policy delays it: it is a scheduled entry from now on, with these POSIX times."""
+        """A policy delays the entry, which from now on is scheduled with these POSIX times."""
 
     def entered(self, envelope_id: str, position: int) -> None:
-        """It has this position now.
+        """The entry has this position now.
 
-        A scheduled entry's time has come, or a change's message; or it takes the place of an older
-        one, which ends.
+        A scheduled entry is due, or the message of a change is there, or the entry replaces an
+        older one, which ends.
         """
 
     def replanned(self, envelope_id: str, shapes: Sequence[StepShape]) -> None:
         """The entry has these steps from now on."""
 
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
-        """Record that a try begins whose outcome may become unknown."""
+        """Record that an attempt begins whose outcome may become unknown."""
 
     def covers(self, instance_id: str) -> bool:
-        """Whether the account is this process's for certain at this moment.
+        """Whether this process certainly owns the account at this moment.
 
-        Looked at before each attempt, and once more as the first byte of a request is about to go
-        out: nothing is sent where it is not. Without a lease that runs out, it always is.
+        Checked before each attempt, and again just before the first byte of a request goes out; if
+        it is false, nothing is sent. Without a lease that can expire, it is always true.
         """
         ...
 
     def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
-        """The try failed, or did not begin after all."""
+        """The attempt failed, or did not begin after all."""
 
     def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
         """The step has its outcome."""
 
     def grew(self, envelope_id: str, text: str, number: int) -> None:
-        """The message grew: its newest text is the one of the highest number.
+        """The message grew; the text with the highest number is the newest.
 
-        It is stored for as long as the entry, or its content where that may be tried again.
+        The text is stored as long as the entry, or as long as its content if that may be tried
+        again.
         """
 
     def finished(self, receipt: Receipt) -> None:
         """The envelope ended. Its key is remembered, or free (`frees_its_key`).
 
-        Of a member, its group counts the disposition. A use of bytes ends with the payload: at
-        once where it was delivered, superseded or cancelled, else with all that is remembered of
-        it. An operator's `retry` takes the count back.
+        The group of a member counts the disposition. A use of bytes ends with the payload: at once
+        for delivered, superseded and cancelled envelopes, otherwise when the envelope is forgotten.
+        An operator's `retry` takes the count back.
         """
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
@@ -220,7 +219,7 @@ class Outbox(Protocol):
         """The account is another's from that POSIX time on, and this is spent of its limits."""
 
     def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
-        """The platform wants no such operation (empty: none at all) until then, for `wait` s."""
+        """The platform refuses this operation (empty: all operations) until then, for `wait` s."""
 
     async def append_group(
         self,
@@ -228,41 +227,41 @@ class Outbox(Protocol):
         members: Iterable[Sequence[Member]],
         on_stored: Callable[[], None],
     ) -> None:
-        """Store a group with all of its members, which come chunk by chunk; as `append` does.
+        """Store a group with all of its members, which arrive in chunks; as `append` does.
 
-        All of it is there, or nothing. The members are numbered as they come, from 0 on, and never
-        all in memory. The group's key is remembered as others are: from its end on, or free once
-        it is cancelled before any member had its turn. It has a use of the bytes that it names
-        until it has ended.
+        Either all of it is stored or nothing. Members are numbered from 0 in order of arrival, and
+        are never all in memory. The group's key is remembered like others: from its end on, or it
+        is free once the group is cancelled before any member had its turn. The group uses the bytes
+        that it names until it has ended.
 
-        Raises `OutboxError` as `append` does, and ValueError where the group's size is not the
-        number of its members.
+        Raises `OutboxError` as `append` does, and ValueError if the group's size is not the number
+        of its members.
         """
 
     async def members(
         self, group_id: str, *, after: int = -1, limit: int = 1000
     ) -> Sequence[tuple[int, Member]]:
-        """The next members after that number that have no entry yet, with their numbers.
+        """The next members after that number without an entry, with their numbers.
 
-        There may be fewer than `limit`, as an engine thinks fit; none: there are no more.
+        An engine may return fewer than `limit`; none means that there are no more.
         """
         ...
 
     def paused(self, group_id: str, paused: bool) -> None:
-        """The group's members shall wait, or go on; it is remembered, and nothing else changes."""
+        """Pause the group's members or let them go on; it is stored, and nothing else changes."""
 
     def cancelled(self, group_id: str) -> None:
-        """The group's members that have no entry get none any more, and count as cancelled.
+        """Members of the group without an entry get none any more, and count as cancelled.
 
-        Nothing of it is to be tried again any more.
+        No failed member is to be tried again any more.
         """
 
     async def groups(
         self, instance_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[GroupState]:
-        """How far the groups of an account are, by their ids, from after that one on.
+        """The state of an account's groups, by id, after that one.
 
-        Those that have ended are among them until the history forgets them.
+        Ended groups are included until the history forgets them.
         """
         ...
 
@@ -271,51 +270,51 @@ class Outbox(Protocol):
     ) -> Sequence[Receipt]:
         """How members ended that were neither delivered nor superseded nor cancelled.
 
-        By the ids of their envelopes, from after that one on, as far as the history remembers them.
+        By the ids of their envelopes, after that one, as far as the history remembers them.
         """
         ...
 
     async def retry(self, group_id: str) -> int:
-        """What `failed` has of the group is to be tried again; how many members that are.
+        """Mark the group's `failed` members to be tried again; returns how many they are.
 
-        It is remembered, over a kill too, until `reopen` has come to each of them. Raises
-        `OutboxError` where it cannot be stored.
+        It is remembered, even after a kill, until `reopen` has processed each of them. Raises
+        `OutboxError` if it cannot be stored.
         """
         ...
 
     async def reopen(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> tuple[str, Sequence[StoredEntry]]:
-        """The next that are to be tried again are unfinished: as an operator's `retry` has it.
+        """Make the next members to be tried again unfinished, as an operator's `retry` does.
 
-        In the order of the ids of their envelopes, from that place on; the place to go on from,
-        empty: there are no more. Their time begins anew, and what of them arrived is not sent
-        again. Those of which the history has no content stay as they ended, and are to be tried
-        again no more.
+        In the order of their envelopes' ids, from that place on. Returns the place to go on from;
+        empty: there are no more. Their time to live starts again, and parts that arrived are not
+        sent again. Members whose content the history has forgotten stay as they ended, and are no
+        longer to be tried again.
         """
         ...
 
     async def store_bytes(self, digest: str, content: Content) -> None:
-        """Store bytes by their digest (`digest_of_bytes`). Of those that are there nothing is read.
+        """Store bytes by their digest (`digest_of_bytes`); known ones are not read again.
 
-        Once this returns they are on the disk, and stay for one use more: by an entry or a group
-        that names them, or, where none comes, until the process run ends. With their last use they
-        are gone; those that a killed run left without one, at the next opening.
+        Once this returns they are on the disk, and stay for one more use: by an entry or group that
+        names them, or, if there is none, until the process run ends. They are removed with their
+        last use; bytes that a killed run left unused are removed at the next opening.
 
-        Raises ValueError where the digest is none, or another than that of the content, and
-        `OutboxError`: nothing is stored then, nor where the caller is cancelled.
+        Raises ValueError if the digest is invalid or not that of the content, and `OutboxError`.
+        Then nothing is stored, nor if the caller is cancelled.
         """
 
     async def release_bytes(self, digest: str) -> None:
-        """The use that `store_bytes` kept them for does not come: no entry will name them.
+        """End the use that `store_bytes` kept them for, since no entry will name them.
 
-        Of bytes that are not there it does nothing. Raises `OutboxError`: then they stay as long as
-        if nobody had said so.
+        Does nothing if the bytes are not there. Raises `OutboxError`; then they stay as long as
+        without this call.
         """
 
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
-        """So many of the stored bytes from that offset on; fewer at their end, none behind it.
+        """So many of the stored bytes from that offset on; fewer at their end, none after it.
 
-        Raises `OutboxError` where they are not there, or damaged.
+        Raises `OutboxError` if they are not there or damaged.
         """
         ...

@@ -62,7 +62,7 @@ class Journal:
         await self._outbox.attempt_started(delivery.id, record)
 
     def covers(self, instance_id: str) -> bool:
-        """Whether the account is this process's for certain at this moment."""
+        """Whether this process certainly owns the account at this moment."""
         return self._outbox.covers(instance_id)
 
     def ended(self, delivery: Delivery, step: Step, wait: float = 0.0) -> None:

@@ -13,21 +13,22 @@ from gateway_core.outboxes.interface import Outbox
 
 
 class Spreading(Outbox, Protocol):
-    """An outbox of which this process owns some accounts, and others the others.
+    """An outbox whose accounts several processes own; this process owns some of them.
 
-    spreads  whether that is so; an outbox without it is owned whole
-    id_slot  which of 128 parts of a millisecond's ids are this process's: no other one has it. It
-             may be another one once an account was lost
-    offered  called on trio's thread once there may be accounts to be had; set by the gateway. One
-             too often does no harm
-    leaving  called on trio's thread with an account of this process that another one is to have;
-             likewise. Nothing of it begins here from then on, and `release` is called once nothing
-             of it is under way, or `lost` before that. One too often does no harm
+    spreads  whether accounts can be spread; an outbox without it has one owner
+    id_slot  which of 128 parts of a millisecond's ids belong to this process alone. It may change
+             after an account was lost
+    offered  called on trio's thread when accounts may be available; set by the gateway. An extra
+             call does no harm
+    leaving  called on trio's thread with an account that this process should give to another;
+             likewise. Nothing of it then begins here, and `release` is called once nothing of it is
+             under way, unless `lost` is called before. An extra call does no harm
 
-    Here `recover` takes an account that is offered, and says in `Recovery.stored` what the outbox
-    has of it; it raises `OutboxError` where another process has it. `release` gives it up, once all
-    that was told before is written. Of an account that is another process's `append` raises
-    `OutboxError`, and `overview`, `scheduled` and `overdue` are of the accounts that are owned.
+    Here `recover` takes an account that is offered, and `Recovery.stored` says what the outbox has
+    of it; if another process owns it, `recover` raises `OutboxError`. `release` gives the account
+    up once all earlier records are written. For another process's account `append` raises
+    `OutboxError`; `overview`, `scheduled` and `overdue` cover only the accounts that this process
+    owns.
     """
 
     spreads: bool

@@ -56,9 +56,10 @@ class DiscordSettings(NetworkSettings):
     user_agent_url   the page of your bot: Discord asks for one in every request
                      (discord.com/developers/docs/reference#user-agent)
     max_length       most characters of one message, counted in code points or in UTF-16 units,
-                     whichever gives more, since Discord does not say which it counts message_count,
-                     message_per requests and seconds that a route of one room allows until Discord
-                     names its bucket
+                     whichever gives more, since Discord does not say which it counts
+    message_count, message_per
+                     requests and seconds that a route of one room allows until Discord names its
+                     bucket
     rooms            limits of single channels, by id: a table with `message_count` or
                      `message_per`; routes of that room keep to them even if Discord allows more
     global_count     requests per second of the whole bot, evenly spaced; below the documented 50,
