@@ -24,21 +24,21 @@ def _as_source(value: object) -> object:
 class File:
     """A picture, a video or any other file of a message.
 
-    source       a path, the bytes, or a URL, which the platform fetches; a path is read as the
-                 envelope is accepted. None: `id` names it, or the gateway has its bytes
+    source       a path, the bytes, or a URL for the platform to fetch; a path is read when the
+                 envelope is accepted. None: `id` names the file, or the gateway has its bytes
     id           the platform's own id of a file that it has
-    name         as people see it; empty: the path's. Bytes need one
+    name         the name that people see; empty: the path's name. Bytes need a name
     media_type   such as `image/png`; empty: by the name
-    alt          what it shows, for those who do not see it
-    spoiler      hidden until the reader asks for it, where the platform can
-    as_document  as a file to download, and not shown as a picture, a video or a player
+    alt          alternative text: what the file shows, for people who cannot see it
+    spoiler      hidden until the reader asks for it, if the platform can
+    as_document  sent as a file to download instead of a picture, a video or a player
 
-    The gateway writes the rest as it accepts the envelope:
+    The gateway sets the other fields when it accepts the envelope:
 
     digest       BLAKE3's 32 bytes, in hexadecimal, by which the bytes are stored; empty: the
                  platform has or fetches them
-    size         in bytes; 0: not known here
-    width        of a picture in pixels, and `height`; 0: none, or not known
+    size         in bytes; 0: not known
+    width        of a picture, in pixels, like `height`; 0: none or not known
     """
 
     source: str | os.PathLike[str] | bytes | None = attrs.field(
@@ -77,13 +77,14 @@ class File:
 class Upload:
     """A file of an attempt, as an adapter sends it: a source of bytes for `gateway_core.http`.
 
-    file   what the envelope says of it; of a message that has it, with the platform's `id`
-    open   gives its bytes in pieces, from the first on: never more than one piece is in memory.
-           They raise `OutboxError` where they are not there any more
+    file   the file as the envelope describes it; if a message has it already, with the platform's
+           `id`
+    open   returns its bytes in pieces, from the first on; only one piece is in memory at a time.
+           Raises `OutboxError` if the bytes are no longer there
     known  the platform's id of the same bytes, from an earlier upload of the same account; None:
-           there is none, or it was refused. A verdict that is retryable, with the reason
-           `bad_request`, says that it is worth nothing: the next attempt has none
-    held   the message has it already: an edit keeps it, a deletion takes it along
+           there is none, or it was refused. A retryable verdict with reason `bad_request` means
+           that the id is useless; the next attempt has none
+    held   the message has it already: an edit keeps it, a deletion deletes it
     """
 
     file: File

@@ -81,7 +81,7 @@ class MemoryEndings:
 
 
 class Follower:
-    """Tells endings to any number of applications, each at its own place, as they come."""
+    """Passes endings to any number of subscribers as they happen, each from its own position."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

@@ -18,16 +18,17 @@ from gateway_core.outboxes.records import Endings, What
 
 @attrs.frozen(kw_only=True)
 class News:
-    """What became of an envelope or of a question, as far as the outbox knows.
+    """The state of an envelope or a question that was handed over, as far as the outbox knows.
 
-    id            by which it was handed over
-    handed_at     POSIX time; of an envelope that an owner accepted by itself, of its acceptance
-    answered_at   POSIX time at which it was accepted, refused, cancelled or answered; None: nobody
-                  has taken it yet
-    envelope_id   the envelope that it became, or the one that has its key; None: it is none
-    replayed      that one had ended before
-    cancelled     nobody had taken it, and nobody will
-    refused       why it became none, as JSON (`refusal_of`); None: it was not refused
+    id            the id under which it was handed over
+    handed_at     POSIX time of handing over; for an envelope that an owner accepted itself, of its
+                  acceptance
+    answered_at   POSIX time at which it was accepted, refused, cancelled or answered; None: no
+                  owner has taken it yet
+    envelope_id   the envelope that it became, or the one with its key; None: there is none
+    replayed      that envelope had ended before
+    cancelled     it was cancelled before an owner took it
+    refused       why it was refused, as JSON (`refusal_of`); None: it was not
     receipt       how it ended; None: it has not
     stored        it is unfinished, and the outbox has it
     answer        to a question; None: it has none yet
@@ -50,9 +51,9 @@ class News:
 class Handover(Protocol):
     """Hands over to whoever owns the outbox, now or later. Entered and left by the gateway.
 
-    waiting   the ids of which somebody waits to hear; set by the gateway, and called in a moment
-              in which nothing of them changes
-    heard     called on trio's thread with news of those; likewise. One too often does no harm
+    waiting   returns the ids that somebody waits for; set by the gateway, and called while none of
+              them can change
+    heard     called on trio's thread with news about those; likewise. An extra call does no harm
     keys_for  seconds for which keys of ended envelopes are remembered; likewise
     """
 
@@ -72,13 +73,13 @@ class Handover(Protocol):
     async def hand_over(
         self, envelope: Envelope, *, awaited: bool, files: Mapping[str, bytes]
     ) -> str:
-        """Store the envelope for the owner; the id that it has from now on.
+        """Store the envelope for the owner; returns its id.
 
-        awaited  its caller waits for the end, and it is withdrawn by `leave` if that gives up
-        files    the bytes that it needs, by their digests: they are there once it is
+        awaited  its caller waits for the end; if the caller gives up, `leave` withdraws it
+        files    the digests of the bytes that it needs; they are stored together with it
 
-        Its `ttl` counts from then on. Raises `OutboxError` and `Invalid`: it is not stored, and
-        will not be. A caller who is cancelled leaves nothing that will be sent.
+        Its `ttl` counts from then on. Raises `OutboxError` and `Invalid`; then it is not and will
+        not be stored. If the call is cancelled, nothing will be sent.
         """
         ...
 
@@ -86,38 +87,38 @@ class Handover(Protocol):
         """Somebody waits for more than was handed over: for what this process accepted itself."""
 
     def leave(self, handed_id: str) -> None:
-        """Its caller waits no more: it is withdrawn if it has not started and nobody else waits.
+        """Its caller no longer waits, so withdraw it if it has not started and nobody else waits.
 
-        Never waits. That is done later, and again where it could not be done.
+        Never waits. It is done later, and repeated until it succeeds.
         """
 
     async def cancel(self, envelope_id: str) -> bool:
-        """End it `cancelled` if it has not started; whether that was so. Raises `OutboxError`.
+        """End it `cancelled` if it has not started; returns whether it did. Raises `OutboxError`.
 
-        At once where nobody has taken it; else the owner says so, for whom this waits.
+        At once if no owner has taken it; otherwise this waits for the owner's answer.
         """
         ...
 
     async def ask(self, instance_id: str, question: str, *, files: Mapping[str, bytes]) -> str:
-        """What the owner answers, as JSON; this waits for it, however long there is none.
+        """The owner's answer, as JSON; this waits until there is one.
 
-        instance_id  whom the question is about; empty: all
-        files        the bytes that it needs, as of `hand_over`
+        instance_id  the instance that the question is about; empty: all
+        files        the bytes that it needs, as in `hand_over`
 
         Raises `OutboxError`.
         """
         ...
 
     async def tell(self, instance_id: str, question: str) -> None:
-        """Store what the owner is asked, now or later; nobody waits for its answer.
+        """Store a question for the owner, now or later; nobody waits for the answer.
 
-        Raises `OutboxError`: it is not stored, and will not be. A caller who is cancelled leaves
-        nothing.
+        Raises `OutboxError`; then it is not and will not be stored. If the call is cancelled,
+        nothing is stored.
         """
         ...
 
     async def find(self, what: What) -> News | None:
-        """What is known of an id, or of a key; None: nothing (any more). Raises `OutboxError`."""
+        """What is known about an id or a key; None: nothing (any more). Raises `OutboxError`."""
         ...
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:

@@ -25,11 +25,11 @@ from gateway_core.scheduling.classes import CLASSES
 
 
 class Stream(NamedTuple):
-    """Some of an instance's entries, which are read apart from the others.
+    """Some of an instance's entries, which are read separately from the others.
 
-    priority  their class, as policies left it
-    alone     they may overtake all others: `order="none"`, and none that concern a message, which
-              come in after that and after earlier changes of it
+    priority  their class, after policies have voted
+    alone     they may overtake all others: they have `order="none"` and do not change a message.
+              Changes enter memory after their message and after earlier changes of it
     """
 
     priority: Priority
@@ -57,26 +57,27 @@ class RequestWithdrawn(OutboxError):
 
 @attrs.frozen(kw_only=True)
 class Entry:
-    """What an outbox stores of an accepted envelope.
+    """An accepted envelope as an outbox stores it.
 
     id           sorts by acceptance among those of one process, and of no two
-    asked_room   the room that its caller named, where a policy moved it to another: its key is one
-                 of that room. None: its own
-    plan         its parts, so that a later run cuts nowhere else
+    asked_room   the room that its caller named, if a policy moved it to another room; its key
+                 belongs to that room. None: its own room
+    plan         its parts, so that a later run splits the text in the same places
     accepted_at  POSIX time; deadline likewise
     priority     the class that a policy gave it; None: the envelope's own
     fingerprint  of its content, where it has an idempotency key
     due          POSIX time of a scheduled one, or of the message that it changes; None: it has
                  its position among the others
     trace        its trace context as a text; empty: it has none
-    member       of which group, by its id, and its number there, from 0 on; None: it stands alone
+    member       the id of its group and its number there, from 0 on; None: it is not in a group
     files        digests of the stored bytes that it needs
-    voted        policies have voted on it; False: its account's owner asks them as it takes it on
-    sequence     its position and its sequence, where it has its id from another process; None: as
-                 its id sorts
-    request      the number of the request by which another process handed it over: it is stored
-                 with the answer, and not at all where that request was withdrawn or answered, for
-                 which an engine raises `RequestWithdrawn`
+    voted        policies have voted on it; False: its account's owner calls them when it takes the
+                 entry on
+    sequence     its position and sequence, if another process gave it its id; None: its id says
+                 both
+    request      the number of the request by which another process handed it over. The entry is
+                 stored together with the answer. If the request was withdrawn or answered already,
+                 the engine raises `RequestWithdrawn` and stores nothing
     """
 
     id: str
@@ -167,13 +168,13 @@ class StepShape:
 class StoredEntry:
     """An unfinished entry as a process run finds it.
 
-    position  its order among the unfinished; scheduled ones get it when they are due, changes of
-              a message that was not there yet get another one when it is
-    sequence  its order among all that the account's owners took on, ever; None: as ids sort, which
-              they do where one process at a time appends
+    position  its order among unfinished entries. Scheduled entries get it when they are due;
+              changes of a message that was not there yet get a new one when it is
+    sequence  its order among all entries that the account's owners ever took on; None: the order of
+              ids, which is enough if one process at a time appends
     records   of the steps that began
-    shapes    all steps in order, where they were planned anew; None: as the plan has them
-    grown     the number and the text of its newest state, where that grew since it was accepted
+    shapes    all steps in order, if they were planned again; None: as in the plan
+    grown     the number and the text of its newest state, if it grew since it was accepted
     """
 
     entry: Entry
@@ -200,11 +201,11 @@ class Member:
 
 @attrs.frozen(kw_only=True)
 class Group:
-    """Messages that are accepted together, each of which becomes an entry as its turn comes.
+    """Messages that are accepted together; each becomes an entry when its turn comes.
 
     id           as an envelope's: 30 hexadecimal digits, unique among groups and entries, which
                  sort by acceptance
-    template     what members send that have no envelope of their own; its room is each member's
+    template     the envelope that members without one of their own send, each to its own room
     plan         the template's parts
     accepted_at  POSIX time; deadline likewise
     priority     the class that a policy gave it; None: the template's
@@ -230,7 +231,7 @@ class Group:
 
     @property
     def scope(self) -> Scope | None:
-        """Where its key, the template's, is unique: among groups of the account. None: no key."""
+        """The scope of its key, which is the template's: groups of the account. None: no key."""
         key = self.template.key
         return None if key is None else (self.instance_id, "", "group", key)
 
@@ -246,11 +247,11 @@ class GroupState:
     """How far a group is.
 
     taken      how many of its members have become entries
-    counts     how many of them ended so; those that were cancelled before their turn, or erased
-               before their end, count as cancelled
-    paused     whether its members shall wait
-    cancelled  whether those that had no turn yet get none
-    retrying   whether some that failed are to be tried again, and are not unfinished yet
+    counts     how many members ended in each disposition; members that were cancelled before their
+               turn or erased before their end count as cancelled
+    paused     whether its members are paused
+    cancelled  whether members without a turn get none any more
+    retrying   whether some failed members are about to be tried again
     """
 
     group: Group
@@ -268,7 +269,7 @@ class GroupState:
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """What an outbox knows of an id or a key: an unfinished entry, a receipt, or a group.
+    """What an outbox knows about an id or a key: an unfinished entry, a receipt, or a group.
 
     newest    the message of that id as the last edit left it
     sequence  as a `StoredEntry` has it, of one that ended as well
@@ -307,10 +308,10 @@ class PastAttempt:
 
 @attrs.frozen(kw_only=True)
 class Overview:
-    """What an outbox holds of all accounts together, as it is opened.
+    """Totals over all accounts when an outbox is opened.
 
     last_id     the newest id that it ever stored, of an entry or of a group; empty: none
-    sequence    the highest sequence or position that was ever given; None: as `last_id` sorts
+    sequence    the highest sequence or position ever given; None: `last_id` says it
     unfinished  how many entries of each instance
     classes     how many entries of each class
     scheduled   how many of them wait for their time
@@ -325,16 +326,18 @@ class Overview:
 
 @attrs.frozen(kw_only=True)
 class Recovery:
-    """What the last owner of an account left of its state.
+    """The state in which an account's last owner left it.
 
-    moves     rooms that moved: to the new id
-    closures  what platforms closed: operation (empty: the instance as a whole) to (POSIX time until
-              when, seconds for which it was asked for)
-    spent     when it was released (POSIX time), and what was spent then; None: it never was
-    last_id   the newest id that another owner has given meanwhile; empty: there was none
-    sequence  the highest position, likewise: what is accepted from now on comes after both
-    stored    what the outbox has of the account now, of those that are spread over processes; None:
-              that was in the overview
+    moves     rooms that moved, with their new ids
+    closures  operations that the platform closed (empty: the whole instance), each with (POSIX time
+              of its end, seconds that the platform asked for)
+    spent     POSIX time at which it was released, and what was spent then; None: it never was
+              released
+    last_id   the newest id that another owner has assigned meanwhile; empty: none
+    sequence  the highest position, likewise; envelopes that are accepted from now on come after
+              both
+    stored    for accounts that are spread over processes, what the outbox holds of the account now;
+              None: the overview had it
     """
 
     moves: Mapping[str, str] = attrs.field(factory=dict)
@@ -355,11 +358,11 @@ class Overdue:
 
 @attrs.frozen(kw_only=True)
 class Endings:
-    """Some of what ended, numbered in the order in which it was stored.
+    """Some endings, numbered in the order in which they were stored.
 
-    source     which outbox it is: another one, and another file, has another name
-    forgotten  the highest number of those that are remembered no more; 0: there is none
-    newest     the highest number that there was; 0: nothing has ended
+    source     the name of the outbox; another outbox or file has another name
+    forgotten  the highest number that is no longer remembered; 0: there is none
+    newest     the highest number so far; 0: nothing has ended
     ended      the next ones, by their numbers
     """
 
@@ -371,7 +374,7 @@ class Endings:
 
 @attrs.frozen(kw_only=True)
 class Request:
-    """Something that another process asks of the running gateway, mostly for an operator.
+    """A request of another process to the running gateway, usually from an operator.
 
     kind      `retry` (the entry in `stored` is unfinished again), `discard` (it shall end),
               `submit` (accept `envelope`), `cancel` (end the one of `envelope_id`, unless it has

@@ -10,18 +10,18 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Tenure:
-    """What this process has of the outbox, and had since it opened it.
+    """The process's share in the outbox, now and since it opened it.
 
     owns       whether it owns the outbox, or accounts in it
     lease      seconds for which its lease still runs; 0: it has none
     accounts   how many it owns, of those that are spread over processes
-    takeovers  how often it came to own the outbox, at its opening as well; of accounts that are
-               spread, how many it took
-    handovers  how many of those it gave up to others, or as it left off
-    lost       accounts that turned out to be another process's
-    fenced     transactions that were refused, since another process owned what they were about
-    taken      what other processes handed over, and this one took on
-    waited     seconds that all of that had waited since it was handed over
+    takeovers  how often it became the owner of the outbox, including at its opening; if accounts
+               are spread, how many it took over
+    handovers  how many of those it gave up to others or when it closed
+    lost       accounts that turned out to belong to another process
+    fenced     transactions that were refused because another process owned the account or outbox
+    taken      envelopes and questions that other processes handed over and this one took
+    waited     seconds that all of these had waited since they were handed over
     """
 
     owns: bool = False

@@ -25,7 +25,7 @@ TOO_LATE = (
 
 
 class DrivenTime:
-    """Goes on as real time does, and by `advance` further."""
+    """A clock that runs like real time, and that `advance` moves further."""
 
     def __init__(self) -> None:
         self._clock = MockClock(rate=1.0)
@@ -36,13 +36,13 @@ class DrivenTime:
         self._thread: TrioThread = thread
 
     def wall(self) -> float:
-        """POSIX time, as far ahead as it was advanced."""
+        """POSIX time, including all that it was advanced."""
         return time.time() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Let the gateway live through so many seconds at once, and do what becomes due in them.
+        """Let so many seconds pass at once; the gateway does everything that becomes due in them.
 
-        Waits until the gateway has nothing left to do but to wait.
+        Returns once the gateway has nothing to do but wait.
         """
         must("seconds", seconds, "seconds, 0 or more", fits=is_finite(seconds) and seconds >= 0)
         lock = threading.Lock()

@@ -40,7 +40,7 @@ TYPES_EVERY = 5.0
 
 
 class Failure(Exception):
-    """What a scripted attempt raises: `verdict` is what `classify_error` will say of it."""
+    """The exception for a scripted attempt; `classify_error` answers with its `verdict`."""
 
     def __init__(self, verdict: Verdict) -> None:
         must_be("verdict", verdict, Verdict)
@@ -82,7 +82,7 @@ def event(
 ) -> dict[str, Any]:
     """What comes in on the fake channel: somebody wrote `text`, or asked for something.
 
-    id       the event's own, the same in each delivery; None: one that no other event has
+    id       the event's own id, the same in each delivery; None: a new one
     asked    a `command`, a `press` or a `form`: an interaction, with a reply token of 15 minutes
     pressed  the value of the button that somebody pressed: then it is a `press`
 
@@ -115,28 +115,28 @@ def failing(verdict: Verdict, *, times: int = 1, room: str | None = None) -> Scr
 class FakeChannel:
     """An adapter whose platform is a dictionary.
 
-    limits           a function that gives the limits of an attempt, by room and operation
-    limits_by_class  a function that gives those that it has besides, by the envelope's class
+    limits           a function that returns the limits of an attempt, by room and operation
+    limits_by_class  a function that returns further limits, by the envelope's class
     latency          seconds that an attempt takes
     script           an async function, awaited in each attempt before the message is stored
     traits           what the channel can do
-    streaming        how it shows streams natively; None: it does not, so they go by edits
+    streaming        how it shows streams natively; None: it does not, so streams use edits
 
     An argument of another kind is a `TypeError`.
 
-    What became of it is to be looked at, and the account's state to be set:
+    Tests can inspect what happened, and set the account's state:
 
-    made         the attempts that reached it, in order, without those of the next two
+    made         the attempts that reached it, in order, without `typed` and `noticed`
     typed        the signs of typing
     noticed      the acknowledgements of interactions
-    rooms        by room, what stands there: texts by the message's id
+    rooms        by room, the texts there, by the message's id
     files        by message, the ids of the files that it has, and `contents`: the bytes by those
     pressable    by message, its rows of buttons, if it has any
     drafts       by room, the draft that was shown last; none once a message is sent there
     growing      ids of messages that were started and not stopped yet
     reactions    the emoji on each message that has some, by room and the message's id
     pins         by room, the ids of pinned messages, the newest last
-    probes       how often it was asked who the account is
+    probes       how many probes it received
     probe_error  what a probe raises; None: it works
     """
 

@@ -208,8 +208,8 @@ class _Transport(httpx2.AsyncBaseTransport):
 class Network:
     """Hosts in memory; made by `open_network`.
 
-    errors  what mounted applications raised: each a mistake in the application, for which
-            `open_network` fails at its end unless the list was emptied
+    errors  exceptions of mounted applications. Each is a mistake in the application; `open_network`
+            fails at its end unless the list was emptied
     """
 
     def __init__(self, nursery: trio.Nursery) -> None:
@@ -243,7 +243,7 @@ class Network:
         )
 
     def unmount(self, base_url: str) -> None:
-        """Refuse connections from now on; requests on their way are still served."""
+        """Refuse connections from now on; requests under way are still served."""
         origin = _origin(httpx2.URL(base_url))
         self._hosts.pop(origin, None)
         self._unnamed.discard(origin)
@@ -288,7 +288,7 @@ class Network:
 
 @asynccontextmanager
 async def open_network() -> AsyncIterator[Network]:
-    """A network for the time of the block: every client opened within goes through it.
+    """A network for the duration of the block; every client opened in it uses the network.
 
     Raises an ExceptionGroup of `Network.errors` at its end, if there are any and nothing else
     was raised.

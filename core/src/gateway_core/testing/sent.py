@@ -11,12 +11,12 @@ from gateway_core.testing.fake_channel import FakeChannel
 
 @attrs.frozen
 class Sent:
-    """What reached the fake platform, as a test asks for it, from whichever thread."""
+    """What reached the fake platform; tests may ask from any thread."""
 
     _channel: FakeChannel
 
     def texts(self, room: str = "room") -> list[str]:
-        """What stands in a room, in order: edited texts as they are now, deleted ones not."""
+        """The texts in a room, in order: edited ones as they are now, without deleted ones."""
         return self.rooms.get(room, [])
 
     def buttons(self, room: str = "room") -> list[Rows]:

@@ -14,10 +14,10 @@ ButtonStyle = Literal["primary", "danger"]
 class Button:
     """A button under a message: it tells the application `value`, or opens `url`.
 
-    text   what stands on it
-    value  what `gateway.address(event).pressed` has once it was pressed
-    url    what it opens. It has either a value or a URL
-    style  `primary` or `danger`; None: as the platform shows any. Discord shows no style of a link
+    text   the label
+    value  the value of `gateway.address(event).pressed` when somebody presses it
+    url    the address that it opens. A button has either a value or a URL
+    style  `primary` or `danger`; None: the platform's default. Discord shows no style on links
     """
 
     text: str

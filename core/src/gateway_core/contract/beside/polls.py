@@ -18,8 +18,8 @@ class Poll:
     question   what is asked
     options    the answers, in their order
     multiple   whether people may choose several
-    anonymous  whether nobody sees who chose what; None: as the platform does it unasked
-    duration   seconds after which it closes; None: as the platform does it unasked
+    anonymous  whether votes are anonymous; None: the platform's default
+    duration   seconds after which it closes; None: the platform's default
     """
 
     question: str

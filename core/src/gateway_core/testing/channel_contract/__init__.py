@@ -28,12 +28,13 @@ from gateway_core.testing.channel_contract.pure import PureContract
 
 
 class ChannelContract(PureContract, AwaitingContract, FilesContract, PollsContract, FieldsContract):
-    """What every adapter does. Each test opens the platform anew and sends little.
+    """Tests of what every adapter must do. Each test opens the platform anew and sends little.
 
     channel   the name of the entry point
     adapter   the module, or the object, with the hookimpls
-    room      a room that the platform of these tests has
-    event     an event of the platform's, somebody's message in that room; None: it has no `address`
+    room      a room on the platform of these tests
+    event     an event of the platform, somebody's message in that room; None: the adapter has no
+              `address`
     """
 
 

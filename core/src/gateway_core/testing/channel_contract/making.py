@@ -33,7 +33,7 @@ class Making:
     event: ClassVar[Any] = None
 
     def settings(self) -> Any:
-        """The settings of an account that the platform of these tests knows."""
+        """Settings of an account that the platform of these tests knows."""
         raise NotImplementedError
 
     def platform(self) -> AbstractAsyncContextManager[Any]:
