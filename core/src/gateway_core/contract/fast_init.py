@@ -23,10 +23,9 @@ _OPEN = {
 
 
 def fast_init(kind: Callable[P, T]) -> Callable[P, T]:
-    """A function that takes what `kind` takes, and makes what `kind` would.
+    """A faster constructor for the attrs class `kind`, with the same arguments and result.
 
-    A field's default is valid: its validator is asked of other values only, and one that is made
-    for each value needs no converter.
+    Validators do not check a field's default, and defaults from a factory are not converted.
     """
     cls: Any = kind
     unfinished = type(cls.__name__, (cls,), _OPEN)

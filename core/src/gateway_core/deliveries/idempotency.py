@@ -94,9 +94,9 @@ def _file(file: File) -> object:
 
 
 def frees_its_key(receipt: Receipt) -> bool:
-    """Whether it ended having certainly delivered nothing, so that the key may be used again.
+    """Whether it certainly delivered nothing, so that the key may be used again.
 
-    Nor is anything there of a stream that was broken off and taken back.
+    This includes a stream that was broken off and deleted again.
     """
     if receipt.disposition not in _UNDISPATCHED or receipt.possible_duplicate:
         return False

@@ -93,7 +93,7 @@ class Follower:
         self.woken.set()
 
     def close(self) -> None:
-        """Nothing more is told than what is there."""
+        """Stop once all stored endings have been passed on."""
         self.closed = True
         self.woken.set()
 

@@ -52,7 +52,7 @@ def stream_of(envelope: Envelope, priority: Priority) -> Stream:
 
 
 class RequestWithdrawn(OutboxError):
-    """The request that an entry answers was withdrawn, or is answered: the entry is not stored."""
+    """The request that an entry answers was withdrawn or answered already, so it is not stored."""
 
 
 @attrs.frozen(kw_only=True)
@@ -109,15 +109,15 @@ class Entry:
 
 @attrs.frozen(kw_only=True)
 class StepRecord:
-    """What is known of a step of an entry, as far as it differs from a step not begun.
+    """What is known about a step of an entry that has begun.
 
     serial      which step
-    number      tries that began; `started`: the last of them has not ended yet
-    attempts    tries that were spent; `maybe_sent`: those that may have been accepted unknown
+    number      attempts that began; `started`: the last of them has not ended yet
+    attempts    attempts that count; `maybe_sent`: those with an unknown outcome
     transforms  how often it was changed and tried again
-    first_at    POSIX time of the first try of unknown outcome; 0: there was none. It stays known of
-                a step that an operator tries again
-    not_before  POSIX time before which the platform asked not to be tried again
+    first_at    POSIX time of the first attempt with an unknown outcome; 0: none. It is kept if an
+                operator retries the step
+    not_before  POSIX time before which the platform wants no further attempt
     outcome     how it ended; None: it has not
     more        ids of further messages that it made, beside `message_id`
     files       the platform's ids of the files that it sent
@@ -137,7 +137,7 @@ class StepRecord:
     files: tuple[str, ...] = ()
 
     def anew(self) -> StepRecord:
-        """As if it had not begun, but that it may have arrived: an operator tries it again."""
+        """The step as not begun, except that it may have arrived, for an operator's retry."""
         first_at = self.first_at if self.maybe_sent else 0.0
         return attrs.evolve(
             self, started=False, attempts=0, maybe_sent=0, first_at=first_at, outcome=None
@@ -146,10 +146,10 @@ class StepRecord:
 
 @attrs.frozen(kw_only=True)
 class StepShape:
-    """A step as planned, where it does not follow from the entry's own plan.
+    """A step as planned, if it does not follow from the entry's own plan.
 
-    files  those that go with it; None: none do. `held`: the message has them already, and `more`
-           are the ids of its further messages
+    files  its files; None: none. `held`: the message has them already, and `more` has the ids of
+           its further messages
     """
 
     kind: str
@@ -376,19 +376,19 @@ class Endings:
 class Request:
     """A request of another process to the running gateway, usually from an operator.
 
-    kind      `retry` (the entry in `stored` is unfinished again), `discard` (it shall end),
-              `submit` (accept `envelope`), `cancel` (end the one of `envelope_id`, unless it has
-              started), `erase` (end what is queued of a room, then have the outbox erase the rest),
-              `accounts` (say which are out of order), `look` (and what waits for what, of an
-              instance or a room where they are named), or `group` (do what `asked` says of a group)
-              `leave` is a `cancel` of what others may wait for: it goes on then. `ask` asks, or has
-              done, what `asked` says. Where they name an instance, they may be of that one alone
-    number    which request it is: all but `retry` are the gateway's to answer
-    envelope  with a key, so that it is one message if a process run ends before it has answered.
-              Where `envelope_id` is given the envelope has that id, and is stored with the answer
+    kind      what is asked. `retry`: the entry in `stored` is unfinished again. `discard`: end it.
+              `submit`: accept `envelope`. `cancel`: end the envelope `envelope_id` unless it has
+              started. `leave`: the same unless others wait for it. `erase`: end what is queued of a
+              room, then have the outbox erase the rest. `accounts`: say which accounts do not work.
+              `look`: also say what waits for what, perhaps of one instance or room. `group` and
+              `ask`: do or answer what `asked` says, perhaps for one instance only
+    number    the request's number; the gateway answers all kinds except `retry`
+    envelope  it has a key, so that it remains one message if a process run ends before it has
+              answered. If `envelope_id` is given, the envelope gets that id and is stored together
+              with the answer
     awaited   the caller of a `submit` waits for its end
     age       seconds since it was asked, by the outbox's clock
-    asked     of a group, or an `ask`: as JSON
+    asked     details of a `group` or `ask`, as JSON
     """
 
     kind: str

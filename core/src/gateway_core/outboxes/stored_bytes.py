@@ -40,12 +40,12 @@ class BytesDigest:
 
 
 def digest_of_bytes(content: bytes) -> str:
-    """The digest by which an outbox stores them."""
+    """The digest under which an outbox stores these bytes."""
     return blake3(content).hexdigest()
 
 
 def check_digest(digest: str) -> None:
-    """Raises ValueError for what is no digest: an engine may name a file by it."""
+    """Raises ValueError for an invalid digest, since an engine may name a file by it."""
     if not isinstance(digest, str) or DIGEST.fullmatch(digest) is None:
         raise ValueError(f"{digest!r} is no digest of bytes: 64 hexadecimal digits")
 

@@ -40,7 +40,7 @@ class DrivenTime:
         return time.time() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass at once; the gateway does everything that becomes due in them.
+        """Skip so many seconds; the gateway does everything that becomes due in them.
 
         Returns once the gateway has nothing to do but wait.
         """

@@ -72,21 +72,21 @@ class Contract:
         raise NotImplementedError
 
     def killed_run(self) -> Any:
-        """The same, but as it is left nothing more is written: what was not awaited may be lost."""
+        """The same, but leaving it writes nothing more: records not awaited may be lost."""
         pytest.skip("not tried: this outbox has no `killed_run`")
 
     def filled(self, outbox: Any) -> Any:
-        """An async context manager: meanwhile the open outbox's store has no room left.
+        """An async context manager: inside it, the open outbox's store has no space left.
 
-        Entries of 100,000 characters are refused, and so is what is awaited after others that
-        need as much. As it is left there is room again.
+        Entries of 100,000 characters are refused, and so are awaited calls after others that need
+        as much. After it there is space again.
         """
         raise NotImplementedError
 
     def stalled(self, outbox: Any) -> Any:
-        """An async context manager: meanwhile the open outbox's store answers no write.
+        """An async context manager: inside it, the open outbox's store answers no write.
 
-        Written or not: as it is left, what was asked for is done and answered.
+        Written or not, pending calls are carried out and answered when it is left.
         """
         raise NotImplementedError
 

@@ -23,7 +23,7 @@ class RecordsRuns:
         raise NotImplementedError
 
     def killed_run(self) -> Any:
-        """The same, but as it is left nothing more is written: what was not awaited may be lost."""
+        """The same, but leaving it writes nothing more: records not awaited may be lost."""
         pytest.skip("not tried: this outbox has no `killed_run`")
 
     @pytest.fixture
