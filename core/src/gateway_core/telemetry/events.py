@@ -14,9 +14,9 @@ log: Any = structlog.get_logger("gateway")
 
 
 def log_event(event: Event, **fields: Any) -> None:
-    """Log the event at its level. A log that cannot be written changes nothing else.
+    """Log the event at its level. If that fails, nothing else is affected.
 
-    A platform's words may be anybody's: no terminal that shows them obeys them.
+    Control characters are neutralised, since a platform's words may come from anybody.
     """
     with suppress(Exception):
         for name, value in fields.items():
