@@ -41,12 +41,12 @@ CAUSE = Attribute(
 FORESEEN = Attribute(
     "gateway.foreseen",
     "`true`, `false`",
-    "whether something that the attempt drew on was closed before its 429 came",
+    "`true` if a limit that the attempt used was closed already when its 429 came",
 )
 DEGRADATION = Attribute(
     "gateway.degradation",
     "`planned`, `stricter`, `plain`, `reply dropped`",
-    "what was lost of the asked-for look; `planned`: the channel cannot show it",
+    "what the message lost of its look; `planned`: the channel cannot show it",
 )
 GROUP_STATE = Attribute(
     "gateway.group.state",
@@ -58,9 +58,9 @@ SIGN = Attribute("gateway.sign", "`typing`, `acknowledge`", "what the sign says"
 SIGN_OUTCOME = Attribute(
     "gateway.sign.outcome",
     "`made`, `passed over`, `failed`",
-    "what became of it; `passed over`: no token was free that nobody waits for",
+    "what became of it; `passed over`: no token was left that no message needs",
 )
-PLUGIN = Attribute("gateway.plugin", "a plugin's label", "whose hookimpl")
+PLUGIN = Attribute("gateway.plugin", "a plugin's label", "whose hookimpl it is")
 HOOK = Attribute("gateway.hook", "a hook's name", "which hook")
 SIGNAL = Attribute("gateway.signal", "`traces`, `metrics`", "what was to be exported")
 
@@ -72,7 +72,7 @@ ROOM = Attribute(
 )
 PRIORITY = Attribute("gateway.class", "`urgent`, `normal`, `bulk`", "the envelope's class")
 RECOVERED = Attribute(
-    "gateway.recovered", "`true`", "it came back from the outbox, mostly of a previous run"
+    "gateway.recovered", "`true`", "it came back from the outbox, usually of a previous run"
 )
 PARTS = Attribute("gateway.parts", "a number", "the platform messages that it became")
 ATTEMPTS = Attribute("gateway.attempts", "a number", "tries over all of its parts")

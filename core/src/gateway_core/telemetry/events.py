@@ -42,13 +42,13 @@ ENVELOPE_FAILED = Event(
     "envelope instance partition pressure room disposition attempts seconds reason raw",
 )  # fmt: skip
 ENVELOPE_CRASHED = Event(
-    "envelope_crashed", "error", "something of the gateway's own broke on an envelope",
+    "envelope_crashed", "error", "an internal error of the gateway on one envelope",
     "envelope instance partition error where",
 )  # fmt: skip
 REQUEST_CRASHED = Event(
     "request_crashed", "error",
-    "something of the gateway's own broke on what another process asked: that is refused, and"
-    " nothing else stops",
+    "an internal error of the gateway on a request from another process; the request is "
+    "refused, everything else continues",
     "instance error where",
 )  # fmt: skip
 ATTEMPT_STARTED = Event(
@@ -60,52 +60,58 @@ ATTEMPT_ANSWERED = Event(
     "envelope instance partition pressure operation attempt seconds",
 )  # fmt: skip
 SIGN_FAILED = Event(
-    "sign_failed", "debug", "a sign of typing, or an interaction's acknowledgement, was not made",
+    "sign_failed", "debug", "a typing sign, or the acknowledgement of an interaction, failed",
     "instance operation reason scope",
 )  # fmt: skip
 ATTEMPT_FAILED = Event(
-    "attempt_failed", "info", "an attempt failed, what that means, and what follows after `wait` s",
+    "attempt_failed", "info",
+    "an attempt failed: why, what that affects (`scope`), and what follows (`then`) after `wait` s",
     "envelope instance partition pressure room operation attempt reason scope raw then wait",
 )  # fmt: skip
 INSTANCE_SUSPENDED = Event(
-    "instance_suspended", "error", "it is out of order: nothing is sent until it is resumed",
+    "instance_suspended", "error", "the instance is suspended: nothing is sent until it is resumed",
     "instance channel reason raw",
 )  # fmt: skip
 INSTANCE_RESUMED = Event(
     "instance_resumed", "info",
-    "its suspension is over, by whom or what: also by `remove_instance`, and as the gateway ends",
+    "the suspension ended; `by` says how, also by `remove_instance`, or because the gateway "
+    "closes",
     "instance by",
 )  # fmt: skip
-INSTANCE_ADDED = Event("instance_added", "info", "it was added at run time", "instance channel")
-INSTANCE_REPLACED = Event(
-    "instance_replaced", "info", "it has other settings, or another secret", "instance channel"
+INSTANCE_ADDED = Event(
+    "instance_added", "info", "the instance was added at run time", "instance channel"
 )
+INSTANCE_REPLACED = Event(
+    "instance_replaced", "info", "the instance got other settings or another secret",
+    "instance channel",
+)  # fmt: skip
 INSTANCE_REMOVED = Event(
-    "instance_removed", "info", "it was removed; `undelivered`: how many envelopes that ended",
+    "instance_removed", "info",
+    "the instance was removed; `undelivered`: how many envelopes that ended",
     "instance undelivered",
 )  # fmt: skip
 CONFIGURATION_RELOADED = Event(
     "configuration_reloaded", "info",
-    "the instances are those of another configuration; `restart` names settings that differ as"
-    " well, and take effect when the gateway is opened anew",
+    "the instances of another configuration are served now; `restart` names other settings "
+    "that differ, which take effect at the next start",
     "added replaced removed restart",
 )  # fmt: skip
 CIRCUIT_OPENED = Event(
-    "circuit_opened", "warning", "an outage: nothing but probes is sent", "instance"
+    "circuit_opened", "warning", "the platform keeps failing: only probes are sent", "instance"
 )
 CIRCUIT_CLOSED = Event(
-    "circuit_closed", "info", "the outage is over, by whom or what", "instance by"
+    "circuit_closed", "info", "the platform works again; `by` says who found out", "instance by"
 )
 HOOK_FAILED = Event(
     "hook_failed", "error",
-    "a hookimpl raised, or answered wrongly, for the 1st, 10th, 100th … of `times` for one cause;"
-    " the error stops there",
+    "a hookimpl raised, or returned a wrong value; logged for the 1st, 10th, 100th … of "
+    "`times` with one cause. The error stops there",
     "channel plugin hook error where times",
 )  # fmt: skip
 HOOK_SLOW = Event(
     "hook_slow", "warning",
-    "a hookimpl held the event loop for 0.1 s or more, for the 1st, 10th, 100th … of `times`;"
-    " `seconds` are without what the garbage collector took meanwhile, which `gc` says",
+    "a hookimpl blocked the event loop for 0.1 s or more; logged for the 1st, 10th, 100th … "
+    "of `times`. `seconds` does not include garbage collection, which is in `gc`",
     "channel plugin hook seconds gc times",
 )  # fmt: skip
 PARTITION_RESTARTED = Event(
@@ -114,13 +120,13 @@ PARTITION_RESTARTED = Event(
     "partition restarts error where",
 )  # fmt: skip
 PRESSURE_CHANGED = Event(
-    "pressure_changed", "warning", "a partition's pressure has another level",
+    "pressure_changed", "warning", "a partition's pressure level changed",
     "partition pressure previous depth bound",
 )  # fmt: skip
 ROOM_MOVED = Event(
     "room_moved",
     "info",
-    "a room has a new id; its lane goes on there",
+    "a room has a new id; its queue continues there",
     "envelope instance partition pressure room attempt",
 )
 SESSION_FAILED = Event(
@@ -132,35 +138,36 @@ OUTBOX_IN_MEMORY = Event(
 )
 OUTBOX_FAILED = Event(
     "outbox_failed", "error",
-    "the outbox failed; it is asked again. A file that takes nothing is logged for the 1st, 10th,"
-    " 100th … of `times`",
+    "the outbox failed, and is tried again. While nothing can be written, this is logged for "
+    "the 1st, 10th, 100th … of `times`",
     "error waiting wait times",
 )  # fmt: skip
 OUTBOX_WORKS = Event(
-    "outbox_works", "info", "the outbox takes what it is given again, after `outbox_failed`",
+    "outbox_works", "info", "the outbox works again, after `outbox_failed`",
     "seconds",
 )  # fmt: skip
 OUTBOX_RECOVERED = Event(
-    "outbox_recovered", "info", "a previous run left envelopes, which go on now", "unfinished"
+    "outbox_recovered", "info", "a previous run left envelopes, which continue now", "unfinished"
 )
 OUTBOX_STANDS_BY = Event(
     "outbox_stands_by", "info",
-    "another process owns the outbox: this one stands by until that one leaves or dies", "owner",
+    "another process owns the outbox; this one waits until that one leaves or dies", "owner",
 )  # fmt: skip
 ACCOUNT_LOST = Event(
     "account_lost", "warning",
-    "another process owns the account now: nothing of it begins here until it is had again",
+    "another process owns the account now; this one starts nothing more for it until it owns "
+    "it again",
     "instance",
 )  # fmt: skip
 ACCOUNT_OWNED = Event(
     "account_owned", "info", "this process owns the account from now on", "instance stored",
 )  # fmt: skip
 ACCOUNT_MOVED = Event(
-    "account_moved", "info", "another process is to own the account: nothing of it is left here",
+    "account_moved", "info", "the account goes to another process; nothing of it is left here",
     "instance",
 )  # fmt: skip
 OUTBOX_UNSERVED = Event(
-    "outbox_unserved", "warning", "the outbox has envelopes of an instance that is not there",
+    "outbox_unserved", "warning", "the outbox has envelopes of an instance that is not configured",
     "instance stored",
 )  # fmt: skip
 OUTBOX_UNREADABLE = Event(
@@ -169,12 +176,12 @@ OUTBOX_UNREADABLE = Event(
 )  # fmt: skip
 OUTBOX_BROKE = Event(
     "outbox_broke", "error",
-    "an outbox could not take what it was told by a method that never raises; nothing else stops",
+    "an outbox's method that must not raise failed; everything else continues",
     "method error where",
 )  # fmt: skip
 GROUP_ACCEPTED = Event(
     "group_accepted", "info",
-    "a group was accepted: `attempts` of all members, which take `seconds` by the limits",
+    "a group was accepted: its members need `attempts`, which take `seconds` within the limits",
     "group instance members attempts seconds",
 )  # fmt: skip
 GROUP_PAUSED = Event(
@@ -183,11 +190,12 @@ GROUP_PAUSED = Event(
 GROUP_RESUMED = Event("group_resumed", "info", "its members go on", "group instance")
 GROUP_CANCELLED = Event(
     "group_cancelled", "info",
-    "its members that had no turn yet get none; `withdrawn`: how many of the others had not begun",
+    "members whose turn had not come are dropped; `withdrawn`: how many of the others had "
+    "not begun",
     "group instance withdrawn",
 )  # fmt: skip
 GROUP_RETRIED = Event(
-    "group_retried", "info", "what failed of it is tried again", "group instance members"
+    "group_retried", "info", "its failed members are tried again", "group instance members"
 )
 GROUP_ENDED = Event(
     "group_ended", "info", "its last member ended, `seconds` after the group was accepted",
@@ -195,31 +203,32 @@ GROUP_ENDED = Event(
 )  # fmt: skip
 GROUP_LEFT = Event(
     "group_left", "warning",
-    "the gateway ended with members that had no turn; `stored` of them wait in the outbox",
+    "the gateway closed before all members had their turn; `stored` of them wait in the outbox",
     "group instance members stored",
 )  # fmt: skip
 LOOP_STALLED = Event(
     "loop_stalled", "warning", "something blocked the event loop for a second or more", "seconds"
 )
 TELEMETRY_DROPPING = Event(
-    "telemetry_dropping", "warning", "an exporter does not take what it is given",
+    "telemetry_dropping", "warning", "an exporter cannot take everything that it is given",
     "signal dropped",
 )  # fmt: skip
 UNFINISHED_AT_CLOSE = Event(
     "unfinished_at_close", "warning",
-    "the gateway ended with unfinished envelopes; `stored` of them wait in the outbox",
+    "the gateway closed with unfinished envelopes; `stored` of them wait in the outbox",
     "count stored",
 )  # fmt: skip
 
 LEFT_AT_CLOSE = Event(
     "left_at_close", "warning",
-    "a drain was cut short, as by a third Ctrl-C, before this envelope ended; `stored`: it waits"
-    " in the outbox",
+    "the drain was cut short, for example by a third Ctrl-C, before this envelope ended; "
+    "`stored`: it waits in the outbox",
     "envelope instance room stored",
 )  # fmt: skip
 LOOP_ENDED = Event(
     "loop_ended", "warning",
-    "the application's event loop ended, or its process exits, with the gateway open: it drains",
+    "the application's event loop ended, or its process exits, while the gateway is open: it "
+    "drains",
     "unfinished",
 )  # fmt: skip
 

@@ -56,14 +56,15 @@ OCCUPANCY = Metric(
 )
 UNFINISHED = Metric(
     "gateway.partition.unfinished", "{envelope}", "gauge", _BY_PARTITION,
-    "accepted and not ended, spilled ones included; of a previous run, those brought in",
+    "envelopes accepted and not ended, including spilled ones; of a previous run, those that "
+    "are loaded",
 )  # fmt: skip
 IN_FLIGHT = Metric(
     "gateway.partition.in_flight", "{attempt}", "gauge", _BY_PARTITION, "attempts under way"
 )
 OLDEST_WAIT = Metric(
     "gateway.partition.oldest_wait", "s", "gauge", _BY_PARTITION,
-    "since the oldest unfinished envelope in memory was accepted, or was due",
+    "since the oldest unfinished envelope in memory was accepted, or became due",
 )  # fmt: skip
 PRESSURE = Metric(
     "gateway.partition.pressure", "1", "gauge", _BY_PARTITION,
@@ -75,11 +76,11 @@ CALLERS_WAITING = Metric(
 )  # fmt: skip
 SHARE = Metric(
     "gateway.partition.share", "1", "gauge", _BY_PARTITION,
-    "of all envelopes accepted, the share that came here",
+    "this partition's share of all accepted envelopes",
 )  # fmt: skip
 RESTARTS = Metric(
     "gateway.partition.restarts", "{restart}", "counter", _BY_PARTITION,
-    "deaths of the partition's task",
+    "times that the partition's task died",
 )  # fmt: skip
 SKEW = Metric(
     "gateway.skew", "1", "gauge", (),
@@ -102,11 +103,11 @@ RECOVERED_COUNT = Metric(
 )  # fmt: skip
 DUPLICATES = Metric(
     "gateway.envelopes.possible_duplicates", "{envelope}", "counter", _BY_INSTANCE,
-    "envelopes ended that may have made a copy; changes of such messages do not count",
+    "ended envelopes that may have made a copy; changes of such messages do not count",
 )  # fmt: skip
 DEGRADED = Metric(
     "gateway.envelopes.degraded", "{envelope}", "counter", (*_BY_INSTANCE, DEGRADATION),
-    "envelopes delivered with something lost of their look",
+    "envelopes delivered without a part of their look",
 )  # fmt: skip
 ATTEMPTS_COUNT = Metric(
     "gateway.attempts", "{attempt}", "counter", (*_BY_DELIVERY, ERROR_CLASS, ERROR_TYPE),
@@ -137,19 +138,19 @@ WAITING = Metric(
 )  # fmt: skip
 GROUPS_OPEN = Metric(
     "gateway.groups.open", "{group}", "gauge", (*_BY_INSTANCE, GROUP_STATE),
-    "groups that have not ended, and that this process feeds or would",
+    "groups that have not ended, and whose members this process sends",
 )  # fmt: skip
 MEMBERS_WAITING = Metric(
     "gateway.groups.waiting", "{member}", "gauge", _BY_INSTANCE,
-    "members of them whose turn has not come: they are no envelopes yet",
+    "their members whose turn has not come; these are no envelopes yet",
 )  # fmt: skip
 MEMBERS_FED = Metric(
     "gateway.groups.fed", "{member}", "counter", _BY_INSTANCE,
-    "members that had their turn, and so became envelopes",
+    "members whose turn came, so that they became envelopes",
 )  # fmt: skip
 MEMBERS_ENDED = Metric(
     "gateway.groups.ended", "{member}", "counter", (*_BY_INSTANCE, DISPOSITION),
-    "members ended, those of previous runs and those that never had a turn among them",
+    "members ended, including those of previous runs and those whose turn never came",
 )  # fmt: skip
 SIGNS = Metric(
     "gateway.signs", "{sign}", "counter", (*_BY_INSTANCE, SIGN, SIGN_OUTCOME),
@@ -161,7 +162,7 @@ OUTBOX_UNFINISHED = Metric(
 )  # fmt: skip
 OUTBOX_UNSERVED_COUNT = Metric(
     "gateway.outbox.unserved", "{envelope}", "gauge", (),
-    "of those, the ones of instances that are not there",
+    "of those, the ones whose instance is not configured",
 )  # fmt: skip
 OUTBOX_OWNED = Metric(
     "gateway.outbox.owned", "1", "gauge", (),
@@ -169,7 +170,7 @@ OUTBOX_OWNED = Metric(
 )  # fmt: skip
 OUTBOX_LEASE = Metric(
     "gateway.outbox.lease", "s", "gauge", (),
-    "for which its lease on it still runs; 0: it has none",
+    "seconds for which this process's lease still runs; 0: it has none",
 )  # fmt: skip
 OUTBOX_ACCOUNTS = Metric(
     "gateway.outbox.accounts", "{account}", "gauge", (),
@@ -177,50 +178,50 @@ OUTBOX_ACCOUNTS = Metric(
 )  # fmt: skip
 OUTBOX_TAKEOVERS = Metric(
     "gateway.outbox.takeovers", "{takeover}", "counter", (),
-    "times that this process came to own it, at its opening as well; or to own an account of those "
-    "that are spread",
+    "times that this process became the owner of the outbox, or of one of its spread "
+    "accounts, including at its start",
 )  # fmt: skip
 OUTBOX_HANDOVERS = Metric(
     "gateway.outbox.handovers", "{account}", "counter", (),
-    "accounts that are spread and this process has given up",
+    "spread accounts that this process has given up",
 )  # fmt: skip
 OUTBOX_LOST = Metric(
     "gateway.outbox.lost", "{account}", "counter", (),
-    "accounts in it that turned out to be another process's",
+    "accounts in it that turned out to belong to another process",
 )  # fmt: skip
 OUTBOX_FENCED = Metric(
     "gateway.outbox.fenced", "{transaction}", "counter", (),
-    "transactions refused, since another process owned what they were about",
+    "transactions refused because another process owned what they change",
 )  # fmt: skip
 OUTBOX_TAKEN = Metric(
     "gateway.outbox.taken", "{envelope}", "counter", (),
-    "taken on of what other processes had handed over; questions count as well",
+    "envelopes and questions taken over from processes that handed them over",
 )  # fmt: skip
 OUTBOX_WAITED = Metric(
     "gateway.outbox.waited", "s", "counter", (),
-    "that all of it had waited since it was handed over: over the count, the mean",
+    "total time that these waited since they were handed over; divided by the count, the mean",
 )  # fmt: skip
 HOOK_ERRORS = Metric(
     "gateway.hook.errors", "{error}", "counter", (CHANNEL, PLUGIN, HOOK),
-    "errors and wrong answers of hookimpls that were stopped",
+    "errors and wrong answers of hookimpls, which went no further",
 )  # fmt: skip
 HOOK_SLOW_COUNT = Metric(
     "gateway.hook.slow", "{call}", "counter", (CHANNEL, PLUGIN, HOOK),
-    "times that a hookimpl held the event loop for 0.1 s or more, of async ones each step; without "
-    "what the garbage collector took meanwhile",
+    "times that a hookimpl, or a step of an async one, blocked the event loop for 0.1 s or "
+    "more, not counting garbage collection",
 )  # fmt: skip
 TELEMETRY_DROPPED = Metric(
     "gateway.telemetry.dropped", "{item}", "counter", (SIGNAL,),
-    "spans, and exports of metrics, that the exporter did not take; of `gateway_contrib.otel`",
+    "spans, and exports of metrics, that the exporter could not take; by `gateway_contrib.otel`",
 )  # fmt: skip
 ACCEPT_DURATION = Metric(
     "gateway.accept.duration", "s", "histogram", _BY_DELIVERY,
-    "time to accept where it was 1 ms or more: `submit` from the call to the ticket, waiting for a "
-    "slot included", ACCEPT,
+    "time to accept where it was 1 ms or more: `submit` from the call to the ticket, "
+    "including the wait for a slot", ACCEPT,
 )  # fmt: skip
 APPEND_DURATION = Metric(
     "gateway.outbox.append.duration", "s", "histogram", (),
-    "until the durable outbox had an envelope", QUICK,
+    "time until the durable outbox has stored an envelope", QUICK,
 )  # fmt: skip
 WAIT_DURATION = Metric(
     "gateway.wait.duration", "s", "histogram", (*_BY_INSTANCE, PARTITION, CAUSE),
@@ -234,11 +235,11 @@ ATTEMPT_DURATION = Metric(
 )  # fmt: skip
 ENVELOPE_DURATION = Metric(
     "gateway.envelope.duration", "s", "histogram", (*_BY_DELIVERY, DISPOSITION),
-    "total latency: from acceptance, or from when it was due, to the disposition", WAIT,
+    "total latency: from acceptance, or from the due time, to the disposition", WAIT,
 )  # fmt: skip
 STALL_DURATION = Metric(
     "gateway.loop.stall.duration", "s", "histogram", (),
-    "times of 50 ms or more in which the event loop ran tasks and looked at nothing else", STALL,
+    "times of 50 ms or more in which the event loop was blocked", STALL,
 )  # fmt: skip
 
 METRICS = tuple(thing for thing in list(vars().values()) if isinstance(thing, Metric))
