@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway_contrib.cli.emulating import PLATFORMS
+from gateway_contrib.emulators.testing.platforms import PLATFORMS
 from gateway_core import Delivered, Gateway, Poll, open_gateway, parse_config
 from gateway_core.testing import FakeChannel, open_network, open_test_gateway
 

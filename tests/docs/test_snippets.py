@@ -36,8 +36,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from gateway_contrib.cli.commands import app
-from gateway_contrib.cli.emulating import PLATFORMS
 from gateway_contrib.emulators.slack import SlackEmulator
+from gateway_contrib.emulators.testing.platforms import PLATFORMS
 from gateway_core import (
     Disposition,
     Gateway,

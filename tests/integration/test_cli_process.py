@@ -55,6 +55,51 @@ def test_an_emulator_serves_until_it_is_stopped(gateway, number):
     assert (128 + number, f"gateway: stopped by {number.name}\n") == (process.returncode, err)
 
 
+def test_an_emulator_tells_its_addresses_and_logs_each_request(gateway):
+    """In the words of a program in another language: JSON in, JSON out, a line for each request."""
+    limits = ("--limits", "chat_seconds=0", "--limits", "bot_count=100")
+    process = started(gateway, "emulate", "telegram", "--json", *limits, "--faults", "no_answer=0")
+    told = json.loads(process.stdout.readline())
+    assert {"channel", "url", "base_url", "token", "webhook", "control"} == set(told)
+    client = HTTPConnection(told["url"].removeprefix("http://"), timeout=BOUND)
+
+    def asked(path, content):
+        body = json.dumps(content).encode()
+        client.request("POST", path, body, {"Content-Type": "application/json"})
+        with client.getresponse() as answer:
+            return answer.status, json.load(answer)
+
+    send = f"/bot{told['token']}/sendMessage"
+    assert [200, 200] == [asked(send, {"chat_id": 7, "text": t})[0] for t in ("one", "two")]
+    assert 200 == asked("/emulator/failures", {"fault": "rate_limited", "retry_after": 9})[0]
+    status, refused = asked(send, {"chat_id": 7, "text": "three"})
+    assert (429, 9) == (status, refused["parameters"]["retry_after"])
+    client.close()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=BOUND)
+    lines = err.splitlines()
+    assert ["200", "200", "429"] == [line.split()[2] for line in lines[:-1]]
+    assert all(line.startswith("POST /bot***/sendMessage ") for line in lines[:-1])
+    assert "gateway: stopped by SIGTERM" == lines[-1]
+
+
+def test_an_emulator_that_is_described_wrongly_says_how(gateway):
+    wrong = {
+        ("--limits", "speed=1"): "speed is no limit; there are chat_seconds, ",
+        ("--limits", "bot_count"): "bot_count: is not NAME=VALUE",
+        ("--limits", "none", "--limits", "bot_count=1"): "--limits: none stands alone",
+        ("--faults", "meteor=1"): "meteor is no fault; there are rate_limited, ",
+        ("--faults", "no_answer=2"): "the rates are shares that add up to at most 1",
+        ("--host", "256.0.0.1"): "port 0: ",
+    }
+    running = [started(gateway, "emulate", "telegram", *options) for options in wrong]
+    for process, words in zip(running, wrong.values(), strict=True):
+        _, err = process.communicate(timeout=BOUND)
+        assert 2 == process.returncode
+        assert err.startswith(f"gateway: {words}"), err
+        assert 1 == len(err.splitlines())
+
+
 def test_a_webhook_of_an_emulator_is_shown_and_works(gateway):
     for channel in ("slack", "discord"):
         process = started(gateway, "emulate", channel)

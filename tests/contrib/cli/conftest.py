@@ -13,7 +13,7 @@ import trio.testing
 from gateway_contrib.cli.app import main
 from gateway_contrib.cli.demo import command
 from gateway_contrib.cli.demo.run import deliver, open_demo
-from gateway_contrib.cli.emulating import PLATFORMS
+from gateway_contrib.emulators.testing.platforms import PLATFORMS
 from gateway_core.testing import open_network, virtual_wall
 
 URL = "http://127.0.0.1:8081"

@@ -1,60 +1,26 @@
-"""`gateway emulate`: an emulated platform on a loopback port, with a page for people."""
+"""`gateway emulate`: an emulated platform on a port, with a page and with control over HTTP."""
 
 from __future__ import annotations
 
+import json
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import attrs
 import trio
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from gateway_contrib.cli.ending import Ended
 from gateway_contrib.cli.logs import Verbose, set_up_log
-from gateway_contrib.emulators.discord import DiscordEmulator
-from gateway_contrib.emulators.slack import SlackEmulator
-from gateway_contrib.emulators.telegram import TelegramEmulator
+from gateway_contrib.emulators.faults import Fault
+from gateway_contrib.emulators.testing.control import PREFIX, controlled
+from gateway_contrib.emulators.testing.held import UNLIMITED, Held
+from gateway_contrib.emulators.testing.requests import Asked
 
 Channel = Literal["telegram", "slack", "discord"]
-
-
-def _nowhere(_emulator: Any, _url: str) -> str | None:
-    return None
-
-
-def _slack(emulator: SlackEmulator, url: str) -> str:
-    emulator.hooks_url = emulator.files_url = url
-    return emulator.webhook("C0GENERAL")
-
-
-def _discord(emulator: DiscordEmulator, url: str) -> str:
-    emulator.cdn_url = url
-    emulator.gateway_url = f"{url.replace('http', 'ws', 1)}/gateway"
-    webhook = emulator.webhook("1100000000000000001")
-    return f"{url}/api/v10/webhooks/{webhook.id}/{webhook.token}"
-
-
-@attrs.frozen
-class Platform:
-    """An emulator, the path of its API below the address, and a token that it takes.
-
-    locate  tells an emulator where it is served; an incoming webhook of it, if it has some
-    """
-
-    emulator: Callable[..., Any]
-    path: str
-    token: str
-    locate: Callable[[Any, str], str | None] = _nowhere
-
-
-PLATFORMS: Mapping[str, Platform] = {
-    "telegram": Platform(TelegramEmulator, "", "123456789:any-well-formed-token"),
-    "slack": Platform(SlackEmulator, "/api", "xoxb-any-well-formed-token", _slack),
-    "discord": Platform(DiscordEmulator, "/api/v10", "any.well-formed.token", _discord),
-}
 
 
 async def emulate(
@@ -62,29 +28,98 @@ async def emulate(
     /,
     *,
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535), help="0: a free one.")] = 0,
+    host: Annotated[str, Parameter(help="The address to listen at; by default loopback.")] = (
+        "127.0.0.1"
+    ),
+    limits: Annotated[
+        list[str] | None,
+        Parameter(
+            negative=(),
+            help="A limit in place of the platform's own, as chat_seconds=0; none: no limits.",
+        ),
+    ] = None,
+    faults: Annotated[
+        list[str] | None,
+        Parameter(
+            negative=(), help="A fault and the share of requests that it hits, as no_answer=0.05."
+        ),
+    ] = None,
+    seed: Annotated[str, Parameter(help="Of the faults' draws.")] = "0",
+    json_: Annotated[
+        bool,
+        Parameter(name="--json", negative=(), help="Print the addresses as one JSON object."),
+    ] = False,
     verbose: Verbose = False,
 ) -> int:
-    """Serve an emulated platform on loopback until interrupted; its page shows what arrived."""
+    """Serve an emulated platform until interrupted; each request is a line on standard error."""
     from gateway_contrib.emulators.serve import serve  # noqa: PLC0415 - a server: few commands are one
 
     set_up_log(verbose=verbose)
-    platform = PLATFORMS[channel]
-    # Clients hold Discord's times against their own clock.
-    clocks = {"wall_clock": time.time} if channel == "discord" else {}
-    emulator = platform.emulator(**clocks)
+    held = _held(channel, limits or (), faults or (), seed)
     async with trio.open_nursery() as nursery:
         try:
-            url = await nursery.start(partial(serve, emulator.app, port=port))
+            url = await nursery.start(partial(serve, controlled(held), host=host, port=port))
         except OSError as error:
             raise Ended(f"port {port}: {error.strerror or error}") from None
-        _introduce(channel, platform, url, platform.locate(emulator, url))
+        held.locate(url)
+        (_print_json if json_ else _introduce)(held)
     return 0
 
 
-def _introduce(channel: str, platform: Platform, url: str, webhook: str | None) -> None:
-    print(f"{channel} is emulated at {url}/ (a page to look at; Ctrl-C ends it)")
-    if webhook is not None:
-        print(f"An incoming webhook: {webhook}")
+def _held(channel: Channel, limits: Iterable[str], faults: Iterable[str], seed: str) -> Held:
+    """The platform that the options describe. Raises Ended where they describe none."""
+    given = dict(map(_named, (word for word in limits if word != UNLIMITED)))
+    if UNLIMITED in limits and given:
+        raise Ended(f"--limits: {UNLIMITED} stands alone")
+    try:
+        return Held(
+            channel,
+            limits=UNLIMITED if UNLIMITED in limits else given,
+            rates={_fault(name): float(share) for name, share in map(_named, faults)},
+            seed=seed,
+            wall_clock=time.time,  # clients hold Discord's times against their own clock
+            tell=_tell,
+        )
+    except ValueError as error:
+        raise Ended(str(error)) from None
+
+
+def _fault(name: str) -> Fault:
+    if name not in list(Fault):
+        raise ValueError(f"{name} is no fault; there are {', '.join(Fault)}")
+    return Fault(name)
+
+
+def _named(word: str) -> tuple[str, str]:
+    name, equals, value = word.partition("=")
+    if not equals:
+        raise Ended(f"{word}: is not NAME=VALUE")
+    return name, value
+
+
+def _tell(asked: Asked) -> None:
+    answer = "cut" if asked.status is None else asked.status
+    line = f"{asked.verb} {asked.path} {answer} {asked.seconds * 1000:.0f} ms"
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print_json(held: Held) -> None:
+    told = {
+        "channel": held.channel,
+        "url": held.url,
+        "base_url": held.base_url,
+        "token": held.platform.token,
+        "webhook": held.webhook,
+        "control": f"{held.url}{PREFIX}",
+    }
+    print(json.dumps(told), flush=True)
+
+
+def _introduce(held: Held) -> None:
+    print(f"{held.channel} is emulated at {held.url}/ (a page to look at; Ctrl-C ends it)")
+    if held.webhook is not None:
+        print(f"An incoming webhook: {held.webhook}")
+    print(f"What arrived, and what fails next: {held.url}{PREFIX}")
     print("In gateway.toml:\n")
-    print(f'[instances.my-{channel}]\nchannel = "{channel}"')
-    print(f'token = "{platform.token}"\nbase_url = "{url}{platform.path}"', flush=True)
+    print(f'[instances.my-{held.channel}]\nchannel = "{held.channel}"')
+    print(f'token = "{held.platform.token}"\nbase_url = "{held.base_url}"', flush=True)

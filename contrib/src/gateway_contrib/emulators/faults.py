@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from enum import StrEnum
 from random import Random
@@ -125,6 +125,10 @@ class FaultPlan:
         if fault is None or self._limit == self._given:
             return None
         self._given += 1
+        return self._counted(fault)
+
+    def _counted(self, fault: Planned) -> Planned:
+        """The fault, counted; of somebody between the page whose turn it is."""
         if not isinstance(fault, Fault):
             return fault
         self.counts[fault] += 1
@@ -142,3 +146,30 @@ class FaultPlan:
             if draw < 0:
                 return fault
         return None
+
+
+class FaultQueue(FaultPlan):
+    """A plan that is told what to do to the next requests; what is told wins over the rates."""
+
+    def __init__(
+        self, *, seed: str = "0", rates: Mapping[Fault, float] = MappingProxyType({})
+    ) -> None:
+        super().__init__(seed=seed, rates=rates)
+        self._waiting: deque[Planned] = deque()
+
+    @property
+    def waiting(self) -> list[Planned]:
+        """What has met no request yet."""
+        return list(self._waiting)
+
+    def add(self, fault: Planned, times: int = 1) -> None:
+        """Do it to so many further requests, after what waits already."""
+        self._waiting.extend([fault] * times)
+
+    def clear(self) -> None:
+        """Forget what waits; the rates stay."""
+        self._waiting.clear()
+
+    def next(self) -> Planned | None:
+        """What to do to the next request that would change a message."""
+        return self._counted(self._waiting.popleft()) if self._waiting else super().next()

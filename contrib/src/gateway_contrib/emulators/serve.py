@@ -23,16 +23,17 @@ from starlette.requests import ClientDisconnect
 from gateway_contrib.emulators.wire import RESET, ASGIApp, Receive, Scope, Send
 
 _LINGER_NOT = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 seconds: closing sends a reset.
-_KEEPALIVE = 75.0  # Seconds; longer than clients keep idle connections, so theirs end first.
+KEEP_ALIVE = 75.0
+"""Seconds that a connection may idle: longer than clients let theirs, so these end first."""
 
 _log = logging.getLogger("gateway_contrib.emulators")
 
 
-def _config() -> Config:
+def _config(keep_alive: float) -> Config:
     config = Config()
     config.accesslog = None
     config.errorlog = _log
-    config.keep_alive_timeout = _KEEPALIVE
+    config.keep_alive_timeout = keep_alive
     config.keep_alive_max_requests = 1_000_000
     return config
 
@@ -40,9 +41,9 @@ def _config() -> Config:
 class _Server:
     """Every open connection of one served application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, keep_alive: float) -> None:
         self._app = app
-        self._config = _config()
+        self._config = _config(keep_alive)
         self._context = WorkerContext(None)
         self._open: dict[int, trio.SocketStream] = {}
 
@@ -91,14 +92,16 @@ async def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 0,
+    keep_alive: float = KEEP_ALIVE,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` until cancelled, in silence; `nursery.start` answers with its base URL.
 
-    Port 0 takes a free one. An application's own errors go to the logger
-    `gateway_contrib.emulators`. Raises OSError if the address cannot be had.
+    Port 0 takes a free one; a connection may idle for `keep_alive` seconds. An application's own
+    errors go to the logger `gateway_contrib.emulators`. Raises OSError if the address cannot be
+    had.
     """
-    server = _Server(app)
+    server = _Server(app, keep_alive)
     [listener, *_] = listeners = await trio.open_tcp_listeners(port, host=host)
     address, bound, *_ = listener.socket.getsockname()
     shown = f"[{address}]" if ":" in address else address

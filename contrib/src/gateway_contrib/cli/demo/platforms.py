@@ -14,8 +14,8 @@ import attrs
 import trio
 
 from gateway_contrib.cli.demo.load import CHANNELS
-from gateway_contrib.cli.emulating import PLATFORMS
 from gateway_contrib.emulators.faults import Fault, FaultPlan
+from gateway_contrib.emulators.testing.platforms import PLATFORMS
 from gateway_contrib.emulators.wire import ASGIApp, Latency
 
 ROUND_TRIP = (0.02, 0.08)

@@ -1,0 +1,54 @@
+"""Every request that an emulator gets, noted in the order of the answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from gateway_contrib.emulators.wire import ASGIApp, Event, Receive, Scope, Send
+
+_TELEGRAM_S_TOKEN = re.compile(r"(?<=/bot)\d+:[^/]+")
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """One request, and what it was answered.
+
+    path     as it was asked for, with `***` in the place of a token of Telegram's
+    status   of the answer; None: the connection was cut, or the client left before
+    seconds  that it took, by the emulator's clock
+    """
+
+    verb: str
+    path: str
+    status: int | None
+    seconds: float
+
+
+def noting(app: ASGIApp, note: Callable[[Asked], None]) -> ASGIApp:
+    """The application, with `note` called after each request."""
+
+    async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+        begun, status = trio.current_time(), None
+
+        async def sending(event: Event) -> None:
+            nonlocal status
+            await send(event)
+            status = event.get("status", status)
+
+        try:
+            await app(scope, receive, sending)
+        finally:
+            note(
+                Asked(
+                    verb=scope["method"],
+                    path=_TELEGRAM_S_TOKEN.sub("***", scope["path"]),
+                    status=status,
+                    seconds=trio.current_time() - begun,
+                )
+            )
+
+    return noted
