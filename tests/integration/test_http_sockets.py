@@ -36,6 +36,7 @@ from gateway_core.http import (
     transport_factory,
 )
 from gateway_core.http.tcp import TcpStream
+from gateway_core.http.urls import origin_of
 
 TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
@@ -638,7 +639,7 @@ async def test_a_closed_client_sends_nothing_that_waited_for_a_connection():
 async def test_clients_share_one_tls_context():
     assert client.tls_context() is client.tls_context()
     one, two = (
-        client._make_wire(httpx2.URL(url), None, NetworkSettings(), 1)()
+        client._make_wire(origin_of(url)[0], None, NetworkSettings(), 1)()
         for url in ("https://a.b", "https://c.d")
     )
     assert one.tls is two.tls is client.tls_context()
@@ -647,7 +648,8 @@ async def test_clients_share_one_tls_context():
 async def test_plain_http_makes_no_tls_context(monkeypatch):
     """It takes tens of milliseconds and some megabytes, for nothing beside a local server."""
     monkeypatch.setattr(client, "tls_context", None)
-    wire = client._make_wire(httpx2.URL("http://localhost"), None, NetworkSettings(), 1)()
+    here, _ = origin_of("http://localhost")
+    wire = client._make_wire(here, None, NetworkSettings(), 1)()
     assert None is wire.tls
 
 

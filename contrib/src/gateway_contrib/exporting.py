@@ -20,6 +20,6 @@ def open_telemetry(settings: Mapping[str, Any]) -> AbstractAsyncContextManager[P
     try:
         from gateway_contrib import otel  # noqa: PLC0415 - its libraries are an extra
     except ModuleNotFoundError as error:
-        text = f"{error.name} is missing: pip install 'gateway-contrib[otel]'"
+        text = f"{error.name} is missing: install 'gateway-contrib[otel]'"
         raise ConfigError([Problem("telemetry.export", text)]) from None
     return otel.open_telemetry(otel.settings_of(settings))

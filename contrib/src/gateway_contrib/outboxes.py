@@ -77,7 +77,7 @@ def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
             fault_of_slots,
         )
     except ModuleNotFoundError as error:
-        text = f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'"
+        text = f"{error.name} is missing: install 'gateway-contrib[sqlite]'"
         raise ConfigError([Problem("outbox", text)]) from None
     path, fault = _path_in(url)
     options, problems = _options(urlsplit(url).query)
@@ -91,7 +91,7 @@ def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
     try:
         return SqliteOutbox(path, SqliteSettings(**options), keys=keys)
     except ModuleNotFoundError as error:
-        text = f"{error.name} is missing: pip install 'gateway-contrib[sealed]'"
+        text = f"{error.name} is missing: install 'gateway-contrib[sealed]'"
         raise ConfigError([Problem("outbox.keys", text)]) from None
     except ValueError as error:  # of the keys
         place, _, text = str(error).partition(" ")
@@ -102,7 +102,7 @@ def _in_postgres(url: str, keys: Sequence[Secret]) -> Any:
     try:
         from gateway_contrib.postgres.opening import outbox_at  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        text = f"{error.name} is missing: pip install 'gateway-contrib[postgres]'"
+        text = f"{error.name} is missing: install 'gateway-contrib[postgres]'"
         raise ConfigError([Problem("outbox", text)]) from None
     return outbox_at(url, keys)
 

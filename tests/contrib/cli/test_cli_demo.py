@@ -242,7 +242,7 @@ def test_the_command_tells_people_and_ends_with_1_if_something_is_lost(
 def test_a_demo_without_a_channel_says_what_to_install(program, monkeypatch):
     left = [b for b in command.installed_channels() if b.channel == "slack"]
     monkeypatch.setattr(command, "installed_channels", lambda: left)
-    expected = "gateway: the demo needs all three channels: pip install "
+    expected = "gateway: the demo needs all three channels: install "
     expected += "gateway-plugin-telegram gateway-plugin-discord"
     assert (2, "", [expected]) == program("demo", "--json")
 

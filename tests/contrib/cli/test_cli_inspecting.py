@@ -166,7 +166,7 @@ def test_a_missing_extra_is_one_line(program, monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_cyclopts)
-    expected = "gateway: cyclopts is missing: pip install 'gateway-contrib[cli]'"
+    expected = "gateway: cyclopts is missing: install 'gateway-contrib[cli]'"
     assert (2, "", [expected]) == program("plugins")
 
 

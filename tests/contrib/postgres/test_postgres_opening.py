@@ -67,7 +67,7 @@ parse_config({"outbox": "postgresql://a@h/d", "instances": {}})
 def test_without_the_extra_it_says_what_to_install():
     ended = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True,
                            check=False)  # fmt: skip
-    assert "psycopg is missing: pip install 'gateway-contrib[postgres]'" in ended.stderr
+    assert "psycopg is missing: install 'gateway-contrib[postgres]'" in ended.stderr
 
 
 async def test_two_gateways_in_turn_send_each_message_once(server, schema):

@@ -1,12 +1,15 @@
 """Settings of the way to a platform: what is a mistake, and what the environment may say."""
 
+import ssl
+from types import SimpleNamespace
+
 import pytest
 import trustme
 
 from gateway_core import ConfigError, Secret, parse_config
-from gateway_core.http import NetworkSettings, open_client
-from gateway_core.http.network import proxy_for
-from gateway_core.http.urls import is_excepted
+from gateway_core.http import NetworkSettings, network, open_client
+from gateway_core.http.network import proxy_for, system_context
+from gateway_core.http.urls import is_excepted, origin_of
 
 PROXY = "http://proxy.example:3128"
 
@@ -252,3 +255,42 @@ EXCEPTED = [
 @pytest.mark.parametrize(("no_proxy", "host", "expected"), EXCEPTED)
 def test_no_proxy_names(no_proxy, host, expected):
     assert expected == is_excepted(host, 443, no_proxy)
+
+
+def found_at(monkeypatch, file, folder, bundles=()):
+    """What is trusted where OpenSSL was built for these places."""
+    paths = SimpleNamespace(openssl_cafile=str(file), openssl_capath=str(folder))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.setattr(network, "_BUNDLES", bundles)
+    return system_context().cert_store_stats()["x509_ca"]
+
+
+def test_what_the_system_trusts_is_found_where_openssl_was_built_to_look(
+    folder, tmp_path, monkeypatch
+):
+    """Or else where systems keep it; never where SSL_CERT_FILE says."""
+    authority, nowhere = folder / "ca.pem", tmp_path / "nowhere"
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    assert 1 == found_at(monkeypatch, authority, nowhere)
+    assert 0 == found_at(monkeypatch, nowhere, nowhere)
+    assert 1 == found_at(monkeypatch, nowhere, nowhere, ("/nowhere", str(authority)))
+    assert 1 == found_at(monkeypatch, nowhere, tmp_path, (str(authority),)), "an empty folder"
+    (tmp_path / "0a1b2c3d.0").write_bytes(authority.read_bytes())
+    assert 0 == found_at(monkeypatch, nowhere, tmp_path, (str(authority),)), "asked when needed"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "port", "path"),
+    [
+        ("https://slack.com/api", "https://slack.com", 443, "/api"),
+        ("https://API.Example.org:443/x/", "https://api.example.org", 443, "/x"),
+        ("http://127.0.0.1:8081", "http://127.0.0.1:8081", 8081, ""),
+        ("http://[::1]:80/a%20b", "http://[::1]", 80, "/a%20b"),
+        ("https://[2606:4700::1111]:8443", "https://[2606:4700::1111]:8443", 8443, ""),
+        ("https://a.example:80/p/q", "https://a.example:80", 80, "/p/q"),
+    ],
+)
+def test_an_origin_is_what_requests_go_to(url, shown, port, path):
+    origin, rest = origin_of(url)
+    assert (shown, port, path) == (str(origin), origin.port, rest)
+    assert origin.host == shown.partition("//")[2].removesuffix(f":{port}").strip("[]")

@@ -29,7 +29,7 @@ def test_core_and_its_world_in_memory_need_no_extra():
 @pytest.mark.parametrize(
     ("code", "missing", "told"),
     [
-        ("import gateway_core.http", "httptools", "pip install 'gateway-core[http]'"),
+        ("import gateway_core.http", "httptools", "install 'gateway-core[http]'"),
         ("from gateway_core.testing import open_network", "httpx2", "'gateway-core[testing]'"),
         ("from gateway_core.testing import ChannelContract", "pytest", "pytest pytest-trio"),
     ],
@@ -37,8 +37,24 @@ def test_core_and_its_world_in_memory_need_no_extra():
 def test_what_needs_an_extra_names_it(code, missing, told):
     line = last_line(code, missing)
     assert line.startswith("ModuleNotFoundError: ")
-    assert f"needs {missing}: pip install" in line
+    assert f"needs {missing}: install" in line
     assert line.endswith(told)
+
+
+def test_requests_over_sockets_need_no_library_for_http_but_the_parser():
+    """httpx2 is for who puts a transport of it in the place of the sockets."""
+    code = (
+        "import trio, gateway_core.http as http, gateway_core.http.client as c\n"
+        "async def main():\n"
+        "    async with http.open_client(base_url='http://127.0.0.1:9') as client:\n"
+        "        try:\n"
+        "            await client.request('GET', '/')\n"
+        "        except Exception as error:\n"
+        "            print(type(error).__name__, c.tls_context().verify_mode.name)\n"
+        "trio.run(main)"
+    )
+    missing = ("httpx2", "httpcore2", "httpx", "anyio", "h11", "truststore")
+    assert "TransportError CERT_REQUIRED" == last_line(code, *missing)
 
 
 def test_what_there_is_not_is_no_attribute():

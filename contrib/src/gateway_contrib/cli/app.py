@@ -46,7 +46,7 @@ def _run(arguments: list[str]) -> int:
         from gateway_contrib.cli.commands import app  # noqa: PLC0415 - its libraries are an extra
     except ModuleNotFoundError as error:
         name = error.name or str(error)
-        raise Ended(f"{name} is missing: pip install 'gateway-contrib[cli]'", WRONG) from None
+        raise Ended(f"{name} is missing: install 'gateway-contrib[cli]'", WRONG) from None
     from cyclopts import CycloptsError  # noqa: PLC0415 - likewise
 
     from gateway_contrib.cli.logs import set_up_log  # noqa: PLC0415 - likewise

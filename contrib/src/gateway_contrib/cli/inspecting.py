@@ -53,7 +53,7 @@ def plugins(*, json: Json = False) -> int:
         print(in_json(shown, indent=2))
         return 0
     if not channels:
-        print("no channel is installed: pip install gateway-plugin-telegram (-slack, -discord)")
+        print("no channel is installed: install gateway-plugin-telegram (-slack, -discord)")
     console = Console(highlight=False)
     for channel in channels:
         console.print(*_shown(channel), sep="\n")

@@ -62,7 +62,7 @@ def outbox_at(url: str, keys: Sequence[Secret]) -> PostgresOutbox:
     try:
         return PostgresOutbox(theirs, PostgresSettings(**options), keys=keys)
     except ModuleNotFoundError as error:
-        text = f"{error.name} is missing: pip install 'gateway-contrib[sealed]'"
+        text = f"{error.name} is missing: install 'gateway-contrib[sealed]'"
         raise ConfigError([Problem("outbox.keys", text)]) from None
     except ValueError as error:  # of the keys
         place, _, text = str(error).partition(" ")

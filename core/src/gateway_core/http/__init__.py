@@ -12,7 +12,7 @@ try:
     from gateway_core.http.replaced import transport_factory
     from gateway_core.http.urls import base_url, check_base_url
 except ModuleNotFoundError as error:
-    text = f"gateway_core.http needs {error.name}: pip install 'gateway-core[http]'"
+    text = f"gateway_core.http needs {error.name}: install 'gateway-core[http]'"
     raise ModuleNotFoundError(text, name=error.name) from error
 
 __all__ = [

@@ -17,7 +17,6 @@ from types import MappingProxyType
 from typing import Protocol
 from urllib.parse import quote, urlencode
 
-import httpx2
 import trio
 
 from gateway_core.contract.envelopes import Json
@@ -25,12 +24,12 @@ from gateway_core.contract.instances import Secret, redactor
 from gateway_core.http.answers import Response
 from gateway_core.http.bodies.multipart import Multipart, RawBody, Segment, size_of
 from gateway_core.http.bodies.outgoing import SourceError
-from gateway_core.http.network import NetworkSettings, proxy_for, tls_for
+from gateway_core.http.network import NetworkSettings, proxy_for, system_context, tls_for
 from gateway_core.http.progress import Progress, Timeouts
-from gateway_core.http.replaced import Replaced, transport_factory
+from gateway_core.http.replaced import transport_factory
 from gateway_core.http.sockets import Sockets
 from gateway_core.http.tunnel import secrets_of
-from gateway_core.http.urls import DOTS, Proxy, check_base_url
+from gateway_core.http.urls import DOTS, Origin, Proxy, check_base_url, origin_of
 from gateway_core.http.wire import Request
 
 KEEPALIVE = 20.0
@@ -99,7 +98,7 @@ _ENCODER = jsonlib.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(
 def tls_context() -> ssl.SSLContext:
     """The one that trusts what the system trusts."""
     # A context takes about 800 KB and tens of milliseconds: one serves the process.
-    return _speaking_http(httpx2.create_ssl_context(trust_env=False))
+    return _speaking_http(system_context())
 
 
 def _tls_of(network: NetworkSettings) -> ssl.SSLContext:
@@ -121,19 +120,21 @@ class _Wire(Protocol):
 
 
 def _make_wire(
-    base: httpx2.URL, proxy: Proxy | None, network: NetworkSettings, max_connections: int
+    base: Origin, proxy: Proxy | None, network: NetworkSettings, max_connections: int
 ) -> Callable[[], _Wire]:
     made = transport_factory.get()
     if made is not None:
-        origin = f"{base.scheme}://{base.netloc.decode()}"
-        return lambda: Replaced(made(), origin)
+        # Its library comes with an extra, and who sets a transport has it.
+        from gateway_core.http.replaced.exchange import Replaced  # noqa: PLC0415
+
+        return lambda: Replaced(made(), str(base))
     secure, through_tls = base.scheme == "https", proxy is not None and proxy.secure
 
     def connect() -> Sockets:
         tls = _tls_of(network) if secure or through_tls else None
         return Sockets(
             base.host,
-            _port(base),
+            base.port,
             tls=tls if secure else None,
             most=max_connections,
             keepalive=KEEPALIVE,
@@ -142,10 +143,6 @@ def _make_wire(
         )
 
     return connect
-
-
-def _port(base: httpx2.URL) -> int:
-    return base.port or (443 if base.scheme == "https" else 80)
 
 
 def words_of(error: Exception) -> str:
@@ -169,10 +166,9 @@ class HttpClient:
         max_upload: int,
         network: NetworkSettings,
     ) -> None:
-        base = httpx2.URL(base_url)
-        proxy = proxy_for(network, base.scheme, base.host, _port(base))
-        self._root = base.raw_path.decode().rstrip("/")
-        host = {"host": base.netloc.decode()}
+        base, self._root = origin_of(base_url)
+        proxy = proxy_for(network, base.scheme, base.host, base.port)
+        host = {"host": base.authority}
         self._headers = {**host, **_DEFAULT_HEADERS, **_checked_headers(headers)}
         in_path = [] if path_secret is None else [path_secret.reveal()]
         hidden = () if proxy is None else secrets_of(proxy)

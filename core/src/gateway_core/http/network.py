@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
 import attrs
-import httpx2
 
 from gateway_core.contract.instances import Secret
 from gateway_core.contract.problems import CheckedSettings
@@ -165,13 +165,40 @@ def tls_for(network: NetworkSettings) -> ssl.SSLContext | None:
         authority = _environment_authority()
     if authority is None and network.client_certificate is None:
         return None
-    if authority is None:
-        context = httpx2.create_ssl_context(trust_env=False)
-    else:
-        context = _trust(authority, "'ca_file'")
+    context = system_context() if authority is None else _trust(authority, "'ca_file'")
     if network.client_certificate is not None:
         _show(context, network)
     return context
+
+
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora
+    "/etc/ssl/ca-bundle.pem",  # openSUSE
+    "/etc/ssl/cert.pem",  # Alpine, BSD
+)
+"""Where systems keep what they trust, for a Python whose OpenSSL was built for another place."""
+
+
+def system_context() -> ssl.SSLContext:
+    """A context that trusts what the system trusts, whatever SSL_CERT_FILE and SSL_CERT_DIR say."""
+    if sys.platform in {"win32", "darwin"}:  # where the system keeps it in no file
+        import truststore  # noqa: PLC0415 - installed there alone
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _client_context()
+    compiled_in = ssl.get_default_verify_paths()
+    file, folder = Path(compiled_in.openssl_cafile), Path(compiled_in.openssl_capath)
+    hashed = folder.is_dir() and any(re.fullmatch(_HASHED, each.name) for each in folder.iterdir())
+    if not file.is_file() and not hashed:
+        file = next((path for path in map(Path, _BUNDLES) if path.is_file()), file)
+    if file.is_file() or hashed:
+        context.load_verify_locations(file if file.is_file() else None, folder if hashed else None)
+    return context
+
+
+_HASHED = r"[0-9a-f]{8}\.[0-9]+"
+"""How OpenSSL finds a certificate in a folder: by the hash of its subject."""
 
 
 def _client_context() -> ssl.SSLContext:

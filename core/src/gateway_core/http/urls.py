@@ -132,6 +132,32 @@ def are_credentials(text: str) -> bool:
     return ":" in text[1:] and text.isprintable()
 
 
+@attrs.frozen
+class Origin:
+    """Where requests go. `authority` is the host as headers have it, without the scheme's port."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+
+def origin_of(base_url: str) -> tuple[Origin, str]:
+    """The origin of a URL that `check_base_url` has let through, and its path without a slash."""
+    split = urlsplit(base_url)
+    host, usual = split.hostname or "", _USUAL_PORTS[split.scheme]
+    port = split.port or usual
+    shown = f"[{host}]" if ":" in host else host
+    authority = shown if port == usual else f"{shown}:{port}"
+    return Origin(split.scheme, host, port, authority), split.path.rstrip("/")
+
+
+_USUAL_PORTS = {"http": 80, "https": 443}
+
+
 def is_excepted(host: str, port: int, no_proxy: str) -> bool:
     """Whether `NO_PROXY` names it: a name and all below it, an address, a network, or `*`."""
     return any(_names(entry.strip(), host, port) for entry in no_proxy.split(","))

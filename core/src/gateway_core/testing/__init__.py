@@ -65,5 +65,5 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(f"{__name__}.{module}"), name)
     except ModuleNotFoundError as error:
-        text = f"{name} needs {error.name}: pip install {install}"
+        text = f"{name} needs {error.name}: install {install}"
         raise ModuleNotFoundError(text, name=error.name) from error

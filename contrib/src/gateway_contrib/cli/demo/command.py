@@ -93,7 +93,7 @@ def _shared() -> Any:
     try:
         return import_module("gateway_contrib.cli.demo.shared.command")
     except ModuleNotFoundError as error:
-        text = f"{error.name} is missing: pip install 'gateway-contrib[postgres]'"
+        text = f"{error.name} is missing: install 'gateway-contrib[postgres]'"
         raise Ended(f"--processes: {text}") from None
 
 
@@ -101,7 +101,7 @@ def _check_channels() -> None:
     installed = {binding.channel for binding in installed_channels()}
     missing = [f"gateway-plugin-{name}" for name in CHANNELS if name not in installed]
     if missing:
-        raise Ended(f"the demo needs all three channels: pip install {' '.join(missing)}")
+        raise Ended(f"the demo needs all three channels: install {' '.join(missing)}")
 
 
 def _introduce(console: Console, running: Demo, folder: str) -> None:

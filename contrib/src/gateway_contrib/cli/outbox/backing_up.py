@@ -38,6 +38,6 @@ def backup(
     try:
         from gateway_contrib.sqlite.files.backup import back_up  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        raise Ended(f"{error.name} is missing: pip install 'gateway-contrib[sqlite]'") from None
+        raise Ended(f"{error.name} is missing: install 'gateway-contrib[sqlite]'") from None
     made = back_up(path, target)
     print(printable(f"{target}: {made.unfinished} unfinished, {made.size} bytes"))

@@ -60,7 +60,7 @@ class Stored:
             return self._operator()
         except ModuleNotFoundError as error:
             extra = "sealed" if error.name == "cryptography" else self._extra
-            text = f"{error.name} is missing: pip install 'gateway-contrib[{extra}]'"
+            text = f"{error.name} is missing: install 'gateway-contrib[{extra}]'"
             raise Ended(text) from None
         except ValueError as error:  # of a key, by its place
             raise Ended(f"outbox.{error}") from None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway_contrib.emulators.testing.emulated import Emulated
 
-MISSING = "{name} is missing: pip install 'gateway-contrib[emulators]'"
+MISSING = "{name} is missing: install 'gateway-contrib[emulators]'"
 
 
 @contextmanager

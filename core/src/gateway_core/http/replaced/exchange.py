@@ -1,9 +1,8 @@
-"""A transport of httpx2 in the place of the sockets: what tests and applications may put there."""
+"""Requests and answers through a transport of httpx2, as sockets carry them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
-from contextvars import ContextVar
+from collections.abc import AsyncIterable, AsyncIterator
 
 import attrs
 import httpx2
@@ -12,16 +11,6 @@ from gateway_core.http.answers import Body, Response
 from gateway_core.http.bodies.outgoing import Blocks, open_blocks
 from gateway_core.http.progress import Progress
 from gateway_core.http.wire import Request, add_header
-
-transport_factory: ContextVar[Callable[[], httpx2.AsyncBaseTransport] | None] = ContextVar(
-    "transport_factory", default=None
-)
-"""Makes the transport of clients opened from here on; None: sockets, on the shared TLS context.
-
-A transport of one's own must report `http11.send_request_headers.started` to the request's `trace`
-extension before it writes: until then a failure counts as not dispatched. The timeouts of the
-phases are in its `timeout` extension; only the total is kept for it.
-"""
 
 
 @attrs.define(eq=False)
