@@ -39,7 +39,7 @@ COMPILED_PIP := build/compiled/bin/python -m pip --disable-pip-version-check --n
 SOURCES := $(MEMBERS:%=%/pyproject.toml) $(shell find $(MEMBERS:%=%/src) -name '*.py')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs pictures bench peers simulate mutate crash-test compiled clean
+.PHONY: help demo test check docs pictures bench peers simulate mutate crash-test compiled release clean
 
 help: ## show this list
 	@echo "make demo      600 real texts to 60 rooms on three emulated platforms, under a minute"
@@ -53,6 +53,7 @@ help: ## show this list
 	@echo "make simulate  seeded runs of a whole faulty world   (SEEDS=200 FIRST_SEED=0)"
 	@echo "make mutate    200 changes of one line each, and whether a test notices   (half an hour)"
 	@echo "make compiled  wheels that are compiled, in build/wheels, and their tests   (needs a C compiler)"
+	@echo "make release   sdists and wheels of all members in build/release, checked; uploads nothing"
 	@echo "make crash-test  kill -9 a gateway at every step, over and over   (KILLS=200)"
 	@echo "make clean     remove $(VENV), build, caches and built pages"
 
@@ -132,6 +133,29 @@ build/compiled/.installed: $(RUN) $(SOURCES)
 		-w build/wheels build/archives/*.tar.gz
 	@$(COMPILED_PIP) install --no-deps --force-reinstall build/wheels/*.whl
 	@touch $@
+
+# What is built is what is looked at: the tests take the archives out of build/release.
+release: $(DEV)
+	@left=$$(git status --porcelain) && if [ -n "$$left" ]; then \
+		echo "release: not of a tree with changes:"; echo "$$left"; exit 1; fi
+	@echo "release: sdists and wheels of $(MEMBERS), into build/release"
+	@rm -rf build/release && mkdir -p build/release
+	@for member in $(MEMBERS); do \
+		(cd $$member && $(CURDIR)/$(PY) -m hatchling build -t sdist -d $(CURDIR)/build/release >/dev/null) || exit 1; done
+	@$(PIP) wheel --no-deps --no-index --no-build-isolation -w build/release build/release/*.tar.gz
+	@echo "release: versions, changelog, metadata, contents, each member alone, the READMEs' programs"
+	@GATEWAY_RELEASE=$(CURDIR)/build/release GATEWAY_LONG=1 env -u PYTHONDONTWRITEBYTECODE \
+		$(PY) -m pytest -q tests/integration/test_wheels.py tests/docs/test_installing.py tests/docs/test_readmes.py
+	@echo "release: nothing was uploaded. In build/release:"
+	@cd build/release && sha256sum *
+	@echo "release: what to do next:"
+	@if grep -q example.com core/pyproject.toml; then \
+		echo "  0. give [project.urls] of the members the project's own address: they still name example.com"; fi
+	@echo "  1. make the five names yours on the index"
+	@echo "  2. turn RELEASED in tests/docs/test_installing.py, change each page that it then names,"
+	@echo "     and put the day in the place of \"unreleased\" in CHANGELOG.md; commit"
+	@echo "  3. run .ci/run, then make release once more"
+	@echo "  4. git tag, and upload build/release with twine"
 
 simulate: $(DEV)
 	@echo "simulate: $(SEEDS) seeds from $(FIRST_SEED)"

@@ -1,20 +1,29 @@
-"""Channels come and go with their distributions: proven on built wheels in a fresh environment."""
+"""What is built of each member: its contents, what it says of itself, and that it works alone.
+
+`make release` has the archives that it built looked at, in the folder that GATEWAY_RELEASE names.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
+from typing import Any
 
 import pytest
 from amounts import amount
+from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from readmes import run_front_page_s, run_member_s
 
 ROOT = Path(__file__).parents[2]
 MEMBERS = ("core", "plugins/telegram", "plugins/slack", "plugins/discord", "contrib")
@@ -74,11 +83,27 @@ def needed(requirement: Requirement, seen: dict[str, Distribution]) -> dict[str,
     return seen
 
 
+def project(member: str) -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / member / "pyproject.toml").read_text())["project"]
+    return found
+
+
+TRIED = {"core": ("http", "testing"), "contrib": ("cli", "emulators", "sqlite")}
+"""Extras of members that programs of the READMEs need."""
+
+
 def requirements() -> Iterator[Requirement]:
-    """What core and the channels need from others."""
-    project = tomllib.loads((ROOT / "core/pyproject.toml").read_text())["project"]
-    for text in (*project["dependencies"], *project["optional-dependencies"]["http"]):
-        yield Requirement(text)
+    """What the members need from others, and the program of contrib's README besides."""
+    for member in MEMBERS:
+        told = project(member)
+        extras = told.get("optional-dependencies", {})
+        wanted = [extras[name] for name in TRIED.get(member, ())]
+        for text in [*told["dependencies"], *(text for texts in wanted for text in texts)]:
+            needed = Requirement(text)
+            here = needed.marker is None or needed.marker.evaluate()
+            if here and not needed.name.startswith("gateway-"):
+                yield needed
+    yield Requirement("pytest")
 
 
 def packed(dist: Distribution, into: Path) -> None:
@@ -96,12 +121,37 @@ def packed(dist: Distribution, into: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory):
-    """Wheels of core and the channels, built; and of all that they need, without any index."""
-    into = tmp_path_factory.mktemp("wheels")
-    built = [str(ROOT / member) for member in MEMBERS]
+def archives(tmp_path_factory):
+    """The sdist of each member, and the wheel that it makes: those of `make release`, or built."""
+    if built := os.environ.get("GATEWAY_RELEASE"):
+        return Path(built)
+    into = tmp_path_factory.mktemp("archives")
+    for member in MEMBERS:
+        run(
+            sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", into, cwd=ROOT / member
+        )
     offline = ("--no-deps", "--no-index", "--no-build-isolation")
-    run(sys.executable, "-m", "pip", "wheel", "-q", *offline, "-w", into, *built, cwd=into)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        *offline,
+        "-w",
+        into,
+        *into.glob("*.tar.gz"),
+        cwd=into,
+    )
+    return into
+
+
+@pytest.fixture(scope="module")
+def wheels(archives, tmp_path_factory):
+    """The members' wheels, and those of all that they need, without any index."""
+    into = tmp_path_factory.mktemp("wheels")
+    for wheel in archives.glob("*.whl"):
+        (into / wheel.name).write_bytes(wheel.read_bytes())
     seen: dict[str, Distribution] = {}
     for requirement in requirements():
         needed(requirement, seen)
@@ -148,11 +198,87 @@ def test_channels_go_and_come_with_their_distributions(environment, wheels):
     assert ["instances.on-telegram.channel", "instances.on-discord.channel"] == faults(environment)
 
 
-def test_wheels_hold_types_licence_and_nothing_else(wheels):
-    for wheel in wheels.glob("gateway_*.whl"):
+ALONE = {
+    "core": ["gateway-core"],
+    "plugins/telegram": ["gateway-plugin-telegram"],
+    "plugins/slack": ["gateway-plugin-slack"],
+    "plugins/discord": ["gateway-plugin-discord"],
+    "contrib": ["gateway-contrib[emulators]", "pytest"],
+}
+"""What is asked for, in an order in which none finds there what it should have brought itself."""
+
+
+@pytest.mark.skipif(
+    not amount("members that are installed alone"), reason="GATEWAY_LONG=1 tries it"
+)
+def test_each_member_alone_runs_the_program_of_its_readme(tmp_path, wheels):
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "fresh", cwd=tmp_path)
+    ours = [project(member)["name"] for member in MEMBERS]
+    for number, (member, asked) in enumerate(ALONE.items()):
+        (folder := tmp_path / str(number)).mkdir()
+        pip(tmp_path, "install", "--no-index", "--find-links", wheels, *asked)
+        run_member_s(member, tmp_path / "fresh/bin/python", folder)
+        pip(tmp_path, "uninstall", "-y", *ours)
+
+
+@pytest.mark.skipif(
+    not amount("members that are installed alone"), reason="GATEWAY_LONG=1 tries it"
+)
+@pytest.mark.parametrize("name", ["main.py", "bot.py"])
+def test_the_front_page_s_program_runs_on_what_it_says_to_install(name, tmp_path, wheels):
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "fresh", cwd=tmp_path)
+    asked = ("gateway-core", "gateway-plugin-slack", "gateway-contrib[cli,sqlite]")
+    pip(tmp_path, "install", "--no-index", "--find-links", wheels, *asked)
+    run_front_page_s(name, tmp_path / "fresh/bin/python", tmp_path)
+    assert "slack" in run(tmp_path / "fresh/bin/gateway", "plugins", cwd=tmp_path)
+
+
+def test_wheels_hold_types_licence_and_nothing_else(archives):
+    wheels = list(archives.glob("*.whl"))
+    assert len(MEMBERS) == len(wheels)
+    for wheel in wheels:
         names = zipfile.ZipFile(wheel).namelist()
         package = wheel.name.split("-")[0]
         info = "-".join(wheel.name.split("-")[:2]) + ".dist-info"
         assert f"{package}/py.typed" in names
         assert f"{info}/licenses/LICENSE" in names
         assert {package, info} == {name.split("/")[0] for name in names}
+        assert [] == [name for name in names if STRAY.search(name)]
+
+
+STRAY = re.compile(r"(^|/)(tests?|docs|bench|build|__pycache__|\..*|.*\.pyc)(/|$)")
+"""What no archive is to hold; `emulators/testing` and `gateway_core/testing` are for users."""
+AROUND = {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml"}
+
+
+def test_sdists_hold_the_sources_and_nothing_else(archives):
+    sdists = list(archives.glob("*.tar.gz"))
+    assert len(MEMBERS) == len(sdists)
+    for sdist in sdists:
+        with tarfile.open(sdist) as opened:
+            names = [name.partition("/")[2] for name in opened.getnames()]
+        package = sdist.name.split("-")[0]
+        around = {name for name in names if not name.startswith(f"src/{package}/")}
+        assert around - {".gitignore"} == AROUND  # hatchling adds the first, to build as here
+        assert [] == [name for name in set(names) - {".gitignore"} if STRAY.search(name)]
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_what_a_member_says_of_itself_is_valid_and_whole(member, archives):
+    """As an index reads it: by the standard, and nothing left out."""
+    told = project(member)
+    name = told["name"].replace("-", "_")
+    [wheel] = archives.glob(f"{name}-*.whl")
+    info = f"{name}-{told['version']}.dist-info/METADATA"
+    metadata = Metadata.from_email(zipfile.ZipFile(wheel).read(info), validate=True)
+    with tarfile.open(archives / f"{name}-{told['version']}.tar.gz") as sdist:
+        raw = sdist.extractfile(f"{name}-{told['version']}/PKG-INFO").read()
+    assert Metadata.from_email(raw, validate=True).description == metadata.description
+    assert (told["version"], told["description"]) == (str(metadata.version), metadata.summary)
+    assert (ROOT / member / "README.md").read_text() == metadata.description
+    assert "text/markdown" == metadata.description_content_type
+    assert (told["license"], ["LICENSE"]) == (metadata.license_expression, metadata.license_files)
+    assert told["classifiers"] == metadata.classifiers
+    assert told["urls"] == metadata.project_urls
+    assert told["keywords"] == metadata.keywords
+    assert "The gateway authors" == metadata.author

@@ -61,6 +61,7 @@ AMOUNTS = {
     "processes that see them again": (1, 2),
     "signals that stop a demo": (1, 2),
     "environments that channels come and go in": (0, 1),
+    "members that are installed alone": (0, 5),
     "rooms of a demo on each platform": (5, 20),
     "numbers of remembered keys": (1, 3),
     "days in memory": (8, 28),
