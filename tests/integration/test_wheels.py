@@ -198,6 +198,9 @@ def test_channels_go_and_come_with_their_distributions(environment, wheels):
     assert ["instances.on-telegram.channel", "instances.on-discord.channel"] == faults(environment)
 
 
+LONG = pytest.mark.skipif(
+    not amount("members that are installed alone"), reason="GATEWAY_LONG=1 tries it"
+)
 ALONE = {
     "core": ["gateway-core"],
     "plugins/telegram": ["gateway-plugin-telegram"],
@@ -208,22 +211,21 @@ ALONE = {
 """What is asked for, in an order in which none finds there what it should have brought itself."""
 
 
-@pytest.mark.skipif(
-    not amount("members that are installed alone"), reason="GATEWAY_LONG=1 tries it"
-)
+@LONG
 def test_each_member_alone_runs_the_program_of_its_readme(tmp_path, wheels):
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "fresh", cwd=tmp_path)
     ours = [project(member)["name"] for member in MEMBERS]
     for number, (member, asked) in enumerate(ALONE.items()):
         (folder := tmp_path / str(number)).mkdir()
         pip(tmp_path, "install", "--no-index", "--find-links", wheels, *asked)
+        # An adapter opens its own sockets: httpx2 is for tests.
+        brought = bool([*(tmp_path / "fresh/lib").glob("*/site-packages/httpx2")])
+        assert (member == "contrib") == brought
         run_member_s(member, tmp_path / "fresh/bin/python", folder)
         pip(tmp_path, "uninstall", "-y", *ours)
 
 
-@pytest.mark.skipif(
-    not amount("members that are installed alone"), reason="GATEWAY_LONG=1 tries it"
-)
+@LONG
 @pytest.mark.parametrize("name", ["main.py", "bot.py"])
 def test_the_front_page_s_program_runs_on_what_it_says_to_install(name, tmp_path, wheels):
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "fresh", cwd=tmp_path)
@@ -282,3 +284,21 @@ def test_what_a_member_says_of_itself_is_valid_and_whole(member, archives):
     assert told["urls"] == metadata.project_urls
     assert told["keywords"] == metadata.keywords
     assert "The gateway authors" == metadata.author
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no checkout")
+def test_a_tree_with_changes_is_not_released(tmp_path):
+    run("git", "clone", "-q", "--no-hardlinks", ROOT, "clone", cwd=tmp_path)
+    (tmp_path / "clone/README.md").write_text("changed\n")
+    made = Path(sys.prefix)
+    done = subprocess.run(
+        ["make", "release", f"VENV={made}", "-o", made / ".installed-dev"],
+        cwd=tmp_path / "clone",
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+        check=False,
+    )
+    assert 2 == done.returncode
+    assert ["release: not of a tree with changes:", " M README.md"] == done.stdout.splitlines()
+    assert not (tmp_path / "clone/build").exists()

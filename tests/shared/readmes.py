@@ -23,6 +23,10 @@ CHANNELS = {
 """The member that has a channel, and the room that its README's program writes to."""
 
 
+ALONE = {"PYTHONNOUSERSITE": "1", "PYTHONPATH": "", "PYTEST_ADDOPTS": ""}
+"""What is installed beside that Python is all there is."""
+
+
 def files(readme):
     """The files that a README shows, by name."""
     text = (ROOT / readme).read_text()
@@ -34,14 +38,7 @@ def run(python, *words, folder, **environ):
     done = subprocess.run(
         [str(python), *words],
         cwd=folder,
-        # What is installed beside that Python is all there is.
-        env={
-            **os.environ,
-            "PYTHONNOUSERSITE": "1",
-            "PYTHONPATH": "",
-            "PYTEST_ADDOPTS": "",
-            **environ,
-        },
+        env={**os.environ, **ALONE, **environ},
         capture_output=True,
         text=True,
         timeout=BOUND,
@@ -58,7 +55,8 @@ class Platform:
         self.told = told
 
     def texts(self, room):
-        with urllib.request.urlopen(f"{self.told['control']}/rooms/{room}", timeout=30) as answer:
+        url = f"{self.told['control']}/rooms/{room}"
+        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - loopback, http
             return [message["text"] for message in json.load(answer)]
 
     def environ(self, channel):
