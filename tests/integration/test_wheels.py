@@ -294,6 +294,8 @@ def test_a_tree_with_changes_is_not_released(tmp_path):
     done = subprocess.run(
         ["make", "release", f"VENV={made}", "-o", made / ".installed-dev"],
         cwd=tmp_path / "clone",
+        # Not as a part of the `make` that may have begun these tests.
+        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
         capture_output=True,
         text=True,
         timeout=BOUND,
