@@ -4,6 +4,10 @@
 seconds. An application beside them hands messages over in transactions of its own. The three
 emulated platforms live on in this process, and see whose each request is, and when it came.
 
+With `--accounts spread` six accounts, two on each platform, are spread over three processes, and
+each submits for all of them. Whoever owns some is killed or stopped, and whoever is begun instead
+gets its share from the others.
+
 A member's tenure of an account begins as it owns it, and ends as the next one's begins. No request
 may come from a member but in its tenure: except for what was in flight in a process that was
 stopped, which is counted.
@@ -18,9 +22,10 @@ import signal
 import subprocess
 import sys
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from itertools import pairwise
 from random import Random
 from statistics import median
 from typing import Any
@@ -30,7 +35,7 @@ import psycopg
 import trio
 
 from bench.crashes import ROOT, Outcome, look, platforms
-from bench.crashing import ROOMS, text_of
+from bench.crashing import ROOMS, channel_of, text_of
 from bench.crashing_members import now
 from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.wire import ASGIApp, Latency, Receive, Scope, Send
@@ -102,6 +107,8 @@ class Shared(Outcome):
     stops, servers  how often an owner was stopped and followed, and the server ended
     remainder       requests of what was in flight in a process that was stopped and followed
     overlapping     other requests of a member outside of its tenure
+    takeovers       seconds from the end of an owner until the next one began, of each account
+    handed_over     how often an account came to be another one's, by takeover or handover
     """
 
     stops: int = 0
@@ -109,6 +116,7 @@ class Shared(Outcome):
     remainder: list[str] = attrs.field(factory=list)
     overlapping: list[str] = attrs.field(factory=list)
     takeovers: list[float] = attrs.field(factory=list)
+    handed_over: int = 0
 
     @property
     def holds(self) -> bool:
@@ -125,8 +133,11 @@ class Shared(Outcome):
 class Campaign:
     """One outbox, its members, and what came of it."""
 
-    def __init__(self, server: Any, seed: str) -> None:
+    def __init__(self, server: Any, seed: str, *, spread: bool = False) -> None:
         self.outcome = Shared()
+        self.spread = spread
+        more = [f"{name}-2" for name in ROOMS] if spread else []
+        self.accounts = (*ROOMS, *more)
         self.server = server
         self.members: list[Member] = []
         self.requests: list[Request] = []
@@ -165,6 +176,7 @@ class Campaign:
             sys.executable, "-m", "bench.crashing_members", "--url", self.server.url(),
             "--addresses", json.dumps(self._addresses), "--name", name,
             "--first", str(self._begun * NUMBERS), "--lease", str(LEASE),
+            "--accounts", "spread" if self.spread else "whole",
         ]  # fmt: skip
         self._begun += 1
         process = await trio.lowlevel.open_process(
@@ -207,6 +219,7 @@ class Campaign:
             self.submitted[int(rest[0])] = at
         elif word == "accepted":
             self.accepted[int(rest[0])] = at
+            self.ids[int(rest[0])] = rest[1]
 
     async def owner(self, since: float) -> Member:
         """The one that owned all accounts last, if it began to after `since`. Waits for it."""
@@ -214,10 +227,31 @@ class Campaign:
             while True:
                 alive = [member for member in self.members if member.alive]
                 newest = max(alive, key=lambda member: member.newest)
-                if newest.newest > since and len(newest.owns) == len(ROOMS):
+                if newest.newest > since and len(newest.owns) == len(self.accounts):
                     return newest
                 await trio.sleep(0.02)
         raise RuntimeError(f"nobody owns it: {self._told()}")
+
+    def owners(self) -> dict[str, tuple[float, Member]]:
+        """Since when each account is whose, by what they said."""
+        found: dict[str, tuple[float, Member]] = {}
+        for member in self.members:
+            for account, times in member.owns.items():
+                if account not in found or times[-1] > found[account][0]:
+                    found[account] = (times[-1], member)
+        return found
+
+    async def owned_without(self, gone: Sequence[Member]) -> dict[str, tuple[float, Member]]:
+        """Whose each account is, once all are somebody's who lives and is none of these."""
+        with trio.move_on_after(PATIENCE):
+            while True:
+                owners = self.owners()
+                if len(owners) == len(self.accounts) and all(
+                    member.alive and member not in gone for _, member in owners.values()
+                ):
+                    return owners
+                await trio.sleep(0.02)
+        raise RuntimeError(f"some account is nobody's: {self._told()}")
 
     def _told(self) -> str:
         """What is known of the members that are alive, for whoever looks for a mistake."""
@@ -257,6 +291,41 @@ class Campaign:
                 left.append(each)
         await self.owner(since)
 
+    async def run_spread(self, nursery: trio.Nursery, what: list[str]) -> None:
+        """The same to whoever owns some accounts."""
+        for _ in range(1 + STANDBYS):
+            await self.begin(nursery)
+        left = deque(what)
+        while left:
+            owners = await self.owned_without([])
+            await trio.sleep(self._rng.uniform(0.1, LONGEST))
+            owners, at, each = self.owners(), now(), left.popleft()
+            having = list(dict.fromkeys(member for _, member in owners.values() if member.alive))
+            victim = self._rng.choice(having)
+            if each == "server":
+                await self._end_server()
+            elif each == "kill":
+                await self._kill(victim, nursery)
+            else:
+                self.outcome.stops += await self._stop_spread(victim)
+            after = await self.owned_without([])
+            for account, (since, member) in after.items():
+                _, before = owners[account]
+                stopped = each == "stop" and before is victim is not member
+                if since > at and (stopped or not before.alive):
+                    self.outcome.takeovers.append(since - at)
+
+    async def _stop_spread(self, victim: Member) -> bool:
+        """Until others own all that it had, and a while more. Whether it had something."""
+        had = [each for each, (_, member) in self.owners().items() if member is victim]
+        since = now()
+        victim.process.send_signal(signal.SIGSTOP)
+        after = await self.owned_without([victim])
+        await trio.sleep(self._rng.uniform(0.0, 1.5))
+        victim.stops.append((since, now()))
+        victim.process.send_signal(signal.SIGCONT)
+        return any(after[each][0] > since for each in had)
+
     async def _kill(self, owner: Member, nursery: trio.Nursery) -> None:
         everybody = self.outcome.kills % EVERYBODY == EVERYBODY - 1
         killed = [it for it in self.members if it.alive] if everybody else [owner]
@@ -294,8 +363,8 @@ class Campaign:
         try:
             while True:
                 await trio.sleep(HANDS_EACH)
-                instance = self._rng.choice(list(ROOMS))
-                room = self._rng.choice(ROOMS[instance])
+                instance = self._rng.choice(self.accounts)
+                room = self._rng.choice(ROOMS[channel_of(instance)])
                 with suppress(psycopg.Error):
                     await trio.to_thread.run_sync(self._hand, number, instance, room)
                 number += 1
@@ -349,23 +418,23 @@ def judge(campaign: Campaign, emulators: Mapping[str, Any]) -> None:
     for number in campaign.accepted:
         outcome.accepted[number] = ("", "", campaign.ids[number])
     seen: dict[int, set[int]] = {}
-    for channel, rooms in ROOMS.items():
-        for room in rooms:
+    for account in campaign.accounts:
+        for room in ROOMS[channel_of(account)]:
             words = [
                 (int(number), int(word))
-                for message in emulators[channel].rooms.conversation(room)
+                for message in emulators[account].rooms.conversation(room)
                 for number, word in re.findall(r"m(\d+)w(\d+)", message.text)
             ]
             firsts = list(dict.fromkeys(words))
-            outcome.late += [f"{channel} {room}: {text}" for text in late(campaign, firsts)]
+            outcome.late += [f"{account} {room}: {text}" for text in late(campaign, firsts)]
             for number, word in firsts:
                 seen.setdefault(number, set()).add(word)
             twice = {number for (number, _), count in Counter(words).items() if count > 1}
             for number in sorted(twice):
-                outcome.duplicated.append(f"{channel} m{number}")
+                outcome.duplicated.append(f"{account} m{number}")
                 announced = receipts.get(number, {}).get("possible_duplicate", False)
-                if channel == "discord" or not announced:
-                    outcome.unannounced.append(f"{channel} m{number}")
+                if channel_of(account) == "discord" or not announced:
+                    outcome.unannounced.append(f"{account} m{number}")
     for number in outcome.accepted:
         look(outcome, number, receipts.get(number, {}), seen.get(number, set()))
     look_at_tenures(campaign)
@@ -407,10 +476,11 @@ def look_at_tenures(campaign: Campaign) -> None:
     """Each request is of its account's owner, but for what was in flight in a stopped process."""
     outcome = campaign.outcome
     by_name = {member.name: member for member in campaign.members}
-    for account in ROOMS:
+    for account in campaign.accounts:
         tenures = sorted(
             (at, member.name) for member in campaign.members for at in member.owns[account]
         )
+        outcome.handed_over += sum(one[1] != other[1] for one, other in pairwise(tenures))
         requests = [it for it in campaign.requests if it.sends]
         for request in [it for it in requests if it.account == account]:
             began = [at for at in tenures if at[0] <= request.came]
@@ -447,16 +517,21 @@ def plan(kills: int, stops: int, servers: int, seed: str) -> list[str]:
     return what
 
 
-async def crash(kills: int, stops: int, servers: int, seed: str = "0") -> Shared:
+async def crash(
+    kills: int, stops: int, servers: int, seed: str = "0", *, spread: bool = False
+) -> Shared:
     """Do all of that in a drawn order, let everything be sent, and judge."""
     server = postgres_server.Server(safe=True)
     emulators = platforms()
-    campaign = Campaign(server.start(), seed)
+    if spread:
+        emulators |= {f"{name}-2": each for name, each in platforms().items()}
+    campaign = Campaign(server.start(), seed, spread=spread)
+    run = campaign.run_spread if spread else campaign.run
     try:
         async with campaign.served(emulators, seed), trio.open_nursery() as nursery:
             async with trio.open_nursery() as load:
                 load.start_soon(campaign.hand_over)
-                await campaign.run(nursery, plan(kills, stops, servers, seed))
+                await run(nursery, plan(kills, stops, servers, seed))
                 load.cancel_scope.cancel()
             await campaign.finish()
         judge(campaign, emulators)
@@ -470,11 +545,18 @@ async def crash(kills: int, stops: int, servers: int, seed: str = "0") -> Shared
 
 def main(asked: argparse.Namespace) -> None:
     """The last two lines say what came of it; the exit code is 1 where a law was broken."""
-    outcome = trio.run(crash, asked.kills, asked.stops, asked.servers, asked.seed)
+    spread = asked.accounts == "spread"
+    run = partial(crash, asked.kills, asked.stops, asked.servers, asked.seed, spread=spread)
+    outcome = trio.run(run)
     for line in (*outcome.lost, *outcome.late, *outcome.unannounced, *outcome.overlapping):
         print(line)
     took = sorted(outcome.takeovers)
     print(f"takeovers: median {median(took):.1f} s, longest {took[-1]:.1f} s after the end before")
+    if spread:
+        print(
+            f"{outcome.handed_over} tenures followed another process's,"
+            f" {len(took)} of them after its end"
+        )
     print(f"{len(outcome.unknown)} ended unknown, and say so")
     print(outcome)
     sys.exit(0 if outcome.holds else 1)

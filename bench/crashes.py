@@ -9,7 +9,8 @@ An ending may be repeated that was told after the last cursor that the applicati
 With `--files` most messages have files, some processes are killed as these are stored, sent or
 forgotten, and no bytes may be left in the outbox in the end.
 
-With `--outbox postgresql` the outbox is shared by three processes: see `bench.crash_members`.
+With `--outbox postgresql` the outbox is shared by three processes, which have its accounts spread
+over them with `--accounts spread`: see `bench.crash_members`.
 """
 
 from __future__ import annotations
@@ -264,6 +265,9 @@ def main() -> None:
     parser.add_argument("--seed", default="0")
     parser.add_argument("--files", action="store_true", help="most messages have files")
     parser.add_argument("--outbox", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument(
+        "--accounts", choices=["whole", "spread"], default="whole", help="of a shared outbox"
+    )
     parser.add_argument("--stops", type=int, default=50, help="of owners in a shared outbox")
     parser.add_argument("--servers", type=int, default=10, help="ends of the database's server")
     asked = parser.parse_args()

@@ -49,26 +49,29 @@ def text_of(number: int) -> str:
     return " ".join(f"m{number}w{word:02d}" for word in range(WORDS))
 
 
+def channel_of(account: str) -> str:
+    """Where it is an account: `slack` and `slack-2` are two on one platform."""
+    return account.partition("-")[0]
+
+
 def instances(addresses: dict[str, str]) -> list[Instance]:
-    url = {name: address + PATHS[name] for name, address in addresses.items()}
-    secret = {name: Secret(token) for name, token in TOKENS.items()}
-    fast: dict[str, Any] = {"chat_count": 100, "bot_count": 1000}
-    settings: dict[str, Any] = {
-        "telegram": TelegramSettings(
-            token=secret["telegram"], base_url=url["telegram"], text_limit=100, **fast
-        ),
-        "slack": SlackSettings(
-            token=secret["slack"],
-            base_url=url["slack"],
-            part_bytes=100,
-            post_count=100,
-            tier_4=100_000,
-        ),
-        "discord": DiscordSettings(
-            token=secret["discord"], base_url=url["discord"], max_length=100, message_count=500
-        ),
+    """The accounts, by the addresses of their platforms."""
+    return [
+        Instance(name, channel_of(name), _settings(channel_of(name), address))
+        for name, address in addresses.items()
+    ]
+
+
+def _settings(channel: str, address: str) -> Any:
+    where: dict[str, Any] = {
+        "token": Secret(TOKENS[channel]),
+        "base_url": address + PATHS[channel],
     }
-    return [Instance(name, name, value) for name, value in settings.items()]
+    if channel == "telegram":
+        return TelegramSettings(text_limit=100, chat_count=100, bot_count=1000, **where)
+    if channel == "slack":
+        return SlackSettings(part_bytes=100, post_count=100, tier_4=100_000, **where)
+    return DiscordSettings(max_length=100, message_count=500, **where)
 
 
 class Killer:

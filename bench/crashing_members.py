@@ -1,7 +1,8 @@
 """The process of which `bench.crashes --outbox postgresql` kills many: one member of an outbox.
 
-It stands by until it owns the outbox, then submits messages of several parts, one after the other.
-Each line that it prints ends with the time on a clock that all processes of the machine share.
+It stands by until it owns the outbox, or owns some of its accounts beside others, and submits
+messages of several parts, one after the other. Each line that it prints ends with the time on a
+clock that all processes of the machine share.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from typing import Any
 import structlog
 import trio
 
-from bench.crashing import ROOMS, instances, text_of
+from bench.crashing import ROOMS, channel_of, instances, text_of
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_core import Gateway, GatewayConfig, OutboxError, RetrySettings, Send, open_gateway
 
 PAUSE = 0.1
 """Seconds between two messages, at the most; and after one that was refused."""
+SPREAD_PAUSE = 1.0
+"""The same of each process where all submit at once, and not the owner alone."""
 WAITING = 60
 """Messages that wait, so that they end while a process has the outbox for a second or two."""
 
@@ -54,25 +57,27 @@ class Told(PostgresOutbox):
         say("tries", envelope_id)
 
 
-async def submit(gateway: Gateway, name: str, number: int) -> None:
+async def submit(
+    gateway: Gateway, accounts: list[str], name: str, number: int, pause: float
+) -> None:
     """One message after the other, as long as it is not cancelled."""
     rng = Random(name)
     while True:
-        instance = rng.choice(list(ROOMS))
+        instance = rng.choice(accounts)
         envelope = Send(
-            instance_id=instance, external_room_id=rng.choice(ROOMS[instance]),
+            instance_id=instance, external_room_id=rng.choice(ROOMS[channel_of(instance)]),
             text=text_of(number), key=f"m{number}",
         )  # fmt: skip
         while gateway.statistics().stored > WAITING:  # noqa: ASYNC110 - it has no event
             await trio.sleep(PAUSE)
         say("submits", number)
         try:
-            await gateway.submit(envelope)
+            ticket = await gateway.submit(envelope)
         except OutboxError:
             await trio.sleep(PAUSE)
         else:
-            say("accepted", number)
-            await trio.sleep(rng.random() * PAUSE)
+            say("accepted", number, ticket.id)
+            await trio.sleep(rng.random() * pause)
         number += 1
 
 
@@ -84,10 +89,12 @@ async def main(asked: argparse.Namespace) -> None:
         instances=instances(addresses),
         retries=RetrySettings(quarantine=0.2, base=0.05, attempts=1000),
     )
-    outbox = Told(asked.url, PostgresSettings(lease=asked.lease))
+    settings = PostgresSettings(lease=asked.lease, accounts=asked.accounts)
+    outbox = Told(asked.url, settings)
+    pause = SPREAD_PAUSE if outbox.spreads else PAUSE
     with trio.open_signal_receiver(signal.SIGUSR1) as enough:
         async with open_gateway(config, outbox=outbox) as gateway, trio.open_nursery() as nursery:
-            nursery.start_soon(submit, gateway, asked.name, asked.first)
+            nursery.start_soon(submit, gateway, list(addresses), asked.name, asked.first, pause)
             await anext(enough)
             nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True):  # it sends what is left until it is killed
@@ -100,5 +107,6 @@ if __name__ == "__main__":
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--first", type=int, required=True)
     parser.add_argument("--lease", type=float, required=True)
+    parser.add_argument("--accounts", choices=["whole", "spread"], default="whole")
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     trio.run(main, parser.parse_args())
