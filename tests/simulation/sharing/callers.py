@@ -46,6 +46,7 @@ class Callers:
                 if envelope.key is not None:
                     mine.append(entry)
             self._laws.entries[entry.word] = entry
+            entry.process = member.name if setup.spread else ""
             await self._submit(member, gateway, entry, envelope)
 
     def _edit(self, number: int, target: Entry) -> tuple[Entry, Any]:

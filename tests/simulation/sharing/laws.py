@@ -26,6 +26,7 @@ class Entry:
     begun, done  when its caller began, and when it was accepted; None: it was not, or nobody knows
     refused      its caller heard that it is not accepted
     handed       by an application, in a transaction of its own
+    process      which one it was handed in to
     """
 
     word: str
@@ -37,6 +38,7 @@ class Entry:
     refused: bool = False
     id: str | None = None
     edits: str | None = None
+    process: str = ""
     writes: list[int] = attrs.field(factory=list)
     receipt: Receipt | None = None
 
@@ -56,6 +58,7 @@ class Laws:
     happened: Counter[str] = attrs.field(factory=Counter)
     remainder: int = 0
     owners: list[tuple[float, Any]] = attrs.field(factory=list)
+    owning: dict[str, Any] = attrs.field(factory=dict)
 
     def note(self, *what: Any) -> None:
         """A line of the trace."""
@@ -72,6 +75,16 @@ class Laws:
     def committed(self, transaction: Transaction) -> None:
         """Only the owner writes; nothing is there twice; the counts are right."""
         rows = self.server.rows
+        (self._committed_share if self.setup.spread else self._committed_whole)(transaction)
+        rows.touched.clear()
+        for text in rows.doubled:
+            self.expect(False, text)
+        rows.doubled.clear()
+        right = rows.appended == len(rows.envelopes) + len(rows.history) + rows.withdrawn
+        self.expect(right, "accepted is not ended and unfinished")
+
+    def _committed_whole(self, transaction: Transaction) -> None:
+        rows = self.server.rows
         owner = rows.accounts[""].member
         if transaction.member is not None:
             name = getattr(transaction.session.whose, "name", "?")
@@ -83,15 +96,34 @@ class Laws:
             taking = rows.members.get(owner) if owner is not None else None
             self.note("owner", taking.name if taking is not None else None)
             self.happened["owners"] += taking is not None
-        for text in rows.doubled:
-            self.expect(False, text)
-        rows.doubled.clear()
-        right = rows.appended == len(rows.envelopes) + len(rows.history) + rows.withdrawn
-        self.expect(right, "accepted is not ended and unfinished")
+
+    def _committed_share(self, transaction: Transaction) -> None:
+        """Whoever writes of an account has it, and gives it up with nothing of it in flight."""
+        rows, whose = self.server.rows, transaction.session.whose
+        name = getattr(whose, "name", "?")
+        if transaction.member is not None:
+            for instance in sorted(rows.touched):
+                owner = transaction.owners.get(instance, transaction.member)
+                mine = owner == transaction.member
+                self.expect(mine, f"{name} writes of {instance} after it was followed")
+        slots = [it.slot for it in rows.members.values() if it.slot is not None]
+        self.expect(len(slots) == len(set(slots)), f"two have one slot: {slots}")
+        for instance, account in rows.accounts.items():
+            before = transaction.owners.get(instance)
+            if before == account.member:
+                continue
+            taking = rows.members.get(account.member) if account.member is not None else None
+            self.note("owner", instance, taking.name if taking is not None else None)
+            self.happened["owners"] += taking is not None
+            if instance and before is not None and getattr(whose, "id", None) == before:
+                self.happened["handovers"] += account.member is None
+                idle = not whose.in_flight[instance]
+                self.expect(idle, f"{name} gives up {instance} with a request in flight")
 
     def written(self, member: Member, instance: str, word: str | None, *, stopped: bool) -> None:
         """The first byte of a request goes out."""
-        owns = self.server.rows.accounts[""].member == member.id
+        account = self.server.rows.accounts.get(instance if self.setup.spread else "")
+        owns = account is not None and account.member == member.id
         self.note("write", member.name, instance, word or "", "" if owns else "NOT THE OWNER")
         if not owns and stopped:
             self.remainder += 1
@@ -107,7 +139,13 @@ class Laws:
     def judge(self, messages: Sequence[Any], limited: Mapping[str, int]) -> None:
         """All of it."""
         rows = self.server.rows
+        refused = set()
         for row in rows.handed.values():
+            text = decode(row.envelope).get("text", "") if row.kind == "submit" else ""
+            word = text.split(" ")[0]
+            if row.refused is not None and word.startswith("edit"):  # of what was refused itself
+                refused.add(word)
+                continue
             self.expect(row.refused is None, f"what was handed over is refused: {row.refused}")
         self.expect(not rows.envelopes, f"{len(rows.envelopes)} are unfinished")
         by_word: dict[str, list[Receipt]] = defaultdict(list)
@@ -119,6 +157,8 @@ class Laws:
             for text in {*message.revisions, message.text}:
                 seen[text.split(" ")[0]].append(message)
         for entry in self.entries.values():
+            if entry.word in refused:
+                continue
             self._judge(entry, by_word[entry.word], seen[entry.word])
         self._judge_order()
         # An edit is not recorded before it is made: of a killed owner's the next one knows nothing.
@@ -155,11 +195,14 @@ class Laws:
             self.expect(receipt.possible_duplicate, f"{entry} stands twice, and nobody said so")
 
     def _judge_order(self) -> None:
-        """Who came after another one into its room is tried after that."""
+        """Who came after another one into its room is tried after that.
+
+        Where accounts are spread, that is so of what one process has accepted.
+        """
         rooms: dict[Any, list[Entry]] = defaultdict(list)
         for entry in self.entries.values():
             if entry.done is not None and entry.writes and entry.edits is None:
-                rooms[entry.instance, entry.room, entry.handed].append(entry)
+                rooms[entry.instance, entry.room, entry.handed, entry.process].append(entry)
         for some in rooms.values():
             for one in some:
                 for other in some:

@@ -79,7 +79,13 @@ class Connection:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """As psycopg's: committed at the end, rolled back where that is left by an error."""
+        """As psycopg's: committed at the end, rolled back where that is left by an error.
+
+        Within another one it is a part of that, and fails with it.
+        """
+        if self._within:
+            yield
+            return
         self.execute("BEGIN")
         try:
             yield

@@ -22,14 +22,19 @@ from simulated.lives import Killed
 
 from gateway_contrib.durable.rows import SETTLED
 from gateway_contrib.durable.sealing.keyring import Keyring
-from gateway_contrib.postgres import PostgresOutbox, reading
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, reading, sharing
 from gateway_contrib.postgres import outbox as outboxes
 from gateway_contrib.postgres.beside import keys
 from gateway_contrib.postgres.beside import reading as groups
 from gateway_contrib.postgres.connections import membership
 from gateway_contrib.postgres.names import name_of, scope_of
 from gateway_contrib.postgres.operators import serving
-from gateway_contrib.postgres.producing import handing
+from gateway_contrib.postgres.producing import calls, handing
+from gateway_contrib.postgres.producing import handover as producing
+from gateway_contrib.postgres.producing.handing import HandingOver
+from gateway_contrib.postgres.producing.handover import PostgresHandover
+from gateway_contrib.postgres.spreading import member as spreading
+from gateway_contrib.postgres.spreading import tables
 from gateway_contrib.postgres.writes import statements
 
 T = TypeVar("T")
@@ -43,6 +48,12 @@ class Stop:
 
     def set(self) -> None:
         self._event.set()
+
+    def clear(self) -> None:
+        self._event = trio.Event()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
         return waited(partial(self._waited, seconds))
@@ -94,23 +105,72 @@ class SharedOutbox(PostgresOutbox):
 
     def __init__(self, member: Member) -> None:
         self._member = member
-        super().__init__("postgresql://host/base", member.world.setup.settings,
-                         wall_clock=member.wall)  # fmt: skip
+        settings = attrs.evolve(member.world.setup.settings, weight=member.weight)
+        super().__init__("postgresql://host/base", settings, wall_clock=member.wall)
         member.outbox = self
+
+    def handover(self) -> SharedHandover:
+        """For the accounts of others."""
+        return SharedHandover(self._member, self.settings)
 
     def _begin(self) -> None:
         super()._begin()
         self._writer.groups = self._writer.contents = Nothing()  # type: ignore[assignment]
 
     async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
-        await trio.lowlevel.checkpoint_if_cancelled()
-        await self._member.port()
-        async with limiter:
-            with trio.CancelScope(shield=True):
-                return await stepped(do)
+        return await _performed(self._member, do, limiter)
 
     async def _look_after(self) -> None:
         """No operator asks anything, and nothing gets old."""
+
+
+class PoolableLink(SimulatedLink):
+    """As through a pooler: no notices come."""
+
+    pooled = True
+
+    def __init__(self, url: str, settings: PostgresSettings, *, limit: float) -> None:
+        super().__init__({}, limit=limit)
+
+
+async def _performed(
+    member: Member, do: Callable[[], T], limiter: trio.CapacityLimiter
+) -> T:
+    """Instead of a thread."""
+    await trio.lowlevel.checkpoint_if_cancelled()
+    await member.port()
+    async with limiter:
+        with trio.CancelScope(shield=True):
+            return await stepped(do)
+
+
+class Handing(HandingOver):
+    """The product's way into the table, of a process that owns some accounts."""
+
+    of: Member
+
+    async def hand_over(self, row: Any) -> str:
+        return await super().hand_over(attrs.evolve(row, token=self.of.uuid()))
+
+    async def call(self, do: Callable[[Any], T]) -> T:
+        return await _performed(self.of, lambda: self._link.call(do), self._limiter)
+
+
+class SharedHandover(PostgresHandover):
+    """The product's handover of one process, for the accounts of others."""
+
+    def __init__(self, member: Member, settings: PostgresSettings) -> None:
+        self._of = member
+        super().__init__("postgresql://host/base", settings, member.wall, ())
+        self._handing = Handing(self._writer, self.place, member.uuid(), self._keys)
+        self._handing.of = member
+
+    async def _read(self, do: Callable[[Any], T]) -> T:
+        return await _performed(self._of, lambda: self._reader.call(do), self._limiter)
+
+    async def _rest(self, seconds: float) -> None:
+        """A pause so short that it is rounded away would never be over: time stands still here."""
+        await super()._rest(max(0.001, seconds))
 
 
 # -- what the product is given in the place of threads, clocks, and the contents of rows
@@ -182,6 +242,25 @@ def _reads(name: str) -> Callable[..., Any]:
     return read
 
 
+def _reads_its_own(name: str) -> Callable[..., Any]:
+    """Likewise, of the accounts of a share."""
+
+    def read(connection: Any, seals: Any, *given: Any, share: Any = None) -> Any:
+        if share is None:
+            return connection.read(lambda rows: getattr(rows, name)(*given))
+
+        def mine(rows: Any) -> Any:
+            def has(instance: str) -> bool:
+                it = rows.accounts.get(instance)
+                return it is not None and it.member == share.member and share.has(instance)
+
+            return getattr(rows, name)(*given, has)
+
+        return connection.read(mine)
+
+    return read
+
+
 @contextmanager
 def world_of(uuids: Random) -> Iterator[None]:
     """The product's modules, in the world's time and with its rows."""
@@ -197,9 +276,21 @@ def world_of(uuids: Random) -> Iterator[None]:
         (handing, "_is_readable", lambda connection: False),
         (membership, "own_name", lambda: MEMBER.get().name),
         (membership, "version", lambda _: "0"),
+        (spreading, "threading", SimpleNamespace(Event=Stop, Thread=Thread)),
+        (tables, "own_name", lambda: MEMBER.get().name),
+        (tables, "version", lambda _: "0"),
+        (producing, "PoolableLink", PoolableLink),
+        (producing, "uuid4", lambda: MEMBER.get().uuid()),
+        (calls, "prepare", lambda connection, schema: None),
+        (outboxes, "place_of_all", lambda it: it.read(lambda rows: rows.place_of_all())),
+        (
+            sharing,
+            "unfinished_of",
+            lambda it, instance: it.read(lambda rows: rows.unfinished_of(instance)),
+        ),
         (reading, "page", _reads("page")),
-        (reading, "scheduled", _reads("scheduled")),
-        (reading, "overdue", _reads("overdue")),
+        (reading, "scheduled", _reads_its_own("scheduled")),
+        (reading, "overdue", _reads_its_own("overdue")),
         (reading, "endings", _reads("endings")),
         (reading, "look_up", _look_up),
         (reading, "overview", lambda it: it.read(lambda rows: rows.overview())),

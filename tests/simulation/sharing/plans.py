@@ -66,6 +66,7 @@ class Setup:
     slow     the share of connections to a platform that take long
     sick     the share of renewals that are lost
     tight    limits are low, and requests take the same time, so that nothing may be refused
+    weights  of which each process has one, where accounts are spread over them
     """
 
     seed: int
@@ -93,6 +94,12 @@ class Setup:
     producers: int
     handings: int
     blows: Sequence[Blow]
+    weights: Sequence[float] = (1.0,)
+
+    @property
+    def spread(self) -> bool:
+        """Whether each member owns some of the accounts, and others the others."""
+        return self.settings.accounts == "spread"
 
     def generator(self, concern: str) -> Random:
         """One for each concern, so that none moves another."""
@@ -112,10 +119,12 @@ EMULATED: Mapping[str, Any] = {
 """Limits of which more than one owner comes to feel the window."""
 
 
-def instances_of(rng: Random, *, tight: bool) -> tuple[Instance, ...]:
-    """One account or two."""
+def instances_of(
+    rng: Random, *, tight: bool, counts: Sequence[int] = (1, 1, 2)
+) -> tuple[Instance, ...]:
+    """So many accounts."""
     found = []
-    for number in range(rng.choice([1, 1, 2])):
+    for number in range(rng.choice(counts)):
         channel = rng.choice(CHANNELS)
         token = Secret(TOKENS[channel].format(n=number))
         limits = TIGHT[channel] if tight else {}
@@ -141,8 +150,14 @@ KINDS = (
 )  # fmt: skip
 
 
-def _blows(rng: Random, lasts: float, lease: float, members: int) -> list[Blow]:
-    kinds = rng.sample(KINDS, rng.choice([1, 2, 4]))
+SPREAD_KINDS = (*KINDS, "move", "move", "move", "drain", "drain", "leave")
+"""Where accounts are spread over processes."""
+
+
+def _blows(
+    rng: Random, lasts: float, lease: float, members: int, some: Sequence[str] = KINDS
+) -> list[Blow]:
+    kinds = rng.sample(some, rng.choice([1, 2, 4]))
     lasting = (0.5, 3.0, 0.9 * lease, 1.2 * lease, 1.6 * lease, 2.5 * lease, 4 * lease)
     found = [
         Blow(
@@ -157,10 +172,26 @@ def _blows(rng: Random, lasts: float, lease: float, members: int) -> list[Blow]:
 
 
 def draw(seed: int) -> Setup:
-    """The world of a seed."""
-    rng = Random(f"shared:{seed}")
+    """The world of a seed, in which one process owns all accounts."""
+    return _drawn(Random(f"shared:{seed}"), seed)
+
+
+def draw_spread(seed: int) -> Setup:
+    """The world of a seed in which accounts are spread over processes."""
+    rng = Random(f"spread:{seed}")
+    setup = _drawn(rng, seed, counts=(2, 3, 4))
+    lease = setup.settings.lease
+    return attrs.evolve(
+        setup,
+        settings=attrs.evolve(setup.settings, accounts="spread"),
+        weights=rng.choice([(1.0,), (1.0,), (1.0, 2.0, 0.0)]),
+        blows=_blows(rng, setup.lasts, lease, setup.members, SPREAD_KINDS),
+    )
+
+
+def _drawn(rng: Random, seed: int, counts: Sequence[int] = (1, 1, 2)) -> Setup:
     tight = rng.random() < 0.3
-    instances = instances_of(rng, tight=tight)
+    instances = instances_of(rng, tight=tight, counts=counts)
     lease = rng.choice([5.0, 5.0, 10.0])
     lasts = rng.choice([30.0, 60.0, 90.0])
     members = rng.choice([2, 2, 3, 4])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -88,23 +89,33 @@ class Handing:
     envelope_id: str | None = None
     refused: str | None = None
     answer: str | None = None
+    scope: bytes | None = None
+    replayed: bool = False
+    cancelled: bool = False
+    left: bool = False
 
 
 @attrs.define(eq=False)
 class Account:
-    """Whose it is, and which owner that is, counted from the first."""
+    """Whose it is, and which owner that is, counted from the first. `pinned`: to whom by name."""
 
     member: UUID | None = None
     epoch: int = 0
+    pinned: str | None = None
 
 
 @attrs.define(eq=False)
 class Taking:
-    """A process that takes part."""
+    """A process that takes part. `weight`: of one that owns some accounts; None: it owns all."""
 
     name: str
     lease: float
     counter: int = 0
+    weight: float | None = None
+    slot: int | None = None
+    ready: bool = False
+    draining: bool = False
+    lacks: Sequence[str] = ()
 
 
 @attrs.define(eq=False)
@@ -112,6 +123,8 @@ class Rows:
     """What is committed.
 
     doubled  ids that were stored though they were there, or that ended twice
+    touched  accounts of which something was written, since somebody last looked
+    version  of what members are to own, where accounts are spread over them
     """
 
     members: dict[UUID, Taking] = attrs.field(factory=dict)
@@ -130,6 +143,8 @@ class Rows:
     appended: int = 0
     withdrawn: int = 0
     doubled: list[str] = attrs.field(factory=list)
+    touched: set[str] = attrs.field(factory=set)
+    version: int = 0
 
     # -- written
 
@@ -144,12 +159,14 @@ class Rows:
             if seq in self.envelopes or seq in self.history:
                 self.doubled.append(f"{row[1]} is stored twice")
             self.envelopes[seq] = Kept(row)
+            self.touched.add(row[2])
             self.appended += 1
         for account, scope, _, seq, _ in batch.keys.values():
             self.keys[account, scope] = [seq, None]
         for place, row in batch.steps.items():
             if place[0] in self.envelopes:
                 self.steps[place] = row
+                self.touched.add(self.envelopes[place[0]].instance)
         for seq, position in batch.entered.values():
             self._change(seq, position=position, due=None)
         for seq, due, deadline in batch.postponed.values():
@@ -161,6 +178,7 @@ class Rows:
         kept = self.envelopes.get(seq)
         if kept is not None:
             kept.change(**columns)
+            self.touched.add(kept.instance)
 
     def end(self, ended: Mapping[int, Row], freed: Iterable[int]) -> None:
         """Move what ended to the history."""
@@ -173,6 +191,7 @@ class Rows:
                     self.doubled.append(f"{seq} ends {row[1]}, and is not there")
                 continue
             self.newest += 1
+            self.touched.add(kept.instance)
             self.history[seq] = Past(self.newest, kept, row)
             if row[1] in SETTLED:
                 self._drop_steps(seq)
@@ -189,7 +208,10 @@ class Rows:
     def forget(self, seqs: Iterable[int]) -> None:
         """These entries were never there."""
         for seq in seqs:
-            self.withdrawn += self.envelopes.pop(seq, None) is not None
+            kept = self.envelopes.pop(seq, None)
+            if kept is not None:
+                self.withdrawn += 1
+                self.touched.add(kept.instance)
             self._drop_steps(seq)
             for key in [key for key, (of, _) in self.keys.items() if of == seq]:
                 del self.keys[key]
@@ -200,6 +222,8 @@ class Rows:
         self.moves |= batch.moves
         self.closures |= batch.closures
         self.spent |= batch.spent
+        self.touched |= {of for of, _ in (*batch.moves, *batch.closures)}
+        self.touched |= batch.spent.keys() - {""}
 
     # -- read
 
@@ -228,19 +252,35 @@ class Rows:
         ]
         return self.stored(sorted(some, key=lambda kept: kept.row[4])[:limit])
 
-    def scheduled(self, until: float, after: tuple[float, int], limit: int) -> list[StoredEntry]:
-        """By their times."""
+    def scheduled(
+        self,
+        until: float,
+        after: tuple[float, int],
+        limit: int,
+        has: Callable[[str], bool] = lambda _: True,
+    ) -> list[StoredEntry]:
+        """By their times. `has`: of which accounts."""
         some = sorted(
             (kept.row[5], kept.row[4], kept.seq)
             for kept in self.envelopes.values()
-            if kept.row[5] is not None and kept.row[5] <= until
+            if kept.row[5] is not None and kept.row[5] <= until and has(kept.instance)
         )
         fitting = [seq for due, position, seq in some if (due, position) > tuple(after)]
         return self.stored(self.envelopes[seq] for seq in fitting[:limit])
 
-    def overdue(self, until: float, after: tuple[float, int], limit: int) -> Overdue:
-        """By their deadlines."""
-        some = sorted((kept.row[7], kept.place, kept.seq) for kept in self.envelopes.values())
+    def overdue(
+        self,
+        until: float,
+        after: tuple[float, int],
+        limit: int,
+        has: Callable[[str], bool] = lambda _: True,
+    ) -> Overdue:
+        """By their deadlines. `has`: of which accounts."""
+        some = sorted(
+            (kept.row[7], kept.place, kept.seq)
+            for kept in self.envelopes.values()
+            if has(kept.instance)
+        )
         fitting = [
             seq
             for deadline, place, seq in some
@@ -264,6 +304,19 @@ class Rows:
             unfinished=unfinished,
             classes=classes,
             scheduled=sum(kept.row[5] is not None for kept in self.envelopes.values()),
+        )
+
+    def place_of_all(self) -> Overview:
+        """After which ids and positions new ones come."""
+        return Overview(last_id=self.last_id(), sequence=self.highest())
+
+    def unfinished_of(self, instance: str) -> Overview:
+        """What is unfinished of an account."""
+        some = [kept for kept in self.envelopes.values() if kept.instance == instance]
+        return Overview(
+            unfinished={instance: len(some)} if some else {},
+            classes=dict(Counter(priority_of(kept.row[13]) for kept in some)),
+            scheduled=sum(kept.row[5] is not None for kept in some),
         )
 
     def last_id(self) -> str:

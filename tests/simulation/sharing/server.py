@@ -23,8 +23,9 @@ HOUSEKEEPING = 0.5
 """Seconds between two looks for transactions that are idle."""
 CONFLICTS: Mapping[str, frozenset[str]] = {
     "key share": frozenset({"update"}),
-    "no key update": frozenset({"no key update", "update"}),
-    "update": frozenset({"key share", "no key update", "update"}),
+    "share": frozenset({"no key update", "update"}),
+    "no key update": frozenset({"share", "no key update", "update"}),
+    "update": frozenset({"key share", "share", "no key update", "update"}),
 }
 """With which of another transaction's row locks each cannot be had."""
 
@@ -44,6 +45,8 @@ class Transaction:
 
     number  as `pg_current_xact_id` gives it: drawn when it first writes
     member  whose writes it has, once it has said so
+    own     rows that it inserts and looks at itself
+    owners  whose each account was as it was about to be committed
     """
 
     session: Session
@@ -52,6 +55,8 @@ class Transaction:
     locks: dict[Hashable, str] = attrs.field(factory=dict)
     member: Any = None
     failed: bool = False
+    own: dict[Any, Any] = attrs.field(factory=dict)
+    owners: dict[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.define(eq=False)
@@ -194,6 +199,10 @@ class Server:
         self._handed += 1
         return self._handed
 
+    def now(self) -> float:
+        """Its clock."""
+        return trio.current_time()
+
     def number(self, transaction: Transaction) -> int:
         """Its number, from now on."""
         if transaction.number is None:
@@ -207,6 +216,7 @@ class Server:
 
     def commit(self, transaction: Transaction) -> None:
         """All of it is there from now on."""
+        transaction.owners = {name: it.member for name, it in self.rows.accounts.items()}
         for write in transaction.writes:
             write(self.rows)
         if transaction.writes:

@@ -369,11 +369,11 @@ async def answer(server: Server, transaction: Transaction, given: Any) -> Answer
     *columns, held = given
 
     def write(rows: Rows) -> None:
-        for number, _, name, refused, said, _ in zip(*columns, strict=True):
+        for number, _, name, refused, said, replayed in zip(*columns, strict=True):
             row = rows.handed[number]
             if number in held and not row.answered:
                 row.answered, row.envelope_id = True, name
-                row.refused, row.answer = refused, said
+                row.refused, row.answer, row.replayed = refused, said, replayed
 
     server.writes(transaction, write)
     return [], len(given[0])
@@ -402,7 +402,7 @@ async def hand_all(server: Server, transaction: Transaction, given: Any) -> Answ
     """Several at once, each by a token of its own: one that is there already stays as it is."""
     member, *columns = given
     ids = []
-    for token, kind, instance, room, text, _, awaited in zip(*columns, strict=True):
+    for token, kind, instance, room, text, scope, awaited in zip(*columns, strict=True):
         await server.lock(transaction, ("token", token), "update")
         known = (row for row in server.rows.handed.values() if row.id == str(token))
         row = next(known, None)
@@ -420,6 +420,7 @@ async def hand_all(server: Server, transaction: Transaction, given: Any) -> Answ
                 own_id=_own_id(number),
                 member=member,
                 awaited=awaited,
+                scope=scope,
             )
             server.writes(transaction, partial(_add_handed, row=row))
         ids.append((token, row.own_id))

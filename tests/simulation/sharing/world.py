@@ -19,9 +19,10 @@ from sharing.callers import Callers
 from sharing.laws import Laws, word_of
 from sharing.member import MEMBER, Member
 from sharing.outbox import SharedOutbox, world_of
-from sharing.plans import EMULATED, GRID, Blow, Setup, Wire, draw
+from sharing.operators import Operators
+from sharing.plans import EMULATED, GRID, Blow, Setup, Wire, draw, draw_spread
 from sharing.server import Server
-from sharing.statements import STATEMENTS
+from sharing.spread_statements import STATEMENTS
 from simulated.lives import LIFE, Killed, Life
 from simulated.world import BREAKS, NEVER_RAISED, Violation
 
@@ -29,6 +30,8 @@ from gateway_contrib.emulators.discord import DiscordEmulator
 from gateway_contrib.emulators.faults import FaultPlan
 from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_contrib.emulators.telegram import TelegramEmulator
+from gateway_contrib.postgres.spreading.balance import Member as Share
+from gateway_contrib.postgres.spreading.balance import home
 from gateway_core import GatewayError, open_gateway
 from gateway_core.http import transport_factory
 from gateway_core.plugins import calling
@@ -67,6 +70,11 @@ class Outcome:
 def simulate(seed: int) -> Outcome:
     """Make the world of a seed. Raises `Violation` at the first thing that does not hold."""
     return made(draw(seed))
+
+
+def simulate_spread(seed: int) -> Outcome:
+    """Likewise, of accounts that are spread over processes."""
+    return made(draw_spread(seed))
 
 
 def made(setup: Setup) -> Outcome:
@@ -168,6 +176,14 @@ class Transport(httpx2.AsyncBaseTransport):
         body = await request.aread()
         instance = world.instance_at(request.url.host)
         world.laws.written(member, instance, word_of(body), stopped=stopped)
+        member.in_flight[instance] += 1
+        try:
+            return await self._answered(request, body)
+        finally:
+            member.in_flight[instance] -= 1
+
+    async def _answered(self, request: httpx2.Request, body: bytes) -> httpx2.Response:
+        member = self._member
         timeouts = {"timeout": request.extensions.get("timeout", {})}
         below = httpx2.Request(
             request.method, request.url, headers=request.headers, content=body, extensions=timeouts
@@ -208,6 +224,7 @@ class World:
         }
         self.callers = Callers(self)
         self.applications = Applications(self)
+        self.operators = Operators(self)
         self._over = False
 
     @property
@@ -278,18 +295,33 @@ class World:
         """All that was accepted ends, and somebody owns the outbox."""
         rows, end = self.server.rows, trio.current_time() + PATIENCE
         quiet = 0
-        while quiet < 3:
+        while quiet < 3 or not self._balanced():
             await trio.sleep(1.0)
             waits = any(not row.answered for row in rows.handed.values())
             busy = self.callers.busy + self.applications.busy + self.callers.left
+            busy += self.operators.busy
             quiet = 0 if rows.envelopes or waits or busy else quiet + 1
             if self.laws.violations:
                 return
             if trio.current_time() > end:
                 left = [kept.row[1] for kept in rows.envelopes.values()]
-                text = f"{len(left)} are unfinished, {waits=} {busy=}"
+                text = f"{len(left)} are unfinished, {waits=} {busy=} {self._balanced()=}"
+                self.laws.note("owned", *rows.accounts.items(), *rows.members.items())
                 self.laws.expect(False, f"in {PATIENCE:g} s of calm {text}")
                 return
+
+    def _balanced(self) -> bool:
+        """Whether each account is owned by whoever is to own it, where they are spread."""
+        rows = self.server.rows
+        members = [
+            Share(member=key, name=it.name, weight=it.weight, ready=it.ready, lacks=it.lacks)
+            for key, it in rows.members.items()
+            if it.weight is not None
+        ]
+        return not self.setup.spread or all(
+            it.member is not None and it.member == home(name, members, it.pinned)
+            for name, it in rows.accounts.items()
+        )
 
     # -- processes
 
@@ -365,13 +397,21 @@ class World:
             elif member is not None:
                 self.laws.note(blow.kind, member.name, blow.seconds)
                 self.laws.happened[blow.kind] += 1
-                _STRIKES[blow.kind](member, blow.seconds)
+                if blow.kind in ("move", "drain"):
+                    self.nursery.start_soon(self.operators.ask, blow, member)
+                else:
+                    _STRIKES[blow.kind](member, blow.seconds)
 
     def _struck(self, blow: Blow) -> Member | None:
         if blow.whose is not None:
             return self.members[blow.whose]
-        owner = self.server.rows.accounts[""].member
         there = [member for member in self.members if member is not None]
+        if self.setup.spread:
+            accounts = self.server.rows.accounts.items()
+            owners = {it.member for name, it in accounts if name}
+            owning = [member for member in there if member.id in owners]
+            return self._lives.choice(owning) if owning else None
+        owner = self.server.rows.accounts[""].member
         return next((member for member in there if member.id == owner), None)
 
 
@@ -424,4 +464,4 @@ _STRIKES: Mapping[str, Any] = {
     "leave": _leave,
 }
 
-__all__ = ["Killed", "Outcome", "World", "made", "partial", "simulate"]
+__all__ = ["Killed", "Outcome", "World", "made", "partial", "simulate", "simulate_spread"]
