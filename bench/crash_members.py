@@ -452,10 +452,11 @@ def late(campaign: Campaign, firsts: list[tuple[int, int]]) -> Iterator[str]:
     """What came before something that was accepted before it was handed in.
 
     Words of one message have an order, messages are not mixed, and what the application handed over
-    comes by its numbers.
+    comes by its numbers. Where accounts are spread, processes have an order each.
     """
     begun: dict[int, int] = {}
-    newest_handed, newest_submitted, last = -1, 0.0, -1
+    newest_submitted: defaultdict[int, float] = defaultdict(float)
+    newest_handed, last = -1, -1
     for number, word in firsts:
         if word < begun.get(number, -1):
             yield f"m{number}: word {word} after {begun[number]}"
@@ -466,9 +467,11 @@ def late(campaign: Campaign, firsts: list[tuple[int, int]]) -> Iterator[str]:
                 yield f"m{number} after m{newest_handed}"
             newest_handed = max(newest_handed, number)
         elif number not in begun:
-            if campaign.accepted.get(number, float("inf")) < newest_submitted:
+            process = number // NUMBERS if campaign.spread else 0
+            if campaign.accepted.get(number, float("inf")) < newest_submitted[process]:
                 yield f"m{number} was accepted before another was submitted that came first"
-            newest_submitted = max(newest_submitted, campaign.submitted.get(number, 0.0))
+            at = campaign.submitted.get(number, 0.0)
+            newest_submitted[process] = max(newest_submitted[process], at)
         begun[number], last = word, number
 
 

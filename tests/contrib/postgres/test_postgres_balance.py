@@ -79,6 +79,21 @@ def test_a_pinned_account_is_its_members_while_that_can_own_it():
         assert one.member == home(name, [one, attrs.evolve(two, draining=True)], pinned=two.name)
 
 
+@pytest.mark.parametrize("name", ["bot7", ALL])
+def test_what_was_taken_and_not_heard_of_is_taken_again_and_given_up(name):
+    """The answer was lost, and another member is to own it by then: else nobody ever could."""
+    me, other = members(Random(1), 2)
+    pinned = other.name
+    taken = {name: Account(instance=name, member=me.member, epoch=1, pinned=pinned)}
+    some, present = [me, other], {me.member, other.member}
+    share = share_of(me.member, some, taken, {"bot7"}, set(), present)
+    assert ({name}, {name}) == (share.take, share.give)
+    share = share_of(me.member, some, taken, {"bot7"}, {name}, present)
+    assert (set(), {name}) == (share.take, share.give)
+    alone = share_of(me.member, [me], taken, {"bot7"}, set(), {me.member})
+    assert ({name}, set()) == (alone.take, alone.give)
+
+
 @attrs.define
 class Side:
     """A member as it decides by itself."""

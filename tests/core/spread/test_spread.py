@@ -6,7 +6,8 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from gateway_core import Disposition
+from gateway_core import Disposition, Send
+from gateway_core.outboxes import Request
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 from tests.shared.spread_in_memory import Member, Store
 
@@ -64,6 +65,22 @@ async def test_a_message_that_waits_goes_on_where_its_account_goes_in_its_order(
     assert ["0"] == sent(channels[0], "one")  # under way as the account was asked for
     assert ["1", "2", "3", "4", "5"] == sent(channels[1], "one")
     assert [1] * 6 == [receipt.attempts for receipt in receipts]
+
+
+async def test_what_an_application_handed_over_is_never_handed_over_again(autojump_clock):
+    """It has no id yet, and was looked at a moment before its account went to another process."""
+    async with two() as (store, members, _gateways, channels):
+        envelope = Send(instance_id="one", external_room_id="room", text="text", key="handed:1")
+        request = Request(
+            kind="submit", number=1, instance_id="one", room="room", envelope=envelope
+        )
+        members[1].requested(request)
+        await trio.sleep(5)
+        assert [] == store.handed
+        members[0].requested(request)
+        await trio.sleep(5)
+        assert [] == store.handed
+    assert [["text"], []] == [sent(channel, "one") for channel in channels]
 
 
 async def test_an_account_that_comes_or_goes_is_in_the_log(autojump_clock):

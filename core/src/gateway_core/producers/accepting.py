@@ -36,12 +36,11 @@ class Accepting:
         """
         envelope: Any = request.envelope
         check_envelope(envelope)
-        given = request if request.envelope_id else None
         awaited = request.awaited
         envelope = self._at_what_it_joined(envelope)
         stream = self._written.coming(request.envelope_id)
         if stream is None:
-            ticket = await self._door.submit(envelope, wait=True, awaited=awaited, request=given)
+            ticket = await self._door.submit(envelope, wait=True, awaited=awaited, request=request)
         else:
             ticket = await self._accept_stream(envelope, stream, request)
         delivery = ticket._delivery  # noqa: SLF001 - a ticket is this project's own
@@ -51,7 +50,7 @@ class Accepting:
         elif awaited:
             delivery.is_awaited()
         receipt = delivery.receipt
-        return ticket.id, given is not None and receipt is not None and receipt.replayed
+        return ticket.id, bool(request.envelope_id) and receipt is not None and receipt.replayed
 
     async def _accept_stream(self, envelope: Any, stream: Written, request: Request) -> Ticket:
         """Accept one that another process writes, with what it has said since."""

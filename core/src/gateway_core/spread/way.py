@@ -25,19 +25,20 @@ class SpreadWay:
         """Accept it, or hand it over, wherever its account is when it comes to be stored.
 
         What was handed over before for its room comes in first: as long as no owner has taken that,
-        this one is handed over as well, even if its account is owned here by now.
+        this one is handed over as well, even if its account is owned here by now. What was handed
+        over itself is never handed over again: it would lose its turn, and stand there twice.
         """
         instance_id = draft.account.instance.id
         room = draft.asked.external_room_id
         if self._pager.has(instance_id) and (
-            draft.request is not None or not self._elsewhere.untaken(instance_id, room)
+            draft.taken or not self._elsewhere.untaken(instance_id, room)
         ):
             try:
                 return await self._here.accept(draft, wait=wait)
             except OutboxError:
-                if self._pager.has(instance_id) or draft.request is not None:
+                if self._pager.has(instance_id) or draft.taken:
                     raise
-        elif draft.request is not None:  # its next owner takes it from where it lies
+        elif draft.taken:  # its next owner takes it from where it lies
             raise OutboxError(f"account {instance_id} is another process's by now")
         draft.slot = False
         return await self._elsewhere.accept(draft, wait=wait)

@@ -85,7 +85,7 @@ class Door:
 
         awaited  its caller waits for the end
         growth   of a stream: its text, which grows
-        request  of another process, which has given it its id
+        request  of another process, which may have given it its id
         called   when that was asked for, in engine nanoseconds, and its files were fetched since
         """
         fetching = self._files.fetching if called is None else None
@@ -106,7 +106,8 @@ class Door:
                 shown, more = await self._files.look_at(shown, fits)
                 looked = _newest(looked, more)
             draft = self._drafting.draft(asked, shown, account, awaited=awaited)
-            draft.request, draft.called = request, called
+            draft.taken, draft.called = request is not None, called
+            draft.request = request if request is not None and request.envelope_id else None
             if growth is not None:
                 self._drafting.grow(draft, growth)
             if looked:

@@ -69,6 +69,7 @@ class Draft:
     turn         whose turn in a group it takes; None: it stands alone
     files        digests of the stored bytes that it needs
     request      of another process, which gave it its id; None: this process accepts it by itself
+    taken        another process or an application handed it over, with an id or without
     awaited      its caller waits for the end
     delivered    it has become a delivery of its own, and has joined no other
     """
@@ -94,6 +95,7 @@ class Draft:
     turn: Turn | None = None
     files: tuple[str, ...] = ()
     request: Request | None = None
+    taken: bool = False
     awaited: bool = False
     delivered: bool = False
 

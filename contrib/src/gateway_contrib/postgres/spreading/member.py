@@ -194,7 +194,7 @@ class SpreadMember(Membership):
             self._lacks = share.lacks
         if ALL in share.take:
             self._take_common()
-        elif ALL in share.give:
+        if ALL in share.give:
             self.gave(ALL)
             self.link.call(self._give_common)
         self.share = attrs.evolve(share, take=share.take - {ALL}, give=share.give - {ALL})

@@ -53,7 +53,8 @@ def share_of(
 
     members  those that own by balance
     served   instances that it can own
-    owned    those that it owns; what the database has as its own besides, it is to take once more
+    owned    those that it owns; what the database has as its own besides, it is to take once more,
+             and to give up then if another one is to own it: nobody else can have it before
     present  all members, those that own everything as well
     """
     others = [one for one in members if one.member != me]
@@ -69,7 +70,11 @@ def share_of(
         if name in owned:
             if to_be is not None and to_be != me:
                 give.add(name)
-        elif to_be == me and (account.member == me or account.member not in present):
+        elif account.member == me and can:  # whether it had it was not heard
+            take.add(name)
+            if to_be is not None and to_be != me:
+                give.add(name)
+        elif to_be == me and account.member not in present:
             take.add(name)
     return Share(
         take=frozenset(take),
