@@ -90,6 +90,8 @@ def test_what_was_taken_and_not_heard_of_is_taken_again_and_given_up(name):
     assert ({name}, {name}) == (share.take, share.give)
     share = share_of(me.member, some, taken, {"bot7"}, {name}, present)
     assert (set(), {name}) == (share.take, share.give)
+    given = share_of(me.member, some, taken, {"bot7"}, set(), present, {name})
+    assert (set(), set()) == (given.take, given.give)
     alone = share_of(me.member, [me], taken, {"bot7"}, set(), {me.member})
     assert ({name}, set()) == (alone.take, alone.give)
 

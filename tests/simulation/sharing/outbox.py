@@ -133,9 +133,7 @@ class PoolableLink(SimulatedLink):
         super().__init__({}, limit=limit)
 
 
-async def _performed(
-    member: Member, do: Callable[[], T], limiter: trio.CapacityLimiter
-) -> T:
+async def _performed(member: Member, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
     """Instead of a thread."""
     await trio.lowlevel.checkpoint_if_cancelled()
     await member.port()

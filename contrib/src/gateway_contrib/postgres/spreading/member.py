@@ -44,6 +44,7 @@ class SpreadMember(Membership):
         self._watching: dict[UUID, Watched] = {}
         self._served: frozenset[str] | None = None
         self._owned: dict[str, int] = {}
+        self._left: set[str] = set()
         self._known: tuple[object, ...] | None = None
         self._present: frozenset[UUID] = frozenset()
         self._accounts: dict[str, Account] = {}
@@ -69,6 +70,7 @@ class SpreadMember(Membership):
         self.slot = self.link.call(joined)
         self._covered, self._renewed = before + self._lease, before
         self._owned, self._known, self._lacks = {}, None, None
+        self._left.clear()
         self.share = Share()
         self.owns = True
         return None
@@ -118,12 +120,16 @@ class SpreadMember(Membership):
         self.look_again()
 
     def took(self, instance: str, epoch: int) -> None:
-        """It owns the account."""
+        """It owns the account. Asked for before the last look, it may be another's to own."""
         self._owned[instance] = epoch
+        self._left.discard(instance)
+        if instance != ALL and instance not in self.share.take:
+            self.look_again()
 
     def gave(self, instance: str) -> None:
-        """It owns the account no more."""
-        self._owned.pop(instance, None)
+        """It owns the account no more; the database hears of that with the next batch."""
+        if self._owned.pop(instance, None) is not None and instance != ALL:
+            self._left.add(instance)
 
     def knows(self, instance: str) -> bool:
         """Whether the account has a row, by the last look."""
@@ -182,10 +188,15 @@ class SpreadMember(Membership):
         lacks = self.link.call(tables.lacks)
         self._accounts = self.link.call(tables.accounts)
         members = [attrs.evolve(it, lacks=lacks.get(it.member, frozenset())) for it in seen.spread]
+        for name in self._left.copy():
+            if name not in self._accounts or self._accounts[name].member != self.member:
+                self._left.discard(name)
         owned, served = frozenset(self._owned.copy()), self._served
         if served is None:
             return
-        share = share_of(self.member, members, self._accounts, served, owned, seen.present)
+        share = share_of(
+            self.member, members, self._accounts, served, owned, seen.present, self._left.copy()
+        )
         if share.unknown:
             self.link.call(partial(tables.add, instances=share.unknown))
         if share.lacks != self._lacks:

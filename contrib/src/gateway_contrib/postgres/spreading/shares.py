@@ -48,6 +48,7 @@ def share_of(
     served: Collection[str],
     owned: Collection[str],
     present: Collection[UUID],
+    leaving: Collection[str] = (),
 ) -> Share:
     """What is to be the share of member `me`.
 
@@ -55,6 +56,7 @@ def share_of(
     served   instances that it can own
     owned    those that it owns; what the database has as its own besides, it is to take once more,
              and to give up then if another one is to own it: nobody else can have it before
+    leaving  those that it has given up, of which the database may not know yet
     present  all members, those that own everything as well
     """
     others = [one for one in members if one.member != me]
@@ -70,6 +72,8 @@ def share_of(
         if name in owned:
             if to_be is not None and to_be != me:
                 give.add(name)
+        elif account.member == me and name in leaving:
+            continue
         elif account.member == me and can:  # whether it had it was not heard
             take.add(name)
             if to_be is not None and to_be != me:
