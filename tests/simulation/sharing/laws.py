@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
+from sharing.plans import GRID
 
 from gateway_contrib.durable.rows import decode, receipt_of
 from gateway_core import Receipt
@@ -98,7 +99,7 @@ class Laws:
             self.happened["owners"] += taking is not None
 
     def _committed_share(self, transaction: Transaction) -> None:
-        """Whoever writes of an account has it, and gives it up with nothing of it in flight."""
+        """Whoever writes of an account has it."""
         rows, whose = self.server.rows, transaction.session.whose
         name = getattr(whose, "name", "?")
         if transaction.member is not None:
@@ -117,8 +118,7 @@ class Laws:
             self.happened["owners"] += taking is not None
             if instance and before is not None and getattr(whose, "id", None) == before:
                 self.happened["handovers"] += account.member is None
-                idle = not whose.in_flight[instance]
-                self.expect(idle, f"{name} gives up {instance} with a request in flight")
+                whose.gave[instance] = trio.current_time()
 
     def written(self, member: Member, instance: str, word: str | None, *, stopped: bool) -> None:
         """The first byte of a request goes out."""
@@ -133,6 +133,17 @@ class Laws:
         entry = self.entries.get(word or "")
         if entry is not None and owns:
             entry.writes.append(len(self.trace))
+
+    def answered(self, member: Member, instance: str, word: str | None, since: float) -> None:
+        """A request is over: of an account that was given up, at that moment at the latest.
+
+        An attempt has its time, and so has the wait for it: both may be over at the same instant.
+        Whoever only asks whether the account works changes nothing there.
+        """
+        gave = member.gave.get(instance, -1.0)
+        late = since <= gave and trio.current_time() > gave + GRID
+        idle = not late or word is None or member.life.dead
+        self.expect(idle, f"{member.name} has given up {instance} with {word} in flight")
 
     # -- at the end
 

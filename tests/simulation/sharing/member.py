@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
 from random import Random
@@ -29,7 +28,7 @@ class Member:
     stopped_until  it does nothing before
     cut_until      it does not reach the server before; away_until: nor the platforms
     weight         its share of the accounts, where they are spread
-    in_flight      how many requests of each account it has written, and has no answer to
+    gave           when it last gave up each account
     dies_in        it is killed at so many ports from now
     stops_writing  seconds for which it stops between its next look and the write of a request
     stops_renewing  likewise between its next renewal and the answer to that
@@ -53,7 +52,7 @@ class Member:
         self.connections: dict[Connection, None] = {}
         self._waiting: dict[trio.Event, None] = {}
         self.weight = rng.choice(setup.weights) if setup.spread else 1.0
-        self.in_flight: Counter[str] = Counter()
+        self.gave: dict[str, float] = {}
         life.died = self._died
 
     def _died(self) -> None:

@@ -175,12 +175,13 @@ class Transport(httpx2.AsyncBaseTransport):
         await member.port()
         body = await request.aread()
         instance = world.instance_at(request.url.host)
-        world.laws.written(member, instance, word_of(body), stopped=stopped)
-        member.in_flight[instance] += 1
+        word = word_of(body)
+        world.laws.written(member, instance, word, stopped=stopped)
+        since = trio.current_time()
         try:
             return await self._answered(request, body)
         finally:
-            member.in_flight[instance] -= 1
+            world.laws.answered(member, instance, word, since)
 
     async def _answered(self, request: httpx2.Request, body: bytes) -> httpx2.Response:
         member = self._member

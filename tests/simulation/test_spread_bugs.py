@@ -1,0 +1,209 @@
+"""Bugs put into how accounts are spread over processes: the simulation must notice each of them."""
+
+# ruff: noqa: ARG005 - the bugs have the signatures of what they replace
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
+
+from sharing import statements
+from sharing.spread_statements import BEGIN_SHARE
+from sharing.world import simulate_spread
+from simulated.bugs import Bugs
+
+from gateway_contrib.postgres import outbox, sharing
+from gateway_contrib.postgres.handed import Handed
+from gateway_contrib.postgres.names import ALL
+from gateway_contrib.postgres.spreading import member, tables
+from gateway_core.backlog.moving import Moving
+from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.spread.way import SpreadWay
+from gateway_core.submission.handed.way import HandoverWay
+
+MOST_WORLDS = 200
+FOLLOWED = "after it was followed"
+NEVER = "are unfinished"
+
+bug = BUGS = Bugs(simulate_spread)
+
+
+def _does(patch: Any, sql: str, do: Any) -> None:
+    """The server does that for the statement."""
+    table = {**statements.STATEMENTS, " ".join(sql.split()): do}
+    patch.setattr("sharing.world.STATEMENTS", table)
+
+
+# -- the fence
+
+
+@bug(FOLLOWED)
+def an_account_is_not_fenced_at_one_write(patch):
+    """What is told of envelopes that are there, and nothing new."""
+    whole = statements.STATEMENTS[BEGIN_SHARE]
+
+    async def begin(server: Any, transaction: Any, given: Any) -> Any:
+        me, number, touched, _ = given
+        return await whole(server, transaction, (me, number, touched, []))
+
+    _does(patch, BEGIN_SHARE, begin)
+
+
+@bug(FOLLOWED)
+def a_dead_member_is_followed_without_a_wait_for_what_it_writes(patch):
+    """A batch does not hold the row of its member."""
+
+    async def begin(server: Any, transaction: Any, given: Any) -> Any:
+        me, number, *_ = given
+        if me not in server.rows.members:
+            raise statements.Fence
+        await statements._note(server, transaction, me, number)
+        transaction.member = me
+        return [(None,)], 1
+
+    _does(patch, BEGIN_SHARE, begin)
+
+
+@bug(FOLLOWED)
+def a_takeover_does_not_look_at_the_counter_again(patch):
+    patch.setattr(member.Watched, "silent", lambda self, owner, now: now - self._at(owner, now) > 3)
+    seen: dict[Any, float] = {}
+    patch.setattr(
+        member.Watched,
+        "_at",
+        lambda self, owner, now: seen.setdefault((id(self), owner.member), now),
+        raising=False,
+    )
+
+    def end(connection: Any, owner: Any) -> bool:
+        sql = "DELETE FROM members WHERE member = %s"
+        return bool(connection.execute(sql, (owner.member,)).rowcount)
+
+    patch.setattr(tables, "end", end)
+
+
+@bug(FOLLOWED)
+def an_account_is_taken_whoever_has_it(patch):
+    """By a look of before, without a look at its epoch and its owner."""
+
+    async def take(server: Any, transaction: Any, given: Any) -> Any:
+        me, account, epoch, _ = given
+        await server.lock(transaction, (statements.ACCOUNT, account), "update of its epoch")
+
+        def write(rows: Any) -> None:
+            rows.accounts[account].member = me
+            rows.accounts[account].epoch += 1
+
+        server.writes(transaction, write)
+        return [], 1
+
+    _does(patch, tables._TAKE, take)
+
+
+@bug(FOLLOWED)
+def only_the_lease_is_looked_at_and_not_whose_the_account_is(patch):
+    """What was lost goes on."""
+    patch.setattr(sharing.Sharing, "covers", lambda self, instance_id: self._membership.covered)
+    patch.setattr(sharing.Sharing, "_check", lambda self, instance_id=ALL: None)
+    patch.setattr(outbox.PostgresOutbox, "_lose", lambda self, account: None)
+
+
+# -- handing an account over
+
+
+@bug("in flight")
+def what_is_under_way_is_not_waited_for(patch):
+    async def at_rest(self: Any, account: Any) -> None:
+        pass
+
+    patch.setattr(InstanceRegistry, "at_rest", at_rest)
+
+
+@bug("refused by limits")
+def what_was_spent_is_not_written_as_an_account_is_given_up(patch):
+    whole = sharing.Sharing.release
+
+    def release(self: Any, instance_id: str, at: float, standings: Any) -> None:
+        whole(self, instance_id, at, [] if instance_id else standings)
+
+    patch.setattr(sharing.Sharing, "release", release)
+
+
+@bug(NEVER)
+def an_account_that_moves_is_never_given_up(patch):
+    async def move(self: Any, account: Any) -> None:
+        await self._registry.at_rest(account)
+        await self.let_go(account)
+
+    patch.setattr(Moving, "move", move)
+
+
+@bug(NEVER)
+def what_was_taken_and_not_heard_of_is_nobodys_to_give_up(patch):
+    whole = member.share_of
+
+    def share_of(me: Any, members: Any, accounts: Any, served: Any, owned: Any, *given: Any) -> Any:
+        share = whole(me, members, accounts, served, owned, *given)
+        return attrs.evolve(share, take=share.take - share.give, give=share.give & frozenset(owned))
+
+    patch.setattr(member, "share_of", share_of)
+
+
+@bug(NEVER)
+def what_was_taken_by_a_look_of_before_is_kept(patch):
+    def took(self: Any, instance: str, epoch: int) -> None:
+        self._owned[instance] = epoch
+
+    patch.setattr(member.SpreadMember, "took", took)
+
+
+# -- ids, and what is handed over
+
+
+@bug("stored twice")
+def two_members_have_one_slot(patch):
+    patch.setattr(sharing.Sharing, "id_slot", property(lambda self: 0))
+
+
+@bug(NEVER)
+def a_look_takes_the_rows_of_other_owners(patch):
+    patch.setattr(sharing.Sharing, "_of_its_own", lambda self, read: read)
+
+
+@bug(NEVER)
+def what_was_taken_of_a_lost_account_is_kept(patch):
+    patch.setattr(Handed, "lost", lambda self, instance: None)
+
+
+@bug("overtakes")
+def what_was_handed_over_may_be_overtaken(patch):
+    """By what the same process accepts, which owns the account by now."""
+    patch.setattr(HandoverWay, "untaken", lambda self, instance_id, room: False)
+
+
+@bug("overtakes")
+def what_an_application_handed_over_is_handed_over_again(patch):
+    """As long as this process has something in that room that nobody has taken."""
+    whole = SpreadWay.accept
+
+    async def accept(self: Any, draft: Any, *, wait: bool) -> Any:
+        draft.taken = draft.request is not None
+        return await whole(self, draft, wait=wait)
+
+    patch.setattr(SpreadWay, "accept", accept)
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_the_simulation_finds_it(name, monkeypatch):
+    BUGS[name].put(monkeypatch)
+    violation = BUGS[name].violation(range(MOST_WORLDS))
+    assert violation is not None, f"{name} was in {MOST_WORLDS} worlds, and nobody noticed"
+    BUGS[name].expect_in(violation)
+
+
+def test_there_are_at_least_six():
+    assert len(BUGS) >= 6
