@@ -8,6 +8,7 @@ before it stands, for each world in which something did not hold, the seed that 
     --digests        print the digest of each world: equal in every process
     --keep-going     do not stop at the first violation
     --shared         instead: several gateways on one shared outbox, as PostgreSQL has it
+    --spread         the same, with the accounts spread over the gateways
     --crash-points   instead: one small world, killed at each await of its first life, and then as
                      many pairs of kills as there are seeds, drawn from the first one
 """
@@ -40,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--digests", action="store_true")
     parser.add_argument("--keep-going", action="store_true")
     parser.add_argument("--shared", action="store_true")
+    parser.add_argument("--spread", action="store_true")
     parser.add_argument("--crash-points", action="store_true")
     return parser.parse_args()
 
@@ -73,6 +75,8 @@ def worlds(asked: argparse.Namespace) -> Iterator[Any]:
 
     if asked.shared:
         from sharing.world import simulate  # noqa: PLC0415 - likewise
+    if asked.spread:
+        from sharing.world import simulate_spread as simulate  # noqa: PLC0415 - likewise
     gc.freeze()
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     makers: list[Callable[[], Any]] = [partial(simulate, seed) for seed in seeds]
@@ -105,7 +109,7 @@ def told(world: Any, asked: argparse.Namespace) -> None:
         print(f"VIOLATION {world}")
         if not asked.crash_points:
             seed = getattr(world, "seed", None)
-            shared = " --shared" if asked.shared else ""
+            shared = " --shared" if asked.shared else " --spread" if asked.spread else ""
             print(f"replay: python -m bench.simulate{shared} --seeds 1 --first-seed {seed} --trace")
     elif asked.digests:
         print(world.seed, world.digest)
@@ -124,7 +128,7 @@ def main() -> int:
             messages += world.messages
             faults += world.faults
             kills += world.kills
-    after = "process" if asked.shared else "life"
+    after = "process" if asked.shared or asked.spread else "life"
     print(f"{kills} kills, each followed by another {after} on the same outbox")
     what = "lives" if asked.crash_points else "seeds"
     print(f"{seeds} {what}, {messages} messages, {faults} faults: {violations} violations")

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import attrs
-import psycopg
 import trio
 
 from gateway_contrib.durable.batch import Batch
@@ -181,11 +180,7 @@ class PostgresOutbox(Sharing):
                 await self._leave()
 
     async def _leave(self) -> None:
-        """Whoever stands by takes over at once."""
-        try:
-            await self._in_thread(self._membership.leave, self._lasting)
-        except psycopg.Error as error:
-            log_event(OUTBOX_FAILED, error=self.place.words(error))
+        await self._give_back()
         for link in self._links:
             link.close()
 

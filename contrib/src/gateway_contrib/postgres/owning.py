@@ -16,7 +16,7 @@ from gateway_contrib.postgres.handed import Handed
 from gateway_contrib.postgres.settings import PostgresSettings
 from gateway_contrib.postgres.storing import Connection, Storing
 from gateway_contrib.postgres.writes.writing import Fenced, Unknown
-from gateway_core.outboxes import OUTBOX_STANDS_BY, OutboxError, Tenure, log_event
+from gateway_core.outboxes import OUTBOX_FAILED, OUTBOX_STANDS_BY, OutboxError, Tenure, log_event
 
 T = TypeVar("T")
 
@@ -136,6 +136,13 @@ class Owning(Storing):
                 self._committer.drop(self._others())
                 self._membership.begin()
                 self._handed.anew()
+
+    async def _give_back(self) -> None:
+        """Whoever stands by takes over at once; once the lease is over, if that cannot be said."""
+        try:
+            await self._in_thread(self._membership.leave, self._lasting)
+        except psycopg.Error as error:
+            log_event(OUTBOX_FAILED, error=self.place.words(error))
 
     async def _apart(
         self, do: Callable[[Connection], T], account: str | None = None, *, seqs: Sequence[int] = ()

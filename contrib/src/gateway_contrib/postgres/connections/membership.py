@@ -209,13 +209,16 @@ class Membership:
                 self.on_lost()
 
     def leave(self) -> None:
-        """Give back what is owned, at once for whoever stands by. Blocks."""
+        """Give back what is owned, at once for whoever stands by. Blocks.
+
+        It is not owned any more, even where that cannot be written and raises `psycopg.Error`.
+        """
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
         if self.owns:
-            self.link.call(self._leave)
             self.owns = False
+            self.link.call(self._leave)
         elif self.stands_by:
             self.link.call(partial(forget_standby, process=self._process))
 

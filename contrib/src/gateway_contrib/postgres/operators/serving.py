@@ -58,7 +58,7 @@ class Serving(Owning):
         try:
             await self._know_keys()
         except OutboxError:  # another one, which has the keys, may own it
-            await self._in_thread(self._membership.leave, self._lasting)
+            await self._give_back()
             raise
 
     async def _serve(self) -> bool:

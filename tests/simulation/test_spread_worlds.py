@@ -1,0 +1,49 @@
+"""Drawn worlds of several gateways that share an outbox, over which its accounts are spread."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+
+import pytest
+from amounts import amount
+
+pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
+
+from sharing.world import simulate_spread
+
+SEEDS = amount("worlds of accounts that are spread over processes")
+FOUND = (7, 23, 29, 175)
+"""In which something was wrong with the gateway: what is common was a member's that did not know
+it; an account was kept that another member was to own; what an application had handed over was
+handed over again, behind what came later; a member that could not say that it leaves broke."""
+RARE = (3, 5)
+"""Beyond a short run, but what happens there hardly happens elsewhere."""
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """Each of them is looked at while it lives and when it has ended."""
+    gc.collect()
+    gc.freeze()
+    yield [simulate_spread(seed) for seed in sorted({*range(SEEDS), *FOUND, *RARE})]
+    gc.unfreeze()
+
+
+def test_every_law_holds_in_every_world(outcomes):
+    assert SEEDS <= len(outcomes)
+
+
+def test_the_worlds_were_worth_looking_at(outcomes):
+    """A harness that finds nothing is usually blind."""
+    happened = sum((Counter(outcome.happened) for outcome in outcomes), Counter())
+    for what in ("move", "drain", "cut", "handovers", "delivered", "copies"):
+        assert happened[what], what
+    assert happened["owners"] > 3 * len(outcomes)
+    trace = "\n".join(line for outcome in outcomes for line in outcome.trace)
+    for what in ("account_owned", "account_moved", "refused", "handed", "outcome_unknown"):
+        assert what in trace, what
+
+
+def test_a_seed_makes_the_same_world_again(outcomes):
+    assert outcomes[0].digest == simulate_spread(outcomes[0].seed).digest
