@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
 
 pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
@@ -53,7 +52,7 @@ def an_account_is_not_fenced_at_one_write(patch):
     _does(patch, BEGIN_SHARE, begin)
 
 
-@bug(FOLLOWED)
+@bug(FOLLOWED, seen=7)
 def a_dead_member_is_followed_without_a_wait_for_what_it_writes(patch):
     """A batch does not hold the row of its member."""
 
@@ -68,7 +67,7 @@ def a_dead_member_is_followed_without_a_wait_for_what_it_writes(patch):
     _does(patch, BEGIN_SHARE, begin)
 
 
-@bug(FOLLOWED)
+@bug(FOLLOWED, seen=1)
 def a_takeover_does_not_look_at_the_counter_again(patch):
     patch.setattr(member.Watched, "silent", lambda self, owner, now: now - self._at(owner, now) > 3)
     seen: dict[Any, float] = {}
@@ -91,7 +90,7 @@ def an_account_is_taken_whoever_has_it(patch):
     """By a look of before, without a look at its epoch and its owner."""
 
     async def take(server: Any, transaction: Any, given: Any) -> Any:
-        me, account, epoch, _ = given
+        me, account, *_ = given
         await server.lock(transaction, (statements.ACCOUNT, account), "update of its epoch")
 
         def write(rows: Any) -> None:
@@ -115,7 +114,7 @@ def only_the_lease_is_looked_at_and_not_whose_the_account_is(patch):
 # -- handing an account over
 
 
-@bug("in flight")
+@bug("in flight", seen=2)
 def what_is_under_way_is_not_waited_for(patch):
     async def at_rest(self: Any, account: Any) -> None:
         pass
@@ -123,7 +122,7 @@ def what_is_under_way_is_not_waited_for(patch):
     patch.setattr(InstanceRegistry, "at_rest", at_rest)
 
 
-@bug("refused by limits")
+@bug("refused by limits", seen=97)
 def what_was_spent_is_not_written_as_an_account_is_given_up(patch):
     whole = sharing.Sharing.release
 
@@ -133,32 +132,13 @@ def what_was_spent_is_not_written_as_an_account_is_given_up(patch):
     patch.setattr(sharing.Sharing, "release", release)
 
 
-@bug(NEVER)
+@bug(NEVER, seen=1)
 def an_account_that_moves_is_never_given_up(patch):
     async def move(self: Any, account: Any) -> None:
         await self._registry.at_rest(account)
         await self.let_go(account)
 
     patch.setattr(Moving, "move", move)
-
-
-@bug(NEVER)
-def what_was_taken_and_not_heard_of_is_nobodys_to_give_up(patch):
-    whole = member.share_of
-
-    def share_of(me: Any, members: Any, accounts: Any, served: Any, owned: Any, *given: Any) -> Any:
-        share = whole(me, members, accounts, served, owned, *given)
-        return attrs.evolve(share, take=share.take - share.give, give=share.give & frozenset(owned))
-
-    patch.setattr(member, "share_of", share_of)
-
-
-@bug(NEVER)
-def what_was_taken_by_a_look_of_before_is_kept(patch):
-    def took(self: Any, instance: str, epoch: int) -> None:
-        self._owned[instance] = epoch
-
-    patch.setattr(member.SpreadMember, "took", took)
 
 
 # -- ids, and what is handed over
@@ -185,7 +165,7 @@ def what_was_handed_over_may_be_overtaken(patch):
     patch.setattr(HandoverWay, "untaken", lambda self, instance_id, room: False)
 
 
-@bug("overtakes")
+@bug("overtakes", seen=29)
 def what_an_application_handed_over_is_handed_over_again(patch):
     """As long as this process has something in that room that nobody has taken."""
     whole = SpreadWay.accept

@@ -18,8 +18,8 @@ from sharing.applications import Applications
 from sharing.callers import Callers
 from sharing.laws import Laws, word_of
 from sharing.member import MEMBER, Member
-from sharing.outbox import SharedOutbox, world_of
 from sharing.operators import Operators
+from sharing.outbox import SharedOutbox, world_of
 from sharing.plans import EMULATED, GRID, Blow, Setup, Wire, draw, draw_spread
 from sharing.server import Server
 from sharing.spread_statements import STATEMENTS
