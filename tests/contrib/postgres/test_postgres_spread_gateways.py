@@ -7,6 +7,7 @@ import trio
 from postgres_spread import Spread, until
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_contrib.postgres.spreading.member import LOOK
 from gateway_core import Disposition
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
@@ -33,12 +34,17 @@ def owned(gateway):
 
 
 async def shared_out(gateways):
-    await until(
-        lambda: (
-            sorted(ACCOUNTS) == sorted(it for gateway in gateways for it in owned(gateway))
-            and all(map(owned, gateways))
+    """Each account is where it stays: what was had by a look of before is given up at the next."""
+    before = None
+    while before != [owned(gateway) for gateway in gateways]:
+        await until(
+            lambda: (
+                sorted(ACCOUNTS) == sorted(it for gateway in gateways for it in owned(gateway))
+                and all(map(owned, gateways))
+            )
         )
-    )
+        before = [owned(gateway) for gateway in gateways]
+        await trio.sleep(3 * LOOK)
 
 
 def made(channel, account=None):

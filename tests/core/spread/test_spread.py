@@ -6,7 +6,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from gateway_core import Disposition, Send
+from gateway_core import Disposition, OutboxError, Send
 from gateway_core.outboxes import Request
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 from tests.shared.spread_in_memory import Member, Store
@@ -65,6 +65,26 @@ async def test_a_message_that_waits_goes_on_where_its_account_goes_in_its_order(
     assert ["0"] == sent(channels[0], "one")  # under way as the account was asked for
     assert ["1", "2", "3", "4", "5"] == sent(channels[1], "one")
     assert [1] * 6 == [receipt.attempts for receipt in receipts]
+
+
+async def test_an_account_is_served_of_which_the_past_could_not_be_read_at_first(autojump_clock):
+    """The outbox has it by then, and does not offer it again."""
+    store, channel, errors = Store(), FakeChannel(), [OutboxError("away")]
+    member = Member(store)
+    whole = member.attempts
+
+    async def attempts(**asked):
+        if errors and "instance_id" in asked:
+            raise errors.pop()
+        return await whole(**asked)
+
+    member.attempts = attempts
+    async with open_test_gateway(channel, instances=ACCOUNTS, outbox=member) as gateway:
+        store.give("one", member)
+        await trio.sleep(5)
+        with trio.fail_after(10):
+            assert (await gateway.send("one", "room", "text")).delivered
+    assert [] == errors
 
 
 async def test_what_an_application_handed_over_is_never_handed_over_again(autojump_clock):

@@ -31,8 +31,9 @@ AGAIN = 1.0
 class Ownership:
     """Which accounts this process owns, as far as it asked for them.
 
-    wanted  those that it does not own yet
-    lost    those that another process owns now, of which something may still be in memory
+    wanted    those that it does not own yet
+    half_had  those of them that the outbox has, though the rest could not be read yet
+    lost      those that another process owns now, of which something may still be in memory
     """
 
     _outbox: Outbox
@@ -43,6 +44,7 @@ class Ownership:
     wanted: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
     lost: list[InstanceState] = attrs.field(factory=list, init=False)
     _lost_again: set[str] = attrs.field(factory=set, init=False)
+    half_had: set[str] = attrs.field(factory=set, init=False)
     _refused: dict[str, str] = attrs.field(factory=dict, init=False)
     _not_before: int = attrs.field(default=0, init=False)
 
@@ -63,10 +65,12 @@ class Ownership:
     def lose_again(self, instance_id: str) -> None:
         """One that is not owned yet is another process's, even if it was just being had."""
         self._lost_again.add(instance_id)
+        self.half_had.discard(instance_id)
 
     def leave(self, instance_id: str) -> None:
         """The account is not wanted any more."""
         self.wanted.pop(instance_id, None)
+        self.half_had.discard(instance_id)
         self._refused.pop(instance_id, None)
 
     @property
@@ -104,7 +108,10 @@ class Ownership:
         self._not_before = 0
 
     def _is_offered(self, instance_id: str) -> bool:
-        return self._spread is None or self._spread.offers(instance_id)
+        """What the outbox has already is not offered again, though nothing else is known of it."""
+        if self._spread is None or instance_id in self.half_had:
+            return True
+        return self._spread.offers(instance_id)
 
     async def take(self) -> list[tuple[str, Recovery]]:
         """Own those that are wanted, as far as they can be had; which they are, and as they were.
@@ -134,6 +141,8 @@ class Ownership:
         """None: another one has its name meanwhile, or another process owns it again."""
         self._lost_again.discard(instance_id)
         recovery = await self._outbox.recover(instance_id)
+        if instance_id not in self._lost_again:
+            self.half_had.add(instance_id)
         if self._spread is not None:
             self._journal.draw_ids_from(self._spread.id_slot)
         self._journal.goes_on_after(recovery.last_id, recovery.sequence)
@@ -144,5 +153,6 @@ class Ownership:
         if self.wanted.get(instance_id) is not account or instance_id in self._lost_again:
             return None
         self._restored.apply(account, recovery, attempts, self._clock.now())
+        self.half_had.discard(instance_id)
         del self.wanted[instance_id]
         return recovery

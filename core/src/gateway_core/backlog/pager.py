@@ -251,6 +251,10 @@ class Pager:
         """The same by its id."""
         return instance_id not in self._ownership.wanted
 
+    def is_coming(self, instance_id: str) -> bool:
+        """Whether the outbox has it for this process, which knows too little of it yet."""
+        return instance_id in self._ownership.half_had
+
     def check_here(self, instance_id: str) -> None:
         """Raises `OutboxError` for an account that is another process's to accept for."""
         if self._spread is not None and not self.has(instance_id):

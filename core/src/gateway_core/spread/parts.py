@@ -37,4 +37,6 @@ class Spread:
         producer.way.keeps_order = True
         pager.follow(self.way.follow)
         pager.on_left = self.groups.leave
-        pager.requests.is_ours = lambda instance_id: not instance_id or pager.has(instance_id)
+        pager.requests.is_ours = lambda instance_id: (
+            not instance_id or pager.has(instance_id) or pager.is_coming(instance_id)
+        )
