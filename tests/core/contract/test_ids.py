@@ -111,3 +111,14 @@ def test_a_full_millisecond_under_a_clock_that_stepped_back_still_rises():
     ids = make()
     made = [ids.next(5.0 if n == 0 else 1.0) for n in range((1 << 14) + 2)]
     assert sorted(set(made)) == made
+
+
+def test_going_on_after_what_is_older_draws_nothing_twice():
+    """An account comes from another process while this one draws ids for others."""
+    ids = Ids(Random(1))
+    drawn = [ids.next_position(1.0) for _ in range(3)]
+    ids.go_on_after("", drawn[0] - (1 << 20))
+    drawn += [ids.next_position(1.0) for _ in range(3)]
+    ids.go_on_after("", drawn[-1])
+    drawn.append(ids.next_position(1.0))
+    assert sorted(set(drawn)) == drawn

@@ -35,9 +35,8 @@ class Ids:
         last = -1 if position is None else position >> _COUNT_BITS
         if last_id:
             last = max(last, int(last_id[:12], 16))
-        if last >= 0:
-            self._last = max(self._last, last + 1)
-            self._count = 0
+        if last >= self._last:  # else those of this process sort after it, and go on being drawn
+            self._last, self._count = last + 1, 0
 
     def next(self, wall: float) -> str:
         """A new id; later ones sort later, even when the wall clock steps back."""
