@@ -15,9 +15,7 @@ from sharing.spread_statements import BEGIN_SHARE
 from sharing.world import simulate_spread
 from simulated.bugs import Bugs
 
-from gateway_contrib.postgres import outbox, sharing
-from gateway_contrib.postgres.handed import Handed
-from gateway_contrib.postgres.names import ALL
+from gateway_contrib.postgres import sharing
 from gateway_contrib.postgres.spreading import member, tables
 from gateway_core.backlog.moving import Moving
 from gateway_core.engine.instance_registry import InstanceRegistry
@@ -38,18 +36,6 @@ def _does(patch: Any, sql: str, do: Any) -> None:
 
 
 # -- the fence
-
-
-@bug(FOLLOWED)
-def an_account_is_not_fenced_at_one_write(patch):
-    """What is told of envelopes that are there, and nothing new."""
-    whole = statements.STATEMENTS[BEGIN_SHARE]
-
-    async def begin(server: Any, transaction: Any, given: Any) -> Any:
-        me, number, touched, _ = given
-        return await whole(server, transaction, (me, number, touched, []))
-
-    _does(patch, BEGIN_SHARE, begin)
 
 
 @bug(FOLLOWED, seen=7)
@@ -85,32 +71,6 @@ def a_takeover_does_not_look_at_the_counter_again(patch):
     patch.setattr(tables, "end", end)
 
 
-@bug(FOLLOWED)
-def an_account_is_taken_whoever_has_it(patch):
-    """By a look of before, without a look at its epoch and its owner."""
-
-    async def take(server: Any, transaction: Any, given: Any) -> Any:
-        me, account, *_ = given
-        await server.lock(transaction, (statements.ACCOUNT, account), "update of its epoch")
-
-        def write(rows: Any) -> None:
-            rows.accounts[account].member = me
-            rows.accounts[account].epoch += 1
-
-        server.writes(transaction, write)
-        return [], 1
-
-    _does(patch, tables._TAKE, take)
-
-
-@bug(FOLLOWED)
-def only_the_lease_is_looked_at_and_not_whose_the_account_is(patch):
-    """What was lost goes on."""
-    patch.setattr(sharing.Sharing, "covers", lambda self, instance_id: self._membership.covered)
-    patch.setattr(sharing.Sharing, "_check", lambda self, instance_id=ALL: None)
-    patch.setattr(outbox.PostgresOutbox, "_lose", lambda self, account: None)
-
-
 # -- handing an account over
 
 
@@ -141,25 +101,15 @@ def an_account_that_moves_is_never_given_up(patch):
     patch.setattr(Moving, "move", move)
 
 
-# -- ids, and what is handed over
+# -- what is handed over
 
 
-@bug("stored twice")
-def two_members_have_one_slot(patch):
-    patch.setattr(sharing.Sharing, "id_slot", property(lambda self: 0))
-
-
-@bug(NEVER)
+@bug(NEVER, seen=1)
 def a_look_takes_the_rows_of_other_owners(patch):
     patch.setattr(sharing.Sharing, "_of_its_own", lambda self, read: read)
 
 
-@bug(NEVER)
-def what_was_taken_of_a_lost_account_is_kept(patch):
-    patch.setattr(Handed, "lost", lambda self, instance: None)
-
-
-@bug("overtakes")
+@bug("overtakes", seen=29)
 def what_was_handed_over_may_be_overtaken(patch):
     """By what the same process accepts, which owns the account by now."""
     patch.setattr(HandoverWay, "untaken", lambda self, instance_id, room: False)

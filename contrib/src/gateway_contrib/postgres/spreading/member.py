@@ -209,6 +209,8 @@ class SpreadMember(Membership):
             self.gave(ALL)
             self.link.call(self._give_common)
         self.share = attrs.evolve(share, take=share.take - {ALL}, give=share.give - {ALL})
+        if self._owned.copy().keys() - owned - share.take:  # had meanwhile, by a share of before
+            self._known = None
 
     def _take_common(self) -> None:
         def take(connection: Connection) -> int:
