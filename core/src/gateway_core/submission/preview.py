@@ -1,4 +1,4 @@
-"""What an envelope would become, before anything is sent. Never waits."""
+"""What an envelope would become, before anything is sent. Waits for a long text's plan alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind
 from gateway_core.submission.checks import checked, problems_of
 from gateway_core.submission.plain import plain
+from gateway_core.text.reading.letters import letters
 
+LONG = 10_000
+"""Characters from which a text is planned in a worker thread: it may take 50 ms and more."""
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 """No room has moved."""
 
@@ -171,6 +174,34 @@ def planned(
     hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
 ) -> tuple[tuple[Part, ...], list[Problem]]:
     """The plan of an envelope without problems of its own, and the problems of its channel."""
+    to_plan, problems = _to_plan(hooks, instance, envelope, most)
+    if to_plan is None:
+        return (), problems
+    return _looked_at(hooks.chunk(instance, to_plan, "as_asked"), to_plan, most)
+
+
+def is_long(envelope: Envelope) -> bool:
+    """Whether it is to be planned apart."""
+    return isinstance(envelope, Send | Edit) and len(envelope.text) > LONG
+
+
+async def planned_apart(
+    hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
+) -> tuple[tuple[Part, ...], list[Problem]]:
+    """The same as `planned`; of a long text in a worker thread, so that no other task waits."""
+    if not is_long(envelope):
+        return planned(hooks, instance, envelope, most)
+    to_plan, problems = _to_plan(hooks, instance, envelope, most)
+    if to_plan is None:
+        return (), problems
+    plan = await hooks.chunk_apart(instance, to_plan, "as_asked")
+    return _looked_at(plan, to_plan, most)
+
+
+def _to_plan(
+    hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
+) -> tuple[Send | Edit | None, list[Problem]]:
+    """What is to be planned, None: nothing; and the problems of its channel."""
     operation = "call" if isinstance(envelope, Call) else envelope.operation
     has_plan, problems = True, list[Problem]()
     if isinstance(envelope, Edit):
@@ -189,15 +220,36 @@ def planned(
         text = f"channel {hooks.channel!r} cannot notify just some: must be true or false"
         problems = [Problem("mentions", text), *problems]
     if problems or not isinstance(envelope, (Send, Edit)) or not has_plan:
-        return (), problems
-    files = envelope.files
-    if files is None:  # an edit's, whose message may be known to have some
+        return None, problems
+    if hooks.longest_part is not None and len(envelope.text) > hooks.longest_part * most:
+        problems = _too_long(envelope, hooks.longest_part, most)
+        if problems:
+            return None, problems
+    if envelope.files is None:  # an edit's, whose message may be known to have some
         envelope = _with_held(envelope)
-        files = envelope.files or ()
-    plan = hooks.chunk(instance, envelope, "as_asked")
+    return envelope, []
+
+
+def _too_long(envelope: Send | Edit, longest: int, most: int) -> list[Problem]:
+    """What is wrong with a text whose letters alone need too many parts."""
+    if envelope.format == "native":
+        return []
+    least = -(-letters(envelope.text, markdown=envelope.format == "markdown") // longest)
+    return (
+        []
+        if least <= most
+        else [Problem("text", f"needs at least {least} messages, at most {most}")]
+    )
+
+
+def _looked_at(
+    plan: tuple[Part, ...], envelope: Send | Edit, most: int
+) -> tuple[tuple[Part, ...], list[Problem]]:
+    """The plan, and what is wrong with it."""
+    files = envelope.files or ()
     if files or len(plan) != 1 or plan[0].files:
-        problems = _problems_of_plan(plan, len(files), most)
-    return plan, problems
+        return plan, _problems_of_plan(plan, len(files), most)
+    return plan, []
 
 
 def _problems_of_plan(plan: Sequence[Part], files: int, most: int) -> list[Problem]:
