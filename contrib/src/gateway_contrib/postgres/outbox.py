@@ -238,7 +238,7 @@ class PostgresOutbox(Sharing):
         """Give the gateway what applications handed over, as it becomes visible."""
         came = -math.inf
         while True:
-            if self.requested is not None and self._membership.owns and not self._handed.full:
+            if self.requested is not None and self._membership.owns:
                 try:
                     look = self._of_its_own(self._handed.look)
                     taken = await self._look(partial(look, now=trio.current_time()))
