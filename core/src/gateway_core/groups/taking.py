@@ -186,7 +186,7 @@ class DurableTaking(Drafts):
 
     def owns(self, account: InstanceState) -> bool:
         """Another process feeds the groups of accounts that it owns."""
-        return self._pager.owns(account)
+        return self._pager.accounts.owns(account)
 
     async def take(
         self, group: Group, number: int, member: Member, on_begin: Callable[[Delivery], None]
