@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import attrs
@@ -14,10 +14,12 @@ from gateway_core.contract.envelopes import (
     Edit,
     Envelope,
     MessageRef,
+    Mode,
     Part,
     Send,
 )
 from gateway_core.contract.errors import ConfigError, Invalid, Problem
+from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import name_fault
@@ -171,37 +173,17 @@ def _about_polls(edit: Edit) -> Iterator[Problem]:
 
 
 def planned(
-    hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
+    hooks: ChannelHooks,
+    instance: Instance,
+    envelope: Envelope,
+    most: int,
+    *,
+    chunk: Callable[[Instance, Send | Edit, Mode], tuple[Part, ...]] | None = None,
 ) -> tuple[tuple[Part, ...], list[Problem]]:
-    """The plan of an envelope without problems of its own, and the problems of its channel."""
-    to_plan, problems = _to_plan(hooks, instance, envelope, most)
-    if to_plan is None:
-        return (), problems
-    return _looked_at(hooks.chunk(instance, to_plan, "as_asked"), to_plan, most)
+    """The plan of an envelope without problems of its own, and the problems of its channel.
 
-
-def is_long(envelope: Envelope) -> bool:
-    """Whether it is to be planned apart."""
-    return isinstance(envelope, Send | Edit) and len(envelope.text) > LONG
-
-
-async def planned_apart(
-    hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
-) -> tuple[tuple[Part, ...], list[Problem]]:
-    """The same as `planned`; of a long text in a worker thread, so that no other task waits."""
-    if not is_long(envelope):
-        return planned(hooks, instance, envelope, most)
-    to_plan, problems = _to_plan(hooks, instance, envelope, most)
-    if to_plan is None:
-        return (), problems
-    plan = await hooks.chunk_apart(instance, to_plan, "as_asked")
-    return _looked_at(plan, to_plan, most)
-
-
-def _to_plan(
-    hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
-) -> tuple[Send | Edit | None, list[Problem]]:
-    """What is to be planned, None: nothing; and the problems of its channel."""
+    chunk  plans, in place of the hooks
+    """
     operation = "call" if isinstance(envelope, Call) else envelope.operation
     has_plan, problems = True, list[Problem]()
     if isinstance(envelope, Edit):
@@ -220,14 +202,42 @@ def _to_plan(
         text = f"channel {hooks.channel!r} cannot notify just some: must be true or false"
         problems = [Problem("mentions", text), *problems]
     if problems or not isinstance(envelope, (Send, Edit)) or not has_plan:
-        return None, problems
-    if hooks.longest_part is not None and len(envelope.text) > hooks.longest_part * most:
-        problems = _too_long(envelope, hooks.longest_part, most)
-        if problems:
-            return None, problems
+        return (), problems
+    longest = hooks.longest_part
+    if (
+        longest is not None
+        and len(envelope.text) > longest * most
+        and (problems := _too_long(envelope, longest, most))
+    ):
+        return (), problems
     if envelope.files is None:  # an edit's, whose message may be known to have some
         envelope = _with_held(envelope)
-    return envelope, []
+    plan = (chunk or hooks.chunk)(instance, envelope, "as_asked")
+    return plan, _problems_of_plan(plan, envelope.files or (), most)
+
+
+def is_long(envelope: Envelope) -> bool:
+    """Whether it is to be planned apart."""
+    return isinstance(envelope, Send | Edit) and len(envelope.text) > LONG
+
+
+async def planned_apart(
+    hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
+) -> tuple[tuple[Part, ...], list[Problem]]:
+    """The same as `planned`; of a long text in a worker thread, so that no other task waits."""
+    if not is_long(envelope):
+        return planned(hooks, instance, envelope, most)
+    asked: list[Send | Edit] = []
+
+    def note(_instance: Instance, to_plan: Send | Edit, _mode: Mode) -> tuple[Part, ...]:
+        asked.append(to_plan)
+        return ()
+
+    plan, problems = planned(hooks, instance, envelope, most, chunk=note)
+    for to_plan in asked:
+        plan = await hooks.chunk_apart(instance, to_plan, "as_asked")
+        problems = _problems_of_plan(plan, to_plan.files or (), most)
+    return plan, problems
 
 
 def _too_long(envelope: Send | Edit, longest: int, most: int) -> list[Problem]:
@@ -242,20 +252,12 @@ def _too_long(envelope: Send | Edit, longest: int, most: int) -> list[Problem]:
     )
 
 
-def _looked_at(
-    plan: tuple[Part, ...], envelope: Send | Edit, most: int
-) -> tuple[tuple[Part, ...], list[Problem]]:
-    """The plan, and what is wrong with it."""
-    files = envelope.files or ()
-    if files or len(plan) != 1 or plan[0].files:
-        return plan, _problems_of_plan(plan, len(files), most)
-    return plan, []
-
-
-def _problems_of_plan(plan: Sequence[Part], files: int, most: int) -> list[Problem]:
+def _problems_of_plan(plan: Sequence[Part], files: Sequence[File], most: int) -> list[Problem]:
+    if not files and len(plan) == 1 and not plan[0].files:  # as most are
+        return []
     fault = None
     if files or any(part.files for part in plan):
-        fault = misplaced(plan, files)
+        fault = misplaced(plan, len(files))
     if not plan:
         return [Problem("text", "leaves nothing to send")]
     if fault is not None:
