@@ -279,11 +279,9 @@ class PostgresOutbox(Sharing):
         if entry.files or entry.member is not None or entry.request is not None:
             claim = Claim(seq, entry.member, entry.files, entry.request)
         row = (*sealed_entry(self._keyring, entry_row(entry, seq)), entry.sequence)
-        waiter = self._committer.add(row, key, on_stored, claim)
         try:
-            await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
+            await self._committer.stored(row, key, on_stored, claim)
         except trio.Cancelled:
-            self._committer.forget(waiter)
             if entry.request is None:
                 self.withdraw(entry.id)
             else:  # written, it has answered the request: it is the next owner's
