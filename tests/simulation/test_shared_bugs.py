@@ -22,7 +22,7 @@ from gateway_contrib.postgres import handed, owning
 from gateway_contrib.postgres.connections import membership
 from gateway_contrib.postgres.producing import handing
 from gateway_contrib.postgres.writes import writing
-from gateway_core.backlog.restored import RestoredState
+from gateway_core.backlog.owning.restored import RestoredState
 from gateway_core.deliveries.steps import Step
 from gateway_core.engine.completion import Completion
 from gateway_core.http.progress import Progress

@@ -18,8 +18,11 @@ def test_every_mistake_is_told_by_its_place():
     with pytest.raises(ConfigError) as caught:
         settings_of(wrong)
     assert [
-        "telemetry.export.otlp: must be an http or https URL, not 'collector'",
+        (
+            "telemetry.export.otlp: must be an http or https URL, its port from 1 to 65535,"
+            " not 'collector'"
+        ),
         f"telemetry.export.port: is not a setting; there are {there}",
-        "telemetry.export.prometheus: must be host:port, not 'nonsense'",
+        "telemetry.export.prometheus: must be host:port, a port from 0 to 65535, not 'nonsense'",
         "telemetry.export.queue: must be a whole number of at least 1, not 0",
     ] == sorted(map(str, caught.value.problems))

@@ -107,3 +107,27 @@ async def test_a_transaction_that_withdraws_and_stays_open_holds_up_nobody(share
                 with trio.fail_after(60):
                     while "held" not in shared.channel.texts("held"):  # noqa: ASYNC110 - likewise
                         await trio.sleep(0.02)
+
+
+KEYED = ("SELECT {}.keyed(%s, %s, %s::bytea, 0)", "SELECT {}.keyed(%s, %s, ARRAY[%s::bytea], 0)")
+
+
+@pytest.mark.parametrize("keyed", KEYED, ids=["one scope", "several"])
+async def test_who_may_send_as_one_instance_hears_of_no_other_s_keys(shared, keyed):
+    async with shared.owner(instances=("bot", "other")) as owner:
+        for instance in ("bot", "other"):
+            assert (await owner.send(instance, "room", "text", key="order-7")).delivered
+    scopes = dict(shared.ran("SELECT account, scope FROM keys"))
+    with shared.server.connect() as own:
+        if not own.execute("SELECT 1 FROM pg_roles WHERE rolname = 'keys_web'").fetchone():
+            own.execute("CREATE ROLE keys_web LOGIN")
+        own.execute(f"SELECT {shared.schema}.allow('keys_web', 'bot')")
+
+    def known(account, instance="bot"):
+        asked = (account, instance, scopes[account])
+        ((number,),) = shared.server.execute(keyed.format(shared.schema), *asked, user="keys_web")
+        return number is not None
+
+    assert known("bot")
+    assert not known("other", "other")
+    assert not known("other")

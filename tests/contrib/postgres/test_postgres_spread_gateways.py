@@ -30,7 +30,7 @@ async def opened(spread, channel, **settings):
 
 
 def owned(gateway):
-    return {name for name in ACCOUNTS if gateway._pager.has(name)}
+    return {name for name in ACCOUNTS if gateway._pager.accounts.has(name)}
 
 
 async def shared_out(gateways):

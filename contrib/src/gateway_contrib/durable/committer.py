@@ -223,6 +223,21 @@ class Committer:
         self._call()
         await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
 
+    async def stored(
+        self,
+        row: Row | None,
+        key: Row | None,
+        then: Callable[[], None],
+        claim: Claim | None = None,
+    ) -> None:
+        """Put an entry into a batch, and return once it is written. Raises as `add` says."""
+        waiter = self.add(row, key, then, claim)
+        try:
+            await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
+        except trio.Cancelled:
+            self.forget(waiter)
+            raise
+
     def add(
         self,
         row: Row | None,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 from attrs.validators import optional
@@ -13,7 +15,6 @@ from gateway_core.settings import (
     CheckedSettings,
     all_of,
     at_most,
-    matching,
     mistakes_in,
     must_be,
     number,
@@ -21,8 +22,9 @@ from gateway_core.settings import (
     whole,
 )
 
-_ADDRESS = r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}"
-_URL = r"https?://\S+"
+_ADDRESS = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
+_URL = re.compile(r"https?://\S+")
+_MOST_PORTS = 65_535
 
 
 _BATCH = 512
@@ -48,6 +50,24 @@ def _is_plain(value: object) -> bool:
 _ATTRIBUTES = must_be(
     "a table of texts, numbers, truth values, and lists of one of these", _are_attributes
 )
+
+
+def _is_address(value: object) -> bool:
+    found = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    return found is not None and int(found[1]) <= _MOST_PORTS
+
+
+def _is_collector(value: object) -> bool:
+    if not isinstance(value, str) or not _URL.fullmatch(value):
+        return False
+    try:
+        return urlsplit(value).port != 0
+    except ValueError:
+        return False
+
+
+_AT = must_be("host:port, a port from 0 to 65535", _is_address)
+_COLLECTOR = must_be("an http or https URL, its port from 1 to 65535", _is_collector)
 
 
 def _batch(queue: object) -> int:
@@ -76,12 +96,8 @@ class OtelSettings(CheckedSettings):
                 to stop
     """
 
-    otlp: str | None = attrs.field(
-        default=None, validator=optional(matching(_URL, "an http or https URL"))
-    )
-    prometheus: str | None = attrs.field(
-        default=None, validator=optional(matching(_ADDRESS, "host:port"))
-    )
+    otlp: str | None = attrs.field(default=None, validator=optional(_COLLECTOR))
+    prometheus: str | None = attrs.field(default=None, validator=optional(_AT))
     service: str = attrs.field(default="gateway", validator=text)
     resource: Mapping[str, Any] = attrs.field(factory=dict, validator=_ATTRIBUTES)
     sampling: float = attrs.field(default=0.01, validator=number(least=0, most=1))

@@ -4,11 +4,15 @@ Rows become visible in another order than they are numbered in: a transaction ma
 hour. A look takes what has become visible since the one before: of transactions that began after
 that, and of those that were open then, which are few. So it costs the same however long one stays
 open. Now and then, and at first, it takes all that waits.
+
+An account of which much is unanswered, or whose rows cannot be had yet, is passed over until that
+changes: it holds back no other one's rows.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
@@ -39,12 +43,18 @@ Connection: TypeAlias = psycopg.Connection[Any]
 AT_ONCE = 500
 """Rows of one look."""
 MOST = 2_000
-"""Rows that are with the gateway at once, unanswered."""
+"""Rows that are with the gateway at once, unanswered; beyond them the first of other accounts."""
+MOST_OF_ONE = 500
+"""The same of one account."""
+FEW = 10
+"""Rows of one look while `MOST` are with the gateway."""
 BYTES = 1 << 24
 """Bytes of those, as far as they are not those of one: a text takes many times its own as it is
 planned."""
 WHOLE = 60.0
 """Seconds between two looks at all that waits."""
+SOON = 1.0
+"""The same where an answer was not written, since its row was held; twice as long each time."""
 LONGEST = 1 << 26
 """Bytes of one row: a broadcast names its rooms in one, some million of them at the most."""
 _UNREADABLE = (
@@ -54,9 +64,10 @@ LATELY = 2.0
 """Seconds after the last one that came in which it is looked at more often."""
 _ROW = """SELECT number, id, kind, own_id, awaited, instance, envelope,
             extract(epoch FROM clock_timestamp() - handed_at)::float8 AS age FROM handed"""
-_ALL = f"{_ROW} WHERE answered_at IS NULL"
-_NEW = f"""{_ROW} WHERE waiting AND transaction >= %(xmax)s::xid8
-        UNION ALL {_ROW} WHERE waiting AND transaction = ANY (%(open)s::xid8[])"""
+_UNTAKEN = "number <> ALL (%(waiting)s::bigint[]) AND instance <> ALL (%(passed)s::text[])"
+_ALL = f"{_ROW} WHERE answered_at IS NULL AND {_UNTAKEN}"
+_NEW = f"""{_ROW} WHERE waiting AND transaction >= %(xmax)s::xid8 AND {_UNTAKEN}
+        UNION ALL {_ROW} WHERE waiting AND transaction = ANY (%(open)s::xid8[]) AND {_UNTAKEN}"""
 _MINE = """SELECT r.* FROM ({some}) r WHERE coalesce(
         (SELECT a.member = %(me)s FROM accounts a WHERE a.instance = r.instance LIMIT 1),
         EXISTS (SELECT 1 FROM accounts a WHERE a.account = '' AND a.member = %(me)s)
@@ -66,8 +77,7 @@ the owner of what is common hears."""
 _LOOK = """SELECT pg_snapshot_xmax(s.now)::text, ARRAY(SELECT pg_snapshot_xip(s.now)::text), h.*
     FROM (SELECT pg_current_snapshot() AS now) s
     LEFT JOIN LATERAL (SELECT number, id, kind, own_id, awaited, instance,
-            CASE WHEN number <> ALL (%(waiting)s::bigint[]) AND coalesce(sum(octet_length(envelope))
-                FILTER (WHERE number <> ALL (%(waiting)s::bigint[])) OVER
+            CASE WHEN coalesce(sum(octet_length(envelope)) OVER
                 (ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < %(bytes)s
             THEN CASE WHEN octet_length(envelope) > %(longest)s THEN '' ELSE envelope END END, age
         FROM ({some} ORDER BY number LIMIT %(limit)s) r ORDER BY number) h ON true"""
@@ -113,6 +123,9 @@ class Handed:
         self._open: tuple[str, list[str]] | None = None
         self._whole_at = 0.0
         self._gained = self._gained_then = 0
+        self._held, self._soon = False, SOON
+        self._passed: set[str] = set()
+        self._missing: set[str] = set()
         self.for_members: bool | None = None
         self.taken, self.waited = 0, 0.0
         self._keyring = Keyring()
@@ -124,6 +137,7 @@ class Handed:
     def anew(self) -> None:
         """Nothing is taken: the outbox is had again."""
         self._waiting.clear()
+        self._missing.clear()
         self._open = None
 
     def gained(self) -> None:
@@ -136,10 +150,23 @@ class Handed:
         waiting = self._waiting.copy().items()  # a look may be under way
         self.answered([number for number, (of, _) in waiting if of == instance])
 
-    @property
-    def full(self) -> bool:
-        """Whether so many are with the gateway that no more are taken."""
-        return len(self._waiting) >= MOST
+    def _passed_over(self, left: int) -> set[str]:
+        """The accounts of which no more is taken now.
+
+        One that was passed over is so until half of what it may have is answered.
+
+        left  bytes that may still be taken
+        """
+        waiting = Counter([instance for instance, _ in self._waiting.copy().values()])
+        if len(self._waiting) >= MOST or left <= 0:
+            return {*waiting} | self._missing
+        few = MOST_OF_ONE // 2
+        much = {
+            instance
+            for instance, count in waiting.items()
+            if count >= (few if instance in self._passed else MOST_OF_ONE)
+        }
+        return much | self._missing
 
     def look(
         self, connection: Connection, now: float, share: Share | None = None
@@ -154,11 +181,16 @@ class Handed:
         if self.for_members is None:
             self.for_members = bool(connection.execute(_MEMBERS).fetchall()[0][0])
         gained = self._gained
-        if now >= self._whole_at or gained != self._gained_then:
+        if share is not None:
+            self._missing = {each for each in self._missing if not share.has(each)}
+        left = BYTES - sum(size for _, size in self._waiting.copy().values())
+        passed = self._passed_over(left)
+        self._look_soon(now)
+        if now >= self._whole_at or gained != self._gained_then or self._passed - passed:
             self._open = None
-        left = BYTES - sum(size for _, size in self._waiting.values())
-        asked: dict[str, Any] = {"limit": AT_ONCE, "bytes": left, "longest": LONGEST}
-        asked["waiting"] = list(self._waiting)
+        limit = min(AT_ONCE, max(FEW, MOST - len(self._waiting)))
+        asked: dict[str, Any] = {"limit": limit, "bytes": max(left, 1), "longest": LONGEST}
+        asked |= {"waiting": list(self._waiting), "passed": [text_in(each) for each in passed]}
         some = _ALL
         if self._open is not None:
             some, (asked["xmax"], asked["open"]) = _NEW, self._open
@@ -169,9 +201,13 @@ class Handed:
         seals = self._keyring.knowing(partial(ids, connection))
         fitting = [row for row in found if row[6] is not None]
         if share is not None:  # what is just being had comes once it is
-            fitting = [row for row in fitting if share.has(text_out(row[5]))]
+            missing = {name for row in fitting if not share.has(name := text_out(row[5]))}
+            fitting = [row for row in fitting if text_out(row[5]) not in missing]
+            self._missing |= missing
+            passed |= missing
         fresh = {row[0]: _request(seals, *row) for row in fitting}
-        if len(found) < AT_ONCE and all(row[6] is not None or self.knows(row[0]) for row in found):
+        self._passed = passed if self._open is None else self._passed | passed
+        if len(found) < limit and all(row[6] is not None for row in found):
             if self._open is None:
                 self._whole_at, self._gained_then = now + WHOLE, gained
             self._open = (rows[0][0], list(rows[0][1]))
@@ -180,6 +216,19 @@ class Handed:
         self.waited += sum(max(0.0, row[-1]) for row in fitting)
         self.for_members = self.for_members or any(row[3] is not None for row in found)
         return list(fresh.values())
+
+    def _look_soon(self, now: float) -> None:
+        """Look at all that waits before long, if what was answered may wait still."""
+        if self._held:
+            self._held = False
+            self._whole_at = min(self._whole_at, now + self._soon)
+            self._soon = min(2 * self._soon, WHOLE)
+        elif now >= self._whole_at:
+            self._soon = SOON
+
+    def held(self) -> None:
+        """Somebody held a row, so its answer is not written: it is taken again."""
+        self._held = True
 
     def knows(self, number: int) -> bool:
         """Whether it was taken and is not answered yet."""
@@ -255,8 +304,10 @@ def _grows(envelope: Envelope) -> bool:
 
 def write_answers(
     connection: Connection, seals: Seals, answers: Mapping[int, tuple[Any, ...]]
-) -> None:
+) -> bool:
     """What became of these, each the answer of the gateway, in the batch that has it.
+
+    Whether somebody held none of their rows; who held one may withdraw it.
 
     Of an envelope it is JSON: the one that it became, or that has its key, or why there is none.
     What was withdrawn meanwhile stays so; what is being withdrawn is looked at again later.
@@ -276,7 +327,10 @@ def write_answers(
         if seals.first:
             rows = _sealed(connection, seals, rows)
         columns = [list(column) for column in zip(*rows, strict=True)]
-        connection.execute(_ANSWER, [*columns, _free(connection, columns[0])])
+        free = _free(connection, columns[0])
+        connection.execute(_ANSWER, [*columns, free])
+        return len(free) == len(rows)
+    return True
 
 
 def _sealed(

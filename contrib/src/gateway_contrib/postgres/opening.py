@@ -44,6 +44,9 @@ OPTIONS: Mapping[str, Callable[[str], Any]] = {
 """What stands in the query for the outbox; all else there is the driver's."""
 
 
+_MOST_PORTS = 65_535
+
+
 def outbox_at(url: str, keys: Sequence[Secret]) -> PostgresOutbox:
     """The outbox in the database that the URL names. Raises `ConfigError`, without a password."""
     parts = urlsplit(url)
@@ -55,6 +58,9 @@ def outbox_at(url: str, keys: Sequence[Secret]) -> PostgresOutbox:
     except psycopg.ProgrammingError as error:
         faults.append(_redacted(" ".join(str(error).split()), parts.password))
     else:
+        ports = str(known.get("port") or "").split(",")
+        if not all(port == "" or _is_port(port) for port in ports):
+            faults.append("must have a port from 1 to 65535")
         if not known.get("dbname"):
             faults.append("names no database: postgresql://user@host/database")
     if faults:
@@ -67,6 +73,10 @@ def outbox_at(url: str, keys: Sequence[Secret]) -> PostgresOutbox:
     except ValueError as error:  # of the keys
         place, _, text = str(error).partition(" ")
         raise ConfigError([Problem(f"outbox.{place}", text)]) from None
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= _MOST_PORTS
 
 
 def _redacted(text: str, secret: str | None) -> str:

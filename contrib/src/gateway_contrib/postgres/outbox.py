@@ -233,7 +233,7 @@ class PostgresOutbox(Sharing):
         """Give the gateway what applications handed over, as it becomes visible."""
         came = -math.inf
         while True:
-            if self.requested is not None and self._membership.owns and not self._handed.full:
+            if self.requested is not None and self._membership.owns:
                 try:
                     look = self._of_its_own(self._handed.look)
                     taken = await self._look(partial(look, now=trio.current_time()))
@@ -274,11 +274,9 @@ class PostgresOutbox(Sharing):
         if entry.files or entry.member is not None or entry.request is not None:
             claim = Claim(seq, entry.member, entry.files, entry.request)
         row = (*sealed_entry(self._keyring, entry_row(entry, seq)), entry.sequence)
-        waiter = self._committer.add(row, key, on_stored, claim)
         try:
-            await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
+            await self._committer.stored(row, key, on_stored, claim)
         except trio.Cancelled:
-            self._committer.forget(waiter)
             if entry.request is None:
                 self.withdraw(entry.id)
             else:  # written, it has answered the request: it is the next owner's

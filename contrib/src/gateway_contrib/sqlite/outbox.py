@@ -269,11 +269,9 @@ class SqliteOutbox(Storing):
         claim = None
         if entry.files or entry.member is not None:
             claim = Claim(seq, entry.member, entry.files)
-        waiter = self._committer.add(row, key, on_stored, claim)
         try:
-            await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
+            await self._committer.stored(row, key, on_stored, claim)
         except trio.Cancelled:
-            self._committer.forget(waiter)
             self.withdraw(entry.id)
             raise
 

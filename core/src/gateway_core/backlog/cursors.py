@@ -232,3 +232,19 @@ class InstanceCursors:
         behind = self.ordered.behind.get(room)
         if behind is not None:
             behind.rank = URGENT
+
+
+@attrs.define(eq=False)
+class Cursors:
+    """Those of all instances of which something is stored alone.
+
+    pressing  one of them may have something urgent that stands alone
+    """
+
+    of: dict[str, InstanceCursors] = attrs.field(factory=dict, init=False)
+    pressing: bool = attrs.field(default=False, init=False)
+
+    def begin(self, instance_id: str) -> None:
+        """Look at all that is stored of it."""
+        self.of[instance_id] = InstanceCursors()
+        self.pressing = True

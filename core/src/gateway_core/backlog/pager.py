@@ -7,24 +7,23 @@ it was loaded. This module waits: for the outbox alone.
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 
-import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.capacity import Capacity
-from gateway_core.backlog.cursors import InstanceCursors
+from gateway_core.backlog.cursors import Cursors, InstanceCursors
 from gateway_core.backlog.intake import Intake
 from gateway_core.backlog.loader import Loader
 from gateway_core.backlog.looking import waits
-from gateway_core.backlog.moving import Moving
 from gateway_core.backlog.operator_requests import OperatorRequests
-from gateway_core.backlog.ownership import Ownership
+from gateway_core.backlog.owning.accounts import Accounts
+from gateway_core.backlog.owning.ownership import Ownership
 from gateway_core.backlog.schedule import Schedule
 from gateway_core.backlog.spilled import Spilled
 from gateway_core.clock import SECOND, Clock
-from gateway_core.contract.envelopes import Envelope, MessageRef, Send
+from gateway_core.contract.envelopes import Envelope, MessageRef
 from gateway_core.contract.errors import OutboxError
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED
@@ -35,7 +34,6 @@ from gateway_core.outboxes.journal import Journal
 from gateway_core.outboxes.records import (
     Found,
     Overview,
-    Recovery,
     Request,
     StoredEntry,
     Stream,
@@ -45,8 +43,6 @@ from gateway_core.outboxes.spreading import Spreading
 from gateway_core.outboxes.troubles import Troubles
 from gateway_core.scheduling.classes import RANKS, URGENT
 from gateway_core.telemetry import (
-    ACCOUNT_LOST,
-    ACCOUNT_OWNED,
     OUTBOX_RECOVERED,
     OUTBOX_UNSERVED,
     log_event,
@@ -81,20 +77,11 @@ class Pager:
         self._registry, self._partitions = registry, partitions
         self._clock = clock
         self._holds_suspended = holds_suspended
-        self._cursors: dict[str, InstanceCursors] = {}
-        self._pressing = False
+        self._cursors = Cursors()
         self._woken = trio.Event()
         self._looking_up = 0
-        self.on_owned: Callable[[str], None] = lambda _instance_id: None
-        self.on_left: Callable[[str], None] = lambda _instance_id: None
-        self.spawn: Callable[[Callable[[], Awaitable[None]]], None] = lambda _task: None
-        self.knows_delayed = trio.Event()
-        self._has_let_go = trio.Event()
         self._troubles = Troubles()
         self.capacity = Capacity(capacity, self.wake)
-        self._spread = spread
-        self._ownership = Ownership(outbox, journal, clock, spread)
-        self.moving = Moving(registry, journal, clock, self._let_go_of)
 
         def partition_for(envelope: Envelope) -> Partition:
             return partition_of(envelope.instance_id, envelope.external_room_id)
@@ -110,6 +97,11 @@ class Pager:
             put_behind=self._put_behind,
             goes_on=self._goes_on,
         )
+        self.accounts = Accounts(
+            registry, partitions, self.capacity, self._intake, self._loader, self._schedule,
+            journal, clock, spread, self.wake,
+            ownership=Ownership(outbox, journal, clock, spread), cursors=self._cursors,
+        )  # fmt: skip
         self._intake.on_end = self._spilled_ended
         self._intake.on_delay = self._delayed
         look = functools.partial(waits, registry, partitions)
@@ -128,181 +120,38 @@ class Pager:
     async def recover(self) -> Overview:
         """Take in what previous process runs left, and own the accounts. Raises `OutboxError`."""
         overview = await self._outbox.overview()
-        self._tell_served()
-        await self._ownership.open(self._registry.all(), self._registry.wide)
+        self.accounts.tell_served()
+        await self.accounts.ownership.open(self._registry.all(), self._registry.wide)
         self._open(overview)
         return overview
 
     def _open(self, overview: Overview) -> None:
         """Take that in, and of which instances it is."""
         self.capacity.open(overview)
-        self._pressing = True
+        self._cursors.pressing = True
         self._schedule.open(scheduled=bool(overview.scheduled))
         if not (overview.scheduled and self._registry.delays):
-            self.knows_delayed.set()
+            self.accounts.knows_delayed.set()
         self._intake.open(overview)
         for instance_id, count in overview.unfinished.items():
             if instance_id in self._registry.serving:
-                self._cursors[instance_id] = InstanceCursors()
+                self._cursors.of[instance_id] = InstanceCursors()
             else:
                 log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
         if self.capacity.unfinished:
             log_event(OUTBOX_RECOVERED, unfinished=self.capacity.unfinished)
 
-    @property
-    def unserved(self) -> dict[str, int]:
-        """How many envelopes are stored of each instance that is not there."""
-        serving, counts = self._registry.serving, self._intake.spilled_of
-        return {name: count for name, count in counts.items() if count and name not in serving}
-
-    def serve(self, instance_id: str) -> None:
-        """An instance was taken in: its stored envelopes go on, once it is owned."""
-        self._ownership.want(self._registry.account(instance_id))
-        self._tell_served()
-        self.wake()
-        if self._intake.spilled_of[instance_id]:
-            self._cursors[instance_id] = InstanceCursors()
-            self._pressing = True
-            self.serve_on(instance_id)
-
-    def serve_on(self, instance_id: str) -> None:
-        """It was to be taken out, and stays: what came to be due meanwhile was passed over."""
-        if self._intake.spilled_of[instance_id]:
-            self._schedule.look_back()
-            self.wake()
-
     def follow(self, follow: Callable[[Delivery], Delivery]) -> None:
         """What gives what stands for a delivery here, once another process goes on with it."""
         self._intake.follow = follow
 
-    def offered(self) -> None:
-        """There may be accounts to be had."""
-        self._ownership.offered()
-        self.wake()
-
-    def leaving(self, instance_id: str) -> None:
-        """Another process is to have an account of this one: nothing of it begins here any more."""
-        wanted = self._ownership.wanted
-        if instance_id in wanted or self.moving.leaves(instance_id) or self.capacity.closed:
-            return
-        account = self._registry.renew(instance_id, "move")
-        if account is not None:
-            self._cursors.pop(instance_id, None)
-            self._ownership.want(self._registry.serving[instance_id])
-            self.on_left(instance_id)
-            self.spawn(functools.partial(self.moving.move, account))
-
-    def lost(self, instance_id: str) -> None:
-        """Another process owns the account: nothing of it begins here until it is owned again."""
-        if self._spread is not None and instance_id in self._ownership.wanted:
-            self._ownership.lose_again(instance_id)  # it is on its way there, or was just had
-            return
-        account = self._registry.renew(instance_id)
-        if account is not None:
-            log_event(ACCOUNT_LOST, instance=instance_id)
-            self._cursors.pop(instance_id, None)
-            self._ownership.lose(account, self._registry.serving[instance_id])
-            if self._spread is not None:
-                self.on_left(instance_id)
-            self.wake()
-
-    async def _let_go(self) -> None:
-        """Let go of what is in memory of lost accounts, and go on where they are had again."""
-        while self._ownership.lost:
-            account = self._ownership.lost[0]
-            await self._loader.let_go(account)
-            instance_id = account.instance.id
-            if self._spread is not None:
-                self._cursors.pop(instance_id, None)
-                self._intake.lost(account, self._partitions)
-            del self._ownership.lost[0]
-            self._has_let_go.set()
-            self._has_let_go = trio.Event()
-            if self._spread is None and instance_id in self._registry.serving:
-                self._cursors[instance_id] = InstanceCursors()
-                self._pressing = True
-                self._schedule.look_back()
-
-    def _gained(self, instance_id: str, recovery: Recovery) -> None:
-        """An account is owned from now on; of one that is spread nothing was known before."""
-        if recovery.stored is None:
-            return
-        stored = recovery.stored
-        left = attrs.evolve(stored, last_id=recovery.last_id, sequence=recovery.sequence)
-        count = self._intake.gained(instance_id, left)
-        log_event(ACCOUNT_OWNED, instance=instance_id, stored=count)
-        if count:
-            self._cursors[instance_id] = InstanceCursors()
-            self._pressing = True
-            self._schedule.look_back()
-        if stored.scheduled and self._registry.delays:
-            self.knows_delayed = trio.Event()
-
-    def owns(self, account: InstanceState) -> bool:
-        """Whether this process owns the account."""
-        return account.instance.id not in self._ownership.wanted
-
-    @property
-    def others(self) -> Container[str]:
-        """Accounts that this process does not own."""
-        return self._ownership.wanted
-
-    def has(self, instance_id: str) -> bool:
-        """The same by its id."""
-        return instance_id not in self._ownership.wanted
-
-    def is_coming(self, instance_id: str) -> bool:
-        """Whether the outbox has it for this process, which knows too little of it yet."""
-        return instance_id in self._ownership.half_had
-
-    def check_here(self, instance_id: str) -> None:
-        """Raises `OutboxError` for an account that is another process's to accept for."""
-        if self._spread is not None and not self.has(instance_id):
-            raise OutboxError(f"account {instance_id} is another process's by now")
-
-    def as_stored(self, envelope: Envelope) -> Envelope:
-        """An envelope as the outbox is to have it: a stream, as one that is written elsewhere.
-
-        So is it for whoever owns the account next, while this process still writes it.
-        """
-        if self._spread is None or not isinstance(envelope, Send) or envelope.grows is None:
-            return envelope
-        return attrs.evolve(envelope, grows=attrs.evolve(envelope.grows, elsewhere=True))
-
     def _goes_on(self, instance_id: str) -> bool:
-        return instance_id in self._registry.serving and self.has(instance_id)
-
-    async def let_go(self, account: InstanceState) -> None:
-        """Let go of what is in memory of an account that is taken out: it stays stored."""
-        await self._let_go_of(account)
-        instance_id = account.instance.id
-        if count := self._intake.spilled_of[instance_id]:
-            log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
-
-    async def _let_go_of(self, account: InstanceState) -> None:
-        self._cursors.pop(account.instance.id, None)
-        self._ownership.lost.append(account)
-        self.wake()
-        while any(one is account for one in self._ownership.lost) and not self.capacity.closed:
-            await self._has_let_go.wait()
-        if any(one is account for one in self._ownership.lost):  # it closes, and loads no more
-            await self._loader.let_go(account)
-
-    def leave_off(self, instance_id: str) -> None:
-        """An instance was taken out: its spilled envelopes stay stored."""
-        self._cursors.pop(instance_id, None)
-        self._ownership.leave(instance_id)
-        self._tell_served()
-
-    def _tell_served(self) -> None:
-        if self._spread is not None:
-            self._spread.serves(tuple(self._registry.serving))
+        return self.accounts.goes_on(instance_id)
 
     def close(self) -> None:
         """Load no more; nobody waits for a slot any more."""
         self.capacity.close()
-        self._has_let_go.set()
-        self.knows_delayed.set()
+        self.accounts.close()
         self.wake()
 
     # -- spilled envelopes
@@ -319,13 +168,13 @@ class Pager:
     def must_wait(self, delivery: Delivery, account: InstanceState) -> bool:
         """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
         envelope = delivery.envelope
-        if envelope.instance_id in self._ownership.wanted:
+        if not self.accounts.has(envelope.instance_id):
             return True
         if delivery.due is not None and (
             delivery.due > delivery.accepted_at or self._follows(delivery)
         ):
             return True
-        cursor = self._cursors.get(envelope.instance_id)
+        cursor = self._cursors.of.get(envelope.instance_id)
         if cursor is not None and self._must_follow(envelope, cursor):
             return True
         return self._suspended(account)
@@ -385,11 +234,11 @@ class Pager:
         self, instance_id: str, room: str, position: int, stream: Stream, *, change: bool = True
     ) -> None:
         """It waits at its position in the outbox, so its room is behind."""
-        cursors = self._cursors.get(instance_id)
+        cursors = self._cursors.of.get(instance_id)
         if cursors is None:
-            cursors = self._cursors[instance_id] = InstanceCursors(done=True)
+            cursors = self._cursors.of[instance_id] = InstanceCursors(done=True)
         cursors.spill(room, position, stream, change=change)
-        self._pressing = self._pressing or cursors.pressing
+        self._cursors.pressing = self._cursors.pressing or cursors.pressing
         self.wake()
 
     def _delayed(self, delivery: Delivery) -> None:
@@ -402,7 +251,7 @@ class Pager:
     def _spilled_ended(self, delivery: Delivery) -> None:
         """A spilled envelope ended."""
         self._schedule.ended(delivery)
-        cursors = self._cursors.get(delivery.envelope.instance_id)
+        cursors = self._cursors.of.get(delivery.envelope.instance_id)
         if cursors is not None:
             cursors.ended(delivery.envelope.external_room_id)
 
@@ -438,7 +287,7 @@ class Pager:
         """An envelope in memory ended."""
         instance_id = delivery.envelope.instance_id
         self.capacity.freed(delivery.id, instance_id, RANKS[delivery.priority], now)
-        cursors = self._cursors.get(instance_id)
+        cursors = self._cursors.of.get(instance_id)
         if cursors is None or cursors.idle:
             return
         admission = self._intake.partition_for(delivery.envelope).admission
@@ -463,14 +312,14 @@ class Pager:
             if not self._looking_up:  # what is being looked up may have ended since it was read
                 self.capacity.read_anew()
             try:
-                if self._ownership.lost:
-                    await self._let_go()
-                if not self.knows_delayed.is_set():
+                if self.accounts.ownership.lost:
+                    await self.accounts.let_go_of_lost()
+                if not self.accounts.knows_delayed.is_set():
                     await self._schedule.find_delayed()
-                    self.knows_delayed.set()
-                for instance_id, recovery in await self._ownership.take():
-                    self._gained(instance_id, recovery)
-                    self.on_owned(instance_id)
+                    self.accounts.knows_delayed.set()
+                for instance_id, recovery in await self.accounts.ownership.take():
+                    self.accounts.gained(instance_id, recovery)
+                    self.accounts.on_owned(instance_id)
                 await self.requests.serve()
                 busy = await self._round()
                 if self._troubles.times:
@@ -487,11 +336,11 @@ class Pager:
     @property
     def _paging(self) -> bool:
         """Whether anything is spilled that waits for a slot."""
-        return any(not cursor.idle for cursor in self._cursors.values())
+        return any(not cursor.idle for cursor in self._cursors.of.values())
 
     def _patience(self) -> float:
         """Seconds until the next look, unless woken before."""
-        paging, asked = self._paging, min(self.requests.wait, self._ownership.wait)
+        paging, asked = self._paging, min(self.requests.wait, self.accounts.ownership.wait)
         if not paging and not self._schedule.scheduled:
             return asked
         time = min(self._schedule.deadlines.next, self._schedule.due.next)
@@ -503,12 +352,12 @@ class Pager:
         busy, schedule = False, self._schedule
         if schedule.scheduled and self._clock.wall() >= schedule.due.next:
             busy = await schedule.scan()
-        for instance_id, cursors in list(self._cursors.items()):
+        for instance_id, cursors in list(self._cursors.of.items()):
             busy = await self._load_pressing() or busy
             if (account := self._to_load(instance_id, cursors)) is not None:
                 busy = await self._loader.load(account, cursors) or busy
-            if cursors.idle and self._cursors.get(instance_id) is cursors:
-                del self._cursors[instance_id]
+            if cursors.idle and self._cursors.of.get(instance_id) is cursors:
+                del self._cursors.of[instance_id]
         late = self._clock.wall() - schedule.deadlines.next
         if (self._paging or schedule.scheduled) and late >= (LATE if busy else 0.0):
             busy = await schedule.expire() or busy
@@ -517,9 +366,9 @@ class Pager:
     async def _load_pressing(self) -> bool:
         """Load what is urgent and stands alone, of every instance, before anything else."""
         busy = False
-        while self._pressing:
-            self._pressing = False
-            for instance_id, cursors in list(self._cursors.items()):
+        while self._cursors.pressing:
+            self._cursors.pressing = False
+            for instance_id, cursors in list(self._cursors.of.items()):
                 account = self._to_load(instance_id, cursors) if cursors.pressing else None
                 if account is not None:
                     busy = await self._loader.next_page(account, cursors.alone[URGENT]) or busy
@@ -528,6 +377,6 @@ class Pager:
     def _to_load(self, instance_id: str, cursors: InstanceCursors) -> InstanceState | None:
         """The account of an instance of which something may be loaded."""
         account = self._registry.serving.get(instance_id)
-        if account is None or instance_id in self._ownership.wanted or self.capacity.closed:
+        if account is None or not self.accounts.has(instance_id) or self.capacity.closed:
             return None
         return None if cursors.idle or self._suspended(account) else account

@@ -84,6 +84,9 @@ class Traits:
                          limits of a send; False: every part with files is an `upload`
     names_limits         its 429s say whose limit was hit; otherwise the gateway tests whether the
                          account is limited if several rooms are refused within two seconds
+    longest_part         visible characters that a part has at most, whatever the settings; a text
+                         whose letters alone need more than `max_parts` such parts is refused
+                         before it is planned. None: not known, each text is planned
     """
 
     edit: bool = attrs.field(default=True, validator=flag)
@@ -95,6 +98,7 @@ class Traits:
     polls: bool = attrs.field(default=False, validator=flag)
     sends_known_files: bool = attrs.field(default=False, validator=flag)
     names_limits: bool = attrs.field(default=False, validator=flag)
+    longest_part: int | None = attrs.field(default=None, validator=optional(whole(least=1)))
 
 
 @attrs.frozen
@@ -399,8 +403,9 @@ def chunk(instance: Instance, envelope: Envelope, mode: Mode) -> Sequence[Part] 
 
     `mode` is `as_asked`, `stricter` (a smaller limit, since the platform called a part too long) or
     `plain` (the platform refused its formatting). Called before acceptance with `as_asked`, and
-    after a verdict with a transform for the refused part alone, whose span is then the text. An
-    empty plan is refused as `Invalid`.
+    after a verdict with a transform for the refused part alone, whose span is then the text. A text
+    of more than 10,000 characters is planned in a worker thread, so that it does not hold up the
+    event loop. An empty plan is refused as `Invalid`.
     """
 
 

@@ -43,7 +43,7 @@ def snapshot(parts: Parts, *, waiting: bool) -> Statistics:
         partitions=counted,
         instances=parts.registry.statistics(),
         stored=pager.capacity.unfinished if pager is not None else 0,
-        unserved=pager.unserved if pager is not None else {},
+        unserved=pager.accounts.unserved if pager is not None else {},
         waiting=dict(causes),
         groups=len(groups.feeds),
         members=groups.waiting,

@@ -60,7 +60,7 @@ class InstanceVerbs:
         self._registry.add(instance)
         log_event(INSTANCE_ADDED, instance=instance.id, channel=instance.channel)
         if self._pager is not None:
-            self._pager.serve(instance.id)
+            self._pager.accounts.serve(instance.id)
             self._groups_arrived(instance.id)
 
     def replace_instance(self, instance: Instance) -> None:
@@ -137,19 +137,19 @@ class InstanceVerbs:
 
     def _is_here(self, instance_id: str) -> bool:
         """Whether this process delivers for an instance."""
-        return self._pager is not None and self._pager.has(instance_id)
+        return self._pager is not None and self._pager.accounts.has(instance_id)
 
     async def _remove(self, instance_id: str, drain: float, *, keep: bool) -> list[Undelivered]:
         """`keep`: a durable outbox keeps what is unfinished."""
-        let_go = self._pager.let_go if keep and self._pager is not None else None
+        let_go = self._pager.accounts.let_go if keep and self._pager is not None else None
         try:
             receipts = await self._registry.remove(instance_id, drain=drain, let_go=let_go)
         except BaseException:
             if self._pager is not None and instance_id in self._registry.serving:
-                self._pager.serve_on(instance_id)
+                self._pager.accounts.serve_on(instance_id)
             raise
         if self._pager is not None:
-            self._pager.leave_off(instance_id)
+            self._pager.accounts.leave_off(instance_id)
         log_event(INSTANCE_REMOVED, instance=instance_id, undelivered=len(receipts))
         return receipts
 

@@ -41,10 +41,10 @@ class Life:
         if pager is None or outbox is None:
             return
         outbox.requested = pager.requested
-        outbox.lost = pager.lost
-        outbox.arrived = pager.on_owned = self.groups_arrived
+        outbox.lost = pager.accounts.lost
+        outbox.arrived = pager.accounts.on_owned = self.groups_arrived
         if (spread := parts.spread) is not None:
-            spread.offered, spread.leaving = pager.offered, pager.leaving
+            spread.offered, spread.leaving = pager.accounts.offered, pager.accounts.leaving
         outbox.next_position = lambda: parts.ids.next_position(parts.clock.wall())
         outbox.keys_for = parts.config.idempotency_window
         overview = await pager.recover()
@@ -131,7 +131,9 @@ class Life:
             log_event(UNFINISHED_AT_CLOSE, count=max(left, stored), stored=stored)
         for partition in parts.partitions:
             partition.completion.abandon() if pager is None else partition.completion.store()
-        parts.registry.release(() if pager is None or parts.spread is None else pager.others)
+        parts.registry.release(
+            () if pager is None or parts.spread is None else pager.accounts.others
+        )
         if pager is not None:
             pager.spilled.store()
         if parts.producer is not None:

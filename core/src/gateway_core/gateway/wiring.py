@@ -166,7 +166,7 @@ def wire(
             observed=observer.listens,
             spread=spread,
         )
-        pager.spawn = tasks.spawn
+        pager.accounts.spawn = tasks.spawn
         for partition in partitions:
             partition.completion.on_end = pager.freed
         way = DurableWay(drafting, outbox, pager)

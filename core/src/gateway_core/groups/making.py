@@ -1,7 +1,7 @@
 """Makes a group of what a caller gives: rooms or envelopes, each looked at before any is accepted.
 
-This module waits for the disk, where there are files; else for nothing: others have their turn
-between a hundred rooms and the next.
+This module waits for the disk, where there are files, and for the plan of a long text; else for
+nothing: others have their turn between a hundred rooms and the next.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway_core.files.many import ManyFiles
 from gateway_core.groups.pace import Pace, pace_of
 from gateway_core.groups.packed import PackedMembers
 from gateway_core.submission.checks import checked, problems_of
-from gateway_core.submission.preview import accepted_as, asked_for, planned
+from gateway_core.submission.preview import accepted_as, asked_for, planned_apart
 
 AT_ONCE = 100
 """Members that are looked at between two turns of the other tasks: two milliseconds."""
@@ -215,10 +215,10 @@ async def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Proble
     if "\n" in envelope.external_room_id:
         return [Problem("external_room_id", "has a line's end")]
     if is_first:
-        wanted.template, wanted.plan = envelope, _planned(wanted, envelope, most)
+        wanted.template, wanted.plan = envelope, await _planned(wanted, envelope, most)
     parts, problems = _cost(wanted.plan), account.hooks.validate(account.instance, envelope)
     if _content_of(envelope) != _content_of(wanted.template):
-        plan, problems = planned(account.hooks, account.instance, envelope, most)
+        plan, problems = await planned_apart(account.hooks, account.instance, envelope, most)
         parts = _cost(plan)
     wanted.look_at_limits(envelope)
     if not problems:
@@ -239,15 +239,15 @@ def _content_of(envelope: Send) -> tuple[object, ...]:
     return envelope.text, envelope.files, envelope.poll
 
 
-def _planned(wanted: GroupDraft, envelope: Envelope, most: int) -> tuple[Part, ...]:
+async def _planned(wanted: GroupDraft, envelope: Envelope, most: int) -> tuple[Part, ...]:
     """The parts. Raises `Invalid` for anything that is wrong in each room alike."""
-    plan, problems = planned(wanted.account.hooks, wanted.account.instance, envelope, most)
+    hooks, instance = wanted.account.hooks, wanted.account.instance
+    plan, problems = await planned_apart(hooks, instance, envelope, most)
     of_room = [problem for problem in problems if problem.place == "external_room_id"]
     if len(of_room) < len(problems):
         raise Invalid(problems)
     if of_room:  # another room says how many parts there are
-        hooks, instance = wanted.account.hooks, wanted.account.instance
-        plan = hooks.chunk(instance, envelope, "as_asked")
+        plan = await hooks.chunk_apart(instance, envelope, "as_asked")
     return plan
 
 
@@ -293,7 +293,7 @@ async def many_of(
             faults.note(f"envelopes.{number}", error.problems)
             continue
         envelope = _timed(envelope, template.priority, accepted_at, deadline)
-        plan, problems = planned(account.hooks, account.instance, envelope, most_parts)
+        plan, problems = await planned_apart(account.hooks, account.instance, envelope, most_parts)
         faults.note(f"envelopes.{number}", problems)
         if not problems:
             wanted.latest = max(wanted.latest, envelope.deadline or 0.0)

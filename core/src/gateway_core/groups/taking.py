@@ -1,26 +1,28 @@
 """Takes turns: makes a member of a group an accepted envelope, through an outbox or in memory.
 
-This module waits: for the outbox alone. Where there is no slot for a member, it has no turn yet.
+This module waits: for the outbox, and for the plan of a long text. Where there is no slot for a
+member, it has no turn yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.backlog.pager import Pager
-from gateway_core.contract.envelopes import Disposition, Envelope, Part, Send
-from gateway_core.contract.errors import GatewayClosed, HookContractError, Invalid, Refused
+from gateway_core.contract.envelopes import Disposition, Envelope, Part, Priority, Send
+from gateway_core.contract.errors import GatewayClosed, HookContractError, Invalid, Problem, Refused
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import Ending, broken_by
 from gateway_core.deliveries.turns import Turn
+from gateway_core.engine.partition import Partition
 from gateway_core.files.many import digests_of
 from gateway_core.groups.memory import MemoryGroups
 from gateway_core.outboxes.interface import Outbox
@@ -29,7 +31,10 @@ from gateway_core.scheduling.classes import RANKS
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.durable import DurableWay
 from gateway_core.submission.in_memory import InMemoryWay
-from gateway_core.submission.preview import planned
+from gateway_core.submission.preview import is_long, planned, planned_apart
+
+_Found: TypeAlias = tuple[tuple[Part, ...], Ending | None]
+"""A plan, or how its member ends."""
 
 
 class Taking(Protocol):
@@ -60,25 +65,44 @@ class Drafts:
 
     _drafting: Drafting
 
+    async def plan_long(self, group: Group, member: Member) -> _Found | None:
+        """The plan of a member's own long text, which is planned beside the event loop."""
+        if member.envelope is None or not is_long(member.envelope):
+            return None
+        envelope = envelope_of(group, member)
+        place = self._place_of(envelope, group.priority or envelope.priority)
+        if place is None:
+            return None
+        account, most = place[0], self._drafting.config.max_parts
+        try:
+            found = await planned_apart(account.hooks, account.instance, envelope, most)
+        except HookContractError as error:
+            return (), broken_by(error)
+        return _or_ending(*found)
+
     def draft(
-        self, group: Group, number: int, member: Member, on_begin: Callable[[Delivery], None]
+        self,
+        group: Group,
+        number: int,
+        member: Member,
+        on_begin: Callable[[Delivery], None],
+        found: _Found | None = None,
     ) -> Draft | None:
-        """None: there is no slot for it now, or its account is not there."""
+        """None: there is no slot for it now, or its account is not there.
+
+        found  what `plan_long` found
+        """
         drafting, envelope = self._drafting, envelope_of(group, member)
         with suppress(Invalid):  # a change that policies moved elsewhere ends where it is
             envelope = drafting.at_its_message(envelope)
-        instance_id, room = envelope.instance_id, envelope.external_room_id
-        account = drafting.registry.serving.get(instance_id)
-        if account is None:
-            return None
         priority = group.priority or envelope.priority
-        partition = drafting.partition_of(instance_id, room)
-        full = partition.admission.full(instance_id, room, RANKS[priority])
-        if full is not None and full.key[0] != "room":
+        place = self._place_of(envelope, priority)
+        if place is None:
             return None
+        account, partition = place
         plan, ending = group.plan, None
         if member.envelope is not None:
-            plan, ending = self._planned(account, envelope)
+            plan, ending = found or self._planned(account, envelope)
         asked = envelope
         if member.asked_room is not None:
             asked = attrs.evolve(envelope, external_room_id=member.asked_room)
@@ -95,24 +119,39 @@ class Drafts:
             ),
         )  # fmt: skip
 
-    def _planned(
-        self, account: InstanceState, envelope: Envelope
-    ) -> tuple[tuple[Part, ...], Ending | None]:
+    def _place_of(
+        self, envelope: Envelope, priority: Priority
+    ) -> tuple[InstanceState, Partition] | None:
+        """Its account and partition; None: there is no slot for it now, or no such account."""
+        instance_id, room = envelope.instance_id, envelope.external_room_id
+        account = self._drafting.registry.serving.get(instance_id)
+        if account is None:
+            return None
+        partition = self._drafting.partition_of(instance_id, room)
+        full = partition.admission.full(instance_id, room, RANKS[priority])
+        return None if full is not None and full.key[0] != "room" else (account, partition)
+
+    def _planned(self, account: InstanceState, envelope: Envelope) -> _Found:
         """The plan, or how it ends: since the group was accepted, its settings may have changed."""
         most = self._drafting.config.max_parts
         try:
-            plan, problems = planned(account.hooks, account.instance, envelope, most)
+            found = planned(account.hooks, account.instance, envelope, most)
         except HookContractError as error:
             return (), broken_by(error)
-        if not problems:
-            return plan, None
-        verdict = Verdict(
-            error_class=ErrorClass.NON_RETRYABLE,
-            reason=Reason.BAD_REQUEST,
-            dispatched="no",
-            raw="; ".join(map(str, problems)),
-        )
-        return (), Ending(Disposition.REJECTED, verdict)
+        return _or_ending(*found)
+
+
+def _or_ending(plan: tuple[Part, ...], problems: Sequence[Problem]) -> _Found:
+    """The plan, if nothing is wrong with it."""
+    if not problems:
+        return plan, None
+    verdict = Verdict(
+        error_class=ErrorClass.NON_RETRYABLE,
+        reason=Reason.BAD_REQUEST,
+        dispatched="no",
+        raw="; ".join(map(str, problems)),
+    )
+    return (), Ending(Disposition.REJECTED, verdict)
 
 
 def _is_by_class(group: Group, member: Member) -> bool:
@@ -147,13 +186,14 @@ class DurableTaking(Drafts):
 
     def owns(self, account: InstanceState) -> bool:
         """Another process feeds the groups of accounts that it owns."""
-        return self._pager.owns(account)
+        return self._pager.accounts.owns(account)
 
     async def take(
         self, group: Group, number: int, member: Member, on_begin: Callable[[Delivery], None]
     ) -> Delivery | None:
         """As `Taking` says."""
-        draft = self.draft(group, number, member, on_begin)
+        long = await self.plan_long(group, member)
+        draft = self.draft(group, number, member, on_begin, long)
         if draft is None:
             return None
         try:
@@ -190,8 +230,9 @@ class MemoryTaking(Drafts):
         self, group: Group, number: int, member: Member, on_begin: Callable[[Delivery], None]
     ) -> Delivery | None:
         """As `Taking` says; a room's own bound keeps no other room waiting."""
+        long = await self.plan_long(group, member)
         found = self._groups.get(group.id)
-        draft = self.draft(found.group, number, member, on_begin)
+        draft = self.draft(found.group, number, member, on_begin, long)
         if draft is None or not found.take(number):
             return None
         delivery = self._way.accept_member(draft)

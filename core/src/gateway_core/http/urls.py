@@ -73,9 +73,11 @@ def check_base_url(url: str, *, allow_private: bool = False) -> str:
         raise ValueError("must be a URL in printable ASCII without spaces")
     try:
         split = urlsplit(url)
-        _ = split.port
+        port = split.port
     except ValueError as error:
         raise ValueError(f"must be a URL: {error}") from None
+    if port == 0:
+        raise ValueError("must be a URL with a port from 1 to 65535")
     if not split.hostname:
         raise ValueError("must name a host, as in https://api.example.org")
     if "@" in split.netloc or "?" in url or "#" in url:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import attrs
+import trio
 
 from gateway_core.clock import SECOND
 from gateway_core.contract.addresses import Address
@@ -47,7 +48,15 @@ from gateway_core.contract.validators import LONGEST_NAME
 from gateway_core.contract.verdicts import BucketReport, ErrorClass, Reason, Verdict
 from gateway_core.plugins import defaults, usable
 from gateway_core.plugins.boundary import stopped
-from gateway_core.plugins.calling import SessionInSteps, impls_of, in_steps, repeating, timed
+from gateway_core.plugins.calling import (
+    Frozen,
+    SessionInSteps,
+    freeze,
+    impls_of,
+    in_steps,
+    repeating,
+    timed,
+)
 from gateway_core.plugins.guarding import PERFORMED_BY, SEQUENCES, GuardedHooks
 from gateway_core.plugins.rewriting import REWRITTEN, in_its_room, rewriting_fault
 from gateway_core.plugins.sharing import WHOLE, shared_limit, shared_report
@@ -78,6 +87,7 @@ class ChannelHooks(GuardedHooks):
     share     this process's part of every limit
     by_class  whether limits may differ with the envelope's class
     deduplicates_for  nanoseconds for which the platform knows the key of a send again
+    longest_part  visible characters that a part has at most, if its adapter alone plans; else None
     """
 
     can: frozenset[str]
@@ -87,6 +97,7 @@ class ChannelHooks(GuardedHooks):
     settings_type: type | None = attrs.field(init=False)
     by_class: bool = attrs.field(init=False)
     deduplicates_for: int = attrs.field(init=False)
+    longest_part: int | None = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -96,6 +107,8 @@ class ChannelHooks(GuardedHooks):
             self.traits = attrs.evolve(self.traits, edit=edit, delete=delete)
         self.settings_type = self._ask("settings_type", type, {})
         self.deduplicates_for = round(self.traits.deduplicates_for * SECOND)
+        planning = [impl for impl in impls_of(self.callers["chunk"]) if impl.plugin is not defaults]
+        self.longest_part = self.traits.longest_part if len(planning) == 1 else None
         self.by_class = any(
             "priority" in impl.argnames for impl in impls_of(self.callers["rate_limit"])
         )
@@ -157,8 +170,19 @@ class ChannelHooks(GuardedHooks):
 
     def chunk(self, instance: Instance, envelope: Envelope, mode: Mode) -> tuple[Part, ...]:
         """The plan."""
+        return self._plan({"instance": instance, "envelope": envelope, "mode": mode})
+
+    async def chunk_apart(
+        self, instance: Instance, envelope: Envelope, mode: Mode
+    ) -> tuple[Part, ...]:
+        """The same in a worker thread, where no other task waits for a long text."""
         kwargs = {"instance": instance, "envelope": envelope, "mode": mode}
-        parts: tuple[Part, ...] = self._ask_each("chunk", Part, kwargs)
+        ask = freeze(self.callers["chunk"], _holds_nobody)
+        planned = await trio.to_thread.run_sync(_outcome_of, ask, kwargs, abandon_on_cancel=True)
+        return self._plan(kwargs, planned)
+
+    def _plan(self, kwargs: Mapping[str, Any], asked: Frozen | None = None) -> tuple[Part, ...]:
+        parts: tuple[Part, ...] = self._ask_each("chunk", Part, kwargs, asked)
         if "chunk" in self.served:  # core's own plan is of the text that was looked at
             self._look("chunk", usable.part_fault, parts)
         return parts
@@ -381,6 +405,24 @@ class ChannelHooks(GuardedHooks):
     def room_moved(self, instance: Instance, room: str, moved_to: str) -> None:
         """Report a room's new id to the observers."""
         self._each("room_moved", {"instance": instance, "room": room, "moved_to": moved_to})
+
+
+def _outcome_of(ask: Frozen, kwargs: Mapping[str, Any]) -> Frozen:
+    """Asks at once; what answers so, or raises so, whenever it is asked."""
+    try:
+        answer = ask(kwargs)
+    except BaseException as raised:  # noqa: BLE001 - it is raised where the boundary stands
+        error = raised
+
+        def fail(_: Mapping[str, Any]) -> Any:
+            raise error
+
+        return fail
+    return lambda _: answer
+
+
+def _holds_nobody(_plugin: object, _seconds: float) -> None:
+    """However long a worker thread takes, no task waits for its turn."""
 
 
 def _hook_of(operation: str) -> str:

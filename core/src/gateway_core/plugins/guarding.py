@@ -81,10 +81,15 @@ class GuardedHooks:
 
     # -- asking
 
-    def _ask(self, name: str, kind: Any, kwargs: Mapping[str, Any]) -> Any:
-        """Ask a sync hook that answers once, and look at the type of the answer."""
+    def _ask(
+        self, name: str, kind: Any, kwargs: Mapping[str, Any], asked: Frozen | None = None
+    ) -> Any:
+        """Ask a sync hook that answers once, and look at the type of the answer.
+
+        asked  gives the answer, if it was asked already
+        """
         try:
-            answer = self._frozen[name](kwargs)
+            answer = (asked or self._frozen[name])(kwargs)
         except BaseException as raised:  # noqa: BLE001 - the boundary stands here
             error = stopped(raised)
             raise self._raised(name, self._culprit(error), error, kwargs) from error
@@ -111,9 +116,11 @@ class GuardedHooks:
                 self._note_raised(name, plugin, stopped(raised), kwargs)
         return answers
 
-    def _ask_each(self, hook: str, kind: type, kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+    def _ask_each(
+        self, hook: str, kind: type, kwargs: Mapping[str, Any], asked: Frozen | None = None
+    ) -> tuple[Any, ...]:
         """Ask a sync hook that answers with a sequence of `kind`."""
-        answers = tuple(self._ask(hook, SEQUENCES, kwargs))
+        answers = tuple(self._ask(hook, SEQUENCES, kwargs, asked))
         for answer in answers:
             if not isinstance(answer, kind):
                 raise self._wrong(hook, kind.__name__, answer)

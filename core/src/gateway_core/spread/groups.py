@@ -27,11 +27,11 @@ class SpreadGroups(Groups):
 
     def handed_for(self, instance_id: str) -> HandsOver | None:
         """Whoever owns the account accepts its groups."""
-        return None if self._pager.has(instance_id) else self._elsewhere
+        return None if self._pager.accounts.has(instance_id) else self._elsewhere
 
     async def serve(self, instance_id: str) -> None:
         """As far as the account is owned here."""
-        if self._pager.has(instance_id):
+        if self._pager.accounts.has(instance_id):
             await super().serve(instance_id)
 
     async def pause(self, group_id: str, *, paused: bool) -> GroupState | None:
@@ -54,7 +54,7 @@ class SpreadGroups(Groups):
 
     async def _is_elsewhere(self, what: str | Scope) -> bool:
         state = await self.state(what)
-        if state is None or self._pager.has(state.group.instance_id):
+        if state is None or self._pager.accounts.has(state.group.instance_id):
             return False
         self._elsewhere.learn(state)
         return True

@@ -36,7 +36,9 @@ class Spread:
         self.groups = SpreadGroups.beside(groups, pager, producer.groups)
         producer.way.keeps_order = True
         pager.follow(self.way.follow)
-        pager.on_left = self.groups.leave
+        pager.accounts.on_left = self.groups.leave
         pager.requests.is_ours = lambda instance_id: (
-            not instance_id or pager.has(instance_id) or pager.is_coming(instance_id)
+            not instance_id
+            or pager.accounts.has(instance_id)
+            or pager.accounts.is_coming(instance_id)
         )

@@ -21,6 +21,6 @@ class SpreadTyping:
 
     def begin(self, account: InstanceState, address: Address) -> Typed | None:
         """Show that an answer is being written; None: it is not shown."""
-        if self._pager.owns(account):
+        if self._pager.accounts.owns(account):
             return self._here.begin(account, address)
         return self._elsewhere.begin(account, address)

@@ -30,13 +30,13 @@ class SpreadWay:
         """
         instance_id = draft.account.instance.id
         room = draft.asked.external_room_id
-        if self._pager.has(instance_id) and (
+        if self._pager.accounts.has(instance_id) and (
             draft.taken or not self._elsewhere.untaken(instance_id, room)
         ):
             try:
                 return await self._here.accept(draft, wait=wait)
             except OutboxError:
-                if self._pager.has(instance_id) or draft.taken:
+                if self._pager.accounts.has(instance_id) or draft.taken:
                     raise
         elif draft.taken:  # its next owner takes it from where it lies
             raise OutboxError(f"account {instance_id} is another process's by now")
@@ -45,7 +45,7 @@ class SpreadWay:
 
     def handed_for(self, instance_id: str) -> HandoverWay | None:
         """The way of an account that another process owns; None: this one does."""
-        return None if self._pager.has(instance_id) else self._elsewhere
+        return None if self._pager.accounts.has(instance_id) else self._elsewhere
 
     def follow(self, delivery: Delivery) -> Delivery:
         """What stands for a delivery here whose account another process is to have."""

@@ -1,6 +1,7 @@
 """The door: from an envelope to a ticket, in memory or through an outbox.
 
-This module waits: for a slot where a bound is reached, and for the outbox. Never for an adapter.
+This module waits: for a slot where a bound is reached, for the outbox, and for the plan of a long
+text. Never for an adapter.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from gateway_core.outboxes.records import Request
 from gateway_core.submission.checks import checked
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.handed.way import HandoverWay
+from gateway_core.submission.preview import is_long
 from gateway_core.submission.tickets import Ticket
 
 
@@ -105,8 +107,11 @@ class Door:
                 fits = partial(account.hooks.validate, account.instance)
                 shown, more = await self._files.look_at(shown, fits)
                 looked = _newest(looked, more)
-            draft = self._drafting.draft(asked, shown, account, awaited=awaited)
-            draft.taken, draft.called = request is not None, called
+            if is_long(shown):
+                draft = await self._drafting.draft_long(asked, shown, account, awaited=awaited)
+            else:
+                draft = self._drafting.draft(asked, shown, account, awaited=awaited)
+            draft.taken, draft.called = request is not None, called or draft.called
             draft.request = request if request is not None and request.envelope_id else None
             if growth is not None:
                 self._drafting.grow(draft, growth)

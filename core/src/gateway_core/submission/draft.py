@@ -1,9 +1,12 @@
-"""A draft: an envelope that was checked and planned, but is not accepted yet. Never waits."""
+"""A draft: an envelope that was checked and planned, but is not accepted yet.
+
+This module waits for the plan of a long text, and for nothing else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -42,7 +45,7 @@ from gateway_core.monitoring.observer import Observer
 from gateway_core.outboxes.records import Request
 from gateway_core.scheduling.classes import RANKS
 from gateway_core.submission.checks import checked
-from gateway_core.submission.preview import accepted_as, moved_away, planned
+from gateway_core.submission.preview import accepted_as, moved_away, planned, planned_apart
 from gateway_core.submission.tickets import Ticket
 
 LONGEST_OPEN = 3600.0
@@ -116,6 +119,10 @@ class Draft:
         self.priority, self.rank = priority, RANKS[priority]
 
 
+Found: TypeAlias = tuple[tuple[Part, ...], list[Problem]]
+"""A plan, and what is wrong with it."""
+
+
 @attrs.define(eq=False)
 class Drafting:
     """What both ways of acceptance share: the checks, the delivery, the policies' vote."""
@@ -152,17 +159,43 @@ class Drafting:
         asked, envelope, account = self.rewrite(asked)
         return account.hooks.validate(account.instance, envelope)
 
+    async def draft_long(
+        self, asked: Envelope, envelope: Envelope, account: InstanceState, *, awaited: bool
+    ) -> Draft:
+        """The same of a long text, which is planned beside the event loop."""
+        called, most = self.clock.now(), self.config.max_parts
+        while True:
+            instance = account.instance
+            here = self.at_its_message(envelope)
+            found = await planned_apart(account.hooks, instance, here, most)
+            self.check_open()  # anything may have changed meanwhile
+            account = self.account_for(asked.instance_id)
+            if account.instance is instance:
+                break
+        draft = self.draft(asked, envelope, account, awaited=awaited, found=found)
+        draft.called = called
+        return draft
+
     def draft(
-        self, asked: Envelope, envelope: Envelope, account: InstanceState, *, awaited: bool = False
+        self,
+        asked: Envelope,
+        envelope: Envelope,
+        account: InstanceState,
+        *,
+        awaited: bool = False,
+        found: Found | None = None,
     ) -> Draft:
         """Plan what `rewrite` gave. Raises why it cannot be accepted at all.
 
         awaited  its caller waits for the end, which does not come if the account never works
+        found    its plan and what is wrong with it, if that is known
         """
         scope = None if asked.key is None else scope_of(asked)
         digest = "" if scope is None else fingerprint(asked)
         envelope = self.at_its_message(envelope)
-        plan, problems = planned(account.hooks, account.instance, envelope, self.config.max_parts)
+        if found is None:
+            found = planned(account.hooks, account.instance, envelope, self.config.max_parts)
+        plan, problems = found
         if problems:
             raise Invalid(problems)
         self.check_suspension(account, awaited=awaited)

@@ -43,7 +43,7 @@ class DurableWay:
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
         """Accept it, join the one that has its key, or raise why not."""
-        if not self._pager.knows_delayed.is_set():
+        if not self._pager.accounts.knows_delayed.is_set():
             await self._until_delayed_are_known(draft)
         return await self._accept(draft, wait=wait)
 
@@ -54,7 +54,7 @@ class DurableWay:
             draft.waits_from(drafting.clock.now())
             due, joined = await self._found(draft)
         if joined is None:
-            if self._pager.owns(draft.account):
+            if self._pager.accounts.owns(draft.account):
                 drafting.vote(draft)
             else:
                 draft.voted = False
@@ -68,7 +68,7 @@ class DurableWay:
             return joined
         delivery, ttl = drafting.deliver(draft, drafting.clock.now(), due)
         asked = drafting.clock.now() if drafting.observer.listens else 0
-        appending, instance_id = self._pager.moving.appending, draft.account.instance.id
+        appending, instance_id = self._pager.accounts.moving.appending, draft.account.instance.id
         appending[instance_id] += 1
         try:
             entry = self._entry(draft, delivery, ttl)
@@ -90,7 +90,7 @@ class DurableWay:
         now = drafting.clock.now()
         draft.waits_from(now)
         with trio.move_on_after((drafting.deadline_of(draft, now) - now) / SECOND):
-            await self._pager.knows_delayed.wait()
+            await self._pager.accounts.knows_delayed.wait()
         drafting.check_open()
 
     # -- to a slot
@@ -212,7 +212,7 @@ class DurableWay:
             delivery, draft.account, draft.partition.index, draft.begun
         )
         self._drafting.check_open()
-        self._pager.check_here(draft.account.instance.id)
+        self._pager.accounts.check_here(draft.account.instance.id)
         turn = draft.turn
         accepted_at, deadline = delivery.accepted_at, delivery.accepted_at + ttl
         if turn is not None:
@@ -222,7 +222,7 @@ class DurableWay:
                 deadline = max(deadline, delivery.accepted_at + left / SECOND)
         return _entry(
             id=delivery.id,
-            envelope=self._pager.as_stored(draft.envelope),
+            envelope=self._pager.accounts.as_stored(draft.envelope),
             plan=draft.plan,
             accepted_at=accepted_at,
             deadline=deadline,

@@ -1,8 +1,8 @@
-"""What an envelope would become, before anything is sent. Never waits."""
+"""What an envelope would become, before anything is sent. Waits for a long text's plan alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import attrs
@@ -14,10 +14,12 @@ from gateway_core.contract.envelopes import (
     Edit,
     Envelope,
     MessageRef,
+    Mode,
     Part,
     Send,
 )
 from gateway_core.contract.errors import ConfigError, Invalid, Problem
+from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Limit
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import name_fault
@@ -29,7 +31,10 @@ from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.loader import Given, bind
 from gateway_core.submission.checks import checked, problems_of
 from gateway_core.submission.plain import plain
+from gateway_core.text.reading.letters import letters
 
+LONG = 10_000
+"""Characters from which a text is planned in a worker thread: it may take 50 ms and more."""
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 """No room has moved."""
 
@@ -168,9 +173,17 @@ def _about_polls(edit: Edit) -> Iterator[Problem]:
 
 
 def planned(
-    hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
+    hooks: ChannelHooks,
+    instance: Instance,
+    envelope: Envelope,
+    most: int,
+    *,
+    chunk: Callable[[Instance, Send | Edit, Mode], tuple[Part, ...]] | None = None,
 ) -> tuple[tuple[Part, ...], list[Problem]]:
-    """The plan of an envelope without problems of its own, and the problems of its channel."""
+    """The plan of an envelope without problems of its own, and the problems of its channel.
+
+    chunk  plans, in place of the hooks
+    """
     operation = "call" if isinstance(envelope, Call) else envelope.operation
     has_plan, problems = True, list[Problem]()
     if isinstance(envelope, Edit):
@@ -190,20 +203,61 @@ def planned(
         problems = [Problem("mentions", text), *problems]
     if problems or not isinstance(envelope, (Send, Edit)) or not has_plan:
         return (), problems
-    files = envelope.files
-    if files is None:  # an edit's, whose message may be known to have some
+    longest = hooks.longest_part
+    if (
+        longest is not None
+        and len(envelope.text) > longest * most
+        and (problems := _too_long(envelope, longest, most))
+    ):
+        return (), problems
+    if envelope.files is None:  # an edit's, whose message may be known to have some
         envelope = _with_held(envelope)
-        files = envelope.files or ()
-    plan = hooks.chunk(instance, envelope, "as_asked")
-    if files or len(plan) != 1 or plan[0].files:
-        problems = _problems_of_plan(plan, len(files), most)
+    plan = (chunk or hooks.chunk)(instance, envelope, "as_asked")
+    return plan, _problems_of_plan(plan, envelope.files or (), most)
+
+
+def is_long(envelope: Envelope) -> bool:
+    """Whether it is to be planned apart."""
+    return isinstance(envelope, Send | Edit) and len(envelope.text) > LONG
+
+
+async def planned_apart(
+    hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
+) -> tuple[tuple[Part, ...], list[Problem]]:
+    """The same as `planned`; of a long text in a worker thread, so that no other task waits."""
+    if not is_long(envelope):
+        return planned(hooks, instance, envelope, most)
+    asked: list[Send | Edit] = []
+
+    def note(_instance: Instance, to_plan: Send | Edit, _mode: Mode) -> tuple[Part, ...]:
+        asked.append(to_plan)
+        return ()
+
+    plan, problems = planned(hooks, instance, envelope, most, chunk=note)
+    for to_plan in asked:
+        plan = await hooks.chunk_apart(instance, to_plan, "as_asked")
+        problems = _problems_of_plan(plan, to_plan.files or (), most)
     return plan, problems
 
 
-def _problems_of_plan(plan: Sequence[Part], files: int, most: int) -> list[Problem]:
+def _too_long(envelope: Send | Edit, longest: int, most: int) -> list[Problem]:
+    """What is wrong with a text whose letters alone need too many parts."""
+    if envelope.format == "native":
+        return []
+    least = -(-letters(envelope.text, markdown=envelope.format == "markdown") // longest)
+    return (
+        []
+        if least <= most
+        else [Problem("text", f"needs at least {least} messages, at most {most}")]
+    )
+
+
+def _problems_of_plan(plan: Sequence[Part], files: Sequence[File], most: int) -> list[Problem]:
+    if not files and len(plan) == 1 and not plan[0].files:  # as most are
+        return []
     fault = None
     if files or any(part.files for part in plan):
-        fault = misplaced(plan, files)
+        fault = misplaced(plan, len(files))
     if not plan:
         return [Problem("text", "leaves nothing to send")]
     if fault is not None:

@@ -39,7 +39,7 @@ from gateway_plugin_discord.marks.calls import sign_of
 from gateway_plugin_discord.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_discord.rendering.buttons import fields_with
 from gateway_plugin_discord.rendering.parts import parts_of
-from gateway_plugin_discord.settings import DiscordSettings
+from gateway_plugin_discord.settings import MAX_LENGTH, DiscordSettings
 
 GATEWAY_CONTRACT = 1
 
@@ -67,6 +67,7 @@ def traits() -> Traits:
         mentions_by_id=True,
         names_limits=True,
         polls=True,
+        longest_part=MAX_LENGTH,
     )
 
 

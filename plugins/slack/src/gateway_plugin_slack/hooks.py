@@ -40,7 +40,7 @@ from gateway_plugin_slack.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_slack.rendering.buttons import fields_with
 from gateway_plugin_slack.rendering.parts import parts_of
 from gateway_plugin_slack.rendering.streams import streaming_of
-from gateway_plugin_slack.settings import Settings
+from gateway_plugin_slack.settings import MOST_BYTES, Settings
 
 GATEWAY_CONTRACT = 1
 
@@ -69,6 +69,7 @@ def traits() -> Traits:
         repeat_safe_calls=REPEAT_SAFE_CALLS,
         mentions_by_id=True,
         sends_known_files=True,
+        longest_part=MOST_BYTES,
     )
 
 

@@ -35,6 +35,7 @@ from gateway_plugin_slack.ids import is_room
 from gateway_plugin_slack.tokens import Tokens
 
 BASE_URL = "https://slack.com/api"
+MOST_BYTES = 4000
 _TOKEN = secret(
     "(?!xoxe-)xox[a-z][-.][!-~]+", "a Slack token, which begins with xoxb-, xoxp- or xoxe."
 )
@@ -130,7 +131,7 @@ class Settings(NetworkSettings):
         converter=as_path,
         validator=all_of(optional(_PATH), _is_store, alongside("refresh_token")),
     )
-    part_bytes: int = attrs.field(default=4000, validator=whole(least=100, most=4000))
+    part_bytes: int = attrs.field(default=MOST_BYTES, validator=whole(least=100, most=MOST_BYTES))
     post_count: int = attrs.field(default=1, validator=_COUNT)
     post_seconds: float = attrs.field(default=1.0, validator=_SECONDS)
     rooms: Mapping[str, RoomLimits] = attrs.field(

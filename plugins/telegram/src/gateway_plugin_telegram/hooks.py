@@ -38,7 +38,7 @@ from gateway_plugin_telegram.marks.calls import sign_of
 from gateway_plugin_telegram.methods import REPEAT_SAFE_CALLS
 from gateway_plugin_telegram.rendering.buttons import fields_with
 from gateway_plugin_telegram.rendering.parts import parts_of
-from gateway_plugin_telegram.settings import TelegramSettings
+from gateway_plugin_telegram.settings import TEXT_LIMIT, TelegramSettings
 
 GATEWAY_CONTRACT = 1
 
@@ -61,6 +61,7 @@ def traits() -> Traits:
         repeat_safe_calls=REPEAT_SAFE_CALLS,
         mentions_by_id=True,
         polls=True,
+        longest_part=TEXT_LIMIT,
     )
 
 

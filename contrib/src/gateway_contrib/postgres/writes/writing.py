@@ -263,7 +263,8 @@ class Writer:
             self.contents.end(connection, list(batch.withdrawn))
         statements.write_accounts(connection, batch)
         handed = {number: it for number, it in batch.answers.items() if number > 0}
-        write_answers(connection, self.contents.seals, handed)
+        if not write_answers(connection, self.contents.seals, handed):
+            self._handed.held()
         if self._handed.for_members and (batch.ended or handed):
             tell(connection, batch.ended, handed)
         asked = {number: it for number, it in batch.answers.items() if number < 0}

@@ -81,12 +81,7 @@ class Storing(Recording):
             await self._add_members(group, members)
             key = group.scope and key_row(self._keyring, group.scope, seq)
             claim = Claim(seq, None, group.files)
-            waiter = self._committer.add(None, key, on_stored, claim)
-            try:
-                await trio.lowlevel.wait_task_rescheduled(waiter.give_up)
-            except trio.Cancelled:
-                self._committer.forget(waiter)
-                raise
+            await self._committer.stored(None, key, on_stored, claim)
         except BaseException:
             self._committer.batch.drop_group(seq)
             self._committer.wake()

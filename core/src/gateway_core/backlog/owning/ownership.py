@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.backlog.restored import MOST_RECKONED, RestoredState
+from gateway_core.backlog.owning.restored import MOST_RECKONED, RestoredState
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.errors import OutboxError
 from gateway_core.outboxes.interface import Outbox
