@@ -55,6 +55,8 @@ from gateway_core.telemetry import (
 HORIZON = 60.0
 """Seconds until the times of spilled envelopes are looked at again, whatever is known of them."""
 AGAIN = 1.0
+SOON = 1.0
+"""Seconds for which callers wait until an account is owned that was taken in for them."""
 LATE = 5.0
 """Seconds for which deadlines of spilled envelopes may pass unseen while others are loaded."""
 
@@ -87,9 +89,10 @@ class Pager:
         self._looking_up = 0
         self.on_owned: Callable[[str], None] = lambda _instance_id: None
         self.on_left: Callable[[str], None] = lambda _instance_id: None
+        self.on_unserved: Callable[[str, int], None] = _log_unserved
         self.spawn: Callable[[Callable[[], Awaitable[None]]], None] = lambda _task: None
         self.knows_delayed = trio.Event()
-        self._has_let_go = trio.Event()
+        self._has_let_go, self._has_taken = trio.Event(), trio.Event()
         self._troubles = Troubles()
         self.capacity = Capacity(capacity, self.wake)
         self._spread = spread
@@ -128,7 +131,7 @@ class Pager:
     async def recover(self) -> Overview:
         """Take in what previous process runs left, and own the accounts. Raises `OutboxError`."""
         overview = await self._outbox.overview()
-        self._tell_served()
+        self.tell_served()
         await self._ownership.open(self._registry.all(), self._registry.wide)
         self._open(overview)
         return overview
@@ -145,7 +148,10 @@ class Pager:
             if instance_id in self._registry.serving:
                 self._cursors[instance_id] = InstanceCursors()
             else:
-                log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
+                self.on_unserved(instance_id, count)
+        for instance_id in set(overview.groups) - overview.unfinished.keys():
+            if instance_id not in self._registry.serving:
+                self.on_unserved(instance_id, 0)
         if self.capacity.unfinished:
             log_event(OUTBOX_RECOVERED, unfinished=self.capacity.unfinished)
 
@@ -158,12 +164,22 @@ class Pager:
     def serve(self, instance_id: str) -> None:
         """An instance was taken in: its stored envelopes go on, once it is owned."""
         self._ownership.want(self._registry.account(instance_id))
-        self._tell_served()
+        self.tell_served()
         self.wake()
         if self._intake.spilled_of[instance_id]:
             self._cursors[instance_id] = InstanceCursors()
             self._pressing = True
             self.serve_on(instance_id)
+
+    async def until_owned(self, instance_id: str) -> None:
+        """Wait for an account that no other process can have, and that was taken in just now.
+
+        What is accepted before is stored alone, and read again. A moment is enough, and an outbox
+        that fails is waited for by nobody.
+        """
+        with trio.move_on_after(SOON):
+            while self._spread is None and instance_id in self._ownership.wanted:
+                await self._has_taken.wait()
 
     def serve_on(self, instance_id: str) -> None:
         """It was to be taken out, and stays: what came to be due meanwhile was passed over."""
@@ -288,9 +304,29 @@ class Pager:
         """An instance was taken out: its spilled envelopes stay stored."""
         self._cursors.pop(instance_id, None)
         self._ownership.leave(instance_id)
-        self._tell_served()
+        self.tell_served()
 
-    def _tell_served(self) -> None:
+    def needs(self, instance_id: str) -> bool:
+        """Whether something of an account is stored, moving, or just being had."""
+        cursors = self._cursors.get(instance_id)
+        return (
+            bool(self._intake.spilled_of[instance_id] or self.moving.appending[instance_id])
+            or self.moving.leaves(instance_id)
+            or (cursors is not None and not cursors.idle)
+            or (self._spread is None and instance_id in self._ownership.wanted)
+            or any(one.instance.id == instance_id for one in self._ownership.lost)
+        )
+
+    def forget(self, instance_id: str) -> None:
+        """An account of which nothing is stored is taken out of memory."""
+        self._cursors.pop(instance_id, None)
+        self._ownership.leave(instance_id)
+        self.capacity.forget(instance_id)
+        self._intake.forget(instance_id)
+        self.moving.appending.pop(instance_id, None)
+
+    def tell_served(self) -> None:
+        """Others were taken in, or out: the outbox is to know which there are."""
         if self._spread is not None:
             self._spread.serves(tuple(self._registry.serving))
 
@@ -467,6 +503,8 @@ class Pager:
                 for instance_id, recovery in await self._ownership.take():
                     self._gained(instance_id, recovery)
                     self.on_owned(instance_id)
+                    self._has_taken.set()
+                self._has_taken = trio.Event()
                 await self.requests.serve()
                 busy = await self._round()
                 if self._troubles.times:
@@ -527,3 +565,9 @@ class Pager:
         if account is None or instance_id in self._ownership.wanted or self.capacity.closed:
             return None
         return None if cursors.idle or self._suspended(account) else account
+
+
+def _log_unserved(instance_id: str, stored: int) -> None:
+    """Of an instance that is not there something is stored; groups alone are not told of."""
+    if stored:
+        log_event(OUTBOX_UNSERVED, instance=instance_id, stored=stored)
