@@ -27,6 +27,7 @@ from gateway_core.outboxes import (
     OUTBOX_FAILED,
     OutboxError,
     Recovery,
+    Request,
     Standing,
     log_event,
 )
@@ -42,7 +43,7 @@ PAUSE = 1.0
 class Sharing(Serving):
     """Owns accounts as `Spreading` has it.
 
-    offered, leaving  as there
+    offered, leaving, wanted  as there
     id_slot           which ids of a millisecond this process draws, from 0 to 127: no other one
                       that owns accounts has the same. It may be another after all was lost
     """
@@ -52,6 +53,7 @@ class Sharing(Serving):
     def _begin(self) -> None:
         self.offered: Callable[[], None] | None = None
         self.leaving: Callable[[str], None] | None = None
+        self.wanted: Callable[[str], None] | None = None
         self._spread: SpreadMember | None = None
         self._changed = trio.Event()
         self._given = 0
@@ -73,7 +75,22 @@ class Sharing(Serving):
     def serves(self, instance_ids: Collection[str]) -> None:
         """Those without a row get one with the next look."""
         if self._spread is not None:
+            self._spread.sourced = self.wanted is not None
             self._spread.serve(instance_ids)
+
+    def lacks(self, instance_id: str) -> None:
+        """It is said with the next look."""
+        if self._spread is not None:
+            self._spread.lack(instance_id)
+
+    def idles(self, instance_id: str) -> None:
+        """It is written with its release."""
+        if self._spread is not None and instance_id in self._accounts:
+            self._writer.idle.add(instance_id)
+
+    def passed_on(self, request: Request) -> None:
+        """Whoever owns its account takes it with the next look."""
+        self._handed.answered([request.number])
 
     def offers(self, instance_id: str) -> bool:
         """By the last look."""
@@ -237,6 +254,9 @@ class Sharing(Serving):
         share = member.share
         if self.offered is not None and not share.take <= self._accounts:
             self.offered()
+        if self.wanted is not None:
+            for account in sorted(share.want):
+                self.wanted(account)
         if self.leaving is not None:
             for account in sorted(share.give & self._accounts):
                 self.leaving(account)

@@ -52,6 +52,7 @@ class OperatorRequests:
     group       does what is asked of a group, which may be a new one; what to answer
     ask         the same of anything that a process asks which delivers nothing
     is_ours     whether an account is this process's to answer for
+    pass_on     called with a request whose account is not, which is not answered here
     """
 
     _outbox: Outbox
@@ -71,6 +72,7 @@ class OperatorRequests:
     ask: Callable[[Request], Awaitable[str]] = attrs.field(init=False)
     spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(init=False)
     is_ours: Callable[[str], bool] = attrs.field(default=lambda _instance_id: True, init=False)
+    pass_on: Callable[[Request], None] = attrs.field(default=lambda _request: None, init=False)
     _not_before: int = attrs.field(default=0, init=False)
     _requests: deque[Request] = attrs.field(factory=deque, init=False)
     _of_room: dict[tuple[str, str], deque[Request]] = attrs.field(factory=dict, init=False)
@@ -136,6 +138,7 @@ class OperatorRequests:
                 if self.is_ours(request.instance_id):
                     await trio.sleep(AGAIN)
                     continue
+                self.pass_on(request)
             waiting.popleft()
         del self._of_room[place]
 

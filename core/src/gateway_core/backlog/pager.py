@@ -317,8 +317,13 @@ class Pager:
             or any(one.instance.id == instance_id for one in self._ownership.lost)
         )
 
+    def idles(self, instance_id: str) -> None:
+        """An account is about to be taken out of memory: nobody need own it for now."""
+        if self._spread is not None and self.has(instance_id):
+            self._spread.idles(instance_id)
+
     def forget(self, instance_id: str) -> None:
-        """An account of which nothing is stored is taken out of memory."""
+        """An account of which nothing is stored was taken out of memory."""
         self._cursors.pop(instance_id, None)
         self._ownership.leave(instance_id)
         self.capacity.forget(instance_id)

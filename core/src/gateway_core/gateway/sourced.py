@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from gateway_core.backlog.pager import Pager
 from gateway_core.engine.partition import Partition
 from gateway_core.groups.registry import Groups
+from gateway_core.outboxes.spreading import Spreading
 from gateway_core.sourcing.asking import InstanceSource
 from gateway_core.sourcing.forgetting import Forgetting
 from gateway_core.sourcing.sourcing import Sourcing
@@ -42,6 +44,7 @@ def sourced_by(
     spawn: Callable[[Callable[[], Any]], None],
     partitions: Sequence[Partition],
     groups: Groups,
+    spread: Spreading | None,
 ) -> SourcedAccounts | None:
     """What brings in the accounts of a source; None: there is no source."""
     if source is None:
@@ -52,4 +55,7 @@ def sourced_by(
     sourced = SourcedAccounts(drafting.source, spawn, partitions, groups)
     if pager is not None:
         pager.on_unserved = sourced.stored.want
+    if spread is not None:
+        spread.wanted = partial(sourced.stored.want, stored=0)
+        sourced.stored.on_unknown = spread.lacks
     return sourced

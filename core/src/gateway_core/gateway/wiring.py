@@ -191,9 +191,11 @@ def wire(
             follower, lookup, groups = producer.follower, producer.lookup, producer.groups
         else:
             assert isinstance(way, DurableWay)  # noqa: S101 - there is an outbox
-            both = Spread(pager, way, producer, here, groups, tasks.spawn, drafting)
+            both = Spread(
+                pager, way, producer, here, groups, tasks.spawn, drafting, spread.passed_on
+            )
             chosen, lookup, groups = both.way, both.lookup, both.groups
-    sourced = sourced_by(instance_source, drafting, pager, tasks.spawn, partitions, groups)
+    sourced = sourced_by(instance_source, drafting, pager, tasks.spawn, partitions, groups, spread)
     door = Door(drafting, chosen, partitions, files)
     prober = Prober(clock, config.attempt_timeout, registry.suspend_account, of_prober)
     files.fetching = fetching_of(config.files)

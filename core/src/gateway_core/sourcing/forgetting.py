@@ -83,6 +83,9 @@ class Forgetting:
     def _forget(self, accounts: Sequence[InstanceState]) -> None:
         """They are found again on demand, in the state in which the outbox has them."""
         source = self._sourcing
+        if source.pager is not None:
+            for account in accounts:
+                source.pager.idles(account.instance.id)
         source.registry.forget(accounts)
         for account in accounts:
             instance_id = account.instance.id

@@ -30,19 +30,26 @@ class Stored:
 
     _waiting  ids, and how many envelopes are stored of each
     _later    those for which the source failed
+    _wanted   the ids of both
+    on_unknown  called with each that the source does not know
     """
 
     _sourcing: Sourcing
     _spawn: Callable[[Callable[[], Awaitable[None]]], None]
     _waiting: deque[tuple[str, int]] = attrs.field(factory=deque, init=False)
     _later: list[tuple[str, int]] = attrs.field(factory=list, init=False)
+    _wanted: set[str] = attrs.field(factory=set, init=False)
+    on_unknown: Callable[[str], None] = attrs.field(default=lambda _id: None, init=False)
     _causes: Counter[str] = attrs.field(factory=Counter, init=False)
     _rounds: int = attrs.field(default=0, init=False)
     _begun: bool = attrs.field(default=False, init=False)
     _workers: int = attrs.field(default=0, init=False)
 
     def want(self, instance_id: str, stored: int) -> None:
-        """The outbox has something of an account that is not here."""
+        """The outbox has something of an account that is not here. Once too often does no harm."""
+        if instance_id in self._wanted:
+            return
+        self._wanted.add(instance_id)
         self._waiting.append((instance_id, stored))
         self._work()
 
@@ -60,29 +67,34 @@ class Stored:
     async def _ask_all(self) -> None:
         try:
             while self._waiting:
-                await self._ask(*self._waiting.popleft())
+                instance_id, stored = self._waiting.popleft()
+                if await self._ask(instance_id, stored):
+                    self._wanted.discard(instance_id)
                 await trio.lowlevel.checkpoint()
         finally:
             self._workers -= 1
 
-    async def _ask(self, instance_id: str, stored: int) -> None:
+    async def _ask(self, instance_id: str, stored: int) -> bool:
+        """Bring it in; whether that is decided, so or so."""
         if instance_id in self._sourcing.registry.serving:
-            return
+            return True
         try:
             await self._sourcing.bring(instance_id)
         except GatewayClosed:
-            return
+            return True
         except UnknownInstance:
-            self._rounds = 0
-            log_event(OUTBOX_UNSERVED, instance=instance_id, stored=stored)
+            self.on_unknown(instance_id)
+            if stored:
+                log_event(OUTBOX_UNSERVED, instance=instance_id, stored=stored)
         except InstanceSourceError as error:
             self._failed(error)
             self._later.append((instance_id, stored))
             if len(self._later) == 1:
                 self._rounds += 1
                 self._spawn(self._again)
-        else:
-            self._rounds = 0
+            return False
+        self._rounds = 0
+        return True
 
     def _failed(self, error: InstanceSourceError) -> None:
         """Log the first of one cause, the 10th, the 100th and so on."""

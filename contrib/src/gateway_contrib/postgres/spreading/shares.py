@@ -33,12 +33,14 @@ class Share:
     give     accounts that it owns and another one is to own
     lacks    accounts that it would be to own, but cannot
     unknown  instances that it can own and that have no row
+    want     free accounts that it is to own, and that a source is to give it before
     """
 
     take: frozenset[str] = frozenset()
     give: frozenset[str] = frozenset()
     lacks: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
+    want: frozenset[str] = frozenset()
 
 
 def share_of(
@@ -48,6 +50,7 @@ def share_of(
     served: Collection[str],
     owned: Collection[str],
     present: Collection[UUID],
+    beyond: Collection[str] | None = None,
 ) -> Share:
     """What is to be the share of member `me`.
 
@@ -55,13 +58,16 @@ def share_of(
     served   instances that it can own
     owned    those that it owns; what the database has as its own besides, it is to take once more
     present  all members, those that own everything as well
+    beyond   a source gives it any account but these; None: it has none but those `served`
     """
     others = [one for one in members if one.member != me]
     mine = [one for one in members if one.member == me]
     able = [attrs.evolve(one, lacks=frozenset(), ready=True) for one in mine]
-    take, give, lacks = set(), set(), set()
+    take, give, lacks, want = set(), set(), set(), set()
     for account in accounts.values():
-        name, can = account.instance, account.instance in served or account.instance == ALL
+        name = account.instance
+        here = name in served or name == ALL
+        can = here or (beyond is not None and name not in beyond)
         to_be = home(name, [*others, *able], account.pinned)
         if to_be == me and not can:
             lacks.add(name)
@@ -69,11 +75,14 @@ def share_of(
         if name in owned:
             if to_be is not None and to_be != me:
                 give.add(name)
-        elif to_be == me and (account.member == me or account.member not in present):
+        elif to_be == me and not here and account.member not in present:
+            want.add(name)
+        elif to_be == me and here and (account.member == me or account.member not in present):
             take.add(name)
     return Share(
         take=frozenset(take),
         give=frozenset(give),
         lacks=frozenset(lacks),
         unknown=frozenset(served) - accounts.keys(),
+        want=frozenset(want),
     )
