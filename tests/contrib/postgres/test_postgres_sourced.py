@@ -12,6 +12,7 @@ from tenants import Accounts
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_contrib.postgres.spreading.operating import Sharing
 from gateway_core import GatewayConfig, SourceSettings, open_gateway
+from gateway_core.backlog import operator_requests
 from gateway_core.testing import FakeChannel, virtual_wall
 
 NAMES = [f"tenant-{n}" for n in range(12)]
@@ -177,3 +178,30 @@ async def test_an_operator_is_heard_of_an_idle_account(spread):
             with Sharing(spread.server.url(), settings) as operator:
                 operator.ask("retry", 0.0, envelope_id=ticket.id)
             await until(lambda: rows(spread) == {"tenant-1": (True, False)})
+
+
+async def test_what_is_handed_over_waits_for_a_source_that_fails_for_a_moment(spread):
+    """For half a minute; other accounts do not wait for it."""
+    channel, accounts = FakeChannel(), Accounts()
+    accounts.gives["tenant-1"] = LookupError("the database is away")
+    send = f"SELECT {spread.schema}.send('{{}}', 'room', 'of SQL')"
+    async with opened(spread, channel, accounts, owned="whole"):
+        with trio.fail_after(60):
+            spread.ran(send.format("tenant-1"))
+            await until(lambda: accounts.asked["tenant-1"])
+            spread.ran(send.format("tenant-2"))
+            await until(lambda: sent(channel) == ["tenant-2"])
+            accounts.gives.clear()
+            await until(lambda: sent(channel) == ["tenant-1", "tenant-2"])
+
+
+async def test_it_is_rejected_where_the_source_fails_for_longer(spread, monkeypatch):
+    monkeypatch.setattr(operator_requests, "PATIENCE", 0.1)
+    accounts = Accounts()
+    accounts.gives["tenant-1"] = LookupError("the database is away")
+    async with opened(spread, FakeChannel(), accounts, owned="whole"):
+        send = f"SELECT {spread.schema}.send('tenant-1', 'room', 'of SQL')"
+        ((name,),) = spread.ran(send)
+        sql = f"SELECT {spread.schema}.status('{name}')->>'reason'"
+        await until(lambda: spread.ran(sql)[0][0] is not None)
+    assert "InstanceSourceError: instance 'tenant-1'" in spread.ran(sql)[0][0]

@@ -57,6 +57,7 @@ HORIZON = 60.0
 AGAIN = 1.0
 SOON = 1.0
 """Seconds for which callers wait until an account is owned that was taken in for them."""
+LOOK = 0.02
 LATE = 5.0
 """Seconds for which deadlines of spilled envelopes may pass unseen while others are loaded."""
 
@@ -172,14 +173,16 @@ class Pager:
             self.serve_on(instance_id)
 
     async def until_owned(self, instance_id: str) -> None:
-        """Wait for an account that no other process can have, and that was taken in just now.
+        """Wait for an account that was taken in just now; what is stored before is read again.
 
-        What is accepted before is stored alone, and read again. A moment is enough, and an outbox
-        that fails is waited for by nobody.
+        One that others may have is waited for until these know of it: what is handed over before
+        would be refused by a process that does not. An outbox that fails is not waited for.
         """
         with trio.move_on_after(SOON):
             while self._spread is None and instance_id in self._ownership.wanted:
                 await self._has_taken.wait()
+            while self._spread is not None and not self._spread.is_known(instance_id):  # noqa: ASYNC110 - the look of a thread tells nobody
+                await trio.sleep(LOOK)
 
     def serve_on(self, instance_id: str) -> None:
         """It was to be taken out, and stays: what came to be due meanwhile was passed over."""

@@ -147,6 +147,7 @@ class Life:
         if self._parts.pager is not None:
             self._parts.pager.close()
         if self._parts.sourced is not None:
+            self._parts.sourced.stored.close()
             self._parts.sourced.sourcing.close()
         self._parts.door.close()
 

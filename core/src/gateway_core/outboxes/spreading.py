@@ -49,6 +49,10 @@ class Spreading(Outbox, Protocol):
         """Whether the account is to be this process's, and no other process owns it."""
         ...
 
+    def is_known(self, instance_id: str) -> bool:
+        """Whether every process knows by now of such an account, whoever is to own it."""
+        ...
+
     def lacks(self, instance_id: str) -> None:
         """An account that is wanted is unknown to the source: another process may have it."""
 

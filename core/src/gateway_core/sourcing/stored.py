@@ -58,6 +58,11 @@ class Stored:
         self._begun = True
         self._work()
 
+    def close(self) -> None:
+        """The gateway accepts nothing more: none is asked for any more."""
+        self._begun = False
+        self._waiting.clear()
+
     def _work(self) -> None:
         most = max(1, self._sourcing.settings.at_once // 2)
         while self._begun and self._workers < min(most, len(self._waiting)):
