@@ -35,6 +35,7 @@ ORDER = (
     "monitoring",
     "engine",
     "backlog",
+    "sourcing",
     "submission",
     "answering",
     "streams",

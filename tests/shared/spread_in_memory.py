@@ -110,7 +110,7 @@ class Member:
     def __init__(self, store):
         self.store, self.dead = store, False
         self.requested = self.lost = self.arrived = self.next_position = None
-        self.offered = self.leaving = None
+        self.offered = self.leaving = self.wanted = None
         self.keys_for = 0.0
         self.id_slot = len(store.members) % 128
         self._numbers = count(1)
@@ -143,6 +143,20 @@ class Member:
 
     def serves(self, instance_ids):
         self.served = set(instance_ids)
+
+    def passed_on(self, request):
+        for row in self.store.handed:
+            if row.request.number == request.number and row.taken_by is self:
+                row.taken_by = None
+
+    def is_known(self, instance_id):
+        return True
+
+    def lacks(self, instance_id):
+        """Which account is whose, a test says."""
+
+    def idles(self, instance_id):
+        """Likewise."""
 
     def offers(self, instance_id):
         free = instance_id not in self.store.owners

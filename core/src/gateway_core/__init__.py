@@ -3,7 +3,9 @@
 # isort: off
 # fmt: off
 from gateway_core.accounts.reloading import Reloaded
-from gateway_core.config import FilesSettings, GatewayConfig, OutboxSettings, Ttl
+from gateway_core.config import (
+    FilesSettings, GatewayConfig, OutboxSettings, SourceSettings, Ttl,
+)
 from gateway_core.config_file import load_config, load_outbox, parse_config
 from gateway_core.contract.addresses import Address, Interaction
 from gateway_core.contract.beside.buttons import Button
@@ -16,8 +18,9 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.errors import (
     AmbiguousEvent, ConfigError, DeadlinePassed, DeliveryError, EndingsForgotten,
     FormatVersionError, GatewayClosed, GatewayError, GroupTooLong, HookContractError,
-    IdempotencyConflict, InstanceSuspended, Invalid, NotServing, OutboxError, Overloaded,
-    PartitionFailed, PluginError, ProbeFailed, Problem, Refused, UnknownEvent, UnknownInstance,
+    IdempotencyConflict, InstanceSourceError, InstanceSuspended, Invalid, NotServing, OutboxError,
+    Overloaded, PartitionFailed, PluginError, ProbeFailed, Problem, Refused, UnknownEvent,
+    UnknownInstance,
 )
 from gateway_core.contract.files import File
 from gateway_core.contract.hookspecs import Identity, Limit, Providers
@@ -33,6 +36,7 @@ from gateway_core.outboxes.endings import Ended
 from gateway_core.plugins.loader import ChannelBinding, Filter, installed_channels
 from gateway_core.ratelimits.circuit import CircuitSettings
 from gateway_core.scheduling.pressure import PressureSettings
+from gateway_core.sourcing.asking import InstanceSource
 from gateway_core.streams.stream import Stream
 from gateway_core.submission.preview import Preview, preview
 from gateway_core.submission.status import Status
@@ -45,12 +49,13 @@ __all__ = [
     "Ended", "EndingsForgotten", "Envelope", "ErrorClass", "File", "FilesSettings", "Filter",
     "Forecast", "FormatVersionError", "Gateway", "GatewayClosed", "GatewayConfig", "GatewayError",
     "GroupTooLong", "HookContractError", "IdempotencyConflict", "Identity", "Instance",
-    "InstanceStatistics", "InstanceSuspended", "Interaction", "Invalid", "Job", "KeyRef", "Limit",
-    "MessageRef", "NotServing", "OutboxError", "OutboxSettings", "Overloaded", "Part",
-    "PartReceipt", "PartRef", "PartitionFailed", "PartitionStatistics", "PluginError", "Poll",
-    "PressureSettings", "Preview", "Priority", "ProbeFailed", "Problem", "Progress", "Providers",
-    "Reason", "Receipt", "Refused", "Reloaded", "RetrySettings", "Scope", "Secret", "Send",
-    "Statistics", "Status", "Stream", "TelemetrySettings", "Ticket", "Ttl", "Undelivered",
-    "UnknownEvent", "UnknownInstance", "Verdict", "from_json", "installed_channels", "load_config",
-    "load_outbox", "open_gateway", "parse_config", "preview", "to_json",
+    "InstanceSource", "InstanceSourceError", "InstanceStatistics", "InstanceSuspended",
+    "Interaction", "Invalid", "Job", "KeyRef", "Limit", "MessageRef", "NotServing", "OutboxError",
+    "OutboxSettings", "Overloaded", "Part", "PartReceipt", "PartRef", "PartitionFailed",
+    "PartitionStatistics", "PluginError", "Poll", "PressureSettings", "Preview", "Priority",
+    "ProbeFailed", "Problem", "Progress", "Providers", "Reason", "Receipt", "Refused", "Reloaded",
+    "RetrySettings", "Scope", "Secret", "Send", "SourceSettings", "Statistics", "Status", "Stream",
+    "TelemetrySettings", "Ticket", "Ttl", "Undelivered", "UnknownEvent", "UnknownInstance",
+    "Verdict", "from_json", "installed_channels", "load_config", "load_outbox", "open_gateway",
+    "parse_config", "preview", "to_json",
 ]

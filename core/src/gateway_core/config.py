@@ -109,6 +109,20 @@ class FilesSettings(CheckedSettings):
     fetch_from: tuple[str, ...] = attrs.field(default=(), converter=_listed, validator=_are_hosts)
 
 
+@attrs.frozen(kw_only=True)
+class SourceSettings(CheckedSettings):
+    """How the `instance_source` is asked, and when its accounts are forgotten.
+
+    at_once  look-ups at the same time, at the most
+    timeout  seconds that an envelope may wait for one
+    idle     seconds without anything to do after which an account is forgotten
+    """
+
+    at_once: int = attrs.field(default=8, validator=whole(least=1))
+    timeout: float = attrs.field(default=10.0, validator=_DURATION)
+    idle: float = attrs.field(default=600.0, validator=number(least=SHORTEST, most=inf))
+
+
 def _strategy(_: object, __: object, value: object) -> None:
     if not callable(value) and value not in tuple(STRATEGIES):
         words = ", ".join(map(repr, STRATEGIES))
@@ -151,6 +165,7 @@ class GatewayConfig(CheckedSettings):
     outbox_capacity        unfinished envelopes that a durable outbox stores, at the most, of a
                            class and those above it
     files                  from which hosts the gateway fetches files; None by default
+    instance_source        how the `instance_source` of `open_gateway` is asked
     plugins                plugins allowed or denied by name
     telemetry              what spans and logs show, and where telemetry goes
     """
@@ -190,6 +205,9 @@ class GatewayConfig(CheckedSettings):
     )
     outbox_capacity: int = attrs.field(default=1_000_000, validator=whole(least=1))
     files: FilesSettings = attrs.field(factory=FilesSettings, validator=instance(FilesSettings))
+    instance_source: SourceSettings = attrs.field(
+        factory=SourceSettings, validator=instance(SourceSettings)
+    )
     plugins: Filter = attrs.field(factory=Filter, validator=instance(Filter))
     telemetry: TelemetrySettings = attrs.field(
         factory=TelemetrySettings, validator=instance(TelemetrySettings)
@@ -222,7 +240,7 @@ def misfits(instances: Sequence[Instance], config: GatewayConfig) -> list[Proble
             problems.append(Problem(f"instances.{one.id}", "is there twice"))
             continue
         names.add(one.id)
-        account = _account_of(one)
+        account = account_of(one)
         if account is not None and (other := first.setdefault(account, one)) is not one:
             problems.append(_twice(one, other, account[1][0]))
     return problems
@@ -230,9 +248,9 @@ def misfits(instances: Sequence[Instance], config: GatewayConfig) -> list[Proble
 
 def same_account(instance: Instance, others: Iterable[Instance]) -> Iterator[Problem]:
     """That one of the others, which have other ids, is the instance's account already."""
-    account = _account_of(instance)
+    account = account_of(instance)
     for other in others:
-        if account is not None and other.id != instance.id and _account_of(other) == account:
+        if account is not None and other.id != instance.id and account_of(other) == account:
             yield _twice(instance, other, account[1][0])
 
 
@@ -256,7 +274,7 @@ def beside_gateway(instance: Instance, config: GatewayConfig) -> Iterator[Proble
             yield Problem(f"instances.{instance.id}.{field.name}", f"{text}, not {shown(value)}")
 
 
-def _account_of(instance: Instance) -> tuple[str, tuple[str, ...], tuple[Any, ...]] | None:
+def account_of(instance: Instance) -> tuple[str, tuple[str, ...], tuple[Any, ...]] | None:
     """Whose account it is, by the fields that say so; None: nothing says that."""
     names = tuple(
         f.name for f in _fields(instance.settings) if ACCOUNT.items() <= f.metadata.items()

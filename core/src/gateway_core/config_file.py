@@ -14,7 +14,14 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from gateway_core.config import FilesSettings, GatewayConfig, OutboxSettings, Ttl, misfits
+from gateway_core.config import (
+    FilesSettings,
+    GatewayConfig,
+    OutboxSettings,
+    SourceSettings,
+    Ttl,
+    misfits,
+)
 from gateway_core.contract.errors import ConfigError, Invalid, Problem
 from gateway_core.contract.instances import Instance, Secret
 from gateway_core.contract.problems import meant, out_of_range, problems_in, take_no_other_for
@@ -149,6 +156,7 @@ _TABLES = {
         ("circuit", CircuitSettings),
         ("pressure", PressureSettings),
         ("files", FilesSettings),
+        ("instance_source", SourceSettings),
     )
     for field in reversed(attrs.fields(kind))
 }

@@ -12,8 +12,8 @@ from postgres_runs import locked
 from postgres_spread import SLACK, Spread, until
 
 from gateway_core import OutboxError
-from gateway_core.outboxes import StepRecord
-from gateway_core.testing.outbox_contract import Entries, receipt_of, texts
+from gateway_core.outboxes import Standing, StepRecord
+from gateway_core.testing.outbox_contract import START, Entries, receipt_of, texts
 
 SILENT = """
 INSERT INTO members (member, name, release, lease, weight)
@@ -352,3 +352,32 @@ async def test_whoever_follows_the_ends_misses_none_while_two_write_them(spread,
     numbers = [number for number, _ in found]
     assert sorted(set(numbers)) == numbers
     assert 120 == len({receipt.envelope_id for _, receipt in found})
+
+
+async def test_several_are_had_at_once_as_each_by_itself(spread):
+    """Those of another process are left out; what is stored and spent of each is told."""
+    names = [f"bot{n}" for n in range(5)]
+    async with spread.process(names, takes=False) as one:
+        await until(lambda: all(map(one.outbox.offers, names)))
+        first = await one.outbox.recover("bot0")
+        asked = {"since": 0.0, "limit": 10}
+        had = {name: (it, made) for name, it, made in await one.outbox.recover_many(names, **asked)}
+        assert names == sorted(had)
+        assert first == had["bot0"][0]
+        assert {1} == {epoch for (epoch,) in spread.ran(_EPOCHS)}
+        for name in names:
+            one.outbox.release(name, START, [Standing(names=(name,), closed=9.0)])
+        await one.outbox.flush()
+        again = await one.outbox.recover_many(names[:2], **asked)
+        alone = await one.outbox.recover("bot2")
+        assert [(START, [Standing(names=(name,), closed=9.0)]) for name in names[:2]] == [
+            it.spent for _, it, _ in again
+        ]
+        assert (START, [Standing(names=("bot2",), closed=9.0)]) == alone.spent
+        async with spread.process(names, takes=False) as two:
+            await until(lambda: two.outbox._spread.knows("bot0"))
+            left = await two.outbox.recover_many(names, **asked)
+        assert ["bot3", "bot4"] == sorted(name for name, _, _ in left)
+
+
+_EPOCHS = "SELECT DISTINCT epoch FROM accounts WHERE account <> ''"

@@ -504,7 +504,7 @@ def test_an_instance_that_is_taken_in_again_on_another_channel_has_its_label(sdk
         disposition=Disposition.DELIVERED,
     )
     for channel in ("one", "other"):
-        account = SimpleNamespace(instance=Instance("bot", channel, FakeSettings()))
+        account = SimpleNamespace(instance=Instance("bot", channel, FakeSettings()), label="bot")
         meters.attempted(account, 0, "nominal", "send", None, 0.1)
         meters.ended(account, 0, "nominal", receipt, 0.1)
         meters.waited(account, 0, "slots", 0.1)
@@ -521,7 +521,9 @@ def test_instances_that_come_and_go_leave_nothing_behind_for_ever(sdk, monkeypat
     monkeypatch.setattr("gateway_core.monitoring.histograms.MOST_TALLIES", 20)
     meters = Meters(sdk.providers.meters)
     for number in range(100):
-        account = SimpleNamespace(instance=Instance(f"bot {number}", "one", FakeSettings()))
+        account = SimpleNamespace(
+            instance=Instance(f"bot {number}", "one", FakeSettings()), label=f"bot {number}"
+        )
         meters.attempted(account, 0, "nominal", "send", None, 0.1)
         meters.waited(account, 0, "slots", 0.1)
     assert all(len(known) <= 20 for known in (meters._tallies, meters._attempts, meters._ends))

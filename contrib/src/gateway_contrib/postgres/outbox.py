@@ -193,6 +193,7 @@ class PostgresOutbox(Sharing):
         finally:
             while self._writer.lost:
                 self._lose(self._writer.lost.pop())
+        self._writer.idle -= batch.spent.keys()
         self._handed.answered(batch.answers)
         self._desk.answered(batch.answers)
         self._handed.answered(self._writer.claimed)

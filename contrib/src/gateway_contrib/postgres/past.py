@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -28,6 +29,11 @@ _BEGUN = """SELECT coalesce(a.instance, e.account), e.class, s.count, e.entry, e
     JOIN envelopes e ON e.seq = s.seq LEFT JOIN accounts a ON a.account = e.account
     WHERE %(account)s::text IS NULL OR e.account = %(account)s
     ORDER BY e.seq DESC LIMIT %(limit)s"""
+_TRIED = """SELECT account FROM history WHERE ended_at > %(since)s
+        AND account = ANY (%(accounts)s::text[])
+    UNION SELECT e.account FROM steps s JOIN envelopes e USING (seq)
+        WHERE s.number > 0 AND e.account = ANY (%(accounts)s::text[])"""
+"""Accounts of which anything was made lately, of these."""
 
 
 def attempts(
@@ -53,6 +59,21 @@ def attempts(
         found = (_ended(seals, *row) for row in rows)
         some += [past for past in found if past is not None]
     return some[:limit][::-1]
+
+
+def attempts_of(
+    connection: Connection,
+    seals: Seals,
+    since: float,
+    wall: float,
+    instances: Sequence[str],
+    limit: int,
+) -> dict[str, list[PastAttempt]]:
+    """The same of each of these of which there is anything."""
+    names = {name_of(each): each for each in instances}
+    rows = connection.execute(_TRIED, {"since": since, "accounts": list(names)}).fetchall()
+    tried = [names[account] for (account,) in rows]
+    return {name: attempts(connection, seals, since, wall, name, limit) for name in tried}
 
 
 def _ended(

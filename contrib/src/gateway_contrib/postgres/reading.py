@@ -90,12 +90,16 @@ def overview(connection: Connection) -> Overview:
     sql = "SELECT max(sequence) FROM history WHERE sequence IS NOT NULL"
     row = connection.execute(sql).fetchone()
     newest = max(newest, (row[0] if row is not None else None) or -1)
+    sql = """SELECT DISTINCT a.instance FROM groups g JOIN accounts a USING (account)
+        WHERE g.stored AND g.ended_at IS NULL"""
+    groups = [text_out(name) for (name,) in connection.execute(sql).fetchall()]
     return Overview(
         last_id=last_id(connection),
         sequence=newest,
         unfinished=dict(counts),
         classes=dict(classes),
         scheduled=scheduled,
+        groups=tuple(groups),
     )
 
 

@@ -5,7 +5,8 @@ Where one process owns all of them it does nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -13,20 +14,22 @@ import attrs
 import trio
 
 from gateway_contrib.durable.sealing.keyring import Keyring
-from gateway_contrib.postgres import reading
+from gateway_contrib.postgres import past, reading
 from gateway_contrib.postgres.connections.connecting import Link
 from gateway_contrib.postgres.connections.membership import Membership
 from gateway_contrib.postgres.handed import Share
 from gateway_contrib.postgres.names import ALL
 from gateway_contrib.postgres.operators.serving import Serving
-from gateway_contrib.postgres.spreading import tables
+from gateway_contrib.postgres.spreading import many, tables
 from gateway_contrib.postgres.spreading.member import SpreadMember
 from gateway_contrib.postgres.spreading.reading import unfinished_of
 from gateway_contrib.postgres.storing import Connection
 from gateway_core.outboxes import (
     OUTBOX_FAILED,
     OutboxError,
+    PastAttempt,
     Recovery,
+    Request,
     Standing,
     log_event,
 )
@@ -42,7 +45,7 @@ PAUSE = 1.0
 class Sharing(Serving):
     """Owns accounts as `Spreading` has it.
 
-    offered, leaving  as there
+    offered, leaving, wanted  as there
     id_slot           which ids of a millisecond this process draws, from 0 to 127: no other one
                       that owns accounts has the same. It may be another after all was lost
     """
@@ -52,6 +55,7 @@ class Sharing(Serving):
     def _begin(self) -> None:
         self.offered: Callable[[], None] | None = None
         self.leaving: Callable[[str], None] | None = None
+        self.wanted: Callable[[str], None] | None = None
         self._spread: SpreadMember | None = None
         self._changed = trio.Event()
         self._given = 0
@@ -73,7 +77,26 @@ class Sharing(Serving):
     def serves(self, instance_ids: Collection[str]) -> None:
         """Those without a row get one with the next look."""
         if self._spread is not None:
+            self._spread.sourced = self.wanted is not None
             self._spread.serve(instance_ids)
+
+    def is_known(self, instance_id: str) -> bool:
+        """By the last look it has a row."""
+        return self._spread is None or self._spread.knows(instance_id)
+
+    def lacks(self, instance_id: str) -> None:
+        """It is said with the next look."""
+        if self._spread is not None:
+            self._spread.lack(instance_id)
+
+    def idles(self, instance_id: str) -> None:
+        """It is written with its release."""
+        if self._spread is not None and instance_id in self._accounts:
+            self._writer.idle.add(instance_id)
+
+    def passed_on(self, request: Request) -> None:
+        """Whoever owns its account takes it with the next look."""
+        self._handed.answered([request.number])
 
     def offers(self, instance_id: str) -> bool:
         """By the last look."""
@@ -109,6 +132,57 @@ class Sharing(Serving):
             self._spread.takeovers += 1
             self._handed.gained()
         return attrs.evolve(found, stored=stored)
+
+    async def recover_many(
+        self, instance_ids: Sequence[str], *, since: float, limit: int
+    ) -> Sequence[tuple[str, Recovery, Sequence[PastAttempt]]]:
+        """Those of them that can be had, each as its last owner left it."""
+        member, tenure, wall = self._spread, self._tenure, self._wall()
+        if member is None:
+            if not self._membership.owns:
+                await self._own_again()
+            found, made = await self._read(
+                partial(self._left, instances=instance_ids, since=since, limit=limit, wall=wall)
+            )
+            self._accounts.update(instance_ids)
+            return [(name, it, made.get(name, ())) for name, it in found.items()]
+        fresh = [name for name in instance_ids if name not in self._accounts]
+        if not self._committer.idle:
+            await self.flush()
+        epochs = await self._apart(partial(many.take, member=member.member, instances=fresh))
+        for name in set(fresh) - epochs.keys():
+            member.not_offered(name)
+        names = [name for name in instance_ids if name in epochs or name in self._accounts]
+        found, made = await self._read(
+            partial(self._left, instances=names, since=since, limit=limit, wall=wall)
+        )
+        stored = await self._look(partial(many.unfinished, instances=names))
+        if tenure != self._tenure or not member.owns:  # it was another member that took them
+            raise self._others()
+        for name, epoch in epochs.items():
+            member.took(name, epoch)
+        self._accounts.update(epochs)
+        member.takeovers += len(epochs)
+        if epochs:
+            self._handed.gained()
+        return [
+            (name, attrs.evolve(it, stored=stored[name]), made.get(name, ()))
+            for name, it in found.items()
+        ]
+
+    def _left(
+        self,
+        connection: Connection,
+        instances: Sequence[str],
+        since: float,
+        limit: int,
+        wall: float,
+    ) -> tuple[Mapping[str, Recovery], Mapping[str, Sequence[PastAttempt]]]:
+        """How these were left, and what was made of each since then."""
+        found = many.recoveries(connection, instances)
+        if since == math.inf:
+            return found, {}
+        return found, past.attempts_of(connection, self._keyring, since, wall, instances, limit)
 
     async def _take(self, member: SpreadMember, instance_id: str) -> int:
         """Own the account; which owner of it this is."""
@@ -237,6 +311,9 @@ class Sharing(Serving):
         share = member.share
         if self.offered is not None and not share.take <= self._accounts:
             self.offered()
+        if self.wanted is not None:
+            for account in sorted(share.want):
+                self.wanted(account)
         if self.leaving is not None:
             for account in sorted(share.give & self._accounts):
                 self.leaving(account)

@@ -94,6 +94,12 @@ class Reader:
             unfinished=dict(counts),
             classes=dict(classes),
             scheduled=query("SELECT count(*) FROM envelopes WHERE due IS NOT NULL").get,
+            groups=tuple(
+                name
+                for (name,) in query(
+                    "SELECT DISTINCT instance FROM groups WHERE stored AND ended_at IS NULL"
+                )
+            ),
         )
 
     def recovery(self, instance: str) -> Recovery:

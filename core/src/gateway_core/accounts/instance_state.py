@@ -21,6 +21,10 @@ MOST_MOVED = 10_000
 again where it went, which costs an attempt."""
 
 
+SOURCED = "*"
+"""Stands in metrics for every account that the `instance_source` gives."""
+
+
 @attrs.define(eq=False)
 class Counts:
     """Counted for as long as the instance is there.
@@ -83,6 +87,16 @@ class Counts:
                 self.degradations["planned"] += 1
                 break
 
+    def add(self, other: Counts) -> None:
+        """What was counted of another account as well."""
+        for field in attrs.fields(Counts):
+            mine, more = getattr(self, field.name), getattr(other, field.name)
+            if isinstance(more, int):
+                setattr(self, field.name, mine + more)
+            else:
+                for key, count in more.items():
+                    mine[key] += count
+
     @property
     def attempts(self) -> dict[tuple[str, str], int]:
         """Attempts ended by (class, reason); ("none", "") are those answered."""
@@ -96,6 +110,7 @@ class Counts:
 class InstanceState:
     """One instance at run time, shared by all partitions.
 
+    sourced    the `instance_source` gave it: it may be forgotten
     unfit      why its settings cannot be used; empty: they can
     addresses  the addresses of rooms that moved, by every id that they had, the last to move last
     arrived    the newest place in line of its lanes: no two are the same
@@ -110,10 +125,16 @@ class InstanceState:
     health: Health
     counts: Counts = attrs.field(factory=Counts)
     unfit: str = ""
+    sourced: bool = False
     addresses: dict[str, str] = attrs.field(factory=dict)
     arrived: int = 0
     typing: dict[tuple[str, str | None], Any] = attrs.field(factory=dict)
     signs: int = 0
+
+    @property
+    def label(self) -> str:
+        """What metrics call it: of those that a source gives there may be any number."""
+        return SOURCED if self.sourced else self.instance.id
 
     @property
     def is_hopeless(self) -> bool:

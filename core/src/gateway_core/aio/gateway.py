@@ -251,6 +251,13 @@ class Gateway(Answers, Marks, GroupVerbs):
         """Serve the instances of this configuration from now on, such as one read again."""
         return await self._home.call(self._core.reload, config)
 
+    async def find_instance(self, instance_id: str, *, anew: bool = False) -> Instance | None:
+        """The instance, asked of the `instance_source` where that is needed; None: there is none.
+
+        anew  ask the source again: other settings are used, or the instance is removed
+        """
+        return await self._home.call(self._core.find_instance, instance_id, anew=anew)
+
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`. Raises `UnknownInstance`."""
         self._home.ask(self._core.suspend, instance_id, why)

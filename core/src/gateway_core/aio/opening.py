@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from gateway_core.aio.gateway import Gateway
 from gateway_core.aio.home import Home
+from gateway_core.aio.sources import InLoop
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.hookspecs import Providers
 from gateway_core.gateway import gateway as core
@@ -21,6 +22,7 @@ from gateway_core.gateway import opening as core_opening
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.loader import Given
+from gateway_core.sourcing.asking import InstanceSource
 
 
 def open_gateway(
@@ -32,6 +34,7 @@ def open_gateway(
     wall_clock: Callable[[], float] = system_time,
     providers: Providers | None = None,
     serve: bool = True,
+    instance_source: InstanceSource | None = None,
 ) -> AbstractAsyncContextManager[Gateway]:
     """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
 
@@ -39,8 +42,10 @@ def open_gateway(
     it unchanged; if the gateway gives up, the task that opened it is cancelled and the block raises
     `PartitionFailed`. A task that is cancelled while the block ends waits for the drain all the
     same, and the third cancellation (Ctrl-C) cuts it. Plugins, outboxes and `wall_clock` are called
-    on the gateway's thread.
+    on the gateway's thread; `instance_source` in this loop: an async function, or one that never
+    waits.
     """
+    source = None if instance_source is None else InLoop(instance_source)
     return _Opening(
         partial(
             core_opening.open_gateway,
@@ -51,7 +56,9 @@ def open_gateway(
             wall_clock=wall_clock,
             providers=providers,
             serve=serve,
-        )
+            instance_source=source,
+        ),
+        source,
     )
 
 
@@ -61,8 +68,11 @@ AS_BLOCK = "write `async with open_gateway(…) as gateway:`"
 class _Opening(AbstractAsyncContextManager[Gateway]):
     """The block around an open gateway, which may be entered in one task and left in another."""
 
-    def __init__(self, make: Callable[[], AbstractAsyncContextManager[core.Gateway]]) -> None:
+    def __init__(
+        self, make: Callable[[], AbstractAsyncContextManager[core.Gateway]], source: InLoop | None
+    ) -> None:
         self._make = make
+        self._source = source
         self._home: Home
         self._watch: AsyncGenerator[None]
         self._task: asyncio.Task[object] | None = None
@@ -81,6 +91,8 @@ class _Opening(AbstractAsyncContextManager[Gateway]):
 
     async def __aenter__(self) -> Gateway:
         """Open it."""
+        if self._source is not None:
+            self._source.loop = asyncio.get_running_loop()
         self._home = Home(self._make, self._broken)
         await self._home.open()
         self._task = asyncio.current_task()

@@ -74,6 +74,7 @@ class Marks(Verbs):
         of_message = changing(target)
         if what in ("react", "unreact"):
             _check_emoji(emoji)
+        await self._door.bring(of_message["instance_id"])
         sign = self._sign_of(of_message["instance_id"], Mark(what=what, emoji=emoji, silent=silent))
         given: dict[str, Any] = dict(fields)
         on_cancel, raises = given.pop("on_cancel", "withdraw"), given.pop("raises", True)

@@ -137,7 +137,8 @@ class Answers(Marks):
         """Answer an incoming event in the room that it came from, and wait for the end.
 
         event      the platform's JSON, or a library's object made from it
-        instance   the account that received it; None: the one whose adapter knows the event
+        instance   the account that received it; None: the one whose adapter knows the event, among
+                   those in memory: where an `instance_source` gives accounts, name it
         key        names this answer among several to the event; None: answers are numbered in the
                    order of calls with the same event object
         quote      quote the event's message; on Slack, answer in its thread
@@ -156,6 +157,8 @@ class Answers(Marks):
         check_flag("ephemeral", ephemeral)
         self._check_loop()
         self._door.check_open()
+        if instance is not None:
+            await self._door.bring(instance)
         name, address = self._resolve(event, instance)
         key = self._numbers.next_key(event, address.key, key)
         interaction = None
@@ -215,6 +218,8 @@ class Answers(Marks):
         check_flag("ephemeral", ephemeral)
         self._check_loop()
         self._door.check_open()
+        if instance is not None:
+            await self._door.bring(instance)
         name, address = self._resolve(event, instance)
         account = self._registry.account(name)
         if address.interaction is not None:

@@ -62,6 +62,10 @@ class Capacity:
             self._taken[rank] -= count
         self._hand_on(now)
 
+    def forget(self, instance_id: str) -> None:
+        """Nothing of an account is unfinished, and it is taken out of memory."""
+        self._of.pop(instance_id, None)
+
     def depth_for(self, rank: int) -> int:
         """How many slots are taken, as far as a class sees them."""
         return sum(self._taken[: rank + 1])

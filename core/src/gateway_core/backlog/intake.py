@@ -77,6 +77,10 @@ class Intake:
         self.spilled_of.pop(instance_id, None)
         self._capacity.lost(instance_id, self._clock.now())
 
+    def forget(self, instance_id: str) -> None:
+        """Nothing of an account is unfinished, and it is taken out of memory."""
+        self._last_of.pop(instance_id, None)
+
     def _follow(self, delivery: Delivery) -> None:
         if self.follow is not None:
             delivery.goes_on_as(self.follow(delivery))
@@ -252,6 +256,8 @@ class Intake:
         if self._is_of_this_run(instance_id, delivery.id, delivery.given_sequence):
             partition.spilled -= 1
             self._spilled_here[instance_id, partition.index] -= 1
+            if not self._spilled_here[instance_id, partition.index]:
+                del self._spilled_here[instance_id, partition.index]
             return
         partition.accepted += 1
         if account is not None:

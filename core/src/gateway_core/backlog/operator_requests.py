@@ -17,7 +17,12 @@ import trio
 from gateway_core.backlog.intake import Intake
 from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.envelopes import Disposition
-from gateway_core.contract.errors import GatewayClosed, GatewayError, OutboxError
+from gateway_core.contract.errors import (
+    GatewayClosed,
+    GatewayError,
+    InstanceSourceError,
+    OutboxError,
+)
 from gateway_core.deliveries.ending import given_up
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
@@ -32,6 +37,10 @@ from gateway_core.telemetry import REQUEST_CRASHED, log_event
 PAGE = 500
 AGAIN = 1.0
 """Seconds until a request is repeated at which the outbox failed."""
+PATIENCE = 30.0
+"""Seconds for which what another process handed over waits for an instance source that fails."""
+MOST_PATIENT = 200
+"""So many at once: others are refused at once, so that no account takes the place of all others."""
 CANNOT_CANCEL = "it has started, or it is not known: it is not cancelled"
 
 
@@ -52,6 +61,8 @@ class OperatorRequests:
     group       does what is asked of a group, which may be a new one; what to answer
     ask         the same of anything that a process asks which delivers nothing
     is_ours     whether an account is this process's to answer for
+    _failing    since when the instance source fails for a request, by its number
+    pass_on     called with a request whose account is not, which is not answered here
     """
 
     _outbox: Outbox
@@ -71,6 +82,8 @@ class OperatorRequests:
     ask: Callable[[Request], Awaitable[str]] = attrs.field(init=False)
     spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(init=False)
     is_ours: Callable[[str], bool] = attrs.field(default=lambda _instance_id: True, init=False)
+    pass_on: Callable[[Request], None] = attrs.field(default=lambda _request: None, init=False)
+    _failing: dict[int, int] = attrs.field(factory=dict, init=False)
     _not_before: int = attrs.field(default=0, init=False)
     _requests: deque[Request] = attrs.field(factory=deque, init=False)
     _of_room: dict[tuple[str, str], deque[Request]] = attrs.field(factory=dict, init=False)
@@ -136,6 +149,7 @@ class OperatorRequests:
                 if self.is_ours(request.instance_id):
                     await trio.sleep(AGAIN)
                     continue
+                self.pass_on(request)
             waiting.popleft()
         del self._of_room[place]
 
@@ -154,11 +168,23 @@ class OperatorRequests:
             answer = _refusal(error)
         except OutboxError:
             raise
+        except InstanceSourceError as error:
+            if self._has_patience(request.number):
+                raise OutboxError(str(error)) from error
+            answer = _refusal(error)
         except GatewayError as error:
             answer = _refusal(error)
         except Exception as error:  # noqa: BLE001 - the boundary stands here
             answer = _crashed(request, error)
+        self._failing.pop(request.number, None)
         report(self._outbox.answered, request, answer)
+
+    def _has_patience(self, number: int) -> bool:
+        """Whether a request is repeated for whose account the instance source fails."""
+        now = self._clock.now()
+        if number not in self._failing and len(self._failing) >= MOST_PATIENT:
+            return False
+        return now - self._failing.setdefault(number, now) < PATIENCE * SECOND
 
     async def _question(self, request: Request) -> None:
         """Do what is asked, and answer as JSON, as `_submit` does."""

@@ -42,11 +42,7 @@ from gateway_core.outboxes.records import (
 from gateway_core.outboxes.spreading import Spreading
 from gateway_core.outboxes.troubles import Troubles
 from gateway_core.scheduling.classes import RANKS, URGENT
-from gateway_core.telemetry import (
-    OUTBOX_RECOVERED,
-    OUTBOX_UNSERVED,
-    log_event,
-)
+from gateway_core.telemetry import OUTBOX_RECOVERED, log_event
 
 HORIZON = 60.0
 """Seconds until the times of spilled envelopes are looked at again, whatever is known of them."""
@@ -137,7 +133,10 @@ class Pager:
             if instance_id in self._registry.serving:
                 self._cursors.of[instance_id] = InstanceCursors()
             else:
-                log_event(OUTBOX_UNSERVED, instance=instance_id, stored=count)
+                self.accounts.on_unserved(instance_id, count)
+        for instance_id in set(overview.groups) - overview.unfinished.keys():
+            if instance_id not in self._registry.serving:
+                self.accounts.on_unserved(instance_id, 0)
         if self.capacity.unfinished:
             log_event(OUTBOX_RECOVERED, unfinished=self.capacity.unfinished)
 
@@ -320,6 +319,7 @@ class Pager:
                 for instance_id, recovery in await self.accounts.ownership.take():
                     self.accounts.gained(instance_id, recovery)
                     self.accounts.on_owned(instance_id)
+                self.accounts.taken()
                 await self.requests.serve()
                 busy = await self._round()
                 if self._troubles.times:

@@ -47,6 +47,8 @@ from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.endings import Ended
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.plugins.loader import Given
+from gateway_core.sourcing.asking import InstanceSource
+from gateway_core.sourcing.threads import InThread
 from gateway_core.submission.preview import Preview
 from gateway_core.submission.status import Status
 from gateway_core.submission.verbs import EditFields, EnqueueFields, SendFields
@@ -321,6 +323,15 @@ class Gateway(Answers, Marks, GroupVerbs):
         """Serve the instances of this configuration from now on, such as one read again."""
         return self._home.call(timeout, self._core.reload, config)
 
+    def find_instance(
+        self, instance_id: str, *, anew: bool = False, timeout: float | None = None
+    ) -> Instance | None:
+        """The instance, asked of the `instance_source` where that is needed; None: there is none.
+
+        anew  ask the source again: other settings are used, or the instance is removed
+        """
+        return self._home.call(timeout, self._core.find_instance, instance_id, anew=anew)
+
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`. Raises `UnknownInstance`."""
         self._home.ask(self._core.suspend, instance_id, why)
@@ -356,12 +367,15 @@ def open_gateway(
     wall_clock: Callable[[], float] = system_time,
     providers: Providers | None = None,
     serve: bool = True,
+    instance_source: InstanceSource | None = None,
 ) -> Gateway:
     """Name a gateway, which opens at its first use, or for a `with` block.
 
     The arguments and, as it opens, the errors are those of `gateway_core.open_gateway`. Plugins,
-    outboxes and `wall_clock` are called on the gateway's thread.
+    outboxes and `wall_clock` are called on the gateway's thread; `instance_source` is a function
+    that may block, and each of its calls has a thread.
     """
+    source = None if instance_source is None else InThread(instance_source)
     return Gateway(
         partial(
             core_opening.open_gateway,
@@ -372,5 +386,6 @@ def open_gateway(
             wall_clock=wall_clock,
             providers=providers,
             serve=serve,
+            instance_source=source,
         )
     )

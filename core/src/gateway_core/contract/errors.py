@@ -73,6 +73,20 @@ class UnknownInstance(Invalid):
 
 
 @attrs.define(kw_only=True, slots=False, repr=False)
+class InstanceSourceError(Refused):
+    """The `instance_source` did not say who an account is: it raised, or gave what cannot be used.
+
+    why  what it raised, or what is wrong with its answer
+    """
+
+    instance_id: str
+    why: str
+
+    def __str__(self) -> str:
+        return printable(f"instance {self.instance_id!r}: the instance source failed: {self.why}")
+
+
+@attrs.define(kw_only=True, slots=False, repr=False)
 class UnknownEvent(Refused):
     """The event belongs to no conversation of the `instances`, so it cannot be answered.
 

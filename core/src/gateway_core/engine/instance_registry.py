@@ -9,19 +9,20 @@ from __future__ import annotations
 import functools
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import attrs
 import trio
 
 from gateway_core.accounts.health import Health
-from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.accounts.instance_state import SOURCED, Counts, InstanceState
 from gateway_core.accounts.probing import ask_who
 from gateway_core.accounts.reloading import Changes, compare
 from gateway_core.accounts.sessions import Sessions, Spawn
 from gateway_core.clock import Clock
-from gateway_core.config import GatewayConfig, beside_gateway, same_account
+from gateway_core.config import GatewayConfig, account_of, beside_gateway, same_account
 from gateway_core.contract.envelopes import Disposition, Undelivered
 from gateway_core.contract.errors import ConfigError, ProbeFailed, Problem, UnknownInstance
 from gateway_core.contract.hookspecs import Identity
@@ -51,6 +52,9 @@ AT_ONCE = 16
 LOOK = 0.05
 """Seconds between looks at whether an account that is removed was suspended meanwhile."""
 
+MOST_NAMED = 50
+"""Instances that an error names."""
+
 MOST_GONE = 10_000
 """Removed instances whose channel is still known: envelopes in the outbox may end later."""
 
@@ -59,7 +63,10 @@ MOST_GONE = 10_000
 class InstanceRegistry:
     """Every instance of one gateway by its id; `serving` are those that are not being removed.
 
-    wide  the buckets that instances share
+    wide        the buckets that instances share
+    known_as    what an error calls those that there are
+    _owners     ids of instances, by the account that each is
+    _forgotten  what was counted of those that were forgotten, by channel
     """
 
     _config: GatewayConfig
@@ -72,7 +79,10 @@ class InstanceRegistry:
     wide: BucketRegistry = attrs.field(factory=BucketRegistry)
     _accounts: dict[str, InstanceState] = attrs.field(factory=dict)
     serving: dict[str, InstanceState] = attrs.field(factory=dict)
+    known_as: str = "configured"
     _gone: OrderedDict[str, ChannelHooks] = attrs.field(factory=OrderedDict)
+    _owners: dict[Any, str] = attrs.field(factory=dict)
+    _forgotten: dict[str, Counts] = attrs.field(factory=dict)
 
     def open(self, partitions: Sequence[Partition]) -> None:
         """Add the configured instances. Raises `ConfigError` for the first bad one."""
@@ -84,36 +94,34 @@ class InstanceRegistry:
         """Each instance's state."""
         return tuple(self._statistics(account) for account in self._accounts.values())
 
+    def forgotten(self) -> tuple[InstanceStatistics, ...]:
+        """What was counted of those that were forgotten, for each channel."""
+        return tuple(
+            _counted(counts, id=SOURCED, channel=channel, sourced=True)
+            for channel, counts in self._forgotten.items()
+        )
+
     def _statistics(self, account: InstanceState) -> InstanceStatistics:
-        instance, counts, health = account.instance, account.counts, account.health
-        return InstanceStatistics(
+        instance, health = account.instance, account.health
+        return _counted(
+            account.counts,
             id=instance.id,
             channel=instance.channel,
             in_flight=account.limits.attempts.in_flight,
             unfinished=sum(p.admission.depth_of(instance.id) for p in self._partitions),
             suspended=str(health.suspended) if health.suspended is not None else None,
             circuit_open=health.open,
-            accepted=counts.accepted,
-            recovered=counts.recovered,
-            refused=dict(counts.refused),
-            dispositions=dict(counts.dispositions),
-            attempts=counts.attempts,
-            attempts_by_partition=dict(counts.ended),
-            foreseen=counts.foreseen,
-            unforeseen=counts.unforeseen,
-            possible_duplicates=counts.possible_duplicates,
-            degradations=dict(counts.degradations),
-            signs=dict(counts.signs),
-            members_fed=counts.fed,
-            members_ended=dict(counts.members),
+            sourced=account.sourced,
         )
 
-    def add(self, instance: Instance) -> None:
+    def add(self, instance: Instance, *, sourced: bool = False) -> None:
         """Add an instance; with settings of the wrong type it starts suspended."""
         self._check(instance)
         if instance.id in self._accounts:
             raise ConfigError([Problem(f"instances.{instance.id}", "is there already")])
         account = self._account_of(instance)
+        account.sourced = sourced
+        self._own(instance)
         self._accounts[instance.id] = self.serving[instance.id] = account
         account.unfit = account.hooks.unfit(instance)
         if account.unfit:
@@ -129,10 +137,30 @@ class InstanceRegistry:
 
     def check_account(self, instance: Instance) -> None:
         """Raises `ConfigError` where another instance is this one's account already."""
-        if isinstance(instance, Instance):
-            others = (account.instance for account in self.serving.values())
-            if problems := [*same_account(instance, others)]:
-                raise ConfigError(problems)
+        other = self._other(instance) if isinstance(instance, Instance) else None
+        if other is not None and (problems := [*same_account(instance, [other.instance])]):
+            raise ConfigError(problems)
+
+    def _other(self, instance: Instance) -> InstanceState | None:
+        """Another one that is served, and is the same account."""
+        key = account_of(instance)
+        name = None if key is None else self._owners.get(key)
+        return None if name is None or name == instance.id else self.serving.get(name)
+
+    def _own(self, instance: Instance) -> None:
+        if (key := account_of(instance)) is not None and self._other(instance) is None:
+            self._owners[key] = instance.id
+
+    def _disown(self, instance: Instance) -> None:
+        key = account_of(instance)
+        if key is not None and self._owners.get(key) == instance.id:
+            del self._owners[key]
+
+    def check(self, instance: Instance) -> None:
+        """Raises `ConfigError` for one that cannot be served, or is another one's account."""
+        if (problem := self._problem_of(instance)) is not None:
+            raise ConfigError([problem])
+        self.check_account(instance)
 
     def replace(self, instance: Instance, *, keep_held: bool = False) -> None:
         """Give a known instance new settings of its channel; a suspended one goes on.
@@ -146,6 +174,8 @@ class InstanceRegistry:
         now = self._clock.now()
         resume = not (keep_held and account.health.held and not account.unfit)
         account.hooks = self._hooks[instance.channel].of(instance)
+        self._disown(account.instance)
+        self._own(instance)
         account.replace(instance, self._sessions(account.hooks, instance), now, resume=resume)
         if resume:
             self._lift(account, now)
@@ -166,17 +196,31 @@ class InstanceRegistry:
         old.health.remove(by)
         old.sessions.close()
         account = self._account_of(old.instance)
-        account.counts, account.unfit = old.counts, old.unfit
+        account.counts, account.unfit, account.sourced = old.counts, old.unfit, old.sourced
         self._accounts[instance_id] = self.serving[instance_id] = account
         if held or account.unfit:
             self._hold(account, account.unfit or why)
         return old
 
     def compare(self, wanted: Sequence[Instance]) -> Changes:
-        """What to change so that these are served. Raises `ConfigError` with every mistake."""
+        """What to change so that these are served. Raises `ConfigError` with every mistake.
+
+        What the `instance_source` gave stays, unless it is among them.
+        """
         if problems := [*filter(None, map(self._problem_of, wanted))]:
             raise ConfigError(problems)
-        return compare((account.instance for account in self.serving.values()), wanted)
+        names = {instance.id for instance in wanted}
+        present = (
+            account.instance
+            for account in self.serving.values()
+            if not account.sourced or account.instance.id in names
+        )
+        return compare(present, wanted)
+
+    def configure(self, instance_ids: Iterable[str]) -> None:
+        """These are the configuration's from now on, whoever gave them before."""
+        for instance_id in instance_ids:
+            self.account(instance_id).sourced = False
 
     def _problem_of(self, instance: Instance) -> Problem | None:
         """Why an instance cannot be served, or cannot take the place of the one with its id."""
@@ -223,11 +267,7 @@ class InstanceRegistry:
             else:
                 await self.at_rest(account)
                 await let_go(account)
-        if self._journal is not None:
-            standings = account.limits.registry.standings(self._clock.now())
-            self._journal.release(instance_id, standings)
-        account.sessions.close()
-        del self._accounts[instance_id]
+        self._take_out(account)
         self._gone[instance_id] = account.hooks
         self._gone.move_to_end(instance_id)
         if len(self._gone) > MOST_GONE:
@@ -235,6 +275,26 @@ class InstanceRegistry:
         for partition in self._partitions:
             partition.scheduler.forget(account)
         return left
+
+    def _take_out(self, account: InstanceState) -> None:
+        """Nothing of it is here any more: what is spent of its limits is the outbox's to keep."""
+        instance_id = account.instance.id
+        if self._journal is not None:
+            standings = account.limits.registry.standings(self._clock.now())
+            self._journal.release(instance_id, standings)
+        account.sessions.close()
+        del self._accounts[instance_id]
+        self._disown(account.instance)
+
+    def forget(self, accounts: Collection[InstanceState]) -> None:
+        """Take idle accounts out of memory, which can be had again."""
+        for account in accounts:
+            del self.serving[account.instance.id]
+            account.health.remove("forget")
+            self._take_out(account)
+            self._forgotten.setdefault(account.instance.channel, Counts()).add(account.counts)
+        for partition in self._partitions:
+            partition.scheduler.forget_idle(accounts)
 
     async def _drained(self, account: InstanceState) -> None:
         """Wait until nothing of it is unfinished, or it is suspended and nothing is under way.
@@ -405,8 +465,10 @@ class InstanceRegistry:
         """The instance's state. Raises `UnknownInstance`, naming the known ones."""
         account = self.serving.get(instance_id) if isinstance(instance_id, str) else None
         if account is None:
-            known = ", ".join(sorted(self._accounts)) or "none"
-            text = f"there is no instance {instance_id!r}; configured: {known}"
+            known = sorted(islice(self._accounts, MOST_NAMED)) or ["none"]
+            more = len(self._accounts) - MOST_NAMED
+            names = ", ".join([*known, f"and {more} more"] if more > 0 else known)
+            text = f"there is no instance {instance_id!r}; {self.known_as}: {names}"
             raise UnknownInstance([Problem("instance_id", text)])
         return account
 
@@ -446,3 +508,24 @@ def _report_end(instance_id: str, trouble: str, by: str) -> None:
     """Report the end of a suspension or of an outage, so that an alert of it ends as well."""
     event = INSTANCE_RESUMED if trouble == "suspension" else CIRCUIT_CLOSED
     log_event(event, instance=instance_id, by=by)
+
+
+def _counted(counts: Counts, **state: Any) -> InstanceStatistics:
+    """What was counted, and the rest of the state of whatever it was counted of."""
+    fields = {"in_flight": 0, "unfinished": 0, "suspended": None, "circuit_open": False} | state
+    return InstanceStatistics(
+        accepted=counts.accepted,
+        recovered=counts.recovered,
+        refused=dict(counts.refused),
+        dispositions=dict(counts.dispositions),
+        attempts=counts.attempts,
+        attempts_by_partition=dict(counts.ended),
+        foreseen=counts.foreseen,
+        unforeseen=counts.unforeseen,
+        possible_duplicates=counts.possible_duplicates,
+        degradations=dict(counts.degradations),
+        signs=dict(counts.signs),
+        members_fed=counts.fed,
+        members_ended=dict(counts.members),
+        **fields,
+    )

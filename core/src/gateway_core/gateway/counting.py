@@ -42,6 +42,7 @@ def snapshot(parts: Parts, *, waiting: bool) -> Statistics:
         skew=busiest * len(counted) if total else 1.0,
         partitions=counted,
         instances=parts.registry.statistics(),
+        forgotten=parts.registry.forgotten(),
         stored=pager.capacity.unfinished if pager is not None else 0,
         unserved=pager.accounts.unserved if pager is not None else {},
         waiting=dict(causes),

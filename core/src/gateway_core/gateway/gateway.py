@@ -54,6 +54,8 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         self._registry, self._partitions = parts.registry, parts.partitions
         self._partition_of, self._pager = parts.partition_of, parts.pager
         self._producer, self._lookup, self._groups = parts.producer, parts.lookup, parts.groups
+        if parts.sourced is not None:
+            parts.sourced.sourcing.on_found = self._groups_arrived
         if parts.pager is not None:  # what other processes ask of this one
             requests = parts.pager.requests
             requests.accept, requests.cancel = self._accept_asked, parts.here.withdraw

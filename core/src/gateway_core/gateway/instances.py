@@ -16,6 +16,7 @@ from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.producers.producer import Producer
+from gateway_core.submission.draft import Drafting
 from gateway_core.telemetry import (
     CONFIGURATION_RELOADED,
     INSTANCE_ADDED,
@@ -32,6 +33,7 @@ class InstanceVerbs:
     _registry: InstanceRegistry
     _pager: Pager | None
     _producer: Producer | None
+    _drafting: Drafting
     _serves: bool
     _reloading: trio.Lock
 
@@ -98,6 +100,9 @@ class InstanceVerbs:
                 self._replace(instance, keep_held=True)
             names = tuple(instance.id for instance in changes.removed)
             left = await self._remove_all(names, config.drain_timeout)
+            self._registry.configure(
+                name for instance in config.instances if (name := instance.id) not in names
+            )
             reloaded = Reloaded(
                 added=tuple(instance.id for instance in changes.added),
                 replaced=tuple(instance.id for instance in changes.replaced),
@@ -131,6 +136,7 @@ class InstanceVerbs:
         hands over asks the process that delivers, and waits for it.
         """
         self._check_loop()
+        await self._drafting.bring(instance_id)
         if self._producer is not None and not self._is_here(instance_id):
             return await self._producer.remove_instance(instance_id, drain)
         return await self._remove(instance_id, drain, keep=False)
@@ -152,6 +158,33 @@ class InstanceVerbs:
             self._pager.accounts.leave_off(instance_id)
         log_event(INSTANCE_REMOVED, instance=instance_id, undelivered=len(receipts))
         return receipts
+
+    async def find_instance(self, instance_id: str, *, anew: bool = False) -> Instance | None:
+        """The instance, which is in memory from then on for as long as it may idle.
+
+        anew  ask the `instance_source` again: other settings are used from now on, and an instance
+              that it does not know any more is removed as one that is missing in `reload`
+
+        None: there is none of that id. Raises `InstanceSourceError` where the source fails; what is
+        in memory stays as it is then.
+        """
+        self._check_loop()
+        source = self._drafting.source
+        if source is None:
+            account = self._registry.serving.get(instance_id)
+            return None if account is None else account.instance
+        try:
+            async with self._drafting.needing(instance_id):
+                if not anew:
+                    return self._registry.account(instance_id).instance
+                found = await source.ask_anew(instance_id)
+        except UnknownInstance:
+            return None
+        present = self._registry.serving.get(instance_id)
+        if found is None and present is not None and present.sourced:
+            await self._remove_all((instance_id,), self.config.drain_timeout)
+            return None
+        return None if present is None else present.instance
 
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`. Raises `UnknownInstance`.
@@ -175,4 +208,5 @@ class InstanceVerbs:
         """
         self._check_loop()
         self._check_serves("probe")
+        await self._drafting.bring(instance_id)
         return await self._registry.probe(instance_id)

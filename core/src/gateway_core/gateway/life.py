@@ -92,6 +92,9 @@ class Life:
         async with trio.open_nursery() as workers:
             for partition in parts.partitions if serves else ():
                 workers.start_soon(parts.supervisor.keep, partition)
+            if parts.sourced is not None:
+                parts.sourced.stored.begin()
+                workers.start_soon(parts.sourced.forgetting.run)
             if pager is not None:
                 workers.start_soon(pager.run)
                 workers.start_soon(groups.open)
@@ -145,6 +148,9 @@ class Life:
         self._on_quiet()
         if self._parts.pager is not None:
             self._parts.pager.close()
+        if self._parts.sourced is not None:
+            self._parts.sourced.stored.close()
+            self._parts.sourced.sourcing.close()
         self._parts.door.close()
 
     async def drain(self) -> list[Undelivered]:

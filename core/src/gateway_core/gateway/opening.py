@@ -22,6 +22,7 @@ from gateway_core.outboxes.handover import Handover
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.plugins.boundary import leaving
 from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, unknown_names
+from gateway_core.sourcing.asking import InstanceSource
 from gateway_core.telemetry import OUTBOX_IN_MEMORY, log_event
 
 
@@ -35,6 +36,7 @@ async def open_gateway(
     wall_clock: Callable[[], float] = system_time,
     providers: Providers | None = None,
     serve: bool = True,
+    instance_source: InstanceSource | None = None,
 ) -> AsyncIterator[Gateway]:
     """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
 
@@ -49,6 +51,9 @@ async def open_gateway(
     serve       False: deliver nothing, and hand envelopes over to the process that owns the outbox,
                 which must be one that processes can share. It opens at once, even if there is no
                 owner
+    instance_source  gives an account by its id when it is first needed, None for an unknown one:
+                an async function, or one that never waits. The configuration's `instance_source`
+                says how it is asked
 
     Raises `PluginError` and `ConfigError` with every fault before anything starts, and
     `PartitionFailed` out of the block if partitions keep failing.
@@ -56,7 +61,7 @@ async def open_gateway(
     _check(config, outbox, providers)
     if serve is not True and serve is not False:
         raise TypeError(f"`serve` must be True or False, not {shown(serve)}")
-    _check_ports(rng, wall_clock)
+    _check_ports(rng, wall_clock, instance_source)
     if not isinstance(config, GatewayConfig):
         config = load_config(config, plugins)
     if unknown := unknown_names(config.plugins):
@@ -79,6 +84,7 @@ async def open_gateway(
             rng=rng or SystemRandom(),
             wall_clock=wall_clock,
             providers=exporting,
+            instance_source=instance_source,
         )
         gateway = Gateway(parts)
         life = gateway._life  # noqa: SLF001 - this package's own
@@ -148,8 +154,10 @@ def _check(config: object, outbox: object, providers: object) -> None:
         raise TypeError(f"`providers` must be {wanted}, not {type(providers).__name__}")
 
 
-def _check_ports(rng: object, wall_clock: object) -> None:
-    """Raises TypeError for a generator or a clock that would fail later, in the gateway's tasks."""
+def _check_ports(rng: object, wall_clock: object, source: object) -> None:
+    """Raises TypeError for what would fail later, in the gateway's tasks: a generator, a clock."""
+    if not (source is None or callable(source)):
+        raise TypeError(f"`instance_source` must be a function, not {shown(source)}")
     if not isinstance(rng, Random | None):
         raise TypeError(f"`rng` must be a random.Random, not {type(rng).__name__}")
     time = wall_clock() if callable(wall_clock) else None

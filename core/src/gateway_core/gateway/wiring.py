@@ -24,6 +24,7 @@ from gateway_core.files.keeper import KeptFiles
 from gateway_core.files.spool import Spool
 from gateway_core.gateway.fetching import fetching_of
 from gateway_core.gateway.following import Following
+from gateway_core.gateway.sourced import SourcedAccounts, sourced_by
 from gateway_core.gateway.tasks import Tasks
 from gateway_core.groups.opening import groups_of
 from gateway_core.groups.registry import Groups
@@ -39,6 +40,7 @@ from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.sharing import fraction_of
 from gateway_core.producers.producer import Producer
 from gateway_core.scheduling.partitioning import finder
+from gateway_core.sourcing.asking import InstanceSource
 from gateway_core.spread.lookup import SpreadLookup
 from gateway_core.spread.parts import Spread
 from gateway_core.spread.way import SpreadWay
@@ -62,6 +64,7 @@ class Parts:
     tenure    how this process stands with an outbox that several share; None: it is not such a one
     producer  there in a process that hands over: all, or what others own of a spread outbox
     here      finds what this process has itself
+    sourced   the accounts of an `instance_source`; None: there is none
     """
 
     config: GatewayConfig
@@ -88,6 +91,7 @@ class Parts:
     groups: Groups
     door: Door
     following: Following
+    sourced: SourcedAccounts | None
     supervisor: Supervisor
     prober: Prober
     tasks: Tasks
@@ -102,6 +106,7 @@ def wire(
     rng: Random,
     wall_clock: Callable[[], float],
     providers: Providers,
+    instance_source: InstanceSource | None = None,
 ) -> Parts:
     """Put the parts together.
 
@@ -186,10 +191,12 @@ def wire(
             follower, lookup, groups = producer.follower, producer.lookup, producer.groups
         else:
             assert isinstance(way, DurableWay)  # noqa: S101 - there is an outbox
-            both = Spread(pager, way, producer, here, groups, tasks.spawn, drafting)
+            both = Spread(
+                pager, way, producer, here, groups, tasks.spawn, drafting, spread.passed_on
+            )
             chosen, lookup, groups = both.way, both.lookup, both.groups
+    sourced = sourced_by(instance_source, drafting, pager, tasks.spawn, partitions, groups, spread)
     door = Door(drafting, chosen, partitions, files)
-    supervisor = Supervisor(partitions, of_supervisor)
     prober = Prober(clock, config.attempt_timeout, registry.suspend_account, of_prober)
     files.fetching = fetching_of(config.files)
     return Parts(
@@ -217,7 +224,8 @@ def wire(
         groups=groups,
         door=door,
         following=Following(follower, partitions, ids, clock, config.history),
-        supervisor=supervisor,
+        sourced=sourced,
+        supervisor=Supervisor(partitions, of_supervisor),
         prober=prober,
         tasks=tasks,
     )

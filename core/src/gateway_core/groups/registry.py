@@ -123,6 +123,14 @@ class Groups:
         """How many have not ended, by instance and what becomes of members that wait."""
         return dict(Counter((feed.instance_id, feed.standing) for feed in self.feeds.values()))
 
+    def fed(self) -> set[str]:
+        """The accounts of groups that have not ended."""
+        return {feed.instance_id for feed in self.feeds.values()}
+
+    def forget(self, instance_id: str) -> None:
+        """An account without a group is taken out of memory."""
+        self._windows.pop(instance_id, None)
+
     def handed_for(self, _instance_id: str) -> HandsOver | None:
         """What has another process accept an account's groups; None: they are accepted here."""
         return None

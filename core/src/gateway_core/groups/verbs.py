@@ -162,8 +162,12 @@ class GroupVerbs:
 
     async def _broadcast(self, template: Send, rooms: object) -> Job:
         """Broadcast a template, whose room is none."""
-        account = self._account_for(template)
         accepted_at = self._groups.drafting.clock.wall()
+        async with self._groups.drafting.needing(template.instance_id):
+            return await self._broadcast_as(template, rooms, accepted_at)
+
+    async def _broadcast_as(self, template: Send, rooms: object, accepted_at: float) -> Job:
+        account = self._account_for(template)
         with FetchedFiles() as fetched:
             files = ManyFiles(self._groups.files, fetched)
             template = await files.fetch(
@@ -201,7 +205,8 @@ class GroupVerbs:
         if not isinstance(template, Send):
             raise Invalid([Problem("template", f"must be a Send, not {shown(template)}")])
         template = attrs.evolve(template, external_room_id=_ANY_ROOM)
-        wanted = await self._wanted(ManyFiles(self._groups.files), template, rooms)
+        async with self._groups.drafting.needing(template.instance_id):
+            wanted = await self._wanted(ManyFiles(self._groups.files), template, rooms)
         accepted_at = self._groups.drafting.clock.wall()
         deadline = _deadline(self._groups, template, accepted_at)
         return Forecast(
@@ -245,8 +250,16 @@ class GroupVerbs:
             not_before=not_before,
             priority=priority,
         )
-        account = self._account_for(template)
         accepted_at = drafting.clock.wall()
+        async with drafting.needing(template.instance_id):
+            return await self._submit_many(template, envelopes, accepted_at)
+
+    async def _submit_many(
+        self, template: Send, envelopes: Sequence[Envelope], accepted_at: float
+    ) -> Job:
+        """Accept them as a group whose key, time and class the template has."""
+        drafting, account = self._groups.drafting, self._account_for(template)
+        group, not_before, priority = template.key, template.not_before, template.priority
         deadline = _deadline(self._groups, template, accepted_at)
         most = drafting.config.max_parts
         with FetchedFiles() as fetched:

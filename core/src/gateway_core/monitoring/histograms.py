@@ -136,7 +136,7 @@ class Meters:
         """An attempt ended."""
         reason = None if verdict is None else verdict.reason
         instance = account.instance
-        key = (instance.channel, instance.id, partition, pressure, operation, reason)
+        key = (instance.channel, account.label, partition, pressure, operation, reason)
         tally = self._attempts.get(key)
         if tally is None:
             more = (*_under(partition, pressure), names.OPERATION.name, operation)
@@ -155,7 +155,7 @@ class Meters:
     ) -> None:
         """An envelope ended."""
         instance, how = account.instance, receipt.disposition
-        key = (instance.channel, instance.id, partition, pressure, how)
+        key = (instance.channel, account.label, partition, pressure, how)
         tally = self._ends.get(key)
         if tally is None:
             more = (*_under(partition, pressure), names.DISPOSITION.name, how.value)
@@ -184,7 +184,7 @@ class Meters:
         self, metric: Metric, account: InstanceState | None, *more: str | int
     ) -> Tally | Single:
         """The tally of a metric, of an instance's labels and the names and values in `more`."""
-        whose = (account.instance.channel, account.instance.id) if account is not None else ()
+        whose = (account.instance.channel, account.label) if account is not None else ()
         key = (metric.name, *whose, *more)
         found = self._tallies.get(key)
         if found is None:
@@ -193,7 +193,7 @@ class Meters:
             labels = {str(name): value for name, value in zip(more[::2], more[1::2], strict=True)}
             if account is not None:
                 labels[names.CHANNEL.name] = account.instance.channel
-                labels[names.INSTANCE.name] = account.instance.id
+                labels[names.INSTANCE.name] = account.label
             found = self._tallies[key] = self._kind(self._made[metric], metric.bounds, labels)
         return found
 

@@ -17,6 +17,7 @@ import trio
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
 from gateway_core import telemetry as names
+from gateway_core.accounts.instance_state import SOURCED
 from gateway_core.contract.envelopes import Disposition
 from gateway_core.monitoring.statistics import InstanceStatistics, PartitionStatistics, Statistics
 from gateway_core.outboxes.tenure import Tenure
@@ -43,13 +44,28 @@ def _partition(read: Callable[[PartitionStatistics], float]) -> Callable[..., It
 
 
 def _of(each: InstanceStatistics) -> Labels:
-    return {names.CHANNEL.name: each.channel, names.INSTANCE.name: each.id}
+    """Those that a source gave are counted together: there may be any number of them."""
+    name = SOURCED if each.sourced else each.id
+    return {names.CHANNEL.name: each.channel, names.INSTANCE.name: name}
+
+
+def _every(statistics: Statistics) -> Iterator[InstanceStatistics]:
+    yield from statistics.instances
+    yield from statistics.forgotten
+
+
+def _summed(readings: Iterable[Reading]) -> Iterator[Reading]:
+    """One reading for each set of labels."""
+    sums: defaultdict[tuple[tuple[str, Any], ...], float] = defaultdict(float)
+    for value, labels in readings:
+        sums[tuple(labels.items())] += value
+    for key, total in sums.items():
+        yield total, dict(key)
 
 
 def _instance(read: Callable[[InstanceStatistics], float]) -> Callable[..., Iterator[Reading]]:
     def readings(statistics: Statistics) -> Iterator[Reading]:
-        for each in statistics.instances:
-            yield read(each), _of(each)
+        return _summed((read(each), _of(each)) for each in _every(statistics))
 
     return readings
 
@@ -57,12 +73,12 @@ def _instance(read: Callable[[InstanceStatistics], float]) -> Callable[..., Iter
 def _counted(
     read: Callable[[InstanceStatistics], Mapping[Any, int]], label: Callable[[Any], Labels]
 ) -> Callable[..., Iterator[Reading]]:
-    def readings(statistics: Statistics) -> Iterator[Reading]:
-        for each in statistics.instances:
+    def each_of(statistics: Statistics) -> Iterator[Reading]:
+        for each in _every(statistics):
             for key, count in read(each).items():
                 yield count, _of(each) | label(key)
 
-    return readings
+    return lambda statistics: _summed(each_of(statistics))
 
 
 def _refused(statistics: Statistics) -> Iterator[Reading]:
@@ -85,9 +101,11 @@ def _attempt(key: tuple[int, str, str, str]) -> Labels:
 
 def _waiting(statistics: Statistics) -> Iterator[Reading]:
     instances = {each.id: each for each in statistics.instances}
-    for (instance_id, cause), count in statistics.waiting.items():
-        if instance_id in instances:  # one that was taken out may still wait for its last answer
-            yield count, _of(instances[instance_id]) | {names.CAUSE.name: cause}
+    return _summed(
+        (count, _of(instances[instance_id]) | {names.CAUSE.name: cause})
+        for (instance_id, cause), count in statistics.waiting.items()
+        if instance_id in instances  # one that was taken out may still wait for its last answer
+    )
 
 
 def _by_disposition(
@@ -101,15 +119,20 @@ def _by_disposition(
 
 
 def _open_groups(statistics: Statistics) -> Iterator[Reading]:
-    for each in statistics.instances:
-        for state in GROUP_STATES:
-            count = statistics.open_groups.get((each.id, state), 0)
-            yield count, _of(each) | {names.GROUP_STATE.name: state}
+    return _summed(
+        (
+            statistics.open_groups.get((each.id, state), 0),
+            _of(each) | {names.GROUP_STATE.name: state},
+        )
+        for each in statistics.instances
+        for state in GROUP_STATES
+    )
 
 
 def _members_waiting(statistics: Statistics) -> Iterator[Reading]:
-    for each in statistics.instances:
-        yield statistics.members_waiting.get(each.id, 0), _of(each)
+    return _summed(
+        (statistics.members_waiting.get(each.id, 0), _of(each)) for each in statistics.instances
+    )
 
 
 def _signs(each: InstanceStatistics) -> Mapping[tuple[str, str], int]:

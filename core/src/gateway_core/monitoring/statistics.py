@@ -59,6 +59,7 @@ class InstanceStatistics:
     signs       by (`typing` or `acknowledge`, what became of it: `made`, `passed over`, `failed`)
     members_fed members of groups that had their turn; `members_ended`: that ended, by how, those
                 that never had a turn among them
+    sourced     the `instance_source` gave it
     """
 
     id: str
@@ -80,6 +81,7 @@ class InstanceStatistics:
     signs: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
     members_fed: int = 0
     members_ended: Mapping[Disposition, int] = attrs.field(factory=dict)
+    sourced: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -98,6 +100,8 @@ class Statistics:
                        not yet as envelopes, so that they are in no other count
     open_groups        groups that have not ended by (instance, `fed`, `scheduled`, `paused` or
                        `cancelled`); `members_waiting`: their members without a turn, by instance
+    forgotten          by channel, under the id `*`: what was counted of accounts that the
+                       `instance_source` gave, and that were forgotten
     tenure             this process's position in an outbox that several processes share; None: the
                        outbox belongs to one process, or this process only hands over
     waiting            envelopes in memory by (instance, what they wait for now), if asked for
@@ -122,6 +126,7 @@ class Statistics:
     members: int = 0
     open_groups: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
     members_waiting: Mapping[str, int] = attrs.field(factory=dict)
+    forgotten: tuple[InstanceStatistics, ...] = ()
     tenure: Tenure | None = None
 
     @property

@@ -315,6 +315,7 @@ class Overview:
     unfinished  how many entries of each instance
     classes     how many entries of each class
     scheduled   how many of them wait for their time
+    groups      instances that have groups which have not ended
     """
 
     last_id: str = ""
@@ -322,6 +323,7 @@ class Overview:
     unfinished: Mapping[str, int] = attrs.field(factory=dict)
     classes: Mapping[Priority, int] = attrs.field(factory=dict)
     scheduled: int = 0
+    groups: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -16,6 +16,7 @@ from gateway_core.contract.errors import (
     GroupTooLong,
     HookContractError,
     IdempotencyConflict,
+    InstanceSourceError,
     InstanceSuspended,
     Invalid,
     OutboxError,
@@ -27,8 +28,8 @@ from gateway_core.contract.errors import (
 
 _WITH_PROBLEMS = (ConfigError, Invalid, UnknownInstance)
 _WITH_FIELDS = (
-    DeadlinePassed, GroupTooLong, HookContractError, IdempotencyConflict, InstanceSuspended,
-    Overloaded,
+    DeadlinePassed, GroupTooLong, HookContractError, IdempotencyConflict, InstanceSourceError,
+    InstanceSuspended, Overloaded,
 )  # fmt: skip
 _KINDS: Mapping[str, Any] = {
     kind.__name__: kind for kind in (*_WITH_PROBLEMS, *_WITH_FIELDS, GatewayClosed, OutboxError)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from gateway_core.outboxes.interface import Outbox
+from gateway_core.outboxes.records import Request
 
 
 class Spreading(Outbox, Protocol):
@@ -24,6 +25,10 @@ class Spreading(Outbox, Protocol):
              likewise. Nothing of it then begins here, and `release` is called once nothing of it is
              under way, unless `lost` is called before. An extra call does no harm
 
+    wanted   set by a gateway to which a source gives accounts, before `serves`; called on trio's
+             thread with an account that is to be this process's, is not among those that it serves,
+             and has something to do. It is served then, or `lacks` says that it cannot be
+
     Here `recover` takes an account that is offered, and `Recovery.stored` says what the outbox has
     of it; if another process owns it, `recover` raises `OutboxError`. `release` gives the account
     up once all earlier records are written. For another process's account `append` raises
@@ -35,6 +40,7 @@ class Spreading(Outbox, Protocol):
     id_slot: int
     offered: Callable[[], None] | None
     leaving: Callable[[str], None] | None
+    wanted: Callable[[str], None] | None
 
     def serves(self, instance_ids: Collection[str]) -> None:
         """These are the accounts that this process can own, from now on: no other is offered."""
@@ -42,3 +48,16 @@ class Spreading(Outbox, Protocol):
     def offers(self, instance_id: str) -> bool:
         """Whether the account is to be this process's, and no other process owns it."""
         ...
+
+    def is_known(self, instance_id: str) -> bool:
+        """Whether every process knows by now of such an account, whoever is to own it."""
+        ...
+
+    def lacks(self, instance_id: str) -> None:
+        """An account that is wanted is unknown to the source: another process may have it."""
+
+    def idles(self, instance_id: str) -> None:
+        """An account is released next that has nothing to do: nobody is to own it until it has."""
+
+    def passed_on(self, request: Request) -> None:
+        """A request is not answered here: its account is to be another process's."""

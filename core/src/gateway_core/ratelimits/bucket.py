@@ -153,13 +153,14 @@ class Bucket:
     def idle(self, now: int) -> bool:
         """Whether forgetting the bucket would change nothing, or nothing that still counts."""
         used = self.in_flight or self.users or self.waiting
-        return not used and self.closed_until <= now and self._at_its_pace(now)
+        return not used and self.closed_until <= now and self.is_at_its_pace(now)
 
     def is_fresh(self, now: int) -> bool:
         """Whether a new bucket in its place would allow no more than it does."""
         return not self.in_flight and self.closed_until <= now
 
-    def _at_its_pace(self, now: int) -> bool:
+    def is_at_its_pace(self, now: int) -> bool:
+        """Whether no refusal slows it down."""
         return self._pace is None or self._pace.is_old(now)
 
     def _slow_down(self, growth: float, now: int) -> None:

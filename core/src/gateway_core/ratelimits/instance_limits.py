@@ -132,6 +132,12 @@ class InstanceLimits:
         self.trial = None
         return [_opened(trial.gate)]
 
+    def is_quiet(self, now: int, *, kept: bool) -> bool:
+        """Whether new limits in their place would allow no more; `kept` as the registry says."""
+        gates = (self.gate, *self.operations.values())
+        closed = self.trial is not None or any(gate.closed_until > now for gate in gates)
+        return not closed and self.registry.is_quiet(now, kept=kept)
+
     def lift(self, now: int) -> list[Bucket]:
         """Take back what refusals closed; the gates whose waiters must be looked at again."""
         gates = [_opened(gate) for gate in self.operations.values()]

@@ -111,6 +111,15 @@ class BucketRegistry:
                 spent.append(left)
         return spent
 
+    def is_quiet(self, now: int, *, kept: bool) -> bool:
+        """Whether a new registry in its place would allow no more than it does.
+
+        kept  what is spent and closed is stored for that one; a pace that was slowed down is not
+        """
+        buckets = self._buckets.values()
+        slow = any(not bucket.is_at_its_pace(now) for bucket in buckets)
+        return not slow and (kept or not self.standings(now))
+
     def restore(self, standings: Sequence[Standing], since: int) -> None:
         """A previous process run had spent this, `since` then: buckets get it as they are made."""
         known = dict(self._kept)

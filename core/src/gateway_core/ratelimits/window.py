@@ -247,7 +247,7 @@ class SpacedBucket(WindowBucket):
         self._in_a_row: float | None = None  # the slowness before the first of them
         self._before: tuple[int | None, float, float | None] = (None, 1.0, None)
 
-    def _at_its_pace(self, now: int) -> bool:
+    def is_at_its_pace(self, now: int) -> bool:
         last = max(self._refused_at, self._answered or 0)
         return self.slowness == 1.0 or now - last >= STRICT_FOR
 

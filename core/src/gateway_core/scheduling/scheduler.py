@@ -8,7 +8,7 @@ serves it. No waiting lane holds a worker, and an empty lane is forgotten.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from heapq import heappop, heappush
 from typing import NamedTuple, TypeAlias
 
@@ -93,6 +93,14 @@ class Scheduler:
                 self._serial += 1
                 room.key = (f"{key[0]} removed {self._serial}", key[1])
                 self.rooms[room.key] = room
+
+    def forget_idle(self, accounts: Collection[InstanceState]) -> None:
+        """The same of accounts of which there is no room here, in one pass for all of them."""
+        for account in accounts:
+            self.slots.forget(account.instance)
+        for group in [each for each in self.groups.values() if each.account in accounts]:
+            if not group.members:
+                group.dissolve()
 
     # -- deliveries in
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway_core.backlog.pager import Pager
 from gateway_core.groups.registry import Groups
+from gateway_core.outboxes.records import Request
 from gateway_core.producers.producer import Producer
 from gateway_core.spread.groups import SpreadGroups
 from gateway_core.spread.lookup import SpreadLookup
@@ -28,6 +29,7 @@ class Spread:
         groups: Groups,
         spawn: Callable[[Callable[[], Any]], None],
         drafting: Drafting,
+        pass_on: Callable[[Request], None],
     ) -> None:
         self.way = SpreadWay(pager, way, producer.way)
         self.lookup = SpreadLookup(
@@ -37,6 +39,7 @@ class Spread:
         producer.way.keeps_order = True
         pager.follow(self.way.follow)
         pager.accounts.on_left = self.groups.leave
+        pager.requests.pass_on = pass_on
         pager.requests.is_ours = lambda instance_id: (
             not instance_id
             or pager.accounts.has(instance_id)

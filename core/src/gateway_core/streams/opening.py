@@ -5,7 +5,7 @@ This module waits: for what a stream waits for.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, aclosing
 from functools import cached_property, partial
 from types import TracebackType
@@ -62,13 +62,29 @@ class StreamFields(TypedDict, total=False):
 class Opening:
     """A stream that is about to open: `async with` it; or `await` it, if it has its chunks."""
 
-    def __init__(self, stream: Stream, chunks: AsyncIterable[str] | None) -> None:
-        self._stream, self._chunks = stream, chunks
+    def __init__(
+        self,
+        stream: Stream | None,
+        chunks: AsyncIterable[str] | None,
+        make: Callable[[], Awaitable[Stream]] | None = None,
+    ) -> None:
+        self._made, self._chunks, self._make = stream, chunks, make
+
+    @property
+    def _stream(self) -> Stream:
+        assert self._made is not None, "it is entered"  # noqa: S101 - an invariant
+        return self._made
+
+    async def _ready(self) -> None:
+        """Make it, if that had to wait for its account."""
+        if self._make is not None:
+            self._made, self._make = await self._make(), None
 
     async def __aenter__(self) -> Stream:
         """Open it."""
         if self._chunks is not None:
             raise TypeError("a stream with chunks is awaited: it writes them itself")
+        await self._ready()
         return await self._stream.__aenter__()
 
     async def __aexit__(
@@ -87,6 +103,7 @@ class Opening:
     async def _write_all(self) -> Delivered | Receipt:
         if self._chunks is None:
             raise TypeError("a stream without chunks is opened by `async with`")
+        await self._ready()
         async with self._stream as out, AsyncExitStack() as stack:
             if isinstance(self._chunks, AsyncGenerator):
                 await stack.enter_async_context(aclosing(self._chunks))
@@ -157,6 +174,20 @@ class Streaming(Answers):
         """
         _check(on_error, max_text)
         check_flag("ephemeral", ephemeral)
+        if (missing := self._missing(where, instance)) is not None:
+            fields: Any = {
+                "instance": instance, "thread": thread, "reply_to": reply_to, "key": key,
+                "ttl": ttl, "priority": priority, "format": format, "extra": extra,
+                "mentions": mentions, "link_previews": link_previews, "silent": silent,
+                "ephemeral": ephemeral, "on_error": on_error, "broken_off": broken_off,
+                "max_text": max_text, "buttons": buttons,
+            }  # fmt: skip
+
+            async def make() -> Stream:
+                await self._door.bring(missing)
+                return self.stream(where, **fields)._stream  # noqa: SLF001 - of one kind
+
+            return Opening(None, chunks, make)
         name, address = _place(where, instance, self)
         asked = None
         if not isinstance(where, tuple):
@@ -200,6 +231,12 @@ class Streaming(Answers):
         shows = None if serving is None else partial(self._begin_typing, serving, address)
         stream = Stream(self._streams, envelope, on_error, max_text, asked, shows)
         return Opening(stream, chunks)
+
+    def _missing(self, where: Any, instance: str | None) -> str | None:
+        """The id of its account, which a source is to be asked for; None: nobody need be asked."""
+        named = where[0] if isinstance(where, tuple) and where else instance
+        here = self._drafting.source is None or named in self._registry.serving
+        return None if here or not isinstance(named, str) else named
 
     def _begin_typing(self, account: InstanceState, address: Address) -> Callable[[], None] | None:
         """Show that an answer is being written; what ends that. None: it is not shown."""

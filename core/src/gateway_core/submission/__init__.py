@@ -1,1 +1,1 @@
-"""Turns a caller's words into an accepted envelope, or refuses; may import `backlog` and below."""
+"""Turns a caller's words into an accepted envelope, or refuses; may import `sourcing` and below."""

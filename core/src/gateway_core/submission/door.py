@@ -1,7 +1,7 @@
 """The door: from an envelope to a ticket, in memory or through an outbox.
 
-This module waits: for a slot where a bound is reached, for the outbox, and for the plan of a long
-text. Never for an adapter.
+This module waits: for a slot where a bound is reached, for the outbox, for the plan of a long text,
+and for an account that a source gives. Never for an adapter.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gateway_core.files.fetching import FetchedFiles, Fetching
 from gateway_core.files.keeper import KeptFiles, files_in
 from gateway_core.files.looking import FoundFile
 from gateway_core.outboxes.records import Request
+from gateway_core.sourcing.sourcing import Sourcing
 from gateway_core.submission.checks import checked
 from gateway_core.submission.draft import Draft, Drafting
 from gateway_core.submission.handed.way import HandoverWay
@@ -62,6 +63,11 @@ class Door:
         for partition in self._partitions:
             partition.admission.close()
 
+    async def bring(self, instance_id: Any) -> None:
+        """Have an account in memory, if a source has it. Raises as `submit` does."""
+        self._drafting.check_open()
+        await self._drafting.bring(instance_id)
+
     def account(self, instance_id: str) -> InstanceState:
         """The account, if it is open to envelopes. Raises `GatewayClosed`, or why it is not."""
         self._drafting.check_open()
@@ -79,22 +85,57 @@ class Door:
         awaited: bool = False,
         growth: Growth | None = None,
         request: Request | None = None,
-        called: int | None = None,
     ) -> Ticket:
-        """Accept the envelope, or raise why not. Waits only for a slot and for the outbox.
+        """Accept the envelope, or raise why not.
 
+        Waits only for a slot, for the outbox, and for an `instance_source` that is asked for its
+        account.
         Where it has files that the gateway fetches, it waits for these before.
 
         awaited  its caller waits for the end
         growth   of a stream: its text, which grows
         request  of another process, which may have given it its id
-        called   when that was asked for, in engine nanoseconds, and its files were fetched since
+        """
+        how: dict[str, Any] = {"growth": growth, "request": request, "awaited": awaited}
+        if self._drafting.source is None:
+            return await self._submit(envelope, wait=wait, **how)
+        return await self._submit_sourced(self._drafting.source, envelope, wait=wait, **how)
+
+    async def _submit_sourced(self, source: Sourcing, envelope: Envelope, **how: Any) -> Ticket:
+        """Accept it once its account is there. Its time counts from now."""
+        since, instance_id = self._drafting.clock.now(), envelope.instance_id
+        try:
+            self._drafting.check_open()
+            waited = await source.use(instance_id)
+        except Exception as error:
+            self.refuse(envelope, error)
+            raise
+        try:
+            return await self._submit(envelope, since=since if waited else None, **how)
+        finally:
+            source.leave(instance_id)
+
+    async def _submit(
+        self,
+        envelope: Envelope,
+        *,
+        wait: bool,
+        awaited: bool,
+        growth: Growth | None,
+        request: Request | None,
+        since: int | None = None,
+        called: int | None = None,
+    ) -> Ticket:
+        """Accept it, whose account is there.
+
+        since   when it began to wait for that, in engine nanoseconds; None: it did not
+        called  the same of one whose files were fetched since
         """
         fetching = self._files.fetching if called is None else None
         if fetching is not None and fetching.may_fetch(envelope):
-            called = self._drafting.clock.now()
+            called = self._drafting.clock.now() if since is None else since
             how: dict[str, Any] = {"growth": growth, "request": request, "called": called}
-            submit = partial(self.submit, wait=wait, awaited=awaited, **how)
+            submit = partial(self._submit, wait=wait, awaited=awaited, **how)
             return await self._fetch_first(fetching, envelope, submit)
         shown, looked = envelope, list[FoundFile]()
         try:
@@ -111,7 +152,9 @@ class Door:
                 draft = await self._drafting.draft_long(asked, shown, account, awaited=awaited)
             else:
                 draft = self._drafting.draft(asked, shown, account, awaited=awaited)
-            draft.taken, draft.called = request is not None, called or draft.called
+            asked_at = since if called is None else called
+            draft.called = draft.called if asked_at is None else asked_at
+            draft.taken = request is not None
             draft.request = request if request is not None and request.envelope_id else None
             if growth is not None:
                 self._drafting.grow(draft, growth)

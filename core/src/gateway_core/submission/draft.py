@@ -5,7 +5,8 @@ This module waits for the plan of a long text, and for nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import attrs
@@ -44,6 +45,7 @@ from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer
 from gateway_core.outboxes.records import Request
 from gateway_core.scheduling.classes import RANKS
+from gateway_core.sourcing.sourcing import Sourcing
 from gateway_core.submission.checks import checked
 from gateway_core.submission.preview import accepted_as, moved_away, planned, planned_apart
 from gateway_core.submission.tickets import Ticket
@@ -125,7 +127,10 @@ Found: TypeAlias = tuple[tuple[Part, ...], list[Problem]]
 
 @attrs.define(eq=False)
 class Drafting:
-    """What both ways of acceptance share: the checks, the delivery, the policies' vote."""
+    """What both ways of acceptance share: the checks, the delivery, the policies' vote.
+
+    source  brings in accounts as they are needed; None: all that there are are in memory
+    """
 
     config: GatewayConfig
     clock: Clock
@@ -134,6 +139,28 @@ class Drafting:
     registry: InstanceRegistry
     _ids: Ids
     closed: bool = attrs.field(default=False, init=False)
+    source: Sourcing | None = attrs.field(default=None, init=False)
+
+    @asynccontextmanager
+    async def needing(self, instance_id: Any) -> AsyncIterator[bool]:
+        """Have an account in memory during the block; whether it was waited for.
+
+        Raises `InstanceSourceError`, `GatewayClosed`, and `UnknownInstance` if there is a source.
+        """
+        source = self.source
+        if source is None:
+            yield False
+            return
+        waited = await source.use(instance_id)
+        try:
+            yield waited
+        finally:
+            source.leave(instance_id)
+
+    async def bring(self, instance_id: Any) -> None:
+        """Have an account in memory, if a source has it: it stays for as long as it may idle."""
+        async with self.needing(instance_id):
+            pass
 
     def next_id(self) -> str:
         """A new id, which sorts after all of before."""

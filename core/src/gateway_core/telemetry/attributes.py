@@ -5,7 +5,10 @@ from __future__ import annotations
 from gateway_core.telemetry.kinds import Attribute
 
 CHANNEL = Attribute("messaging.system", "a channel's name", "the channel")
-INSTANCE = Attribute("gateway.instance", "a configured id", "the instance")
+INSTANCE = Attribute(
+    "gateway.instance", "an id; in metrics `*` for all that an `instance_source` gives",
+    "the instance",
+)  # fmt: skip
 PARTITION = Attribute("gateway.partition", "0 to `partition_count` - 1", "the partition")
 ACCEPTED_UNDER = Attribute(
     "gateway.pressure",

@@ -90,6 +90,19 @@ INSTANCE_REMOVED = Event(
     "the instance was removed; `undelivered`: how many envelopes that ended",
     "instance undelivered",
 )  # fmt: skip
+INSTANCE_FOUND = Event(
+    "instance_found", "debug", "the instance source gave it, as it was needed", "instance channel"
+)
+INSTANCE_FORGOTTEN = Event(
+    "instance_forgotten", "debug", "nothing was to do for it for long: it is found again on demand",
+    "instance",
+)  # fmt: skip
+INSTANCE_SOURCE_FAILED = Event(
+    "instance_source_failed", "error",
+    "the instance source failed for an account of which the outbox has something: it is asked"
+    " again; for the 1st, 10th, 100th … of `times` for one account",
+    "instance error times",
+)  # fmt: skip
 CONFIGURATION_RELOADED = Event(
     "configuration_reloaded", "info",
     "the instances of another configuration are served now; `restart` names other settings "

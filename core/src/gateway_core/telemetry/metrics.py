@@ -118,11 +118,15 @@ RATE_LIMITED = Metric(
     "attempts that the platform refused for a limit (429s)",
 )  # fmt: skip
 SUSPENDED = Metric(
-    "gateway.instance.suspended", "1", "gauge", _BY_INSTANCE, "1 while it is out of order"
+    "gateway.instance.suspended",
+    "1",
+    "gauge",
+    _BY_INSTANCE,
+    "1 while it is out of order; of those that a source gives, how many are",
 )
 CIRCUIT = Metric(
     "gateway.instance.circuit_open", "1", "gauge", _BY_INSTANCE,
-    "1 while nothing but probes is sent",
+    "1 while nothing but probes is sent; likewise",
 )  # fmt: skip
 INSTANCE_UNFINISHED = Metric(
     "gateway.instance.unfinished", "{envelope}", "gauge", _BY_INSTANCE,

@@ -16,6 +16,7 @@ from gateway_core.gateway.gateway import Gateway
 from gateway_core.gateway.opening import open_gateway
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.plugins.loader import Given
+from gateway_core.sourcing.asking import InstanceSource
 from gateway_core.testing.arguments import must
 from gateway_core.testing.fake_channel import FakeChannel, FakeSettings
 
@@ -42,11 +43,12 @@ async def open_test_gateway(
     seed: str = "test",
     providers: Providers | None = None,
     serve: bool = True,
+    instance_source: InstanceSource | None = None,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
     """A gateway with `channel` as `fake` and the named instances; `settings` as configured.
 
-    serve  as of `open_gateway`
+    serve, instance_source  as of `open_gateway`
 
     An argument of another kind is a `TypeError`.
     """
@@ -69,5 +71,6 @@ async def open_test_gateway(
         wall_clock=virtual_wall,
         providers=providers,
         serve=serve,
+        instance_source=instance_source,
     ) as gateway:
         yield gateway

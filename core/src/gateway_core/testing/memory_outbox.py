@@ -83,6 +83,7 @@ class MemoryOutbox(Beside):
             unfinished=Counter(row.entry.envelope.instance_id for row in rows),
             classes=Counter(row.stream.priority for row in rows),
             scheduled=sum(row.due is not None for row in rows),
+            groups=self._groups.unfinished(),
         )
 
     async def recover(self, instance_id: str) -> Recovery:

@@ -35,6 +35,8 @@ class SpreadMember(Membership):
     share     what it is to take and to give up, by its last look
     slot      which ids of a millisecond it draws
     on_share  called on the thread of the lease with each look that changed something
+    sourced   a source gives it any account that it does not serve, as there is something to do
+    beyond    the accounts that the source does not know
     untidy    whether others have gone, or it does what is common, since that was last cleared
     """
 
@@ -53,6 +55,8 @@ class SpreadMember(Membership):
         self._woken = threading.Event()
         self.slot = 0
         self.share = Share()
+        self.sourced = False
+        self.beyond: frozenset[str] = frozenset()
         self.untidy = False
         self.on_share: Callable[[], None] | None = None
 
@@ -117,6 +121,12 @@ class SpreadMember(Membership):
     def serve(self, instances: Collection[str]) -> None:
         """These can be owned."""
         self._served = frozenset(instances)
+        self.beyond -= self._served
+        self.look_again()
+
+    def lack(self, instance: str) -> None:
+        """It cannot be owned: the source does not know it."""
+        self.beyond |= {instance}
         self.look_again()
 
     def took(self, instance: str, epoch: int) -> None:
@@ -163,11 +173,12 @@ class SpreadMember(Membership):
             seen = self.link.call(tables.look)
         self.untidy = self.untidy or not self._present <= seen.present
         self._present = seen.present
-        known = (seen.version, seen.present, seen.spread, self._served)
+        awaited = self.link.call(tables.awaited) if self.sourced else frozenset[str]()
+        known = (seen.version, seen.present, seen.spread, self._served, awaited)
         if known != self._known:
             self._known = known
             try:
-                self._weigh(seen)
+                self._weigh(seen, awaited)
             except BaseException:
                 self._known = None
                 raise
@@ -183,10 +194,11 @@ class SpreadMember(Membership):
         ended = [it for it in silent if self.link.call(partial(tables.end, owner=it))]
         return bool(ended)
 
-    def _weigh(self, seen: Seen) -> None:
-        """What it is to own, of all accounts."""
-        lacks = self.link.call(tables.lacks)
-        self._accounts = self.link.call(tables.accounts)
+    def _weigh(self, seen: Seen, awaited: frozenset[str]) -> None:
+        """What it is to own, of all accounts; with a source, of all that have something to do."""
+        lacks, sourced = self.link.call(tables.lacks), self.sourced
+        idle = awaited | (self._served or frozenset()) if sourced else None
+        self._accounts = self.link.call(partial(tables.accounts, idle=idle))
         members = [attrs.evolve(it, lacks=lacks.get(it.member, frozenset())) for it in seen.spread]
         for name in self._left.copy():
             if name not in self._accounts or self._accounts[name].member != self.member:
@@ -195,8 +207,9 @@ class SpreadMember(Membership):
         if served is None:
             return
         share = share_of(
-            self.member, members, self._accounts, served, owned, seen.present, self._left.copy()
-        )
+            self.member, members, self._accounts, served, owned, seen.present, self._left.copy(),
+            self.beyond if sourced else None,
+        )  # fmt: skip
         if share.unknown:
             self.link.call(partial(tables.add, instances=share.unknown))
         if share.lacks != self._lacks:

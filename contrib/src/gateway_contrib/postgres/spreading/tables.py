@@ -25,6 +25,16 @@ CHANGED = "UPDATE shares SET version = version + 1"
 _LOOK = """SELECT s.version, m.member, m.name, m.lease, m.counter, m.weight, m.ready, m.draining
     FROM shares s LEFT JOIN members m ON true"""
 _ACCOUNTS = "SELECT instance, member, epoch, pinned FROM accounts"
+_BUSY = f"{_ACCOUNTS} WHERE NOT idle UNION {_ACCOUNTS} WHERE account = ANY (%s::text[])"
+_AWAITED = """SELECT a.instance FROM accounts a WHERE a.idle AND a.instance IN (
+        SELECT instance FROM handed WHERE waiting
+        UNION SELECT instance FROM requests WHERE done_at IS NULL)
+    UNION SELECT a.instance FROM requests o,
+        LATERAL (SELECT account FROM envelopes e WHERE e.seq = o.seq
+            UNION ALL SELECT account FROM history h WHERE h.seq = o.seq
+            UNION ALL SELECT account FROM groups g WHERE g.seq = o.seq) found
+        JOIN accounts a USING (account) WHERE o.done_at IS NULL AND a.idle"""
+"""Of those that are idle, the ones of which something is handed over, or asked."""
 _LACKS = "SELECT member, lacks FROM members WHERE weight IS NOT NULL"
 _SLOT = """INSERT INTO members (member, name, release, lease, weight, slot)
     SELECT %(member)s, %(name)s, %(release)s, %(lease)s, %(weight)s, free.slot
@@ -38,7 +48,8 @@ _ADD = """INSERT INTO accounts (account, instance, member, epoch)
         (SELECT m.member FROM accounts a JOIN members m USING (member)
             WHERE a.account = '' AND m.weight IS NULL) whole ON true
     ON CONFLICT DO NOTHING"""
-_TAKE = """UPDATE accounts SET member = %s, epoch = epoch + 1, owned_since = clock_timestamp()
+_TAKE = """UPDATE accounts
+    SET member = %s, epoch = epoch + 1, owned_since = clock_timestamp(), idle = false
     WHERE account = %s AND epoch = %s AND member IS NOT DISTINCT FROM %s"""
 
 
@@ -84,13 +95,25 @@ def look(connection: Connection) -> Seen:
     )
 
 
-def accounts(connection: Connection) -> dict[str, Account]:
-    """All that have a row, by their instances."""
-    rows = connection.execute(_ACCOUNTS).fetchall()
+def accounts(connection: Connection, idle: Collection[str] | None = None) -> dict[str, Account]:
+    """All that have a row, by their instances.
+
+    idle  of those that have nothing to do, these alone; None: all
+    """
+    if idle is None:
+        rows = connection.execute(_ACCOUNTS).fetchall()
+    else:
+        rows = connection.execute(_BUSY.encode(), ([*map(name_of, idle)],)).fetchall()
     return {
         name: Account(instance=name, member=member, epoch=epoch, pinned=pinned)
         for name, member, epoch, pinned in ((text_out(row[0]), *row[1:]) for row in rows)
     }
+
+
+def awaited(connection: Connection) -> frozenset[str]:
+    """Idle accounts that have something to do by now. Costs what waits, not what there is."""
+    rows = connection.execute(_AWAITED).fetchall()
+    return frozenset(text_out(name) for (name,) in rows)
 
 
 def lacks(connection: Connection) -> dict[UUID, frozenset[str]]:
@@ -172,9 +195,15 @@ def take(connection: Connection, member: UUID, instance: str) -> int:
     raise OutboxError(f"account {instance} is owned by another process: {name or 'it just came'}")
 
 
-def give(connection: Connection, member: UUID, instances: Iterable[str]) -> None:
-    """These are nobody's, as far as they are the member's. In a transaction, at its end."""
+def give(
+    connection: Connection, member: UUID, instances: Iterable[str], idle: Collection[str] = ()
+) -> None:
+    """These are nobody's, as far as they are the member's. In a transaction, at its end.
+
+    idle  those that have nothing to do
+    """
     names = [name_of(each) if each else ALL for each in instances]
-    sql = "UPDATE accounts SET member = NULL WHERE member = %s AND account = ANY (%s::text[])"
-    if connection.execute(sql, (member, names)).rowcount:
+    sql = """UPDATE accounts SET member = NULL, idle = account = ANY (%s::text[])
+        WHERE member = %s AND account = ANY (%s::text[])"""
+    if connection.execute(sql, ([*map(name_of, idle)], member, names)).rowcount:
         connection.execute(CHANGED)

@@ -76,6 +76,7 @@ class Writer:
     spreads  whether the member owns some accounts, and not all; those of which a batch has what was
              spent are nobody's with it
     lost     accounts that turned out to be another member's; whoever reads it empties it
+    idle     accounts that have nothing to do as they are released next
     claimed  requests that were answered by entries that were stored; likewise
     fenced   how many transactions were refused, since another member owned what they were about
     """
@@ -90,6 +91,7 @@ class Writer:
         self._numbers = count(1)
         self._known: set[str] = set()
         self.lost: set[str] = set()
+        self.idle: set[str] = set()
         self.claimed: set[int] = set()
         self.fenced = 0
         self._handed = handed
@@ -275,7 +277,8 @@ class Writer:
         if batch.ended:
             statements.end(connection, batch)
         if self.spreads and batch.spent.keys() - {ALL}:
-            give(connection, self.member, batch.spent.keys() - {ALL})
+            given = batch.spent.keys() - {ALL}
+            give(connection, self.member, given, self.idle & given)
 
     def _write_beside(self, connection: Connection, batch: Batch) -> None:
         """What is claimed and told of groups and bytes, in order; what cannot be is refused."""

@@ -34,6 +34,16 @@ from gateway_core.telemetry import (
     log_event,
 )
 
+SOON = 1.0
+"""Seconds for which callers wait until an account is owned that was taken in for them."""
+LOOK = 0.02
+
+
+def _log_unserved(instance_id: str, stored: int) -> None:
+    """Of an instance that is not there something is stored; groups alone are not told of."""
+    if stored:
+        log_event(OUTBOX_UNSERVED, instance=instance_id, stored=stored)
+
 
 @attrs.define(eq=False)
 class Accounts:
@@ -44,6 +54,7 @@ class Accounts:
     knows_delayed  set where it is known which rooms previous runs delayed
     on_owned       called with each that is owned from now on
     on_left        called with each that another process is to have, or has
+    on_unserved    called with each of which something is stored as the gateway opens, and how much
     spawn          starts a task
     """
 
@@ -62,11 +73,13 @@ class Accounts:
     moving: Moving = attrs.field(init=False)
     on_owned: Callable[[str], None] = attrs.field(default=lambda _instance_id: None, init=False)
     on_left: Callable[[str], None] = attrs.field(default=lambda _instance_id: None, init=False)
+    on_unserved: Callable[[str, int], None] = attrs.field(default=_log_unserved, init=False)
     spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(
         default=lambda _task: None, init=False
     )
     knows_delayed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _has_let_go: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _has_taken: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.moving = Moving(self._registry, self._journal, self._clock, self._let_go_of)
@@ -90,6 +103,23 @@ class Accounts:
         if self._intake.spilled_of[instance_id]:
             self.cursors.begin(instance_id)
             self.serve_on(instance_id)
+
+    async def until_owned(self, instance_id: str) -> None:
+        """Wait for an account that was taken in just now; what is stored before is read again.
+
+        One that others may have is waited for until these know of it: what is handed over before
+        would be refused by a process that does not. An outbox that fails is not waited for.
+        """
+        with trio.move_on_after(SOON):
+            while self._spread is None and instance_id in self.ownership.wanted:
+                await self._has_taken.wait()
+            while self._spread is not None and not self._spread.is_known(instance_id):  # noqa: ASYNC110 - the look of a thread tells nobody
+                await trio.sleep(LOOK)
+
+    def taken(self) -> None:
+        """Those that could be had are owned: whoever waits for one looks."""
+        self._has_taken.set()
+        self._has_taken = trio.Event()
 
     def serve_on(self, instance_id: str) -> None:
         """It was to be taken out, and stays: what came to be due meanwhile was passed over."""
@@ -215,7 +245,31 @@ class Accounts:
         self.ownership.leave(instance_id)
         self.tell_served()
 
+    def needs(self, instance_id: str) -> bool:
+        """Whether something of an account is stored, moving, or just being had."""
+        cursors = self.cursors.of.get(instance_id)
+        return (
+            bool(self._intake.spilled_of[instance_id] or self.moving.appending[instance_id])
+            or self.moving.leaves(instance_id)
+            or (cursors is not None and not cursors.idle)
+            or (self._spread is None and instance_id in self.ownership.wanted)
+            or any(one.instance.id == instance_id for one in self.ownership.lost)
+        )
+
+    def idles(self, instance_id: str) -> None:
+        """An account is about to be taken out of memory: nobody need own it for now."""
+        if self._spread is not None and self.has(instance_id):
+            self._spread.idles(instance_id)
+
+    def forget(self, instance_id: str) -> None:
+        """An account of which nothing is stored was taken out of memory."""
+        self.cursors.of.pop(instance_id, None)
+        self.ownership.leave(instance_id)
+        self._capacity.forget(instance_id)
+        self._intake.forget(instance_id)
+        self.moving.appending.pop(instance_id, None)
+
     def tell_served(self) -> None:
-        """Which instances are served here, where accounts are spread."""
+        """Others were taken in, or out: the outbox is to know which there are, if it spreads."""
         if self._spread is not None:
             self._spread.serves(tuple(self._registry.serving))

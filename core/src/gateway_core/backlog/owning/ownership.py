@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
 
 import attrs
 
@@ -23,6 +25,8 @@ from gateway_core.outboxes.spreading import Spreading
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
+MANY = 500
+"""Accounts that are had at once, where the outbox can: some tens of milliseconds."""
 AGAIN = 1.0
 """Seconds until an account is asked for again that could not be had."""
 
@@ -92,7 +96,7 @@ class Ownership:
             recovery = await self._outbox.recover(ALL)
             self._restored.share(recovery, shared, self._clock.now())
             return
-        recoveries = [await self._outbox.recover(account.instance.id) for account in accounts]
+        recoveries = await self._recoveries([account.instance.id for account in accounts])
         of_all = await self._outbox.recover(ALL)
         since = self._restored.unknown_since(recoveries)
         attempts: defaultdict[str, list[PastAttempt]] = defaultdict(list)
@@ -102,6 +106,17 @@ class Ownership:
         self._restored.share(of_all, shared, now)
         for account, recovery in zip(accounts, recoveries, strict=True):
             self._restored.apply(account, recovery, attempts[account.instance.id], now)
+
+    async def _recoveries(self, instance_ids: Sequence[str]) -> list[Recovery]:
+        """Of all of these, in their order."""
+        recover_many = getattr(self._outbox, "recover_many", None)
+        if recover_many is None:
+            return [await self._outbox.recover(each) for each in instance_ids]
+        found: dict[str, Recovery] = {}
+        for some in _batches(instance_ids):
+            had = await recover_many(some, since=math.inf, limit=0)
+            found |= {name: recovery for name, recovery, _ in had}
+        return [found[name] for name in instance_ids]
 
     def offered(self) -> None:
         """There may be some to be had."""
@@ -120,10 +135,23 @@ class Ownership:
         """
         if not self.wanted or self._clock.now() < self._not_before:
             return []
-        had: list[tuple[str, Recovery]] = []
         self._not_before = self._clock.now() + round(AGAIN * SECOND)
-        for instance_id, account in tuple(self.wanted.items()):
-            if not self._is_offered(instance_id):
+        offered = [name for name in self.wanted if self._is_offered(name)]
+        had: list[tuple[str, Recovery]] = []
+        for some in _batches(offered):
+            had += await self._take_some(some)
+        return had
+
+    async def _take_some(self, names: Sequence[str]) -> list[tuple[str, Recovery]]:
+        """In one go, if the outbox can; else one after the other, so that none stops others."""
+        recover_many = getattr(self._outbox, "recover_many", None)
+        if len(names) > 1 and recover_many is not None:
+            with suppress(OutboxError):
+                return await self._take_many(names, recover_many)
+        had: list[tuple[str, Recovery]] = []
+        for instance_id in names:
+            account = self.wanted.get(instance_id)
+            if account is None:
                 continue
             try:
                 recovery = await self._take(instance_id, account)
@@ -136,6 +164,38 @@ class Ownership:
                 if recovery is not None:
                     had.append((instance_id, recovery))
         return had
+
+    async def _take_many(
+        self, names: Sequence[str], recover_many: Any
+    ) -> list[tuple[str, Recovery]]:
+        accounts = {name: self.wanted[name] for name in names if name in self.wanted}
+        self._lost_again -= accounts.keys()
+        since = self._restored.unknown_since([Recovery()])
+        found = await recover_many(tuple(accounts), since=since, limit=MOST_RECKONED)
+        if self._spread is not None:
+            self._journal.draw_ids_from(self._spread.id_slot)
+        had: list[tuple[str, Recovery]] = []
+        for name, recovery, attempts in found:
+            self._journal.goes_on_after(recovery.last_id, recovery.sequence)
+            self._refused.pop(name, None)
+            if self._had(name, accounts[name], recovery, attempts):
+                had.append((name, recovery))
+        return had
+
+    def _had(
+        self,
+        instance_id: str,
+        account: InstanceState,
+        recovery: Recovery,
+        attempts: Sequence[PastAttempt],
+    ) -> bool:
+        """It is owned; false: another has its name meanwhile, or another process owns it again."""
+        if self.wanted.get(instance_id) is not account or instance_id in self._lost_again:
+            return False
+        self._restored.apply(account, recovery, attempts, self._clock.now())
+        self.half_had.discard(instance_id)
+        del self.wanted[instance_id]
+        return True
 
     async def _take(self, instance_id: str, account: InstanceState) -> Recovery | None:
         """None: another one has its name meanwhile, or another process owns it again."""
@@ -150,9 +210,9 @@ class Ownership:
         attempts = await self._outbox.attempts(
             since=since, instance_id=instance_id, limit=MOST_RECKONED
         )
-        if self.wanted.get(instance_id) is not account or instance_id in self._lost_again:
-            return None
-        self._restored.apply(account, recovery, attempts, self._clock.now())
-        self.half_had.discard(instance_id)
-        del self.wanted[instance_id]
-        return recovery
+        return recovery if self._had(instance_id, account, recovery, attempts) else None
+
+
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(names), MANY):
+        yield names[first : first + MANY]

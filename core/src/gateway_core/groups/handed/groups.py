@@ -88,7 +88,8 @@ class HandedGroups(Groups):
     def instance_of(self, group_id: str) -> str:
         """Whose group it is, as far as that is known here; empty: it may be anybody's."""
         serving = tuple(self.drafting.registry.serving)
-        only = serving[0] if len(serving) == 1 else ""
+        alone = len(serving) == 1 and self.drafting.source is None
+        only = serving[0] if alone else ""
         return self._instances.get(group_id, only)
 
     async def state(self, what: str | Scope) -> GroupState | None:

@@ -57,6 +57,11 @@ class MemoryGroups:
         self._groups: dict[str, _Group] = {}
         self._members: dict[str, tuple[str, int]] = {}
 
+    def unfinished(self) -> tuple[str, ...]:
+        """The instances of those that have not ended."""
+        open_groups = (each.state() for each in self._groups.values())
+        return tuple({state.group.instance_id for state in open_groups if not state.ended})
+
     def add(self, group: Group, members: Iterable[Sequence[Member]]) -> GroupState:
         """Store a group. Raises ValueError where it has not as many members as it says."""
         every = [member for chunk in members for member in chunk]

@@ -1,0 +1,109 @@
+"""Has several accounts in as many statements as one takes, and says how they were left. Blocks."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import psycopg
+
+from gateway_contrib.durable.rows import priority_of, standings_of
+from gateway_contrib.postgres.names import name_of, text_out
+from gateway_contrib.postgres.reading import last_id
+from gateway_contrib.postgres.spreading import tables
+from gateway_core.outboxes import STREAMS, Overview, Priority, Recovery
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+_OWNED = """SELECT a.account, a.epoch, a.member, m.name FROM accounts a
+    LEFT JOIN members m USING (member) WHERE a.account = ANY (%s::text[])"""
+_TAKE = """UPDATE accounts a SET member = %s, epoch = a.epoch + 1,
+        owned_since = clock_timestamp(), idle = false
+    FROM unnest(%s::text[], %s::bigint[]) v(account, epoch)
+    WHERE a.account = v.account AND a.epoch = v.epoch
+        AND NOT EXISTS (SELECT 1 FROM members m WHERE m.member = a.member)
+    RETURNING a.account, a.epoch"""
+_CLOSURES = "SELECT account, operation, until, wait FROM closures WHERE account = ANY (%s::text[])"
+_MOVES = """SELECT account, room, moved_to FROM moves WHERE account = ANY (%s::text[])
+    ORDER BY moved_at"""
+_SPENT = "SELECT account, at, standings FROM spent WHERE account = ANY (%s::text[])"
+_HIGHEST = """SELECT a.account, max(p.position) FROM unnest(%s::text[]) a(account)
+    CROSS JOIN generate_series(0, %s - 1) s(number) JOIN LATERAL
+        (SELECT e.position FROM envelopes e WHERE e.account = a.account AND e.stream = s.number
+            AND e.due IS NULL ORDER BY e.position DESC LIMIT 1) p ON true GROUP BY 1"""
+_ENDED = "SELECT max(sequence) FROM history WHERE sequence IS NOT NULL"
+_UNFINISHED = """SELECT account, stream, due IS NOT NULL, count(*) FROM envelopes
+    WHERE account = ANY (%s::text[]) GROUP BY 1, 2, 3"""
+
+
+def take(connection: Connection, member: UUID, instances: Sequence[str]) -> dict[str, int]:
+    """Own those that no other member does; which owner of each this is. In a transaction."""
+    names = {name_of(each): each for each in instances}
+    asked = (list(names),)
+    rows = connection.execute(_OWNED, asked).fetchall()
+    if len(rows) < len(names):
+        known = {account for account, *_ in rows}
+        tables.add(connection, [each for name, each in names.items() if name not in known])
+        rows = connection.execute(_OWNED, asked).fetchall()
+    had = {names[account]: int(epoch) for account, epoch, owner, _ in rows if owner == member}
+    free = sorted((account, epoch) for account, epoch, _, name in rows if name is None)
+    if free:
+        columns = [list(column) for column in zip(*free, strict=True)]
+        taken = connection.execute(_TAKE, (member, *columns)).fetchall()
+        had |= {names[account]: int(epoch) for account, epoch in taken}
+    return had
+
+
+def recoveries(connection: Connection, instances: Collection[str]) -> dict[str, Recovery]:
+    """The state in which each was left."""
+    names = {name_of(each): each for each in instances}
+    asked = (list(names),)
+    closures: defaultdict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
+    for account, what, until, wait in connection.execute(_CLOSURES, asked).fetchall():
+        closures[account][text_out(what)] = (until, wait)
+    moves: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for account, room, moved_to in connection.execute(_MOVES, asked).fetchall():
+        moves[account][text_out(room)] = text_out(moved_to)
+    spent = {row[0]: row[1:] for row in connection.execute(_SPENT, asked).fetchall()}
+    places = dict(connection.execute(_HIGHEST, (*asked, len(STREAMS))).fetchall())
+    row = connection.execute(_ENDED).fetchone()
+    ended, newest = None if row is None else row[0], last_id(connection)
+    return {
+        instance: Recovery(
+            last_id=newest,
+            sequence=_highest(ended, places.get(account)),
+            moves=moves[account],
+            closures=closures[account],
+            spent=_spent(spent.get(account)),
+        )
+        for account, instance in names.items()
+    }
+
+
+def _highest(*numbers: int | None) -> int | None:
+    return max((number for number in numbers if number is not None), default=None)
+
+
+def _spent(row: Sequence[Any] | None) -> tuple[float, Any] | None:
+    return None if row is None else (row[0], standings_of(row[1]))
+
+
+def unfinished(connection: Connection, instances: Collection[str]) -> Mapping[str, Overview]:
+    """What is unfinished of each."""
+    names = {name_of(each): each for each in instances}
+    classes: defaultdict[str, Counter[Priority]] = defaultdict(Counter)
+    scheduled: Counter[str] = Counter()
+    rows = connection.execute(_UNFINISHED, (list(names),)).fetchall()
+    for account, stream, is_due, count in rows:
+        classes[account][priority_of(stream)] += count
+        scheduled[account] += count if is_due else 0
+    return {
+        instance: Overview(
+            unfinished={instance: found.total()} if (found := classes[account]) else {},
+            classes=dict(found),
+            scheduled=scheduled[account],
+        )
+        for account, instance in names.items()
+    }

@@ -1,0 +1,147 @@
+"""Has the accounts of an `instance_source` in memory, as long as they are needed.
+
+This module waits: for look-ups.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import attrs
+
+from gateway_core.accounts.instance_state import InstanceState
+from gateway_core.backlog.owning.accounts import Accounts
+from gateway_core.clock import Clock
+from gateway_core.config import SourceSettings
+from gateway_core.contract.errors import GatewayError, UnknownInstance
+from gateway_core.contract.instances import Instance
+from gateway_core.contract.validators import name_fault
+from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.sourcing.asking import Asking, InstanceSource
+from gateway_core.sourcing.lookups import LookUps
+from gateway_core.telemetry import INSTANCE_FOUND, INSTANCE_REPLACED, log_event
+
+
+@attrs.define(eq=False)
+class Sourcing:
+    """The accounts that a source gives.
+
+    on_found  called with each that came in
+    users     how many need an account right now, by its id
+    used_at   when an account was last needed, in engine nanoseconds, by its id
+    """
+
+    _source: InstanceSource
+    settings: SourceSettings
+    registry: InstanceRegistry
+    backlog: Accounts | None
+    clock: Clock
+    _spawn: Callable[[Callable[[], Awaitable[None]]], None]
+    on_found: Callable[[str], None] = attrs.field(init=False)
+    users: Counter[str] = attrs.field(factory=Counter, init=False)
+    used_at: dict[str, int] = attrs.field(factory=dict, init=False)
+    _asking: Asking = attrs.field(init=False)
+    _lookups: LookUps = attrs.field(init=False)
+    _anew: dict[str, Instance | None] = attrs.field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._asking = Asking(self._source, self.settings, self.registry)
+        self._lookups = LookUps(self._look_up, self._spawn)
+
+    def close(self) -> None:
+        """The gateway accepts nothing more: whoever waits for an account hears so."""
+        self._lookups.close()
+
+    # -- while an account is needed
+
+    async def use(self, instance_id: Any) -> bool:
+        """Have the account in memory until `leave`; whether that was waited for.
+
+        Raises `UnknownInstance`, `InstanceSourceError` and `GatewayClosed`: then it is not to be
+        left.
+        """
+        waits = instance_id not in self.registry.serving or instance_id in self._lookups
+        if waits:
+            await self.bring(instance_id)
+        self.users[instance_id] += 1
+        return waits
+
+    def leave(self, instance_id: str) -> None:
+        """It is needed no more, by this one."""
+        self.users[instance_id] -= 1
+        if not self.users[instance_id]:
+            del self.users[instance_id]
+        if instance_id in self.used_at:
+            self.used_at[instance_id] = self.clock.now()
+
+    async def bring(self, instance_id: Any) -> None:
+        """Have the source asked for an account that is not here. Raises as `use` does."""
+        if not isinstance(instance_id, str) or name_fault(instance_id):
+            self.registry.account(instance_id)  # raises that there is none
+        try:
+            await self._lookups.wait(instance_id)
+        except Exception:
+            if instance_id not in self.registry.serving:  # else it was asked for anew
+                raise
+
+    async def ask_anew(self, instance_id: str) -> Instance | None:
+        """What the source says by now of an account; it is in memory from then on.
+
+        One that has other settings has them from now on, and one that is unknown stays as it is.
+        Raises as `use` does, but for `UnknownInstance`.
+        """
+        while instance_id in self._lookups:  # it began before
+            await self._wait_out(instance_id)
+        self._anew[instance_id] = None
+        try:
+            await self._lookups.wait(instance_id)
+            return self._anew[instance_id]
+        except UnknownInstance:
+            return None
+        finally:
+            self._anew.pop(instance_id, None)
+
+    async def _wait_out(self, instance_id: str) -> None:
+        with suppress(GatewayError):  # its callers' own
+            await self._lookups.wait(instance_id)
+
+    async def _look_up(self, instance_id: str) -> None:
+        present = self.registry.serving.get(instance_id)
+        if present is not None and instance_id not in self._anew:
+            return
+        found = await self._asking.ask(instance_id)
+        if instance_id in self._anew:
+            self._anew[instance_id] = found
+        present = self.registry.serving.get(instance_id)
+        if found is None:
+            if present is None:
+                self.registry.account(instance_id)  # raises that there is none
+        elif present is None:
+            self._add(found)
+            if self.backlog is not None:
+                await self.backlog.until_owned(instance_id)
+        elif present.sourced and found != present.instance:
+            self.registry.replace(found, keep_held=True)
+            log_event(INSTANCE_REPLACED, instance=instance_id, channel=found.channel)
+
+    def _add(self, found: Instance) -> None:
+        self.registry.add(found, sourced=True)
+        self.used_at[found.id] = self.clock.now()
+        log_event(INSTANCE_FOUND, instance=found.id, channel=found.channel)
+        if self.backlog is not None:
+            self.backlog.serve(found.id)
+            self.on_found(found.id)
+
+    def here(self) -> list[InstanceState]:
+        """Those that are in memory."""
+        serving, kept = self.registry.serving, list[InstanceState]()
+        for instance_id in tuple(self.used_at):
+            account = serving.get(instance_id)
+            if account is None or not account.sourced:  # it was removed, or configured since
+                del self.used_at[instance_id]
+            else:
+                kept.append(account)
+        return kept

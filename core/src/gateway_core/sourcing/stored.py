@@ -1,0 +1,119 @@
+"""Brings in the accounts of which an outbox has something. This module waits: for look-ups.
+
+Few are asked for at a time, so that new envelopes have their turn. One for which the source fails
+is asked for again, later and later; one that it does not know waits as one does that is not
+configured.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+
+import attrs
+import trio
+
+from gateway_core.backoff import Backoff
+from gateway_core.contract.errors import GatewayClosed, InstanceSourceError, UnknownInstance
+from gateway_core.sourcing.sourcing import Sourcing
+from gateway_core.telemetry import INSTANCE_SOURCE_FAILED, OUTBOX_UNSERVED, log_event
+
+AGAIN = Backoff(base=1.0, cap=60.0)
+"""Seconds until those are asked for again for which the source failed."""
+MOST_CAUSES = 16
+"""Counted at a time."""
+
+
+@attrs.define(eq=False)
+class Stored:
+    """Those of one gateway.
+
+    _waiting  ids, and how many envelopes are stored of each
+    _later    those for which the source failed
+    _wanted   the ids of both
+    on_unknown  called with each that the source does not know
+    """
+
+    _sourcing: Sourcing
+    _spawn: Callable[[Callable[[], Awaitable[None]]], None]
+    _waiting: deque[tuple[str, int]] = attrs.field(factory=deque, init=False)
+    _later: list[tuple[str, int]] = attrs.field(factory=list, init=False)
+    _wanted: set[str] = attrs.field(factory=set, init=False)
+    on_unknown: Callable[[str], None] = attrs.field(default=lambda _id: None, init=False)
+    _causes: Counter[str] = attrs.field(factory=Counter, init=False)
+    _rounds: int = attrs.field(default=0, init=False)
+    _begun: bool = attrs.field(default=False, init=False)
+    _workers: int = attrs.field(default=0, init=False)
+
+    def want(self, instance_id: str, stored: int) -> None:
+        """The outbox has something of an account that is not here. Once too often does no harm."""
+        if instance_id in self._wanted:
+            return
+        self._wanted.add(instance_id)
+        self._waiting.append((instance_id, stored))
+        self._work()
+
+    def begin(self) -> None:
+        """The gateway is open: those that are wanted by now are asked for, and all later ones."""
+        self._begun = True
+        self._work()
+
+    def close(self) -> None:
+        """The gateway accepts nothing more: none is asked for any more."""
+        self._begun = False
+        self._waiting.clear()
+
+    def _work(self) -> None:
+        most = max(1, self._sourcing.settings.at_once // 2)
+        while self._begun and self._workers < min(most, len(self._waiting)):
+            self._workers += 1
+            self._spawn(self._ask_all)
+
+    async def _ask_all(self) -> None:
+        try:
+            while self._waiting:
+                instance_id, stored = self._waiting.popleft()
+                if await self._ask(instance_id, stored):
+                    self._wanted.discard(instance_id)
+                await trio.lowlevel.checkpoint()
+        finally:
+            self._workers -= 1
+
+    async def _ask(self, instance_id: str, stored: int) -> bool:
+        """Bring it in; whether that is decided, so or so."""
+        if instance_id in self._sourcing.registry.serving:
+            return True
+        try:
+            await self._sourcing.bring(instance_id)
+        except GatewayClosed:
+            return True
+        except UnknownInstance:
+            self.on_unknown(instance_id)
+            if stored:
+                log_event(OUTBOX_UNSERVED, instance=instance_id, stored=stored)
+        except InstanceSourceError as error:
+            self._failed(error)
+            self._later.append((instance_id, stored))
+            if len(self._later) == 1:
+                self._rounds += 1
+                self._spawn(self._again)
+            return False
+        self._rounds = 0
+        return True
+
+    def _failed(self, error: InstanceSourceError) -> None:
+        """Log the first of one cause, the 10th, the 100th and so on."""
+        if error.why not in self._causes and len(self._causes) >= MOST_CAUSES:
+            self._causes.clear()
+        self._causes[error.why] += 1
+        times = self._causes[error.why]
+        if str(times).strip("0") == "1":
+            log_event(
+                INSTANCE_SOURCE_FAILED, instance=error.instance_id, error=error.why, times=times
+            )
+
+    async def _again(self) -> None:
+        await trio.sleep(AGAIN.ceiling(self._rounds))
+        self._waiting.extend(self._later)
+        self._later.clear()
+        self._work()

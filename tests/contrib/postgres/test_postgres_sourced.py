@@ -1,0 +1,214 @@
+"""Accounts that a source gives, on a database: owned whole, or spread as far as they work."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from postgres_spread import Spread, until
+from tenants import Accounts
+
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_contrib.postgres.spreading.operating import Sharing
+from gateway_core import GatewayConfig, SourceSettings, open_gateway
+from gateway_core.backlog import operator_requests
+from gateway_core.testing import FakeChannel, virtual_wall
+
+NAMES = [f"tenant-{n}" for n in range(12)]
+
+
+@pytest.fixture
+def spread(server, emptied_schema):
+    return Spread(server, emptied_schema)
+
+
+@asynccontextmanager
+async def opened(spread, channel=None, accounts=None, *, idle=600.0, serve=True, owned="spread"):
+    settings = PostgresSettings(schema=spread.schema, accounts=owned, lease=60, poll=0.01)
+    async with open_gateway(
+        GatewayConfig(instance_source=SourceSettings(idle=idle), drain_timeout=5),
+        plugins=[("fake", channel or FakeChannel())],
+        outbox=PostgresOutbox(spread.server.url(), settings, wall_clock=virtual_wall),
+        wall_clock=virtual_wall,
+        instance_source=accounts or Accounts(),
+        serve=serve,
+    ) as gateway:
+        yield gateway
+
+
+def here(gateway):
+    return {each.id for each in gateway.statistics().instances}
+
+
+def rows(spread):
+    sql = "SELECT instance, member IS NOT NULL, idle FROM accounts WHERE account <> ''"
+    return {name: (owned, idle) for name, owned, idle in spread.ran(sql)}
+
+
+def _owned(gateway):
+    return {name for name in here(gateway) if gateway._pager.has(name)}
+
+
+def sent(*channels):
+    return sorted(made.attempt.instance_id for channel in channels for made in channel.made)
+
+
+async def _send_all(gateway, names, text="hello"):
+    async with trio.open_nursery() as nursery:
+        for name in names:
+            nursery.start_soon(gateway.send, name, "room", text)
+
+
+async def test_owned_whole_what_is_stored_goes_on_once_the_source_was_asked(spread):
+    async with opened(spread, owned="whole") as gateway:
+        for name in NAMES[:3]:
+            await gateway.find_instance(name)
+            gateway.suspend(name)
+            await gateway.enqueue(name, "room", "hello")
+    accounts, channel = Accounts(), FakeChannel()
+    async with opened(spread, channel, accounts, owned="whole"):
+        await until(lambda: len(channel.made) == 3)
+    assert set(NAMES[:3]) == accounts.asked.keys()
+
+
+async def test_every_process_sends_and_the_owner_alone_delivers(spread):
+    channels, sources = [FakeChannel(), FakeChannel()], [Accounts(), Accounts()]
+    async with (
+        opened(spread, channels[0], sources[0]) as a,
+        opened(spread, channels[1], sources[1]) as b,
+    ):
+        with trio.fail_after(60):
+            await _send_all(a, NAMES)  # some of them move, once the other one takes part
+            await until(lambda: _owned(a) | _owned(b) == set(NAMES) and _owned(a) and _owned(b))
+            owned = [_owned(a), _owned(b)]
+            for channel in channels:
+                channel.made.clear()
+            await _send_all(b, NAMES)
+        assert owned == [set(sent(channel)) for channel in channels]
+        assert NAMES == sorted(sent(*channels), key=NAMES.index)
+        assert NAMES == sorted(rows(spread), key=NAMES.index)  # and of no other there is a row
+        assert {(True, False)} == set(rows(spread).values())
+
+
+async def test_an_idle_one_is_nobodys_and_is_had_again_on_demand(spread):
+    channel = FakeChannel()
+    async with opened(spread, channel, idle=0.4) as gateway:
+        with trio.fail_after(60):
+            await _send_all(gateway, NAMES[:4])
+            await until(lambda: not here(gateway))
+            await until(lambda: {(False, True)} == set(rows(spread).values()))
+            await gateway.send(NAMES[0], "room", "again")
+        assert ["again"] == channel.texts("room")[4:]
+
+
+async def test_what_is_handed_over_in_a_transaction_finds_its_account(spread):
+    """One of which there is no row, an idle one, and one that nobody knows."""
+    channel = FakeChannel()
+    async with opened(spread, channel, idle=0.4) as gateway:
+        send = f"SELECT {spread.schema}.send('{{}}', 'room', 'of SQL')"
+        with trio.fail_after(60):
+            spread.ran(send.format("tenant-1"))
+            await until(lambda: sent(channel) == ["tenant-1"])
+            await until(lambda: not here(gateway) and rows(spread) == {"tenant-1": (False, True)})
+            spread.ran(send.format("tenant-1"))
+            await until(lambda: sent(channel) == ["tenant-1"] * 2)
+            ((name,),) = spread.ran(send.format("nobody"))
+            sql = f"SELECT {spread.schema}.status('{name}')->>'reason'"
+            await until(lambda: spread.ran(sql)[0][0] is not None)
+        assert "there is no instance 'nobody'" in spread.ran(sql)[0][0]
+
+
+async def test_what_a_process_leaves_goes_on_in_the_other(spread):
+    channel, accounts = FakeChannel(), Accounts()
+    async with opened(spread) as a:
+        for name in NAMES:
+            await a.find_instance(name)
+        await until(lambda: all(a._pager.has(name) for name in NAMES))
+        for name in NAMES:
+            a.suspend(name)
+            await a.enqueue(name, "room", "hello")
+    async with opened(spread, channel, accounts):
+        with trio.fail_after(60):
+            await until(lambda: NAMES == sorted(sent(channel), key=NAMES.index))
+    assert set(NAMES) == accounts.asked.keys()
+
+
+async def test_one_that_joins_takes_its_share_of_those_that_work(spread):
+    """Idle ones do not move: of those nobody is asked for."""
+    channels, accounts = [FakeChannel(), FakeChannel()], Accounts()
+    async with opened(spread, channels[0], idle=2.0) as a:
+        with trio.fail_after(60):
+            await _send_all(a, NAMES)
+            await until(lambda: not here(a))
+            await until(lambda: {(False, True)} == set(rows(spread).values()))
+            async with opened(spread, channels[1], accounts, idle=60.0) as b:
+                await trio.sleep(1.5)
+                assert {} == accounts.asked
+                await _send_all(a, NAMES)
+                assert channels[1].made
+                assert set(sent(channels[1])) == here(b) == accounts.asked.keys()
+
+
+async def test_an_account_is_owned_by_a_process_whose_source_knows_it(spread):
+    channels, narrow = [FakeChannel(), FakeChannel()], Accounts()
+    narrow.known.clear()
+    async with (
+        opened(spread, channels[0], narrow),
+        opened(spread, channels[1]) as b,
+    ):
+        with trio.fail_after(60):
+            await _send_all(b, NAMES)
+    assert NAMES == sorted(sent(channels[1]), key=NAMES.index)
+    assert [] == channels[0].made
+
+
+async def test_a_web_worker_with_a_source_hands_over(spread):
+    channel = FakeChannel()
+    async with opened(spread, channel), opened(spread, serve=False) as worker:
+        with trio.fail_after(60):
+            receipt = await worker.send("tenant-1", "room", "hello")
+        assert receipt.delivered
+    assert ["tenant-1"] == sent(channel)
+
+
+async def test_an_operator_is_heard_of_an_idle_account(spread):
+    """What failed is tried again, whose account nobody owned."""
+    channel = FakeChannel()
+    async with opened(spread, channel, idle=0.4) as gateway:
+        with trio.fail_after(60):
+            ticket = await gateway.enqueue("tenant-1", "room", "late", ttl=0.001)
+            receipt = await ticket.receipt()
+            assert "expired" == receipt.disposition
+            await until(lambda: rows(spread) == {"tenant-1": (False, True)})
+            settings = PostgresSettings(schema=spread.schema)
+            with Sharing(spread.server.url(), settings) as operator:
+                operator.ask("retry", 0.0, envelope_id=ticket.id)
+            await until(lambda: rows(spread) == {"tenant-1": (True, False)})
+
+
+async def test_what_is_handed_over_waits_for_a_source_that_fails_for_a_moment(spread):
+    """For half a minute; other accounts do not wait for it."""
+    channel, accounts = FakeChannel(), Accounts()
+    accounts.gives["tenant-1"] = LookupError("the database is away")
+    send = f"SELECT {spread.schema}.send('{{}}', 'room', 'of SQL')"
+    async with opened(spread, channel, accounts, owned="whole"):
+        with trio.fail_after(60):
+            spread.ran(send.format("tenant-1"))
+            await until(lambda: accounts.asked["tenant-1"])
+            spread.ran(send.format("tenant-2"))
+            await until(lambda: sent(channel) == ["tenant-2"])
+            accounts.gives.clear()
+            await until(lambda: sent(channel) == ["tenant-1", "tenant-2"])
+
+
+async def test_it_is_rejected_where_the_source_fails_for_longer(spread, monkeypatch):
+    monkeypatch.setattr(operator_requests, "PATIENCE", 0.1)
+    accounts = Accounts()
+    accounts.gives["tenant-1"] = LookupError("the database is away")
+    async with opened(spread, FakeChannel(), accounts, owned="whole"):
+        send = f"SELECT {spread.schema}.send('tenant-1', 'room', 'of SQL')"
+        ((name,),) = spread.ran(send)
+        sql = f"SELECT {spread.schema}.status('{name}')->>'reason'"
+        await until(lambda: spread.ran(sql)[0][0] is not None)
+    assert "InstanceSourceError: instance 'tenant-1'" in spread.ran(sql)[0][0]
