@@ -3,6 +3,7 @@
 import asyncio  # noqa: TID251 - the peers' loop
 import json
 import re
+import subprocess
 import sys
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,7 @@ import trio
 from bench.journeys import Journeys, asked
 from bench.peers import asking, by_hand
 from bench.peers.machine import facts
-from bench.peers.platform import MEAN_TRIP, bound
+from bench.peers.platform import MEAN_TRIP, ROOT, bound
 from bench.peers.tables import PAGE, note, replaced
 from bench.peers.workload import ARRIVALS, LOOPS, judged, name_of, texts
 from bench.worlds import PLATFORMS
@@ -146,6 +147,21 @@ def test_the_facts_of_this_machine_make_a_note():
     measured = facts(sys.executable)
     assert f". CPython {sys.version.split()[0]}." in note([{**ROW, "measured": measured}])
     assert any(version.startswith("slack_sdk 3.") for version in measured["versions"])
+
+
+MEASURED = "from bench.peers.measuring import Meter; print(Meter().report()['peak_rss_mb'])"
+STARTED = """
+import subprocess, sys
+large = b"x" * (200 << 20)
+subprocess.run([sys.executable, "-c", sys.argv[1]], check=True)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells the peak by itself")
+def test_the_peak_of_a_client_is_not_that_of_the_process_that_started_it():
+    command = [sys.executable, "-c", STARTED, MEASURED]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert 1.0 < float(done.stdout) < 100.0
 
 
 def handed_over(way, fails=()):
