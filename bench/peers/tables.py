@@ -32,7 +32,7 @@ ARRIVALS = {
 FAULTS = {
     "reset_after": "stored, then cut",
     "reset_before": "cut before storing",
-    "server_error": "502",
+    "server_error": "refused with 502",
     "no_answer": "stored, no answer",
 }
 
@@ -61,26 +61,25 @@ def _above_http(row: Row) -> str:
 LIMITS: dict[str, Callable[[Row], str]] = {
     "client": lambda row: NAMES[row["client"]],
     "handed over": lambda row: ARRIVALS[row["arrival"]],
-    "makespan, s": _seconds,
-    "of the bound": _ratio,
+    "time, s": _seconds,
+    "of bound": _ratio,
     "429s": lambda row: f"{row['rate_limited']:,}",
     "lost": lambda row: str(row["lost"]),
     "late": lambda row: str(row["late"]),
-    "misreported": lambda row: str(row["misreported"]),
+    "wrong report": lambda row: str(row["misreported"]),
     "CPU, µs": lambda row: f"{row['cpu_us_per_message']:,}",
     "above HTTP": _above_http,
-    "peak, MB": lambda row: f"{row['peak_rss_mb']:.0f}",
 }
 FAULTY: dict[str, Callable[[Row], str]] = {
     "client": lambda row: NAMES[row["client"]],
     "handed over": lambda row: ARRIVALS[row["arrival"]],
     "fault": lambda row: FAULTS[row["fault"]],
     "lost": lambda row: str(row["lost"]),
-    "duplicated": lambda row: str(row["duplicated"]),
+    "copies": lambda row: str(row["duplicated"]),
     "announced": _announced,
     "late": lambda row: str(row["late"]),
-    "misreported": lambda row: str(row["misreported"]),
-    "makespan, s": _seconds,
+    "wrong report": lambda row: str(row["misreported"]),
+    "time, s": _seconds,
 }
 
 
