@@ -8,8 +8,10 @@ over loopback, 20 to 80 ms away. The clients' libraries live in an environment o
     python -m bench.peers --python build/peers/bin/python
 
 Those that the interpreter (`--python`) does not have are named and left out. All of it takes about
-half an hour; `--client`, `--channel`, `--arrival` and `--fault` choose a part, and `--rows FILE`
-keeps each row as it comes, so that an interrupted comparison goes on where it was.
+half an hour; `--client`, `--channel`, `--arrival` and `--fault` choose a part (`--channel slack
+--write` measures Slack again and leaves the tables of the others), and `--rows FILE` keeps each row
+as it comes, so that an interrupted comparison goes on where it was. `--messages 60` tries it with
+fewer.
 """
 
 from __future__ import annotations
@@ -25,12 +27,14 @@ from typing import Any
 
 import attrs
 
+from bench.peers.machine import facts
 from bench.peers.platform import ROOT, bound, served
 from bench.peers.tables import write
 from bench.peers.workload import (
     ARRIVALS,
     FAULT_MESSAGES,
     FAULTS,
+    LOOPS,
     MESSAGES,
     ROOMS,
     judged,
@@ -50,6 +54,16 @@ AT_ONCE = 3
 KEYS = ("client", "channel", "arrival", "fault")
 """What a row is of."""
 
+SHOWN = ("round_robin", "room_by_room", *LOOPS)
+"""How texts are handed over without faults: the two extremes of all at once, and both loops."""
+
+WITH_FAULTS = ("mixed", "per_room")
+"""The same with faults: a pace has nothing to keep there."""
+
+GATEWAY = "gateway"
+NOT_OF_GATEWAY = {("paced", "none"), *(("per_room", fault) for fault in FAULTS)}
+"""(arrival, fault) that it has no rows of: it paces by itself, and keeps order by itself."""
+
 _SLACK_OF_PROCESSES = 30.0
 
 
@@ -64,7 +78,7 @@ class Client:
 
 
 CLIENTS = {
-    "gateway": Client(
+    GATEWAY: Client(
         "with_this_gateway", ("telegram", "slack", "discord"), "gateway_core", "gateway_core.http"
     ),
     "python-telegram-bot": Client("with_python_telegram_bot", ("telegram",), "telegram", "httpx"),
@@ -84,6 +98,7 @@ class Run:
     arrival: str
     fault: str
     python: str
+    most: int = MESSAGES
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -94,7 +109,7 @@ class Run:
     def messages(self) -> list[tuple[int, str]]:
         """(room, text), as they are handed over."""
         count = MESSAGES if self.fault == "none" else FAULT_MESSAGES
-        return texts(ROOMS, count, self.arrival)
+        return texts(ROOMS, min(count, self.most), self.arrival)
 
     def job(self, url: str) -> dict[str, Any]:
         """What the client's process is told."""
@@ -104,6 +119,7 @@ class Run:
             "channel": self.channel,
             "token": platform.token,
             "messages": [(platform.room_id(room), text) for room, text in self.messages],
+            "way": self.arrival if self.arrival in LOOPS else "at_once",
             "limit_s": LIMIT,
             "patience_s": PATIENCE,
         }
@@ -151,7 +167,7 @@ class Run:
         return float(report["cpu_seconds"]) / len(self.messages) * 1e6
 
     def _process(self, module: str, job: dict[str, Any], *arguments: str) -> dict[str, Any]:
-        python = sys.executable if self.client == "gateway" else self.python
+        python = sys.executable if self.client == GATEWAY else self.python
         done = subprocess.run(  # noqa: S603 - this project's own module
             [python, "-m", module, *arguments],
             input=json.dumps(job),
@@ -188,7 +204,7 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
     for name, client in CLIENTS.items():
         if arguments.client not in {None, name}:
             continue
-        if name != "gateway" and not _installed(client, arguments.python):
+        if name != GATEWAY and not _installed(client, arguments.python):
             print(f"{name} is not installed in {arguments.python}: left out", file=sys.stderr)
             continue
         for channel in client.channels:
@@ -197,13 +213,18 @@ def _runs(arguments: argparse.Namespace) -> Iterator[Run]:
 
 
 def _of_channel(name: str, channel: str, arguments: argparse.Namespace) -> Iterator[Run]:
-    if arguments.fault in {None, "none"}:
-        for arrival in ARRIVALS:
-            if arguments.arrival in {None, arrival}:
-                yield Run(name, channel, arrival, "none", arguments.python)
-    for fault in FAULTS:
-        if arguments.fault == fault or (arguments.fault is None and arguments.arrival is None):
-            yield Run(name, channel, arguments.arrival or "mixed", fault, arguments.python)
+    for fault in ("none", *FAULTS):
+        if arguments.fault not in {None, fault}:
+            continue
+        for arrival in _arrivals(fault, arguments):
+            if name != GATEWAY or (arrival, fault) not in NOT_OF_GATEWAY:
+                yield Run(name, channel, arrival, fault, arguments.python, arguments.messages)
+
+
+def _arrivals(fault: str, arguments: argparse.Namespace) -> tuple[str, ...]:
+    if arguments.arrival:
+        return (arguments.arrival,) if fault == "none" or arguments.fault else ()
+    return SHOWN if fault == "none" else WITH_FAULTS
 
 
 def _arguments() -> argparse.Namespace:
@@ -215,12 +236,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one list and nothing else")
     parser.add_argument("--client", choices=CLIENTS, help="this client alone")
     parser.add_argument("--channel", choices=sorted(PLATFORMS), help="this channel alone")
-    parser.add_argument("--arrival", choices=ARRIVALS, help="this order of arrival alone")
+    parser.add_argument("--arrival", choices=(*ARRIVALS, *LOOPS), help="handed over so alone")
     parser.add_argument("--fault", choices=("none", *FAULTS), help="this fault alone")
     parser.add_argument("--python", default=sys.executable, help="the peers' interpreter")
     parser.add_argument("--write", action="store_true", help="put the tables into the docs")
     parser.add_argument("--rows", type=Path, help="keep each row there; what is there stays")
-    return parser.parse_args()
+    parser.add_argument("--messages", type=int, default=MESSAGES, help="fewer, to try it")
+    arguments = parser.parse_args()
+    if arguments.messages != MESSAGES and (arguments.write or arguments.rows):
+        parser.error("tables and rows are of all messages")
+    return arguments
 
 
 def _rows(arguments: argparse.Namespace, known: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -244,14 +269,16 @@ def _known(path: Path | None) -> list[dict[str, Any]]:
 
 def main() -> None:
     arguments = _arguments()
-    rows = _known(arguments.rows)
+    rows, measured = _known(arguments.rows), facts(arguments.python)
     for row in _rows(arguments, rows):
+        row["measured"] = measured
         rows.append(row)
         if arguments.rows:
             with arguments.rows.open("a") as kept:
                 kept.write(json.dumps(row) + "\n")
         if not arguments.json:
-            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+            shown = (f"{key} {value}" for key, value in row.items() if key != "measured")
+            print("  ".join(shown), flush=True)
     rows.sort(key=_in_order)
     if arguments.json:
         print(json.dumps(rows))
@@ -264,7 +291,7 @@ def _in_order(row: dict[str, Any]) -> tuple[int, ...]:
         list(CLIENTS).index(row["client"]),
         CLIENTS[row["client"]].channels.index(row["channel"]),
         ("none", *FAULTS).index(row["fault"]),
-        ARRIVALS.index(row["arrival"]),
+        (*ARRIVALS, *LOOPS).index(row["arrival"]),
     )
 
 

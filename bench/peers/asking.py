@@ -1,4 +1,6 @@
-"""What every asyncio client's process does: read a job, send it all at once, say how it went.
+"""What every asyncio client's process does: read a job, send its texts, say how it went.
+
+They are handed over all at once, or by one loop per room (`way`), as an application writes it.
 
 Standard library only, so that a client's interpreter needs that client's library and no more.
 """
@@ -12,23 +14,69 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from bench.peers.by_hand import Pace, room_pause
 from bench.peers.measuring import Meter
 
 Sender = Callable[[str, str], Awaitable[object]]
+Futures = list[asyncio.Future[object]]
 Opener = Callable[[dict[str, Any]], AbstractAsyncContextManager[Sender]]
 
 
-async def _all(opener: Opener, job: dict[str, Any]) -> dict[str, Any]:
+async def handed_over(opener: Opener, job: dict[str, Any]) -> dict[str, Any]:
+    """What the client's process reports of the job."""
     async with opener(job) as send:
         meter = Meter()
-        tasks = [asyncio.ensure_future(send(room, text)) for room, text in job["messages"]]
-        await _while_something_ends(tasks, job)
+        running, answers = _STARTED[job["way"]](send, job)
+        await _while_something_ends(answers, job)
         report = meter.report()
-        outcomes = [_outcome(task) for task in tasks]
-        for task in tasks:
+        outcomes = [_outcome(answer) for answer in answers]
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return {**report, "outcomes": outcomes, "announced": 0, "errors": _errors(tasks)}
+        await asyncio.gather(*running, return_exceptions=True)
+    return {**report, "outcomes": outcomes, "announced": 0, "errors": _errors(answers)}
+
+
+def _at_once(send: Sender, job: dict[str, Any]) -> tuple[Futures, Futures]:
+    """A task for each text, whose answer is the task's."""
+    tasks = [asyncio.ensure_future(send(room, text)) for room, text in job["messages"]]
+    return tasks, tasks
+
+
+def _per_room(send: Sender, job: dict[str, Any], pause: float = 0.0) -> tuple[Futures, Futures]:
+    """A task for each room, and an answer for each text."""
+    loop = asyncio.get_running_loop()
+    rooms: dict[str, list[tuple[str, asyncio.Future[object]]]] = {}
+    answers: Futures = [loop.create_future() for _ in job["messages"]]
+    for (room, text), answer in zip(job["messages"], answers, strict=True):
+        rooms.setdefault(room, []).append((text, answer))
+
+    async def one_by_one(room: str) -> None:
+        for text, answer in rooms[room]:
+            try:
+                answer.set_result(await send(room, text))
+            except Exception as error:  # noqa: BLE001 - the loop goes on, whatever a client raises
+                answer.set_exception(error)
+            await asyncio.sleep(pause)
+
+    return [asyncio.ensure_future(one_by_one(room)) for room in rooms], answers
+
+
+def _paced(send: Sender, job: dict[str, Any]) -> tuple[Futures, Futures]:
+    """The same; the rooms share a pace, and each pauses after an answer."""
+    pace = Pace.of_account(job["channel"])
+
+    async def in_turn(room: str, text: str) -> object:
+        await pace.turn()
+        return await send(room, text)
+
+    return _per_room(in_turn, job, room_pause(job["channel"]))
+
+
+_STARTED: dict[str, Callable[[Sender, dict[str, Any]], tuple[Futures, Futures]]] = {
+    "at_once": _at_once,
+    "per_room": _per_room,
+    "paced": _paced,
+}
 
 
 async def _while_something_ends(
@@ -58,7 +106,7 @@ def _errors(tasks: Sequence[asyncio.Future[object]]) -> list[str]:
 
 def run(opener: Opener) -> None:
     """Answer the job on standard input with a report on standard output."""
-    print(json.dumps(asyncio.run(_all(opener, json.load(sys.stdin)))), flush=True)
+    print(json.dumps(asyncio.run(handed_over(opener, json.load(sys.stdin)))), flush=True)
 
 
 async def _timed(opener: Opener, job: dict[str, Any]) -> dict[str, float]:

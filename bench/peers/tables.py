@@ -1,6 +1,7 @@
 """Rows of the comparison as tables, and those tables in the page that shows them.
 
-The page marks the place of each table: `<!-- telegram, limits -->` and what ends it.
+The page marks the place of each table (`<!-- telegram, limits -->`), and of the note that says
+when and on what a platform's tables were measured (`<!-- telegram, measured -->`), and its end.
 """
 
 from __future__ import annotations
@@ -15,17 +16,23 @@ PAGE = ROOT / "docs/explanation/comparison.md"
 TITLES = {"telegram": "Telegram", "slack": "Slack", "discord": "Discord"}
 NAMES = {
     "gateway": "**this gateway**",
-    "python-telegram-bot": "python-telegram-bot 22.8, AIORateLimiter",
-    "aiogram": "aiogram 3.31, retry loop",
-    "slack_sdk": "slack_sdk 3.48, its handlers",
-    "discord.py": "discord.py 2.7.1",
-    "hikari": "hikari 2.7.0",
+    "python-telegram-bot": "python-telegram-bot",
+    "aiogram": "aiogram",
+    "slack_sdk": "slack_sdk",
+    "discord.py": "discord.py",
+    "hikari": "hikari",
 }
-ARRIVALS = {"round_robin": "in turn", "mixed": "mixed", "room_by_room": "room by room"}
+ARRIVALS = {
+    "round_robin": "at once, in turn",
+    "mixed": "at once, mixed",
+    "room_by_room": "at once, room by room",
+    "per_room": "loop per room",
+    "paced": "loop per room, paced",
+}
 FAULTS = {
     "reset_after": "stored, then cut",
     "reset_before": "cut before storing",
-    "server_error": "502",
+    "server_error": "refused with 502",
     "no_answer": "stored, no answer",
 }
 
@@ -53,26 +60,26 @@ def _above_http(row: Row) -> str:
 
 LIMITS: dict[str, Callable[[Row], str]] = {
     "client": lambda row: NAMES[row["client"]],
-    "arrival": lambda row: ARRIVALS[row["arrival"]],
-    "makespan, s": _seconds,
-    "of the bound": _ratio,
+    "handed over": lambda row: ARRIVALS[row["arrival"]],
+    "time, s": _seconds,
+    "of bound": _ratio,
     "429s": lambda row: f"{row['rate_limited']:,}",
     "lost": lambda row: str(row["lost"]),
     "late": lambda row: str(row["late"]),
-    "misreported": lambda row: str(row["misreported"]),
+    "wrong report": lambda row: str(row["misreported"]),
     "CPU, µs": lambda row: f"{row['cpu_us_per_message']:,}",
     "above HTTP": _above_http,
-    "peak, MB": lambda row: f"{row['peak_rss_mb']:.0f}",
 }
 FAULTY: dict[str, Callable[[Row], str]] = {
     "client": lambda row: NAMES[row["client"]],
+    "handed over": lambda row: ARRIVALS[row["arrival"]],
     "fault": lambda row: FAULTS[row["fault"]],
     "lost": lambda row: str(row["lost"]),
-    "duplicated": lambda row: str(row["duplicated"]),
+    "copies": lambda row: str(row["duplicated"]),
     "announced": _announced,
     "late": lambda row: str(row["late"]),
-    "misreported": lambda row: str(row["misreported"]),
-    "makespan, s": _seconds,
+    "wrong report": lambda row: str(row["misreported"]),
+    "time, s": _seconds,
 }
 
 
@@ -95,7 +102,31 @@ def replaced(page: str, rows: Iterable[Row]) -> str:
         for kind, text in kinds.items():
             if text.count("\n") > 1:
                 page = _put(page, f"{channel}, {kind}", text)
+        if of_channel:
+            page = _put(page, f"{channel}, measured", note(of_channel))
     return page
+
+
+def note(rows: Iterable[Row]) -> str:
+    """When, on what and with what these rows were measured; of each fact all values that occur."""
+    rows = list(rows)
+    measured = [row["measured"] for row in rows]
+    loads = sorted({facts["load"] for facts in measured})
+    used = {row["client"] for row in rows}
+    there = sorted({version for facts in measured for version in facts["versions"]})
+    versions = "".join(f", {version}" for version in there if version.split()[0] in used)
+    return (
+        f"Measured on {_all(measured, 'date')} on {_all(measured, 'machine')}, load "
+        f"{_span(loads)} when it began. {_all(measured, 'python')}{versions}."
+    )
+
+
+def _all(measured: Iterable[Row], fact: str) -> str:
+    return " and ".join(dict.fromkeys(facts[fact] for facts in measured))
+
+
+def _span(values: list[float]) -> str:
+    return " to ".join(f"{value:.1f}" for value in dict.fromkeys((values[0], values[-1])))
 
 
 def _put(page: str, place: str, text: str) -> str:

@@ -1,4 +1,4 @@
-"""The texts, in three orders of arrival, and what became of them. Standard library only."""
+"""The texts, how they are handed over, and what became of them. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from random import Random
 
 ROOMS = 60
 ARRIVALS = ("round_robin", "mixed", "room_by_room")
+"""All texts at once, in this order."""
+
+LOOPS = ("per_room", "paced")
+"""One loop per room that awaits each text before the next: without a pace, or with one by hand."""
+
 FAULTS = ("reset_after", "reset_before", "server_error", "no_answer")
 FAULTY = 20
 """Texts whose first request a fault run fails, of its `FAULT_MESSAGES`."""
@@ -36,7 +41,7 @@ def texts(rooms: int, messages: int, order: str) -> list[tuple[int, str]]:
 
 
 def _ordered(by_room: list[tuple[int, int]], order: str) -> list[tuple[int, int]]:
-    if order == "room_by_room":
+    if order == "room_by_room" or order in LOOPS:
         return by_room
     if order == "round_robin":
         return sorted(by_room, key=lambda item: (item[1], item[0]))

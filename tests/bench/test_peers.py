@@ -1,15 +1,21 @@
-"""The comparison's own arithmetic: what is judged, what the bound is, what the tables show."""
+"""The comparison's own parts: handing over, what is judged, the bound, the tables, the note."""
 
+import asyncio  # noqa: TID251 - the peers' loop
 import json
 import re
+import subprocess
+import sys
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
 
 from bench.journeys import Journeys, asked
-from bench.peers.platform import MEAN_TRIP, bound
-from bench.peers.tables import PAGE, replaced
-from bench.peers.workload import ARRIVALS, judged, name_of, texts
+from bench.peers import asking, by_hand
+from bench.peers.machine import facts
+from bench.peers.platform import MEAN_TRIP, ROOT, bound
+from bench.peers.tables import PAGE, note, replaced
+from bench.peers.workload import ARRIVALS, LOOPS, judged, name_of, texts
 from bench.worlds import PLATFORMS
 
 ROW = {
@@ -29,6 +35,13 @@ ROW = {
     "cpu_us_per_message": 1001,
     "cpu_us_above_http": 250,
     "peak_rss_mb": 50.7,
+    "measured": {
+        "date": "1 May 2026",
+        "machine": "2 cores (a processor), Linux",
+        "python": "CPython 3.11.7",
+        "load": 0.2,
+        "versions": ["aiogram 3.31.0", "slack_sdk 3.48.0"],
+    },
 }
 
 
@@ -44,7 +57,7 @@ def test_what_is_there_is_held_against_what_was_told():
     assert expected == judged(sent, told, stored)
 
 
-@pytest.mark.parametrize("order", ARRIVALS)
+@pytest.mark.parametrize("order", [*ARRIVALS, *LOOPS])
 def test_every_order_of_arrival_hands_over_the_same_texts_each_room_in_its_order(order):
     names = [name_of(text) for _, text in texts(7, 45, order)]
     assert sorted(names) == sorted(name_of(text) for _, text in texts(7, 45, "round_robin"))
@@ -105,11 +118,108 @@ def test_rows_become_the_tables_of_the_page_and_leave_the_others():
     faulty = {**ROW, "fault": "no_answer", "unanswered": 3, "makespan_s": 80.2}
     changed = replaced(page, [json.loads(json.dumps(row)) for row in (ROW, faulty)])
     assert (
-        "| **this gateway** | mixed | 10.0 | 1.05 | 1,234 | 0 | 1 | 2 | 1,001 | 250 | 51 |"
+        "| **this gateway** | at once, mixed | 10.0 | 1.05 | 1,234 | 0 | 1 | 2 | 1,001 | 250 |"
     ) in changed
-    assert "| **this gateway** | stored, no answer | 0 | 0 | 0 | 1 | 2 | no end in 80 |" in changed
-    assert changed.count("python-telegram-bot 22.8") == page.count("python-telegram-bot 22.8")
-    assert changed.count("slack_sdk 3.48") < page.count("slack_sdk 3.48")
+    assert (
+        "| **this gateway** | at once, mixed | stored, no answer | 0 | 0 | 0 | 1 | 2 "
+        "| no end in 80 |"
+    ) in changed
+    assert "Measured on 1 May 2026 on 2 cores (a processor), Linux," in changed
+    assert changed.count("| python-telegram-bot") == page.count("| python-telegram-bot")
+    assert changed.count("| slack_sdk") < page.count("| slack_sdk")
+
+
+def test_the_note_names_each_day_the_span_of_loads_and_the_clients_that_the_rows_are_of():
+    later = {**ROW["measured"], "date": "2 May 2026", "load": 1.4}
+    rows = [ROW, {**ROW, "client": "slack_sdk", "measured": later}]
+    expected = (
+        "Measured on 1 May 2026 and 2 May 2026 on 2 cores (a processor), Linux, load "
+        "0.2 to 1.4 when it began. CPython 3.11.7, slack_sdk 3.48.0."
+    )
+    assert expected == note(rows)
+
+
+def test_the_note_of_rows_of_this_gateway_alone_names_no_client():
+    assert note([ROW]).endswith("Linux, load 0.2 when it began. CPython 3.11.7.")
+
+
+def test_the_facts_of_this_machine_make_a_note():
+    measured = facts(sys.executable)
+    assert f". CPython {sys.version.split()[0]}." in note([{**ROW, "measured": measured}])
+    assert any(version.startswith("slack_sdk 3.") for version in measured["versions"])
+
+
+MEASURED = "from bench.peers.measuring import Meter; print(Meter().report()['peak_rss_mb'])"
+STARTED = """
+import subprocess, sys
+large = b"x" * (200 << 20)
+subprocess.run([sys.executable, "-c", sys.argv[1]], check=True)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells the peak by itself")
+def test_the_peak_of_a_client_is_not_that_of_the_process_that_started_it():
+    command = [sys.executable, "-c", STARTED, MEASURED]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert 1.0 < float(done.stdout) < 100.0
+
+
+def handed_over(way, fails=()):
+    """What began and ended when, and the report: three texts to each of two rooms, 20 ms each."""
+    seen = []
+
+    @asynccontextmanager
+    async def opened(job):
+        loop = asyncio.get_running_loop()
+
+        async def send(room, text):
+            seen.append((loop.time(), "began", text))
+            await asyncio.sleep(0.02)
+            seen.append((loop.time(), "ended", text))
+            if text in fails:
+                raise OSError(text)
+
+        seen.append((loop.time(), "opened", ""))
+        yield send
+
+    messages = [(room, f"{room}{number}") for room in "ab" for number in range(3)]
+    job = {"way": way, "channel": "test", "messages": messages, "limit_s": 9, "patience_s": 5}
+    return seen, asyncio.run(asking.handed_over(opened, job))
+
+
+def test_at_once_no_text_waits_for_another():
+    seen, report = handed_over("at_once")
+    began = [text for _, event, text in seen[1:7] if event == "began"]
+    assert ["a0", "a1", "a2", "b0", "b1", "b2"] == began
+    assert ["delivered"] * 6 == report["outcomes"]
+
+
+@pytest.mark.parametrize("room", "ab")
+def test_a_loop_per_room_awaits_each_text_before_the_next_and_goes_on_after_one_that_failed(room):
+    seen, report = handed_over("per_room", fails={"a1"})
+    of_room = [(event, text) for _, event, text in seen if text.startswith(room)]
+    texts_of_room = [f"{room}{number}" for number in range(3)]
+    assert [(event, text) for text in texts_of_room for event in ("began", "ended")] == of_room
+    assert ["delivered", "failed", *["delivered"] * 4] == report["outcomes"]
+    assert ["OSError: a1"] == report["errors"]
+
+
+def test_both_rooms_loops_run_at_the_same_time():
+    seen, _ = handed_over("per_room")
+    assert ["a0", "b0"] == [text for _, event, text in seen[1:3] if event == "began"]
+
+
+def test_a_paced_loop_keeps_the_accounts_pace_and_pauses_after_each_answer_of_a_room(monkeypatch):
+    monkeypatch.setitem(by_hand.ACCOUNTS, "test", 20.0)
+    monkeypatch.setitem(by_hand.ROOMS, "test", 0.15)
+    seen, report = handed_over("paced")
+    opened = seen[0][0]
+    began = [at - opened for at, event, _ in seen if event == "began"]
+    assert all(at > 0.05 * number - 0.001 for number, at in enumerate(began))
+    times = {(event, text): at for at, event, text in seen}
+    pauses = [times["began", f"a{n + 1}"] - times["ended", f"a{n}"] for n in range(2)]
+    assert all(pause > 0.149 for pause in pauses)
+    assert ["delivered"] * 6 == report["outcomes"]
 
 
 def test_a_page_without_a_place_for_a_table_is_an_error():
