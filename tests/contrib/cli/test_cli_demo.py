@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import trio
 from amounts import amount
-from rich.console import Console, Group
+from rich.console import Console
 
-from gateway_contrib.cli.demo import command
-from gateway_contrib.cli.demo.display import conversation, outcome, picture, remarks, watcher
+from gateway_contrib.cli.demo import command, display
+from gateway_contrib.cli.demo.display import (
+    LINES,
+    conversation,
+    listed,
+    outcome,
+    picture,
+    remarks,
+    verdict,
+    watcher,
+)
 from gateway_contrib.cli.demo.run import deliver
 from gateway_contrib.cli.demo.shared import command as shared_command
 from gateway_contrib.emulators.faults import Fault
 from gateway_core import load_config
 
+ROOT = Path(__file__).parents[3]
 CHANNELS = ["telegram", "slack", "discord"]
 KEYS = {
     "accepted",
@@ -114,6 +126,7 @@ def test_what_is_missing_from_a_store_is_lost_whatever_the_gateway_says(finished
     victim.deleted = True
     report = running.report()
     victim.deleted = False
+    assert "Not as it should be: 1 lost" in verdict(report)
     assert (200, 1) == (report.channels["slack"].delivered, report.channels["slack"].lost)
     assert not report.good
 
@@ -150,7 +163,7 @@ def test_the_picture_shows_channels_and_partitions_while_it_runs(watched):
 
 
 @pytest.mark.parametrize(
-    ("console", "expected"), [("terminal", "partitions"), ("pipe", "5 s: telegram")]
+    ("console", "expected"), [("terminal", "partitions"), ("pipe", " of 200 texts done")]
 )
 def test_a_terminal_gets_a_table_and_anything_else_gets_lines(watched, console, expected):
     told = watched.told[console]
@@ -158,49 +171,67 @@ def test_a_terminal_gets_a_table_and_anything_else_gets_lines(watched, console, 
     assert CONSOLES[console] == ("\x1b[" in told)
 
 
+def lines_of(table):
+    """A table's figures by the words before them."""
+    rows = (line.rsplit(maxsplit=4) for line in table.replace(" / ", "/").splitlines())
+    return {words[0].strip(): words[1:] for words in rows if len(words) == 5}
+
+
 def test_the_outcome_and_a_conversation_are_told_at_the_end(finished):
     running, report = finished
-    table = shown(outcome(report))
-    assert "…" not in table
-    [total] = [line.split() for line in table.splitlines() if line.strip().startswith("total")]
-    assert ["total", "600", "600"] == total[:3]
+    table = lines_of(shown(outcome(report)))
+    assert ["200", "200", "200", "600"] == table["texts accepted"] == table["texts delivered"]
+    assert ["0"] * 4 == table["texts lost"] == table["messages out of order"]
+    assert ["1/0", "1/0", "1/0", "3/0"] == table["429s: injected/unforeseen"]
+    assert f"{report.total.makespan_s:.1f}" == table["seconds taken"][-1]
     told = "\n".join(remarks(running, report))
-    assert "faults on each of telegram, slack, discord: 1 rate limited, 1 reset after" in told
-    assert "3 injected as faults, 0 that pacing should have avoided" in told
-    assert "receipts warned of one" in told
+    assert "on each of telegram, slack, discord: a 429, a server error, a connection cut" in told
+    assert "its receipt announces that there may be a copy" in told
     read = shown(conversation(running))
-    assert "what its reader sees" in read
+    assert "what a person sees there, 2 of " in read
     assert "(edited)" in read
+    assert "Nothing was lost, and every room kept its order." == verdict(report)
 
 
 def test_the_conversation_is_short_and_the_table_is_the_largest_thing(finished):
-    """Two messages of one room, whole; on a terminal of the usual size all of it is seen."""
+    """Two messages of one room, whole; on a terminal of the usual width nothing is cut."""
     running, report = finished
     read = shown(conversation(running))
     assert 2 == read.count("●")
-    table, said = shown(outcome(report)), shown(Group(*remarks(running, report)))
+    said, table = shown(listed(remarks(running, report))), shown(outcome(report))
     sizes = [len(text.splitlines()) for text in (read, said, table)]
-    assert max(sizes) == sizes[-1]
-    assert sum(sizes) < 40
+    assert sizes[-1] > max(sizes[:-1])
+    assert sum(sizes) < 48
+    assert 80 >= max(map(len, (read + said + table).splitlines()))
 
 
 def test_a_narrow_terminal_gets_every_figure_whole(finished):
-    """Fifty columns: the channels stand side by side."""
     _, report = finished
     table = shown(outcome(report), width=50)
     assert max(map(len, table.splitlines())) <= 50
     assert "…" not in table
-    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line.strip()}
-    assert ["200", "200", "200", "600"] == rows["accepted"]
-    assert "total" == next(line for line in table.splitlines() if "telegram" in line).split()[-1]
+    accepted = next(line for line in table.splitlines() if line.startswith(" texts"))
+    assert ["200", "200", "200", "600"] == accepted.split()[-4:]
+
+
+def test_what_pacing_did_not_foresee_is_counted_apart_from_what_was_injected(finished):
+    """By the platform's own count of what its limits refused."""
+    running, _ = finished
+    limited = running.platforms["slack"].emulator.limited
+    limited["chat.postMessage"] += 2
+    report = running.report()
+    limited.clear()
+    table = lines_of(shown(outcome(report, LINES)))
+    assert ["1/0", "1/2", "1/0", "3/2"] == table["429s: injected/unforeseen"]
+    assert "seconds taken" not in table
 
 
 def test_without_faults_nothing_is_said_about_copies(demo, monkeypatch):
     monkeypatch.setattr("gateway_contrib.cli.demo.platforms.FAULTS", ())
     running, report = demo(rooms=5)
     told = list(remarks(running, report))
-    assert "faults on each of telegram, slack, discord: none" in told
-    assert "duplicated: 0" in told
+    assert "Failed on purpose on each of telegram, slack, discord: nothing." in told
+    assert not [words for words in told if "copy" in words]
     assert report.total.attempts == report.total.parts
 
 
@@ -233,10 +264,14 @@ def test_the_command_tells_people_and_ends_with_1_if_something_is_lost(
     monkeypatch.setattr(command, "deliver", losing)
     code, out, err = program("demo", "--seed", "3", "--rooms", "5")
     assert (1, []) == (code, err)
-    assert out.startswith("150 texts (135 messages, 15 edits) for 15 rooms;")
-    places = [out.index(words) for words in ("what its reader sees", "- faults on", "what became")]
-    assert sorted(places) == places
-    assert out.splitlines()[-2].split()[:3] == ["total", "150", "150"]
+    assert out.startswith("150 texts (135 messages, 15 edits) for 15 rooms are handed over at once")
+    parts = ("what a person sees there", "- Failed on purpose", "What became of it")
+    assert sorted(places := [out.index(words) for words in parts]) == places
+    assert "\x1b" not in out
+    lost, page = out.splitlines()[-2:]
+    assert "Not as it should be: 1 lost, 0 out of order, 0 that nobody sent." == lost
+    assert page.startswith("Next: docs/tutorial/first-message.md")
+    assert ["0", "0", "1", "1"] == lines_of(out)["texts lost"]
 
 
 def test_a_demo_without_a_channel_says_what_to_install(program, monkeypatch):
@@ -245,6 +280,11 @@ def test_a_demo_without_a_channel_says_what_to_install(program, monkeypatch):
     expected = "gateway: the demo needs all three channels: install "
     expected += "gateway-plugin-telegram gateway-plugin-discord"
     assert (2, "", [expected]) == program("demo", "--json")
+
+
+@pytest.mark.parametrize("next_page", [display.NEXT, shared_command.NEXT])
+def test_the_page_to_read_next_is_there(next_page):
+    assert (ROOT / re.search(r"docs/\S+\.md", next_page)[0]).exists()
 
 
 def test_several_processes_need_a_server_and_say_where_to_get_one(program, monkeypatch):

@@ -14,7 +14,16 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.console import Console
 
-from gateway_contrib.cli.demo.display import conversation, outcome, remarks, watcher
+from gateway_contrib.cli.demo.display import (
+    NEXT,
+    conversation,
+    introduce,
+    listed,
+    outcome,
+    remarks,
+    verdict,
+    watcher,
+)
 from gateway_contrib.cli.demo.load import CHANNELS, ROOMS_PER_CHANNEL, TEXTS_PER_ROOM
 from gateway_contrib.cli.demo.run import Demo, deliver, open_demo
 from gateway_contrib.cli.ending import Ended
@@ -77,13 +86,12 @@ async def _alone(
                 console.print(f"  metrics   http://{metrics}/metrics")
             report = await deliver(running, seed=seed, watch=None if json else watcher(console))
             console.print(conversation(running))
-            for remark in remarks(running, report):
-                console.print(f"- {remark}", markup=False)
-            console.print(outcome(report))
+            console.print(listed(remarks(running, report)), "", outcome(report))
+            console.print(verdict(report), NEXT, sep="\n")
             if json:
                 print(jsonlib.dumps(report.json(), indent=2), flush=True)
             if keep:
-                console.print("the pages stay until Ctrl-C")
+                console.print("The pages stay until Ctrl-C.")
                 await trio.sleep_forever()
     return report.good
 
@@ -107,7 +115,8 @@ def _check_channels() -> None:
 def _introduce(console: Console, running: Demo, folder: str) -> None:
     rooms = len(running.rooms)
     texts = rooms * TEXTS_PER_ROOM
-    console.print(f"{texts} texts ({texts - rooms} messages, {rooms} edits) for {rooms} rooms;")
-    console.print(f"configuration: {folder}/gateway.toml")
-    for channel, address in running.addresses.items():
-        console.print(f"  {channel:9} {address}/  (a page: look at what arrives)")
+    console.print(
+        f"{texts} texts ({texts - rooms} messages, {rooms} edits) for {rooms} rooms are handed over"
+        " at once. Each platform keeps its rate limits, and now and then fails on purpose."
+    )
+    introduce(console, running, folder)

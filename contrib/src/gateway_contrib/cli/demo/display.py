@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 import trio
@@ -19,6 +20,7 @@ from rich.text import Text
 from gateway_contrib.cli.demo.load import RoomPlan
 from gateway_contrib.cli.demo.report import Report, Row
 from gateway_contrib.cli.demo.run import Demo, Recorder, Stage
+from gateway_contrib.emulators.faults import Fault
 from gateway_contrib.emulators.rooms import Message
 
 _FRAME = 0.1
@@ -31,18 +33,36 @@ _LINE_OF_TEXT = 78
 
 _BAR = 20
 _WIDEST = 1_000
-COLUMNS = (
-    ("accepted", "accepted"),
-    ("delivered", "delivered"),
-    ("parts", "parts"),
-    ("files", "pictures"),
-    ("attempts", "attempts"),
-    ("429s", "rate_limited"),
-    ("lost", "lost"),
-    ("dup", "duplicated"),
-    ("late", "late"),
+
+Line = tuple[str, Callable[[Row], str]]
+LINES: tuple[Line, ...] = (
+    ("texts accepted", lambda row: f"{row.accepted}"),
+    ("texts delivered", lambda row: f"{row.delivered}"),
+    ("texts whose end is unknown", lambda row: f"{row.unknown}"),
+    ("texts lost", lambda row: f"{row.lost}"),
+    ("messages out of order", lambda row: f"{row.late}"),
+    ("copies", lambda row: f"{row.duplicated}"),
+    ("copies announced", lambda row: f"{row.announced}"),
+    ("429s: injected / unforeseen", lambda row: f"{row.injected} / {row.unforeseen}"),
+    ("messages, a long text has several", lambda row: f"{row.parts}"),
+    ("pictures", lambda row: f"{row.pictures}"),
 )
-"""Headings of the table of the end, and the field of a row that each shows."""
+"""Lines of the table at the end: what is counted, and a channel's figure."""
+PACE: tuple[Line, ...] = (
+    ("attempts", lambda row: f"{row.attempts}"),
+    ("seconds taken", lambda row: f"{row.makespan_s:.1f}"),
+    ("seconds at the least", lambda row: f"{row.bound_s:.1f}"),
+)
+"""Further ones, of one process that begins with nothing to do."""
+NEXT = "Next: docs/tutorial/first-message.md sends a message of yours, in ten minutes."
+
+
+def introduce(console: Console, stage: Stage, folder: str) -> None:
+    """Where to look while it runs."""
+    console.print("Reload these pages to see what arrives:")
+    for channel, address in stage.addresses.items():
+        console.print(f"  {channel:9} {address}/")
+    console.print(f"The configuration is {folder}/gateway.toml")
 
 
 def watcher(console: Console) -> Recorder:
@@ -63,11 +83,11 @@ def watcher(console: Console) -> Recorder:
 
 
 def _progress(demo: Demo) -> str:
+    wanted = Counter(room.channel for room in demo.rooms for _ in room.lines)
     done = ", ".join(
-        f"{channel} {tally.ended} of {tally.accepted}"
-        for channel, tally in demo.tally.channels.items()
+        f"{channel} {demo.tally.of(channel).ended} of {count}" for channel, count in wanted.items()
     )
-    return f"{trio.current_time() - demo.started:4.0f} s: {done}"
+    return f"{trio.current_time() - demo.started:4.0f} s: {done} texts done"
 
 
 def picture(demo: Demo) -> Group:
@@ -95,15 +115,11 @@ class _Figures:
     headings  what the figures are; the first that of the channels' names. What has none, bars,
               is left out of columns
     channels  each one's figures
-    total     those of all channels, where there is a total
-    apart     each channel stands apart from the next
     """
 
     title: str
     headings: tuple[str, ...]
     channels: Mapping[str, tuple[str, ...]]
-    total: tuple[str, ...] = ()
-    apart: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = self._rows()
@@ -112,15 +128,10 @@ class _Figures:
 
     def _rows(self) -> Table:
         table = _table(self.title)
-        if self.apart:
-            table.title, table.box, table.leading = f"\n{self.title}", HORIZONTALS, 1
         for number, heading in enumerate(self.headings):
             table.add_column(heading, justify="right" if number else "left", no_wrap=True)
         for channel, figures in self.channels.items():
             table.add_row(channel, *figures)
-        if self.total:
-            table.add_section()
-            table.add_row("total", *self.total, style="bold")
         return table
 
     def _columns(self) -> Table:
@@ -128,11 +139,7 @@ class _Figures:
         table.add_column()
         for channel in self.channels:
             table.add_column(channel, justify="right")
-        lines = [*self.channels.values()]
-        if self.total:
-            table.add_column("total", justify="right", style="bold")
-            lines.append(self.total)
-        for heading, *figures in zip(self.headings[1:], *lines, strict=True):
+        for heading, *figures in zip(self.headings[1:], *self.channels.values(), strict=True):
             if heading:
                 table.add_row(heading, *figures)
         return table
@@ -176,72 +183,92 @@ def _partitions(demo: Demo) -> Table:
     return table
 
 
-def outcome(report: Report, columns: Sequence[tuple[str, str]] = COLUMNS) -> _Figures:
-    """The table of the end."""
-    headings = ("channel", *(heading for heading, _ in columns), "time", "bound")
-    fields = [field for _, field in columns]
-    rows = {channel: tuple(_cells(row, fields)) for channel, row in report.channels.items()}
-    total = tuple(_cells(report.total, fields))
-    return _Figures("what became of it, with times in seconds", headings, rows, total, apart=True)
+def outcome(report: Report, lines: Sequence[Line] = (*LINES, *PACE)) -> Table:
+    """The table at the end: a line for each figure, a column for each channel."""
+    table = _table("What became of it")
+    table.box, table.padding = HORIZONTALS, (0, 1)
+    table.add_column()
+    rows = {**report.channels, "total": report.total}
+    for name in rows:
+        style = "bold" if name == "total" else ""
+        table.add_column(name, justify="right", style=style, no_wrap=True)
+    for words, figure in lines:
+        table.add_row(words, *map(figure, rows.values()))
+    return table
 
 
-def _cells(row: Row, fields: Sequence[str]) -> Iterator[str]:
-    for name in fields:
-        yield str(getattr(row, name))
-    yield f"{row.makespan_s:.1f}"
-    yield f"{row.bound_s:.1f}"
+def verdict(report: Report) -> str:
+    """How it went, in a sentence, under the table."""
+    if report.good:
+        return "Nothing was lost, and every room kept its order."
+    total = report.total
+    return (
+        f"Not as it should be: {total.lost} lost, {total.late} out of order,"
+        f" {total.strange} that nobody sent."
+    )
+
+
+def listed(sentences: Iterable[str]) -> Table:
+    """Sentences one under the other, each with a dash."""
+    table = Table.grid(padding=(0, 1))
+    for sentence in sentences:
+        table.add_row("-", Text(sentence))
+    return table
 
 
 def remarks(demo: Demo, report: Report) -> Iterator[str]:
-    """What the numbers mean, in sentences."""
-    total = report.total
+    """What was done to the gateway, and what the figures mean, in sentences."""
     yield from faults_of(demo)
     untroubled = ", ".join(f"{c} {row.untroubled_s:.1f} s" for c, row in report.channels.items())
-    yield f"time: rooms that no fault touched were done after {untroubled}; the others wait alone"
-    # One that meets a look at what became of an upload is no attempt's.
-    unforeseen = max(0, total.rate_limited - total.injected)
-    yield f"429s: {total.injected} injected as faults, {unforeseen} that pacing should have avoided"
-    yield from findings_of(total)
+    yield f"Rooms in which nothing failed were done after: {untroubled}."
+    yield from findings_of(report.total)
+    yield "Seconds at the least: no client can be faster within the platforms' limits."
 
 
 def faults_of(stage: Stage) -> Iterator[str]:
     """What went wrong on the platforms, as the demo wanted it."""
     alike: dict[str, list[str]] = {}
     for channel, platform in stage.platforms.items():
-        counts = sorted(platform.faults.counts.items())
-        told = ", ".join(f"{n} {fault.replace('_', ' ')}" for fault, n in counts)
-        alike.setdefault(told or "none", []).append(channel)
+        counts = platform.faults.counts
+        told = ", ".join(
+            f"a {words}" if counts[fault] == 1 else f"{counts[fault]} times a {words}"
+            for fault, words in _FAULTS.items()
+            if counts[fault]
+        )
+        alike.setdefault(told or "nothing", []).append(channel)
     for told, channels in alike.items():
         each = "each of " if len(channels) > 1 else ""
-        yield f"faults on {each}{', '.join(channels)}: {told}"
+        yield f"Failed on purpose on {each}{', '.join(channels)}: {told}."
+
+
+_FAULTS = {
+    Fault.RATE_LIMITED: "429",
+    Fault.SERVER_ERROR: "server error",
+    Fault.RESET_BEFORE: "connection cut before the message was stored",
+    Fault.RESET_AFTER: "connection cut after it",
+}
 
 
 def findings_of(total: Row) -> Iterator[str]:
     """What stands in the platforms' stores, and why."""
-    yield f"duplicated: {_copies(total)}"
-    yield (
-        "lost, duplicated and late are counted in the platforms' stores; the bound is the"
-        " shortest time that their limits leave for these messages, without round trips or faults"
-    )
-    if total.strange:
-        yield f"{total.strange} messages arrived that nobody sent"
-
-
-def _copies(total: Row) -> str:
-    if not total.announced:
-        return f"{total.duplicated}"
-    return (
-        f"{total.duplicated}, and {total.announced} receipts warned of one. A connection that"
-        " breaks after the message was stored looks like one that breaks before; only Discord"
-        " takes a key that makes sending again harmless"
-    )
+    if total.announced:
+        yield (
+            "After a cut nobody knows whether the message was stored. It is sent again, and its"
+            " receipt announces that there may be a copy. On Discord a key prevents the copy."
+        )
+    if total.unknown:
+        yield (
+            "Unknown: sending once more might have made one copy too many, and the receipt says"
+            " that the message may or may not be there."
+        )
+    yield "Lost, out of order, copies: as the platforms' stores have it, not as the gateway says."
 
 
 def conversation(stage: Stage) -> Group:
     """Some messages of one room as its reader sees them: the shortest with one that was edited."""
     room, count, messages = _telling(stage)
     title = f"[bold]{room.channel}[/], room {escape(room.room)}"
-    title += f": what its reader sees, {len(messages)} of {count} messages"
+    title += f": what a person sees there, {len(messages)} of {count} messages"
     first = messages[0].stored_at
     shown = [part for message in messages for part in _message(message, first)]
     return Group(Rule(title, align="left"), *shown, "")

@@ -12,6 +12,7 @@ from gateway_contrib.cli.demo.findings import Findings, examine
 from gateway_contrib.cli.demo.load import RoomPlan
 from gateway_contrib.cli.demo.platforms import Emulated
 from gateway_contrib.cli.demo.tally import ChannelTally
+from gateway_core import Disposition
 
 
 @attrs.frozen(kw_only=True)
@@ -21,6 +22,8 @@ class Row:
     announced     messages that may be there twice by their receipts' own words
     copied        texts of which something is: of one in several messages, several may be
     injected      the 429s that the demo's faults made
+    unforeseen    the 429s that the platforms' limits gave, which pacing should have avoided
+    unknown       texts of which the gateway cannot know whether they arrived, and says so
     strange       messages that nobody wanted to send
     untroubled_s  when the last room was done in which no attempt failed
     """
@@ -39,6 +42,8 @@ class Row:
     announced: int = 0
     copied: int = 0
     injected: int = 0
+    unforeseen: int = 0
+    unknown: int = 0
     strange: int = 0
     untroubled_s: float = 0.0
 
@@ -107,5 +112,7 @@ def row(platform: Emulated, rooms: list[RoomPlan], tally: ChannelTally, *, start
         untroubled_s=tally.untroubled_end - started,
         announced=tally.announced,
         injected=sum(n for fault, n in platform.faults.counts.items() if fault == "rate_limited"),
+        unknown=tally.endings[Disposition.UNKNOWN],
+        unforeseen=sum(platform.emulator.limited.values()),
         **attrs.asdict(findings),
     )

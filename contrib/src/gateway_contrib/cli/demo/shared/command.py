@@ -11,23 +11,25 @@ from typing import Any
 import trio
 from rich.console import Console
 
-from gateway_contrib.cli.demo.display import conversation, faults_of, findings_of, outcome
+from gateway_contrib.cli.demo.display import (
+    LINES,
+    conversation,
+    faults_of,
+    findings_of,
+    introduce,
+    listed,
+    outcome,
+    verdict,
+)
 from gateway_contrib.cli.demo.report import Report
 from gateway_contrib.cli.demo.run import open_stage
 from gateway_contrib.cli.demo.shared.cluster import Cluster, programs
 from gateway_contrib.cli.demo.shared.run import LEASE, Shared, begun, deliver
 from gateway_contrib.cli.ending import Ended
 
-COLUMNS = (
-    ("accepted", "accepted"),
-    ("delivered", "delivered"),
-    ("parts", "parts"),
-    ("files", "pictures"),
-    ("lost", "lost"),
-    ("copied", "duplicated"),
-    ("announced", "announced"),
-    ("late", "late"),
-)
+FIELDS = ("accepted", "delivered", "parts", "pictures", "lost", "duplicated", "announced", "late")
+"""What `--json` tells of each channel."""
+NEXT = "Next: docs/how-to/use-postgresql.md does this with processes of yours."
 EACH = 5.0
 """Seconds between two lines of progress."""
 NO_SERVER = (
@@ -57,13 +59,12 @@ async def demo_shared(
                         report = await deliver(shared)
                         nursery.cancel_scope.cancel()
                 console.print(conversation(stage))
-                for remark in _remarks(shared, report):
-                    console.print(f"- {remark}", markup=False)
-                console.print(outcome(report, COLUMNS))
+                console.print(listed(_remarks(shared, report)), "", outcome(report, LINES))
+                console.print(verdict(report), NEXT, sep="\n")
                 if json:
                     print(jsonlib.dumps(_json(shared, report), indent=2), flush=True)
                 if keep:
-                    console.print("the pages stay until Ctrl-C")
+                    console.print("The pages stay until Ctrl-C.")
                     await trio.sleep_forever()
         finally:
             cluster.remove()
@@ -82,17 +83,17 @@ def _start(cluster: Cluster) -> None:
 def _introduce(console: Console, shared: Shared, folder: str) -> None:
     count = len(shared.processes)
     rooms = len(shared.stage.rooms)
-    console.print(f"{shared.wanted} texts for {rooms} rooms, handed over by {count} processes,")
-    console.print("of which one owns the outbox in PostgreSQL while the others stand by;")
-    console.print(f"configuration: {folder}/gateway.toml")
-    for channel, address in shared.stage.addresses.items():
-        console.print(f"  {channel:9} {address}/  (a page: look at what arrives)")
+    console.print(
+        f"{shared.wanted} texts for {rooms} rooms are handed over by {count} processes. One of them"
+        " owns the outbox in PostgreSQL and sends; it is killed half way, and another one goes on."
+    )
+    introduce(console, shared.stage, folder)
 
 
 async def _progress(shared: Shared) -> None:
     while True:
         await trio.sleep(EACH)
-        shared.note(f"{len(shared.ended)} of {shared.accepted} ended")
+        shared.note(f"{len(shared.ended)} of {shared.wanted} texts done")
 
 
 def _remarks(shared: Shared, report: Report) -> Iterator[str]:
@@ -100,15 +101,15 @@ def _remarks(shared: Shared, report: Report) -> Iterator[str]:
     assert shared.killed is not None  # noqa: S101 - it is over
     assert shared.next is not None  # noqa: S101 - likewise
     yield (
-        f"takeover: {shared.takeover:.1f} s after process {shared.killed.number} was killed"
-        f" process {shared.next.number} owned the outbox; its lease was {LEASE} s"
+        f"{shared.takeover:.1f} s after process {shared.killed.number} was killed, process"
+        f" {shared.next.number} owned the outbox. The lease was {LEASE} s."
     )
     yield from findings_of(report.total)
 
 
 def _json(shared: Shared, report: Report) -> dict[str, Any]:
     rows = {**report.channels, "total": report.total}
-    names = [*(field for _, field in COLUMNS), "copied"]
+    names = (*FIELDS, "copied")
     told = {name: {field: getattr(row, field) for field in names} for name, row in rows.items()}
     total = told.pop("total")
     return {
