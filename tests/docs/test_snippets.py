@@ -155,13 +155,9 @@ PAGES_OF_NEWS = [f"Newsletter, page {n}" for n in (1, 2, 3)]
 EXPECTED = {
     "main.py": ("", {"C024BE91L": ["Deployed v2.3, verified"]}),
     "hello.py": ("delivered ", {"C024BE91L": ["Deployed v2.3"]}),
-    "many.py": (
-        "C0AAAAAAA delivered\nC0BBBBBBB delivered\n" * 3,
-        {room: [f"{room}: line {n}" for n in range(3)] for room in ("C0AAAAAAA", "C0BBBBBBB")},
-    ),
     "refused.py": (
         "not accepted: text: is empty\naccepted, but: expired\n",
-        {"C024BE91L": ["soon gone"]},
+        {"C024BE91L": []},
     ),
     "report.py": ("['june.png']\n", {"C024BE91L": ["June: 11 % up"]}),
     "service.py": ("", {"C024BE91L": [f"Reminder {n}" for n in (1, 2, 3)]}),
@@ -170,7 +166,7 @@ EXPECTED = {
         {"C024BE91L": ["You asked: what is six times seven? The answer is 42."]},
     ),
     "with_courtesy.py": (
-        "the code took 3 s\nthe code took 1 s\n",
+        "C0WITHOUT: the code took 3 s\nC0COURTESY: the code took 1 s\nReload the page: the code is",
         {
             "C0WITHOUT": [*PAGES_OF_NEWS, "Your code is 271828"],
             "C0COURTESY": [PAGES_OF_NEWS[0], "Your code is 271828", *PAGES_OF_NEWS[1:]],
