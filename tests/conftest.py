@@ -105,6 +105,7 @@ FIRST = [
         "contrib/postgres/test_postgres_streams_killed.py",
         "typing/test_programs.py",
         "plugins/markdown/test_plans.py",
+        "integration/test_first_bot.py",
         "integration/test_tutorial.py",
         "docs/test_bridges.py",
         "integration/test_forgotten_connections.py",

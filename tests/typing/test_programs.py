@@ -13,7 +13,12 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = re.compile(
     r"^```python\n# (?P<name>\w+\.py)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
 )
-PAGES = ("README.md", "docs/tutorial/first-message.md", "docs/how-to/embed.md")
+PAGES = (
+    "README.md",
+    "docs/tutorial/first-bot.md",
+    "docs/tutorial/first-message.md",
+    "docs/how-to/embed.md",
+)
 
 
 def programs(page: str) -> dict[str, str]:
