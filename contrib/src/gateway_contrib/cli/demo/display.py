@@ -245,7 +245,7 @@ _FAULTS = {
     Fault.RATE_LIMITED: "429",
     Fault.SERVER_ERROR: "server error",
     Fault.RESET_BEFORE: "connection cut before the message was stored",
-    Fault.RESET_AFTER: "connection cut after it",
+    Fault.RESET_AFTER: "connection cut after the message was stored",
 }
 
 
