@@ -435,9 +435,9 @@ class Endings:
         self.seen.append((envelope.external_room_id, receipt.disposition))
 
 
-@pytest.mark.parametrize("world", RUN[:2], indirect=True)
-def test_the_policy_of_the_docs_changes_what_the_gateway_does(world):
-    """Ten rooms wait for one message a minute: bulk gives way, and the login code overtakes."""
+@pytest.mark.parametrize(("world", "sheds"), [(RUN[0], True), (RUN[1], False)], indirect=["world"])
+def test_the_policy_of_the_docs_changes_what_the_gateway_does(world, sheds):
+    """Ten rooms wait for one message a minute: the login code overtakes, bulk may give way."""
     courtesy = importlib.import_module("courtesy")
     endings = Endings()
     with (world.folder / "gateway.toml").open("a") as file:
@@ -454,9 +454,9 @@ def test_the_policy_of_the_docs_changes_what_the_gateway_does(world):
                 await ticket.receipt()
 
     trio.run(main)
-    assert ("C0NEWS", "shed") in endings.seen
+    assert sheds == (("C0NEWS", "shed") in endings.seen)
     order = [room for room, disposition in endings.seen if disposition == "delivered"]
-    assert 11 == len(order)
+    assert 12 - sheds == len(order)
     assert "D0CODE" in order[:3]
 
 
