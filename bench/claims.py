@@ -43,7 +43,7 @@ async def claimed(server: Any, accounts: str, count: int, kind: type[PostgresOut
     outbox = kind(server.url(), settings)
     async with open_gateway(config, plugins=plugins, outbox=outbox) as gateway:
         pager: Any = gateway._pager  # noqa: SLF001 - whether all are had, nobody tells
-        while pager.others:  # noqa: ASYNC110 - likewise
+        while pager.accounts.others:  # noqa: ASYNC110 - likewise
             await trio.sleep(0.01)
         took, used = time.perf_counter() - began, time.process_time() - cpu
     return {

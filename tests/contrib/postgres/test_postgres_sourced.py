@@ -47,7 +47,7 @@ def rows(spread):
 
 
 def _owned(gateway):
-    return {name for name in here(gateway) if gateway._pager.has(name)}
+    return {name for name in here(gateway) if gateway._pager.accounts.has(name)}
 
 
 def sent(*channels):
@@ -124,7 +124,7 @@ async def test_what_a_process_leaves_goes_on_in_the_other(spread):
     async with opened(spread) as a:
         for name in NAMES:
             await a.find_instance(name)
-        await until(lambda: all(a._pager.has(name) for name in NAMES))
+        await until(lambda: all(a._pager.accounts.has(name) for name in NAMES))
         for name in NAMES:
             a.suspend(name)
             await a.enqueue(name, "room", "hello")

@@ -81,7 +81,7 @@ class InstanceRegistry:
     serving: dict[str, InstanceState] = attrs.field(factory=dict)
     known_as: str = "configured"
     _gone: OrderedDict[str, ChannelHooks] = attrs.field(factory=OrderedDict)
-    _owners: dict[Any, str] = attrs.field(factory=dict)
+    _owners: dict[Any, str] | None = None
     _forgotten: dict[str, Counts] = attrs.field(factory=dict)
 
     def open(self, partitions: Sequence[Partition]) -> None:
@@ -143,15 +143,21 @@ class InstanceRegistry:
 
     def _other(self, instance: Instance) -> InstanceState | None:
         """Another one that is served, and is the same account."""
+        if self._owners is None:  # nobody has asked before
+            self._owners = {}
+            for account in self.serving.values():
+                self._own(account.instance)
         key = account_of(instance)
         name = None if key is None else self._owners.get(key)
         return None if name is None or name == instance.id else self.serving.get(name)
 
     def _own(self, instance: Instance) -> None:
-        if (key := account_of(instance)) is not None and self._other(instance) is None:
-            self._owners[key] = instance.id
+        if self._owners is not None and (key := account_of(instance)) is not None:
+            self._owners.setdefault(key, instance.id)
 
     def _disown(self, instance: Instance) -> None:
+        if self._owners is None:
+            return
         key = account_of(instance)
         if key is not None and self._owners.get(key) == instance.id:
             del self._owners[key]
