@@ -17,7 +17,7 @@ from simulated.bugs import Bugs
 
 from gateway_contrib.postgres import sharing
 from gateway_contrib.postgres.spreading import member, tables
-from gateway_core.backlog.moving import Moving
+from gateway_core.backlog.owning.moving import Moving
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.spread.way import SpreadWay
 from gateway_core.submission.handed.way import HandoverWay

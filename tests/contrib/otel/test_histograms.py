@@ -20,6 +20,7 @@ class Account:
     """What labels are made of."""
 
     instance: Instance = attrs.field(factory=lambda: Instance("bot", "fake"))
+    label: str = "bot"
 
 
 def points(reader):

@@ -100,6 +100,10 @@ ELSEWHERE = {
     # Several processes, over which accounts are spread: core/spread/test_spread.py.
     str(telemetry.ACCOUNT_OWNED),
     str(telemetry.ACCOUNT_MOVED),
+    # Accounts that a source gives: core/sourcing/test_looking_up.py, test_forgetting.py, test_restarts.py.
+    str(telemetry.INSTANCE_FOUND),
+    str(telemetry.INSTANCE_FORGOTTEN),
+    str(telemetry.INSTANCE_SOURCE_FAILED),
     # A mistake of the gateway's own, in what it answers others: core/producers/test_questions.py.
     str(telemetry.REQUEST_CRASHED),
 }
