@@ -100,7 +100,7 @@ ELSEWHERE = {
     # Several processes, over which accounts are spread: core/spread/test_spread.py.
     str(telemetry.ACCOUNT_OWNED),
     str(telemetry.ACCOUNT_MOVED),
-    # Accounts that a source gives: core/sourcing/test_looking_up.py, test_forgetting.py, test_restarts.py.
+    # Accounts that a source gives: core/sourcing, each of its tests.
     str(telemetry.INSTANCE_FOUND),
     str(telemetry.INSTANCE_FORGOTTEN),
     str(telemetry.INSTANCE_SOURCE_FAILED),

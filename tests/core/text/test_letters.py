@@ -65,7 +65,7 @@ def test_no_more_is_surely_seen_of_a_plain_text_than_it_shows(source: str) -> No
         ("|ab|cd|\n|-|-|\n|ef|gh|", 4),
         ("a|b", 2),
         ("fish &amp; chips, please.", 17),
-        ("[a](\n~~~ b\nc", 1),
+        ("[a](\n~~~ b\nc", 2),
         ("\u6f22\u5b57 \U0001f600", 3),
     ],
 )

@@ -72,6 +72,7 @@ def test_traits():
         names_limits=True,
         mentions_by_id=True,
         polls=True,
+        longest_part=2000,
     )
     assert expected == hooks.traits()
     assert all(route_of(f"call:{method}") for method in REPEAT_SAFE_CALLS)

@@ -25,6 +25,7 @@ MAY_BE_FOR_EVER = {
     ("GatewayConfig", "session_idle"),
     ("GatewayConfig", "drain_timeout"),
     ("PostgresSettings", "owner_wait"),
+    ("SourceSettings", "idle"),
 }
 """Seconds of which infinity is a sense: no bound."""
 PACKAGES = (

@@ -63,8 +63,12 @@ OF_GATEWAY = (
     TelemetrySettings,
     type(GatewayConfig().plugins),
     type(GatewayConfig().files),
+    type(GatewayConfig().instance_source),
 )
-TABLES = ("", "ttl", "retries", "circuit", "pressure", "telemetry", "plugins", "files")
+TABLES = (
+    *("", "ttl", "retries", "circuit", "pressure", "telemetry", "plugins", "files"),
+    "instance_source",
+)
 
 
 def named(value: object) -> str:

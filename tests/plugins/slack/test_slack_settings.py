@@ -21,7 +21,10 @@ def test_a_token_is_enough():
     assert hooks.settings_type() is Settings
     assert 1 == hooks.GATEWAY_CONTRACT
     expected = Traits(
-        repeat_safe_calls=REPEAT_SAFE_CALLS, mentions_by_id=True, sends_known_files=True
+        repeat_safe_calls=REPEAT_SAFE_CALLS,
+        mentions_by_id=True,
+        sends_known_files=True,
+        longest_part=4000,
     )
     assert expected == hooks.traits()
 

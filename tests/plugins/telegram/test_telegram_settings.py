@@ -59,5 +59,6 @@ def test_traits_promise_no_deduplication():
         repeat_safe_calls=REPEAT_SAFE_CALLS,
         mentions_by_id=True,
         polls=True,
+        longest_part=4096,
     )
     assert expected == hooks.traits()
