@@ -236,6 +236,30 @@ async def test_an_account_that_is_taken_away_as_it_is_being_had_is_asked_for_aga
     assert ["text"] == sent(channels[0], "one")
 
 
+@pytest.mark.parametrize("later", [0.0, 0.2, 2.0])
+async def test_an_account_that_is_had_again_while_it_moves_is_served_on(later, autojump_clock):
+    """What was under way as it was to move ends late, and gives up nothing of what is had again."""
+    async with two(lambda: slow(5)) as (store, members, (a, _), channels):
+        tickets = [await a.enqueue("one", "room", text) for text in ("under way", "waits")]
+        await trio.sleep(0.5)
+        store.give("one", members[1])
+        await trio.sleep(0.5)
+        store.take_away("one", None)
+        await trio.sleep(later)
+        store.give("one", members[0])
+        await trio.sleep(0.5)
+        tickets += [await a.enqueue("one", "other room", f"{n}") for n in range(2)]
+        with trio.fail_after(60):
+            receipts = [await ticket.receipt() for ticket in tickets]
+        assert store.owners["one"] is members[0]
+        assert {Disposition.DELIVERED} == {receipt.disposition for receipt in receipts}
+        statistics = a.statistics()
+        assert (0, 0) == (statistics.unfinished, statistics.stored)
+    made = sent(channels[0], "one")
+    assert ["under way", "waits"] == [text for text in dict.fromkeys(made) if text > "2"]
+    assert {"under way": 2, "waits": 1, "0": 1, "1": 1} == {it: made.count(it) for it in made}
+
+
 async def test_groups_are_fed_where_their_account_is_and_known_everywhere(autojump_clock):
     async with two(lambda: slow(0.2), attempts_per_instance=4) as each:
         store, members, (a, b), channels = each

@@ -142,12 +142,17 @@ class Accounts:
             self.cursors.of.pop(instance_id, None)
             self.ownership.want(self._registry.serving[instance_id])
             self.on_left(instance_id)
+            self.moving.begins(account)
             self.spawn(functools.partial(self.moving.move, account))
 
     def lost(self, instance_id: str) -> None:
         """Another process owns the account: nothing of it begins here until it is owned again."""
         if self._spread is not None and instance_id in self.ownership.wanted:
             self.ownership.lose_again(instance_id)  # it is on its way there, or was just had
+            if (account := self.moving.overtaken(instance_id)) is not None:
+                log_event(ACCOUNT_LOST, instance=instance_id)
+                self.ownership.let_go_of(account)
+                self._wake()
             return
         account = self._registry.renew(instance_id)
         if account is not None:
@@ -232,11 +237,11 @@ class Accounts:
 
     async def _let_go_of(self, account: InstanceState) -> None:
         self.cursors.of.pop(account.instance.id, None)
-        self.ownership.lost.append(account)
+        self.ownership.let_go_of(account)
         self._wake()
-        while any(one is account for one in self.ownership.lost) and not self._capacity.closed:
+        while self.ownership.lets_go_of(account) and not self._capacity.closed:
             await self._has_let_go.wait()
-        if any(one is account for one in self.ownership.lost):  # it closes, and loads no more
+        if self.ownership.lets_go_of(account):  # it closes, and loads no more
             await self._loader.let_go(account)
 
     def leave_off(self, instance_id: str) -> None:

@@ -35,22 +35,42 @@ class Moving:
     _clock: Clock
     let_go: Callable[[InstanceState], Awaitable[None]]
     appending: Counter[str] = attrs.field(factory=Counter, init=False)
-    _leaving: set[str] = attrs.field(factory=set, init=False)
+    _leaving: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
 
     def leaves(self, instance_id: str) -> bool:
         """Whether it is on its way already."""
         return instance_id in self._leaving
 
+    def begins(self, account: InstanceState) -> None:
+        """It is on its way from now on."""
+        self._leaving[account.instance.id] = account
+
+    def overtaken(self, instance_id: str) -> InstanceState | None:
+        """Another process owns it before it was given up: it is not given up any more.
+
+        What there was of it; None: it is not on its way.
+        """
+        return self._leaving.pop(instance_id, None)
+
     async def move(self, account: InstanceState) -> None:
-        """Let what is under way of an account end, and give it up. Nothing of it begins by now."""
+        """Let what is under way of an account end, and give it up, unless it is overtaken.
+
+        Nothing of it begins by now.
+        """
         instance_id = account.instance.id
-        self._leaving.add(instance_id)
         try:
             await self._registry.at_rest(account)
-            while self.appending[instance_id]:  # noqa: ASYNC110 - appends pay for no event
+            while self.appending[instance_id] and self._is_leaving(account):  # noqa: ASYNC110 - appends pay for no event
                 await trio.sleep(LOOK)
-            await self.let_go(account)
-            self._journal.release(instance_id, account.limits.registry.standings(self._clock.now()))
-            log_event(ACCOUNT_MOVED, instance=instance_id)
+            if self._is_leaving(account):
+                await self.let_go(account)
+            if self._is_leaving(account):  # else it may be had again by now
+                standings = account.limits.registry.standings(self._clock.now())
+                self._journal.release(instance_id, standings)
+                log_event(ACCOUNT_MOVED, instance=instance_id)
         finally:
-            self._leaving.discard(instance_id)
+            if self._is_leaving(account):
+                del self._leaving[instance_id]
+
+    def _is_leaving(self, account: InstanceState) -> bool:
+        return self._leaving.get(account.instance.id) is account

@@ -66,6 +66,15 @@ class Ownership:
         self.wanted[account.instance.id] = successor
         self._not_before = self._clock.now() + round(AGAIN * SECOND)
 
+    def let_go_of(self, account: InstanceState) -> None:
+        """What is in memory of it is to go."""
+        if not self.lets_go_of(account):
+            self.lost.append(account)
+
+    def lets_go_of(self, account: InstanceState) -> bool:
+        """Whether something of it may still be in memory, and is to go."""
+        return any(one is account for one in self.lost)
+
     def lose_again(self, instance_id: str) -> None:
         """One that is not owned yet is another process's, even if it was just being had."""
         self._lost_again.add(instance_id)
