@@ -260,6 +260,43 @@ async def test_an_account_that_is_had_again_while_it_moves_is_served_on(later, a
     assert {"under way": 2, "waits": 1, "0": 1, "1": 1} == {it: made.count(it) for it in made}
 
 
+async def test_what_was_asked_for_before_an_account_went_is_asked_for_anew(autojump_clock):
+    """Both are shown again as it comes back: of neither the showing before is done then."""
+    async with two(lambda: slow(5)) as (store, members, (_, b), channels):
+        stored, read = trio.Event(), trio.Event()
+        append, page = members[0].append, members[0].page
+
+        async def append_later(entry, on_stored):
+            if entry.envelope.text == "first":
+                await stored.wait()
+            await append(entry, on_stored)
+
+        async def read_later(instance_id, **asked):
+            if instance_id == "two":
+                await read.wait()
+            return await page(instance_id, **asked)
+
+        members[0].append, members[0].page = append_later, read_later
+        tickets = [await b.enqueue("one", "room", "first")]
+        await trio.sleep(0.1)
+        for text in ("under way", "waits"):  # the other account's, of which it reads for long
+            await b.enqueue("two", "room", text)
+        store.give("two", members[0])
+        await trio.sleep(6)
+        tickets.append(await b.enqueue("one", "room", "second"))
+        await trio.sleep(0.1)
+        store.take_away("one", None)
+        stored.set()
+        await trio.sleep(0.1)
+        store.give("one", members[0])
+        await trio.sleep(0.1)
+        read.set()
+        receipts = [await ticket.receipt() for ticket in tickets]
+        assert {Disposition.DELIVERED} == {receipt.disposition for receipt in receipts}
+        assert store.owners["one"] is members[0]
+    assert ["first", "second"] == sent(channels[0], "one")
+
+
 async def test_groups_are_fed_where_their_account_is_and_known_everywhere(autojump_clock):
     async with two(lambda: slow(0.2), attempts_per_instance=4) as each:
         store, members, (a, b), channels = each

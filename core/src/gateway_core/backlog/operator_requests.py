@@ -94,6 +94,18 @@ class OperatorRequests:
             self.comes(request)
         self._requests.append(request)
 
+    def forget(self, instance_id: str) -> None:
+        """The account is not this process's any more: its next owner is asked anew.
+
+        So is this one where it has the account again. Of what is being done now, nothing is
+        repeated.
+        """
+        left = [each for each in self._requests if _instance_of(each) != instance_id]
+        self._requests = deque(left)
+        for (of, _), waiting in self._of_room.items():
+            if of == instance_id:
+                waiting.clear()
+
     @property
     def wait(self) -> float:
         """Seconds after which to serve again, unless woken before."""
@@ -118,7 +130,7 @@ class OperatorRequests:
                     self.reopened(request.stored)
                 elif request.stored is not None:
                     report(self._outbox.answered, request, self._discard(request.stored))
-                self._requests.popleft()
+                _done(self._requests, request)
                 self._troubles.over()
         except OutboxError as error:
             self._troubles.failed(error)
@@ -130,7 +142,8 @@ class OperatorRequests:
         What is asked of groups is done in its order as well.
         """
         place = request.instance_id, request.room
-        if waiting := self._of_room.get(place):
+        waiting = self._of_room.get(place)
+        if waiting is not None:
             waiting.append(request)
             return
         self._of_room[place] = deque([request])
@@ -149,8 +162,9 @@ class OperatorRequests:
                 if self.is_ours(request.instance_id):
                     await trio.sleep(AGAIN)
                     continue
-                self.pass_on(request)
-            waiting.popleft()
+                if waiting and waiting[0] is request:
+                    self.pass_on(request)
+            _done(waiting, request)
         del self._of_room[place]
 
     async def _submit(self, request: Request) -> None:
@@ -264,6 +278,18 @@ class OperatorRequests:
                 envelope = stored.entry.envelope
                 if (envelope.instance_id, envelope.external_room_id) == (instance_id, room):
                     self._discard(stored)
+
+
+def _instance_of(request: Request) -> str:
+    """Whose account it is about; empty: nobody's alone."""
+    stored = request.stored
+    return request.instance_id if stored is None else stored.entry.envelope.instance_id
+
+
+def _done(requests: deque[Request], request: Request) -> None:
+    """The first of them is; meanwhile it may have been forgotten."""
+    if requests and requests[0] is request:
+        requests.popleft()
 
 
 def _crashed(request: Request, error: Exception) -> str:

@@ -110,6 +110,7 @@ class Pager:
             put_behind=self._put_behind,
             position=journal.entered_id,
         )
+        self.accounts.on_gone = self.requests.forget
 
     # -- opening and closing
 

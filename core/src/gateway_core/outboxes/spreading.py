@@ -33,7 +33,8 @@ class Spreading(Outbox, Protocol):
     of it; if another process owns it, `recover` raises `OutboxError`. `release` gives the account
     up once all earlier records are written. For another process's account `append` raises
     `OutboxError`; `overview`, `scheduled` and `overdue` cover only the accounts that this process
-    owns.
+    owns. What was `requested` of an account that is lost or released, and is not answered, is
+    requested again of its next owner, this process included: the gateway forgets it.
     """
 
     spreads: bool

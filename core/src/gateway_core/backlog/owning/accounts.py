@@ -54,6 +54,7 @@ class Accounts:
     knows_delayed  set where it is known which rooms previous runs delayed
     on_owned       called with each that is owned from now on
     on_left        called with each that another process is to have, or has
+    on_gone        called with each that is spread and not owned any more
     on_unserved    called with each of which something is stored as the gateway opens, and how much
     spawn          starts a task
     """
@@ -73,6 +74,7 @@ class Accounts:
     moving: Moving = attrs.field(init=False)
     on_owned: Callable[[str], None] = attrs.field(default=lambda _instance_id: None, init=False)
     on_left: Callable[[str], None] = attrs.field(default=lambda _instance_id: None, init=False)
+    on_gone: Callable[[str], None] = attrs.field(default=lambda _instance_id: None, init=False)
     on_unserved: Callable[[str, int], None] = attrs.field(default=_log_unserved, init=False)
     spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(
         default=lambda _task: None, init=False
@@ -83,6 +85,7 @@ class Accounts:
 
     def __attrs_post_init__(self) -> None:
         self.moving = Moving(self._registry, self._journal, self._clock, self._let_go_of)
+        self.moving.given_up = lambda instance_id: self.on_gone(instance_id)
 
     def close(self) -> None:
         """Nobody waits any more for what is loaded no more."""
@@ -147,6 +150,8 @@ class Accounts:
 
     def lost(self, instance_id: str) -> None:
         """Another process owns the account: nothing of it begins here until it is owned again."""
+        if self._spread is not None:
+            self.on_gone(instance_id)
         if self._spread is not None and instance_id in self.ownership.wanted:
             self.ownership.lose_again(instance_id)  # it is on its way there, or was just had
             if (account := self.moving.overtaken(instance_id)) is not None:

@@ -27,6 +27,7 @@ class Moving:
     """The accounts that leave this process.
 
     let_go     lets go of what is in memory of an account
+    given_up   called with each that was given up
     appending  how many appends of an account are under way
     """
 
@@ -34,6 +35,7 @@ class Moving:
     _journal: Journal
     _clock: Clock
     let_go: Callable[[InstanceState], Awaitable[None]]
+    given_up: Callable[[str], None] = attrs.field(default=lambda _instance_id: None, init=False)
     appending: Counter[str] = attrs.field(factory=Counter, init=False)
     _leaving: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
 
@@ -67,6 +69,7 @@ class Moving:
             if self._is_leaving(account):  # else it may be had again by now
                 standings = account.limits.registry.standings(self._clock.now())
                 self._journal.release(instance_id, standings)
+                self.given_up(instance_id)
                 log_event(ACCOUNT_MOVED, instance=instance_id)
         finally:
             if self._is_leaving(account):
