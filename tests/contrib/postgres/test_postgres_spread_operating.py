@@ -63,6 +63,18 @@ async def test_accounts_are_listed_moved_and_drained(spread, command):
         assert mine in first.owned
 
 
+async def test_what_is_asked_of_an_account_is_asked_again_of_whoever_has_it_next(spread):
+    """Its owner had not answered: that one has it again, or another one."""
+    async with spread.process(["bot0"]) as first:
+        await until(lambda: first.owned)
+        spread.ran("INSERT INTO requests (kind, instance, asked_at) VALUES ('look', 'bot0', 0)")
+        await until(lambda: first.requests)
+        first.give("bot0")
+        await until(lambda: first.owned and len(first.requests) == 2)
+        assert [("look", "bot0")] * 2 == [(it.kind, it.instance_id) for it in first.requests]
+        assert ["bot0"] == first.left
+
+
 WRONG = {
     ("move", "bot0", "nobody"): "'nobody' is no process that takes part: there is app-1",
     ("move", "bot0", "process 1"): "'process 1' is not one process: there is app-1",

@@ -273,6 +273,7 @@ class Sharing(Serving):
         if self._spread is not None:
             self._spread.gave(account)
             self._handed.lost(account)
+            self._desk.lost(account)
 
     def _change(self) -> None:
         self._changed.set()

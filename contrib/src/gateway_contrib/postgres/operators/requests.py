@@ -55,7 +55,7 @@ class Desk:
     """
 
     def __init__(self, keyring: Keyring) -> None:
-        self._handed_on: set[int] = set()
+        self._handed_on: dict[int, str] = {}
         self._to_tell: list[int] = []
         self.seal_with(keyring)
 
@@ -71,7 +71,7 @@ class Desk:
 
     def begin_resealing(self, number: int) -> None:
         """Somebody asks for it; whoever asks meanwhile hears of the same."""
-        self._handed_on.add(number)
+        self._handed_on[number] = ""
         self._to_tell.append(number)
         self.resealing = Resealing(self.seals)
 
@@ -86,7 +86,13 @@ class Desk:
 
     def answered(self, numbers: Iterable[int]) -> None:
         """Their answers are written."""
-        self._handed_on.difference_update(numbers)
+        for number in numbers:
+            self._handed_on.pop(number, None)
+
+    def lost(self, instance: str) -> None:
+        """What is handed on about the account and not answered is its next owner's to answer."""
+        handed_on = self._handed_on.copy().items()  # a look may be under way
+        self.answered([number for number, about in handed_on if about == instance])
 
     def look(self, connection: Connection, share: Share | None, *, common: bool) -> list[Row]:
         """What was asked and is not handed on, in the order in which it was asked.
@@ -123,7 +129,7 @@ class Desk:
         elif kind == "discard" and (found := stored_at(connection, self.seals, [seq])):
             request = Request(kind="discard", number=number, stored=found[0])
         if request is not None:
-            self._handed_on.add(number)
+            self._handed_on[number] = text_out(instance)
         return request
 
     def _asking(self, kind: str, number: int, stored: str) -> Request:
