@@ -7,6 +7,7 @@ import pytest
 import trio
 from postgres_spread import Spread, until
 
+from gateway_contrib.postgres.handed import Handed, Share
 from gateway_contrib.postgres.names import ALL
 from gateway_contrib.postgres.operators.operating import Operator
 from gateway_core import OutboxError, Send
@@ -88,6 +89,36 @@ async def test_what_was_taken_and_not_answered_is_the_next_owners(spread, entry)
                 assert [("bot", "b")] == handed(second)
                 answers = spread.ran("SELECT refused FROM handed ORDER BY number")
                 assert [("no",), (None,)] == answers
+
+
+@pytest.mark.parametrize("owned", [(False, True, True), (True, False, False)])
+async def test_what_waits_for_an_account_that_comes_or_goes_is_taken_whole_or_not(spread, owned):
+    """It comes or goes on trio's thread, while another one looks at what waits."""
+    async with spread.process(["bot"]) as first:
+        await until(lambda: first.owned)
+        outbox = first.outbox
+        outbox.requested = None
+        async with outbox.handover() as handover:
+            for text in ("a", "b"):
+                await hand_over(handover, "bot", text)
+        waits, answers = Handed(), iter(owned)
+
+        def has(_):
+            answer = next(answers, owned[-1])
+            if not answer:
+                waits.lost("bot")
+            return answer
+
+        share = Share(outbox._membership.member, has)
+        found = outbox._reader.call(lambda it: waits.look(it, 0.0, share))
+        known = [each for each in found if waits.knows(each.number)]
+        assert [] == known
+        waits.gained()
+        again = outbox._reader.call(
+            lambda it: waits.look(it, 0.0, Share(share.member, lambda _: True))
+        )
+        assert ["a", "b"] == [each.envelope.text for each in again]
+        assert all(waits.knows(each.number) for each in again)
 
 
 async def test_what_operators_ask_is_done_by_the_owner_of_its_account(spread, entry):

@@ -212,10 +212,18 @@ class Handed:
                 self._whole_at, self._gained_then = now + WHOLE, gained
             self._open = (rows[0][0], list(rows[0][1]))
         self._waiting |= {row[0]: (text_out(row[5]), len(row[6])) for row in fitting}
+        self._let_go_of_gone(share, {text_out(row[5]) for row in fitting})
         self.taken += len(fresh)
         self.waited += sum(max(0.0, row[-1]) for row in fitting)
         self.for_members = self.for_members or any(row[3] is not None for row in found)
         return list(fresh.values())
+
+    def _let_go_of_gone(self, share: Share | None, instances: Iterable[str]) -> None:
+        """One of these may have gone before there was anything to let go of."""
+        if share is not None:
+            for instance in instances:
+                if not share.has(instance):
+                    self.lost(instance)
 
     def _look_soon(self, now: float) -> None:
         """Look at all that waits before long, if what was answered may wait still."""
