@@ -101,6 +101,11 @@ def an_account_that_moves_is_never_given_up(patch):
     patch.setattr(Moving, "move", move)
 
 
+@bug(NEVER, seen=333)
+def a_move_ends_though_the_account_went_and_came_back_meanwhile(patch):
+    patch.setattr(Moving, "overtaken", lambda self, instance_id: None)
+
+
 # -- what is handed over
 
 
