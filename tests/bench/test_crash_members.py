@@ -6,7 +6,16 @@ pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installe
 
 from amounts import amount
 
-from bench.crash_members import HANDED, Campaign, Member, Request, crash, late, look_at_tenures
+from bench.crash_members import (
+    HANDED,
+    NUMBERS,
+    Campaign,
+    Member,
+    Request,
+    crash,
+    late,
+    look_at_tenures,
+)
 
 KILLS = amount("kills of a shared outbox's owner")
 
@@ -78,6 +87,18 @@ def test_what_is_late_is_found(firsts, words):
     campaign.submitted = {1: 10.0, 2: 12.0, 3: 12.5}
     campaign.accepted = {1: 11.0, 2: 14.0, 3: 13.0}
     assert words == list(late(campaign, firsts))
+
+
+@pytest.mark.parametrize(("spread", "expected"), [(True, 0), (False, 1)])
+def test_processes_that_share_accounts_have_an_order_each(spread, expected):
+    """What one accepted before another one was asked is late only where they follow each other."""
+    campaign = Campaign(None, "seed", spread=spread)
+    first, other = 1, NUMBERS + 1
+    campaign.submitted = {first: 10.0, other: 12.0}
+    campaign.accepted = {first: 11.0, other: 14.0}
+    assert expected == len(list(late(campaign, [(other, 0), (first, 0)])))
+    campaign.submitted[first + 1] = 11.5
+    assert 1 == len(list(late(campaign, [(first + 1, 0), (other, 0), (first, 0)])))
 
 
 @pytest.mark.skipif(not KILLS, reason="not tried: GATEWAY_LONG=1 kills owners of a shared outbox")
