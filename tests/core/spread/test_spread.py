@@ -260,6 +260,34 @@ async def test_an_account_that_is_had_again_while_it_moves_is_served_on(later, a
     assert {"under way": 2, "waits": 1, "0": 1, "1": 1} == {it: made.count(it) for it in made}
 
 
+async def test_what_waits_of_an_account_is_known_as_it_comes_whatever_others_take(autojump_clock):
+    """Several come at once, and the past of another one is read for long."""
+    async with two(slow) as (store, members, (a, b), channels):
+        tickets = [await a.enqueue("one", "room", str(n)) for n in range(4)]
+        await trio.sleep(0.5)
+        recover = members[1].recover
+
+        async def recover_late(instance_id):
+            if instance_id == "two":
+                await trio.sleep(3)
+            return await recover(instance_id)
+
+        members[1].recover = recover_late
+        for account in ACCOUNTS:
+            store.give(account, None)
+        await trio.sleep(2)
+        store.wanted |= dict.fromkeys(ACCOUNTS, members[1])
+        members[1].offered()
+        await trio.sleep(1)
+        assert members[1] is store.owners["one"]
+        assert "two" not in store.owners
+        tickets.append(await b.enqueue("one", "room", "4"))
+        for ticket in tickets:
+            assert (await ticket.receipt()).delivered
+    assert ["0"] == sent(channels[0], "one")
+    assert ["1", "2", "3", "4"] == sent(channels[1], "one")
+
+
 async def test_what_was_asked_for_before_an_account_went_is_asked_for_anew(autojump_clock):
     """Both are shown again as it comes back: of neither the showing before is done then."""
     async with two(lambda: slow(5)) as (store, members, (_, b), channels):

@@ -110,7 +110,7 @@ class Pager:
             put_behind=self._put_behind,
             position=journal.entered_id,
         )
-        self.accounts.on_gone = self.requests.forget
+        self.accounts.on_gone = self.accounts.moving.given_up = self.requests.forget
 
     # -- opening and closing
 
@@ -317,9 +317,7 @@ class Pager:
                 if not self.accounts.knows_delayed.is_set():
                     await self._schedule.find_delayed()
                     self.accounts.knows_delayed.set()
-                for instance_id, recovery in await self.accounts.ownership.take():
-                    self.accounts.gained(instance_id, recovery)
-                    self.accounts.on_owned(instance_id)
+                await self.accounts.ownership.take()
                 self.accounts.taken()
                 await self.requests.serve()
                 busy = await self._round()

@@ -54,7 +54,7 @@ class Accounts:
     knows_delayed  set where it is known which rooms previous runs delayed
     on_owned       called with each that is owned from now on
     on_left        called with each that another process is to have, or has
-    on_gone        called with each that is spread and not owned any more
+    on_gone        called with each that is spread and was lost
     on_unserved    called with each of which something is stored as the gateway opens, and how much
     spawn          starts a task
     """
@@ -85,7 +85,7 @@ class Accounts:
 
     def __attrs_post_init__(self) -> None:
         self.moving = Moving(self._registry, self._journal, self._clock, self._let_go_of)
-        self.moving.given_up = lambda instance_id: self.on_gone(instance_id)
+        self.ownership.on_had = self._had
 
     def close(self) -> None:
         """Nobody waits any more for what is loaded no more."""
@@ -184,7 +184,11 @@ class Accounts:
                 self.cursors.begin(instance_id)
                 self._schedule.look_back()
 
-    def gained(self, instance_id: str, recovery: Recovery) -> None:
+    def _had(self, instance_id: str, recovery: Recovery) -> None:
+        self._gained(instance_id, recovery)
+        self.on_owned(instance_id)
+
+    def _gained(self, instance_id: str, recovery: Recovery) -> None:
         """An account is owned from now on; of one that is spread nothing was known before."""
         if recovery.stored is None:
             return

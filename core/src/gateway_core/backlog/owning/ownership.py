@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -38,12 +38,14 @@ class Ownership:
     wanted    those that it does not own yet
     half_had  those of them that the outbox has, though the rest could not be read yet
     lost      those that another process owns now, of which something may still be in memory
+    on_had    called with each that is owned from now on, and how its last owner left it
     """
 
     _outbox: Outbox
     _journal: Journal
     _clock: Clock
     _spread: Spreading | None
+    on_had: Callable[[str, Recovery], None] = attrs.field(init=False)
     _restored: RestoredState = attrs.field(init=False)
     wanted: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
     lost: list[InstanceState] = attrs.field(factory=list, init=False)
@@ -137,59 +139,49 @@ class Ownership:
             return True
         return self._spread.offers(instance_id)
 
-    async def take(self) -> list[tuple[str, Recovery]]:
-        """Own those that are wanted, as far as they can be had; which they are, and as they were.
+    async def take(self) -> None:
+        """Own those that are wanted, as far as they can be had.
 
         One that cannot is asked for again in a moment.
         """
         if not self.wanted or self._clock.now() < self._not_before:
-            return []
+            return
         self._not_before = self._clock.now() + round(AGAIN * SECOND)
         offered = [name for name in self.wanted if self._is_offered(name)]
-        had: list[tuple[str, Recovery]] = []
         for some in _batches(offered):
-            had += await self._take_some(some)
-        return had
+            await self._take_some(some)
 
-    async def _take_some(self, names: Sequence[str]) -> list[tuple[str, Recovery]]:
+    async def _take_some(self, names: Sequence[str]) -> None:
         """In one go, if the outbox can; else one after the other, so that none stops others."""
         recover_many = getattr(self._outbox, "recover_many", None)
         if len(names) > 1 and recover_many is not None:
             with suppress(OutboxError):
-                return await self._take_many(names, recover_many)
-        had: list[tuple[str, Recovery]] = []
+                await self._take_many(names, recover_many)
+                return
         for instance_id in names:
             account = self.wanted.get(instance_id)
             if account is None:
                 continue
             try:
-                recovery = await self._take(instance_id, account)
+                await self._take(instance_id, account)
             except OutboxError as error:
                 if self._refused.get(instance_id) != str(error):  # once, however often it is asked
                     log_event(OUTBOX_FAILED, error=str(error))
                 self._refused[instance_id] = str(error)
             else:
                 self._refused.pop(instance_id, None)
-                if recovery is not None:
-                    had.append((instance_id, recovery))
-        return had
 
-    async def _take_many(
-        self, names: Sequence[str], recover_many: Any
-    ) -> list[tuple[str, Recovery]]:
+    async def _take_many(self, names: Sequence[str], recover_many: Any) -> None:
         accounts = {name: self.wanted[name] for name in names if name in self.wanted}
         self._lost_again -= accounts.keys()
         since = self._restored.unknown_since([Recovery()])
         found = await recover_many(tuple(accounts), since=since, limit=MOST_RECKONED)
         if self._spread is not None:
             self._journal.draw_ids_from(self._spread.id_slot)
-        had: list[tuple[str, Recovery]] = []
         for name, recovery, attempts in found:
             self._journal.goes_on_after(recovery.last_id, recovery.sequence)
             self._refused.pop(name, None)
-            if self._had(name, accounts[name], recovery, attempts):
-                had.append((name, recovery))
-        return had
+            self._had(name, accounts[name], recovery, attempts)
 
     def _had(
         self,
@@ -197,17 +189,19 @@ class Ownership:
         account: InstanceState,
         recovery: Recovery,
         attempts: Sequence[PastAttempt],
-    ) -> bool:
-        """It is owned; false: another has its name meanwhile, or another process owns it again."""
+    ) -> None:
+        """It is owned, unless another has its name meanwhile, or another process owns it again.
+
+        What waits of it is known from the same moment on: nothing may pass that.
+        """
         if self.wanted.get(instance_id) is not account or instance_id in self._lost_again:
-            return False
+            return
         self._restored.apply(account, recovery, attempts, self._clock.now())
         self.half_had.discard(instance_id)
         del self.wanted[instance_id]
-        return True
+        self.on_had(instance_id, recovery)
 
-    async def _take(self, instance_id: str, account: InstanceState) -> Recovery | None:
-        """None: another one has its name meanwhile, or another process owns it again."""
+    async def _take(self, instance_id: str, account: InstanceState) -> None:
         self._lost_again.discard(instance_id)
         recovery = await self._outbox.recover(instance_id)
         if instance_id not in self._lost_again:
@@ -219,7 +213,7 @@ class Ownership:
         attempts = await self._outbox.attempts(
             since=since, instance_id=instance_id, limit=MOST_RECKONED
         )
-        return recovery if self._had(instance_id, account, recovery, attempts) else None
+        self._had(instance_id, account, recovery, attempts)
 
 
 def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
