@@ -47,6 +47,12 @@ class Told(PostgresOutbox):
             say("owns", instance_id)
         return found
 
+    async def recover_many(self, instance_ids: Any, *, since: float, limit: int) -> Any:
+        found = await super().recover_many(instance_ids, since=since, limit=limit)
+        for instance_id, *_ in found:
+            say("owns", instance_id)
+        return found
+
     async def append(self, entry: Any, on_stored: Any) -> None:
         number, _, _ = entry.envelope.text[1:].partition("w")
         say("appends", number, entry.id)
