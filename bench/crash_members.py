@@ -131,7 +131,10 @@ class Shared(Outcome):
 
 
 class Campaign:
-    """One outbox, its members, and what came of it."""
+    """One outbox, its members, and what came of it.
+
+    newest  the number of the newest owner of each account, where they are spread
+    """
 
     def __init__(self, server: Any, seed: str, *, spread: bool = False) -> None:
         self.outcome = Shared()
@@ -142,6 +145,7 @@ class Campaign:
         self.members: list[Member] = []
         self.requests: list[Request] = []
         self.ids: dict[int, str] = {}
+        self.newest: Counter[str] = Counter()
         self.submitted: dict[int, float] = {}
         self.accepted: dict[int, float] = {}
         self.handed: dict[int, str] = {}
@@ -210,7 +214,7 @@ class Campaign:
     def _heard(self, member: Member, word: str, *rest: str) -> None:
         at = float(rest[-1])
         if word == "owns":
-            member.owns[rest[0]].append(at)
+            self._owned(member, rest[0], int(rest[1]), at)
         elif word == "tries":
             member.tries.append(at)
         elif word == "appends":
@@ -220,6 +224,12 @@ class Campaign:
         elif word == "accepted":
             self.accepted[int(rest[0])] = at
             self.ids[int(rest[0])] = rest[1]
+
+    def _owned(self, member: Member, account: str, number: int, at: float) -> None:
+        """Its tenure begins, unless it was stopped as it was told, and another one followed it."""
+        if number >= self.newest[account]:
+            self.newest[account] = number
+            member.owns[account].append(at)
 
     async def owner(self, since: float) -> Member:
         """The one that owned all accounts last, if it began to after `since`. Waits for it."""

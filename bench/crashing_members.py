@@ -44,14 +44,19 @@ class Told(PostgresOutbox):
     async def recover(self, instance_id: str) -> Any:
         found = await super().recover(instance_id)
         if instance_id:  # else it is what all have in common
-            say("owns", instance_id)
+            self._say_owned(instance_id)
         return found
 
     async def recover_many(self, instance_ids: Any, *, since: float, limit: int) -> Any:
         found = await super().recover_many(instance_ids, since=since, limit=limit)
         for instance_id, *_ in found:
-            say("owns", instance_id)
+            self._say_owned(instance_id)
         return found
+
+    def _say_owned(self, instance_id: str) -> None:
+        """With the number of the owner that it is, where accounts are spread; else 0."""
+        owned = {} if self._spread is None else self._spread._owned  # noqa: SLF001 - nobody else is told of it
+        say("owns", instance_id, owned.get(instance_id, 0))
 
     async def append(self, entry: Any, on_stored: Any) -> None:
         number, _, _ = entry.envelope.text[1:].partition("w")

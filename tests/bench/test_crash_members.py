@@ -1,5 +1,7 @@
 """What the kills of a shared outbox's members are judged by finds each kind of mistake."""
 
+from collections import defaultdict
+
 import pytest
 
 pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
@@ -27,7 +29,7 @@ def campaign_of(*members):
 
 
 def member(name, owns, **known):
-    return Member(name, None, owns={"telegram": owns}, **known)
+    return Member(name, None, owns=defaultdict(list, telegram=owns), **known)
 
 
 def requests_of(campaign, *rows):
@@ -87,6 +89,15 @@ def test_what_is_late_is_found(firsts, words):
     campaign.submitted = {1: 10.0, 2: 12.0, 3: 12.5}
     campaign.accepted = {1: 11.0, 2: 14.0, 3: 13.0}
     assert words == list(late(campaign, firsts))
+
+
+def test_who_hears_that_it_owns_an_account_once_another_one_does_has_no_tenure():
+    """It was stopped between the moment at which it took the account and the answer to that."""
+    first, second = member("a", []), member("b", [])
+    campaign = campaign_of(first, second)
+    for one, number, at in ((first, 1, 5.0), (second, 3, 10.0), (first, 2, 11.0), (first, 4, 12.0)):
+        campaign._heard(one, "owns", "slack", str(number), str(at))
+    assert ([5.0, 12.0], [10.0]) == (first.owns["slack"], second.owns["slack"])
 
 
 @pytest.mark.parametrize(("spread", "expected"), [(True, 0), (False, 1)])
