@@ -101,7 +101,9 @@ class Nothing:
 
 
 class SharedOutbox(PostgresOutbox):
-    """The product's outbox of one process."""
+    """The product's outbox of one process. It has its accounts one by one, each at its moment."""
+
+    recover_many: Any = None
 
     def __init__(self, member: Member) -> None:
         self._member = member

@@ -195,10 +195,11 @@ async def take(server: Server, transaction: Transaction, given: Any) -> Answer:
     return [], 1
 
 
-@statement("UPDATE accounts SET member = NULL WHERE member = %s AND account = ANY (%s::text[])")
+@statement("""UPDATE accounts SET member = NULL, idle = account = ANY (%s::text[])
+    WHERE member = %s AND account = ANY (%s::text[])""")
 async def give(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Those of them that are the member's are nobody's."""
-    member, accounts = given
+    """Those of them that are the member's are nobody's. None is idle: no source gives them."""
+    _idle, member, accounts = given
     found = []
     for name, it in sorted(server.rows.accounts.items()):
         if name_of(name) in accounts and it.member == member:
