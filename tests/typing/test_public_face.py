@@ -10,7 +10,7 @@ import pytest
 import gateway_core
 
 CONSTANTS = {"CONTRACT_VERSION", "hookimpl"}
-UNIONS = {"Envelope", "Priority"}
+UNIONS = {"Envelope", "InstanceSource", "Priority"}
 CLASSES = [
     name
     for name in gateway_core.__all__

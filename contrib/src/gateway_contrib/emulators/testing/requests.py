@@ -29,19 +29,16 @@ class Asked:
 
 
 def noting(app: ASGIApp, note: Callable[[Asked], None]) -> ASGIApp:
-    """The application, with `note` called after each request."""
+    """The application; `note` is called for each request before its client has the whole answer."""
 
     async def noted(scope: Scope, receive: Receive, send: Send) -> None:
-        begun, status = trio.current_time(), None
+        begun, status, is_noted = trio.current_time(), None, False
 
-        async def sending(event: Event) -> None:
-            nonlocal status
-            await send(event)
-            status = event.get("status", status)
-
-        try:
-            await app(scope, receive, sending)
-        finally:
+        def note_it() -> None:
+            nonlocal is_noted
+            if is_noted:
+                return
+            is_noted = True
             note(
                 Asked(
                     verb=scope["method"],
@@ -50,5 +47,17 @@ def noting(app: ASGIApp, note: Callable[[Asked], None]) -> ASGIApp:
                     seconds=trio.current_time() - begun,
                 )
             )
+
+        async def sending(event: Event) -> None:
+            nonlocal status
+            if event["type"] == "http.response.body" and not event.get("more_body"):
+                note_it()
+            await send(event)
+            status = event.get("status", status)
+
+        try:
+            await app(scope, receive, sending)
+        finally:
+            note_it()
 
     return noted
