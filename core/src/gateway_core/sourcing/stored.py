@@ -30,7 +30,8 @@ class Stored:
 
     _waiting  ids, and how many envelopes are stored of each
     _later    those for which the source failed
-    _wanted   the ids of both
+    _wanted   the ids of both, and of those that are being asked for
+    _again    those of them that were wanted once more: they may have come and gone meanwhile
     on_unknown  called with each that the source does not know
     """
 
@@ -39,6 +40,7 @@ class Stored:
     _waiting: deque[tuple[str, int]] = attrs.field(factory=deque, init=False)
     _later: list[tuple[str, int]] = attrs.field(factory=list, init=False)
     _wanted: set[str] = attrs.field(factory=set, init=False)
+    _again: set[str] = attrs.field(factory=set, init=False)
     on_unknown: Callable[[str], None] = attrs.field(default=lambda _id: None, init=False)
     _causes: Counter[str] = attrs.field(factory=Counter, init=False)
     _rounds: int = attrs.field(default=0, init=False)
@@ -48,6 +50,7 @@ class Stored:
     def want(self, instance_id: str, stored: int) -> None:
         """The outbox has something of an account that is not here. Once too often does no harm."""
         if instance_id in self._wanted:
+            self._again.add(instance_id)
             return
         self._wanted.add(instance_id)
         self._waiting.append((instance_id, stored))
@@ -62,6 +65,7 @@ class Stored:
         """The gateway accepts nothing more: none is asked for any more."""
         self._begun = False
         self._waiting.clear()
+        self._again.clear()
 
     def _work(self) -> None:
         most = max(1, self._sourcing.settings.at_once // 2)
@@ -74,10 +78,17 @@ class Stored:
             while self._waiting:
                 instance_id, stored = self._waiting.popleft()
                 if await self._ask(instance_id, stored):
-                    self._wanted.discard(instance_id)
+                    self._decided(instance_id)
                 await trio.lowlevel.checkpoint()
         finally:
             self._workers -= 1
+
+    def _decided(self, instance_id: str) -> None:
+        self._wanted.discard(instance_id)
+        if instance_id in self._again:
+            self._again.discard(instance_id)
+            if instance_id not in self._sourcing.registry.serving:
+                self.want(instance_id, 0)
 
     async def _ask(self, instance_id: str, stored: int) -> bool:
         """Bring it in; whether that is decided, so or so."""
@@ -96,7 +107,7 @@ class Stored:
             self._later.append((instance_id, stored))
             if len(self._later) == 1:
                 self._rounds += 1
-                self._spawn(self._again)
+                self._spawn(self._ask_later)
             return False
         self._rounds = 0
         return True
@@ -112,7 +123,7 @@ class Stored:
                 INSTANCE_SOURCE_FAILED, instance=error.instance_id, error=error.why, times=times
             )
 
-    async def _again(self) -> None:
+    async def _ask_later(self) -> None:
         await trio.sleep(AGAIN.ceiling(self._rounds))
         self._waiting.extend(self._later)
         self._later.clear()
