@@ -11,7 +11,7 @@ LONG = bool(os.environ.get("GATEWAY_LONG"))
 AMOUNTS = {
     "worlds": (30, 200),
     "worlds of a shared outbox": (8, 200),
-    "worlds of accounts that are spread over processes": (3, 200),
+    "worlds of accounts that are spread over processes": (3, 20),
     "worlds of accounts that move": (5, 100),
     "orders over moves": (2, 30),
     "kills at an await": (9, 36),
