@@ -39,8 +39,8 @@ RULES = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[1]
 ALERTS = {rule["alert"] for rule in yaml.safe_load(RULES)["groups"][0]["rules"]}
 OF_THE_MACHINE = {"GatewayAcceptsSlowly", "GatewayLoopStalls"}
 """What is right to be up beside a gateway without trouble on a machine that is very busy."""
-RATE = 200.0
-PATIENCE = 240.0
+RATE = 100.0
+PATIENCE = 400.0
 """In trouble, where waits of half an hour are looked at: the gateway's clock to Prometheus'."""
 
 
