@@ -104,8 +104,12 @@ def second_terminal(blocks):
 
 
 def alike(printed: str) -> list[str]:
-    """The lines without times, ids and hashes."""
-    return [ITS_OWN.sub("…", line) for line in printed.splitlines()]
+    """The lines without times, ids and hashes.
+
+    On a machine that does other things besides, a message may come late and meet one 429.
+    """
+    lines = printed.splitlines()
+    return [ITS_OWN.sub("…", line) for line in lines if "gateway.attempt_failed" not in line]
 
 
 def test_the_tutorials_commands_print_what_it_shows(page, emulator, environment):

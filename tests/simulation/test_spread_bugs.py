@@ -11,7 +11,6 @@ import pytest
 pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
 
 from sharing import statements
-from sharing.spread_statements import BEGIN_SHARE
 from sharing.world import simulate_spread
 from simulated.bugs import Bugs
 
@@ -36,21 +35,6 @@ def _does(patch: Any, sql: str, do: Any) -> None:
 
 
 # -- the fence
-
-
-@bug(FOLLOWED, seen=7)
-def a_dead_member_is_followed_without_a_wait_for_what_it_writes(patch):
-    """A batch does not hold the row of its member."""
-
-    async def begin(server: Any, transaction: Any, given: Any) -> Any:
-        me, number, *_ = given
-        if me not in server.rows.members:
-            raise statements.Fence
-        await statements._note(server, transaction, me, number)
-        transaction.member = me
-        return [(None,)], 1
-
-    _does(patch, BEGIN_SHARE, begin)
 
 
 @bug(FOLLOWED, seen=1)
