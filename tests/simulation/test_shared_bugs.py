@@ -50,7 +50,7 @@ def a_renewal_counts_from_its_answer(patch):
     patch.setattr(membership.Membership, "renew", renew)
 
 
-@bug(FOLLOWED, seen=7)
+@bug(FOLLOWED, seen=49)
 def a_takeover_comes_before_the_lease_is_over(patch):
     patch.setattr(membership, "BEYOND", 0.5)
 
@@ -107,13 +107,13 @@ def an_epoch_is_not_checked_at_one_write(patch):
     patch.setattr("sharing.world.STATEMENTS", table)
 
 
-@bug(FOLLOWED, seen=2)
+@bug(FOLLOWED, seen=50)
 def an_epoch_is_in_no_key(patch):
     """A takeover does not wait for whoever writes."""
     patch.setattr(server, "EPOCH_IS_IN_A_KEY", False)
 
 
-@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands", seen=18)
+@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands", seen=142)
 def what_an_owner_before_was_to_write_is_written_after_all(patch):
     patch.setattr(Committer, "drop", lambda self, error: None)
 
@@ -132,7 +132,7 @@ def a_commit_is_asked_by_a_look(patch):
     patch.setattr(writing.Writer, "decide", decide)
 
 
-@bug("was refused, and|stored twice|is not there|stands|unfinished", seen=11)
+@bug("was refused, and|stored twice|is not there|stands|unfinished", seen=27)
 def a_commit_without_an_answer_is_taken_for_none(patch):
     async def decided(self: Any, unknown: Any) -> bool:
         return False
@@ -210,7 +210,7 @@ def what_is_handed_over_has_no_key_of_its_own(patch):
 # -- what moves with an account
 
 
-@bug("refused by limits", seen=41)
+@bug("refused by limits", seen=66)
 def a_bucket_is_full_after_a_takeover(patch):
     patch.setattr(RestoredState, "_reckon", lambda self, account, attempts, now: None)
 
@@ -220,12 +220,12 @@ def what_was_spent_is_not_handed_on(patch):
     patch.setattr(RestoredState, "_restore", lambda self, recovery, registry, now: None)
 
 
-@bug("nobody said so|stands [3-9] times", seen=63)
+@bug("nobody said so|stands [3-9] times", seen=2)
 def an_attempt_of_the_owner_before_never_was(patch):
     patch.setattr(Step, "interrupt", lambda self, *given, **named: None)
 
 
-@bug("unfinished", seen=159)
+@bug("unfinished", seen=30)
 def what_ended_of_a_lost_account_is_remembered(patch):
     patch.setattr(Completion, "forget_ended", lambda self, instance_id: None)
 
