@@ -90,6 +90,7 @@ FIRST = [
     for name in (
         "integration/test_prometheus.py",
         "simulation/test_worlds.py",
+        "simulation/test_spread_worlds.py",
         "integration/test_kills.py",
         "integration/test_answering_servers.py",
         "core/bridge/test_processes.py",
@@ -97,6 +98,8 @@ FIRST = [
         "simulation/test_group_bugs.py",
         "integration/test_demo_process.py",
         "docs/test_snippets.py",
+        "docs/test_pages_fit.py",
+        "simulation/test_shared_worlds.py",
         "integration/test_broadcast_kills.py",
         "plugins/markdown/test_arrival.py",
         "integration/test_wheels.py",
