@@ -52,7 +52,7 @@ def test_arguments_come_from_standard_input(program, monkeypatch):
     [
         (("bot", "auth.test", "{"), 2, "gateway: the arguments are no JSON: "),
         (("bot", "auth.test", "[]"), 2, "gateway: the arguments must be a JSON object, not list"),
-        (("bot", "no method"), 2, "gateway: method: 'no method' is no method of the Web API"),
+        (("bot", "no method"), 2, "gateway: method: 'no method' is not a method of the Web API"),
         (("bob", "auth.test"), 2, "gateway: instance_id: there is no instance 'bob'"),
         (("bot",), 2, "requires an argument"),
         (("bot", "pins.add", "{}", "--room", "C0"), 1, "gateway: "),

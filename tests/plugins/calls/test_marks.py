@@ -156,8 +156,8 @@ async def test_an_emoji_that_the_platform_lacks_is_refused_before_it_is_accepted
 
 TAKING = {
     "telegram": ("sendMessage", "takes no message_id"),
-    "slack": ("users.info", "concerns no message"),
-    "discord": ("POST /channels/{channel}/typing", "no message in the path"),
+    "slack": ("users.info", "is not about a message"),
+    "discord": ("POST /channels/{channel}/typing", "has no {message}"),
 }
 
 

@@ -217,7 +217,7 @@ async def test_a_calls_answer_is_its_result(discord, session, attempt):
 
 
 async def test_a_call_of_nothing_is_an_error_of_the_caller(session, attempt):
-    with pytest.raises(ValueError, match="no method of Discord's API"):
+    with pytest.raises(ValueError, match="not a method of Discord's API"):
         await hooks.call(session=session, attempt=attempt("call:chat.postMessage"))
 
 

@@ -86,7 +86,7 @@ async def test_a_spoiler_is_named_so(gateway, emulator):
     [
         ([File(b"x", name=f"{n}") for n in range(11)], "files: has 11 files, at most 10"),
         ([File("https://example.com/cat.png")], "files.0: Discord fetches no URL"),
-        ([File(id="1")], "files.0.id: an attachment's id holds for the message that has it"),
+        ([File(id="1")], "files.0.id: an attachment's id is valid in its own message only"),
         ([File(b"x", name="x", alt="a" * 1025)], "files.0.alt: has 1025 characters, at most 1024"),
         ([File(b"x" * 2001, name="x")], r"files.0: 'x' has 2001 bytes, Discord takes at most 2000"),
     ],

@@ -81,7 +81,7 @@ async def test_a_picture_is_deleted_with_its_message(three, channel):
         assert three.emulators["slack"]._world.files.get(file.id).deleted
 
 
-SHOWN = ("file shown, and not only to download",)
+SHOWN = ("file shown, not only offered for download",)
 LOST = {
     "telegram": {"spoiler": (), "as_document": (), "alt": ("alternative text",)},
     "slack": {"spoiler": ("spoiler shown openly",), "as_document": SHOWN, "alt": ()},

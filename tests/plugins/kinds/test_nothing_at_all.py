@@ -7,9 +7,9 @@ import pytest
 from gateway_core import Send
 
 NOTHING_SEEN = {
-    "telegram": ({"protect_content": True}, "nothing in it is visible"),
-    "slack": ({"metadata": {}}, "is empty, and neither blocks nor attachments nor files"),
-    "discord": ({"tts": True}, "is empty, or white space only, and nothing that is seen"),
+    "telegram": ({"protect_content": True}, "has nothing visible"),
+    "slack": ({"metadata": {}}, "is empty, and the message has no blocks, attachments or files"),
+    "discord": ({"tts": True}, "is empty or only white space, and the message has nothing else"),
 }
 EMPTY = {"telegram": {"reply_markup": {}}, "slack": {"blocks": []}, "discord": {"embeds": []}}
 

@@ -116,5 +116,5 @@ async def test_what_its_method_does_not_take_is_refused_by_its_place(world, case
 async def test_an_edit_makes_none(world, autojump_clock):
     async with world.opened() as gateway:
         sent = await gateway.send("bot", world.room, "here")
-        with pytest.raises(Invalid, match="no edit makes one of a message"):
+        with pytest.raises(Invalid, match="an edit cannot turn a message into one"):
             await gateway.edit(sent.ref, "there", extra={"location": PLACE})

@@ -81,7 +81,7 @@ ACCEPTED_AND_WRONG = (
     (
         rotating(token_file="/nowhere/tokens.json"),
         "bot.token_file",
-        "must be a file in a folder that is there, not /nowhere/tokens.json",
+        "must be in a folder that exists, not /nowhere/tokens.json",
     ),
     (rotating(token_file="/"), "bot.token_file", "must be a file, not the folder /"),
     (rotating(token_file=""), "bot.token_file", "must be a path, not ''"),

@@ -70,9 +70,9 @@ async def test_a_closed_channel_ends_the_message(slack, opened, autojump_clock):
 async def test_what_it_cannot_do_is_refused(slack, opened, autojump_clock):
     async with opened() as gateway:
         receipt = await gateway.send("alerts", "webhook", "one")
-        with pytest.raises(Invalid, match="only sends"):
+        with pytest.raises(Invalid, match="can only send"):
             await gateway.edit(receipt.ref, "two")
-        with pytest.raises(Invalid, match="only sends"):
+        with pytest.raises(Invalid, match="can only send"):
             await gateway.call("alerts", "webhook", "reactions.add")
         with pytest.raises(Invalid, match="external_room_id"):
             await gateway.send("alerts", "C024BE91L", "one")

@@ -129,7 +129,7 @@ class DiscordSession:
         """Any other route, with the call's arguments in its path and its body or query."""
         route = route_of(attempt.operation)
         if route is None:
-            raise ValueError(f"{attempt.method!r} is no method of Discord's API")
+            raise ValueError(f"{attempt.method!r} is not a method of Discord's API")
         if route.of_channel:
             await self._open_person(attempt)
         arguments = arguments_left(route, attempt.arguments)
@@ -152,7 +152,7 @@ class DiscordSession:
             raise TransportError(error.text, dispatched="no") from error
         found = _json_object(answer).get("id")
         if not is_snowflake(found):
-            raise TransportError("the channel of a person cannot be read", dispatched="no")
+            raise TransportError("Discord's answer lacks the channel of the person's direct messages", dispatched="no")
         raise PersonOpened(found)
 
     async def _by_webhook(self, attempt: Attempt) -> Answer:

@@ -60,7 +60,7 @@ def _id_problems(envelope: Envelope) -> Iterable[Problem]:
             person_of(str(value)) is not None or _has_no_room(envelope)
         )
         if value is not None and not is_room and not is_snowflake(value):
-            yield Problem(place, f"{value!r} is no Discord id: a whole number in decimal digits")
+            yield Problem(place, f"{value!r} is not a Discord id, which is a number in decimal digits")
 
 
 def _has_no_room(envelope: Envelope) -> bool:
@@ -87,7 +87,7 @@ def _mention_problems(envelope: Send | Edit) -> Iterable[Problem]:
     if not isinstance(envelope.mentions, bool):
         for index, name in enumerate(envelope.mentions):
             if not is_snowflake(name.removeprefix("&")):
-                words = f"{name!r} is neither a user's id nor a role's after `&`"
+                words = f"{name!r} is neither a user's id nor `&` and a role's id"
                 yield Problem(f"mentions.{index}", words)
 
 
@@ -95,16 +95,16 @@ def _message_problems(message: Send | Edit, fields: frozenset[str]) -> Iterable[
     text, extra = message.text, message.extra or {}
     poll = message.poll if isinstance(message, Send) else None
     if not text.strip() and not (_has_content(extra) or message.files or poll):
-        words = "is empty, or white space only, and nothing that is seen is beside it"
+        words = "is empty or only white space, and the message has nothing else to show"
         yield Problem("text", words)
     for name, most in MOST.items():
         value = extra.get(name)
         if value is not None and not isinstance(value, list | tuple):
             yield Problem(f"extra.{name}", f"must be a list, not {type(value).__name__}")
         elif len(value or ()) > most:
-            yield Problem(f"extra.{name}", f"has {len(value or ())} of them, at most {most}")
+            yield Problem(f"extra.{name}", f"has {len(value or ())}, Discord takes {most}")
     for name in sorted(extra.keys() - (fields - OWNED)):
-        why = "is filled in by the gateway" if name in OWNED else "is no field of a Discord message"
+        why = "is set by the gateway: leave it out" if name in OWNED else "is not a field of a message"
         yield Problem(f"extra.{name}", why)
     flags = extra.get("flags", 0)
     if not isinstance(flags, int):
@@ -119,7 +119,7 @@ def _has_content(extra: Mapping[str, Any]) -> bool:
 
 
 def _beside_components(text: str, extra: Mapping[str, Any]) -> Iterable[Problem]:
-    why = "has no place beside components of the second kind (flag 1 << 15): put it into one"
+    why = "Discord takes none with Components V2 (flag 1 << 15): put it into a component"
     if text.strip():
         yield Problem("text", why)
     for name in sorted(NOT_IN_V2 & extra.keys()):
@@ -132,13 +132,13 @@ def _call_problems(envelope: Call) -> Iterable[Problem]:
         yield Problem("method", "must be a verb and a path: POST /channels/{channel}/typing")
         return
     if CHANNEL in envelope.arguments:
-        yield Problem(f"arguments.{CHANNEL}", "is the envelope's own room or thread")
+        yield Problem(f"arguments.{CHANNEL}", "is the envelope's room or thread: leave it out")
     known = {CHANNEL} if envelope.target is None else {CHANNEL, MESSAGE}
     for name in route.parameters:
         if name not in known and not _fits_a_path(envelope.arguments.get(name)):
             yield Problem(f"arguments.{name}", "is needed in the path, as a text or whole number")
     if envelope.target is not None and MESSAGE not in route.parameters:
-        yield Problem("target", f"no message in the path of {envelope.method}")
+        yield Problem("target", f"the path of {envelope.method} has no {{{MESSAGE}}}: leave the target out")
 
 
 def _fits_a_path(value: object) -> bool:

@@ -18,7 +18,7 @@ from gateway_plugin_discord.settings import DiscordSettings
 LONGEST_DESCRIPTION = 1024
 """Characters of an attachment's description."""
 
-SHOWN = "file shown, and not only to download"
+SHOWN = "file shown, not only offered for download"
 """The degradation of a picture that is sent as a document."""
 
 SPOILER = "SPOILER_"
@@ -37,9 +37,9 @@ def problems_of_files(settings: DiscordSettings, message: Send | Edit) -> Iterab
     )
     for place, file in enumerate(files):
         if file.url is not None:
-            yield Problem(f"files.{place}", "Discord fetches no URL: hand over a path or the bytes")
+            yield Problem(f"files.{place}", "Discord fetches no URL: give a path or the bytes")
         if file.id is not None and isinstance(message, Send):
-            text = "an attachment's id holds for the message that has it: hand over the bytes"
+            text = "an attachment's id is valid in its own message only: give the bytes"
             yield Problem(f"files.{place}.id", text)
 
 

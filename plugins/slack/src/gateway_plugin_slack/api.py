@@ -236,7 +236,7 @@ class SlackSession:
         url, name = (asked or {}).get("upload_url"), (asked or {}).get("file_id")
         path = path_in(url, files_of(self.settings.base_url)) if isinstance(url, str) else None
         if path is None or not isinstance(name, str):
-            text = f"{ASKS}: no address that leads to Slack"
+            text = f"{ASKS}: the answer has no upload address at Slack"
             raise TransportError(text, dispatched="no")
         body = RawBody(upload, upload.file.media_type or "application/octet-stream")
         try:

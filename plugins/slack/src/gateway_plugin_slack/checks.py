@@ -25,14 +25,14 @@ from gateway_plugin_slack.settings import Settings
 _METHOD = re.compile(r"[a-z][A-Za-z]*(?:\.[A-Za-z][A-Za-z0-9]*)+")
 
 OURS: Mapping[str, str] = {
-    "channel": "it is the envelope's external_room_id",
+    "channel": "set the envelope's external_room_id instead",
     "link_names": "set mentions instead",
-    "markdown_text": "Slack takes it instead of a text, never beside one",
+    "markdown_text": "Slack does not take it together with a text",
     "parse": "set mentions instead",
-    "text": "it is the envelope's text",
-    "thread_ts": "it is the envelope's thread_id",
-    "token": "it is a setting of the instance",
-    "ts": "it is the envelope's target",
+    "text": "set the envelope's text instead",
+    "thread_ts": "set the envelope's thread_id instead",
+    "token": "set it in the instance's configuration instead",
+    "ts": "set the envelope's target instead",
 }
 """Fields that `extra` must not set, with what to do instead."""
 
@@ -71,9 +71,9 @@ def _of_room(envelope: Envelope) -> Iterator[Problem]:
 
 def _of_thread(envelope: Send) -> Iterator[Problem]:
     if envelope.thread_id is not None and not is_ts(envelope.thread_id):
-        yield Problem("thread_id", f"{envelope.thread_id!r} is no ts (1700000000.000100)")
+        yield Problem("thread_id", f"{envelope.thread_id!r} is not a ts, such as 1700000000.000100")
     if envelope.reply_to is not None and not is_message_id(envelope.reply_to):
-        yield Problem("reply_to", f"{envelope.reply_to!r} is no message id (1700000000.000100)")
+        yield Problem("reply_to", f"{envelope.reply_to!r} is not a message id, such as 1700000000.000100")
 
 
 def _of_target(envelope: Edit | Delete | Call) -> Iterator[Problem]:
@@ -81,9 +81,9 @@ def _of_target(envelope: Edit | Delete | Call) -> Iterator[Problem]:
     for index, part in enumerate(parts):
         place = f"target.parts[{index}].message_id"
         if not is_message_id(part.message_id):
-            yield Problem(place, f"{part.message_id!r} is no message id (1700000000.000100)")
+            yield Problem(place, f"{part.message_id!r} is not a message id, such as 1700000000.000100")
         elif not _names_conversation(envelope.external_room_id, part.message_id):
-            yield Problem(place, "Slack finds messages by the conversation's id, not by a name")
+            yield Problem(place, "Slack needs the conversation's id here, not its name")
 
 
 def _names_conversation(room: str, message: str) -> bool:
@@ -105,7 +105,7 @@ def _of_extra(settings: Settings, envelope: Send | Edit) -> Iterator[Problem]:
     if is_fallback(envelope):
         yield from _of_fallback(settings, envelope)
     if not (envelope.text.strip() or carries_content(extra) or _has_more(envelope)):
-        words = "is empty, and neither blocks nor attachments nor files are beside it"
+        words = "is empty, and the message has no blocks, attachments or files either"
         yield Problem("text", words)
 
 
@@ -123,8 +123,8 @@ def _of_fallback(settings: Settings, envelope: Send | Edit) -> Iterator[Problem]
     if size > settings.part_bytes:
         yield Problem(
             "text",
-            f"{size} bytes; beside blocks Slack shows it in notifications only, so it must fit"
-            f" one message of {settings.part_bytes}",
+            f"has {size} bytes; with blocks, Slack shows it only in notifications, so it must fit"
+            f" into one message of {settings.part_bytes} bytes",
         )
 
 
@@ -132,10 +132,10 @@ def _of_list(field: str, value: Any, most: int) -> Iterator[Problem]:
     if value is None:
         return
     if not isinstance(value, list | tuple) or not all(isinstance(x, Mapping) for x in value):
-        yield Problem(f"extra.{field}", "not a list of objects")
+        yield Problem(f"extra.{field}", "must be a list of objects")
         return
     if len(value) > most:
-        yield Problem(f"extra.{field}", f"{len(value)} of them, at most {most}")
+        yield Problem(f"extra.{field}", f"has {len(value)}, Slack takes {most}")
     if field == "blocks":
         for index, block in enumerate(value):
             yield from _of_block(f"extra.blocks[{index}]", block)
@@ -148,16 +148,16 @@ def _of_block(place: str, block: Mapping[str, Any]) -> Iterator[Problem]:
     limit, text = TEXT_LIMITS.get(block["type"]), block.get("text")
     words = text.get("text") if isinstance(text, Mapping) else None
     if limit is not None and isinstance(words, str) and len(words) > limit:
-        yield Problem(f"{place}.text", f"{len(words)} characters, at most {limit}")
+        yield Problem(f"{place}.text", f"has {len(words)} characters, Slack takes {limit}")
 
 
 def _of_call(envelope: Call) -> Iterator[Problem]:
     if not _METHOD.fullmatch(envelope.method):
-        yield Problem("method", f"{envelope.method!r} is no method of the Web API (reactions.add)")
+        yield Problem("method", f"{envelope.method!r} is not a method of the Web API, such as reactions.add")
     if "token" in envelope.arguments:
         yield Problem("arguments.token", OURS["token"])
     if envelope.target is None:
         return
     if envelope.method not in MESSAGE_CALLS:
-        yield Problem("target", f"{envelope.method} concerns no message")
+        yield Problem("target", f"{envelope.method} is not about a message: leave the target out")
     yield from _of_target(envelope)

@@ -49,7 +49,7 @@ def _is_store(_settings: object, _field: object, value: Path | None) -> None:
     if os.path.isdir(value):  # noqa: PTH112 - Path's own raises for a name that is too long
         raise ValueError(f"'token_file' must be a file, not the folder {value}")
     if not os.path.isdir(value.parent):  # noqa: PTH112 - likewise
-        raise ValueError(f"'token_file' must be a file in a folder that is there, not {value}")
+        raise ValueError(f"'token_file' must be in a folder that exists, not {value}")
 
 
 def _leads_to_slack(settings: Any, field: attrs.Attribute[Any], value: object) -> None:

@@ -96,9 +96,9 @@ def _content_problems(envelope: Send | Edit) -> Iterator[Problem]:
         for words in native.problems[:MOST_PROBLEMS]:
             yield Problem("text", f"Telegram's HTML: {words}")
     if is_blank(shown) and not (_has_files(envelope) or has_kind(envelope)):
-        yield Problem("text", "nothing in it is visible; Telegram calls such a text empty")
+        yield Problem("text", "has nothing visible, which Telegram refuses as empty")
     for name in sorted(OWNED.intersection(envelope.extra or ())):
-        yield Problem(f"extra.{name}", "the envelope decides this field itself")
+        yield Problem(f"extra.{name}", "is set by the gateway: leave it out")
     known = SEND_EXTRA if isinstance(envelope, Send) else EDIT_EXTRA
     method = "sendMessage" if isinstance(envelope, Send) else "editMessageText"
     if has_kind(envelope):

@@ -60,7 +60,7 @@ async def test_who_may_not_pin_is_told_so_and_the_room_goes_on(discord, opened, 
 
 
 def test_a_name_is_no_emoji():
-    text = "':thumbsup:' is neither an emoji nor name:id of one of the server's own"
+    text = "':thumbsup:' is neither an emoji nor the name:id of a custom emoji"
     assert Problem("emoji", text) == hooks.mark(Mark(what="react", emoji=":thumbsup:"))
 
 

@@ -40,7 +40,7 @@ def test_an_emoji_has_the_name_that_slack_gives_it(emoji, name):
 def test_the_call_names_it():
     sign = hooks.mark(Mark(what="react", emoji="👍"))
     assert Sign(method="reactions.add", arguments={"name": "+1"}) == sign
-    text = "Slack has no name for '\\ue000'; one of the workspace's own is :name:"
+    text = "Slack has no name for '\\ue000'; write a custom emoji as :name:"
     assert Problem("emoji", text) == hooks.mark(Mark(what="unreact", emoji="\ue000"))
 
 
@@ -80,7 +80,7 @@ async def test_a_message_in_a_named_channel_needs_its_conversation(slack, opened
         assert "C024BE91L" == slack.requests[-1].fields["channel"]
         (part,) = sent.ref.parts
         bare = part.message_id.rpartition(":")[2]
-        with pytest.raises(Invalid, match="by the conversation's id, not by a name"):
+        with pytest.raises(Invalid, match="the conversation's id here, not its name"):
             await gateway.react(_named(sent.ref, bare), "👍")
 
 

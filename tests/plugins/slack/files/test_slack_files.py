@@ -76,7 +76,7 @@ async def test_bytes_go_nowhere_but_to_slack(slack, gateway, autojump_clock):
     """Whatever stands between may have changed the address that it was given."""
     slack.files_url = "https://elsewhere.example"
     receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], ttl=5, raises=False)
-    assert "no address that leads to Slack" in receipt.verdict.raw
+    assert "the answer has no upload address at Slack" in receipt.verdict.raw
     assert "no" == receipt.verdict.dispatched
     assert not receipt.possible_duplicate
     assert [] == seen(slack)
@@ -87,7 +87,7 @@ async def test_what_is_shared_nowhere_is_an_outcome_of_its_own(slack, gateway, a
     receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], raises=False)
     assert Reason.OUTCOME_UNKNOWN is receipt.verdict.reason
     [file] = slack._world.files._files.values()
-    assert f"took the files {file.id}, and shared them nowhere within 60 s" in receipt.verdict.raw
+    assert f"took the files {file.id}, but showed no message with them for 60 s" in receipt.verdict.raw
     assert not file.deleted
     assert 1 == receipt.attempts
 
@@ -96,10 +96,10 @@ async def test_what_is_shared_nowhere_is_an_outcome_of_its_own(slack, gateway, a
     ("room", "files", "said"),
     [
         (ROOM, [File(b"x", name=f"{n}") for n in range(11)], "files: has 11 files, at most 10"),
-        (ROOM, [File(id="C1")], "files.0.id: is no id of a file at Slack, such as F0123ABCD"),
+        (ROOM, [File(id="C1")], "files.0.id: is not the id of a file at Slack, such as F0123ABCD"),
         (ROOM, [File(id="F1", alt="a" * 1001)], "files.0.alt: has 1001 characters"),
         (ROOM, [File(b"x", name="x", alt="a" * 1001)], "files.0.alt: has 1001 characters"),
-        ("#general", [CAT], "external_room_id: files are sent to a conversation's id"),
+        ("#general", [CAT], "external_room_id: to send files, Slack needs the conversation's id"),
     ],
 )
 async def test_what_slack_does_not_take(slack, gateway, autojump_clock, room, files, said):
@@ -162,7 +162,7 @@ async def test_the_answer_to_a_command_goes_with_its_files_to_the_room(
     assert [("A cat", None, ["cat.png"])] == seen(slack)
     assert (("to_room",), 2) == (receipt.transforms, receipt.attempts)
     assert receipt.ref.parts[0].message_id
-    with pytest.raises(Invalid, match="files: a webhook and a response_url take none"):
+    with pytest.raises(Invalid, match="files: Slack takes no files by a webhook or a response_url"):
         await gateway.reply(command, "A cat", files=[CAT], instance="support", ephemeral=True)
 
 

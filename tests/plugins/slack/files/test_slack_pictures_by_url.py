@@ -90,9 +90,9 @@ async def test_one_that_slack_cannot_fetch_is_refused(slack, gateway, goes, auto
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        (File("https://example.com/a.pdf"), "files.0: Slack fetches pictures alone"),
-        (File("https://example.com/cat", alt="x"), "files.0: Slack fetches pictures alone"),
-        (File(URL), "files.0.alt: what a picture by URL shows must be said"),
+        (File("https://example.com/a.pdf"), "files.0: Slack fetches only pictures"),
+        (File("https://example.com/cat", alt="x"), "files.0: Slack fetches only pictures"),
+        (File(URL), "files.0.alt: a picture by URL needs a description or a name"),
     ],
 )
 async def test_what_slack_does_not_fetch(slack, gateway, file, said, autojump_clock):

@@ -34,7 +34,7 @@ def test_a_custom_emoji_goes_by_its_id():
 
 def test_any_other_is_a_problem():
     problem = hooks.mark(Mark(what="unreact", emoji="🦀"))
-    text = "'🦀' is none of the emoji that Telegram takes as reactions of bots"
+    text = "'🦀' is not an emoji that bots may react with on Telegram"
     assert Problem("emoji", text) == problem
 
 

@@ -52,10 +52,10 @@ def poll_problems(envelope: Send) -> Iterator[Problem]:
     for place, option in enumerate(poll.options):
         yield from _length(f"poll.options.{place}", option, ANSWER)
     if poll.anonymous:
-        yield Problem("poll.anonymous", "Discord shows who voted for what")
+        yield Problem("poll.anonymous", "Discord always shows who voted for what")
     seconds = poll.duration
     if seconds is not None and (seconds % HOUR or seconds > MOST_HOURS * HOUR):
-        words = f"must be whole hours on Discord, at most {MOST_HOURS}, in seconds: not {seconds:g}"
+        words = f"must be whole hours in seconds on Discord, at most {MOST_HOURS} hours, not {seconds:g}"
         yield Problem("poll.duration", words)
 
 

@@ -44,6 +44,6 @@ def problems_of_webhook(envelope: Envelope) -> Iterable[Problem]:
     if envelope.external_room_id != ROOM:
         yield Problem("external_room_id", f"must be {ROOM!r}: the account is a webhook")
     if isinstance(envelope, Call):
-        yield Problem("method", "a webhook has no other methods")
+        yield Problem("method", "a webhook can only send, edit and delete")
     if isinstance(envelope, Send) and envelope.reply_to is not None:
-        yield Problem("reply_to", "a webhook's messages refer to no other")
+        yield Problem("reply_to", "a webhook cannot reply to a message: leave it out")

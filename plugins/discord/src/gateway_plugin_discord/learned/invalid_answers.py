@@ -46,8 +46,8 @@ class InvalidAnswersError(GatewayError):
 
     def __str__(self) -> str:
         return (
-            f"{self.count} answers of 401, 403 or 429 in 10 minutes: no more requests for"
-            f" {self.retry_after:.0f} s, before Discord blocks the address"
+            f"{self.count} answers of 401, 403 or 429 in 10 minutes: the gateway sends nothing for"
+            f" {self.retry_after:.0f} s, so that Discord does not block this address"
         )
 
 

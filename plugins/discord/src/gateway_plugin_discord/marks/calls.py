@@ -24,7 +24,7 @@ def sign_of(mark: Mark) -> Sign | Problem:
         return Sign(method=f"{verb} {PIN}")
     emoji = _in_path(mark.emoji)
     if emoji is None:
-        text = f"{mark.emoji!r} is neither an emoji nor name:id of one of the server's own"
+        text = f"{mark.emoji!r} is neither an emoji nor the name:id of a custom emoji"
         return Problem("emoji", text)
     return Sign(method=f"{verb} {REACTION}", arguments={"emoji": emoji})
 

@@ -29,10 +29,10 @@ def fields_with(
     """The message's own fields with these buttons in place of its components; or what is wrong."""
     flags = extra.get("flags")
     if isinstance(flags, int) and flags & COMPONENTS_V2:
-        text = "a message of components of the second kind (flag 1 << 15) has them in its `extra`"
+        text = "a message with Components V2 (flag 1 << 15) takes buttons in its `extra`"
         return [Problem("buttons", text)]
     if rows and settings.webhook_url is not None:
-        return [Problem("buttons", "a webhook that belongs to no application shows none")]
+        return [Problem("buttons", "a webhook that belongs to no application cannot send buttons")]
     if problems := [*_problems(rows)]:
         return problems
     others = {name: value for name, value in extra.items() if name != COMPONENTS}
@@ -63,7 +63,7 @@ def _problems(rows: Rows) -> Iterator[Problem]:
         if button.url is not None and not button.url.lower().startswith(SCHEMES):
             yield Problem(f"{place}.url", f"must begin with {', '.join(SCHEMES)}")
         if button.value is not None and (first := known.setdefault(button.value, place)) != place:
-            yield Problem(f"{place}.value", f"is that of {first}: Discord takes each once")
+            yield Problem(f"{place}.value", f"is the same as that of {first}: each must be different")
 
 
 def _long(place: str, text: str | None, most: int) -> Iterator[Problem]:

@@ -38,6 +38,6 @@ def problems_of_webhook(envelope: Envelope) -> Iterator[Problem]:
     if envelope.external_room_id != ROOM:
         yield Problem("external_room_id", f"must be {ROOM!r}: the account is an incoming webhook")
     if not isinstance(envelope, Send):
-        yield Problem("operation", "an incoming webhook only sends")
+        yield Problem("operation", "an incoming webhook can only send")
     elif envelope.reply_to is not None:
-        yield Problem("reply_to", "set thread_id: of its own messages a webhook knows no ids")
+        yield Problem("reply_to", "an incoming webhook learns no message ids: set thread_id instead")

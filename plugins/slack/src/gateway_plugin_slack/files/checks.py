@@ -32,10 +32,10 @@ def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Prob
     at_slack = [file for file in files if file.url is None]
     uploaded = [file for file in at_slack if file.id is None or isinstance(message, Edit)]
     if at_slack and (settings.webhook_url is not None or not _may_go_to_the_room(message)):
-        yield Problem("files", "a webhook and a response_url take none")
+        yield Problem("files", "Slack takes no files by a webhook or a response_url")
     room = message.external_room_id
     if uploaded and not is_conversation(room) and not is_person(room):
-        yield Problem("external_room_id", "files are sent to a conversation's id, not to a name")
+        yield Problem("external_room_id", "to send files, Slack needs the conversation's id, not its name")
     yield from too_much(
         files,
         platform="Slack",
@@ -45,9 +45,9 @@ def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Prob
     )
     for place, file in enumerate(files):
         if file.url is not None and not is_picture(file):
-            text = "Slack fetches pictures alone: say media_type='image/…', or hand over the bytes"
+            text = "Slack fetches only pictures by URL: set media_type='image/…', or give the bytes"
             yield Problem(f"files.{place}", text)
         if file.url is not None and not (file.alt or file.name):
-            yield Problem(f"files.{place}.alt", "what a picture by URL shows must be said")
+            yield Problem(f"files.{place}.alt", "a picture by URL needs a description or a name")
         if file.id is not None and isinstance(message, Send) and not _ID.fullmatch(file.id):
-            yield Problem(f"files.{place}.id", "is no id of a file at Slack, such as F0123ABCD")
+            yield Problem(f"files.{place}.id", "is not the id of a file at Slack, such as F0123ABCD")

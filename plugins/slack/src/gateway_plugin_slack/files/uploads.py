@@ -60,7 +60,7 @@ class NotSharedError(GatewayError):
 
     def __str__(self) -> str:
         named = ", ".join(self.ids)
-        return f"Slack took the files {named}, and shared them nowhere within {SHARED_WITHIN:g} s"
+        return f"Slack took the files {named}, but showed no message with them for {SHARED_WITHIN:g} s"
 
 
 class NotByUrlError(GatewayError):
@@ -82,8 +82,8 @@ class TextUnknownError(GatewayError):
 
     def __str__(self) -> str:
         return (
-            "chat.update takes buttons with their text only, and the gateway does not know the text"
-            " of this message: give it again"
+            "chat.update takes buttons only together with the text, and the gateway does not know"
+            " this message's text: give it again"
         )
 
 

@@ -23,6 +23,6 @@ def sign_of(mark: Mark) -> Sign | Problem:
         return Sign(method=method)
     name = name_of(mark.emoji)
     if name is None:
-        text = f"Slack has no name for {mark.emoji!r}; one of the workspace's own is :name:"
+        text = f"Slack has no name for {mark.emoji!r}; write a custom emoji as :name:"
         return Problem("emoji", text)
     return Sign(method=method, arguments={"name": name})

@@ -77,7 +77,7 @@ FAILED = attrs.evolve(ASTRAY, dispatched="unknown")
 
 STAYED = "stayed in the group that became"
 """What the adapter says itself of a message that a move left in the old group."""
-FIXED = "no edit changes"
+FIXED = "an edit cannot change"
 """What it says of files that must stay as they are."""
 
 _KINDS = ("animation", "audio", "document", "media", "music", "photo", "video", "voice")

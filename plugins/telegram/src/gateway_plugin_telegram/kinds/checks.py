@@ -16,13 +16,13 @@ def kind_problems(settings: TelegramSettings, envelope: Send | Edit) -> Iterator
     named = kinds_in(extra)
     if isinstance(envelope, Edit):
         for kind in named:
-            yield Problem(f"extra.{kind.name}", "no edit makes one of a message: send another")
+            yield Problem(f"extra.{kind.name}", "an edit cannot turn a message into one: send a new message")
         return
     if envelope.poll is not None:
         yield from poll_problems(settings, envelope.poll)
     first = "poll" if envelope.poll is not None else named[0].name if named else ""
     for kind in named if envelope.poll is not None else named[1:]:
-        yield Problem(f"extra.{kind.name}", f"a message is one of these, and has {first} already")
+        yield Problem(f"extra.{kind.name}", f"a message cannot be this and a {first} at once")
     for kind in named:
         yield from _fields(kind, extra[kind.name])
         yield from _beside(kind, envelope)

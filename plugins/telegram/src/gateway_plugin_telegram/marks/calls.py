@@ -23,7 +23,7 @@ def sign_of(mark: Mark) -> Sign | Problem:
         return Sign(method="unpinChatMessage")
     reaction = _reaction(mark.emoji)
     if reaction is None:
-        text = f"{mark.emoji!r} is none of the emoji that Telegram takes as reactions of bots"
+        text = f"{mark.emoji!r} is not an emoji that bots may react with on Telegram"
         return Problem("emoji", text)
     given = [reaction] if mark.what == "react" else []
     return Sign(method="setMessageReaction", arguments={"reaction": given})

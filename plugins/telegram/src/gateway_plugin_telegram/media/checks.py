@@ -17,7 +17,7 @@ from gateway_plugin_telegram.settings import MB, TelegramSettings
 FETCHED_DOCUMENTS = ("application/pdf", "application/zip", "image/gif")
 """Media types of documents that Telegram fetches."""
 _FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,512}")
-_NO_FILE_ID = "is no file_id: letters, digits, - and _"
+_NO_FILE_ID = "is not a file_id, which has only letters, digits, - and _"
 """Where a file_id stands, an address or a path may stand: a server of one's own would read it."""
 FETCHED_VOICE_BYTES = MB
 """Of a voice note that Telegram fetches: it sends a larger one as a file."""
@@ -37,7 +37,7 @@ def file_problems(settings: TelegramSettings, envelope: Send | Edit) -> Iterator
             yield Problem(f"files.{place}", words)
     if files and len(albums(files)[-1]) > 1 and not envelope.text.strip():
         for name in not_for_albums(envelope):
-            yield Problem(f"extra.{name}", "an album has none: it needs a text, which takes it")
+            yield Problem(f"extra.{name}", "an album cannot have this without a text: add one")
     if isinstance(envelope, Edit):
         yield from _album_problems(envelope)
 
@@ -52,26 +52,26 @@ def _uploaded(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[st
         return
     short, long = sorted((file.width, file.height))
     if not short:
-        yield f"no picture of type {media_type_of(file)} can be read in it{_AS_DOCUMENT}"
+        yield f"cannot be read as a picture of type {media_type_of(file)}{_AS_DOCUMENT}"
     elif short + long > settings.photo_sides:
         both, most = short + long, settings.photo_sides
-        yield f"a photo's width and height are {both} together, at most {most}{_AS_DOCUMENT}"
+        yield f"width and height are {both} together, Telegram takes {most} for a photo{_AS_DOCUMENT}"
     elif long > settings.photo_ratio * short:
         most = settings.photo_ratio
-        yield f"a photo's longer side is at most {most} times the shorter one{_AS_DOCUMENT}"
+        yield f"a photo's longer side must be at most {most} times the shorter one{_AS_DOCUMENT}"
 
 
-_AS_DOCUMENT = "; with as_document it goes as a file"
+_AS_DOCUMENT = "; set as_document to send it as a file"
 
 
 def _fetched(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[str]:
     media_type = media_type_of(file)
     if "." not in _host_of(file.url or ""):
-        yield "Telegram fetches from hosts with a dot in their name alone"
+        yield "Telegram fetches only from hosts with a dot in their name"
     elif not media_type:
-        yield "its address does not tell what it is: it needs a media_type"
+        yield "its address does not say what type it is: set media_type"
     elif kind is DOCUMENT and media_type not in FETCHED_DOCUMENTS:
-        yield f"Telegram fetches documents that are PDF, ZIP or GIF, not {media_type}"
+        yield f"Telegram fetches only PDF, ZIP and GIF documents, not {media_type}: give the bytes"
     name = "url_photo_bytes" if kind is PHOTO else "url_bytes"
     most: int = getattr(settings, name)
     if kind is VOICE and most > FETCHED_VOICE_BYTES:
@@ -100,4 +100,4 @@ def _album_problems(edit: Edit) -> Iterator[Problem]:
         return
     there = [file.id for part in edit.target.parts for file in part.files if part.more]
     if there and not set(there) <= {file.id for file in edit.files}:
-        yield Problem("files", "no edit changes the files of an album")
+        yield Problem("files", "an edit cannot change the files of an album")

@@ -62,8 +62,8 @@ def tag_at(source: str, at: int, is_known: Callable[[str], bool]) -> Tag:
     name = _lowered(_NAME.match(source, at + 1)[0])  # type: ignore[index]  # it matches anything
     if not is_known(name):
         means_a_tag = name[:1].isalpha() or name[:1] == "!"
-        unknown = f"<{name}> at {at} is no tag of Telegram's"
-        sign = f"the < at {at} begins no tag; write &lt; for the sign"
+        unknown = f"<{name}> at {at} is not a tag that Telegram knows"
+        sign = f"the < at {at} does not begin a tag; write &lt; for the sign"
         return Tag(name, at + 1, (), unknown if means_a_tag else sign)
     end = at + 1 + len(name)
     attributes = []
