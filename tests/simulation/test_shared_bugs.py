@@ -156,7 +156,7 @@ def a_handover_without_an_answer_is_taken_for_none(patch):
         try:
             ids = await self.call(partial(self._send, some=some))
         except psycopg.Error as error:
-            why = self._place.failed("cannot be handed anything", error)
+            why = self._place.failed("cannot take messages", error)
             self._end(some, [why] * len(some))
         else:
             self._end(some, [ids[each.row.token] for each in some])

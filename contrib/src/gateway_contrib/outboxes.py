@@ -121,7 +121,10 @@ def _path_in(url: str) -> tuple[Path, str]:
     if "#" in url:
         fault = "'#' would end the path: write %23"
     elif not url.startswith("sqlite:///") or path.strip("/") in ("", ":memory:"):
-        fault = "names no file: sqlite:///path/to/file; without `outbox` it is in memory"
+        fault = (
+            "names no file: write sqlite:///path/to/file, or leave `outbox` out to keep it in"
+            " memory"
+        )
     elif not path.isprintable():
         fault = "has a character in its path that cannot be printed"
     elif os.path.isdir(path):  # noqa: PTH112 - Path's own raises for a name that is too long
@@ -134,7 +137,7 @@ def _options(query: str) -> tuple[dict[str, Any], list[Problem]]:
     options, problems = {}, []
     for name, text in parse_qsl(query, keep_blank_values=True):
         if name not in OPTIONS:
-            problems.append(Problem(name, f"is no option; there are {', '.join(OPTIONS)}"))
+            problems.append(Problem(name, f"is not an option; there are {', '.join(OPTIONS)}"))
             continue
         try:
             options[name] = OPTIONS[name](text)

@@ -219,7 +219,7 @@ def test_a_gateway_that_goes_leaves_the_request_to_the_next_one(program, outbox,
     seen = []
     application(nothing)
     trio.run(nobody)
-    assert [(1, True)] == [(code, "went before it answered" in why) for code, why in seen]
+    assert [(1, True)] == [(code, "stopped before it answered" in why) for code, why in seen]
     for words in (("send", *KEYED, "again"), ("edit", *KEYED, "x"), ("delete", *KEYED)):
         code, _, err = program(*words)
         assert (2, True) == (code, "'k' was asked for and waits in the outbox" in err[0])

@@ -182,11 +182,11 @@ async def test_what_cannot_be_hidden_is_not_sent(opened, autojump_clock):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"patterns": "x+"}, "'patterns' must be several"),
+        ({"patterns": "x+"}, "'patterns' must be a list"),
         ({"patterns": ["("]}, "'patterns' must be regular expressions"),
         ({"words": [""]}, "'words' must be texts"),
         ({"words": [5]}, "'words' must be texts"),
-        ({"words": ["hidden"]}, "'by' must be nothing that is hidden itself"),
+        ({"words": ["hidden"]}, "'by' must not match what it hides"),
         ({"by": ""}, "'by' must be a text"),
     ],
     ids=str,

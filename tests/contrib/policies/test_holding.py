@@ -220,7 +220,7 @@ async def test_it_may_refuse_instead_and_looking_ahead_changes_nothing(
     known = DeadRoom(instance_id="bot", room="r", since=EPOCH, reason="room_gone")
     policy = DeadRooms([known], refuse=True, again=HOUR, clock=virtual_wall)
     async with opened(FakeChannel(), policy) as gateway:
-        with pytest.raises(Invalid, match=r"takes nothing any more \(room_gone\)"):
+        with pytest.raises(Invalid, match=r"takes no more messages \(room_gone\)"):
             await gateway.send("bot", "r", "one")
         await trio.sleep(HOUR)
         for _ in range(3):

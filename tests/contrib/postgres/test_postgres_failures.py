@@ -312,7 +312,7 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(server, schema, e
         with (
             locked(server, schema, "envelopes"),
             trio.fail_after(PATIENCE),
-            pytest.raises(OutboxError, match="holds a lock for too long"),
+            pytest.raises(OutboxError, match="held a lock for too long"),
         ):
             await outbox.append(entry("refused"), lambda: None)
         await appended(outbox, entry("two"))
@@ -343,7 +343,7 @@ def role(server):
     ("url", "words"),
     [
         (lambda it: it.tcp_url("app", "wrong-secret"), "the password is wrong"),
-        (lambda it: it.url("nowhere"), "the database is not there"),
+        (lambda it: it.url("nowhere"), "the database does not exist"),
         (lambda it: it.tcp_url("app", "right-secret"), "the role lacks a privilege"),
         (lambda it: it.tcp_url("app", "right-secret").replace(str(it.port), "1"), "127.0.0.1:1/"),
     ],

@@ -232,7 +232,7 @@ async def test_what_is_wrong_ends_rejected_where_its_sender_reads_why(server, ma
             ('{"kind": "send", "version": 900}', "900"),
             ("[" * 200_000, "RecursionError"),
             (OF_ANOTHER.replace("other", "bot").replace('"x"', '"x", "files": [{"source": "/"}]'),
-             "files.0: is not read here"),
+             "files.0: cannot be read by the gateway"),
         ):  # fmt: skip
             wrong.append((own.execute(hand, (text,)).fetchone()[0], words))
         good = send(own, made, "good")

@@ -62,7 +62,7 @@ async def test_a_process_that_hands_over_works_through_it(shared, kind):
 @pytest.mark.parametrize("kind", [REFUSES, LEAVES_OUT, OF_SESSIONS], ids=" ".join)
 async def test_what_owns_the_outbox_is_refused_and_told_what_to_do(shared, kind):
     """So is what operators do with it."""
-    words = "a pooler stands before the server, .* give the address of the server itself"
+    words = "the address is that of a pooler, .* give the address of the server itself"
     async with shared.owner():
         with pooled(shared.server, *kind) as pooler:
             with pytest.raises(OutboxError, match=f"127.0.0.1:{pooler.port}/postgres .* {words}"):

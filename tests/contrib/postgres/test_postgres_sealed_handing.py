@@ -232,7 +232,7 @@ async def test_a_process_that_has_only_the_old_key_hands_over_until_all_is_seale
                 await ticket.receipt()
             with pytest.raises(OutboxError, match=f"with key {new}"):
                 await producer.send("bot", "room", f"{TEXT} two")
-            await place.refuses(f"with key {new}, which is none of .*{old}", FIRST)
+            await place.refuses(f"with key {new}, which outbox.keys lacks .*{old}", FIRST)
             assert "rows sealed anew" in await outbox.reseal()
             assert {new} == place.known
             with pytest.raises(OutboxError, match=f"handed anything.*with key {new}, which is no"):
@@ -244,10 +244,10 @@ async def test_keys_are_given_to_the_owner_of_a_plain_outbox_first(place):
     """Others are refused until then; who has none goes on in plain, and reads no receipt."""
     await place.owned()
     async with place.producer() as plain:
-        await place.refuses(f"seals with key {id_of(FIRST)} by now: give it to the owner", FIRST)
+        await place.refuses(f"does not have key {id_of(FIRST)} yet: add the key", FIRST)
         async with place.owner(FIRST):
-            await place.refuses(r"sealed with key \w{8}: give it in outbox.keys")
-            await place.refuses(f"{id_of(FIRST)}, which is none of.*outbox.keys", SECOND)
+            await place.refuses(r"sealed with key \w{8}: add it to outbox.keys")
+            await place.refuses(f"{id_of(FIRST)}, which outbox.keys lacks", SECOND)
             with pytest.raises(OutboxError, match=f"sealed with key {id_of(FIRST)} since it was"):
                 await plain.send("bot", "room", f"{TEXT} plain")
             async with place.producer(FIRST) as sealed:
@@ -340,7 +340,7 @@ async def test_a_key_stays_while_a_transaction_that_hands_over_with_it_is_open(
     await place.owned(FIRST)
     with place.server.connect() as own, own.transaction():
         enqueue(own, message("late"), schema=place.schema, keys=(FIRST,))
-        with pytest.raises(Ended, match=f"hands over with {id_of(FIRST)}: ask again") as ended:
+        with pytest.raises(Ended, match=f"still needs key {id_of(FIRST)}: ask again") as ended:
             await reseal(config=config)
         assert 1 == ended.value.code
         assert {id_of(FIRST), id_of(SECOND)} == place.known
@@ -388,7 +388,7 @@ async def test_what_is_handed_over_in_a_transaction_is_sealed_where_that_has_key
         place.ran("UPDATE format SET oldest = 6")
         with pytest.raises(psycopg.Error, match="by an owner of an earlier release"):
             await hand_over(message("two"), keys=(FIRST,))
-        await place.refuses("give it to the owner first", FIRST)
+        await place.refuses("add the key to its outbox.keys first", FIRST)
         place.ran("UPDATE format SET oldest = 7")
         with pytest.raises(psycopg.Error, match="at most 1000000 bytes"):
             await hand_over(message("x" * 1_000_000), keys=(FIRST,))
@@ -485,7 +485,7 @@ async def test_a_role_without_a_right_on_any_table_hands_over_sealed(place):
     async with place.producer():  # makes the schema
         place.ran("SELECT allow('sealing_web', 'bot')")
     url = place.server.url(user="sealing_web")
-    with pytest.raises(OutboxError, match="give it to the owner first"):
+    with pytest.raises(OutboxError, match="add the key to its outbox.keys first"):
         async with place.producer(FIRST, url=url):
             pass
     async with place.owner(FIRST), place.producer(FIRST, url=url) as producer:

@@ -51,7 +51,7 @@ async def test_a_process_owns_what_it_serves_and_writes_there_alone(spread, entr
     async with spread.process(["bot"]) as process:
         await until(lambda: process.owned)
         await process.outbox.append(entry("a"), lambda: None)
-        with pytest.raises(OutboxError, match="account other is another process's"):
+        with pytest.raises(OutboxError, match="account other belongs to another process"):
             await process.outbox.append(entry("b", instance="other"), lambda: None)
         assert ["a"] == texts(await process.outbox.page("bot"))
         assert (True, False) == (process.outbox.covers("bot"), process.outbox.covers("other"))
@@ -184,7 +184,7 @@ async def test_a_member_that_was_taken_to_be_gone_comes_again_as_another_one(spr
         await process.outbox.append(one, lambda: None)
         spread.ran("DELETE FROM members")
         process.outbox.finished(receipt_of(one))
-        with pytest.raises(OutboxError, match="others have taken this process to be gone"):
+        with pytest.raises(OutboxError, match="other processes took this one for gone"):
             await process.outbox.flush()
         assert ["bot", "other"] == process.lost
         assert not process.outbox.covers("bot")
@@ -203,7 +203,7 @@ async def test_an_account_that_another_member_took_is_lost_alone(spread, entry):
         spread.ran("""INSERT INTO members VALUES (gen_random_uuid(), 'another', '', 60);
             UPDATE accounts SET epoch = epoch + 1, member = (SELECT member FROM members
                 WHERE name = 'another') WHERE account = 'bot'""")
-        with pytest.raises(OutboxError, match="account bot is another process's"):
+        with pytest.raises(OutboxError, match="account bot belongs to another process"):
             await process.outbox.attempt_started(one.id, StepRecord(serial=0, number=1))
         assert ["bot"] == process.lost
         await process.outbox.append(entry("b", instance="other"), lambda: None)

@@ -76,12 +76,12 @@ async def test_what_is_asked_of_an_account_is_asked_again_of_whoever_has_it_next
 
 
 WRONG = {
-    ("move", "bot0", "nobody"): "'nobody' is no process that takes part: there is app-1",
-    ("move", "bot0", "process 1"): "'process 1' is not one process: there is app-1",
+    ("move", "bot0", "nobody"): "'nobody' is no process that shares the accounts; there are: app-1",
+    ("move", "bot0", "process 1"): "'process 1' fits several processes; there are: app-1",
     ("move", "missing", "app-1"): "the outbox has no account 'missing'",
     ("move", "bot0"): "name the process that is to own the account, or say --balance",
     ("move", "bot0", "app-1", "--balance"): "name the process",
-    ("drain-member", "nobody"): "'nobody' is no process that takes part: there is app-1",
+    ("drain-member", "nobody"): "'nobody' is no process that shares the accounts; there are: app-1",
 }
 
 

@@ -137,7 +137,7 @@ async def test_a_backup_overwrites_nothing(path, tmp_path, there, config, capsys
     (tmp_path / there).write_text("something else")
     words = ["outbox", "backup", str(tmp_path / "copy.db"), "--config", str(config)]
     assert 2 == main(words)
-    assert f"{there} is there already: a backup overwrites nothing" in capsys.readouterr().err
+    assert f"{there} exists already, and a backup overwrites nothing" in capsys.readouterr().err
     assert "something else" == (tmp_path / there).read_text()
     assert [there] == [file.name for file in tmp_path.glob("copy*")]
 
@@ -149,7 +149,7 @@ async def test_a_backup_that_cannot_be_made_leaves_nothing(path, tmp_path, confi
     async with kept_at(path, in_thread=False) as outbox:
         await append(outbox, Entries(), 20)
     assert 2 == main(words)
-    assert "copy.db cannot be made, as a backup: its folder is not" in capsys.readouterr().err
+    assert "copy.db cannot be written as a backup: its folder is not" in capsys.readouterr().err
     content = bytearray(path.read_bytes())
     content[4096 * 3 :: 7] = b"\x5a" * len(content[4096 * 3 :: 7])
     path.write_bytes(content)

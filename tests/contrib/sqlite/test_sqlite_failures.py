@@ -87,7 +87,7 @@ def failing_writes(outbox):
         (full, "the disk is full"),
         (read_only, "read-only"),
         (locked, "locked by another connection"),
-        (failing_writes, "may write no file so large"),
+        (failing_writes, "larger than this process may write"),
     ],
 )
 async def test_a_refusal_is_clear_and_it_goes_on_when_it_can(path, trouble, words):

@@ -98,7 +98,7 @@ def test_a_path_begins_with_one_slash_in_messages(slashes):
         ("sqlite:///a#b.db", "'#' would end the path: write %23"),
         ("sqlite:///x?owner_wait=inf&refs_for=-1", "owner_wait must be a number at least 0 and at"),
         ("sqlite:///x?owner_wait=a&refs_for=-1", "owner_wait must .*; .*refs_for must be a numb"),
-        ("sqlite:///x?colour=red", "colour is no option"),
+        ("sqlite:///x?colour=red", "colour is not an option"),
         ("sqlite:///x?owner_wait=soon", "owner_wait must be a number of seconds, not 'soon'"),
         (
             "sqlite:///x?integrity_check=maybe",

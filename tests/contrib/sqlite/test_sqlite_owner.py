@@ -144,7 +144,7 @@ async def test_a_child_that_was_handed_the_lock_is_told_of_beside_its_parent_tha
         process.wait()
         said = await refused(path)
         assert f"process {process.pid} on " in said
-        assert "(it has ended, and a process that it started has the file open still)" in said
+        assert "(it has ended, but a process that it started still has the file open)" in said
 
 
 async def test_an_owner_that_was_killed_is_none(path):

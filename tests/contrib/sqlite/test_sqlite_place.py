@@ -89,7 +89,7 @@ async def test_a_folder_that_is_a_file(path):
 
 async def test_a_path_that_is_a_folder(path):
     path.mkdir()
-    assert "it is no file" in await refused(path)
+    assert "it is not a regular file" in await refused(path)
 
 
 @pytest.mark.parametrize("there", [True, False])

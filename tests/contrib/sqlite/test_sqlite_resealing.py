@@ -228,7 +228,7 @@ async def test_who_reads_the_log_is_told_that_it_has_what_was_there(
     reader = apsw.Connection(str(path))
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM history").fetchall()
-    with pytest.raises(OutboxError, match=r"rows sealed anew .* but somebody reads .*-wal"):
+    with pytest.raises(OutboxError, match=r"rows sealed anew .* but another program reads .*-wal"):
         reseal_alone(path, [FIRST])
     reader.close()
     assert "0 rows" in reseal_alone(path, [FIRST])
@@ -435,7 +435,7 @@ async def test_operators_look_and_ask_with_the_keys(path, config, often, gateway
         assert "unfinished: none" in await asked("stats")
         await asked("backup", str(path.with_name("copy")))
         assert [] == words_in(path.with_name("copy").read_bytes(), *WORDS)
-    for keys, words in (((), "give it in outbox.keys"), ((SECOND,), "none of those")):
+    for keys, words in (((), "add it to outbox.keys"), ((SECOND,), "none of those")):
         for name in ("list", "stats", "endings"):
             code, _, err = await gateway_command(name, "--config", config(*keys))
             assert (2, True) == (code, words in err)

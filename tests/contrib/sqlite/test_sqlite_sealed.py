@@ -204,7 +204,7 @@ async def test_a_key_that_is_missing_is_told_at_the_opening(path):
         pass
     name = Key(FIRST).id
     told = f"its texts are sealed with key {name}"
-    for keys, words in (((), "give it in outbox.keys"), ((SECOND, THIRD), "none of those in")):
+    for keys, words in (((), "add it to outbox.keys"), ((SECOND, THIRD), "outbox.keys lacks")):
         outbox = SqliteOutbox(path, keys=keys)
         with pytest.raises(OutboxError, match=f"{told}.*{words}"):
             async with outbox:
@@ -238,7 +238,7 @@ async def test_what_the_file_says_of_its_keys_is_checked(path):
     database = apsw.Connection(str(path))
     database.execute("UPDATE keyring SET secret = substr(secret, 5)")
     database.close()
-    with pytest.raises(OutboxError, match=r"damaged: what it says of key .* was changed"):
+    with pytest.raises(OutboxError, match=r"damaged: its entry for key .* was changed"):
         async with opened(path):
             pass
 
@@ -254,7 +254,7 @@ async def test_who_looked_before_there_were_keys_is_told_so(path, autojump_clock
             await outbox.append(entry, lambda: None)
             outbox.finished(receipt_of(entry))
             await outbox.flush()
-            with pytest.raises(OutboxError, match="since it was opened here: begin again"):
+            with pytest.raises(OutboxError, match="add that key to outbox.keys, and begin again"):
                 await before.endings(after=0)
             with pytest.raises(OutboxError, match="sealed with key"):
                 before.ask("submit", 0.0, envelope=keyed("x", "x"))
@@ -276,7 +276,7 @@ def test_what_is_no_key_is_a_mistake_of_its_place_and_is_not_shown(text):
 
 def test_a_key_twice_is_a_mistake():
     table = {"url": "sqlite:///outbox.db", "keys": [FIRST.reveal()] * 2}
-    with pytest.raises(ConfigError, match=r"outbox.keys.1: is there twice"):
+    with pytest.raises(ConfigError, match=r"outbox.keys.1: is the same as an earlier key"):
         parse_config({"outbox": table})
 
 
@@ -293,7 +293,7 @@ def test_a_library_without_the_cipher_is_said(monkeypatch):
         raise ciphers.UnsupportedAlgorithm("no")
 
     monkeypatch.setattr(ciphers, "AESGCMSIV", lacking)
-    with pytest.raises(ValueError, match=r"keys.0 are of no use here: .* OpenSSL from 3.2 on"):
+    with pytest.raises(ValueError, match=r"keys.0 cannot be used: .* OpenSSL 3.2 or later"):
         SqliteOutbox("outbox.db", keys=[FIRST])
 
 

@@ -77,7 +77,7 @@ class DeadRooms:
         if dead is None:
             return []
         words = f"{dead.reason}: {dead.raw}" if dead.raw else dead.reason
-        return [Problem("external_room_id", f"takes nothing any more ({words})")]
+        return [Problem("external_room_id", f"takes no more messages ({words})")]
 
     @hookimpl
     def admit(self, envelope: Envelope) -> str | None:

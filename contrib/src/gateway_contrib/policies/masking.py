@@ -29,7 +29,7 @@ MOST = 10
 
 def _patterns(values: Iterable[str]) -> tuple[re.Pattern[str], ...]:
     if isinstance(values, str):
-        raise ValueError(f"'patterns' must be several, such as a list, not {values!r}")  # noqa: TRY004 - as all checks of arguments
+        raise ValueError(f"'patterns' must be a list of regular expressions, not {values!r}")  # noqa: TRY004 - as all checks of arguments
     try:
         return tuple(re.compile(value) for value in values)
     except (re.error, TypeError) as error:
@@ -64,7 +64,7 @@ class Masking:
 
     def __attrs_post_init__(self) -> None:
         if self._once(self.by) != self.by:
-            raise ValueError(f"'by' must be nothing that is hidden itself, not {self.by!r}")
+            raise ValueError(f"'by' must not match what it hides, as {self.by!r} does")
 
     @hookimpl
     def rewrite(self, envelope: Envelope) -> Envelope | None:
@@ -102,7 +102,7 @@ class Masking:
             before, words = words, self._once(words)
             if words == before:
                 return words
-        raise ValueError("what is hidden makes another secret, again and again")
+        raise ValueError("hiding one secret made another one, 10 times: this text cannot be masked")
 
     def _once(self, words: str) -> str:
         for word in self.words:

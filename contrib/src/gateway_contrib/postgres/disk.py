@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gateway_core import Envelope
 
-BY_NAME = "what is handed over as JSON names a file by `url` or `id`"
+BY_NAME = "give the file's `url` or `id`, not a path or bytes"
 
 
 def reads_disk(envelope: Envelope) -> int | None:

@@ -72,9 +72,9 @@ def _statement(
         raise ValueError(f"schema must be a name of letters, digits and _, not {schema!r}")
     names = (envelope.instance_id, envelope.external_room_id)
     if any("\0" in name for name in names):
-        raise Invalid([Problem("", "instance and room must be without NUL")])
+        raise Invalid([Problem("", "instance and room must not contain NUL")])
     if (place := reads_disk(envelope)) is not None:
-        raise Invalid([Problem(f"files.{place}", f"is not handed over: {BY_NAME}")])
+        raise Invalid([Problem(f"files.{place}", f"cannot be handed over: {BY_NAME}")])
     try:
         text = msgspec.json.encode(to_json(envelope)).decode()
     except (TypeError, UnicodeEncodeError) as error:

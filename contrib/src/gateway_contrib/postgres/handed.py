@@ -291,7 +291,7 @@ def _request(
         if envelope.instance_id != instance:
             return Refused(number, f"it is of instance {envelope.instance_id!r}, not {instance!r}")
         if (place := reads_disk(envelope)) is not None:
-            raise Invalid([Problem(f"files.{place}", f"is not read here: {BY_NAME}")])
+            raise Invalid([Problem(f"files.{place}", f"cannot be read by the gateway: {BY_NAME}")])
         if envelope.ttl is not None and not _grows(envelope):
             envelope = attrs.evolve(envelope, ttl=max(0.0, envelope.ttl - max(0.0, age)))
         if envelope.key is None:

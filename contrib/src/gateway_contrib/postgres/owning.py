@@ -49,7 +49,10 @@ class Owning(Storing):
         told = None
         while (owner := await self._stand_by()) is not None:
             if trio.current_time() >= deadline:
-                raise OutboxError(f"outbox {self.place} is owned by another process: {owner}")
+                raise OutboxError(
+                    f"outbox {self.place} is owned by another process: {owner}; stop that one, or"
+                    " wait for it (owner_wait)"
+                )
             if told != str(owner):
                 told = str(owner)
                 log_event(OUTBOX_STANDS_BY, owner=told)
@@ -97,7 +100,7 @@ class Owning(Storing):
             self._on_lost()
             return self._others()
         self._lose(fenced.instance)
-        return OutboxError(f"account {fenced.instance} is another process's by now")
+        return OutboxError(f"account {fenced.instance} belongs to another process now")
 
     def _lose(self, account: str) -> None:
         if account in self._accounts:
@@ -120,10 +123,10 @@ class Owning(Storing):
             raise self._others()
 
     def _others(self) -> OutboxError:
-        return OutboxError(f"outbox {self.place} is another process's by now")
+        return OutboxError(f"outbox {self.place} belongs to another process now")
 
     async def _own_again(self) -> None:
-        with typed(self.place, "cannot be had again"):
+        with typed(self.place, "cannot be taken back"):
             async with self._turn:
                 if self._membership.owns:
                     return
@@ -179,7 +182,7 @@ class Owning(Storing):
                     lambda: self._writer.decide(unknown.number), self._writing
                 )
             except (psycopg.Error, OSError) as error:
-                why = self.place.failed("does not say what became of a COMMIT", error)
+                why = self.place.failed("does not say whether a COMMIT succeeded", error)
             self._committer.refuse(why)
             if self._committer.closing and pause >= LONGEST_PAUSE:
                 raise why

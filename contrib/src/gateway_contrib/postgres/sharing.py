@@ -237,12 +237,15 @@ class Sharing(Serving):
     def _check(self, instance_id: str = ALL) -> None:
         super()._check(instance_id)
         if self._spread is not None and instance_id != ALL and instance_id not in self._accounts:
-            raise OutboxError(f"account {instance_id} is another process's")
+            raise OutboxError(f"account {instance_id} belongs to another process")
 
     def _others(self) -> OutboxError:
         if self._spread is None:
             return super()._others()
-        return OutboxError(f"outbox {self.place}: others have taken this process to be gone")
+        return OutboxError(
+            f"outbox {self.place}: other processes took this one for gone, and have its accounts"
+            " now"
+        )
 
     def _make_known(self, connection: Connection) -> Keyring:
         if self.spreads and self._keys:  # one process makes the secret that all hash keys with

@@ -20,7 +20,7 @@ WORDS: tuple[tuple[type[Exception], str], ...] = (
     (apsw.PermissionsError, "access is denied"),
     (apsw.BusyError, "the file is locked by another connection"),
     (apsw.LockedError, "the file is locked by another connection"),
-    (apsw.NotADBError, "the file is damaged, or no database"),
+    (apsw.NotADBError, "the file is damaged, or not a database"),
     (apsw.CorruptError, "the file is damaged"),
     (UnicodeDecodeError, "the file is damaged"),
     (apsw.IOError, "reading or writing failed"),
@@ -28,14 +28,14 @@ WORDS: tuple[tuple[type[Exception], str], ...] = (
 SYSTEM: Mapping[int, str] = {
     errno.ENOENT: "its folder is not there; make it, or correct the path",
     errno.ENOTDIR: "what should be its folder is a file; correct the path",
-    errno.EACCES: "this user may not; see who owns the file and its folder",
-    errno.EPERM: "this user may not; see who owns the file and its folder",
+    errno.EACCES: "this user lacks the permission; see who owns the file and its folder",
+    errno.EPERM: "this user lacks the permission; see who owns the file and its folder",
     errno.EROFS: "its file system is read-only",
     errno.ENOSPC: FULL,
     errno.EDQUOT: "this user's quota of the disk is used up; make room on it",
-    errno.EFBIG: "this process may write no file so large; raise its limit (ulimit -f)",
+    errno.EFBIG: "the file is larger than this process may write; raise its limit (ulimit -f)",
     errno.EMFILE: "this process has too many files open; raise its limit (ulimit -n)",
-    errno.EIO: "the disk fails",
+    errno.EIO: "the disk is failing; look at the system's log",
 }
 _NO_WORDS = "not an error"
 """What SQLite says of a failure for which another connection than the asked one has the words."""

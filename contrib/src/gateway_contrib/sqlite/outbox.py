@@ -148,7 +148,10 @@ class SqliteOutbox(Storing):
                 if len(self._paths) == 1:
                     raise refusal(self.path, owner)
                 number, last = len(self._paths), self.path
-                raise OutboxError(f"each of {number} slots has an owner, such as {last}: {owner}")
+                raise OutboxError(
+                    f"all {number} slots are taken, the last one ({last}) by {owner}: stop one of"
+                    " these gateways, or give more slots"
+                )
             await trio.sleep(0.1)
 
     def _open(self) -> None:
@@ -228,7 +231,7 @@ class SqliteOutbox(Storing):
         more = False
         with logged(OUTBOX_FAILED):
             if self._ownership.renew():
-                log_event(OUTBOX_FAILED, error=f"{self.path}.owner was deleted; it is there again")
+                log_event(OUTBOX_FAILED, error=f"{self.path}.owner was deleted; it was made again")
         with logged(OUTBOX_FAILED, lambda why: self._committer.tending.fails(why, wall)):
             if self._presence.log_gone:
                 self._log.rescue()

@@ -319,8 +319,8 @@ def check_beside(connection: apsw.Connection) -> None:
     version = number(connection, "PRAGMA user_version")
     if version < VERSION:
         raise OutboxError(
-            f"an earlier release wrote the file (schema version {version}, here {VERSION}): look "
-            "at it with that release, or after this one's gateway has opened it"
+            f"an earlier release wrote the file (schema version {version}, here {VERSION}): use "
+            "that release, or start a gateway of this one, which upgrades the file"
         )
 
 

@@ -22,8 +22,8 @@ LOOK = 0.05
 """Seconds between two looks at the file for an answer or an end."""
 GRACE = 30.0
 """Seconds beyond its deadline that an attempt under way may take to its end."""
-LEFT = "the request stays in the outbox, for the next gateway that opens it in time"
-LATE = "its time is over, and it is not sent any more unless it was accepted meanwhile"
+LEFT = "the request stays in the outbox, and the next gateway that opens it in time does it"
+LATE = "its time is up, and it will not be sent unless the gateway has accepted it meanwhile"
 
 
 class Operator(Protocol):
@@ -155,5 +155,5 @@ async def _answer(operator: Operator, number: int, patience: float, then: str) -
     if number in answers:
         return answers[number]
     if operator.owner is None:
-        raise Unanswered(f"the gateway went before it answered: {LEFT}")
+        raise Unanswered(f"the gateway stopped before it answered: {LEFT}")
     raise Unanswered(f"the gateway has not answered for {patience:g} s: {then}")

@@ -41,8 +41,10 @@ class Key:
         try:
             self._cipher = AESGCMSIV(hmac.digest(made_of, b"gateway outbox: seal", "sha256"))
         except UnsupportedAlgorithm:
-            text = "are of no use here: `cryptography` needs an OpenSSL from 3.2 on, as its wheels"
-            raise ValueError(f"{text} have it") from None
+            text = (
+                "cannot be used: `cryptography` has no OpenSSL 3.2 or later here; install its wheel"
+            )
+            raise ValueError(text) from None
 
     def seal(self, content: bytes, place: bytes) -> str:
         """The content sealed, in base64, to be opened with the same place alone."""
@@ -87,6 +89,6 @@ def keys_of(secrets: Sequence[Secret]) -> tuple[Key, ...]:
         except ValueError as error:
             raise ValueError(f"keys.{number} {error}") from None
         if key.id in keys:
-            raise ValueError(f"keys.{number} is there twice")
+            raise ValueError(f"keys.{number} is the same as an earlier key: remove one")
         keys[key.id] = key
     return tuple(keys.values())

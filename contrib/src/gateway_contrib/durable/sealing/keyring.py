@@ -112,10 +112,10 @@ class Keyring:
     def _without(self, name: str) -> Exception:
         if name in self._known():
             return OutboxError(
-                f"what the outbox stores is sealed with key {name} since it was opened here: begin "
-                "again, with that key in outbox.keys"
+                f"the outbox is sealed with key {name}, which another process gave it after this "
+                "one began: add that key to outbox.keys, and begin again"
             )
-        return Invalid([Problem("", f"the row is damaged (no key of this file is {name!r})")])
+        return Invalid([Problem("", f"the row is damaged (it names a key {name!r} that is unknown)")])
 
     def anew(self, kind: str, of: int | str, stored: str | bytes | None) -> str | None:
         """The value sealed with the first key; None: it is that, or empty. Raises as `open`."""

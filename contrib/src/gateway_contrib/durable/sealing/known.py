@@ -62,7 +62,7 @@ def handing_keyring(known: Mapping[str, str], keys: Sequence[Key], place: object
     """
     named = [key for key in keys if key.id in known]
     if keys and not named:
-        raise OutboxError(f"outbox {place} cannot be handed anything: {_told(known, _ids(keys))}")
+        raise OutboxError(f"outbox {place} cannot take messages: {_told(known, _ids(keys))}")
     secret = _secret_in(named[0], known[named[0].id], place) if named else b""
     return Keyring([*named, *(key for key in keys if key.id not in known)], secret)
 
@@ -76,11 +76,11 @@ def _told(lacking: Iterable[str], given: Iterable[str]) -> str:
     names = ", ".join(lacking)
     others = ", ".join(given)
     if not others:
-        return f"its texts are sealed with key {names}: give it in outbox.keys"
+        return f"its texts are sealed with key {names}: add it to outbox.keys"
     return (
-        f"its texts are sealed with key {names}, which is none of those in outbox.keys ({others}): "
-        "add it there, after the one that shall seal, until `gateway outbox reseal` has sealed "
-        "everything anew"
+        f"its texts are sealed with key {names}, which outbox.keys lacks (it has {others}): add it "
+        "there after the first one, and keep it until `gateway outbox reseal` has sealed "
+        "everything with the first"
     )
 
 
@@ -90,7 +90,7 @@ def _secret_in(key: Key, sealed: str, place: object) -> bytes:
     try:
         return key.open(sealed, _place(key.id))
     except Damaged:
-        told = f"it is damaged: what it says of key {key.id} was changed"
+        told = f"it is damaged: its entry for key {key.id} was changed"
         raise OutboxError(f"outbox {place} cannot be opened: {told}") from None
 
 

@@ -79,7 +79,7 @@ class Groups:
         if lacking is None:
             sql = "UPDATE groups SET stored = true WHERE seq = %s"
             if not connection.execute(sql, (claim.seq,)).rowcount:
-                return OutboxError("another process took what there was of the group for left over")
+                return OutboxError("another process removed the unfinished group: submit it again")
             self._keeping.ends(connection, claim.seq)
             self._contents.use(connection, claim.seq, claim.files)
             self.touched.add(claim.seq)

@@ -19,25 +19,25 @@ ANOTHER_KEY = "GW003"
 """SQLSTATE of what was to be handed over: the outbox knows another key by now to seal it with."""
 _WORDS: Mapping[str, str] = {
     "25006": "the server is read-only",
-    POOLED: "a pooler stands before the server, and this needs sessions of its own: give the"
-    " address of the server itself (what can use the pooler is a process with serve=False)",
+    POOLED: "the address is that of a pooler, and this needs sessions of its own: give the address"
+    " of the server itself (only a process with serve=False can use the pooler)",
     "28000": "the role may not log in",
-    "28P01": "the password is wrong, or the role is not there",
-    "3D000": "the database is not there; make it",
-    "3F000": "the schema is not there",
-    "42501": "the role lacks a privilege",
+    "28P01": "the password is wrong, or the role does not exist",
+    "3D000": "the database does not exist; create it",
+    "3F000": "the schema does not exist",
+    "42501": "the role lacks a privilege; grant it",
     "53100": "the server's disk is full; make room on it",
     "53200": "the server is out of memory",
-    "53300": "the server has too many connections",
-    "55P03": "another transaction holds a lock for too long",
+    "53300": "the server has too many connections; raise max_connections or close some",
+    "55P03": "another transaction held a lock for too long",
     "57014": "the server took too long, or somebody cancelled the statement",
-    "57P01": "the server ends the connection: it stops, or somebody ended it",
+    "57P01": "the server closed the connection: it is shutting down, or an administrator ended it",
     "57P02": "the server crashed",
-    "57P03": "the server starts, or stops",
-    "57P05": "the server ends the connection: it was idle",
-    "25P03": "the server ends the connection: a transaction was idle",
-    "40001": "another transaction came between",
-    "40P01": "another transaction came between",
+    "57P03": "the server is starting up or shutting down",
+    "57P05": "the server closed the connection: it was idle",
+    "25P03": "the server closed the connection: a transaction was idle",
+    "40001": "another transaction got in the way",
+    "40P01": "another transaction got in the way",
 }
 _OF_ITS_ROW = ("21", "22", "23", "54")
 """Classes of SQLSTATEs that are about what is written, not about the server."""

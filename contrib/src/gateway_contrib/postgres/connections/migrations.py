@@ -56,12 +56,14 @@ def check(connection: psycopg.Connection[Any], schema: str) -> None:
     """Raise `OutboxError` where no gateway has made the schema, or none of this release has."""
     there = connection.execute("SELECT to_regclass(%s)", (f"{schema}.format",)).fetchone()
     if there is None or there[0] is None:
-        raise NoOutboxError(f"there is no outbox in the schema {schema}: a gateway makes it")
+        raise NoOutboxError(
+            f"there is no outbox in the schema {schema}: start a gateway, which makes it"
+        )
     version = _version(connection, schema)
     if version < len(changes()):
         raise OutboxError(
-            f"the schema {schema} has version {version}, and this release looks at version "
-            f"{len(changes())}: a gateway of this release brings it there"
+            f"the schema {schema} has version {version}, and this release reads version "
+            f"{len(changes())}: start a gateway of this release, which upgrades it"
         )
 
 
@@ -89,5 +91,5 @@ def check_release(schema: str, version: int, oldest: int) -> None:
     if oldest > len(changes()):
         raise OutboxError(
             f"the schema {schema} has version {version}, which needs a release that knows version "
-            f"{oldest}; this one knows up to {len(changes())}"
+            f"{oldest}; this one knows up to {len(changes())}. Start the later release again"
         )

@@ -77,9 +77,9 @@ def _make(connection: Connection, schema: str) -> None:
     except errors.InsufficientPrivilege as error:
         said = " ".join(str(error).split())
         raise OutboxError(
-            f"the schema {schema} is not there, of an earlier release, or closed to this role: the"
-            f" process that owns the outbox makes it as it opens, and `{schema}.allow` opens it"
-            f" ({said})"
+            f"the schema {schema} does not exist, is of an earlier release, or does not let this"
+            f" role in: start the process that owns the outbox, which makes or upgrades it, or let"
+            f" the role in with `{schema}.allow` ({said})"
         ) from error
 
 
@@ -162,7 +162,7 @@ def _news(seals: Seals, row: Sequence[Any]) -> News:
             ended = receipt_of(seals.open("receipt", receipt_seq, receipt))
     except (FormatVersionError, Invalid, OutboxError) as error:
         unreadable(name, error)
-        text = f"what became of {name} cannot be read: {error}"
+        text = f"how {name} ended cannot be read: {error}"
         refused = json.dumps({"kind": "OutboxError", "text": text})
         answer = json.dumps({"refused": text})
     return News(

@@ -161,7 +161,7 @@ class HandingOver:
                         await self._try([each], unknown=unknown)
                     return
                 unknown = unknown or bool(self._sent and not rejected)
-                why = self._place.failed("cannot be handed anything", error)
+                why = self._place.failed("cannot take messages", error)
                 if rejected or not unknown or (self._closing and trio.current_time() > deadline):
                     self._end(some, [why] * len(some))
                     return
@@ -203,7 +203,7 @@ class HandingOver:
             except (psycopg.Error, OSError) as error:
                 if self._pending or (self._closing and trio.current_time() > deadline):
                     if self._closing:
-                        why = self._place.failed("was not told who waits no more", error)
+                        why = self._place.failed("was not told which waiters have left", error)
                         log_event(OUTBOX_FAILED, error=str(why))
                         self._leaving.clear()
                     return

@@ -141,7 +141,7 @@ class PostgresHandover:
         """Return once it is committed."""
         names = (envelope.instance_id, envelope.external_room_id)
         if any("\0" in name for name in names):
-            raise Invalid([Problem("", "instance and room must be without NUL")])
+            raise Invalid([Problem("", "instance and room must not contain NUL")])
         try:
             text = msgspec.json.encode(to_json(envelope)).decode()
         except (TypeError, UnicodeEncodeError) as error:
@@ -334,8 +334,10 @@ class PostgresHandover:
                 link.sever_if_late()
 
 
-_CLOSED = "the gateway has closed: what was asked of the owner may be done, or will be"
-_NO_ANSWER = json.dumps({"refused": "the owner's release does not know the question"})
+_CLOSED = "the gateway has closed: the owner may have done what it was asked, or may still do it"
+_NO_ANSWER = json.dumps(
+    {"refused": "the process that owns the outbox has an older release, which cannot do this"}
+)
 
 
 def _is_forgotten(news: News) -> bool:

@@ -68,7 +68,9 @@ class Resealing:
             return "nothing is sealed: outbox.keys names no key"
         left = f"; {len(self._unopened)} cannot be opened and stay" if self._unopened else ""
         if self._kept:
-            left += f"; a transaction that is open hands over with {self._kept}: ask again after it"
+            left += (
+                f"; an open transaction still needs key {self._kept}: ask again when it has ended"
+            )
         return f"{self._sealed} rows sealed anew with key {self._keyring.first}{left}"
 
     def begin_again(self) -> None:

@@ -46,8 +46,8 @@ class HandingKeys:
         keyring_of(known, self._keys, self._place, introduce=None, ids=tuple)
         if self._keys and (not known or oldest < SEALED_FROM):
             raise OutboxError(
-                f"outbox {self._place} cannot be opened: nobody who could own it seals with key "
-                f"{self.ids[0]} by now: give it to the owner first"
+                f"outbox {self._place} cannot be opened: the process that owns it does not have "
+                f"key {self.ids[0]} yet: add the key to its outbox.keys first"
             )
         self._keyring = handing_keyring(known, self._keys, self._place)
 

@@ -74,9 +74,9 @@ class Sharing(Operator):
         some = [name for name in names if name == member] or [it for it in names if member in it]
         if len(some) == 1:
             return str(some[0])
-        known = "; ".join(some or names) or "no process that owns some accounts"
-        why = "is no process that takes part" if not some else "is not one process"
-        raise OutboxError(f"{member!r} {why}: there is {known}")
+        known = "; ".join(some or names) or "none"
+        why = "is no process that shares the accounts" if not some else "fits several processes"
+        raise OutboxError(f"{member!r} {why}; there are: {known}")
 
 
 def _pin(connection: Connection, account: str, name: str | None) -> int:

@@ -137,7 +137,10 @@ def join(connection: Connection, member: UUID, lease: float, weight: float, befo
         connection.execute(_SLOT, asked)
         row = connection.execute("SELECT slot FROM members WHERE member = %s", (member,)).fetchone()
         if row is None:
-            raise OutboxError(f"{SLOTS} processes share its accounts, and no more can")
+            raise OutboxError(
+                f"{SLOTS} processes share its accounts already, which is the most: stop one of"
+                " them first"
+            )
         sql = "DELETE FROM batches WHERE noted_at < now() - make_interval(days => %s)"
         connection.execute(sql, (NOTED_FOR,))
     return int(row[0])
@@ -192,7 +195,9 @@ def take(connection: Connection, member: UUID, instance: str) -> int:
         return int(epoch)
     if name is None and connection.execute(_TAKE, (member, account, epoch, owner)).rowcount:
         return int(epoch) + 1
-    raise OutboxError(f"account {instance} is owned by another process: {name or 'it just came'}")
+    raise OutboxError(
+        f"account {instance} is owned by another process: {name or 'it has just started'}"
+    )
 
 
 def give(

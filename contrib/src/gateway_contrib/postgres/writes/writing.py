@@ -194,7 +194,7 @@ class Writer:
     def _let_go(self, connection: Connection, batch: Batch, instance: str) -> None:
         """The account is another member's: nothing of it is written, and whoever waits hears so."""
         self.lost.add(instance)
-        why = OutboxError(f"account {instance} is another process's by now")
+        why = OutboxError(f"account {instance} belongs to another process now")
         asked = (name_of(instance), _touched(batch)[1])
         sql, given = (_OR_GROUPS, asked * 2) if self.spreads else (_OF_ACCOUNT, asked)
         seqs = {seq for (seq,) in connection.execute(sql.encode(), given).fetchall()}
@@ -245,7 +245,7 @@ class Writer:
     def _refusal(self, error: psycopg.Error) -> Exception | None:
         """Another member has what it is about; None: it is something else."""
         if error.sqlstate == NOT_COMMON:
-            return NotCommon("another process does what is common to all accounts")
+            return NotCommon("another process does the work that all accounts share")
         if error.sqlstate != FENCED:
             return None
         self.fenced += 1
@@ -316,7 +316,7 @@ class Writer:
             why = RequestWithdrawn(f"outbox {self._place}: the request was withdrawn")
             batch.refuse(claims[number], why)
         for number in held:
-            open_one = OutboxError(f"outbox {self._place}: the request is about to be withdrawn")
+            open_one = OutboxError(f"outbox {self._place}: the request is being withdrawn")
             batch.refuse(claims[number], open_one)
         none = withdrawn | held
         self.contents.end(connection, [claims[number] for number in none])

@@ -38,11 +38,13 @@ def back_up(path: Path, to: Path) -> Backup:
     folder = folder_of(to)
     for there in (to, log_of(to), folder):
         if there.exists():
-            raise OutboxError(f"{there} is there already: a backup overwrites nothing")
+            raise OutboxError(
+                f"{there} exists already, and a backup overwrites nothing: name another file"
+            )
     source = connect_beside(path)
     new = to.with_name(f"{to.name}.new")
     try:
-        with typed("cannot be made, as a backup", to):
+        with typed("cannot be written as a backup", to):
             new.unlink(missing_ok=True)
             os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
             try:
@@ -64,7 +66,7 @@ def _copied(source: apsw.Connection, new: Path) -> int:
     """Copy the moment at which `source` reads: nobody waits for it, nor it for anybody."""
     target = apsw.Connection(str(new))
     try:
-        with typed("cannot be made, as a backup", new, target):
+        with typed("cannot be written as a backup", new, target):
             with target.backup("main", source, "main") as copying:
                 while not copying.done:
                     copying.step(PAGES)
@@ -73,7 +75,7 @@ def _copied(source: apsw.Connection, new: Path) -> int:
             seal_anew(target)
             found = target.execute("PRAGMA quick_check(1)").get
             if found != "ok":
-                raise OutboxError(f"the outbox is damaged, and so is a backup of it: {found}")
+                raise OutboxError(f"the outbox is damaged, so no backup was made: {found}")
             return number(target, "SELECT count(*) FROM envelopes")
     finally:
         target.close()

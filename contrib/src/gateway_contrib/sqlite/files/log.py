@@ -77,8 +77,8 @@ def foreign(path: Path) -> OutboxError:
     """What is said of a log of another file."""
     log = log_of(path)
     return OutboxError(
-        f"{log} does not belong to {path}: it is of a file that was there before. Put that file "
-        f"back, or move {log.name} away and keep it: what was accepted last stands in it alone"
+        f"{log} does not belong to {path}, but to a file that was there before. Put that file "
+        f"back, or move {log.name} away and keep it: only it has what was accepted last"
     )
 
 

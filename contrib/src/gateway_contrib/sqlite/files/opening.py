@@ -32,20 +32,22 @@ def check_place(path: Path) -> None:
     except FileNotFoundError:
         if has_log(path):
             raise OutboxError(
-                f"{path} is not there, but {log_of(path)} is: what was accepted last stands in it. "
-                f"Put the file back beside it, or move {log_of(path).name} away"
+                f"{path} does not exist, but {log_of(path)} does, and has what was accepted last. "
+                f"Put the file back beside it, or move {log_of(path).name} away and keep it"
             ) from None
         _may(path.parent, "its folder cannot be written to by", path)
         return
     if not stat.S_ISREG(found.st_mode):
-        raise OutboxError(f"outbox {path} cannot be opened: it is no file")
+        raise OutboxError(f"outbox {path} cannot be opened: it is not a regular file")
     if found.st_nlink > 1:
         raise OutboxError(
             f"outbox {path} cannot be opened: the file has {found.st_nlink} names (hard links), "
-            "and a log belongs to each name; remove the others (find -samefile)"
+            "and each would get a log of its own; remove the others (find -samefile)"
         )
     if found.st_size == 0:
-        raise OutboxError(f"outbox {path} is an empty file: damaged, or not an outbox")
+        raise OutboxError(
+            f"outbox {path} is an empty file: put the outbox back, or remove the file to begin anew"
+        )
     _may(path, "the file is read-only for", path)
     _may(path.parent, "its folder, where its log stands, cannot be written to by", path)
     for part in _BESIDE:
@@ -71,7 +73,9 @@ def _may(what: Path, else_: str, path: Path) -> None:
 def connect_beside(path: Path) -> apsw.Connection:
     """Open the file beside its owner, if it has one. Raises `OutboxError` where it is no outbox."""
     if not path.exists():
-        raise OutboxError(f"there is no outbox at {path}")
+        raise OutboxError(
+            f"there is no outbox at {path}: correct the path, or start a gateway, which makes it"
+        )
     path = path.resolve()
     with typed("cannot be opened", path):
         owned = Ownership(path).present() is not None
@@ -138,7 +142,10 @@ def make(path: Path) -> None:
 def _log_ahead(connection: apsw.Connection, path: Path) -> None:
     mode = connection.execute("PRAGMA journal_mode = WAL").get
     if mode != "wal":
-        raise OutboxError(f"outbox {path}: its file system allows no write-ahead log ({mode})")
+        raise OutboxError(
+            f"outbox {path}: its file system allows no write-ahead log ({mode}); put the file on a"
+            " local disk"
+        )
 
 
 def _prepare(connection: apsw.Connection, path: Path) -> None:

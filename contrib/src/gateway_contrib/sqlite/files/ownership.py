@@ -54,7 +54,7 @@ class Owner:
         return True
 
 
-_ENDED = " (it has ended, and a process that it started has the file open still)"
+_ENDED = " (it has ended, but a process that it started still has the file open)"
 
 
 class Ownership:

@@ -54,7 +54,7 @@ class Presence:
     def _miss(self, part: str) -> None:
         self.log_gone = bool(part)
         todo = (
-            f"restart the gateway: as it ends, {self._path} gets what was written"
+            f"restart the gateway: as it stops, it writes all that it has into {self._path}"
             if part
             else "stop the gateway, put the file back with its -wal, and start it again"
         )

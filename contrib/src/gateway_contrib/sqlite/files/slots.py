@@ -16,7 +16,7 @@ def fault_of(path: Path | str, slots: int | None) -> str | None:
     if slots is not None and PLACE not in Path(path).name:
         return f"needs {PLACE} in the name of the file, such as outbox-{PLACE}.db"
     if slots is None and PLACE in Path(path).name:
-        return f"is needed where {PLACE} stands in the name of the file: how many there are"
+        return f"must say how many slots there are, since the name of the file has {PLACE}"
     return None
 
 

@@ -53,6 +53,9 @@ def _resealed(path: Path, secrets: Sequence[Secret]) -> str:
         try:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.BusyError:
-            left = f"somebody reads {path}-wal, which has what was there before; ask again"
+            left = (
+                f"another program reads {path}-wal, which still has the old contents; ask again"
+                " later"
+            )
             raise OutboxError(f"{resealing.told}; but {left}") from None
         return resealing.told
