@@ -85,12 +85,12 @@ def test_an_emulator_tells_its_addresses_and_logs_each_request(gateway):
 
 def test_an_emulator_that_is_described_wrongly_says_how(gateway):
     wrong = {
-        ("--limits", "speed=1"): "speed is no limit; there are chat_seconds, ",
+        ("--limits", "speed=1"): "speed is not a limit; there are chat_seconds, ",
         ("--limits", "bot_count"): "bot_count: is not NAME=VALUE",
-        ("--limits", "none", "--limits", "bot_count=1"): "--limits: none stands alone",
-        ("--faults", "meteor=1"): "meteor is no fault; there are rate_limited, ",
+        ("--limits", "none", "--limits", "bot_count=1"): "--limits none cannot be combined",
+        ("--faults", "meteor=1"): "meteor is not a fault; there are rate_limited, ",
         ("--faults", "no_answer=2"): "the rates are shares that add up to at most 1",
-        ("--host", "256.0.0.1"): "port 0: ",
+        ("--host", "256.0.0.1"): "cannot listen at 256.0.0.1, port 0: ",
     }
     running = [started(gateway, "emulate", "telegram", *options) for options in wrong]
     for process, words in zip(running, wrong.values(), strict=True):
@@ -171,7 +171,7 @@ def test_a_person_who_stops_it_is_told_that_it_stops(gateway):
     process.communicate(timeout=BOUND)
     told = os.read(ours, 1000).decode().splitlines()
     os.close(ours)
-    assert "gateway: stopping; once more ends it at once" == told[0]
+    assert "gateway: stopping; a second Ctrl-C ends it at once" == told[0]
     assert 130 == process.returncode
 
 

@@ -97,7 +97,7 @@ def test_what_is_sent_from_memory_says_so_and_leaves_the_file_alone(program, out
     application(leave_three)
     before = files_of(outbox)
     code, out, err = program("send", *TO, "x")
-    said = f"gateway: sent from memory: what the outbox {outbox} has was left alone"
+    said = f"gateway: sent without the outbox {outbox}: what waits there was left alone"
     assert (0, True, [said]) == (code, out.startswith("delivered"), err)
     assert ["x"] == program.texts(ROOM)
     assert before == files_of(outbox)
@@ -168,7 +168,7 @@ def test_who_asked_is_told_how_it_ended(program, outbox, said):
     code, why = seen["key"]
     assert (1, True) == (code, "ended rejected" in why)
     code, why = seen["late"]  # on a clock that jumps no deadline passes
-    assert (1, True) == (code, "has not ended yet: gateway outbox show" in why)
+    assert (1, True) == (code, "has not ended yet; to see how it ends: gateway outbox show" in why)
     with Operator(outbox, keys()) as operator:
         assert 0 == operator.stats()["asked"]
 
@@ -222,7 +222,7 @@ def test_a_gateway_that_goes_leaves_the_request_to_the_next_one(program, outbox,
     assert [(1, True)] == [(code, "stopped before it answered" in why) for code, why in seen]
     for words in (("send", *KEYED, "again"), ("edit", *KEYED, "x"), ("delete", *KEYED)):
         code, _, err = program(*words)
-        assert (2, True) == (code, "'k' was asked for and waits in the outbox" in err[0])
+        assert (2, True) == (code, "with the key 'k' already waits in the outbox" in err[0])
     application(use)
     assert ["asked"] == program.texts(ROOM)
 
@@ -265,7 +265,7 @@ def test_a_key_that_the_file_knows_is_not_sent_again(program, outbox):
     application(send_one)
     code, _, err = program("send", *TO, "--key", "k", "sent")
     assert (2, 1) == (code, len(err))
-    assert "the outbox knows the key 'k'" in err[0]
+    assert "in the outbox already has the key 'k'" in err[0]
     assert "(delivered)" in err[0]
     application(leave_three)
     [line] = program("send", *TO, "--key", "2", "x")[2]

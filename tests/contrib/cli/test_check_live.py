@@ -14,9 +14,9 @@ from gateway_plugin_slack.settings import Settings
 HTML = b"<html><h1>hello</h1></html>"
 VIA = {"Via": "1.1 google"}
 THE_TOKEN = "does not know the token"
-ELSEWHERE = "Something else than the platform's API answers at http://"
+ELSEWHERE = "What answers at http://"
 ITS_FAULT = "The platform has a fault of its own: wait"
-TOO_MUCH = "has asked too much lately: try again in "
+TOO_MUCH = "has sent too many requests: try again in "
 
 
 def slack(error, **more):
@@ -38,7 +38,7 @@ ANSWERS = [
     ("slack", slack("token_revoked"), "The token was revoked: install the app again"),
     ("slack", slack("token_expired"), "The token has expired: with refresh_token, client_id"),
     ("slack", slack("account_inactive"), "account was deactivated"),
-    ("slack", slack("not_authed"), "saw no token"),
+    ("slack", slack("not_authed"), "got no token"),
     ("slack", slack("missing_scope", needed="chat:write"), "lacks a scope: add the one that is"),
     ("slack", slack("missing_scope", needed="chat:write"), "[missing_scope (needed: chat:write)]"),
     ("slack", slack("not_allowed_token_type"), "a token of another kind"),
@@ -51,7 +51,7 @@ ANSWERS = [
     ("slack", (200, HTML, {}), ELSEWHERE),
     ("slack", (404, HTML, {}), ELSEWHERE),
     ("slack", (302, b"", {"Location": "/"}), ELSEWHERE),
-    ("slack", slack("a_word_from_next_year"), "for a reason that is not known here"),
+    ("slack", slack("a_word_from_next_year"), "and the gateway does not know why"),
     ("telegram", telegram(401, "Unauthorized"), THE_TOKEN),
     ("telegram", telegram(404, "Not Found"), THE_TOKEN),
     ("telegram", telegram(429, "Too Many Requests", retry_after=600), TOO_MUCH + "10 minutes"),
@@ -63,8 +63,8 @@ ANSWERS = [
     ("discord", discord(401, 0), THE_TOKEN),
     ("discord", discord(401, 50014), THE_TOKEN),
     ("discord", discord(403, 40002), "bans the bot until its owner verifies"),
-    ("discord", discord(403, 40333), "keeps this machine's address out: wait 10 minutes"),
-    ("discord", (429, HTML, {}), "keeps this machine's address out: wait 10 minutes"),
+    ("discord", discord(403, 40333), "blocks this machine's address: wait 10 minutes"),
+    ("discord", (429, HTML, {}), "blocks this machine's address: wait 10 minutes"),
     ("discord", discord(429, 0, retry_after=1.5), TOO_MUCH + "2 s"),
     ("discord", (503, b"upstream connect error", {}), ITS_FAULT),
     ("discord", (200, HTML, {}), ELSEWHERE),
@@ -105,7 +105,7 @@ INSTANCE = Instance("bot", "slack", Settings(token=Secret("xoxb-1"), base_url="h
         (Reason.UNREACHABLE, "gaierror: [Errno -2] Name or service not known",
          "The name in https://x.example is not found"),
         (Reason.UNREACHABLE, "BrokenResourceError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate",
-         "is not trusted here. Set ca_file where a company"),
+         "does not trust its certificate. Set ca_file if a company"),
         (Reason.UNREACHABLE, "BrokenResourceError: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13",
          "configure client_certificate and client_key"),
         (Reason.UNREACHABLE, "ProxyError: the proxy p:1 answered 407 No to CONNECT",
@@ -122,13 +122,13 @@ INSTANCE = Instance("bot", "slack", Settings(token=Secret("xoxb-1"), base_url="h
          "correct the address and port of proxy"),
         (Reason.UNREACHABLE, "ConnectTimeout: no connection within 10 s through the proxy p:1",
          "There is no way through the proxy"),
-        (Reason.OUTCOME_UNKNOWN, "the probe did not end within 30 s", "but no answer comes from"),
-        (Reason.RATE_LIMITED, "8000 answers of 401, 403 or 429 in 10 minutes: no more requests",
-         "keeps this machine's address out"),
-        (Reason.HOOK_CONTRACT, "irc: hook probe: no Identity", "plugin is at fault"),
+        (Reason.OUTCOME_UNKNOWN, "the probe did not end within 30 s", "but does not answer"),
+        (Reason.RATE_LIMITED, "8000 answers of 401, 403 or 429 in 10 minutes: the gateway sends",
+         "blocks this machine's address"),
+        (Reason.HOOK_CONTRACT, "irc: hook probe: no Identity", "plugin has a bug"),
         (Reason.UNCLASSIFIED, "ValueError: /srv/tokens.json: no file of Slack tokens",
-         "The file that keeps its tokens is damaged"),
-        (Reason.BAD_REQUEST, "", "for a reason that is not known here: its own words may say why."),
+         "The token file is damaged"),
+        (Reason.BAD_REQUEST, "", "and the gateway does not know why: its own words may say it."),
     ],
 )  # fmt: skip
 def test_what_no_answer_says_is_said_as_well(reason, raw, said):
@@ -157,7 +157,7 @@ def test_nothing_stands_between_its_sentences_but_what_verbose_asks_for(half_dam
     assert (1, ["gateway: not working: worn"]) == (code, err)
     works, does_not = out.splitlines()
     assert works.startswith("bot (slack): works")
-    assert does_not.startswith("worn (slack): does not work: The file that keeps its tokens is")
+    assert does_not.startswith("worn (slack): does not work: The token file is")
     loud = half_damaged("check", "--live", "--verbose")[2]
     assert [line for line in loud if "event='gateway.session_failed'" in line]
 
@@ -190,4 +190,5 @@ def test_a_channel_without_a_probe_is_not_said_to_be_out_of_order(program, tmp_p
         file.write('[instances.hill]\nchannel = "drum"\n')
     code, out, err = program("check", "--live")
     assert (0, []) == (code, err)
-    assert "hill (drum): configured; its channel has no probe to ask with" == out.splitlines()[1]
+    said = "hill (drum): configured; its channel has no probe, so it was not asked"
+    assert said == out.splitlines()[1]

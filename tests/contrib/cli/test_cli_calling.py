@@ -50,7 +50,7 @@ def test_arguments_come_from_standard_input(program, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (("bot", "auth.test", "{"), 2, "gateway: the arguments are no JSON: "),
+        (("bot", "auth.test", "{"), 2, "gateway: the arguments are not JSON: "),
         (("bot", "auth.test", "[]"), 2, "gateway: the arguments must be a JSON object, not list"),
         (("bot", "no method"), 2, "gateway: method: 'no method' is not a method of the Web API"),
         (("bob", "auth.test"), 2, "gateway: instance_id: there is no instance 'bob'"),

@@ -126,7 +126,7 @@ def test_what_is_missing_from_a_store_is_lost_whatever_the_gateway_says(finished
     victim.deleted = True
     report = running.report()
     victim.deleted = False
-    assert "Not as it should be: 1 lost" in verdict(report)
+    assert "Something went wrong: 1 lost" in verdict(report)
     assert (200, 1) == (report.channels["slack"].delivered, report.channels["slack"].lost)
     assert not report.good
 
@@ -265,11 +265,11 @@ def test_the_command_tells_people_and_ends_with_1_if_something_is_lost(
     code, out, err = program("demo", "--seed", "3", "--rooms", "5")
     assert (1, []) == (code, err)
     assert out.startswith("150 texts (135 messages, 15 edits) for 15 rooms are handed over at once")
-    parts = ("what a person sees there", "- Failed on purpose", "What became of it")
+    parts = ("what a person sees there", "- Failed on purpose", "Result")
     assert sorted(places := [out.index(words) for words in parts]) == places
     assert "\x1b" not in out
     lost, page = out.splitlines()[-2:]
-    assert "Not as it should be: 1 lost, 0 out of order, 0 that nobody sent." == lost
+    assert "Something went wrong: 1 lost, 0 out of order, 0 that nobody sent." == lost
     assert page.startswith("Next: docs/tutorial/first-message.md")
     assert ["0", "0", "1", "1"] == lines_of(out)["texts lost"]
 
@@ -291,7 +291,7 @@ def test_several_processes_need_a_server_and_say_where_to_get_one(program, monke
     monkeypatch.setattr(shared_command, "programs", lambda: None)
     code, out, (line,) = program("demo", "--processes", "3")
     assert (2, "") == (code, out)
-    assert "needs a server of PostgreSQL: install Debian's postgresql, or `pip install" in line
+    assert "needs a PostgreSQL server: install Debian's postgresql, or `pip install" in line
 
 
 def test_several_processes_have_no_metrics_together(program):

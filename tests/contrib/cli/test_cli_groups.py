@@ -105,7 +105,7 @@ def test_rooms_that_are_gone_are_named_with_why(program):
         ((*NEWS,), "give either a TEXT or --file"),
         ((*NEWS[:-1], "nowhere", "x"), "nowhere: No such file or directory"),
         ((*NEWS[:-1], "-", "--file", "-"), "cannot both be read from standard input"),
-        ((*NEWS, "--not-before", "soon", "x"), "'soon' is no time, such as"),
+        ((*NEWS, "--not-before", "soon", "x"), "'soon' is not a time, such as"),
         ((*NEWS[:2], "nobody", *NEWS[3:], "x"), "there is no instance 'nobody'"),
         ((*NEWS, "--detach", "x"), "--detach needs a gateway"),
         ((*NEWS, ""), "text: is empty"),
@@ -215,9 +215,10 @@ def test_a_running_gateway_is_asked_and_its_groups_are_held(program, outbox, sai
         for each, word in ((name, "ended"), (other, "cancelled"))
     ]
     assert "text: news" in program("group", "show", name)[1]
-    assert (0, "no group\n", []) == program("group", "list", "--instance", "other")
+    assert (0, "there are no groups\n", []) == program("group", "list", "--instance", "other")
     code, _, err = program(*NEWS, "--key", "june", "news")
-    assert (2, True) == (code, f"group {name} has it, and nothing was sent" in err[0])
+    said = f"nothing was sent: group {name} in the outbox already has the key 'june'"
+    assert (2, [f"gateway: {said}"]) == (code, err)
 
 
 def test_without_a_gateway_what_is_asked_is_done_by_the_next(program, outbox):
@@ -229,7 +230,8 @@ def test_without_a_gateway_what_is_asked_is_done_by_the_next(program, outbox):
 
     application(begin)
     code, out, err = program("group", "cancel", *name)
-    assert (0, "asked: done when a gateway next opens the outbox\n", []) == (code, out, err)
+    said = "requested: the next gateway that opens the outbox does it\n"
+    assert (0, said, []) == (code, out, err)
 
     async def go_on(gateway):
         job = await gateway.group(*name)

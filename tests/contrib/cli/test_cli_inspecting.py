@@ -71,7 +71,7 @@ def test_check_misses_an_instance(program, tmp_path):
     """Without one nothing can be sent; an application may add its own all the same."""
     (tmp_path / "bare.toml").write_text("partition_count = 2\n")
     lines = [
-        "bare.toml: instances: none is configured, so that nothing can be sent",
+        "bare.toml: instances: none is configured, so nothing can be sent: add an [instances.NAME]",
         "gateway: bare.toml has 1 mistake",
     ]
     assert (2, "", lines) == program("check", "bare.toml")

@@ -90,7 +90,7 @@ def test_the_text_of_a_refused_file_goes_alone_if_so_wanted(program, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("--caption", "x"), "--caption is the text beside --file-attach, and the only one"),
+        (("--caption", "x"), "--caption needs --file-attach, and no other text"),
         (("--file-attach", "no.png"), "files.0: "),
     ],
 )
@@ -127,7 +127,7 @@ def test_a_ref_is_read_from_standard_input(program, monkeypatch):
         (("send", *TO, "--ttl", "0", "x"), "--ttl. Must be > 0."),
         (("send", *TO, "--config", "no.toml", "x"), "gateway: no.toml: No such file or directory"),
         (("edit", "x"), "gateway: give either --ref or --key"),
-        (("edit", "--ref", "{", "x"), "gateway: --ref is not JSON (a file: --ref - <FILE): "),
+        (("edit", "--ref", "{", "x"), "gateway: --ref is not JSON (to read a file: --ref - <FILE)"),
         (("edit", "--ref", "[]", "x"), "gateway: --ref is not the JSON that `send --json` prints"),
         (("edit", "--ref", "{}", "x"), "that `send --json` prints: instance_id: is missing;"),
         (("edit", "--ref", '{"disposition": "expired"}', "x"), "did not arrive"),
@@ -136,7 +136,7 @@ def test_a_ref_is_read_from_standard_input(program, monkeypatch):
         (("delete", "--ref", '{"version": 99}'), "written in format version 99"),
         (("send", *TO, "--bogus", "x"), "gateway: Unknown option: --bogus"),
         (("send", *TO, "x", "-y"), "gateway: Unknown option: -y"),
-        (("send", *TO, "- milk\n- honey"), "a text that begins with - stands behind --"),
+        (("send", *TO, "- milk\n- honey"), "put -- before a text that begins with -"),
         (("send", *TO, "two", "words"), "gateway: too many arguments: 'words' (a text of several"),
         (("outbox", "list", "--limit", "0"), "--limit. Must be >= 1."),
         (("outbox", "list", "--age", "nan"), "--age. Must be >= 0."),

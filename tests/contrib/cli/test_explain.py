@@ -359,7 +359,7 @@ def test_what_policies_change_is_told_beside_what_was_asked_for(program, monkeyp
     words = ("explain", "hello", "--channel", "slack", "--room", "C0000000001")
     code, out, _ = program(*words)
     assert 0 == code
-    assert "policies: it goes to 'C0000000002', and was asked for 'C0000000001'" in out
+    assert "policies: it goes to 'C0000000002' instead of 'C0000000001'" in out
     assert "policies: from character 5 on, '' becomes ' - us'" in out
     code, out, _ = program(*words, "--json")
     (plan,) = json.loads(out)["plans"]

@@ -100,8 +100,8 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config, outbox,
         assert "bot room: 2 rows erased, 0 in flight\n" == out
         assert "" == await command("list")
         assert "epoch 1  lease 60 s" in await command("members")
-    assert "asked: done when" in await command("erase", "--instance", "bot", "--room", "other")
-    assert "nobody owns it\n" == await command("members")
+    assert "requested: the next gateway" in await command("erase", "--instance", "bot", "--room", "other")
+    assert "no process owns the outbox\n" == await command("members")
     async with open_test_gateway(channel, outbox=outbox()):
 
         async def nothing_asked():
@@ -157,7 +157,7 @@ async def test_a_gateway_that_runs_is_asked_to_send_and_one_that_does_not_is_not
         assert ["hello"] == channel.texts("room")
     idle = await application()
     assert not idle.running
-    with pytest.raises(Ended, match=r"the outbox knows the key 'k': envelope .* has it"):
+    with pytest.raises(Ended, match=r"nothing was sent: envelope .* already has the key 'k'"):
         await trio.to_thread.run_sync(idle.refuse_known, "bot", "room", "k")
     ref = await trio.to_thread.run_sync(
         idle.message_of, KeyRef(instance_id="bot", external_room_id="room", key="k")

@@ -79,7 +79,7 @@ WRONG = {
     ("move", "bot0", "nobody"): "'nobody' is no process that shares the accounts; there are: app-1",
     ("move", "bot0", "process 1"): "'process 1' fits several processes; there are: app-1",
     ("move", "missing", "app-1"): "the outbox has no account 'missing'",
-    ("move", "bot0"): "name the process that is to own the account, or say --balance",
+    ("move", "bot0"): "name the process that shall own the account, or give --balance",
     ("move", "bot0", "app-1", "--balance"): "name the process",
     ("drain-member", "nobody"): "'nobody' is no process that shares the accounts; there are: app-1",
 }

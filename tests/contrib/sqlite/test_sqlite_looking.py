@@ -107,7 +107,7 @@ def test_what_waits_is_listed_with_what_the_file_knows_of_its_cause(look):
 
 
 def test_without_a_gateway_that_is_said(look):
-    said = "gateway: no gateway has the outbox open: what waits goes on when one opens it\n"
+    said = "gateway: no gateway has the outbox open: nothing is sent until one opens it\n"
     assert said == look("list", "--waiting")[2]
 
 
@@ -119,7 +119,7 @@ def test_one_that_cannot_be_asked_is_not_said_to_give_no_answer(look, monkeypatc
     monkeypatch.setattr(Operator, "ask", full)
     code, out, err = look("stats")
     assert (0, True) == (code, "trouble: unknown\n" in out)
-    assert "the gateway cannot be asked, the disk is full: what its memory alone knows" in err
+    assert "the gateway cannot be asked, the disk is full: causes that only the gateway knows" in err
 
 
 @pytest.mark.parametrize("command", ["list", "retry", "discard"])
@@ -182,7 +182,7 @@ def test_of_every_room_that_is_known_an_erasure_is_asked_for(look, room):
 def test_what_nobody_tries_again_is_said_not_to_be_there(look, command, settled):
     code, out, err = look(command, "--disposition", settled)
     assert (2, "", 1) == (code, out, err.count("\n"))
-    assert f"--disposition {settled} fits nothing here" in err
+    assert f"--disposition {settled} matches nothing" in err
 
 
 def test_each_other_disposition_is_a_filter(look):

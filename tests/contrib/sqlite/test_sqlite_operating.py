@@ -266,7 +266,7 @@ def test_what_is_wrong_is_one_line(config, capsys, content, words):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--waiting", "--disposition", "rejected"), "no disposition yet"),
+        (("--waiting", "--disposition", "rejected"), "cannot be combined"),
         (("018bcfe56800000000d6b5a7d524a9", "--room", "room"), "not both"),
     ],
 )
@@ -385,7 +385,7 @@ async def test_an_owner_that_goes_before_it_answers_is_not_waited_for(capsys):
 
     with trio.fail_after(changing.PATIENCE / 2):
         await changing._answers(Leaving(), {"one": 1, "two": 2})
-    expected = "one: goes on\n1 asked: done when a gateway next opens the outbox\n"
+    expected = "one: goes on\n1 requested: the next gateway that opens the outbox does it\n"
     assert expected == capsys.readouterr().out
 
 

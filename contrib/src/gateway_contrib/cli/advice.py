@@ -13,8 +13,8 @@ import attrs
 from gateway_core import Instance, Reason, Verdict
 
 NOT_THE_API = (
-    "Something else than the platform's API answers at {base_url}: correct base_url, or what"
-    " stands between (a proxy, a captive portal)."
+    "What answers at {base_url} is not the platform's API: correct base_url, or look at what is in"
+    " between (a proxy, a captive portal)."
 )
 
 
@@ -49,8 +49,8 @@ _ROWS: tuple[_Row, ...] = (
     _Row(
         Reason.UNAUTHORIZED,
         "not_authed",
-        "The platform saw no token: a proxy takes the Authorization header away, or the token is"
-        " empty.",
+        "The platform got no token: configure one, or have the proxy let the Authorization header"
+        " through.",
     ),
     _Row(
         Reason.UNAUTHORIZED,
@@ -92,13 +92,13 @@ _ROWS: tuple[_Row, ...] = (
     _Row(
         Reason.RATE_LIMITED,
         "40333|<|answers of 401",
-        "The platform's front door keeps this machine's address out: wait {wait}, and find out"
-        " which requests fail so often.",
+        "The platform blocks this machine's address for a while: wait {wait}, and find out which"
+        " requests fail so often.",
     ),
     _Row(
         Reason.RATE_LIMITED,
         "",
-        "The account has asked too much lately: try again in {wait}; nothing needs to be changed.",
+        "The account has sent too many requests: try again in {wait}; nothing needs to be changed.",
     ),
     # The way there.
     _Row(Reason.UNREACHABLE, "cannot be read|not of the platform", NOT_THE_API),
@@ -133,31 +133,31 @@ _ROWS: tuple[_Row, ...] = (
     _Row(
         Reason.UNREACHABLE,
         "certificate_required",
-        "The server wants to see a certificate: configure client_certificate and client_key.",
+        "The server asks for a client certificate: configure client_certificate and client_key.",
     ),
     _Row(
         Reason.UNREACHABLE,
         "ssl|tls|certificate",
-        "There is no safe connection to {base_url}: if it is right, its certificate is not trusted"
-        " here. Set ca_file where a company reads what goes through TLS; else look at this"
-        " machine's clock and certificates.",
+        "The TLS connection to {base_url} fails: if base_url is right, this machine does not trust"
+        " its certificate. Set ca_file if a company's proxy reads TLS; else look at this machine's"
+        " clock and certificates.",
     ),
     _Row(
         Reason.UNREACHABLE,
         "gaierror|name or service|name resolution|getaddrinfo|nodename",
-        "The name in {base_url} is not found: correct it, or this machine's DNS.",
+        "The name in {base_url} is not found: correct base_url, or this machine's DNS.",
     ),
     _Row(
         Reason.UNREACHABLE,
         "",
-        "Nobody answers at {base_url}: correct base_url, or let this machine out to it (network,"
+        "Nobody answers at {base_url}: correct base_url, or let this machine reach it (network,"
         " firewall).",
     ),
     _Row(
         Reason.OUTCOME_UNKNOWN,
         "",
-        "The connection stands, but no answer comes from {base_url}: try again; if it stays so,"
-        " look at what stands between (a proxy, a firewall).",
+        "{base_url} can be reached, but does not answer: try again; if that does not help, look at"
+        " what is in between (a proxy, a firewall).",
     ),
     # The platform.
     _Row(Reason.PLATFORM_ERROR, "^(http )?[23][0-9][0-9]\\b", NOT_THE_API),
@@ -170,18 +170,17 @@ _ROWS: tuple[_Row, ...] = (
     _Row(
         Reason.UNCLASSIFIED,
         "no file of slack tokens",
-        "The file that keeps its tokens is damaged, or another file: correct token_file, or move it"
-        " away and configure the tokens of a new installation.",
+        "The token file is damaged, or is another file: correct token_file, or move the file away"
+        " and configure the tokens of a new installation.",
     ),
     _Row(Reason.TOO_LONG, "not of the platform", NOT_THE_API),
     _Row(
         Reason.HOOK_CONTRACT,
         "",
-        "The channel's plugin is at fault: look for a newer release of it, and report what stands"
-        " here.",
+        "The channel's plugin has a bug: look for a newer release of it, and report this line.",
     ),
 )
-_OTHERWISE = "The platform refuses, for a reason that is not known here: its own words may say why."
+_OTHERWISE = "The platform refuses, and the gateway does not know why: its own words may say it."
 
 
 def advice(instance: Instance, verdict: Verdict) -> str:

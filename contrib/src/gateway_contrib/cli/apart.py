@@ -66,8 +66,8 @@ class Application:
         if found is not None:
             state = found.receipt.disposition if found.receipt is not None else "unfinished"
             raise Ended(
-                f"the outbox knows the key {key!r}: envelope {found.envelope_id} ({state})"
-                " has it, and nothing was sent"
+                f"nothing was sent: envelope {found.envelope_id} ({state}) in the outbox already"
+                f" has the key {key!r}"
             )
 
     def refuse_known_group(self, instance: str, key: str | None) -> None:
@@ -78,8 +78,8 @@ class Application:
             found = operator.group_of_key(instance, key)
         if found is not None:
             raise Ended(
-                f"the outbox knows the key {key!r}: group {found.group.id} has it, and nothing was"
-                " sent"
+                f"nothing was sent: group {found.group.id} in the outbox already has the key"
+                f" {key!r}"
             )
 
     def message_of(self, target: MessageRef | KeyRef) -> MessageRef | KeyRef:
@@ -92,8 +92,8 @@ class Application:
             return target
         if found.receipt is None:
             raise Ended(
-                f"envelope {found.envelope_id} waits in the outbox {self.outbox}: only the"
-                " application's gateway changes it"
+                f"envelope {found.envelope_id} still waits in the outbox {self.outbox}: start the"
+                " application's gateway, since only that can change it"
             )
         if found.receipt.ref is None:
             disposition: Disposition = found.receipt.disposition
@@ -108,8 +108,8 @@ class Application:
             asked = operator.asked(key.instance_id, key.external_room_id)
         if any(isinstance(each, Send) and each.key == key.key for each in asked):
             raise Ended(
-                f"a message of the key {key.key!r} was asked for and waits in the outbox"
-                f" {self.outbox} for the application's gateway: nothing was done"
+                f"nothing was done: a message with the key {key.key!r} already waits in the outbox"
+                f" {self.outbox} for the application's gateway"
             )
 
     def _keyed(self, key: KeyRef) -> Any:
@@ -135,13 +135,15 @@ class Application:
             except asking.Unanswered as error:
                 raise Ended(str(error), 1) from None
             except trio.Cancelled:
-                known = f"envelope {name} goes on: gateway outbox show {name}"
-                _note(known if name else f"what was asked goes on: {asking.LEFT}")
+                known = (
+                    f"the gateway goes on with it; to see how it ends: gateway outbox show {name}"
+                )
+                _note(known if name else asking.LEFT)
                 raise
         if receipt is None:
             raise Ended(
-                f"the application's gateway has accepted envelope {name}, which has not ended yet:"
-                f" gateway outbox show {name}",
+                f"the application's gateway has accepted envelope {name}, which has not ended yet;"
+                f" to see how it ends: gateway outbox show {name}",
                 1,
             )
         return receipt
@@ -158,7 +160,7 @@ class Application:
                 raise Ended(f"the outbox does not know {envelope_id}")
             if not self.running:
                 raise Ended(
-                    "no gateway has the outbox open: gateway outbox discard ends what waits there"
+                    "no gateway has the outbox open: use gateway outbox discard instead"
                 )
             try:
                 said = await asking.cancel(operator, envelope_id, patience=PATIENCE)
@@ -173,9 +175,9 @@ class Application:
     def say(self) -> None:
         """On standard error, what the command did not do."""
         if self.running:
-            _note(f"asked the gateway that has the outbox {self.outbox} open")
+            _note(f"done by the gateway that has the outbox {self.outbox} open")
         elif self.outbox is not None:
-            _note(f"sent from memory: what the outbox {self.outbox} has was left alone")
+            _note(f"sent without the outbox {self.outbox}: what waits there was left alone")
 
 
 def _note(line: str) -> None:

@@ -26,19 +26,19 @@ from gateway_core import Call
 async def call(
     instance: Annotated[str, Parameter(help="The account, as gateway.toml names it.")],
     method: Annotated[
-        str, Parameter(help="As the platform calls it: sendDice, pins.list, GET /users/@me.")
+        str, Parameter(help="The method as the platform calls it, such as sendDice or GET /users/@me.")
     ],
     arguments: Annotated[
         str,
         Parameter(
             allow_leading_hyphen=True,
-            help="The method's arguments, a JSON object; -: standard input.",
+            help="The method's arguments, a JSON object; - is standard input.",
         ),
     ] = "{}",
     /,
     *,
     room: Annotated[
-        str, Parameter(help="The conversation, for methods that concern one.", show_default=False)
+        str, Parameter(help="The conversation, for methods that need one.", show_default=False)
     ] = "",
     thread: Annotated[str | None, Parameter(help="The thread or topic in it.")] = None,
     key: Key = None,
@@ -46,7 +46,7 @@ async def call(
 ) -> int:
     """Call a method of the platform, and print what it answers.
 
-    A message that it makes has a ref in what --json prints, by which `edit` and `delete` find it.
+    If it sends a message, --json prints the message's ref, which `edit` and `delete` take.
     """
     given = _arguments(standard_input() if arguments == "-" else arguments)
 
@@ -73,7 +73,7 @@ def _arguments(text: str) -> dict[str, Any]:
     try:
         given = jsonlib.loads(text)
     except ValueError as error:
-        raise Ended(f"the arguments are no JSON: {error}") from None
+        raise Ended(f"the arguments are not JSON: {error}") from None
     if not isinstance(given, dict):
         raise Ended(f"the arguments must be a JSON object, not {type(given).__name__}")
     return given

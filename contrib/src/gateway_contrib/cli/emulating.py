@@ -27,24 +27,24 @@ async def emulate(
     channel: Annotated[Channel, Parameter(help="The platform.")],
     /,
     *,
-    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535), help="0: a free one.")] = 0,
-    host: Annotated[str, Parameter(help="The address to listen at; by default loopback.")] = (
+    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535), help="The port; 0: a free one.")] = 0,
+    host: Annotated[str, Parameter(help="The address to listen at.")] = (
         "127.0.0.1"
     ),
     limits: Annotated[
         list[str] | None,
         Parameter(
             negative=(),
-            help="A limit in place of the platform's own, as chat_seconds=0; none: no limits.",
+            help="A limit in place of the platform's own, such as chat_seconds=0; none: no limits.",
         ),
     ] = None,
     faults: Annotated[
         list[str] | None,
         Parameter(
-            negative=(), help="A fault and the share of requests that it hits, as no_answer=0.05."
+            negative=(), help="A fault and the share of requests that it hits, such as no_answer=0.05."
         ),
     ] = None,
-    seed: Annotated[str, Parameter(help="Of the faults' draws.")] = "0",
+    seed: Annotated[str, Parameter(help="The seed that decides which requests a fault hits.")] = "0",
     json_: Annotated[
         bool,
         Parameter(name="--json", negative=(), help="Print the addresses as one JSON object."),
@@ -60,7 +60,7 @@ async def emulate(
         try:
             url = await nursery.start(partial(serve, controlled(held), host=host, port=port))
         except OSError as error:
-            raise Ended(f"port {port}: {error.strerror or error}") from None
+            raise Ended(f"cannot listen at {host}, port {port}: {error.strerror or error}") from None
         held.locate(url)
         (_print_json if json_ else _introduce)(held)
     return 0
@@ -70,7 +70,7 @@ def _held(channel: Channel, limits: Iterable[str], faults: Iterable[str], seed: 
     """The platform that the options describe. Raises Ended where they describe none."""
     given = dict(map(_named, (word for word in limits if word != UNLIMITED)))
     if UNLIMITED in limits and given:
-        raise Ended(f"--limits: {UNLIMITED} stands alone")
+        raise Ended(f"--limits {UNLIMITED} cannot be combined with a limit")
     try:
         return Held(
             channel,
@@ -86,7 +86,7 @@ def _held(channel: Channel, limits: Iterable[str], faults: Iterable[str], seed: 
 
 def _fault(name: str) -> Fault:
     if name not in list(Fault):
-        raise ValueError(f"{name} is no fault; there are {', '.join(Fault)}")
+        raise ValueError(f"{name} is not a fault; there are {', '.join(Fault)}")
     return Fault(name)
 
 
@@ -119,7 +119,7 @@ def _introduce(held: Held) -> None:
     print(f"{held.channel} is emulated at {held.url}/ (a page to look at; Ctrl-C ends it)")
     if held.webhook is not None:
         print(f"An incoming webhook: {held.webhook}")
-    print(f"What arrived, and what fails next: {held.url}{PREFIX}")
+    print(f"To see what arrived, and to make requests fail: {held.url}{PREFIX}")
     print("In gateway.toml:\n")
     print(f'[instances.my-{held.channel}]\nchannel = "{held.channel}"')
     print(f'token = "{held.platform.token}"\nbase_url = "{held.base_url}"', flush=True)

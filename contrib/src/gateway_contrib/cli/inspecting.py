@@ -46,7 +46,7 @@ Json = Annotated[bool, Parameter(negative=(), help="Print one JSON object and no
 
 
 def plugins(*, json: Json = False) -> int:
-    """Show channels, distributions, versions, and what each hook is bound to."""
+    """Show the installed channels, their versions, and which plugins each hook asks."""
     channels = installed_channels()
     if json:
         shown = {"channels": [attrs.asdict(channel) for channel in channels]}
@@ -86,11 +86,11 @@ async def check(
     config: Annotated[Path, Parameter(help="The configuration file.")] = Path("gateway.toml"),
     *,
     live: Annotated[
-        bool, Parameter(negative=(), help="Ask each platform as well who the instance is.")
+        bool, Parameter(negative=(), help="Also ask each platform whether the account works.")
     ] = False,
     verbose: Verbose = False,
 ) -> int:
-    """Read a configuration and name every mistake by its place."""
+    """Check a configuration, and show every mistake with its place."""
     set_up_log(verbose=verbose, level=logging.CRITICAL)  # its sentences say the same
     loaded = _loaded(config)
     if not live:
@@ -127,7 +127,9 @@ def _unbroken(config: GatewayConfig) -> GatewayConfig:
 def _breaking(config: GatewayConfig) -> Iterator[Problem]:
     """What lets nothing out: no instance at all, or one on which each message would crash."""
     if not config.instances:
-        yield Problem("instances", "none is configured, so that nothing can be sent")
+        yield Problem(
+            "instances"
+        , "none is configured, so nothing can be sent: add an [instances.NAME]")
     for instance in config.instances:
         for room in (*getattr(instance.settings, "rooms", ()), *ROOMS):
             text = Send(instance_id=instance.id, external_room_id=room, text="Is this well?")
@@ -148,7 +150,7 @@ async def _probe_all(config: GatewayConfig) -> int:
     bound = installed_channels(allowed=config.plugins)
     unasked = {binding.channel for binding in bound if not binding.hooks["probe"]}
     answers = {
-        instance.id: ("configured; its channel has no probe to ask with", True)
+        instance.id: ("configured; its channel has no probe, so it was not asked", True)
         for instance in config.instances
         if instance.channel in unasked
     }

@@ -15,9 +15,9 @@ def misunderstood(error: CycloptsError) -> str:
     """The line that people get."""
     if isinstance(error, UnusedCliTokensError):
         words = ", ".join(map(repr, error.unused_tokens or []))
-        return f"too many arguments: {words} (a text of several words stands in quotes)"
+        return f"too many arguments: {words} (put a text of several words in quotes)"
     if isinstance(error, UnknownOptionError):
         word = error.token.keyword or error.token.value
         if not _LOOKS_LIKE_ONE.fullmatch(word):
-            return f"{word!r} is no option; a text that begins with - stands behind --"
+            return f"{word!r} is not an option; put -- before a text that begins with -"
     return one_line(error)

@@ -40,32 +40,32 @@ from gateway_core import File as SentFile
 Format = Literal["plain", "markdown", "native"]
 OnFileError = Annotated[
     Literal["fail", "send_text"],
-    Parameter(help="Where the platform refuses a file: send nothing, or the text alone."),
+    Parameter(help="If the platform refuses a file: send nothing, or only the text."),
 ]
 Config = Annotated[Path, Parameter(help="The configuration file.")]
 File = Annotated[
     str | None,
-    Parameter(allow_leading_hyphen=True, help="Take the text from this file; -: standard input."),
+    Parameter(allow_leading_hyphen=True, help="Read the text from this file; - is standard input."),
 ]
 Json = Annotated[bool, Parameter(negative=(), help="Print the receipt as one JSON object.")]
 Ttl = Annotated[
-    float, Parameter(validator=Number(gt=0), help="Seconds after which it is given up.")
+    float, Parameter(validator=Number(gt=0), help="Give up after this many seconds.")
 ]
-Key = Annotated[str | None, Parameter(help="Idempotency key: not sent where an outbox has it.")]
+Key = Annotated[str | None, Parameter(help="Idempotency key: nothing is sent if the outbox has it already.")]
 Ref = Annotated[
     str | None,
     Parameter(
         allow_leading_hyphen=True,
-        help="The message: the JSON that `send --json` printed, or - to read it from input.",
+        help="The message: what `send --json` printed, or - to read that from standard input.",
     ),
 ]
 TargetKey = Annotated[
     str | None,
-    Parameter(help="The message's key, with --instance and --room, where an outbox remembers it."),
+    Parameter(help="The message's key, if the outbox has it; needs --instance and --room."),
 ]
 Account = Annotated[str | None, Parameter(help="With --key: the instance that sent it.")]
-Room = Annotated[str | None, Parameter(help="With --key: the room that it stands in.")]
-Look = Annotated[Format, Parameter(help="How the text is read.")]
+Room = Annotated[str | None, Parameter(help="With --key: the room that it is in.")]
+Look = Annotated[Format, Parameter(help="The format of the text.")]
 Attached = Annotated[
     tuple[Path, ...],
     Parameter(
@@ -73,7 +73,7 @@ Attached = Annotated[
         negative=(),
         consume_multiple=False,
         show_default=False,
-        help="A picture or another file that goes with it; may be given several times.",
+        help="A picture or other file to send along; may be given several times.",
     ),
 ]
 Shown = Annotated[str | None, Parameter(help="The text, unless --file is given.")]
@@ -133,7 +133,7 @@ class Attachments:
     """The files that go with the text."""
 
     file_attach: Attached = ()
-    caption: Annotated[str | None, Parameter(help="The text beside a --file-attach.")] = None
+    caption: Annotated[str | None, Parameter(help="The text that goes with --file-attach.")] = None
 
     @property
     def files(self) -> tuple[SentFile, ...]:
@@ -144,7 +144,7 @@ class Attachments:
         """The text: beside files it may be a caption, or none at all."""
         if self.caption is not None:
             if not self.file_attach or text is not None or written.file is not None:
-                raise Ended("--caption is the text beside --file-attach, and the only one")
+                raise Ended("--caption needs --file-attach, and no other text")
             return self.caption
         if self.file_attach and text is None and written.file is None:
             return ""
@@ -167,7 +167,7 @@ async def send(
     /,
     *,
     instance: Annotated[str, Parameter(help="The account, as gateway.toml names it.")],
-    room: Annotated[str, Parameter(help="The conversation, by the platform's id.")],
+    room: Annotated[str, Parameter(help="The conversation's id on the platform.")],
     thread: Annotated[str | None, Parameter(help="The thread or topic in it.")] = None,
     reply_to: Annotated[str | None, Parameter(help="The id of the message to answer.")] = None,
     key: Key = None,
@@ -175,7 +175,7 @@ async def send(
     written: Written = WRITTEN,
     delivery: Delivery = DELIVERY,
 ) -> int:
-    """Send a message, wait for its end, and say what became of it."""
+    """Send a message, wait until it has arrived or failed, and show which."""
     words = beside.words(text, written)
 
     def envelope(application: Application) -> Send:
@@ -204,7 +204,7 @@ async def edit(
     written: Written = WRITTEN,
     delivery: Delivery = DELIVERY,
 ) -> int:
-    """Give a message that was sent a new text."""
+    """Replace the text of a message that was sent."""
     if named.ref == "-" and written.file == "-":
         raise Ended("--ref and --file cannot both be read from standard input")
     target, words = named.target(), written.words(text)
@@ -223,7 +223,7 @@ async def edit(
 
 
 async def delete(*, named: Named = NAMED, delivery: Delivery = DELIVERY) -> int:
-    """Take a message back, all of its parts."""
+    """Delete a message that was sent, with all of its parts."""
     target = named.target()
 
     def envelope(application: Application) -> Delete:
@@ -243,7 +243,7 @@ async def cancel(
     *,
     config: Config = CONFIG,
 ) -> None:
-    """Withdraw an envelope that waits in the application's outbox, unless it has started."""
+    """Cancel an envelope that waits in the application's outbox, unless sending has started."""
     application = Application.of(load_config(config))
     said = await application.cancel(envelope)
     print(printable(f"{envelope}: {said}"))
@@ -292,8 +292,8 @@ def said_of(receipt: Receipt) -> str:
         return where
     ids = [part.message_id or "(id unknown)" for part in receipt.parts]
     notes = [f"{len(ids)} messages" if len(ids) > 1 else "", *receipt.degradations]
-    notes += ["it may be there twice"] if receipt.possible_duplicate else []
-    notes += ["sent before, not again"] if receipt.replayed else []
+    notes += ["it may have arrived twice"] if receipt.possible_duplicate else []
+    notes += ["it was sent before, and not again now"] if receipt.replayed else []
     told = "; ".join(note for note in notes if note)
     return f"{where}: {', '.join(ids)}" + (f" ({told})" if told else "")
 
@@ -333,7 +333,7 @@ def _ref(text: str) -> MessageRef:
     try:
         plain: Any = jsonlib.loads(text)
     except ValueError as error:
-        raise Ended(f"--ref is not JSON (a file: --ref - <FILE): {error}") from None
+        raise Ended(f"--ref is not JSON (to read a file: --ref - <FILE): {error}") from None
     if isinstance(plain, dict) and "disposition" in plain:
         plain = plain.get("ref")
         if plain is None:

@@ -66,7 +66,7 @@ async def _listen(
     for number in _SIGNALS:
         signal.signal(number, _end_at_once)
     if sys.stderr.isatty():  # somebody waits, and the drain may take its time
-        print("gateway: stopping; once more ends it at once", file=sys.stderr, flush=True)
+        print("gateway: stopping; a second Ctrl-C ends it at once", file=sys.stderr, flush=True)
     scope.cancel()
 
 

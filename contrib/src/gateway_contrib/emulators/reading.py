@@ -21,7 +21,7 @@ def json_in(text: str | bytes) -> Any:
 
 
 def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number of JSON")
+    raise ValueError(f"{word} is not a JSON number")
 
 
 def _check(value: Any, levels: int) -> None:

@@ -71,7 +71,7 @@ def test_limits_are_ours(emulated_telegram):
     for n in range(40):
         telegram(emulated_telegram, str(n))
     assert 40 == len(emulated_telegram.texts(7))
-    with pytest.raises(ValueError, match="chat_secs is no limit; there are chat_seconds,"):
+    with pytest.raises(ValueError, match="chat_secs is not a limit; there are chat_seconds,"):
         emulated_telegram.limit(chat_secs=1)
 
 def test_the_next_requests_fail(emulated_telegram):
@@ -95,7 +95,7 @@ def test_the_next_requests_fail(emulated_telegram):
     emulated_telegram.heal()
     emulated_telegram.advance(1)
     telegram(emulated_telegram, "healed")
-    with pytest.raises(ValueError, match="meteor is no failure; there are rate_limited,"):
+    with pytest.raises(ValueError, match="meteor is not a failure; there are rate_limited,"):
         emulated_telegram.fail("meteor")
 
 def test_silence_ends_with_the_test(emulated_telegram):
@@ -326,5 +326,5 @@ except ValueError as error:
         "['hello']",
         "['MainThread']",
         "the emulator is gone: its test has ended",
-        "icq is no platform; there are telegram, slack, discord",
+        "icq is not a platform; there are telegram, slack, discord",
     ] == done.stdout.splitlines(), done.stderr

@@ -36,9 +36,9 @@ async def demo(
     json: Annotated[
         bool, Parameter(negative=(), help="Print one JSON object and nothing else.")
     ] = False,
-    seed: Annotated[str, Parameter(help="Draws texts, order, latencies, faults and jitter.")] = "0",
+    seed: Annotated[str, Parameter(help="The seed of texts, order, latencies, faults and jitter.")] = "0",
     keep: Annotated[
-        bool, Parameter(negative=(), help="Go on serving the platforms' pages until interrupted.")
+        bool, Parameter(negative=(), help="Keep serving the platforms' pages afterwards, until interrupted.")
     ] = False,
     metrics: Annotated[
         str | None,
@@ -51,13 +51,13 @@ async def demo(
     processes: Annotated[
         int,
         Parameter(
-            help="So many on one outbox in PostgreSQL; the one that owns it is killed half way.",
+            help="Processes that share one outbox in PostgreSQL; its owner is killed half way.",
             validator=Number(gte=1, lte=9),
         ),
     ] = 1,
     verbose: Verbose = False,
 ) -> int:
-    """Deliver 600 texts to 60 rooms of three emulated platforms, and tell what became of them.
+    """Deliver 600 texts to 60 rooms of three emulated platforms, and show how each ended.
 
     Exit code 1 if anything was lost or late.
     """
@@ -117,6 +117,6 @@ def _introduce(console: Console, running: Demo, folder: str) -> None:
     texts = rooms * TEXTS_PER_ROOM
     console.print(
         f"{texts} texts ({texts - rooms} messages, {rooms} edits) for {rooms} rooms are handed over"
-        " at once. Each platform keeps its rate limits, and now and then fails on purpose."
+        " at once. Each platform enforces its rate limits, and sometimes fails on purpose."
     )
     introduce(console, running, folder)

@@ -51,7 +51,7 @@ LINES: tuple[Line, ...] = (
 PACE: tuple[Line, ...] = (
     ("attempts", lambda row: f"{row.attempts}"),
     ("seconds taken", lambda row: f"{row.makespan_s:.1f}"),
-    ("seconds at the least", lambda row: f"{row.bound_s:.1f}"),
+    ("seconds needed at least", lambda row: f"{row.bound_s:.1f}"),
 )
 """Further ones, of one process that begins with nothing to do."""
 NEXT = "Next: docs/tutorial/first-message.md sends a message of yours, in ten minutes."
@@ -185,7 +185,7 @@ def _partitions(demo: Demo) -> Table:
 
 def outcome(report: Report, lines: Sequence[Line] = (*LINES, *PACE)) -> Table:
     """The table at the end: a line for each figure, a column for each channel."""
-    table = _table("What became of it")
+    table = _table("Result")
     table.box, table.padding = HORIZONTALS, (0, 1)
     table.add_column()
     rows = {**report.channels, "total": report.total}
@@ -203,7 +203,7 @@ def verdict(report: Report) -> str:
         return "Nothing was lost, and every room kept its order."
     total = report.total
     return (
-        f"Not as it should be: {total.lost} lost, {total.late} out of order,"
+        f"Something went wrong: {total.lost} lost, {total.late} out of order,"
         f" {total.strange} that nobody sent."
     )
 
@@ -222,7 +222,7 @@ def remarks(demo: Demo, report: Report) -> Iterator[str]:
     untroubled = ", ".join(f"{c} {row.untroubled_s:.1f} s" for c, row in report.channels.items())
     yield f"Rooms in which nothing failed were done after: {untroubled}."
     yield from findings_of(report.total)
-    yield "Seconds at the least: no client can be faster within the platforms' limits."
+    yield "Seconds needed at least: no client can be faster within the platforms' limits."
 
 
 def faults_of(stage: Stage) -> Iterator[str]:
@@ -261,7 +261,7 @@ def findings_of(total: Row) -> Iterator[str]:
             "Unknown: sending once more might have made one copy too many, and the receipt says"
             " that the message may or may not be there."
         )
-    yield "Lost, out of order, copies: as the platforms' stores have it, not as the gateway says."
+    yield "Lost, out of order and copies are counted in the platforms' stores, not by the gateway."
 
 
 def conversation(stage: Stage) -> Group:

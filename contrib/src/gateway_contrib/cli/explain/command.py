@@ -48,16 +48,16 @@ def explain_command(
     text: Shown = None,
     /,
     *,
-    channel: Annotated[str | None, Parameter(help="The platform; else all installed ones.")] = None,
+    channel: Annotated[str | None, Parameter(help="Only this platform; by default all that are installed.")] = None,
     attachments: Attachments = ATTACHMENTS,
     written: Written = WRITTEN,
-    room: Annotated[str | None, Parameter(help="The conversation; it may have limits.")] = None,
+    room: Annotated[str | None, Parameter(help="The conversation, which may have limits of its own.")] = None,
     config: Annotated[
         Path | None, Parameter(help="Take accounts and their settings from this file.")
     ] = None,
-    instance: Annotated[str | None, Parameter(help="Only this account of it.")] = None,
-    html: Annotated[Path | None, Parameter(help="Write a page to look at.")] = None,
-    svg: Annotated[Path | None, Parameter(help="Draw the messages into this file.")] = None,
+    instance: Annotated[str | None, Parameter(help="Only this account of the configuration.")] = None,
+    html: Annotated[Path | None, Parameter(help="Draw the messages as an HTML page into this file.")] = None,
+    svg: Annotated[Path | None, Parameter(help="Draw the messages as an SVG picture into this file.")] = None,
     json: Json = False,
 ) -> int:
     """Show the messages that a text becomes: sizes, losses, costs and time. Sends nothing."""
@@ -177,7 +177,7 @@ def _lines(plan: Explained) -> list[str]:
     """What stands below the table: what policies change, the budgets, then the time."""
     changes = []
     if plan.room != plan.asked_room:
-        changes.append(f"policies: it goes to {plan.room!r}, and was asked for {plan.asked_room!r}")
+        changes.append(f"policies: it goes to {plan.room!r} instead of {plan.asked_room!r}")
     if plan.text != plan.asked_text:
         at = _first_difference(plan.asked_text, plan.text)
         was, becomes = plan.asked_text[at : at + _SHOWN], plan.text[at : at + _SHOWN]

@@ -52,7 +52,7 @@ class When:
     """When it is sent, and under which key."""
 
     key: Annotated[
-        str | None, Parameter(help="Idempotency key: the same again gives the same group.")
+        str | None, Parameter(help="Idempotency key: the same key gives the same group, which is not sent twice.")
     ] = None
     not_before: Annotated[
         str | None,
@@ -60,7 +60,7 @@ class When:
     ] = None
     ttl: Annotated[
         float | None,
-        Parameter(validator=Number(gt=0), help="Seconds after which rooms without it expire."),
+        Parameter(validator=Number(gt=0), help="Give up on rooms that have not got it after this many seconds."),
     ] = None
 
     def at(self) -> float | None:
@@ -74,7 +74,7 @@ class When:
         try:
             return datetime.fromisoformat(self.not_before).astimezone().timestamp()
         except ValueError:
-            text = f"--not-before: {self.not_before!r} is no time, such as 2026-06-01T09:00"
+            text = f"--not-before: {self.not_before!r} is not a time, such as 2026-06-01T09:00"
             raise Ended(printable(text)) from None
 
 
@@ -84,7 +84,7 @@ class Doing:
     """What is done, and what is told of it."""
 
     dry_run: Annotated[
-        bool, Parameter(negative=(), help="Say what it would cost and become; send nothing.")
+        bool, Parameter(negative=(), help="Show what would be sent and how long it takes; send nothing.")
     ] = False
     detach: Annotated[
         bool, Parameter(negative=(), help="Leave it to the running gateway, and do not wait.")
@@ -106,7 +106,7 @@ async def broadcast(
         str,
         Parameter(
             allow_leading_hyphen=True,
-            help="A file with a room's id in each line; -: standard input.",
+            help="A file with one room id in each line; - is standard input.",
         ),
     ],
     beside: Beside = BESIDE,
@@ -114,7 +114,7 @@ async def broadcast(
     when: When = WHEN,
     doing: Doing = DOING,
 ) -> int:
-    """Send a message to many rooms, each once, and show how far it is until all have it."""
+    """Send a message to many rooms, once to each, and show the progress."""
     set_up_log(verbose=doing.verbose)
     if rooms == "-" and written.file == "-":
         raise Ended("--rooms and --file cannot both be read from standard input")
@@ -139,7 +139,9 @@ async def broadcast(
     if application.running:
         return await _ask(application, template, names, doing)
     if doing.detach:
-        raise Ended("--detach needs a gateway that has the outbox open: there is none")
+        raise Ended(
+            "--detach needs a gateway that has the outbox open: start one, or leave out --detach"
+        )
     return await _alone(config, application, template, names, doing)
 
 
@@ -168,7 +170,7 @@ async def _foresee(config: GatewayConfig, template: Send, rooms: list[str], *, j
         for line in _costs(told):
             print(line)
     if told.too_long:
-        raise Ended(f"it would be refused: it has {told.ttl:,.0f} s (--ttl)")
+        raise Ended(f"it would be refused: it takes longer than --ttl, {told.ttl:,.0f} s")
     return 0
 
 
@@ -263,7 +265,10 @@ async def _ask(application: Application, template: Send, rooms: list[str], doing
         try:
             state = await follow(template.instance_id, _in_file(operator, name))
         except trio.Cancelled:
-            print(f"gateway: group {name} goes on: gateway group show {name}", file=sys.stderr)
+            print(
+                "gateway: the gateway goes on with it; to see how far it is: gateway group show"
+                f" {name}"
+            , file=sys.stderr)
             raise
         failures = operator.failures(name, MOST_TOLD)
     return conclude(state, failures, json=doing.json)

@@ -20,7 +20,7 @@ from gateway_core import to_json
 PATIENCE = 10.0
 """Seconds to wait for a running gateway's answer."""
 
-app = App(name="group", help="Look at broadcasts and other groups, hold them and let them go on.")
+app = App(name="group", help="Look at broadcasts and other groups; pause, resume, cancel and retry them.")
 
 Name = Annotated[str, Parameter(help="Its id, as `group list` and `broadcast` print it.")]
 
@@ -45,13 +45,13 @@ def list_groups(
         key = f" (key {group.template.key})" if group.template.key is not None else ""
         print(printable(f"{state.id}  {group.instance_id}  {state.word}  {state.line()}{key}"))
     if not found:
-        print("no group")
+        print("there are no groups")
     return 0
 
 
 @app.command
 def show(name: Name, /, *, config: Config = CONFIG, json: Json = False) -> int:
-    """Show how far a group is, and the first of those that failed with why."""
+    """Show how far a group is, and its first failures with their reasons."""
     with operator_of(config) as operator:
         stored = _stored(operator, name)
         failures = operator.failures(name, MOST_TOLD)
@@ -67,7 +67,7 @@ def show(name: Name, /, *, config: Config = CONFIG, json: Json = False) -> int:
 
 @app.command
 async def pause(name: Name, /, *, config: Config = CONFIG) -> None:
-    """Let no more rooms of it have their turn, until `resume`."""
+    """Send a group to no further rooms, until `resume`."""
     await _ask("pause", name, config, "paused")
 
 
@@ -79,13 +79,13 @@ async def resume(name: Name, /, *, config: Config = CONFIG) -> None:
 
 @app.command
 async def cancel(name: Name, /, *, config: Config = CONFIG) -> None:
-    """End a group: rooms that have not had their turn get nothing."""
+    """Cancel a group: rooms that it has not reached yet get nothing."""
     await _ask("cancel", name, config, "cancelled")
 
 
 @app.command
 async def retry(name: Name, /, *, config: Config = CONFIG) -> None:
-    """Try again what failed of it, and nothing else."""
+    """Try again what failed of a group, and nothing else."""
     await _ask("retry", name, config, "")
 
 
@@ -99,10 +99,10 @@ async def _ask(do: str, name: str, config: Any, done: str) -> None:
         number = operator.ask("group", time(), asked=asked)
         answers = await answers_to(operator, [number], patience=PATIENCE)
         if number not in answers and operator.owner is None:
-            print("asked: done when a gateway next opens the outbox")
+            print("requested: the next gateway that opens the outbox does it")
             return
         if number not in answers:
-            raise Ended("asked, without an answer yet", 1)
+            raise Ended("requested, but the gateway has not answered yet: it may still do it", 1)
         told = jsonlib.loads(answers[number])
         if "refused" in told:
             raise Ended(printable(f"the gateway refused it: {told['refused']}"))

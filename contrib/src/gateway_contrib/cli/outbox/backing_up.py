@@ -16,12 +16,12 @@ from gateway_contrib.outboxes import path_of
 
 @app.command
 def backup(
-    target: Annotated[Path, Parameter(help="The file to make; it must not be there.")],
+    target: Annotated[Path, Parameter(help="The file to make; it must not exist yet.")],
     /,
     *,
     config: Config = CONFIG,
 ) -> None:
-    """Copy all that is kept into a new file, whole and in order, beside a running gateway."""
+    """Copy the whole outbox into a new file; its gateway may go on running."""
     try:
         outbox = tomllib.loads(config.read_text(encoding="utf-8")).get("outbox")
     except tomllib.TOMLDecodeError as error:
@@ -30,8 +30,8 @@ def backup(
     path = path_of(url) if isinstance(url, str) else None
     if isinstance(url, str) and is_in_database(url):
         raise Ended(
-            f"{config}: the outbox is in PostgreSQL, and is backed up with its database: "
-            "pg_dump --schema=SCHEMA, or a copy of the whole server"
+            f"{config}: the outbox is in PostgreSQL: back it up with its database, by "
+            "pg_dump --schema=SCHEMA or a copy of the whole server"
         )
     if path is None:
         raise Ended(f"{config} names no outbox in a file")

@@ -35,7 +35,7 @@ async def retry(
 ) -> None:
     """Try failed envelopes again, from the first part that did not arrive.
 
-    Those named, or those that the filters fit; at least one filter is needed then.
+    Name the envelopes, or give at least one filter that chooses them.
     """
     with operator_of(config) as operator:
         chosen = choose(operator, envelopes, filters, limit)
@@ -51,9 +51,9 @@ async def discard(
     filters: Filters = ANY,
     limit: Limit = 1000,
 ) -> None:
-    """Drop failed envelopes' content; end unfinished ones of which nothing is under way.
+    """Drop the content of failed envelopes; end unfinished ones that are not being sent.
 
-    Those named, or those that the filters fit; at least one filter is needed then.
+    Name the envelopes, or give at least one filter that chooses them.
     """
     with operator_of(config) as operator:
         chosen = choose(operator, envelopes, filters, limit, waiting=waiting)
@@ -68,7 +68,7 @@ async def erase(
     room: Annotated[str, Parameter(help="The room.", validator=utf8)],
     config: Config = CONFIG,
 ) -> None:
-    """Withdraw what is queued of a room, and take all that is kept of it off the disk."""
+    """Cancel what waits for a room, and erase all that is stored of it from the disk."""
     with operator_of(config) as operator:
         operator.check_place(instance, room)
         number = operator.ask("erase", time(), place=(instance, room))
@@ -78,7 +78,7 @@ async def erase(
 async def _answers(operator: Any, numbers: dict[str, int]) -> None:
     """Print what the running gateway answers; without one, say that it is kept for the next."""
     if not numbers:
-        print("nothing fits the filters: nothing asked")
+        print("nothing matches the filters: nothing was done")
         return
     from gateway_contrib.durable.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
@@ -90,6 +90,8 @@ async def _answers(operator: Any, numbers: dict[str, int]) -> None:
     answers = await answers_to(operator, names, patience=PATIENCE, heard=heard)
     left = len(numbers) - len(answers)
     if left and operator.owner is None:  # it is not there, or went before it came to these
-        print(f"{left} asked: done when a gateway next opens the outbox")
+        print(f"{left} requested: the next gateway that opens the outbox does it")
     elif left:
-        raise Ended(f"{left} asked, without an answer yet", 1)
+        raise Ended(
+            f"{left} requested, but the gateway has not answered yet: it may still do it"
+        , 1)

@@ -31,7 +31,7 @@ from gateway_core.outboxes import Follower
 
 LOOK_PATIENCE = 3.0
 """Seconds to wait for what it says of causes; it looks for requests every second."""
-UNSEEN = "what its memory alone knows of causes is not shown"
+UNSEEN = "causes that only the gateway knows are not shown"
 
 
 @app.command(name="list")
@@ -67,13 +67,13 @@ def rooms(
     ] = None,
     within: Annotated[
         float,
-        Parameter(validator=Number(gt=0), help="Count what was accepted in so many seconds."),
+        Parameter(validator=Number(gt=0), help="Seconds to look back for what was accepted."),
     ] = 3600.0,
     config: Config = CONFIG,
     limit: Limit = 20,
     json: Json = False,
 ) -> None:
-    """List the noisiest rooms: what waits, what failed, what was accepted in the last hour."""
+    """List the busiest rooms: what waits, what failed, what was accepted in the last hour."""
     with operator_of(config) as operator:
         found = operator.rooms(instance, time() - within, limit)
         if not found:
@@ -89,10 +89,10 @@ def rooms(
 async def endings(
     *,
     after: Annotated[
-        str | None, Parameter(help="Only what ended after this cursor, as it is printed here.")
+        str | None, Parameter(help="Only what ended after this cursor, which an earlier run printed.")
     ] = None,
     follow: Annotated[
-        bool, Parameter(negative=(), help="Go on as envelopes end, until it is interrupted.")
+        bool, Parameter(negative=(), help="Keep listing envelopes as they end, until interrupted.")
     ] = False,
     config: Config = CONFIG,
     json: Json = False,
@@ -127,7 +127,7 @@ def show(
 
 @app.command
 async def stats(*, config: Config = CONFIG, json: Json = False) -> None:
-    """Count what is kept, name the owner, and say which of its accounts are out of order."""
+    """Count what is stored, and show the owner and which of its accounts do not work."""
     with operator_of(config) as operator:
         found = operator.stats()
         if operator.owner is not None:
@@ -143,7 +143,7 @@ async def stats(*, config: Config = CONFIG, json: Json = False) -> None:
 async def _told(operator: Any, filters: Filters) -> Any:
     """What the running gateway says that envelopes wait for; None: it does not, or none runs."""
     if operator.owner is None:
-        note("no gateway has the outbox open: what waits goes on when one opens it")
+        note("no gateway has the outbox open: nothing is sent until one opens it")
         return None
     return await _asked(operator, "look", (filters.instance or "", filters.room or ""))
 

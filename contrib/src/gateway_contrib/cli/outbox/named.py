@@ -20,7 +20,7 @@ from gateway_core import (
     load_outbox,
 )
 
-app = App(name="outbox", help="Look at what a durable outbox keeps, and ask its gateway for more.")
+app = App(name="outbox", help="Look into a durable outbox; retry, discard and erase what is in it.")
 
 
 def utf8(_: object, text: str | None) -> None:
@@ -34,10 +34,10 @@ def utf8(_: object, text: str | None) -> None:
 Config = Annotated[Path, Parameter(help="The configuration file, which names the outbox.")]
 Json = Annotated[bool, Parameter(negative=(), help="Print JSON.")]
 
-Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1_000_000), help="At most so many.")]
+Limit = Annotated[int, Parameter(validator=Number(gte=1, lte=1_000_000), help="At most this many.")]
 Envelopes = Annotated[str, Parameter(help="Ids of envelopes, as `list` prints them.")]
 Waiting = Annotated[
-    bool, Parameter(negative=(), help="What is unfinished, instead of what failed.")
+    bool, Parameter(negative=(), help="Unfinished envelopes, instead of failed ones.")
 ]
 
 CONFIG = Path("gateway.toml")
@@ -51,7 +51,7 @@ class Filters:
     instance: Annotated[str | None, Parameter(help="Only of this instance.", validator=utf8)] = None
     room: Annotated[str | None, Parameter(help="Only of this room.", validator=utf8)] = None
     disposition: Annotated[
-        Disposition | None, Parameter(help="Only what failed so.", show_choices=True)
+        Disposition | None, Parameter(help="Only what failed in this way.", show_choices=True)
     ] = None
     age: Annotated[
         float | None,
@@ -63,15 +63,16 @@ class Filters:
     def which(self, *, waiting: bool = False) -> Any:
         """The same as the outbox takes it."""
         if waiting and self.disposition is not None:
-            raise Ended("what waits has no disposition yet: leave out --disposition, or --waiting")
+            raise Ended("--waiting cannot be combined with --disposition: leave out one of them")
         from gateway_contrib.durable.operators.looking import Which  # noqa: PLC0415 - likewise
         from gateway_contrib.durable.rows import SETTLED  # noqa: PLC0415 - likewise
 
         if self.disposition in SETTLED:
             others = ", ".join(sorted(set(Disposition) - SETTLED))
             raise Ended(
-                f"--disposition {self.disposition} fits nothing here: there is nothing to try"
-                f" again, and only the receipt is kept (`show`); what failed is {others}"
+                f"--disposition {self.disposition} matches nothing: of such envelopes only the"
+                " receipt is stored (see `show`), and none can be tried again; give one of"
+                f" {others}"
             )
         older = time() - self.age if self.age is not None else None
         return Which(
@@ -100,7 +101,7 @@ def outbox_in(config: Path) -> Stored:
         raise Ended(told(config, error)) from None
     found = stored(settings)
     if found is None:
-        raise Ended(f"{config} names no outbox in a file or in PostgreSQL")
+        raise Ended(f"{config} names no outbox in a file or in PostgreSQL: set `outbox` in it")
     return found
 
 
@@ -126,14 +127,14 @@ def choose(
             raise Ended("; ".join(map(unknown_to_it, strangers)))
         return sorted(named)
     if filters == ANY:
-        raise Ended("name envelopes, or give a filter")
+        raise Ended("name envelopes, or give a filter, such as --instance")
     which = filters.which(waiting=waiting)
     find = operator.waiting if waiting else partial(operator.failed, oldest=True)
     rows = find(which, limit)
     if not rows:
         note_unknown(operator, filters.instance)
     if len(rows) == limit:
-        print(f"the oldest {limit} that fit; there may be more (--limit)")
+        print(f"the oldest {limit} that match were chosen; there may be more (--limit)")
     return [row["id"] for row in rows]
 
 

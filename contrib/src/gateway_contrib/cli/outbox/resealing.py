@@ -11,15 +11,15 @@ from gateway_contrib.cli.outbox.named import CONFIG, Config, app, operator_of, o
 
 @app.command
 async def reseal(*, config: Config = CONFIG) -> None:
-    """Seal all that is kept with the first key: after a rotation, or what was there before keys.
+    """Seal all that is stored with the first key: after a rotation, or when keys are new.
 
-    The running gateway does it, beside its work; without one, this command. What cannot be opened
-    stays as it is: then it ends with 1, so that nobody takes the old key out. And so it does where
-    a transaction that is open, of a process that hands over, still needs the old key.
+    The running gateway does it beside its work; if none runs, this command does. Exit code 1:
+    keep the old key, since some rows cannot be opened and stay as they are, or an open
+    transaction of a process that hands over still needs it.
     """
     outbox = outbox_in(config)
     if not outbox.settings.keys:
-        raise Ended(f"{config}: outbox.keys names no key")
+        raise Ended(f"{config}: outbox.keys names no key: add one")
     with operator_of(config) as operator:
         done = await _asked(operator) if operator.owner is not None else None
     if done is None:
@@ -41,5 +41,5 @@ async def _asked(operator: Any) -> str:
     number = operator.ask("reseal", time())
     answers = await answers_to(operator, [number])
     if not answers:
-        raise Ended("the gateway went before it was done: the next one goes on with it", 1)
+        raise Ended("the gateway stopped before it was done: the next one goes on with it", 1)
     return answers[number]

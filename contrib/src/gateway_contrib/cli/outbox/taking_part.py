@@ -14,7 +14,7 @@ from gateway_contrib.cli.outbox.listing import account_lines, member_lines
 from gateway_contrib.cli.outbox.named import CONFIG, Config, Json, app, outbox_in, utf8
 
 Member = Annotated[
-    str, Parameter(help="A process as `members` names it, or what no other name has in it.")
+    str, Parameter(help="A process as `members` names it, or a part of its name that no other has.")
 ]
 
 
@@ -34,7 +34,7 @@ def members(
         print(jsonlib.dumps([attrs.asdict(it) for it in (owned if accounts else parts)]))
         return
     if not any(part.owns for part in parts):
-        print("nobody owns it")
+        print("no process owns the outbox")
     for line in account_lines(owned, time()) if accounts else member_lines(parts, time()):
         print(line)
 
@@ -46,16 +46,16 @@ def move(
     /,
     *,
     balance: Annotated[
-        bool, Parameter(negative=(), help="Whoever is to own it by balance has it again.")
+        bool, Parameter(negative=(), help="Unpin it: the processes' balance decides again who owns it.")
     ] = False,
     config: Config = CONFIG,
 ) -> None:
-    """Have an account owned by one process, as long as that takes part and serves it."""
+    """Pin an account to one process, as long as that runs and serves it."""
     if (member is None) != balance:
-        raise Ended("name the process that is to own the account, or say --balance", 2)
+        raise Ended("name the process that shall own the account, or give --balance", 2)
     with _shared(config) as operator:
         name = operator.move(account, member)
-    print(printable(f"{account}: {f'pinned to {name}' if name else 'by balance'}"))
+    print(printable(f"{account}: {f'pinned to {name}' if name else 'not pinned any more'}"))
 
 
 @app.command(name="drain-member")
@@ -63,10 +63,10 @@ def drain_member(
     member: Annotated[Member, Parameter(validator=utf8)],
     /,
     *,
-    undo: Annotated[bool, Parameter(negative=(), help="It gets its share again.")] = False,
+    undo: Annotated[bool, Parameter(negative=(), help="Give the process its share of the accounts again.")] = False,
     config: Config = CONFIG,
 ) -> None:
-    """Have a process hand over all of its accounts, and get none while it runs."""
+    """Move all accounts of a process to others; it gets none while it runs."""
     with _shared(config) as operator:
         name = operator.drain(member, draining=not undo)
     print(printable(f"{name}: {'gets its share again' if undo else 'gives up its accounts'}"))
@@ -76,5 +76,8 @@ def _shared(config: Any) -> Any:
     """The operator of an outbox that processes share."""
     outbox = outbox_in(config)
     if outbox.path is not None:
-        raise Ended(f"{config}: a file has one owner at the most: gateway outbox stats names it")
+        raise Ended(
+            f"{config}: the outbox is a file, which no processes share: gateway outbox stats names"
+            " its owner"
+        )
     return outbox.operator()

@@ -96,7 +96,7 @@ class _Control:
         given = await _given(request, _FAULT)
         times = given.get("times", 1)
         if type(times) is not int or times < 1:
-            raise _Wrong(f"times: {times!r} is no whole number above 0")
+            raise _Wrong(f"times: {times!r} is not a whole number above 0")
         self._held.faults.add(_tried(lambda: self._planned(given)), times)
         return await self._state(request)
 
@@ -120,7 +120,7 @@ class _Control:
         what, people = request.path_params["what"], self._held.emulator.people
         if what not in DOING or not hasattr(people, what):
             there = sorted(name for name in DOING if hasattr(people, name))
-            raise _Wrong(f"nobody does {what} here; there are {', '.join(there)}")
+            raise _Wrong(f"{what} is not an action here; there are {', '.join(there)}")
         given = await _given(request)
         done = _tried(lambda: getattr(people, what)(**given))
         return _json(getattr(done, "event", done))
@@ -180,7 +180,7 @@ async def _given(request: Request, known: set[str] | None = None) -> Mapping[str
 def _parsed(raw: bytes) -> Mapping[str, Any]:
     given = json.loads(raw or b"{}")
     if not isinstance(given, dict):
-        raise TypeError("the body is no JSON object")
+        raise TypeError("the body is not a JSON object")
     return given
 
 

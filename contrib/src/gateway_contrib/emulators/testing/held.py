@@ -39,7 +39,7 @@ class Held:
         tell: Callable[[Asked], None] = lambda _: None,
     ) -> None:
         if channel not in PLATFORMS:
-            raise ValueError(f"{channel} is no platform; there are {', '.join(PLATFORMS)}")
+            raise ValueError(f"{channel} is not a platform; there are {', '.join(PLATFORMS)}")
         self.channel = channel
         self.platform = PLATFORMS[channel]
         self.url = ""
@@ -97,7 +97,7 @@ class Held:
             return Fault(fault)
         except ValueError:
             raise ValueError(
-                f"{fault} is no failure; there are {', '.join([*Fault, 'cut'])}"
+                f"{fault} is not a failure; there are {', '.join([*Fault, 'cut'])}"
             ) from None
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -28,8 +28,8 @@ class _Here:
 
     def advance(self, seconds: float) -> None:
         raise RuntimeError(
-            f"under pytest-trio the test's clock drives the emulator: wait {seconds:g} s with"
-            " `autojump_clock`"
+            f"under pytest-trio the emulator follows the test's clock: sleep {seconds:g} s with"
+            " `autojump_clock` instead"
         )
 
 

