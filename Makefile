@@ -48,11 +48,11 @@ help: ## show this list
 	@echo "make check     ruff, ruff format, mypy --strict"
 	@echo "make docs      the documentation, into docs/_build/html; a warning is an error"
 	@echo "make pictures  how texts look on each platform, drawn for the documentation"
-	@echo "make bench     what every figure in the docs comes from"
+	@echo "make bench     measures every figure in the docs"
 	@echo "make peers     the comparison with other clients, into its page   (half an hour)"
 	@echo "make simulate  seeded runs of a whole faulty world   (SEEDS=200 FIRST_SEED=0)"
-	@echo "make mutate    200 changes of one line each, and whether a test notices   (half an hour)"
-	@echo "make compiled  wheels that are compiled, in build/wheels, and their tests   (needs a C compiler)"
+	@echo "make mutate    200 one-line changes: does a test notice each?   (half an hour)"
+	@echo "make compiled  compiled wheels in build/wheels, and their tests   (needs a C compiler)"
 	@echo "make release   sdists and wheels of all members in build/release, checked; uploads nothing"
 	@echo "make crash-test  kill -9 a gateway at every step, over and over   (KILLS=200)"
 	@echo "make clean     remove $(VENV), build, caches and built pages"
@@ -92,13 +92,13 @@ bench: $(BENCH)
 	@$(PY) -m bench $(ARGS)
 
 peers: $(DEV) build/peers/.installed
-	@echo "peers: every client, every platform, every fault; into docs/explanation/comparison.md"
+	@echo "peers: measuring every client, platform and fault, into docs/explanation/comparison.md"
 	@$(PY) -m bench.peers --python build/peers/bin/python --rows build/peers/rows.jsonl --write $(ARGS)
 	@rm build/peers/rows.jsonl
 
 # Libraries that want other versions than the workspace's: an environment of their own.
 build/peers/.installed: bench/peers/requirements.txt
-	@echo "peers: their environment in build/peers"
+	@echo "peers: making their environment in build/peers"
 	@$(PYTHON) -m venv build/peers
 	@build/peers/bin/python -m pip --disable-pip-version-check --quiet install -r $<
 	@touch $@
@@ -117,11 +117,11 @@ $(NODE):
 # in Python, which the compiler reads the types of, then those that it compiles, out of archives so
 # that nothing compiled is left beside the sources.
 compiled: build/compiled/.installed $(NODE)
-	@echo "compiled: pytest on what is compiled, $$(build/compiled/bin/python -V)"
+	@echo "compiled: pytest on the compiled wheels, $$(build/compiled/bin/python -V)"
 	@NODE_PATH=$(CURDIR)/$(NODE) GATEWAY_COMPILED=1 build/compiled/bin/python -m pytest $(or $(ARGS),$(COMPILED))
 
 build/compiled/.installed: $(RUN) $(SOURCES)
-	@echo "compiled: compiling what plans a text, into build/wheels"
+	@echo "compiled: compiling the modules that plan texts, into build/wheels"
 	@rm -rf build/compiled build/archives build/wheels && $(PYTHON) -m venv build/compiled
 	@$(COMPILED_PIP) install -c constraints.txt pip
 	@$(COMPILED_PIP) install -c constraints.txt --group compile
@@ -137,13 +137,13 @@ build/compiled/.installed: $(RUN) $(SOURCES)
 # What is built is what is looked at: the tests take the archives out of build/release.
 release: $(DEV)
 	@left=$$(git status --porcelain) && if [ -n "$$left" ]; then \
-		echo "release: not of a tree with changes:"; echo "$$left"; exit 1; fi
+		echo "release: commit or stash these changes first:"; echo "$$left"; exit 1; fi
 	@echo "release: sdists and wheels of $(MEMBERS), into build/release"
 	@rm -rf build/release && mkdir -p build/release
 	@for member in $(MEMBERS); do \
 		(cd $$member && $(CURDIR)/$(PY) -m hatchling build -t sdist -d $(CURDIR)/build/release >/dev/null) || exit 1; done
 	@$(PIP) wheel --no-deps --no-index --no-build-isolation -w build/release build/release/*.tar.gz
-	@echo "release: versions, changelog, metadata, contents, each member alone, the READMEs' programs"
+	@echo "release: checking versions, changelog, metadata, contents, each member alone, the READMEs' programs"
 	@GATEWAY_RELEASE=$(CURDIR)/build/release GATEWAY_LONG=1 env -u PYTHONDONTWRITEBYTECODE \
 		$(PY) -m pytest -q tests/integration/test_wheels.py tests/docs/test_installing.py tests/docs/test_readmes.py
 	@echo "release: nothing was uploaded. In build/release:"
@@ -151,9 +151,9 @@ release: $(DEV)
 	@echo "release: what to do next:"
 	@if grep -q example.com core/pyproject.toml; then \
 		echo "  0. give [project.urls] of the members the project's own address: they still name example.com"; fi
-	@echo "  1. make the five names yours on the index"
-	@echo "  2. turn RELEASED in tests/docs/test_installing.py, change each page that it then names,"
-	@echo "     and put the day in the place of \"unreleased\" in CHANGELOG.md; commit"
+	@echo "  1. register the five names on the index"
+	@echo "  2. set RELEASED to True in tests/docs/test_installing.py, change each page that it then names,"
+	@echo "     and write the date instead of \"unreleased\" in CHANGELOG.md; commit"
 	@echo "  3. run .ci/run, then make release once more"
 	@echo "  4. git tag, and upload build/release with twine"
 
@@ -167,7 +167,7 @@ mutate: $(DEV) build/mutations/.installed
 	@$(PY) -m bench.mutations build/mutations/chosen.jsonl $(ARGS)
 
 build/mutations/.installed: bench/mutations/requirements.txt
-	@echo "mutate: what makes mutations, in build/mutations"
+	@echo "mutate: installing the maker of mutations in build/mutations"
 	@$(PYTHON) -m venv build/mutations
 	@build/mutations/bin/python -m pip --disable-pip-version-check --quiet install -r $<
 	@touch $@

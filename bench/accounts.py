@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--accounts", type=int, default=10_000)
     parser.add_argument("--working", type=int, default=50)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--case", choices=CASES, help="this one alone, in this process")
+    parser.add_argument("--case", choices=CASES, help="only this case, in this process")
     parser.add_argument("--outbox", choices=("memory", "sqlite"), default="memory")
     options = parser.parse_args(argv)
     if options.case is not None:

@@ -140,7 +140,7 @@ def measure(messages: int, rounds: int) -> dict[str, float]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--messages", type=int, default=MESSAGES, help="of each round")
+    parser.add_argument("--messages", type=int, default=MESSAGES, help="messages of each round")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args(arguments or [])
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

@@ -240,7 +240,7 @@ class Campaign:
                 if newest.newest > since and len(newest.owns) == len(self.accounts):
                     return newest
                 await trio.sleep(0.02)
-        raise RuntimeError(f"nobody owns it: {self._told()}")
+        raise RuntimeError(f"no process owns the outbox: {self._told()}")
 
     def owners(self) -> dict[str, tuple[float, Member]]:
         """Since when each account is whose, by what they said."""
@@ -261,7 +261,7 @@ class Campaign:
                 ):
                     return owners
                 await trio.sleep(0.02)
-        raise RuntimeError(f"some account is nobody's: {self._told()}")
+        raise RuntimeError(f"no process owns some account: {self._told()}")
 
     def _told(self) -> str:
         """What is known of the members that are alive, for whoever looks for a mistake."""

@@ -6,7 +6,7 @@ process. The last two lines are `E endings told, R repeated, 0 missing` and
 `N kills, M accepted: 0 lost, 0 late, D duplicated (all announced)`; the exit code is 1 otherwise.
 An ending may be repeated that was told after the last cursor that the application had stored.
 
-With `--files` most messages have files, some processes are killed as these are stored, sent or
+With `--files` give most messages files, some processes are killed as these are stored, sent or
 forgotten, and no bytes may be left in the outbox in the end.
 
 With `--outbox postgresql` the outbox is shared by three processes, which have its accounts spread
@@ -263,13 +263,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", default="0")
-    parser.add_argument("--files", action="store_true", help="most messages have files")
+    parser.add_argument("--files", action="store_true", help="give most messages files")
     parser.add_argument("--outbox", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument(
-        "--accounts", choices=["whole", "spread"], default="whole", help="of a shared outbox"
+        "--accounts", choices=["whole", "spread"], default="whole", help="how a shared outbox's accounts are owned"
     )
-    parser.add_argument("--stops", type=int, default=50, help="of owners in a shared outbox")
-    parser.add_argument("--servers", type=int, default=10, help="ends of the database's server")
+    parser.add_argument("--stops", type=int, default=50, help="how often an owner of a shared outbox is stopped")
+    parser.add_argument("--servers", type=int, default=10, help="how often the database's server is ended")
     asked = parser.parse_args()
     if asked.outbox == "postgresql":
         from bench import crash_members  # noqa: PLC0415 - which needs a server's programs

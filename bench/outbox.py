@@ -285,7 +285,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--callers", type=int, nargs="*", default=CALLERS)
-    parser.add_argument("--million", action="store_true", help="with 1,000,000 waiting, too")
+    parser.add_argument("--million", action="store_true", help="also with 1,000,000 waiting")
     parser.add_argument("--outbox", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--open", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()

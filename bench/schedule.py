@@ -166,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one list and nothing else")
     parser.add_argument("--table", action="store_true", help="print the rows as Markdown")
-    parser.add_argument("--channel", choices=sorted(PLATFORMS), help="this channel alone")
+    parser.add_argument("--channel", choices=sorted(PLATFORMS), help="only this channel")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     rows = []

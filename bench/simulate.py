@@ -54,7 +54,7 @@ def bounded(name: str) -> Iterator[None]:
     """
 
     def end(*_: object) -> None:
-        print(f"VIOLATION {name}: it went round for {MOST:g} s, and nothing else had a turn")
+        print(f"VIOLATION {name}: it looped for {MOST:g} s without letting another task run")
         faulthandler.dump_traceback()
         sys.stdout.flush()
         os._exit(1)

@@ -197,7 +197,7 @@ EXPERIMENTS: Mapping[str, tuple[Sequence[int], Callable[[], dict[str, list[Outco
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one object and nothing else")
-    parser.add_argument("--into", type=Path, default=PLOTS, help="the plots' folder")
+    parser.add_argument("--into", type=Path, default=PLOTS, help="the folder for the plots")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     found = {name: (turned, measure()) for name, (turned, measure) in EXPERIMENTS.items()}

@@ -257,7 +257,7 @@ def _installed() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one list and nothing else")
-    parser.add_argument("--slow", action="store_true", help="9 MB at 200 KB a second")
+    parser.add_argument("--slow", action="store_true", help="upload 9 MB at 200 KB a second")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

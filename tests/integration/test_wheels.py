@@ -302,5 +302,5 @@ def test_a_tree_with_changes_is_not_released(tmp_path):
         check=False,
     )
     assert 2 == done.returncode
-    assert ["release: not of a tree with changes:", " M README.md"] == done.stdout.splitlines()
+    assert ["release: commit or stash these changes first:", " M README.md"] == done.stdout.splitlines()
     assert not (tmp_path / "clone/build").exists()
