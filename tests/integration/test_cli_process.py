@@ -89,7 +89,7 @@ def test_an_emulator_that_is_described_wrongly_says_how(gateway):
         ("--limits", "bot_count"): "bot_count: is not NAME=VALUE",
         ("--limits", "none", "--limits", "bot_count=1"): "--limits none cannot be combined",
         ("--faults", "meteor=1"): "meteor is not a fault; there are rate_limited, ",
-        ("--faults", "no_answer=2"): "the rates are shares that add up to at most 1",
+        ("--faults", "no_answer=2"): "the rates must be shares that add up to at most 1",
         ("--host", "256.0.0.1"): "cannot listen at 256.0.0.1, port 0: ",
     }
     running = [started(gateway, "emulate", "telegram", *options) for options in wrong]

@@ -135,9 +135,7 @@ class Application:
             except asking.Unanswered as error:
                 raise Ended(str(error), 1) from None
             except trio.Cancelled:
-                known = (
-                    f"the gateway goes on with it; to see how it ends: gateway outbox show {name}"
-                )
+                known = f"the envelope goes on; to see how it ends: gateway outbox show {name}"
                 _note(known if name else asking.LEFT)
                 raise
         if receipt is None:

@@ -106,7 +106,7 @@ class FaultPlan:
         limit: int | None = None,
     ) -> None:
         if min(rates.values(), default=0) < 0 or sum(rates.values()) > 1:
-            raise ValueError("the rates are shares that add up to at most 1")
+            raise ValueError("the rates must be shares that add up to at most 1")
         self.counts: Counter[Fault] = Counter()
         self._random = Random(f"faults:{seed}")  # noqa: S311 - a plan to repeat, not a secret
         # In the order of the faults' definition: a mapping's own order must not change the plan.

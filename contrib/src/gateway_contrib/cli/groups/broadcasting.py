@@ -265,10 +265,8 @@ async def _ask(application: Application, template: Send, rooms: list[str], doing
         try:
             state = await follow(template.instance_id, _in_file(operator, name))
         except trio.Cancelled:
-            print(
-                "gateway: the gateway goes on with it; to see how far it is: gateway group show"
-                f" {name}"
-            , file=sys.stderr)
+            left = f"the broadcast goes on; to see how far it is: gateway group show {name}"
+            print(f"gateway: {left}", file=sys.stderr)
             raise
         failures = operator.failures(name, MOST_TOLD)
     return conclude(state, failures, json=doing.json)
