@@ -166,7 +166,7 @@ def test_a_secret_never_prints():
             {"env": 5},
             (
                 'must name an environment variable, as in { env = "BOT_TOKEN" };'
-                " what stands there may be the secret, and is not shown"
+                " the value is not shown, since it may be the secret"
             ),
         ),
         ({"file": "none"}, "file 'none': No such file or directory"),
@@ -187,7 +187,7 @@ def test_a_secret_that_is_not_there_is_a_mistake(value, text, tmp_path):
 def test_a_pipe_is_no_secret_file(tmp_path):
     """To open one waits for its writer, for ever in a thread that nobody can cancel."""
     os.mkfifo(tmp_path / "token")
-    text = "file 'token': is a pipe, and no file that can be read again at each reload"
+    text = "file 'token': is a pipe: give a regular file, which each reload can read again"
     found = mistakes(post(token={"file": "token"}), folder=tmp_path)
     assert [("instances.letters.token", text)] == found
 
@@ -429,7 +429,7 @@ def test_keys_are_for_an_outbox_that_seals_with_them():
     table = {"url": "tape:x.tape", "keys": [{"env": "KEY"}, "second"]}
     config = parse_config({"outbox": table}, [Safe()], environ={"KEY": "first"})
     assert ["first", "second"] == [key.reveal() for key in config.outbox.keys]
-    with pytest.raises(ConfigError, match=r"outbox.keys: are of no use to this outbox"):
+    with pytest.raises(ConfigError, match=r"outbox.keys: cannot be used by this outbox"):
         parse_config({"outbox": table}, [Tape()], environ={"KEY": "first"})
     assert () == parse_config({"outbox": "tape:x.tape"}, [Tape()]).outbox.keys
     assert OutboxSettings(url="tape:x") == GatewayConfig(outbox="tape:x").outbox

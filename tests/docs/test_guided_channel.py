@@ -179,7 +179,7 @@ UPLOAD = "/_matrix/media/v3/upload?filename="
 async def test_a_channel_that_says_nothing_of_them_refuses_both(matrix, autojump_clock):
     server = Homeserver()
     async with opened(matrix, server) as gateway:
-        with pytest.raises(Invalid, match="files: the channel takes none"):
+        with pytest.raises(Invalid, match="files: the channel takes no files"):
             await gateway.send("home", "!a", "hello", files=[File(b"x", name="x")])
         with pytest.raises(Invalid, match="poll: channel 'matrix' has no polls"):
             await gateway.send("home", "!a", "hello", poll=Poll("Lunch?", ["Pizza", "Sushi"]))

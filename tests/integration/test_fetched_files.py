@@ -171,12 +171,12 @@ async def test_nothing_is_fetched_from_hosts_that_were_not_named(host, hosts):
 @pytest.mark.parametrize(
     ("page", "said"),
     [
-        (answer(b"", "Location: http://127.0.0.1/", status="302 Found"), "HTTP 302 and leads else"),
+        (answer(b"", "Location: http://127.0.0.1/", status="302 Found"), "HTTP 302 and redirects"),
         (answer(b"gone", status="404 Not Found"), "its host answers HTTP 404"),
         (answer(b"x", "Content-Encoding: gzip"), "it is compressed"),
         (answer(b""), "is empty"),
         ([answer(CAT)[0], CAT[:20]], "the connection ended before the answer did"),
-        ([b"SSH-2.0-OpenSSH_9.6\r\n"], "the answer is no HTTP"),
+        ([b"SSH-2.0-OpenSSH_9.6\r\n"], "the answer is not HTTP"),
         (answer(bytes(MOST + 1)), "is too large"),
     ],
     ids=["redirect", "missing", "compressed", "empty", "cut", "no HTTP", "large"],

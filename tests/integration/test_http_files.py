@@ -55,7 +55,7 @@ def nothing(_folder):
     [
         (nothing, "No such file or directory"),
         (a_folder, "is a folder"),
-        (a_pipe, "is no regular file"),
+        (a_pipe, "is not a regular file"),
         (a_loop, "Too many levels of symbolic links"),
     ],
 )

@@ -349,7 +349,7 @@ async def test_a_file_that_changes_while_it_is_sent_never_arrives(
     server = Server(while_it_is_sent)
     async with listening(server) as url, open_client(base_url=url) as client:
         error = await failure_of(client, RawBody(await FileSource.at(picture)), UnreadableSource)
-        assert "it changed since its size was taken" in error.text
+        assert "the file changed since its size was read" in error.text
         assert str(picture) in error.text
         assert "unknown" == error.dispatched
         await server.ended.wait()
@@ -366,7 +366,7 @@ async def test_a_file_that_is_gone_or_another_is_not_dispatched(picture):
         picture.unlink()
         gone = await failure_of(client, RawBody(source), UnreadableSource)
     assert ("no", "no") == (changed.dispatched, gone.dispatched)
-    assert "it changed since" in changed.text
+    assert "the file changed since" in changed.text
     assert "No such file" in gone.text
     assert ([], 0) == (server.bodies, server.began)
 

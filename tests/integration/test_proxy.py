@@ -172,11 +172,11 @@ BEFORE = [
     ({"answer": 502}, "answered 502 No to CONNECT"),
     ({"answer": 302}, "answered 302 No to CONNECT"),
     ({"credentials": ENCODED}, "it takes credentials of Basic"),
-    ({"raw": ""}, "closed the connection instead of an answer"),
-    ({"raw": "SSH-2.0-OpenSSH_9.2\r\n\r\n"}, "its answer to CONNECT is no HTTP"),
-    ({"raw": "HTTP/1.1 200 OK\r\n\r\nhello"}, "said more than that the tunnel stands"),
+    ({"raw": ""}, "closed the connection without an answer"),
+    ({"raw": "SSH-2.0-OpenSSH_9.2\r\n\r\n"}, "its answer to CONNECT is not HTTP"),
+    ({"raw": "HTTP/1.1 200 OK\r\n\r\nhello"}, "sent more than its answer to CONNECT"),
     ({"raw": "HTTP/1.1 200 OK\r\nx: " + 70_000 * "y"}, "its answer to CONNECT has no end"),
-    ({"raw": "HTTP/1.1 200 OK\r\n"}, "closed the connection instead of an answer"),
+    ({"raw": "HTTP/1.1 200 OK\r\n"}, "closed the connection without an answer"),
     ({"delay": 30}, "no connection within 0.5 s through the proxy localhost:"),
 ]
 

@@ -82,10 +82,10 @@ def _without_password(url: object) -> str:
 
 @attrs.frozen(kw_only=True)
 class OutboxSettings(CheckedSettings):
-    """Where accepted envelopes are stored, and what their texts are sealed with.
+    """Where accepted envelopes are stored, and the keys that their texts are sealed with.
 
-    url   what a plugin opens, as `sqlite:///path/to/file`
-    keys  the first seals, all open; none: texts are stored as they are
+    url   the outbox's URL, such as `sqlite:///path/to/file`; a plugin opens it
+    keys  the first key seals, every key opens; without keys, texts are stored as they are
     """
 
     url: str = attrs.field(validator=instance(str), repr=_without_password)
@@ -98,12 +98,13 @@ def _outbox(value: str | OutboxSettings | None) -> OutboxSettings | None:
 
 @attrs.frozen(kw_only=True)
 class FilesSettings(CheckedSettings):
-    """What the gateway does about files beside what their channels do.
+    """What the gateway does about files, in addition to their channels.
 
-    fetch_from  hosts that it fetches a file's URL from where the platform does not, by https:
-                `cdn.example.com`, perhaps with a port, and none below it; none: it fetches nothing.
-                One whose name leads to an address that is not public is refused, unless it is
-                named by that address. `http://` serves loopback addresses
+    fetch_from  hosts from which the gateway fetches a file's URL, if the platform does not fetch
+                it: `cdn.example.com`, with a port if needed; subdomains are not included. Empty:
+                nothing is fetched. Fetching uses https, and `http://` only for loopback addresses.
+                A host whose name leads to an address that is not public is refused; list the
+                address itself
     """
 
     fetch_from: tuple[str, ...] = attrs.field(default=(), converter=_listed, validator=_are_hosts)
@@ -142,18 +143,18 @@ class GatewayConfig(CheckedSettings):
     partition_by           `room`, `instance`, or a callable (instance, room) -> int
     partition_bound        unfinished envelopes in one partition, at the most, of a class and
                            those above it
-    instance_bound         of those, one instance's; None: three quarters
-    room_bound             of those, one room's
+    instance_bound         the same for one instance; None: three quarters of `partition_bound`
+    room_bound             the same for one room
     attempts_per_partition running attempts of one partition, at the most
     attempts_per_instance  running attempts of one instance, over all partitions
     attempt_timeout        seconds after which a hook that has not returned is given up
     session_idle           seconds without an attempt after which a session is closed
     drain_timeout          seconds that closing waits for unfinished envelopes; with a durable
-                           outbox for attempts under way alone
+                           outbox, only for attempts under way
     max_parts              platform messages that one envelope may become
     when_suspended         envelopes of a suspended instance wait, end at once, or are refused
-    shed                   where a bound is reached, bulk that has not started is ended for a higher
-                           class, which else comes in above the bound
+    shed                   if a bound is reached, end bulk that has not started, to make room for a
+                           higher class; False: the higher class is accepted above the bound
     share                  part of every limit that this process may use, above 0 and up to 1: an
                            eighth where eight processes have a gateway each for the same accounts
     idempotency_window     seconds for which a key is remembered
@@ -164,7 +165,7 @@ class GatewayConfig(CheckedSettings):
                            in memory
     outbox_capacity        unfinished envelopes that a durable outbox stores, at the most, of a
                            class and those above it
-    files                  from which hosts the gateway fetches files; None by default
+    files                  the hosts from which the gateway fetches files; by default there are none
     instance_source        how the `instance_source` of `open_gateway` is asked
     plugins                plugins allowed or denied by name
     telemetry              what spans and logs show, and where telemetry goes
@@ -237,7 +238,7 @@ def misfits(instances: Sequence[Instance], config: GatewayConfig) -> list[Proble
     names: set[str] = set()
     for one in instances:
         if one.id in names:
-            problems.append(Problem(f"instances.{one.id}", "is there twice"))
+            problems.append(Problem(f"instances.{one.id}", "is configured twice"))
             continue
         names.add(one.id)
         account = account_of(one)
@@ -255,7 +256,7 @@ def same_account(instance: Instance, others: Iterable[Instance]) -> Iterator[Pro
 
 
 def _twice(one: Instance, other: Instance, field: str) -> Problem:
-    text = f"is the account of instance {other.id!r} as well; one account is one instance"
+    text = f"is also the account of instance {other.id!r}: configure each account once"
     return Problem(f"instances.{one.id}.{field}", text)
 
 

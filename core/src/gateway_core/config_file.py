@@ -94,7 +94,7 @@ def _content(path: str | os.PathLike[str]) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError([Problem(str(path), error.strerror or str(error))]) from None
     except ValueError as error:  # of TOML, of UTF-8, and of a path with a NUL
-        words = str(error).replace(_TWICE, f"{_TWICE}: a setting stands there twice")
+        words = str(error).replace(_TWICE, f"{_TWICE}: a setting is given twice")
         raise ConfigError([Problem(str(path), f"is not TOML: {words}")]) from None
     except RecursionError:
         raise ConfigError([Problem(str(path), "is not TOML: it is nested too deeply")]) from None
@@ -112,7 +112,7 @@ def _read(file: Path, most: int) -> str:
 def _read_secret(file: Path) -> str:
     """A secret's text. Raises as `_read`, and ValueError for a pipe: its writer may never come."""
     if file.is_fifo():
-        raise ValueError("is a pipe, and no file that can be read again at each reload")
+        raise ValueError("is a pipe: give a regular file, which each reload can read again")
     return _read(file, LARGEST_SECRET)
 
 
@@ -173,7 +173,7 @@ def _elsewhere(problem: Problem, content: Mapping[str, Any]) -> Problem:
     table = _TABLES.get(name)
     if table is None or not re.match("is not a setting", problem.text):
         return problem
-    where = f"into the table `{table}`" if table else "above the first table of the file"
+    where = f"in the table `{table}`" if table else "above the first table of the file"
     return Problem(problem.place, f"is not a setting of this table: it belongs {where}")
 
 
@@ -231,7 +231,7 @@ class _Reader:
             self.problems.append(Problem("instances", text))
             return ()
         if isinstance(tables.get("channel"), str):
-            text = "has an account without a name: write [instances.NAME], with one of yours"
+            text = "has an account without a name: write [instances.NAME], a name of yours"
             self.problems.append(Problem("instances", text))
             return ()
         found = []
@@ -319,7 +319,7 @@ def _variable(name: object) -> str:
     """A variable's name as an error shows it. Raises ValueError for what may be the secret."""
     if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
         text = 'must name an environment variable, as in { env = "BOT_TOKEN" }'
-        raise ValueError(f"{text}; what stands there may be the secret, and is not shown")
+        raise ValueError(f"{text}; the value is not shown, since it may be the secret")
     return repr(name)
 
 
@@ -328,7 +328,7 @@ def _file(name: object) -> str:
     if not isinstance(name, str):
         raise ValueError(f"must name a file, not {shown(name)}")  # noqa: TRY004 - one kind for all
     return (
-        "of that name (not shown: it may be the secret)"
+        "(its name is not shown, since it may be the secret)"
         if _LIKE_A_TOKEN.fullmatch(name)
         else repr(name)
     )
@@ -339,7 +339,7 @@ def _no_channel(fields: Mapping[str, Any], place: str) -> list[Problem]:
     for name, value in fields.items():
         if isinstance(value, Mapping) and "channel" in value:
             quoted = f'[instances."{place.partition(".")[2]}.{name}"]'
-            text = f"is missing; a name with a dot in it stands in quotes: {quoted}"
+            text = f"is missing; put a name that has a dot in quotes: {quoted}"
             return [Problem(f"{place}.channel", text)]
     hints = {f"{place}.{field}": meant(field, ["channel"]) for field in fields}
     alike = [Problem(where, f"is not a setting{hint}") for where, hint in hints.items() if hint]

@@ -22,7 +22,7 @@ def test_every_mistake_is_told_by_its_place():
             "telemetry.export.otlp: must be an http or https URL, its port from 1 to 65535,"
             " not 'collector'"
         ),
-        f"telemetry.export.port: is not a setting; there are {there}",
+        f"telemetry.export.port: is not a setting; the settings here are {there}",
         "telemetry.export.prometheus: must be host:port, a port from 0 to 65535, not 'nonsense'",
         "telemetry.export.queue: must be a whole number of at least 1, not 0",
     ] == sorted(map(str, caught.value.problems))

@@ -128,7 +128,7 @@ async def test_what_waits_is_listed_and_discarded(config, outbox, gateway_comman
             causes[ticket.id] for ticket in (first, tickets[0], later)
         )
         _, out, _ = await gateway_command("discard", first.id, tickets[1].id, *option)
-        assert f"{first.id}: an attempt is under way: it goes on\n" in out
+        assert f"{first.id}: an attempt is under way: the envelope continues\n" in out
         assert f"{tickets[1].id}: ended\n" in out
         assert Disposition.CANCELLED == (await tickets[1].receipt()).disposition
 
@@ -153,7 +153,7 @@ async def test_a_gateway_that_runs_is_asked_to_send_and_one_that_does_not_is_not
             hangs = await gateway.enqueue("bot", "room", "hangs")
             waits = await gateway.enqueue("bot", "room", "waits")
             assert "cancelled" == await running.cancel(waits.id)
-            assert "it has started" in await running.cancel(hangs.id)
+            assert "the envelope has started" in await running.cancel(hangs.id)
         assert ["hello"] == channel.texts("room")
     idle = await application()
     assert not idle.running

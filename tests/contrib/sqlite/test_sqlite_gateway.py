@@ -90,7 +90,7 @@ def test_a_path_begins_with_one_slash_in_messages(slashes):
     ("url", "words"),
     [
         ("other://x", "no plugin opens outboxes of scheme 'other'"),
-        ("outbox.db", "'outbox.db' is no URL, such as sqlite:///path/to/file"),
+        ("outbox.db", "'outbox.db' is not a URL, such as sqlite:///path/to/file"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:relative", "names no file"),

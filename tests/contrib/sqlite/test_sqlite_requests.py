@@ -159,7 +159,11 @@ async def test_what_has_started_or_ended_meanwhile_is_answered_so(path, autojump
         await trio.sleep(1)
         asked = ask(path, started.id, second.id, second.id)
         await trio.sleep(2)
-        expected = ["an attempt is under way: it goes on", "ended", "had ended already"]
+        expected = [
+            "an attempt is under way: the envelope continues",
+            "ended",
+            "had ended already",
+        ]
         assert expected == answers(path, asked)
         with suppress(trio.TooSlowError), trio.fail_after(0):
             await started.receipt()

@@ -151,7 +151,7 @@ async def test_an_account_that_is_half_taken_out_is_gone_for_its_callers(
             for do in (gateway.suspend, gateway.resume):
                 with pytest.raises(UnknownInstance):
                     do("bot")
-            with pytest.raises(ConfigError, match="is there already"):
+            with pytest.raises(ConfigError, match="exists already"):
                 gateway.add_instance(Instance("bot", "fake", FakeSettings()))
             assert not all(ticket.ended for ticket in tickets)
         gateway.add_instance(Instance("bot", "fake", FakeSettings()))

@@ -95,9 +95,9 @@ async def test_an_instance_is_taken_in_at_run_time(engine, autojump_clock):
 
 async def test_a_known_id_or_an_unserved_channel_is_refused(engine, autojump_clock):
     async with engine() as gateway:
-        with pytest.raises(ConfigError, match="is there already"):
+        with pytest.raises(ConfigError, match="exists already"):
             gateway.add_instance(bot())
-        with pytest.raises(ConfigError, match=r"no plugin serves channel 'telex'; bound: .*fake"):
+        with pytest.raises(ConfigError, match=r"no plugin serves channel 'telex'; served: .*fake"):
             gateway.add_instance(Instance("other", "telex", FakeSettings()))
         assert ["bot"] == [instance.id for instance in gateway.statistics().instances]
 

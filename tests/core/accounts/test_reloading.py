@@ -235,7 +235,7 @@ async def test_an_account_that_its_platform_refused_goes_on_with_other_settings(
         ((bot("new"), bot(id="more", channel="telex")),
          "instances.more.channel: no plugin serves channel 'telex'"),
         ((bot("new"), Instance("more", "fake", 7)), "instances.more.settings: settings must be"),
-        ((bot("new"), bot(id="more"), bot(id="more")), "instances.more: is there twice"),
+        ((bot("new"), bot(id="more"), bot(id="more")), "instances.more: is configured twice"),
         ((bot("new"), bot(id="second", channel="other")),
          "instances.second.channel: cannot change; add another instance"),
     ],
@@ -365,7 +365,7 @@ def tokened(id, token):  # noqa: A002 - its name everywhere
 async def test_one_account_is_one_instance_at_run_time_as_well(autojump_clock):
     """Two would each spend its limits, and neither know of the other."""
     async with opened(Tokens(), tokened("bot", "1"), tokened("two", "2")) as gateway:
-        said = "new.token: is the account of instance 'bot' as well; one account is one instance"
+        said = "new.token: is also the account of instance 'bot': configure each account once"
         with pytest.raises(ConfigError, match=said):
             gateway.add_instance(tokened("new", "1"))
         with pytest.raises(ConfigError, match=said.replace("new", "two")):

@@ -360,5 +360,5 @@ def test_one_that_is_not_entered_says_how_it_is():
     opening = opened()
     with pytest.raises(AttributeError, match=r"write `async with open_gateway\(…\) as gateway:`"):
         opening.send  # noqa: B018 - what a newcomer asks for
-    with pytest.raises(TypeError, match="asynchronous: write `async with"), opening:
+    with pytest.raises(TypeError, match="asynchronously: write `async with"), opening:
         pass

@@ -129,7 +129,7 @@ async def test_what_has_not_started_is_cancelled(autojump_clock):
         assert "cancelled" == (await waits.receipt()).disposition
         gateway.resume("bot")
         assert (await gateway.send("bot", "room", "still")).delivered
-    refused = "it has started, or it is not known: it is not cancelled"
+    refused = "not cancelled: the envelope has started, or is not known"
     assert {0: "cancelled"} | dict.fromkeys(range(1, 5), refused) == outbox.answers
 
 

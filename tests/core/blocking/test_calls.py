@@ -241,7 +241,7 @@ def test_a_hook_that_calls_it_is_told_not_to_wait_for_itself(opened):
 
     gateway = opened(plugins=[Policy()])
     gateway.send("bot", "room", "hello")
-    assert ["a hook runs on the gateway's thread", 1] == [found[0].partition(",")[0], found[1]]
+    assert ["this call comes from a hook", 1] == [found[0].partition(",")[0], found[1]]
 
 
 def test_endings_are_an_iterator_that_ends_with_the_gateway():

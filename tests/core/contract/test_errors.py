@@ -61,7 +61,7 @@ EVERY = [
     ConfigError(PROBLEMS),
     DeadlinePassed(bound_of="room", waited=60.0),
     DeliveryError(RECEIPT),
-    EndingsForgotten("outbox.7", "the history does not reach back so far"),
+    EndingsForgotten("outbox.7", "the history does not reach back that far"),
     FormatVersionError("99"),
     GatewayClosed(kept=True),
     GatewayError("x"),

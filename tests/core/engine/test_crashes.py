@@ -529,7 +529,7 @@ async def test_a_session_error_that_nobody_knows_suspends_the_instance(engine, s
         ticket = await gateway.submit(say.message())
         await trio.sleep(0.5)
         suspended = gateway.statistics().instances[0].suspended
-        assert "its session does not open: ValueError: no such workspace" in suspended
+        assert "the session did not open: ValueError: no such workspace" in suspended
         channel.error = None
         assert (await ticket.receipt()).delivered  # a probe found it well
 

@@ -89,7 +89,7 @@ async def test_a_partition_that_fails_leaves_alone(monkeypatch, autojump_clock):
             _breaks(gateway, monkeypatch)
             await trio.sleep_forever()
 
-    with pytest.raises(PartitionFailed, match=r"the last by RuntimeError \(test_leav") as it:
+    with pytest.raises(PartitionFailed, match=r"after RuntimeError \(test_leav") as it:
         await application()
     assert isinstance(it.value.__cause__, RuntimeError)
     assert "at once" == str(it.value.__cause__)

@@ -268,7 +268,7 @@ async def test_an_edit_stays_with_its_message(engine, moved, autojump_clock):
         for target in (receipt.ref, key):
             with pytest.raises(Invalid) as caught:
                 await gateway.edit(target, "two")
-            text = "is 'sandbox' by a policy, but its message is in 'r'"
+            text = "a policy chose 'sandbox', but the message to change is in 'r'"
             assert [Problem("external_room_id", text)] == [*caught.value.problems]
         assert ["one"] == channel.texts("r")
 

@@ -43,7 +43,7 @@ async def test_a_pipe_that_takes_the_place_of_a_file_holds_nobody_up(opened, tmp
     os.mkfifo(pipe)
     seen = path.stat()
     monkeypatch.setattr("gateway_core.files.looking.os.stat", lambda _: seen)
-    with pytest.raises(Invalid, match="pipe' is no ordinary file any more"):
+    with pytest.raises(Invalid, match="pipe' is not a regular file any more"):
         await gateway.send("bot", "room", "a cat", files=[File(pipe)])
 
 
@@ -259,7 +259,7 @@ async def test_what_a_kill_left_is_sent_with_its_bytes(autojump_clock):
     [
         (File("no/such/file.png"), "files.0: 'no/such/file.png' cannot be read: No such file"),
         (File("."), "files.0: '.' is a folder"),
-        (File("/dev/null"), "no ordinary file"),
+        (File("/dev/null"), "not a regular file"),
         (File(b"", name="x"), "files.0: is empty"),
         (File(b"x"), "files.0.name: bytes need a name"),
         (File(), "must have a path, bytes, a URL, or the platform's id"),
@@ -314,7 +314,9 @@ class Fickle:
 async def test_a_path_of_a_class_of_ones_own_may_say_anything(opened, says):
     gateway, channel, _ = opened
     path = Fickle("/etc/hostname", says, RuntimeError("broken"))
-    with pytest.raises(Invalid, match=r"files\.0: (is no path|'no/such/file' cannot be read)"):
+    with pytest.raises(
+        Invalid, match=r"files\.0: (must be a path|is not a path|'no/such/file' cannot be read)"
+    ):
         await gateway.send("bot", "room", "text", files=[File(path)])
     assert [] == channel.made
 
@@ -356,7 +358,7 @@ async def test_a_channel_that_takes_no_files_refuses_them(autojump_clock):
         chunk = None
 
     async with open_test_gateway(Plain()) as gateway:
-        with pytest.raises(Invalid, match="files: the channel takes none"):
+        with pytest.raises(Invalid, match="files: the channel takes no files"):
             await gateway.send("bot", "room", "text", files=[File(b"x", name="x")])
 
 

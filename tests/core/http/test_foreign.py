@@ -99,8 +99,8 @@ def test_a_wait_that_it_names_counts(status):
 def test_the_words_of_the_page_are_kept_without_tags_and_secrets():
     page = b"<html><head><title>403 Forbidden</title></head>\n<p>for /bot12:ab/send</p></html>"
     verdict = foreign_verdict(answer(403, page), lambda text: text.replace("12:ab", "***"))
-    assert "HTTP 403, not of the platform: 403 Forbidden for /bot***/send" == verdict.raw
-    assert "HTTP 403, not of the platform: an empty body" == foreign_verdict(answer()).raw
+    assert "HTTP 403, not from the platform: 403 Forbidden for /bot***/send" == verdict.raw
+    assert "HTTP 403, not from the platform: an empty body" == foreign_verdict(answer()).raw
     assert 200 >= len(foreign_verdict(answer(403, b"x" * 9000)).raw.split(": ")[1])
 
 

@@ -216,7 +216,7 @@ def test_compressed_bodies_come_out_whole(encoding, step):
         ("", b"x" * 11, "more than 10"),
         ("gzip", gzip.compress(b"x" * 11), "more than 10"),
         ("gzip", b"no gzip at all", "broken"),
-        ("gzip", gzip.compress(b"x") + b"more", "follows"),
+        ("gzip", gzip.compress(b"x") + b"more", "goes on"),
         ("br", b"x", "not asked for"),
     ],
     ids=["plain", "bomb", "broken", "longer", "brotli"],
@@ -232,7 +232,7 @@ def test_bodies_that_are_refused(encoding, raw, why):
 def test_a_compressed_body_that_breaks_off_is_refused():
     body = Body("gzip", 10)
     body.add(gzip.compress(b"x")[:-3])
-    with pytest.raises(ValueError, match="breaks off"):
+    with pytest.raises(ValueError, match="cut short"):
         body.whole()
 
 
@@ -342,7 +342,7 @@ async def test_a_path_that_could_lead_elsewhere_is_refused(path):
 
 async def test_what_cannot_be_sent_is_a_value_error():
     async with open_client(base_url=URL) as client:
-        with pytest.raises(ValueError, match="not several"):
+        with pytest.raises(ValueError, match="only one of"):
             await client.request("POST", "/x", json={}, form={})
         with pytest.raises(ValueError, match="JSON compliant"):
             await client.request("POST", "/x", json={"a": math.nan})

@@ -120,7 +120,7 @@ def test_a_connection_that_ends_within_an_answer_is_an_error(data):
     ids=lambda data: repr(data)[:40],
 )
 def test_what_is_no_answer_is_an_error(data):
-    with pytest.raises(WireError, match="no HTTP"):
+    with pytest.raises(WireError, match="not HTTP"):
         read(data)
 
 

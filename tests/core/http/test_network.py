@@ -53,7 +53,7 @@ def mistakes(folder, **table):
 
 
 A_PROXY = "must be a proxy's URL with a port, as in http://proxy.example:3128"
-ALONE = "must stand beside"
+ALONE = "must be given together with"
 WRONG = [
     ({"proxy": "proxy.example:3128"}, ("proxy", A_PROXY)),
     ({"proxy": "http://proxy.example"}, ("proxy", A_PROXY)),
@@ -63,9 +63,9 @@ WRONG = [
     ({"proxy": "http://pro xy:3128"}, ("proxy", A_PROXY)),
     (
         {"proxy": "http://user:hazelnut@proxy.example:3128"},
-        ("proxy", "must have no user or password: they are proxy_credentials"),
+        ("proxy", "must have no user or password: give them as proxy_credentials"),
     ),
-    ({"proxy_credentials": {"env": "UP"}}, ("proxy_credentials", f"{ALONE} proxy")),
+    ({"proxy_credentials": {"env": "UP"}}, ("proxy_credentials", f"{ALONE} `proxy`")),
     (
         {"proxy": PROXY, "proxy_credentials": "hazelnut"},
         ("proxy_credentials", "must be a user and a password, as in user:password"),
@@ -97,8 +97,8 @@ WRONG = [
         {"client_certificate": "one.pem", "client_key": "nowhere.key"},
         ("client_key", "must be a file that can be read: No such file or directory"),
     ),
-    ({"client_key": "one.key"}, ("client_key", f"{ALONE} client_certificate")),
-    ({"client_key_password": "x"}, ("client_key_password", f"{ALONE} client_certificate")),
+    ({"client_key": "one.key"}, ("client_key", f"{ALONE} `client_certificate`")),
+    ({"client_key_password": "x"}, ("client_key_password", f"{ALONE} `client_certificate`")),
     (
         {"client_certificate": "one.pem", "client_key": "locked.key"},
         ("client_key_password", "must be the password of the client's key"),

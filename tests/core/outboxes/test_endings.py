@@ -106,7 +106,7 @@ async def test_who_is_too_late_is_told_so(autojump_clock):
             await gateway.send("bot", "r", "x")
         assert 10 == len(await take(gateway, 10, after=first.cursor))
         await gateway.send("bot", "r", "x")
-        with pytest.raises(EndingsForgotten, match="the history does not reach back so far"):
+        with pytest.raises(EndingsForgotten, match="the history does not reach back that far"):
             await take(gateway, 1, after=first.cursor)
         assert 10 == len(await take(gateway, 10))
 
@@ -118,7 +118,7 @@ async def test_who_is_overtaken_as_it_follows_is_told_so_as_well(autojump_clock)
         await anext(endings)
         for _ in range(20):
             await gateway.send("bot", "r", "x")
-        with pytest.raises(EndingsForgotten, match="too many have ended meanwhile"):
+        with pytest.raises(EndingsForgotten, match="too many envelopes have ended meanwhile"):
             await anext(endings)
 
 
@@ -127,7 +127,7 @@ async def test_a_cursor_of_another_outbox_or_none_is_refused(outbox, autojump_cl
         await gateway.send("bot", "r", "x")
         (one,) = await take(gateway, 1)
         number = one.cursor.rpartition(".")[2]
-        with pytest.raises(EndingsForgotten, match="of another outbox"):
+        with pytest.raises(EndingsForgotten, match="from another outbox"):
             await take(gateway, 1, after=f"other.{number}")
         with pytest.raises(EndingsForgotten, match="restored from a copy"):
             await take(gateway, 1, after=one.cursor + "0")

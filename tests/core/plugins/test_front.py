@@ -343,7 +343,7 @@ async def test_an_id_that_a_platform_garbled_is_unknown_and_that_is_logged(messa
     assert {("Post", "send"): 1} == hooks.failures
     (line,) = lines
     assert ("gateway.hook_failed", "Post", "send") == (line["event"], line["plugin"], line["hook"])
-    assert f"answered with an unusable message_id {fault}" == line["error"]
+    assert f"answered with an unusable value: message_id {fault}" == line["error"]
 
 
 HUGE = 10**6000

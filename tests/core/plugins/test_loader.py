@@ -274,12 +274,12 @@ def test_every_fault_of_every_plugin_is_told_at_once():
 
     told = faults(("post", Bad()), Worse())
     assert [
-        "Bad: is written for contract version 9; served is 1 (GATEWAY_CONTRACT)",
+        "Bad: is written for contract version 9; this release serves 1 (GATEWAY_CONTRACT)",
         "Bad: chunk: must be a plain `def`: it is called without waiting",
-        "Bad: fly: there is no hook of the name 'fly'",
+        "Bad: fly: there is no hook 'fly'",
         "Bad: send: must be `async def`",
         "Bad: required hook settings_type is missing",
-        "Worse: validate: parameter 'envelope': neither keyword-only nor starred ones are served",
+        "Worse: validate: parameter 'envelope': must be neither keyword-only nor starred",
     ] == told
 
 
@@ -314,9 +314,9 @@ def misnamed(self, rooom):
 @pytest.mark.parametrize(
     ("function", "text"),
     [
-        (a_default, "parameter 'room': a default hides a wrong name"),
-        (starred, "parameter 'args': neither keyword-only nor starred ones are served"),
-        (keywords, "parameter 'kwargs': neither keyword-only nor starred ones are served"),
+        (a_default, "parameter 'room': must have no default: it hides a wrong name"),
+        (starred, "parameter 'args': must be neither keyword-only nor starred"),
+        (keywords, "parameter 'kwargs': must be neither keyword-only nor starred"),
         (misnamed, "parameter 'rooom': the hook has instance, operation, priority, room, thread"),
     ],
 )
@@ -331,7 +331,7 @@ def test_a_session_that_is_no_context_manager_is_told():
 
     (text,) = fault_of(open_session)
     assert text == (
-        "Plugin: open_session: an async generator is no context manager:"
+        "Plugin: open_session: an async generator is not a context manager:"
         " decorate it with @asynccontextmanager"
     )
 
@@ -377,7 +377,8 @@ def test_an_installed_adapter_that_cannot_send_is_told(install):
 @pytest.mark.parametrize("version", [None, 0, 2, "1"])
 def test_a_contract_version_that_is_not_served_is_told(version):
     plugin = type("Plugin", (Adapter,), {"GATEWAY_CONTRACT": version})
-    text = f"Plugin: is written for contract version {version}; served is 1 (GATEWAY_CONTRACT)"
+    served = "this release serves 1 (GATEWAY_CONTRACT)"
+    text = f"Plugin: is written for contract version {version}; {served}"
     if version is None:
         text = "Plugin: names no contract version: GATEWAY_CONTRACT = 1 is missing"
     assert [text] == faults(("post", plugin()))
@@ -411,7 +412,7 @@ def test_two_adapters_of_one_channel_are_told_with_both_names():
 
 
 def test_an_adapter_that_is_given_for_no_channel_is_told():
-    assert ['Adapter: an adapter is given as ("channel", plugin)'] == faults(Adapter())
+    assert ['Adapter: an adapter must be given as ("channel", plugin)'] == faults(Adapter())
 
 
 @pytest.mark.parametrize("name", sorted(ASYNC_HOOKS - {"send"}))
@@ -421,7 +422,7 @@ def test_an_async_hook_of_a_policy_is_told(name):
 
     (text,) = fault_of(hookimpl(hook), name=name, adapter=False)
     assert text.startswith(
-        f"Plugin: {name}: only a channel's adapter implements it: leave it out of a policy"
+        f"Plugin: {name}: only a channel's adapter may implement it: leave it out of a policy"
     )
 
 
@@ -434,11 +435,11 @@ def test_a_policy_that_sends_is_told_what_to_do_and_not_to_become_an_adapter(cha
     sends = policy(send=_send, chunk=lambda: None)
     told = faults(sends if channel is None else (channel, sends), ("post", Adapter()))
     text = (
-        "Policy: send: only a channel's adapter implements it: leave it out of a policy, which"
-        " changes a message in `rewrite`, refuses it in `validate` and hears of it in"
-        " `after_attempt`"
+        "Policy: send: only a channel's adapter may implement it: leave it out of a policy; a"
+        " policy changes a message in `rewrite`, refuses it in `validate` and learns of attempts"
+        " in `after_attempt`"
     )
-    given = '; an adapter is given as ("channel", plugin)' if channel is None else ""
+    given = '; an adapter must be given as ("channel", plugin)' if channel is None else ""
     assert [text + given] == told
 
 
@@ -448,7 +449,7 @@ def test_an_installed_policy_that_sends_is_told_so(install):
     with pytest.raises(PluginError) as caught:
         bind((), Filter(allow=("eager",)))
     (text,) = map(str, caught.value.problems)
-    assert text.startswith("eager (eager 1.0): send: only a channel's adapter implements it")
+    assert text.startswith("eager (eager 1.0): send: only a channel's adapter may implement it")
     assert text.endswith("`after_attempt`")
 
 
@@ -488,14 +489,14 @@ def test_two_impls_of_one_hook_in_one_plugin_are_told():
             return Answer()
 
     (text,) = faults(("post", Twice()))
-    assert "Twice: send: is the second of the hook 'send', beside 'post'" == text
+    assert "Twice: send: implements the hook 'send' once more, after 'post'" == text
 
 
 def test_what_has_no_hash_is_told():
     class Unhashable(Adapter):
         __hash__ = None
 
-    assert ["Unhashable: is not hashable, which a plugin must be"] == faults(("post", Unhashable()))
+    assert ["Unhashable: must be hashable"] == faults(("post", Unhashable()))
 
 
 def test_what_has_a_hash_that_fails_is_told():
@@ -503,7 +504,7 @@ def test_what_has_a_hash_that_fails_is_told():
     class Deep(Adapter):
         fields: dict
 
-    assert ["Deep: is not hashable, which a plugin must be"] == faults(("post", Deep({})))
+    assert ["Deep: must be hashable"] == faults(("post", Deep({})))
 
 
 def test_one_plugin_given_twice_is_told():
@@ -552,7 +553,7 @@ def test_a_class_is_told_that_an_instance_is_wanted():
 
 
 def test_a_plugin_for_a_channel_that_nobody_serves_is_told():
-    text = "Policy: no plugin serves channel 'pots'; bound: post"
+    text = "Policy: no plugin serves channel 'pots'; served: post"
     assert [text] == faults(("post", Adapter()), ("pots", policy(admit=lambda: None)))
 
 
@@ -568,7 +569,7 @@ def test_plugins_are_given_as_a_list(plugins):
     ids=("none", "one", "no name", "three"),
 )
 def test_a_plugin_for_one_channel_is_a_pair(pair):
-    with pytest.raises(TypeError, match=r'a plugin for one channel is \("channel", plugin\), not'):
+    with pytest.raises(TypeError, match=r'one channel must be \("channel", plugin\), not'):
         bind([pair], NOBODY)
 
 

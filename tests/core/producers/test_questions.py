@@ -108,5 +108,5 @@ async def test_no_question_has_the_owner_read_its_own_disk(do, autojump_clock, t
         open_test_gateway(FakeChannel(), outbox=outbox, serve=False),
     ):
         answer = json.loads(await outbox.desk.ask("bot", json.dumps(asked[do])))
-        assert "files.0: what is handed over as JSON names a file" in answer["refused"]
+        assert "files.0: give the file's `url`, `id`, or the digest" in answer["refused"]
     assert [] == channel.made

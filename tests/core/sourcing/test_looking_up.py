@@ -116,8 +116,8 @@ def _opened(accounts, settings, **more):
             "it raised LookupError: no route to the database",
         ),
         (ExceptionGroup("two", [ValueError("x")]), "it raised ExceptionGroup"),
-        ("a text", "it gave 'str', and no Instance"),
-        (Instance("other", "fake", FakeSettings()), "it gave the instance 'other'"),
+        ("a text", "it returned a str, not an Instance"),
+        (Instance("other", "fake", FakeSettings()), "it returned the instance 'other'"),
         (Instance("tenant-1", "matrix"), "no plugin serves channel 'matrix'"),
         (Instance("tenant-1", "fake", {"name": "x"}), "settings must be"),
     ],
@@ -197,7 +197,7 @@ async def test_the_wait_for_a_turn_counts_as_well(autojump_clock):
             nursery.start_soon(send, "one")
             nursery.start_soon(send, "two")
     assert [5.0, 5.0] == pytest.approx([at for at, _ in failures])
-    assert "1 others are being asked for" in " ".join(why for _, why in failures)
+    assert "1 other look-ups were under way (`at_once`)" in " ".join(why for _, why in failures)
 
 
 async def test_its_time_to_live_counts_from_the_call(autojump_clock):
@@ -248,7 +248,7 @@ async def test_two_accounts_of_the_source_are_not_one(autojump_clock):
 
     async with open_gateway(GatewayConfig(), instance_source=source) as gateway:
         assert "one" == (await gateway.find_instance("one")).id
-        with pytest.raises(InstanceSourceError, match="is the account of instance 'one' as well"):
+        with pytest.raises(InstanceSourceError, match="is also the account of instance 'one'"):
             await gateway.find_instance("two")
 
 

@@ -124,7 +124,7 @@ def test_every_mistake_is_told():
         "key: must be a text, not int",
         "ttl: must be a finite number of seconds, not inf",
         f"text: {UNSENDABLE}",
-        "extra.a: is no plain JSON: bytes",
+        "extra.a: must be plain JSON, not bytes",
     ] == told(SEND, **names, **fields)
 
 
@@ -162,7 +162,7 @@ def test_a_moment_is_a_number_and_no_datetime():
 
 def test_a_number_too_large_to_be_written_out_is_refused():
     """Python's own conversions raise for them."""
-    text = "must be a finite number of seconds, not a number so large"
+    text = "must be a finite number of seconds, not a number too large"
     assert [f"ttl: {text}", f"not_before: {text}"] == told(SEND, ttl=10**5000, not_before=10**5000)
 
 
@@ -209,15 +209,15 @@ def nested(depth):
 @pytest.mark.parametrize(
     ("value", "place", "why"),
     [
-        ({"a": [1, {"b": {1}}]}, "extra.a.1.b", "is no plain JSON: set"),
-        ({"a": b"x"}, "extra.a", "is no plain JSON: bytes"),
+        ({"a": [1, {"b": {1}}]}, "extra.a.1.b", "must be plain JSON, not set"),
+        ({"a": b"x"}, "extra.a", "must be plain JSON, not bytes"),
         ({"a": float("nan")}, "extra.a", "must be a finite number"),
         ({"a": 10**5000}, "extra.a", "must be a number of at most 64 bits"),
         ({"a": -(2**64) - 1}, "extra.a", "must be a number of at most 64 bits"),
         ({"a": "\ud800"}, "extra.a", "has a lone surrogate or NUL"),
         ({"a": ["\x00"]}, "extra.a.0", "has a lone surrogate or NUL"),
-        ({5: 1}, "extra", "key 5 is no text that can be sent"),
-        ({"\ud800": 1}, "extra", "key '\\ud800' is no text that can be sent"),
+        ({5: 1}, "extra", "has the key 5, which is not a text that can be sent"),
+        ({"\ud800": 1}, "extra", "has the key '\\ud800', which is not a text that can be sent"),
         (
             {"a": nested(DEEPEST)},
             "extra.a" + ".0" * DEEPEST,
@@ -327,7 +327,7 @@ def test_a_ref_names_a_message_by_its_parts_or_its_envelope():
         ({"possible_duplicate": 1}, "possible_duplicate: must be true or false, not 1"),
         ({"thread_id": 5}, "thread_id: must be a text, not int"),
         ({"extra": 5}, "extra: must be a table, not int"),
-        ({"extra": {"a": b""}}, "extra.a: is no plain JSON: bytes"),
+        ({"extra": {"a": b""}}, "extra.a: must be plain JSON, not bytes"),
     ],
     ids=str,
 )

@@ -120,7 +120,7 @@ async def test_one_that_joins_another_has_its_id_and_leaves_by_its_own(opened):
             "key 'k' was used",
         ),
         ({"refused": "of a later release"}, Refused, "of a later release"),
-        ({"envelope_id": NAME}, OutboxError, "is remembered no more"),
+        ({"envelope_id": NAME}, OutboxError, "is not remembered any more"),
     ],
     ids=["refused", "refused in words", "forgotten"],
 )

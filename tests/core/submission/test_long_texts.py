@@ -173,7 +173,8 @@ def test_a_text_whose_letters_alone_are_too_many_is_not_planned(kind):
         target = MessageRef(instance_id="bot", external_room_id="r", envelope_id="e")
         envelope = Edit(instance_id="bot", external_room_id="r", text=envelope.text, target=target)
     found = preview(BOT, envelope, plugins=[("fake", Measured())])
-    assert (Problem("text", "needs at least 51 messages, at most 50"),) == found.problems
+    text = "needs at least 51 messages, at most 50 (`max_parts`)"
+    assert (Problem("text", text),) == found.problems
 
 
 async def test_each_way_in_refuses_it():

@@ -93,7 +93,7 @@ def test_a_ticket_of_a_call_names_what_the_platform_will_answer_with():
     ids=["call without a room", "call about a message", "edit by key"],
 )
 def test_what_names_no_message_yet_has_no_ref(envelope):
-    with pytest.raises(TypeError, match="names no message before it ends"):
+    with pytest.raises(TypeError, match="has no message before it ends"):
         _ = Ticket(a_delivery(envelope)).ref
 
 

@@ -92,7 +92,7 @@ async def test_a_target_of_another_kind_is_refused(gateway, verb, autojump_clock
     with pytest.raises(Invalid, match=r"or a Ticket, not str: KeyRef\(.*key=…\) names a message"):
         await getattr(gateway, verb)("018bcfe5", *more)
     receipt = await gateway.send("bot", "r", "text")
-    with pytest.raises(Invalid, match="or a Ticket, not Delivered: a receipt's `ref` is one"):
+    with pytest.raises(Invalid, match="or a Ticket, not Delivered: give the receipt's `ref`"):
         await getattr(gateway, verb)(receipt, *more)
 
 
@@ -430,7 +430,7 @@ async def test_a_provider_alone_is_not_taken_for_both():
 
 
 async def test_the_outbox_s_url_belongs_into_the_configuration():
-    with pytest.raises(TypeError, match="a URL belongs into the config"):
+    with pytest.raises(TypeError, match="a URL belongs in the config"):
         async with open_gateway(GatewayConfig(), outbox="sqlite:outbox.db"):
             pass
 
@@ -455,7 +455,7 @@ async def test_an_outbox_is_entered_though_it_is_empty(autojump_clock):
 
 def test_on_another_loop_than_trios_it_says_what_it_runs_on():
     opening = open_gateway(GatewayConfig()).__aenter__()
-    with pytest.raises(RuntimeError, match=r"runs on trio, .*for asyncio there is gateway_core"):
+    with pytest.raises(RuntimeError, match=r"runs on trio, .*use gateway_core.aio with asyncio"):
         opening.send(None)
 
 

@@ -196,5 +196,5 @@ def test_what_a_channel_does_not_promise_is_not_asked_of_it_and_the_reason_is_pr
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:asyncio"]
     asked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert 0 == asked.returncode, asked.stdout
-    for reason in ("the platform deduplicates nothing", "it cuts nothing"):
+    for reason in ("the platform deduplicates nothing", "the channel cuts no text"):
         assert reason in asked.stdout

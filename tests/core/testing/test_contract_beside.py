@@ -220,7 +220,7 @@ FAULTS = {
     "refuses polls": (LAST, "`validate` refuses a poll: poll: is none of ours. Let it pass, or"),
     "no plan": (LAST, "a poll without a text has an empty plan: its last part is the poll"),
     "loses the text": (LAST, "the text beside the poll is in no part: plan it as without"),
-    "a fixed text": (LAST, "a part of the text is `fixed`, so that no edit changes it"),
+    "a fixed text": (LAST, "a part of the text is `fixed`, so that it cannot be edited"),
     "a span": (LAST, r"has the span \(0, 0\), and .* begins at 1: give it the text's end"),
     "loses options": (SAID, "'contractoption10of100' is not in the poll's part, and 89 more"),
     "multiple": (SAID, "multiple=True is planned like one with multiple=False: say it in the"),

@@ -113,7 +113,7 @@ def run(tmp_path):
 
 def test_a_test_under_trio_gets_the_gateway(run):
     said = run(UNDER_TRIO)
-    assert "under pytest-trio `autojump_clock` drives the time" in said
+    assert "under pytest-trio use `autojump_clock`, which drives the time" in said
     assert "but not anyio's" in said
     assert "is `asyncio_mode` auto?" in said
     assert "2 passed, 3 errors" in said

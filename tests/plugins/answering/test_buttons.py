@@ -364,7 +364,7 @@ BAD: dict[str, tuple[Any, str, str]] = {
     "no list": ("Yes", "buttons", "list of Buttons"),
     "no button": ([["Yes"]], "buttons.0.0", "must be a Button"),
     "an empty row": ([[]], "buttons.0", "without a button"),
-    "rows and buttons": ([Button("a", "a"), [Button("b", "b")]], "buttons.0", "must be a row"),
+    "rows and buttons": ([Button("a", "a"), [Button("b", "b")]], "buttons.0", "as the other rows"),
     "no text": ([Button(" ", "a")], "buttons.0.0.text", "is empty"),
     "a number": ([Button("a", 7)], "buttons.0.0.value", "must be a text"),
     "neither": ([Button("a")], "buttons.0.0", "neither"),
@@ -556,7 +556,7 @@ async def test_a_channel_without_buttons_says_so(autojump_clock):
                 text="a",
                 buttons=rows,
             )
-            with pytest.raises(Invalid, match=r"buttons: channel '.*' has none"):
+            with pytest.raises(Invalid, match=r"channel '.*' has no buttons"):
                 await gateway.submit(edit)
 
 

@@ -73,7 +73,7 @@ def test_a_million_characters_are_refused_with_little_work(channel, shape):
     [problem] = found.problems
     assert "text" == problem.place
     assert problem.text.startswith("needs at least")
-    assert problem.text.endswith("messages, at most 50")
+    assert problem.text.endswith("messages, at most 50 (`max_parts`)")
 
 
 @pytest.mark.parametrize("channel", CHANNELS)

@@ -43,7 +43,7 @@ WRONG = {
     "missing": (lambda at_: File(at_ / "no.png"), "files.0", "no.png' cannot be read: No such"),
     "folder": (File, "files.0", "is a folder"),
     "unreadable": (lambda at_: File(looped(at_ / "a")), "files.0", "a' cannot be read: Too many"),
-    "pipe": (lambda at_: File(fifo(at_ / "pipe")), "files.0", "pipe' is no ordinary file"),
+    "pipe": (lambda at_: File(fifo(at_ / "pipe")), "files.0", "pipe' is not a regular file"),
     "empty": (lambda at_: File(at(at_ / "a.png", b"")), "files.0", "a.png' is empty"),
     "no bytes": (lambda _: File(b"", name="a.png"), "files.0", "is empty"),
     "too large": (lambda _: File(bytes(2_001), name="a.pdf"), "files.0", "has 2001 bytes,"),

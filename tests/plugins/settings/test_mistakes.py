@@ -138,7 +138,7 @@ ACCEPTED_AND_WRONG = (
     (
         twins("discord"),
         "twin.token",
-        "is the account of instance 'bot' as well; one account is one instance",
+        "is also the account of instance 'bot': configure each account once",
     ),
     (
         one("telegram", rooms={"general": {}}),
@@ -195,11 +195,11 @@ TOLD_UNCLEARLY = (
     (
         {"ttl": {"attempts": 3}},
         "ttl.attempts",
-        "is not a setting of this table: it belongs into the table `retries`",
+        "is not a setting of this table: it belongs in the table `retries`",
     ),
     (one("slack", base_url="https://a:b"), "bot.base_url", "must be a URL: Port could not be"),
     (one("slack", base_url="http://slack.com"), "bot.base_url", "must be https, or http to"),
-    ({"ttl": {"low": 1}}, "ttl.low", "is not a setting; there are urgent, normal, bulk"),
+    ({"ttl": {"low": 1}}, "ttl.low", "the settings here are urgent, normal, bulk"),
     ({"bot": one("slack")["instances"]["bot"]}, "bot", "account's table is [instances.bot]"),
     (
         {"instances": {"channel": "slack", "token": SLACK}},
@@ -209,11 +209,11 @@ TOLD_UNCLEARLY = (
     (
         {"instances": {"acme": one("slack")["instances"]}},
         "acme.channel",
-        'a name with a dot in it stands in quotes: [instances."acme.bot"]',
+        'put a name that has a dot in quotes: [instances."acme.bot"]',
     ),
     ({"plugins": {"allow": 5}}, "plugins.allow", "must be a list, not 5"),
-    ({"partition_count": 10**5000}, "partition_count", "from 1 to 1000, not a number so large"),
-    ({"attempt_timeout": 10**400}, "attempt_timeout", "must be a number, not a number so large"),
+    ({"partition_count": 10**5000}, "partition_count", "from 1 to 1000, not a number too large"),
+    ({"attempt_timeout": 10**400}, "attempt_timeout", "must be a number, not a number too large"),
 )
 
 
@@ -330,14 +330,14 @@ def test_what_gives_its_values_but_once_is_not_used_up():
 
 def test_two_instances_of_one_name_are_a_mistake_in_code():
     twins = [Instance("a", "slack", SlackSettings(token=Secret(f"xoxb-{n}"))) for n in range(2)]
-    with pytest.raises(ConfigError, match=r"^instances\.a: is there twice$"):
+    with pytest.raises(ConfigError, match=r"^instances\.a: is configured twice$"):
         GatewayConfig(instances=twins)
 
 
 def test_instances_in_code_are_looked_at_together():
     settings = TelegramSettings(token=Secret(TELEGRAM))
     both = [Instance("a", "telegram", settings), Instance("b", "telegram", settings)]
-    with pytest.raises(ConfigError, match=r"instances\.b\.token: is the account of instance 'a'"):
+    with pytest.raises(ConfigError, match=r"instances\.b\.token: is also the account of"):
         GatewayConfig(instances=both)
     elsewhere = attrs.evolve(settings, base_url="http://127.0.0.1:8081")
     GatewayConfig(instances=[both[0], Instance("b", "telegram", elsewhere)])
@@ -378,7 +378,7 @@ def test_an_empty_file_is_a_mistake(content, tmp_path):
 def test_what_stands_there_twice_is_said(tmp_path):
     file = tmp_path / "gateway.toml"
     file.write_text("shed = true\nshed = true\n")
-    with pytest.raises(ConfigError, match=r"a setting stands there twice \(at line 2"):
+    with pytest.raises(ConfigError, match=r"a setting is given twice \(at line 2"):
         load_config(file)
 
 
@@ -529,7 +529,7 @@ def test_a_validator_that_reads_another_field_is_told_at_its_own():
     with pytest.raises(ConfigError) as caught:
         parse_config(content, [("pair", Paired())])
     assert {
-        "instances.bot.colour: is not a setting; there are low, high",
+        "instances.bot.colour: is not a setting; the settings here are low, high",
         "instances.bot.high: must be above `low`, which is 5, not 3",
     } == set(map(str, caught.value.problems))
 

@@ -138,7 +138,7 @@ class Checks:
             begun = any(call.moment > entry.reopened for call in entry.calls)
             self._expect(not begun, f"{entry} ended {receipt.disposition} after a call")
         raw = "" if receipt.verdict is None else receipt.verdict.raw
-        foreign = receipt.disposition is Disposition.REJECTED and "not of the platform" in raw
+        foreign = receipt.disposition is Disposition.REJECTED and "not from the platform" in raw
         if foreign and receipt.verdict is not None:  # a hook that broke over it is the hook's fault
             foreign = receipt.verdict.reason is not Reason.HOOK_ERROR
         self._expect(not foreign, f"{entry} is rejected, as somebody else said")

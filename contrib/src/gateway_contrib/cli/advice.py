@@ -101,8 +101,8 @@ _ROWS: tuple[_Row, ...] = (
         "The account has sent too many requests: try again in {wait}; nothing needs to be changed.",
     ),
     # The way there.
-    _Row(Reason.UNREACHABLE, "cannot be read|not of the platform", NOT_THE_API),
-    _Row(Reason.OUTCOME_UNKNOWN, "not of the platform", NOT_THE_API),
+    _Row(Reason.UNREACHABLE, "cannot be read|not from the platform", NOT_THE_API),
+    _Row(Reason.OUTCOME_UNKNOWN, "not from the platform", NOT_THE_API),
     _Row(
         Reason.UNREACHABLE,
         "proxyerror.* 407 .*takes credentials of (?!.*basic)",
@@ -173,7 +173,7 @@ _ROWS: tuple[_Row, ...] = (
         "The token file is damaged, or is another file: correct token_file, or move the file away"
         " and configure the tokens of a new installation.",
     ),
-    _Row(Reason.TOO_LONG, "not of the platform", NOT_THE_API),
+    _Row(Reason.TOO_LONG, "not from the platform", NOT_THE_API),
     _Row(
         Reason.HOOK_CONTRACT,
         "",

@@ -75,7 +75,7 @@ class Prober:
                 error_class=ErrorClass.FATAL,
                 reason=Reason.UNAUTHORIZED,
                 scope=verdict.scope,
-                raw=f"{verdict.raw}; no fresh secret: {said}",
+                raw=f"{verdict.raw}; asking for a fresh secret failed: {said}",
             )
         if account.health.removed or account.health.refused is not asked:
             return  # the application took it out, suspended, resumed or replaced it

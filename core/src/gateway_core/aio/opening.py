@@ -80,11 +80,11 @@ class _Opening(AbstractAsyncContextManager[Gateway]):
 
     def __getattr__(self, name: str) -> NoReturn:
         """Say how it is used, to whoever takes it for the gateway."""
-        raise AttributeError(f"no {name!r} before it is open: {AS_BLOCK}")
+        raise AttributeError(f"no {name!r} before the gateway is open: {AS_BLOCK}")
 
     def __enter__(self) -> NoReturn:
         """Say how it is used."""
-        raise TypeError(f"it is asynchronous: {AS_BLOCK}")
+        raise TypeError(f"the gateway opens asynchronously: {AS_BLOCK}")
 
     def __exit__(self, *_: object) -> None:
         """Never called."""

@@ -116,7 +116,7 @@ class Opening(AbstractAsyncContextManager[Stream]):
     async def __aenter__(self) -> Stream:
         """Open it."""
         if self._chunks is not None:
-            raise TypeError("a stream with chunks is awaited: it writes them itself")
+            raise TypeError("a stream with chunks writes them itself: `await` it")
         return await self._block.__aenter__()
 
     async def __aexit__(
@@ -134,7 +134,7 @@ class Opening(AbstractAsyncContextManager[Stream]):
 
     async def _write_all(self) -> Delivered | Receipt:
         if self._chunks is None:
-            raise TypeError("a stream without chunks is opened by `async with`")
+            raise TypeError("a stream without chunks cannot be awaited: use `async with`")
         async with AsyncExitStack() as stack:
             out = await stack.enter_async_context(self._block)
             if isinstance(self._chunks, AsyncGenerator):

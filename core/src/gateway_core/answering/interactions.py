@@ -99,7 +99,7 @@ class Acknowledgements:
         first = not noticed.answers and address.interaction.asked != "press"
         if first and noticed.ephemeral is not ephemeral and not noticed.refused:
             told = "for its user alone" if noticed.ephemeral else "for all to see"
-            text = f"the interaction was acknowledged {told}: say the same where that is done"
+            text = f"the interaction was acknowledged {told}: answer it with the same `ephemeral`"
             raise Invalid([Problem("ephemeral", text)])
         answer = noticed.answers
         noticed.answers += 1

@@ -41,7 +41,7 @@ PATIENCE = 30.0
 """Seconds for which what another process handed over waits for an instance source that fails."""
 MOST_PATIENT = 200
 """So many at once: others are refused at once, so that no account takes the place of all others."""
-CANNOT_CANCEL = "it has started, or it is not known: it is not cancelled"
+CANNOT_CANCEL = "not cancelled: the envelope has started, or is not known"
 
 
 @attrs.define(eq=False)
@@ -252,7 +252,7 @@ class OperatorRequests:
         delivery = partition.deliveries.get(stored.entry.id)
         if delivery is not None:
             dropped = partition.completion.drop(delivery)
-            return "ended" if dropped else "an attempt is under way: it goes on"
+            return "ended" if dropped else "an attempt is under way: the envelope continues"
         ended = self._intake.end_stored(stored, given_up)
         return "ended" if ended else "had ended already"
 
@@ -298,7 +298,8 @@ def _crashed(request: Request, error: Exception) -> str:
     log_event(
         REQUEST_CRASHED, instance=request.instance_id or None, error=name, where=place_of(error)
     )
-    return _refusal(OutboxError(f"the owner of the outbox broke on it ({name}), as its log says"))
+    text = f"the process that owns the outbox failed at the request ({name}): see its log"
+    return _refusal(OutboxError(text))
 
 
 def _refusal(error: GatewayError) -> str:

@@ -28,8 +28,8 @@ from gateway_core.gateway.gateway import Gateway
 P = ParamSpec("P")
 T = TypeVar("T")
 ON_THE_THREAD = (
-    "a hook runs on the gateway's thread, and would wait for itself here: hand what it wants to a"
-    " thread of the application"
+    "this call comes from a hook, on the gateway's own thread, which would wait for itself: make it"
+    " from a thread of the application"
 )
 
 
@@ -232,4 +232,4 @@ def _seconds(timeout: float | None) -> float:
 
 
 def _late(seconds: float) -> TimeoutError:
-    return TimeoutError(f"not done within {seconds:g} s; what had not started is withdrawn")
+    return TimeoutError(f"not done within {seconds:g} s; it is withdrawn unless it has started")

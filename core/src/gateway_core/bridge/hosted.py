@@ -25,9 +25,9 @@ LAST_ANSWERS = 1.0
 STALLED = 30.0
 """Seconds after which a caller that blocks is told that something blocks the gateway's thread."""
 FORKED = (
-    "this gateway was open when the process forked, and its thread has stayed in the parent: what"
-    " is sent here would never arrive. Open it in the child: name it at import and let the first"
-    " use be in the child (gunicorn with preload, Celery's prefork), or call `open` there"
+    "this gateway was open when the process forked, and its thread stayed in the parent: messages"
+    " sent here would never arrive. Open it in the child: create it at import and use it first in"
+    " the child (gunicorn with preload, Celery's prefork), or call `open` there"
 )
 
 
@@ -151,7 +151,8 @@ class Hosted(Closing):
 
         self.thread.post(asking)
         if not lock.acquire(timeout=STALLED):
-            raise TimeoutError(f"the gateway's thread is blocked for {STALLED:g} s: by a hook?")
+            text = f"the gateway's thread has not answered for {STALLED:g} s: a hook may block it"
+            raise TimeoutError(text)
         result: T = answer.result()
         return result
 

@@ -24,7 +24,7 @@ TOO_LATE = (
     "the gateway's thread cannot be started, since the program's main thread has ended and the"
     " process exits: open the gateway before that"
 )
-_CLOSED = "the gateway's thread has ended: the process exits"
+_CLOSED = "the gateway's thread has ended, since the process exits"
 
 
 class TrioThread:

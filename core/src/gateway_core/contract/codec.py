@@ -54,7 +54,8 @@ def _make() -> cattrs.Converter:
     def envelope(value: Any, _: Any) -> Any:
         kind = _KINDS.get(str(_table(value).get("kind")))
         if kind is None:
-            raise Invalid([Problem("kind", f"{value.get('kind')!r} is no kind of envelope")])
+            text = f"must be one of {', '.join(_KINDS)}, not {shown(value.get('kind'))}"
+            raise Invalid([Problem("kind", text)])
         return converter.structure(value, kind)
 
     def perhaps_target(value: Any, kind: Any) -> Any:
@@ -122,7 +123,7 @@ def _source(value: Any, _: Any) -> Any:
 
 def _written(source: Any) -> Any:
     if isinstance(source, bytes):
-        raise TypeError("the bytes of a file have no JSON: name a path instead")
+        raise TypeError("a file's bytes cannot be written as JSON: give a path instead")
     return None if source is None else os.fspath(source)
 
 

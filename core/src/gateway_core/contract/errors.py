@@ -90,7 +90,7 @@ class InstanceSourceError(Refused):
 class UnknownEvent(Refused):
     """The event belongs to no conversation of the `instances`, so it cannot be answered.
 
-    Such are a poll, an inline query, a home tab; or it is an event of another platform.
+    Examples are a poll, an inline query, a home tab, and an event of another platform.
 
     kind  the name of its class: a room's id is a `str`, and no event
     """
@@ -112,7 +112,7 @@ class AmbiguousEvent(Refused):
 
     def __str__(self) -> str:
         several = ", ".join(map(repr, self.instances))
-        return f"the event may be of several instances ({several}): name one with instance="
+        return f"the event may belong to several instances ({several}): name one with instance="
 
 
 @attrs.define(kw_only=True, slots=False, repr=False)
@@ -158,7 +158,8 @@ class IdempotencyConflict(Refused):
     envelope_id: str
 
     def __str__(self) -> str:
-        return f"key {self.key!r} was used for another payload by envelope {self.envelope_id}"
+        used = f"key {self.key!r} was used for another payload by envelope {self.envelope_id}"
+        return f"{used}: give this one a key of its own"
 
 
 @attrs.define(kw_only=True, slots=False, repr=False)
@@ -214,16 +215,17 @@ class GatewayClosed(Refused):
 
 @attrs.define(slots=False, repr=False)
 class EndingsForgotten(GatewayError):
-    """Some endings after the cursor `after` are no longer remembered, or it is another outbox's.
+    """Some endings after the cursor `after` are not remembered, or it is another outbox's cursor.
 
-    Whoever follows endings begins anew with what there is, `after=None`.
+    Follow again from `after=None`: the oldest ending that is remembered.
     """
 
     after: str
     why: str
 
     def __str__(self) -> str:
-        return f"endings after {shown(self.after)} cannot be told: {self.why}"
+        gone = f"endings after {shown(self.after)} are not available: {self.why}"
+        return f"{gone}; follow from after=None"
 
 
 @attrs.define(slots=False, repr=False)
@@ -268,14 +270,14 @@ class HookContractError(GatewayError):
 class NotServing(GatewayError):
     """Only the process that delivers can do this; this one only hands over (`serve=False`).
 
-    what  was asked: the name of a method
+    what  the name of the method that was called
     """
 
     what: str
 
     def __str__(self) -> str:
         owner = "the process that owns the outbox"
-        return f"this process only hands over (serve=False): `{self.what}` is for {owner}"
+        return f"this process only hands over (serve=False): call `{self.what}` in {owner}"
 
 
 class OutboxError(GatewayError):

@@ -29,7 +29,7 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         if not isinstance(value, str) or not value:
-            raise ValueError("a secret is a text that is not empty")
+            raise ValueError("a secret must be a text that is not empty")
         self._value = value
 
     def reveal(self) -> str:
@@ -46,7 +46,7 @@ class Secret:
         return hash((Secret, self._value))
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        raise TypeError("a Secret is not pickled")
+        raise TypeError("a Secret cannot be pickled")
 
 
 def secret(

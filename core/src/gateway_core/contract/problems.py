@@ -34,7 +34,7 @@ def problems_in(error: BaseException, place: str = "", kind: object = None) -> l
         return [Problem(place or str(error.args[0]), "is missing")]
     if isinstance(error, AttributeError | TypeError):  # cattrs looked into what is no table or list
         is_table = get_origin(kind) is Mapping or (isinstance(kind, type) and attrs.has(kind))
-        return [Problem(place, "must be a table" if is_table else "does not fit")]
+        return [Problem(place, "must be a table" if is_table else "has the wrong type")]
     text = str(error.args[0]).partition(" (got ")[0] if error.args else type(error).__name__
     named = _NAMED.fullmatch(text)
     return [Problem(join(place, named[1]), named[2]) if named else Problem(place, text)]
@@ -160,7 +160,7 @@ _FEW = 12
 
 def _unknown(name: str, known: Collection[str]) -> str:
     """That it is no setting, and which are."""
-    listed = f"; there are {', '.join(known)}" if 0 < len(known) <= _FEW else ""
+    listed = f"; the settings here are {', '.join(known)}" if 0 < len(known) <= _FEW else ""
     return f"is not a setting{meant(name, known) or listed}"
 
 

@@ -85,9 +85,9 @@ def is_finite(value: object) -> TypeGuard[float]:
 def shown(value: object) -> str:
     """The value as an error shows it, at most `SHOWN` characters of it."""
     try:
-        text = "a number so large" if is_whole(value) and abs(value) > WIDEST else repr(value)
+        text = "a number too large" if is_whole(value) and abs(value) > WIDEST else repr(value)
     except Exception:  # noqa: BLE001 - Python refuses to write out very long numbers, too
-        return f"what {type(value).__name__} cannot show"
+        return f"a {type(value).__name__} whose repr fails"
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 

@@ -42,8 +42,8 @@ class RetrySettings(CheckedSettings):
 
     attempts       most attempts at a step, not counting those refused by a rate limit
     base, cap      seconds: exponential backoff with full jitter between them
-    max_ambiguous  most attempts at one part that may have been accepted without our knowing; they
-                   end it however many `attempts` are left, where repeating is not safe
+    max_ambiguous  most attempts at one part whose outcome is unknown; if repeating is not safe, it
+                   ends after them, even if `attempts` are left
     quarantine     seconds after an unknown outcome before anything follows in that lane
     """
 

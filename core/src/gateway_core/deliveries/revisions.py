@@ -143,7 +143,7 @@ def fixed_in(ref: MessageRef) -> str | None:
     """Why no edit changes the message; None: one may."""
     if not any(part.fixed for part in ref.parts):
         return None
-    return "no edit changes a message with a poll or the like: delete it, and send another"
+    return "a message with a poll or the like cannot be edited: delete it, and send another"
 
 
 def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:

@@ -98,8 +98,8 @@ def misplaced(plan: Sequence[Part], files: int) -> str | None:
     if sorted(places) == list(range(files)):
         return None
     if not places:
-        return "the channel takes none"
-    return f"the channel's plan has places {places} for {files} of them"
+        return "the channel takes no files"
+    return f"the channel's plan has the places {places} for {files} files"
 
 
 def files_gone(known: PartRef) -> StepFiles | None:

@@ -196,7 +196,7 @@ class Attempts:
                 error_class=ErrorClass.FATAL,
                 reason=Reason.HOOK_ERROR,
                 scope=Scope.INSTANCE,
-                raw=f"its session does not open: {said}",
+                raw=f"the session did not open: {said}",
             )
         verdict = attrs.evolve(verdict, dispatched="no")
         now = self._after(running.lane, unused=True)
@@ -281,7 +281,7 @@ class Attempts:
         elif worker.recording and running.delivery.receipt is None:
             self._unrecorded(running)
         else:
-            text = f"no session within {self._attempt_timeout:g} s"
+            text = f"the session did not open within {self._attempt_timeout:g} s"
             self._unopened(running, TransportError(text, dispatched="no"))
 
     def died(self, lane: Lane, now: int) -> None:

@@ -118,7 +118,8 @@ class InstanceRegistry:
         """Add an instance; with settings of the wrong type it starts suspended."""
         self._check(instance)
         if instance.id in self._accounts:
-            raise ConfigError([Problem(f"instances.{instance.id}", "is there already")])
+            text = "exists already; `replace_instance` changes it"
+            raise ConfigError([Problem(f"instances.{instance.id}", text)])
         account = self._account_of(instance)
         account.sourced = sourced
         self._own(instance)
@@ -502,7 +503,7 @@ class InstanceRegistry:
 
     def _unserved(self, instance: Instance) -> Problem:
         served = ", ".join(sorted(self._hooks)) or "none"
-        text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
+        text = f"no plugin serves channel {instance.channel!r}; served: {served}"
         return Problem(f"instances.{instance.id}.channel", text)
 
     def _sessions(self, hooks: ChannelHooks, instance: Instance) -> Sessions:

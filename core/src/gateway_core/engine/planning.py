@@ -35,7 +35,7 @@ from gateway_core.scheduling.rooms import Lane
 NO_TARGET = Verdict(
     error_class=ErrorClass.NON_RETRYABLE,
     reason=Reason.MESSAGE_GONE,
-    raw="the message that it concerns was deleted, never arrived, or is not known any more",
+    raw="the target message was deleted, never arrived, or is not known any more",
 )
 TOKEN_ENDED = Verdict(
     error_class=ErrorClass.NON_RETRYABLE,
@@ -177,7 +177,8 @@ class Planner:
             return broken_by(error)
         fault = misplaced(plan, len(edit.files or ()))
         if fault is None and len(plan) > self._most:
-            fault = f"its text needs {len(plan)} messages beside its files, at most {self._most}"
+            most = f"at most {self._most} (`max_parts`)"
+            fault = f"its text needs {len(plan)} messages beside its files, {most}"
         if fault is not None:
             return unsupported(f"files: {fault}")
         delivery.plan_anew(plan)

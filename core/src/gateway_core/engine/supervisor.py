@@ -67,8 +67,9 @@ class Supervisor:
             where=where,
         )
         if count > MOST_RESTARTS:
-            text = f"partition {partition.index}: {count} restarts of partitions in {WITHIN:g} s"
-            raise PartitionFailed(f"{text}, the last by {said} ({where})") from cause
+            text = f"{count} restarts of partitions within {WITHIN:g} s"
+            last = f"the last of partition {partition.index} after {said} ({where})"
+            raise PartitionFailed(f"{text}, {last}") from cause
         return BACKOFF.delay(count, rng=self._rng)
 
 

@@ -108,14 +108,14 @@ def _source(place: str, file: File) -> Iterator[Problem]:
         if file.digest:
             check_digest(file.digest)
     except ValueError:
-        yield Problem(f"{place}.digest", "is the gateway's to write")
+        yield Problem(f"{place}.digest", "must be left out: the gateway writes it")
     if file.id is not None and (fault := name_fault(file.id)) is not None:
         yield Problem(f"{place}.id", fault)
     ways = [source is not None, file.id is not None, bool(file.digest)]
     if not any(ways):
         yield Problem(place, "must have a path, bytes, a URL, or the platform's id")
     elif source is not None and sum(ways) > 1:
-        yield Problem(place, "has a source, and an id or a digest: one of them names a file")
+        yield Problem(place, "has a source and an id or a digest: give only one of them")
     elif isinstance(source, bytes):
         yield from _bytes(place, source, file.name)
     elif source is not None and (fault := _source_fault(source)) is not None:
@@ -138,10 +138,10 @@ def _source_fault(source: object) -> str | None:
     try:
         text: object = os.fspath(source)
     except Exception as error:  # noqa: BLE001 - a class of the application's own
-        return f"is no path ({type(error).__name__})"
+        return f"is not a path ({type(error).__name__})"
     if not isinstance(text, str):
-        return "must be a path of text, not of bytes"
-    return None if text and "\0" not in text else "is no path"
+        return "must be a path as text, not as bytes"
+    return None if text and "\0" not in text else "is not a path"
 
 
 def _url_fault(url: str) -> str | None:

@@ -98,7 +98,7 @@ def look(file: File, allowance: Allowance | None) -> FoundFile:
     try:
         kind = os.stat(path)  # noqa: PTH116 - for each file, and four times as fast
         if not stat.S_ISREG(kind.st_mode):  # a pipe would let the next line wait for ever
-            what = "a folder" if stat.S_ISDIR(kind.st_mode) else "no ordinary file"
+            what = "a folder" if stat.S_ISDIR(kind.st_mode) else "not a regular file"
             raise CannotRead(f"{_named(path)} is {what}")
         with FileIO(path, opener=_at_once) as opened:
             return _look_into(opened, file, path, allowance)
@@ -113,9 +113,9 @@ def _path_of(source: str | os.PathLike[str]) -> str:
     try:
         path: object = os.fspath(source)
     except Exception as error:  # noqa: BLE001 - likewise
-        raise CannotRead(f"is no path ({type(error).__name__})") from None
+        raise CannotRead(f"is not a path ({type(error).__name__})") from None
     if not isinstance(path, str):
-        raise CannotRead("is no path of text")
+        raise CannotRead("must be a path as text, not as bytes")
     return path
 
 
@@ -135,7 +135,7 @@ def _at_once(path: str, flags: int) -> int:
 def _look_into(opened: FileIO, file: File, path: str, allowance: Allowance | None) -> FoundFile:
     before = os.fstat(opened.fileno())
     if not stat.S_ISREG(before.st_mode):
-        raise CannotRead(f"{_named(path)} is no ordinary file any more")
+        raise CannotRead(f"{_named(path)} is not a regular file any more")
     size, name = before.st_size, file.name or os.path.basename(path)  # noqa: PTH119 - likewise
     if not size:
         raise CannotRead(f"{_named(path)} is empty")

@@ -129,9 +129,10 @@ def handover_of(outbox: Outbox | None) -> Handover:
     """What hands over by this outbox. Raises `ConfigError` for one that cannot."""
     offered = getattr(outbox, "handover", None)
     if offered is None:
-        kept = "nothing is configured but memory" if outbox is None else type(outbox).__name__
+        name = type(outbox).__name__
+        kept = "none is configured" if outbox is None else f"{name} belongs to one process"
         text = f"`serve=False` needs an outbox that processes share, such as PostgreSQL: {kept}"
-        raise ConfigError([Problem("outbox", f"{text} is one process's own")])
+        raise ConfigError([Problem("outbox", text)])
     found: Handover = offered()
     return found
 
@@ -139,13 +140,13 @@ def handover_of(outbox: Outbox | None) -> Handover:
 def _check(config: object, outbox: object, providers: object) -> None:
     """Raises for wrong types and another event loop, whose own errors would not help."""
     if not trio.lowlevel.in_trio_run():
-        others = "for asyncio there is gateway_core.aio, for code that blocks gateway_core.blocking"
+        others = "use gateway_core.aio with asyncio, gateway_core.blocking in code that blocks"
         raise RuntimeError(f"this gateway runs on trio, within trio.run(main): {others}")
     if not isinstance(config, GatewayConfig | str | os.PathLike):
         wanted = "a GatewayConfig or the path of a gateway.toml"
         raise TypeError(f"`config` must be {wanted}, not {type(config).__name__}")
     if isinstance(outbox, str):
-        raise TypeError("`outbox` must be an Outbox; a URL belongs into the config's `outbox`")
+        raise TypeError("`outbox` must be an Outbox; a URL belongs in the config's `outbox`")
     if isinstance(outbox, type) or not (outbox is None or hasattr(outbox, "attempt_started")):
         name = outbox.__name__ if isinstance(outbox, type) else type(outbox).__name__
         raise TypeError(f"`outbox` must be an Outbox, not {name}")

@@ -31,8 +31,8 @@ AT_ONCE = 100
 MOST_TOLD = 20
 """Wrong members that are named; how many there are is told as well."""
 _DIGESTS = 1 << 128
-_NO_KEY = "an envelope of a group has no key of its own: `group` is the key of all"
-_NO_TIME = "is the group's: give `submit_many` a `not_before`"
+_NO_KEY = "must be left out: all envelopes of a group have one key, `group`"
+_NO_TIME = "must be left out: give it to `submit_many`, for the whole group"
 
 
 @attrs.define(eq=False)
@@ -173,7 +173,7 @@ async def broadcast_of(
     for number, room in _each("rooms", rooms):
         if number % AT_ONCE == 0:
             await trio.lowlevel.checkpoint()
-        fault = name_fault(room) or ("has a line's end" if "\n" in str(room) else None)
+        fault = name_fault(room) or ("has a line break" if "\n" in str(room) else None)
         if fault is not None or not isinstance(room, str):
             faults.note(f"rooms.{number}", [Problem("", fault or "must be a text")])
             continue
@@ -213,7 +213,7 @@ async def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Proble
         return error.problems
     assert isinstance(envelope, Send)  # noqa: S101 - policies may not make another of it
     if "\n" in envelope.external_room_id:
-        return [Problem("external_room_id", "has a line's end")]
+        return [Problem("external_room_id", "has a line break")]
     if is_first:
         wanted.template, wanted.plan = envelope, await _planned(wanted, envelope, most)
     parts, problems = _cost(wanted.plan), account.hooks.validate(account.instance, envelope)
@@ -311,7 +311,7 @@ def _problems_of(account: InstanceState, envelope: Any) -> list[Problem]:
     if problems:
         return problems
     if envelope.instance_id != account.instance.id:
-        text = f"must be {account.instance.id!r}, as of the first: a group is of one account"
+        text = f"must be {account.instance.id!r}, as in the first envelope: a group has one account"
         problems.append(Problem("instance_id", text))
     if envelope.key is not None:
         problems.append(Problem("key", _NO_KEY))
@@ -332,5 +332,5 @@ def _timed(envelope: Envelope, priority: Priority, accepted_at: float, deadline:
 def _each(name: str, values: object) -> Iterator[tuple[int, Any]]:
     """Each value with its number; raises `Invalid` for what is not several."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise Invalid([Problem(name, f"must be several, such as a list, not {shown(values)}")])
+        raise Invalid([Problem(name, f"must be a list or the like, not {shown(values)}")])
     yield from enumerate(values)

@@ -56,7 +56,7 @@ class GroupRequests:
             "retry": found.retry,
         }
         if plain["do"] not in verbs:
-            raise Invalid([Problem("do", f"{plain['do']!r} is not done to groups")])
+            raise Invalid([Problem("do", f"{plain['do']!r} is not an action on groups")])
         done = await verbs[plain["do"]]()
         if isinstance(done, Progress):
             return json.dumps({"progress": told(done)})
@@ -74,7 +74,7 @@ def _plain(asked: str) -> dict[str, Any]:
     except ValueError as error:
         raise Invalid([Problem("asked", f"is not JSON: {error}")]) from None
     if not isinstance(plain, dict) or not isinstance(plain.get("do"), str):
-        raise Invalid([Problem("asked", "says not what to do")])
+        raise Invalid([Problem("asked", "does not say what to do")])
     return plain
 
 

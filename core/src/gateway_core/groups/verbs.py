@@ -329,7 +329,7 @@ def _listed(envelopes: object) -> list[Envelope]:
             raise Invalid([Problem("envelopes", "is empty: there is nothing to accept")])
         envelopes = every[0]
         raise Invalid([Problem("envelopes.0", f"must be an envelope, not {shown(envelopes)}")])
-    raise Invalid([Problem("envelopes", f"must be several, not {shown(envelopes)}")])
+    raise Invalid([Problem("envelopes", f"must be a list or the like, not {shown(envelopes)}")])
 
 
 def _deadline(groups: Groups, template: Send, accepted_at: float) -> float:

@@ -71,7 +71,7 @@ class Response:
         except UnicodeDecodeError:
             words = "the body is not UTF-8"
         except ValueError as error:
-            words = f"the body is no JSON: {error}"
+            words = f"the body is not JSON: {error}"
         # Raised out here: the library's exceptions hold the whole body.
         raise UnreadableBody(words, status=self.status)
 
@@ -87,7 +87,7 @@ class Body:
         self._inflate = zlib.decompressobj(47) if encoding in _COMPRESSED else None
         self._begun = False
         known = encoding in (*_COMPRESSED, "identity", "")
-        self.refusal = None if known else "its encoding was not asked for"
+        self.refusal = None if known else "the body's encoding was not asked for"
 
     def add(self, chunk: bytes) -> None:
         """Take a chunk, unless one was refused; `refusal` says why no more is wanted."""
@@ -98,16 +98,16 @@ class Body:
             chunk = self._inflated(self._inflate, chunk)
         self._parts += chunk
         if len(self._parts) > self._bound:
-            self.refusal = f"it has more than {self._bound} bytes"
+            self.refusal = f"the body has more than {self._bound} bytes"
 
     def _inflated(self, inflate: zlib._Decompress, chunk: bytes) -> bytes:
         try:
             plain = inflate.decompress(chunk, self._bound + 1 - len(self._parts))
         except zlib.error:
-            self.refusal = "its compression is broken"
+            self.refusal = "the body's compression is broken"
             return b""
         if inflate.unused_data:
-            self.refusal = "something follows its compressed part"
+            self.refusal = "the body goes on after its compressed part"
         return plain
 
     def whole(self) -> bytes:
@@ -115,7 +115,7 @@ class Body:
         if self.refusal is not None:
             raise ValueError(self.refusal)
         if self._inflate is not None and self._begun and not self._inflate.eof:
-            raise ValueError("its compression breaks off")
+            raise ValueError("the compressed body is cut short")
         return bytes(self._parts)
 
 

@@ -79,7 +79,7 @@ def _content(
 ) -> tuple[bytes, Sequence[Segment], dict[str, str]]:
     """What goes out as a whole, what is streamed, and the headers that describe it."""
     if sum(one is not None for one in (json, form, body)) > 1:
-        raise ValueError("a request has JSON, a form or a body, not several of them")
+        raise ValueError("a request must have only one of JSON, a form and a body")
     if body is not None:
         return b"", body.segments(), {"content-type": body.media_type}
     if form is not None:
@@ -232,21 +232,23 @@ class HttpClient:
         headers: Mapping[str, str | Secret],
     ) -> Request:
         if method not in _METHODS:
-            raise ValueError(f"the method is one of {', '.join(sorted(_METHODS))}")
+            raise ValueError(f"the method must be one of {', '.join(sorted(_METHODS))}")
         target = self._target(path)
         every = {**self._headers, **described}
         if headers:
             every |= _checked_headers(headers)
         size = len(content) + size_of(segments)
         if size > self._max_upload:
-            raise ValueError(f"a request's body has {self._max_upload} bytes at most, not {size}")
+            most = f"at most {self._max_upload} bytes"
+            raise ValueError(f"a request's body must have {most}, not {size}")
         if size or method in _LENGTH_WANTED:
             every["content-length"] = str(size)
         return Request(method, target, every, content, segments)
 
     def _target_of(self, path: str) -> str:
         if not _PATH.fullmatch(path) or DOTS.search(path):
-            raise ValueError("a path begins with '/', is percent-encoded and has no '..' in it")
+            text = "a path must begin with '/', be percent-encoded and have no '..' in it"
+            raise ValueError(text)
         target = self._root + path.replace("{secret}", self._in_path)
         return quote(target, safe=_UNQUOTED)
 

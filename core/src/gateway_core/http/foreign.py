@@ -60,7 +60,7 @@ def foreign_verdict(response: Response, redact: Callable[[str], str] | None = No
     413 and 414 reject the message; 429 closes the instance; anything else is an outage of the
     instance. `redact` removes secrets from the page's text, which may quote the request.
     """
-    raw = f"HTTP {response.status}, not of the platform: {_excerpt(response)}"
+    raw = f"HTTP {response.status}, not from the platform: {_excerpt(response)}"
     raw = raw if redact is None else redact(raw)
     if response.status in _TOO_LARGE:
         return Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.TOO_LONG, raw=raw)

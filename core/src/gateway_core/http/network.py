@@ -36,7 +36,7 @@ def _is_proxy(_settings: Any, _field: Any, value: str | None) -> None:
     if found is None:
         raise ValueError(f"'proxy' {_A_PROXY}")
     if found.credentials is not None:
-        raise ValueError("'proxy' must have no user or password: they are proxy_credentials")
+        raise ValueError("'proxy' must have no user or password: give them as proxy_credentials")
 
 
 def _are_credentials(settings: Any, _field: Any, value: Any) -> None:
@@ -45,7 +45,7 @@ def _are_credentials(settings: Any, _field: Any, value: Any) -> None:
     if not isinstance(value, Secret) or not are_credentials(value.reveal()):
         raise ValueError("'proxy_credentials' must be a user and a password, as in user:password")
     if settings is not None and settings.proxy is None:
-        raise ValueError("'proxy_credentials' must stand beside proxy")
+        raise ValueError("'proxy_credentials' must be given together with `proxy`")
 
 
 def _is_authority(_settings: Any, _field: Any, value: Any) -> None:
@@ -68,12 +68,13 @@ def _is_key(settings: Any, _field: Any, value: Any) -> None:
         return
     _file(value, "'client_key'")
     if settings is not None and settings.client_certificate is None:
-        raise ValueError("'client_key' must stand beside client_certificate")
+        raise ValueError("'client_key' must be given together with `client_certificate`")
 
 
 def _is_needed(settings: Any, _field: Any, value: object) -> None:
     if value is not None and settings is not None and settings.client_certificate is None:
-        raise ValueError("'client_key_password' must stand beside client_certificate")
+        text = "'client_key_password' must be given together with `client_certificate`"
+        raise ValueError(text)
 
 
 def _is_sound(settings: Any, field: Any, value: object) -> None:

@@ -83,7 +83,7 @@ class Progress:
     def begins_to_write(self) -> None:
         """The first byte goes out next. Raises `TransportError` where none may any more."""
         if not MAY_WRITE.get()():
-            raise TransportError("the account may be another process's by now", dispatched="no")
+            raise TransportError("another process may own the account now", dispatched="no")
         self.written = True
 
     def streams(self) -> None:

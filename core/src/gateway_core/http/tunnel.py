@@ -102,13 +102,13 @@ async def _accepted(stream: Stream, proxy: Proxy) -> None:
         head, rest = await _head(stream, proxy, head)
         found = _STATUS.match(head.decode("latin-1"))
         if found is None:
-            raise ProxyError(f"the proxy {proxy}: its answer to CONNECT is no HTTP")
+            raise ProxyError(f"the proxy {proxy}: its answer to CONNECT is not HTTP")
         status = int(found[1])
         answer, head = head, rest
     if status >= 300:  # noqa: PLR2004 - every 2xx is a tunnel
         raise ProxyError(f"the proxy {proxy} answered {_refusal(answer.decode(errors='replace'))}")
     if rest:
-        raise ProxyError(f"the proxy {proxy} said more than that the tunnel stands")
+        raise ProxyError(f"the proxy {proxy} sent more than its answer to CONNECT")
 
 
 async def _head(stream: Stream, proxy: Proxy, begun: bytes) -> tuple[bytes, bytes]:
@@ -116,7 +116,7 @@ async def _head(stream: Stream, proxy: Proxy, begun: bytes) -> tuple[bytes, byte
     while b"\r\n\r\n" not in begun:
         more = await stream.receive_some(HEAD_BOUND)
         if not more:
-            raise ProxyError(f"the proxy {proxy} closed the connection instead of an answer")
+            raise ProxyError(f"the proxy {proxy} closed the connection without an answer")
         begun += more
         if len(begun) > HEAD_BOUND:
             raise ProxyError(f"the proxy {proxy}: its answer to CONNECT has no end")

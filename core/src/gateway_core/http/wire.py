@@ -77,7 +77,7 @@ class Reading:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self.complete:
-                raise WireError(f"the answer is no HTTP: {error}") from None
+                raise WireError(f"the answer is not HTTP: {error}") from None
             self.keep = False
         if self._received > HEAD_BOUND and not self.complete:
             self._check_bounds()

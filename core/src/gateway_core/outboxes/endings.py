@@ -146,7 +146,7 @@ class _Following:
             self._checked = True
         elif 0 <= self._number < page.forgotten:
             cursor = f"{page.source}.{self._number}"
-            raise EndingsForgotten(cursor, "too many have ended meanwhile")
+            raise EndingsForgotten(cursor, "too many envelopes have ended meanwhile")
 
     async def _page(self, *, closed: bool) -> Endings | None:
         """None: it cannot be had now, which the outbox has said in the log."""
@@ -169,8 +169,8 @@ def _number_of(cursor: object) -> int:
 def _check(cursor: str, number: int, page: Endings) -> None:
     """Raises `EndingsForgotten` for a cursor from which nobody can go on."""
     if cursor.rpartition(".")[0] != page.source:
-        raise EndingsForgotten(cursor, "it is of another outbox, or of an earlier run in memory")
+        raise EndingsForgotten(cursor, "it is from another outbox, or an earlier run in memory")
     if number > page.newest:
         raise EndingsForgotten(cursor, "the outbox is an older one, restored from a copy")
     if number < page.forgotten:
-        raise EndingsForgotten(cursor, "the history does not reach back so far")
+        raise EndingsForgotten(cursor, "the history does not reach back that far")

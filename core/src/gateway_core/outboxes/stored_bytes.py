@@ -47,7 +47,7 @@ def digest_of_bytes(content: bytes) -> str:
 def check_digest(digest: str) -> None:
     """Raises ValueError for an invalid digest, since an engine may name a file by it."""
     if not isinstance(digest, str) or DIGEST.fullmatch(digest) is None:
-        raise ValueError(f"{digest!r} is no digest of bytes: 64 hexadecimal digits")
+        raise ValueError(f"{digest!r} is not a digest: it must have 64 hexadecimal digits")
 
 
 def pieces_of(content: Content) -> AsyncIterator[bytes]:

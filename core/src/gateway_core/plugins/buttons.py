@@ -26,7 +26,7 @@ def fields_with(
     """
     shown = hooks.buttons(instance, rows, _NONE if extra is None else extra)
     if shown is None:
-        raise Invalid([Problem("buttons", f"channel {hooks.channel!r} has none")])
+        raise Invalid([Problem("buttons", f"channel {hooks.channel!r} has no buttons")])
     if not isinstance(shown, Mapping):
         raise Invalid(list(shown))
     return shown
@@ -45,7 +45,7 @@ def fields_beside(
     """
     shown = fields_with(hooks, instance, rows, known if given is None else given)
     if problems := [
-        Problem(f"extra.{name}", "has no place beside `buttons`, which take it: give one of both")
+        Problem(f"extra.{name}", "cannot be given together with `buttons`, which set it: give one")
         for name, value in (given or _NONE).items()
         if not _stays(value, shown.get(name))
     ]:

@@ -241,7 +241,7 @@ class ChannelHooks(GuardedHooks):
             elif isinstance(vote, Delay):
                 until = max(vote.until, until or 0.0)
             elif vote is not None:
-                self._note("admit", plugin, f"voted {_shown(vote)}")
+                self._note("admit", plugin, f"answered with an unusable vote: {_shown(vote)}")
         return Voted("shed" if "shed" in votes else next(iter(votes), None), until)
 
     # -- around attempts
@@ -322,7 +322,7 @@ class ChannelHooks(GuardedHooks):
         self._check_each(operation, BucketReport, answer.buckets)
         answer, faults = usable.usable_answer(answer)
         for fault in faults:
-            self._note(operation, self.adapter, f"answered with an unusable {fault}")
+            self._note(operation, self.adapter, f"answered with an unusable value: {fault}")
         if self.share != WHOLE and answer.buckets:
             answer = attrs.evolve(answer, buckets=self._shared(answer.buckets))
         try:
@@ -372,7 +372,7 @@ class ChannelHooks(GuardedHooks):
             verdict = attrs.evolve(defaults.classify_error(error), reason=Reason.HOOK_ERROR)
         verdict, faults = usable.usable_verdict(verdict)
         for fault in faults:
-            self._note("classify_error", self.adapter, f"answered with an unusable {fault}")
+            self._note("classify_error", self.adapter, f"answered with an unusable value: {fault}")
         if self.share != WHOLE and verdict.buckets:
             verdict = attrs.evolve(verdict, buckets=self._shared(verdict.buckets))
         raw = hidden(verdict.raw, instance) if verdict.raw else ""

@@ -61,7 +61,7 @@ def inspect_plugin(plugin: Plugin) -> list[Problem]:
     try:
         hash(plugin.module)  # pluggy keeps plugins in sets; the value goes nowhere
     except TypeError:
-        problems.append(Problem(plugin.label, "is not hashable, which a plugin must be"))
+        problems.append(Problem(plugin.label, "must be hashable"))
     problems += [Problem(plugin.label, text) for text in _version_faults(plugin)]
     impls: dict[str, str] = {}
     for name in dir(plugin.module):
@@ -71,10 +71,10 @@ def inspect_plugin(plugin: Plugin) -> list[Problem]:
         hook = opts["specname"] or name
         texts = list(_faults(plugin, hook, _plain(function), opts))
         if (other := impls.setdefault(hook, name)) != name:
-            texts.append(f"is the second of the hook {hook!r}, beside {other!r}")
+            texts.append(f"implements the hook {hook!r} once more, after {other!r}")
         problems += [Problem(f"{plugin.label}: {name}", text) for text in texts]
     if plugin.adapter and plugin.channel is None:
-        problems.append(Problem(plugin.label, 'an adapter is given as ("channel", plugin)'))
+        problems.append(Problem(plugin.label, 'an adapter must be given as ("channel", plugin)'))
     if plugin.adapter:
         missing = [hook for hook in REQUIRED if hook not in impls]
         problems += [Problem(plugin.label, f"required hook {h} is missing") for h in missing]
@@ -104,31 +104,31 @@ def _version_faults(plugin: Plugin) -> Iterable[str]:
     if version is None:
         yield f"names no contract version: GATEWAY_CONTRACT = {CONTRACT_VERSION} is missing"
     elif version != CONTRACT_VERSION:
-        served = f"served is {CONTRACT_VERSION} (GATEWAY_CONTRACT)"
+        served = f"this release serves {CONTRACT_VERSION} (GATEWAY_CONTRACT)"
         yield f"is written for contract version {version}; {served}"
 
 
 def _not_of_a_policy(plugin: Plugin, hook: str) -> str:
     """Why a policy has no async hook, and what it has instead."""
-    text = "only a channel's adapter implements it: leave it out of a policy"
+    text = "only a channel's adapter may implement it: leave it out of a policy"
     if hook in ATTEMPTS:
-        text += ", which changes a message in `rewrite`, refuses it in `validate` and hears of it"
-        text += " in `after_attempt`"
+        text += "; a policy changes a message in `rewrite`, refuses it in `validate` and learns of"
+        text += " attempts in `after_attempt`"
     if hook == "send" and plugin.channel is None and not plugin.distribution:
-        text += '; an adapter is given as ("channel", plugin)'
+        text += '; an adapter must be given as ("channel", plugin)'
     return text
 
 
 def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -> Iterable[str]:
     spec = SPECS.get(hook)
     if spec is None:
-        yield f"there is no hook of the name {hook!r}"
+        yield f"there is no hook {hook!r}"
         return
     if inspect.iscoroutinefunction(function) != (hook in ASYNC_HOOKS):
         plain = "must be a plain `def`: it is called without waiting"
         yield "must be `async def`" if hook in ASYNC_HOOKS else plain
     if inspect.isasyncgenfunction(function):
-        yield "an async generator is no context manager: decorate it with @asynccontextmanager"
+        yield "an async generator is not a context manager: decorate it with @asynccontextmanager"
     yield from _parameter_faults(spec, function)
     wraps = opts["wrapper"] or opts["hookwrapper"]
     if hook in ASYNC_HOOKS and not plugin.adapter:
@@ -147,8 +147,8 @@ def _parameter_faults(spec: Any, function: Any) -> Iterable[str]:
         if parameter.name in {"self", "cls"}:
             continue
         if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
-            yield f"parameter {parameter.name!r}: neither keyword-only nor starred ones are served"
+            yield f"parameter {parameter.name!r}: must be neither keyword-only nor starred"
         elif parameter.default is not parameter.empty:
-            yield f"parameter {parameter.name!r}: a default hides a wrong name"
+            yield f"parameter {parameter.name!r}: must have no default: it hides a wrong name"
         elif parameter.name not in known:
             yield f"parameter {parameter.name!r}: the hook has {', '.join(sorted(known)) or 'none'}"

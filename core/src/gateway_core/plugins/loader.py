@@ -147,7 +147,7 @@ def _for_channel(item: Any) -> tuple[str | None, object]:
     if not isinstance(item, tuple):
         return None, item
     if len(item) != 2 or not isinstance(item[0], str):  # noqa: PLR2004 - a pair
-        raise TypeError(f'a plugin for one channel is ("channel", plugin), not {item!r}')
+        raise TypeError(f'a plugin for one channel must be ("channel", plugin), not {item!r}')
     return item
 
 
@@ -219,11 +219,11 @@ def outbox_at(
     if outbox is None:
         scheme, is_url, _ = url.partition(":")
         text = f"no plugin opens outboxes of scheme {scheme!r}"
-        text = text if is_url else f"{url!r} is no URL, such as sqlite:///path/to/file"
+        text = text if is_url else f"{url!r} is not a URL, such as sqlite:///path/to/file"
         text += "; sqlite is in gateway-contrib[sqlite]"
         raise ConfigError([Problem("outbox", text + left_out(allowed))])
     if keys and not getattr(outbox, "sealed", False):
-        text = "are of no use to this outbox, which would store texts as they are"
+        text = "cannot be used by this outbox, which stores texts unencrypted"
         raise ConfigError([Problem("outbox.keys", text)])
     return outbox
 
@@ -234,7 +234,7 @@ def exporter_for(
     """What a plugin makes of the table `telemetry.export`. Raises `ConfigError` where none does."""
     exporting = _policies(plugins, allowed).open_telemetry(settings=settings)
     if exporting is None:
-        text = "no plugin takes it; OpenTelemetry's SDK is in gateway-contrib[otel]"
+        text = "no plugin exports with it; OpenTelemetry's SDK is in gateway-contrib[otel]"
         raise ConfigError([Problem("telemetry.export", text + left_out(allowed))])
     return exporting  # type: ignore[no-any-return]  # as the hook promises
 
@@ -282,7 +282,7 @@ def _idle(in_code: Sequence[Plugin], everyone: Sequence[Plugin]) -> Iterable[Pro
             yield Problem(plugin.label, "has no hookimpl: mark its functions with @hookimpl")
         if plugin.channel is not None and plugin.channel not in served:
             words = ", ".join(sorted(map(str, served))) or "none"
-            text = f"no plugin serves channel {plugin.channel!r}; bound: {words}"
+            text = f"no plugin serves channel {plugin.channel!r}; served: {words}"
             yield Problem(plugin.label, text)
 
 

@@ -131,7 +131,7 @@ def question(asked: str) -> Mapping[str, Any]:
     try:
         plain = json.loads(asked)
     except (ValueError, RecursionError) as error:
-        raise Invalid([Problem("asked", f"is no JSON: {type(error).__name__}")]) from None
+        raise Invalid([Problem("asked", f"is not JSON: {type(error).__name__}")]) from None
     if not isinstance(plain, dict):
         raise Invalid([Problem("asked", f"must be a table, not {shown(plain)}")])
     do = plain.get("do")

@@ -84,7 +84,7 @@ class Questions:
     def _check(self, instance_id: str) -> None:
         """Raises `UnknownInstance` for one that who asks may not send as."""
         if self._instance_id not in ("", instance_id):
-            text = f"the question is of instance {self._instance_id!r}, not {instance_id!r}"
+            text = f"the question is about instance {self._instance_id!r}, not {instance_id!r}"
             raise UnknownInstance([Problem("instance_id", text)])
 
     async def _status(self, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import trio
 from gateway_core.config import SourceSettings
 from gateway_core.contract.errors import ConfigError, InstanceSourceError
 from gateway_core.contract.instances import Instance
-from gateway_core.contract.validators import shown
 from gateway_core.engine.instance_registry import InstanceRegistry
 from gateway_core.plugins.boundary import stopped
 from gateway_core.sourcing.threads import InThread
@@ -50,7 +49,7 @@ class Asking:
                 began = True
                 found = await self._answer(instance_id)
         if scope.cancelled_caught:
-            others = f"; {self._settings.at_once} others are being asked for"
+            others = f"; {self._settings.at_once} other look-ups were under way (`at_once`)"
             why = f"no answer within {seconds:g} s{'' if began else others}"
             raise InstanceSourceError(instance_id=instance_id, why=why)
         if found is not None:
@@ -71,9 +70,9 @@ class Asking:
         """Raises `InstanceSourceError` for what is no such account, or none that can be served."""
         why = ""
         if not isinstance(found, Instance):
-            why = f"it gave {shown(type(found).__name__)}, and no Instance"
+            why = f"it returned a {type(found).__name__}, not an Instance"
         elif found.id != instance_id:
-            why = f"it gave the instance {found.id!r}"
+            why = f"it returned the instance {found.id!r}"
         else:
             try:
                 self._registry.check(found)

@@ -39,7 +39,7 @@ class SpreadWay:
                 if self._pager.accounts.has(instance_id) or draft.taken:
                     raise
         elif draft.taken:  # its next owner takes it from where it lies
-            raise OutboxError(f"account {instance_id} is another process's by now")
+            raise OutboxError(f"account {instance_id} belongs to another process now")
         draft.slot = False
         return await self._elsewhere.accept(draft, wait=wait)
 

@@ -83,7 +83,7 @@ class Opening:
     async def __aenter__(self) -> Stream:
         """Open it."""
         if self._chunks is not None:
-            raise TypeError("a stream with chunks is awaited: it writes them itself")
+            raise TypeError("a stream with chunks writes them itself: `await` it")
         await self._ready()
         return await self._stream.__aenter__()
 
@@ -102,7 +102,7 @@ class Opening:
 
     async def _write_all(self) -> Delivered | Receipt:
         if self._chunks is None:
-            raise TypeError("a stream without chunks is opened by `async with`")
+            raise TypeError("a stream without chunks cannot be awaited: use `async with`")
         await self._ready()
         async with self._stream as out, AsyncExitStack() as stack:
             if isinstance(self._chunks, AsyncGenerator):
@@ -286,7 +286,7 @@ def _place(where: Any, instance: str | None, verbs: Streaming) -> tuple[str, Add
     """The instance and the address of a stream."""
     if isinstance(where, tuple):
         if len(where) != 2 or instance is not None:  # noqa: PLR2004 - a pair
-            text = f"must be (instance, room) alone, or an event, not {where!r}"
+            text = f"must be (instance, room) without `instance=`, or an event, not {where!r}"
             raise Invalid([Problem("where", text)])
         return where[0], Address(external_room_id=where[1])
     return verbs._resolve(where, instance)  # noqa: SLF001 - of one kind

@@ -185,7 +185,7 @@ def _grows(grows: object) -> Iterator[Problem]:
     if grows is None:
         return
     if not isinstance(grows, Grows):
-        yield Problem("grows", f"is a stream's, not {shown(grows)}")
+        yield Problem("grows", f"must be left out, not {shown(grows)}: only streams set it")
     elif not isinstance(grows.broken_off, str) or not is_sendable(grows.broken_off):
         yield Problem("grows.broken_off", f"must be a text that can be sent, not {shown(grows)}")
     else:
@@ -202,7 +202,8 @@ def _interaction(message: Send | Edit) -> Iterator[Problem]:
     asked: object = message.interaction
     if asked is None:
         if isinstance(message, Send) and message.ephemeral is True:
-            yield Problem("ephemeral", "only the answer to an interaction is for one person alone")
+            text = "must be false: only the answer to an interaction can be for one person alone"
+            yield Problem("ephemeral", text)
         return
     if not isinstance(asked, Interaction):
         yield Problem("interaction", f"must be an Interaction, not {type(asked).__name__}")
@@ -216,7 +217,7 @@ def _interaction(message: Send | Edit) -> Iterator[Problem]:
         yield Problem("interaction.ends", f"must be a POSIX time, not {shown(asked.ends)}")
     yield from _seconds("interaction.lasts", asked.lasts, LONGEST)
     if type(asked.answer) is not int or not 0 <= asked.answer <= WIDEST:
-        yield Problem("interaction.answer", "must be a whole number from 0 on")
+        yield Problem("interaction.answer", "must be a whole number, 0 or more")
     if asked.asked not in get_args(Asked):
         yield Problem("interaction.asked", f"must be one of {', '.join(get_args(Asked))}")
 
@@ -247,7 +248,7 @@ def _poll(message: Send | Edit) -> Iterator[Problem]:
         return
     yield from poll_problems(message.poll)
     if message.grows is not None:
-        yield Problem("poll", "a stream has none")
+        yield Problem("poll", "must be left out: a stream carries no poll")
 
 
 def _files(message: Send | Edit) -> Iterator[Problem]:
@@ -261,7 +262,7 @@ def _files(message: Send | Edit) -> Iterator[Problem]:
         yield Problem("files", f"has {len(files)} files, at most {MOST}")
         return
     if files and isinstance(message, Send) and message.grows is not None:
-        yield Problem("files", "a stream has none")
+        yield Problem("files", "must be left out: a stream carries no files")
     for place, file in enumerate(files):
         yield from file_problems(f"files.{place}", file)
 
@@ -356,7 +357,7 @@ def _json(  # noqa: C901 - one branch for each kind of JSON value
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str) or not is_sendable(key):
-                yield Problem(place, f"key {key!a} is no text that can be sent")
+                yield Problem(place, f"has the key {key!a}, which is not a text that can be sent")
             else:
                 yield from _json(f"{place}.{key}", item, depth + 1)
     elif isinstance(value, list | tuple):
@@ -370,4 +371,4 @@ def _json(  # noqa: C901 - one branch for each kind of JSON value
     elif isinstance(value, int) and abs(value) > WIDEST:
         yield Problem(place, "must be a number of at most 64 bits")
     elif value is not None and not isinstance(value, bool | int | float):
-        yield Problem(place, f"is no plain JSON: {type(value).__name__}")
+        yield Problem(place, f"must be plain JSON, not {type(value).__name__}")

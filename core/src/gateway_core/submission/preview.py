@@ -75,7 +75,7 @@ def preview(
     hooks = bind(plugins, config.plugins)
     if instance.channel not in hooks:
         served = ", ".join(sorted(hooks)) or "none"
-        text = f"no plugin serves channel {instance.channel!r}; bound: {served}"
+        text = f"no plugin serves channel {instance.channel!r}; served: {served}"
         raise ConfigError([Problem(f"instances.{instance.id}.channel", text)])
     if unfit := hooks[instance.channel].unfit(instance):
         raise ConfigError([Problem(f"instances.{instance.id}.settings", unfit)])
@@ -152,7 +152,7 @@ def rewritten(hooks: ChannelHooks, asked: Envelope) -> Envelope:
 
 def moved_away(room: str, of_message: str) -> Problem:
     """What is wrong with a change that policies move to a room where its message is not."""
-    text = f"is {room!r} by a policy, but its message is in {of_message!r}"
+    text = f"a policy chose {room!r}, but the message to change is in {of_message!r}"
     return Problem("external_room_id", text)
 
 
@@ -200,7 +200,7 @@ def planned(
         problems = [Problem("operation", text), *problems]
     named = isinstance(envelope, (Send, Edit)) and type(envelope.mentions) is not bool
     if named and not hooks.traits.mentions_by_id:
-        text = f"channel {hooks.channel!r} cannot notify just some: must be true or false"
+        text = f"must be true or false: channel {hooks.channel!r} cannot notify only some people"
         problems = [Problem("mentions", text), *problems]
     if problems or not isinstance(envelope, (Send, Edit)) or not has_plan:
         return (), problems
@@ -253,7 +253,7 @@ def _too_long(envelope: Send | Edit, longest: int, most: int) -> list[Problem]:
     return (
         []
         if least <= most
-        else [Problem("text", f"needs at least {least} messages, at most {most}")]
+        else [Problem("text", f"needs at least {least} messages, at most {most} (`max_parts`)")]
     )
 
 
@@ -268,5 +268,5 @@ def _problems_of_plan(plan: Sequence[Part], files: Sequence[File], most: int) ->
     if fault is not None:
         return [Problem("files", fault)]
     if len(plan) > most:
-        return [Problem("text", f"needs {len(plan)} messages, at most {most}")]
+        return [Problem("text", f"needs {len(plan)} messages, at most {most} (`max_parts`)")]
     return []

@@ -59,7 +59,7 @@ class Ticket:
         ref = _ref_of(self._delivery)
         if ref is None:
             kind = type(self._delivery.envelope).__name__
-            raise TypeError(f"{kind} names no message before it ends")
+            raise TypeError(f"{kind} has no message before it ends: await its receipt first")
         return ref
 
     async def receipt(self) -> Receipt:

@@ -52,8 +52,8 @@ DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
 MESSAGES = (Send, Edit)
 ON_CANCEL = get_args(OnCancel)
 ELSEWHERE = (
-    "the gateway runs in another event loop; from a thread of that one, or of any other, use"
-    " trio.from_thread.run(…, trio_token=…), with trio.lowlevel.current_trio_token() of its own"
+    "the gateway runs in another event loop: call it from a worker thread, by"
+    " trio.from_thread.run(…, trio_token=…) with trio.lowlevel.current_trio_token() of its loop"
 )
 
 
@@ -461,7 +461,7 @@ def _instead_of(target: object) -> str:
     if target is None:
         return ": nothing arrived, or the platform's answer had no id"
     if isinstance(target, Receipt):
-        return ": a receipt's `ref` is one"
+        return ": give the receipt's `ref`"
     if isinstance(target, str):
         return ": KeyRef(instance_id=…, external_room_id=…, key=…) names a message by its key"
     return ""

@@ -87,20 +87,24 @@ INSTANCE_REPLACED = Event(
 )  # fmt: skip
 INSTANCE_REMOVED = Event(
     "instance_removed", "info",
-    "the instance was removed; `undelivered`: how many envelopes that ended",
+    "the instance was removed; `undelivered`: how many envelopes ended with it",
     "instance undelivered",
 )  # fmt: skip
 INSTANCE_FOUND = Event(
-    "instance_found", "debug", "the instance source gave it, as it was needed", "instance channel"
+    "instance_found",
+    "debug",
+    "the instance source gave the instance when it was needed",
+    "instance channel",
 )
 INSTANCE_FORGOTTEN = Event(
-    "instance_forgotten", "debug", "nothing was to do for it for long: it is found again on demand",
+    "instance_forgotten", "debug",
+    "the instance had nothing to do for long; the instance source is asked again when it is needed",
     "instance",
 )  # fmt: skip
 INSTANCE_SOURCE_FAILED = Event(
     "instance_source_failed", "error",
-    "the instance source failed for an account of which the outbox has something: it is asked"
-    " again; for the 1st, 10th, 100th … of `times` for one account",
+    "the instance source failed for an account that has envelopes in the outbox; it is asked"
+    " again. Logged for the 1st, 10th, 100th … of `times` for one account",
     "instance error times",
 )  # fmt: skip
 CONFIGURATION_RELOADED = Event(

@@ -122,11 +122,11 @@ SUSPENDED = Metric(
     "1",
     "gauge",
     _BY_INSTANCE,
-    "1 while it is out of order; of those that a source gives, how many are",
+    "1 while the instance is suspended; of instances from a source, how many are",
 )
 CIRCUIT = Metric(
     "gateway.instance.circuit_open", "1", "gauge", _BY_INSTANCE,
-    "1 while nothing but probes is sent; likewise",
+    "1 while only probes are sent; of instances from a source, for how many",
 )  # fmt: skip
 INSTANCE_UNFINISHED = Metric(
     "gateway.instance.unfinished", "{envelope}", "gauge", _BY_INSTANCE,
@@ -146,15 +146,16 @@ GROUPS_OPEN = Metric(
 )  # fmt: skip
 MEMBERS_WAITING = Metric(
     "gateway.groups.waiting", "{member}", "gauge", _BY_INSTANCE,
-    "their members whose turn has not come; these are no envelopes yet",
+    "members of groups whose turn has not come; they are not envelopes yet",
 )  # fmt: skip
 MEMBERS_FED = Metric(
     "gateway.groups.fed", "{member}", "counter", _BY_INSTANCE,
-    "members whose turn came, so that they became envelopes",
+    "members of groups whose turn came, so that they became envelopes",
 )  # fmt: skip
 MEMBERS_ENDED = Metric(
     "gateway.groups.ended", "{member}", "counter", (*_BY_INSTANCE, DISPOSITION),
-    "members ended, including those of previous runs and those whose turn never came",
+    "members of groups ended, including those of previous runs and those whose turn never "
+    "came",
 )  # fmt: skip
 SIGNS = Metric(
     "gateway.signs", "{sign}", "counter", (*_BY_INSTANCE, SIGN, SIGN_OUTCOME),
@@ -166,7 +167,7 @@ OUTBOX_UNFINISHED = Metric(
 )  # fmt: skip
 OUTBOX_UNSERVED_COUNT = Metric(
     "gateway.outbox.unserved", "{envelope}", "gauge", (),
-    "of those, the ones whose instance is not configured",
+    "unfinished envelopes in a durable outbox whose instance is not configured",
 )  # fmt: skip
 OUTBOX_OWNED = Metric(
     "gateway.outbox.owned", "1", "gauge", (),
@@ -174,7 +175,7 @@ OUTBOX_OWNED = Metric(
 )  # fmt: skip
 OUTBOX_LEASE = Metric(
     "gateway.outbox.lease", "s", "gauge", (),
-    "seconds for which this process's lease still runs; 0: it has none",
+    "seconds for which this process's lease still runs; 0: it has no lease",
 )  # fmt: skip
 OUTBOX_ACCOUNTS = Metric(
     "gateway.outbox.accounts", "{account}", "gauge", (),
@@ -191,7 +192,7 @@ OUTBOX_HANDOVERS = Metric(
 )  # fmt: skip
 OUTBOX_LOST = Metric(
     "gateway.outbox.lost", "{account}", "counter", (),
-    "accounts in it that turned out to belong to another process",
+    "accounts that turned out to belong to another process as this one wrote for them",
 )  # fmt: skip
 OUTBOX_FENCED = Metric(
     "gateway.outbox.fenced", "{transaction}", "counter", (),
@@ -203,7 +204,8 @@ OUTBOX_TAKEN = Metric(
 )  # fmt: skip
 OUTBOX_WAITED = Metric(
     "gateway.outbox.waited", "s", "counter", (),
-    "total time that these waited since they were handed over; divided by the count, the mean",
+    "total time that envelopes and questions waited between their handover and being taken; "
+    "divided by `gateway.outbox.taken`, the mean",
 )  # fmt: skip
 HOOK_ERRORS = Metric(
     "gateway.hook.errors", "{error}", "counter", (CHANNEL, PLUGIN, HOOK),
@@ -235,7 +237,7 @@ WAIT_DURATION = Metric(
 ATTEMPT_DURATION = Metric(
     "messaging.client.operation.duration", "s", "histogram",
     (*_BY_DELIVERY, OPERATION, ERROR_TYPE),
-    "one attempt, as the convention has it", REQUEST,
+    "time of one attempt, by OpenTelemetry's convention for messaging", REQUEST,
 )  # fmt: skip
 ENVELOPE_DURATION = Metric(
     "gateway.envelope.duration", "s", "histogram", (*_BY_DELIVERY, DISPOSITION),

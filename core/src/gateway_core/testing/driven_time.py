@@ -54,7 +54,8 @@ class DrivenTime:
         call = Call(self._live, (seconds,), {}, heard)
         self._thread.post(partial(self._thread.workers.begin, call))
         if not lock.acquire(timeout=LONGEST):
-            raise TimeoutError(f"the gateway is not done with {seconds:g} s after {LONGEST:g} s")
+            text = f"the gateway took more than {LONGEST:g} s for what became due in {seconds:g} s"
+            raise TimeoutError(text)
         call.result()
 
     async def _live(self, seconds: float) -> None:

@@ -68,7 +68,7 @@ def gateway_clock(request: pytest.FixtureRequest) -> DrivenTime:
     Under pytest-trio `autojump_clock` drives all time, and this one fails.
     """
     if _kind(request) == "trio":
-        pytest.fail("under pytest-trio `autojump_clock` drives the time")
+        pytest.fail("under pytest-trio use `autojump_clock`, which drives the time")
     return driven_time()
 
 

@@ -85,7 +85,7 @@ async def test_no_webhooks_token_is_kept_in_the_words(discord, session, attempt)
     with pytest.raises(DiscordApiError) as caught:
         await hooks.call(session=session, attempt=step(attempt, token="aSecretToken"))
     verdict = hooks.classify_error(attempt=step(attempt), error=caught.value)
-    assert "HTTP 404, not of the platform: no such page: /webhooks/9/***" == verdict.raw
+    assert "HTTP 404, not from the platform: no such page: /webhooks/9/***" == verdict.raw
 
 
 async def test_no_bots_token_is_kept_in_the_words(discord, session, attempt, instance):

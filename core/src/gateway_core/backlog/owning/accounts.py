@@ -222,7 +222,7 @@ class Accounts:
     def check_here(self, instance_id: str) -> None:
         """Raises `OutboxError` for an account that is another process's to accept for."""
         if self._spread is not None and not self.has(instance_id):
-            raise OutboxError(f"account {instance_id} is another process's by now")
+            raise OutboxError(f"account {instance_id} belongs to another process now")
 
     def as_stored(self, envelope: Envelope) -> Envelope:
         """An envelope as the outbox is to have it: a stream, as one that is written elsewhere.

@@ -30,7 +30,7 @@ def button_problems(rows: object) -> Iterator[Problem]:
 
 def _row(place: str, row: object) -> Iterator[Problem]:
     if not isinstance(row, tuple):
-        text = "must be a row, as others are: a list of Buttons"
+        text = "must be a list of Buttons, as the other rows are"
         yield Problem(place, text if isinstance(row, Button) else f"{text}, not {shown(row)}")
     elif not row:
         yield Problem(place, "is a row without a button")

@@ -13,7 +13,7 @@ from gateway_core.contract.errors import GatewayError
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _NAMED = re.compile(r"(https?://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _PORTS = {"https": 443, "http": 80}
-_WANTED = "a host such as cdn.example.com, perhaps with a port; no user, path or query"
+_WANTED = "a host such as cdn.example.com or cdn.example.com:8443, without user, path or query"
 
 
 class FetchError(GatewayError):

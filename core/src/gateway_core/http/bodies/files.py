@@ -75,7 +75,7 @@ class FileSource:
 def _check(source: FileSource, found: os.stat_result) -> None:
     """Raises OSError unless the file is as it was."""
     if (found.st_size, found.st_mtime_ns) != (source.size, source.modified_ns):
-        raise OSError(errno.ESTALE, "it changed since its size was taken", str(source.path))
+        raise OSError(errno.ESTALE, "the file changed since its size was read", str(source.path))
 
 
 def _read(source: FileSource, file: _File, offset: int) -> bytes:
@@ -127,7 +127,7 @@ class _File:
             self._number = os.open(self._path, os.O_RDONLY | flags)
             found = os.fstat(self._number)
         if not stat.S_ISREG(found.st_mode):
-            what = "is a folder" if stat.S_ISDIR(found.st_mode) else "is no regular file"
+            what = "is a folder" if stat.S_ISDIR(found.st_mode) else "is not a regular file"
             raise OSError(errno.EINVAL, what, str(self._path))
         return found
 

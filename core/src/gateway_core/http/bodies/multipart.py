@@ -120,10 +120,10 @@ class FormField:
 
 def _are_fields(_form: Any, _field: Any, value: Sequence[object]) -> None:
     if not value:
-        raise ValueError("'fields' must have a field at least")
+        raise ValueError("'fields' must have at least one field")
     for one in value:
         if not isinstance(one, FormField):
-            raise ValueError(f"'fields' must be FormField alone, not {type(one).__name__}")  # noqa: TRY004 - as attrs' validators
+            raise ValueError(f"'fields' must be FormFields, not {type(one).__name__}")  # noqa: TRY004 - as attrs' validators
 
 
 def _is_boundary(_form: Any, _field: Any, value: Any) -> None:

@@ -131,7 +131,7 @@ def _request(url: str, origin: Origin) -> Request:
 def _check(answer: _Answer, pieces: _Pieces) -> None:
     """Raises `FetchError` unless it is a file: a redirect is none, wherever it leads."""
     if answer.status != OK:
-        where = " and leads elsewhere" if "location" in answer.headers else ""
+        where = " and redirects: give the file's final URL" if "location" in answer.headers else ""
         raise FetchError(f"its host answers HTTP {answer.status}{where}")
     if pieces.refusal is not None:
         raise FetchError(pieces.refusal)

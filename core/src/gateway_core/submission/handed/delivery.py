@@ -16,7 +16,7 @@ from gateway_core.outboxes.refusals import refusal_of
 
 HANDED, TAKEN = "handed", "outbox"
 """What it waits for: for an owner to take it, or for its turn there."""
-FORGOTTEN = "how it ended is remembered no more (`history_for`)"
+FORGOTTEN = "its ending is not remembered any more (`history_for`)"
 
 
 class HandedDelivery(Delivery):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gateway_core.contract.envelopes import Envelope
 from gateway_core.contract.errors import Invalid, Problem
 
-BY_NAME = "what is handed over as JSON names a file by `url`, `id`, or the digest of its bytes"
+BY_NAME = "give the file's `url`, `id`, or the digest of its bytes, not a path"
 
 
 def check_files(envelopes: Iterable[Envelope]) -> None:

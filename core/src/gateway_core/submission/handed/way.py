@@ -52,7 +52,7 @@ class HandoverWay:
         asked, growth, grows = draft.asked, draft.growth, False
         if growth is not None and isinstance(asked, Send):
             if growth.state == "deleted":
-                text = "is taken back: nothing of the stream is sent"
+                text = "was taken back before it was sent: nothing of the stream is sent"
                 raise Invalid([Problem("text", text)])
             asked = opening(asked, growth)
             grows = not (asked.grows is not None and asked.grows.stored_as)

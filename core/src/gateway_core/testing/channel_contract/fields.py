@@ -36,10 +36,10 @@ class FieldsContract(Making):
         shown = hooks.buttons(instance, rows, {})
         assert shown == hooks.buttons(instance, rows, {}), "`buttons` is not pure"
         if isinstance(shown, Mapping):
-            assert shown, "nothing would be shown"
+            assert shown, "`buttons` answers without a field"
             assert [] == hooks.validate(instance, self._send("hello", extra=shown))
-            assert shown == hooks.buttons(instance, rows, shown), "they would be there twice"
-            assert {} == hooks.buttons(instance, (), shown), "they could not be taken off"
+            assert shown == hooks.buttons(instance, rows, shown), "buttons are added twice"
+            assert {} == hooks.buttons(instance, (), shown), "no rows leave buttons"
         assert {} == hooks.failures
 
     async def test_the_fields_of_a_message_go_out_or_are_refused(

@@ -64,7 +64,7 @@ class Making:
             text = "word " * (1 << doubled)
             if len(hooks.chunk(instance, self._send(text), "as_asked")) > 1:
                 return text
-        pytest.skip("it cuts nothing")
+        pytest.skip("the channel cuts no text")
 
     @pytest.fixture
     def addressing(self, hooks: ChannelHooks) -> None:
@@ -94,7 +94,7 @@ class Making:
     def probing(self, hooks: ChannelHooks) -> None:
         """The adapter can ask who it is."""
         if "probe" not in hooks.can:
-            pytest.skip("there is no probe")
+            pytest.skip("the channel has no probe")
 
     # -- what these tests are made of
 

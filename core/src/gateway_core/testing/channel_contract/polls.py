@@ -48,14 +48,14 @@ class PollsContract(Making):
                 f" {starts}: give it the text's end, (len(text), len(text))"
             )
             assert not any(part.fixed for part in others), (
-                "a part of the text is `fixed`, so that no edit changes it: the poll's alone is"
+                "a part of the text is `fixed`, so that it cannot be edited: only the poll's may be"
             )
             said = "\n".join(
                 chain.from_iterable(texts_in(part.payload) for part in [*others, last])
             )
             assert text in said, (
                 "the text beside the poll is in no part: plan it as without the poll, and put the"
-                " poll behind it"
+                " poll after it"
             )
 
     def test_all_that_a_poll_says_is_in_its_part(

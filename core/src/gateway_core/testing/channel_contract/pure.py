@@ -139,11 +139,12 @@ class PureContract(Making):
         everywhere = {limit.bucket for limit in another}
         for limit in limits:
             if limit.of == "interaction":
-                assert operation in BY_TOKEN, f"{limit.bucket!r}: {operation!r} answers none"
+                words = f"{limit.bucket!r}: {operation!r} answers no interaction"
+                assert operation in BY_TOKEN, words
                 continue
             whose = "instance" if limit.bucket in everywhere else "room"
             right = limit.of == whose or (limit.of, whose) == ("gateway", "instance")
-            assert right, f"{limit.bucket!r} is of={limit.of!r}; by its rooms it is {whose!r}"
+            assert right, f"{limit.bucket!r} has of={limit.of!r}, but acts as of={whose!r}"
 
     @pytest.mark.parametrize("operation", OPERATIONS)
     @pytest.mark.parametrize("priority", get_args(Priority))
@@ -167,7 +168,8 @@ class PureContract(Making):
         for operation in OPERATIONS:
             attempt = self._attempt(operation)
             verdict = hooks.classify_error(instance, attempt, error)
-            assert verdict == hooks.classify_error(instance, attempt, error), "it is not pure"
+            again = hooks.classify_error(instance, attempt, error)
+            assert verdict == again, "`classify_error` is not pure"
         assert {} == hooks.failures
 
     @pytest.mark.parametrize("direct", [True, False])
@@ -179,7 +181,7 @@ class PureContract(Making):
             grows = Grows(direct=direct, message_id=known, user_id=known, team_id=known)
             envelope = self._send("hello", grows=grows, thread_id="🙂", reply_to="🙂")
             told = hooks.streaming(instance, envelope)
-            assert told == hooks.streaming(instance, envelope), "it is not pure"
+            assert told == hooks.streaming(instance, envelope), "`streaming` is not pure"
         assert {} == hooks.failures
 
     def test_any_envelope_is_looked_at(self, hooks: ChannelHooks, instance: Instance) -> None:
@@ -250,5 +252,5 @@ class PureContract(Making):
                 arguments=sign.arguments,
             )
             assert [] == hooks.validate(instance, call)
-            assert sign.every is None or sign.every >= 1, "it would be made all the time"
+            assert sign.every is None or sign.every >= 1, "`every` is under a second"
         assert {} == hooks.failures

@@ -81,7 +81,7 @@ class Trial:
     def check_out(self, words: Sequence[str], where: str, hook: str) -> None:
         """All of the words are in requests."""
         if not self.wire.requests:
-            pytest.skip("nothing goes through gateway_core.http, so that nobody sees what went out")
+            pytest.skip("nothing goes through gateway_core.http, so nobody sees what went out")
         for each in words:
             assert self.wire.has(each), (
                 f"{each!r} of {where} is in no request: pass on in `{hook}` all that it has, or"
