@@ -300,7 +300,7 @@ async def test_the_oldest_are_tried_again_first_where_not_all_are(
             await gateway.send("bot", "room", str(n), raises=False)
     option = ("--config", str(config))
     code, out, _ = await gateway_command("retry", "--room", "room", "--limit", "2", *option)
-    assert (0, True, True) == (code, "the oldest 2" in out, "2 asked" in out)
+    assert (0, True, True) == (code, "the oldest 2" in out, "2 requested" in out)
     channel = FakeChannel()
     outbox = SqliteOutbox(path, SqliteSettings(in_thread=False), wall_clock=virtual_wall)
     async with open_test_gateway(channel, outbox=outbox):
