@@ -266,10 +266,17 @@ def main() -> None:
     parser.add_argument("--files", action="store_true", help="give most messages files")
     parser.add_argument("--outbox", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument(
-        "--accounts", choices=["whole", "spread"], default="whole", help="how a shared outbox's accounts are owned"
+        "--accounts",
+        choices=["whole", "spread"],
+        default="whole",
+        help="how a shared outbox's accounts are owned",
     )
-    parser.add_argument("--stops", type=int, default=50, help="how often an owner of a shared outbox is stopped")
-    parser.add_argument("--servers", type=int, default=10, help="how often the database's server is ended")
+    parser.add_argument(
+        "--stops", type=int, default=50, help="how often an owner of a shared outbox is stopped"
+    )
+    parser.add_argument(
+        "--servers", type=int, default=10, help="how often the database's server is ended"
+    )
     asked = parser.parse_args()
     if asked.outbox == "postgresql":
         from bench import crash_members  # noqa: PLC0415 - which needs a server's programs

@@ -122,7 +122,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--python", default="build/peers/bin/python", help="the Python that has the peers")
+    parser.add_argument(
+        "--python", default="build/peers/bin/python", help="the Python that has the peers"
+    )
     parser.add_argument("--json", action="store_true", help="print one list and nothing else")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -2,7 +2,7 @@
 
 `python -m bench.recovery` prints a row for each case, in virtual time: the real adapters send to
 the emulators through a network in memory, so that every machine gets the same figures. With
-`--sockets` the same cases run over loopback sockets, in real time, four at once, and a few of connections
+`--sockets` the same cases run on loopback, in real time, four at once, and a few of connections
 that are kept. `--json` one list, `--table` Markdown (with `--sockets` of both), and `--plot` draws
 how the pace comes back, for docs/explanation/recovery.md. `ideal_s` is the time without the fault
 and the time that the fault itself takes; `lost_s` is what it took beyond that, which should be less
@@ -145,7 +145,9 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one list and nothing else")
     parser.add_argument("--table", action="store_true", help="print the rows as Markdown")
-    parser.add_argument("--sockets", action="store_true", help="over loopback sockets, in real time")
+    parser.add_argument(
+        "--sockets", action="store_true", help="over loopback sockets, in real time"
+    )
     parser.add_argument("--case", default="", help="only cases whose name contains this")
     parser.add_argument("--plot", type=Path, help="draw how the pace recovers, into this file")
     arguments = parser.parse_args(words)

@@ -108,7 +108,9 @@ def main() -> None:
     from bench import engine  # noqa: PLC0415 - it imports this module
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--messages", type=int, default=engine.MESSAGES, help="messages of the round")
+    parser.add_argument(
+        "--messages", type=int, default=engine.MESSAGES, help="messages of the round"
+    )
     parser.add_argument("--sdk", action="store_true", help="with the SDK set up")
     arguments = parser.parse_args()
     engine.quietly()

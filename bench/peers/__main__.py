@@ -236,12 +236,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one list and nothing else")
     parser.add_argument("--client", choices=CLIENTS, help="only this client")
     parser.add_argument("--channel", choices=sorted(PLATFORMS), help="only this channel")
-    parser.add_argument("--arrival", choices=(*ARRIVALS, *LOOPS), help="only this way of handing over")
+    parser.add_argument(
+        "--arrival", choices=(*ARRIVALS, *LOOPS), help="only this way of handing over"
+    )
     parser.add_argument("--fault", choices=("none", *FAULTS), help="only this fault")
     parser.add_argument("--python", default=sys.executable, help="the Python that has the peers")
     parser.add_argument("--write", action="store_true", help="put the tables into the docs")
     parser.add_argument("--rows", type=Path, help="append each row to this file")
-    parser.add_argument("--messages", type=int, default=MESSAGES, help="fewer messages, for a trial")
+    parser.add_argument(
+        "--messages", type=int, default=MESSAGES, help="fewer messages, for a trial"
+    )
     arguments = parser.parse_args()
     if arguments.messages != MESSAGES and (arguments.write or arguments.rows):
         parser.error("--write and --rows need all messages: leave out --messages")

@@ -49,7 +49,10 @@ def test_an_emulator_serves_until_it_is_stopped(gateway, number):
     port = introduced.partition("127.0.0.1:")[2].partition("/")[0]
     again = started(gateway, "emulate", "slack", "--port", port)
     _, err = again.communicate(timeout=BOUND)
-    assert (2, f"gateway: port {port}: Address already in use\n") == (again.returncode, err)
+    assert (2, f"gateway: cannot listen at 127.0.0.1, port {port}: Address already in use\n") == (
+        again.returncode,
+        err,
+    )
     process.send_signal(number)
     _, err = process.communicate(timeout=BOUND)
     assert (128 + number, f"gateway: stopped by {number.name}\n") == (process.returncode, err)

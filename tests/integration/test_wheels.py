@@ -302,5 +302,8 @@ def test_a_tree_with_changes_is_not_released(tmp_path):
         check=False,
     )
     assert 2 == done.returncode
-    assert ["release: commit or stash these changes first:", " M README.md"] == done.stdout.splitlines()
+    assert [
+        "release: commit or stash these changes first:",
+        " M README.md",
+    ] == done.stdout.splitlines()
     assert not (tmp_path / "clone/build").exists()

@@ -319,7 +319,7 @@ def test_check_live_beside_a_running_owner_asks_the_platform(program, outbox):
 def test_check_live_without_an_owner_carries_out_no_request(program, outbox):
     application(leave_three)
     [first, *_] = json.loads(program("outbox", "list", "--waiting", "--json")[1])
-    assert "asked" in program("outbox", "discard", first["id"])[1]
+    assert "requested" in program("outbox", "discard", first["id"])[1]
     before = files_of(outbox)
     assert 0 == program("check", "--live")[0]
     assert before == files_of(outbox)

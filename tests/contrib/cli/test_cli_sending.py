@@ -137,7 +137,10 @@ def test_a_ref_is_read_from_standard_input(program, monkeypatch):
         (("send", *TO, "--bogus", "x"), "gateway: Unknown option: --bogus"),
         (("send", *TO, "x", "-y"), "gateway: Unknown option: -y"),
         (("send", *TO, "- milk\n- honey"), "put -- before a text that begins with -"),
-        (("send", *TO, "two", "words"), "gateway: too many arguments: 'words' (a text of several"),
+        (
+            ("send", *TO, "two", "words"),
+            "gateway: too many arguments: 'words' (put a text of several",
+        ),
         (("outbox", "list", "--limit", "0"), "--limit. Must be >= 1."),
         (("outbox", "list", "--age", "nan"), "--age. Must be >= 0."),
         (("outbox", "list", "--disposition", "lost"), '--disposition. Choose from: "delivered"'),

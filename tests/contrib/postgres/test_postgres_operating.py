@@ -100,7 +100,9 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config, outbox,
         assert "bot room: 2 rows erased, 0 in flight\n" == out
         assert "" == await command("list")
         assert "epoch 1  lease 60 s" in await command("members")
-    assert "requested: the next gateway" in await command("erase", "--instance", "bot", "--room", "other")
+    assert "requested: the next gateway" in await command(
+        "erase", "--instance", "bot", "--room", "other"
+    )
     assert "no process owns the outbox\n" == await command("members")
     async with open_test_gateway(channel, outbox=outbox()):
 

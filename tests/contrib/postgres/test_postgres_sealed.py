@@ -147,7 +147,7 @@ async def test_an_owner_that_lacks_the_key_of_the_next_one_lets_it_go(server, sc
                 await first.append(Entries()("refused"), lambda: None)
             assert "1 rows sealed anew" in await second.reseal()
         for _ in range(2):
-            with pytest.raises(OutboxError, match="which outbox.keys lacks"):
+            with pytest.raises(OutboxError, match=r"which outbox\.keys lacks"):
                 await first.recover("bot")
         assert [] == ran(server, schema, "SELECT 1 FROM members")
         async with outbox(SECOND) as third:

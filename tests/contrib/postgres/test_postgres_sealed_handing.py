@@ -485,7 +485,7 @@ async def test_a_role_without_a_right_on_any_table_hands_over_sealed(place):
     async with place.producer():  # makes the schema
         place.ran("SELECT allow('sealing_web', 'bot')")
     url = place.server.url(user="sealing_web")
-    with pytest.raises(OutboxError, match="add the key to its outbox.keys first"):
+    with pytest.raises(OutboxError, match=r"add the key to its outbox\.keys first"):
         async with place.producer(FIRST, url=url):
             pass
     async with place.owner(FIRST), place.producer(FIRST, url=url) as producer:

@@ -43,7 +43,7 @@ async def test_each_takes_the_first_that_is_free(path):
             assert ["outbox-0.db", "outbox-1.db"] == [first.path.name, second.path.name]
         async with slotted(path) as again, slotted(path) as third:
             assert ["outbox-1.db", "outbox-2.db"] == [again.path.name, third.path.name]
-            with pytest.raises(OutboxError, match=f"each of 3 slots .*process {os.getpid()} on "):
+            with pytest.raises(OutboxError, match=f"all 3 slots .*process {os.getpid()} on "):
                 async with slotted(path):
                     pass
     async with slotted(path) as first:
@@ -66,7 +66,7 @@ async def test_whoever_comes_next_sends_what_a_killed_process_left(path):
     ("name", "slots", "words"),
     [
         ("outbox.db", 2, r"slots needs \{slot\} in the name"),
-        ("outbox-{slot}.db", None, "slots is needed where"),
+        ("outbox-{slot}.db", None, "slots must say how many"),
         ("outbox-{slot}.db", 0, "slots must be"),
         ("outbox-{slot}.db", "many", "slots must be a whole number, not 'many'"),
     ],

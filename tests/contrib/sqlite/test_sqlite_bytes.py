@@ -247,7 +247,7 @@ DAMAGES = {
     "of something else": damage_by(lambda content: b"x" + content[1:]),
 }
 SEALED_DAMAGES = DAMAGES | {
-    "changed": damage_by(lambda content: content[:-9] + b"x" + content[-8:]),
+    "changed": damage_by(lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]),
     "in another order": damage_by(
         lambda c: (
             c[:16]
@@ -326,7 +326,7 @@ async def test_a_backup_of_which_a_file_is_missing_is_none(path, tmp_path):
         back_up(path, tmp_path / "copy.db")
     assert [] == list(tmp_path.glob("copy*"))
     (tmp_path / "copy.db.bytes").mkdir()
-    with pytest.raises(OutboxError, match=r"copy.db.bytes is there already"):
+    with pytest.raises(OutboxError, match=r"copy.db.bytes exists already"):
         back_up(path, tmp_path / "copy.db")
 
 

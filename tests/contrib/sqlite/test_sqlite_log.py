@@ -71,7 +71,7 @@ async def test_a_log_whose_file_is_gone_is_not_taken_into_a_new_one(path, tmp_pa
         left = copy(path, tmp_path / "killed" / "outbox.db")
     file = left.rename(left.with_name("aside"))
     said = await refused(left)
-    assert f"{left} is not there, but {left}-wal is" in said
+    assert f"{left} does not exist, but {left}-wal does" in said
     assert "Put the file back beside it, or move outbox.db-wal away" in said
     assert {"aside", "outbox.db-wal"} == {each.name for each in left.parent.iterdir()}
     file.rename(left)

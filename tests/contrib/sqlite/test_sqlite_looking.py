@@ -119,7 +119,9 @@ def test_one_that_cannot_be_asked_is_not_said_to_give_no_answer(look, monkeypatc
     monkeypatch.setattr(Operator, "ask", full)
     code, out, err = look("stats")
     assert (0, True) == (code, "trouble: unknown\n" in out)
-    assert "the gateway cannot be asked, the disk is full: causes that only the gateway knows" in err
+    assert (
+        "the gateway cannot be asked, the disk is full: causes that only the gateway knows" in err
+    )
 
 
 @pytest.mark.parametrize("command", ["list", "retry", "discard"])

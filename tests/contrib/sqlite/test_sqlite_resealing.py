@@ -435,7 +435,7 @@ async def test_operators_look_and_ask_with_the_keys(path, config, often, gateway
         assert "unfinished: none" in await asked("stats")
         await asked("backup", str(path.with_name("copy")))
         assert [] == words_in(path.with_name("copy").read_bytes(), *WORDS)
-    for keys, words in (((), "add it to outbox.keys"), ((SECOND,), "none of those")):
+    for keys, words in (((), "add it to outbox.keys"), ((SECOND,), "outbox.keys lacks")):
         for name in ("list", "stats", "endings"):
             code, _, err = await gateway_command(name, "--config", config(*keys))
             assert (2, True) == (code, words in err)

@@ -254,7 +254,7 @@ async def test_who_looked_before_there_were_keys_is_told_so(path, autojump_clock
             await outbox.append(entry, lambda: None)
             outbox.finished(receipt_of(entry))
             await outbox.flush()
-            with pytest.raises(OutboxError, match="add that key to outbox.keys, and begin again"):
+            with pytest.raises(OutboxError, match=r"add that key to outbox\.keys, and begin again"):
                 await before.endings(after=0)
             with pytest.raises(OutboxError, match="sealed with key"):
                 before.ask("submit", 0.0, envelope=keyed("x", "x"))

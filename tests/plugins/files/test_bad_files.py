@@ -87,13 +87,19 @@ async def test_a_mistake_is_told_by_its_place_before_acceptance(three, channel, 
 
 NOT_TAKEN = {
     "telegram": {
-        "no picture": (File(b"text", name="a.png"), "cannot be read as a picture of type image/png"),
-        "of another type": (File(b"text", name="a", media_type="image/png"), "a picture of type image/png"),
+        "no picture": (
+            File(b"text", name="a.png"),
+            "cannot be read as a picture of type image/png",
+        ),
+        "of another type": (
+            File(b"text", name="a", media_type="image/png"),
+            "a picture of type image/png",
+        ),
         "by URL": (File("https://example.com/a.docx"), "PDF, ZIP and GIF"),
     },
     "slack": {
         "by URL": (File("https://example.com/a.pdf"), "Slack fetches only pictures"),
-        "by id": (File(id="1"), "is no id of a file at Slack"),
+        "by id": (File(id="1"), "is not the id of a file at Slack"),
     },
     "discord": {
         "by URL": (File("https://example.com/a.png"), "Discord fetches no URL"),

@@ -148,7 +148,7 @@ ACCEPTED_AND_WRONG = (
     (one("slack", rooms={"general": {}}), "bot.rooms", "ids of conversations or #names as keys"),
     (one("discord", rooms={"#general": {}}), "bot.rooms", "channels' ids, whole numbers as keys"),
     (one("slack", token="123:abc"), "bot.token", "must be a Slack token, which begins with xoxb-"),
-    ({"outbox": "sqlite:relative.db"}, "outbox", "names no file: sqlite:///path/to/file"),
+    ({"outbox": "sqlite:relative.db"}, "outbox", "names no file: write sqlite:///path/to/file"),
     ({"outbox": "sqlite:///usr"}, "outbox", "is a folder, not a file"),
     (
         {"telemetry": {"export": {"resource": {"a": {"b": 1}}}}},

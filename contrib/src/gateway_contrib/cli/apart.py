@@ -157,9 +157,7 @@ class Application:
             if operator.show(envelope_id) is None:
                 raise Ended(f"the outbox does not know {envelope_id}")
             if not self.running:
-                raise Ended(
-                    "no gateway has the outbox open: use gateway outbox discard instead"
-                )
+                raise Ended("no gateway has the outbox open: use gateway outbox discard instead")
             try:
                 said = await asking.cancel(operator, envelope_id, patience=PATIENCE)
             except asking.Unanswered as error:

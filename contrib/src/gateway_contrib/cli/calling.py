@@ -26,7 +26,8 @@ from gateway_core import Call
 async def call(
     instance: Annotated[str, Parameter(help="The account, as gateway.toml names it.")],
     method: Annotated[
-        str, Parameter(help="The method as the platform calls it, such as sendDice or GET /users/@me.")
+        str,
+        Parameter(help="The method as the platform calls it, such as sendDice or GET /users/@me."),
     ],
     arguments: Annotated[
         str,

@@ -27,10 +27,10 @@ async def emulate(
     channel: Annotated[Channel, Parameter(help="The platform.")],
     /,
     *,
-    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535), help="The port; 0: a free one.")] = 0,
-    host: Annotated[str, Parameter(help="The address to listen at.")] = (
-        "127.0.0.1"
-    ),
+    port: Annotated[
+        int, Parameter(validator=Number(gte=0, lte=65_535), help="The port; 0: a free one.")
+    ] = 0,
+    host: Annotated[str, Parameter(help="The address to listen at.")] = ("127.0.0.1"),
     limits: Annotated[
         list[str] | None,
         Parameter(
@@ -41,10 +41,13 @@ async def emulate(
     faults: Annotated[
         list[str] | None,
         Parameter(
-            negative=(), help="A fault and the share of requests that it hits, such as no_answer=0.05."
+            negative=(),
+            help="A fault and the share of requests that it hits, such as no_answer=0.05.",
         ),
     ] = None,
-    seed: Annotated[str, Parameter(help="The seed that decides which requests a fault hits.")] = "0",
+    seed: Annotated[
+        str, Parameter(help="The seed that decides which requests a fault hits.")
+    ] = "0",
     json_: Annotated[
         bool,
         Parameter(name="--json", negative=(), help="Print the addresses as one JSON object."),
@@ -60,7 +63,9 @@ async def emulate(
         try:
             url = await nursery.start(partial(serve, controlled(held), host=host, port=port))
         except OSError as error:
-            raise Ended(f"cannot listen at {host}, port {port}: {error.strerror or error}") from None
+            raise Ended(
+                f"cannot listen at {host}, port {port}: {error.strerror or error}"
+            ) from None
         held.locate(url)
         (_print_json if json_ else _introduce)(held)
     return 0

@@ -128,8 +128,8 @@ def _breaking(config: GatewayConfig) -> Iterator[Problem]:
     """What lets nothing out: no instance at all, or one on which each message would crash."""
     if not config.instances:
         yield Problem(
-            "instances"
-        , "none is configured, so nothing can be sent: add an [instances.NAME]")
+            "instances", "none is configured, so nothing can be sent: add an [instances.NAME]"
+        )
     for instance in config.instances:
         for room in (*getattr(instance.settings, "rooms", ()), *ROOMS):
             text = Send(instance_id=instance.id, external_room_id=room, text="Is this well?")

@@ -48,10 +48,10 @@ File = Annotated[
     Parameter(allow_leading_hyphen=True, help="Read the text from this file; - is standard input."),
 ]
 Json = Annotated[bool, Parameter(negative=(), help="Print the receipt as one JSON object.")]
-Ttl = Annotated[
-    float, Parameter(validator=Number(gt=0), help="Give up after this many seconds.")
+Ttl = Annotated[float, Parameter(validator=Number(gt=0), help="Give up after this many seconds.")]
+Key = Annotated[
+    str | None, Parameter(help="Idempotency key: nothing is sent if the outbox has it already.")
 ]
-Key = Annotated[str | None, Parameter(help="Idempotency key: nothing is sent if the outbox has it already.")]
 Ref = Annotated[
     str | None,
     Parameter(

@@ -152,7 +152,10 @@ class DiscordSession:
             raise TransportError(error.text, dispatched="no") from error
         found = _json_object(answer).get("id")
         if not is_snowflake(found):
-            raise TransportError("Discord's answer lacks the channel of the person's direct messages", dispatched="no")
+            raise TransportError(
+                "Discord's answer lacks the channel of the person's direct messages",
+                dispatched="no",
+            )
         raise PersonOpened(found)
 
     async def _by_webhook(self, attempt: Attempt) -> Answer:

@@ -60,7 +60,9 @@ def _id_problems(envelope: Envelope) -> Iterable[Problem]:
             person_of(str(value)) is not None or _has_no_room(envelope)
         )
         if value is not None and not is_room and not is_snowflake(value):
-            yield Problem(place, f"{value!r} is not a Discord id, which is a number in decimal digits")
+            yield Problem(
+                place, f"{value!r} is not a Discord id, which is a number in decimal digits"
+            )
 
 
 def _has_no_room(envelope: Envelope) -> bool:
@@ -104,7 +106,11 @@ def _message_problems(message: Send | Edit, fields: frozenset[str]) -> Iterable[
         elif len(value or ()) > most:
             yield Problem(f"extra.{name}", f"has {len(value or ())}, Discord takes {most}")
     for name in sorted(extra.keys() - (fields - OWNED)):
-        why = "is set by the gateway: leave it out" if name in OWNED else "is not a field of a message"
+        why = (
+            "is set by the gateway: leave it out"
+            if name in OWNED
+            else "is not a field of a message"
+        )
         yield Problem(f"extra.{name}", why)
     flags = extra.get("flags", 0)
     if not isinstance(flags, int):
@@ -138,7 +144,9 @@ def _call_problems(envelope: Call) -> Iterable[Problem]:
         if name not in known and not _fits_a_path(envelope.arguments.get(name)):
             yield Problem(f"arguments.{name}", "is needed in the path, as a text or whole number")
     if envelope.target is not None and MESSAGE not in route.parameters:
-        yield Problem("target", f"the path of {envelope.method} has no {{{MESSAGE}}}: leave the target out")
+        yield Problem(
+            "target", f"the path of {envelope.method} has no {{{MESSAGE}}}: leave the target out"
+        )
 
 
 def _fits_a_path(value: object) -> bool:

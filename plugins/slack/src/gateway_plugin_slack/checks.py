@@ -73,7 +73,9 @@ def _of_thread(envelope: Send) -> Iterator[Problem]:
     if envelope.thread_id is not None and not is_ts(envelope.thread_id):
         yield Problem("thread_id", f"{envelope.thread_id!r} is not a ts, such as 1700000000.000100")
     if envelope.reply_to is not None and not is_message_id(envelope.reply_to):
-        yield Problem("reply_to", f"{envelope.reply_to!r} is not a message id, such as 1700000000.000100")
+        yield Problem(
+            "reply_to", f"{envelope.reply_to!r} is not a message id, such as 1700000000.000100"
+        )
 
 
 def _of_target(envelope: Edit | Delete | Call) -> Iterator[Problem]:
@@ -81,7 +83,9 @@ def _of_target(envelope: Edit | Delete | Call) -> Iterator[Problem]:
     for index, part in enumerate(parts):
         place = f"target.parts[{index}].message_id"
         if not is_message_id(part.message_id):
-            yield Problem(place, f"{part.message_id!r} is not a message id, such as 1700000000.000100")
+            yield Problem(
+                place, f"{part.message_id!r} is not a message id, such as 1700000000.000100"
+            )
         elif not _names_conversation(envelope.external_room_id, part.message_id):
             yield Problem(place, "Slack needs the conversation's id here, not its name")
 
@@ -153,7 +157,9 @@ def _of_block(place: str, block: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _of_call(envelope: Call) -> Iterator[Problem]:
     if not _METHOD.fullmatch(envelope.method):
-        yield Problem("method", f"{envelope.method!r} is not a method of the Web API, such as reactions.add")
+        yield Problem(
+            "method", f"{envelope.method!r} is not a method of the Web API, such as reactions.add"
+        )
     if "token" in envelope.arguments:
         yield Problem("arguments.token", OURS["token"])
     if envelope.target is None:

@@ -105,7 +105,11 @@ async def test_a_restart_knows_nothing_and_may_have_other_limits(channel, client
         ("people/press", {"room": "7", "message_id": "1", "data": "x"}, "room 7 has no message 1"),
         ("restart", {"limits": {"speed": 1}}, "speed is not a limit; there are chat_seconds,"),
         ("restart", {"limits": "few"}, "limits: 'few' is neither a mapping nor 'none'"),
-        ("restart", {"limits": {"chat_seconds": "x"}}, "chat_seconds: 'x' is not a value such as 1.0"),
+        (
+            "restart",
+            {"limits": {"chat_seconds": "x"}},
+            "chat_seconds: 'x' is not a value such as 1.0",
+        ),
     ],
 )
 async def test_a_mistake_is_told(path, body, words, client_of):
@@ -121,5 +125,5 @@ async def test_limits_are_read_as_texts_too(client_of):
     async with client_of("slack", limits={"posts": "3/60"}) as client:
         answers = [await post(client, "slack", str(n)) for n in range(4)]
         assert [200, 200, 200, 429] == [answer.status_code for answer in answers]
-    with pytest.raises(ValueError, match="bot_slides: 'yes' is not as False is"):
+    with pytest.raises(ValueError, match="bot_slides: 'yes' is not a value such as False"):
         Held("telegram", limits={"bot_slides": "yes"})

@@ -87,7 +87,9 @@ async def test_what_is_shared_nowhere_is_an_outcome_of_its_own(slack, gateway, a
     receipt = await gateway.send("support", ROOM, "A cat", files=[CAT], raises=False)
     assert Reason.OUTCOME_UNKNOWN is receipt.verdict.reason
     [file] = slack._world.files._files.values()
-    assert f"took the files {file.id}, but showed no message with them for 60 s" in receipt.verdict.raw
+    assert (
+        f"took the files {file.id}, but showed no message with them for 60 s" in receipt.verdict.raw
+    )
     assert not file.deleted
     assert 1 == receipt.attempts
 

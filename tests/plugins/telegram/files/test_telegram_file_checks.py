@@ -34,9 +34,12 @@ def url(path, **more):
     [
         (looked(50 * MB + 1), "at most 52428800"),
         (looked(10 * MB + 1, **PHOTO), "at most 10485760"),
-        (looked(**{**PHOTO, "width": 9_000, "height": 1_001}), "at most 10000"),
+        (looked(**{**PHOTO, "width": 9_000, "height": 1_001}), "Telegram takes 10000"),
         (looked(**{**PHOTO, "width": 421, "height": 21}), "at most 20 times"),
-        (looked(**{**PHOTO, "width": 0, "height": 0}), "cannot be read as a picture of type image/png"),
+        (
+            looked(**{**PHOTO, "width": 0, "height": 0}),
+            "cannot be read as a picture of type image/png",
+        ),
         (url("a.png", size=5 * MB + 1), "at most 5242880"),
         (url("a.mp4", size=20 * MB + 1), "at most 20971520"),
         (url("a.ogg", size=MB + 1), "at most 1048576"),
@@ -68,7 +71,9 @@ def test_what_is_over_a_limit_is_refused_with_it(file, limit):
 )
 def test_an_id_is_neither_an_address_nor_a_path(name):
     """A Bot API server of one's own would read what stands there."""
-    assert {"files.0.id": "is not a file_id, which has only letters, digits, - and _"} == problems(File(id=name))
+    assert {"files.0.id": "is not a file_id, which has only letters, digits, - and _"} == problems(
+        File(id=name)
+    )
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,14 @@ async def demo(
     json: Annotated[
         bool, Parameter(negative=(), help="Print one JSON object and nothing else.")
     ] = False,
-    seed: Annotated[str, Parameter(help="The seed of texts, order, latencies, faults and jitter.")] = "0",
+    seed: Annotated[
+        str, Parameter(help="The seed of texts, order, latencies, faults and jitter.")
+    ] = "0",
     keep: Annotated[
-        bool, Parameter(negative=(), help="Keep serving the platforms' pages afterwards, until interrupted.")
+        bool,
+        Parameter(
+            negative=(), help="Keep serving the platforms' pages afterwards, until interrupted."
+        ),
     ] = False,
     metrics: Annotated[
         str | None,

@@ -48,16 +48,26 @@ def explain_command(
     text: Shown = None,
     /,
     *,
-    channel: Annotated[str | None, Parameter(help="Only this platform; by default all that are installed.")] = None,
+    channel: Annotated[
+        str | None, Parameter(help="Only this platform; by default all that are installed.")
+    ] = None,
     attachments: Attachments = ATTACHMENTS,
     written: Written = WRITTEN,
-    room: Annotated[str | None, Parameter(help="The conversation, which may have limits of its own.")] = None,
+    room: Annotated[
+        str | None, Parameter(help="The conversation, which may have limits of its own.")
+    ] = None,
     config: Annotated[
         Path | None, Parameter(help="Take accounts and their settings from this file.")
     ] = None,
-    instance: Annotated[str | None, Parameter(help="Only this account of the configuration.")] = None,
-    html: Annotated[Path | None, Parameter(help="Draw the messages as an HTML page into this file.")] = None,
-    svg: Annotated[Path | None, Parameter(help="Draw the messages as an SVG picture into this file.")] = None,
+    instance: Annotated[
+        str | None, Parameter(help="Only this account of the configuration.")
+    ] = None,
+    html: Annotated[
+        Path | None, Parameter(help="Draw the messages as an HTML page into this file.")
+    ] = None,
+    svg: Annotated[
+        Path | None, Parameter(help="Draw the messages as an SVG picture into this file.")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Show the messages that a text becomes: sizes, losses, costs and time. Sends nothing."""

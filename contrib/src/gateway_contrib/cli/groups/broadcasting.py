@@ -52,7 +52,10 @@ class When:
     """When it is sent, and under which key."""
 
     key: Annotated[
-        str | None, Parameter(help="Idempotency key: the same key gives the same group, which is not sent twice.")
+        str | None,
+        Parameter(
+            help="Idempotency key: the same key gives the same group, which is not sent twice."
+        ),
     ] = None
     not_before: Annotated[
         str | None,
@@ -60,7 +63,10 @@ class When:
     ] = None
     ttl: Annotated[
         float | None,
-        Parameter(validator=Number(gt=0), help="Give up on rooms that have not got it after this many seconds."),
+        Parameter(
+            validator=Number(gt=0),
+            help="Give up on rooms that have not got it after this many seconds.",
+        ),
     ] = None
 
     def at(self) -> float | None:
@@ -84,7 +90,8 @@ class Doing:
     """What is done, and what is told of it."""
 
     dry_run: Annotated[
-        bool, Parameter(negative=(), help="Show what would be sent and how long it takes; send nothing.")
+        bool,
+        Parameter(negative=(), help="Show what would be sent and how long it takes; send nothing."),
     ] = False
     detach: Annotated[
         bool, Parameter(negative=(), help="Leave it to the running gateway, and do not wait.")

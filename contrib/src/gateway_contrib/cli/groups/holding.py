@@ -20,7 +20,9 @@ from gateway_core import to_json
 PATIENCE = 10.0
 """Seconds to wait for a running gateway's answer."""
 
-app = App(name="group", help="Look at broadcasts and other groups; pause, resume, cancel and retry them.")
+app = App(
+    name="group", help="Look at broadcasts and other groups; pause, resume, cancel and retry them."
+)
 
 Name = Annotated[str, Parameter(help="Its id, as `group list` and `broadcast` print it.")]
 

@@ -93,5 +93,5 @@ async def _answers(operator: Any, numbers: dict[str, int]) -> None:
         print(f"{left} requested: the next gateway that opens the outbox does it")
     elif left:
         raise Ended(
-            f"{left} requested, but the gateway has not answered yet: it may still do it"
-        , 1)
+            f"{left} requested, but the gateway has not answered yet: it may still do it", 1
+        )

@@ -89,7 +89,8 @@ def rooms(
 async def endings(
     *,
     after: Annotated[
-        str | None, Parameter(help="Only what ended after this cursor, which an earlier run printed.")
+        str | None,
+        Parameter(help="Only what ended after this cursor, which an earlier run printed."),
     ] = None,
     follow: Annotated[
         bool, Parameter(negative=(), help="Keep listing envelopes as they end, until interrupted.")

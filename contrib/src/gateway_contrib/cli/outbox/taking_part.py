@@ -46,7 +46,8 @@ def move(
     /,
     *,
     balance: Annotated[
-        bool, Parameter(negative=(), help="Unpin it: the processes' balance decides again who owns it.")
+        bool,
+        Parameter(negative=(), help="Unpin it: the processes' balance decides again who owns it."),
     ] = False,
     config: Config = CONFIG,
 ) -> None:
@@ -63,7 +64,9 @@ def drain_member(
     member: Annotated[Member, Parameter(validator=utf8)],
     /,
     *,
-    undo: Annotated[bool, Parameter(negative=(), help="Give the process its share of the accounts again.")] = False,
+    undo: Annotated[
+        bool, Parameter(negative=(), help="Give the process its share of the accounts again.")
+    ] = False,
     config: Config = CONFIG,
 ) -> None:
     """Move all accounts of a process to others; it gets none while it runs."""

@@ -115,7 +115,9 @@ class Keyring:
                 f"the outbox is sealed with key {name}, which another process gave it after this "
                 "one began: add that key to outbox.keys, and begin again"
             )
-        return Invalid([Problem("", f"the row is damaged (it names a key {name!r} that is unknown)")])
+        return Invalid(
+            [Problem("", f"the row is damaged (it names a key {name!r} that is unknown)")]
+        )
 
     def anew(self, kind: str, of: int | str, stored: str | bytes | None) -> str | None:
         """The value sealed with the first key; None: it is that, or empty. Raises as `open`."""

@@ -11,7 +11,9 @@ import trio
 from gateway_contrib.emulators.wire import RESET, ASGIApp, Event, Receive, Scope, Send
 
 CUT = "the emulator cut the connection"
-HTTP_ALONE = "in memory the emulator serves only HTTP: for a {type}, connect to the emulator's `url`"
+HTTP_ALONE = (
+    "in memory the emulator serves only HTTP: for a {type}, connect to the emulator's `url`"
+)
 
 Begin = Callable[[Callable[[], Awaitable[None]]], tuple["Future[None]", Callable[[], None]]]
 """Begins something in the emulator's loop; what tells its end, and what cancels it."""

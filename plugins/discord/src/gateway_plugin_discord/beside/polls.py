@@ -55,7 +55,7 @@ def poll_problems(envelope: Send) -> Iterator[Problem]:
         yield Problem("poll.anonymous", "Discord always shows who voted for what")
     seconds = poll.duration
     if seconds is not None and (seconds % HOUR or seconds > MOST_HOURS * HOUR):
-        words = f"must be whole hours in seconds on Discord, at most {MOST_HOURS} hours, not {seconds:g}"
+        words = f"must be whole hours, in seconds, at most {MOST_HOURS} hours: not {seconds:g}"
         yield Problem("poll.duration", words)
 
 

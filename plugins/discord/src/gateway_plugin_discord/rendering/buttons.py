@@ -63,7 +63,9 @@ def _problems(rows: Rows) -> Iterator[Problem]:
         if button.url is not None and not button.url.lower().startswith(SCHEMES):
             yield Problem(f"{place}.url", f"must begin with {', '.join(SCHEMES)}")
         if button.value is not None and (first := known.setdefault(button.value, place)) != place:
-            yield Problem(f"{place}.value", f"is the same as that of {first}: each must be different")
+            yield Problem(
+                f"{place}.value", f"is the same as that of {first}: each must be different"
+            )
 
 
 def _long(place: str, text: str | None, most: int) -> Iterator[Problem]:

@@ -40,4 +40,6 @@ def problems_of_webhook(envelope: Envelope) -> Iterator[Problem]:
     if not isinstance(envelope, Send):
         yield Problem("operation", "an incoming webhook can only send")
     elif envelope.reply_to is not None:
-        yield Problem("reply_to", "an incoming webhook learns no message ids: set thread_id instead")
+        yield Problem(
+            "reply_to", "an incoming webhook learns no message ids: set thread_id instead"
+        )

@@ -35,7 +35,9 @@ def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Prob
         yield Problem("files", "Slack takes no files by a webhook or a response_url")
     room = message.external_room_id
     if uploaded and not is_conversation(room) and not is_person(room):
-        yield Problem("external_room_id", "to send files, Slack needs the conversation's id, not its name")
+        yield Problem(
+            "external_room_id", "to send files, Slack needs the conversation's id, not its name"
+        )
     yield from too_much(
         files,
         platform="Slack",
@@ -50,4 +52,6 @@ def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Prob
         if file.url is not None and not (file.alt or file.name):
             yield Problem(f"files.{place}.alt", "a picture by URL needs a description or a name")
         if file.id is not None and isinstance(message, Send) and not _ID.fullmatch(file.id):
-            yield Problem(f"files.{place}.id", "is not the id of a file at Slack, such as F0123ABCD")
+            yield Problem(
+                f"files.{place}.id", "is not the id of a file at Slack, such as F0123ABCD"
+            )

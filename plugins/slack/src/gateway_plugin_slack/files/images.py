@@ -18,7 +18,7 @@ from gateway_plugin_slack.files.reuse import KINDS, is_given
 from gateway_plugin_slack.rendering.plain import escape
 
 SPOILER_OPEN = "spoiler shown openly"
-SHOWN = "file shown, and not only to download"
+SHOWN = "file shown, not only offered for download"
 """Degradations: Slack hides no files, and shows pictures, videos and sounds."""
 
 

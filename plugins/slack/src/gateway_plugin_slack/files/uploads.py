@@ -60,7 +60,9 @@ class NotSharedError(GatewayError):
 
     def __str__(self) -> str:
         named = ", ".join(self.ids)
-        return f"Slack took the files {named}, but showed no message with them for {SHARED_WITHIN:g} s"
+        return (
+            f"Slack took the files {named}, but showed no message with them for {SHARED_WITHIN:g} s"
+        )
 
 
 class NotByUrlError(GatewayError):

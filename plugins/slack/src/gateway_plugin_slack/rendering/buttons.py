@@ -30,7 +30,9 @@ def fields_with(rows: Rows, extra: Mapping[str, Json]) -> Mapping[str, Json] | S
     blocks = [*others, *(_row(at, row) for at, row in enumerate(rows))]
     problems = [*_problems(rows)]
     if rows and len(blocks) > MOST_BLOCKS:
-        problems.append(Problem("buttons", f"are {len(blocks)} with other blocks, Slack takes {MOST_BLOCKS}"))
+        problems.append(
+            Problem("buttons", f"are {len(blocks)} with other blocks, Slack takes {MOST_BLOCKS}")
+        )
     elif rows and (size := len(json.dumps(blocks, ensure_ascii=False))) > MOST_JSON:
         text = f"are {size} characters of JSON with other blocks, Slack takes {MOST_JSON}"
         problems.append(Problem("buttons", text))

@@ -16,7 +16,9 @@ def kind_problems(settings: TelegramSettings, envelope: Send | Edit) -> Iterator
     named = kinds_in(extra)
     if isinstance(envelope, Edit):
         for kind in named:
-            yield Problem(f"extra.{kind.name}", "an edit cannot turn a message into one: send a new message")
+            yield Problem(
+                f"extra.{kind.name}", "an edit cannot turn a message into one: send a new message"
+            )
         return
     if envelope.poll is not None:
         yield from poll_problems(settings, envelope.poll)

@@ -55,7 +55,7 @@ def _uploaded(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[st
         yield f"cannot be read as a picture of type {media_type_of(file)}{_AS_DOCUMENT}"
     elif short + long > settings.photo_sides:
         both, most = short + long, settings.photo_sides
-        yield f"width and height are {both} together, Telegram takes {most} for a photo{_AS_DOCUMENT}"
+        yield f"width and height are {both} together, Telegram takes {most}{_AS_DOCUMENT}"
     elif long > settings.photo_ratio * short:
         most = settings.photo_ratio
         yield f"a photo's longer side must be at most {most} times the shorter one{_AS_DOCUMENT}"
