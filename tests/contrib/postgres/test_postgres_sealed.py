@@ -128,7 +128,7 @@ async def test_without_keys_the_tables_have_these_words(outbox, tables):
 
 async def test_a_key_that_is_missing_is_told_before_it_is_waited_for(outbox, operator):
     async with outbox(FIRST):
-        with pytest.raises(OutboxError, match=r"sealed with key \w{8}: give it in outbox\.keys"):
+        with pytest.raises(OutboxError, match=r"sealed with key \w{8}: add it to outbox\.keys"):
             await outbox().__aenter__()
         with pytest.raises(OutboxError, match=r"which outbox\.keys lacks"):
             await outbox(SECOND).__aenter__()
