@@ -237,7 +237,7 @@ async def test_a_process_that_has_only_the_old_key_hands_over_until_all_is_seale
             await place.refuses(f"with key {new}, which outbox.keys lacks .*{old}", FIRST)
             assert "rows sealed anew" in await outbox.reseal()
             assert {new} == place.known
-            with pytest.raises(OutboxError, match=f"take messages.*with key {new}, which is no"):
+            with pytest.raises(OutboxError, match=f"take messages.*with key {new}, which outbox"):
                 await producer.submit(message("never"))
     assert [f"{TEXT} one", f"{TEXT} two"] == place.channel.texts("room")
 
