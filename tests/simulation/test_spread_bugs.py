@@ -17,7 +17,7 @@ from simulated.bugs import Bugs
 from gateway_contrib.postgres import sharing
 from gateway_contrib.postgres.spreading import member, tables
 from gateway_core.backlog.owning.moving import Moving
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.stopping import Stopping
 from gateway_core.spread.way import SpreadWay
 from gateway_core.submission.handed.way import HandoverWay
 
@@ -64,7 +64,7 @@ def what_is_under_way_is_not_waited_for(patch):
     async def at_rest(self: Any, account: Any) -> None:
         pass
 
-    patch.setattr(InstanceRegistry, "at_rest", at_rest)
+    patch.setattr(Stopping, "at_rest", at_rest)
 
 
 @bug("refused by limits", seen=97)
@@ -80,7 +80,7 @@ def what_was_spent_is_not_written_as_an_account_is_given_up(patch):
 @bug(NEVER, seen=5)
 def an_account_that_moves_is_never_given_up(patch):
     async def move(self: Any, account: Any) -> None:
-        await self._registry.at_rest(account)
+        await self._stopping.at_rest(account)
         await self.let_go(account)
 
     patch.setattr(Moving, "move", move)

@@ -124,7 +124,7 @@ async def test_nothing_grows_with_the_rooms_and_keys_of_a_month(
 ):
     days = amount(f"days {outbox}")
     monkeypatch.setattr("gateway_core.accounts.instance_state.MOST_MOVED", 100)
-    monkeypatch.setattr("gateway_core.engine.instance_registry.MOST_GONE", 5)
+    monkeypatch.setattr("gateway_core.engine.instances.instance_registry.MOST_GONE", 5)
     monkeypatch.setattr("gateway_core.backlog.capacity.MOST_GONE", 100)
     for module in (
         "durable.committer",

@@ -7,7 +7,7 @@ import trio
 
 from gateway_core import ConfigError, Disposition, Instance, UnknownInstance
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.engine.instance_registry import AT_ONCE
+from gateway_core.engine.instances.stopping import AT_ONCE
 from gateway_core.testing import (
     FakeChannel,
     FakeSettings,

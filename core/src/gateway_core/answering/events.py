@@ -10,7 +10,7 @@ import attrs
 from gateway_core.clock import Clock
 from gateway_core.contract.addresses import Address
 from gateway_core.contract.errors import AmbiguousEvent, HookContractError, UnknownEvent
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.plugins.front import ChannelHooks
 
 

@@ -33,7 +33,7 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.errors import Invalid
 from gateway_core.contract.files import File
 from gateway_core.contract.problems import problems_in
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.submission.verbs import CommonFields, check_flag
 

@@ -15,7 +15,7 @@ from gateway_core.contract.envelopes import Envelope
 from gateway_core.deliveries.delays import Place, in_order
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import SHED, Ending, expired
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.records import Overview, StoredEntry
 from gateway_core.outboxes.restore import waits_until

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import trio
 
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.records import Request
 from gateway_core.scheduling.wait_causes import cause_now

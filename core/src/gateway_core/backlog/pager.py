@@ -27,7 +27,7 @@ from gateway_core.contract.envelopes import Envelope, MessageRef
 from gateway_core.contract.errors import OutboxError
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.ending import CANCELLED
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal

@@ -16,7 +16,7 @@ from gateway_core.contract.envelopes import Envelope, KeyRef, Target
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.idempotency import Known, frees_its_key, scope_of_key
 from gateway_core.deliveries.remembered import Scope
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import Found, StoredEntry

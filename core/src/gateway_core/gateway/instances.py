@@ -14,7 +14,7 @@ from gateway_core.contract.envelopes import Undelivered
 from gateway_core.contract.errors import NotServing, UnknownInstance
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.producers.producer import Producer
 from gateway_core.submission.draft import Drafting
 from gateway_core.telemetry import (
@@ -55,7 +55,7 @@ class InstanceVerbs:
         it.
         """
         self._check_serves("add_instance")
-        self._registry.check_account(instance)
+        self._registry.same_accounts.check(instance)
         self._add(instance)
 
     def _add(self, instance: Instance) -> None:
@@ -72,7 +72,7 @@ class InstanceVerbs:
         already uses the new account.
         """
         self._check_serves("replace_instance")
-        self._registry.check_account(instance)
+        self._registry.same_accounts.check(instance)
         self._replace(instance, keep_held=False)
 
     def _replace(self, instance: Instance, *, keep_held: bool) -> None:

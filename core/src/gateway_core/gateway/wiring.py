@@ -17,7 +17,8 @@ from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.hookspecs import Level, Pressure, Providers
 from gateway_core.contract.ids import Ids
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.stopping import Stopping
 from gateway_core.engine.partition import Partition
 from gateway_core.engine.supervisor import Supervisor
 from gateway_core.files.keeper import KeptFiles
@@ -129,7 +130,13 @@ def wire(
         tasks.spawn(partial(prober.probe, account))
 
     registry = InstanceRegistry(
-        config, hooks, clock=clock, spawn=tasks.spawn, start_probing=start_probing, journal=journal
+        config,
+        hooks,
+        clock=clock,
+        spawn=tasks.spawn,
+        start_probing=start_probing,
+        stopping=Stopping(config, clock, tasks.spawn, journal),
+        journal=journal,
     )
 
     count = config.partition_count if serves else 1
@@ -149,7 +156,7 @@ def wire(
             files=files,
             on_pressure=partial(_pressure_changed, hooks),
             keys_anywhere=lambda scope: partition_of(scope[0], scope[1]).keys,
-            on_suspension=registry.suspend_account,
+            on_suspension=registry.stopping.suspend,
         )
         for index, of_partition in enumerate(of_partitions)
     )
@@ -197,7 +204,7 @@ def wire(
             chosen, lookup, groups = both.way, both.lookup, both.groups
     sourced = sourced_by(instance_source, drafting, pager, tasks.spawn, partitions, groups, spread)
     door = Door(drafting, chosen, partitions, files)
-    prober = Prober(clock, config.attempt_timeout, registry.suspend_account, of_prober)
+    prober = Prober(clock, config.attempt_timeout, registry.stopping.suspend, of_prober)
     files.fetching = fetching_of(config.files)
     return Parts(
         config=config,

@@ -17,7 +17,7 @@ from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Disposition
 from gateway_core.contract.errors import GatewayClosed, OutboxError
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.groups.memory import SETTLED, MemoryGroups
 from gateway_core.groups.taking import Taking
 from gateway_core.groups.window import Window

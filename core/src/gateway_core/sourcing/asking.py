@@ -15,7 +15,7 @@ import trio
 from gateway_core.config import SourceSettings
 from gateway_core.contract.errors import ConfigError, InstanceSourceError
 from gateway_core.contract.instances import Instance
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.plugins.boundary import stopped
 from gateway_core.sourcing.threads import InThread
 

@@ -19,7 +19,7 @@ from gateway_core.config import SourceSettings
 from gateway_core.contract.errors import GatewayError, UnknownInstance
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import name_fault
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.sourcing.asking import Asking, InstanceSource
 from gateway_core.sourcing.lookups import LookUps
 from gateway_core.telemetry import INSTANCE_FOUND, INSTANCE_REPLACED, log_event

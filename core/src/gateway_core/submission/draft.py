@@ -40,7 +40,7 @@ from gateway_core.deliveries.growing.rewritten import State
 from gateway_core.deliveries.idempotency import Known, fingerprint, scope_of, scope_of_key
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.turns import Turn
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.observer import Observer
 from gateway_core.outboxes.records import Request

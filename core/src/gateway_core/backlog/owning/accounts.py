@@ -22,7 +22,7 @@ from gateway_core.backlog.schedule import Schedule
 from gateway_core.clock import Clock
 from gateway_core.contract.envelopes import Envelope, Send
 from gateway_core.contract.errors import OutboxError
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.journal import Journal
 from gateway_core.outboxes.records import Recovery
@@ -84,7 +84,7 @@ class Accounts:
     _has_taken: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.moving = Moving(self._registry, self._journal, self._clock, self._let_go_of)
+        self.moving = Moving(self._registry.stopping, self._journal, self._clock, self._let_go_of)
         self.ownership.on_had = self._had
 
     def close(self) -> None:

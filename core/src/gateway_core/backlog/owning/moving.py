@@ -14,7 +14,7 @@ import trio
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import Clock
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.stopping import Stopping
 from gateway_core.outboxes.journal import Journal
 from gateway_core.telemetry import ACCOUNT_MOVED, log_event
 
@@ -31,7 +31,7 @@ class Moving:
     appending  how many appends of an account are under way
     """
 
-    _registry: InstanceRegistry
+    _stopping: Stopping
     _journal: Journal
     _clock: Clock
     let_go: Callable[[InstanceState], Awaitable[None]]
@@ -61,7 +61,7 @@ class Moving:
         """
         instance_id = account.instance.id
         try:
-            await self._registry.at_rest(account)
+            await self._stopping.at_rest(account)
             while self.appending[instance_id] and self._is_leaving(account):  # noqa: ASYNC110 - appends pay for no event
                 await trio.sleep(LOOK)
             if self._is_leaving(account):

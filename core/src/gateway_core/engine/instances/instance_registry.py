@@ -1,7 +1,6 @@
-"""The instances at run time: added, replaced, suspended, resumed, removed.
+"""The instances at run time: which there are; how each comes, changes and goes.
 
-This module waits in `remove`, for the unfinished envelopes of an instance; and wherever it ends
-many of them, so that the other tasks have their turn.
+This module waits in `remove`, for the unfinished envelopes of an instance; and in `probe`.
 """
 
 from __future__ import annotations
@@ -11,25 +10,26 @@ import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 import attrs
 import trio
 
 from gateway_core.accounts.health import Health
-from gateway_core.accounts.instance_state import SOURCED, Counts, InstanceState
+from gateway_core.accounts.instance_state import Counts, InstanceState
 from gateway_core.accounts.probing import ask_who
 from gateway_core.accounts.reloading import Changes, compare
 from gateway_core.accounts.sessions import Sessions, Spawn
 from gateway_core.clock import Clock
-from gateway_core.config import GatewayConfig, account_of, beside_gateway, same_account
-from gateway_core.contract.envelopes import Disposition, Undelivered
+from gateway_core.config import GatewayConfig, beside_gateway
+from gateway_core.contract.envelopes import Undelivered
 from gateway_core.contract.errors import ConfigError, ProbeFailed, Problem, UnknownInstance
 from gateway_core.contract.hookspecs import Identity
 from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import is_finite, shown
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
-from gateway_core.deliveries.ending import Ending
+from gateway_core.engine.instances.counted import state_of, state_of_forgotten
+from gateway_core.engine.instances.same_accounts import SameAccounts
+from gateway_core.engine.instances.stopping import Stopping
 from gateway_core.engine.partition import Partition
 from gateway_core.monitoring.statistics import InstanceStatistics
 from gateway_core.outboxes.journal import Journal
@@ -39,18 +39,7 @@ from gateway_core.ratelimits.circuit import Circuit
 from gateway_core.ratelimits.instance_limits import InstanceLimits
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.scheduling.waiting_groups import serve_waiters
-from gateway_core.telemetry import (
-    CIRCUIT_CLOSED,
-    INSTANCE_RESUMED,
-    INSTANCE_SUSPENDED,
-    log_event,
-)
-
-AT_ONCE = 16
-"""Envelopes that are ended between two turns of the other tasks: a millisecond or two."""
-
-LOOK = 0.05
-"""Seconds between looks at whether an account that is removed was suspended meanwhile."""
+from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, log_event
 
 MOST_NAMED = 50
 """Instances that an error names."""
@@ -63,10 +52,10 @@ MOST_GONE = 10_000
 class InstanceRegistry:
     """Every instance of one gateway by its id; `serving` are those that are not being removed.
 
-    wide        the buckets that instances share
-    known_as    what an error calls those that there are
-    _owners     ids of instances, by the account that each is
-    _forgotten  what was counted of those that were forgotten, by channel
+    same_accounts  which of those that are served is which account
+    wide           the buckets that instances share
+    known_as       what an error calls those that there are
+    _forgotten     what was counted of those that were forgotten, by channel
     """
 
     _config: GatewayConfig
@@ -74,6 +63,7 @@ class InstanceRegistry:
     _clock: Clock
     _spawn: Spawn
     _start_probing: Callable[[InstanceState], None]
+    stopping: Stopping
     _journal: Journal | None = None
     _partitions: Sequence[Partition] = ()
     wide: BucketRegistry = attrs.field(factory=BucketRegistry)
@@ -81,38 +71,25 @@ class InstanceRegistry:
     serving: dict[str, InstanceState] = attrs.field(factory=dict)
     known_as: str = "configured"
     _gone: OrderedDict[str, ChannelHooks] = attrs.field(factory=OrderedDict)
-    _owners: dict[Any, str] | None = None
     _forgotten: dict[str, Counts] = attrs.field(factory=dict)
+    same_accounts: SameAccounts = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.same_accounts = SameAccounts(self.serving)
 
     def open(self, partitions: Sequence[Partition]) -> None:
         """Add the configured instances. Raises `ConfigError` for the first bad one."""
-        self._partitions = partitions
+        self._partitions = self.stopping.partitions = partitions
         for instance in self._config.instances:
             self.add(instance)
 
     def statistics(self) -> tuple[InstanceStatistics, ...]:
         """Each instance's state."""
-        return tuple(self._statistics(account) for account in self._accounts.values())
+        return tuple(state_of(account, self._partitions) for account in self._accounts.values())
 
     def forgotten(self) -> tuple[InstanceStatistics, ...]:
         """What was counted of those that were forgotten, for each channel."""
-        return tuple(
-            _counted(counts, id=SOURCED, channel=channel, sourced=True)
-            for channel, counts in self._forgotten.items()
-        )
-
-    def _statistics(self, account: InstanceState) -> InstanceStatistics:
-        instance, health = account.instance, account.health
-        return _counted(
-            account.counts,
-            id=instance.id,
-            channel=instance.channel,
-            in_flight=account.limits.attempts.in_flight,
-            unfinished=sum(p.admission.depth_of(instance.id) for p in self._partitions),
-            suspended=str(health.suspended) if health.suspended is not None else None,
-            circuit_open=health.open,
-            sourced=account.sourced,
-        )
+        return tuple(state_of_forgotten(*forgotten) for forgotten in self._forgotten.items())
 
     def add(self, instance: Instance, *, sourced: bool = False) -> None:
         """Add an instance; with settings of the wrong type it starts suspended."""
@@ -122,11 +99,11 @@ class InstanceRegistry:
             raise ConfigError([Problem(f"instances.{instance.id}", text)])
         account = self._account_of(instance)
         account.sourced = sourced
-        self._own(instance)
+        self.same_accounts.add(instance)
         self._accounts[instance.id] = self.serving[instance.id] = account
         account.unfit = account.hooks.unfit(instance)
         if account.unfit:
-            self._hold(account, account.unfit)
+            self.stopping.hold(account, account.unfit)
 
     def _check(self, instance: object) -> None:
         """Raises `ConfigError` for what is no instance, or does not go with the configuration."""
@@ -136,38 +113,11 @@ class InstanceRegistry:
         if problems := [*beside_gateway(instance, self._config)]:
             raise ConfigError(problems)
 
-    def check_account(self, instance: Instance) -> None:
-        """Raises `ConfigError` where another instance is this one's account already."""
-        other = self._other(instance) if isinstance(instance, Instance) else None
-        if other is not None and (problems := [*same_account(instance, [other.instance])]):
-            raise ConfigError(problems)
-
-    def _other(self, instance: Instance) -> InstanceState | None:
-        """Another one that is served, and is the same account."""
-        if self._owners is None:  # nobody has asked before
-            self._owners = {}
-            for account in self.serving.values():
-                self._own(account.instance)
-        key = account_of(instance)
-        name = None if key is None else self._owners.get(key)
-        return None if name is None or name == instance.id else self.serving.get(name)
-
-    def _own(self, instance: Instance) -> None:
-        if self._owners is not None and (key := account_of(instance)) is not None:
-            self._owners.setdefault(key, instance.id)
-
-    def _disown(self, instance: Instance) -> None:
-        if self._owners is None:
-            return
-        key = account_of(instance)
-        if key is not None and self._owners.get(key) == instance.id:
-            del self._owners[key]
-
     def check(self, instance: Instance) -> None:
         """Raises `ConfigError` for one that cannot be served, or is another one's account."""
         if (problem := self._problem_of(instance)) is not None:
             raise ConfigError([problem])
-        self.check_account(instance)
+        self.same_accounts.check(instance)
 
     def replace(self, instance: Instance, *, keep_held: bool = False) -> None:
         """Give a known instance new settings of its channel; a suspended one goes on.
@@ -181,20 +131,19 @@ class InstanceRegistry:
         now = self._clock.now()
         resume = not (keep_held and account.health.held and not account.unfit)
         account.hooks = self._hooks[instance.channel].of(instance)
-        self._disown(account.instance)
-        self._own(instance)
+        self.same_accounts.remove(account.instance)
+        self.same_accounts.add(instance)
         account.replace(instance, self._sessions(account.hooks, instance), now, resume=resume)
         if resume:
-            self._lift(account, now)
+            self.stopping.lift(account, now)
         for partition in self._partitions:
             partition.scheduler.ask_anew(account, now)
 
     def renew(self, instance_id: str, by: str = "lost") -> InstanceState | None:
         """Another process owns the account, or is to: nothing begins of the state that it had.
 
-        That one is given here.
-
-        A new one stands for it, as the application has set it. None: it is not served.
+        A new one stands for it, as the application has set it. Returns the old one; None: it is
+        not served.
         """
         old = self.serving.get(instance_id)
         if old is None:
@@ -206,7 +155,7 @@ class InstanceRegistry:
         account.counts, account.unfit, account.sourced = old.counts, old.unfit, old.sourced
         self._accounts[instance_id] = self.serving[instance_id] = account
         if held or account.unfit:
-            self._hold(account, account.unfit or why)
+            self.stopping.hold(account, account.unfit or why)
         return old
 
     def compare(self, wanted: Sequence[Instance]) -> Changes:
@@ -261,7 +210,7 @@ class InstanceRegistry:
         del self.serving[instance_id]
         try:
             with trio.move_on_after(drain):
-                await self._drained(account)
+                await self.stopping.drained(account)
             await trio.lowlevel.checkpoint()
         except BaseException:
             self.serving[instance_id] = account
@@ -270,9 +219,9 @@ class InstanceRegistry:
         left: list[Undelivered] = []
         with trio.CancelScope(shield=True):  # from here on there is no way back
             if let_go is None:
-                left = await self._give_up_all(instance_id)
+                left = await self.stopping.give_up_all(instance_id)
             else:
-                await self.at_rest(account)
+                await self.stopping.at_rest(account)
                 await let_go(account)
         self._take_out(account)
         self._gone[instance_id] = account.hooks
@@ -284,14 +233,11 @@ class InstanceRegistry:
         return left
 
     def _take_out(self, account: InstanceState) -> None:
-        """Nothing of it is here any more: what is spent of its limits is the outbox's to keep."""
-        instance_id = account.instance.id
-        if self._journal is not None:
-            standings = account.limits.registry.standings(self._clock.now())
-            self._journal.release(instance_id, standings)
+        """Nothing of it is here any more."""
+        self.stopping.release(account)
         account.sessions.close()
-        del self._accounts[instance_id]
-        self._disown(account.instance)
+        del self._accounts[account.instance.id]
+        self.same_accounts.remove(account.instance)
 
     def forget(self, accounts: Collection[InstanceState]) -> None:
         """Take idle accounts out of memory, which can be had again."""
@@ -303,76 +249,18 @@ class InstanceRegistry:
         for partition in self._partitions:
             partition.scheduler.forget_idle(accounts)
 
-    async def _drained(self, account: InstanceState) -> None:
-        """Wait until nothing of it is unfinished, or it is suspended and nothing is under way.
-
-        An outbox may load more meanwhile.
-        """
-        waited = True
-        while waited:
-            waited = False
-            for partition in self._partitions:
-                for delivery in partition.completion.unfinished_of(account.instance.id):
-                    ended = trio.Event()
-                    delivery.on_end(ended.set)
-                    while not (delivery.receipt or delivery.stored or account.is_at_rest):
-                        waited = True
-                        with trio.move_on_after(LOOK):
-                            await ended.wait()
-                    delivery.forget(ended.set)
-
-    async def at_rest(self, account: InstanceState) -> None:
-        """Wait for its attempts under way, as long as one may take."""
-        with trio.move_on_after(self._config.attempt_timeout):
-            while account.limits.attempts.in_flight:  # noqa: ASYNC110 - attempts pay for no event
-                await trio.sleep(LOOK)
-
-    async def _give_up_all(self, instance_id: str) -> list[Undelivered]:
-        """End everything of it, in each partition the newest first, with the others' turns between.
-
-        Without what ended otherwise meanwhile, or what an outbox stored since the gateway closed.
-        """
-        undelivered: list[Undelivered] = []
-        for partition in self._partitions:
-            left, unfinished = [], partition.completion.unfinished_of(instance_id)
-            while unfinished:  # emptied by and by: to free so many at once takes its time, too
-                delivery = unfinished.pop()
-                if not delivery.stored:
-                    receipt = partition.completion.give_up(delivery, "its instance was removed")
-                    if not receipt.delivered:
-                        left.append(Undelivered(delivery.envelope, receipt))
-                if len(unfinished) % AT_ONCE == 0:
-                    await trio.lowlevel.checkpoint()
-            undelivered += reversed(left)
-        return undelivered
-
     def suspend(self, instance_id: str, why: str = "by the application") -> None:
         """Let the instance's envelopes wait until `resume`."""
         account = self.account(instance_id)
         if not isinstance(why, str):
             raise TypeError(f"`why` must be a text, not {type(why).__name__}")
-        self._hold(account, why)
-
-    def _hold(self, account: InstanceState, why: str) -> None:
-        account.health.held = True
-        fatal, suspended = ErrorClass.FATAL, Reason.SUSPENDED
-        verdict = Verdict(error_class=fatal, reason=suspended, scope=Scope.INSTANCE, raw=why)
-        self.suspend_account(account, verdict)
+        self.stopping.hold(account, why)
 
     def resume(self, instance_id: str) -> None:
         """Let an instance go on where it stopped, whatever suspended or closed it."""
         account, now = self.account(instance_id), self._clock.now()
         account.health.resume(now, "resume")
-        self._lift(account, now)
-
-    def _lift(self, account: InstanceState, now: int) -> None:
-        """Take back what refusals closed, for this process run and the next."""
-        if self._journal is not None:
-            for operation in ("", *account.limits.operations):
-                self._journal.closed(account.instance.id, operation, 0.0)
-        serve_waiters(account.limits.lift(now), now)
-        for partition in self._partitions:
-            partition.scheduler.lift(account, now)
+        self.stopping.lift(account, now)
 
     async def probe(self, instance_id: str) -> Identity | None:
         """Ask the platform who the instance is. Raises `ProbeFailed`."""
@@ -391,49 +279,6 @@ class InstanceRegistry:
             raise ProbeFailed(instance_id=instance_id, verdict=found)
         return found
 
-    def suspend_account(self, account: InstanceState, verdict: Verdict) -> None:
-        """Suspend an account, and report that once; a removed one is not reported."""
-        if account.health.removed or not account.health.suspend(verdict, self._clock.now()):
-            return
-        log_event(
-            INSTANCE_SUSPENDED,
-            instance=account.instance.id,
-            channel=account.instance.channel,
-            reason=str(verdict.reason),
-            raw=verdict.raw,
-        )
-        account.hooks.instance_suspended(account.instance, verdict)
-        if self._config.when_suspended == "end" or account.is_hopeless:
-            called = self._config.when_suspended != "end"
-            self._end_waiting(account, Ending(Disposition.FATAL, verdict), called=called)
-
-    def _end_waiting(self, account: InstanceState, ending: Ending, *, called: bool) -> None:
-        """End what waits for a suspended account: some at once, and the rest by and by.
-
-        called  only that whose caller waits for its end
-        """
-        waiting = (
-            (partition.completion, delivery)
-            for partition in self._partitions
-            for delivery in partition.completion.unfinished_of(account.instance.id)
-            if delivery.called or not called
-        )
-
-        def end_some() -> bool:
-            """Whether there may be more, and the account is still suspended."""
-            some = tuple(islice(waiting, AT_ONCE))
-            for completion, delivery in some:
-                completion.end_if_waiting(delivery, ending)
-            return len(some) == AT_ONCE and account.health.suspended is not None
-
-        async def end_rest() -> None:
-            await trio.lowlevel.checkpoint()
-            while end_some():
-                await trio.lowlevel.checkpoint()
-
-        if end_some():
-            self._spawn(end_rest)
-
     def present(self, instance_id: str) -> InstanceState | None:
         """The instance's state, even while it is being removed: it may stay."""
         return self._accounts.get(instance_id)
@@ -444,11 +289,10 @@ class InstanceRegistry:
             account.health.remove("close")
         if self._journal is None:
             return
-        now = self._clock.now()
-        self._journal.release(ALL, self.wide.standings(now))
+        self._journal.release(ALL, self.wide.standings(self._clock.now()))
         for instance_id, account in self._accounts.items():
             if instance_id not in others:
-                self._journal.release(instance_id, account.limits.registry.standings(now))
+                self.stopping.release(account)
 
     def all(self) -> tuple[InstanceState, ...]:
         """Every instance."""
@@ -515,24 +359,3 @@ def _report_end(instance_id: str, trouble: str, by: str) -> None:
     """Report the end of a suspension or of an outage, so that an alert of it ends as well."""
     event = INSTANCE_RESUMED if trouble == "suspension" else CIRCUIT_CLOSED
     log_event(event, instance=instance_id, by=by)
-
-
-def _counted(counts: Counts, **state: Any) -> InstanceStatistics:
-    """What was counted, and the rest of the state of whatever it was counted of."""
-    fields = {"in_flight": 0, "unfinished": 0, "suspended": None, "circuit_open": False} | state
-    return InstanceStatistics(
-        accepted=counts.accepted,
-        recovered=counts.recovered,
-        refused=dict(counts.refused),
-        dispositions=dict(counts.dispositions),
-        attempts=counts.attempts,
-        attempts_by_partition=dict(counts.ended),
-        foreseen=counts.foreseen,
-        unforeseen=counts.unforeseen,
-        possible_duplicates=counts.possible_duplicates,
-        degradations=dict(counts.degradations),
-        signs=dict(counts.signs),
-        members_fed=counts.fed,
-        members_ended=dict(counts.members),
-        **fields,
-    )

@@ -1,0 +1,1 @@
+"""Performs what befalls an instance: added, replaced, suspended, resumed, removed; as `engine`."""
