@@ -21,6 +21,7 @@ from gateway_core import (
     Invalid,
     KeyRef,
     Limit,
+    Part,
     Send,
     UnknownInstance,
 )
@@ -75,6 +76,26 @@ def test_every_verb_answers_as_under_trio():
             assert not await gateway.cancel(ticket)
             assert not await gateway.cancel(ticket.id)
             await gateway.delete(ticket)
+
+    run(main())
+
+
+def test_a_preview_of_a_long_text_is_planned_beside_the_gateways_thread():
+    planned_on = []
+
+    class Planning(FakeChannel):
+        @hookimpl
+        def chunk(self, envelope):
+            planned_on.append(threading.current_thread().name)
+            return [Part(payload={"text": "plan"}, span=(0, len(envelope.text)))]
+
+    async def main():
+        text = "word " * 2001
+        async with opened(Planning()) as gateway:
+            envelope = Send(instance_id="bot", external_room_id="room", text=text)
+            assert () == gateway.preview(envelope).problems
+        assert 1 == len(planned_on)
+        assert "gateway" not in planned_on
 
     run(main())
 

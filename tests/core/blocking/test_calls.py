@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import attrs
 import pytest
 from bridged import SOON, Held, config, on_thread
 
@@ -18,8 +19,10 @@ from gateway_core import (
     Instance,
     Invalid,
     Limit,
+    Part,
     PartitionFailed,
     Send,
+    UnknownInstance,
 )
 from gateway_core.authors import hookimpl
 from gateway_core.blocking import Gateway, Ticket, open_gateway
@@ -265,6 +268,48 @@ def test_limits_hold_over_threads(opened):
         list(pool.map(lambda n: gateway.send("bot", f"room {n}", "x"), range(15)))
     times = channel.times
     assert all(b - a >= 1.0 for a, b in zip(times, times[10:], strict=False))
+
+
+class Planning(FakeChannel):
+    """Notes in which threads it plans; `previews` a long text as it is asked for its limits."""
+
+    def __init__(self):
+        super().__init__()
+        self.planned_on, self.preview = [], None
+
+    @hookimpl
+    def chunk(self, envelope):
+        self.planned_on.append(threading.current_thread().name)
+        return [Part(payload={"text": "plan"}, span=(0, len(envelope.text)))]
+
+    @hookimpl
+    def rate_limit(self):
+        preview, self.preview = self.preview, None
+        if preview is not None:
+            preview(LONG_TEXT)
+        return []
+
+
+LONG_TEXT = Send(instance_id="bot", external_room_id="room", text="word " * 2001)
+
+
+def test_a_preview_of_a_long_text_is_planned_beside_the_gateways_thread(opened):
+    channel = Planning()
+    gateway = opened(channel)
+    assert () == gateway.preview(LONG_TEXT).problems
+    assert 1 == len(channel.planned_on)
+    assert "gateway" not in channel.planned_on
+    with pytest.raises(UnknownInstance):
+        gateway.preview(attrs.evolve(LONG_TEXT, instance_id="other"))
+
+
+def test_a_hook_previews_a_long_text_in_its_own_thread(opened):
+    """It could not wait for the gateway's thread, on which it is called."""
+    channel = Planning()
+    gateway = opened(channel)
+    channel.preview = gateway.preview
+    assert gateway.send("bot", "room", "hello").delivered
+    assert ["gateway", "gateway"] == channel.planned_on
 
 
 def test_one_that_gives_up_tells_callers_and_its_end(monkeypatch):

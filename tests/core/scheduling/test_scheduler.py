@@ -17,7 +17,8 @@ def test_a_lane_whose_planning_failed_is_planned_again_after_a_pause():
         raise RuntimeError("a mistake of ours")
 
     scheduler = Scheduler(slots=4, rearm=alarms.append)
-    scheduler.serve(plan=plan, start=None, end=None, step_aside=None, crashed=lambda *_: None)
+    rest = dict.fromkeys(("start", "end", "step_aside", "plan_long"))
+    scheduler.serve(plan=plan, **rest, crashed=lambda *_: None)
     lane = Lane("lane", None, scheduler, None)
     lane.queue.append(SimpleNamespace(receipt=None))
     now = 7 * SECOND
@@ -44,7 +45,8 @@ def test_after_a_death_only_lanes_whose_alarm_may_have_rung_are_planned_again():
         raise RuntimeError("a mistake of ours")
 
     scheduler = Scheduler(slots=4, rearm=lambda _: None)
-    scheduler.serve(plan=plan, start=None, end=None, step_aside=None, crashed=lambda *_: None)
+    rest = dict.fromkeys(("start", "end", "step_aside", "plan_long"))
+    scheduler.serve(plan=plan, **rest, crashed=lambda *_: None)
     account = SimpleNamespace(instance=SimpleNamespace(id="bot"), addresses={})
     room = scheduler.room(account, "r")
     for key in ("lost", "paused", "in doubt", "running"):

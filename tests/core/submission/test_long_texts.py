@@ -23,7 +23,7 @@ from gateway_core import (
     preview,
 )
 from gateway_core.authors import hookimpl
-from gateway_core.submission.preview import LONG
+from gateway_core.engine.long_texts import LONG
 from gateway_core.testing import FakeChannel, FakeSettings, open_test_gateway
 
 TEXT = "word " * (LONG // 5 + 1)

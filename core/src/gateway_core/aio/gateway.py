@@ -204,7 +204,8 @@ class Gateway(Answers, Marks, GroupVerbs):
 
     def preview(self, envelope: Envelope) -> Preview:
         """Preview `envelope`: its problems, parts and limits. Accepts and sends nothing."""
-        return self._home.ask(self._core.preview, envelope)
+        core = self._core
+        return self._home.ask_apart(core.preview, core._preview_apart, envelope)  # noqa: SLF001 - of one kind
 
     def address(self, instance_id: str, event: Any) -> Address | None:
         """The address that an event came from, so that it can be answered there."""

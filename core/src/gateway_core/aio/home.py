@@ -25,6 +25,7 @@ from gateway_core.gateway.gateway import Gateway
 
 P = ParamSpec("P")
 T = TypeVar("T")
+A = TypeVar("A")
 ELSEWHERE = (
     "this gateway belongs to the event loop that opened it, and another one is running here. Open"
     " one in this loop (`async with open_gateway(…)`), or bring the call to the other:"
@@ -87,6 +88,13 @@ class Home:
         """What it answers on the gateway's thread, as a rule within a fraction of a millisecond."""
         self._check_loop()
         return self._hosted.ask(partial(method, *args, **fields))
+
+    def ask_apart(
+        self, here: Callable[[A], T], method: Callable[[A], Awaitable[T]], about: A, /
+    ) -> T:
+        """What an async method answers there; on the gateway's thread itself, what `here` does."""
+        self._check_loop()
+        return self._hosted.ask_apart(here, method, about)
 
     def tell(self, failed: Callable[[Exception], None], work: Callable[[], object]) -> None:
         """Let the gateway's thread do it, before all calls that come after; waits for nothing.

@@ -27,6 +27,7 @@ from gateway_core.gateway.gateway import Gateway
 
 P = ParamSpec("P")
 T = TypeVar("T")
+A = TypeVar("A")
 ON_THE_THREAD = (
     "this call comes from a hook, on the gateway's own thread, which would wait for itself: make it"
     " from a thread of the application"
@@ -83,6 +84,12 @@ class Home:
     def ask(self, method: Callable[P, T], /, *args: P.args, **fields: P.kwargs) -> T:
         """What it answers on the gateway's thread, as a rule within a fraction of a millisecond."""
         return self._open().ask(partial(method, *args, **fields))
+
+    def ask_apart(
+        self, here: Callable[[A], T], method: Callable[[A], Awaitable[T]], about: A, /
+    ) -> T:
+        """What an async method answers there; on the gateway's thread itself, what `here` does."""
+        return self._open().ask_apart(here, method, about)
 
     def tell(self, failed: Callable[[Exception], None], work: Callable[[], object]) -> None:
         """Let the gateway's thread do it, before all calls that come after; waits for nothing.

@@ -20,6 +20,7 @@ from gateway_core.gateway.gateway import Gateway
 from gateway_core.telemetry import LOOP_ENDED, log_event
 
 T = TypeVar("T")
+A = TypeVar("A")
 LAST_ANSWERS = 1.0
 """Seconds for calls that a gateway has ended to hear of it."""
 STALLED = 30.0
@@ -154,6 +155,24 @@ class Hosted(Closing):
             text = f"the gateway's thread has not answered for {STALLED:g} s: a hook may block it"
             raise TimeoutError(text)
         result: T = answer.result()
+        return result
+
+    def ask_apart(
+        self, here: Callable[[A], T], function: Callable[[A], Awaitable[T]], about: A
+    ) -> T:
+        """The same of a function that waits, such as for a worker thread.
+
+        here  asked instead on the gateway's thread itself, which cannot wait for its own work
+        """
+        if self.thread.is_here:
+            return here(about)
+        lock = threading.Lock()
+        lock.acquire()
+        call = self.call(function, (about,), {}, lambda _: lock.release(), None)
+        if not lock.acquire(timeout=STALLED):
+            self.withdraw(call)
+            raise TimeoutError(f"there is no answer after {STALLED:g} s: by a hook?")
+        result: T = call.result()
         return result
 
     def close(self) -> None:

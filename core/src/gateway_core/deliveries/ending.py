@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-from gateway_core.contract.envelopes import Disposition
+from gateway_core.contract.envelopes import Disposition, Edit, Mode, Part, Send
 from gateway_core.contract.errors import HookContractError
 from gateway_core.contract.verdicts import Dispatched, ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
+from gateway_core.deliveries.growing.growth import Grown
 
 
 class Ending(NamedTuple):
@@ -33,7 +34,38 @@ class Later(NamedTuple):
     wakes: bool = False
 
 
-Planned: TypeAlias = str | Ending | Aside | Later
+class LongText(NamedTuple):
+    """Its text is planned first, beside the event loop: it holds its lane meanwhile.
+
+    mode   how its parts are planned
+    grown  of a stream, the state that is planned; None: it is none
+    """
+
+    envelope: Send | Edit
+    mode: Mode
+    grown: Grown | None = None
+
+
+MadeParts: TypeAlias = tuple[Part, ...] | HookContractError
+"""Parts, or the error of the hook that was to make them."""
+
+
+class MadePlan(NamedTuple):
+    """The plan of a delivery's long text."""
+
+    delivery: Delivery
+    text: LongText
+    plan: MadeParts
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The plan. Raises `HookContractError`."""
+        if isinstance(self.plan, HookContractError):
+            raise self.plan
+        return self.plan
+
+
+Planned: TypeAlias = str | Ending | Aside | Later | LongText
 """The operation of the next step, or why there is none."""
 
 CANCELLED = Ending(Disposition.CANCELLED)

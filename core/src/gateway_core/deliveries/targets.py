@@ -22,7 +22,7 @@ from gateway_core.contract.envelopes import (
 from gateway_core.contract.files import File
 from gateway_core.contract.ids import id_of_time
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.ending import Ending, unsupported
+from gateway_core.deliveries.ending import Ending, LongText, unsupported
 from gateway_core.deliveries.idempotency import Keys, Known, scope_of_key
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.deliveries.revisions import (
@@ -177,12 +177,13 @@ class Targets:
         delivery: Delivery,
         change: Edit | Delete,
         now: int,
-        plan_with: Callable[[Edit], Ending | None] = lambda _edit: None,
+        plan_with: Callable[[Edit], Ending | LongText | None] = lambda _edit: None,
         fields_with: Callable[[Edit, Fields], Fields | Ending] = lambda _edit, fields: fields,
-    ) -> list[Step] | Ending | None:
+    ) -> list[Step] | Ending | LongText | None:
         """What the change means for the message as it stands; None: there is no such message.
 
-        plan_with    plans an edit for the files that its message has; says why that cannot be
+        plan_with    plans an edit for the files that its message has; says why that cannot be, or
+                     not yet
         fields_with  gives the platform's own fields with an edit's buttons, or says likewise
         """
         ref = self.newest(delivery, now)
@@ -195,9 +196,9 @@ class Targets:
         if text is not None and _has_files(text, delivery.plan, ref):
             files = with_held(text.files, ref.parts)
             if text.files is None:
-                fault = plan_with(attrs.evolve(text, files=files, target=ref))
-                if fault is not None:
-                    return fault
+                instead = plan_with(attrs.evolve(text, files=files, target=ref))
+                if instead is not None:
+                    return instead
         fields = ref.extra if isinstance(change, Delete) else _fields(change, ref, fields_with)
         if isinstance(fields, Ending):
             return fields

@@ -6,26 +6,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
-from typing import Any
-
-import attrs
 
 from gateway_core.accounts.health import Health
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import SECOND
-from gateway_core.contract.envelopes import Disposition, Edit, Mode, Part, Send
+from gateway_core.contract.envelopes import Disposition, Mode, Send
 from gateway_core.contract.errors import HookContractError
 from gateway_core.contract.hookspecs import Answer
 from gateway_core.contract.verdicts import ErrorClass, Reason, Scope, Verdict
-from gateway_core.deliveries.delivery import IN_ROOM
-from gateway_core.deliveries.ending import Ending, broken_by
+from gateway_core.deliveries.delivery import IN_ROOM, Delivery
+from gateway_core.deliveries.ending import Ending, LongText, MadeParts, broken_by
 from gateway_core.deliveries.growing.growth import NOT_EDITED, Growth
+from gateway_core.deliveries.made.pieces import in_whole, piece_of
 from gateway_core.deliveries.retries import Decision, decide
 from gateway_core.deliveries.step_files import FILES_REFUSED
 from gateway_core.deliveries.steps import ARRIVED, NATIVE, PASSING, Step
 from gateway_core.engine.completion import Completion
+from gateway_core.engine.long_texts import LongTexts
 from gateway_core.engine.running_attempt import Failed, doubt
 from gateway_core.engine.shard import Shard
 from gateway_core.monitoring.log_fields import about, words
@@ -33,7 +33,6 @@ from gateway_core.ratelimits.refusals import WIDE, RefusedAttempt, refuse
 from gateway_core.ratelimits.trial import LONGEST_BELIEVED
 from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, log_event
-from gateway_core.text import Excerpt
 
 HOW = {"stricter": "stricter", "plain": "plain", "without_reply": "reply dropped"}
 """The loss that comes with each transform."""
@@ -50,12 +49,14 @@ class Consequences:
         self,
         shard: Shard,
         completion: Completion,
+        long_texts: LongTexts,
         rng: Random,
         on_suspension: Callable[[InstanceState, Verdict], None],
     ) -> None:
         self._shard = shard
         self._scheduler = shard.scheduler
         self._completion = completion
+        self._long_texts = long_texts
         self._rng = rng
         self._on_suspension = on_suspension
         self.rate_limited = 0
@@ -229,28 +230,31 @@ class Consequences:
             growth.plan_again("plain" if how == "plain" else "stricter")
         else:
             delivery.transform(step, how)
-            self._replan_or_end(failed, "plain" if how == "plain" else "stricter")
+            self._plan_again(failed, "plain" if how == "plain" else "stricter", self._replaced)
+            return
         if self._shard.journal is not None and delivery.receipt is None:
             self._shard.journal.planned(delivery)
         self._scheduler.go_on(failed.lane, failed.now)
 
     def _do_without_files(self, failed: Failed, _: Decision) -> None:
         """The text of the refused files goes alone; what has none of its own is left out."""
+        self._plan_again(failed, failed.step.mode, self._gone_alone, without_files=True)
+
+    def _gone_alone(self, failed: Failed, _: Mode, plan: MadeParts, now: int) -> None:
+        """Its text is planned without files, unless it has ended meanwhile."""
         delivery, step, verdict = failed.delivery, failed.step, failed.verdict
-        try:
-            parts = self._replanned(failed, step.mode, without_files=True)
-        except HookContractError as error:
-            self._completion.complete(delivery, broken_by(error), failed.now)
-        else:
+        if isinstance(plan, HookContractError):
+            self._end_broken(delivery, plan, now)
+        elif delivery.receipt is None:
             self._shard.observer.transformed(delivery, FILES_REFUSED)
-            delivery.lose_files(step, parts, f"{FILES_REFUSED}: {verdict.raw or verdict.reason}")
+            lost = f"{FILES_REFUSED}: {verdict.raw or verdict.reason}"
+            delivery.lose_files(step, in_whole(plan, step), lost)
             if not delivery.has_content:
-                ending = Ending(Disposition.REJECTED, verdict)
-                self._completion.complete(delivery, ending, failed.now)
+                self._completion.complete(delivery, Ending(Disposition.REJECTED, verdict), now)
             elif self._shard.journal is not None:
                 self._shard.journal.planned(delivery)
-            self._completion.complete_if_over(delivery, failed.now)
-        self._scheduler.go_on(failed.lane, failed.now)
+            self._completion.complete_if_over(delivery, now)
+        self._scheduler.go_on(failed.lane, now)
 
     def _answer_in_room(self, failed: Failed) -> None:
         """The platform does not know the reply token any more; one person alone sees no room."""
@@ -265,44 +269,50 @@ class Consequences:
             delivery.answer_in_room()
         self._scheduler.go_on(failed.lane, failed.now)
 
-    def _replan_or_end(self, failed: Failed, mode: Mode) -> None:
-        try:
-            parts = self._replanned(failed, mode)
-        except HookContractError as error:
-            ending = broken_by(error)
-        else:
-            if parts:
-                failed.delivery.replace(failed.step, parts, mode)
-                return
-            failed.step.end("failed")
-            ending = Ending(Disposition.REJECTED, failed.verdict)
-        self._completion.complete(failed.delivery, ending, failed.now)
+    def _plan_again(
+        self,
+        failed: Failed,
+        mode: Mode,
+        then: Callable[[Failed, Mode, MadeParts, int], None],
+        *,
+        without_files: bool = False,
+    ) -> None:
+        """Plan the refused part's text anew; `then` goes on with its lane.
 
-    def _replanned(self, failed: Failed, mode: Mode, *, without_files: bool = False) -> list[Part]:
-        """The refused part's text as new parts; their spans are those of the whole text."""
-        envelope, part = failed.delivery.envelope, failed.step.part
-        if part is None or not isinstance(envelope, Send | Edit):
-            return []
-        if isinstance(envelope, Edit) and envelope.only_buttons:  # it has no text to plan anew
-            return []
-        start, end = part.span
-        text = envelope.text[start:end]
-        if without_files and not text.strip():
-            return []
-        if envelope.format == "markdown" and mode == "stricter":
-            text = Excerpt(envelope.text, start, end)
-        piece: Any = attrs.evolve(envelope, text=text)
-        if envelope.files is not None or failed.step.files is not None:
-            kept = None if without_files else failed.step.files
-            own = () if kept is None else kept.files
-            piece = attrs.evolve(piece, files=own)
-        if not part.fixed and _has_fixed(
-            failed.delivery.steps or ()
-        ):  # that goes on as it was planned
-            piece = attrs.evolve(piece, poll=None, extra={})
-        parts = failed.account.hooks.chunk(failed.account.instance, piece, mode)
-        spans = [(min(start + p.span[0], end), min(start + p.span[1], end)) for p in parts]
-        return [attrs.evolve(p, span=span) for p, span in zip(parts, spans, strict=True)]
+        A long one is planned beside the event loop. An excerpt is as long as the text around it.
+        """
+        piece = piece_of(failed.delivery, failed.step, mode, without_files=without_files)
+        if piece is None:
+            then(failed, mode, (), failed.now)
+        elif self._long_texts.is_long(piece):
+            text = LongText(piece, mode)
+            self._long_texts.plan_again(failed.lane, text, partial(then, failed, mode))
+        else:
+            plan: MadeParts
+            try:
+                plan = failed.account.hooks.chunk(failed.account.instance, piece, mode)
+            except HookContractError as error:
+                plan = error
+            then(failed, mode, plan, failed.now)
+
+    def _replaced(self, failed: Failed, mode: Mode, plan: MadeParts, now: int) -> None:
+        """New parts stand where the refused one was, unless it has ended meanwhile."""
+        delivery, step = failed.delivery, failed.step
+        if isinstance(plan, HookContractError):
+            self._end_broken(delivery, plan, now)
+        elif plan and delivery.receipt is None:
+            delivery.replace(step, in_whole(plan, step), mode)
+            if self._shard.journal is not None:
+                self._shard.journal.planned(delivery)
+        elif delivery.receipt is None:
+            step.end("failed")
+            ending = Ending(Disposition.REJECTED, failed.verdict)
+            self._completion.complete(delivery, ending, now)
+        self._scheduler.go_on(failed.lane, now)
+
+    def _end_broken(self, delivery: Delivery, error: HookContractError, now: int) -> None:
+        if delivery.receipt is None:
+            self._completion.complete(delivery, broken_by(error), now)
 
     def _do_moved(self, failed: Failed, _: Decision) -> None:
         """The room has a new address: the lane goes on there under its old routing key."""
@@ -456,8 +466,3 @@ def _is_out_of_order(step: Step, verdict: Verdict, health: Health) -> bool:
     if verdict.reason is Reason.UNREACHABLE or health.open:
         return True
     return step.outages > 0 and health.worked_at <= step.down_at
-
-
-def _has_fixed(steps: Sequence[Step]) -> bool:
-    """Whether one of their parts is a poll or the like."""
-    return any(step.part is not None and step.part.fixed for step in steps)

@@ -1,7 +1,8 @@
 """One partition: the task that rings its alarm, the parts that it is made of, and its figures.
 
-`enqueue` brings envelopes into lanes, `planning` plans the next step, `worker_pool` and `attempts`
-make the attempts, `consequences` follow from a verdict, `completion` ends the envelope.
+`enqueue` brings envelopes into lanes, `planning` plans the next step, and `long_texts` what takes
+long; `worker_pool` and `attempts` make the attempts, `consequences` follow from a verdict,
+`completion` ends the envelope.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.engine.completion import Completion
 from gateway_core.engine.consequences import Consequences
 from gateway_core.engine.enqueue import Enqueuer
+from gateway_core.engine.long_texts import LongTexts
 from gateway_core.engine.planning import Planner
 from gateway_core.engine.shard import Shard
 from gateway_core.engine.worker_pool import WorkerPool
@@ -44,15 +46,20 @@ class Partition(Shard):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         self.completion = Completion(self)
-        self.planner = Planner(self)
+        self.long_texts = LongTexts(self.scheduler, self.clock)
+        self.planner = Planner(self, self.long_texts)
         self.enqueuer = Enqueuer(self, self.completion)
-        self.consequences = Consequences(self, self.completion, self._rng, self._on_suspension)
+        self.consequences = Consequences(
+            self, self.completion, self.long_texts, self._rng, self._on_suspension
+        )
         self.workers = WorkerPool(self, self.completion, self.consequences)
+        self.long_texts.broke_off = self.workers.broke_off
         self.scheduler.serve(
             plan=self.planner.plan_next_step,
             start=self.workers.work.start,
             end=self.workers.work.end,
             step_aside=self.enqueuer.step_aside,
+            plan_long=self.long_texts.plan,
             crashed=self.workers.note_crash,
         )
 
@@ -61,11 +68,12 @@ class Partition(Shard):
     async def run(self) -> None:
         """Ring the alarm and serve the lanes until cancelled. An exception ends the task."""
         async with trio.open_nursery() as nursery:
+            self.long_texts.nursery = nursery
             self.workers.begin(nursery)
             try:
                 await self._keep_time()
             finally:
-                self.workers.nursery = None
+                self.workers.nursery = self.long_texts.nursery = None
 
     async def _keep_time(self) -> None:
         """Wake lanes and buckets, let parked deliveries in, expire the late; then sleep."""

@@ -16,6 +16,7 @@ from gateway_core.deliveries.ending import (
     Aside,
     Ending,
     Later,
+    LongText,
     Planned,
     broken_by,
     expired,
@@ -26,6 +27,7 @@ from gateway_core.deliveries.made.attempts import BY_TOKEN_OF, step_operation
 from gateway_core.deliveries.step_files import StepFiles, misplaced
 from gateway_core.deliveries.steps import MADE, Step
 from gateway_core.deliveries.targets import Fields
+from gateway_core.engine.long_texts import LongTexts
 from gateway_core.engine.running_attempt import is_repeat_safe
 from gateway_core.engine.shard import Shard
 from gateway_core.plugins.buttons import fields_with
@@ -47,7 +49,8 @@ TOKEN_ENDED = Verdict(
 class Planner:
     """Plans for the deliveries of one partition."""
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard, long_texts: LongTexts) -> None:
+        self._long_texts = long_texts
         self._files = shard.files
         self._journal = shard.journal
         self._clock = shard.clock
@@ -109,7 +112,7 @@ class Planner:
                 return self._as_answer(delivery, step.kind)  # nothing else takes its place
         if self._growing is None:
             recording = None if self._journal is None else self._journal.planned
-            self._growing = GrowingPlanner(self._most, recording)
+            self._growing = GrowingPlanner(self._most, self._long_texts, recording)
         planned = self._growing.plan(delivery, growth, lane, now)
         if self._journal is not None and isinstance(planned, Later) and not delivery.stands:
             self._journal.entered(delivery)  # what stood behind it in its lane may begin now
@@ -161,18 +164,26 @@ class Planner:
             delivery, envelope, now, partial(self._plan_with, delivery, lane),
             partial(_fields_with, lane),
         )  # fmt: skip
-        if steps is None or isinstance(steps, Ending):
+        if steps is None or isinstance(steps, Ending | LongText):
             return steps or Ending(Disposition.REJECTED, NO_TARGET)
         first = delivery.follow(steps)
         if self._journal is not None:
             self._journal.planned(delivery)
         return first
 
-    def _plan_with(self, delivery: Delivery, lane: Lane, edit: Edit) -> Ending | None:
-        """Plan an edit for the files that its message has; why that cannot be, if it cannot."""
-        account = lane.room.account
+    def _plan_with(self, delivery: Delivery, lane: Lane, edit: Edit) -> Ending | LongText | None:
+        """Plan an edit for the files that its message has; why that cannot be, if it cannot.
+
+        A long one is planned beside the event loop.
+        """
+        account, made = lane.room.account, self._long_texts.made_for(delivery)
         try:
-            plan = account.hooks.chunk(account.instance, edit, "as_asked")
+            if made is not None and made.text.envelope == edit:
+                plan = made.parts
+            elif self._long_texts.is_long(edit):
+                return LongText(edit, "as_asked")
+            else:
+                plan = account.hooks.chunk(account.instance, edit, "as_asked")
         except HookContractError as error:
             return broken_by(error)
         fault = misplaced(plan, len(edit.files or ()))

@@ -89,7 +89,7 @@ class WorkerPool:
             try:
                 await self.attempts.make(lane, worker)
             except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
-                self._broke_off(lane, raised)
+                self.broke_off(lane, raised)
             finally:
                 work.serving = False
                 worker.ends()
@@ -114,7 +114,7 @@ class WorkerPool:
                 self._completion.complete(delivery, ending, now)
             self._scheduler.go_on(lane, now)
         except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
-            self._broke_off(lane, raised)
+            self.broke_off(lane, raised)
         finally:
             self.work.serving = False
 
@@ -122,7 +122,7 @@ class WorkerPool:
         try:
             self.attempts.timed_out(worker, running)
         except BaseException as raised:  # noqa: BLE001 - a worker outlives its envelopes
-            self._broke_off(running.lane, raised)
+            self.broke_off(running.lane, raised)
         finally:
             self.work.serving = False
             self.work.call_next()
@@ -147,7 +147,7 @@ class WorkerPool:
 
     # -- errors of our own
 
-    def _broke_off(self, lane: Lane, raised: BaseException) -> None:
+    def broke_off(self, lane: Lane, raised: BaseException) -> None:
         """An error arose as the lane was served: it is offered again.
 
         What had not begun has drawn on no limit.

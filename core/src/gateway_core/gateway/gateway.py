@@ -11,6 +11,7 @@ from typing import Any
 
 import trio
 
+from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.answering.handed import ShownForOthers
 from gateway_core.answering.typing import Typing
 from gateway_core.contract.addresses import Address
@@ -32,7 +33,7 @@ from gateway_core.producers.written import WrittenElsewhere
 from gateway_core.spread.signs import SpreadTyping
 from gateway_core.streams.opening import Streaming
 from gateway_core.submission.checks import check_envelope
-from gateway_core.submission.preview import Preview, foresee
+from gateway_core.submission.preview import Preview, foresee, foresee_apart
 from gateway_core.submission.status import Status
 from gateway_core.submission.tickets import Ticket
 
@@ -72,13 +73,22 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         Raises `UnknownInstance`, `ConfigError` if its settings belong to another channel, and
         `HookContractError` if a hook fails.
         """
+        account = self._account_of(envelope)
+        return foresee(account.hooks, account.instance, envelope, self.config, account.addresses)
+
+    async def _preview_apart(self, envelope: Envelope) -> Preview:
+        """The same; a long text holds up no other task."""
+        account = self._account_of(envelope)
+        hooks, addresses = account.hooks, account.addresses
+        return await foresee_apart(hooks, account.instance, envelope, self.config, addresses)
+
+    def _account_of(self, envelope: Envelope) -> InstanceState:
         check_envelope(envelope)
         account = self._registry.account(envelope.instance_id)
         if account.unfit:
             place = f"instances.{envelope.instance_id}.settings"
             raise ConfigError([Problem(place, account.unfit)])
-        hooks, addresses = account.hooks, account.addresses
-        return foresee(hooks, account.instance, envelope, self.config, addresses)
+        return account
 
     def address(self, instance_id: str, event: Any) -> Address | None:
         """The address that an event came from, so that it can be answered there.

@@ -62,6 +62,9 @@ from gateway_core.plugins.rewriting import REWRITTEN, in_its_room, rewriting_fau
 from gateway_core.plugins.sharing import WHOLE, shared_limit, shared_report
 
 VOTES = ("shed", "urgent", "normal", "bulk")
+PLANNED_AT_ONCE = 2
+"""Threads that plan long texts. One interpreter plans no faster with more of them, and the event
+loop would have to wait for its turn among them."""
 
 
 class Voted(NamedTuple):
@@ -178,7 +181,9 @@ class ChannelHooks(GuardedHooks):
         """The same in a worker thread, where no other task waits for a long text."""
         kwargs = {"instance": instance, "envelope": envelope, "mode": mode}
         ask = freeze(self.callers["chunk"], _holds_nobody)
-        planned = await trio.to_thread.run_sync(_outcome_of, ask, kwargs, abandon_on_cancel=True)
+        planned = await trio.to_thread.run_sync(
+            _outcome_of, ask, kwargs, abandon_on_cancel=True, limiter=_planning()
+        )
         return self._plan(kwargs, planned)
 
     def _plan(self, kwargs: Mapping[str, Any], asked: Frozen | None = None) -> tuple[Part, ...]:
@@ -405,6 +410,19 @@ class ChannelHooks(GuardedHooks):
     def room_moved(self, instance: Instance, room: str, moved_to: str) -> None:
         """Report a room's new id to the observers."""
         self._each("room_moved", {"instance": instance, "room": room, "moved_to": moved_to})
+
+
+_LIMITER: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("planning long texts")
+
+
+def _planning() -> trio.CapacityLimiter:
+    """The threads of this event loop that plan long texts."""
+    try:
+        return _LIMITER.get()
+    except LookupError:
+        limiter = trio.CapacityLimiter(PLANNED_AT_ONCE)
+        _LIMITER.set(limiter)
+        return limiter
 
 
 def _outcome_of(ask: Frozen, kwargs: Mapping[str, Any]) -> Frozen:

@@ -6,15 +6,23 @@ It only plans, and records the plan. What it may show when, `ratelimits.interims
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import attrs
 
 from gateway_core.clock import NEVER
-from gateway_core.contract.envelopes import Disposition, Part, Send
+from gateway_core.contract.envelopes import Disposition, Envelope, Part, Send
 from gateway_core.contract.errors import HookContractError, Problem
 from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.ending import Ending, Later, Planned, broken_by
+from gateway_core.deliveries.ending import (
+    Ending,
+    Later,
+    LongText,
+    MadePlan,
+    Planned,
+    broken_by,
+)
 from gateway_core.deliveries.growing.growth import PEEK, Growth
 from gateway_core.deliveries.growing.native import Native
 from gateway_core.deliveries.steps import NATIVE, Step
@@ -29,15 +37,25 @@ HIDDEN = 5_000_000_000
 CUT = "cut: it needs more messages than allowed"
 
 
+class PlansOfLongTexts(Protocol):
+    """Who plans long texts beside the event loop, as far as planning uses it."""
+
+    def is_long(self, envelope: Envelope) -> bool: ...  # noqa: D102 - as `LongTexts` says
+    def made_for(self, delivery: Delivery) -> MadePlan | None: ...  # noqa: D102 - likewise
+
+
 class GrowingPlanner:
     """Plans for the streams of one partition.
 
     most       messages that one of them may become
+    long       plans its long states
     recording  called with one whose steps no longer follow from what an outbox knows
     """
 
-    def __init__(self, most: int, recording: Callable[[Delivery], None] | None) -> None:
-        self._most, self._recording = most, recording
+    def __init__(
+        self, most: int, long: PlansOfLongTexts, recording: Callable[[Delivery], None] | None
+    ) -> None:
+        self._most, self._long, self._recording = most, long, recording
 
     def plan(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
         """The operation of its next step, or why there is none now."""
@@ -96,8 +114,10 @@ class GrowingPlanner:
         if passing or not growth.is_open:
             if held > now and growth.unplanned < PEEK:
                 return self._later(growth, held, now)
-            if growth.planned != growth.number and (ending := self._replan(delivery, growth, lane)):
-                return ending
+            if growth.planned != growth.number:
+                instead = self._replan(delivery, growth, lane)
+                if instead is not None:
+                    return instead
             step = delivery.next_step()
         if step is None:
             if growth.native is not None:  # a draft, which is seen for a while
@@ -164,32 +184,23 @@ class GrowingPlanner:
         paced = not growth.granted
         return max(native.held_until, interims.turn(growth, drafts, now, paced=paced))
 
-    def _replan(self, delivery: Delivery, growth: Growth, lane: Lane) -> Ending | None:
-        """Plan its steps from the newest state; its end, if a hook fails on it."""
-        if growth.state == "deleted":
-            plan: Sequence[Part] = ()
-            growth.plan_from_here()
-        else:
-            text = growth.showing()
-            if not text.strip():
-                growth.plan_from_here()
-                return None
-            envelope = delivery.envelope
-            assert isinstance(envelope, Send)  # noqa: S101 - only sends grow
-            account, shown = lane.room.account, attrs.evolve(envelope, text=text)
-            try:
-                problems = account.hooks.validate(account.instance, shown)
-                plan = account.hooks.chunk(account.instance, shown, growth.mode)
-            except HookContractError as error:
-                return broken_by(error)
-            if problems and growth.is_open:  # what comes may mend it
-                growth.plan_from_here()
-                return None
-            if problems or not plan:
-                return Ending(Disposition.REJECTED, _refused(problems) or delivery.verdict)
-            growth.plan_from_here()
-            if growth.native is None or len(plan) > self._most:
-                plan = self._within(delivery, growth, plan, len(delivery.steps or ()))
+    def _replan(self, delivery: Delivery, growth: Growth, lane: Lane) -> Ending | LongText | None:
+        """Plan its steps from the newest state; its end, if a hook fails on it.
+
+        A long state is planned beside the event loop, and shown even if more was written meanwhile:
+        one that never stops growing is seen to grow.
+        """
+        made, grown = self._made_for(delivery, growth), growth.newest
+        if made is not None:
+            grown = made.text.grown or grown
+        plan = self._plan_of(delivery, growth, lane, made)
+        if isinstance(plan, Ending | LongText):
+            return plan
+        growth.plan_from(grown)
+        if plan is None:
+            return None
+        if growth.state != "deleted" and (growth.native is None or len(plan) > self._most):
+            plan = self._within(delivery, growth, plan, len(delivery.steps or ()))
         before = delivery.steps or []
         if growth.native is not None:
             steps = self._with_draft(growth, before, plan)
@@ -203,6 +214,46 @@ class GrowingPlanner:
         if self._recording is not None and growth.is_new_to_outbox(shape):
             self._recording(delivery)
         return None
+
+    def _made_for(self, delivery: Delivery, growth: Growth) -> MadePlan | None:
+        """The plan of a long state that was just made, unless it can be shown no more."""
+        made = self._long.made_for(delivery)
+        grown = None if made is None else made.text.grown
+        if made is None or grown is None or grown.state != growth.state:
+            return None
+        return made if made.text.mode == growth.mode else None
+
+    def _plan_of(
+        self, delivery: Delivery, growth: Growth, lane: Lane, made: MadePlan | None
+    ) -> Sequence[Part] | Ending | LongText | None:
+        """The parts of the newest state, or of the one that was `made`; None: it shows nothing."""
+        if growth.state == "deleted":
+            return ()
+        try:
+            plan = self._asked(delivery, growth, lane) if made is None else made.parts
+        except HookContractError as error:
+            return broken_by(error)
+        if plan is None or plan:
+            return plan
+        return Ending(Disposition.REJECTED, delivery.verdict)
+
+    def _asked(
+        self, delivery: Delivery, growth: Growth, lane: Lane
+    ) -> Sequence[Part] | Ending | LongText | None:
+        """The same, as the channel has it. Raises `HookContractError`."""
+        text, envelope, account = growth.showing(), delivery.envelope, lane.room.account
+        if not text.strip():
+            return None
+        assert isinstance(envelope, Send)  # noqa: S101 - only sends grow
+        shown = attrs.evolve(envelope, text=text)
+        problems = account.hooks.validate(account.instance, shown)
+        if problems and growth.is_open:  # what comes may mend it
+            return None
+        if problems:
+            return Ending(Disposition.REJECTED, _refused(problems))
+        if self._long.is_long(shown):
+            return LongText(shown, growth.mode, growth.newest)
+        return account.hooks.chunk(account.instance, shown, growth.mode)
 
     def _with_draft(
         self, growth: Growth, before: Sequence[Step], plan: Sequence[Part]

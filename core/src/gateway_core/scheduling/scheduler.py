@@ -17,7 +17,7 @@ from gateway_core.clock import NEVER
 from gateway_core.contract.envelopes import UPLOAD, Edit, Envelope
 from gateway_core.contract.errors import HookContractError
 from gateway_core.deliveries.delivery import Delivery
-from gateway_core.deliveries.ending import Ending, Later, Planned, broken_by
+from gateway_core.deliveries.ending import Ending, Later, LongText, Planned, broken_by
 from gateway_core.ratelimits.acquire import Blocked, acquire_all, reserve, unreserve
 from gateway_core.ratelimits.bucket import Bucket
 from gateway_core.ratelimits.concurrency import ConcurrencyLimits
@@ -68,6 +68,7 @@ class Scheduler:
         start: Callable[[Lane], None],
         end: Callable[[Lane, Delivery, Ending], None],
         step_aside: Callable[[Delivery, Delivery, int], None],
+        plan_long: Callable[[Lane, Delivery, LongText], None],
         crashed: Callable[[Delivery | None, BaseException], Ending | None],
     ) -> None:
         """Set what the scheduler calls, before the first delivery comes.
@@ -76,10 +77,11 @@ class Scheduler:
         start       hands a lane that holds its tokens to a worker
         end         hands a delivery that is over to a worker, which ends it and lets its lane go on
         step_aside  parks a delivery until another has ended
+        plan_long   has a long text planned, and lets its lane go on after that
         crashed     counts an error of ours against a delivery; returns its ending if it ends it
         """
         self._plan, self._start, self._end = plan, start, end
-        self._step_aside, self._crashed = step_aside, crashed
+        self._step_aside, self._plan_long, self._crashed = step_aside, plan_long, crashed
 
     def forget(self, account: InstanceState) -> None:
         """Forget a removed instance; rooms with attempts under way stay, under another name."""
@@ -225,7 +227,7 @@ class Scheduler:
                         interim = growth.interim
                     lane.rank = (RANKS[delivery.priority], interim, lane.since)
                     return planned
-                if isinstance(planned, Ending):
+                if isinstance(planned, Ending | LongText):
                     self._hand_over(lane, delivery, planned)
                     return None
                 delivery.stand_in(None)
@@ -244,10 +246,13 @@ class Scheduler:
         self.tidy(lane.room, now)
         return None
 
-    def _hand_over(self, lane: Lane, delivery: Delivery, ending: Ending) -> None:
-        """Let a worker end the head of the lane, which goes on after that."""
+    def _hand_over(self, lane: Lane, delivery: Delivery, planned: Ending | LongText) -> None:
+        """Let a worker end the head of the lane, or a thread plan it; it goes on after that."""
         lane.running = True
-        self._end(lane, delivery, ending)
+        if isinstance(planned, Ending):
+            self._end(lane, delivery, planned)
+        else:
+            self._plan_long(lane, delivery, planned)
 
     def _wait_to_grow(self, delivery: Delivery, later: Later, now: int) -> None:
         """Park a stream until then, or until there is more of it."""

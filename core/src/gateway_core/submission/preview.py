@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import attrs
-import trio
 
 from gateway_core.config import GatewayConfig
 from gateway_core.contract.envelopes import (
@@ -26,6 +25,7 @@ from gateway_core.contract.instances import Instance
 from gateway_core.contract.validators import name_fault
 from gateway_core.deliveries.revisions import fixed_in
 from gateway_core.deliveries.step_files import held, misplaced
+from gateway_core.engine.long_texts import LONG, goes_apart
 from gateway_core.files.looking import seen_at_once
 from gateway_core.plugins.buttons import as_planned, with_buttons
 from gateway_core.plugins.front import ChannelHooks
@@ -34,8 +34,6 @@ from gateway_core.submission.checks import checked, problems_of
 from gateway_core.submission.plain import plain
 from gateway_core.text.reading.letters import letters
 
-LONG = 10_000
-"""Characters from which a text is planned in a worker thread: it may take 50 ms and more."""
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 """No room has moved."""
 
@@ -93,6 +91,32 @@ def foresee(
 
     addresses  the present ones of rooms that moved
     """
+    asked, envelope, problems = _to_plan(hooks, instance, asked)
+    if problems:
+        return _unplanned(asked, envelope, problems)
+    found = planned(hooks, instance, envelope, config.max_parts)
+    return _foreseen(hooks, instance, asked, envelope, found, addresses)
+
+
+async def foresee_apart(
+    hooks: ChannelHooks,
+    instance: Instance,
+    asked: Envelope,
+    config: GatewayConfig,
+    addresses: Mapping[str, str] = NOWHERE,
+) -> Preview:
+    """The same; of a long text in a worker thread, so that no other task waits."""
+    asked, envelope, problems = _to_plan(hooks, instance, asked)
+    if problems:
+        return _unplanned(asked, envelope, problems)
+    found = await planned_apart(hooks, instance, envelope, config.max_parts)
+    return _foreseen(hooks, instance, asked, envelope, found, addresses)
+
+
+def _to_plan(
+    hooks: ChannelHooks, instance: Instance, asked: Envelope
+) -> tuple[Envelope, Envelope, list[Problem]]:
+    """The envelope as its caller handed it in, what is planned in its place, what is wrong."""
     problems = problems_of(asked)
     envelope = asked
     if not problems:
@@ -102,10 +126,24 @@ def foresee(
             envelope, problems = seen_at_once(accepted_as(hooks, instance, asked))
         except Invalid as error:
             problems = [*error.problems]
-    if problems:
-        known = tuple(problems)
-        return Preview(asked=asked, envelope=envelope, problems=known, parts=(), limits=())
-    parts, problems = planned(hooks, instance, envelope, config.max_parts)
+    return asked, envelope, problems
+
+
+def _unplanned(asked: Envelope, envelope: Envelope, problems: Sequence[Problem]) -> Preview:
+    known = tuple(problems)
+    return Preview(asked=asked, envelope=envelope, problems=known, parts=(), limits=())
+
+
+def _foreseen(
+    hooks: ChannelHooks,
+    instance: Instance,
+    asked: Envelope,
+    envelope: Envelope,
+    found: tuple[tuple[Part, ...], list[Problem]],
+    addresses: Mapping[str, str],
+) -> Preview:
+    """The plan, and the limits of its attempts."""
+    parts, problems = found
     room = addresses.get(envelope.external_room_id, envelope.external_room_id)
     thread = envelope.thread_id if hooks.traits.independent_threads else None
     limits = hooks.rate_limit(instance, room, thread, asked_for(envelope), envelope.priority)
@@ -218,12 +256,9 @@ def planned(
 
 
 def is_long(envelope: Envelope) -> bool:
-    """Whether it is to be planned apart.
-
-    Not under a clock of a test that can jump: it would, since it knows nothing of threads.
-    """
+    """Whether it is to be planned apart; of a short one, as most are, the engine is not asked."""
     long = isinstance(envelope, Send | Edit) and len(envelope.text) > LONG
-    return long and not hasattr(trio.lowlevel.current_clock(), "jump")
+    return long and goes_apart(envelope)
 
 
 async def planned_apart(

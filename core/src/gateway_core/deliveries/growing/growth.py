@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from gateway_core.clock import NEVER
 from gateway_core.contract.addresses import Interaction
@@ -29,6 +29,14 @@ NOT_EDITED = "posted anew: its message took no edit"
 PEEK = 500
 """Characters after which a growing text is planned anew although it may not be shown yet: another
 part of it may be whole."""
+
+
+class Grown(NamedTuple):
+    """One state of it: its number, the characters that were written, whether more may come."""
+
+    number: int
+    written: int
+    state: State
 
 
 def _nobody() -> None:
@@ -288,9 +296,18 @@ class Growth:
 
     # -- its steps
 
+    @property
+    def newest(self) -> Grown:
+        """Its newest state."""
+        return Grown(self.number, len(self.written), self.state)
+
     def plan_from_here(self) -> None:
         """Its steps are planned from the newest state."""
-        self.planned, self._planned_from = self.number, len(self.written)
+        self.plan_from(self.newest)
+
+    def plan_from(self, grown: Grown) -> None:
+        """Its steps are planned from this state, whatever was written since."""
+        self.planned, self._planned_from = grown.number, grown.written
 
     def plan_again(self, mode: Mode) -> None:
         """A part was refused as it was planned: all of it is planned anew."""
