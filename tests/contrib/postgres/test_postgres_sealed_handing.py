@@ -10,16 +10,18 @@ import trio.lowlevel
 from amounts import amount
 from postgres_runs import ran
 from sealed import FIRST, SECOND, words_in
+from structlog.testing import capture_logs
 
 from gateway_contrib.cli.ending import Ended
 from gateway_contrib.cli.outbox.resealing import reseal
 from gateway_contrib.durable.sealing.known import keys_in
-from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue
+from gateway_contrib.postgres import PostgresOutbox, PostgresSettings, aenqueue, enqueue, handed
 from gateway_contrib.postgres.names import scope_of
 from gateway_contrib.postgres.producing import calls, handover
 from gateway_contrib.postgres.producing.calls import Handing
-from gateway_contrib.postgres.sealing import anew
+from gateway_contrib.postgres.sealing import anew, unopened
 from gateway_contrib.postgres.sealing.handing import HandingKeys
+from gateway_contrib.postgres.sealing.known import keyring_at
 from gateway_core import (
     File,
     IdempotencyConflict,
@@ -103,6 +105,13 @@ class Place:
 
     def ran(self, sql):
         return ran(self.server, self.schema, sql)
+
+    def knows(self, *keys):
+        """The schema knows the first of these keys by now, as of another process that owns."""
+        with self.server.connect() as own:
+            own.execute(f"SET search_path = {self.schema}")
+            with own.transaction():
+                keyring_at(own, keys_in(keys), self.schema, owner=True)
 
     @property
     def sealed_with(self):
@@ -467,6 +476,11 @@ async def refused(asked):
         await asked
 
 
+def missing(logs):
+    """What was said of rows whose key is not there."""
+    return [each for each in logs if each["event"] == "gateway.outbox_key_missing"]
+
+
 async def test_an_owner_that_was_followed_leaves_what_the_next_one_can_open(place):
     """It has not heard yet that it is the owner no more, and refuses nothing for that."""
     async with place.outbox(FIRST) as before, place.producer(SECOND, FIRST) as producer:
@@ -475,12 +489,58 @@ async def test_an_owner_that_was_followed_leaves_what_the_next_one_can_open(plac
         ticket = await producer.submit(message("by the new one"))
         assert {id_of(SECOND)} == place.sealed_with
         for n in (0.0, 1.0):
-            with pytest.raises(
-                OutboxError, match=f"key {id_of(SECOND)}, which another process gave"
-            ):
-                await before._look(partial(before._handed.look, now=n))
+            assert [] == await before._look(partial(before._handed.look, now=n))
         async with place.owner(SECOND, FIRST):
             assert (await ticket.receipt()).delivered
+
+
+async def test_a_row_whose_key_is_missing_waits_alone_until_that_is_there(place):
+    """As where another process owns accounts too and has the key; it is said once, and how."""
+    await place.owned(FIRST)
+    new = id_of(SECOND)
+    with capture_logs() as logs:
+        async with place.owner(FIRST), place.producer(FIRST) as old:
+            place.knows(SECOND, FIRST)
+            async with place.producer(SECOND, FIRST) as both:
+                lonely = await both.submit(message("by the new one", "lonely"))
+                assert {new} == place.sealed_with
+                for n in range(3):
+                    await old.submit(message(n, "other"))
+                    await until(lambda n=n: len(place.channel.texts("other")) == n + 1)
+                asked = await both.submit(message("late", "lonely"))
+                await until(lambda: len(missing(logs)) == 2)
+            await trio.sleep(0.2)  # some looks more
+    assert [lonely.id, asked.id] == [each["envelope"] for each in missing(logs)]
+    told = missing(logs)[0]
+    assert ("bot", new, "error") == (told["instance"], told["key"], told["log_level"])
+    assert f"sealed with key {new}" in told["error"]
+    assert "add that key to outbox.keys, and begin again" in told["error"]
+    assert [(2,)] == place.ran("SELECT count(*) FROM handed WHERE answered_at IS NULL")
+    async with place.owner(SECOND, FIRST):
+        await until(lambda: len(place.channel.texts("lonely")) == 2)
+    assert [f"{TEXT} by the new one", f"{TEXT} late"] == place.channel.texts("lonely")
+
+
+async def test_rows_whose_key_is_missing_are_reported_up_to_a_bound_and_hold_up_nobody(
+    place, monkeypatch
+):
+    """More of them than a look takes; the rows of other keys are behind all of them."""
+    monkeypatch.setattr(unopened, "MOST", 3)
+    monkeypatch.setattr(handed, "AT_ONCE", 5)
+    with capture_logs() as logs:
+        async with place.owner(FIRST):
+            place.knows(SECOND, FIRST)
+            with place.server.connect() as own, own.transaction():
+                for n in range(20):
+                    envelope = message(n, "lonely")
+                    enqueue(own, envelope, schema=place.schema, keys=(SECOND, FIRST))
+                enqueue(own, message("last", "other"), schema=place.schema, keys=(FIRST,))
+            await until(lambda: place.channel.texts("other"))
+            assert [] == place.channel.texts("lonely")
+    assert 3 == len(missing(logs))
+    assert [(20,)] == place.ran("SELECT count(*) FROM handed WHERE answered_at IS NULL")
+    async with place.owner(SECOND, FIRST):
+        await until(lambda: len(place.channel.texts("lonely")) == 20)
 
 
 async def test_a_role_without_a_right_on_any_table_hands_over_sealed(place):

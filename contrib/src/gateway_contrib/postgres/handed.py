@@ -6,7 +6,7 @@ that, and of those that were open then, which are few. So it costs the same howe
 open. Now and then, and at first, it takes all that waits.
 
 An account of which much is unanswered, or whose rows cannot be had yet, is passed over until that
-changes: it holds back no other one's rows.
+changes: it holds back no other one's rows. Nor does a row that cannot be opened.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ import attrs
 import msgspec
 import psycopg
 
-from gateway_contrib.durable.rows import decode
+from gateway_contrib.durable.rows import Row, decode
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.disk import BY_NAME, reads_disk
 from gateway_contrib.postgres.names import ANSWER, HANDED, answer_place, text_in, text_out
 from gateway_contrib.postgres.sealing.known import ids
+from gateway_contrib.postgres.sealing.unopened import Unopened
 from gateway_core import Invalid, Problem
 from gateway_core.outboxes import (
     Envelope,
     FormatVersionError,
+    OutboxError,
     Request,
     Send,
     from_json,
@@ -64,7 +66,8 @@ LATELY = 2.0
 """Seconds after the last one that came in which it is looked at more often."""
 _ROW = """SELECT number, id, kind, own_id, awaited, instance, envelope,
             extract(epoch FROM clock_timestamp() - handed_at)::float8 AS age FROM handed"""
-_UNTAKEN = "number <> ALL (%(waiting)s::bigint[]) AND instance <> ALL (%(passed)s::text[])"
+_UNTAKEN = """number <> ALL (%(waiting)s::bigint[]) AND instance <> ALL (%(passed)s::text[])
+        {but}"""
 _ALL = f"{_ROW} WHERE answered_at IS NULL AND {_UNTAKEN}"
 _NEW = f"""{_ROW} WHERE waiting AND transaction >= %(xmax)s::xid8 AND {_UNTAKEN}
         UNION ALL {_ROW} WHERE waiting AND transaction = ANY (%(open)s::xid8[]) AND {_UNTAKEN}"""
@@ -129,6 +132,7 @@ class Handed:
         self.for_members: bool | None = None
         self.taken, self.waited = 0, 0.0
         self._keyring = Keyring()
+        self._unopened = Unopened()
 
     def seal_with(self, keyring: Keyring) -> None:
         """What opens what is sealed, from now on."""
@@ -138,6 +142,7 @@ class Handed:
         """Nothing is taken: the outbox is had again."""
         self._waiting.clear()
         self._missing.clear()
+        self._unopened.anew()
         self._open = None
 
     def gained(self) -> None:
@@ -149,6 +154,7 @@ class Handed:
         """What was taken of the account and is not answered is its next owner's."""
         waiting = self._waiting.copy().items()  # a look may be under way
         self.answered([number for number, (of, _) in waiting if of == instance])
+        self._unopened.lost(instance)
 
     def _passed_over(self, left: int) -> set[str]:
         """The accounts of which no more is taken now.
@@ -175,8 +181,6 @@ class Handed:
 
         now    seconds on any clock
         share  of which accounts; None: of all
-
-        Raises `OutboxError` where some is sealed with a key that only another owner has.
         """
         if self.for_members is None:
             self.for_members = bool(connection.execute(_MEMBERS).fetchall()[0][0])
@@ -191,9 +195,11 @@ class Handed:
         limit = min(AT_ONCE, max(FEW, MOST - len(self._waiting)))
         asked: dict[str, Any] = {"limit": limit, "bytes": max(left, 1), "longest": LONGEST}
         asked |= {"waiting": list(self._waiting), "passed": [text_in(each) for each in passed]}
+        asked |= self._unopened.bound
         some = _ALL
         if self._open is not None:
             some, (asked["xmax"], asked["open"]) = _NEW, self._open
+        some = some.format(but=self._unopened.passed_over)
         if share is not None:
             some, asked["me"] = _MINE.format(some=some), share.member
         rows = connection.execute(_LOOK.format(some=some).encode(), asked).fetchall()
@@ -205,7 +211,8 @@ class Handed:
             fitting = [row for row in fitting if text_out(row[5]) not in missing]
             self._missing |= missing
             passed |= missing
-        fresh = {row[0]: _request(seals, *row) for row in fitting}
+        fresh = self._opened(seals, fitting)
+        fitting = [row for row in fitting if row[0] in fresh]
         self._passed = passed if self._open is None else self._passed | passed
         if len(found) < limit and all(row[6] is not None for row in found):
             if self._open is None:
@@ -217,6 +224,18 @@ class Handed:
         self.waited += sum(max(0.0, row[-1]) for row in fitting)
         self.for_members = self.for_members or any(row[3] is not None for row in found)
         return list(fresh.values())
+
+    def _opened(self, seals: Seals, rows: Iterable[Row]) -> dict[int, Request | Refused]:
+        """What they ask for, by their numbers; without those that need a key that is not there."""
+        opened = {}
+        for row in rows:
+            try:
+                opened[row[0]] = _request(seals, *row)
+            except OutboxError as error:
+                number, name, _, own_id, _, instance, stored, _ = row
+                name = own_id or str(name)
+                self._unopened.report(number, text_out(instance), name, stored, error)
+        return opened
 
     def _let_go_of_gone(self, share: Share | None, instances: Iterable[str]) -> None:
         """One of these may have gone before there was anything to let go of."""
@@ -271,7 +290,8 @@ def _request(
     """What the gateway is to accept, or to answer.
 
     An envelope has a key, its own or one for this row: so it is one message if the owner ends
-    before its answer is written. Its time counts from the insert.
+    before its answer is written. Its time counts from the insert. Raises `OutboxError` where it is
+    sealed with a key that only another owner has.
     """
     try:
         if not stored:

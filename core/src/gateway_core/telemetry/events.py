@@ -191,6 +191,12 @@ OUTBOX_UNREADABLE = Event(
     "outbox_unreadable", "error", "a row of the outbox cannot be read; it is left alone",
     "envelope error",
 )  # fmt: skip
+OUTBOX_KEY_MISSING = Event(
+    "outbox_key_missing", "error",
+    "a row that was handed over is sealed with a key that is not in `outbox.keys` here; it is left"
+    " alone, and taken by a process that has the key",
+    "instance envelope key error",
+)  # fmt: skip
 OUTBOX_BROKE = Event(
     "outbox_broke", "error",
     "an outbox's method that must not raise failed; everything else continues",

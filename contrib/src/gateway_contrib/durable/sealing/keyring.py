@@ -68,9 +68,7 @@ class Keyring:
             return stored
         from gateway_contrib.durable.sealing.ciphers import Damaged  # noqa: PLC0415 - an extra
 
-        name = stored[1 : 1 + _ID]
-        name = name if isinstance(name, str) else name.decode("ascii", "replace")
-        key = self._key(name)
+        key = self._key(key_in(stored))
         try:
             return key.open(stored[1 + _ID :], f"{kind}:{of}".encode())
         except Damaged:
@@ -138,6 +136,12 @@ class Keyring:
     def hashed(self, digest: bytes) -> bytes:
         """A digest of an idempotency key as an engine has it that stores no more of it."""
         return hmac.digest(self._secret, digest, "sha256") if self._keys else digest
+
+
+def key_in(stored: str | bytes) -> str:
+    """The id of the key that a sealed value names."""
+    name = stored[1 : 1 + _ID]
+    return name if isinstance(name, str) else name.decode("ascii", "replace")
 
 
 def _changed() -> Invalid:
