@@ -1,8 +1,8 @@
 """A gateway in a process of its own on an outbox in PostgreSQL; it does what it reads by lines.
 
-`own` begins one that delivers, on a platform in memory; `hand over` one that does not. Then
-`enqueue KEY` answers with the id, `send KEY` with how it ended, `hold` lets nothing be sent, and
-`texts` says what has arrived.
+`own` begins one that delivers, on a platform in memory; `share` one that owns some accounts, and
+`hand over` one that delivers nothing. Then `enqueue KEY` answers with the id, `send KEY` with how
+it ended, `hold` lets nothing be sent, `resume` ends that, and `texts` says what has arrived.
 """
 
 import json
@@ -21,9 +21,11 @@ def say(word):
 
 async def main(url, schema, lease, role):
     channel = FakeChannel()
-    outbox = PostgresOutbox(url, PostgresSettings(schema=schema, lease=float(lease)))
+    accounts = "spread" if role == "share" else "whole"
+    settings = PostgresSettings(schema=schema, lease=float(lease), accounts=accounts)
+    outbox = PostgresOutbox(url, settings)
     config = GatewayConfig(instances=[Instance("bot", "fake", FakeSettings())])
-    serve = role == "own"
+    serve = role != "hand over"
     async with open_gateway(
         config, plugins=[("fake", channel)], outbox=outbox, serve=serve
     ) as gateway:
@@ -35,8 +37,11 @@ async def main(url, schema, lease, role):
             elif word == "send":
                 say((await gateway.send("bot", "room", key, key=key)).disposition)
             elif word == "hold":
-                gateway.suspend("bot")
+                gateway.suspend("bot", "held by hand")
                 say("held")
+            elif word == "resume":
+                gateway.resume("bot")
+                say("goes on")
             else:
                 say(json.dumps(channel.texts("room")))
 

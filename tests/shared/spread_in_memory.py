@@ -46,6 +46,7 @@ class Store:
         self.rows, self.latency = MemoryOutbox(), latency
         self.handed = []
         self.wanted, self.owners = {}, {}
+        self.suspended = {}
         self.members, self.desks = [], []
         self.away = False
 
@@ -180,8 +181,21 @@ class Member:
             scheduled=sum(row.due is not None for row in rows),
         )
         return attrs.evolve(
-            found, last_id=seen.last_id, sequence=self._newest_position(), stored=stored
+            found,
+            last_id=seen.last_id,
+            sequence=self._newest_position(),
+            stored=stored,
+            suspended=self.store.suspended.get(instance_id),
         )
+
+    async def store_suspension(self, instance_id, suspension):
+        self.check(instance_id)
+        await trio.sleep(self.store.latency)
+        self.check(instance_id)
+        if suspension is None:
+            self.store.suspended.pop(instance_id, None)
+        else:
+            self.store.suspended[instance_id] = suspension
 
     def _newest_position(self):
         given = [position for position, _ in self._order]

@@ -585,8 +585,6 @@ async def test_what_a_process_that_delivers_nothing_cannot_do_is_refused(shared)
         for name, ask in (
             ("add_instance", partial(producer.add_instance, instance)),
             ("replace_instance", partial(producer.replace_instance, instance)),
-            ("suspend", partial(producer.suspend, "bot")),
-            ("resume", partial(producer.resume, "bot")),
         ):
             with pytest.raises(NotServing, match=f"only hands over.*`{name}`"):
                 ask()

@@ -1,53 +1,18 @@
 """Real processes: one that hands over is killed, and owners are killed while others wait."""
 
 import json
-import signal
-import subprocess
-import sys
-from contextlib import contextmanager
 from functools import partial
 
-import postgres_gateways
 import pytest
 import trio
+from postgres_processes import LEASE, child
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_core import KeyRef
 from gateway_core.testing import FakeChannel, open_test_gateway
 
-LEASE = 5.0
 PATIENCE = 120.0
 """Seconds that nothing takes unless it hangs."""
-
-
-class Child:
-    """A gateway in a process of its own."""
-
-    def __init__(self, process):
-        self.process = process
-
-    async def ask(self, line=None):
-        """What it answers, beside what it logs."""
-        if line is not None:
-            self.process.stdin.write(f"{line}\n")
-        read = partial(trio.to_thread.run_sync, self.process.stdout.readline)
-        while (heard := await read(abandon_on_cancel=True)).startswith("2"):
-            pass
-        return heard.strip()
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-
-@contextmanager
-def child(server, schema, role):
-    words = [sys.executable, postgres_gateways.__file__, server.url(), schema, str(LEASE), role]
-    with subprocess.Popen(words, stdin=-1, stdout=-1, text=True, bufsize=1) as process:
-        try:
-            yield Child(process)
-        finally:
-            process.kill()
 
 
 @pytest.fixture
@@ -99,6 +64,7 @@ async def sends_what_is_left(producer, first, second):
         first.kill()
         late = await other.enqueue("bot", "room", "3")
         assert "open" == await second.ask()
+        assert "goes on" == await second.ask("resume")  # what holds is stored, for the next one too
         for ticket in (*tickets, late):
             receipt = await ticket.receipt()
             assert (True, ticket.id) == (receipt.delivered, receipt.envelope_id)

@@ -67,7 +67,11 @@ async def test_owned_whole_what_is_stored_goes_on_once_the_source_was_asked(spre
             gateway.suspend(name)
             await gateway.enqueue(name, "room", "hello")
     accounts, channel = Accounts(), FakeChannel()
-    async with opened(spread, channel, accounts, owned="whole"):
+    async with opened(spread, channel, accounts, owned="whole") as gateway:
+        await until(lambda: here(gateway) == set(NAMES[:3]))
+        assert [] == channel.made  # what was suspended is so in the next process run
+        for name in NAMES[:3]:
+            gateway.resume(name)
         await until(lambda: len(channel.made) == 3)
     assert set(NAMES[:3]) == accounts.asked.keys()
 
@@ -128,7 +132,10 @@ async def test_what_a_process_leaves_goes_on_in_the_other(spread):
         for name in NAMES:
             a.suspend(name)
             await a.enqueue(name, "room", "hello")
-    async with opened(spread, channel, accounts):
+    async with opened(spread, channel, accounts) as b:
+        await until(lambda: here(b) == set(NAMES))
+        for name in NAMES:
+            b.resume(name)
         with trio.fail_after(60):
             await until(lambda: NAMES == sorted(sent(channel), key=NAMES.index))
     assert set(NAMES) == accounts.asked.keys()

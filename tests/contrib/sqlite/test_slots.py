@@ -56,6 +56,7 @@ async def test_whoever_comes_next_sends_what_a_killed_process_left(path):
         await trio.run_process(code, capture_stdout=True)
     channel = FakeChannel()
     async with open_test_gateway(channel, outbox=slotted(path, 2)) as gateway:
+        gateway.resume("bot")
         endings = gateway.endings()
         for _ in range(5):
             await anext(endings)

@@ -146,11 +146,11 @@ async def test_what_the_successor_wrote_into_its_columns_stays(path, later, auto
 
 async def test_a_file_that_only_later_releases_can_use_is_refused(path, later, autojump_clock):
     await traffic(path, "new")
-    asked(path, "UPDATE format SET oldest = 13", "PRAGMA user_version = 15")
-    with pytest.raises(OutboxError, match="schema version 15, which needs a release that knows"):
+    asked(path, "UPDATE format SET oldest = 14", "PRAGMA user_version = 16")
+    with pytest.raises(OutboxError, match="schema version 16, which needs a release that knows"):
         async with opened(path):
             pass
-    with pytest.raises(OutboxError, match=f"version 13; this one knows up to {VERSION}"):
+    with pytest.raises(OutboxError, match=f"version 14; this one knows up to {VERSION}"):
         Operator(path)
 
 

@@ -37,7 +37,8 @@ async def left_waiting(path, *keys):
 async def test_an_answer_is_given_by_its_token_after_a_restart(tmp_path, keys, autojump_clock):
     path, channel = tmp_path / "outbox.db", FakeChannel()
     await left_waiting(path, *keys)
-    async with open_test_gateway(channel, outbox=opened(path, *keys)):
+    async with open_test_gateway(channel, outbox=opened(path, *keys)) as gateway:
+        gateway.resume("bot")
         await trio.sleep(1)
     [made] = channel.made
     assert ("answer", True) == (made.attempt.operation, made.attempt.ephemeral)
@@ -73,6 +74,8 @@ async def test_whom_a_text_may_notify_comes_back(tmp_path, autojump_clock):
         gateway.suspend("bot")
         await gateway.enqueue("bot", "room", "hi", mentions=["U1"])
     entries = []
-    async with open_test_gateway(channel, outbox=opened(path), plugins=[Seeing(entries)]):
+    plugins = [Seeing(entries)]
+    async with open_test_gateway(channel, outbox=opened(path), plugins=plugins) as gateway:
+        gateway.resume("bot")
         await trio.sleep(1)
     assert [("U1",)] == [entry.mentions for entry in entries]

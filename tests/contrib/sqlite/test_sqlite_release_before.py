@@ -36,7 +36,7 @@ from gateway_core.testing.records_contract.making import (
 )
 
 ROOT = Path(__file__).parents[3]
-BEFORE = "adeac413321a199b664e9167b53400b5fa458282"
+BEFORE = "df78c073f595bbf306febbc81f5e845e4cbf0e9b"
 """The last commit whose files have the version before this one."""
 PACKAGES = ("core", "contrib", "plugins/discord", "plugins/slack", "plugins/telegram")
 """The plugins too: the gateway imports those installed, and they go with the core of their day."""

@@ -140,7 +140,7 @@ async def test_history_is_bounded_by_size_the_oldest_go_first(path, autojump_clo
         assert 0.5 * size < used <= size
         assert newest == number(outbox._connection, "SELECT max(seq) FROM history")
         left = count(outbox)
-        assert 500 < left < 3000
+        assert 400 < left < 3000
         ranks = "SELECT count(*) FROM history WHERE seq > (SELECT min(seq) FROM history)"
         assert left - 1 == number(outbox._connection, ranks)
         assert first < number(outbox._connection, "SELECT min(seq) FROM history")

@@ -263,7 +263,8 @@ async def test_after_a_restart_what_stands_alone_comes_before_a_backlog_of_lower
     await left_behind(say, open_outbox(), note, code)
     channel, begun = slow(), trio.current_time()
     settings = SMALL | {"partition_bound": bound, "instance_bound": bound}
-    async with open_test_gateway(channel, outbox=open_outbox(), **settings):
+    async with open_test_gateway(channel, outbox=open_outbox(), **settings) as gateway:
+        gateway.resume("bot")
         await trio.sleep(10)
     sent = said(channel)
     assert sent.index("code") <= 1
@@ -279,7 +280,8 @@ async def test_after_a_restart_an_urgent_room_comes_before_rooms_of_lower_classe
     last = say.message("room 0", "last", priority="urgent")
     await left_behind(say, open_outbox(), first, last, count=40)
     channel = slow()
-    async with open_test_gateway(channel, outbox=open_outbox(), **SMALL):
+    async with open_test_gateway(channel, outbox=open_outbox(), **SMALL) as gateway:
+        gateway.resume("bot")
         await trio.sleep(60)
     sent = said(channel)
     assert sent.index("first") <= 2
@@ -317,6 +319,7 @@ async def test_a_change_brings_its_message_in_however_full_it_is(say, open_outbo
         )
     channel = FakeChannel()
     async with open_test_gateway(channel, outbox=open_outbox(), **settings) as gateway:
+        gateway.resume("bot")
         await trio.sleep(20)
         assert 0 == gateway.statistics().stored
     assert ["bulk 0", "bulk 1", "edited"] == sorted(channel.texts("r"))

@@ -6,6 +6,7 @@ import pytest
 from handing_in_memory import SharedMemory
 
 from gateway_core import File, Send, to_json
+from gateway_core.outboxes import Suspension, suspension_question
 from gateway_core.testing import FakeChannel, open_test_gateway
 
 SEND = to_json(Send(instance_id="bot", external_room_id="room", text="text"))
@@ -15,6 +16,7 @@ MANY = {"do": "submit_many", "group": None, "not_before": None, "priority": "bul
 GROWN = {"do": "grow", "number": 1, "after": -1, "kept": 0, "text": "more", "below": ""}
 ENDED = {"do": "grow", "ended": "finished", "text": "all", "extra": None}
 PLACE = {"external_room_id": "room"}
+SUSPENSION = {"do": "suspension", "instance": "bot"}
 
 WRONG = {
     "no JSON": ("[", "asked"),
@@ -54,6 +56,14 @@ WRONG = {
     "failed of a list": ({"do": "failed", "group": [], "after": "", "limit": 1}, "group"),
     "a pause of a number": ({"do": "pause", "group": 5}, "group"),
     "no seconds to drain": ({"do": "remove_instance", "instance": "bot", "drain": "x"}, "drain"),
+    "a suspension that is none": (SUSPENSION | {"suspension": 5}, "suspension"),
+    "a suspension of no account": ({"do": "suspension", "suspension": None}, "instance"),
+    "a suspension without a reason": (SUSPENSION | {"suspension": {"by": "", "since": 0}},
+                                      "suspension.why"),
+    "a suspension since ever": (
+        SUSPENSION | {"suspension": {"why": "", "by": "", "since": "ever"}}, "suspension.since"),
+    "a suspension with more": (
+        SUSPENSION | {"suspension": {"why": "", "by": "", "since": 0, "a": 1}}, "suspension.a"),
     "seconds below 0": ({"do": "remove_instance", "instance": "bot", "drain": -1}, "drain"),
 }  # fmt: skip
 
@@ -85,6 +95,21 @@ async def test_what_breaks_while_a_question_is_answered_stops_there(autojump_clo
         answer = json.loads(await outbox.desk.ask("bot", json.dumps({"do": "status", "id": "x"})))
         assert "TypeError" in answer["refused"]
         assert (await producer.send("bot", "room", "text")).delivered
+
+
+async def test_who_may_send_as_one_account_suspends_no_other_one(autojump_clock):
+    outbox = SharedMemory()
+    async with (
+        open_test_gateway(FakeChannel(), outbox=outbox, instances=["bot", "other"]) as owner,
+        open_test_gateway(FakeChannel(), outbox=outbox, serve=False),
+    ):
+        suspension = Suspension(why="mine", since=0.0)
+        answer = json.loads(await outbox.desk.ask("bot", suspension_question("other", suspension)))
+        assert "not 'other'" in answer["refused"]
+        answer = json.loads(await outbox.desk.ask("", suspension_question("other", suspension)))
+        assert {"suspended": True} == answer
+        found = {it.id: it.suspended for it in owner.statistics().instances}
+        assert (None, True) == (found["bot"], "mine" in found["other"])
 
 
 @pytest.mark.parametrize("do", ["broadcast", "submit_many"])

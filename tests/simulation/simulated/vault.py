@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import apsw
 import attrs
@@ -37,6 +37,8 @@ class Vault(SqliteOutbox):
     """A `SqliteOutbox` behind ports, and what it is told compared with what the ledger saw."""
 
     _ports: Ports
+    store_suspension: Any = None
+    """An operator's suspension ends with the life here: what is queued goes on in the next one."""
 
     @classmethod
     def at(cls, path: Path, ports: Ports) -> Vault:

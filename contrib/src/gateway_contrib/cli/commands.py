@@ -18,6 +18,7 @@ from gateway_contrib.cli.outbox import (  # noqa: F401 - commands of `outbox`
     changing,
     looking,
     resealing,
+    suspending,
     taking_part,
 )
 from gateway_contrib.cli.outbox.named import app as outbox

@@ -29,6 +29,7 @@ from gateway_contrib.postgres.beside.reading import state_at
 from gateway_contrib.postgres.connections.failing import unreadable
 from gateway_contrib.postgres.handed import Share
 from gateway_contrib.postgres.names import name_of, text_out
+from gateway_contrib.postgres.operators import suspensions
 from gateway_core import Invalid
 from gateway_core.outboxes import (
     STREAMS,
@@ -130,6 +131,7 @@ def recovery(connection: Connection, instance: str) -> Recovery:
         moves={text_out(room): text_out(to) for room, to in moves},
         closures={text_out(what): (until, wait) for what, until, wait in closures},
         spent=(spent[0], standings_of(spent[1])) if spent is not None else None,
+        suspended=suspensions.suspended(connection, [instance]).get(instance),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from time import time as system_time
 from types import TracebackType
@@ -29,6 +30,7 @@ from gateway_contrib.sqlite.files.ownership import Ownership, refusal
 from gateway_contrib.sqlite.files.presence import Presence
 from gateway_contrib.sqlite.files.shrinking import BREATH, Bounds, Shrinker
 from gateway_contrib.sqlite.files.slots import paths_of
+from gateway_contrib.sqlite.operators import suspensions
 from gateway_contrib.sqlite.reading import Reader
 from gateway_contrib.sqlite.sealing.known import keyring_at
 from gateway_contrib.sqlite.settings import SqliteSettings
@@ -48,6 +50,7 @@ from gateway_core.outboxes import (
     Request,
     StoredEntry,
     Stream,
+    Suspension,
     log_event,
     position_of,
 )
@@ -291,6 +294,12 @@ class SqliteOutbox(Storing):
 
         with typed("cannot erase", self.path, self._connection):
             await self._in_thread(erase, self._writing)
+
+    async def store_suspension(self, instance_id: str, suspension: Suspension | None) -> None:
+        """In a write of its own."""
+        store = partial(suspensions.store, self._connection, instance_id, suspension)
+        with typed("cannot store a suspension", self.path, self._connection):
+            await self._in_thread(store, self._writing)
 
     # -- what the gateway asks
 

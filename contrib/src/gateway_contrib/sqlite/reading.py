@@ -29,6 +29,7 @@ from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.sqlite.beside.byte_files import Folder
 from gateway_contrib.sqlite.beside.reading import BesideReader
 from gateway_contrib.sqlite.failing import BUSY
+from gateway_contrib.sqlite.operators.suspensions import suspended
 from gateway_contrib.sqlite.past import attempts
 from gateway_core import Invalid
 from gateway_core.outboxes import (
@@ -118,6 +119,7 @@ class Reader:
             moves=dict(moves),
             closures={operation: (until, wait) for operation, until, wait in closures},
             spent=(spent[0][0], standings_of(spent[0][1])) if spent else None,
+            suspended=suspended(self._db, instance),
         )
 
     def attempts(

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import apsw
 
 from gateway_contrib.sqlite.beside.tables import ADOPT, TABLES
+from gateway_contrib.sqlite.operators.suspensions import TABLE as SUSPENSIONS
 from gateway_core.outboxes import OutboxError
 
 APPLICATION_ID = 0x67776F62
@@ -236,7 +237,7 @@ class Change(NamedTuple):
 CHANGES = (
     Change(_FIRST), Change(_REVISIONS), Change(_FILED), Change(_STREAMS), Change(_SEALED),
     Change(_SPENT), Change(_ENDINGS), Change(_FORMAT), Change(_ASKED), Change(_SEALED_TEXTS),
-    Change(TABLES, ADOPT), Change(_MADE),
+    Change(TABLES, ADOPT), Change(_MADE), Change(SUSPENSIONS),
 )  # fmt: skip
 """What brings a file of version n to n + 1; a release reads every earlier one."""
 

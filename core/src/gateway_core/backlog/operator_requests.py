@@ -25,6 +25,7 @@ from gateway_core.contract.errors import (
 )
 from gateway_core.deliveries.ending import given_up
 from gateway_core.engine.partition import Partition
+from gateway_core.outboxes.handover import OF_SUSPENSION
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import report
 from gateway_core.outboxes.records import Request, RequestWithdrawn, StoredEntry, Stream
@@ -139,9 +140,11 @@ class OperatorRequests:
     def _queue(self, request: Request) -> None:
         """Accept it after what was asked for its room before: no other one waits for it.
 
-        What is asked of groups is done in its order as well.
+        What is asked of groups, and of suspending accounts, is done in its order as well.
         """
         place = request.instance_id, request.room
+        if request.kind == "ask" and request.asked.startswith(OF_SUSPENSION):
+            place = request.instance_id, OF_SUSPENSION
         waiting = self._of_room.get(place)
         if waiting is not None:
             waiting.append(request)

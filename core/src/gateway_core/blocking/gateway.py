@@ -333,9 +333,9 @@ class Gateway(Answers, Marks, GroupVerbs):
         """
         return self._home.call(timeout, self._core.find_instance, instance_id, anew=anew)
 
-    def suspend(self, instance_id: str, why: str = "by the application") -> None:
+    def suspend(self, instance_id: str, why: str = "by the application", *, by: str = "") -> None:
         """Let the instance's envelopes wait until `resume`. Raises `UnknownInstance`."""
-        self._home.ask(self._core.suspend, instance_id, why)
+        self._home.ask(partial(self._core.suspend, instance_id, why, by=by))
 
     def resume(self, instance_id: str) -> None:
         """End an instance's suspension and the closures of its limits, whatever caused them."""

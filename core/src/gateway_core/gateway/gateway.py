@@ -26,7 +26,7 @@ from gateway_core.groups.requests import GroupRequests
 from gateway_core.groups.verbs import GroupVerbs
 from gateway_core.monitoring.statistics import Statistics
 from gateway_core.outboxes.endings import Ended
-from gateway_core.outboxes.records import Request
+from gateway_core.outboxes.records import Request, Suspension
 from gateway_core.producers.accepting import Accepting
 from gateway_core.producers.questions import Questions
 from gateway_core.producers.written import WrittenElsewhere
@@ -50,7 +50,7 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         self._parts = parts
         self._life = Life(parts, self._end_streams)
         self._reloading = trio.Lock()
-        self._serves = parts.serves
+        self._serves, self._suspensions = parts.serves, parts.suspensions
         self._clock, self._drafting, self._journal = parts.clock, parts.drafting, parts.journal
         self._registry, self._partitions = parts.registry, parts.partitions
         self._partition_of, self._pager = parts.partition_of, parts.pager
@@ -182,6 +182,11 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
     async def _accept_asked(self, request: Request) -> tuple[str, bool]:
         """Accept what another process asked for."""
         return await self._accepting.accept(request)
+
+    async def _suspended_elsewhere(self, instance_id: str, suspension: Suspension | None) -> None:
+        """Another process asks to suspend an account, or to resume it."""
+        await self._drafting.bring(instance_id)
+        await self._suspensions.carry_out(instance_id, suspension)
 
     async def _answer_question(self, request: Request) -> str:
         """Answer a process that delivers nothing."""

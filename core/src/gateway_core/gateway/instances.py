@@ -8,6 +8,7 @@ from contextlib import suppress
 import trio
 
 from gateway_core.accounts.reloading import Reloaded
+from gateway_core.backlog.owning.suspensions import Suspensions
 from gateway_core.backlog.pager import Pager
 from gateway_core.config import GatewayConfig, differing
 from gateway_core.contract.envelopes import Undelivered
@@ -31,6 +32,7 @@ class InstanceVerbs:
 
     config: GatewayConfig
     _registry: InstanceRegistry
+    _suspensions: Suspensions
     _pager: Pager | None
     _producer: Producer | None
     _drafting: Drafting
@@ -68,8 +70,9 @@ class InstanceVerbs:
     def replace_instance(self, instance: Instance) -> None:
         """Give a known instance new settings (a new token); a suspended one goes on.
 
-        Raises `UnknownInstance`, and `ConfigError` if the channel would change or another instance
-        already uses the new account.
+        That is so in this process alone: others have settings of their own. Raises
+        `UnknownInstance`, and `ConfigError` if the channel would change or another instance already
+        uses the new account.
         """
         self._check_serves("replace_instance")
         self._registry.same_accounts.check(instance)
@@ -77,10 +80,14 @@ class InstanceVerbs:
 
     def _replace(self, instance: Instance, *, keep_held: bool) -> None:
         self._registry.replace(instance, keep_held=keep_held)
+        if not keep_held:
+            self._suspensions.lifted(instance.id)
         log_event(INSTANCE_REPLACED, instance=instance.id, channel=instance.channel)
 
     async def reload(self, config: GatewayConfig) -> Reloaded:
         """Serve the instances of this configuration from now on, such as after reading it again.
+
+        That is so in this process alone: others have a configuration of their own.
 
         New ones are added, those with other settings or secrets are replaced, and missing ones are
         removed after up to its `drain_timeout`. Other instances are not affected; one that
@@ -186,20 +193,25 @@ class InstanceVerbs:
             return None
         return None if present is None else present.instance
 
-    def suspend(self, instance_id: str, why: str = "by the application") -> None:
+    def suspend(self, instance_id: str, why: str = "by the application", *, by: str = "") -> None:
         """Let the instance's envelopes wait until `resume`. Raises `UnknownInstance`.
 
         why  the reason, as the log, policies and `InstanceSuspended` show it
+        by   who asks for it, as `gateway outbox stats` shows it
+
+        An outbox that stores it does so in the next moments, and it then holds after a restart as
+        well. If another process owns the account, that one is asked, now or once it is there.
         """
         self._check_loop()
-        self._check_serves("suspend")
-        self._registry.suspend(instance_id, why)
+        self._suspensions.suspend(instance_id, why, by)
 
     def resume(self, instance_id: str) -> None:
-        """End an instance's suspension and the closures of its limits, whatever caused them."""
+        """End an instance's suspension and the closures of its limits, whatever caused them.
+
+        If another process owns the account, that one is asked, as `suspend` does.
+        """
         self._check_loop()
-        self._check_serves("resume")
-        self._registry.resume(instance_id)
+        self._suspensions.resume(instance_id)
 
     async def probe(self, instance_id: str) -> Identity | None:
         """Ask the platform who the instance is. Raises `ProbeFailed` if that fails.

@@ -19,6 +19,9 @@ from gateway_core.gateway.wiring import Parts
 from gateway_core.monitoring.recorder import observed
 from gateway_core.telemetry import LEFT_AT_CLOSE, UNFINISHED_AT_CLOSE, log_event
 
+STORES = 1.0
+"""Seconds for which an operator's suspension may take to be stored, however short the drain is."""
+
 
 class Life:
     """From open to quiet, drain, cancel.
@@ -70,6 +73,7 @@ class Life:
                     self.quiet()
                     self._end_rest()
                     self.stopped.set()
+                    parts.suspensions.close()
                     parts.following.close()
                     parts.files.close()
                     tasks.cancel_scope.cancel()
@@ -111,6 +115,9 @@ class Life:
                 if parts.producer is not None:
                     with trio.move_on_after(grace):
                         await parts.producer.drained()
+                if not parts.suspensions.idle:
+                    with trio.move_on_after(max(grace, STORES)):
+                        await parts.suspensions.drained()
                 await drained(parts.partitions, max(0.0, grace - (trio.current_time() - begun)))
             workers.cancel_scope.cancel()
 

@@ -12,6 +12,7 @@ from opentelemetry.metrics import MeterProvider
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.accounts.probing import Prober
+from gateway_core.backlog.owning.suspensions import Suspensions
 from gateway_core.backlog.pager import Pager
 from gateway_core.clock import Clock
 from gateway_core.config import GatewayConfig
@@ -92,6 +93,7 @@ class Parts:
     groups: Groups
     door: Door
     following: Following
+    suspensions: Suspensions
     sourced: SourcedAccounts | None
     supervisor: Supervisor
     prober: Prober
@@ -231,11 +233,32 @@ def wire(
         groups=groups,
         door=door,
         following=Following(follower, partitions, ids, clock, config.history),
+        suspensions=_suspensions(registry, clock, tasks, outbox, handover, pager),
         sourced=sourced,
         supervisor=Supervisor(partitions, of_supervisor),
         prober=prober,
         tasks=tasks,
     )
+
+
+def _suspensions(
+    registry: InstanceRegistry,
+    clock: Clock,
+    tasks: Tasks,
+    outbox: Outbox | None,
+    handover: Handover | None,
+    pager: Pager | None,
+) -> Suspensions:
+    """Stored where this process has the account: always, never as it hands over, or by turns."""
+    store, tell = getattr(outbox, "store_suspension", None), None
+    is_here: Callable[[str], bool] = lambda _instance_id: handover is None  # noqa: E731 - one of two
+    if handover is not None:
+        tell = handover.tell
+        is_here = is_here if pager is None else pager.accounts.has
+    found = Suspensions(registry, clock, tasks.spawn, store=store, tell=tell, is_here=is_here)
+    if pager is not None:
+        pager.accounts.ownership.restore = found.restore
+    return found
 
 
 def _pressure_changed(

@@ -11,11 +11,12 @@ from gateway_core.contract.fast_init import fast_init
 from gateway_core.contract.ids import position_of
 from gateway_core.deliveries.idempotency import frees_its_key
 from gateway_core.outboxes.endings import Ended, Follower
-from gateway_core.outboxes.handover import Handover, News
+from gateway_core.outboxes.handover import Handover, News, suspension_question
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.records import (
     Endings, Entry, Found, Group, GroupState, Member, Overdue, Overview, PastAttempt, Recovery,
-    Request, RequestWithdrawn, StepRecord, StepShape, StoredEntry, Stream, STREAMS, What,
+    Request, RequestWithdrawn, StepRecord, StepShape, StoredEntry, Stream, STREAMS, Suspension,
+    What,
 )
 from gateway_core.outboxes.spreading import Spreading
 from gateway_core.outboxes.stored_bytes import (
@@ -74,6 +75,7 @@ __all__ = [
     "StepShape",
     "StoredEntry",
     "Stream",
+    "Suspension",
     "Tenure",
     "What",
     "check_digest",
@@ -84,5 +86,6 @@ __all__ = [
     "log_event",
     "pieces_of",
     "position_of",
+    "suspension_question",
     "to_json",
 ]

@@ -6,6 +6,7 @@ that offers it by a method `handover`, which takes nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
@@ -13,7 +14,16 @@ from typing import Protocol, Self
 import attrs
 
 from gateway_core.contract.envelopes import Envelope, Receipt
-from gateway_core.outboxes.records import Endings, What
+from gateway_core.outboxes.records import Endings, Suspension, What
+
+OF_SUSPENSION = '{"do": "suspension"'
+"""How a question begins that suspends or resumes an account: these are answered in their order."""
+
+
+def suspension_question(instance_id: str, suspension: Suspension | None) -> str:
+    """What is asked of whoever owns the account: to suspend it; None: to resume it."""
+    told = None if suspension is None else attrs.asdict(suspension)
+    return json.dumps({"do": "suspension", "instance": instance_id, "suspension": told})
 
 
 @attrs.frozen(kw_only=True)

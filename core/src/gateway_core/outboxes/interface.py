@@ -54,6 +54,11 @@ class Outbox(Protocol):
     Plain methods never wait and never raise. Their records may be written later, but in order: what
     a later awaited call wrote is never there without them. Async methods may raise `OutboxError`;
     then what they asked for has not happened.
+
+    An engine may have one more, `async store_suspension(instance_id, suspension)`, which stores
+    that an operator has suspended an account that this process owns (a `Suspension`), or has
+    resumed it (None), until that is said otherwise. It returns once this cannot be lost any more.
+    `recover` gives it back as `suspended`. Without it a suspension ends with the process.
     """
 
     requested: Callable[[Request], None] | None

@@ -327,6 +327,20 @@ class Overview:
 
 
 @attrs.frozen(kw_only=True)
+class Suspension:
+    """An account sends nothing until an operator resumes it.
+
+    why    the reason, for people
+    by     who asked for it; empty: not known
+    since  POSIX time
+    """
+
+    why: str
+    by: str = ""
+    since: float
+
+
+@attrs.frozen(kw_only=True)
 class Recovery:
     """The state in which an account's last owner left it.
 
@@ -340,6 +354,7 @@ class Recovery:
               both
     stored    for accounts that are spread over processes, what the outbox holds of the account now;
               None: the overview had it
+    suspended by an operator, as `store_suspension` has it; None: it is not
     """
 
     moves: Mapping[str, str] = attrs.field(factory=dict)
@@ -348,6 +363,7 @@ class Recovery:
     last_id: str = ""
     sequence: int | None = None
     stored: Overview | None = None
+    suspended: Suspension | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -7,7 +7,7 @@ is what the owner can be sure of. So every field is looked at here, before anyth
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from gateway_core.contract.errors import Invalid, Problem
@@ -105,6 +105,7 @@ QUESTIONS: Mapping[str, Mapping[str, Check]] = {
     "cancel": _ONE,
     "retry": _ONE,
     "remove_instance": {"instance": _text, "drain": _seconds},
+    "suspension": {"instance": _text, "suspension": _or_none(_table)},
 }  # fmt: skip
 """What can be asked, by its `do`, and the fields of each."""
 ENDED: Mapping[str, Check] = {
@@ -114,6 +115,8 @@ ENDED: Mapping[str, Check] = {
     "extra": _or_none(_fields),
 }
 """The fields of `grow` where the stream has ended."""
+SUSPENSION: Mapping[str, Check] = {"why": _text, "by": _text, "since": _time}
+"""Those of a suspension."""
 PLACE: Mapping[str, Check] = {
     "external_room_id": _text,
     "thread_id": _or_none(_text),
@@ -124,6 +127,11 @@ PLACE: Mapping[str, Check] = {
     "direct": _flag,
 }
 """Those of the place of a sign of typing, of which the room alone must be there."""
+_TABLES: Mapping[str, Sequence[tuple[str, Mapping[str, Check], Sequence[str]]]] = {
+    "typing": [("place", PLACE, ("external_room_id",))],
+    "suspension": [("suspension", SUSPENSION, tuple(SUSPENSION))],
+}
+"""Tables within a question: the fields of each, and those that must be there."""
 
 
 def question(asked: str) -> Mapping[str, Any]:
@@ -139,10 +147,11 @@ def question(asked: str) -> Mapping[str, Any]:
         raise Invalid([Problem("do", f"{shown(do)} is not known to the owner's release")])
     fields = ENDED if do == "grow" and "ended" in plain else QUESTIONS[do]
     problems = _problems("", plain, fields, fields)
-    if do == "typing" and not problems and plain["place"] is not None:
-        problems = _problems("place.", plain["place"], PLACE, ("external_room_id",))
-        more = plain["place"].keys() - PLACE.keys()
-        problems += [Problem(f"place.{name}", "is not known") for name in sorted(more)]
+    for name, known, needed in _TABLES.get(do, ()) if not problems else ():
+        if plain[name] is not None:
+            problems += _problems(f"{name}.", plain[name], known, needed)
+            more = sorted(plain[name].keys() - known.keys())
+            problems += [Problem(f"{name}.{each}", "is not known") for each in more]
     if problems:
         raise Invalid(problems)
     return plain

@@ -14,7 +14,7 @@ from gateway_core.contract.errors import Problem, UnknownInstance
 from gateway_core.deliveries.remembered import Scope
 from gateway_core.groups.job import Job
 from gateway_core.groups.registry import Groups
-from gateway_core.outboxes.records import GroupState
+from gateway_core.outboxes.records import GroupState, Suspension
 from gateway_core.producers.asked import question
 from gateway_core.producers.written import WrittenElsewhere
 from gateway_core.submission.handed.files import check_files
@@ -42,6 +42,9 @@ class Face(Protocol):
     async def remove_instance(  # noqa: D102 - likewise
         self, instance_id: str, *, drain: float
     ) -> list[Undelivered]: ...
+    async def _suspended_elsewhere(
+        self, instance_id: str, suspension: Suspension | None
+    ) -> None: ...
 
 
 Answer = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
@@ -78,6 +81,7 @@ class Questions:
             "cancel": self._held,
             "retry": self._retry,
             "remove_instance": self._remove,
+            "suspension": self._suspend,
         }
         return json.dumps(await answers[plain["do"]](plain))
 
@@ -173,6 +177,14 @@ class Questions:
         left = await self._gateway.remove_instance(asked["instance"], drain=asked["drain"])
         undelivered = [[to_json(each.envelope), to_json(each.receipt)] for each in left]
         return {"undelivered": undelivered}
+
+    async def _suspend(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Suspend the account, or resume it."""
+        self._check(asked["instance"])
+        told = asked["suspension"]
+        suspension = None if told is None else Suspension(**told)
+        await self._gateway._suspended_elsewhere(asked["instance"], suspension)  # noqa: SLF001 - likewise
+        return {"suspended": suspension is not None}
 
 
 def _one(state: GroupState | None) -> dict[str, Any]:

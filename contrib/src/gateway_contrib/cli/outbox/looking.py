@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from gateway_contrib.cli.ending import Ended, printable
-from gateway_contrib.cli.outbox.listing import ending_line, envelope_lines, room_lines
+from gateway_contrib.cli.outbox.listing import age, ending_line, envelope_lines, room_lines
 from gateway_contrib.cli.outbox.named import (
     ANY,
     CONFIG,
@@ -137,6 +137,7 @@ async def stats(*, config: Config = CONFIG, json: Json = False) -> None:
     if json:
         print(jsonlib.dumps(found))
         return
+    found["suspended"] = {name: _held(value, time()) for name, value in found["suspended"].items()}
     for name, value in found.items():
         print(printable(f"{name}: {_counted(value)}"))
 
@@ -176,6 +177,12 @@ def _troubles(told: Any) -> dict[str, str]:
         for name, trouble in told["accounts"].items()
         if trouble
     }
+
+
+def _held(suspension: Any, now: float) -> str:
+    """Why an operator has suspended an account, who that is, and since when."""
+    by = f" by {suspension['by']}" if suspension["by"] else ""
+    return f"({suspension['why']};{by} for {age(now - suspension['since'])})"
 
 
 def _counted(value: Any) -> str:

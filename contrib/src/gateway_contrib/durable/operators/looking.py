@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from gateway_core.outboxes import STREAMS, OutboxError, position_of
+from gateway_core.outboxes import STREAMS, OutboxError, Suspension, position_of
 
 ALONE = min(number for number, stream in enumerate(STREAMS) if stream.alone)
 """The lowest number of a stream without an order."""
@@ -52,6 +52,11 @@ def in_rooms(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 row["cause"] = "queue"
             seen.add(place)
     return rows
+
+
+def listed(suspensions: Mapping[str, Suspension]) -> dict[str, dict[str, Any]]:
+    """Accounts that operators have suspended: why, who did it, and since when (POSIX time)."""
+    return {name: attrs.asdict(each) for name, each in suspensions.items()}
 
 
 def lacking(instance: str, names: list[str]) -> str:

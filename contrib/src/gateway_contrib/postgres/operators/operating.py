@@ -26,6 +26,7 @@ from gateway_contrib.durable.operators.looking import (
     as_told,
     in_rooms,
     lacking,
+    listed,
     seq_in,
 )
 from gateway_contrib.durable.rows import decode, encode
@@ -39,7 +40,7 @@ from gateway_contrib.postgres.connections.failing import Place, typed
 from gateway_contrib.postgres.connections.members import Part, owner_in, parts_in
 from gateway_contrib.postgres.connections.migrations import check
 from gateway_contrib.postgres.names import name_of, text_in, text_out
-from gateway_contrib.postgres.operators import lists
+from gateway_contrib.postgres.operators import lists, suspensions
 from gateway_contrib.postgres.sealing.known import keyring_at
 from gateway_contrib.postgres.settings import PostgresSettings
 from gateway_core import Invalid, Secret
@@ -262,7 +263,8 @@ class Operator:
         """Counts by instance and by disposition, and who owns the outbox.
 
         `members`: of groups, those that have no entry yet, by instance. `handed`: what applications
-        handed over and the owner has not taken.
+        handed over and the owner has not taken. `suspended`: by operators, whether a gateway runs
+        or not.
         """
         ended = "SELECT disposition, count(*) FROM history GROUP BY 1 ORDER BY 1"
         owner = self.owner
@@ -275,6 +277,7 @@ class Operator:
             "handed": self._number("SELECT count(*) FROM handed WHERE answered_at IS NULL"),
             "bytes": self._number(lists.SIZE),
             "owner": str(owner) if owner is not None else None,
+            "suspended": listed(self._do(suspensions.everything)),
         }
 
     def _number(self, sql: str) -> int:

@@ -15,6 +15,7 @@ from gateway_contrib.durable.rows import SETTLED, Row, decode, encode
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.postgres.handed import Share
 from gateway_contrib.postgres.names import text_in, text_out
+from gateway_contrib.postgres.operators.suspensions import RESUME, SUSPEND
 from gateway_contrib.postgres.reading import stored_at
 from gateway_contrib.postgres.sealing.anew import Resealing
 from gateway_contrib.postgres.writes import answers, reopening, statements
@@ -44,7 +45,7 @@ _ASKED_OF = """SELECT r.number, r.kind, r.seq, r.about, r.room, r.envelope FROM 
     WHERE coalesce((SELECT a.member = %s FROM accounts a WHERE a.instance = r.about LIMIT 1), %s)
     ORDER BY r.number DESC LIMIT %s"""
 """With the instance that each is about, by the envelope or the group that it names as well."""
-PASSED_ON = ("erase", "look", "accounts", "cancel", "submit", "group")
+PASSED_ON = ("erase", "look", "accounts", "cancel", "submit", "group", SUSPEND, RESUME)
 """Kinds that the gateway does; it answers in the write that has the effect, and not before."""
 
 
@@ -123,7 +124,8 @@ class Desk:
             request = Request(kind=kind, number=number, instance_id=place[0], room=place[1])
         elif kind in PASSED_ON:
             try:
-                request = self._asking(kind, number, text_out(envelope or ""))
+                told = text_out(envelope or "")
+                request = self._asking(kind, number, text_out(instance), told)
             except (FormatVersionError, Invalid, msgspec.DecodeError) as error:
                 return encode({"refused": f"{type(error).__name__}: {error}"})
         elif kind == "discard" and (found := stored_at(connection, self.seals, [seq])):
@@ -132,8 +134,10 @@ class Desk:
             self._handed_on[number] = text_out(instance)
         return request
 
-    def _asking(self, kind: str, number: int, stored: str) -> Request:
+    def _asking(self, kind: str, number: int, instance: str, stored: str) -> Request:
         asked = self.seals.text("envelope", number, stored)
+        if kind in (SUSPEND, RESUME):
+            return Request(kind="ask", number=number, instance_id=instance, asked=asked)
         if kind == "group":
             return Request(kind=kind, number=number, asked=asked)
         if kind == "cancel":

@@ -10,13 +10,14 @@ from gateway_contrib.durable.rows import Row
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.postgres.handed import Share
 from gateway_contrib.postgres.names import ALL, name_of, text_out
+from gateway_contrib.postgres.operators import suspensions
 from gateway_contrib.postgres.operators.requests import Desk
 from gateway_contrib.postgres.owning import Owning
 from gateway_contrib.postgres.sealing.anew import Resealing
 from gateway_contrib.postgres.sealing.known import keyring_at
 from gateway_contrib.postgres.storing import Connection
 from gateway_contrib.postgres.writes import reopening
-from gateway_core.outboxes import OutboxError, Request
+from gateway_core.outboxes import OutboxError, Request, Suspension
 
 if TYPE_CHECKING:  # its library is an extra
     from gateway_contrib.durable.sealing.ciphers import Key
@@ -115,6 +116,12 @@ class Serving(Owning):
             self._desk.erased(connection, request, wall, answer)
 
         await self._apart(erase, name_of(request.instance_id))
+
+    async def store_suspension(self, instance_id: str, suspension: Suspension | None) -> None:
+        """Of an account that it owns, in a transaction of its own."""
+        self._check(instance_id)
+        store = partial(suspensions.store, instance=instance_id, suspension=suspension)
+        await self._apart(store, name_of(instance_id))
 
     # -- sealing anew
 

@@ -11,6 +11,7 @@ import psycopg
 
 from gateway_contrib.durable.rows import priority_of, standings_of
 from gateway_contrib.postgres.names import name_of, text_out
+from gateway_contrib.postgres.operators import suspensions
 from gateway_contrib.postgres.reading import last_id
 from gateway_contrib.postgres.spreading import tables
 from gateway_core.outboxes import STREAMS, Overview, Priority, Recovery
@@ -67,6 +68,7 @@ def recoveries(connection: Connection, instances: Collection[str]) -> dict[str, 
     for account, room, moved_to in connection.execute(_MOVES, asked).fetchall():
         moves[account][text_out(room)] = text_out(moved_to)
     spent = {row[0]: row[1:] for row in connection.execute(_SPENT, asked).fetchall()}
+    suspended = suspensions.suspended(connection, list(instances))
     places = dict(connection.execute(_HIGHEST, (*asked, len(STREAMS))).fetchall())
     row = connection.execute(_ENDED).fetchone()
     ended, newest = None if row is None else row[0], last_id(connection)
@@ -77,6 +79,7 @@ def recoveries(connection: Connection, instances: Collection[str]) -> dict[str, 
             moves=moves[account],
             closures=closures[account],
             spent=_spent(spent.get(account)),
+            suspended=suspended.get(instance),
         )
         for account, instance in names.items()
     }

@@ -27,6 +27,7 @@ from gateway_contrib.durable.operators.looking import (
     as_told,
     in_rooms,
     lacking,
+    listed,
     seq_in,
 )
 from gateway_contrib.durable.rows import decode, encode
@@ -36,6 +37,7 @@ from gateway_contrib.durable.sealing.known import keys_in
 from gateway_contrib.sqlite.failing import typed, unreadable
 from gateway_contrib.sqlite.files.opening import connect_beside
 from gateway_contrib.sqlite.files.ownership import Owner, Ownership
+from gateway_contrib.sqlite.operators.suspensions import everything
 from gateway_contrib.sqlite.reading import Reader, endings
 from gateway_contrib.sqlite.schema import number
 from gateway_contrib.sqlite.sealing.known import keyring_at
@@ -320,7 +322,8 @@ class Operator:
     def stats(self) -> dict[str, Any]:
         """Counts by instance and by disposition, and who owns the file.
 
-        `members`: of groups, those that have no entry yet, by instance.
+        `members`: of groups, those that have no entry yet, by instance. `suspended`: by operators,
+        whether a gateway runs or not.
         """
         waiting = self._db.execute("SELECT instance, count(*) FROM envelopes GROUP BY instance")
         ended = self._db.execute("SELECT disposition, count(*) FROM history GROUP BY disposition")
@@ -333,6 +336,7 @@ class Operator:
             "asked": number(self._db, "SELECT count(*) FROM requests WHERE done_at IS NULL"),
             "bytes": self._path.stat().st_size + (log.stat().st_size if log.exists() else 0),
             "owner": str(owner) if owner is not None else None,
+            "suspended": listed(everything(self._db)),
         }
 
     def ask(

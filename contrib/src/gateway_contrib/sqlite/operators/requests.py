@@ -23,6 +23,7 @@ from gateway_contrib.durable.rows import (
 from gateway_contrib.durable.sealing.contents import FAILED_READ, opened_entry, retried
 from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.sqlite.failing import BUSY, logged
+from gateway_contrib.sqlite.operators.suspensions import RESUME, SUSPEND
 from gateway_contrib.sqlite.reading import ENTRY_READ
 from gateway_contrib.sqlite.sealing.anew import Resealing
 from gateway_core import Invalid
@@ -104,10 +105,10 @@ class Desk:
             return ()
         if kind in ("erase", "look", "accounts"):  # what is queued ends before the file forgets it
             request = Request(kind=kind, number=number, instance_id=instance, room=room)
-        elif kind in ("cancel", "submit", "group"):
+        elif kind in ("cancel", "submit", "group", SUSPEND, RESUME):
             try:
                 asked = self._keyring.text("envelope", number, envelope or "")
-                request = _asking(kind, number, asked)
+                request = _asking(kind, number, instance, asked)
             except (FormatVersionError, Invalid, msgspec.DecodeError) as error:
                 refused = f"{type(error).__name__}: {error}"
                 self._answer(number, wall, encode({"refused": refused}))
@@ -243,8 +244,10 @@ class Desk:
         self._unanswered.clear()
 
 
-def _asking(kind: str, number: int, asked: str) -> Request:
+def _asking(kind: str, number: int, instance: str, asked: str) -> Request:
     """What the gateway is to do with this text. Raises as `_submission`."""
+    if kind in (SUSPEND, RESUME):
+        return Request(kind="ask", number=number, instance_id=instance, asked=asked)
     if kind == "submit":
         return _submission(number, asked)
     if kind == "group":

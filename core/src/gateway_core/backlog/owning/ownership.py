@@ -20,7 +20,7 @@ from gateway_core.clock import SECOND, Clock
 from gateway_core.contract.errors import OutboxError
 from gateway_core.outboxes.interface import Outbox
 from gateway_core.outboxes.journal import Journal
-from gateway_core.outboxes.records import ALL, PastAttempt, Recovery
+from gateway_core.outboxes.records import ALL, PastAttempt, Recovery, Suspension
 from gateway_core.outboxes.spreading import Spreading
 from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
@@ -39,6 +39,7 @@ class Ownership:
     half_had  those of them that the outbox has, though the rest could not be read yet
     lost      those that another process owns now, of which something may still be in memory
     on_had    called with each that is owned from now on, and how its last owner left it
+    restore   called with each before, and whether an operator has suspended it
     """
 
     _outbox: Outbox
@@ -46,6 +47,9 @@ class Ownership:
     _clock: Clock
     _spread: Spreading | None
     on_had: Callable[[str, Recovery], None] = attrs.field(init=False)
+    restore: Callable[[InstanceState, Suspension | None], None] = attrs.field(
+        default=lambda _account, _suspension: None, init=False
+    )
     _restored: RestoredState = attrs.field(init=False)
     wanted: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
     lost: list[InstanceState] = attrs.field(factory=list, init=False)
@@ -117,6 +121,7 @@ class Ownership:
         self._restored.share(of_all, shared, now)
         for account, recovery in zip(accounts, recoveries, strict=True):
             self._restored.apply(account, recovery, attempts[account.instance.id], now)
+            self.restore(account, recovery.suspended)
 
     async def _recoveries(self, instance_ids: Sequence[str]) -> list[Recovery]:
         """Of all of these, in their order."""
@@ -197,6 +202,7 @@ class Ownership:
         if self.wanted.get(instance_id) is not account or instance_id in self._lost_again:
             return
         self._restored.apply(account, recovery, attempts, self._clock.now())
+        self.restore(account, recovery.suspended)
         self.half_had.discard(instance_id)
         del self.wanted[instance_id]
         self.on_had(instance_id, recovery)

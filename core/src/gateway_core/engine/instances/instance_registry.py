@@ -54,6 +54,7 @@ class InstanceRegistry:
 
     same_accounts  which of those that are served is which account
     wide           the buckets that instances share
+    keeps_held     an account that is had again is as the application left it here
     known_as       what an error calls those that there are
     _forgotten     what was counted of those that were forgotten, by channel
     """
@@ -70,6 +71,7 @@ class InstanceRegistry:
     _accounts: dict[str, InstanceState] = attrs.field(factory=dict)
     serving: dict[str, InstanceState] = attrs.field(factory=dict)
     known_as: str = "configured"
+    keeps_held: bool = True
     _gone: OrderedDict[str, ChannelHooks] = attrs.field(factory=OrderedDict)
     _forgotten: dict[str, Counts] = attrs.field(factory=dict)
     same_accounts: SameAccounts = attrs.field(init=False)
@@ -142,13 +144,13 @@ class InstanceRegistry:
     def renew(self, instance_id: str, by: str = "lost") -> InstanceState | None:
         """Another process owns the account, or is to: nothing begins of the state that it had.
 
-        A new one stands for it, as the application has set it. Returns the old one; None: it is
-        not served.
+        A new one stands for it, suspended as the application has it if nothing stores that. Returns
+        the old one; None: it is not served.
         """
         old = self.serving.get(instance_id)
         if old is None:
             return None
-        held, why = old.health.held, str(old.health.suspended)
+        held, why = old.health.held and self.keeps_held, str(old.health.suspended)
         old.health.remove(by)
         old.sessions.close()
         account = self._account_of(old.instance)
@@ -255,6 +257,15 @@ class InstanceRegistry:
         if not isinstance(why, str):
             raise TypeError(f"`why` must be a text, not {type(why).__name__}")
         self.stopping.hold(account, why)
+
+    def restore(self, account: InstanceState, why: str | None) -> None:
+        """An account is had: suspended by an operator, or not (None)."""
+        if account.unfit:
+            return
+        if why is not None:
+            self.stopping.hold(account, why)
+        elif account.health.held:
+            account.health.resume(self._clock.now(), "resume")
 
     def resume(self, instance_id: str) -> None:
         """Let an instance go on where it stopped, whatever suspended or closed it."""

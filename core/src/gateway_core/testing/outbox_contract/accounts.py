@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 
 from gateway_core.contract.envelopes import Disposition, MessageRef, PartReceipt
-from gateway_core.outboxes.records import ALL, Recovery, Request, StepRecord
+from gateway_core.outboxes.records import ALL, Recovery, Request, StepRecord, Suspension
 from gateway_core.ratelimits.spent import Standing
 from gateway_core.testing.outbox_contract.making import START, Contract, Entries, receipt_of, texts
 
@@ -65,6 +67,31 @@ class AccountsContract(Contract):
         assert (START + 9, []) == (shared.spent[0], list(shared.spent[1]))
         async with self.process_run() as outbox:
             assert (await outbox.recover("bot")).spent is None
+
+    async def test_a_new_run_knows_what_an_operator_has_suspended(self) -> None:
+        """Why, by whom and since when, until it is said otherwise; other accounts go on.
+
+        Of an engine without `store_suspension` nothing is: there they end with the process.
+        """
+        first = Suspension(why="the workspace moves", since=START)
+        last = Suspension(why="\N{SLEEPING SYMBOL} 'until' monday\n", by="ann", since=START + 9)
+        async with self.process_run() as outbox:
+            store: Any = getattr(outbox, "store_suspension", None)
+            for account in ("bot", "other", "third"):
+                assert (await outbox.recover(account)).suspended is None
+            if store is None:
+                return
+            await store("bot", first)
+            await store("bot", last)
+            await store("other", first)
+            await store("other", None)
+            await store("third", None)
+            again = await outbox.recover("bot")  # a new owner in the same process
+        async with self.process_run() as outbox:
+            accounts = ("bot", "other", "third")
+            found = [(await outbox.recover(account)).suspended for account in accounts]
+        assert [last, None, None] == found
+        assert last == again.suspended
 
     async def test_a_new_run_knows_of_attempts(self, entry: Entries) -> None:
         """Of what ended since a time, and of what had begun; of what was never tried nothing."""

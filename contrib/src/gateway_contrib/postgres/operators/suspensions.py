@@ -1,0 +1,62 @@
+"""Which accounts operators have suspended: stored, read, and asked for. Blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import psycopg
+
+from gateway_contrib.postgres.names import name_of, text_in, text_out
+from gateway_core.outboxes import Suspension
+
+Connection: TypeAlias = psycopg.Connection[Any]
+
+SUSPEND, RESUME = "suspend", "resume"
+"""Kinds of requests. Whoever has the account next hears of them before it sends anything."""
+STORE = """INSERT INTO suspensions (account, instance, why, by_whom, since)
+    VALUES (%s, %s, %s, %s, %s)
+    ON CONFLICT (account) DO UPDATE
+        SET why = excluded.why, by_whom = excluded.by_whom, since = excluded.since"""
+FORGET = "DELETE FROM suspensions WHERE account = %s"
+_ALL = "SELECT instance, why, by_whom, since FROM suspensions"
+_OF = f"{_ALL} WHERE account = ANY (%s::text[])"
+_ASKED = """SELECT instance, kind, asked_at FROM requests
+    WHERE done_at IS NULL AND kind IN ('suspend', 'resume') AND instance = ANY (%s::text[])
+    ORDER BY number DESC"""
+_UNTOLD = "as an operator asks"
+"""Why, until the request itself is read, which may be sealed."""
+
+
+def store(connection: Connection, instance: str, suspension: Suspension | None) -> None:
+    """The account is suspended, or not (None). In a transaction that has it."""
+    if suspension is None:
+        connection.execute(FORGET, (name_of(instance),))
+        return
+    words = map(text_in, (instance, suspension.why, suspension.by))
+    connection.execute(STORE, (name_of(instance), *words, suspension.since))
+
+
+def suspended(connection: Connection, instances: Sequence[str]) -> dict[str, Suspension]:
+    """Those of these that are, by what is stored and by what nobody has answered yet."""
+    found = _read(connection.execute(_OF.encode(), ([*map(name_of, instances)],)).fetchall())
+    asked = connection.execute(_ASKED, ([*map(text_in, instances)],)).fetchall()
+    for name, kind, at in asked:
+        instance = text_out(name)
+        if kind == RESUME:
+            found.pop(instance, None)
+        else:
+            found[instance] = Suspension(why=_UNTOLD, since=at)
+    return found
+
+
+def everything(connection: Connection) -> dict[str, Suspension]:
+    """All that are stored, by their names."""
+    return _read(connection.execute(f"{_ALL} ORDER BY instance".encode()).fetchall())
+
+
+def _read(rows: Sequence[Sequence[Any]]) -> dict[str, Suspension]:
+    return {
+        text_out(instance): Suspension(why=text_out(why), by=text_out(by), since=since)
+        for instance, why, by, since in rows
+    }

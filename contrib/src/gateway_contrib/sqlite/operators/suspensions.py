@@ -1,0 +1,56 @@
+"""Which accounts operators have suspended: stored, read, and asked for. Blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import apsw
+
+from gateway_core.outboxes import Suspension
+
+SUSPEND, RESUME = "suspend", "resume"
+"""Kinds of requests. Whoever opens the file next hears of them before it sends anything."""
+TABLE = """
+CREATE TABLE suspensions (
+    instance TEXT PRIMARY KEY,        -- an account that an operator has suspended
+    why TEXT NOT NULL,
+    by_whom TEXT NOT NULL,            -- who asked for it; empty: not known
+    since REAL NOT NULL               -- POSIX time
+) STRICT, WITHOUT ROWID;
+"""
+_ALL = "SELECT instance, why, by_whom, since FROM suspensions"
+_ASKED = """SELECT kind, asked_at FROM requests WHERE done_at IS NULL
+    AND kind IN ('suspend', 'resume') AND instance = ? ORDER BY number DESC LIMIT 1"""
+_UNTOLD = "as an operator asks"
+"""Why, until the request itself is read, which may be sealed."""
+
+
+def store(connection: apsw.Connection, instance: str, suspension: Suspension | None) -> None:
+    """The account is suspended, or not (None)."""
+    with connection:
+        connection.execute("DELETE FROM suspensions WHERE instance = ?", (instance,))
+        if suspension is not None:
+            sql = "INSERT INTO suspensions (instance, why, by_whom, since) VALUES (?, ?, ?, ?)"
+            row = (instance, suspension.why, suspension.by, suspension.since)
+            connection.execute(sql, row)
+
+
+def suspended(connection: apsw.Connection, instance: str) -> Suspension | None:
+    """How the account is, by what is stored and by what nobody has answered yet."""
+    asked: list[Any] = connection.execute(_ASKED, (instance,)).fetchall()
+    for kind, at in asked:
+        if kind == RESUME:
+            return None
+        return Suspension(why=_UNTOLD, since=at)
+    rows = connection.execute(f"{_ALL} WHERE instance = ?", (instance,)).fetchall()
+    return _read(rows).get(instance)
+
+
+def everything(connection: apsw.Connection) -> dict[str, Suspension]:
+    """All that are stored, by their names."""
+    return _read(connection.execute(f"{_ALL} ORDER BY instance"))
+
+
+def _read(rows: Iterable[Any]) -> dict[str, Suspension]:
+    return {instance: Suspension(why=why, by=by, since=since) for instance, why, by, since in rows}

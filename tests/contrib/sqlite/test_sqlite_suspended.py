@@ -1,0 +1,79 @@
+"""What an operator has suspended stays so in the next process run, until somebody resumes it."""
+
+import json
+
+import pytest
+import trio
+
+from gateway_contrib.sqlite import SqliteOutbox
+from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "outbox.db"
+
+
+@pytest.fixture
+def command(path, gateway_command, often, tmp_path):
+    config = tmp_path / "gateway.toml"
+    config.write_text(f'outbox = "sqlite://{path}"\n')
+
+    async def command(*words):
+        return await gateway_command(*words, "--config", str(config))
+
+    return command
+
+
+def opened(path, channel):
+    return open_test_gateway(channel, outbox=SqliteOutbox(path, wall_clock=virtual_wall))
+
+
+def why(gateway):
+    (found,) = gateway.statistics().instances
+    return found.suspended or ""
+
+
+async def test_it_holds_in_the_next_process_run(path):
+    channel = FakeChannel()
+    async with opened(path, channel) as gateway:
+        gateway.suspend("bot", "overnight", by="ann")
+        await gateway.enqueue("bot", "room", "text", ttl=600)
+    async with opened(path, channel) as gateway:
+        assert "overnight" in why(gateway)
+        await trio.sleep(0.3)
+        assert [] == channel.made
+        gateway.resume("bot")
+        with trio.fail_after(60):
+            while not channel.made:  # noqa: ASYNC110 - what is looked at has no event
+                await trio.sleep(0.02)
+    async with opened(path, channel) as gateway:
+        assert "" == why(gateway)
+
+
+async def test_an_operator_suspends_and_resumes_beside_the_gateway(path, command):
+    async with opened(path, FakeChannel()) as gateway:
+        assert (0, "bot: suspended\n", "") == await command("suspend", "bot", "--why", "a move")
+        assert "a move" in why(gateway)
+        code, out, err = await command("stats")
+        assert (0, "", True) == (code, err, "suspended: bot (a move; by " in out)
+        assert (0, "bot: goes on\n", "") == await command("resume", "bot")
+        assert "" == why(gateway)
+        assert (await gateway.send("bot", "room", "text")).delivered
+
+
+async def test_what_an_operator_asks_without_a_gateway_holds_before_anything_is_sent(path, command):
+    channel = FakeChannel()
+    async with opened(path, FakeChannel()):
+        pass
+    code, out, err = await command("suspend", "bot", "--why", "a long night")
+    assert (0, "", True) == (code, err, "the next gateway that opens the outbox does it" in out)
+    async with opened(path, channel) as gateway:
+        assert why(gateway)
+        await gateway.enqueue("bot", "room", "text", ttl=600)
+        with trio.fail_after(60):
+            while "a long night" not in why(gateway):  # noqa: ASYNC110 - likewise
+                await trio.sleep(0.02)
+        assert [] == channel.made
+    code, out, _ = await command("stats", "--json")
+    assert "a long night" == json.loads(out)["suspended"]["bot"]["why"]
