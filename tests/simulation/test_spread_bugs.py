@@ -17,6 +17,7 @@ from simulated.bugs import Bugs
 from gateway_contrib.postgres import sharing
 from gateway_contrib.postgres.spreading import member, tables
 from gateway_core.backlog.owning.moving import Moving
+from gateway_core.backlog.owning.suspensions import Suspensions
 from gateway_core.engine.instances.stopping import Stopping
 from gateway_core.spread.way import SpreadWay
 from gateway_core.submission.handed.way import HandoverWay
@@ -110,6 +111,32 @@ def what_an_application_handed_over_is_handed_over_again(patch):
         return await whole(self, draft, wait=wait)
 
     patch.setattr(SpreadWay, "accept", accept)
+
+
+# -- what operators have suspended
+
+
+@bug("which is suspended", seen=0)
+def whoever_has_an_account_next_does_not_hear_that_it_is_suspended(patch):
+    patch.setattr(Suspensions, "restore", lambda self, account, suspension: None)
+
+
+@bug("and has not done so", seen=0)
+def what_is_asked_of_an_account_elsewhere_is_done_here(patch):
+    """Its owner hears nothing of it."""
+    whole = Suspensions.suspend
+
+    def suspend(self: Any, instance_id: str, why: str, by: str) -> None:
+        here, self.is_here = self.is_here, lambda _instance_id: True
+        whole(self, instance_id, why, by)
+        self.is_here = here
+
+    async def store_or_tell(self: Any, instance_id: str, suspension: Any) -> None:
+        if self.is_here(instance_id):
+            await self._stored(instance_id, suspension)
+
+    patch.setattr(Suspensions, "suspend", suspend)
+    patch.setattr(Suspensions, "_store_or_tell", store_or_tell)
 
 
 @pytest.mark.parametrize("name", BUGS)

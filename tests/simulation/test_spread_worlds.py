@@ -39,11 +39,13 @@ def test_every_law_holds_in_every_world(outcomes):
 def test_the_worlds_were_worth_looking_at(outcomes):
     """A harness that finds nothing is usually blind."""
     happened = sum((Counter(outcome.happened) for outcome in outcomes), Counter())
-    for what in ("move", "drain", "cut", "handovers", "delivered", "copies"):
+    kinds = ("move", "drain", "cut", "handovers", "delivered", "copies", "suspended", "resumed")
+    for what in kinds:
         assert happened[what], what
     assert happened["owners"] > 3 * len(outcomes)
     trace = "\n".join(line for outcome in outcomes for line in outcome.trace)
-    for what in ("account_owned", "account_moved", "refused", "handed", "outcome_unknown"):
+    for what in ("account_owned", "account_moved", "refused", "handed", "outcome_unknown",
+                 "instance_suspended"):  # fmt: skip
         assert what in trace, what
 
 

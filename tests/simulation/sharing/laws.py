@@ -49,7 +49,11 @@ class Entry:
 
 @attrs.define(eq=False)
 class Laws:
-    """One world's. `violations` says what did not hold."""
+    """One world's. `violations` says what did not hold.
+
+    suspended  accounts, by operators, since when and whose they were then
+    resuming   those of them that somebody has been asked to resume
+    """
 
     setup: Setup
     server: Server
@@ -60,6 +64,8 @@ class Laws:
     remainder: int = 0
     owners: list[tuple[float, Any]] = attrs.field(factory=list)
     owning: dict[str, Any] = attrs.field(factory=dict)
+    suspended: dict[str, tuple[float, Any]] = attrs.field(factory=dict)
+    resuming: set[str] = attrs.field(factory=set)
 
     def note(self, *what: Any) -> None:
         """A line of the trace."""
@@ -77,6 +83,7 @@ class Laws:
         """Only the owner writes; nothing is there twice; the counts are right."""
         rows = self.server.rows
         (self._committed_share if self.setup.spread else self._committed_whole)(transaction)
+        self._committed_suspensions(transaction)
         rows.touched.clear()
         for text in rows.doubled:
             self.expect(False, text)
@@ -120,6 +127,29 @@ class Laws:
                 self.happened["handovers"] += account.member is None
                 whose.gave[instance] = trio.current_time()
 
+    def _committed_suspensions(self, transaction: Transaction) -> None:
+        """Since when each account is suspended, and whose it was then."""
+        rows, known = self.server.rows, self.suspended
+        for instance in known.keys() - rows.suspended.keys():
+            self.note("resumed", instance)
+            del known[instance]
+        for instance in rows.suspended.keys() - known.keys():
+            self.note("suspended", instance)
+            known[instance] = trio.current_time(), transaction.member
+            self.resuming.discard(instance)
+
+    def _may_send(self, member: Member, instance: str) -> bool:
+        """Of what is suspended, its owner of then alone has attempts under way that go on.
+
+        It may hear late that it is stored, and what began before has its time. Whoever is asked to
+        resume it does so at once, and stores it then.
+        """
+        if instance not in self.suspended or instance in self.resuming:
+            return True
+        since, owner = self.suspended[instance]
+        lease, timeout = self.setup.settings.lease, self.setup.config.attempt_timeout
+        return member.id == owner and trio.current_time() <= since + timeout + 8 * lease
+
     def written(self, member: Member, instance: str, word: str | None, *, stopped: bool) -> None:
         """The first byte of a request goes out."""
         account = self.server.rows.accounts.get(instance if self.setup.spread else "")
@@ -130,6 +160,8 @@ class Laws:
             self.happened["remainder"] += 1
         probe = word is None
         self.expect(owns or stopped or probe, f"{member.name} writes {word} after it was followed")
+        sends = probe or not owns or self._may_send(member, instance)
+        self.expect(sends, f"{member.name} writes {word} of {instance}, which is suspended")
         entry = self.entries.get(word or "")
         if entry is not None and owns:
             entry.writes.append(len(self.trace))

@@ -1,10 +1,11 @@
-"""An operator, who has accounts moved to one process, and processes hand over what they own."""
+"""Operators: they have accounts moved to one process, suspended, and processes hand over theirs."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import psycopg
 import trio
 from sharing.links import SimulatedLink
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from sharing.world import World
 
 
+NEVER = 120.0
+"""Seconds after which a process that was asked for something has ended, or will not do it."""
+
+
 class Operators:
     """All of them: each asks once, and takes it back after a while.
 
@@ -31,10 +36,17 @@ class Operators:
         self._world = world
         self._random = world.setup.generator("operators")
         self._count = 0
+        self._suspends: set[str] = set()
         self.busy = 0
 
     async def ask(self, blow: Blow, struck: Member) -> None:
         """Pin an account to the process, or drain that, as long as the blow says."""
+        names = [instance.id for instance in self._world.setup.config.instances]
+        account = self._random.choice(names) if blow.kind == "move" else ""
+        await self.ask_for(account, blow, struck)
+
+    async def ask_for(self, account: str, blow: Blow, struck: Member) -> None:
+        """The same of this account, where one is to be moved."""
         world, rng = self._world, self._random
         self._count += 1
         self.busy += 1
@@ -42,7 +54,6 @@ class Operators:
         MEMBER.set(operator)
         link = SimulatedLink({}, limit=world.setup.settings.lease)
         if blow.kind == "move":
-            account = rng.choice([instance.id for instance in world.setup.config.instances])
             do: Callable[..., Any] = partial(operating._pin, account=account, name=struck.name)
             undo: Callable[..., Any] = partial(operating._pin, account=account, name=None)
         else:
@@ -53,6 +64,77 @@ class Operators:
         await self._done(link, undo)
         link.close()
         self.busy -= 1
+
+    # -- suspended accounts
+
+    async def suspend(self, blow: Blow) -> None:
+        """Suspend an account from any process; what the blow says happens meanwhile."""
+        world, rng = self._world, self._random
+        names = [instance.id for instance in world.setup.config.instances]
+        account = rng.choice(names)
+        if account in self._suspends:
+            return
+        self._suspends.add(account)
+        self.busy += 1
+        await self._wanted(account, suspended=True)
+        owner = self._owner(account)
+        if owner is not None and blow.kind == "move":
+            there = [member for member in world.members if member not in (None, owner)]
+            if there:
+                moved = attrs.evolve(blow, seconds=2 * blow.seconds)
+                world.nursery.start_soon(self.ask_for, account, moved, rng.choice(there))
+        elif owner is not None and blow.kind == "kill":
+            owner.life.fall()
+        elif owner is not None and blow.kind == "stop":
+            owner.stop(blow.seconds)
+        await trio.sleep(blow.seconds)
+        await self._wanted(account, suspended=False)
+        self.busy -= 1
+        self._suspends.discard(account)
+
+    def _owner(self, account: str) -> Member | None:
+        row = self._world.server.rows.accounts.get(account)
+        there = (member for member in self._world.members if member is not None)
+        return next((it for it in there if row is not None and it.id == row.member), None)
+
+    async def _wanted(self, account: str, *, suspended: bool) -> None:
+        """Ask any process, and another one if that ends before it has done it."""
+        rows, laws = self._world.server.rows, self._world.laws
+        while (account in rows.suspended) != suspended:
+            member = self._any_process()
+            if member is None:
+                await trio.sleep(GRID)
+                continue
+            laws.note("suspend" if suspended else "resume", account, member.name)
+            told = MEMBER.set(member)
+            gateway: Any = member.life.gateway
+            if suspended:
+                gateway.suspend(account, "by an operator")
+            else:
+                laws.resuming.add(account)
+                gateway.resume(account)
+            MEMBER.reset(told)
+            with trio.move_on_after(NEVER):
+                while (account in rows.suspended) != suspended:  # noqa: ASYNC110 - rows tell nobody
+                    await trio.sleep(GRID)
+                continue
+            done = member not in self._world.members
+            laws.expect(done, f"{member.name} was asked to change {account}, and has not done so")
+        laws.happened["suspended" if suspended else "resumed"] += 1
+
+    def _any_process(self) -> Member | None:
+        """One that is there and does not stand still."""
+        now = trio.current_time()
+        there = [
+            member
+            for member in self._world.members
+            if member is not None
+            and not member.life.dead
+            and not member.ends_gently.is_set()
+            and member.life.gateway is not None
+            and member.stopped_until <= now
+        ]
+        return self._random.choice(there) if there else None
 
     async def _done(self, link: SimulatedLink, do: Callable[..., Any]) -> None:
         """Again and again, until the server says that it is."""

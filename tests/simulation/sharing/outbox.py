@@ -33,8 +33,8 @@ from gateway_contrib.postgres.producing import calls, handing
 from gateway_contrib.postgres.producing import handover as producing
 from gateway_contrib.postgres.producing.handing import HandingOver
 from gateway_contrib.postgres.producing.handover import PostgresHandover
+from gateway_contrib.postgres.spreading import many, tables
 from gateway_contrib.postgres.spreading import member as spreading
-from gateway_contrib.postgres.spreading import tables
 from gateway_contrib.postgres.writes import statements
 
 T = TypeVar("T")
@@ -101,12 +101,17 @@ class Nothing:
 
 
 class SharedOutbox(PostgresOutbox):
-    """The product's outbox of one process. It has its accounts one by one, each at its moment."""
+    """The product's outbox of one process. It has its accounts one by one, each at its moment.
+
+    In some worlds it has many at once.
+    """
 
     recover_many: Any = None
 
     def __init__(self, member: Member) -> None:
         self._member = member
+        if member.world.setup.at_once:
+            self.recover_many = partial(PostgresOutbox.recover_many, self)
         settings = attrs.evolve(member.world.setup.settings, weight=member.weight)
         super().__init__("postgresql://host/base", settings, wall_clock=member.wall)
         member.outbox = self
@@ -261,6 +266,16 @@ def _reads_its_own(name: str) -> Callable[..., Any]:
     return read
 
 
+def _each(name: str) -> Callable[..., Any]:
+    """What the method of the rows of that name gives of each of these instances."""
+
+    def read(connection: Any, instances: Any) -> Any:
+        names = list(instances)
+        return connection.read(lambda rows: {each: getattr(rows, name)(each) for each in names})
+
+    return read
+
+
 @contextmanager
 def world_of(uuids: Random) -> Iterator[None]:
     """The product's modules, in the world's time and with its rows."""
@@ -295,6 +310,8 @@ def world_of(uuids: Random) -> Iterator[None]:
         (reading, "look_up", _look_up),
         (reading, "overview", lambda it: it.read(lambda rows: rows.overview())),
         (reading, "recovery", lambda it, instance: it.read(lambda rows: rows.recovery(instance))),
+        (many, "recoveries", _each("recovery")),
+        (many, "unfinished", _each("unfinished_of")),
         (groups, "states", lambda *given: []),
         (keys, "seqs_of", _seqs_of),
         (statements, "accounts", _entries),

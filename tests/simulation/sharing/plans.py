@@ -67,6 +67,8 @@ class Setup:
     sick     the share of renewals that are lost
     tight    limits are low, and requests take the same time, so that nothing may be refused
     weights  of which each process has one, where accounts are spread over them
+    suspensions  of an account each, by an operator, for the `seconds` of the blow
+    at_once  accounts are had as many at once as there are, and not one by one
     """
 
     seed: int
@@ -95,6 +97,8 @@ class Setup:
     handings: int
     blows: Sequence[Blow]
     weights: Sequence[float] = (1.0,)
+    suspensions: Sequence[Blow] = ()
+    at_once: bool = False
 
     @property
     def spread(self) -> bool:
@@ -150,6 +154,8 @@ KINDS = (
 )  # fmt: skip
 
 
+MANY = (5, 7, 9)
+"""Accounts of a world in which they are had at once."""
 SPREAD_KINDS = (*KINDS, "move", "move", "move", "drain", "drain", "leave")
 """Where accounts are spread over processes."""
 
@@ -178,15 +184,33 @@ def draw(seed: int) -> Setup:
 
 def draw_spread(seed: int) -> Setup:
     """The world of a seed in which accounts are spread over processes."""
-    rng = Random(f"spread:{seed}")
-    setup = _drawn(rng, seed, counts=(2, 3, 4))
+    rng, at_once = Random(f"spread:{seed}"), seed % 8 == 4
+    setup = _drawn(rng, seed, counts=MANY if at_once else (2, 3, 4))
     lease = setup.settings.lease
     return attrs.evolve(
         setup,
         settings=attrs.evolve(setup.settings, accounts="spread"),
         weights=rng.choice([(1.0,), (1.0,), (1.0, 2.0, 0.0)]),
         blows=_blows(rng, setup.lasts, lease, setup.members, SPREAD_KINDS),
+        suspensions=_suspensions(seed, setup) if seed % 4 == 0 else (),
+        at_once=at_once,
     )
+
+
+def _suspensions(seed: int, setup: Setup) -> list[Blow]:
+    """Some: what is suspended is moved meanwhile, or its owner is killed, or neither."""
+    rng = Random(f"suspended:{seed}")
+    lease = setup.settings.lease
+    found = [
+        Blow(
+            at=GRID * rng.randrange(4, round(setup.lasts / 2 / GRID)),
+            kind=rng.choice(["move", "move", "kill", "stop", ""]),
+            whose=None,
+            seconds=rng.choice([1.0, 2 * lease, 4 * lease]),
+        )
+        for _ in range(rng.choice([1, 2, 4]))
+    ]
+    return sorted(found, key=lambda blow: blow.at)
 
 
 def _drawn(rng: Random, seed: int, counts: Sequence[int] = (1, 1, 2)) -> Setup:

@@ -26,6 +26,7 @@ from gateway_core.outboxes import (
     Overview,
     Recovery,
     StoredEntry,
+    Suspension,
     position_of,
 )
 
@@ -124,6 +125,7 @@ class Rows:
 
     doubled  ids that were stored though they were there, or that ended twice
     touched  accounts of which something was written, since somebody last looked
+    suspended  accounts, by operators: why, who, and since when
     version  of what members are to own, where accounts are spread over them
     """
 
@@ -139,6 +141,7 @@ class Rows:
     closures: dict[tuple[str, str], Row] = attrs.field(factory=dict)
     spent: dict[str, Row] = attrs.field(factory=dict)
     handed: dict[int, Handing] = attrs.field(factory=dict)
+    suspended: dict[str, Row] = attrs.field(factory=dict)
     newest: int = 0
     appended: int = 0
     withdrawn: int = 0
@@ -343,7 +346,20 @@ class Rows:
                 what: row[2:4] for (of, what), row in self.closures.items() if of == instance
             },
             spent=None if spent is None else (spent[1], standings_of(spent[2])),
+            suspended=self._suspension(instance),
         )
+
+    def suspend(self, instance: str, row: Row | None) -> None:
+        """An operator has suspended the account, or resumed it (None)."""
+        self.touched.add(instance)
+        if row is None:
+            self.suspended.pop(instance, None)
+        else:
+            self.suspended[instance] = row
+
+    def _suspension(self, instance: str) -> Suspension | None:
+        row = self.suspended.get(instance)
+        return None if row is None else Suspension(why=row[0], by=row[1], since=row[2])
 
     def find(self, seq: int) -> Found | None:
         """By the number of its id."""

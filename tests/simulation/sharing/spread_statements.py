@@ -10,16 +10,17 @@ from sharing.rows import Account, Handing, Rows, Taking
 from sharing.server import Answer, Server, Transaction
 from sharing.statements import ACCOUNT, MEMBER, STATEMENTS, Fence, Twice, _look, _note, statement
 
-from gateway_contrib.postgres import handed
+from gateway_contrib.postgres import handed, past
 from gateway_contrib.postgres.connections.failing import NOT_COMMON
 from gateway_contrib.postgres.names import name_of
+from gateway_contrib.postgres.operators import suspensions
 from gateway_contrib.postgres.producing import calls
-from gateway_contrib.postgres.spreading import tables
+from gateway_contrib.postgres.spreading import many, tables
 from gateway_contrib.postgres.writes import writing
 from gateway_core.outboxes import position_of
 
 BEGIN_SHARE = writing._BEGIN_SHARE
-SHARES, SLOT, NEW_ACCOUNT = "shares", "slot", "new account"
+SHARES, SLOT, NEW_ACCOUNT, SUSPENSION = "shares", "slot", "new account", "suspension"
 
 
 class NotCommon(handed.psycopg.DatabaseError):
@@ -195,6 +196,56 @@ async def take(server: Server, transaction: Transaction, given: Any) -> Answer:
     return [], 1
 
 
+@statement(many._OWNED)
+async def owners_of(server: Server, transaction: Transaction, given: Any) -> Answer:
+    """Of all of these: which owner each has, and whether that is there."""
+    found = []
+    for account in given[0]:
+        known = _account(server, transaction, account)
+        if known is not None:
+            it = known[1]
+            taking = None if it.member is None else server.rows.members.get(it.member)
+            name = None if taking is None else taking.name
+            found.append((account, it.epoch, it.member, name))
+    return found, len(found)
+
+
+@statement(many._TAKE)
+async def take_many(server: Server, transaction: Transaction, given: Any) -> Answer:
+    """Own those of them that are still as they were seen, and nobody's who is there."""
+    member, *columns = given
+    taken: list[tuple[str, int]] = []
+    for account, epoch in zip(*columns, strict=True):
+        found = _account(server, transaction, account)
+        if found is None:
+            continue
+        name, _ = found
+        await server.lock(transaction, (ACCOUNT, name), "update of its epoch")
+        it = server.rows.accounts.get(name) or transaction.own[ACCOUNT, name]
+        if it.epoch == epoch and (it.member is None or it.member not in server.rows.members):
+            taken.append((name, epoch + 1))
+
+    def write(rows: Rows) -> None:
+        for name, epoch in taken:
+            rows.accounts[name].member, rows.accounts[name].epoch = member, epoch
+
+    server.writes(transaction, write)
+    return [(name_of(name), epoch) for name, epoch in taken], len(taken)
+
+
+@statement(past._TRIED)
+async def tried(server: Server, transaction: Transaction, given: Mapping[str, Any]) -> Answer:
+    """The accounts of which anything was made lately."""
+    rows, since = server.rows, given["since"]
+    found = {each.kept.instance for each in rows.history.values() if each.end[4] > since}
+    found |= {
+        rows.envelopes[seq].instance
+        for (seq, _), row in rows.steps.items()
+        if row[2] > 0 and seq in rows.envelopes
+    }
+    return [(name_of(it),) for it in sorted(found) if name_of(it) in given["accounts"]], len(found)
+
+
 @statement("""UPDATE accounts SET member = NULL, idle = account = ANY (%s::text[])
     WHERE member = %s AND account = ANY (%s::text[])""")
 async def give(server: Server, transaction: Transaction, given: Any) -> Answer:
@@ -287,6 +338,26 @@ async def drain(server: Server, transaction: Transaction, given: Any) -> Answer:
 
     server.writes(transaction, write)
     return [], len(some)
+
+
+@statement(suspensions.STORE)
+async def suspend(server: Server, transaction: Transaction, given: Any) -> Answer:
+    """The account is suspended from now on."""
+    account, instance, *row = given
+    await server.lock(transaction, (SUSPENSION, account), "no key update")
+    server.writes(transaction, lambda rows: rows.suspend(instance, tuple(row)))
+    return [], 1
+
+
+@statement(suspensions.FORGET)
+async def resume(server: Server, transaction: Transaction, given: Any) -> Answer:
+    """It is not suspended any more."""
+    (account,) = given
+    await server.lock(transaction, (SUSPENSION, account), "update")
+    name = next((it for it in server.rows.suspended if name_of(it) == account), None)
+    if name is not None:
+        server.writes(transaction, lambda rows: rows.suspend(name, None))
+    return [], int(name is not None)
 
 
 # -- what is handed over, and what became of it

@@ -261,6 +261,8 @@ class World:
                 network.mount(instance.settings.base_url, app, latency=self._latency)
             nursery.start_soon(self.server.keep_house)
             nursery.start_soon(self._blows)
+            for blow in setup.suspensions:
+                nursery.start_soon(self._suspended, blow)
             for number in range(setup.members):
                 nursery.start_soon(self._slot, number, network)
             for number in range(setup.applications):
@@ -402,6 +404,10 @@ class World:
                     self.nursery.start_soon(self.operators.ask, blow, member)
                 else:
                     _STRIKES[blow.kind](member, blow.seconds)
+
+    async def _suspended(self, blow: Blow) -> None:
+        await trio.sleep_until(blow.at)
+        await self.operators.suspend(blow)
 
     def _struck(self, blow: Blow) -> Member | None:
         if blow.whose is not None:

@@ -15,7 +15,7 @@ from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.clock import Clock
 from gateway_core.contract.errors import OutboxError
 from gateway_core.contract.validators import UNSENDABLE, is_sendable
-from gateway_core.engine.instance_registry import InstanceRegistry
+from gateway_core.engine.instances.instance_registry import InstanceRegistry
 from gateway_core.outboxes.handover import suspension_question
 from gateway_core.outboxes.records import Suspension
 from gateway_core.outboxes.troubles import Troubles
