@@ -99,7 +99,7 @@ async def test_what_stands_elsewhere_is_not_edited(opened, autojump_clock):
     async with opened(channel) as gateway:
         ref = (await gateway.send("bot", "r", "one")).ref
     async with opened(channel, Redirection({"bot": "staging"})) as gateway:
-        with pytest.raises(Invalid, match="its message is in 'r'"):
+        with pytest.raises(Invalid, match="the message to change is in 'r'"):
             await gateway.edit(ref, "two")
     assert ["one"] == channel.texts("r")
 

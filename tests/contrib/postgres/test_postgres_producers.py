@@ -392,6 +392,7 @@ async def test_the_order_is_that_in_which_the_owner_took_them_over_a_restart(sha
             await until(partial(_taken, producer, late))
         await trio.sleep(0.3)  # its time is over
         async with shared.owner() as owner:
+            owner.resume("bot")
             await owner.send("bot", "room", "after")
             assert Disposition.EXPIRED == (await late.receipt()).disposition
             names = [each.id for each in (tickets[0], tickets[2], tickets[4])]
@@ -492,7 +493,7 @@ async def test_a_ticket_of_what_is_gone_says_so(shared):
     async with shared.producer() as producer:
         ticket = await producer.enqueue("bot", "room", "text")
         shared.ran("DELETE FROM handed")
-        with pytest.raises(OutboxError, match=f"envelope {ticket.id}: .*remembered no more"):
+        with pytest.raises(OutboxError, match=f"envelope {ticket.id}: .*not remembered any more"):
             await ticket.receipt()
 
 
@@ -677,7 +678,7 @@ async def test_asyncio_and_code_that_blocks_hand_over_alike(shared, quick):
             job = await gateway.broadcast("bot", ["other"], "all")
             assert (await job.wait()).ended
             with pytest.raises(NotServing):
-                gateway.resume("bot")
+                gateway.add_instance(Instance("another", "fake", FakeSettings()))
 
     def blocking_one():
         opening = blocking.open_gateway(config, outbox=shared.outbox(), wall_clock=wall, **given)
@@ -825,7 +826,7 @@ async def no_questions_about(producer, foreign, others):
     page = {"after": "", "limit": 9}
     assert {"receipts": []} == await ask("failed", group=others.id, **page)
     for do, fields in (("groups", page), ("remove_instance", {"drain": 0.0})):
-        with pytest.raises(UnknownInstance, match="of instance 'bot', not 'other'"):
+        with pytest.raises(UnknownInstance, match="about instance 'bot', not 'other'"):
             await ask(do, instance="other", **fields)
     template = to_json(Send(instance_id="other", external_room_id="-", text="text"))
     with pytest.raises(UnknownInstance):

@@ -132,7 +132,7 @@ async def test_a_key_that_is_missing_is_told_before_it_is_waited_for(outbox, ope
             await outbox().__aenter__()
         with pytest.raises(OutboxError, match=r"which outbox\.keys lacks"):
             await outbox(SECOND).__aenter__()
-        with pytest.raises(OutboxError, match=r"give it in outbox\.keys"):
+        with pytest.raises(OutboxError, match=r"add it to outbox\.keys"):
             operator()
 
 

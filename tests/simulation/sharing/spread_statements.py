@@ -373,14 +373,14 @@ def _mine(server: Server, me: Any, some: Iterable[Handing]) -> list[Handing]:
     ]
 
 
-@statement(handed._LOOK.format(some=handed._MINE.format(some=handed._ALL)))
+@statement(handed._LOOK.format(some=handed._MINE.format(some=handed._ALL.format(but=""))))
 async def look_at_all(server: Server, transaction: Transaction, given: Any) -> Answer:
     """All that waits, of the accounts that the member owns."""
     waiting = [row for row in server.rows.handed.values() if not row.answered]
     return _look(_mine(server, given["me"], waiting), server, given)
 
 
-@statement(handed._LOOK.format(some=handed._MINE.format(some=handed._NEW)))
+@statement(handed._LOOK.format(some=handed._MINE.format(some=handed._NEW.format(but=""))))
 async def look_at_new(server: Server, transaction: Transaction, given: Any) -> Answer:
     """Likewise what waits of transactions that began since, or were open."""
     xmax, were_open = int(given["xmax"]), set(map(int, given["open"]))

@@ -331,14 +331,14 @@ def _look(rows: Iterable[Handing], server: Server, given: Any) -> Answer:
     return found or [(*head, *[None] * 8)], len(found)
 
 
-@statement(handed._LOOK.format(some=handed._ALL))
+@statement(handed._LOOK.format(some=handed._ALL.format(but="")))
 async def look_at_all(server: Server, transaction: Transaction, given: Any) -> Answer:
     """All that waits."""
     waiting = [row for row in server.rows.handed.values() if not row.answered]
     return _look(waiting, server, given)
 
 
-@statement(handed._LOOK.format(some=handed._NEW))
+@statement(handed._LOOK.format(some=handed._NEW.format(but="")))
 async def look_at_new(server: Server, transaction: Transaction, given: Any) -> Answer:
     """What waits of transactions that began since, or were open."""
     xmax, were_open = int(given["xmax"]), set(map(int, given["open"]))
