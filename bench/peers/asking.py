@@ -100,7 +100,7 @@ def _outcome(task: asyncio.Future[object]) -> str:
 
 
 def _errors(tasks: Sequence[asyncio.Future[object]]) -> list[str]:
-    failed = (task.exception() for task in tasks if not task.cancelled())
+    failed = (task.exception() for task in tasks if task.done() and not task.cancelled())
     return sorted({f"{type(error).__name__}: {error}"[:200] for error in failed if error})[:5]
 
 
