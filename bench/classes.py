@@ -88,6 +88,7 @@ async def restarted(run: Run, folder: Path) -> dict[str, Any]:
         ticket = await gateway.submit(CODE)
     async with AsyncExitStack() as stack:
         gateway, channel = await _opened(stack, run, folder)
+        gateway.resume("bot")
         begun, waiting = trio.current_time(), gateway.statistics().stored
         with trio.move_on_after(TTL + 1):
             while _arrived(channel) is None:  # noqa: ASYNC110 - virtual time

@@ -255,6 +255,7 @@ def _suspensions(
     if handover is not None:
         tell = handover.tell
         is_here = is_here if pager is None else pager.accounts.has
+    registry.keeps_held = store is None
     found = Suspensions(registry, clock, tasks.spawn, store=store, tell=tell, is_here=is_here)
     if pager is not None:
         pager.accounts.ownership.restore = found.restore

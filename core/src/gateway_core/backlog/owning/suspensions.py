@@ -6,6 +6,7 @@ This module waits: for the outbox.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -36,6 +37,7 @@ class Suspensions:
     tell      asks the process that owns an account; None: this process has all of them
     is_here   whether this process has an account
     _pending  what is to be stored or told, by account: the newest alone
+    _idle     set once that is done; None: there is nothing
     """
 
     _registry: InstanceRegistry
@@ -46,13 +48,9 @@ class Suspensions:
     is_here: Callable[[str], bool] = lambda _instance_id: True
     _pending: dict[str, Suspension | None] = attrs.field(factory=dict, init=False)
     _turn: trio.Lock = attrs.field(factory=trio.Lock, init=False)
-    _idle: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _idle: trio.Event | None = attrs.field(default=None, init=False)
     _closed: bool = attrs.field(default=False, init=False)
     _troubles: Troubles = attrs.field(factory=Troubles, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._idle.set()
-        self._registry.keeps_held = self.store is None
 
     # -- what this process is asked
 
@@ -112,11 +110,12 @@ class Suspensions:
     @property
     def idle(self) -> bool:
         """Whether all is stored and told."""
-        return self._idle.is_set()
+        return self._idle is None
 
     async def drained(self) -> None:
         """Wait until that is so."""
-        await self._idle.wait()
+        if self._idle is not None:
+            await self._idle.wait()
 
     def close(self) -> None:
         """Nothing more is stored or told."""
@@ -127,11 +126,11 @@ class Suspensions:
             return
         self._pending.pop(instance_id, None)
         self._pending[instance_id] = suspension
-        if self._idle.is_set():
+        if self._idle is None:
             self._idle = trio.Event()
-            self._spawn(self._carry)
+            self._spawn(partial(self._carry, self._idle))
 
-    async def _carry(self) -> None:
+    async def _carry(self, idle: trio.Event) -> None:
         """Store and tell what is pending, one account after the other."""
         try:
             while self._pending:
@@ -148,7 +147,8 @@ class Suspensions:
                     if self._pending.get(instance_id, _STORED) is suspension:
                         del self._pending[instance_id]
         finally:
-            self._idle.set()
+            self._idle = None
+            idle.set()
 
     async def _store_or_tell(self, instance_id: str, suspension: Suspension | None) -> None:
         if self.is_here(instance_id):
