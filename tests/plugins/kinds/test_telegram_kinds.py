@@ -36,7 +36,7 @@ async def test_a_text_goes_before_and_buttons_stand_below(world, autojump_clock)
 async def test_no_edit_changes_it_and_a_call_can(world, autojump_clock):
     async with world.opened() as gateway:
         sent = await gateway.send("bot", world.room, "here", extra={"dice": "🎲"}, key="k")
-        with pytest.raises(Invalid, match="target: .* cannot be edited"):
+        with pytest.raises(Invalid, match=r"target: .* cannot be edited"):
             await gateway.edit(sent.ref, "there")
         named = KeyRef(instance_id="bot", external_room_id=world.room, key="k")
         assert not (await gateway.edit(named, "there", raises=False)).delivered
