@@ -216,7 +216,7 @@ async def test_damage_that_is_found_later_is_said_and_nothing_more_is_taken_in(p
     content[at : at + 4096] = b"\x5a" * 4096
     path.write_bytes(content)
     async with open_test_gateway(FakeChannel(), outbox=kept_at(path)) as gateway:
-        with trio.fail_after(20), pytest.raises(OutboxError, match=r"takes no more.*damaged"):
+        with trio.fail_after(60), pytest.raises(OutboxError, match=r"takes no more.*damaged"):
             await submit_forever(gateway)
         assert gateway.statistics().stored > 0
 
