@@ -228,6 +228,22 @@ async def test_what_an_operator_asks_without_an_owner_holds_before_anything_is_s
         await until(lambda: not shared.ran("SELECT why FROM suspensions"))
 
 
+@pytest.mark.parametrize("asked", [("resume", "suspend"), ("suspend", "resume")])
+async def test_of_what_operators_ask_without_an_owner_the_last_holds(shared, command, asked):
+    """From the moment on at which the account is had, before a request is read."""
+    async with shared.owner():
+        pass  # it makes the schema
+    words = {
+        "suspend": ("suspend", "bot", "--why", "the night is long"),
+        "resume": ("resume", "bot"),
+    }
+    for name in asked:
+        code, _, err = await command(*words[name])
+        assert (0, "") == (code, err)
+    async with shared.owner() as owner:
+        assert (asked[-1] == "suspend") == bool(why(owner, "bot"))
+
+
 async def test_an_operator_of_spread_accounts_reaches_whoever_owns_it(
     spread, gateway_command, often, tmp_path
 ):

@@ -77,3 +77,16 @@ async def test_what_an_operator_asks_without_a_gateway_holds_before_anything_is_
         assert [] == channel.made
     code, out, _ = await command("stats", "--json")
     assert "a long night" == json.loads(out)["suspended"]["bot"]["why"]
+
+
+@pytest.mark.parametrize("asked", [("resume", "suspend"), ("suspend", "resume")])
+async def test_of_what_operators_ask_without_a_gateway_the_last_holds(path, command, asked):
+    """From the moment on at which the file is open, before a request is read."""
+    async with opened(path, FakeChannel()):
+        pass
+    words = {"suspend": ("suspend", "bot", "--why", "a long night"), "resume": ("resume", "bot")}
+    for name in asked:
+        code, _, err = await command(*words[name])
+        assert (0, "") == (code, err)
+    async with opened(path, FakeChannel()) as gateway:
+        assert (asked[-1] == "suspend") == bool(why(gateway))

@@ -41,7 +41,7 @@ def suspended(connection: Connection, instances: Sequence[str]) -> dict[str, Sus
     """Those of these that are, by what is stored and by what nobody has answered yet."""
     found = _read(connection.execute(_OF.encode(), ([*map(name_of, instances)],)).fetchall())
     asked = connection.execute(_ASKED, ([*map(text_in, instances)],)).fetchall()
-    for name, kind, at in asked:
+    for name, kind, at in asked:  # numbers count down: the last one asked comes last, and holds
         instance = text_out(name)
         if kind == RESUME:
             found.pop(instance, None)
