@@ -21,7 +21,7 @@ from gateway_core.authors import TransportError
 from gateway_core.deliveries import steps
 from gateway_core.deliveries.delivery import Delivery
 from gateway_core.deliveries.step_files import StepFiles
-from gateway_core.engine.consequences import Consequences
+from gateway_core.engine import consequences
 from gateway_core.files import keeper
 from gateway_core.files.keeper import KeptFiles
 from gateway_core.files.spool import Spool
@@ -82,12 +82,12 @@ def an_id_of_an_upload_is_used_on_another_account(patch):
 
 @bug("its text was to go alone", seen=150)
 def a_caption_goes_with_its_refused_file(patch):
-    whole = Consequences._replanned
-
-    def replanned(self: Any, *given: Any, without_files: bool = False) -> Any:
-        return [] if without_files else whole(self, *given)
-
-    patch.setattr(Consequences, "_replanned", replanned)
+    whole = consequences.piece_of
+    patch.setattr(
+        consequences,
+        "piece_of",
+        lambda *given, without_files: None if without_files else whole(*given, without_files=False),
+    )
 
 
 @bug("went without its files, and nobody said so", seen=150)

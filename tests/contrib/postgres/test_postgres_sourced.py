@@ -41,6 +41,10 @@ def here(gateway):
     return {each.id for each in gateway.statistics().instances}
 
 
+def held(gateway):
+    return {each.id for each in gateway.statistics().instances if each.suspended}
+
+
 def rows(spread):
     sql = "SELECT instance, member IS NOT NULL, idle FROM accounts WHERE account <> ''"
     return {name: (owned, idle) for name, owned, idle in spread.ran(sql)}
@@ -68,12 +72,38 @@ async def test_owned_whole_what_is_stored_goes_on_once_the_source_was_asked(spre
             await gateway.enqueue(name, "room", "hello")
     accounts, channel = Accounts(), FakeChannel()
     async with opened(spread, channel, accounts, owned="whole") as gateway:
-        await until(lambda: here(gateway) == set(NAMES[:3]))
+        await until(lambda: here(gateway) == set(NAMES[:3]) == held(gateway))
         assert [] == channel.made  # what was suspended is so in the next process run
         for name in NAMES[:3]:
             gateway.resume(name)
         await until(lambda: len(channel.made) == 3)
     assert set(NAMES[:3]) == accounts.asked.keys()
+
+
+async def test_one_that_is_resumed_while_it_is_being_had_goes_on(spread, monkeypatch):
+    """It was read as suspended, and nobody hears of that any more."""
+    async with opened(spread, owned="whole") as gateway:
+        await gateway.find_instance("tenant-0")
+        gateway.suspend("tenant-0", by="ann")
+        await gateway.enqueue("tenant-0", "room", "hello")
+    was_read, may_go_on, read = trio.Event(), trio.Event(), PostgresOutbox.attempts
+
+    async def attempts(self, **given):
+        if given.get("instance_id") == "tenant-0":
+            was_read.set()
+            await may_go_on.wait()
+        return await read(self, **given)
+
+    monkeypatch.setattr(PostgresOutbox, "attempts", attempts)
+    channel = FakeChannel()
+    async with opened(spread, channel, owned="whole") as gateway:
+        with trio.fail_after(60):
+            await was_read.wait()
+        gateway.resume("tenant-0")
+        await until(lambda: not spread.ran("SELECT instance FROM suspensions"))
+        await trio.sleep(0.1)  # and this process knows that it is stored
+        may_go_on.set()
+        await until(lambda: ["hello"] == channel.texts("room"))
 
 
 async def test_every_process_sends_and_the_owner_alone_delivers(spread):

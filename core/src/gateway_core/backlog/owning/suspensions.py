@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import attrs
 import trio
@@ -37,6 +38,8 @@ class Suspensions:
     tell      asks the process that owns an account; None: this process has all of them
     is_here   whether this process has an account
     _pending  what is to be stored or told, by account: the newest alone
+    _newest   what was stored by this process of each account: newer than what was read of one
+              that is just being had
     _idle     set once that is done; None: there is nothing
     """
 
@@ -47,6 +50,9 @@ class Suspensions:
     tell: Tell | None = None
     is_here: Callable[[str], bool] = lambda _instance_id: True
     _pending: dict[str, Suspension | None] = attrs.field(factory=dict, init=False)
+    _newest: WeakKeyDictionary[InstanceState, Suspension | None] = attrs.field(
+        factory=WeakKeyDictionary, init=False
+    )
     _turn: trio.Lock = attrs.field(factory=trio.Lock, init=False)
     _idle: trio.Event | None = attrs.field(default=None, init=False)
     _closed: bool = attrs.field(default=False, init=False)
@@ -96,7 +102,8 @@ class Suspensions:
     def restore(self, account: InstanceState, suspension: Suspension | None) -> None:
         """The account is had, as its last owner left it; this process may have more to say."""
         if self.store is not None:
-            wanted = self._pending.get(account.instance.id, suspension)
+            wanted = self._newest.get(account, suspension)
+            wanted = self._pending.get(account.instance.id, wanted)
             self._registry.restore(account, None if wanted is None else wanted.why)
 
     def _do(self, instance_id: str, suspension: Suspension | None) -> None:
@@ -161,4 +168,7 @@ class Suspensions:
         if self.store is None:
             return
         async with self._turn:
+            account = self._registry.serving.get(instance_id)
             await self.store(instance_id, suspension)
+            if account is not None:
+                self._newest[account] = suspension
