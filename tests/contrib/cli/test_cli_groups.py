@@ -189,6 +189,7 @@ def test_a_running_gateway_is_asked_and_its_groups_are_held(program, outbox, sai
         seen["whole"] = await said(broadcast, "news", **to, when=when)
         seen["retry"] = await said(retry, name)
         seen["strange"] = await said(pause, "0" * 30)
+        seen["no id"] = await said(pause, "june")
         other = await gateway.broadcast("bot", ROOMS, "later", not_before=4e9)
         seen["cancel"] = await said(cancel, other.id)
         seen["names"] = name, other.id
@@ -202,6 +203,8 @@ def test_a_running_gateway_is_asked_and_its_groups_are_held(program, outbox, sai
     assert (0, f"group {name}: 30 of 30 rooms: 30 delivered") == seen["whole"]
     assert (0, f"{name}: 0 tried again; 30 of 30 rooms: 30 delivered") == seen["retry"]
     assert (2, f"the outbox does not know group {'0' * 30}") == seen["strange"]
+    text = "'june' is not the id of a group: `gateway group list` shows the ids"
+    assert (2, text) == seen["no id"]
     assert (0, f"{other}: cancelled; 30 of 30 rooms: 30 cancelled") == seen["cancel"]
     assert ["news"] * 30 == texts(program)
     code, out, err = program("group", "list")

@@ -371,6 +371,7 @@ def test_an_installed_adapter_that_cannot_send_is_told(install):
     assert [
         "mute (mute 1.0): required hook settings_type is missing",
         "mute (mute 1.0): required hook send is missing",
+        "mute (mute 1.0): has no hookimpl: mark its functions with @hookimpl",
     ] == [str(problem) for problem in caught.value.problems]
 
 
@@ -550,6 +551,17 @@ def test_a_class_is_told_that_an_instance_is_wanted():
         def after_disposition(self): ...
 
     assert ["Recorder: is a class; give an instance of it"] == faults(Recorder)
+
+
+def test_an_installed_policy_whose_hooks_are_in_a_class_is_told_what_to_give(install):
+    source = POLICY.replace(
+        "@hookimpl\ndef chunk():", "class Careful:\n    @hookimpl\n    def chunk(self):"
+    )
+    source = source.replace("    return None", "        return None")
+    install("careful", {"class_policy": source}, gateway_policy=["careful = class_policy"])
+    text = "has no hookimpl: give an instance of its class Careful, not the module"
+    with pytest.raises(PluginError, match=rf"careful \(careful 1\.0\): {text}"):
+        bind((), Filter(allow=("careful",)))
 
 
 def test_a_plugin_for_a_channel_that_nobody_serves_is_told():

@@ -161,7 +161,7 @@ def bind(plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> dict[str,
     everyone = [*in_code, *installed]
     for plugin in everyone:
         problems += inspect_plugin(plugin)
-    problems += [*_doubled(everyone), *_idle(in_code, everyone)]
+    problems += [*_doubled(everyone), *_idle(everyone), *_unserved(in_code, everyone)]
     if problems:
         raise PluginError(problems)
     return _bind_all(in_code, installed)
@@ -271,15 +271,32 @@ def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:
             yield Problem(plugin.label, text)
 
 
-def _idle(in_code: Sequence[Plugin], everyone: Sequence[Plugin]) -> Iterable[Problem]:
-    """Plugins given in code that would never be asked: a marker or a name was forgotten."""
+def _idle(plugins: Sequence[Plugin]) -> Iterable[Problem]:
+    """Plugins that would never be asked: a marker was forgotten, or a class has the hooks."""
+    for plugin in plugins:
+        members = _members(plugin.module)
+        if inspect.isclass(plugin.module):
+            yield Problem(plugin.label, "is a class; give an instance of it")
+        elif not any(map(impl_of, members.values())):
+            yield Problem(plugin.label, f"has no hookimpl: {_remedy(members)}")
+
+
+def _members(plugin: object) -> dict[str, Any]:
+    return {name: inspect.getattr_static(plugin, name, None) for name in dir(plugin)}
+
+
+def _remedy(members: Mapping[str, Any]) -> str:
+    """What to do about a plugin without hooks: they may be in a class of its module."""
+    for name, member in members.items():
+        if inspect.isclass(member) and any(map(impl_of, _members(member).values())):
+            return f"give an instance of its class {name}, not the module"
+    return "mark its functions with @hookimpl"
+
+
+def _unserved(in_code: Sequence[Plugin], everyone: Sequence[Plugin]) -> Iterable[Problem]:
+    """Plugins given in code for a channel that nothing serves: the name is misspelt."""
     served = {plugin.channel for plugin in everyone if plugin.adapter}
     for plugin in in_code:
-        module = plugin.module
-        if inspect.isclass(module):
-            yield Problem(plugin.label, "is a class; give an instance of it")
-        elif not any(impl_of(inspect.getattr_static(module, name, None)) for name in dir(module)):
-            yield Problem(plugin.label, "has no hookimpl: mark its functions with @hookimpl")
         if plugin.channel is not None and plugin.channel not in served:
             words = ", ".join(sorted(map(str, served))) or "none"
             text = f"no plugin serves channel {plugin.channel!r}; served: {words}"

@@ -67,6 +67,15 @@ def lacking(instance: str, names: list[str]) -> str:
 
 def seq_in(envelope_id: str) -> int:
     """The number of an envelope's id. Raises `OutboxError` for what is none."""
-    if _ID.fullmatch(envelope_id) is None:
-        raise OutboxError(f"{envelope_id!r} is not the id of an envelope")
-    return position_of(envelope_id)
+    return _number(envelope_id, "an envelope")
+
+
+def seq_of_group(group_id: str) -> int:
+    """The number of a group's id. Raises `OutboxError` for what is none."""
+    return _number(group_id, "a group: `gateway group list` shows the ids")
+
+
+def _number(text: str, what: str) -> int:
+    if _ID.fullmatch(text) is None:
+        raise OutboxError(f"{text!r} is not the id of {what}")
+    return position_of(text)

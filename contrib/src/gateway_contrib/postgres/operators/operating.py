@@ -28,6 +28,7 @@ from gateway_contrib.durable.operators.looking import (
     lacking,
     listed,
     seq_in,
+    seq_of_group,
 )
 from gateway_contrib.durable.rows import decode, encode
 from gateway_contrib.durable.sealing.contents import described, words_of
@@ -302,7 +303,7 @@ class Operator:
 
     def group(self, group_id: str) -> GroupState | None:
         """How far a group is; None: it is not there."""
-        seq = seq_in(group_id)
+        seq = seq_of_group(group_id)
         return self._do(lambda it: beside.state_at(it, self._keyring, seq))
 
     def group_of_key(self, instance: str, key: str) -> GroupState | None:

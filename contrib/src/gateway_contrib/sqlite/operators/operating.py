@@ -29,6 +29,7 @@ from gateway_contrib.durable.operators.looking import (
     lacking,
     listed,
     seq_in,
+    seq_of_group,
 )
 from gateway_contrib.durable.rows import decode, encode
 from gateway_contrib.durable.sealing.contents import described, words_of
@@ -299,7 +300,7 @@ class Operator:
     def group(self, group_id: str) -> GroupState | None:
         """How far a group is; None: it is not there."""
         with closing(self._reader()) as reader:
-            state: GroupState | None = reader.beside.state(seq_in(group_id))
+            state: GroupState | None = reader.beside.state(seq_of_group(group_id))
         return state
 
     @typed(UNREADABLE)
