@@ -65,7 +65,8 @@ def pytest_collection_finish():
     gc.enable()
 
 
-def pytest_configure():
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long_run: a whole short run leaves it out")
     _watch["stderr"] = os.dup(2)  # it is captured later
 
 
@@ -119,11 +120,27 @@ FIRST = [
 assert all(path.exists() for path in FIRST)
 
 
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    node.workerinput["whole"] = _is_whole(node.config)
+
+
+def _is_whole(config):
+    """Whether the whole suite was asked for."""
+    if hasattr(config, "workerinput"):  # a process of several, which gets names of tests
+        return config.workerinput["whole"]
+    return config.args_source is config.ArgsSource.TESTPATHS
+
+
+def pytest_collection_modifyitems(config, items):
     """A test runs on the virtual clock that a fixture of its asks for, as if it asked itself.
 
     By itself pytest-trio looks only at what a test asks for, and the test would wait in real time.
     """
+    if _is_whole(config) and not amounts.LONG:
+        left = [item for item in items if item.get_closest_marker("long_run")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
     place = {path: number for number, path in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path, len(FIRST)))
     for item in items:
@@ -187,6 +204,5 @@ def _log_as_before():
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    whole = config.args_source is config.ArgsSource.TESTPATHS
-    for line in amounts.left_out(whole=whole):
+    for line in amounts.left_out(whole=_is_whole(config)):
         terminalreporter.write_line(line)

@@ -16,7 +16,11 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from amounts import long_run
 from sphinx.util.inventory import InventoryFile
+
+pytestmark = long_run
+"""`make docs` builds the same pages."""
 
 ROOT = Path(__file__).parents[2]
 WIDTHS = (1366, 390)

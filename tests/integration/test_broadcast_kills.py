@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from amounts import amount
+from amounts import amount, long_run
 
 ROOMS = 300
 RUN = f"""
@@ -98,6 +98,7 @@ from gateway_core.testing import Failure""")  # fmt: skip
 """Refuses every room, tries again what failed, and is killed as soon as that is accepted."""
 
 
+@long_run
 async def test_a_retry_is_remembered_by_a_process_that_is_killed_at_once(tmp_path):
     run = [sys.executable, "-c", AGAIN, str(tmp_path)]
     killed = await trio.run_process([*run, "refusing"], capture_stdout=True, check=False)

@@ -12,6 +12,7 @@ from functools import partial
 
 import pytest
 import trio
+from amounts import long_run
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -73,7 +74,7 @@ async def ask(client, count, outcomes=None):
     return ends
 
 
-@pytest.mark.parametrize("answer", ["reset", "silence"])
+@pytest.mark.parametrize("answer", ["reset", pytest.param("silence", marks=long_run)])
 async def test_after_a_quiet_time_a_failover_costs_one_request(answer):
     async with (
         behind(Asked().app, answer=answer) as (box, url),
@@ -101,7 +102,7 @@ async def test_in_the_midst_of_traffic_the_dead_connections_are_dropped_after_th
         assert 1 <= box.lost <= 5
 
 
-@pytest.mark.parametrize("answer", ["reset", "silence"])
+@pytest.mark.parametrize("answer", ["reset", pytest.param("silence", marks=long_run)])
 async def test_a_platform_that_never_takes_a_second_request_is_asked_on_new_connections(answer):
     """Reuse is tried after one, two, four seconds: no more than one request is lost each time."""
     async with (

@@ -18,6 +18,7 @@ import pytest
 import trio
 import trio.testing
 import yaml
+from amounts import long_run
 from breaking import DeadExporter, kill_a_partition
 from listening import structlog_at
 from ports import free_port
@@ -292,6 +293,7 @@ async def night(scene, exporter, folder):
         return up, await raised(url, {"GatewayIsGone"})
 
 
+@long_run
 def test_no_alert_is_up_while_all_is_well(tmp_path):
     up, _ = trio.run(night, well, None, tmp_path)
     assert set() == up - OF_THE_MACHINE

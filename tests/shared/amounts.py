@@ -6,11 +6,13 @@ one of its Pythons.
 
 import os
 
+import pytest
+
 LONG = bool(os.environ.get("GATEWAY_LONG"))
 
 AMOUNTS = {
-    "worlds": (30, 200),
-    "worlds of a shared outbox": (8, 100),
+    "worlds": (20, 200),
+    "worlds of a shared outbox": (4, 100),
     "worlds of accounts that are spread over processes": (3, 12),
     "worlds of accounts that move": (5, 50),
     "orders over moves": (2, 30),
@@ -28,12 +30,12 @@ AMOUNTS = {
     "drawn texts read by npm's parser": (100, 500),
     "drawn texts read by Telegram's library": (150, 1_000),
     "drawn tags read by Telegram's library": (250, 2_000),
-    "texts that grow": (60, 1_000),
+    "texts that grow": (30, 1_000),
     "of three documents drawn for a channel": (1, 3),
     "other seeds of the demo": (1, 2),
-    "cases of recovery": (13, 21),
+    "cases of recovery": (9, 21),
     "codes behind a backlog": (4, 15),
-    "stalls": (4, 8),
+    "stalls": (2, 8),
     "kills while a file is resealed": (2, 4),
     "states of what is sealed anew": (1, 2),
     "answers as the time is over": (15, 50),
@@ -49,14 +51,14 @@ AMOUNTS = {
     "commands whose reader leaves": (2, 3),
     "times of Ctrl-C": (1, 2),
     "ends of a loop": (2, 4),
-    "ends of a program that blocks": (4, 7),
+    "ends of a program that blocks": (2, 7),
     "ends of a program that streams": (2, 4),
-    "ends behind a server": (5, 12),
+    "ends behind a server": (3, 12),
     "servers of Django that save": (1, 3),
     "ends of a prefork worker": (1, 3),
-    "ends of a moved bot": (3, 8),
-    "bots that answer": (3, 6),
-    "servers that answer": (3, 9),
+    "ends of a moved bot": (2, 8),
+    "bots that answer": (2, 6),
+    "servers that answer": (2, 9),
     "ends of a whole program": (1, 9),
     "worlds seen by two processes": (3, 12),
     "processes that see them again": (1, 2),
@@ -72,6 +74,15 @@ AMOUNTS = {
     "odd requests of an emulator": (600, 6_000),
 }
 """In a short run, and in a long one."""
+
+
+long_run = pytest.mark.long_run
+"""A test that a whole short run leaves out: others look at what it looks at, less closely."""
+
+
+def one_of_three(names):
+    """These as parameters, of which a whole short run looks at each third."""
+    return [pytest.param(each, marks=long_run if n % 3 else ()) for n, each in enumerate(names)]
 
 
 def amount(kind):
@@ -91,6 +102,6 @@ def left_out(*, whole):
     if not whole:
         return ["short: GATEWAY_LONG=1 looks at more of a kind (tests/shared/amounts.py)"]
     return [
-        "short, GATEWAY_LONG=1 looks at more of a kind:",
+        "short, GATEWAY_LONG=1 makes tests marked `long_run` too, and looks at more of a kind:",
         *(f"  {short:,} of {long:,} {kind}" for kind, (short, long) in AMOUNTS.items()),
     ]

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 import pytest
+from amounts import one_of_three
 from simulated.bugs import Bugs
 from simulated.drawing import draw
 
@@ -203,7 +204,7 @@ def troubled() -> Iterator[int]:
             yield seed
 
 
-@pytest.mark.parametrize("name", BUGS)
+@pytest.mark.parametrize("name", one_of_three(BUGS))
 def test_the_simulation_finds_it(name, monkeypatch):
     BUGS[name].put(monkeypatch)
     found = BUGS[name].violation(islice(troubled(), MOST_WORLDS))

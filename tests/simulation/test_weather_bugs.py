@@ -13,6 +13,7 @@ from itertools import count, islice
 from typing import Any
 
 import pytest
+from amounts import one_of_three
 from simulated.bugs import Bugs
 from simulated.drawing import draw
 
@@ -77,7 +78,7 @@ def stormy() -> Iterator[int]:
     return (seed for seed in count() if draw(seed).trouble.weather)
 
 
-@pytest.mark.parametrize("name", BUGS)
+@pytest.mark.parametrize("name", one_of_three(BUGS))
 def test_the_simulation_finds_it(name, monkeypatch):
     BUGS[name].put(monkeypatch)
     found = BUGS[name].violation(islice(stormy(), MOST_WORLDS))

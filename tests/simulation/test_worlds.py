@@ -7,7 +7,7 @@ from collections import Counter
 from functools import cache
 
 import pytest
-from amounts import LONG, amount
+from amounts import LONG, amount, long_run
 from simulated.world import simulate
 
 SEEDS = amount("worlds")
@@ -74,6 +74,7 @@ def test_every_invariant_holds_in_every_world(first, world):
     gc.collect()
 
 
+@long_run
 def test_the_worlds_were_worth_looking_at(world):
     """A harness that finds nothing is usually blind: all that can happen did happen."""
     outcomes = [world(seed) for seed in looked_at({*range(SEEDS), *RARE})]

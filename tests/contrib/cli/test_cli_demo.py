@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import trio
-from amounts import amount
+from amounts import amount, long_run
 from rich.console import Console
 
 from gateway_contrib.cli.demo import command, display
@@ -104,6 +104,7 @@ def test_each_kind_of_fault_strikes_once_on_each_platform_and_no_other_429_comes
     assert (3, 3) == (report.total.rate_limited, report.total.injected)
 
 
+@long_run
 @pytest.mark.parametrize("seed", ["1", "2"][: amount("other seeds of the demo")])
 def test_with_other_seeds_copies_are_announced_and_discord_has_none(demo, seed):
     _, report = demo(seed=seed)
@@ -114,6 +115,7 @@ def test_with_other_seeds_copies_are_announced_and_discord_has_none(demo, seed):
         assert row.duplicated <= row.announced
 
 
+@long_run
 def test_the_same_seed_makes_the_same_demo(watched, finished):
     """Whoever looks at it changes nothing."""
     for name in ("accepted", "parts", "attempts", "bound_s"):

@@ -9,6 +9,7 @@ import postgres_server
 import psycopg
 import pytest
 import trio
+from amounts import long_run
 from postgres_proxy import between
 from postgres_runs import locked, ran
 from structlog.testing import capture_logs
@@ -92,6 +93,7 @@ async def test_a_lost_commit_is_decided_after_a_takeover(server, schema, entry):
     assert ["one"] == told
 
 
+@long_run
 async def test_what_was_told_is_written_once_however_its_commit_was_lost(server, schema, entry):
     one, two = entry("one"), entry("two")
     with between(server) as (proxy, url):

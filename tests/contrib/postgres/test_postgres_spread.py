@@ -7,6 +7,7 @@ from itertools import count
 import psycopg
 import pytest
 import trio
+from amounts import long_run
 from postgres_children import child, stop
 from postgres_runs import locked
 from postgres_spread import SLACK, Spread, until
@@ -211,6 +212,7 @@ async def test_an_account_that_another_member_took_is_lost_alone(spread, entry):
             await process.outbox.recover("bot")
 
 
+@long_run
 async def test_a_process_that_dies_or_is_stopped_is_followed_and_writes_no_more(spread):
     """What it had under way is rolled back before its account is had; let on, it hears of that."""
     started = partial(child, spread.server, spread.schema, 5, "spread")

@@ -5,6 +5,7 @@ import sys
 from contextlib import contextmanager
 
 import trio
+from amounts import long_run
 
 from gateway_contrib.emulators.serve import serve
 from gateway_contrib.emulators.telegram import TelegramEmulator
@@ -62,6 +63,7 @@ class Room:
         return len(self.texts[-1])
 
 
+@long_run
 async def test_it_outlives_its_owner_and_ends_with_its_writer(server, emptied_schema):
     """One message, which the next owner goes on with, and breaks off once nobody writes it."""
     emulator = TelegramEmulator(tokens={TOKEN})

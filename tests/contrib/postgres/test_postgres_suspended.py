@@ -6,6 +6,7 @@ from itertools import count
 
 import pytest
 import trio
+from amounts import long_run
 from postgres_processes import child
 from postgres_shared import Shared
 from postgres_spread import Spread, until
@@ -89,6 +90,7 @@ async def test_it_goes_with_its_account_and_any_process_resumes_it(spread, named
         assert 1 == len(channels[1].made)
 
 
+@long_run
 async def test_after_a_kill_its_next_owner_sends_nothing_of_it(server, emptied_schema):
     with trio.fail_after(120), child(server, emptied_schema, "share") as first:
         assert "open" == await first.ask()

@@ -18,6 +18,7 @@ import apsw
 import attrs
 import pytest
 import trio
+from amounts import long_run
 from sealed import FIRST
 
 from gateway_contrib.sqlite import SqliteOutbox
@@ -114,6 +115,7 @@ def life(root, path, name, *, kill, known=()):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@long_run
 def test_there_and_back_again_with_traffic_between_nothing_is_lost(before, tmp_path):
     path = tmp_path / "outbox.db"
     first = life(ROOT, path, "new", kill=True)
