@@ -199,6 +199,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one object and nothing else")
     parser.add_argument("--into", type=Path, default=PLOTS, help="the folder for the plots")
     arguments = parser.parse_args()
+    if not arguments.json:  # before minutes of measuring: it needs matplotlib, the figures do not
+        from bench.plots import draw  # noqa: PLC0415 - see the line above
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     found = {name: (turned, measure()) for name, (turned, measure) in EXPERIMENTS.items()}
     if arguments.json:
@@ -210,8 +212,6 @@ def main() -> None:
         return
     for name, (turned, lines) in found.items():
         print_table(name, turned, lines)
-    from bench.plots import draw  # noqa: PLC0415 - the figures need no matplotlib
-
     draw(found, arguments.into)
 
 

@@ -61,6 +61,13 @@ def test_thread_reply_format_and_key_reach_the_platform(program):
     assert (thread, "bold") == (answer.thread, answer.text)
 
 
+@pytest.mark.parametrize("url", ["https://cdn.example.com/june.pdf", "http://127.0.0.1/a.png"])
+def test_a_url_is_no_file_to_attach(program, url):
+    code, out, err = program("send", *TO, "--file-attach", url, "--caption", "June")
+    assert (2, "") == (code, out)
+    assert ["gateway: --file-attach takes the path of a file; a program can send a URL"] == err
+
+
 @pytest.mark.parametrize("program", ["telegram", "discord"], indirect=True)
 def test_files_go_with_a_caption_or_without(program, tmp_path):
     (tmp_path / "cat.png").write_bytes(png())

@@ -138,6 +138,8 @@ class Attachments:
     @property
     def files(self) -> tuple[SentFile, ...]:
         """As an envelope has them, wherever they are read."""
+        if any(path.parts[:1] in (("http:",), ("https:",)) for path in self.file_attach):
+            raise Ended("--file-attach takes the path of a file; a program can send a URL")
         return tuple(SentFile(path.absolute()) for path in self.file_attach)
 
     def words(self, text: str | None, written: Written) -> str:
