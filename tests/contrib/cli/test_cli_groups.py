@@ -120,7 +120,8 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(program, arguments, line):
 def test_a_wrong_room_is_named_by_its_line_and_nobody_gets_it(program, tmp_path):
     (tmp_path / "rooms.txt").write_text("\n".join([*ROOMS, "a room"]))
     code, _, err = program(*NEWS, "news")
-    assert (2, True) == (code, "rooms.30: 'a room'" in err[-1])
+    words = "'a room' is neither a Slack id (C…, G…, D…, U…) nor a #name"
+    assert (2, f"gateway: rooms.30: {words}") == (code, err[-1])
     assert [] == texts(program)
     (tmp_path / "rooms.txt").write_text("\n")
     assert "names no room" in program(*NEWS, "news")[2][-1]

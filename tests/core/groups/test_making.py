@@ -30,6 +30,8 @@ class Picky(FakeChannel):
     def validate(self, envelope):
         room = envelope.external_room_id
         faults = [Problem("external_room_id", "is no room")] if room.startswith("x") else []
+        if room.startswith("y"):  # as Slack and Discord say it
+            faults.append(Problem("external_room_id", f"{room!r} is neither an id nor a name"))
         if room == self.rude:
             faults.append(Problem("text", "is rude now"))
         return [*faults, *([Problem("text", "is rude")] if "!" in envelope.text else [])]
@@ -42,13 +44,13 @@ def send(room, text="hello", **fields):
 async def test_wrong_rooms_are_named_and_nothing_is_accepted(opened, autojump_clock):
     channel = Picky()
     async with opened(channel) as gateway:
-        names = ["a", "x1", "", "b", 7, "x2", "c\nd"]
+        names = ["a", "x1", "", "b", 7, "x2", "c\nd", "y1"]
         with pytest.raises(Invalid) as refused:
             await gateway.broadcast("bot", names, "news")
         assert [
             ("rooms.1", "'x1' is no room"), ("rooms.2", "is empty"),
             ("rooms.4", "must be a text, not int"), ("rooms.5", "'x2' is no room"),
-            ("rooms.6", "has a control character"),
+            ("rooms.6", "has a control character"), ("rooms.7", "'y1' is neither an id nor a name"),
         ] == [(problem.place, problem.text) for problem in refused.value.problems]  # fmt: skip
         assert [] == await gateway.groups("bot")
     assert [] == channel.made

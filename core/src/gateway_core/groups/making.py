@@ -252,9 +252,13 @@ async def _planned(wanted: GroupDraft, envelope: Envelope, most: int) -> tuple[P
 
 
 def _about(room: str, problems: Iterable[Problem]) -> list[Problem]:
-    """Problems of a room, which is named."""
+    """Problems of a room, which is named once: some adapters' words begin with it."""
+    named = repr(room)
     return [
-        Problem("" if each.place == "external_room_id" else each.place, f"{room!r} {each.text}")
+        Problem(
+            "" if each.place == "external_room_id" else each.place,
+            each.text if each.text.startswith(named) else f"{named} {each.text}",
+        )
         for each in problems
     ]
 

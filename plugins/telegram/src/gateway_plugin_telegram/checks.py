@@ -75,7 +75,7 @@ def _has_no_room(envelope: Envelope) -> bool:
 
 def _room_problems(room: str) -> Iterator[Problem]:
     if not is_room(room):
-        yield Problem("external_room_id", "a chat is a number such as -1001234567890, or @name")
+        yield Problem("external_room_id", "must be a number such as -1001234567890, or @name")
 
 
 def _thread_problems(thread: str | None) -> Iterator[Problem]:
