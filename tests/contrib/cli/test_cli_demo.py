@@ -6,6 +6,7 @@ import io
 import json
 import re
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,7 +29,7 @@ from gateway_contrib.cli.demo.display import (
 from gateway_contrib.cli.demo.run import deliver
 from gateway_contrib.cli.demo.shared import command as shared_command
 from gateway_contrib.emulators.faults import Fault
-from gateway_core import load_config
+from gateway_core import Disposition, Receipt, Verdict, load_config
 
 ROOT = Path(__file__).parents[3]
 CHANNELS = ["telegram", "slack", "discord"]
@@ -131,6 +132,39 @@ def test_what_is_missing_from_a_store_is_lost_whatever_the_gateway_says(finished
     assert "Something went wrong: 1 lost" in verdict(report)
     assert (200, 1) == (report.channels["slack"].delivered, report.channels["slack"].lost)
     assert not report.good
+
+
+@pytest.mark.parametrize(
+    ("ends", "lost"),
+    [
+        ([("unknown", "outcome_unknown")], 1),
+        ([("unknown", "outcome_unknown"), ("rejected", "message_gone")], 0),
+        ([("rejected", "message_gone")], 2),
+        ([("rejected", "bad_request")] * 2, 2),
+    ],
+    ids=str,
+)
+def test_of_what_a_receipt_calls_unknown_nothing_is_lost(finished, monkeypatch, ends, lost):
+    """The text may be missing, and so may its edit: whoever asks is told so."""
+    running, _ = finished
+    tally = deepcopy(running.tally)
+    for disposition, reason in ends:
+        receipt = Receipt(
+            envelope_id="01" * 15,
+            instance_id="slack",
+            external_room_id="C0DEMO001",
+            disposition=Disposition(disposition),
+            verdict=Verdict(error_class="non_retryable", reason=reason, raw="told"),
+        )
+        tally.of("slack").doubt(receipt)
+    conversation = running.platforms["slack"].emulator.rooms.conversation("C0DEMO001")
+    edited = next(message for message in conversation if message.revisions)
+    victim = next(message for message in conversation if message is not edited)
+    with monkeypatch.context() as patch:
+        patch.setattr(victim, "deleted", True)
+        patch.setattr(edited, "text", edited.revisions[0])
+        row = running.compared(tally, running.started).channels["slack"]
+    assert lost == row.lost
 
 
 def test_the_configuration_is_one_that_people_can_read(watched):

@@ -90,12 +90,11 @@ def examine(plan: RoomPlan, conversation: Sequence[Message]) -> Findings:
             copied.add(piece.line)
         late += any(_is_after(other, piece) for other in pieces)
         found.append((piece, message))
-    lost = sum(not _covered(wanted[n], (p for p, _ in found if p.line == n)) for n in wanted)
-    lost += not _edited(plan.edit, found)
+    missing = {n for n in wanted if not _covered(wanted[n], (p for p, _ in found if p.line == n))}
     illustrated = {piece.line for piece, message in found if message.files}
     wanting = {n for n, line in enumerate(plan.lines) if line.picture}
     return Findings(
-        lost=lost + len(wanting - illustrated),
+        lost=len(missing | (wanting - illustrated)) + (not _edited(plan.edit, found)),
         duplicated=duplicated,
         copied=len(copied),
         late=late,

@@ -20,6 +20,7 @@ class Row:
     """One channel's outcome, or the total; `lost`, `duplicated` and `late` by the platform's store.
 
     announced     messages that may be there twice by their receipts' own words
+    lost          of those that are not there, the ones whose receipt does not say that
     copied        texts of which something is: of one in several messages, several may be
     injected      the 429s that the demo's faults made
     unforeseen    the 429s that the platforms' limits gave, which pacing should have avoided
@@ -97,7 +98,8 @@ def row(platform: Emulated, rooms: list[RoomPlan], tally: ChannelTally, *, start
     for plan in rooms:
         conversation = platform.emulator.rooms.conversation(plan.room)
         found = examine(plan, conversation)
-        findings += found
+        told = min(found.lost, tally.doubted[plan.room])
+        findings += attrs.evolve(found, lost=found.lost - told)
         edits = sum(message.edited_at is not None for message in conversation)
         messages = len(conversation) - found.duplicated
         writes.append(Writes(plan.room, messages, edits, found.pictures))

@@ -21,6 +21,7 @@ class ChannelTally:
     announced  receipts that say that a part may be there twice
     last_end   when the last envelope ended (trio's clock); by room: in `room_ends`
     troubled   rooms in which an attempt failed
+    doubted    by room, the texts and edits whose receipt says that they may not be there
     """
 
     accepted: int = 0
@@ -32,6 +33,7 @@ class ChannelTally:
     last_end: float = 0.0
     room_ends: dict[str, float] = attrs.field(factory=dict)
     troubled: set[str] = attrs.field(factory=set)
+    doubted: Counter[str] = attrs.field(factory=Counter)
 
     @property
     def ended(self) -> int:
@@ -48,6 +50,13 @@ class ChannelTally:
         """When the last room was done in which no attempt failed."""
         ends = (end for room, end in self.room_ends.items() if room not in self.troubled)
         return max(ends, default=self.last_end)
+
+    def doubt(self, receipt: Receipt) -> None:
+        """Note that nobody knows whether it is there; or that it was to edit such a text."""
+        room, verdict = receipt.external_room_id, receipt.verdict
+        gone = verdict is not None and verdict.reason is Reason.MESSAGE_GONE
+        if receipt.disposition is Disposition.UNKNOWN or (gone and self.doubted[room]):
+            self.doubted[room] += 1
 
 
 class Tally:
@@ -93,4 +102,5 @@ class Tally:
         tally.endings[receipt.disposition] += 1
         tally.parts += len(receipt.parts)
         tally.announced += receipt.possible_duplicate
+        tally.doubt(receipt)
         tally.last_end = tally.room_ends[receipt.external_room_id] = trio.current_time()
