@@ -97,6 +97,7 @@ ELSEWHERE = {
     # Two outboxes in one database: `test_the_second_is_refused_or_stands_by…` in
     # contrib/postgres/test_postgres_owner.py.
     str(telemetry.OUTBOX_STANDS_BY),
+    str(telemetry.OUTBOX_TAKEN_OVER),
     # What another owner's key seals: contrib/postgres/test_postgres_sealed_handing.py.
     str(telemetry.OUTBOX_KEY_MISSING),
     # Several processes, over which accounts are spread: core/spread/test_spread.py.

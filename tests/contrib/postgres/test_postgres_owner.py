@@ -61,6 +61,8 @@ async def test_the_second_is_refused_or_stands_by_until_the_first_leaves(server,
     told = [log for log in logs if log["event"] == "gateway.outbox_stands_by"]
     assert 1 == len(told)
     assert re.search(r"process \d+", told[0]["owner"])
+    (taken,) = [log for log in logs if log["event"] == "gateway.outbox_taken_over"]
+    assert 1.2 <= taken["seconds"] < SLACK
 
 
 @contextmanager

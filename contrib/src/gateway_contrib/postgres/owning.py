@@ -16,7 +16,14 @@ from gateway_contrib.postgres.handed import Handed
 from gateway_contrib.postgres.settings import PostgresSettings
 from gateway_contrib.postgres.storing import Connection, Storing
 from gateway_contrib.postgres.writes.writing import Fenced, Unknown
-from gateway_core.outboxes import OUTBOX_FAILED, OUTBOX_STANDS_BY, OutboxError, Tenure, log_event
+from gateway_core.outboxes import (
+    OUTBOX_FAILED,
+    OUTBOX_STANDS_BY,
+    OUTBOX_TAKEN_OVER,
+    OutboxError,
+    Tenure,
+    log_event,
+)
 
 T = TypeVar("T")
 
@@ -45,7 +52,8 @@ class Owning(Storing):
 
     async def _own(self) -> None:
         """Become the owner, or stand by until there is none, as long as that is allowed."""
-        deadline = trio.current_time() + self.settings.owner_wait
+        begun = trio.current_time()
+        deadline = begun + self.settings.owner_wait
         told = None
         while (owner := await self._stand_by()) is not None:
             if trio.current_time() >= deadline:
@@ -60,6 +68,8 @@ class Owning(Storing):
         token = trio.lowlevel.current_trio_token()
         self._membership.on_lost = partial(token.run_sync_soon, self._on_lost)
         self._membership.begin()
+        if told is not None:
+            log_event(OUTBOX_TAKEN_OVER, seconds=round(trio.current_time() - begun, 1))
 
     async def _stand_by(self) -> Owner | str | None:
         """Who owns it; None: this process does from now on."""

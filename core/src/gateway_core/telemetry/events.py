@@ -170,6 +170,9 @@ OUTBOX_STANDS_BY = Event(
     "outbox_stands_by", "info",
     "another process owns the outbox; this one waits until that one leaves or dies", "owner",
 )  # fmt: skip
+OUTBOX_TAKEN_OVER = Event(
+    "outbox_taken_over", "info", "this process stood by, and owns the outbox from now on", "seconds"
+)  # fmt: skip
 ACCOUNT_LOST = Event(
     "account_lost", "warning",
     "another process owns the account now; this one starts nothing more for it until it owns "
