@@ -37,7 +37,8 @@ def problems_of_files(settings: DiscordSettings, message: Send | Edit) -> Iterab
     )
     for place, file in enumerate(files):
         if file.url is not None:
-            yield Problem(f"files.{place}", "Discord fetches no URL: give a path or the bytes")
+            text = "Discord fetches no URL: give a path or bytes, or name the host in `fetch_from`"
+            yield Problem(f"files.{place}", text)
         if file.id is not None and isinstance(message, Send):
             text = "an attachment's id is valid in its own message only: give the bytes"
             yield Problem(f"files.{place}.id", text)

@@ -47,7 +47,10 @@ def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Prob
     )
     for place, file in enumerate(files):
         if file.url is not None and not is_picture(file):
-            text = "Slack fetches only pictures by URL: set media_type='image/…', or give the bytes"
+            text = (
+                "Slack fetches only pictures by URL: set media_type='image/…', give the bytes,"
+                " or name the host in `fetch_from`"
+            )
             yield Problem(f"files.{place}", text)
         if file.url is not None and not (file.alt or file.name):
             yield Problem(f"files.{place}.alt", "a picture by URL needs a description or a name")
