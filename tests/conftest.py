@@ -24,16 +24,17 @@ from gateway_core.http import HttpClient
 from gateway_core.http.bodies import files
 from gateway_core.plugins import calling
 
-# How fast an example is says how busy the machine is.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
-
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "shared"))
 
 import amounts  # noqa: E402 - it stands on the path since the line before
 import binding  # noqa: E402 - likewise
 import drifting  # noqa: E402 - likewise
+
+# How fast an example is says how busy the machine is.
+most = amounts.amount("examples of a law")
+settings.register_profile("untimed", deadline=None, max_examples=most)
+settings.load_profile("untimed")
 
 # A shell without job control has what it begins in the background ignore these two, and whatever
 # that begins inherits it: a program that a test ends with Ctrl-C would then never end.

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from amounts import amount
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,11 @@ from gateway_core import (
 from gateway_core.authors import Attempt, BucketReport
 from gateway_core.outboxes import Entry
 
-quick = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+quick = settings(
+    max_examples=amount("examples of a law of the codec"),
+    suppress_health_check=[HealthCheck.too_slow],
+    deadline=None,
+)
 
 
 # -- values of every travelling type

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import regex
+from amounts import amount
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,7 +37,7 @@ measures = st.sampled_from([len, utf16, escaped, octets])
 
 
 @given(texts, limits, measures)
-@settings(max_examples=400)
+@settings(max_examples=amount("examples of a law of cuts"))
 def test_spans_fit_in_order_and_leave_out_only_white_space(text, limit, measure):
     spans = cut(text, limit=limit, measure=measure)
     before = 0
@@ -51,7 +52,7 @@ def test_spans_fit_in_order_and_leave_out_only_white_space(text, limit, measure)
 
 
 @given(texts, limits, measures)
-@settings(max_examples=400)
+@settings(max_examples=amount("examples of a law of cuts"))
 def test_no_cluster_is_split_unless_one_alone_is_over_the_limit(text, limit, measure):
     spans = cut(text, limit=limit, measure=measure)
     places = {place for span in spans for place in span}
@@ -61,7 +62,7 @@ def test_no_cluster_is_split_unless_one_alone_is_over_the_limit(text, limit, mea
 
 
 @given(texts, texts, limits, measures)
-@settings(max_examples=400)
+@settings(max_examples=amount("examples of a law of cuts"))
 def test_a_growing_text_keeps_all_spans_but_the_last(text, more, limit, measure):
     before = cut(text, limit=limit, measure=measure)
     after = cut(text + more, limit=limit, measure=measure)
