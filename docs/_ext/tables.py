@@ -17,7 +17,12 @@ BLOCKS, MANY = 3, 7
 """Columns from which a table becomes blocks on a narrow page, and has smaller letters on each."""
 SHORT = 20
 """Characters up to which a name in a cell is never broken."""
-NUMBER = re.compile(r"[-+]?[\d,.]+(?: ?[%x]| [µm]?s| [kKMGT]?B)?")
+NUMBER = re.compile(r"-|[-+]?[\d,.]+(?: ?[%x]| [µm]?s| [kKMGT]?B)?")
+"""A number with its unit, or the dash of one that does not exist."""
+NUMBERS = 0.75
+"""Share of a column's cells from which it is one of numbers, and those stand at its right edge."""
+JOINT = re.compile(r"(?<=\w)([._/])(?=\w)")
+"""After these a long name in a cell is broken, before it is broken anywhere."""
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -31,8 +36,7 @@ def mark(tree: nodes.document) -> None:
     """Give each table its classes, and each cell of its body the heading of its column."""
     for table in tree.findall(nodes.tgroup):
         for name in table.findall(nodes.literal):
-            if len(name.astext()) <= SHORT:
-                name["classes"].append("short")
+            name["classes"].append("short" if len(name.astext()) <= SHORT else "long")
         rows = [[*row.findall(nodes.entry)] for row in table.findall(nodes.row)]
         headed = [*table.findall(nodes.thead)]
         headings = [cell.astext() for cell in rows[0]] if headed else []
@@ -41,20 +45,21 @@ def mark(tree: nodes.document) -> None:
             table.parent["classes"].append("as-blocks")
         if columns >= MANY:
             table.parent["classes"].append("many-columns")
-        for row in rows[len(headed) :]:
-            for heading, cell in zip_longest(headings, row):
-                if cell is not None:
-                    _mark_cell(cell, heading)
+        for heading, *cells in zip_longest(headings, *rows[len(headed) :]):
+            _mark_column([cell for cell in cells if cell is not None], heading or "")
 
 
-def _mark_cell(cell: nodes.entry, heading: str | None) -> None:
-    cell["column"] = heading or ""
-    if NUMBER.fullmatch(cell.astext()):
-        cell["classes"].append("number")
+def _mark_column(cells: list[nodes.entry], heading: str) -> None:
+    numbers = [cell for cell in cells if NUMBER.fullmatch(cell.astext())]
+    for cell in cells:
+        cell["column"] = heading
+    if len(numbers) >= NUMBERS * len(cells):
+        for cell in numbers:
+            cell["classes"].append("number")
 
 
 class Translator(HTML5Translator):
-    """Sphinx's, whose cells name their column."""
+    """Sphinx's, whose cells name their column and whose long names there break at their joints."""
 
     def visit_entry(self, node: nodes.Element) -> None:
         """As Docutils writes it, with one attribute more."""
@@ -63,3 +68,10 @@ class Translator(HTML5Translator):
         if column := node.get("column"):
             told = f' data-column="{self.attval(column)}"'
             self.body[before] = self.body[before].replace("<td", f"<td{told}", 1)
+
+    def visit_Text(self, node: nodes.Text) -> None:  # noqa: N802 (docutils names it)
+        """As Sphinx writes it; a long name in a cell may be broken after its joints."""
+        before = len(self.body)
+        super().visit_Text(node)
+        if isinstance(node.parent, nodes.literal) and "long" in node.parent["classes"]:
+            self.body[before:] = [JOINT.sub(r"\1<wbr>", text) for text in self.body[before:]]

@@ -140,6 +140,23 @@ def test_a_table_that_is_too_wide_is_seen(tmp_path):
     assert [each["cut"] for each in seen] == [[f"DIV: {'x' * 60}"]] * len(WIDTHS)
 
 
+def test_a_long_name_in_a_cell_breaks_at_its_joints_and_a_short_one_never(built):
+    page = (built / "reference/telemetry.html").read_text()
+    assert "gateway.<wbr>partition.<wbr>oldest_<wbr>wait" in page
+    short = r'<code class="short [^"]*"><span class="pre">gateway.skew<'
+    assert re.search(short, page) is not None
+
+
+def test_numbers_stand_at_the_right_edge_of_a_column_of_numbers_only(built):
+    def at_the_edge(page, column):
+        cells = re.findall(f'data-column="{column}"([^>]*)>', (built / page).read_text())
+        return {"number" in cell for cell in cells}
+
+    assert at_the_edge("explanation/comparison.html", "of bound") == {True}
+    assert at_the_edge("explanation/comparison.html", "announced") == {True}
+    assert at_the_edge("how-to/add-buttons.html", "Discord") == {False}
+
+
 def test_other_projects_can_link_to_what_an_application_and_an_author_import(built):
     with (built / "objects.inv").open("rb") as file:
         objects = InventoryFile.loads(file.read(), uri="https://example.org").data
