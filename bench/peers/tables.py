@@ -116,13 +116,21 @@ def note(rows: Iterable[Row]) -> str:
     there = sorted({version for facts in measured for version in facts["versions"]})
     versions = "".join(f", {version}" for version in there if version.split()[0] in used)
     return (
-        f"Measured on {_all(measured, 'date')} on {_all(measured, 'machine')}, load "
+        f"Measured on {_days(measured)} on {_all(measured, 'machine')}, with a load of "
         f"{_span(loads)} when it began. {_all(measured, 'python')}{versions}."
     )
 
 
 def _all(measured: Iterable[Row], fact: str) -> str:
     return " and ".join(dict.fromkeys(facts[fact] for facts in measured))
+
+
+def _days(measured: Iterable[Row]) -> str:
+    """Days of one month name it once: 29 and 30 November 2026."""
+    dates = [*dict.fromkeys(facts["date"] for facts in measured)]
+    days, months = zip(*(date.split(" ", 1) for date in dates), strict=True)
+    one_month = len({*months}) == 1
+    return f"{' and '.join(days)} {months[0]}" if one_month else " and ".join(dates)
 
 
 def _span(values: list[float]) -> str:

@@ -133,14 +133,19 @@ def test_the_note_names_each_day_the_span_of_loads_and_the_clients_that_the_rows
     later = {**ROW["measured"], "date": "2 May 2026", "load": 1.4}
     rows = [ROW, {**ROW, "client": "slack_sdk", "measured": later}]
     expected = (
-        "Measured on 1 May 2026 and 2 May 2026 on 2 cores (a processor), Linux, load "
+        "Measured on 1 and 2 May 2026 on 2 cores (a processor), Linux, with a load of "
         "0.2 to 1.4 when it began. CPython 3.11.7, slack_sdk 3.48.0."
     )
     assert expected == note(rows)
 
 
+def test_the_note_names_both_months_of_rows_on_either_side_of_their_border():
+    later = {**ROW["measured"], "date": "1 June 2026"}
+    assert "on 1 May 2026 and 1 June 2026 on 2 cores" in note([ROW, {**ROW, "measured": later}])
+
+
 def test_the_note_of_rows_of_this_gateway_alone_names_no_client():
-    assert note([ROW]).endswith("Linux, load 0.2 when it began. CPython 3.11.7.")
+    assert note([ROW]).endswith("Linux, with a load of 0.2 when it began. CPython 3.11.7.")
 
 
 def test_the_facts_of_this_machine_make_a_note():
