@@ -138,7 +138,7 @@ def slack(tmp_path, emulator):
     ("name", "code", "expected"),
     [
         ("bot", None, ["Deployed v2.3, verified", "and announced"]),
-        ("front", None, ["Deployed v2.3, verified"]),
+        ("front", None, ["Deployed v2.3, checked"]),
         ("deploy", None, ["Deployed v2.3, verified"]),
         ("answers", None, ANSWERED),
         ("answering", None, ANSWERED),

@@ -153,7 +153,7 @@ def world(request, tmp_path, monkeypatch):
 
 PAGES_OF_NEWS = [f"Newsletter, page {n}" for n in (1, 2, 3)]
 EXPECTED = {
-    "main.py": ("", {"C024BE91L": ["Deployed v2.3, verified"]}),
+    "main.py": ("", {"C024BE91L": ["Deployed v2.3, checked"]}),
     "hello.py": ("delivered ", {"C024BE91L": ["Deployed v2.3"]}),
     "refused.py": (
         "not accepted: text: is empty\naccepted, but: expired\n",

@@ -6,7 +6,8 @@ from gateway_core import open_gateway
 
 
 async def main() -> None:
-    async with open_gateway("gateway.toml") as gateway:
+    opening = open_gateway("gateway.toml")
+    async with opening as gateway:
         receipt = await gateway.send(
             "support-bot",
             "C024BE91L",
@@ -15,7 +16,7 @@ async def main() -> None:
         )
         await gateway.edit(
             receipt.ref,
-            "**Deployed** v2.3, *verified*",
+            "**Deployed** v2.3, *checked*",
         )
 
 
