@@ -11,14 +11,14 @@ import pytest
 LONG = bool(os.environ.get("GATEWAY_LONG"))
 
 AMOUNTS = {
-    "worlds": (20, 200),
-    "worlds of a shared outbox": (4, 100),
+    "worlds": (20, 120),
+    "worlds of a shared outbox": (4, 60),
     "worlds of accounts that are spread over processes": (3, 12),
-    "worlds of accounts that move": (5, 50),
+    "worlds of accounts that move": (5, 30),
     "orders over moves": (2, 30),
-    "kills at an await": (9, 36),
+    "kills at an await": (9, 24),
     "kills of a process": (5, 16),
-    "pairs of kills": (6, 30),
+    "pairs of kills": (6, 20),
     "kills with files in flight": (4, 8),
     "kills of a broadcast": (1, 2),
     "kills of a shared outbox's owner": (0, 4),
@@ -26,7 +26,7 @@ AMOUNTS = {
     "fates of an owner while a standby is promoted": (1, 2),
     "kinds of outboxes that are handed over to": (1, 2),
     "characters on one line": (100_000, 1_000_000),
-    "mixed texts read by npm's parser": (500, 6_000),
+    "mixed texts read by npm's parser": (500, 3_000),
     "drawn texts read by npm's parser": (100, 500),
     "drawn texts read by Telegram's library": (150, 1_000),
     "examples of a law": (30, 100),
@@ -74,7 +74,7 @@ AMOUNTS = {
     "days durable": (4, 28),
     "rooms of a broadcast": (2_000, 10_000),
     "seeds of messages in between": (1, 3),
-    "odd requests of an emulator": (600, 6_000),
+    "odd requests of an emulator": (600, 3_000),
 }
 """In a short run, and in a long one."""
 
