@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,6 +11,7 @@ from postgres_spread import Spread, until
 from tenants import Accounts
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
+from gateway_contrib.postgres.spreading.member import SpreadMember
 from gateway_contrib.postgres.spreading.operating import Sharing
 from gateway_core import GatewayConfig, SourceSettings, open_gateway
 from gateway_core.backlog import operator_requests
@@ -151,6 +153,30 @@ async def test_what_is_handed_over_in_a_transaction_finds_its_account(spread):
             sql = f"SELECT {spread.schema}.status('{name}')->>'reason'"
             await until(lambda: spread.ran(sql)[0][0] is not None)
         assert "there is no instance 'nobody'" in spread.ran(sql)[0][0]
+
+
+async def test_what_came_before_anybody_did_what_is_common_is_taken_once_one_does(
+    spread, monkeypatch
+):
+    """Of an account without a row that one hears alone, and it has looked already."""
+    may, take = threading.Event(), SpreadMember._take_common
+
+    def take_common(self):
+        if may.is_set():
+            take(self)
+        else:
+            self._known = None  # it looks again
+
+    monkeypatch.setattr(SpreadMember, "_take_common", take_common)
+    channel = FakeChannel()
+    async with opened(spread, channel) as gateway:
+        spread.ran(f"SELECT {spread.schema}.send('{{}}', 'room', 'of SQL')".format("tenant-1"))
+        await trio.sleep(1)
+        assert not gateway._pager.accounts.ownership._outbox._spread.common
+        assert [] == channel.made
+        may.set()
+        with trio.fail_after(30):  # half of what passes between two looks at all that waits
+            await until(lambda: sent(channel) == ["tenant-1"])
 
 
 async def test_what_a_process_leaves_goes_on_in_the_other(spread):

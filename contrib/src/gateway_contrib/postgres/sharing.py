@@ -59,6 +59,7 @@ class Sharing(Serving):
         self._spread: SpreadMember | None = None
         self._changed = trio.Event()
         self._given = 0
+        self._common_epoch: int | None = None
 
     def _member_by(self, link: Link) -> Membership:
         settings = self.settings
@@ -312,6 +313,10 @@ class Sharing(Serving):
     def _say(self, member: SpreadMember) -> None:
         for account in member.taken_away:
             self._lose(account)
+        if member.common_epoch != self._common_epoch:
+            self._common_epoch = member.common_epoch
+            if self._common_epoch is not None:  # it hears of accounts without a row from now on
+                self._handed.gained()
         share = member.share
         if self.offered is not None and not share.take <= self._accounts:
             self.offered()

@@ -118,6 +118,11 @@ class SpreadMember(Membership):
         """Whether it does what is common to all accounts."""
         return ALL in self._owned
 
+    @property
+    def common_epoch(self) -> int | None:
+        """Which owner of what is common it is; None: it does not do that."""
+        return self._owned.get(ALL)
+
     def serve(self, instances: Collection[str]) -> None:
         """These can be owned."""
         self._served = frozenset(instances)
