@@ -22,7 +22,7 @@ AMOUNTS = {
     "kills with files in flight": (4, 8),
     "kills of a broadcast": (1, 2),
     "kills of a shared outbox's owner": (0, 4),
-    "messages of a room while a standby is promoted": (75, 750),
+    "messages of a room while a standby is promoted": (75, 1_500),
     "fates of an owner while a standby is promoted": (1, 2),
     "kinds of outboxes that are handed over to": (1, 2),
     "characters on one line": (100_000, 1_000_000),
