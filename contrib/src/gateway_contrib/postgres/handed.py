@@ -53,8 +53,8 @@ FEW = 10
 BYTES = 1 << 24
 """Bytes of those, as far as they are not those of one: a text takes many times its own as it is
 planned."""
-WHOLE = 60.0
-"""Seconds between two looks at all that waits."""
+WHOLE = 15.0
+"""Seconds between two looks at all that waits: what another look has missed waits no longer."""
 SOON = 1.0
 """The same where an answer was not written, since its row was held; twice as long each time."""
 LONGEST = 1 << 26
