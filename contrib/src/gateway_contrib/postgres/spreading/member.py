@@ -116,7 +116,7 @@ class SpreadMember(Membership):
     @property
     def common(self) -> bool:
         """Whether it does what is common to all accounts."""
-        return ALL in self._owned
+        return self.common_epoch is not None
 
     @property
     def common_epoch(self) -> int | None:
