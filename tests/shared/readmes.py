@@ -112,4 +112,4 @@ def run_front_page_s(name, python, folder):
         (folder / "gateway.toml").write_text(platform.placed(shown["gateway.toml"]))
         (folder / name).write_text(shown[name])
         run(python, name, folder=folder, **platform.environ("slack"))
-        assert ["Deployed v2.3, verified"] == platform.texts("C024BE91L")
+        assert ["Deployed v2.3, checked"] == platform.texts("C024BE91L")
