@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -154,6 +155,46 @@ async def test_what_is_handed_over_in_a_transaction_finds_its_account(spread):
             sql = f"SELECT {spread.schema}.status('{name}')->>'reason'"
             await until(lambda: spread.ran(sql)[0][0] is not None)
         assert "there is no instance 'nobody'" in spread.ran(sql)[0][0]
+
+
+async def test_one_that_is_waited_for_is_not_forgotten_meanwhile(spread, monkeypatch):
+    """Though it is slower to come than an account may idle."""
+    look = SpreadMember.look
+
+    def slowly(self):
+        time.sleep(0.5)  # noqa: TID251 - on the thread of the lease
+        look(self)
+
+    monkeypatch.setattr(SpreadMember, "look", slowly)
+    channel = FakeChannel()
+    async with opened(spread, channel, idle=0.1) as gateway:
+        with trio.fail_after(60):
+            await gateway.send("tenant-1", "room", "hello")
+            spread.ran(f"SELECT {spread.schema}.send('tenant-2', 'room', 'of SQL')")
+            await until(lambda: sent(channel) == ["tenant-1", "tenant-2"])
+
+
+async def test_one_that_is_just_being_had_is_not_forgotten(spread, monkeypatch):
+    """It would be this process's, and what is stored of it would wait."""
+    async with opened(spread) as gateway:
+        await gateway.find_instance("tenant-1")
+        await until(lambda: gateway._pager.accounts.has("tenant-1"))
+        gateway.suspend("tenant-1")
+        await gateway.enqueue("tenant-1", "room", "hello")
+    recover = PostgresOutbox.recover
+
+    async def slowly(self, instance_id):
+        found = await recover(self, instance_id)
+        await trio.sleep(1)
+        return found
+
+    monkeypatch.setattr(PostgresOutbox, "recover", slowly)
+    channel = FakeChannel()
+    async with opened(spread, channel, idle=0.1) as gateway:
+        with trio.fail_after(60):
+            await until(lambda: held(gateway) == {"tenant-1"})
+            gateway.resume("tenant-1")
+            await until(lambda: sent(channel) == ["tenant-1"])
 
 
 async def test_what_came_before_anybody_did_what_is_common_is_taken_once_one_does(

@@ -82,8 +82,9 @@ class Sharing(Serving):
             self._spread.serve(instance_ids)
 
     def is_known(self, instance_id: str) -> bool:
-        """By the last look it has a row."""
-        return self._spread is None or self._spread.knows(instance_id)
+        """By the last look it has a row, and has been weighed with the others."""
+        member = self._spread
+        return member is None or (member.knows(instance_id) and instance_id in member.weighed)
 
     def lacks(self, instance_id: str) -> None:
         """It is said with the next look."""

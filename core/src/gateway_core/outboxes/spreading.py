@@ -51,7 +51,7 @@ class Spreading(Outbox, Protocol):
         ...
 
     def is_known(self, instance_id: str) -> bool:
-        """Whether every process knows by now of such an account, whoever is to own it."""
+        """Whether every process knows by now of such an account, and this one whose it is to be."""
         ...
 
     def lacks(self, instance_id: str) -> None:

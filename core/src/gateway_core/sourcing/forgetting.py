@@ -72,7 +72,7 @@ class Forgetting:
         source, instance_id = self._sourcing, account.instance.id
         health, limits, backlog = account.health, account.limits, source.backlog
         return (
-            instance_id in source.users
+            source.is_needed(instance_id)
             or bool(account.signs or account.typing or limits.attempts.in_flight)
             or bool(health.trouble or health.held or health.needs_probe or health.probing)
             or not limits.is_quiet(now, kept=backlog is not None)

@@ -69,6 +69,10 @@ class Sourcing:
         self.users[instance_id] += 1
         return waits
 
+    def is_needed(self, instance_id: str) -> bool:
+        """Whether somebody has the account in use, or waits for it."""
+        return instance_id in self.users or instance_id in self._lookups
+
     def leave(self, instance_id: str) -> None:
         """It is needed no more, by this one."""
         self.users[instance_id] -= 1

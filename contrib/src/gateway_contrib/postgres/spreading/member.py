@@ -33,6 +33,7 @@ class SpreadMember(Membership):
     """A member that owns some accounts.
 
     share     what it is to take and to give up, by its last look
+    weighed   the instances of which that look says whose they are to be
     slot      which ids of a millisecond it draws
     on_share  called on the thread of the lease with each look that changed something
     sourced   a source gives it any account that it does not serve, as there is something to do
@@ -55,6 +56,7 @@ class SpreadMember(Membership):
         self._woken = threading.Event()
         self.slot = 0
         self.share = Share()
+        self.weighed: frozenset[str] = frozenset()
         self.sourced = False
         self.beyond: frozenset[str] = frozenset()
         self.untidy = False
@@ -75,7 +77,7 @@ class SpreadMember(Membership):
         self._covered, self._renewed = before + self._lease, before
         self._owned, self._known, self._lacks = {}, None, None
         self._left.clear()
-        self.share = Share()
+        self.share, self.weighed = Share(), frozenset()
         self.owns = True
         return None
 
@@ -227,6 +229,7 @@ class SpreadMember(Membership):
             self.gave(ALL)
             self.link.call(self._give_common)
         self.share = attrs.evolve(share, take=share.take - {ALL}, give=share.give - {ALL})
+        self.weighed = served
         if self._owned.copy().keys() - owned - share.take:  # had meanwhile, by a share of before
             self._known = None
 

@@ -266,8 +266,22 @@ class Accounts:
             bool(self._intake.spilled_of[instance_id] or self.moving.appending[instance_id])
             or self.moving.leaves(instance_id)
             or (cursors is not None and not cursors.idle)
-            or (self._spread is None and instance_id in self.ownership.wanted)
+            or self._may_come(instance_id)
             or any(one.instance.id == instance_id for one in self.ownership.lost)
+        )
+
+    def _may_come(self, instance_id: str) -> bool:
+        """Whether it is wanted, and no other process is known to be its owner.
+
+        Something may be stored of it, or have been handed over, which is not known before.
+        """
+        ownership, spread = self.ownership, self._spread
+        return instance_id in ownership.wanted and (
+            spread is None
+            or instance_id in ownership.taking
+            or instance_id in ownership.half_had
+            or not spread.is_known(instance_id)
+            or spread.offers(instance_id)
         )
 
     def idles(self, instance_id: str) -> None:

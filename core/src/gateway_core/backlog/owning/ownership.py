@@ -36,6 +36,7 @@ class Ownership:
     """Which accounts this process owns, as far as it asked for them.
 
     wanted    those that it does not own yet
+    taking    those of them that the outbox is being asked for
     half_had  those of them that the outbox has, though the rest could not be read yet
     lost      those that another process owns now, of which something may still be in memory
     on_had    called with each that is owned from now on, and how its last owner left it
@@ -52,6 +53,7 @@ class Ownership:
     )
     _restored: RestoredState = attrs.field(init=False)
     wanted: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
+    taking: frozenset[str] = attrs.field(default=frozenset(), init=False)
     lost: list[InstanceState] = attrs.field(factory=list, init=False)
     _lost_again: set[str] = attrs.field(factory=set, init=False)
     half_had: set[str] = attrs.field(factory=set, init=False)
@@ -154,7 +156,11 @@ class Ownership:
         self._not_before = self._clock.now() + round(AGAIN * SECOND)
         offered = [name for name in self.wanted if self._is_offered(name)]
         for some in _batches(offered):
-            await self._take_some(some)
+            self.taking = frozenset(some)
+            try:
+                await self._take_some(some)
+            finally:
+                self.taking = frozenset()
 
     async def _take_some(self, names: Sequence[str]) -> None:
         """In one go, if the outbox can; else one after the other, so that none stops others."""
