@@ -27,7 +27,7 @@ async def call(
     instance: Annotated[str, Parameter(help="The account, as gateway.toml names it.")],
     method: Annotated[
         str,
-        Parameter(help="The method as the platform calls it, such as sendDice or GET /users/@me."),
+        Parameter(help="The platform's method, such as sendDice or GET /users/@me."),
     ],
     arguments: Annotated[
         str,
@@ -41,11 +41,11 @@ async def call(
     room: Annotated[
         str, Parameter(help="The conversation, for methods that need one.", show_default=False)
     ] = "",
-    thread: Annotated[str | None, Parameter(help="The thread or topic in it.")] = None,
+    thread: Annotated[str | None, Parameter(help="The thread or topic in the room.")] = None,
     key: Key = None,
     delivery: Delivery = DELIVERY,
 ) -> int:
-    """Call a method of the platform, and print what it answers.
+    """Call a method of the platform, and print its answer.
 
     If it sends a message, --json prints the message's ref, which `edit` and `delete` take.
     """

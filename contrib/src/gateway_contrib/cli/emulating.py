@@ -35,7 +35,7 @@ async def emulate(
         list[str] | None,
         Parameter(
             negative=(),
-            help="A limit in place of the platform's own, such as chat_seconds=0; none: no limits.",
+            help="A limit instead of the platform's own, such as chat_seconds=0; none: no limits.",
         ),
     ] = None,
     faults: Annotated[

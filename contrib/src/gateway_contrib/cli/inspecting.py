@@ -46,7 +46,7 @@ Json = Annotated[bool, Parameter(negative=(), help="Print one JSON object and no
 
 
 def plugins(*, json: Json = False) -> int:
-    """Show the installed channels, their versions, and which plugins each hook asks."""
+    """Show the installed channels, their versions, and which plugins serve each hook."""
     channels = installed_channels()
     if json:
         shown = {"channels": [attrs.asdict(channel) for channel in channels]}

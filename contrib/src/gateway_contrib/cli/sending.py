@@ -56,15 +56,15 @@ Ref = Annotated[
     str | None,
     Parameter(
         allow_leading_hyphen=True,
-        help="The message: what `send --json` printed, or - to read that from standard input.",
+        help="The message: the output of `send --json`, or - to read it from standard input.",
     ),
 ]
 TargetKey = Annotated[
     str | None,
     Parameter(help="The message's key, if the outbox has it; needs --instance and --room."),
 ]
-Account = Annotated[str | None, Parameter(help="With --key: the instance that sent it.")]
-Room = Annotated[str | None, Parameter(help="With --key: the room that it is in.")]
+Account = Annotated[str | None, Parameter(help="With --key: the instance that sent the message.")]
+Room = Annotated[str | None, Parameter(help="With --key: the room of the message.")]
 Look = Annotated[Format, Parameter(help="The format of the text.")]
 Attached = Annotated[
     tuple[Path, ...],
@@ -170,14 +170,14 @@ async def send(
     *,
     instance: Annotated[str, Parameter(help="The account, as gateway.toml names it.")],
     room: Annotated[str, Parameter(help="The conversation's id on the platform.")],
-    thread: Annotated[str | None, Parameter(help="The thread or topic in it.")] = None,
+    thread: Annotated[str | None, Parameter(help="The thread or topic in the room.")] = None,
     reply_to: Annotated[str | None, Parameter(help="The id of the message to answer.")] = None,
     key: Key = None,
     beside: Beside = BESIDE,
     written: Written = WRITTEN,
     delivery: Delivery = DELIVERY,
 ) -> int:
-    """Send a message, wait until it has arrived or failed, and show which."""
+    """Send a message, wait until it has arrived or failed, and show the result."""
     words = beside.words(text, written)
 
     def envelope(application: Application) -> Send:
@@ -240,7 +240,7 @@ async def delete(*, named: Named = NAMED, delivery: Delivery = DELIVERY) -> int:
 
 
 async def cancel(
-    envelope: Annotated[str, Parameter(help="Its id, as `outbox list --waiting` shows it.")],
+    envelope: Annotated[str, Parameter(help="The id, as `outbox list --waiting` shows it.")],
     /,
     *,
     config: Config = CONFIG,

@@ -56,7 +56,7 @@ async def demo(
     processes: Annotated[
         int,
         Parameter(
-            help="Processes that share one outbox in PostgreSQL; its owner is killed half way.",
+            help="How many processes share an outbox in PostgreSQL; its owner is killed half way.",
             validator=Number(gte=1, lte=9),
         ),
     ] = 1,

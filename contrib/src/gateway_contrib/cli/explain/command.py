@@ -54,7 +54,7 @@ def explain_command(
     attachments: Attachments = ATTACHMENTS,
     written: Written = WRITTEN,
     room: Annotated[
-        str | None, Parameter(help="The conversation, which may have limits of its own.")
+        str | None, Parameter(help="The conversation; it may have limits of its own.")
     ] = None,
     config: Annotated[
         Path | None, Parameter(help="Take accounts and their settings from this file.")

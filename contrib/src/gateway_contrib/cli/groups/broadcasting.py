@@ -65,7 +65,7 @@ class When:
         float | None,
         Parameter(
             validator=Number(gt=0),
-            help="Give up on rooms that have not got it after this many seconds.",
+            help="Give up on rooms that lack the message after this many seconds.",
         ),
     ] = None
 
@@ -94,7 +94,7 @@ class Doing:
         Parameter(negative=(), help="Show what would be sent and how long it takes; send nothing."),
     ] = False
     detach: Annotated[
-        bool, Parameter(negative=(), help="Leave it to the running gateway, and do not wait.")
+        bool, Parameter(negative=(), help="Hand over to the running gateway, and do not wait.")
     ] = False
     json: Annotated[bool, Parameter(negative=(), help="Print JSON.")] = False
     config: Config = CONFIG

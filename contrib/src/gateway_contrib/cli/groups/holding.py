@@ -21,10 +21,10 @@ PATIENCE = 10.0
 """Seconds to wait for a running gateway's answer."""
 
 app = App(
-    name="group", help="Look at broadcasts and other groups; pause, resume, cancel and retry them."
+    name="group", help="Inspect broadcasts and other groups; pause, resume, cancel and retry them."
 )
 
-Name = Annotated[str, Parameter(help="Its id, as `group list` and `broadcast` print it.")]
+Name = Annotated[str, Parameter(help="The group's id, as `group list` and `broadcast` print it.")]
 
 
 @app.command(name="list")
@@ -53,7 +53,7 @@ def list_groups(
 
 @app.command
 def show(name: Name, /, *, config: Config = CONFIG, json: Json = False) -> int:
-    """Show how far a group is, and its first failures with their reasons."""
+    """Show a group's progress, and its first failures with their reasons."""
     with operator_of(config) as operator:
         stored = _stored(operator, name)
         failures = operator.failures(name, MOST_TOLD)
@@ -69,7 +69,7 @@ def show(name: Name, /, *, config: Config = CONFIG, json: Json = False) -> int:
 
 @app.command
 async def pause(name: Name, /, *, config: Config = CONFIG) -> None:
-    """Send a group to no further rooms, until `resume`."""
+    """Pause a group: it reaches no further rooms until `resume`."""
     await _ask("pause", name, config, "paused")
 
 
@@ -87,7 +87,7 @@ async def cancel(name: Name, /, *, config: Config = CONFIG) -> None:
 
 @app.command
 async def retry(name: Name, /, *, config: Config = CONFIG) -> None:
-    """Try again what failed of a group, and nothing else."""
+    """Retry the failed messages of a group, and nothing else."""
     await _ask("retry", name, config, "")
 
 

@@ -21,7 +21,7 @@ def backup(
     *,
     config: Config = CONFIG,
 ) -> None:
-    """Copy the whole outbox into a new file; its gateway may go on running."""
+    """Copy the whole outbox into a new file; the gateway may go on running."""
     try:
         outbox = tomllib.loads(config.read_text(encoding="utf-8")).get("outbox")
     except tomllib.TOMLDecodeError as error:

@@ -68,7 +68,7 @@ async def erase(
     room: Annotated[str, Parameter(help="The room.", validator=utf8)],
     config: Config = CONFIG,
 ) -> None:
-    """Cancel what waits for a room, and erase all that is stored of it from the disk."""
+    """Cancel a room's waiting envelopes, and erase everything stored about the room from disk."""
     with operator_of(config) as operator:
         operator.check_place(instance, room)
         number = operator.ask("erase", time(), place=(instance, room))

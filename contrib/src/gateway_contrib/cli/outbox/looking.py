@@ -43,7 +43,7 @@ async def list_(
     limit: Limit = 100,
     json: Json = False,
 ) -> None:
-    """List what failed and can be tried again: id, instance, room, age, class, length, and why."""
+    """List failed envelopes that can be retried: id, instance, room, age, class, length, why."""
     which = filters.which(waiting=waiting)
     with operator_of(config) as operator:
         if waiting:
@@ -67,13 +67,13 @@ def rooms(
     ] = None,
     within: Annotated[
         float,
-        Parameter(validator=Number(gt=0), help="Seconds to look back for what was accepted."),
+        Parameter(validator=Number(gt=0), help="Seconds for which to count accepted envelopes."),
     ] = 3600.0,
     config: Config = CONFIG,
     limit: Limit = 20,
     json: Json = False,
 ) -> None:
-    """List the busiest rooms: what waits, what failed, what was accepted in the last hour."""
+    """List the busiest rooms: envelopes waiting, failed, and accepted in the last hour."""
     with operator_of(config) as operator:
         found = operator.rooms(instance, time() - within, limit)
         if not found:
@@ -90,7 +90,7 @@ async def endings(
     *,
     after: Annotated[
         str | None,
-        Parameter(help="Only what ended after this cursor, which an earlier run printed."),
+        Parameter(help="Only envelopes that ended after this cursor of an earlier run."),
     ] = None,
     follow: Annotated[
         bool, Parameter(negative=(), help="Keep listing envelopes as they end, until interrupted.")
@@ -98,7 +98,7 @@ async def endings(
     config: Config = CONFIG,
     json: Json = False,
 ) -> None:
-    """List what ended, in its order: cursor, time, disposition, place, id, and why."""
+    """List ended envelopes, in order: cursor, time, disposition, place, id, and why."""
     with operator_of(config) as operator:
         follower = Follower(operator)
         if not follow:
@@ -113,12 +113,12 @@ async def endings(
 
 @app.command
 def show(
-    envelope: Annotated[str, Parameter(help="Its id, as `list` prints it.")],
+    envelope: Annotated[str, Parameter(help="The envelope's id, as `list` prints it.")],
     /,
     *,
     config: Config = CONFIG,
 ) -> None:
-    """Show all that is kept of an envelope, as JSON."""
+    """Show everything stored about an envelope, as JSON."""
     with operator_of(config) as operator:
         found = operator.show(envelope)
     if found is None:

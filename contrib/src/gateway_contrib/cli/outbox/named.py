@@ -20,7 +20,7 @@ from gateway_core import (
     load_outbox,
 )
 
-app = App(name="outbox", help="Look into a durable outbox; retry, discard and erase what is in it.")
+app = App(name="outbox", help="Inspect a durable outbox; retry, discard and erase its envelopes.")
 
 
 def utf8(_: object, text: str | None) -> None:
@@ -51,12 +51,12 @@ class Filters:
     instance: Annotated[str | None, Parameter(help="Only of this instance.", validator=utf8)] = None
     room: Annotated[str | None, Parameter(help="Only of this room.", validator=utf8)] = None
     disposition: Annotated[
-        Disposition | None, Parameter(help="Only what failed in this way.", show_choices=True)
+        Disposition | None, Parameter(help="Only envelopes of this disposition.", show_choices=True)
     ] = None
     age: Annotated[
         float | None,
         Parameter(
-            validator=Number(gte=0), help="Only what was accepted this many seconds ago, or more."
+            validator=Number(gte=0), help="Only envelopes accepted at least this many seconds ago."
         ),
     ] = None
 

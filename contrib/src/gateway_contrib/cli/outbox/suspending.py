@@ -27,14 +27,14 @@ async def suspend(
     why: Annotated[str, Parameter(help="The reason, as `stats` shows it.", validator=utf8)],
     config: Config = CONFIG,
 ) -> None:
-    """Have an account send nothing until `resume`, also after a restart or a move."""
+    """Stop an account from sending until `resume`, also after a restart or a move."""
     suspension = Suspension(why=why, by=_by(), since=time())
     await _ask("suspend", account, suspension, config)
 
 
 @app.command
 async def resume(account: Account, /, *, config: Config = CONFIG) -> None:
-    """Have an account go on where it stopped, whatever suspended it."""
+    """Let an account send again, whatever suspended it; it goes on where it stopped."""
     await _ask("resume", account, None, config)
 
 

@@ -14,7 +14,7 @@ from gateway_contrib.cli.outbox.listing import account_lines, member_lines
 from gateway_contrib.cli.outbox.named import CONFIG, Config, Json, app, outbox_in, utf8
 
 Member = Annotated[
-    str, Parameter(help="A process as `members` names it, or a part of its name that no other has.")
+    str, Parameter(help="A process as `members` names it, or a unique part of its name.")
 ]
 
 
@@ -23,11 +23,11 @@ def members(
     *,
     config: Config = CONFIG,
     accounts: Annotated[
-        bool, Parameter(negative=(), help="List who owns each account, instead.")
+        bool, Parameter(negative=(), help="List the owner of each account instead.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """List who owns the outbox or accounts of it, since when, its lease, and who stands by."""
+    """List the owners of the outbox or of its accounts, since when, their leases, and standbys."""
     with _shared(config) as operator:
         parts, owned = operator.parts(), operator.owned() if accounts else []
     if json:
@@ -47,11 +47,11 @@ def move(
     *,
     balance: Annotated[
         bool,
-        Parameter(negative=(), help="Unpin it: the processes' balance decides again who owns it."),
+        Parameter(negative=(), help="Unpin the account: balancing decides its owner again."),
     ] = False,
     config: Config = CONFIG,
 ) -> None:
-    """Pin an account to one process, as long as that runs and serves it."""
+    """Pin an account to one process, as long as this process runs and serves the account."""
     if (member is None) != balance:
         raise Ended("name the process that shall own the account, or give --balance", 2)
     with _shared(config) as operator:
@@ -69,7 +69,7 @@ def drain_member(
     ] = False,
     config: Config = CONFIG,
 ) -> None:
-    """Move all accounts of a process to others; it gets none while it runs."""
+    """Move all accounts of a process to others; it gets no account while it runs."""
     with _shared(config) as operator:
         name = operator.drain(member, draining=not undo)
     print(printable(f"{name}: {'gets its share again' if undo else 'gives up its accounts'}"))
