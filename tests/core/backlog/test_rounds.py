@@ -11,13 +11,22 @@ MANY = 1_200
 
 
 class Counting(MemoryOutbox):
-    """Counts how often it is asked what is scheduled."""
+    """Counts how often it is asked what is scheduled, and what it was read of all that waits.
 
-    asked = 0
+    pages, read  how often it was asked for that, and how many messages it gave
+    """
+
+    asked = pages = read = 0
 
     async def scheduled(self, **query):
         self.asked += 1
         return await super().scheduled(**query)
+
+    async def page(self, instance_id, **query):
+        found = await super().page(instance_id, **query)
+        self.pages += 1
+        self.read += len(found)
+        return found
 
 
 def message(room, **more):
@@ -42,6 +51,19 @@ async def test_a_backlog_comes_in_page_after_page_without_a_pause(autojump_clock
         while sum(p.unfinished for p in gateway.statistics().partitions) < MANY:  # noqa: ASYNC110 - no event tells it
             await trio.sleep(0.01)
         assert trio.current_time() - began < 0.5
+
+
+async def test_each_message_of_a_backlog_is_read_once(autojump_clock):
+    """Of one class, as nearly all are: nothing lower comes before that it would have to pass."""
+    outbox, rooms = Counting(), 100
+    await leave(outbox, *[message(f"room {n % rooms}") for n in range(MANY)])
+    outbox.pages = outbox.read = 0
+    channel = FakeChannel(latency=100.0)
+    async with open_test_gateway(channel, outbox=outbox, drain_timeout=0) as gateway:
+        while sum(p.unfinished for p in gateway.statistics().partitions) < MANY:  # noqa: ASYNC110 - no event tells it
+            await trio.sleep(0.01)
+        assert MANY <= outbox.read <= MANY + 10  # a few more, to see what class comes next
+        assert outbox.pages < rooms  # and not room by room
 
 
 async def test_what_is_not_due_is_not_asked_for(autojump_clock):

@@ -19,7 +19,7 @@ from gateway_core.contract.envelopes import Target
 from gateway_core.contract.ids import sequence_of
 from gateway_core.engine.partition import Partition
 from gateway_core.outboxes.interface import Outbox
-from gateway_core.outboxes.records import StoredEntry
+from gateway_core.outboxes.records import ORDERED, StoredEntry
 from gateway_core.scheduling.classes import RANKS, URGENT
 
 PAGE = 500
@@ -99,13 +99,22 @@ class Loader:
     async def _look_ahead(
         self, account: InstanceState, cursors: InstanceCursors, ahead: StreamCursor
     ) -> None:
-        """Find the rooms in which envelopes of a class wait: they come in by themselves then."""
+        """Find the rooms in which a class waits after a lower one: they come in by themselves then.
+
+        As long as nothing of a lower class comes next, what comes next is what is looked for.
+        """
         ordered = cursors.ordered
         if ordered.done:
             ahead.done = True
             return
         ahead.look_back()
         ahead.grown = False
+        lower = ORDERED[ORDERED.index(ahead.streams[0]) + 1 :]
+        lowest = int(min(ordered.loaded, ordered.passed))
+        first = await self._outbox.page(account.instance.id, streams=lower, after=lowest, limit=1)
+        if not first:
+            return
+        ahead.loaded = max(ahead.loaded, first[0].position)
         page = await self._outbox.page(
             account.instance.id, streams=ahead.streams, after=ahead.loaded, limit=PAGE
         )
