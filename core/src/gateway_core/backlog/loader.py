@@ -99,9 +99,10 @@ class Loader:
     async def _look_ahead(
         self, account: InstanceState, cursors: InstanceCursors, ahead: StreamCursor
     ) -> None:
-        """Find the rooms in which a class waits after a lower one: they come in by themselves then.
+        """Find the rooms in which envelopes of a class wait after envelopes of a lower class.
 
-        As long as nothing of a lower class comes next, what comes next is what is looked for.
+        Each of these rooms is then loaded by its own pages. As long as no envelope of a lower class
+        is next, the pages of all rooms bring these envelopes in, and nothing has to be found.
         """
         ordered = cursors.ordered
         if ordered.done:
