@@ -1,4 +1,4 @@
-"""One attempt: made ready, recorded, begun, and what follows from its answer or its failure.
+"""Makes attempts: opens the session, records and performs the attempt, handles the result.
 
 This module waits for the adapters' hooks and for the outbox.
 """
@@ -41,12 +41,12 @@ OUTBOX_PAUSE = SECOND
 """Nanoseconds until an attempt that the outbox could not record is offered again."""
 
 _STALE = (ErrorClass.RETRYABLE, Reason.BAD_REQUEST)
-"""What says that the ids of earlier uploads are worth nothing any more."""
+"""The error which means that the ids of earlier uploads are no longer valid."""
 _UNKNOWN_TO_ALL = (Reason.UNCLASSIFIED, Reason.HOOK_ERROR, Reason.HOOK_CONTRACT)
 
 
 class Attempts:
-    """Makes the attempts of one partition; `count` have begun."""
+    """Makes the attempts of one partition; `count`: how many have begun."""
 
     def __init__(
         self, shard: Shard, work: WorkQueue, completion: Completion, consequences: Consequences
@@ -64,7 +64,7 @@ class Attempts:
         self.count = 0
 
     async def make(self, lane: Lane, worker: Worker) -> None:
-        """Make the attempt that the lane holds its tokens for, and do what follows from it."""
+        """Make the attempt for which the lane holds tokens, and handle its result."""
         self._work.call_next()
         delivery, account = lane.queue[0], lane.room.account
         planned = next_attempt(delivery, lane.room.address)
@@ -103,9 +103,9 @@ class Attempts:
             session.release()
 
     def _look_as_it_writes(self, instance_id: str) -> None:
-        """Look once more as the first byte goes out, whether the account is still owned.
+        """Have the connection check, before the first byte, that the account is still owned.
 
-        Each worker has a context of its own, and its next attempt looks at its own account.
+        Each worker has a context of its own, and its next attempt sets the check anew.
         """
         if self._journal is not None:
             MAY_WRITE.set(partial(self._journal.covers, instance_id))
@@ -113,14 +113,14 @@ class Attempts:
     def _with_known(
         self, step: Step, attempt: Attempt, worker: Worker
     ) -> tuple[Step, Attempt] | None:
-        """With its files; None: those that it names by ids of earlier uploads are known no more."""
+        """The attempt with its files; None: ids of earlier uploads are no longer known."""
         files = step.files
         if files is None or (files.named and not self._files.are_known(attempt.instance_id, files)):
-            return None  # it needs other tokens now
+            return None  # as an upload, the attempt needs other tokens
         return step, self._with_files(attempt, files, worker)
 
     def _with_files(self, attempt: Attempt, files: StepFiles, worker: Worker) -> Attempt:
-        """The attempt with what its step sends: as long as that moves, it is not too slow."""
+        """The attempt with its step's files; while bytes move, it does not take too long."""
 
         def moved() -> None:
             self._work.moved(worker, self._clock.now())
@@ -130,7 +130,7 @@ class Attempts:
     async def _made_ready(
         self, running: RunningAttempt, session: OpenSession | None, worker: Worker, now: int
     ) -> OpenSession | None:
-        """Open the session, and record that an attempt begins; None: it does not begin."""
+        """Open the session, and record that the attempt begins; None: it does not begin."""
         delivery, step = running.delivery, running.step
         if session is None:
             try:
@@ -162,7 +162,7 @@ class Attempts:
         return session
 
     def _is_held_back(self, running: RunningAttempt, session: OpenSession, now: int) -> bool:
-        """Whether it does not begin, for what happened while it was made ready."""
+        """Whether the attempt may not begin any more; if so, take back what was prepared."""
         journal, void = self._journal, self._work.resting or not _may_begin(running, now)
         if not void and (journal is None or journal.covers(running.instance.id)):
             return False
@@ -176,7 +176,7 @@ class Attempts:
         return True
 
     def _unrecorded(self, running: RunningAttempt) -> None:
-        """The outbox did not record the attempt: it gives its tokens back, and waits a moment."""
+        """The outbox did not record the attempt: give its tokens back, and let the lane wait."""
         now = self._clock.now()
         self._work.serving = True
         self._scheduler.release(running.lane, now, unused=True)
@@ -203,14 +203,14 @@ class Attempts:
         self._consequences.failed(Failed(*running, verdict, now))
 
     def _void(self, lane: Lane) -> None:
-        """The attempt does not begin: tokens back, the lane is offered again."""
+        """The attempt does not begin: give its tokens back, and offer the lane again."""
         now = self._clock.now()
         self._work.serving = True
         self._scheduler.release(lane, now, unused=True)
         self._scheduler.go_on(lane, now)
 
     def _begin(self, running: RunningAttempt, session: OpenSession, now: int) -> Awaitable[Answer]:
-        """Begin: from here on the outcome of the step may become unknown."""
+        """Begin the attempt: from here on, the outcome of the step may become unknown."""
         lane, delivery, step, attempt, instance = running
         account = lane.room.account
         hooks = account.hooks
@@ -224,9 +224,9 @@ class Attempts:
         return self._observer.attempting(delivery, step, account, self._index, now, performing)
 
     def _after(self, lane: Lane, *, unused: bool = False) -> int:
-        """The attempt is over: from here on this worker takes the next lane that starts.
+        """The attempt is over: release its tokens. This worker takes the next lane that starts.
 
-        unused  it never began, so that it drew on no limit
+        unused  the attempt never began, so that it used up no token
         """
         now = self._clock.now()
         self._work.serving = True
@@ -274,7 +274,7 @@ class Attempts:
         self._consequences.failed(Failed(*running, verdict, now), answered=answered)
 
     def timed_out(self, worker: Worker, running: RunningAttempt) -> None:
-        """The hook did not return in time, or its session did not open, or the outbox hung."""
+        """The attempt took too long: in the hook, in opening the session, or in the outbox."""
         if running.step.started:
             error = AttemptTimeout(self._attempt_timeout)
             self._failed(running, error, self._after(running.lane))
@@ -297,7 +297,7 @@ class Attempts:
 
 
 def _may_begin(running: RunningAttempt, now: int) -> bool:
-    """Whether nothing closed, ended or ran out while the attempt was made ready."""
+    """Whether no limit closed, and the delivery did not end or expire, during preparation."""
     delivery = running.delivery
     if delivery.receipt is not None or delivery.deadline <= now:
         return False

@@ -1,4 +1,4 @@
-"""Completes envelopes: each once, counted, recorded and reported. Never waits."""
+"""Completes each envelope exactly once: counts, records and reports its end. Never waits."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ class Completion:
     """Ends the envelopes of one partition.
 
     history       the newest receipts, by envelope id
-    unsure        what ended of accounts that another process owned since: it may not be written
-    sheddable     bulk that may be ended for the sake of higher classes
+    unsure        ids of envelopes that ended before another process took over their accounts: the
+                  outbox may not have these endings
+    sheddable     bulk envelopes that may be ended in favour of higher classes
     on_empty      called whenever nothing unfinished is left in memory
     on_end        called with each delivery that ended, if the outbox is durable
     """
@@ -63,7 +64,7 @@ class Completion:
         return receipt
 
     def _take_out(self, delivery: Delivery, room: Room, now: int) -> None:
-        """It is in memory no more, and gives back its slot."""
+        """Take the delivery out of memory, and give back its slot."""
         shard, envelope = self._shard, delivery.envelope
         del self._deliveries[delivery.id]
         if delivery.growth is not None:
@@ -77,7 +78,7 @@ class Completion:
         shard.measure()
 
     def complete_if_over(self, delivery: Delivery, now: int) -> None:
-        """End it where no step is left, or where its deadline passed during its attempt."""
+        """End the delivery if no step is left, or if its deadline passed during its attempt."""
         if delivery.receipt is not None:
             return
         if delivery.is_over:
@@ -108,7 +109,7 @@ class Completion:
         return receipt
 
     def expire(self, delivery: Delivery, now: int) -> None:
-        """The deadline passed. An attempt in flight goes on, and is checked at its end."""
+        """End a delivery whose deadline passed; an attempt in flight may end first."""
         lane = lane_of(delivery)
         if lane is not None and lane.running and lane.queue and lane.queue[0] is delivery:
             return
@@ -116,9 +117,9 @@ class Completion:
         self.complete_waiting(delivery, expired(delivery, trouble), now)
 
     def withdraw(self, delivery: Delivery) -> bool:
-        """End it `cancelled` if it has not started; false if it has.
+        """End the delivery `cancelled`; false: it has started, or has ended already.
 
-        Nor can it be ended once the gateway closes and its account was removed: it stays stored.
+        Also false: the gateway closes and the account was removed, so the delivery stays stored.
         """
         if delivery.receipt is not None or delivery.started:
             return False
@@ -130,11 +131,13 @@ class Completion:
         return True
 
     def give_up(self, delivery: Delivery, because: str = "") -> Receipt:
-        """End it now: `unknown` if it may have arrived, else `cancelled`. The newest goes first.
+        """End the delivery now: `unknown` if it may have arrived, else `cancelled`.
 
-        because  what cuts off an attempt that is under way
+        Of several deliveries, callers give up the newest first.
+
+        because  why an attempt that is under way is cut off
         """
-        if delivery.receipt is not None:  # the end of another one ended it
+        if delivery.receipt is not None:  # the end of another delivery ended this one
             return delivery.receipt
         step = delivery.step
         started = step is not None and step.started
@@ -142,16 +145,16 @@ class Completion:
         return end(delivery, given_up(delivery, because), self._clock.now())
 
     def drop(self, delivery: Delivery) -> bool:
-        """Give it up, unless an attempt is under way; whether that was so."""
+        """Give the delivery up; false: it goes on, since an attempt is under way."""
         if _is_under_way(delivery):
             return False
         self.give_up(delivery)
         return True
 
     def pass_to_another(self, delivery: Delivery, account: InstanceState) -> None:
-        """Another process owns its account, and goes on with it; what is under way is in doubt.
+        """Take the delivery out of memory: another process owns its account, and goes on with it.
 
-        Nothing is written of it: the outbox has it as it stands.
+        An attempt under way is in doubt. Nothing is written: the outbox has the delivery already.
         """
         shard, now, waits = self._shard, self._clock.now(), not _is_under_way(delivery)
         lane = lane_of(delivery)
@@ -174,9 +177,9 @@ class Completion:
     # -- several
 
     def shed_for(self, instance_id: str, room_id: str, rank: int) -> bool:
-        """Where a bound is reached, take over the slot of the newest bulk by ending that.
+        """If a bound is reached, end the newest bulk envelope there, and take over its slot.
 
-        False: none is reached, or there is no such bulk.
+        False: no bound is reached, or no bulk envelope may be ended.
         """
         admission = self._shard.admission
         reached = admission.narrowest(instance_id, room_id)
@@ -188,23 +191,23 @@ class Completion:
         return True
 
     def unfinished_of(self, instance_id: str) -> list[Delivery]:
-        """What of an instance is unfinished here, the oldest first."""
+        """The instance's unfinished deliveries in this partition, the oldest first."""
         return [d for d in self._deliveries.values() if d.envelope.instance_id == instance_id]
 
     def end_if_waiting(self, delivery: Delivery, ending: Ending) -> None:
-        """End it, unless it has ended or an attempt is under way."""
+        """End the delivery, unless it has ended or an attempt is under way."""
         if delivery.receipt is None and not _is_under_way(delivery):
             self.complete_waiting(delivery, ending, self._clock.now())
 
     def store(self) -> None:
-        """The gateway closes, and a durable outbox has all unfinished envelopes."""
+        """The gateway closes: mark all unfinished deliveries as stored in the durable outbox."""
         for delivery in self._deliveries.values():
             account = self._scheduler.room_of(delivery.envelope).account
             self._shard.observer.stored(delivery, account, self._shard.index)
             delivery.store()
 
     def end_delayed(self) -> None:
-        """The gateway closes: nobody waits for what policies delay."""
+        """The gateway closes: give up the deliveries that policies delay."""
         for delivery in reversed(list(self._deliveries.values())):
             if delivery.parked and delivery.delayed:
                 self.give_up(delivery, "the gateway closed")
@@ -215,7 +218,7 @@ class Completion:
             self.give_up(delivery, "the gateway closed")
 
     def forget_ended(self, instance_id: str) -> None:
-        """Forget what ended of an account that another process owns: not all of it is written."""
+        """Forget the ended envelopes of an account that another process owns; they are `unsure`."""
         for name, receipt in list(self.history.items()):
             if receipt.instance_id == instance_id:
                 del self.history[name]
@@ -224,7 +227,7 @@ class Completion:
             del self.unsure[next(iter(self.unsure))]
 
     def forget_room(self, instance_id: str, room_id: str) -> int:
-        """Forget what ended in a room, its keys aside; the number of its unfinished envelopes."""
+        """Forget a room's ended envelopes, but not its keys; return how many are unfinished."""
         for name, receipt in list(self.history.items()):
             if (receipt.instance_id, receipt.external_room_id) == (instance_id, room_id):
                 del self.history[name]
@@ -297,6 +300,6 @@ class Completion:
 
 
 def _is_under_way(delivery: Delivery) -> bool:
-    """Whether an attempt of it has begun and not ended."""
+    """Whether an attempt of the delivery has begun and not ended."""
     step = delivery.step
     return step is not None and step.started

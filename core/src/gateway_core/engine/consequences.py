@@ -1,4 +1,4 @@
-"""What follows from a failed attempt: its verdict is counted, and the decision carried out.
+"""Handles a failed attempt: counts its verdict, and carries out the decision that follows.
 
 `retries.decide` makes the decision, `refusals.refuse` says what a refusal by a limit changes. Each
 `_do_…` here carries out one kind of decision without waiting.
@@ -35,10 +35,10 @@ from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import ATTEMPT_FAILED, CIRCUIT_OPENED, ROOM_MOVED, log_event
 
 HOW = {"stricter": "stricter", "plain": "plain", "without_reply": "reply dropped"}
-"""The loss that comes with each transform."""
+"""The loss that each transform causes."""
 POSTED_ANEW = "posted anew: its message was gone"
 CLOSING = ("closed", "end")
-"""Kinds of decisions that close what a refusal by a limit names."""
+"""Kinds of decisions that close the limit which a refusal names."""
 OUTAGE = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
 
 
@@ -69,7 +69,7 @@ class Consequences:
         if delivery.receipt is not None:  # it was given up while the attempt was in flight
             self._scheduler.go_on(failed.lane, failed.now)
             return
-        if answered:  # by the platform: it works, whatever the hook made of that
+        if answered:  # the platform answered, so the instance works, whatever the hook returned
             if not failed.account.health.steady:
                 failed.account.health.worked(failed.now)
             step.acknowledge()
@@ -100,11 +100,11 @@ class Consequences:
             journal.ended(delivery, step, _believed(decision.wait) if wide else decision.wait)
 
     def _count(self, failed: Failed, *, harmless: bool) -> bool:
-        """Count the attempt; whether only the instance was out of order, so that none is spent.
+        """Count the attempt. True: the step spends no attempt, since the instance is out of order.
 
-        A 429 spends none either; an unknown outcome may have made a copy. An instance is out of
-        order if nothing of it has worked since the step failed before. Its lane goes to the end of
-        the line, so that another lane finds out next.
+        A 429 spends no attempt either. An unknown outcome spends one, as it may have made a copy,
+        unless a repeat is safe. An instance is out of order if nothing has worked since the step
+        failed before. Then the lane goes to the end of the line, and another lane tries next.
         """
         verdict, step, health = failed.verdict, failed.step, failed.account.health
         self.rate_limited += verdict.reason is Reason.RATE_LIMITED
@@ -119,7 +119,7 @@ class Consequences:
         if verdict.dispatched == "unknown":
             safe = step.kind == "call" and failed.is_repeat_safe()
             quarantine = round(self._shard.config.retries.quarantine * SECOND)
-            quarantine *= step.kind != "draft"  # which leaves nothing
+            quarantine *= step.kind != "draft"  # a draft leaves no message
             doubt(failed.lane, step, failed.now, quarantine, harmless=safe)
         if down:
             if health.open:
@@ -136,7 +136,7 @@ class Consequences:
         return vain
 
     def _refuse(self, failed: Failed, wait: float | None) -> bool:
-        """Close, slow down and learn what a refusal names; whether anything is closed now."""
+        """Close, slow down and learn the limits that a refusal names; whether any is closed."""
         account, lane, now = failed.account, failed.lane, failed.now
         refused = RefusedAttempt(
             operation=failed.attempt.operation,
@@ -172,7 +172,7 @@ class Consequences:
         self._scheduler.pause(failed.lane, failed.now + round(decision.wait * SECOND))
 
     def _do_closed(self, failed: Failed, decision: Decision) -> None:
-        """What the 429 names is closed; the lane waits with the others."""
+        """Close the limit that the 429 names; the lane waits with the others."""
         lane, now = failed.lane, failed.now
         wide = failed.verdict.scope in WIDE
         failed.delivery.wait_for("account limit" if wide else "room limit", now)
@@ -181,10 +181,11 @@ class Consequences:
             return
         growth = failed.delivery.growth
         if growth is not None and failed.step.kind == "start":
-            growth.show_by_edits()  # whoever else may start one, it waits for none
+            growth.show_by_edits()  # it does not wait until a native stream may start again
             self._scheduler.go_on(lane, now)
             return
-        # In a trial every refusal may be the account's, which is asked ever more rarely anyway.
+        # In a trial, every refusal may come from the account's limit, and the account is tried
+        # ever more rarely anyway.
         patient = decision.patience > decision.wait and failed.account.limits.trial is None
         if closed and not patient:
             self._scheduler.go_on(lane, now)
@@ -193,7 +194,10 @@ class Consequences:
             self._scheduler.pause(lane, now + round(wait * SECOND))
 
     def _holds_passing(self, failed: Failed, wait: float) -> bool:
-        """Show no passing state of a stream that is shown natively meanwhile; its end waits not."""
+        """Hold back the passing states of a stream shown natively for `wait` seconds.
+
+        The stream's end does not wait. False: the failed step shows no such state.
+        """
         growth = failed.delivery.growth
         if growth is None or growth.native is None or failed.step.kind not in PASSING:
             return False
@@ -237,11 +241,11 @@ class Consequences:
         self._scheduler.go_on(failed.lane, failed.now)
 
     def _do_without_files(self, failed: Failed, _: Decision) -> None:
-        """The text of the refused files goes alone; what has none of its own is left out."""
+        """Send the refused part's text without the files; a part without text is left out."""
         self._plan_again(failed, failed.step.mode, self._gone_alone, without_files=True)
 
     def _gone_alone(self, failed: Failed, _: Mode, plan: MadeParts, now: int) -> None:
-        """Its text is planned without files, unless it has ended meanwhile."""
+        """Go on with the text as planned without files, unless the delivery has ended."""
         delivery, step, verdict = failed.delivery, failed.step, failed.verdict
         if isinstance(plan, HookContractError):
             self._end_broken(delivery, plan, now)
@@ -257,7 +261,10 @@ class Consequences:
         self._scheduler.go_on(failed.lane, now)
 
     def _answer_in_room(self, failed: Failed) -> None:
-        """The platform does not know the reply token any more; one person alone sees no room."""
+        """Answer in the room, since the platform does not know the reply token any more.
+
+        An ephemeral answer is for one person alone, so it ends `rejected` instead.
+        """
         delivery, step = failed.delivery, failed.step
         if isinstance(delivery.envelope, Send) and delivery.envelope.ephemeral:
             step.end("failed")
@@ -279,7 +286,7 @@ class Consequences:
     ) -> None:
         """Plan the refused part's text anew; `then` goes on with its lane.
 
-        A long one is planned beside the event loop. An excerpt is as long as the text around it.
+        A long text is planned in a worker thread. An excerpt counts as long as the text around it.
         """
         piece = piece_of(failed.delivery, failed.step, mode, without_files=without_files)
         if piece is None:
@@ -296,7 +303,7 @@ class Consequences:
             then(failed, mode, plan, failed.now)
 
     def _replaced(self, failed: Failed, mode: Mode, plan: MadeParts, now: int) -> None:
-        """New parts stand where the refused one was, unless it has ended meanwhile."""
+        """Put the new parts in place of the refused part, unless the delivery has ended."""
         delivery, step = failed.delivery, failed.step
         if isinstance(plan, HookContractError):
             self._end_broken(delivery, plan, now)
@@ -358,7 +365,7 @@ class Consequences:
             self._scheduler.go_on(failed.lane, failed.now)
             return
         failed.step.end("unknown" if failed.step.doubtful else "failed")
-        if failed.limited:  # the deadline is too near for it, but what comes after it must wait
+        if failed.limited:  # its deadline is too near to wait, but later envelopes must wait
             self._refuse(failed, decision.wait)
         self._completion.complete(failed.delivery, ending, failed.now)
         if decision.disposition is Disposition.REJECTED:
@@ -368,15 +375,15 @@ class Consequences:
     def _goes_on(  # noqa: PLR0911 - a decision table, one return a row
         self, failed: Failed, decision: Decision
     ) -> bool:
-        """Whether a stream goes on nevertheless: the whole text always gets its attempts.
+        """Whether a stream goes on after its step failed: the whole text always gets its attempts.
 
-        A passing state that fails is dropped; after one that is refused no other is shown. Where
-        the message is gone, or takes no edit, the whole text is posted anew, once.
+        A passing state that fails is dropped; after a refused one, no further one is shown. If the
+        message is gone, or cannot be edited, the whole text is posted anew, once.
         """
         delivery, step, growth = failed.delivery, failed.step, failed.delivery.growth
         gone = failed.verdict.reason is Reason.MESSAGE_GONE
         if growth is not None and gone and step.kind == "delete":
-            step.end("deleted")  # somebody else has taken it back
+            step.end("deleted")  # somebody else has deleted the message
             if self._shard.journal is not None:
                 self._shard.journal.acknowledged(delivery, step)
             return True
@@ -403,7 +410,7 @@ class Consequences:
         return False
 
     def _go_on_otherwise(self, failed: Failed, growth: Growth) -> bool:
-        """What would have shown a stream natively was refused: it goes on by edits in the end."""
+        """Let a stream go on, in the end by edits, since a step that showed it natively failed."""
         delivery, step, reason = failed.delivery, failed.step, failed.verdict.reason
         if reason is Reason.MESSAGE_GONE and step.message_id is not None:
             growth.show_by_edits()
@@ -416,7 +423,7 @@ class Consequences:
         return True
 
     def _end_backlog(self, failed: Failed, ending: Ending) -> None:
-        """End what waits in a room or thread that is gone, for the same reason."""
+        """End, for the same reason, the envelopes that wait in a room or thread that is gone."""
         scope, targets = failed.verdict.scope, self._shard.targets
         if scope not in (Scope.ROOM, Scope.THREAD):
             return
@@ -457,12 +464,12 @@ class Consequences:
 
 
 def _believed(wait: float) -> float:
-    """Seconds for which a closure of more than a room is believed."""
+    """The part of `wait` seconds for which a closure of more than a room is believed."""
     return min(wait, LONGEST_BELIEVED / SECOND)
 
 
 def _is_out_of_order(step: Step, verdict: Verdict, health: Health) -> bool:
-    """Whether an attempt that failed as in an outage says nothing of the step itself."""
+    """Whether the instance is out of order, so that the failure says nothing about the step."""
     if verdict.reason is Reason.UNREACHABLE or health.open:
         return True
     return step.outages > 0 and health.worked_at <= step.down_at

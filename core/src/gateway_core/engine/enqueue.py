@@ -16,7 +16,7 @@ from gateway_core.scheduling.rooms import Lane, Room, lane_of
 from gateway_core.scheduling.scheduler import Hold
 
 FARTHEST = 1e9
-"""Seconds: a schedule beyond that is looked at again then."""
+"""Seconds: a delivery that is due later than this is looked at again after this time."""
 
 MESSAGES = (Send, Edit)
 
@@ -35,7 +35,7 @@ class Enqueuer:
     def accept(
         self, delivery: Delivery, account: InstanceState, now: int, ending: Ending | None = None
     ) -> None:
-        """Accept an envelope, whose slot is counted; `ending`: how it ends at once."""
+        """Accept an envelope whose slot is counted already; `ending`: how it ends at once."""
         shard, envelope = self._shard, delivery.envelope
         shard.accepted += 1
         account.counts.accepted += 1
@@ -52,7 +52,7 @@ class Enqueuer:
     ) -> None:
         """Take in a delivery that was accepted and counted before, and has its slot.
 
-        fingerprint  the payload's, if the delivery has a key
+        fingerprint  its envelope's, if the delivery has a key
         hold         seconds that remain of a wait that the platform asked for
         """
         envelope, shard = delivery.envelope, self._shard
@@ -73,7 +73,7 @@ class Enqueuer:
         self._place(delivery, room, wait, now, hold=held)
 
     def due(self, delivery: Delivery, now: int) -> None:
-        """A parked delivery is due: it enters its lane."""
+        """Put a parked delivery that is due into its lane, unless policies delay it again."""
         if delivery.receipt is not None or not delivery.parked:
             return
         cause = delivery.cause
@@ -99,17 +99,17 @@ class Enqueuer:
         self._enter(delivery, self._scheduler.room_of(delivery.envelope), now)
 
     def _look_at_stream(self, delivery: Delivery, now: int) -> None:
-        """A stream may go on, unless this was meant for it before it was put off."""
+        """Let a stream go on, unless it was put off after this alarm was set."""
         growth = delivery.growth
         if growth is not None and growth.is_due(now):
             delivery.unpark(now)
             self._enter(delivery, self._scheduler.room_of(delivery.envelope), now)
 
     def step_aside(self, delivery: Delivery, before: Delivery, now: int) -> None:
-        """Park it until the delivery `before` has ended; then it enters its lane anew.
+        """Park the delivery until `before` has ended; then it enters its lane anew.
 
-        Its place is behind the others at once: in the next process run as well, if this one ends
-        before that, since what stood behind it may have begun.
+        At once it ranks after the other deliveries of its lane, since they may begin now. The
+        outbox records this for the next process run, in case this one ends before `before` does.
         """
         delivery.park("target", now)
         if self._shard.journal is not None:
@@ -129,7 +129,7 @@ class Enqueuer:
         return room
 
     def _supersede(self, delivery: Delivery, now: int) -> bool:
-        """End the edit that a newer one makes useless, if any; whether that is this one."""
+        """End the edit that a newer edit makes useless, if any; true: it is `delivery`."""
         if not isinstance(delivery.envelope, Edit):
             return False
         useless = self._targets.overtaken(delivery, now)
@@ -140,7 +140,7 @@ class Enqueuer:
     def _held(
         self, delivery: Delivery, account: InstanceState, hold: float, now: int
     ) -> Hold | None:
-        """Why a resumed delivery must not start at once: an unknown outcome, or the platform."""
+        """Why a resumed delivery must wait: an unknown outcome, or the platform asked for it."""
         step, until = delivery.step, now + round(hold * SECOND)
         if (
             step is not None
@@ -155,7 +155,7 @@ class Enqueuer:
     def _place(
         self, delivery: Delivery, room: Room, wait: float, now: int, *, hold: Hold | None = None
     ) -> None:
-        """Park it for `wait` seconds, or put it into its lane, unless it is superseded."""
+        """Park the delivery for `wait` seconds, or enqueue it, unless it is superseded."""
         if self._may_shed and CLASSES[delivery.priority].may_be_shed and not delivery.started:
             self._completion.sheddable.add(delivery)
         superseded = wait <= 0 and self._supersede(delivery, now)
@@ -176,7 +176,7 @@ class Enqueuer:
         elif isinstance(envelope, MESSAGES) and envelope.interaction is not None:
             key = _answers_to(envelope.interaction)
         if delivery.growth is not None and delivery.stands:
-            key = f"{delivery.id} grows"  # what comes after it does not wait for its end
+            key = f"{delivery.id} grows"  # later envelopes do not wait for its end
         lane = room.lanes.get(key)
         if lane is None:
             lane = room.lanes[key] = Lane(key, thread, room, self._scheduler)
@@ -185,9 +185,9 @@ class Enqueuer:
             self._scheduler.push(delivery, lane, now, hold=hold)
 
     def _collapse(self, delivery: Delivery, lane: Lane, now: int) -> bool:
-        """Let the newer of two messages that collapse stand where the older waits.
+        """Let the newer of two messages with the same `collapse` replace the older one.
 
-        Whether the delivery has its place with that, or has ended.
+        True: the delivery took the other one's place, or has ended; false: enqueue it.
         """
         room, envelope = lane.room, delivery.envelope
         waiting = room.collapsing = {} if room.collapsing is None else room.collapsing
@@ -197,11 +197,11 @@ class Enqueuer:
             other = None
         newer = other is not None and other.sequence > delivery.sequence
         if newer and delivery.started:
-            return False  # in a previous run: it goes on, and the newer one waits beside it
+            return False  # it started in a previous run: it goes on, and the newer one waits
         if newer:
             self._completion.complete(delivery, SUPERSEDED, now)
             if not lane.queue and not lane.running:
-                self._scheduler.offer(lane, now)  # it was made for this one: it is forgotten
+                self._scheduler.offer(lane, now)  # the lane was new: the scheduler forgets it
             return True
 
         def forget() -> None:
@@ -224,6 +224,6 @@ class Enqueuer:
 def _answers_to(interaction: Interaction) -> str:
     """The lane of an interaction's answers: they keep their order, and wait for no other message.
 
-    Named by a digest: a lane's name may be shown, and the token may not.
+    Its name is a digest, since a lane's name may be shown, but the token may not.
     """
     return f"answers {digest_of(interaction.token.reveal())}"

@@ -1,4 +1,4 @@
-"""Long texts: planned in a worker thread each, while their lanes wait and other lanes go on.
+"""Plans each long text in a worker thread: its lane waits, and other lanes go on.
 
 This module waits: for the threads.
 """
@@ -26,13 +26,13 @@ LONG = 10_000
 """Characters from which a text is planned in a worker thread: it may take 50 ms and more."""
 
 Replanned: TypeAlias = Callable[[MadeParts, int], None]
-"""What goes on with a refused part's new parts, or with the error of the hook, and when."""
+"""Goes on with a refused part's new parts, or with the hook's error; it also gets the time."""
 
 
 def goes_apart(envelope: Envelope) -> bool:
-    """Whether it is to be planned apart. What is read of an excerpt is the whole text around it.
+    """Whether a thread plans the envelope's text. An excerpt is as long as the text around it.
 
-    Not under a clock of a test that can jump: it would, since it knows nothing of threads.
+    A test's clock that can jump forbids it: it would jump, since it knows nothing of threads.
     """
     if not isinstance(envelope, Send | Edit):
         return False
@@ -43,14 +43,14 @@ def goes_apart(envelope: Envelope) -> bool:
 
 @attrs.define(eq=False)
 class LongTexts:
-    """Has the long texts of one partition planned.
+    """Has the long texts of one partition planned in threads.
 
-    A lane whose text is being planned is running, as during an attempt: nothing of it begins, and
-    it holds no tokens and no worker. If the partition's task dies, its lanes are revived as those
-    of any other worker.
+    A lane whose text is being planned counts as running, as during an attempt: it begins nothing
+    else. It holds no tokens and no worker. If the partition's task dies, these lanes are revived
+    like the lanes of a worker.
 
-    nursery    of the partition's task; None: it is down
-    broke_off  called with a lane and an error of ours
+    nursery    of the partition's task; None: the partition is down
+    broke_off  called with a lane and an error of the gateway itself
     """
 
     _scheduler: Scheduler
@@ -60,11 +60,11 @@ class LongTexts:
     _made: MadePlan | None = attrs.field(default=None, init=False)
 
     def is_long(self, envelope: Envelope) -> bool:
-        """Whether its plan is to be made here."""
+        """Whether the envelope's plan is to be made here."""
         return goes_apart(envelope)
 
     def made_for(self, delivery: Delivery) -> MadePlan | None:
-        """The plan that was just made for it: whoever asks goes on with its lane."""
+        """The plan that was just made for the delivery, whose lane goes on now; None: none was."""
         made = self._made
         return made if made is not None and made.delivery is delivery else None
 
@@ -104,7 +104,7 @@ class LongTexts:
             return error
 
     def _spawn(self, lane: Lane, work: Callable[[], Awaitable[None]]) -> None:
-        """While the partition is down its lane waits for the next task, which revives it."""
+        """Start the work. While the partition is down, the lane waits: the next task revives it."""
         if self.nursery is not None:
             self.nursery.start_soon(self._guarded, lane, work)
 

@@ -1,8 +1,8 @@
-"""One partition: the task that rings its alarm, the parts that it is made of, and its figures.
+"""Runs one partition: connects its components, wakes its lanes in time, and gives its figures.
 
-`enqueue` brings envelopes into lanes, `planning` plans the next step, and `long_texts` what takes
-long; `worker_pool` and `attempts` make the attempts, `consequences` follow from a verdict,
-`completion` ends the envelope.
+`enqueue` puts envelopes into lanes, `planning` plans the next step, and `long_texts` plans long
+texts. `worker_pool` and `attempts` make the attempts, `consequences` carries out what a verdict
+means, and `completion` ends the envelope.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gateway_core.scheduling.scheduler import PAUSE
 from gateway_core.scheduling.wait_causes import causes
 
 RECENT = 20
-"""Endings by which the pace is estimated."""
+"""How many of the newest endings `estimate` looks at."""
 
 
 @attrs.define(eq=False, repr=False, slots=False)
@@ -76,7 +76,7 @@ class Partition(Shard):
                 self.workers.nursery = self.long_texts.nursery = None
 
     async def _keep_time(self) -> None:
-        """Wake lanes and buckets, let parked deliveries in, expire the late; then sleep."""
+        """Wake lanes and buckets, enqueue due deliveries, end expired ones; then sleep; repeat."""
         while True:
             now = self.clock.now()
             self.workers.work.look(now)
@@ -89,14 +89,14 @@ class Partition(Shard):
                 if not self._done(self.completion.expire, delivery, now):
                     self.scheduler.deadlines.add(delivery)
             self._ringing = False
-            # A nanosecond late, so that the time of what is due then has come.
+            # One nanosecond later, so that everything due at that time is due on waking up.
             at = min(self.scheduler.next_alarm() + 1, self.workers.work.look_at)
             seconds = math.inf if at >= NEVER else self.clock.start + at / SECOND
             with trio.CancelScope(deadline=seconds) as self._alarm:
                 await _until_late(self._alarm)
 
     def _done(self, act: Callable[[Delivery, int], None], delivery: Delivery, now: int) -> bool:
-        """Call `act`; false: an error arose, and the delivery has not ended by it."""
+        """Call `act`. False: it raised an error, and the error has not ended the delivery."""
         try:
             act(delivery, now)
         except BaseException as raised:  # noqa: BLE001 - only this delivery is to blame
@@ -108,7 +108,7 @@ class Partition(Shard):
 
     @property
     def alive(self) -> bool:
-        """Whether its task runs."""
+        """Whether the partition's task runs."""
         return self.workers.nursery is not None
 
     def estimate(self) -> float:
@@ -133,7 +133,7 @@ class Partition(Shard):
         return causes(self.deliveries.values(), self.scheduler.groups.values(), self.clock.now())
 
     def statistics(self, total: int) -> PartitionStatistics:
-        """A snapshot; `total` envelopes were accepted by the whole gateway."""
+        """A snapshot; `total`: how many envelopes the whole gateway has accepted."""
         return PartitionStatistics(
             index=self.index,
             accepted=self.accepted,
@@ -154,11 +154,14 @@ class Partition(Shard):
 
 
 async def _until_late(scope: trio.CancelScope) -> None:
-    """Return at the deadline of `scope`: an exception would cost as much as the whole alarm."""
+    """Sleep until the deadline of `scope`, and return without an exception.
+
+    To raise and catch `trio.Cancelled` would cost as much as the rest of the alarm.
+    """
     task = trio.lowlevel.current_task()
 
     def abort(_: object) -> trio.lowlevel.Abort:
-        if not scope.cancel_called:  # a scope around it is cancelled
+        if not scope.cancel_called:  # an outer scope is cancelled
             return trio.lowlevel.Abort.SUCCEEDED
         trio.lowlevel.reschedule(task)
         return trio.lowlevel.Abort.FAILED

@@ -63,7 +63,7 @@ class Planner:
     def plan_next_step(  # noqa: PLR0911 - a decision table, one return a row
         self, delivery: Delivery, lane: Lane, now: int
     ) -> Planned:
-        """The operation of its next step, or the reason why there is none."""
+        """The operation of the delivery's next step, or the reason why there is none."""
         if delivery.growth is not None:
             return self._plan_growing(delivery, delivery.growth, lane, now)
         step = delivery.next_step()
@@ -90,13 +90,13 @@ class Planner:
         return plain if step.files is None else self._with_files(delivery, step, step.files, lane)
 
     def _with_files(self, delivery: Delivery, step: Step, files: StepFiles, lane: Lane) -> str:
-        """The operation of a step with files, which need no upload where the account knows them."""
+        """The operation of a step with files; files that the account knows need no upload."""
         if step.kind == "send" and lane.room.account.hooks.traits.sends_known_files:
             files.named = self._files.are_known(delivery.envelope.instance_id, files)
         return step_operation(delivery, step)
 
     def _plan_growing(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
-        """The same of a stream."""
+        """The same as `plan_next_step`, for a stream."""
         step = delivery.step
         if step is None and delivery.is_over:
             return Ending(delivery.disposition())
@@ -115,11 +115,11 @@ class Planner:
             self._growing = GrowingPlanner(self._most, self._long_texts, recording)
         planned = self._growing.plan(delivery, growth, lane, now)
         if self._journal is not None and isinstance(planned, Later) and not delivery.stands:
-            self._journal.entered(delivery)  # what stood behind it in its lane may begin now
+            self._journal.entered(delivery)  # later deliveries of its lane may begin now
         return self._as_answer(delivery, planned)
 
     def _as_answer(self, delivery: Delivery, planned: Planned) -> Planned:
-        """The same; by the reply token, if the next step of a stream answers an interaction."""
+        """`planned`; by the reply token, if the stream's next step answers an interaction."""
         step = delivery.step
         if step is None or step.interaction is None or planned not in BY_TOKEN_OF:
             return planned
@@ -135,7 +135,7 @@ class Planner:
         return step.kind
 
     def _may_repeat(self, delivery: Delivery, step: Step, lane: Lane, now: int) -> bool:
-        """Whether to repeat a step that may have arrived: much may have changed as it waited."""
+        """Whether to repeat a step that may have arrived: much may have changed while it waited."""
         if step.attempts >= self._retries.attempts:
             return False
         if is_repeat_safe(step, delivery, lane.room.account.hooks, now):
@@ -146,9 +146,9 @@ class Planner:
     def _ready(
         self, delivery: Delivery, envelope: Envelope, step: Step | None, lane: Lane, now: int
     ) -> Step | Planned | None:
-        """The next step of what concerns a message, or why there is none.
+        """The next step of an envelope that concerns a message, or why there is none.
 
-        A change begins once no other one changes its message.
+        An edit or a delete begins only when no other one is changing the same message.
         """
         if not isinstance(envelope, CHANGES):
             return step or self._call_about(delivery, now)
@@ -172,9 +172,9 @@ class Planner:
         return first
 
     def _plan_with(self, delivery: Delivery, lane: Lane, edit: Edit) -> Ending | LongText | None:
-        """Plan an edit for the files that its message has; why that cannot be, if it cannot.
+        """Plan an edit together with its message's files; None: done, else why it is not.
 
-        A long one is planned beside the event loop.
+        A long text is planned in a worker thread first.
         """
         account, made = lane.room.account, self._long_texts.made_for(delivery)
         try:
@@ -196,7 +196,7 @@ class Planner:
         return None
 
     def _call_about(self, delivery: Delivery, now: int) -> Step | Planned:
-        """The step of a call about a message once that is there, or why there is none."""
+        """The step of a call about a message that was sent by now, or why there is none."""
         origin = self._targets.origin(delivery, now)
         if origin is not None:
             return Aside(origin)
@@ -210,7 +210,7 @@ class Planner:
 
 
 def _fields_with(lane: Lane, edit: Edit, fields: Fields) -> Fields | Ending:
-    """The platform's own fields with the edit's buttons; why its message cannot have them."""
+    """The platform's own fields with the edit's buttons, or why its message cannot have them."""
     account = lane.room.account
     try:
         return fields_with(account.hooks, account.instance, edit.buttons or (), fields)

@@ -1,4 +1,4 @@
-"""An attempt under way, and one that failed."""
+"""Describes an attempt under way and a failed one, and says whether a repeat makes a copy."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Failed:
 
     @property
     def account(self) -> InstanceState:
-        """The instance that made it."""
+        """The instance that made the attempt."""
         return self.lane.room.account
 
     @property
     def limited(self) -> bool:
-        """Whether a limit refused it, so that it spends no attempt."""
+        """Whether a rate limit refused the attempt, so that it does not count as one."""
         return self.verdict.reason is Reason.RATE_LIMITED and self.verdict.dispatched == "no"
 
     def is_repeat_safe(self) -> bool:
@@ -64,10 +64,10 @@ def is_repeat_safe(step: Step, delivery: Delivery, hooks: ChannelHooks, now: int
 
 
 def doubt(lane: Lane, step: Step, now: int, quarantine: int = 0, *, harmless: bool = False) -> None:
-    """The outcome of the lane's attempt is unknown: it may have made a copy.
+    """Note that the outcome of the lane's attempt is unknown: the attempt may have arrived.
 
-    quarantine  nanoseconds in which it may still arrive, so that nothing else follows
-    harmless    it is a call that may be repeated
+    quarantine  nanoseconds in which it may still arrive, so that the lane sends nothing else
+    harmless    the step is a call that may be repeated
     """
     lane.quiet = now + quarantine
     step.doubt(lane.begun, lane.room.account.hooks.deduplicates_for, now, harmless=harmless)

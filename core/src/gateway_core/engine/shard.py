@@ -1,4 +1,4 @@
-"""What the parts of one partition share: its settings, its alarm, its lanes, its memory."""
+"""Holds what the components of one partition share: its settings, alarm, lanes and memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gateway_core.telemetry.privacy import Privacy
 
 
 def _nobody(_: Delivery) -> None:
-    """Whoever hears of what other processes write: nobody yet."""
+    """Do nothing: the default of `Shard.written_elsewhere`."""
 
 
 @attrs.define(eq=False, repr=False, slots=False)
@@ -41,7 +41,8 @@ class Shard:
     accepted    envelopes accepted since the gateway opened
     spilled     unfinished envelopes that are in the outbox only
     deliveries  unfinished envelopes in memory, by id
-    written_elsewhere  called with a stream that comes into memory, and another process writes
+    written_elsewhere  called with each stream that comes into memory and that another process
+                       writes
     """
 
     index: int
@@ -79,14 +80,14 @@ class Shard:
         self.scheduler = Scheduler(slots=config.attempts_per_partition, rearm=self.rearm)
 
     def keys_of(self, scope: Scope, room: str | None = None) -> Keys:
-        """The keys among which one is: of the partition that serves the room that was asked for.
+        """The partition's keys that contain this key: those of the partition of the scope's room.
 
-        room  where its envelope goes, if that is known: mostly the same
+        room  the room to which the key's envelope goes, if it is known; mostly the scope's room
         """
         return self.keys if scope[1] == room else self._keys_anywhere(scope)
 
     def rearm(self, at: int) -> None:
-        """Ring at that time at the latest. The alarm is moved, which wakes no task."""
+        """Ring at `at` at the latest. This moves the alarm, and wakes no task."""
         if not self._ringing and at < NEVER:
             soon = self.clock.start + (at + 1) / SECOND
             self._alarm.deadline = min(self._alarm.deadline, soon)
@@ -116,17 +117,17 @@ class Shard:
         self.measure()
 
     def delay_again(self, delivery: Delivery, hooks: ChannelHooks, wall: float) -> float | None:
-        """Ask policies about one that is due; as `delayed`."""
+        """Ask the policies again about a delivery that is due; returns the same as `delayed`."""
         until = None
         if "admit" in hooks.served:
             until = hooks.admit(delivery.envelope, self.pressure()).until
         return self.delayed(delivery, until, wall)
 
     def delayed(self, delivery: Delivery, asked: float | None, wall: float) -> float | None:
-        """POSIX time until which one that is due is delayed nevertheless; None: it goes on.
+        """POSIX time until which a delivery that is due is delayed further; None: it goes on.
 
-        asked  until when policies want that; others of its room that came before it may hold it for
-               longer
+        asked  the time until which policies delay it; earlier deliveries of its room may hold it
+               for longer
         """
         envelope = delivery.envelope
         until = delayed_until(asked, max(delivery.accepted_at, envelope.not_before or 0.0), wall)
@@ -140,10 +141,13 @@ class Shard:
         return until
 
     def delay(self, delivery: Delivery, until: float, *, by_class: bool = False) -> None:
-        """It is due then; what comes later in its room waits for it. A class's ttl counts from it.
+        """Delay the delivery; later deliveries in its room wait for it.
+
+        If its deadline follows from the ttl of its class, the ttl counts from `until`.
 
         until     POSIX time
-        by_class  its deadline is that of its class, although its envelope names it: a group's
+        by_class  its deadline is that of its class, although its envelope has one: for members of
+                  groups
         """
         envelope, clock = delivery.envelope, self.clock
         delivery.delay(until)
@@ -156,13 +160,13 @@ class Shard:
             delivery.ends_by(max(delivery.deadline, clock.now() + round(ttl * SECOND)))
 
     def delay_ends(self, delivery: Delivery) -> None:
-        """It has entered its lane, or ended: nobody waits for it any more."""
+        """The delivery has entered its lane, or ended: its room no longer waits for it."""
         envelope = delivery.envelope
         place = envelope.instance_id, envelope.external_room_id
         self.delays.release(place, delivery.id)
 
     def pressure(self) -> Pressure:
-        """How full it is."""
+        """How full the partition is."""
         admission = self.admission
         return Pressure(
             partition=self.index,

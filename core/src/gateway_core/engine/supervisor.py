@@ -22,14 +22,15 @@ MOST_RESTARTS = 30
 WITHIN = 60.0
 BACKOFF = Backoff(base=0.01, cap=1.0, jitter=0.2)
 GOES_ON = 1.0
-"""Seconds in which a gateway that closes on a durable outbox still begins what needs no wait."""
+"""Seconds in which a closing gateway with a durable outbox still begins attempts that can begin
+at once."""
 LOOK = 0.02
-"""Seconds between looks at what is in flight."""
+"""Seconds between two checks for attempts in flight."""
 
 
 @attrs.define(eq=False)
 class Supervisor:
-    """One for the gateway: it counts the deaths of all partitions together."""
+    """Restarts partitions; one per gateway, since it counts the deaths of all partitions."""
 
     _partitions: Sequence[Partition]
     _rng: Random
@@ -46,12 +47,12 @@ class Supervisor:
             partition.restarts += 1
             delay = self._died(partition, error)
             alive = [p.scheduler for p in self._partitions if p is not partition and p.alive]
-            if alive:  # it rings for the shared buckets meanwhile
+            if alive:  # a living partition rings for the shared buckets meanwhile
                 partition.scheduler.hand_over(alive[0])
             await trio.sleep(delay)
 
     def _died(self, partition: Partition, error: Exception | None) -> float:
-        """Count the death; the seconds until the restart."""
+        """Count the death; return the seconds until the restart."""
         now = trio.current_time()
         self._deaths.append(now)
         while self._deaths and now - self._deaths[0] > WITHIN:
@@ -74,7 +75,7 @@ class Supervisor:
 
 
 async def drain(partitions: Sequence[Partition], grace: float) -> None:
-    """Let everything in memory end, within `grace` seconds; what is delayed ends at once."""
+    """Let all envelopes in memory end, within `grace` seconds; delayed ones end at once."""
     drained = trio.Event()
     for partition in partitions:
         partition.completion.end_delayed()
@@ -91,10 +92,11 @@ async def drain(partitions: Sequence[Partition], grace: float) -> None:
 
 
 async def drain_in_flight(partitions: Sequence[Partition], grace: float) -> None:
-    """Wait for the attempts under way alone, within `grace` seconds: the outbox has the rest.
+    """Wait only for attempts under way, at most `grace` seconds: the outbox stores the rest.
 
-    For a moment attempts begin that need not wait, so that a short program gets its messages out;
-    what waits for a limit, a retry, an account or its time goes on in the next process run.
+    For a moment, attempts that can begin at once still begin, so that a short program gets its
+    messages out. Envelopes that wait for a limit, a retry, an account or their time go on in the
+    next process run.
     """
     work = [partition.workers.work for partition in partitions]
     with trio.move_on_after(grace):

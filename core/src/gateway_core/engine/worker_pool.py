@@ -1,4 +1,4 @@
-"""The workers of one partition: tasks that make attempts, and recovery when one of them dies.
+"""Runs the workers of one partition, which make its attempts, and recovers from their errors.
 
 This module waits: each worker is a task in the partition's nursery.
 """
@@ -23,7 +23,7 @@ MOST_CRASHES = 2
 
 
 class WorkerPool:
-    """As many tasks as were ever at work together, none for a waiting lane."""
+    """The worker tasks: as many as ever worked at the same time. Waiting lanes need none."""
 
     def __init__(self, shard: Shard, completion: Completion, consequences: Consequences) -> None:
         self._shard = shard
@@ -34,7 +34,8 @@ class WorkerPool:
         self.attempts = Attempts(shard, self.work, completion, consequences)
         self.count = 0
         self.nursery: trio.Nursery | None = None
-        # Invariant: the last to go idle is at the end, and is woken first, as its memory is warm.
+        # Invariant: the worker that went idle last is at the end. It is woken first, since its
+        # memory is warm.
         self._idle: dict[trio.lowlevel.Task, None] = {}
         self._called = False
 
@@ -45,13 +46,13 @@ class WorkerPool:
         self.count, self._called = 0, False
         self.work.disband()
         self.nursery = nursery
-        if self._scheduler.rooms or self._scheduler.stand_in is not None:  # else all is new
+        if self._scheduler.rooms or self._scheduler.stand_in is not None:  # not the first task
             self._revive()
 
     def call_worker(self) -> None:
-        """Wake one worker, or begin one; it calls the next itself before it waits.
+        """Wake an idle worker, or start a new one; before that one waits, it calls the next.
 
-        There may be one more than there are attempt slots: to end an envelope takes no slot.
+        There may be one worker more than attempt slots, since ending an envelope takes no slot.
         """
         if self._called:
             return
@@ -80,7 +81,7 @@ class WorkerPool:
             while not (work.runnable or work.over):
                 await self._park()
                 self._called = False
-            if worker.broken_off:  # the last attempt ended as its time did
+            if worker.broken_off:  # the last attempt ended just when it took too long
                 return
             if work.over:
                 self._end(work.over.popleft())
@@ -135,7 +136,7 @@ class WorkerPool:
         ready = list(work.runnable)
         work.runnable.clear()
         work.over.clear()
-        running = self._scheduler.revive(now)  # before the tokens come back, which starts others
+        running = self._scheduler.revive(now)  # first: giving tokens back starts other lanes
         for lane in ready:
             self._scheduler.release(lane, now, unused=True)
         for lane in running:
@@ -148,9 +149,9 @@ class WorkerPool:
     # -- errors of our own
 
     def broke_off(self, lane: Lane, raised: BaseException) -> None:
-        """An error arose as the lane was served: it is offered again.
+        """Offer the lane again, since an error arose while it was served.
 
-        What had not begun has drawn on no limit.
+        An attempt that had not begun has used up no token.
         """
         error, now = stopped(raised), self._clock.now()
         delivery = lane.queue[0] if lane.queue else None
@@ -160,13 +161,13 @@ class WorkerPool:
         self._scheduler.go_on(lane, now)
 
     def broke(self, delivery: Delivery | None, raised: BaseException, now: int) -> None:
-        """An error of ours hit an envelope; the second one ends it `crashed`."""
+        """Count an error of the gateway itself against an envelope; the second one ends it."""
         ending = self.note_crash(delivery, raised)
         if delivery is not None and ending is not None:
             self._completion.complete(delivery, ending, now)
 
     def note_crash(self, delivery: Delivery | None, raised: BaseException) -> Ending | None:
-        """Count an error against an envelope; the ending, where it was one too many."""
+        """Count an error against an envelope; return `crashed` as its ending if it was too many."""
         error, shard = stopped(raised), self._shard
         log_event(
             ENVELOPE_CRASHED,

@@ -1,4 +1,4 @@
-"""What is ready for the next worker of a partition, and which attempts take too long."""
+"""Queues lanes that are ready for a worker, and breaks off attempts that take too long."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROUNDING = 1_000
 class Worker:
     """A task, and the attempt that it makes now, which is broken off at `due`.
 
-    scope      what the task works in until one of its attempts is broken off
+    scope      the cancel scope of the task's work; new after an attempt was broken off
     recording  the outbox is asked to record that the attempt begins
     """
 
@@ -35,7 +35,7 @@ class Worker:
     recording: bool = False
 
     def start_anew(self) -> None:
-        """The attempt was broken off: the next ones have a scope of their own."""
+        """Make a new scope for the next attempts, since this attempt was broken off."""
         self.scope, self.running = trio.CancelScope(), None
         self.broken_off = self.recording = False
 
@@ -45,7 +45,7 @@ class Worker:
 
 
 class Over(NamedTuple):
-    """A lane whose head is over, for a worker to end."""
+    """A lane whose head (its first delivery) is over, so that a worker has to end it."""
 
     lane: Lane
     delivery: Delivery
@@ -53,15 +53,15 @@ class Over(NamedTuple):
 
 
 class WorkQueue:
-    """What is ready for the next worker, and one alarm for all attempts that take too long.
+    """The lanes that are ready for the next worker, and one alarm for attempts that take too long.
 
     All attempts may take equally long, so the one that began first is due first. A cancel scope
-    with a deadline for each attempt would cost more than the rest of what a worker does.
+    with a deadline for each attempt would cost more than the rest of a worker's work.
 
     runnable  lanes that hold their tokens; `over`: lanes whose head is over
-    serving   the worker at work is about to take the next lane by itself
+    serving   the worker that runs now will take the next lane itself: no other is called
     resting   no attempt begins any more
-    look_at   when `look` may have something to break off; `rearm(at)` is called as it gets earlier
+    look_at   when `look` may find attempts to break off; `rearm(at)` is called if it gets earlier
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class WorkQueue:
         return len(self._workers)
 
     def disband(self) -> None:
-        """The workers' tasks have ended."""
+        """Forget the workers, since their tasks have ended."""
         self._workers, self.look_at, self.serving = [], NEVER, False
 
     def join(self) -> Worker:
@@ -91,7 +91,7 @@ class WorkQueue:
         return worker
 
     def start(self, lane: Lane) -> None:
-        """Hand a lane that holds its tokens to a worker: the one at work here, or another."""
+        """Hand a lane that holds its tokens to a worker: the one that runs now, or another."""
         if self.resting:
             return
         self.runnable.append(lane)
@@ -106,7 +106,7 @@ class WorkQueue:
 
     @property
     def is_busy(self) -> bool:
-        """Whether an attempt is under way, or made ready, or a worker could go on at once."""
+        """Whether an attempt is under way or being prepared, or a lane is ready for a worker."""
         return bool(self.runnable or self.over) or any(w.running for w in self._workers)
 
     @property
@@ -115,17 +115,17 @@ class WorkQueue:
         return any(w.running is not None and w.running.step.started for w in self._workers)
 
     def rest(self) -> None:
-        """Begin no attempt any more: the gateway closes, and an outbox has what waits."""
+        """Begin no more attempts: the gateway closes, and the outbox stores waiting envelopes."""
         self.resting = True
         self.runnable.clear()
 
     def call_next(self) -> None:
-        """Call another worker for what is ready, as the one at work is about to wait."""
+        """Call another worker for ready lanes, since the one that runs now is about to wait."""
         if self.runnable or self.over:
             self._call_worker()
 
     def begins(self, worker: Worker, running: RunningAttempt, now: int) -> None:
-        """The worker makes this attempt, which is due after the same time as any other."""
+        """Note the attempt that the worker makes now, and when it will have taken too long."""
         worker.running = running
         worker.due = now + self._longest
         if worker.due < self.look_at:
@@ -133,7 +133,7 @@ class WorkQueue:
             self._rearm(worker.due)
 
     def moved(self, worker: Worker, now: int) -> None:
-        """Its attempt has sent some of a file: it is no slower than any other."""
+        """The worker's attempt has sent more of a file, so its time begins anew."""
         worker.due = now + self._longest
 
     def look(self, now: int) -> None:

@@ -1,1 +1,1 @@
-"""Performs what befalls an instance: added, replaced, suspended, resumed, removed; as `engine`."""
+"""Adds, replaces, suspends, resumes and removes instances; may import what `engine` may."""

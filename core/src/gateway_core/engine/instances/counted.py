@@ -1,4 +1,4 @@
-"""What statistics show of an instance: its state, and what was counted of it."""
+"""Makes the statistics of an instance: its state and its counts."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def state_of(account: InstanceState, partitions: Sequence[Partition]) -> Instanc
 
 
 def state_of_forgotten(channel: str, counts: Counts) -> InstanceStatistics:
-    """What was counted of a channel's instances that were forgotten."""
+    """The counts of a channel's instances that were forgotten."""
     return _counted(counts, id=SOURCED, channel=channel, sourced=True)
 
 
 def _counted(counts: Counts, **state: Any) -> InstanceStatistics:
-    """What was counted, and the rest of the state of whatever it was counted of."""
+    """Statistics of these counts, and of the state to which they belong."""
     fields = {"in_flight": 0, "unfinished": 0, "suspended": None, "circuit_open": False} | state
     return InstanceStatistics(
         accepted=counts.accepted,

@@ -1,4 +1,4 @@
-"""The instances at run time: which there are; how each comes, changes and goes.
+"""Knows the instances at run time, and adds, changes, suspends, resumes and removes them.
 
 This module waits in `remove`, for the unfinished envelopes of an instance; and in `probe`.
 """
@@ -42,21 +42,22 @@ from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, log_event
 
 MOST_NAMED = 50
-"""Instances that an error names."""
+"""How many instances an error names at most."""
 
 MOST_GONE = 10_000
-"""Removed instances whose channel is still known: envelopes in the outbox may end later."""
+"""How many removed instances' hooks are remembered: their envelopes in the outbox may end later."""
 
 
 @attrs.define(eq=False, repr=False)
 class InstanceRegistry:
     """Every instance of one gateway by its id; `serving` are those that are not being removed.
 
-    same_accounts  which of those that are served is which account
+    same_accounts  which served instance is which account of its platform
     wide           the buckets that instances share
-    keeps_held     an account that is had again is as the application left it here
-    known_as       what an error calls those that there are
-    _forgotten     what was counted of those that were forgotten, by channel
+    keeps_held     an account that another process owned meanwhile stays suspended if the
+                   application suspended it here
+    known_as       what an error calls the existing instances
+    _forgotten     the counts of forgotten instances, by channel
     """
 
     _config: GatewayConfig
@@ -90,7 +91,7 @@ class InstanceRegistry:
         return tuple(state_of(account, self._partitions) for account in self._accounts.values())
 
     def forgotten(self) -> tuple[InstanceStatistics, ...]:
-        """What was counted of those that were forgotten, for each channel."""
+        """The counts of forgotten instances, for each channel."""
         return tuple(state_of_forgotten(*forgotten) for forgotten in self._forgotten.items())
 
     def add(self, instance: Instance, *, sourced: bool = False) -> None:
@@ -108,7 +109,7 @@ class InstanceRegistry:
             self.stopping.hold(account, account.unfit)
 
     def _check(self, instance: object) -> None:
-        """Raises `ConfigError` for what is no instance, or does not go with the configuration."""
+        """Raises `ConfigError` if it is no instance, or does not go with the configuration."""
         if not isinstance(instance, Instance):
             text = f"must be an Instance, not {type(instance).__name__}"
             raise ConfigError([Problem("instance", text)])
@@ -116,15 +117,15 @@ class InstanceRegistry:
             raise ConfigError(problems)
 
     def check(self, instance: Instance) -> None:
-        """Raises `ConfigError` for one that cannot be served, or is another one's account."""
+        """Raises `ConfigError` if it cannot be served, or another instance is the same account."""
         if (problem := self._problem_of(instance)) is not None:
             raise ConfigError([problem])
         self.same_accounts.check(instance)
 
     def replace(self, instance: Instance, *, keep_held: bool = False) -> None:
-        """Give a known instance new settings of its channel; a suspended one goes on.
+        """Give a known instance new settings of its channel; a suspended instance is resumed.
 
-        keep_held  unless the application has suspended it
+        keep_held  it stays suspended if the application has suspended it
         """
         self._check(instance)
         account = self.account(instance.id)
@@ -142,10 +143,11 @@ class InstanceRegistry:
             partition.scheduler.ask_anew(account, now)
 
     def renew(self, instance_id: str, by: str = "lost") -> InstanceState | None:
-        """Another process owns the account, or is to: nothing begins of the state that it had.
+        """Replace an account's state, since another process owns the account, or is to own it.
 
-        A new one stands for it, suspended as the application has it if nothing stores that. Returns
-        the old one; None: it is not served.
+        Nothing begins on the old state any more. If the application suspended the account, and no
+        outbox stores that, the new state is suspended too. Returns the old state; None: the
+        instance is not served.
         """
         old = self.serving.get(instance_id)
         if old is None:
@@ -161,9 +163,9 @@ class InstanceRegistry:
         return old
 
     def compare(self, wanted: Sequence[Instance]) -> Changes:
-        """What to change so that these are served. Raises `ConfigError` with every mistake.
+        """What to change to serve the `wanted` instances. Raises `ConfigError` with every mistake.
 
-        What the `instance_source` gave stays, unless it is among them.
+        Instances that the `instance_source` gave stay, unless they are among the wanted ones.
         """
         if problems := [*filter(None, map(self._problem_of, wanted))]:
             raise ConfigError(problems)
@@ -176,7 +178,7 @@ class InstanceRegistry:
         return compare(present, wanted)
 
     def configure(self, instance_ids: Iterable[str]) -> None:
-        """These are the configuration's from now on, whoever gave them before."""
+        """From now on these belong to the configuration, even if they were sourced before."""
         for instance_id in instance_ids:
             self.account(instance_id).sourced = False
 
@@ -202,9 +204,9 @@ class InstanceRegistry:
         drain: float = 0.0,
         let_go: Callable[[InstanceState], Awaitable[None]] | None = None,
     ) -> list[Undelivered]:
-        """Remove an instance after up to `drain` seconds; what was ended undelivered.
+        """Remove an instance after up to `drain` seconds; returns the envelopes left unsent.
 
-        let_go  ends nothing: the outbox keeps what is unfinished for when the instance is back
+        let_go  ends no envelope: the outbox stores the unfinished ones until the instance is back
         """
         account = self.account(instance_id)
         if not (is_finite(drain) or drain == math.inf) or drain < 0:
@@ -235,14 +237,14 @@ class InstanceRegistry:
         return left
 
     def _take_out(self, account: InstanceState) -> None:
-        """Nothing of it is here any more."""
+        """Take the account out of memory, and close its sessions."""
         self.stopping.release(account)
         account.sessions.close()
         del self._accounts[account.instance.id]
         self.same_accounts.remove(account.instance)
 
     def forget(self, accounts: Collection[InstanceState]) -> None:
-        """Take idle accounts out of memory, which can be had again."""
+        """Take idle accounts out of memory; the `instance_source` can give them again."""
         for account in accounts:
             del self.serving[account.instance.id]
             account.health.remove("forget")
@@ -259,7 +261,7 @@ class InstanceRegistry:
         self.stopping.hold(account, why)
 
     def restore(self, account: InstanceState, why: str | None) -> None:
-        """An account is had: suspended by an operator, or not (None)."""
+        """The account is owned now: suspend it, if an operator has done so, or resume it (None)."""
         if account.unfit:
             return
         if why is not None:
@@ -295,7 +297,7 @@ class InstanceRegistry:
         return self._accounts.get(instance_id)
 
     def release(self, others: Container[str]) -> None:
-        """The process run ends: the next one reads what is spent of all but others' accounts."""
+        """The process run ends: store what is spent of all limits, except those of `others`."""
         for account in self._accounts.values():
             account.health.remove("close")
         if self._journal is None:

@@ -1,4 +1,4 @@
-"""Whose each account of a platform is: no two instances may be the same one."""
+"""Knows which instance serves each account of a platform: two must not serve the same one."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gateway_core.contract.instances import Instance
 
 @attrs.define(eq=False)
 class SameAccounts:
-    """Finds the instance that is an account already.
+    """Finds the instance that serves an account already.
 
-    _ids  ids of the instances that are served, by the account that each is; None: nobody has asked
+    _ids  ids of the served instances, by their accounts; None: nobody has asked yet
     """
 
     _serving: Mapping[str, InstanceState]
     _ids: dict[Any, str] | None = None
 
     def check(self, instance: Instance) -> None:
-        """Raises `ConfigError` where another instance is this one's account already."""
+        """Raises `ConfigError` if another instance serves the same account already."""
         other = self._other(instance) if isinstance(instance, Instance) else None
         if other is not None and (problems := [*same_account(instance, [other.instance])]):
             raise ConfigError(problems)
 
     def _other(self, instance: Instance) -> InstanceState | None:
-        """Another one that is served, and is the same account."""
+        """Another served instance of the same account; None: there is none."""
         if self._ids is None:
             self._ids = {}
             for account in self._serving.values():
@@ -40,12 +40,12 @@ class SameAccounts:
         return None if name is None or name == instance.id else self._serving.get(name)
 
     def add(self, instance: Instance) -> None:
-        """The account is this instance's from now on, unless it is another one's."""
+        """Note that this instance serves its account, unless another one does already."""
         if self._ids is not None and (key := account_of(instance)) is not None:
             self._ids.setdefault(key, instance.id)
 
     def remove(self, instance: Instance) -> None:
-        """The account is this instance's no more."""
+        """Note that this instance no longer serves its account."""
         if self._ids is None:
             return
         key = account_of(instance)

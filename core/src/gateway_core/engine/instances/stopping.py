@@ -1,4 +1,4 @@
-"""How an instance stops and goes on: suspended, resumed, drained, released.
+"""Carries out how an instance stops and goes on: suspended, resumed, drained, released.
 
 This module waits: for the unfinished envelopes and the attempts of an instance that is removed or
 moved; and wherever it ends many envelopes, so that the other tasks have their turn.
@@ -25,17 +25,17 @@ from gateway_core.scheduling.waiting_groups import serve_waiters
 from gateway_core.telemetry import INSTANCE_SUSPENDED, log_event
 
 AT_ONCE = 16
-"""Envelopes that are ended between two turns of the other tasks: a millisecond or two."""
+"""How many envelopes are ended before other tasks run again: it takes a millisecond or two."""
 
 LOOK = 0.05
-"""Seconds between looks at whether an account that is removed was suspended meanwhile."""
+"""Seconds between two checks whether an account that is being removed was suspended meanwhile."""
 
 
 @attrs.define(eq=False, repr=False)
 class Stopping:
-    """Carries out what happens to an instance's envelopes and limits as it stops or goes on.
+    """Carries out what happens to an instance's envelopes and limits when it stops or goes on.
 
-    partitions  set once they are made
+    partitions  set once the partitions are made
     """
 
     _config: GatewayConfig
@@ -47,14 +47,14 @@ class Stopping:
     # -- suspended, and resumed
 
     def hold(self, account: InstanceState, why: str) -> None:
-        """Suspend an account for a reason that is not its platform's."""
+        """Suspend an account for a reason that does not come from its platform."""
         account.health.held = True
         fatal, suspended = ErrorClass.FATAL, Reason.SUSPENDED
         verdict = Verdict(error_class=fatal, reason=suspended, scope=Scope.INSTANCE, raw=why)
         self.suspend(account, verdict)
 
     def suspend(self, account: InstanceState, verdict: Verdict) -> None:
-        """Suspend an account, and report that once; a removed one is not reported."""
+        """Suspend an account, and report that once; do nothing if it is removed."""
         if account.health.removed or not account.health.suspend(verdict, self._clock.now()):
             return
         log_event(
@@ -70,9 +70,9 @@ class Stopping:
             self._end_waiting(account, Ending(Disposition.FATAL, verdict), called=called)
 
     def _end_waiting(self, account: InstanceState, ending: Ending, *, called: bool) -> None:
-        """End what waits for a suspended account: some at once, and the rest by and by.
+        """End the envelopes that wait for a suspended account: some at once, the rest in a task.
 
-        called  only that whose caller waits for its end
+        called  only those for whose end a caller waits
         """
         waiting = (
             (partition.completion, delivery)
@@ -82,7 +82,7 @@ class Stopping:
         )
 
         def end_some() -> bool:
-            """Whether there may be more, and the account is still suspended."""
+            """End some; return whether there may be more and the account is still suspended."""
             some = tuple(islice(waiting, AT_ONCE))
             for completion, delivery in some:
                 completion.end_if_waiting(delivery, ending)
@@ -97,7 +97,7 @@ class Stopping:
             self._spawn(end_rest)
 
     def lift(self, account: InstanceState, now: int) -> None:
-        """Take back what refusals closed, for this process run and the next."""
+        """Open again the limits that refusals closed, for this process run and the next."""
         if self._journal is not None:
             for operation in ("", *account.limits.operations):
                 self._journal.closed(account.instance.id, operation, 0.0)
@@ -108,9 +108,9 @@ class Stopping:
     # -- removed, and released
 
     async def drained(self, account: InstanceState) -> None:
-        """Wait until nothing of it is unfinished, or it is suspended and nothing is under way.
+        """Wait until all its envelopes have ended, or it is suspended with no attempt under way.
 
-        An outbox may load more meanwhile.
+        Meanwhile more envelopes may come into memory from an outbox.
         """
         waited = True
         while waited:
@@ -126,20 +126,21 @@ class Stopping:
                     delivery.forget(ended.set)
 
     async def at_rest(self, account: InstanceState) -> None:
-        """Wait for its attempts under way, as long as one may take."""
+        """Wait for the account's attempts under way, as long as one may take."""
         with trio.move_on_after(self._config.attempt_timeout):
             while account.limits.attempts.in_flight:  # noqa: ASYNC110 - attempts pay for no event
                 await trio.sleep(LOOK)
 
     async def give_up_all(self, instance_id: str) -> list[Undelivered]:
-        """End everything of it, in each partition the newest first, with the others' turns between.
+        """End the instance's envelopes, in each partition the newest first; returns those unsent.
 
-        Without what ended otherwise meanwhile, or what an outbox stored since the gateway closed.
+        Other tasks run in between. Envelopes that ended otherwise meanwhile, or that an outbox
+        stored when the gateway closed, are left out.
         """
         undelivered: list[Undelivered] = []
         for partition in self.partitions:
             left, unfinished = [], partition.completion.unfinished_of(instance_id)
-            while unfinished:  # emptied by and by: to free so many at once takes its time, too
+            while unfinished:  # emptied step by step: to free many objects at once takes long, too
                 delivery = unfinished.pop()
                 if not delivery.stored:
                     receipt = partition.completion.give_up(delivery, "its instance was removed")
@@ -151,7 +152,7 @@ class Stopping:
         return undelivered
 
     def release(self, account: InstanceState) -> None:
-        """What is spent of its limits is the outbox's to keep, for whoever owns it next."""
+        """Store how much of the account's limits is spent, for the next owner."""
         if self._journal is not None:
             standings = account.limits.registry.standings(self._clock.now())
             self._journal.release(account.instance.id, standings)
