@@ -37,37 +37,38 @@ IN_ROOM = "answered in the room"
 _ANOTHERS = fast_init(Receipt)(
     envelope_id="", instance_id="", external_room_id="", disposition=Disposition.UNKNOWN
 )
-"""Stands for the receipt of what another process goes on with. Nobody is shown it."""
+"""Stands for the receipt of a delivery that another process goes on with. Nobody sees it."""
 
 
 class Delivery:
     """An accepted envelope until it ends. Its methods alone write it; times are nanoseconds.
 
     priority     its class, as policies left it
-    scope        where its idempotency key is unique; None: it has none
+    scope        where its idempotency key is unique; None: it has no key
     accepted_at  POSIX time of acceptance
-    pressure     how full its partition was as it was accepted, or came back from the outbox
-    due          POSIX time before which it is not sent: its own, or that of the message it changes,
-                 or the one until which it is delayed
-    delayed      a policy delays it, or others of its room that came before it
+    pressure     how full its partition was when it was accepted, or came back from the outbox
+    due          POSIX time before which it is not sent: its own, that of the message which it
+                 changes, or the end of its delay
+    delayed      a policy delays it, or an earlier delivery of its room does
     traceparent  its trace context as a text; empty: it has none
     steps        None until they are planned
     started      an attempt has begun, so that nobody can withdraw it any more
     parked       it waits outside its lane, for its time or for the message that it changes
     restored     a previous process run accepted it
     stored       a durable outbox has it for the next run, or for another owner of its account
-    position     its order among those that wait: another one once its time or its message has come
-    sequence     its order among all that were accepted for its account; it stays. `given_sequence`:
-                 what the outbox says of it; None: as ids sort
+    position     its order among waiting deliveries; it changes when its time or its message comes
+    sequence     its order among all envelopes accepted for its account; it never changes.
+                 `given_sequence`: what the outbox says about it; None: as ids sort
     cause        what it waits for; `attempt` while one is under way; empty: it has ended
     called       a caller waits, or waited, for its end
-    joined       how many callers have waited for its end, except those that left before it
-    lane         the lane that it stands in; whose, only the scheduler knows
-    growth       of a stream: its text, which grows; None: it is none
-    member       it is one of a group
+    joined       how many callers have waited for its end, except those that gave up before it
+    lane         the lane that it stands in; only the scheduler knows the type
+    growth       of a stream: its growing text; None: it is no stream
+    member       it is a member of a group
     message      of an edit or delete: the identity of its message
-    target       of what concerns a message and has begun: the message as it stood then
-    successor    what stands for it here since its account has another owner; None: nothing does
+    target       the message that it concerns, as the message stood when the envelope began
+    successor    the delivery that stands for it here, since another process owns its account; None:
+                 none does
 
     `possible_duplicate`: an attempt of its own may have made a copy.
     """
@@ -130,12 +131,12 @@ class Delivery:
 
     @property
     def sequence(self) -> int:
-        """Its order among all that were accepted for its account: as ids sort, if nobody says."""
+        """Its order among all envelopes accepted for its account: as ids sort, if not given."""
         return sequence_of(self.id, self.given_sequence)
 
     @property
     def position(self) -> int:
-        """Its order among those that wait."""
+        """Its order among the deliveries that wait."""
         return self.sequence if self._position is None else self._position
 
     @property
@@ -148,7 +149,7 @@ class Delivery:
 
     @property
     def is_over(self) -> bool:
-        """Whether no step is left, and none follows."""
+        """Whether no step is left, and no more steps will be planned."""
         growth = self.growth
         return self.step is None and (growth is None or growth.is_complete)
 
@@ -190,7 +191,7 @@ class Delivery:
             self._clock.join(self.cause, group, now)
 
     def take_waits(self) -> Mapping[str, int]:
-        """Its long waits since the last time, by cause, in nanoseconds; none unobserved."""
+        """Its long waits since the last call, by cause, in nanoseconds; empty if unobserved."""
         return NONE if self._clock is None else self._clock.take()
 
     def park(self, cause: str, now: int) -> None:
@@ -199,7 +200,7 @@ class Delivery:
         self.wait_for(cause, now)
 
     def park_again(self) -> None:
-        """What let it in broke: it waits for the same once more."""
+        """Letting it into its lane failed: it waits for the same once more."""
         self.parked = True
 
     def unpark(self, now: int) -> None:
@@ -212,7 +213,7 @@ class Delivery:
         self.priority = priority
 
     def has_its_place(self) -> None:
-        """Its time has come: nothing of the schedule holds any more."""
+        """Its time has come: it is neither scheduled nor delayed any more."""
         self.due, self.delayed = None, False
 
     def delay(self, until: float) -> None:
@@ -224,55 +225,55 @@ class Delivery:
         self._position = position
 
     def store(self) -> None:
-        """The gateway ends, and a durable outbox has it: whoever waits is woken."""
+        """The gateway ends, and a durable outbox has the delivery: wake everybody who waits."""
         self.stored = True
         self.notify()
 
     def trace(self, traceparent: str) -> None:
-        """Its trace context, for whoever goes on with it."""
+        """Set its trace context, for whoever goes on with the delivery."""
         self.traceparent = traceparent
 
     # -- its steps
 
     def plan_anew(self, plan: Sequence[Part]) -> None:
-        """An edit's text goes with the files that its message turns out to have."""
+        """Replace an edit's plan by one that includes the files of its message."""
         self.plan = plan
 
     def follow(self, steps: list[Step]) -> Step | None:
-        """Take these steps; the next of them."""
+        """Take these steps; return the next one."""
         self.steps = steps
         self._perhaps_begun()
         return self.next_step()
 
     def grows_on(self, growth: Growth) -> None:
-        """It is a stream's: a previous run accepted it, and this is its text."""
+        """It is a stream that a previous run accepted; `growth` is its text."""
         self.growth = growth
         for step in self.steps or ():
             step.is_of_a_stream()
 
     @property
     def stands(self) -> bool:
-        """Whether a message of it is there, or a draft was shown, which its message follows."""
+        """Whether a message of it is in the room, or a draft that its message will follow."""
         if self.started and self.growth is not None and self.growth.native is not None:
             return True
         steps = [step for step in self.steps or () if step.kind != "draft"]
         return any(step.message_id is not None or step.outcome in ARRIVED for step in steps)
 
     def grow(self, steps: list[Step]) -> Step | None:
-        """Its text has grown: these are its steps now. The next of them."""
+        """Its text has grown: take these steps; return the next one."""
         self.steps, self._next_step = steps, 0
         return self.next_step()
 
     def ends_by(self, deadline: int) -> None:
-        """Its deadline, which counts from the end of its stream, or of its delay."""
+        """Set its deadline, which counts from the end of its stream, or of its delay."""
         self.deadline = deadline
 
     def lose(self, what: str) -> None:
-        """Something of the look that was asked for is lost."""
+        """Note what is lost of the look that was asked for."""
         self.degradations += (what,)
 
     def next_step(self) -> Step | None:
-        """The next step, which of a send or a call follows from its plan; None: there is none."""
+        """The next step, for which a send or a call makes its steps first; None: there is none."""
         if self.steps is None:
             if isinstance(self.envelope, Send):
                 self.steps = send_steps(self.envelope, self.plan)
@@ -285,27 +286,27 @@ class Delivery:
         return None
 
     def changes(self, message: str) -> None:
-        """The message that it changes is this one."""
+        """Note the identity of the message that it changes."""
         self.message = message
 
     def found(self, target: MessageRef) -> None:
-        """The message that it changes, as it stands when the change begins."""
+        """Note the message that it concerns, as the message stands when the delivery begins."""
         self.target, self.revision = target, target.revision + 1
 
     def _perhaps_begun(self) -> None:
-        """A previous run may have been killed in a change: only what is done of it is recorded."""
+        """A previous run may have been killed during a change: it recorded only finished steps."""
         for step in self.steps or () if self.restored else ():
             step.perhaps_begun()
 
     def recall(self, steps: list[Step] | None, **known: Any) -> None:
-        """What a previous process run had done of it: its steps, and attributes by name."""
+        """Restore what a previous process run had done: its steps, and attributes by name."""
         self.steps = steps
         for name, value in known.items():
             setattr(self, name, value)
         self._perhaps_begun()
 
     def begin(self, step: Step, now: int, *, copy: bool) -> None:
-        """An attempt begins; `copy`: it may repeat one that arrived, unknown to the platform."""
+        """An attempt begins; `copy`: the message may be there already, and this may be a copy."""
         self.started = True
         step.begin()
         self.wait_for("attempt", now)
@@ -313,11 +314,11 @@ class Delivery:
             self.possible_duplicate = True
 
     def may_be_there(self) -> None:
-        """The same was sent before by another one, and arrived, or may have."""
+        """Another delivery sent the same before, and that arrived, or may have arrived."""
         self.possible_duplicate = True
 
     def acknowledge(self, step: Step, answer: Answer, *, changed: bool = True) -> bool:
-        """The platform said yes to `step`; whether it was the last one."""
+        """The platform accepted `step`; return whether that was the last one."""
         step.acknowledge(answer.message_id, changed=changed)
         step.learn(answer)
         if step.kind == "call":
@@ -336,7 +337,7 @@ class Delivery:
             step.fail(verdict, limited=limited)
 
     def crash(self) -> int:
-        """Something of the gateway's own broke on it; how often by now."""
+        """Count an error of the gateway itself on this delivery; return how many there were."""
         self.crashes += 1
         return self.crashes
 
@@ -352,12 +353,12 @@ class Delivery:
             self.degradations += (lost,)
 
     def answer_in_room(self) -> None:
-        """The reply token is worth nothing any more: what is left of it goes to the room."""
+        """The reply token is no longer valid: the remaining steps go to the room."""
         for step in self.steps or ():
             step.answer_in_room()
         if self.growth is not None:
             self.growth.answer_in_room()
-        if isinstance(self.envelope, Send):  # whose reader sees a difference
+        if isinstance(self.envelope, Send):  # its readers see a difference
             self.transforms += ("to_room",)
             self.degradations += (IN_ROOM,)
 
@@ -371,7 +372,7 @@ class Delivery:
         self.degradations += (mode,)
 
     def may_lose_files(self, step: Step) -> bool:
-        """Whether its text shall go alone, if the files of that step are refused."""
+        """Whether its text is to be sent alone if the files of that step are refused."""
         envelope = self.envelope
         if step.files is None or step.kind != "send" or not isinstance(envelope, Send):
             return False
@@ -397,7 +398,7 @@ class Delivery:
     # -- who waits for its end
 
     def hold(self) -> None:
-        """Somebody counts as waiting for ever: the holder of a ticket, or a detached caller."""
+        """Count somebody who waits for ever: the holder of a ticket, or a detached caller."""
         self.joined += 1
 
     def is_awaited(self) -> None:
@@ -406,7 +407,7 @@ class Delivery:
 
     @property
     def holders(self) -> int:
-        """How many of those who wait do so for ever."""
+        """How many of those who wait will wait for ever."""
         return max(0, self.joined - len(self._on_end or ()))
 
     def join(self, callback: Callable[[], None]) -> None:
@@ -421,12 +422,12 @@ class Delivery:
         self.forget(callback)
 
     def on_end(self, callback: Callable[[], None]) -> None:
-        """Call it once this ends, or is stored for the next run."""
+        """Call `callback` once the delivery ends, or is stored for the next run."""
         self._on_end = self._on_end or {}
         self._on_end[callback] = None
 
     def forget(self, callback: Callable[[], None]) -> None:
-        """Do not call it after all."""
+        """Do not call `callback` after all."""
         if self._on_end is not None:
             self._on_end.pop(callback, None)
 
@@ -439,7 +440,7 @@ class Delivery:
     # -- its end
 
     def disposition(self) -> Disposition:
-        """How an envelope ends that has no step left."""
+        """How the envelope ends if no step is left."""
         if self.growth is not None and self.growth.state == "deleted":
             return Disposition.UNKNOWN if self.growth.nameless else Disposition.CANCELLED
         for step in self.steps or ():
@@ -448,40 +449,40 @@ class Delivery:
         return Disposition.DELIVERED
 
     def pass_to_another(self) -> None:
-        """Its account has another owner, who goes on with it: here it is over, without a receipt.
+        """Another process owns its account, and goes on with it: here it is over, with no receipt.
 
-        Whoever waits is woken once this is said everywhere: `notify`.
+        Callers that wait are woken later, by `notify`, once every component knows this.
         """
         self.receipt, self.stored = _ANOTHERS, True
 
     def goes_on_as(self, successor: Delivery) -> None:
-        """That stands for it here from now on."""
+        """From now on, `successor` stands for it here."""
         self.successor = successor
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether it stands for what another process delivers."""
+        """Whether it stands for an envelope that another process delivers."""
         return False
 
     @property
     def newest(self) -> Delivery:
-        """What stands for it here now: the last of its successors, or itself."""
+        """The delivery that stands for it here now: the last of its successors, or itself."""
         newest = self
         while newest.successor is not None:
             newest = newest.successor
         return newest
 
     def replay(self, receipt: Receipt) -> None:
-        """It stands for an envelope that ended before, so."""
+        """It stands for an envelope that ended before, with this receipt."""
         self.receipt = receipt
 
     @property
     def why_no_receipt(self) -> GatewayError:
-        """What whoever waited for the receipt hears instead."""
+        """The exception for callers that waited for the receipt."""
         return GatewayClosed("the outbox stores the envelope for its next owner", kept=True)
 
     def has_grown(self) -> None:
-        """A stream, before its end: whoever hears of that gets all of its text."""
+        """Before a stream ends: put its whole text into the envelope, and note what was lost."""
         growth = self.growth
         if growth is None:
             return

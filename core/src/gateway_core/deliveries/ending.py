@@ -1,4 +1,4 @@
-"""What the planner may answer beside an operation: that it is over, or has to wait. Sans-I/O."""
+"""Defines what the planner answers if no operation follows: an end or a wait. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Ending(NamedTuple):
 
 
 class Aside(NamedTuple):
-    """It waits outside its lane until `before` has ended: both concern one message."""
+    """The delivery waits outside its lane until `before` has ended: both concern one message."""
 
     before: Delivery
 
 
 class Later(NamedTuple):
-    """It waits outside its lane until `at`, or until it grows much: it is a stream's.
+    """The delivery of a stream waits outside its lane until `at`, or until it has grown much.
 
-    wakes  it goes on before that as soon as it grows at all
+    wakes  it goes on earlier, as soon as it grows at all
     """
 
     at: int
@@ -35,10 +35,10 @@ class Later(NamedTuple):
 
 
 class LongText(NamedTuple):
-    """Its text is planned first, beside the event loop: it holds its lane meanwhile.
+    """The text is planned first, in a worker thread; meanwhile the delivery holds its lane.
 
     mode   how its parts are planned
-    grown  of a stream, the state that is planned; None: it is none
+    grown  of a stream: the state that is planned; None: it is no stream
     """
 
     envelope: Send | Edit
@@ -47,7 +47,7 @@ class LongText(NamedTuple):
 
 
 MadeParts: TypeAlias = tuple[Part, ...] | HookContractError
-"""Parts, or the error of the hook that was to make them."""
+"""Parts, or the error of the hook that should have made them."""
 
 
 class MadePlan(NamedTuple):
@@ -74,15 +74,15 @@ SHED = Ending(Disposition.SHED)
 
 
 def unsupported(why: str) -> Ending:
-    """The channel cannot do it to the message as that turned out to be."""
+    """The ending of an envelope that the channel cannot apply to the message as it turned out."""
     verdict = Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.UNSUPPORTED, raw=why)
     return Ending(Disposition.REJECTED, verdict)
 
 
 def given_up(delivery: Delivery, because: str = "") -> Ending:
-    """Nobody goes on with it: `unknown` if it may have arrived, else `cancelled`.
+    """The ending of a delivery given up: `unknown` if it may have arrived, else `cancelled`.
 
-    because  what cuts off an attempt that is under way: "the gateway closed"
+    because  why an attempt that is under way is cut off: "the gateway closed"
     """
     step = delivery.step
     under_way = step is not None and step.started
@@ -102,22 +102,21 @@ def given_up(delivery: Delivery, because: str = "") -> Ending:
 
 
 def expired(delivery: Delivery, cause: str = "") -> Ending:
-    """Its deadline passed.
+    """The ending of a delivery whose deadline passed.
 
-    cause  what it waited for in the end, where that is more than it knows of: the trouble that its
-           account has, before anything of its own
+    cause  the trouble of its account, for which it waited; empty: the delivery's own cause counts
     """
     words = f"its deadline passed while it waited ({cause or delivery.cause})"
     return Ending(Disposition.EXPIRED, delivery.verdict or _verdict(Reason.EXPIRED, words))
 
 
 def broken_by(error: HookContractError) -> Ending:
-    """A sync hook failed on this envelope: it ends, naming plugin and hook."""
+    """The ending of an envelope on which a sync hook failed; it names plugin and hook."""
     return Ending(Disposition.CRASHED, _verdict(Reason.HOOK_CONTRACT, str(error)))
 
 
 def crashed_by(delivery: Delivery, error: Exception) -> Ending:
-    """It broke its worker once too often."""
+    """The ending of a delivery that broke its worker once too often."""
     step = delivery.step
     doubtful = step is not None and step.doubtful
     words = f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Which envelope an idempotency key stands for. Sans-I/O: the time is passed in."""
+"""Knows which envelope an idempotency key stands for. Sans-I/O: the time is passed in."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NOT_CONTENT = frozenset(
     }
 )  # fmt: skip
 _NOT_CONTENT_OF_STREAMS = _NOT_CONTENT | {"text", "grows"}
-"""Their text comes later: two of one key are one stream, whatever is written into them."""
+"""The text of a stream comes later: two streams with one key are the same, whatever the text."""
 _UNDISPATCHED = frozenset(
     {Disposition.SHED, Disposition.EXPIRED, Disposition.EXHAUSTED, Disposition.CANCELLED}
 )
@@ -41,7 +41,7 @@ _UNDISPATCHED = frozenset(
 def scope_of(envelope: Envelope, asked_room: str | None = None) -> Scope | None:
     """Where the envelope's key is unique; None without a key.
 
-    asked_room  the room that its caller named, where a policy moved it to another
+    asked_room  the room that its caller named, if a policy moved the envelope to another room
     """
     if envelope.key is None:
         return None
@@ -94,7 +94,7 @@ def _file(file: File) -> object:
 
 
 def frees_its_key(receipt: Receipt) -> bool:
-    """Whether it certainly delivered nothing, so that the key may be used again.
+    """Whether the envelope certainly delivered nothing, so that its key may be used again.
 
     This includes a stream that was broken off and deleted again.
     """
@@ -113,8 +113,8 @@ def frees_its_key(receipt: Receipt) -> bool:
 class Known:
     """What a key stands for: a delivery until it ends, then its receipt.
 
-    receipt  None of one that ended: a durable outbox has it
-    given_sequence  what a durable outbox says of the order of its envelope; None: as ids sort
+    receipt  None although the delivery ended: a durable outbox has the receipt
+    given_sequence  the order of its envelope, as a durable outbox says; None: as ids sort
     """
 
     fingerprint: str
@@ -126,14 +126,14 @@ class Known:
 
     @property
     def room(self) -> str | None:
-        """Where its envelope goes, which a policy may have moved; None: that is not known."""
+        """The room to which its envelope goes, perhaps moved by a policy; None: not known."""
         if self.delivery is not None:
             return self.delivery.envelope.external_room_id
         return None if self.receipt is None else self.receipt.external_room_id
 
     @property
     def sequence(self) -> int:
-        """The order of its envelope among all that were accepted for its account."""
+        """The order of its envelope among all envelopes accepted for its account."""
         if self.delivery is not None:
             return self.delivery.sequence
         return sequence_of(self.envelope_id, self.given_sequence)
@@ -142,8 +142,8 @@ class Known:
 class Keys:
     """The keys of one partition, bounded by number and age; those in flight are never dropped.
 
-    newest  so many of those that ended are stored as they are, the others packed; None: all of them
-    stored  a durable outbox has their receipts: of the others only the id is remembered
+    newest  how many ended ones are stored as they are, while the others are packed; None: all
+    stored  a durable outbox has the receipts: for packed ones, only the envelope's id is remembered
     """
 
     def __init__(
@@ -159,9 +159,9 @@ class Keys:
         return len(self._known) + len(self._older or ())
 
     def find(self, scope: Scope, now: int) -> Known | None:
-        """What the key stands for; None when it is new, free again, or too old.
+        """What the key stands for; None if the key is new, free again, or too old.
 
-        If a durable outbox has the receipts, that has to be asked as well: it knows older keys.
+        If a durable outbox has the receipts, ask the outbox as well: it knows older keys.
         """
         known = self._known.get(scope)
         if known is None:
@@ -172,7 +172,7 @@ class Keys:
         return known
 
     def named(self, scope: Scope, now: int) -> Known | None:
-        """The same, perhaps without its receipt: of which envelope it is."""
+        """The same as `find`, perhaps without the receipt: it says whose key this is."""
         known = self.find(scope, now)
         return known or (self._unpacked(scope, now) if self._stored else None)
 
@@ -195,15 +195,15 @@ class Keys:
         self._known.pop(scope, None)
 
     def leave(self, scope: Scope, delivery: Delivery) -> None:
-        """The key is the outbox's alone to know: another process goes on with its delivery."""
+        """Leave the key to the outbox alone: another process goes on with its delivery."""
         known = self._known.get(scope)
         if known is not None and known.delivery is delivery:
             del self._known[scope]
 
     def forget_room(self, instance_id: str, room_id: str) -> None:
-        """Forget the ended ones of a room, as far as more than an id is remembered of them.
+        """Forget the keys of a room's ended envelopes, if more than their ids is remembered.
 
-        Those too that were asked for in another room, and went to this one.
+        This includes envelopes that were asked for in another room, and went to this one.
         """
         for scope, known in list(self._known.items()):
             of_room = scope[0] == instance_id and room_id in (scope[1], known.room)
@@ -224,7 +224,7 @@ class Keys:
             self._known.move_to_end(scope)
 
     def _trim(self, now: int) -> None:
-        """Pack or drop the oldest that ended, while there are too many or they are too old."""
+        """Pack or drop the oldest ended ones, while there are too many or they are too old."""
         looked = 0
         while self._known and looked < 4:  # noqa: PLR2004 - a few at a time
             scope, known = next(iter(self._known.items()))

@@ -1,7 +1,7 @@
-"""Keys of envelopes that ended, each as a digest and a few bytes. Sans-I/O: the time is passed in.
+"""Remembers keys of ended envelopes, each as a digest and a few bytes. Sans-I/O.
 
-Where a durable outbox has the receipts, an envelope's id is all that is needed. In memory the
-receipt itself is packed, in a fifth of what the object takes.
+If a durable outbox has the receipts, only the envelope's id is remembered. Otherwise the receipt
+itself is packed into a fifth of the object's size. The time is passed in.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Scope: TypeAlias = tuple[str, str, str, str]
 """(instance, room, operation, key)."""
 
 GENERATIONS = 8
-"""Keys are forgotten by eighths, the oldest first: that takes no list of their order."""
+"""Keys are forgotten by eighths, the oldest first: this needs no list of their order."""
 _DIGEST = 11
 """Bytes of a digest: two of a million keys are alike once in a hundred trillion gateways."""
 _TIME = _SEQUENCE = 8
 
 
 class Remembered:
-    """So many keys at the most, each for `window` nanoseconds, with what it stands for."""
+    """At most `most` keys, each for `window` nanoseconds, with what the key stands for."""
 
     def __init__(self, most: int, window: int) -> None:
         self._each, self._window = max(1, most // GENERATIONS), window
@@ -44,7 +44,7 @@ class Remembered:
         return sum(map(len, self._generations))
 
     def put(self, scope: Scope, stands_for: bytes, since: int) -> None:
-        """The key stands for that, since then."""
+        """Remember what the key stands for, and since when."""
         self.forget_old(since)
         if len(self._generations[-1]) >= self._each:
             self._generations.append({})
@@ -94,18 +94,18 @@ def packed_id(envelope_id: str) -> bytes:
 
 
 def unpacked_id(packed: bytes) -> str:
-    """The id."""
+    """The id that `packed_id` has packed."""
     return packed[1:].decode() if packed[:1] == b"+" else packed.hex()
 
 
 def packed_place(envelope_id: str, sequence: int | None) -> bytes:
-    """An envelope's id, and its order among others, where that does not follow from the id."""
+    """An envelope's id, and its order among others, unless the order follows from the id."""
     order = b"-" if sequence is None else b"+" + sequence.to_bytes(_SEQUENCE, "big", signed=True)
     return order + packed_id(envelope_id)
 
 
 def unpacked_place(packed: bytes) -> tuple[str, int | None]:
-    """Both of them."""
+    """The envelope's id, and its order; None: the order follows from the id."""
     if packed[:1] == b"-":
         return unpacked_id(packed[1:]), None
     order, name = packed[1 : 1 + _SEQUENCE], packed[1 + _SEQUENCE :]
@@ -113,7 +113,7 @@ def unpacked_place(packed: bytes) -> tuple[str, int | None]:
 
 
 def packed_receipt(fingerprint: str, receipt: Receipt) -> bytes:
-    """A fingerprint and a receipt. That of a message which arrived at once takes 200 bytes."""
+    """A fingerprint and a receipt; for a message that arrived at once, they take 200 bytes."""
     plain = _plain(receipt)
     if plain is None:
         return b"+" + pickle.dumps((fingerprint, receipt), pickle.HIGHEST_PROTOCOL)
@@ -121,7 +121,7 @@ def packed_receipt(fingerprint: str, receipt: Receipt) -> bytes:
 
 
 def unpacked_receipt(packed: bytes) -> tuple[str, Receipt]:
-    """Both of them."""
+    """The fingerprint and the receipt."""
     kind, content = packed[:1], packed[1:]
     if kind == b"+":
         found: tuple[str, Receipt] = pickle.loads(content)  # noqa: S301 - this process packed it
@@ -131,7 +131,7 @@ def unpacked_receipt(packed: bytes) -> tuple[str, Receipt]:
 
 
 def _plain(receipt: Receipt) -> tuple[Any, ...] | None:
-    """The receipt of a message that arrived, with nothing to be said of it; None: of another."""
+    """The fields of a receipt of a message that arrived with no peculiarity; None: it has one."""
     ref, parts = receipt.ref, receipt.parts
     if (
         ref is None
@@ -170,7 +170,7 @@ def _plain(receipt: Receipt) -> tuple[Any, ...] | None:
 
 
 def _is_of(receipt: Receipt, ref: MessageRef) -> bool:
-    """Whether the ref is of the message as sent, with nothing that the receipt does not say."""
+    """Whether the ref is of the message as sent, and adds nothing to the receipt."""
     return (
         ref.envelope_id == receipt.envelope_id
         and ref.instance_id == receipt.instance_id

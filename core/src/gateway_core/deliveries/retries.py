@@ -25,11 +25,12 @@ MOST_TRANSFORMS = 3
 LONGEST_WAIT = 86_400.0
 FRUITLESS = 2
 MOST_PATIENCE = 10.0
-"""After so many refusals in a row, a retry-after of less than so many seconds is not relied on."""
+"""After `FRUITLESS` refusals in a row the lane waits for a backoff, if that is longer than the
+platform's retry-after; this is the longest such backoff, in seconds."""
 
 
 COPIES = 2
-"""How many attempts at one part may have been accepted unknown to us, where no setting says it."""
+"""The default of `max_ambiguous`, if at least as many `attempts` are allowed."""
 
 
 def _copies(attempts: object) -> int:
@@ -65,13 +66,13 @@ class RetrySettings(CheckedSettings):
 Kind = Literal[
     "acknowledged",  # it is there after all
     "retry",         # the same again, `wait` seconds from now
-    "closed",        # what the verdict's scope names waits; no attempt counts
+    "closed",        # the limit of the verdict's scope is closed; the attempt does not count
     "recover",       # the same again once the instance works, not before `wait`; see `patience`
     "transform",     # plan the part anew
     "without_files", # the files are refused for good: the text goes alone
     "moved",         # the room has a new address: the same again there
     "suspend",       # the instance is out of order: the envelope waits for it
-    "unknown",       # nobody knows, and we do not try again: on with the next part
+    "unknown",       # the outcome stays unknown, with no retry: the next part follows
     "end",           # the envelope ends with `disposition`
 ]  # fmt: skip
 
@@ -80,9 +81,9 @@ Kind = Literal[
 class Decision:
     """What to do next about a step.
 
-    wait      seconds; of a closure, how long what the verdict names is closed
-    patience  seconds that the lane itself stays away, where its step meets one limit after another;
-              of a recovery, after which the step is tried even if nothing has worked meanwhile
+    wait      seconds; for `closed`: how long the limit that the verdict names is closed
+    patience  seconds that the lane itself waits, if its step is refused again and again; for
+              `recover`: after which the step is tried even if nothing has worked meanwhile
     """
 
     kind: Kind
@@ -106,7 +107,7 @@ def decide(  # noqa: PLR0911 - a decision table, one return a row
     """What follows from `verdict`, `left` seconds before the deadline; `step` has counted it.
 
     outage      the instance is out of order, and a repeat does no harm
-    text_alone  where the step's files are refused, its text goes without them
+    text_alone  if the step's files are refused, its text is sent without them
     """
     if text_alone and _refuses_files(verdict):
         return Decision("without_files")
@@ -153,7 +154,7 @@ def _change(verdict: Verdict, step: Step) -> Decision:
 def _ambiguous(
     step: Step, settings: RetrySettings, wait: float, *, give_up: bool, left: float
 ) -> Decision:
-    """The part may have arrived: again only within the bound of copies, once the instance works."""
+    """The part may have arrived: repeat it only up to `max_ambiguous`, once the instance works."""
     copies, wait = step.maybe_sent, max(wait, settings.quarantine)
     spent = copies >= settings.max_ambiguous or step.attempts >= settings.attempts
     if give_up or spent or wait > left:
@@ -162,14 +163,14 @@ def _ambiguous(
 
 
 def _wait(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random) -> float:
-    """The platform's retry-after where it names one, else a jittered backoff."""
+    """The platform's retry-after if there is one, else a jittered backoff."""
     if verdict.retry_after is not None and verdict.retry_after >= 0:
         return min(verdict.retry_after, LONGEST_WAIT)
     return settings.backoff.delay(max(1, step.attempts, step.refusals, step.outages), rng=rng)
 
 
 def _patience(verdict: Verdict, step: Step, settings: RetrySettings, rng: Random) -> float:
-    """Retry-after wins; but a step that is refused after it again and again waits longer."""
+    """How long the lane waits if retry-after has not helped: its step was refused repeatedly."""
     if verdict.retry_after is None or step.refusals < FRUITLESS:
         return 0.0
     return min(MOST_PATIENCE, settings.backoff.delay(step.refusals - 1, rng=rng))

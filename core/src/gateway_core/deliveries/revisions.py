@@ -1,4 +1,4 @@
-"""The newest revision of each message that was sent, as it stands in its room. Sans-I/O."""
+"""Remembers the newest revision of each message, and plans the steps that change it. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from gateway_core.deliveries.step_files import StepFiles, files_against, files_g
 from gateway_core.deliveries.steps import Step
 
 FEW = 4
-"""How many of the oldest are looked at in one go."""
+"""How many of the oldest messages are looked at in one go."""
 
 
 class Revisions:
     """The newest refs of one partition's messages by envelope id, bounded by number.
 
-    So many as they were sent, and so many that were edited or deleted, which a stored ref no
-    longer describes. Messages for which a change waits stay beyond that.
+    At most `most` as they were sent, and `most` that were edited or deleted, which a stored ref no
+    longer describes. Messages for which a change waits are remembered in addition.
     """
 
     def __init__(self, most: int) -> None:
@@ -40,7 +40,7 @@ class Revisions:
         return known.get(ref.envelope_id, ref if ref.parts else None)
 
     def record(self, ref: MessageRef | None, envelope_id: str) -> None:
-        """The message stands so now; None: it is gone."""
+        """Remember the message as it is now; None: it is gone."""
         as_sent = ref is not None and not ref.revision and envelope_id not in self._changed
         known = self._sent if as_sent else self._changed
         known[envelope_id] = ref
@@ -50,7 +50,7 @@ class Revisions:
         self._trim(known)
 
     def want(self, envelope_id: str) -> None:
-        """A change of the message waits: it is remembered until `leave`, whatever their number."""
+        """A change of the message waits: remember the message until `leave`, even beyond `most`."""
         self._wanted[envelope_id] += 1
 
     def leave(self, envelope_id: str) -> None:
@@ -60,7 +60,7 @@ class Revisions:
             del self._wanted[envelope_id]
 
     def _trim(self, known: OrderedDict[str, MessageRef | None]) -> None:
-        """Forget the oldest that nobody wants, while there are too many."""
+        """Forget the oldest messages that nobody wants, while there are too many."""
         looked = 0
         while len(known) > self._most and looked < FEW:
             oldest = next(iter(known))
@@ -71,7 +71,7 @@ class Revisions:
                 del known[oldest]
 
     def forget_room(self, instance_id: str, room: str) -> None:
-        """Nothing is known here of the room's messages any more."""
+        """Forget the messages of a room."""
         for known in (self._sent, self._changed):
             for name, ref in list(known.items()):
                 if ref and (ref.instance_id, ref.external_room_id) == (instance_id, room):
@@ -86,9 +86,8 @@ def edit_steps(
 ) -> list[Step]:
     """Old parts against the new plan: edit what changed, append what is new, delete the rest.
 
-    fields  the platform's own, which stand on the last part; the one that was that before loses
-            them
-    files   which the plan's parts name, by their places
+    fields  the platform's own, for the last part; the part that was the last one loses them
+    files   those that the plan's parts name by their places
     """
     old, last = ref.parts, len(plan) - 1
     steps = []
@@ -118,7 +117,7 @@ def edit_steps(
 
 
 def field_steps(ref: MessageRef, fields: Mapping[str, Json]) -> list[Step]:
-    """The last part gets other fields of the platform's own; all else stays as it is."""
+    """Give the last part other fields of the platform's own; everything else stays as it is."""
     steps, last = [], len(ref.parts) - 1
     for index, known in enumerate(ref.parts):
         held = StepFiles(known.files, held=True, more=known.more) if known.files else None
@@ -140,14 +139,14 @@ def field_steps(ref: MessageRef, fields: Mapping[str, Json]) -> list[Step]:
 
 
 def fixed_in(ref: MessageRef) -> str | None:
-    """Why no edit changes the message; None: one may."""
+    """Why no edit can change the message; None: an edit can."""
     if not any(part.fixed for part in ref.parts):
         return None
     return "a message with a poll or the like cannot be edited: delete it, and send another"
 
 
 def delete_steps(parts: Sequence[PartRef], *, first: int = 0) -> list[Step]:
-    """One step for each message, the newest first, so that what stays never looks cut off."""
+    """One step for each message, the newest first, so that the rest never looks cut off."""
     steps: list[Step] = []
     for part in parts:
         for name in (part.message_id, *part.more):

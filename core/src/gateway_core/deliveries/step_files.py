@@ -1,4 +1,4 @@
-"""The files of a step: what it sends, and what is known of them once it has. Sans-I/O."""
+"""Describes the files of a step: those that it sends, and their ids afterwards. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from gateway_core.contract.hookspecs import Answer
 changed_file = fast_evolve(File)
 
 FILES_REFUSED = "files refused"
-"""What the degradation of a text begins with that went without its files."""
+"""The degradation of a text that was sent without its files begins with this."""
 
 
 @attrs.define(eq=False)
 class StepFiles:
-    """What a step has beside its text.
+    """The files that a step has beside its text.
 
-    files  those that it sends, or, of a deletion, that go with the message
-    held   the message has just these already: its text alone changes
-    named  they go by the ids of earlier uploads, as a message without any does
+    files  those that it sends; of a delete: those that are deleted with the message
+    held   the message has exactly these files already: only its text changes
+    named  they are sent by the ids of earlier uploads, like a message without files
     before  of an edit: those that the message had, and has if the edit fails; None: not known
-    ids    the platform's ids of each, once it was sent
+    ids    the platform's id of each file, once it was sent
     more   ids of further messages that the step has made: the rest of an album
     """
 
@@ -37,24 +37,24 @@ class StepFiles:
     more: tuple[str, ...] = ()
 
     def learn(self, answer: Answer) -> None:
-        """What the platform said of them."""
+        """Note what the platform said about the files."""
         if len(answer.files) == len(self.files):
             self.ids = answer.files
         self.more = answer.more or self.more
 
     @property
     def are_uploaded(self) -> bool:
-        """Whether not all of them are the platform's to fetch."""
+        """Whether some of them have no URL from which the platform can fetch them."""
         return any(file.url is None for file in self.files)
 
     @property
     def identities(self) -> list[list[object]]:
-        """What makes each the file that it is, as a reader sees it."""
+        """What distinguishes each file from others, for a reader."""
         return [[_name(file), file.name, file.alt, file.spoiler] for file in self.files]
 
     @property
     def standing(self) -> tuple[File, ...]:
-        """As its message has them: with the platform's ids, where those are known."""
+        """The files as their message has them: with the platform's ids, if those are known."""
         if not self.ids:
             return self.files
         named = zip(self.files, self.ids, strict=True)
@@ -62,12 +62,12 @@ class StepFiles:
 
 
 def files_of(part: Part, files: Sequence[File]) -> StepFiles | None:
-    """Those that go with the part; None: it has none."""
+    """The files of the part; None: it has none."""
     return StepFiles(tuple(files[place] for place in part.files)) if part.files else None
 
 
 def files_against(part: Part, files: Sequence[File], known: PartRef) -> StepFiles | None:
-    """The same of an edit of a message that has some already."""
+    """The files of an edited part, compared with the files that its message has already."""
     made = files_of(part, files)
     if made is None:
         return StepFiles((), before=known.files) if known.files else None
@@ -78,9 +78,9 @@ def files_against(part: Part, files: Sequence[File], known: PartRef) -> StepFile
 
 
 def with_held(wanted: Sequence[File] | None, parts: Sequence[PartRef]) -> tuple[File, ...]:
-    """The files that an edit leaves its message with; those named by an id are the message's own.
+    """The files of a message after an edit; a file named by an id is one that the message has.
 
-    wanted  as the edit has it; None: the message keeps what it has
+    wanted  the edit's files; None: the message keeps its files
     """
     there = held(parts)
     if wanted is None:
@@ -90,9 +90,9 @@ def with_held(wanted: Sequence[File] | None, parts: Sequence[PartRef]) -> tuple[
 
 
 def misplaced(plan: Sequence[Part], files: int) -> str | None:
-    """What is wrong with a plan for so many files, each of which goes with one part; None: nothing.
+    """What is wrong with a plan for `files` files; None: each of them goes with one part.
 
-    A channel that knows nothing of files names none of them.
+    A channel that takes no files names none of them in its plan.
     """
     places = [place for part in plan for place in part.files]
     if sorted(places) == list(range(files)):
@@ -113,7 +113,7 @@ def held(parts: Sequence[PartRef]) -> tuple[File, ...]:
 
 
 def _name(file: File) -> object:
-    """By which it is known before and after it was sent."""
+    """What identifies the file both before and after it was sent."""
     return file.digest or file.url or file.id
 
 

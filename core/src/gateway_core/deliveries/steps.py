@@ -22,9 +22,9 @@ MADE = ("send", "start")
 REPEATED = (*MADE, "call")
 """Kinds of steps that make something new each time: a repeat may make a copy."""
 NATIVE = ("draft", "start", "append", "stop")
-"""Kinds of steps of a stream that its platform shows natively. A draft leaves nothing."""
+"""Kinds of steps of a stream that its platform shows natively. A draft leaves no message."""
 PASSING = ("draft", "append")
-"""Those that show a passing state, of which the whole text needs none."""
+"""Kinds of steps that show a passing state; the whole text needs none of them."""
 LONG_AGO = -(10**18)
 """Nanoseconds: no platform remembers a key for so long."""
 
@@ -33,16 +33,17 @@ _part_receipt = fast_init(PartReceipt)
 
 
 class Step:
-    """One operation on one platform message, and what is known of it. Its methods alone write it.
+    """One operation on one platform message, and its state. Its methods alone write it.
 
-    refusals    how many of its last attempts, one after the other, met a limit
-    outages     how many found the instance out of order, as far as is known; the last at `down_at`
+    refusals    how many of its last attempts in a row were refused by a limit
+    outages     how many of its attempts found the instance out of order, as far as is known; the
+                last of them at `down_at`
     maybe_sent  how many of its attempts may have been accepted without our knowing
     doubtful    an attempt may have been accepted, and none was acknowledged since
     started     an attempt is in flight, or was when its worker died
-    first_at    when the first attempt of unknown outcome began; 0: there was none. Of a step that
-                an operator tries again it is known, although none of its attempts counts any more
-    interaction  by whose reply token it is made, as long as that lives
+    first_at    when the first attempt of unknown outcome began; 0: there was none. It stays known
+                if an operator tries the step again, although then no attempt counts any more
+    interaction  the interaction by whose reply token it is made, as long as the token is valid
     files       what it sends beside its text, or deletes with it; None: no files
     said        of an edit: the payload that its message's ref had before; None: it had none
     """
@@ -82,7 +83,7 @@ class Step:
         self.number += 1
 
     def acknowledge(self, message_id: str | None = None, *, changed: bool = True) -> None:
-        """The platform said yes, or that all is as it should be already."""
+        """The platform accepted it, or says that the message is as it should be already."""
         self.started = False
         done: Outcome = "deleted" if self.kind == "delete" else "delivered"
         self.outcome = done if changed else "unchanged"
@@ -90,7 +91,7 @@ class Step:
             self.message_id = message_id
 
     def learn(self, answer: Answer) -> None:
-        """What the platform said of its files."""
+        """Note what the platform said about its files."""
         if self.files is not None:
             self.files.learn(answer)
 
@@ -104,7 +105,7 @@ class Step:
         self.refusals = self.refusals + 1 if limited else 0
 
     def spend(self) -> None:
-        """The attempt counts among those that it may have."""
+        """Count the attempt against the number that is allowed."""
         self.attempts += 1
 
     def forgive(self) -> None:
@@ -117,21 +118,21 @@ class Step:
         self.down_at = now
 
     def doubt(self, begun: int, window: int, now: int, *, harmless: bool = False) -> None:
-        """Nobody knows what became of the attempt that began then: it may have made a copy.
+        """The outcome of the attempt that began at `begun` is unknown: it may have made a copy.
 
-        window    nanoseconds for which the platform knows the key of a send again
-        harmless  it is a call that may be repeated: made twice, it changes nothing
+        window    nanoseconds for which the platform recognises the key of a send
+        harmless  it is a call that may be repeated: the second one changes nothing
         """
         self.doubtful = True
         if self.kind in REPEATED and not harmless:
             self.maybe_sent += not (self.maybe_sent and self.deduplicated(window, now))
-            # The platform may have got it as the attempt began, and remembers it from then on.
+            # The platform may have received it when the attempt began, and remembers it since then.
             self.first_at = self.first_at or begun or -1
 
     def deduplicated(self, window: int, now: int) -> bool:
         """Whether the platform still knows the step's key, so that a repeat makes no copy.
 
-        Of answers by a reply token no platform knows a key.
+        No platform knows a key for answers by a reply token.
         """
         if self.interaction is not None:
             return False
@@ -153,7 +154,7 @@ class Step:
             self.reply = None
 
     def answer_in_room(self) -> None:
-        """The reply token is worth nothing any more: it goes to the room."""
+        """The reply token is no longer valid: the step goes to the room."""
         self.interaction = None
 
     def perhaps_begun(self) -> None:
@@ -163,16 +164,16 @@ class Step:
             self.number += 1
 
     def restore(self, **known: Any) -> None:
-        """Recall what was recorded of it: attributes by name."""
+        """Restore what was recorded: attributes by name."""
         for name, value in known.items():
             setattr(self, name, value)
         self.doubtful = bool(self.maybe_sent or self.first_at) and self.outcome is None
 
     def is_of_a_stream(self) -> None:
-        """What was recorded of it may be of another text, or of the send of the same message.
+        """Its record may belong to another text of the stream, or to the send of the same message.
 
-        Only the id of its message is certain then: it is edited, or deleted, once more. So is one
-        that was sent: an edit of it may have begun, and nobody has written that down.
+        So only the message's id is certain, and the message is edited, or deleted, once more. This
+        includes a message that was just sent: an edit of it may have begun without a record.
         """
         if self.kind == "send" and self.message_id is not None and self.interaction is None:
             self.kind = "edit"
@@ -180,9 +181,9 @@ class Step:
             self.outcome = None
 
     def interrupt(self, verdict: Verdict, window: int, now: int, *, harmless: bool = False) -> None:
-        """Its last attempt began in a previous run, and nobody knows how it ended; as in `doubt`.
+        """Its last attempt began in a previous run, with unknown outcome; arguments as in `doubt`.
 
-        Whether the channel calls a call harmless, the next run's adapter says.
+        Whether a call is harmless is what the adapter of the new run says.
         """
         self.verdict = verdict
         self.attempts += 1
@@ -192,9 +193,9 @@ class Step:
         self.doubtful = bool(self.maybe_sent) and self.outcome is None
 
     def goes_on_from(self, old: Step | None, *, mode: Mode, fresh: bool) -> None:
-        """It takes the place of another that has not ended: what limits and outages said holds.
+        """Take the place of a step that has not ended, with its refusals, outages and verdict.
 
-        fresh  none of its attempts is spent yet
+        fresh  it spends attempts of its own: those of the old step do not count
         """
         self.mode = mode
         if old is None or old.outcome is not None:
@@ -207,7 +208,7 @@ class Step:
             self.attempts = old.attempts
 
     def leave_out(self, following: Sequence[Step], lost: str) -> None:
-        """Its files are refused, and it has nothing else; what follows has its reply now."""
+        """Its files are refused, and it has nothing else: the following step gets its reply."""
         self.outcome = "unknown" if self.doubtful else "failed"
         if self.part is not None:
             self.part = attrs.evolve(self.part, degraded=(*self.part.degraded, lost))
@@ -220,11 +221,11 @@ class Step:
         first.message_id, first.reply = self.message_id, self.reply
         more = [Step("send", serial + i, part=p, mode=mode) for i, p in enumerate(parts[1:])]
         if self.kind == "edit" and self.extra is not None:
-            first.extra = {}  # what stood on the message goes on to the last part
+            first.extra = {}  # the platform's own fields move to the last part
         [first, *more][-1].extra = self.extra
         first.number, first.attempts, first.first_at = self.number, self.attempts, self.first_at
         first.maybe_sent = self.maybe_sent
-        for new in more:  # what may have arrived, or an edit that may yet, had their text as well
+        for new in more:  # an attempt that may have arrived, or an edit, had their text as well
             new.maybe_sent = self.maybe_sent or int(self.doubtful)
             new.first_at = LONG_AGO if new.maybe_sent else 0
         first.interaction = self.interaction
@@ -237,8 +238,8 @@ class Step:
         return [first, *more]
 
     def _divide_files(self, files: StepFiles, steps: Sequence[Step]) -> None:
-        """Each goes with the part that names it, by its place among those of this step."""
-        if not files.files:  # an edit that takes them off
+        """Give each file to the part that names it by its place among the files of this step."""
+        if not files.files:  # an edit that removes them
             steps[0].files = files
             return
         places = self.part.files if self.part is not None else ()
@@ -253,7 +254,7 @@ class Step:
 
     @property
     def left_files(self) -> tuple[File, ...]:
-        """Those that its message has now: after an edit that certainly failed, those of before."""
+        """The files that its message has now; if an edit certainly failed: those from before it."""
         if self.files is None:
             return ()
         before = self.files.before if self._changed_nothing else None
@@ -261,7 +262,7 @@ class Step:
 
     @property
     def digest(self) -> str:
-        """Of what is sent: the part's, with the platform's own fields where there are some."""
+        """The digest of what is sent: the part, the platform's own fields if any, and files."""
         if self.part is None or self.kind in NATIVE:
             return ""
         if self.files is not None:
@@ -270,9 +271,9 @@ class Step:
 
     @property
     def payload(self) -> Mapping[str, Json] | None:
-        """What an edit of the fields beside its text must repeat; None: nothing, or nobody knows.
+        """The payload that an edit of the platform's own fields must repeat; None: none or unknown.
 
-        It is known of a message that has such fields, or had some until they were taken off.
+        It is known for a message that has such fields, or had some until they were removed.
         """
         part = self.part
         if self._changed_nothing:
@@ -289,7 +290,7 @@ class Step:
 
     @property
     def is_nameless(self) -> bool:
-        """Whether a message of it stands, or may stand, in the room whose id nobody knows."""
+        """Whether it made, or may have made, a message whose id nobody knows."""
         if self.kind not in MADE or self.message_id is not None:
             return False
         return self.doubtful or self.outcome in ("delivered", "unknown")
@@ -353,7 +354,7 @@ def standing(steps: Sequence[Step]) -> tuple[PartRef, ...]:
 
 
 def send_steps(envelope: Send, plan: Sequence[Part]) -> list[Step]:
-    """One step a part: the reply on the first, the platform's own fields on the last."""
+    """One step for each part: the reply on the first, the platform's own fields on the last."""
     steps = [Step("send", index, part=part) for index, part in enumerate(plan)]
     if envelope.files:
         for step, part in zip(steps, plan, strict=True):
@@ -366,7 +367,7 @@ def send_steps(envelope: Send, plan: Sequence[Part]) -> list[Step]:
 
 
 def made_besides(call: Step, names: Sequence[str]) -> list[Step]:
-    """One step for each further message that a call's request made, all of them there."""
+    """One step, already delivered, for each further message that a call made."""
     steps = [Step("call", call.serial + n, message_id=name) for n, name in enumerate(names, 1)]
     for step in steps:
         step.end("delivered")
@@ -374,7 +375,7 @@ def made_besides(call: Step, names: Sequence[str]) -> list[Step]:
 
 
 def answering(steps: Sequence[Step], interaction: Interaction) -> None:
-    """Let them answer by the reply token; the first part alone is the interaction's answer 0."""
+    """Let the steps answer by the reply token; only the first is the interaction's answer 0."""
     for step in steps:
         if step.kind == "send":
             step.interaction = interaction if step.serial == 0 else _later(interaction)
@@ -383,7 +384,7 @@ def answering(steps: Sequence[Step], interaction: Interaction) -> None:
 
 
 def _later(interaction: Interaction | None) -> Interaction | None:
-    """The same for a part that is not the first."""
+    """The interaction for a part that is not the first: its answer is not 0."""
     if interaction is None or interaction.answer:
         return interaction
     return attrs.evolve(interaction, answer=1)

@@ -36,11 +36,14 @@ from gateway_core.deliveries.step_files import with_held
 from gateway_core.deliveries.steps import Step, answering, standing
 
 Fields: TypeAlias = Mapping[str, Json] | None
-"""The platform's own fields of a message; None: it has none, or none are known."""
+"""The platform's own fields of a message; None: the message has none, or none are known."""
 
 
 class Targets:
-    """Resolves targets when an edit starts, and knows the newest revision of each message."""
+    """Resolves targets when an edit starts, and knows the newest revision of each message.
+
+    A change is an edit or a delete.
+    """
 
     def __init__(
         self,
@@ -56,9 +59,9 @@ class Targets:
         self._waiting: dict[str, str] = {}
 
     def comes(self, delivery: Delivery, now: int) -> None:
-        """A change, or a call about a message, came in: until its end the message is remembered.
+        """A change, or a call about a message, came in: remember the message until its end.
 
-        A change that a previous run began goes on before others of its message begin.
+        A change that a previous run began goes on before other changes of its message begin.
         """
         target = _target(delivery)
         if delivery.started and isinstance(delivery.envelope, CHANGES):
@@ -74,10 +77,11 @@ class Targets:
             self._revisions.want(name)
 
     def overtaken(self, delivery: Delivery, now: int) -> Delivery | None:
-        """Note an edit that came in; the edit of the same message that it makes useless, if any.
+        """Note an edit that came in; return an edit of the same message that it makes useless.
 
-        That is the older one, if it waits; or this one, if it waited for its message and comes in
-        after newer ones. None where the older one changes what the newer one leaves as it is.
+        This is the older edit, if it still waits; or the new one, if it waited for its message and
+        comes in after newer edits. None: the older edit changes something that the newer one does
+        not change.
         """
         delivery.changes(self._identity(delivery, now))
         other = self._edits.get(delivery.message)
@@ -89,10 +93,10 @@ class Targets:
         return other if other is not None and useless and _covers(delivery, other) else None
 
     def origin(self, delivery: Delivery, now: int) -> Delivery | None:
-        """The unfinished send that makes what this one concerns, if there is one.
+        """The unfinished send that makes the message which the delivery concerns, if there is one.
 
-        It may be so although the target names its messages: a run that was killed may have told its
-        caller of them before the outbox had written that, and this one sends them again.
+        There may be one although the target names platform messages: a run that was killed may have
+        reported them before the outbox had stored them, and this run sends them again.
         """
         target = _target(delivery)
         if isinstance(target, MessageRef):
@@ -153,7 +157,7 @@ class Targets:
         return None
 
     def has_begun(self, delivery: Delivery) -> bool:
-        """Whether a change has its message to itself."""
+        """Whether the change has begun, so that no other one changes its message."""
         return self._begun.get(delivery.message) is delivery
 
     def thread(self, delivery: Delivery, now: int) -> str | None:
@@ -182,9 +186,10 @@ class Targets:
     ) -> list[Step] | Ending | LongText | None:
         """What the change means for the message as it stands; None: there is no such message.
 
-        plan_with    plans an edit for the files that its message has; says why that cannot be, or
-                     not yet
-        fields_with  gives the platform's own fields with an edit's buttons, or says likewise
+        plan_with    plans an edit together with the files of its message; returns why this is not
+                     possible, or not yet; None: it is planned
+        fields_with  returns the platform's own fields with an edit's buttons, or why this is not
+                     possible
         """
         ref = self.newest(delivery, now)
         if ref is None or not ref.parts or _is_elsewhere(change, ref):
@@ -231,12 +236,12 @@ class Targets:
             delivery.found(_announcing(ref, _target(delivery)))
 
     def sent(self, receipt: Receipt) -> None:
-        """A send or a call ended: what arrived of it can be edited."""
+        """A send or a call ended: remember what arrived, so that it can be edited."""
         if receipt.ref is not None:
             self._revisions.record(receipt.ref, receipt.envelope_id)
 
     def recalled(self, target: Target, ref: MessageRef | None) -> None:
-        """Record the message as the outbox knows it, perhaps outdated; a later target wins."""
+        """Record the message as the outbox knows it, perhaps outdated; a newer target wins."""
         if ref is None:
             return
         if isinstance(target, MessageRef) and target.revision > ref.revision:
@@ -246,7 +251,7 @@ class Targets:
         self._revisions.record(_doubted(ref), ref.envelope_id)
 
     def leaves(self, delivery: Delivery) -> None:
-        """What concerns a message ended, or another process goes on with it."""
+        """An envelope that concerns a message ended, or another process goes on with it."""
         self._forget_edit(delivery)
         wanted = self._waiting.pop(delivery.id, None)
         if wanted is not None:
@@ -260,7 +265,7 @@ class Targets:
         self.leaves(delivery)
         if not delivery.started and not receipt.delivered:
             return
-        # One that began in a previous run has the steps that were planned there.
+        # A change that began in a previous run has the steps that were planned there.
         target = delivery.target or self.newest(delivery, now)
         if target is None or not target.envelope_id:
             return
@@ -280,7 +285,7 @@ class Targets:
         self._revisions.forget_room(instance_id, room)
 
     def _known(self, delivery: Delivery, target: KeyRef, now: int) -> Known | None:
-        """What has the key; a change is never of an envelope that took it later."""
+        """What the key stands for; None also if its envelope is newer than the change."""
         scope = scope_of_key(target)
         known = self._keys_of(scope).named(scope, now)
         return known if known is not None and known.sequence < delivery.sequence else None
@@ -310,7 +315,7 @@ class Targets:
 
 
 def _of_text(change: Edit | Delete) -> Edit | None:
-    """An edit of the text, or of what stands beside it; None: it is none, or one of buttons."""
+    """The change, if it is an edit of the text, files or fields; None: of buttons only, or none."""
     if not isinstance(change, Edit) or (change.buttons is not None and change.only_buttons):
         return None
     return change
@@ -325,25 +330,25 @@ def _has_files(change: Edit, plan: Sequence[Part], ref: MessageRef) -> bool:
 def _fields(
     edit: Edit, ref: MessageRef, fields_with: Callable[[Edit, Fields], Fields | Ending]
 ) -> Fields | Ending:
-    """The platform's own fields that the edit leaves its message with; why they cannot be."""
+    """The platform's own fields of the message after the edit, or why it cannot have them."""
     fields = ref.extra if edit.extra is None else edit.extra
     return fields if edit.buttons is None else fields_with(edit, fields)
 
 
 def _is_elsewhere(change: Edit | Delete, ref: MessageRef) -> bool:
-    """Whether a change by key goes to another room than its message: an id names another there."""
+    """Whether a change by key goes to another room, where an id names another message."""
     return isinstance(change.target, KeyRef) and change.external_room_id != ref.external_room_id
 
 
 def _target(delivery: Delivery) -> Target:
-    """The message that it concerns."""
+    """The message that the delivery concerns."""
     target = delivery.envelope.target
     assert target is not None  # noqa: S101 - nobody asks of another
     return target
 
 
 def _only_named(target: KeyRef, envelope_id: str) -> MessageRef:
-    """The message of that id, as far as its key tells."""
+    """A ref to the message of that id, with only what its key says."""
     room = target.external_room_id
     return MessageRef(
         instance_id=target.instance_id, external_room_id=room, envelope_id=envelope_id
@@ -351,7 +356,7 @@ def _only_named(target: KeyRef, envelope_id: str) -> MessageRef:
 
 
 def _covers(newer: Delivery, older: Delivery) -> bool:
-    """Whether nothing is left of the older edit once the newer one was made."""
+    """Whether nothing is left of the older edit once the newer one is made."""
     new, old = newer.envelope, older.envelope
     if not isinstance(new, Edit) or not isinstance(old, Edit):
         return True
@@ -361,12 +366,12 @@ def _covers(newer: Delivery, older: Delivery) -> bool:
 
 
 def _is_of_buttons(edit: Delivery) -> bool:
-    """Whether it leaves the text of its message as it is."""
+    """Whether the edit leaves the text of its message as it is."""
     return isinstance(edit.envelope, Edit) and edit.envelope.only_buttons
 
 
 def _is_newer(edit: Delivery, other: Delivery) -> bool:
-    """Whether it was accepted later; of scheduled ones, the time that they were given counts."""
+    """Whether `edit` is newer than `other`; a scheduled edit counts from its scheduled time."""
     if edit.envelope.not_before is None and other.envelope.not_before is None:
         return edit.sequence > other.sequence
     return _time_of(edit) > _time_of(other)
@@ -378,18 +383,18 @@ def _time_of(edit: Delivery) -> str:
 
 
 def _announcing(ref: MessageRef, other: Target) -> MessageRef:
-    """The ref; what another one of the message says of possible duplicates holds for it as well."""
+    """The ref, marked as a possible duplicate if the message's other ref or target is so marked."""
     if ref.possible_duplicate or not getattr(other, "possible_duplicate", False):
         return ref
     return attrs.evolve(ref, possible_duplicate=True)
 
 
 def _copies(ref: MessageRef, target: Target) -> tuple[PartRef, ...]:
-    """Copies that the target names beside the message as it is known.
+    """Copies that the target names in addition to the message as it is known.
 
-    A run that was killed may have told its caller of a message before the outbox had written that;
-    the next run sent it again. Both name the same revision. What an earlier revision names besides,
-    an edit has deleted.
+    A run that was killed may have reported a message before the outbox had stored it; the next run
+    sent it again. Then target and ref have the same revision. If the target's revision is older, an
+    edit has deleted the platform messages that only the target names.
     """
     if not isinstance(target, MessageRef) or target.revision != ref.revision:
         return ()
@@ -398,5 +403,5 @@ def _copies(ref: MessageRef, target: Target) -> tuple[PartRef, ...]:
 
 
 def _doubted(ref: MessageRef) -> MessageRef:
-    """The same messages, their content uncertain."""
+    """The ref without digests, since the content of its messages is uncertain."""
     return attrs.evolve(ref, parts=tuple(attrs.evolve(part, digest="") for part in ref.parts))

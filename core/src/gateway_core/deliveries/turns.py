@@ -1,6 +1,7 @@
-"""A member of a group on its way: whose turn it takes, and when its first attempt begins. Sans-I/O.
+"""Connects a delivery to its group's member, and reports when its attempts begin. Sans-I/O.
 
-A member becomes an accepted envelope as its turn comes; from then on it is a delivery like others.
+A member becomes an accepted envelope when its turn comes; from then on it is a delivery like
+others.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from gateway_core.deliveries.steps import Step
 
 
 class MemberDelivery(Delivery):
-    """A delivery that says when an attempt of it begins."""
+    """A member's delivery, which reports when one of its attempts begins."""
 
     __slots__ = ("_on_begin",)
 
@@ -32,13 +33,13 @@ class MemberDelivery(Delivery):
 
 @attrs.frozen(kw_only=True)
 class Turn:
-    """Whose turn an envelope takes.
+    """The turn of a group's member: what is needed to accept its envelope.
 
-    group_id     the group's, and the member's `number` in it, from 0 on
+    group_id     the group's id; `number`: the member's place in the group, from 0 on
     accepted_at  POSIX time at which the group was accepted; its deadline likewise
     on_begin     called with its delivery whenever an attempt begins
     files        digests of the stored bytes that it needs
-    by_class     its deadline is that of its class: a delay puts it off
+    by_class     its deadline is that of its class, so that a delay moves the deadline
     """
 
     group_id: str
@@ -51,10 +52,10 @@ class Turn:
 
     @property
     def member(self) -> tuple[str, int]:
-        """As an outbox names it."""
+        """The member, as an outbox names it."""
         return self.group_id, self.number
 
     @property
     def delivery(self) -> Callable[..., Delivery]:
-        """Makes its delivery, of what a `Delivery` is made of."""
+        """Makes the member's delivery, from the arguments of a `Delivery`."""
         return partial(MemberDelivery, on_begin=self.on_begin)

@@ -1,4 +1,4 @@
-"""How long waits were, and what for. Sans-I/O."""
+"""Measures how long deliveries wait, and for what. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple, Protocol
 import attrs
 
 SHORTEST_WAIT = 10_000_000
-"""Nanoseconds from which a wait is one; below, the envelope was on its way to a worker."""
+"""Nanoseconds from which a wait counts; in less, the envelope was on its way to a worker."""
 NONE: Mapping[str, int] = {}
 NO_WAIT = ("attempt", "")
-"""What a wait ends with: an attempt is under way, or the delivery has ended."""
+"""States that end a wait: an attempt is under way, or the delivery has ended."""
 
 
 @attrs.define(eq=False)
@@ -35,7 +35,7 @@ class Elapsed:
 
 
 class Mark(NamedTuple):
-    """How long a group had waited for each cause as a delivery came to wait in it."""
+    """How long a group had waited for each cause when a delivery began to wait in it."""
 
     group: SharedWait
     suspension: int
@@ -47,14 +47,14 @@ class SharedWait(Protocol):
     """A group whose members wait for the same thing, and which counts for how long."""
 
     def mark(self, now: int) -> Mark:
-        """What it has waited for until now."""
+        """How long it has waited for each cause until now."""
 
     def split(self, waited: int, mark: Mark, now: int) -> dict[str, int]:
-        """What a delivery waited for that came in at `mark`."""
+        """How long a delivery that came in at `mark` has waited for each cause."""
 
 
 class WaitClock:
-    """For how long one delivery waited for what. Who listens to waits gives each one a clock."""
+    """Counts how long one delivery waits for each cause; only observed deliveries have a clock."""
 
     __slots__ = ("_mark", "_passed", "_since")
 
@@ -64,7 +64,7 @@ class WaitClock:
         self._passed = NONE
 
     def turn(self, before: str, cause: str, now: int) -> None:
-        """It waited for `before`, and does so for `cause` from now on."""
+        """It waited for `before`, and waits for `cause` from now on."""
         if before != "attempt":
             waited = now - self._since
             if waited >= SHORTEST_WAIT or self._passed or (waited and cause not in NO_WAIT):
@@ -72,13 +72,13 @@ class WaitClock:
         self._since, self._mark = now, None
 
     def join(self, before: str, group: SharedWait, now: int) -> None:
-        """It waited for `before`, and does so from now on for whatever `group` waits for."""
+        """It waited for `before`, and from now on waits for whatever `group` waits for."""
         if self._mark is None or self._mark.group is not group:
             self._note(before, now - self._since, now)
             self._since, self._mark = now, group.mark(now)
 
     def take(self) -> Mapping[str, int]:
-        """The long waits since the last time, by cause; the longest includes the short ones."""
+        """The long waits since the last call, by cause; the longest includes the short ones."""
         passed, self._passed = self._passed, NONE
         whole = sum(passed.values())
         if whole < SHORTEST_WAIT:
@@ -97,7 +97,7 @@ class WaitClock:
 
 
 def split(whole: int, parts: Sequence[tuple[str, int]], rest: str) -> dict[str, int]:
-    """A wait by causes: as long as they say, what is left to `rest`, the whole in sum."""
+    """Divide a wait among causes: as long as `parts` say, and the remainder for `rest`."""
     found = {}
     for cause, nanoseconds in parts:
         found[cause] = min(whole, max(0, nanoseconds))

@@ -1,1 +1,1 @@
-"""What a stream has to say, and how it is shown. Imports from `deliveries` and below."""
+"""The growing text of a stream, and how it is shown. Imports from `deliveries` and below."""

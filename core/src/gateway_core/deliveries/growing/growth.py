@@ -1,4 +1,4 @@
-"""The text of a stream: how it grows, and the steps that its newest state means. Sans-I/O."""
+"""Holds the growing text of a stream, and makes the steps for its newest state. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from gateway_core.text import healed
 State = Literal["open", "finished", "broken off", "deleted"]
 
 _FINAL = 1 << 40
-"""From this number on an outbox stores texts that are whole, by how they ended."""
+"""From this number on, an outbox stores texts that are whole; the number says how they ended."""
 _ENDED: tuple[State, ...] = ("finished", "broken off", "deleted")
 BROKEN_OFF = "broken off: its program left it before its text was whole"
-"""What a receipt says of it."""
+"""What a receipt says about such a stream."""
 WHOLE = "shown only when it was whole: its reply token takes no edits"
-"""What a receipt says of an answer to an interaction that could not be seen to grow."""
+"""What a receipt says about an answer to an interaction that could not be shown as it grew."""
 NOT_EDITED = "posted anew: its message took no edit"
-"""What a receipt says of one whose first message stands beside it."""
+"""What a receipt says about a stream whose first message still stands beside the new one."""
 PEEK = 500
 """Characters after which a growing text is planned anew although it may not be shown yet: another
 part of it may be whole."""
 
 
 class Grown(NamedTuple):
-    """One state of it: its number, the characters that were written, whether more may come."""
+    """One state of a stream: its number, how many characters it has, whether more may come."""
 
     number: int
     written: int
@@ -40,34 +40,34 @@ class Grown(NamedTuple):
 
 
 def _nobody() -> None:
-    """Whoever is woken as it grows: nobody yet."""
+    """Do nothing: the default of `Growth.wake`."""
 
 
 class Growth:
-    """What a stream has to say so far. Its methods alone write it; times are nanoseconds.
+    """The text of a stream so far. Its methods alone write it; times are nanoseconds.
 
-    written     all that was written; `text`: what policies made of it, and is shown
+    written     all that was written; `text`: what policies made of it, which is shown
     fault       why a policy failed on it: no later state may be shown
-    number      which state of it this is; `planned`: the state that its steps are planned from
+    number      the number of its state; `planned`: that of the state from which steps were planned
     state       open; or why it grows no more
     mode        how its parts are planned, which a refusal of its formatting changes
-    attempts    those at steps that others have taken the place of
-    shows_its_end  of an open one, the unfinished end of its text is shown as well
+    attempts    how many were made at steps that other steps have replaced
+    shows_its_end  while it is open, the unfinished end of its text is shown as well
     tail        the step that shows the unfinished end of the text; None: no step does
     interim     its next step shows a passing state, and ranks below all else
-    granted     its pace has let the next step go
-    shown_at    when it last went to show a state
+    granted     its pace allows the next step
+    shown_at    when its pace last allowed a step
     look_at     when it is looked at again; None: once it grows, or at `alarm`, if that is not None
     paces       the windows that it draws on, with what it still has to do there
     wake        called when there is something new to show, or a reason to look again
-    muted       no passing state is shown: none is taken, or no edit by the reply token
-    given_whole  as no answer can be edited by the reply token of its interaction
+    muted       no passing state is shown: the platform takes none, or no edit by the reply token
+    given_whole  it is shown only when whole, since its interaction's reply token takes no edits
     reply       the message that its first part answers
     stopped     the platform's user stopped it
-    nameless    a message of it stands whose id nobody knows: it stays as it is
+    nameless    nobody knows the id of one of its messages, which therefore stays as it is
     elsewhere   another process writes it
-    rests_until  no passing state is shown until then, as the last one could not be
-    native      how its platform shows it natively; None: by edits. `decided`: that is settled
+    rests_until  no passing state is shown until then, since the last one could not be shown
+    native      how its platform shows it natively; None: by edits. `decided`: this is settled
     """
 
     __slots__ = (
@@ -126,9 +126,9 @@ class Growth:
         markdown: bool = True,
         elsewhere: bool = False,
     ) -> Growth:
-        """That of a stream which a previous process run had, by the number of its newest text.
+        """The growth of a previous process run's stream; `stored_as`: the number of its last text.
 
-        One that another process writes goes on. Else nobody writes it.
+        A stream that another process writes goes on. Any other one has no writer any more.
         """
         growth = cls(
             text,
@@ -168,7 +168,7 @@ class Growth:
 
     @property
     def text(self) -> str:
-        """All that it says so far, as it is shown."""
+        """The whole text so far, as it is shown."""
         if self._rewritten is None:
             return self.written
         return self._rewritten.of(self.written, self._extra)[0]
@@ -221,7 +221,7 @@ class Growth:
         self._becomes(text)
 
     def status(self, text: str) -> None:
-        """What stands below the text until more comes; it is never in the whole one."""
+        """Show this below the text until more comes; the whole text never has it."""
         if self.is_open and text != self._status:
             self._status = text
             self._changed()
@@ -237,33 +237,33 @@ class Growth:
             self.wake()
 
     def finish(self, text: str | None = None, extra: Mapping[str, Json] | None = None) -> None:
-        """It is whole; `text` and `extra` take the place of what there was, if they are given."""
+        """It is whole; `text` and `extra`, if given, replace what there was."""
         if self.is_open:
             self.written = self.written if text is None else text
             self._extra = self._extra if extra is None else extra
             self._end("finished")
 
     def break_off(self, mark: str) -> None:
-        """Nobody finishes it: `mark` stands at its end."""
+        """Nobody finishes it: end it, with `mark` at the end of its text."""
         if self.is_open:
             self.written = self.written.rstrip() + mark
             self._end("broken off")
 
     def rest(self) -> None:
-        """Show no passing state until it is heard of: newer ones may have been shown than is known.
+        """Show no passing state until its writer reports: newer ones may have been shown already.
 
-        Of one that nobody writes any more there is none.
+        A stream that nobody writes any more has no passing state.
         """
         self.rests_until = NEVER
 
     def goes_on(self) -> None:
-        """It is heard of."""
+        """Its writer reported: passing states may be shown again."""
         if self.rests_until == NEVER:
             self.rests_until = 0
             self.wake()
 
     def ends_as(self, state: str, text: str, extra: Mapping[str, Json] | None) -> None:
-        """It ended so where it is written, and that is what it says."""
+        """End it as it ended in the process that writes it, with the text from there."""
         ends: dict[str, State] = {each: each for each in _ENDED}
         if self.is_open:
             self.written = text
@@ -271,12 +271,12 @@ class Growth:
             self._end(ends.get(state, "finished"))
 
     def delete(self) -> None:
-        """What was shown of it is taken back."""
+        """End it, and delete what was shown of it."""
         if self.is_open:
             self._end("deleted")
 
     def _end(self, state: State) -> None:
-        """It grows no more; where nothing is said in the end, nothing of it stays."""
+        """It grows no more; if its text is empty in the end, its messages are deleted."""
         self.state, self._status = (state if self.written.strip() else "deleted"), ""
         self.number += 1
         self.interim = False
@@ -323,26 +323,26 @@ class Growth:
         self.shows_its_end = shown
 
     def is_new_to_outbox(self, shape: object) -> bool:
-        """Whether its steps are others than those that were recorded last; they are, from now."""
+        """Whether its steps differ from those recorded last; from now on they count as recorded."""
         new, self._recorded = shape != self._recorded, shape
         return new
 
     def answers(self, interaction: Interaction) -> None:
-        """Its messages answer this one by its reply token.
+        """Its messages answer this interaction by its reply token.
 
-        It is shown when it is whole, where no answer can be edited by the token.
+        If no answer can be edited by the token, it is shown only when it is whole.
         """
         self._interaction = interaction
         self.muted = self.given_whole = not interaction.edits
 
     def operation(self, kind: str) -> str:
-        """What its limits are asked for."""
+        """The operation for which its limits are asked."""
         if self._interaction is None:
             return kind
         return REVISE if kind == "edit" else ANSWER
 
     def answer_in_room(self) -> None:
-        """The reply token is worth nothing any more."""
+        """The reply token is no longer valid: its messages go to the room."""
         self._interaction = None
 
     def stop(self) -> None:
@@ -354,9 +354,9 @@ class Growth:
         self.reply = None
 
     def drop(self, step: Step, until: int, *, mute: bool) -> None:
-        """A passing state could not be shown: the next one is tried then, as if it were the first.
+        """A passing state could not be shown: try the next one at `until`, as if it were the first.
 
-        The whole text waits for nothing of that.
+        The whole text does not wait for that.
 
         mute  there is no next one: only the whole text is shown
         """
@@ -365,7 +365,7 @@ class Growth:
         step.forgive()
 
     def look_again(self, at: int | None, alarm: int | None = None) -> None:
-        """It is looked at then; None: once it grows, or at the time of the alarm."""
+        """It is looked at again at `at`; None: once it grows, or at the time of the alarm."""
         self.look_at, self.alarm = at, alarm
 
     def is_due(self, now: int) -> bool:
@@ -376,7 +376,7 @@ class Growth:
     # -- how it is shown
 
     def decide(self, native: Native | None) -> None:
-        """It is shown so, or by edits."""
+        """Settle how it is shown: natively, or by edits (None)."""
         self.native, self.decided = native, True
 
     def show_by_edits(self) -> None:
@@ -385,12 +385,12 @@ class Growth:
         self._plan_anew()
 
     def acknowledged(self, step: Step) -> None:
-        """The platform said yes to the step."""
+        """The platform accepted the step."""
         if self.native is not None and step.kind in ("start", "append", "stop"):
             self.native.arrived()
 
     def refused(self, step: Step, reason: Reason) -> None:
-        """What would have shown it natively was refused for good."""
+        """A step that would have shown it natively was refused for good."""
         native, over = self.native, reason in (Reason.STOPPED, Reason.STREAM_ENDED)
         self.stopped = self.stopped or reason is Reason.STOPPED
         if native is None or step.message_id is None or over or is_plain_stop(step):
@@ -411,7 +411,7 @@ class Growth:
         self.interim = interim
 
     def waits(self) -> None:
-        """What its pace allowed was not used."""
+        """The step that its pace allowed was not taken."""
         self.granted = False
 
     def go(self, now: int) -> None:
@@ -419,13 +419,13 @@ class Growth:
         self.granted, self.shown_at = True, now
 
     def began(self) -> None:
-        """The attempt that its pace let go has begun."""
+        """The attempt that its pace allowed has begun."""
         self.granted = False
 
     def steps_of(
         self, steps: Sequence[Step], plan: Sequence[Part], extra: Mapping[str, Json] | None
     ) -> list[Step]:
-        """What stands and is to come, against the plan: edited, appended, deleted.
+        """The steps that turn its messages into the plan: edit, send, delete.
 
         extra  the platform's own fields on the last part; None: as they are
         """
@@ -492,7 +492,7 @@ class Growth:
         return self._serial - 1
 
     def vanished(self, steps: Sequence[Step], gone: Step) -> list[Step]:
-        """The message of a step is gone: it is posted anew, and what stands after it goes too."""
+        """A step's message is gone: it is posted anew, and the messages after it are deleted."""
         self.posted_anew = True
         self.planned, self.tail, self.granted = -1, None, False
         at = steps.index(gone)
@@ -506,12 +506,12 @@ class Growth:
 
 
 def _changed(old: Step, part: Part, extra: Mapping[str, Json] | None, *, is_last: bool) -> Step:
-    """The step for a message that stands: itself, if it already is as it shall be."""
+    """The step for a message that stands: the old one, if the message is as it should be."""
     carried = extra
     if carried is None and is_last:
         carried = old.extra
     elif old.extra and not is_last:
-        carried = {}  # what it had goes on to the last part
+        carried = {}  # its fields move to the last part
     step = Step("edit", old.serial, part=part, extra=carried, message_id=old.message_id)
     if old.outcome in ARRIVED and old.digest == step.digest:
         return old

@@ -1,4 +1,4 @@
-"""A stream that its platform shows natively: what stands of it, what may follow. Sans-I/O."""
+"""Tracks a stream that is shown natively: what stands there, and what may follow. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gateway_core.deliveries.steps import Step
 class Native:
     """How a stream is shown natively. Its methods alone write it; times are nanoseconds.
 
-    stands      the text that its message has for certain; `going`: once the attempt under way is
-                acknowledged
+    stands      the text that its message has for certain; `going`: the text that it has once the
+                attempt under way is acknowledged
     ends_at     when its message is stopped, to be edited from then on
-    ends        its message is to be stopped with what stands, since more may not be appended
-    held_until  no passing state is shown before
+    ends        its message is to be stopped with the text it has, since nothing may be appended
+    held_until  no passing state is shown before that time
     """
 
     __slots__ = ("_how", "ends", "ends_at", "going", "held_until", "stands")
@@ -30,19 +30,19 @@ class Native:
 
     @classmethod
     def restored(cls) -> Native:
-        """A previous run started its message, and nobody knows what was appended since."""
+        """For a message that a previous run started: nobody knows what was appended since."""
         native = cls(Streaming(how="append"))
         native.ends = True
         return native
 
     @property
     def is_draft(self) -> bool:
-        """Whether it leaves nothing; else its message is appended to."""
+        """Whether drafts show it, which leave no message; else its message is appended to."""
         return self._how.how == "draft"
 
     @property
     def arguments(self) -> Mapping[str, Json]:
-        """What its attempts carry besides."""
+        """Further arguments of its attempts."""
         return self._how.arguments
 
     @property
@@ -51,7 +51,7 @@ class Native:
         return round(self._how.repeat * SECOND)
 
     def goes(self, text: str) -> None:
-        """The next attempt, once it is acknowledged, leaves this text."""
+        """Note the text that its message has once the next attempt is acknowledged."""
         self.going = text
 
     def arrived(self) -> None:
@@ -63,7 +63,7 @@ class Native:
         self.ends_at = now + round(self._how.lasts * SECOND)
 
     def hold(self, until: int) -> None:
-        """Show no passing state before."""
+        """Show no passing state before that time."""
         self.held_until = until
 
     def end(self) -> None:
@@ -71,7 +71,7 @@ class Native:
         self.ends = True
 
     def takes(self, text: str) -> bool:
-        """Whether its message can have this text by being appended to."""
+        """Whether its message can get this text by an append."""
         return not self.ends and len(text) <= self._how.most and text.startswith(self.stands)
 
     def takes_fields(self, extra: Mapping[str, Json] | None) -> bool:
@@ -80,6 +80,6 @@ class Native:
 
 
 def is_plain_stop(step: Step) -> bool:
-    """Whether it stops a message and adds nothing to it: if that is refused, no other can pass."""
+    """Whether the step only stops a message: if that is refused, no other stop can succeed."""
     part = step.part
     return step.kind == "stop" and not step.extra and (part is None or not part.payload["text"])

@@ -1,4 +1,4 @@
-"""The states of a stream as policies make them, each made once. Sans-I/O."""
+"""Has policies rewrite each state of a stream, and does so once per state. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway_core.contract.envelopes import Json
 from gateway_core.contract.errors import HookContractError, Invalid
 
 State: TypeAlias = tuple[str, Mapping[str, Json] | None]
-"""A text, and the platform's own fields with it."""
+"""A text, and the platform's own fields that go with it."""
 Rewrite: TypeAlias = Callable[[str, Mapping[str, Json] | None], State]
 """What policies make of a state. Raises `HookContractError`, and `Invalid`."""
 
@@ -17,7 +17,7 @@ Rewrite: TypeAlias = Callable[[str, Mapping[str, Json] | None], State]
 class Rewritten:
     """Asks policies about each state that is shown.
 
-    fault  why they failed on one: from then on the last one that they made stays
+    fault  why they failed on a state: from then on the last state that they made is shown
     """
 
     def __init__(self, rewrite: Rewrite, text: str, extra: Mapping[str, Json] | None) -> None:
@@ -27,7 +27,7 @@ class Rewritten:
         self.fault: HookContractError | Invalid | None = None
 
     def of(self, text: str, extra: Mapping[str, Json] | None) -> State:
-        """What is shown of that state. One without a text has nothing to hide."""
+        """What is shown for that state. A state without a text has nothing to hide."""
         if not text.strip():
             return text, extra
         asked = self._asked

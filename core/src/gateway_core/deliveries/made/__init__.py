@@ -1,1 +1,1 @@
-"""What is made of a delivery: attempts and a receipt. Imports from `deliveries` and below."""
+"""Makes a delivery's attempts and its receipt. Imports from `deliveries` and below."""

@@ -1,4 +1,4 @@
-"""The next attempt of a delivery, as the adapter gets it. Sans-I/O."""
+"""Makes the next attempt of a delivery, as the adapter gets it. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def next_attempt(delivery: Delivery, room: str) -> tuple[Step, Attempt] | None:
 
 
 def step_operation(delivery: Delivery, step: Step) -> str:
-    """What limits are asked for, and the attempt is called, but for answers by a token."""
+    """The operation of the step's limits and its attempt, except for answers by a reply token."""
     if step.kind == "call":
         return delivery.envelope.operation
     files = step.files
@@ -34,7 +34,7 @@ def step_operation(delivery: Delivery, step: Step) -> str:
 
 
 def _attempt_at(delivery: Delivery, step: Step, room: str) -> Attempt:
-    """The step's next attempt, one more than those that began."""
+    """The step's next attempt; its number is that of the last one plus one."""
     envelope = delivery.envelope
     call = envelope if isinstance(envelope, Call) else None
     native = {} if delivery.growth is None else _natively(delivery, step)
@@ -66,6 +66,6 @@ def _attempt_at(delivery: Delivery, step: Step, room: str) -> Attempt:
 
 
 def _natively(delivery: Delivery, step: Step) -> Mapping[str, Any]:
-    """What an attempt at showing it natively carries."""
+    """The arguments of an attempt that shows a stream natively; else empty."""
     native = None if delivery.growth is None else delivery.growth.native
     return native.arguments if native is not None and step.kind in NATIVE else {}

@@ -1,4 +1,4 @@
-"""What a refused part is planned again from: the piece of its envelope that it shows."""
+"""Cuts out the piece of an envelope that a refused part shows, to plan the part again."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def piece_of(
     if envelope.files is not None or step.files is not None:
         kept = None if without_files else step.files
         piece = attrs.evolve(piece, files=() if kept is None else kept.files)
-    if not part.fixed and _has_fixed(delivery.steps or ()):  # that goes on as it was planned
+    if not part.fixed and _has_fixed(delivery.steps or ()):  # its part goes on as planned
         piece = attrs.evolve(piece, poll=None, extra={})
     return piece  # type: ignore[no-any-return]  # `evolve` keeps its class
 
 
 def in_whole(parts: Sequence[Part], step: Step) -> list[Part]:
-    """The new parts of a step's piece; their spans are those of the whole text."""
+    """The new parts of a step's piece, with their spans in the whole text."""
     start, end = (0, 0) if step.part is None else step.part.span
     spans = [(min(start + p.span[0], end), min(start + p.span[1], end)) for p in parts]
     return [attrs.evolve(p, span=span) for p, span in zip(parts, spans, strict=True)]
 
 
 def _has_fixed(steps: Sequence[Step]) -> bool:
-    """Whether one of their parts is a poll or the like."""
+    """Whether one of the steps' parts is a poll or the like."""
     return any(step.part is not None and step.part.fixed for step in steps)

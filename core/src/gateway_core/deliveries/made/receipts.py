@@ -1,4 +1,4 @@
-"""The receipt of a delivery that ends, and the ref to what stands in the room then. Sans-I/O."""
+"""Makes the receipt of a delivery that ends, with a ref to its messages. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _receipt = fast_init(Receipt)
 def end(
     delivery: Delivery, disposition: Disposition, *, verdict: Verdict | None, ended_wall: float
 ) -> Receipt:
-    """End the delivery, which happens once; its receipt."""
+    """End the delivery, which happens once; return its receipt."""
     envelope, steps = delivery.envelope, delivery.steps
     if steps is None:
         steps = [Step("send", i, part=part) for i, part in enumerate(delivery.plan)]
@@ -63,7 +63,7 @@ def end(
 
 
 def _ref(delivery: Delivery) -> MessageRef | None:
-    """A ref to what stands in the room now; None where nothing does."""
+    """A ref to the messages that stand in the room now; None: there are none."""
     envelope, changed, steps = delivery.envelope, delivery.target, delivery.steps or ()
     if isinstance(envelope, Delete) or not (parts := standing(steps)):
         return None
@@ -88,7 +88,7 @@ def _ref(delivery: Delivery) -> MessageRef | None:
 
 
 def _leaves_copies(delivery: Delivery) -> bool:
-    """Whether it changed a message of which more may stand in the room than is known."""
+    """Whether it changed a message of which unknown copies may stand in the room."""
     envelope = delivery.envelope
     if isinstance(envelope, Send):
         return False
