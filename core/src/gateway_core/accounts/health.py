@@ -31,16 +31,16 @@ class InDoubt(Protocol):
 class Health:
     """The health of one instance, shared by all partitions.
 
-    open        its circuit is open: nothing but probes goes out
+    open        its circuit is open: only probes are sent
     refused     the refusal of its credentials, while a fresh secret is asked for
     held        suspended by the application: only `resume` ends that
     steady      nothing has failed or is in doubt, so that a success changes nothing
     shut        how long it was in each kind of trouble
     probing     whether a task probes it; `probes`: how many probes failed
     worked_at   when it last worked after something had failed, in engine nanoseconds
-    removed     it is being removed, or was: nothing of it begins or is reported any more
+    removed     it is being removed, or was: nothing begins, and nothing is reported any more
 
-    start_probing  called where it needs probes and none is under way
+    start_probing  called if it needs probes and no task probes it
 
     `over(trouble, by)` is called at the end of each `suspension` and of each outage (`circuit`).
     """
@@ -78,7 +78,7 @@ class Health:
         self._works(now)
 
     def failed(self, now: int) -> bool:
-        """An attempt failed as in an outage; true when that opened the circuit."""
+        """An attempt failed as in an outage; true: this opened the circuit."""
         if self.open:
             if not self._limits.is_shut:  # it was half open
                 self._shut(now)
@@ -93,14 +93,14 @@ class Health:
     def wait_until_it_works(self, lane: InDoubt, not_before: int) -> None:
         """Let the lane wait until the instance works, and not before that time."""
         self.steady = False
-        self._in_doubt.pop(lane, None)  # of a doubt before, which ended otherwise
+        self._in_doubt.pop(lane, None)  # from an earlier doubt, which ended otherwise
         self._in_doubt[lane] = not_before
         self._probe_if_needed()
 
     def ask_credentials(self, verdict: Verdict, begun: int, now: int) -> bool:
         """Shut the gate until a fresh secret is there; false if asking for one is useless.
 
-        However many attempts that had `begun` before are refused, one secret is asked for.
+        If several attempts that had `begun` before are refused, only one secret is asked for.
         """
         if verdict.reason is not Reason.UNAUTHORIZED or not self._can_refresh:
             return False
@@ -123,9 +123,9 @@ class Health:
         return fresh
 
     def remove(self, by: str) -> None:
-        """Let nothing of it begin any more, whatever works or is refused from now on.
+        """Let no attempt begin any more, whatever works or is refused from now on.
 
-        What it was in trouble for is over, since nothing waits for that any more.
+        Its suspension or outage is reported as over, since nothing waits for its end any more.
         """
         self.removed = True
         self._limits.shut()
@@ -135,7 +135,7 @@ class Health:
             self._over("circuit", by)
 
     def refreshed(self, now: int) -> None:
-        """Go on with a fresh secret. Refused again before a success, it is suspended."""
+        """Go on with a fresh secret. If that is refused before a success, it is suspended."""
         self._go_on(now, "credentials")
         self._fresh, self._refreshed_at = True, now
         self.steady = False
@@ -144,13 +144,13 @@ class Health:
         """End the suspension: everything that waited goes on where it stopped."""
         self._relapses = 0
         self._go_on(now, by)
-        self.steady = False  # whether it works, the next attempt shows
+        self.steady = False  # the next attempt shows whether it works
 
     def probed(self, now: int) -> None:
         """A probe succeeded, so that the instance may work again.
 
-        The next probe waits longer each time that attempts are refused nevertheless, such as those
-        of a bot that may ask who it is, and nothing else.
+        If attempts are refused nevertheless, the next probe waits longer each time. An example is a
+        bot that may ask who it is, but may do nothing else.
         """
         self._relapses += self.suspended is not None
         self.worked_at = now
@@ -158,7 +158,7 @@ class Health:
         self.steady = False
 
     def half_open(self, now: int) -> None:
-        """Without a probe: let one attempt through to find out."""
+        """Let one attempt through to find out whether it works, since there is no probe."""
         if self.suspended is not None:
             return
         if self.open:
@@ -218,18 +218,18 @@ class Health:
             self.probes = self._relapses
         self._probe_if_needed()
 
-    # -- what is known of it
+    # -- its state
 
     @property
     def trouble(self) -> str:
-        """What all its lanes wait for: `suspension` or `circuit`; empty: it is in order."""
+        """What all its lanes wait for: `suspension` or `circuit`; empty: nothing is wrong."""
         if self.suspended is not None or self.refused is not None:
             return "suspension"
         return "circuit" if self.open else ""
 
     @property
     def needs_probe(self) -> bool:
-        """Whether a task should find out if it works."""
+        """Whether a task should find out whether it works."""
         return not (self.removed or self.held) and (bool(self.trouble) or bool(self._in_doubt))
 
     @property
@@ -239,13 +239,13 @@ class Health:
 
     @property
     def _only_doubts(self) -> bool:
-        """Whether nobody waits but lanes whose repeat may make a copy: there is no hurry."""
+        """Whether only lanes wait whose repeat may make a copy, so that there is no hurry."""
         doubts = [lane for lane in self._in_doubt if lane.doubt]
         return not self.open and bool(doubts) and all(lane.timer_at is None for lane in doubts)
 
     @property
     def backoff(self) -> Backoff:
-        """The wait until the next probe, or until an attempt does in the place of one."""
+        """The wait until the next probe, or until the attempt that takes the place of a probe."""
         if self.suspended is not None or not self._can_probe or self._only_doubts:
             return self._settings.backoff
         return self._settings.awaited if self.is_awaited else self._settings.outage

@@ -1,4 +1,4 @@
-"""One instance at run time: its hooks, its sessions, its limits, its health, its counts."""
+"""Holds one instance at run time: its hooks, sessions, limits, health and counts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gateway_core.plugins.front import ChannelHooks
 from gateway_core.ratelimits.instance_limits import InstanceLimits
 
 MOST_MOVED = 10_000
-"""Ids of rooms that moved which are known, those moved last. Of another one the platform says
-again where it went, which costs an attempt."""
+"""How many ids of moved rooms are remembered, the newest ones. For any other room the platform says
+again where the room moved, which costs an attempt."""
 
 
 SOURCED = "*"
@@ -27,16 +27,16 @@ SOURCED = "*"
 
 @attrs.define(eq=False)
 class Counts:
-    """Counted for as long as the instance is there.
+    """The numbers counted for as long as the instance is there.
 
-    answered      attempts that the platform said yes to
-    ended         all by (partition, pressure at acceptance, class, reason); of those it said yes
-                  to, `none` and an empty reason
-    foreseen      attempts that a limit refused while something that they drew on was closed
+    answered      attempts that the platform accepted
+    ended         all ended attempts by (partition, pressure at acceptance, class, reason); for
+                  accepted ones, `none` and an empty reason
+    foreseen      attempts that a limit refused while one of their buckets was closed already
     degradations  envelopes delivered with something lost of their look, by what was lost
-    signs         by (`typing` or `acknowledge`, what became of it): `made`, `passed over` for want
-                  of a free token, `failed`
-    fed           members of groups that had their turn; `members` that ended, by how
+    signs         by (`typing` or `acknowledge`, result); the result is `made`, `failed`, or `passed
+                  over` if no token was free
+    fed           members of groups that had their turn; `members`: those that ended, by how
     """
 
     accepted: int = 0
@@ -58,7 +58,7 @@ class Counts:
         self.refused[type(error).__name__] += 1
 
     def answer(self, partition: int, pressure: str) -> None:
-        """The platform said yes."""
+        """The platform accepted an attempt."""
         self.answered += 1
         self.ended[partition, pressure, "none", ""] += 1
 
@@ -88,7 +88,7 @@ class Counts:
                 break
 
     def add(self, other: Counts) -> None:
-        """What was counted of another account as well."""
+        """Add the counts of another account."""
         for field in attrs.fields(Counts):
             mine, more = getattr(self, field.name), getattr(other, field.name)
             if isinstance(more, int):
@@ -99,7 +99,7 @@ class Counts:
 
     @property
     def attempts(self) -> dict[tuple[str, str], int]:
-        """Attempts ended by (class, reason); ("none", "") are those answered."""
+        """Ended attempts by (class, reason); ("none", "") counts those that were answered."""
         sums: Counter[tuple[str, str]] = Counter()
         for (_, _, error_class, reason), count in self.ended.items():
             sums[error_class, reason] += count
@@ -113,9 +113,9 @@ class InstanceState:
     sourced    the `instance_source` gave it: it may be forgotten
     unfit      why its settings cannot be used; empty: they can
     addresses  the addresses of rooms that moved, by every id that they had, the last to move last
-    arrived    the newest place in line of its lanes: no two are the same
-    typing     what shows in which of its rooms and threads that an answer is being written
-    signs      how many signs of its are under way
+    arrived    the newest place in line of its lanes: no two lanes have the same place
+    typing     by (room, thread): the component that shows there that an answer is being written
+    signs      how many of its signs are under way
     """
 
     instance: Instance
@@ -133,12 +133,12 @@ class InstanceState:
 
     @property
     def label(self) -> str:
-        """What metrics call it: of those that a source gives there may be any number."""
+        """Its name in metrics: sourced instances share one, since there may be any number."""
         return SOURCED if self.sourced else self.instance.id
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether its credentials are refused and nothing of it has ever worked in this process."""
+        """Whether its credentials are refused and it has never worked in this process."""
         suspended = self.health.suspended
         return (
             suspended is not None
@@ -148,7 +148,7 @@ class InstanceState:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether it is suspended and no attempt is under way: nothing of it moves by itself."""
+        """Whether it is suspended and no attempt is under way: nothing changes by itself."""
         return self.health.suspended is not None and not self.limits.attempts.in_flight
 
     def replace(self, instance: Instance, sessions: Sessions, now: int, *, resume: bool) -> None:

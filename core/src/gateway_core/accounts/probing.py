@@ -21,12 +21,12 @@ from gateway_core.contract.verdicts import ErrorClass, Reason, Verdict
 from gateway_core.plugins.boundary import stopped
 
 LOOK = 0.5
-"""Seconds between looks whether a message waits for an instance that nobody has waited for."""
+"""Seconds between two checks whether a first message waits for the instance."""
 
 
 @attrs.define(eq=False)
 class Prober:
-    """Probes with backoff while an instance needs it."""
+    """Probes an instance with backoff, as long as the instance needs it."""
 
     _clock: Clock
     _timeout: float
@@ -78,7 +78,7 @@ class Prober:
                 raw=f"{verdict.raw}; asking for a fresh secret failed: {said}",
             )
         if account.health.removed or account.health.refused is not asked:
-            return  # the application took it out, suspended, resumed or replaced it
+            return  # the application removed, suspended, resumed or replaced it
         if secret is None:
             self._suspend(account, verdict)
         else:
@@ -91,7 +91,7 @@ class Prober:
             return
         found = await ask_who(account, self._timeout)
         if health.removed or health.held or account.instance is not instance:
-            return  # by the application, meanwhile
+            return  # the application removed, suspended or replaced it meanwhile
         if not isinstance(found, Verdict):
             health.probed(self._clock.now())
         elif found.error_class is ErrorClass.FATAL:
@@ -99,7 +99,7 @@ class Prober:
 
 
 async def ask_who(account: InstanceState, seconds: float) -> Identity | Verdict | None:
-    """The identity of the account by its adapter's probe, or the verdict of why there is none."""
+    """The account's identity as its adapter's probe says, or the verdict on why there is none."""
     instance = account.instance
     attempt = Attempt(operation="probe", envelope_id="", instance_id=instance.id, room="")
     try:

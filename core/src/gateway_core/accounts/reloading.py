@@ -1,4 +1,4 @@
-"""What another configuration changes in the instances at run time. Sans-I/O."""
+"""Compares a new configuration's instances with those at run time. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Changes:
 
 
 def compare(present: Iterable[Instance], wanted: Iterable[Instance]) -> Changes:
-    """How to come from the present instances to the wanted ones. Secrets count by their value."""
+    """The changes from the present instances to the wanted ones; secrets compare by their value."""
     before, after = ({one.id: one for one in some} for some in (present, wanted))
     return Changes(
         added=tuple(one for name, one in after.items() if name not in before),

@@ -1,4 +1,4 @@
-"""The session of an instance, opened at first use by a task of its own.
+"""Opens the session of an instance at first use, in a task of its own, and closes it.
 
 This module waits: a session belongs to its instance, not to a partition. It outlives the attempts
 that use it and the partition that asked for it first.
@@ -26,7 +26,7 @@ Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 @attrs.define(eq=False, repr=False)
 class Sessions:
-    """The session of one instance: none, or one that its attempts share.
+    """The session of one instance, which its attempts share while it is open.
 
     idle     seconds without use after which it is closed
     opening  seconds that it may take to open
@@ -99,7 +99,7 @@ class OpenSession:
     _last_use: float = 0.0
 
     def release(self) -> None:
-        """One user less."""
+        """Count one user less."""
         self.users -= 1
         if not self.users:
             self._last_use = self._now()
@@ -107,7 +107,7 @@ class OpenSession:
                 self._changed.set()
 
     def end(self) -> None:
-        """Take no new users; close when the last one is gone."""
+        """Take no new users; close when the last user is gone."""
         self._close()
         self._changed.set()
 
@@ -146,7 +146,7 @@ class OpenSession:
             self.error = error
 
     async def _until_unused(self) -> None:
-        """Wait until it is unused, and has been so for the idle time or is to close."""
+        """Wait until it is unused, and has to close or has been unused for the idle time."""
         if not self.closing:
             self._owner.usable = self
         self._last_use = self._now()
@@ -156,6 +156,7 @@ class OpenSession:
             with trio.CancelScope(deadline=until + self._idle):
                 await self._changed.wait()
                 self._changed = trio.Event()
-            # The same sum as the deadline's: a difference may be a little less than the idle time.
+            # Compute the same sum as for the deadline: because of rounding, the difference of both
+            # times may be a little less than the idle time.
             if not self.users and self._now() >= self._last_use + self._idle:
                 self._close()
