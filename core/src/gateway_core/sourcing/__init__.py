@@ -1,1 +1,1 @@
-"""Brings accounts in as they are needed, and forgets idle ones; may import `backlog` and below."""
+"""Loads accounts when they are needed, and forgets idle ones; may import `backlog` and below."""

@@ -1,4 +1,4 @@
-"""Asks the application's callable for an account, and looks at the answer.
+"""Asks the application's callable for an account, and checks the answer.
 
 This module waits: for that callable, as long as the configuration allows.
 """
@@ -20,12 +20,12 @@ from gateway_core.plugins.boundary import stopped
 from gateway_core.sourcing.threads import InThread
 
 InstanceSource: TypeAlias = Callable[[str], Instance | Awaitable[Instance | None] | None]
-"""Gives the account of an id; None: there is none."""
+"""Returns the account for an id; None: there is none."""
 
 
 @attrs.define(eq=False)
 class Asking:
-    """The callable, asked for a bounded number of accounts at a time."""
+    """Asks the callable for accounts, at most `at_once` at a time."""
 
     _source: InstanceSource
     _settings: SourceSettings
@@ -38,9 +38,10 @@ class Asking:
             self._source.bound(self._settings.at_once)
 
     async def ask(self, instance_id: str) -> Instance | None:
-        """The account, fit to be served; None: the source knows none of that id.
+        """The account, fit to be served; None: the source knows no account of that id.
 
-        Raises `InstanceSourceError`: it raised, took too long, or gave what cannot be served.
+        Raises `InstanceSourceError` if the source raised, took too long, or returned something that
+        cannot be served.
         """
         found: Any = None
         seconds, began = self._settings.timeout, False
@@ -67,7 +68,7 @@ class Asking:
             raise InstanceSourceError(instance_id=instance_id, why=why) from error
 
     def _check(self, instance_id: str, found: object) -> None:
-        """Raises `InstanceSourceError` for what is no such account, or none that can be served."""
+        """Raises `InstanceSourceError` if it is not this account, or cannot be served."""
         why = ""
         if not isinstance(found, Instance):
             why = f"it returned a {type(found).__name__}, not an Instance"

@@ -1,4 +1,4 @@
-"""Forgets accounts for which nothing was to do for long. This module waits: for its next look."""
+"""Forgets accounts that were idle for long. This module waits: for its next look."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gateway_core.sourcing.sourcing import Sourcing
 from gateway_core.telemetry import INSTANCE_FORGOTTEN, log_event
 
 LOOKS = 4
-"""Looks in the time that an account may idle."""
+"""How often accounts are checked within the time that an account may be idle."""
 AT_ONCE = 100
-"""Accounts that are looked at between two turns of the other tasks: a millisecond or two."""
+"""How many accounts are checked before other tasks run again: it takes a millisecond or two."""
 
 
 @attrs.define(eq=False)
 class Forgetting:
-    """Takes out of memory what a source gave and can give again, and nothing that it cannot.
+    """Takes out of memory the idle accounts that the source gave and can give again.
 
-    An account stays while an envelope, a group or a sign of it is unfinished, while it is suspended
-    or its circuit is open, while a refusal closes something, and while it is slower than configured
-    since it was refused. Without an outbox, which keeps that, it stays as well until all is back
-    that it has spent of its limits.
+    An account stays while one of its envelopes, groups or signs is unfinished, while it is
+    suspended or its circuit is open, while a refusal closes something, and while refusals slow it
+    down. An outbox stores how much of its limits is spent. Without an outbox, the account also
+    stays until its limits are full again.
 
-    fed   the ids of accounts of which a group is being fed
-    left  called with each that was forgotten
+    fed   the ids of accounts whose groups are being fed
+    left  called with each account that was forgotten
     """
 
     _sourcing: Sourcing
@@ -39,7 +39,7 @@ class Forgetting:
     _left: Callable[[str], None]
 
     async def run(self) -> None:
-        """Look now and then, for as long as the gateway is open."""
+        """Look for idle accounts now and then, as long as the gateway is open."""
         idle = self._sourcing.settings.idle
         while idle < math.inf:
             await trio.sleep(idle / LOOKS)
@@ -60,7 +60,7 @@ class Forgetting:
         for account in accounts:
             instance_id = account.instance.id
             if source.registry.serving.get(instance_id) is not account:
-                continue  # it was taken out, or is another process's, since a moment
+                continue  # it was removed, or another process took it over, a moment ago
             if instance_id in fed or account in in_rooms or self._is_busy(account, now):
                 source.used_at[instance_id] = now
             elif now - source.used_at[instance_id] >= patience:
@@ -68,7 +68,7 @@ class Forgetting:
         self._forget(idle)
 
     def _is_busy(self, account: InstanceState, now: int) -> bool:
-        """Whether something of it would be lost, or nobody would do it."""
+        """Whether some of its state would be lost, or some of its work would not be done."""
         source, instance_id = self._sourcing, account.instance.id
         health, limits, backlog = account.health, account.limits, source.backlog
         return (
@@ -81,7 +81,7 @@ class Forgetting:
         )
 
     def _forget(self, accounts: Sequence[InstanceState]) -> None:
-        """They are found again on demand, in the state in which the outbox has them."""
+        """Forget the accounts: when needed, they are loaded again in the state that is stored."""
         source = self._sourcing
         if source.backlog is not None:
             for account in accounts:

@@ -1,4 +1,4 @@
-"""One look-up at a time for each id, and who waits for it, in the order of their calls.
+"""Runs one look-up at a time for each id, and lets its callers go on in the order of their calls.
 
 This module waits: for look-ups.
 """
@@ -18,9 +18,9 @@ from gateway_core.contract.errors import GatewayClosed, GatewayError
 
 @attrs.define(eq=False)
 class LookUp:
-    """One that is under way, or whose last callers are about to go on.
+    """A look-up that is under way, or whose last callers are about to go on.
 
-    error  why it failed; None: it did not, or it is under way
+    error  why it failed; None: it did not fail, or it is under way
     """
 
     error: Exception | None = None
@@ -30,10 +30,10 @@ class LookUp:
 
 @attrs.define(eq=False)
 class LookUps:
-    """Those of one gateway, by the ids of accounts.
+    """The look-ups of one gateway, by the ids of accounts.
 
-    Callers go on one by one, each once the one before has done what it does without waiting: what
-    was handed in first for a room is accepted first, however many wait for its account.
+    Callers go on one by one: each goes on when the one before has to wait again. So the envelopes
+    of a room are accepted in the order of their calls, however many callers wait for the account.
     """
 
     _look_up: Callable[[str], Awaitable[Any]]
@@ -45,7 +45,7 @@ class LookUps:
         return instance_id in self._under_way
 
     async def wait(self, instance_id: str) -> None:
-        """Wait for the one that is under way, or begin one. Raises what it raised."""
+        """Wait for the look-up that is under way, or begin one. Raises what the look-up raised."""
         found = self._under_way.get(instance_id)
         if found is None:
             if self._closed:
@@ -74,12 +74,12 @@ class LookUps:
             del self._under_way[instance_id]
 
     def close(self) -> None:
-        """Whoever waits hears `GatewayClosed`."""
+        """Raise `GatewayClosed` to every caller that waits."""
         self._closed = True
         for found in self._under_way.values():
             found.scope.cancel()
 
 
 def again(error: Exception) -> Exception:
-    """The error for one more caller, each of whom raises its own."""
+    """A copy of the error for one more caller: each caller raises its own."""
     return copy(error) if isinstance(error, GatewayError) else error

@@ -1,4 +1,4 @@
-"""Has the accounts of an `instance_source` in memory, as long as they are needed.
+"""Keeps the accounts of an `instance_source` in memory, as long as they are needed.
 
 This module waits: for look-ups.
 """
@@ -29,9 +29,9 @@ from gateway_core.telemetry import INSTANCE_FOUND, INSTANCE_REPLACED, log_event
 class Sourcing:
     """The accounts that a source gives.
 
-    on_found  called with each that came in
-    users     how many need an account right now, by its id
-    used_at   when an account was last needed, in engine nanoseconds, by its id
+    on_found  called with the id of each account that came into memory
+    users     by an account's id: how many need it right now
+    used_at   by an account's id: when it was last needed, in engine nanoseconds
     """
 
     _source: InstanceSource
@@ -52,16 +52,16 @@ class Sourcing:
         self._lookups = LookUps(self._look_up, self._spawn)
 
     def close(self) -> None:
-        """The gateway accepts nothing more: whoever waits for an account hears so."""
+        """The gateway accepts nothing more: raise `GatewayClosed` to callers that wait."""
         self._lookups.close()
 
     # -- while an account is needed
 
     async def use(self, instance_id: Any) -> bool:
-        """Have the account in memory until `leave`; whether that was waited for.
+        """Have the account in memory until `leave`; returns whether this had to wait.
 
-        Raises `UnknownInstance`, `InstanceSourceError` and `GatewayClosed`: then it is not to be
-        left.
+        Raises `UnknownInstance`, `InstanceSourceError` and `GatewayClosed`: after an error, do not
+        call `leave`.
         """
         waits = instance_id not in self.registry.serving or instance_id in self._lookups
         if waits:
@@ -74,7 +74,7 @@ class Sourcing:
         return instance_id in self.users or instance_id in self._lookups
 
     def leave(self, instance_id: str) -> None:
-        """It is needed no more, by this one."""
+        """One user needs the account no more."""
         self.users[instance_id] -= 1
         if not self.users[instance_id]:
             del self.users[instance_id]
@@ -82,22 +82,22 @@ class Sourcing:
             self.used_at[instance_id] = self.clock.now()
 
     async def bring(self, instance_id: Any) -> None:
-        """Have the source asked for an account that is not here. Raises as `use` does."""
+        """Ask the source for an account that is not in memory. Raises as `use` does."""
         if not isinstance(instance_id, str) or name_fault(instance_id):
             self.registry.account(instance_id)  # raises that there is none
         try:
             await self._lookups.wait(instance_id)
         except Exception:
-            if instance_id not in self.registry.serving:  # else it was asked for anew
+            if instance_id not in self.registry.serving:  # else only asking anew failed
                 raise
 
     async def ask_anew(self, instance_id: str) -> Instance | None:
-        """What the source says by now of an account; it is in memory from then on.
+        """The account as the source gives it now; it is in memory from then on.
 
-        One that has other settings has them from now on, and one that is unknown stays as it is.
-        Raises as `use` does, but for `UnknownInstance`.
+        If its settings differ, it has the new ones from now on. If the source does not know it
+        (None), it stays as it is. Raises as `use` does, except `UnknownInstance`.
         """
-        while instance_id in self._lookups:  # it began before
+        while instance_id in self._lookups:  # a look-up that began before this call
             await self._wait_out(instance_id)
         self._anew[instance_id] = None
         try:
@@ -109,7 +109,7 @@ class Sourcing:
             self._anew.pop(instance_id, None)
 
     async def _wait_out(self, instance_id: str) -> None:
-        with suppress(GatewayError):  # its callers' own
+        with suppress(GatewayError):  # the look-up's own callers get it
             await self._lookups.wait(instance_id)
 
     async def _look_up(self, instance_id: str) -> None:
@@ -140,7 +140,7 @@ class Sourcing:
             self.on_found(found.id)
 
     def here(self) -> list[InstanceState]:
-        """Those that are in memory."""
+        """The source's accounts that are in memory."""
         serving, kept = self.registry.serving, list[InstanceState]()
         for instance_id in tuple(self.used_at):
             account = serving.get(instance_id)

@@ -1,8 +1,8 @@
-"""Brings in the accounts of which an outbox has something. This module waits: for look-ups.
+"""Loads the accounts for which an outbox has envelopes. This module waits: for look-ups.
 
-Few are asked for at a time, so that new envelopes have their turn. One for which the source fails
-is asked for again, later and later; one that it does not know waits as one does that is not
-configured.
+Few accounts are asked for at a time, so that look-ups for new envelopes have their turn. If the
+source fails for an account, it is asked again, with a growing backoff. If the source does not know
+an account, the account's envelopes wait, as those of an account that is not configured.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from gateway_core.sourcing.sourcing import Sourcing
 from gateway_core.telemetry import INSTANCE_SOURCE_FAILED, OUTBOX_UNSERVED, log_event
 
 AGAIN = Backoff(base=1.0, cap=60.0)
-"""Seconds until those are asked for again for which the source failed."""
+"""Seconds until the source is asked again for the accounts for which it failed."""
 MOST_CAUSES = 16
-"""Counted at a time."""
+"""How many causes of failures are counted at a time."""
 
 
 @attrs.define(eq=False)
 class Stored:
-    """Those of one gateway.
+    """The accounts of one gateway for which its outbox has envelopes.
 
-    _waiting  ids, and how many envelopes are stored of each
-    _later    those for which the source failed
-    _wanted   the ids of both, and of those that are being asked for
-    _again    those of them that were wanted once more: they may have come and gone meanwhile
-    on_unknown  called with each that the source does not know
+    _waiting  ids of accounts to ask for, and how many envelopes are stored for each
+    _later    the same, for accounts for which the source failed
+    _wanted   the ids of both, and of the accounts that are being asked for
+    _again    ids that were wanted once more meanwhile: the account may have come and gone
+    on_unknown  called with each id that the source does not know
     """
 
     _sourcing: Sourcing
@@ -48,7 +48,7 @@ class Stored:
     _workers: int = attrs.field(default=0, init=False)
 
     def want(self, instance_id: str, stored: int) -> None:
-        """The outbox has something of an account that is not here. Once too often does no harm."""
+        """Ask for an account with stored envelopes that is not in memory; repeats do no harm."""
         if instance_id in self._wanted:
             self._again.add(instance_id)
             return
@@ -57,12 +57,12 @@ class Stored:
         self._work()
 
     def begin(self) -> None:
-        """The gateway is open: those that are wanted by now are asked for, and all later ones."""
+        """The gateway is open: ask for the accounts that are wanted by now, and for later ones."""
         self._begun = True
         self._work()
 
     def close(self) -> None:
-        """The gateway accepts nothing more: none is asked for any more."""
+        """The gateway accepts nothing more: ask for no further accounts."""
         self._begun = False
         self._waiting.clear()
         self._again.clear()
@@ -91,7 +91,7 @@ class Stored:
                 self.want(instance_id, 0)
 
     async def _ask(self, instance_id: str, stored: int) -> bool:
-        """Bring it in; whether that is decided, so or so."""
+        """Load the account; false: the source failed, and is asked again later."""
         if instance_id in self._sourcing.registry.serving:
             return True
         try:
@@ -113,7 +113,7 @@ class Stored:
         return True
 
     def _failed(self, error: InstanceSourceError) -> None:
-        """Log the first of one cause, the 10th, the 100th and so on."""
+        """Log the first failure of one cause, the 10th, the 100th and so on."""
         if error.why not in self._causes and len(self._causes) >= MOST_CAUSES:
             self._causes.clear()
         self._causes[error.why] += 1

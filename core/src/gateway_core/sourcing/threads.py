@@ -1,4 +1,4 @@
-"""Asks a source that blocks, in threads. This module waits: for these."""
+"""Asks a source that blocks, in threads. This module waits: for the threads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gateway_core.contract.instances import Instance
 
 @attrs.define(eq=False)
 class InThread:
-    """An async source made of one that blocks.
+    """Makes a blocking source an async one.
 
-    A thread that does not come back counts as one look-up under way: there are never more threads
-    than look-ups may be.
+    A thread that does not return counts as a look-up under way, so there are never more threads
+    than look-ups are allowed.
     """
 
     _source: Any
@@ -28,11 +28,11 @@ class InThread:
             raise TypeError(f"{text}: an async one is for gateway_core.aio and gateway_core")
 
     def bound(self, at_once: int) -> None:
-        """So many look-ups may be under way."""
+        """Allow at most `at_once` look-ups under way."""
         self._threads = trio.CapacityLimiter(at_once)
 
     async def __call__(self, instance_id: str) -> Instance | None:
-        """The account. Raises what it raises."""
+        """The account. Raises what the source raises."""
         found: Instance | None = await trio.to_thread.run_sync(
             self._source, instance_id, abandon_on_cancel=True, limiter=self._threads
         )
