@@ -1,6 +1,6 @@
-"""The groups of all accounts: those of accounts that are owned here, and the others'.
+"""Serves the groups of all accounts: feeds those of accounts owned here, hands over the others.
 
-This module waits: for the outbox, and for whoever owns the account of a group.
+This module waits: for the outbox, and for the owner of a group's account.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from gateway_core.outboxes.records import GroupState
 
 
 class SpreadGroups(Groups):
-    """Feeds the groups of accounts that are owned here; has the others held by their owners."""
+    """Feeds the groups of accounts owned here; hands over other groups to their owners."""
 
     _pager: Pager
     _elsewhere: HandedGroups
 
     @classmethod
     def beside(cls, here: Groups, pager: Pager, elsewhere: HandedGroups) -> SpreadGroups:
-        """Those that are fed here, and the others'."""
+        """Join the groups that are fed here and those handed over to other processes."""
         spread = cls(*here.parts)
         spread._pager, spread._elsewhere = pager, elsewhere
         return spread
 
     def handed_for(self, instance_id: str) -> HandsOver | None:
-        """Whoever owns the account accepts its groups."""
+        """The way to hand groups over to the account's owner; None: this process owns it."""
         return None if self._pager.accounts.has(instance_id) else self._elsewhere
 
     async def serve(self, instance_id: str) -> None:
-        """As far as the account is owned here."""
+        """Serve the account's groups if the account is owned here."""
         if self._pager.accounts.has(instance_id):
             await super().serve(instance_id)
 
@@ -41,13 +41,13 @@ class SpreadGroups(Groups):
         return await super().pause(group_id, paused=paused)
 
     async def cancel(self, group_id: str) -> GroupState | None:
-        """Its members without a turn get none; those that have not begun are withdrawn."""
+        """Give its members no more turns, and withdraw those that have not begun."""
         if await self._is_elsewhere(group_id):
             return await self._elsewhere.cancel(group_id)
         return await super().cancel(group_id)
 
     async def retry(self, group_id: str) -> int:
-        """Try again what has failed of it; how many members that are."""
+        """Try again its members that failed; return how many there are."""
         if await self._is_elsewhere(group_id):
             return await self._elsewhere.retry(group_id)
         return await super().retry(group_id)

@@ -1,6 +1,6 @@
-"""Finds an envelope that somebody asks about, here or where its account is owned.
+"""Finds an envelope that somebody asks about, in this process or at its account's owner.
 
-This module waits: for the outbox, and for another process where that alone can say.
+This module waits: for the outbox, and for another process if only that one can answer.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from gateway_core.submission.tickets import Ticket
 
 @attrs.define(eq=False)
 class SpreadLookup:
-    """What is in memory here is known at once; the rest, the outbox or its owner says.
+    """Finds envelopes in memory at once; asks the outbox or the owner about all others.
 
-    closed  whether the gateway closes: what is in memory is the next owner's from then on
+    closed  whether the gateway closes: from then on, envelopes in memory belong to the next owner
     """
 
     _here: Lookup
@@ -38,7 +38,7 @@ class SpreadLookup:
     _closed: Callable[[], bool]
 
     async def status(self, what: Ticket | KeyRef | str) -> Status | None:
-        """Where it stands at the time of the call; None: not known (any more)."""
+        """The envelope's status at the time of the call; None: it is not known (any more)."""
         await trio.lowlevel.checkpoint_if_cancelled()
         status = self._here.known(what)
         if status is not None:
@@ -47,7 +47,7 @@ class SpreadLookup:
         return await self._elsewhere.status(what)
 
     async def withdraw(self, what: Ticket | str) -> bool:
-        """End it `cancelled` if it has not started; whether that was so."""
+        """End the envelope `cancelled` if it has not started; returns whether it has ended so."""
         name = id_of(what, "a Ticket or an envelope's id")
         await trio.lowlevel.checkpoint_if_cancelled()
         done = None if self._closed() else self._here.withdraw_known(name)
@@ -57,7 +57,7 @@ class SpreadLookup:
         return await self._elsewhere.withdraw(what)
 
     def withdraw_held(self, delivery: Delivery) -> bool:
-        """Its caller gave up: withdraw it, here or by asking its owner."""
+        """Withdraw the delivery, since its caller gave up: here, or by asking its owner."""
         if not isinstance(delivery, HandedDelivery):
             return not self._closed() and self._here.withdraw_held(delivery)
         if delivery.was_here:
@@ -66,5 +66,5 @@ class SpreadLookup:
         return self._elsewhere.withdraw_held(delivery)
 
     async def _cancel(self, envelope_id: str) -> None:
-        with suppress(OutboxError):  # then it goes on: nobody could be told
+        with suppress(OutboxError):  # the owner was not reached, so the delivery goes on
             await self._handover.cancel(envelope_id)

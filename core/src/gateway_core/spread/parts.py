@@ -1,4 +1,4 @@
-"""What a gateway has instead of the usual parts, whose accounts are spread over processes."""
+"""Makes a gateway's components for accounts that are spread over several processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway_core.submission.lookup import Lookup
 
 
 class Spread:
-    """Both ways in, one beside the other: the pager says which account goes which."""
+    """Joins the components for owned accounts and for others; the pager says which are owned."""
 
     def __init__(
         self,

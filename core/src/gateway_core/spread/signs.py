@@ -1,4 +1,4 @@
-"""Signs of typing, shown here or where the account is owned. Never waits."""
+"""Shows signs of typing, in this process or at the account's owner. Never waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway_core.contract.addresses import Address
 
 @attrs.define(eq=False)
 class SpreadTyping:
-    """As `Typing` has it, account by account."""
+    """Does what `Typing` does, for each account here or at its owner."""
 
     _pager: Pager
     _here: Typing

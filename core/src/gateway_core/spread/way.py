@@ -1,4 +1,4 @@
-"""Accepts an envelope where its account is owned, or hands it over. Waits: for the outbox."""
+"""Accepts an envelope if its account is owned here, else hands it over. Waits: for the outbox."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from gateway_core.submission.tickets import Ticket
 
 @attrs.define(eq=False)
 class SpreadWay:
-    """The way of one that owns some accounts, and hands over for the others."""
+    """How a process accepts envelopes that owns some accounts, and hands over for the others."""
 
     _pager: Pager
     _here: DurableWay
     _elsewhere: HandoverWay
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
-        """Accept it, or hand it over, wherever its account is when it comes to be stored.
+        """Accept the envelope, or hand it over; who owns its account when it is stored decides.
 
-        What was handed over before for its room comes in first: as long as no owner has taken that,
-        this one is handed over as well, even if its account is owned here by now. What was handed
-        over itself is never handed over again: it would lose its turn, and stand there twice.
+        Envelopes that were handed over earlier for its room come first. As long as no owner has
+        taken them, this one is handed over as well, even if its account is owned here by now. A
+        `taken` envelope, which was handed over itself, is never handed over again: it would lose
+        its turn, and be stored twice.
         """
         instance_id = draft.account.instance.id
         room = draft.asked.external_room_id
@@ -38,15 +39,15 @@ class SpreadWay:
             except OutboxError:
                 if self._pager.accounts.has(instance_id) or draft.taken:
                     raise
-        elif draft.taken:  # its next owner takes it from where it lies
+        elif draft.taken:  # its next owner takes it from the outbox
             raise OutboxError(f"account {instance_id} belongs to another process now")
         draft.slot = False
         return await self._elsewhere.accept(draft, wait=wait)
 
     def handed_for(self, instance_id: str) -> HandoverWay | None:
-        """The way of an account that another process owns; None: this one does."""
+        """The way to hand over an account's envelopes; None: this process owns the account."""
         return None if self._pager.accounts.has(instance_id) else self._elsewhere
 
     def follow(self, delivery: Delivery) -> Delivery:
-        """What stands for a delivery here whose account another process is to have."""
+        """The delivery that stands here for one whose account another process is about to own."""
         return self._elsewhere.follow(delivery)
