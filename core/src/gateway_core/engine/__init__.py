@@ -1,1 +1,1 @@
-"""Performs what is decided below: attempts and endings; may import `monitoring` and below."""
+"""Makes attempts and ends envelopes, as decided below; may import `monitoring` and below."""

@@ -218,7 +218,7 @@ class Completion:
             self.give_up(delivery, "the gateway closed")
 
     def forget_ended(self, instance_id: str) -> None:
-        """Forget the ended envelopes of an account that another process owns; they are `unsure`."""
+        """Forget the endings of an account that another process owns; note them as `unsure`."""
         for name, receipt in list(self.history.items()):
             if receipt.instance_id == instance_id:
                 del self.history[name]

@@ -103,8 +103,9 @@ class Consequences:
         """Count the attempt. True: the step spends no attempt, since the instance is out of order.
 
         A 429 spends no attempt either. An unknown outcome spends one, as it may have made a copy,
-        unless a repeat is safe. An instance is out of order if nothing has worked since the step
-        failed before. Then the lane goes to the end of the line, and another lane tries next.
+        unless a repeat is safe. The instance is out of order if it is unreachable, if its circuit
+        is open, or if nothing has worked since the step's last failure. While the circuit is open,
+        the lane goes to the end of the line, so that another lane tries next.
         """
         verdict, step, health = failed.verdict, failed.step, failed.account.health
         self.rate_limited += verdict.reason is Reason.RATE_LIMITED

@@ -80,7 +80,7 @@ class Shard:
         self.scheduler = Scheduler(slots=config.attempts_per_partition, rearm=self.rearm)
 
     def keys_of(self, scope: Scope, room: str | None = None) -> Keys:
-        """The partition's keys that contain this key: those of the partition of the scope's room.
+        """The keys among which this key belongs: of the partition that serves the scope's room.
 
         room  the room to which the key's envelope goes, if it is known; mostly the scope's room
         """
