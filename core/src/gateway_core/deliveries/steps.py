@@ -172,8 +172,8 @@ class Step:
     def is_of_a_stream(self) -> None:
         """Its record may belong to another text of the stream, or to the send of the same message.
 
-        So only the message's id is certain, and the message is edited, or deleted, once more. This
-        includes a message that was just sent: an edit of it may have begun without a record.
+        So only the message's id is certain, and the message is edited, or deleted, once more. So is
+        a message that was only sent, by the record: an edit may have begun without being recorded.
         """
         if self.kind == "send" and self.message_id is not None and self.interaction is None:
             self.kind = "edit"

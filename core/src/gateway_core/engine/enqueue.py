@@ -52,7 +52,7 @@ class Enqueuer:
     ) -> None:
         """Take in a delivery that was accepted and counted before, and has its slot.
 
-        fingerprint  its envelope's, if the delivery has a key
+        fingerprint  that of its content, if the delivery has a key
         hold         seconds that remain of a wait that the platform asked for
         """
         envelope, shard = delivery.envelope, self._shard
