@@ -1,7 +1,7 @@
 """How many unfinished envelopes a durable outbox may store, by class. Sans-I/O.
 
-As in the bounds of memory each class has the whole of it: an envelope is counted together with its
-own class and those that rank above.
+As for the bounds of memory, each class may use the whole capacity: a bound for a class counts the
+envelopes of that class and of higher classes.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def _by_account() -> defaultdict[str, list[int]]:
 
 @attrs.define(eq=False)
 class Capacity:
-    """The outbox's own bound, whatever part of it is in memory. A rank names a class.
+    """The outbox's own bound, no matter how many envelopes are in memory. A rank names a class.
 
     wake        asks the pager for a new round, so that ended envelopes can be forgotten
     unfinished  envelopes that were accepted and have not ended
-    _of         what was taken by account since the outbox was opened
+    _of         slots taken since the outbox was opened, by account and class
     """
 
     _most: int
@@ -49,29 +49,29 @@ class Capacity:
             self._taken[RANKS[priority]] += count
 
     def gained(self, instance_id: str, classes: Mapping[Priority, int]) -> None:
-        """An account is owned from now on, of which so much is stored."""
+        """Count the stored envelopes of an account that this process owns from now on."""
         for priority, count in classes.items():
             self.unfinished += count
             self._taken[RANKS[priority]] += count
             self._of[instance_id][RANKS[priority]] += count
 
     def lost(self, instance_id: str, now: int) -> None:
-        """An account is owned no more: what is stored of it is another process's to count."""
+        """Stop counting the stored envelopes of an account that another process owns now."""
         for rank, count in enumerate(self._of.pop(instance_id, ())):
             self.unfinished -= count
             self._taken[rank] -= count
         self._hand_on(now)
 
     def forget(self, instance_id: str) -> None:
-        """Nothing of an account is unfinished, and it is taken out of memory."""
+        """Forget an account that has no unfinished envelopes and is taken out of memory."""
         self._of.pop(instance_id, None)
 
     def depth_for(self, rank: int) -> int:
-        """How many slots are taken, as far as a class sees them."""
+        """How many slots the class and higher classes have taken."""
         return sum(self._taken[: rank + 1])
 
     def take(self, rank: int) -> bool:
-        """Hold a slot, if one is free, until `coming` or `let_go`."""
+        """Hold a slot until `coming` or `let_go`; false: none is free."""
         taken = self._taken
         if sum(taken) >= self._most and (
             self.depth_for(rank) >= self._most or self._waiting.before(rank)
@@ -93,7 +93,7 @@ class Capacity:
             self._hand_on(now)
 
     def let_go(self, rank: int, now: int) -> None:
-        """A held slot is not needed after all."""
+        """Free a held slot that is not needed after all."""
         self._taken[rank] -= 1
         self._hand_on(now)
 
@@ -111,7 +111,7 @@ class Capacity:
     def came(self, envelope_id: str, instance_id: str, rank: int) -> None:
         """The envelope is stored and accepted."""
         self._coming.pop(envelope_id, None)
-        self._gone.discard(envelope_id)  # it may not have been, at first
+        self._gone.discard(envelope_id)  # a first try to store the envelope may have failed
         self.unfinished += 1
         self._of[instance_id][rank] += 1
 
@@ -130,7 +130,7 @@ class Capacity:
         self.let_go(rank, now)
 
     def reopened(self, envelope_id: str, instance_id: str, rank: int, *, over: bool) -> None:
-        """An envelope that had ended is unfinished again; `over`: and has ended since."""
+        """An ended envelope is unfinished again; `over`: it has already ended a second time."""
         self.unfinished += 1
         self._taken[rank] += 1
         self._of[instance_id][rank] += 1
@@ -138,7 +138,7 @@ class Capacity:
             self._gone.discard(envelope_id)
 
     def reclass(self, instance_id: str, rank: int, new: int) -> None:
-        """The class of an unfinished envelope is another one."""
+        """Move the slot of an unfinished envelope from one class to another."""
         for taken in (self._taken, self._of[instance_id]):
             taken[rank] -= 1
             taken[new] += 1
@@ -157,7 +157,7 @@ class Capacity:
             self._wake()
 
     def _hand_on(self, now: int) -> None:
-        """Give free slots to those who wait, before any later caller of their class."""
+        """Give free slots to the waiters, before any later caller of their class."""
         while self._waiting:
             free = (w for w in self._waiting.in_turn(now) if self.depth_for(w.rank) < self._most)
             waiter = next(free, None)

@@ -1,9 +1,10 @@
 """How far the spilled envelopes of an instance were loaded, and which rooms are behind. Sans-I/O.
 
-What keeps its room's order enters memory strictly by its position. So a room of which something is
-spilled is *behind*: what is accepted for it meanwhile is spilled as well. What stands alone has a
-cursor for each class, so that a backlog of other classes is not read before it; and for the higher
-classes among the ordered, a cursor looks ahead for the rooms that they are in.
+Envelopes that keep their room's order enter memory strictly by position. So a room with spilled
+envelopes is *behind*: envelopes that are accepted for it meanwhile are spilled as well. Envelopes
+that stand alone have a cursor for each class, so that they need not wait until a backlog of other
+classes has been read. For ordered envelopes of the higher classes, a cursor looks ahead to find
+their rooms.
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ from gateway_core.outboxes.records import ALONE, ORDERED, Stream
 from gateway_core.scheduling.classes import BULK, RANKS, URGENT
 
 MOST_BEHIND = 10_000
-"""Rooms of a cursor that are remembered as behind; with more, its envelopes wait as a whole."""
+"""Rooms that a cursor remembers as behind; if more are, all of the cursor's envelopes wait."""
 
 
 @attrs.define(eq=False)
 class Cursor:
-    """How far something was loaded.
+    """How far some stored envelopes were loaded.
 
     loaded  the position up to which nothing has to be loaded any more
-    passed  the position below the first envelope that was spilled since the last look back: a
-            page that was requested before may reach beyond that envelope without showing it
+    passed  one below the position of the first envelope that was spilled since the last look back:
+            a page that was requested before may reach beyond that envelope without showing it
     """
 
     loaded: int
     passed: float = attrs.field(default=math.inf, init=False)
 
     def note_passed(self, position: int) -> None:
-        """The page that is being read may miss the envelope at `position`."""
+        """Note that the page that is being read may lack the envelope at `position`."""
         self.passed = min(self.passed, position - 1)
 
     def look_back(self) -> None:
@@ -49,8 +50,8 @@ class RoomCursor(Cursor):
     """A room that is behind.
 
     newest   the position of its last spilled envelope
-    rank     of the envelope that comes next; while that is not known, the highest class's
-    changes  an edit or a delete may be among the spilled
+    rank     the class of the next envelope; the highest class while that envelope is not known
+    changes  an edit or a delete may be among the spilled envelopes
     """
 
     newest: int
@@ -60,12 +61,12 @@ class RoomCursor(Cursor):
 
 @attrs.define(eq=False)
 class StreamCursor(Cursor):
-    """How far some streams were loaded: rooms that are behind are loaded by cursors of their own.
+    """How far some streams were loaded. Rooms that are behind have cursors of their own.
 
-    done    nothing is stored beyond the cursor, except what is accepted from now on
-    grown   something was spilled beyond the cursor since the last page was requested
+    done    no envelope is stored beyond the cursor, except those that are accepted from now on
+    grown   an envelope was spilled beyond the cursor since the last page was requested
     behind  the rooms that are behind, by id
-    first   those of them that come in before others
+    first   the rooms among them that are loaded before the others
     """
 
     streams: Sequence[Stream] = ORDERED
@@ -86,7 +87,7 @@ class StreamCursor(Cursor):
         return len(self.behind) >= MOST_BEHIND
 
     def holds(self, room: str) -> bool:
-        """Whether what is accepted for the room must be spilled."""
+        """Whether an envelope that is accepted for the room now must be spilled."""
         return not self.done or room in self.behind
 
     def may_hold_change(self, room: str) -> bool:
@@ -97,7 +98,7 @@ class StreamCursor(Cursor):
     def spill(self, room: str, position: int, rank: int, *, change: bool = True) -> None:
         """Note that the envelope at `position`, of the class `rank`, is spilled.
 
-        `change`: it is an edit or a delete, or may be.
+        `change`: the envelope is an edit or a delete, or may be one.
         """
         behind = self.behind.get(room)
         if behind is not None:
@@ -107,7 +108,7 @@ class StreamCursor(Cursor):
         elif not self.crowded or (position <= self.loaded and not self.done):
             loaded = position - 1 if self.done else min(self.loaded, position - 1)
             cursor = self.behind[room] = RoomCursor(loaded, position)
-            if self.done:  # nothing else of the room is spilled
+            if self.done:  # the room has no other spilled envelopes
                 cursor.rank, cursor.changes = rank, change
         elif self.done:
             self.done, self.grown, self.loaded = False, True, position - 1
@@ -122,11 +123,11 @@ class StreamCursor(Cursor):
         self.note_passed(position)
 
     def pass_by(self, room: str, position: int, rank: int) -> None:
-        """Let the room be behind from `position` on, which finds no slot; go on with others."""
+        """Let the room be behind from `position` on, which finds no slot; other rooms go on."""
         self.behind[room] = RoomCursor(position - 1, position, rank)
 
     def look_ahead(self, room: str, position: int) -> bool:
-        """Let the room be behind, as the envelope at `position` is to come in before others.
+        """Let the room be behind, so that the envelope at `position` comes in before other rooms'.
 
         False: no more rooms can be remembered.
         """
@@ -152,14 +153,14 @@ class StreamCursor(Cursor):
             self._forget_loaded()
 
     def forget(self, room: str) -> None:
-        """The room is behind no more."""
+        """The room is no longer behind."""
         del self.behind[room]
         self.first.pop(room, None)
 
     def serve_later(self, room: str, *, done: bool = False) -> None:
-        """Other rooms have their turn before this one has another; `done`: for now it needs none.
+        """Let all other rooms have a turn before this room has its next one.
 
-        It comes in before others no longer then.
+        done  the room needs no turn for now, and loses its place among the first rooms
         """
         self.behind.move_to_end(room)
         if done:
@@ -175,9 +176,9 @@ class StreamCursor(Cursor):
 class InstanceCursors:
     """The cursors of one instance.
 
-    ordered  over what keeps its room's order
-    alone    by class: over what stands alone
-    ahead    by class but the lowest: how far the ordered ones of that class were looked for
+    ordered  how far the envelopes that keep their room's order were loaded
+    alone    for each class, how far the envelopes that stand alone were loaded
+    ahead    for each class but the lowest, how far its ordered envelopes were looked for
     """
 
     def __init__(self, *, done: bool = False) -> None:
@@ -197,13 +198,13 @@ class InstanceCursors:
 
     @property
     def pressing(self) -> bool:
-        """Whether something urgent is spilled that waits for nothing before it."""
+        """Whether an urgent envelope that stands alone is spilled."""
         return not self.alone[URGENT].idle
 
     def holds(self, room: str, *, change: bool) -> bool:
-        """Whether what is accepted for the room must be spilled.
+        """Whether an envelope that is accepted for the room now must be spilled.
 
-        A change comes in after all that is spilled of its room: its message may be among that.
+        A change comes in after all spilled envelopes of its room: its message may be among them.
         """
         return any(cursor.holds(room) for cursor in (self.all if change else (self.ordered,)))
 
@@ -212,7 +213,7 @@ class InstanceCursors:
         return self.ordered.may_hold_change(room)
 
     def highest(self) -> int:
-        """The highest class of which something is spilled, as far as that is known."""
+        """The highest class that has spilled envelopes, as far as that is known."""
         ranks = [rank for rank, cursor in enumerate(self.alone) if not cursor.idle]
         ranks += [rank for rank, cursor in enumerate(self.ahead) if not cursor.done]
         return min(ranks, default=BULK)
@@ -228,7 +229,7 @@ class InstanceCursors:
             self.ahead[rank].miss(position)
 
     def ended(self, room: str) -> None:
-        """A spilled envelope of the room ended: what comes next there may be of any class."""
+        """A spilled envelope of the room ended: the room's next one may be of any class."""
         behind = self.ordered.behind.get(room)
         if behind is not None:
             behind.rank = URGENT
@@ -236,15 +237,15 @@ class InstanceCursors:
 
 @attrs.define(eq=False)
 class Cursors:
-    """Those of all instances of which something is stored alone.
+    """The cursors of all instances that have spilled envelopes.
 
-    pressing  one of them may have something urgent that stands alone
+    pressing  an instance may have a spilled urgent envelope that stands alone
     """
 
     of: dict[str, InstanceCursors] = attrs.field(factory=dict, init=False)
     pressing: bool = attrs.field(default=False, init=False)
 
     def begin(self, instance_id: str) -> None:
-        """Look at all that is stored of it."""
+        """Load all stored envelopes of the instance, from the first one on."""
         self.of[instance_id] = InstanceCursors()
         self.pressing = True

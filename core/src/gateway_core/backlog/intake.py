@@ -24,13 +24,13 @@ from gateway_core.scheduling.classes import RANKS
 
 @attrs.define(eq=False)
 class Intake:
-    """Each envelope comes in once, and is counted once.
+    """Brings each envelope in once, and counts it once.
 
     spilled_of  how many envelopes of each instance are spilled
     on_end      called with each delivery that ended while it was spilled
-    follow      gives what stands for a delivery here once another process goes on with it; None:
-                whoever waits for it hears that the outbox has it
-    on_delay    called with each that policies delay, which another process has accepted
+    follow      returns a delivery's successor once another process owns the account; None: the
+                callers that wait for the delivery learn that the outbox stores it
+    on_delay    called with each delivery that another process accepted and policies here delay
     """
 
     _spilled: Spilled
@@ -47,21 +47,22 @@ class Intake:
     _last_of: dict[str, tuple[str, int]] = attrs.field(factory=dict, init=False)
 
     def open(self, overview: Overview) -> None:
-        """Everything that previous process runs left is spilled."""
+        """Count everything that previous process runs left as spilled."""
         self._last = _last_of(overview)
         self.spilled_of.update(overview.unfinished)
 
     def gained(self, instance_id: str, left: Overview) -> int:
-        """An account is owned from now on, as its former owners left it; how much is spilled."""
+        """Count what former owners left of an account that is owned now; how much is spilled."""
         self._last_of[instance_id] = _last_of(left)
         self.spilled_of[instance_id] = count = left.unfinished.get(instance_id, 0)
         self._capacity.gained(instance_id, left.classes)
         return count
 
     def lost(self, account: InstanceState, partitions: Sequence[Partition]) -> None:
-        """Nothing of an account is in memory that another process is to have.
+        """Drop the spilled deliveries and the counts of an account that another process gets.
 
-        What of it is stored is no more this process's to count, be it accepted here or not.
+        None of the account's envelopes is in a lane any more. Its stored envelopes are not counted
+        here any longer, no matter which process accepted them.
         """
         instance_id = account.instance.id
         for delivery in self._spilled.of(instance_id):
@@ -78,7 +79,7 @@ class Intake:
         self._capacity.lost(instance_id, self._clock.now())
 
     def forget(self, instance_id: str) -> None:
-        """Nothing of an account is unfinished, and it is taken out of memory."""
+        """Forget an account that has no unfinished envelopes and is taken out of memory."""
         self._last_of.pop(instance_id, None)
 
     def _follow(self, delivery: Delivery) -> None:
@@ -90,7 +91,7 @@ class Intake:
         return self.partition_of(envelope.instance_id, envelope.external_room_id)
 
     def known(self, partition: Partition, envelope_id: str) -> bool:
-        """Whether it is in memory, ended since the page was read, or is not accepted yet."""
+        """Whether it is in memory, has ended since the page was read, or is not accepted yet."""
         return (
             envelope_id in partition.deliveries
             or envelope_id in partition.completion.history
@@ -98,7 +99,7 @@ class Intake:
         )
 
     def take(self, stored: StoredEntry, partition: Partition, account: InstanceState) -> None:
-        """Bring it into its lane, unless it is known, or a policy wants it shed."""
+        """Bring an entry into its lane, unless it is known, or a policy sheds or delays it."""
         entry = stored.entry
         if self.known(partition, entry.id):
             return
@@ -114,7 +115,10 @@ class Intake:
         partition.enqueuer.resume(delivery, account, now, entry.fingerprint, hold)
 
     def _put_off(self, delivery: Delivery, partition: Partition, account: InstanceState) -> bool:
-        """Let policies vote on what another process accepted; whether they shed or delay it."""
+        """Let policies vote on an envelope that another process accepted; whether they keep it out.
+
+        They keep it out if they shed or delay it.
+        """
         if "admit" not in account.hooks.served:
             return False
         vote, until = account.hooks.admit(delivery.envelope, partition.pressure())
@@ -130,7 +134,7 @@ class Intake:
         return until is not None
 
     def delayed_again(self, stored: StoredEntry, wall: float) -> Delivery | None:
-        """The delivery of one that is due, if it is delayed nevertheless; None: it goes on."""
+        """The delivery of an entry that is due, if a policy delays it again; None: it goes on."""
         entry = stored.entry
         account = self._registry.serving.get(entry.envelope.instance_id)
         partition = self.partition_for(entry.envelope)
@@ -141,7 +145,10 @@ class Intake:
         return None if until is None else delivery
 
     def held_room(self, stored: StoredEntry) -> Place | None:
-        """The room in which later ones wait for it, since a previous run delayed it; None: none."""
+        """The room whose later envelopes wait for this entry, which a previous run delayed.
+
+        None: no envelope waits for it.
+        """
         entry, envelope = stored.entry, stored.entry.envelope
         if entry.due == envelope.not_before or not in_order(envelope):
             return None
@@ -151,7 +158,7 @@ class Intake:
     def end_stored(
         self, stored: StoredEntry, how: Callable[[Delivery], Ending] | None = None
     ) -> bool:
-        """End it, unless it is known; without `how` it expires. Whether it was ended."""
+        """End an entry, unless it is known; whether it was ended. Without `how` it expires."""
         if self.known(self.partition_for(stored.entry.envelope), stored.entry.id):
             return False
         self._comes_back(stored, self.partition_for(stored.entry.envelope))
@@ -161,14 +168,14 @@ class Intake:
         return True
 
     def _cause_of(self, stored: StoredEntry) -> str:
-        """What an envelope waits for in the outbox."""
+        """What the envelope waits for in the outbox."""
         if stored.entry.due is not None:
             return "schedule"
         account = self._registry.serving.get(stored.entry.envelope.instance_id)
         return "outbox" if account is None else account.health.trouble or "outbox"
 
     def end(self, delivery: Delivery, ending: Ending) -> None:
-        """End a spilled envelope, whether its instance is there or not."""
+        """End a spilled envelope, no matter whether its instance is configured now."""
         instance_id, partition = (
             delivery.envelope.instance_id,
             self.partition_for(delivery.envelope),
@@ -181,16 +188,16 @@ class Intake:
         self.on_end(delivery)
 
     def _comes_back(self, stored: StoredEntry, partition: Partition) -> None:
-        """It had ended here, which was not written before another process owned its account."""
+        """Reopen an envelope whose ending here was not written before another process owned it."""
         if stored.entry.id in partition.completion.unsure:
             del partition.completion.unsure[stored.entry.id]
             self.reopened(stored, partition)
 
     def reopened(self, stored: StoredEntry, partition: Partition) -> InstanceState | None:
-        """An envelope that had ended is unfinished and spilled; its account, if it is there.
+        """Count an ended envelope as unfinished and spilled again; its account, if it is there.
 
-        Where it ended in a previous run a page may have shown it before, so that it has ended once
-        more by now: then it stays known.
+        If the envelope ended in a previous run, a page may have shown it before this call, so that
+        it has already ended a second time. Then it stays known.
         """
         name, envelope, history = (
             stored.entry.id,
@@ -224,7 +231,7 @@ class Intake:
         return account
 
     def pass_to_another(self, delivery: Delivery, account: InstanceState) -> None:
-        """Let one that is in memory go, whose account another process owns: it is stored alone."""
+        """Let go of a delivery in memory whose account another process owns: it stays stored."""
         instance_id, partition = (
             delivery.envelope.instance_id,
             self.partition_for(delivery.envelope),
@@ -236,19 +243,19 @@ class Intake:
             partition.spilled += 1
             self._spilled_here[instance_id, partition.index] += 1
             return
-        partition.accepted -= 1  # it counts when it comes in again
+        partition.accepted -= 1  # the envelope counts when it comes in again
         account.counts.accepted -= 1
         account.counts.recovered -= 1
 
     def _is_of_this_run(self, instance_id: str, envelope_id: str, sequence: int | None) -> bool:
-        """Whether it was accepted since this process opened the outbox, or had the account."""
+        """Whether it was accepted after this process opened the outbox, or gained the account."""
         last_id, last_sequence = self._last_of.get(instance_id, self._last)
         return envelope_id > last_id if sequence is None else sequence > last_sequence
 
     def _came_in(
         self, partition: Partition, delivery: Delivery, account: InstanceState | None
     ) -> None:
-        """It is spilled no more; one from a previous process run counts as accepted now."""
+        """Count an envelope as no longer spilled; a previous run's counts as accepted now."""
         instance_id = delivery.envelope.instance_id
         self.spilled_of[instance_id] -= 1
         if not self.spilled_of[instance_id]:
@@ -266,5 +273,5 @@ class Intake:
 
 
 def _last_of(overview: Overview) -> tuple[str, int]:
-    """The newest id and the highest sequence that were given until then."""
+    """The newest id and the highest sequence at the time of the overview."""
     return overview.last_id, -1 if overview.sequence is None else overview.sequence

@@ -1,4 +1,4 @@
-"""Brings pages into memory, each room in order. This module waits: for the outbox alone."""
+"""Brings pages of stored envelopes into memory, each room in order. Waits only for the outbox."""
 
 from __future__ import annotations
 
@@ -25,29 +25,30 @@ from gateway_core.scheduling.classes import RANKS, URGENT
 PAGE = 500
 ROOMS_AT_ONCE = 100
 AT_ONCE = 16
-"""Envelopes that are let go between two turns of the other tasks: a millisecond."""
+"""Envelopes that are let go before other tasks run again: about a millisecond of work."""
 
 
 _PYTHONS_OWN = 1_000
-"""Objects that Python itself may have frozen: 3.12 begins with 375. Who freezes, freezes all."""
+"""Objects that Python itself may have frozen: 3.12 begins with 375. `gc.freeze` freezes all."""
 
 
 class GcFreeze:
-    """Spares the garbage collector looking again and again at what a restart brings in.
+    """Keeps the garbage collector from scanning loaded envelopes again and again at a restart.
 
-    A full pass of the collector looks at every object, and one starts whenever there is a quarter
-    more of them: with 100,000 envelopes those passes took a fourth of the loading. What comes in
-    lives until it is sent, so it goes to the oldest generation at once.
+    A full pass of the collector looks at every object, and a pass starts whenever the number of
+    objects has grown by a quarter. With 100,000 envelopes those passes took a fourth of the loading
+    time. A loaded envelope lives until it is sent, so its objects go to the oldest generation at
+    once.
 
-    done  memory was full once, or all is in. Nothing is done either where the application has
-          switched the collector off, or has frozen objects of its own, which would be thawed
+    done  nothing is left to do: memory was full once, everything is loaded, the application has
+          switched the collector off, or it has frozen objects of its own, which would be unfrozen
     """
 
     def __init__(self) -> None:
         self.done = False
 
     def came(self) -> None:
-        """A page came in."""
+        """Move the objects of a loaded page to the oldest generation."""
         if self.done or not gc.isenabled() or gc.get_freeze_count() > _PYTHONS_OWN:
             self.done = True
             return
@@ -57,7 +58,7 @@ class GcFreeze:
 
 @attrs.define(eq=False)
 class Loader:
-    """Takes in envelopes that find a slot, and passes by rooms that have none."""
+    """Takes in envelopes for which there is a slot, and passes by rooms without a free slot."""
 
     _outbox: Outbox
     _spilled: Spilled
@@ -67,7 +68,7 @@ class Loader:
     gc_freeze: GcFreeze = attrs.field(factory=GcFreeze, init=False)
 
     async def load(self, account: InstanceState, cursors: InstanceCursors) -> bool:
-        """Load the next page of each of an instance's cursors; whether anything came in."""
+        """Load the next page for each cursor of an instance; whether anything came in."""
         came = False
         for ahead in cursors.ahead:
             if not ahead.done:
@@ -77,7 +78,7 @@ class Loader:
         return came
 
     async def let_go(self, account: InstanceState) -> None:
-        """Let go of all of a lost account, the newest first, with others' turns between."""
+        """Let go of all envelopes of a lost account, the newest first; other tasks run between."""
         for partition in self._partitions:
             unfinished = partition.completion.unfinished_of(account.instance.id)
             while unfinished:
@@ -88,7 +89,7 @@ class Loader:
             partition.scheduler.forget(account)
 
     async def next_page(self, account: InstanceState, cursor: StreamCursor) -> bool:
-        """Load the next page of a cursor, and of its rooms; whether anything came in."""
+        """Load the next page for a cursor, and for its rooms; whether anything came in."""
         came = False
         if cursor.first:
             came = await self._catch_up(account, cursor, cursor.first)
@@ -102,7 +103,7 @@ class Loader:
         """Find the rooms in which envelopes of a class wait after envelopes of a lower class.
 
         Each of these rooms is then loaded by its own pages. As long as no envelope of a lower class
-        is next, the pages of all rooms bring these envelopes in, and nothing has to be found.
+        is next, the common pages bring these envelopes in, and there is no need to look for them.
         """
         ordered = cursors.ordered
         if ordered.done:
@@ -149,11 +150,11 @@ class Loader:
     async def _take_page(
         self, page: Sequence[StoredEntry], cursor: StreamCursor, account: InstanceState
     ) -> bool:
-        """Take each in its turn; false: one finds no slot at all, and the rest of the page waits.
+        """Take each envelope in turn; false: one finds no slot, and the rest of the page waits.
 
-        So does what stands beyond an envelope that the page may lack, and that is in no room's
-        cursor. Nothing comes in once the account is removed: a new one of its name loads for
-        itself.
+        The page may lack an envelope that is in no room's cursor; then the entries after the gap
+        wait too. Nothing comes in once the account is removed: a new account with the same name
+        loads for itself.
         """
         for stored in page:
             envelope = stored.entry.envelope
@@ -186,10 +187,11 @@ class Loader:
         partition: Partition,
         account: InstanceState,
     ) -> None:
-        """Tell the partition of a message before what concerns it comes in.
+        """Tell the partition about a message before an envelope that concerns the message comes in.
 
-        One that stands alone, and is spilled, comes in first, whether it finds a slot or not: it
-        may be of a lower class, and would wait for the slots of what waits for it.
+        If the message is spilled and stands alone, it comes in first, even without a free slot. The
+        message may be of a lower class, and would otherwise wait for slots that are taken by the
+        envelopes that wait for it.
         """
         sequence = sequence_of(stored.entry.id, stored.sequence)
         await self._spilled.recall(partition, target, sequence)
@@ -203,13 +205,13 @@ class Loader:
             self._intake.take(found.stored, partition, account)
 
     def _has_slot(self, instance_id: str, rank: int) -> bool:
-        """Whether any partition has a slot for the instance and that class."""
+        """Whether any partition has a slot for the instance and the class."""
         return any(part.admission.full(instance_id, "", rank) is None for part in self._partitions)
 
     async def _catch_up(
         self, account: InstanceState, cursor: StreamCursor, rooms: Iterable[str]
     ) -> bool:
-        """Load the next of some rooms that are behind, the one served longest ago first.
+        """Load the next page of some rooms that are behind, the room served longest ago first.
 
         Returns whether anything came in.
         """
@@ -246,7 +248,10 @@ class Loader:
         partition: Partition,
         account: InstanceState,
     ) -> bool:
-        """Take as many as find a slot, up to what the page may lack; whether there were any."""
+        """Take envelopes while there are slots; whether any came in.
+
+        It stops before a position at which the page may lack an envelope.
+        """
         came = False
         for stored in page:
             envelope = stored.entry.envelope
@@ -265,6 +270,6 @@ class Loader:
 
 
 def rank_of(stored: StoredEntry) -> int:
-    """The rank of its class."""
+    """The rank of the entry's class."""
     entry = stored.entry
     return RANKS[entry.priority or entry.envelope.priority]

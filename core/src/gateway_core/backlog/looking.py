@@ -1,6 +1,6 @@
-"""Says for operators what is out of order and what envelopes wait for, as memory alone knows it.
+"""Says for operators which accounts do not work and what envelopes wait for, from memory alone.
 
-This module waits, but for nothing: so many are looked at that the others have their turn between.
+This module waits for nothing: it only lets other tasks run while it looks at many envelopes.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from gateway_core.outboxes.records import Request
 from gateway_core.scheduling.wait_causes import cause_now
 
 MOST = 1_000
-"""Envelopes of each partition whose causes are told: those that were accepted first."""
+"""Envelopes of each partition whose causes are reported: those that were accepted first."""
 AT_ONCE = 1_000
-"""Envelopes that are looked at between two turns of the other tasks: under a millisecond."""
+"""Envelopes that are looked at before other tasks run again: under a millisecond of work."""
 
 
 async def waits(
     registry: InstanceRegistry, partitions: Sequence[Partition], request: Request
 ) -> str:
-    """The answer to a `look` or to `accounts`, as JSON.
+    """The answer to a `look` or an `accounts` request, as JSON.
 
     accounts   each account's trouble; empty: none
-    why        of each that is suspended, the refusal's reason and words
-    envelopes  of a `look`: by its id, what an envelope of its instance and room waits for
+    why        for each suspended account, the refusal's reason and words
+    envelopes  for a `look`: what each envelope of the request's instance and room waits for, by id
     """
     accounts = {name: account.health for name, account in registry.serving.items()}
     answer = {
@@ -44,7 +44,7 @@ async def waits(
 
 
 async def _causes(partitions: Sequence[Partition], request: Request) -> dict[str, str]:
-    """Of the request's instance and room, or of any where they are empty."""
+    """The wait causes in the request's instance and room; an empty name stands for any."""
     causes: dict[str, str] = {}
     for partition in partitions:
         found = 0

@@ -1,6 +1,6 @@
-"""What other processes ask of the gateway: to look, accept, cancel, retry, discard, erase.
+"""Does what other processes ask the gateway to do: look, accept, cancel, retry, discard, erase.
 
-This module waits: for the outbox, and for slots of what it is asked to accept.
+This module waits for the outbox, and for slots for the envelopes that it is asked to accept.
 """
 
 from __future__ import annotations
@@ -37,33 +37,34 @@ from gateway_core.telemetry import REQUEST_CRASHED, log_event
 
 PAGE = 500
 AGAIN = 1.0
-"""Seconds until a request is repeated at which the outbox failed."""
+"""Seconds until a request is repeated after the outbox failed."""
 PATIENCE = 30.0
-"""Seconds for which what another process handed over waits for an instance source that fails."""
+"""Seconds for which a handed-over envelope waits for an instance source that fails."""
 MOST_PATIENT = 200
-"""So many at once: others are refused at once, so that no account takes the place of all others."""
+"""Requests that wait so at one time. More are refused at once, to leave other accounts a place."""
 CANNOT_CANCEL = "not cancelled: the envelope has started, or is not known"
 
 
 @attrs.define(eq=False)
 class OperatorRequests:
-    """Requests in their order, done one by one.
+    """The queue of requests, done one by one in their order.
 
-    look        says as JSON what is out of order, and what waits for what
+    look        says as JSON which accounts do not work, and what envelopes wait for
     put_behind  called with instance, room, position and stream of an envelope that finds no slot
                 in memory
-    position    gives an envelope, by its id, the position after all others
-    comes       called with each envelope that is to be accepted, before anything else is asked
-    accept      accepts the envelope of a request; the id of it, or of the one that has its key, and
-                whether that had ended. It may wait, so `spawn` starts a task for that
-    cancel      ends the envelope of an id, unless it has started; whether it was ended
-    leave       the same, unless somebody else waits for it
-    is_of       whether the envelope of an id is of an instance
-    group       does what is asked of a group, which may be a new one; what to answer
-    ask         the same of anything that a process asks which delivers nothing
-    is_ours     whether an account is this process's to answer for
-    _failing    since when the instance source fails for a request, by its number
-    pass_on     called with a request whose account is not, which is not answered here
+    position    gives the envelope with an id the position after all others, and returns it
+    comes       called with each request to accept an envelope, as soon as it is queued
+    accept      accepts a request's envelope; returns its id, or the id of the envelope with the
+                same key, and whether that envelope had ended. `accept` may wait, so `spawn` starts
+                a task for it
+    cancel      ends the envelope with an id, unless it has started; whether it was ended
+    leave       does the same, unless somebody else waits for the envelope
+    is_of       whether the envelope with an id belongs to an instance
+    group       carries out a request about a group, which may be new; returns the answer
+    ask         carries out any other request of a process that only hands over; returns the answer
+    is_ours     whether this process answers for an account
+    _failing    since when the instance source fails for a request, by the request's number
+    pass_on     called with a request whose account another process answers for
     """
 
     _outbox: Outbox
@@ -96,10 +97,10 @@ class OperatorRequests:
         self._requests.append(request)
 
     def forget(self, instance_id: str) -> None:
-        """The account is not this process's any more: its next owner is asked anew.
+        """Drop the requests for an account that this process does not own any more.
 
-        So is this one where it has the account again. Of what is being done now, nothing is
-        repeated.
+        The next owner receives them again, even if that is this process. A request that is being
+        carried out now is not repeated here.
         """
         left = [each for each in self._requests if _instance_of(each) != instance_id]
         self._requests = deque(left)
@@ -113,7 +114,7 @@ class OperatorRequests:
         return AGAIN if self._requests else math.inf
 
     async def serve(self) -> None:
-        """Do what is queued. A request at which the outbox fails delays no envelope."""
+        """Carry out the queued requests. If the outbox fails at one, that delays no envelope."""
         if not self._requests or self._clock.now() < self._not_before:
             return
         try:
@@ -138,9 +139,9 @@ class OperatorRequests:
             self._not_before = self._clock.now() + round(AGAIN * SECOND)
 
     def _queue(self, request: Request) -> None:
-        """Accept it after what was asked for its room before: no other one waits for it.
+        """Carry out a request after its room's earlier requests; no other room waits for it.
 
-        What is asked of groups, and of suspending accounts, is done in its order as well.
+        Requests about groups, and those that suspend or resume an account, keep their order too.
         """
         place = request.instance_id, request.room
         if request.kind == "ask" and request.asked.startswith(OF_SUSPENSION):
@@ -161,7 +162,7 @@ class OperatorRequests:
                     await self._submit(request)
                 else:
                     await self._question(request)
-            except OutboxError:  # which is logged: no later one of its room comes before it
+            except OutboxError:  # is logged; the room's later requests wait for this one
                 if self.is_ours(request.instance_id):
                     await trio.sleep(AGAIN)
                     continue
@@ -173,8 +174,9 @@ class OperatorRequests:
     async def _submit(self, request: Request) -> None:
         """Accept the envelope, and answer as JSON with its id, or why it was refused.
 
-        A gateway that closes meanwhile leaves the request to the next one. Raises `OutboxError`
-        where it is to be repeated: the outbox cannot take it now.
+        If this gateway closes meanwhile, it leaves the request to the next one. Raises
+        `OutboxError` if the request is to be repeated because the outbox, or the instance source,
+        fails now.
         """
         try:
             name, ended = await self.accept(request)
@@ -197,14 +199,14 @@ class OperatorRequests:
         report(self._outbox.answered, request, answer)
 
     def _has_patience(self, number: int) -> bool:
-        """Whether a request is repeated for whose account the instance source fails."""
+        """Whether to repeat a request for whose account the instance source fails."""
         now = self._clock.now()
         if number not in self._failing and len(self._failing) >= MOST_PATIENT:
             return False
         return now - self._failing.setdefault(number, now) < PATIENCE * SECOND
 
     async def _question(self, request: Request) -> None:
-        """Do what is asked, and answer as JSON, as `_submit` does."""
+        """Carry out a `group` or `ask` request, and answer as JSON, as `_submit` does."""
         try:
             if request.kind == "group":
                 told = await self.group(request.asked)
@@ -227,15 +229,16 @@ class OperatorRequests:
         withdraw = self.cancel if request.kind == "cancel" else self.leave
         if await withdraw(name):
             return "cancelled"
-        found = await self._outbox.find(name)  # another owner may have done so, and not said it
+        found = await self._outbox.find(name)  # another owner may have ended it without answering
         ended = None if found is None else found.receipt
         cancelled = ended is not None and ended.disposition is Disposition.CANCELLED
         return "cancelled" if cancelled else CANNOT_CANCEL
 
     def reopened(self, stored: StoredEntry) -> None:
-        """Bring in an envelope that failed and is unfinished again: after all that came meanwhile.
+        """Bring in a failed envelope that is unfinished again, after all that came meanwhile.
 
-        Else the next process run would send it between the parts of one that has begun.
+        Otherwise the next process run would send it between the parts of another envelope that has
+        begun.
         """
         envelope = stored.entry.envelope
         stored = attrs.evolve(stored, position=self._position(stored.entry.id))
@@ -250,7 +253,7 @@ class OperatorRequests:
             self._put_behind(*place, stored.position, stream)
 
     def _discard(self, stored: StoredEntry) -> str:
-        """End an envelope of which nothing is under way; what to answer."""
+        """End an envelope, unless an attempt is under way; returns the answer."""
         partition = self._intake.partition_for(stored.entry.envelope)
         delivery = partition.deliveries.get(stored.entry.id)
         if delivery is not None:
@@ -260,7 +263,7 @@ class OperatorRequests:
         return "ended" if ended else "had ended already"
 
     async def _erase(self, request: Request) -> None:
-        """End what is queued of a room, then let the outbox erase all that it stores of it."""
+        """End a room's queued envelopes, then let the outbox erase all it stores of the room."""
         instance_id, room, after = request.instance_id, request.room, -1
         while page := await self._outbox.page(instance_id, room=room, after=after, limit=PAGE):
             after = page[-1].position
@@ -269,7 +272,7 @@ class OperatorRequests:
         await self._discard_scheduled(instance_id, room)
         completion = self._intake.partition_of(instance_id, room).completion
         in_flight = completion.forget_room(instance_id, room)
-        for partition in self._partitions:  # where it was asked for in other rooms
+        for partition in self._partitions:  # an envelope may have been asked for in another room
             partition.keys.forget_room(instance_id, room)
         await self._outbox.erase(request, in_flight)
 
@@ -284,19 +287,22 @@ class OperatorRequests:
 
 
 def _instance_of(request: Request) -> str:
-    """Whose account it is about; empty: nobody's alone."""
+    """The account that the request concerns; empty: the request concerns no single account."""
     stored = request.stored
     return request.instance_id if stored is None else stored.entry.envelope.instance_id
 
 
 def _done(requests: deque[Request], request: Request) -> None:
-    """The first of them is; meanwhile it may have been forgotten."""
+    """Remove a request that is done from the queue, unless it was forgotten meanwhile."""
     if requests and requests[0] is request:
         requests.popleft()
 
 
 def _crashed(request: Request, error: Exception) -> str:
-    """What is answered where it broke something: raised, it would end this owner and each next."""
+    """The answer to a request that crashed; the error is not raised, but logged.
+
+    If the error were raised, it would end this owner, and each next owner as well.
+    """
     name = type(cause_of(error)).__name__
     log_event(
         REQUEST_CRASHED, instance=request.instance_id or None, error=name, where=place_of(error)
@@ -306,6 +312,6 @@ def _crashed(request: Request, error: Exception) -> str:
 
 
 def _refusal(error: GatewayError) -> str:
-    """The words of a refusal for people, and what another process raises it by again."""
+    """A refusal in words for people, and as data from which another process raises it again."""
     told = {"refused": f"{type(error).__name__}: {error}", "error": refusal_json(error)}
     return json.dumps(told)

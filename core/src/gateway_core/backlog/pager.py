@@ -1,7 +1,7 @@
 """Brings stored envelopes into the lanes: after a restart, and whenever slots become free.
 
-An envelope that is stored but not in memory is *spilled*; a cursor for each instance says how far
-it was loaded. This module waits: for the outbox alone.
+An envelope that is stored but not in memory is *spilled*. Each instance has cursors, which say how
+far its envelopes were loaded. This module waits only for the outbox.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ from gateway_core.scheduling.classes import RANKS, URGENT
 from gateway_core.telemetry import OUTBOX_RECOVERED, log_event
 
 HORIZON = 60.0
-"""Seconds until the times of spilled envelopes are looked at again, whatever is known of them."""
+"""Seconds after which the times of spilled envelopes are looked at again in any case."""
 AGAIN = 1.0
 LATE = 5.0
 """Seconds for which deadlines of spilled envelopes may pass unseen while others are loaded."""
 
 
 class Pager:
-    """The way from the outbox into the partitions, for one gateway."""
+    """Brings envelopes from the outbox into the partitions of one gateway."""
 
     def __init__(
         self,
@@ -115,7 +115,10 @@ class Pager:
     # -- opening and closing
 
     async def recover(self) -> Overview:
-        """Take in what previous process runs left, and own the accounts. Raises `OutboxError`."""
+        """Read the totals that previous process runs left, and own the accounts.
+
+        Raises `OutboxError`.
+        """
         overview = await self._outbox.overview()
         self.accounts.tell_served()
         await self.accounts.ownership.open(self._registry.all(), self._registry.wide)
@@ -123,7 +126,7 @@ class Pager:
         return overview
 
     def _open(self, overview: Overview) -> None:
-        """Take that in, and of which instances it is."""
+        """Give the totals to each component, and note which instances have stored envelopes."""
         self.capacity.open(overview)
         self._cursors.pressing = True
         self._schedule.open(scheduled=bool(overview.scheduled))
@@ -142,14 +145,14 @@ class Pager:
             log_event(OUTBOX_RECOVERED, unfinished=self.capacity.unfinished)
 
     def follow(self, follow: Callable[[Delivery], Delivery]) -> None:
-        """What gives what stands for a delivery here, once another process goes on with it."""
+        """Set the function that returns a delivery's successor once another process owns it."""
         self._intake.follow = follow
 
     def _goes_on(self, instance_id: str) -> bool:
         return self.accounts.goes_on(instance_id)
 
     def close(self) -> None:
-        """Load no more; nobody waits for a slot any more."""
+        """Stop loading, and wake all callers that wait for a slot."""
         self.capacity.close()
         self.accounts.close()
         self.wake()
@@ -157,16 +160,19 @@ class Pager:
     # -- spilled envelopes
 
     def place(self, delivery: Delivery) -> None:
-        """Give a change that is stored its place after all that have theirs already.
+        """Give a change that was just stored a position after all other envelopes.
 
-        One that waited for its message may have entered while this one was being stored: the next
-        process run shall find both changes in the order in which they are made.
+        While this change was being stored, an older change that waited for its message may have
+        entered. The next process run must find both changes in the order in which they are made.
         """
         if delivery.due is None and delivery.sequence < self._journal.newest:
             self._journal.entered(delivery)
 
     def must_wait(self, delivery: Delivery, account: InstanceState) -> bool:
-        """Whether it cannot enter memory yet: its time, others of its room, or a suspension."""
+        """Whether the envelope must stay in the outbox for now.
+
+        The reason is its time, its room's spilled envelopes, its account's owner, or a suspension.
+        """
         envelope = delivery.envelope
         if not self.accounts.has(envelope.instance_id):
             return True
@@ -180,9 +186,9 @@ class Pager:
         return self._suspended(account)
 
     def _must_follow(self, envelope: Envelope, cursors: InstanceCursors) -> bool:
-        """Whether it comes in after what is spilled of its room.
+        """Whether the envelope must come in after its room's spilled envelopes.
 
-        Without an order, a change of a known message overtakes all but other changes.
+        With `order="none"`, only changes do, and a change of a known message only after changes.
         """
         room, change = envelope.external_room_id, envelope.target is not None
         if envelope.order != "none":
@@ -194,7 +200,7 @@ class Pager:
         return cursors.holds(room, change=True)
 
     def _follows(self, delivery: Delivery) -> bool:
-        """Whether it changes a message that is spilled and scheduled."""
+        """Whether the delivery changes a message that is spilled and scheduled."""
         envelope = delivery.envelope
         if envelope.target is None or delivery.due == envelope.not_before:
             return False
@@ -202,14 +208,14 @@ class Pager:
         return partition.targets.origin(delivery, self._clock.now()) is None
 
     def _suspended(self, account: InstanceState) -> bool:
-        """Whether its spilled envelopes stay spilled until it is resumed."""
+        """Whether the account's spilled envelopes stay spilled until the account is resumed."""
         if account.health.suspended is None or not self._holds_suspended:
             return False
         account.health.on_resume = self.wake
         return True
 
     def leave(self, delivery: Delivery) -> None:
-        """It is stored, and spilled for now."""
+        """Leave a stored delivery in the outbox for now: it is spilled."""
         envelope = delivery.envelope
         self.spilled.add(delivery)
         partition = self._intake.partition_for(envelope)
@@ -233,7 +239,7 @@ class Pager:
     def _put_behind(
         self, instance_id: str, room: str, position: int, stream: Stream, *, change: bool = True
     ) -> None:
-        """It waits at its position in the outbox, so its room is behind."""
+        """Note that an envelope waits at its position in the outbox, so its room is behind."""
         cursors = self._cursors.of.get(instance_id)
         if cursors is None:
             cursors = self._cursors.of[instance_id] = InstanceCursors(done=True)
@@ -242,21 +248,24 @@ class Pager:
         self.wake()
 
     def _delayed(self, delivery: Delivery) -> None:
-        """The owner's policies delay what another process has accepted: it stays spilled."""
+        """Keep an envelope spilled that another process accepted and policies here delay."""
         self.spilled.add(delivery)
         self._journal.postponed(delivery)
         if self._schedule.note(delivery):
             self.wake()
 
     def _spilled_ended(self, delivery: Delivery) -> None:
-        """A spilled envelope ended."""
+        """Note that a spilled envelope ended."""
         self._schedule.ended(delivery)
         cursors = self._cursors.of.get(delivery.envelope.instance_id)
         if cursors is not None:
             cursors.ended(delivery.envelope.external_room_id)
 
     async def look_up(self, envelope_id: str) -> Found | None:
-        """What the outbox knows of an envelope, to be joined at once. Raises `OutboxError`."""
+        """What the outbox knows about an envelope. Raises `OutboxError`.
+
+        The caller passes the result to `join` at once.
+        """
         self._looking_up += 1
         try:
             return await self._outbox.find(envelope_id)
@@ -272,19 +281,19 @@ class Pager:
         return None if known else self.spilled.join(found)
 
     def reopened(self, stored: StoredEntry) -> Delivery | None:
-        """An entry that had failed is unfinished again; its delivery, None: it is spilled."""
+        """Make a failed entry unfinished again, and return its delivery; None: it is spilled."""
         self.requests.reopened(stored)
         return self._intake.partition_for(stored.entry.envelope).deliveries.get(stored.entry.id)
 
     def withdraw(self, delivery: Delivery) -> bool:
-        """End a spilled envelope; false if it has started."""
+        """End a spilled envelope; false: it has started, or has ended already."""
         if delivery.started or delivery.receipt is not None:
             return False
         self._intake.end(delivery, CANCELLED)
         return True
 
     def freed(self, delivery: Delivery, now: int) -> None:
-        """An envelope in memory ended."""
+        """Note that an envelope in memory ended."""
         instance_id = delivery.envelope.instance_id
         self.capacity.freed(delivery.id, instance_id, RANKS[delivery.priority], now)
         cursors = self._cursors.of.get(instance_id)
@@ -295,7 +304,7 @@ class Pager:
             self.wake()
 
     def requested(self, request: Request) -> None:
-        """Take an operator's request, for the task to do."""
+        """Queue an operator's request for the task."""
         self.requests.add(request)
         self.wake()
 
@@ -309,7 +318,7 @@ class Pager:
         """Load spilled envelopes, as slots become free, until closed."""
         while not self.capacity.closed:
             self._woken = trio.Event()
-            if not self._looking_up:  # what is being looked up may have ended since it was read
+            if not self._looking_up:  # an envelope may end while it is being looked up
                 self.capacity.read_anew()
             try:
                 if self.accounts.ownership.lost:
@@ -334,11 +343,11 @@ class Pager:
 
     @property
     def _paging(self) -> bool:
-        """Whether anything is spilled that waits for a slot."""
+        """Whether any spilled envelope waits for a slot."""
         return any(not cursor.idle for cursor in self._cursors.of.values())
 
     def _patience(self) -> float:
-        """Seconds until the next look, unless woken before."""
+        """Seconds until the next round, unless the task is woken before."""
         paging, asked = self._paging, min(self.requests.wait, self.accounts.ownership.wait)
         if not paging and not self._schedule.scheduled:
             return asked
@@ -347,7 +356,7 @@ class Pager:
         return min(wait, asked, AGAIN if paging else HORIZON)
 
     async def _round(self) -> bool:
-        """Load one page of each instance and of rooms that are behind; whether anything came in."""
+        """Load a page for each instance and for rooms that are behind; whether anything came in."""
         busy, schedule = False, self._schedule
         if schedule.scheduled and self._clock.wall() >= schedule.due.next:
             busy = await schedule.scan()
@@ -363,7 +372,7 @@ class Pager:
         return busy
 
     async def _load_pressing(self) -> bool:
-        """Load what is urgent and stands alone, of every instance, before anything else."""
+        """Load the urgent envelopes that stand alone, of every instance, before all others."""
         busy = False
         while self._cursors.pressing:
             self._cursors.pressing = False
@@ -374,7 +383,7 @@ class Pager:
         return busy
 
     def _to_load(self, instance_id: str, cursors: InstanceCursors) -> InstanceState | None:
-        """The account of an instance of which something may be loaded."""
+        """The account, if some of its envelopes may be loaded now."""
         account = self._registry.serving.get(instance_id)
         if account is None or not self.accounts.has(instance_id) or self.capacity.closed:
             return None

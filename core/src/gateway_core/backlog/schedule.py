@@ -1,4 +1,4 @@
-"""Due times and deadlines of spilled envelopes. This module waits: for the outbox alone."""
+"""Finds spilled envelopes that are due or past their deadline. Waits only for the outbox."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from gateway_core.outboxes.records import StoredEntry, Stream, stream_of
 PAGE = 500
 MOST_FOLLOWERS = 10_000
 START = (0.0, -1)
-"""Before every time and position."""
+"""A time and position before all others."""
 
 
 @attrs.define(eq=False)
 class Times:
-    """One kind of times of spilled envelopes, read page after page; POSIX times.
+    """The due times, or the deadlines, of spilled envelopes, read page after page. POSIX times.
 
-    next      the earliest time that may be there
+    next      the earliest time that a spilled envelope may have
     reached   the time and position up to which the outbox was read
     earliest  the earliest time noted since the last page was requested
     """
@@ -41,9 +41,9 @@ class Times:
     earliest: float = math.inf
 
     def note(self, time: float) -> bool:
-        """An envelope is spilled that has this time; whether that is earlier than all others.
+        """Note the time of a spilled envelope; whether it is earlier than all others.
 
-        If reading went beyond that time already, it starts again from the beginning.
+        If reading has passed that time already, reading starts again from the beginning.
         """
         self.earliest = min(self.earliest, time)
         if time <= self.reached[0]:
@@ -53,12 +53,15 @@ class Times:
         return earlier
 
     def advance(self, time: float, position: int) -> None:
-        """A page was read up to here; start again if something earlier was noted meanwhile."""
+        """Note how far a page was read; start again if an earlier time was noted meanwhile."""
         self.reached = (time, position) if time < self.earliest else START
 
     @contextmanager
     def looking(self) -> Iterator[float]:
-        """Look for the next time, beginning with what is noted meanwhile; gives the old one."""
+        """Determine `next` anew from times noted in the block; gives the former `next`.
+
+        If the block fails, `next` is as before.
+        """
         before, self.next = self.next, math.inf
         try:
             yield before
@@ -72,7 +75,7 @@ class Schedule:
     """The next due time and the next deadline of spilled envelopes.
 
     put_behind  called with instance, room, position and stream of an envelope that is due now
-    goes_on     whether what is stored of an account goes on in this process
+    goes_on     whether this process goes on with an account's stored envelopes
     """
 
     _outbox: Outbox
@@ -89,23 +92,23 @@ class Schedule:
     _following: int = attrs.field(default=0, init=False)
 
     def open(self, *, scheduled: bool) -> None:
-        """Of previous process runs only this is known: whether something is scheduled."""
+        """Begin knowing only whether previous process runs left scheduled envelopes."""
         self.deadlines.next = self._clock.wall()
         if scheduled:
             self.due.next = 0.0
 
     @property
     def scheduled(self) -> bool:
-        """Whether any spilled envelope waits for its time."""
+        """Whether any spilled envelope waits for its due time."""
         return self.due.next < math.inf
 
     def look_back(self) -> None:
-        """Read again what was passed over while its instance was not there."""
+        """Read all times again: envelopes whose instance was not there were passed over."""
         self.deadlines.note(0.0)
         self.due.note(0.0)
 
     async def scan(self) -> bool:
-        """Put what is due behind what its room has; whether there may be more."""
+        """Put envelopes that are due at the end of their rooms; whether there may be more."""
         wall, self.due.earliest = self._clock.wall(), math.inf
         page = await self._outbox.scheduled(until=wall, after=self.due.reached, limit=PAGE)
         for stored in page:
@@ -123,7 +126,10 @@ class Schedule:
         return False
 
     def _delayed(self, stored: StoredEntry, wall: float) -> bool:
-        """Whether policies delay one whose time has come, or others of its room are delayed."""
+        """Whether an envelope that is due must wait longer.
+
+        Policies delay it again, or other envelopes of its room are delayed.
+        """
         delivery = self._intake.delayed_again(stored, wall)
         if delivery is None:
             return False
@@ -132,13 +138,13 @@ class Schedule:
         return True
 
     def note(self, delivery: Delivery) -> bool:
-        """One is spilled that waits for its time; whether one of its times is the earliest."""
+        """Note a spilled delivery's due time and deadline; whether one of them is the earliest."""
         left = (delivery.deadline - self._clock.now()) / SECOND
         ends_first = self.deadlines.note(self._clock.wall() + left)
         return self.due.note(delivery.due or 0.0) or ends_first
 
     async def find_delayed(self) -> None:
-        """Learn what a previous process run delayed: later ones of their rooms wait for it."""
+        """Find envelopes that a previous process run delayed: their rooms' later ones wait."""
         after, found = START, list[tuple[int, str, Place, float]]()
         while page := await self._outbox.scheduled(until=math.inf, after=after, limit=PAGE):
             after = (page[-1].entry.due or 0.0, page[-1].position)
@@ -150,17 +156,17 @@ class Schedule:
             self._intake.partition_of(*place).delays.hold(place, name, due)
 
     def _enter(self, instance_id: str, room: str, envelope_id: str, stream: Stream) -> None:
-        """Give it its position, unless its instance is not there or it is known already."""
+        """Give an envelope its position, unless it is known or its account does not go on here."""
         partition = self._intake.partition_of(instance_id, room)
         if self._goes_on(instance_id) and not self._intake.known(partition, envelope_id):
             self._put_behind(instance_id, room, self._journal.entered_id(envelope_id), stream)
             partition.delays.release((instance_id, room), envelope_id)
 
     def follow(self, target: Target, delivery: Delivery) -> None:
-        """A spilled change waits for its message, which is scheduled.
+        """Let a spilled change wait for its message, which is scheduled.
 
-        A bounded number is remembered. Others learn only when they are due that their message has
-        ended.
+        The number of remembered changes is bounded. The others learn only when they are due that
+        their message has ended.
         """
         name = scope_of_key(target) if isinstance(target, KeyRef) else target.envelope_id
         envelope = delivery.envelope
@@ -173,7 +179,7 @@ class Schedule:
             self._following -= len(self._followers.popitem(last=False)[1])
 
     def ended(self, delivery: Delivery) -> None:
-        """A spilled envelope ended: changes of it need not wait for its time."""
+        """A spilled envelope ended: its changes need not wait for its time."""
         names = [delivery.id] if delivery.scope is None else [delivery.id, delivery.scope]
         for name in names if self._followers else ():
             followers = self._followers.pop(name, ())
@@ -182,7 +188,7 @@ class Schedule:
                 self._enter(*follower)
 
     async def expire(self) -> bool:
-        """End what is spilled and past its deadline; whether there may be more.
+        """End spilled envelopes that are past their deadline; whether there may be more.
 
         Envelopes of an instance that is not there stay stored.
         """

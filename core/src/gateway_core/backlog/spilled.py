@@ -1,6 +1,6 @@
-"""Spilled envelopes that have a ticket, and what the outbox knows of keys and messages.
+"""Spilled envelopes that have a ticket, and what the outbox knows about keys and messages.
 
-This module waits: for the outbox alone.
+This module waits only for the outbox.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from gateway_core.outboxes.restore import catch_up, restore_delivery
 
 @attrs.define(eq=False)
 class Spilled:
-    """The deliveries of spilled envelopes, as long as somebody holds a ticket of them.
+    """The deliveries of spilled envelopes, as long as somebody holds a ticket for them.
 
-    A million may be spilled, and nearly all tickets are dropped: a delivery that nobody holds is
-    dropped as well, and made again when its envelope comes in.
+    A million envelopes may be spilled, and callers drop nearly all tickets. A delivery without a
+    ticket is dropped as well, and is made again when its envelope comes in.
 
     observed  whether an observer listens to deliveries
     """
@@ -45,7 +45,7 @@ class Spilled:
     _closed: bool = attrs.field(default=False, init=False)
 
     def add(self, delivery: Delivery) -> None:
-        """It is spilled from now on."""
+        """Add a delivery that is spilled from now on."""
         self._keyed += delivery.scope is not None
         self._deliveries[delivery.id] = delivery
         delivery.wait_for("outbox", self._clock.now())
@@ -55,25 +55,25 @@ class Spilled:
         return self._deliveries.get(envelope_id)
 
     def all(self) -> list[Delivery]:
-        """Those that somebody holds, in the order of their acceptance."""
+        """The deliveries that somebody holds, in the order of their acceptance."""
         return sorted(self._deliveries.values(), key=lambda delivery: delivery.sequence)
 
     def of(self, instance_id: str) -> list[Delivery]:
-        """Those of an account."""
+        """The deliveries of an account that somebody holds."""
         return [each for each in self.all() if each.envelope.instance_id == instance_id]
 
     def store(self) -> None:
-        """The gateway ends: the tickets of all, and later ones, report that they are stored."""
+        """The gateway ends: all tickets, also later ones, report that their envelope is stored."""
         self._closed = True
         for delivery in self.all():
             delivery.store()
 
     def forget(self, envelope_id: str) -> None:
-        """It is spilled no more."""
+        """Forget a delivery that is no longer spilled."""
         self._deliveries.pop(envelope_id, None)
 
     def take(self, stored: StoredEntry, account: InstanceState, now: int, wall: float) -> Delivery:
-        """The same as `delivery`; it is spilled no more."""
+        """Return the delivery, as `delivery` does; it is no longer spilled."""
         delivery = self._deliveries.pop(stored.entry.id, None)
         if delivery is None:
             return self._restored(stored, account, now, wall)
@@ -98,7 +98,10 @@ class Spilled:
         return restore_delivery(stored, now, wall, window, observed=self._observed)
 
     def join(self, found: Found) -> Delivery | None:
-        """The delivery of an envelope that the outbox found, for a further ticket."""
+        """The delivery of a spilled envelope that the outbox found, for another ticket.
+
+        None: the envelope has ended.
+        """
         if found.stored is None:
             return None
         delivery = self._deliveries.get(found.envelope_id)
@@ -112,7 +115,7 @@ class Spilled:
     async def known(self, partition: Partition, scope: Scope) -> Known | None:
         """What a key that is not in memory stands for. Raises `OutboxError`."""
         keyed = -1
-        while keyed != self._keyed:  # what was spilled meanwhile may have the key
+        while keyed != self._keyed:  # an envelope that was spilled meanwhile may have the key
             keyed = self._keyed
             found = await self._outbox.find(scope)
         now, keys = self._clock.now(), partition.keys_of(scope)
@@ -137,7 +140,7 @@ class Spilled:
         )
 
     async def room_of(self, partition: Partition, target: Target) -> str | None:
-        """Where a message named by its key is; None: nobody knows, or its ref says it."""
+        """The room of a message that is named by its key; None: unknown, or the ref names it."""
         if not isinstance(target, KeyRef):
             return None
         scope = scope_of_key(target)
@@ -149,11 +152,12 @@ class Spilled:
     async def recall(
         self, partition: Partition, target: Target, before: int | None = None
     ) -> float | None:
-        """Tell the partition of the message that an envelope concerns.
+        """Tell the partition about the message that an envelope concerns.
 
-        Returns the message's time (POSIX), if it is spilled and scheduled: the envelope waits too.
+        If the message is spilled and scheduled, returns its due time (POSIX): the envelope waits
+        for that time too.
 
-        before  the envelope's own sequence, if it has one: it concerns no message accepted later
+        before  the envelope's own sequence, if it has one: messages accepted later are not meant
         """
         if isinstance(target, KeyRef):
             scope = scope_of_key(target)
@@ -167,7 +171,7 @@ class Spilled:
         if not name or partition.targets.knows(name):
             return None
         found = await self._outbox.find(name)
-        if found is None or partition.targets.knows(name):  # it came in, or ended, meanwhile
+        if found is None or partition.targets.knows(name):  # the message came in or ended meanwhile
             return None
         if found.stored is not None and before is None and found.stored.entry.due is not None:
             return found.stored.entry.due

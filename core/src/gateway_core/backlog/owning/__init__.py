@@ -1,1 +1,1 @@
-"""Decides which accounts are this process's, and has what it needs of them; imports `backlog`."""
+"""Decides which accounts this process owns, and restores their state; imports `backlog`."""

@@ -1,6 +1,6 @@
-"""The accounts of one gateway: served, owned, given to others, and let go of once those own them.
+"""Serves and owns one gateway's accounts, moves them away, and lets go of them when they are lost.
 
-This module waits: until what is in memory of an account is let go of, and for nothing else.
+This module waits only until an account is owned, or until its envelopes are out of memory.
 """
 
 from __future__ import annotations
@@ -35,27 +35,28 @@ from gateway_core.telemetry import (
 )
 
 SOON = 1.0
-"""Seconds for which callers wait until an account is owned that was taken in for them."""
+"""Seconds for which callers wait until an account that was taken in for them is owned."""
 LOOK = 0.02
 
 
 def _log_unserved(instance_id: str, stored: int) -> None:
-    """Of an instance that is not there something is stored; groups alone are not told of."""
+    """Log that envelopes are stored for an instance that is not there; groups alone are not."""
     if stored:
         log_event(OUTBOX_UNSERVED, instance=instance_id, stored=stored)
 
 
 @attrs.define(eq=False)
 class Accounts:
-    """Which accounts there are, and whose: as each comes or goes, its envelopes do.
+    """The accounts, and who owns each. If an account comes or goes, so do its envelopes.
 
-    cursors        how far the stored envelopes of each were loaded
-    ownership      which of them are owned
-    knows_delayed  set where it is known which rooms previous runs delayed
-    on_owned       called with each that is owned from now on
-    on_left        called with each that another process is to have, or has
-    on_gone        called with each that is spread and was lost
-    on_unserved    called with each of which something is stored as the gateway opens, and how much
+    cursors        how far each account's stored envelopes were loaded
+    ownership      which accounts this process owns
+    knows_delayed  set once it is known which rooms' envelopes previous runs delayed
+    on_owned       called with each account that is owned from now on
+    on_left        called with each account that another process gets or owns now
+    on_gone        called with each lost account, if accounts are spread over processes
+    on_unserved    called as the gateway opens, with each account that is not served but has stored
+                   envelopes or groups, and with the number of these envelopes
     spawn          starts a task
     """
 
@@ -88,18 +89,18 @@ class Accounts:
         self.ownership.on_had = self._had
 
     def close(self) -> None:
-        """Nobody waits any more for what is loaded no more."""
+        """Loading has stopped: wake everybody who waits for it."""
         self._has_let_go.set()
         self.knows_delayed.set()
 
     @property
     def unserved(self) -> dict[str, int]:
-        """How many envelopes are stored of each instance that is not there."""
+        """How many envelopes are stored for each instance that is not there."""
         serving, counts = self._registry.serving, self._intake.spilled_of
         return {name: count for name, count in counts.items() if count and name not in serving}
 
     def serve(self, instance_id: str) -> None:
-        """An instance was taken in: its stored envelopes go on, once it is owned."""
+        """Let an added instance's stored envelopes go on, once its account is owned."""
         self.ownership.want(self._registry.account(instance_id))
         self.tell_served()
         self._wake()
@@ -108,10 +109,11 @@ class Accounts:
             self.serve_on(instance_id)
 
     async def until_owned(self, instance_id: str) -> None:
-        """Wait for an account that was taken in just now; what is stored before is read again.
+        """Wait, at most for `SOON`, until an account that was taken in just now is owned.
 
-        One that others may have is waited for until these know of it: what is handed over before
-        would be refused by a process that does not. An outbox that fails is not waited for.
+        Envelopes that are stored before must be read again. If accounts are spread over processes,
+        wait until the other processes know the account instead: a process that does not know it
+        would refuse envelopes that are handed over.
         """
         with trio.move_on_after(SOON):
             while self._spread is None and instance_id in self.ownership.wanted:
@@ -120,23 +122,23 @@ class Accounts:
                 await trio.sleep(LOOK)
 
     def taken(self) -> None:
-        """Those that could be had are owned: whoever waits for one looks."""
+        """All available accounts are owned now: wake the callers that wait for one."""
         self._has_taken.set()
         self._has_taken = trio.Event()
 
     def serve_on(self, instance_id: str) -> None:
-        """It was to be taken out, and stays: what came to be due meanwhile was passed over."""
+        """An account that was to be taken out stays: read again what came due meanwhile."""
         if self._intake.spilled_of[instance_id]:
             self._schedule.look_back()
             self._wake()
 
     def offered(self) -> None:
-        """There may be accounts to be had."""
+        """Accounts may be available: try to own them."""
         self.ownership.offered()
         self._wake()
 
     def leaving(self, instance_id: str) -> None:
-        """Another process is to have an account of this one: nothing of it begins here any more."""
+        """Move an account to another process: none of its envelopes begins here any more."""
         wanted = self.ownership.wanted
         if instance_id in wanted or self.moving.leaves(instance_id) or self._capacity.closed:
             return
@@ -149,11 +151,11 @@ class Accounts:
             self.spawn(functools.partial(self.moving.move, account))
 
     def lost(self, instance_id: str) -> None:
-        """Another process owns the account: nothing of it begins here until it is owned again."""
+        """Another process owns the account: nothing begins here until it is owned here again."""
         if self._spread is not None:
             self.on_gone(instance_id)
         if self._spread is not None and instance_id in self.ownership.wanted:
-            self.ownership.lose_again(instance_id)  # it is on its way there, or was just had
+            self.ownership.lose_again(instance_id)  # it is moving there, or was just being taken
             if (account := self.moving.overtaken(instance_id)) is not None:
                 log_event(ACCOUNT_LOST, instance=instance_id)
                 self.ownership.let_go_of(account)
@@ -169,7 +171,7 @@ class Accounts:
             self._wake()
 
     async def let_go_of_lost(self) -> None:
-        """Let go of what is in memory of lost accounts, and go on where they are had again."""
+        """Let go of lost accounts' envelopes in memory; without spreading, load them again."""
         while self.ownership.lost:
             account = self.ownership.lost[0]
             await self._loader.let_go(account)
@@ -189,7 +191,7 @@ class Accounts:
         self.on_owned(instance_id)
 
     def _gained(self, instance_id: str, recovery: Recovery) -> None:
-        """An account is owned from now on; of one that is spread nothing was known before."""
+        """Take in what is stored of a spread account; nothing was known about it before."""
         if recovery.stored is None:
             return
         stored = recovery.stored
@@ -212,33 +214,33 @@ class Accounts:
         return self.ownership.wanted
 
     def has(self, instance_id: str) -> bool:
-        """The same by its id."""
+        """Whether this process owns the account with this id."""
         return instance_id not in self.ownership.wanted
 
     def is_coming(self, instance_id: str) -> bool:
-        """Whether the outbox has it for this process, which knows too little of it yet."""
+        """Whether the outbox gave the account to this process, which has not read its state yet."""
         return instance_id in self.ownership.half_had
 
     def check_here(self, instance_id: str) -> None:
-        """Raises `OutboxError` for an account that is another process's to accept for."""
+        """Raises `OutboxError` if another process accepts for the account."""
         if self._spread is not None and not self.has(instance_id):
             raise OutboxError(f"account {instance_id} belongs to another process now")
 
     def as_stored(self, envelope: Envelope) -> Envelope:
-        """An envelope as the outbox is to have it: a stream, as one that is written elsewhere.
+        """The envelope as the outbox stores it: a stream is marked as written elsewhere.
 
-        So is it for whoever owns the account next, while this process still writes it.
+        For the account's next owner it is written elsewhere, while this process still writes it.
         """
         if self._spread is None or not isinstance(envelope, Send) or envelope.grows is None:
             return envelope
         return attrs.evolve(envelope, grows=attrs.evolve(envelope.grows, elsewhere=True))
 
     def goes_on(self, instance_id: str) -> bool:
-        """Whether what is stored of it goes on here."""
+        """Whether this process goes on with the account's stored envelopes."""
         return instance_id in self._registry.serving and self.has(instance_id)
 
     async def let_go(self, account: InstanceState) -> None:
-        """Let go of what is in memory of an account that is taken out: it stays stored."""
+        """Let go of the envelopes in memory of an account that is taken out: they stay stored."""
         await self._let_go_of(account)
         instance_id = account.instance.id
         if count := self._intake.spilled_of[instance_id]:
@@ -250,17 +252,17 @@ class Accounts:
         self._wake()
         while self.ownership.lets_go_of(account) and not self._capacity.closed:
             await self._has_let_go.wait()
-        if self.ownership.lets_go_of(account):  # it closes, and loads no more
+        if self.ownership.lets_go_of(account):  # the gateway is closing, and loads nothing more
             await self._loader.let_go(account)
 
     def leave_off(self, instance_id: str) -> None:
-        """An instance was taken out: its spilled envelopes stay stored."""
+        """Note that an instance was taken out: its spilled envelopes stay stored."""
         self.cursors.of.pop(instance_id, None)
         self.ownership.leave(instance_id)
         self.tell_served()
 
     def needs(self, instance_id: str) -> bool:
-        """Whether something of an account is stored, moving, or just being had."""
+        """Whether an account has stored envelopes, is moving away, or may be about to be owned."""
         cursors = self.cursors.of.get(instance_id)
         return (
             bool(self._intake.spilled_of[instance_id] or self.moving.appending[instance_id])
@@ -271,9 +273,9 @@ class Accounts:
         )
 
     def _may_come(self, instance_id: str) -> bool:
-        """Whether it is wanted, and no other process is known to be its owner.
+        """Whether the account is wanted, and no other process is known to own it.
 
-        Something may be stored of it, or have been handed over, which is not known before.
+        Until the account is owned, it is not known whether envelopes are stored or handed over.
         """
         ownership, spread = self.ownership, self._spread
         return instance_id in ownership.wanted and (
@@ -285,12 +287,12 @@ class Accounts:
         )
 
     def idles(self, instance_id: str) -> None:
-        """An account is about to be taken out of memory: nobody need own it for now."""
+        """Note that an account is about to be taken out of memory: nobody need own it for now."""
         if self._spread is not None and self.has(instance_id):
             self._spread.idles(instance_id)
 
     def forget(self, instance_id: str) -> None:
-        """An account of which nothing is stored was taken out of memory."""
+        """Forget an account that has no stored envelopes and was taken out of memory."""
         self.cursors.of.pop(instance_id, None)
         self.ownership.leave(instance_id)
         self._capacity.forget(instance_id)
@@ -298,6 +300,6 @@ class Accounts:
         self.moving.appending.pop(instance_id, None)
 
     def tell_served(self) -> None:
-        """Others were taken in, or out: the outbox is to know which there are, if it spreads."""
+        """Tell an outbox that spreads accounts which accounts are served now."""
         if self._spread is not None:
             self._spread.serves(tuple(self._registry.serving))

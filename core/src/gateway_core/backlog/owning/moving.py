@@ -1,7 +1,8 @@
-"""Moves accounts from this process to another, where they are spread over processes.
+"""Moves accounts from this process to another, if accounts are spread over processes.
 
-Nothing of an account begins from then on; what is under way ends, as long as an attempt may take;
-what is stored and not sent goes on there. This module waits: for attempts and appends under way.
+From then on, none of the account's envelopes begins here. Attempts under way end, as long as an
+attempt may take. Stored envelopes that were not sent go on in the other process. This module waits
+for attempts and appends under way.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ LOOK = 0.05
 class Moving:
     """The accounts that leave this process.
 
-    let_go     lets go of what is in memory of an account
-    given_up   called with each that was given up
+    let_go     lets go of an account's envelopes in memory
+    given_up   called with each account that was given up
     appending  how many appends of an account are under way
     """
 
@@ -40,24 +41,24 @@ class Moving:
     _leaving: dict[str, InstanceState] = attrs.field(factory=dict, init=False)
 
     def leaves(self, instance_id: str) -> bool:
-        """Whether it is on its way already."""
+        """Whether the account is already leaving."""
         return instance_id in self._leaving
 
     def begins(self, account: InstanceState) -> None:
-        """It is on its way from now on."""
+        """Note that the account is leaving from now on."""
         self._leaving[account.instance.id] = account
 
     def overtaken(self, instance_id: str) -> InstanceState | None:
-        """Another process owns it before it was given up: it is not given up any more.
+        """Do not give up an account that another process owns already; returns its former state.
 
-        What there was of it; None: it is not on its way.
+        None: the account is not leaving.
         """
         return self._leaving.pop(instance_id, None)
 
     async def move(self, account: InstanceState) -> None:
-        """Let what is under way of an account end, and give it up, unless it is overtaken.
+        """Let the account's attempts under way end, and give it up, unless it is overtaken.
 
-        Nothing of it begins by now.
+        None of its envelopes begins here any more when this is called.
         """
         instance_id = account.instance.id
         try:
@@ -66,7 +67,7 @@ class Moving:
                 await trio.sleep(LOOK)
             if self._is_leaving(account):
                 await self.let_go(account)
-            if self._is_leaving(account):  # else it may be had again by now
+            if self._is_leaving(account):  # otherwise this process may own it again by now
                 standings = account.limits.registry.standings(self._clock.now())
                 self._journal.release(instance_id, standings)
                 self.given_up(instance_id)

@@ -1,7 +1,7 @@
-"""Owns accounts, each in the state in which its last owner left it. Waits: for the outbox alone.
+"""Owns accounts, each in the state in which its last owner left it. Waits only for the outbox.
 
-Nothing of an account is attempted before it is owned; that others are not owned is not their
-trouble.
+No envelope of an account is attempted before the account is owned. An account that cannot be owned
+does not delay the other accounts.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ from gateway_core.ratelimits.registry import BucketRegistry
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
 MANY = 500
-"""Accounts that are had at once, where the outbox can: some tens of milliseconds."""
+"""Accounts that are owned in one call, if the outbox can: it takes some tens of milliseconds."""
 AGAIN = 1.0
-"""Seconds until an account is asked for again that could not be had."""
+"""Seconds until an account that could not be owned is asked for again."""
 
 
 @attrs.define(eq=False)
 class Ownership:
-    """Which accounts this process owns, as far as it asked for them.
+    """Which of the accounts that this process asked for it owns.
 
-    wanted    those that it does not own yet
-    taking    those of them that the outbox is being asked for
-    half_had  those of them that the outbox has, though the rest could not be read yet
-    lost      those that another process owns now, of which something may still be in memory
-    on_had    called with each that is owned from now on, and how its last owner left it
-    restore   called with each before, and whether an operator has suspended it
+    wanted    accounts that this process does not own yet
+    taking    wanted accounts that the outbox is being asked for now
+    half_had  wanted accounts that the outbox gave to this process, but whose state is not read yet
+    lost      accounts that this process gave up or lost, but that may still have envelopes in
+              memory
+    on_had    called with each account that is owned from now on, and how its last owner left it
+    restore   called before `on_had` with each account, and its suspension by an operator, if any
     """
 
     _outbox: Outbox
@@ -64,46 +65,49 @@ class Ownership:
         self._restored = RestoredState(self._clock)
 
     def want(self, account: InstanceState) -> None:
-        """The account was added, or is another process's to have next."""
+        """Ask for an account that was added, or that moves to another process now."""
         self.wanted[account.instance.id] = account
         self._not_before = 0
 
     def lose(self, account: InstanceState, successor: InstanceState) -> None:
-        """Another process owns it; it is asked for again, in the state that its successor gets."""
+        """Note that another process owns the account, and ask for it again in a moment.
+
+        successor  the new state of the same account, for when it is owned again
+        """
         self.lost.append(account)
         self.wanted[account.instance.id] = successor
         self._not_before = self._clock.now() + round(AGAIN * SECOND)
 
     def let_go_of(self, account: InstanceState) -> None:
-        """What is in memory of it is to go."""
+        """Let the pager's task take the account's envelopes out of memory."""
         if not self.lets_go_of(account):
             self.lost.append(account)
 
     def lets_go_of(self, account: InstanceState) -> bool:
-        """Whether something of it may still be in memory, and is to go."""
+        """Whether the account may still have envelopes in memory that are to go."""
         return any(one is account for one in self.lost)
 
     def lose_again(self, instance_id: str) -> None:
-        """One that is not owned yet is another process's, even if it was just being had."""
+        """Another process owns a wanted account, even if this one was just about to own it."""
         self._lost_again.add(instance_id)
         self.half_had.discard(instance_id)
 
     def leave(self, instance_id: str) -> None:
-        """The account is not wanted any more."""
+        """Stop asking for an account that is not wanted any more."""
         self.wanted.pop(instance_id, None)
         self.half_had.discard(instance_id)
         self._refused.pop(instance_id, None)
 
     @property
     def wait(self) -> float:
-        """Seconds after which to ask again, unless one is wanted before."""
+        """Seconds after which to ask again, unless another account is wanted before."""
         left = (self._not_before - self._clock.now()) / SECOND
         return max(0.0, left) + 1e-6 if self.wanted else math.inf
 
     async def open(self, accounts: Sequence[InstanceState], shared: BucketRegistry) -> None:
-        """Own all of these, before anything is accepted. Raises `OutboxError`.
+        """Own all these accounts before anything is accepted. Raises `OutboxError`.
 
-        Those that are spread over processes are owned one by one, as they are offered.
+        If accounts are spread over processes, they are owned later, as they are offered.
 
         shared  the limits that instances share
         """
@@ -126,7 +130,7 @@ class Ownership:
             self.restore(account, recovery.suspended)
 
     async def _recoveries(self, instance_ids: Sequence[str]) -> list[Recovery]:
-        """Of all of these, in their order."""
+        """The recoveries of all these accounts, in the same order."""
         recover_many = getattr(self._outbox, "recover_many", None)
         if recover_many is None:
             return [await self._outbox.recover(each) for each in instance_ids]
@@ -137,20 +141,20 @@ class Ownership:
         return [found[name] for name in instance_ids]
 
     def offered(self) -> None:
-        """There may be some to be had."""
+        """Accounts may be available: ask at once."""
         self._not_before = 0
 
     def _is_offered(self, instance_id: str) -> bool:
-        """What the outbox has already is not offered again, though nothing else is known of it."""
+        """Whether the outbox can be asked for the account now.
+
+        It does not offer an account again that it gave to this process already.
+        """
         if self._spread is None or instance_id in self.half_had:
             return True
         return self._spread.offers(instance_id)
 
     async def take(self) -> None:
-        """Own those that are wanted, as far as they can be had.
-
-        One that cannot is asked for again in a moment.
-        """
+        """Own the wanted accounts that are available; ask for the others again in a moment."""
         if not self.wanted or self._clock.now() < self._not_before:
             return
         self._not_before = self._clock.now() + round(AGAIN * SECOND)
@@ -163,7 +167,7 @@ class Ownership:
                 self.taking = frozenset()
 
     async def _take_some(self, names: Sequence[str]) -> None:
-        """In one go, if the outbox can; else one after the other, so that none stops others."""
+        """Own accounts in one call, or, if the outbox cannot or fails, one by one."""
         recover_many = getattr(self._outbox, "recover_many", None)
         if len(names) > 1 and recover_many is not None:
             with suppress(OutboxError):
@@ -176,7 +180,7 @@ class Ownership:
             try:
                 await self._take(instance_id, account)
             except OutboxError as error:
-                if self._refused.get(instance_id) != str(error):  # once, however often it is asked
+                if self._refused.get(instance_id) != str(error):  # log it once, not at each retry
                     log_event(OUTBOX_FAILED, error=str(error))
                 self._refused[instance_id] = str(error)
             else:
@@ -201,9 +205,9 @@ class Ownership:
         recovery: Recovery,
         attempts: Sequence[PastAttempt],
     ) -> None:
-        """It is owned, unless another has its name meanwhile, or another process owns it again.
+        """Own an account, unless its name has a new account or another process owns it again.
 
-        What waits of it is known from the same moment on: nothing may pass that.
+        Its stored envelopes are known from the same moment on: no later envelope may pass them.
         """
         if self.wanted.get(instance_id) is not account or instance_id in self._lost_again:
             return

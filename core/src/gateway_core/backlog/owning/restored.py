@@ -1,4 +1,4 @@
-"""The state in which its last owner left an account: what moved, is closed, was spent. Sans-I/O."""
+"""Restores how an account's last owner left it: moved rooms, closures, spent limits. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from gateway_core.outboxes.records import PastAttempt, Recovery
 from gateway_core.ratelimits.registry import BucketRegistry
 
 RECKONED = 3_600.0
-"""Seconds before the opening in which attempts are looked for, after a kill: longer windows are
-restored as far as an orderly end wrote them."""
+"""After a kill, attempts of the last seconds before the opening are looked for. Windows of more
+seconds are restored only as far as an orderly shutdown wrote them."""
 MOST_RECKONED = 10_000
-"""Attempts that are looked at, the newest: reading them takes a tenth of a second."""
+"""The newest attempts, at most so many, are looked at: reading them takes a tenth of a second."""
 
 
 @attrs.define(eq=False)
 class RestoredState:
-    """Gives an account, before anything of it is attempted, the state in which it was left."""
+    """Gives an account the state in which it was left, before any of its envelopes is attempted."""
 
     _clock: Clock
 
     def unknown_since(self, recoveries: Iterable[Recovery]) -> float:
-        """POSIX time since which nobody wrote what some of these accounts spent."""
+        """The POSIX time since when what some of these accounts spent may not have been written."""
         wall = self._clock.wall()
         released = [each.spent[0] if each.spent is not None else 0.0 for each in recoveries]
         return max(wall - RECKONED, min(released, default=wall))
 
     def share(self, recovery: Recovery, registry: BucketRegistry, now: int) -> None:
-        """Hand over what is spent of the limits that instances share."""
+        """Restore what was spent of the limits that instances share."""
         self._restore(recovery, registry, now)
 
     def apply(
@@ -45,7 +45,10 @@ class RestoredState:
         attempts: Iterable[PastAttempt],
         now: int,
     ) -> None:
-        """Hand it over to an instance; `attempts`: of that one."""
+        """Restore one account's state.
+
+        attempts  the account's attempts of recent runs
+        """
         for room, moved_to in recovery.moves.items():
             account.move(room, moved_to)
         for operation, (until, wait) in recovery.closures.items():
@@ -67,7 +70,7 @@ class RestoredState:
             registry.restore(standings, self._engine_time(released, now))
 
     def _reckon(self, account: InstanceState, attempts: Iterable[PastAttempt], now: int) -> None:
-        """Reckon what was spent from the attempts that are known: as if each ended at its time."""
+        """Count the tokens that the known attempts spent, as if each attempt ended at its time."""
         limits: dict[tuple[str, str | None, str, Priority], Sequence[Limit]] = {}
         for made in attempts:
             what = account.addresses.get(made.room, made.room), made.thread, made.operation
@@ -78,7 +81,7 @@ class RestoredState:
             account.limits.registry.recall(limits[asked], at, made.count, now)
 
     def _engine_time(self, wall: float, now: int) -> int:
-        """That POSIX time in engine nanoseconds; never in the future, whatever the clock says."""
+        """The POSIX time as engine time; never in the future, whatever the clock says."""
         ago = min(max(0.0, self._clock.wall() - wall), 10 * RECKONED)
         return now - round(ago * SECOND)
 
@@ -86,7 +89,7 @@ class RestoredState:
 def _limits_of(
     account: InstanceState, room: str, thread: str | None, operation: str, priority: Priority
 ) -> Sequence[Limit]:
-    """The limits that it drew on; a hook that fails now is reported with the next attempt."""
+    """The limits that an attempt drew on; a hook that fails now is reported at the next attempt."""
     if not account.hooks.traits.independent_threads:
         thread = None
     with suppress(HookContractError):

@@ -1,6 +1,6 @@
-"""Suspends accounts for operators: stored with the account, or asked of the process that owns it.
+"""Suspends and resumes accounts for operators, here or through the process that owns the account.
 
-This module waits: for the outbox.
+The outbox stores a suspension with its account. This module waits only for the outbox.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway_core.outboxes.records import Suspension
 from gateway_core.outboxes.troubles import Troubles
 
 AGAIN = 1.0
-"""Seconds until the outbox is told again at which it failed."""
+"""Seconds until the outbox is asked again after it failed."""
 
 Store = Callable[[str, Suspension | None], Awaitable[None]]
 Tell = Callable[[str, str], Awaitable[None]]
@@ -32,15 +32,15 @@ _STORED = object()
 
 @attrs.define(eq=False)
 class Suspensions:
-    """What operators want of each account: suspended, or not.
+    """Whether operators want each account suspended or not.
 
     store     the outbox's `store_suspension`; None: a suspension ends with the process
-    tell      asks the process that owns an account; None: this process has all of them
-    is_here   whether this process has an account
-    _pending  what is to be stored or told, by account: the newest alone
-    _newest   what was stored by this process of each account: newer than what was read of one
-              that is just being had
-    _idle     set once that is done; None: there is nothing
+    tell      asks the process that owns an account; None: this process owns all accounts
+    is_here   whether this process owns an account
+    _pending  the newest wish for each account that is still to be stored or passed on
+    _newest   the last wish that this process stored for each account; it is newer than the state
+              that was read for an account that is just being owned
+    _idle     set once no wish is pending; None: none is pending
     """
 
     _registry: InstanceRegistry
@@ -58,12 +58,14 @@ class Suspensions:
     _closed: bool = attrs.field(default=False, init=False)
     _troubles: Troubles = attrs.field(factory=Troubles, init=False)
 
-    # -- what this process is asked
+    # -- requests to this process
 
     def suspend(self, instance_id: str, why: str, by: str) -> None:
-        """Suspend it, here at once. Raises `UnknownInstance`, `TypeError` and `ValueError`.
+        """Suspend an account; at once if this process owns it.
 
-        by  who asks for it
+        Raises `UnknownInstance`, `TypeError` and `ValueError`.
+
+        by  who asks for the suspension
         """
         self._registry.account(instance_id)
         for name, text in (("why", why), ("by", by)):
@@ -76,31 +78,34 @@ class Suspensions:
         self._wish(instance_id, Suspension(why=why, by=by, since=self._clock.wall()))
 
     def resume(self, instance_id: str) -> None:
-        """Resume it, here at once. Raises `UnknownInstance`."""
+        """Resume an account; at once if this process owns it. Raises `UnknownInstance`."""
         self._registry.account(instance_id)
         if self.is_here(instance_id):
             self._registry.resume(instance_id)
         self._wish(instance_id, None)
 
     def lifted(self, instance_id: str) -> None:
-        """It goes on here with other settings."""
+        """Store that an account is not suspended any more: it goes on with new settings."""
         if self.is_here(instance_id):
             self._wish(instance_id, None)
 
-    # -- what other processes ask, and left
+    # -- requests of other processes, and suspensions that they stored
 
     async def carry_out(self, instance_id: str, suspension: Suspension | None) -> None:
-        """Store it, and then do it. Raises `UnknownInstance` and `OutboxError`."""
+        """Store a suspension, then suspend the account; None: resume it.
+
+        Raises `UnknownInstance` and `OutboxError`.
+        """
         self._registry.account(instance_id)
         if not self.is_here(instance_id):
             raise OutboxError(f"account {instance_id} belongs to another process now")
         self._pending.pop(instance_id, None)
         await self._stored(instance_id, suspension)
-        if instance_id not in self._pending:  # else that is newer, and done already
+        if instance_id not in self._pending:  # otherwise a newer wish is in force already
             self._do(instance_id, suspension)
 
     def restore(self, account: InstanceState, suspension: Suspension | None) -> None:
-        """The account is had, as its last owner left it; this process may have more to say."""
+        """Restore the suspension that the last owner left, unless this process has a newer wish."""
         if self.store is not None:
             wanted = self._newest.get(account, suspension)
             wanted = self._pending.get(account.instance.id, wanted)
@@ -116,16 +121,16 @@ class Suspensions:
 
     @property
     def idle(self) -> bool:
-        """Whether all is stored and told."""
+        """Whether no wish is still to be stored or passed on."""
         return self._idle is None
 
     async def drained(self) -> None:
-        """Wait until that is so."""
+        """Wait until all wishes are stored and passed on."""
         if self._idle is not None:
             await self._idle.wait()
 
     def close(self) -> None:
-        """Nothing more is stored or told."""
+        """Take no more wishes to store or to pass on."""
         self._closed = True
 
     def _wish(self, instance_id: str, suspension: Suspension | None) -> None:
@@ -138,7 +143,7 @@ class Suspensions:
             self._spawn(partial(self._carry, self._idle))
 
     async def _carry(self, idle: trio.Event) -> None:
-        """Store and tell what is pending, one account after the other."""
+        """Store or pass on the pending wishes, one account after the other."""
         try:
             while self._pending:
                 instance_id, suspension = next(iter(self._pending.items()))
@@ -164,7 +169,7 @@ class Suspensions:
             await self.tell(instance_id, suspension_question(instance_id, suspension))
 
     async def _stored(self, instance_id: str, suspension: Suspension | None) -> None:
-        """In their order, whoever asks."""
+        """Store wishes in their order, whether this process or another one asks."""
         if self.store is None:
             return
         async with self._turn:
