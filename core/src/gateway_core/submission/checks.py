@@ -1,4 +1,4 @@
-"""What core itself asks of an envelope, whatever its channel. Sans-I/O."""
+"""Checks an envelope's values, in the same way for every channel. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ from gateway_core.submission.plain import plain
 
 ENVELOPES = (Send, Edit, Delete, Call)
 LATEST = 8e9
-"""POSIX time, of the year 2223: with the longest ttl still 64 bits of nanoseconds."""
+"""The latest POSIX time, in the year 2223: with the longest ttl, its nanoseconds fit 64 bits."""
 LONGEST_TEXT = 1_000_000
-"""Characters of one envelope: bounds the work of cutting, which `max_parts` is checked after."""
+"""Characters of one envelope: bounds the work of cutting, as `max_parts` is checked only later."""
 MOST = 100
-"""Problems that are reported of one envelope."""
+"""The most problems that are reported for one envelope, and the most files or mentions in one."""
 _NO_EXTRA: dict[str, object] = {}
 FLAGS = ("link_previews", "silent", "interim", "ephemeral", "repeat_safe")
 
@@ -59,14 +59,14 @@ def problems_of(envelope: object) -> list[Problem]:
 
 
 def checked(envelope: Envelope) -> Envelope:
-    """The envelope, of plain values alone. Raises `Invalid` with every mistake."""
+    """The envelope, made of plain values only. Raises `Invalid` with every mistake."""
     if type(envelope) is Send and _is_plain(envelope):
         return envelope
     problems = list(islice(_problems(envelope), MOST))
     if problems:
         raise Invalid(problems)
     envelope = plain(envelope)
-    if isinstance(envelope, Send | Edit):  # of lists tuples, which nobody changes
+    if isinstance(envelope, Send | Edit):  # lists become tuples, which nobody can change
         if isinstance(envelope.mentions, list):
             envelope = attrs.evolve(envelope, mentions=tuple(envelope.mentions))
         files: object = envelope.files
@@ -82,7 +82,7 @@ def check_envelope(value: object) -> None:
 
 
 def _is_plain(send: Any) -> bool:
-    """The common case in a few comparisons: nothing that the full look could object to."""
+    """Whether a few comparisons show that the full check would find nothing: the common case."""
     text, room, instance = send.text, send.external_room_id, send.instance_id
     return (
         send.key is send.thread_id is send.reply_to is send.collapse is None
@@ -116,7 +116,7 @@ def _is_plain(send: Any) -> bool:
 
 
 def _is_plain_name(value: object) -> bool:
-    """The common case of a name that is fine."""
+    """Whether a few comparisons show that a name is valid: the common case."""
     return (
         isinstance(value, str)
         and 0 < len(value) <= LONGEST_NAME
@@ -155,7 +155,7 @@ def _problems(envelope: object) -> Iterator[Problem]:
 
 
 def _has_more(envelope: Send | Edit) -> bool:
-    """Whether it says something without a text."""
+    """Whether the message has content besides its text."""
     if envelope.files or envelope.extra:
         return True
     if isinstance(envelope, Send):
@@ -164,7 +164,7 @@ def _has_more(envelope: Send | Edit) -> bool:
 
 
 def _names(envelope: Envelope) -> Iterator[Problem]:
-    """A call may have no room: some methods concern none."""
+    """Check the ids and keys. A call may have no room: some methods concern no room."""
     yield from _name("instance_id", envelope.instance_id)
     no_room = "" if isinstance(envelope, Call) else ...
     yield from _name("external_room_id", envelope.external_room_id, absent=no_room)
@@ -198,7 +198,7 @@ def _grows(grows: object) -> Iterator[Problem]:
 
 
 def _interaction(message: Send | Edit) -> Iterator[Problem]:
-    """The reply token, which `gateway.address` gives, or `reply` by itself."""
+    """Check the reply token, which comes from `gateway.address`, or from `reply` itself."""
     asked: object = message.interaction
     if asked is None:
         if isinstance(message, Send) and message.ephemeral is True:
@@ -223,7 +223,7 @@ def _interaction(message: Send | Edit) -> Iterator[Problem]:
 
 
 def _name(place: str, value: object, *, absent: object = ...) -> Iterator[Problem]:
-    """An id or a key; `absent` is the value of one that need not be there."""
+    """Check an id or a key; `absent` is the value that an optional one has if it is left out."""
     if value == absent or _is_plain_name(value):
         return
     if fault := name_fault(value):
@@ -231,7 +231,7 @@ def _name(place: str, value: object, *, absent: object = ...) -> Iterator[Proble
 
 
 def _text(text: object, *, alone: bool) -> Iterator[Problem]:
-    """`alone`: there is nothing beside it, so that it must not be empty."""
+    """Check a text; `alone`: the message has nothing else, so the text must not be empty."""
     if not isinstance(text, str):
         yield Problem("text", f"must be a text, not {type(text).__name__}")
     elif not text.strip():
@@ -289,7 +289,7 @@ def _table(place: str, value: object, *, optional: bool = False) -> Iterator[Pro
 
 
 def _held(value: object, depth: int = 0) -> Iterator[object]:
-    """The value and all that it holds."""
+    """The value, and all values inside it."""
     yield value
     if depth <= DEEPEST and isinstance(value, Mapping | list | tuple):
         for item in value.values() if isinstance(value, Mapping) else value:
@@ -351,7 +351,7 @@ def _part(place: str, part: object) -> Iterator[Problem]:
 def _json(  # noqa: C901 - one branch for each kind of JSON value
     place: str, value: object, depth: int = 0
 ) -> Iterator[Problem]:
-    """Whether the value is plain JSON, by the place of each mistake."""
+    """Check that the value is plain JSON; each problem names its place."""
     if depth > DEEPEST:
         yield Problem(place, f"is nested deeper than {DEEPEST}")
     elif isinstance(value, Mapping):

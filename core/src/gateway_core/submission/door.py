@@ -1,7 +1,7 @@
-"""The door: from an envelope to a ticket, in memory or through an outbox.
+"""The door: accepts or refuses an envelope, in memory or through an outbox, and returns a ticket.
 
-This module waits: for a slot where a bound is reached, for the outbox, for the plan of a long text,
-and for an account that a source gives. Never for an adapter.
+This module waits for a slot if a bound is reached, for the outbox, for an envelope's files, for the
+plan of a long text, and for an account that a source gives. It never waits for an adapter.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Way(Protocol):
     """How a draft is accepted: in memory, through an outbox, or by another process."""
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
-        """Accept it, join the one that has its key, or raise why not."""
+        """Accept the draft, join the envelope that has its key, or raise the reason why not."""
         ...
 
     def handed_for(self, instance_id: str, /) -> HandoverWay | None:
-        """The way of an account that another process delivers for; None: this one does."""
+        """The way for an account that another process delivers for; None: this process does."""
         ...
 
 
@@ -47,7 +47,7 @@ class Door:
     """Accepts envelopes, or says why not.
 
     refused            how many were not accepted, by exception
-    refused_elsewhere  of those, how many were for instances that are not there
+    refused_elsewhere  how many of these were for instances that are not there
     """
 
     _drafting: Drafting
@@ -64,12 +64,12 @@ class Door:
             partition.admission.close()
 
     async def bring(self, instance_id: Any) -> None:
-        """Have an account in memory, if a source has it. Raises as `submit` does."""
+        """Bring an account into memory, if a source has it. Raises as `submit` does."""
         self._drafting.check_open()
         await self._drafting.bring(instance_id)
 
     def account(self, instance_id: str) -> InstanceState:
-        """The account, if it is open to envelopes. Raises `GatewayClosed`, or why it is not."""
+        """The account, if envelopes may be submitted to it. Raises `GatewayClosed`, or why not."""
         self._drafting.check_open()
         return self._drafting.account_for(instance_id)
 
@@ -86,15 +86,14 @@ class Door:
         growth: Growth | None = None,
         request: Request | None = None,
     ) -> Ticket:
-        """Accept the envelope, or raise why not.
+        """Accept the envelope, or raise the reason why not.
 
-        Waits only for a slot, for the outbox, and for an `instance_source` that is asked for its
-        account.
-        Where it has files that the gateway fetches, it waits for these before.
+        Waits only for a slot, for the outbox, and for an `instance_source` that is asked for the
+        account. If the envelope has files that the gateway fetches, it waits for these first.
 
-        awaited  its caller waits for the end
-        growth   of a stream: its text, which grows
-        request  of another process, which may have given it its id
+        awaited  the caller waits for the envelope's end
+        growth   a stream's growing text
+        request  another process's request, which may have given the envelope its id
         """
         how: dict[str, Any] = {"growth": growth, "request": request, "awaited": awaited}
         if self._drafting.source is None:
@@ -102,7 +101,7 @@ class Door:
         return await self._submit_sourced(self._drafting.source, envelope, wait=wait, **how)
 
     async def _submit_sourced(self, source: Sourcing, envelope: Envelope, **how: Any) -> Ticket:
-        """Accept it once its account is there. Its time counts from now."""
+        """Accept the envelope once its account is in memory. Its time counts from this call."""
         since, instance_id = self._drafting.clock.now(), envelope.instance_id
         try:
             self._drafting.check_open()
@@ -126,10 +125,11 @@ class Door:
         since: int | None = None,
         called: int | None = None,
     ) -> Ticket:
-        """Accept it, whose account is there.
+        """Accept an envelope whose account is in memory.
 
-        since   when it began to wait for that, in engine nanoseconds; None: it did not
-        called  the same of one whose files were fetched since
+        since   when it began to wait for its account, in engine nanoseconds; None: it did not wait
+        called  when it began to wait for the account or for fetched files; None: nothing was
+                fetched
         """
         fetching = self._files.fetching if called is None else None
         if fetching is not None and fetching.may_fetch(envelope):
@@ -171,7 +171,7 @@ class Door:
         envelope: Envelope,
         submit: Callable[[Envelope], Awaitable[Ticket]],
     ) -> Ticket:
-        """Accept it with what the gateway has fetched, which it stores as any other file."""
+        """Fetch files by their URLs, then accept the envelope; they are stored as all files are."""
         with FetchedFiles() as known:
             try:
                 self._drafting.check_open()
@@ -185,9 +185,9 @@ class Door:
     async def _accept_with(
         self, looked: Sequence[FoundFile], draft: Draft, *, wait: bool
     ) -> Ticket:
-        """Accept what has files, once their bytes are stored.
+        """Accept a draft with files, once the files' bytes are stored.
 
-        Those of what is not accepted, or joins another one, are let go of.
+        If the draft is not accepted, or joins another envelope, its bytes are released.
         """
         draft.waits_from(self._drafting.clock.now())
         draft.files = tuple(await self._files.store(looked))
@@ -196,7 +196,7 @@ class Door:
             self._drafting.look_up_account(draft, slot=False)
             ticket = await self._way.accept(draft, wait=wait)
         except BaseException as error:
-            if not draft.delivered or isinstance(error, Exception):  # else it may be stored
+            if not draft.delivered or isinstance(error, Exception):  # otherwise it may be stored
                 await self._files.release(draft.files)
             raise
         if not draft.delivered:
@@ -206,7 +206,7 @@ class Door:
         return ticket
 
     def hopeless(self, envelope: Envelope, receipt: Receipt) -> InstanceSuspended | None:
-        """Why nobody should wait for an envelope of an account that has never worked."""
+        """The error that says not to wait, as the account has never worked; None: it may work."""
         handed = self._way.handed_for(envelope.instance_id)
         if handed is not None:
             return handed.hopeless(receipt)
@@ -217,7 +217,7 @@ class Door:
         return InstanceSuspended(instance_id=account.instance.id, why=why)
 
     def refuse(self, envelope: Envelope, error: Exception) -> None:
-        """Count a refusal, by its instance if that is there."""
+        """Count a refusal, also for the account if it is there, and report it to observers."""
         name = type(error).__name__
         self.refused[name] += 1
         told: set[int] = set()
@@ -236,6 +236,6 @@ class Door:
 
 
 def _newest(asked: Sequence[FoundFile], shown: Sequence[FoundFile]) -> list[FoundFile]:
-    """What is sent, with the sources of those that policies left as they were."""
+    """The files to send; files that policies left unchanged keep their sources."""
     sources = {each.file.digest: each for each in asked}
     return [each if each.source else sources.get(each.file.digest, each) for each in shown]

@@ -1,6 +1,6 @@
 """A draft: an envelope that was checked and planned, but is not accepted yet.
 
-This module waits for the plan of a long text, and for nothing else.
+This module waits only for the plan of a long text, and for an account that a source gives.
 """
 
 from __future__ import annotations
@@ -58,25 +58,25 @@ LONGEST_OPEN = 3600.0
 class Draft:
     """An envelope on its way to acceptance.
 
-    envelope     as policies made it; `asked`: as its caller handed it in
+    envelope     the envelope as policies made it; `asked`: as its caller handed it in
     begun        when `submit` was called, in engine nanoseconds; 0: nobody observes
-    scope        where its idempotency key is unique; None: it has none
-    fingerprint  of its content, where it has a key
-    priority     its class, as policies left it; `rank` is that of the class
-    changes      it concerns a message, which it may change
-    ending       how it ends at once: policies voted to shed it; None: it goes on
-    voted        they were asked; False: its account is another process's, whose policies vote
+    scope        where its idempotency key is unique; None: it has no key
+    fingerprint  the fingerprint of its content; empty: it has no key
+    priority     its class after the policies' vote; `rank` is the rank of that class
+    changes      it has a target: a message that it may change
+    ending       its ending at once, if policies voted to shed it; None: it goes on
+    voted        policies were asked; False: another process owns its account, and asks its policies
     delay        POSIX time until which policies delay it; None: they do not
-    level        the pressure that it is accepted under, itself not counted; None: the present one
-    slot         on its way into an outbox: it has a slot in memory as well
-    growth       of a stream: its text, which grows
-    called       when it began to wait, for a slot or the outbox; None: it has waited for nothing
-    turn         whose turn in a group it takes; None: it stands alone
+    level        the pressure at which it is accepted, without itself; None: the present pressure
+    slot         on its way into an outbox, it holds a slot in memory as well
+    growth       a stream's growing text
+    called       when it began to wait, for a slot or the outbox; None: it has not waited
+    turn         the turn in a group that it takes; None: it is not in a group
     files        digests of the stored bytes that it needs
-    request      of another process, which gave it its id; None: this process accepts it by itself
-    taken        another process or an application handed it over, with an id or without
+    request      another process's request that gave it its id; None: this process gives the id
+    taken        another process or an application handed it over, with or without an id
     awaited      its caller waits for the end
-    delivered    it has become a delivery of its own, and has joined no other
+    delivered    it has become a delivery of its own, and has not joined another one
     """
 
     envelope: Envelope
@@ -106,30 +106,30 @@ class Draft:
 
     @property
     def asked_room(self) -> str | None:
-        """The room that its caller named, where it goes to another; None: it goes there."""
+        """The room that its caller named, if it goes to another room; None: it does not."""
         room = self.asked.external_room_id
         return None if room == self.envelope.external_room_id else room
 
     def waits_from(self, now: int) -> int:
-        """It waits, from now on unless it did before; since when."""
+        """Note that it waits from now on, unless it waited before; returns since when it waits."""
         if self.called is None:
             self.called = now
         return self.called
 
     def reclass(self, priority: Priority) -> None:
-        """A policy gives it another class."""
+        """Change its class to the one that a policy chose."""
         self.priority, self.rank = priority, RANKS[priority]
 
 
 Found: TypeAlias = tuple[tuple[Part, ...], list[Problem]]
-"""A plan, and what is wrong with it."""
+"""A plan, and its problems."""
 
 
 @attrs.define(eq=False)
 class Drafting:
-    """What both ways of acceptance share: the checks, the delivery, the policies' vote.
+    """What all ways of acceptance share: the checks, the policies' vote, making the delivery.
 
-    source  brings in accounts as they are needed; None: all that there are are in memory
+    source  brings in accounts when they are needed; None: all accounts are in memory
     """
 
     config: GatewayConfig
@@ -143,7 +143,7 @@ class Drafting:
 
     @asynccontextmanager
     async def needing(self, instance_id: Any) -> AsyncIterator[bool]:
-        """Have an account in memory during the block; whether it was waited for.
+        """Keep an account in memory during the block; gives whether it was waited for.
 
         Raises `InstanceSourceError`, `GatewayClosed`, and `UnknownInstance` if there is a source.
         """
@@ -158,12 +158,12 @@ class Drafting:
             source.leave(instance_id)
 
     async def bring(self, instance_id: Any) -> None:
-        """Have an account in memory, if a source has it: it stays for as long as it may idle."""
+        """Bring an account into memory, if a source has it; it stays as long as it may idle."""
         async with self.needing(instance_id):
             pass
 
     def next_id(self) -> str:
-        """A new id, which sorts after all of before."""
+        """A new id, which sorts after all earlier ids."""
         return self._ids.next(self.clock.wall())
 
     def check_open(self) -> None:
@@ -172,9 +172,9 @@ class Drafting:
             raise GatewayClosed
 
     def rewrite(self, envelope: Envelope) -> tuple[Envelope, Envelope, InstanceState]:
-        """The envelope as its caller handed it in, what policies made of it, and its account.
+        """The envelope as its caller handed it in, the envelope as policies made it, its account.
 
-        Raises why it cannot be accepted at all.
+        Raises the reason if the envelope cannot be accepted at all.
         """
         self.check_open()
         asked = checked(envelope)
@@ -182,14 +182,14 @@ class Drafting:
         return asked, accepted_as(account.hooks, account.instance, asked), account
 
     def refusal_of(self, asked: Envelope) -> Sequence[Problem]:
-        """What the channel has against what policies make of an envelope; raises as `rewrite`."""
+        """The channel's problems with an envelope as policies make it. Raises as `rewrite` does."""
         asked, envelope, account = self.rewrite(asked)
         return account.hooks.validate(account.instance, envelope)
 
     async def draft_long(
         self, asked: Envelope, envelope: Envelope, account: InstanceState, *, awaited: bool
     ) -> Draft:
-        """The same of a long text, which is planned beside the event loop."""
+        """Do what `draft` does for a long text, which is planned in a worker thread."""
         called, most = self.clock.now(), self.config.max_parts
         while True:
             instance = account.instance
@@ -212,10 +212,10 @@ class Drafting:
         awaited: bool = False,
         found: Found | None = None,
     ) -> Draft:
-        """Plan what `rewrite` gave. Raises why it cannot be accepted at all.
+        """Plan the envelope from `rewrite`. Raises the reason if it cannot be accepted at all.
 
         awaited  its caller waits for the end, which does not come if the account never works
-        found    its plan and what is wrong with it, if that is known
+        found    its plan and its problems, if they are known already
         """
         scope = None if asked.key is None else scope_of(asked)
         digest = "" if scope is None else fingerprint(asked)
@@ -235,9 +235,9 @@ class Drafting:
         )  # fmt: skip
 
     def at_its_message(self, envelope: Envelope) -> Envelope:
-        """The envelope; a change by key in the room to which policies moved its message.
+        """The envelope; a change by key gets the room to which policies moved its message.
 
-        Raises `Invalid` where they moved the change itself to another one.
+        Raises `Invalid` if policies moved the change itself to another room.
         """
         if not isinstance(envelope.target, KeyRef):
             return envelope
@@ -247,7 +247,7 @@ class Drafting:
         return envelope if room is None else _at(envelope, envelope.target, room)
 
     def place(self, draft: Draft, room: str) -> None:
-        """It is a change by key of a message that is in this room. Raises `Invalid`."""
+        """Move a change by key to the room that its message is in. Raises `Invalid`."""
         envelope, target = draft.envelope, draft.envelope.target
         if target is None or room == envelope.external_room_id:
             return
@@ -255,13 +255,13 @@ class Drafting:
         draft.partition = self.partition_of(envelope.instance_id, room)
 
     def grow(self, draft: Draft, growth: Growth) -> None:
-        """It is a stream's, and policies are asked about each state of it."""
+        """Give the draft a stream's text, and let policies rewrite each state of the text."""
         draft.growth = growth
         text = getattr(draft.envelope, "text", "")
         self._ask_policies(growth, draft.asked, draft.account, text)
 
     def grow_on(self, delivery: Delivery, growth: Growth) -> None:
-        """The same of one that a previous process run accepted, and that goes on."""
+        """Let policies rewrite each state of a stream that a previous process run accepted."""
         account = self.registry.serving.get(delivery.envelope.instance_id)
         if account is not None and not growth.is_rewritten:
             self._ask_policies(growth, delivery.envelope, account, growth.written)
@@ -281,7 +281,7 @@ class Drafting:
         growth.rewritten_by(rewrite, first)
 
     def account_for(self, instance_id: str) -> InstanceState:
-        """The account, if its settings can be used. Raises why not."""
+        """The account, if its settings can be used. Raises the reason if not."""
         account = self.registry.serving.get(instance_id)
         if account is None:
             account = self.registry.account(instance_id)  # raises the reason
@@ -290,7 +290,10 @@ class Drafting:
         return account
 
     def check_suspension(self, account: InstanceState, *, awaited: bool = False) -> None:
-        """Raises `InstanceSuspended` if nothing is accepted for the account; as `draft`."""
+        """Raises `InstanceSuspended` if nothing is accepted for the account.
+
+        awaited  as in `draft`
+        """
         suspended = account.health.suspended
         if suspended is not None and (
             self.config.when_suspended == "refuse" or (awaited and self.is_hopeless(account))
@@ -298,11 +301,11 @@ class Drafting:
             raise InstanceSuspended(instance_id=account.instance.id, why=str(suspended))
 
     def is_hopeless(self, account: InstanceState) -> bool:
-        """Whether nobody should wait for the account's envelopes: it has never worked."""
+        """Whether nobody should wait for the account's envelopes: the account has never worked."""
         return self.config.when_suspended == "wait" and account.is_hopeless
 
     def vote(self, draft: Draft) -> None:
-        """Let the policies vote, before it waits for anything: shed it, delay it, or reclass it."""
+        """Let policies vote to shed, delay or reclass the draft, before it waits for a slot."""
         hooks = draft.account.hooks
         if "admit" not in hooks.served:
             return
@@ -312,17 +315,18 @@ class Drafting:
         elif vote is not None:
             draft.reclass(vote)
         wall, due = self.clock.wall(), draft.envelope.not_before
-        if due is None or due <= wall:  # else it is asked about again when it is due
+        if due is None or due <= wall:  # otherwise policies are asked again when it is due
             draft.delay = delayed_until(until, wall, wall)
 
     def free_slot(self, draft: Draft) -> None:
-        """Give back its slot in memory."""
+        """Give back the draft's slot in memory."""
         draft.partition.free_slot(draft.envelope, draft.rank)
 
     def look_up_account(self, draft: Draft, *, slot: bool) -> InstanceState:
-        """Its account, looked up again: the instance may have been taken out during a wait.
+        """Look up the draft's account again: the instance may have been taken out during a wait.
 
-        slot  it has one, which is given back before this raises `UnknownInstance`
+        slot  the draft has a slot in memory, which is given back before this raises
+              `UnknownInstance`
         """
         instance_id = draft.envelope.instance_id
         account = self.registry.serving.get(instance_id)
@@ -336,9 +340,9 @@ class Drafting:
     def deliver(
         self, draft: Draft, now: int, message_due: float | None = None
     ) -> tuple[Delivery, float]:
-        """Its delivery, which has the key from now on, and its time to live in seconds.
+        """Make the delivery, which has the key from now on; also its time to live in seconds.
 
-        message_due  when the message that it changes is due, if that one is spilled
+        message_due  when the message that it changes is due, if that message is spilled
         """
         envelope, partition = draft.envelope, draft.partition
         wall = self.clock.wall()
@@ -353,13 +357,13 @@ class Drafting:
         if draft.delay is not None or partition.delays.held:
             delay = self._delay_of(draft, due, wall)
             due = delay or due
-        # It may have become due during its wait for a slot.
+        # The envelope may have become due during its wait for a slot.
         ttl = self._left(draft, envelope.not_before if due is None else due, now, wall)
         growth = draft.growth
         if growth is not None and (growth.is_open or not growth.elsewhere):
-            ttl += LONGEST_OPEN  # it counts from the end of the stream
+            ttl += LONGEST_OPEN  # the time to live counts from the end of the stream
         given, sequence = self._ids.next(wall), None
-        if draft.request is not None:  # its id says nothing of its order
+        if draft.request is not None:  # the id that the request gives does not say the order
             given, sequence = draft.request.envelope_id, position_of(given)
         delivery = (Delivery if draft.turn is None else draft.turn.delivery)(
             given,
@@ -388,7 +392,7 @@ class Drafting:
         return delivery, ttl
 
     def _delay_of(self, draft: Draft, due: float | None, wall: float) -> float | None:
-        """POSIX time until which it is delayed, or others of its room are; None: neither."""
+        """POSIX time until which the draft or its room is delayed; None: neither is."""
         envelope, until = draft.envelope, draft.delay
         if in_order(envelope) and due is None:
             place = envelope.instance_id, envelope.external_room_id
@@ -397,14 +401,14 @@ class Drafting:
         return until if until > wall else None
 
     def deadline_of(self, draft: Draft, now: int) -> int:
-        """Its deadline in engine nanoseconds, before it is accepted."""
+        """The draft's deadline in engine nanoseconds, before it is accepted."""
         due = draft.envelope.not_before
         return now + round(self._left(draft, due, now, self.clock.wall()) * SECOND)
 
     def _left(self, draft: Draft, due: float | None, now: int, wall: float) -> float:
-        """Seconds until its deadline, or its time to live, which counts from the call.
+        """Seconds until the draft's deadline. A time to live counts from the call.
 
-        That of its class counts from when it is due, if that is later.
+        The time to live of its class counts from when the envelope is due, if that is later.
         """
         envelope = draft.envelope
         if envelope.deadline is not None:
@@ -416,7 +420,7 @@ class Drafting:
         return of_class - waited if due is None else of_class + max(-waited, due - wall)
 
     def known(self, draft: Draft) -> Known | None:
-        """What its key stands for in memory already."""
+        """What the draft's key already stands for in memory; None: nothing."""
         if draft.scope is None:
             return None
         keys = draft.partition.keys_of(draft.scope, draft.envelope.external_room_id)
@@ -436,7 +440,7 @@ class Drafting:
 
 
 def _at(change: Envelope, target: Target, room: str) -> Envelope:
-    """The change in the room of its message. Raises `Invalid` if a policy moved it to another."""
+    """The change, in its message's room. Raises `Invalid` if a policy moved it to another room."""
     if change.external_room_id == room:
         return change
     if change.external_room_id != target.external_room_id:

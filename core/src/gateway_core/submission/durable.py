@@ -1,6 +1,6 @@
-"""Accepts an envelope where there is an outbox: once the outbox has stored it.
+"""Accepts an envelope through an outbox, once the outbox has stored it.
 
-This module waits: for a slot in the outbox, and for the outbox.
+This module waits for a slot in the outbox, and for the outbox.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _entry = fast_init(Entry)
 
 
 class DurableWay:
-    """Accepts envelopes into an outbox; those that find no slot in memory stay there alone."""
+    """Accepts envelopes into an outbox; those without a slot in memory stay only in the outbox."""
 
     def __init__(self, drafting: Drafting, outbox: Outbox, pager: Pager) -> None:
         self._drafting = drafting
@@ -39,10 +39,10 @@ class DurableWay:
         self._appending: dict[str, trio.Event] = {}
 
     def handed_for(self, _instance_id: str) -> None:
-        """No account is another process's to accept for."""
+        """Return None: this process accepts for every account."""
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
-        """Accept it, join the one that has its key, or raise why not."""
+        """Accept the draft, join the envelope that has its key, or raise the reason why not."""
         if not self._pager.accounts.knows_delayed.is_set():
             await self._until_delayed_are_known(draft)
         return await self._accept(draft, wait=wait)
@@ -85,7 +85,7 @@ class DurableWay:
         return Ticket(delivery, waited=True)
 
     async def _until_delayed_are_known(self, draft: Draft) -> None:
-        """Wait until it is known which rooms wait for what a previous run delayed."""
+        """Wait until it is known which rooms wait for envelopes that a previous run delayed."""
         drafting = self._drafting
         now = drafting.clock.now()
         draft.waits_from(now)
@@ -93,7 +93,7 @@ class DurableWay:
             await self._pager.accounts.knows_delayed.wait()
         drafting.check_open()
 
-    # -- to a slot
+    # -- slots
 
     def _take_slot(self, draft: Draft) -> None:
         """Take a slot in memory, if there is one."""
@@ -108,10 +108,9 @@ class DurableWay:
     async def _wait_for_capacity(
         self, draft: Draft, *, wait: bool
     ) -> tuple[float | None, Ticket | None]:
-        """Wait until a slot in the outbox is held; raise `Overloaded` instead, if not `wait`.
+        """Wait until the draft holds a slot in the outbox, or raise `Overloaded` if not `wait`.
 
-        When the spilled message that it changes is due, and the ticket that it joins, which needs
-        no slot.
+        Returns what `_found` returns. A draft that joins another envelope gives back its slot.
         """
         drafting, capacity = self._drafting, self._capacity
         if not wait:
@@ -122,7 +121,7 @@ class DurableWay:
                 bound=drafting.config.outbox_capacity,
                 retry_in=draft.partition.estimate(),
             )
-        drafting.check_open()  # nobody would wake it any more
+        drafting.check_open()  # nobody wakes a waiter after the gateway has closed
         draft.waits_from(drafting.clock.now())
         await wait_for_slot(
             capacity,
@@ -147,11 +146,14 @@ class DurableWay:
         return waiter
 
     def _let_go(self, draft: Draft) -> None:
-        """Its slot in the outbox is not needed."""
+        """Give back the draft's slot in the outbox."""
         self._capacity.let_go(draft.rank, self._drafting.clock.now())
 
     async def _joined_after_all(self, draft: Draft) -> Ticket | None:
-        """The ticket of another one that has its key meanwhile; it gives back its slots then."""
+        """The ticket of an envelope that took the draft's key meanwhile; None: there is none.
+
+        A draft that joins another envelope gives back its slots.
+        """
         drafting = self._drafting
         try:
             while drafting.known(draft) is not None:
@@ -169,10 +171,10 @@ class DurableWay:
             raise
         return None
 
-    # -- its message, and its key
+    # -- the draft's message and key
 
     async def _found(self, draft: Draft) -> tuple[float | None, Ticket | None]:
-        """When the spilled message that it changes is due, and the ticket that it joins."""
+        """When the spilled message to change is due, and the ticket of the envelope to join."""
         due = joined = None
         if (target := draft.envelope.target) is not None:
             spilled = self._pager.spilled
@@ -185,7 +187,7 @@ class DurableWay:
         return due, joined
 
     async def _joined(self, draft: Draft) -> Ticket | None:
-        """The ticket of the envelope that has this key already, once the outbox has that one."""
+        """The ticket of the envelope that has the draft's key already, once it is stored."""
         while draft.scope is not None:
             known = self._drafting.known(draft)
             if known is None:
@@ -201,9 +203,9 @@ class DurableWay:
     # -- into the outbox
 
     def _entry(self, draft: Draft, delivery: Delivery, ttl: float) -> Entry:
-        """What the outbox is to store. Raises `GatewayClosed` if it stores nothing more.
+        """The entry to store. Raises `GatewayClosed` if the gateway accepts nothing more.
 
-        And `OutboxError` where the account has moved to another process meanwhile.
+        Raises `OutboxError` if the account has moved to another process meanwhile.
         """
         if draft.scope is not None:
             self._appending[delivery.id] = trio.Event()
@@ -239,13 +241,13 @@ class DurableWay:
         )
 
     def _stored(self, draft: Draft, delivery: Delivery) -> None:
-        """The outbox has stored it: from here on it is accepted."""
+        """The outbox has stored the envelope: from here on it is accepted."""
         drafting, pager, partition = self._drafting, self._pager, draft.partition
         if drafting.closed:
             raise GatewayClosed
         account = draft.account
         if drafting.registry.serving.get(account.instance.id) is not account:
-            # Another one now, if the instance was taken out and in again meanwhile.
+            # If the instance was taken out and in again meanwhile, it has a new account state.
             account = drafting.look_up_account(draft, slot=False)
         self._capacity.came(delivery.id, account.instance.id, RANKS[delivery.priority])
         if draft.changes:
@@ -255,7 +257,7 @@ class DurableWay:
             if draft.slot:
                 drafting.free_slot(draft)
             if delivery.scope is not None:
-                partition.keys_of(delivery.scope).forget(delivery.scope)  # the outbox knows it
+                partition.keys_of(delivery.scope).forget(delivery.scope)  # the outbox has the key
             pager.leave(delivery)
         elif draft.slot:
             partition.enqueuer.accept(delivery, account, drafting.clock.now(), ending)
@@ -265,11 +267,12 @@ class DurableWay:
             partition.completion.complete_spilled(delivery, account, ending, account.hooks)
 
     def _take_back(self, draft: Draft, delivery: Delivery, error: BaseException) -> None:
-        """It was not accepted after all and leaves no trace; nobody waits for it."""
+        """Undo what was done for an envelope that was not accepted; nobody waits for it."""
         draft.partition.delay_ends(delivery)
         self._capacity.failed(delivery.id, self._drafting.clock.now())
-        # After an `OutboxError` the outbox has nothing of it. What another process asked for has
-        # answered that if it is stored: the next owner goes on with it, as this one closes.
+        # After an `OutboxError` the outbox has not stored the envelope. If another process asked
+        # for the envelope and the outbox stored it, that process has its answer: the next owner
+        # goes on with the envelope, as this gateway is closing.
         if not isinstance(error, OutboxError) and draft.request is None:
             report(self._outbox.withdraw, delivery.id)
         if delivery.scope is not None:

@@ -1,6 +1,6 @@
-"""Accepts an envelope where there is no outbox: once it has a slot in memory.
+"""Accepts an envelope without an outbox, once it has a slot in memory.
 
-This module waits: for a slot where a bound is reached.
+This module waits for a slot if a bound is reached.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class InMemoryWay:
         self._shed = drafting.config.shed
 
     def handed_for(self, _instance_id: str) -> None:
-        """No account is another process's to accept for."""
+        """Return None: this process accepts for every account."""
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
-        """Accept it, join the one that has its key, or raise why not."""
+        """Accept the draft, join the envelope that has its key, or raise the reason why not."""
         drafting, partition, envelope = self._drafting, draft.partition, draft.envelope
         if draft.scope is not None and (known := drafting.known(draft)) is not None:
             return drafting.joined(draft, known)
@@ -37,16 +37,16 @@ class InMemoryWay:
             partition.admission.add(instance, room, rank)
         elif full := take_slot_nowait(partition, instance, room, rank, shed=self._shed):
             await self._wait(draft, full, wait=wait)
-            if (known := drafting.known(draft)) is not None:  # used during the wait
+            if (known := drafting.known(draft)) is not None:  # its key was used during the wait
                 drafting.free_slot(draft)
                 return drafting.joined(draft, known)
             drafting.look_up_account(draft, slot=True)
         return Ticket(self._accepted(draft))
 
     def accept_member(self, draft: Draft) -> Delivery:
-        """Accept a member of a group, whether it has a slot or not: who feeds them looks for one.
+        """Accept a group's member, even if there is no slot: the feed has looked for one.
 
-        What policies do about it counts as for others.
+        Policies vote on a member as on any other envelope.
         """
         self._drafting.vote(draft)
         envelope = draft.envelope

@@ -1,6 +1,6 @@
 """Finds an envelope that somebody asks about: in memory, in the outbox, or ended.
 
-This module waits: for the outbox. What memory knows is reported as of the moment of the call.
+This module waits only for the outbox. What memory knows is reported as of the moment of the call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gateway_core.submission.tickets import Ticket
 
 @attrs.define(eq=False)
 class Lookup:
-    """Answers for all partitions and the outbox."""
+    """Answers questions about the envelopes in all partitions and in the outbox."""
 
     _partitions: Sequence[Partition]
     _partition_of: Callable[[str, str], Partition]
@@ -37,7 +37,7 @@ class Lookup:
     # -- at once, from memory
 
     def known(self, what: Ticket | KeyRef | str) -> Status | None:
-        """Where it stands, as far as memory knows; None: the outbox may know it."""
+        """The envelope's status, if memory knows it; None: the outbox may know it."""
         found: Delivery | Receipt | None
         if isinstance(what, KeyRef):
             check_ref(what)
@@ -51,18 +51,18 @@ class Lookup:
         return None if found is None else status_ended(found)
 
     def withdraw_known(self, envelope_id: str) -> bool | None:
-        """End it `cancelled` if it has not started; None: it is not in memory."""
+        """End an envelope `cancelled` if it has not started; None: it is not in memory."""
         return self._withdraw(envelope_id)
 
     def withdraw_held(self, delivery: Delivery) -> bool:
-        """End it `cancelled` if it has not started; whether that was so.
+        """End a delivery `cancelled` if it has not started; whether it was ended.
 
-        Whoever has its ticket keeps it in memory, wherever its envelope is.
+        A ticket keeps its delivery in memory, even if the envelope is spilled.
         """
         return bool(self._withdraw(delivery.id))
 
     async def is_of(self, envelope_id: str, instance_id: str) -> bool:
-        """Whether the envelope of that id is the instance's. Raises `OutboxError`."""
+        """Whether the envelope with that id belongs to the instance. Raises `OutboxError`."""
         found = self._find(envelope_id)
         if isinstance(found, Delivery):
             return found.envelope.instance_id == instance_id
@@ -76,9 +76,9 @@ class Lookup:
         )
 
     async def leave(self, envelope_id: str) -> bool:
-        """Nobody elsewhere waits for it: end it `cancelled`, unless it has started.
+        """End an envelope `cancelled` for which no other process waits; whether it was ended.
 
-        Nor if somebody waits for it here.
+        It goes on if it has started, or if somebody waits for it in this process.
         """
         found = self._find(envelope_id)
         if isinstance(found, Delivery) and found.joined:
@@ -86,7 +86,7 @@ class Lookup:
         return await self.withdraw(envelope_id)
 
     def _find(self, envelope_id: str) -> Delivery | Receipt | None:
-        """Its delivery; its receipt, if it ended; None: the partitions do not know it."""
+        """The envelope's delivery, or its receipt if it ended; None: no partition knows it."""
         for partition in self._partitions:
             ended = partition.completion.history
             found = partition.deliveries.get(envelope_id) or ended.get(envelope_id)
@@ -95,7 +95,7 @@ class Lookup:
         return None
 
     def _withdraw(self, envelope_id: str) -> bool | None:
-        """The same as `withdraw_held`, by an id; None: it is not in memory."""
+        """Do what `withdraw_held` does, by an id; None: the envelope is not in memory."""
         found = self._find(envelope_id)
         if isinstance(found, Delivery):
             envelope = found.envelope
@@ -111,7 +111,7 @@ class Lookup:
     # -- with the outbox's help: an envelope may come in or end during the look-up
 
     async def status(self, what: Ticket | KeyRef | str) -> Status | None:
-        """Where it stands at the time of the call; None: not known (any more)."""
+        """The envelope's status at the time of the call; None: not known (any more)."""
         await trio.lowlevel.checkpoint_if_cancelled()
         status = self.known(what)
         if status is not None or self._outbox is None:
@@ -122,15 +122,15 @@ class Lookup:
             scope_of_key(what) if isinstance(what, KeyRef) else id_of(what, "an envelope's id")
         )
         status = self.known(what)
-        if status is None and found is not None:  # it may have freed its key
+        if status is None and found is not None:  # the envelope may have freed its key meanwhile
             status = self.known(found.envelope_id) or self._stored(found)
         return status
 
     def _stored(self, found: Found) -> Status | None:
-        """The status of an envelope that is in the outbox alone."""
+        """The status of an envelope that is only in the outbox."""
         if found.receipt is not None:
             return status_ended(found.receipt)
-        if found.stored is None:  # of the message that it made, the newest edit alone is known
+        if found.stored is None:  # only the newest edit of its message is known
             return None
         due = found.stored.entry.due
         return Status(
@@ -141,7 +141,7 @@ class Lookup:
         )
 
     async def withdraw(self, what: Ticket | str) -> bool:
-        """End it `cancelled` if it has not started; whether that was so."""
+        """End the envelope `cancelled` if it has not started; whether it was ended."""
         envelope_id = id_of(what, "a Ticket or an envelope's id")
         await trio.lowlevel.checkpoint_if_cancelled()
         done = self._withdraw(envelope_id)
@@ -159,7 +159,7 @@ class Lookup:
 
 
 def id_of(what: object, wanted: str) -> str:
-    """The id. Raises `Invalid` for what is neither; `wanted`: what it must be."""
+    """The envelope's id. Raises `Invalid` for another value; `wanted` says what it must be."""
     if isinstance(what, Ticket):
         return what.id
     if not isinstance(what, str):

@@ -1,8 +1,8 @@
-"""An envelope made of plain values alone, as every outbox stores it and every plugin gets it.
+"""Makes an envelope of plain values only, as every outbox stores it and every plugin gets it.
 
-A template engine's escaped text, a number of an array library or a member of an enumeration is a
-text or a number with a class of its own: files cannot hold it, and texts that are cut and joined
-behave otherwise with it. Sans-I/O.
+A template engine's escaped text, an array library's number or an enumeration's member is a text or
+a number with a class of its own. An outbox cannot store such a value, and a text of such a class
+behaves differently when it is cut and joined. Sans-I/O.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EXACT = frozenset({str, int, float, bool, type(None)})
 
 
 def plain(value: T) -> T:
-    """The same of plain values, all through; itself where it is already."""
+    """The value, made of plain values at every level; the same object if it is so already."""
     same: Any = _plain(value)
     return same  # type: ignore[no-any-return]  # of the same kind
 

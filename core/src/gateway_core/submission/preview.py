@@ -1,4 +1,4 @@
-"""What an envelope would become, before anything is sent. Waits for a long text's plan alone."""
+"""Shows what an envelope would become, without sending it. Waits only for a long text's plan."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ def foresee(
     config: GatewayConfig,
     addresses: Mapping[str, str] = NOWHERE,
 ) -> Preview:
-    """The same with bound hooks.
+    """Do what `preview` does, with bound hooks.
 
-    addresses  the present ones of rooms that moved
+    addresses  the present addresses of rooms that moved
     """
     asked, envelope, problems = _to_plan(hooks, instance, asked)
     if problems:
@@ -105,7 +105,7 @@ async def foresee_apart(
     config: GatewayConfig,
     addresses: Mapping[str, str] = NOWHERE,
 ) -> Preview:
-    """The same; of a long text in a worker thread, so that no other task waits."""
+    """Do what `foresee` does; a long text is planned in a worker thread, so no other task waits."""
     asked, envelope, problems = _to_plan(hooks, instance, asked)
     if problems:
         return _unplanned(asked, envelope, problems)
@@ -116,7 +116,7 @@ async def foresee_apart(
 def _to_plan(
     hooks: ChannelHooks, instance: Instance, asked: Envelope
 ) -> tuple[Envelope, Envelope, list[Problem]]:
-    """The envelope as its caller handed it in, what is planned in its place, what is wrong."""
+    """The envelope as its caller handed it in, the envelope to plan, and the problems."""
     problems = problems_of(asked)
     envelope = asked
     if not problems:
@@ -142,7 +142,7 @@ def _foreseen(
     found: tuple[tuple[Part, ...], list[Problem]],
     addresses: Mapping[str, str],
 ) -> Preview:
-    """The plan, and the limits of its attempts."""
+    """The preview, from the plan and the limits of its attempts."""
     parts, problems = found
     room = addresses.get(envelope.external_room_id, envelope.external_room_id)
     thread = envelope.thread_id if hooks.traits.independent_threads else None
@@ -152,15 +152,15 @@ def _foreseen(
 
 
 def asked_for(envelope: Envelope) -> str:
-    """The operation that limits are asked for."""
+    """The operation for which the adapter is asked for limits."""
     uploads = isinstance(envelope, Send) and any(file.url is None for file in envelope.files)
     return UPLOAD if uploads else envelope.operation
 
 
 def accepted_as(hooks: ChannelHooks, instance: Instance, asked: Envelope) -> Envelope:
-    """What is accepted in place of an envelope: as policies made it, its buttons as fields.
+    """The envelope to accept, as policies made it; a `Send` has its buttons among its fields.
 
-    Raises as `rewritten`, and `Invalid` for buttons that the channel does not take.
+    Raises as `rewritten` does, and `Invalid` for buttons that the channel does not take.
     """
     envelope = rewritten(hooks, asked) if "rewrite" in hooks.served else asked
     rows = envelope.buttons if isinstance(envelope, (Send, Edit)) else None
@@ -170,9 +170,9 @@ def accepted_as(hooks: ChannelHooks, instance: Instance, asked: Envelope) -> Env
 
 
 def rewritten(hooks: ChannelHooks, asked: Envelope) -> Envelope:
-    """What is sent in place of an envelope without problems: what policies made of it.
+    """The envelope that policies made of an envelope without problems.
 
-    Raises `HookContractError` where one of them fails, and `Invalid` for what cannot be sent.
+    Raises `HookContractError` if a policy fails, and `Invalid` if its envelope cannot be sent.
     """
     envelope = hooks.rewrite(asked)
     if envelope is asked:
@@ -189,7 +189,7 @@ def rewritten(hooks: ChannelHooks, asked: Envelope) -> Envelope:
 
 
 def moved_away(room: str, of_message: str) -> Problem:
-    """What is wrong with a change that policies move to a room where its message is not."""
+    """The problem of a change that policies move to a room where its message is not."""
     text = f"a policy chose {room!r}, but the message to change is in {of_message!r}"
     return Problem("external_room_id", text)
 
@@ -203,7 +203,7 @@ def _with_held(message: Send | Edit) -> Send | Edit:
 
 
 def _about_polls(edit: Edit) -> Iterator[Problem]:
-    """That no edit changes the message."""
+    """The problem that no edit can change the message, if it has a fixed part."""
     target = edit.target
     if isinstance(target, MessageRef) and any(part.fixed for part in target.parts):
         fault = fixed_in(target)
@@ -219,9 +219,9 @@ def planned(
     *,
     chunk: Callable[[Instance, Send | Edit, Mode], tuple[Part, ...]] | None = None,
 ) -> tuple[tuple[Part, ...], list[Problem]]:
-    """The plan of an envelope without problems of its own, and the problems of its channel.
+    """The plan of an envelope that passed core's checks, and the channel's problems with it.
 
-    chunk  plans, in place of the hooks
+    chunk  makes the plan in place of the hooks
     """
     operation = "call" if isinstance(envelope, Call) else envelope.operation
     has_plan, problems = True, list[Problem]()
@@ -249,14 +249,14 @@ def planned(
         and (problems := _too_long(envelope, longest, most))
     ):
         return (), problems
-    if envelope.files is None:  # an edit's, whose message may be known to have some
+    if envelope.files is None:  # an edit keeps the files of its message, if they are known
         envelope = _with_held(envelope)
     plan = (chunk or hooks.chunk)(instance, envelope, "as_asked")
     return plan, _problems_of_plan(plan, envelope.files or (), most)
 
 
 def is_long(envelope: Envelope) -> bool:
-    """Whether it is to be planned apart; of a short one, as most are, the engine is not asked."""
+    """Whether the envelope is to be planned in a worker thread; a short text never is."""
     long = isinstance(envelope, Send | Edit) and len(envelope.text) > LONG
     return long and goes_apart(envelope)
 
@@ -264,7 +264,7 @@ def is_long(envelope: Envelope) -> bool:
 async def planned_apart(
     hooks: ChannelHooks, instance: Instance, envelope: Envelope, most: int
 ) -> tuple[tuple[Part, ...], list[Problem]]:
-    """The same as `planned`; of a long text in a worker thread, so that no other task waits."""
+    """Do what `planned` does; a long text is planned in a worker thread, so no other task waits."""
     if not is_long(envelope):
         return planned(hooks, instance, envelope, most)
     asked: list[Send | Edit] = []
@@ -281,7 +281,7 @@ async def planned_apart(
 
 
 def _too_long(envelope: Send | Edit, longest: int, most: int) -> list[Problem]:
-    """What is wrong with a text whose letters alone need too many parts."""
+    """The problem of a text whose letters alone need too many parts; empty: it needs fewer."""
     if envelope.format == "native":
         return []
     least = -(-letters(envelope.text, markdown=envelope.format == "markdown") // longest)
@@ -293,7 +293,7 @@ def _too_long(envelope: Send | Edit, longest: int, most: int) -> list[Problem]:
 
 
 def _problems_of_plan(plan: Sequence[Part], files: Sequence[File], most: int) -> list[Problem]:
-    if not files and len(plan) == 1 and not plan[0].files:  # as most are
+    if not files and len(plan) == 1 and not plan[0].files:  # the common case
         return []
     fault = None
     if files or any(part.files for part in plan):

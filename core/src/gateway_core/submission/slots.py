@@ -1,6 +1,6 @@
-"""A slot for an envelope, in a partition or in the outbox: taken, made by shedding, or waited for.
+"""Takes a slot for an envelope in a partition or the outbox, makes one by shedding, or waits.
 
-This module waits: for a slot where a bound is reached, until the envelope's deadline.
+This module waits for a slot if a bound is reached, until the envelope's deadline.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway_core.scheduling.slot_queue import Waiter
 
 
 class Slots(Protocol):
-    """Where slots are waited for."""
+    """Something with bounds, at which callers wait for slots."""
 
     closed: bool
 
@@ -29,10 +29,10 @@ class Slots(Protocol):
 def take_slot_nowait(
     partition: Partition, instance_id: str, room: str, rank: int, *, shed: bool
 ) -> Full | None:
-    """Take a slot if there is one; else the bound that is reached.
+    """Take a slot, and return None; if there is no slot, return the bound that is reached.
 
-    shed  where a bound is reached by all classes together, bulk that has not started is ended for
-          a higher class
+    shed  if all classes together have reached a bound, end a bulk envelope that has not started,
+          for a higher class
     """
     admission = partition.admission
     if shed and rank != BULK:
@@ -49,12 +49,12 @@ async def wait_for_slot(
     until: int,
     bound_of: str,
 ) -> None:
-    """Wait for a slot where a bound is reached.
+    """Wait for a slot at a bound that is reached.
 
-    waiter  queues a waiter with what wakes it
+    waiter  queues a waiter, given the function that wakes it
     until   the envelope's deadline, in engine nanoseconds
 
-    Raises `DeadlinePassed` then, and `GatewayClosed` if the gateway closes meanwhile.
+    Raises `DeadlinePassed` at `until`, and `GatewayClosed` if the gateway closes meanwhile.
     """
     woken = trio.Event()
     waiting, begun = waiter(woken.set), trio.current_time()

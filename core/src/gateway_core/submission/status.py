@@ -1,4 +1,4 @@
-"""Where an envelope stands, and when its turn is likely to come. Sans-I/O."""
+"""Says where an envelope is, and when its next attempt will probably begin. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ State = Literal["unfinished", "ended"]
 
 @attrs.frozen(kw_only=True)
 class Status:
-    """Where an envelope stands.
+    """Where an envelope is.
 
     cause     what it waits for, while unfinished
     attempts  attempts made so far
     estimate  seconds until its next attempt will probably begin, judging by the limits, the
-              envelopes before it, and the waits that a platform asked for; it ends at its deadline
-              at the latest. None: it has ended, or waits for something unpredictable (a resume, an
-              answer)
+              envelopes before it, and the waits that a platform asked for; at most the seconds
+              until its deadline. None: it has ended, or waits for something unpredictable (a
+              resume, an answer)
     receipt   how it ended; None while unfinished
     """
 
@@ -39,7 +39,7 @@ class Status:
 
 
 def status_of(delivery: Delivery, now: int, wall: float) -> Status:
-    """Of an unfinished envelope; `wall` is the same instant as POSIX time."""
+    """The status of an unfinished envelope; `wall` is the same instant as `now`, as POSIX time."""
     wait = _until_due(delivery, wall) if delivery.parked else _until_its_turn(delivery, now)
     if wait is not None:
         wait = max(0, min(wait, delivery.deadline - now))
@@ -53,14 +53,14 @@ def status_of(delivery: Delivery, now: int, wall: float) -> Status:
 
 
 def status_ended(receipt: Receipt) -> Status:
-    """Of one that ended."""
+    """The status of an envelope that ended."""
     return Status(
         envelope_id=receipt.envelope_id, state="ended", attempts=receipt.attempts, receipt=receipt
     )
 
 
 def _until_due(delivery: Delivery, wall: float) -> int | None:
-    """Nanoseconds until its schedule lets it in."""
+    """Nanoseconds until the delivery is due; None: it does not wait for its schedule."""
     due = delivery.due if delivery.delayed else delivery.envelope.not_before
     if due is None or delivery.cause != "schedule":
         return None
@@ -68,7 +68,7 @@ def _until_due(delivery: Delivery, wall: float) -> int | None:
 
 
 def _until_its_turn(delivery: Delivery, now: int) -> int | None:
-    """The wait of its lane, and a token for each step before it there."""
+    """Nanoseconds until its lane starts, and for a token for each step before it in the lane."""
     lane = lane_of(delivery)
     wait = None if lane is None else _until_lane_starts(lane, now)
     if lane is None or wait is None:
@@ -80,7 +80,7 @@ def _until_its_turn(delivery: Delivery, now: int) -> int | None:
 
 
 def _round(bucket: Bucket) -> int:
-    """From one token of a lane to its next: all other lanes that wait there go before."""
+    """Nanoseconds from a lane's token to its next one: all lanes that wait there go before it."""
     waiting = bucket.waiting.ahead(None) if bucket.waiting is not None else 0
     return bucket.pace * max(1, waiting)
 
@@ -98,12 +98,12 @@ def _until_lane_starts(lane: Lane, now: int) -> int | None:
     if lane.timer_at is not None:
         return max(0, lane.timer_at - now)
     bucket = lane.waits_at
-    if bucket is None:  # it is under way
+    if bucket is None:  # the lane is under way
         return 0
     if bucket.closed_until >= NEVER:
         return None
     at = bucket.free_at(now)
-    if at >= NEVER:  # its tokens are in flight, and come back one by one
+    if at >= NEVER:  # the bucket's tokens are in flight, and come back one by one
         at = now + bucket.pace
     ahead = bucket.waiting.ahead(lane) if bucket.waiting is not None else 0
     return at - now + ahead * bucket.pace

@@ -17,16 +17,16 @@ _COPIED = [field.name for field in attrs.fields(Receipt) if field.name != "ref"]
 
 
 class Ticket:
-    """An accepted envelope: its id, its ref (an edit's target at once), and its receipt.
+    """An accepted envelope: its id, its ref (for an edit, the target), and its receipt.
 
-    Any number of tasks may wait for the receipt, and giving up the wait has no effect.
+    Any number of tasks may wait for the receipt. A task that gives up waiting changes nothing.
     """
 
     __slots__ = ("_accepted", "_waited")
 
     def __init__(self, delivery: Delivery, *, waited: bool = False) -> None:
         self._accepted = delivery
-        self._waited = waited  # for an outbox, so that other tasks had their turn already
+        self._waited = waited  # for an outbox, so other tasks have already run
 
     def __repr__(self) -> str:
         state = self._delivery.receipt.disposition if self._delivery.receipt else "unfinished"
@@ -34,7 +34,7 @@ class Ticket:
 
     @property
     def _delivery(self) -> Delivery:
-        """What stands for it here: another one than at first since its account has moved."""
+        """The accepted delivery, or its successor once its account has moved."""
         accepted = self._accepted
         return accepted if accepted.successor is None else accepted.newest
 
@@ -52,9 +52,9 @@ class Ticket:
     def ref(self) -> MessageRef:
         """The message that a `Send` will make; for an edit, the message that it changes.
 
-        Of a `Call` that of the platform's answer: where there is none, a change of it ends
-        `rejected`. Raises `TypeError` for an edit by key, and for a call without a room or about a
-        message, which name none yet.
+        For a `Call`, the message in the platform's answer; if the answer has none, a change of this
+        ref ends `rejected`. Raises `TypeError` for an edit by key, and for a call without a room or
+        about a message: before their end, these name no message.
         """
         ref = _ref_of(self._delivery)
         if ref is None:
@@ -65,9 +65,9 @@ class Ticket:
     async def receipt(self) -> Receipt:
         """Wait for the end. Never raises because of how the envelope ended.
 
-        Raises `GatewayClosed` (`kept=True`) if an outbox stores it for the next start, or for
-        another process, which owns its account now. In a process that only hands over it raises
-        as well what `submit` would have raised in the owner.
+        Raises `GatewayClosed` (`kept=True`) if an outbox stores the envelope for the next start, or
+        for another process that owns its account now. In a process that only hands over, it also
+        raises what `submit` would have raised in the owner.
         """
         return await wait_for_end(self._delivery)
 
@@ -77,7 +77,8 @@ async def wait_for_end(delivery: Delivery, *, joining: bool = False) -> Receipt:
 
     joining  count the waiting task among those for whom the delivery goes on
 
-    Where its account moves to another process meanwhile, it goes on waiting for what stands for it.
+    If the account moves to another process meanwhile, this goes on waiting for the delivery's
+    successor.
     """
     delivery = delivery.newest
     if delivery.receipt is None and not delivery.stored:
@@ -88,7 +89,7 @@ async def wait_for_end(delivery: Delivery, *, joining: bool = False) -> Receipt:
             return trio.lowlevel.Abort.SUCCEEDED
 
         (delivery.join if joining else delivery.on_end)(wake)
-        await trio.lowlevel.wait_task_rescheduled(abort)  # an event's, without the event
+        await trio.lowlevel.wait_task_rescheduled(abort)  # as `trio.Event` does, without the event
     else:
         await trio.lowlevel.checkpoint()
     if delivery.successor is not None:
@@ -101,8 +102,8 @@ async def wait_for_end(delivery: Delivery, *, joining: bool = False) -> Receipt:
 def with_ref(delivery: Delivery, receipt: Receipt) -> Delivered:
     """The receipt of a send or an edit that was delivered or superseded, with its message's ref.
 
-    An edit by key that was superseded is of the message that had the key when the edit came in. If
-    there was none, the ref names no message, and a change of it is refused.
+    For a superseded edit by key, the ref names the message that had the key when the edit came in.
+    If there was no such message, the ref names no message, and a change of this ref is refused.
     """
     if isinstance(receipt, Delivered):
         return receipt
@@ -111,7 +112,7 @@ def with_ref(delivery: Delivery, receipt: Receipt) -> Delivered:
 
 
 def _ref_of(delivery: Delivery) -> MessageRef | None:
-    """The message that it makes or changes, as far as it has a name; None: it has none."""
+    """The message that the delivery makes or changes; None: the message has no name yet."""
     envelope, receipt = delivery.envelope, delivery.receipt
     if receipt is not None and receipt.ref is not None:
         return receipt.ref
@@ -123,7 +124,7 @@ def _ref_of(delivery: Delivery) -> MessageRef | None:
 
 
 def _named(delivery: Delivery, envelope_id: str) -> MessageRef:
-    """The message that this envelope makes, or made, whatever there is of it."""
+    """A ref to the message that the envelope with this id makes or made, without its parts."""
     return MessageRef(
         instance_id=delivery.envelope.instance_id,
         external_room_id=delivery.envelope.external_room_id,
@@ -136,6 +137,6 @@ def _message_of(delivery: Delivery) -> str:
     """The id of the `Send` whose message an edit by key changes; empty: not known."""
     try:
         position_of(delivery.message)
-    except ValueError:  # the key itself stands for a message that nobody knows
+    except ValueError:  # it holds the key itself if nobody knows the message
         return ""
     return delivery.message

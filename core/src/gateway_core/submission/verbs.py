@@ -1,6 +1,6 @@
-"""The verbs of the public face: each builds an envelope, submits it, and waits for its end.
+"""The gateway's verbs: each builds an envelope and submits it; most also wait for its end.
 
-This module waits: for a slot, and for the end of what was accepted.
+This module waits for a slot, and for the end of an accepted envelope.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ ELSEWHERE = (
 
 
 class CommonFields(TypedDict, total=False):
-    """What `send`, `edit`, `enqueue` and `reply` take, in whichever of their overloads."""
+    """The arguments that `send`, `edit`, `enqueue` and `reply` share, in all their overloads."""
 
     key: str | None
     ttl: float | None
@@ -73,7 +73,7 @@ class CommonFields(TypedDict, total=False):
 
 
 class EnqueueFields(CommonFields, total=False):
-    """What `enqueue` takes beside instance, room and text."""
+    """The arguments of `enqueue` besides instance, room and text."""
 
     thread: str | None
     reply_to: str | None
@@ -88,20 +88,20 @@ class EnqueueFields(CommonFields, total=False):
 
 
 class SendFields(EnqueueFields, total=False):
-    """What `send` takes beside instance, room and text."""
+    """The arguments of `send` besides instance, room and text."""
 
     on_cancel: OnCancel
 
 
 class EditFields(CommonFields, total=False):
-    """What `edit` takes beside target and text."""
+    """The arguments of `edit` besides target and text."""
 
     interim: bool
     on_cancel: OnCancel
 
 
 class Verbs:
-    """What a `Gateway` can be asked to deliver.
+    """The methods by which a `Gateway` is asked to deliver something.
 
     door      accepts envelopes
     withdraw  ends a delivery if it has not started
@@ -113,7 +113,7 @@ class Verbs:
         self._withdraw = withdraw
 
     def _check_loop(self) -> None:
-        """Raises RuntimeError in another event loop, trio's or not: nothing there is woken here."""
+        """Raises RuntimeError in any other event loop: its tasks could not be woken from here."""
         try:
             here = trio.lowlevel.current_root_task()
         except RuntimeError:
@@ -184,7 +184,7 @@ class Verbs:
         platform's words, if the platform refuses the credentials of an account that has never
         worked. A call that is cancelled before acceptance has no effect.
         """
-        try:  # as `_build` does, without a table of them all
+        try:  # as `build` does, without a dict of all fields
             envelope = _send(
                 instance_id=instance,
                 external_room_id=room,
@@ -254,8 +254,9 @@ class Verbs:
         empty tuple removes them, None keeps them. Without a text only the buttons change, if the
         channel can do that. `extra` replaces the platform's own fields and the message's buttons;
         None keeps them, an empty mapping removes them. `files` works in the same way. If a newer
-        edit overtakes this one before it starts, it ends `superseded`, and its receipt is returned
-        with a ref of the message. `on_cancel`, `raises` and the errors are as in `send`.
+        edit overtakes this edit before it starts, this edit ends `superseded`; its receipt is
+        returned and has a ref of the message. `on_cancel`, `raises` and the errors are as in
+        `send`.
         """
         envelope = build(
             Edit,
@@ -333,7 +334,7 @@ class Verbs:
     async def _deliver(
         self, envelope: Envelope, on_cancel: OnCancel, *, raises: bool
     ) -> Delivered | Receipt:
-        """The receipt; of a send or an edit that arrived, one with a ref."""
+        """Submit the envelope and wait for its receipt, which has a ref if a message arrived."""
         if on_cancel not in ON_CANCEL:
             words = " or ".join(map(repr, ON_CANCEL))
             raise Invalid([Problem("on_cancel", f"must be {words}, not {on_cancel!r}")])
@@ -423,8 +424,8 @@ class Verbs:
 
         Never waits for an adapter. Raises `Invalid` (with every mistake), `UnknownInstance`,
         `IdempotencyConflict`, `InstanceSuspended` (if so configured), `OutboxError`,
-        `DeadlinePassed` (if its time ran out while it waited for a slot), and `GatewayClosed`. A
-        call that is cancelled meanwhile has no effect.
+        `DeadlinePassed` (if the envelope's time ran out while it waited for a slot), and
+        `GatewayClosed`. A call that is cancelled meanwhile has no effect.
         """
         check_envelope(envelope)
         check_flag("wait", wait)
@@ -438,7 +439,7 @@ class Verbs:
 
 
 def check_flag(name: str, value: object) -> None:
-    """Raises `Invalid` for what merely counts as true or false: the text "no" is true."""
+    """Raises `Invalid` for a value that only counts as true or false: the text "no" is true."""
     if value is not True and value is not False:
         raise Invalid([Problem(name, f"must be true or false, not {shown(value)}")])
 
@@ -452,12 +453,12 @@ def build(kind: Any, **fields: Any) -> Any:
 
 
 def _given(files: Any) -> Any:
-    """As an envelope has them; what is no sequence of files is named at the door."""
+    """Files as an envelope holds them; the door reports a value that is not a sequence of files."""
     return tuple(files) if type(files) is list else files
 
 
 def _instead_of(target: object) -> str:
-    """What to write, where that can be told."""
+    """A hint what to write instead of a wrong target; empty: there is none."""
     if target is None:
         return ": nothing arrived, or the platform's answer had no id"
     if isinstance(target, Receipt):

@@ -1,4 +1,4 @@
-"""Questions to the owner, and its answers. This module waits: for the owner."""
+"""Asks the owner of an outbox, and reads its answers. Waits only for the owner."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from gateway_core.outboxes.handover import Handover
 from gateway_core.outboxes.refusals import refusal_of
 
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
-"""It needs none."""
+"""For a question that needs no files."""
 
 
 @attrs.define(eq=False)
 class Asking:
-    """Asks whoever owns the outbox, now or later."""
+    """Asks the process that owns the outbox, now or later."""
 
     _handover: Handover
 
     async def ask(
         self, instance_id: str, do: str, *, files: Mapping[str, bytes] = NO_FILES, **fields: Any
     ) -> dict[str, Any]:
-        """What the owner has done, or says; raises what it raised.
+        """Ask the owner, and return its answer; raises what the owner raised.
 
-        instance_id  whom that is about; empty: all
-        files        the bytes that it needs, by their digests
+        instance_id  the account that the question is about; empty: all accounts
+        files        the bytes that the owner needs, by their digests
         """
         question = json.dumps({"do": do} | fields)
         answer = await self._handover.ask(instance_id, question, files=files)

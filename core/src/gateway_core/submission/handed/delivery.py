@@ -15,16 +15,16 @@ from gateway_core.outboxes.handover import News
 from gateway_core.outboxes.refusals import refusal_of
 
 HANDED, TAKEN = "handed", "outbox"
-"""What it waits for: for an owner to take it, or for its turn there."""
+"""What the envelope waits for: for an owner to take it, or for its turn at the owner."""
 FORGOTTEN = "its ending is not remembered any more (`history_for`)"
 
 
 class HandedDelivery(Delivery):
-    """Stands for what another process delivers; it ends as that process says.
+    """Stands for an envelope that another process delivers; it ends as that process says.
 
-    id         of the envelope: that of another one once its owner has said that this one joins it
-    handed_id  by which it was handed over
-    refused    why it was not accepted; None: it was, or nobody has said yet
+    id         the envelope's id; if the owner says that it joined another envelope, that one's id
+    handed_id  the id by which it was handed over
+    refused    why it was not accepted; None: it was accepted, or the owner has not answered yet
     was_here   this process had accepted it itself, as the owner of its account
     """
 
@@ -40,7 +40,7 @@ class HandedDelivery(Delivery):
 
     @classmethod
     def following(cls, delivery: Delivery) -> HandedDelivery:
-        """What stands for one that was accepted here, and whose account has another owner now."""
+        """The successor of a delivery that was accepted here; its account has another owner now."""
         following = cls(
             delivery.id,
             delivery.envelope,
@@ -61,16 +61,16 @@ class HandedDelivery(Delivery):
 
     @property
     def is_elsewhere(self) -> bool:
-        """It is."""
+        """Whether another process delivers the envelope: always."""
         return True
 
     @property
     def why_no_receipt(self) -> GatewayError:
-        """Why it was not accepted; else the gateway closed here, and the outbox has it."""
+        """Why the envelope was not accepted; if it was, that the outbox stores it for its owner."""
         return super().why_no_receipt if self.refused is None else self.refused
 
     def hear(self, news: News) -> bool:
-        """What became of it; whether that is all that there will be."""
+        """Take in news about the envelope; whether the news is final."""
         if news.envelope_id is not None:
             self.id = news.envelope_id
         receipt = receipt_of(news)
@@ -87,16 +87,16 @@ class HandedDelivery(Delivery):
         return True
 
     def has_started(self) -> None:
-        """Its owner has begun to send it."""
+        """Note that the owner has begun to send the envelope."""
         self.started = True
 
     def _refuse(self, error: GatewayError) -> None:
-        """There will be no receipt."""
+        """Note an error in place of a receipt."""
         self.refused, self.stored = error, True
 
 
 def receipt_of(news: News) -> Receipt | None:
-    """How it ended, as every process is told it; None: it has not, or nobody knows any more."""
+    """The receipt, the same in every process; None: unfinished, or nobody knows any more."""
     if news.receipt is not None:
         return attrs.evolve(news.receipt, replayed=True) if news.replayed else news.receipt
     if news.cancelled:

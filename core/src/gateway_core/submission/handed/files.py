@@ -1,4 +1,4 @@
-"""Which files what another process asks for as JSON may have: none that is read here. Sans-I/O."""
+"""Refuses files by path in an envelope that another process hands over as JSON. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BY_NAME = "give the file's `url`, `id`, or the digest of its bytes, not a path"
 
 
 def check_files(envelopes: Iterable[Envelope]) -> None:
-    """Raises `Invalid` for a file that is a path: whoever asks would have any file here sent."""
+    """Raises `Invalid` for a file by path: by that, a caller could have any local file sent."""
     for envelope in envelopes:
         for place, file in enumerate(getattr(envelope, "files", None) or ()):
             if file.source is not None and file.url is None:

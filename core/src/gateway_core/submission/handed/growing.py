@@ -1,9 +1,9 @@
-"""Tells the owner how a stream grows that is written in this process.
+"""Tells the owner how a stream that this process writes grows.
 
-The newest text wins: one state of each stream is on its way at a time. The whole text is stored for
-the owner, or for the next one, as soon as it is whole, whatever else is on its way.
+The newest text wins: only one state of each stream is on its way at a time. As soon as the text is
+whole, it is stored for the owner or the next owner, even if a state is still on its way.
 
-This module waits: for the outbox, and for its owner.
+This module waits only for the outbox and its owner.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from gateway_core.submission.handed.asking import Asking
 from gateway_core.submission.handed.delivery import HandedDelivery
 
 EVERY = 0.3
-"""Seconds between two states of a stream, at the least."""
+"""The least number of seconds between two states of a stream."""
 MOST = 50
-"""States a second of all streams of a process, at the most: each is a transaction or two."""
+"""The most states per second, over all streams of a process: each costs a transaction or two."""
 STILL = 5.0
-"""Seconds after which the owner is told that nothing is new, but somebody still writes."""
+"""Seconds without a new state after which the owner is told that somebody still writes."""
 AGAIN = 1.0
-"""Seconds until what could not be told is told again."""
+"""Seconds until a state that could not be told is told again."""
 
 
 class Telling:
-    """Tells the owner of all streams of a process."""
+    """Tells the owner how all of a process's streams grow."""
 
     def __init__(
         self, handover: Handover, asking: Asking, spawn: Callable[[Callable[[], Any]], None]
@@ -44,7 +44,7 @@ class Telling:
         self._all_told = trio.Event()
 
     def begin(self, delivery: HandedDelivery, growth: Growth) -> None:
-        """It was handed over as it grew."""
+        """Begin to tell of a stream that was handed over while it grew."""
         teller = Teller(self._handover, self._asking, delivery, growth)
         self._open.add(teller)
         self._spawn(partial(self._run, teller))
@@ -60,7 +60,7 @@ class Telling:
         return max(EVERY, len(self._open) / MOST)
 
     async def drained(self) -> None:
-        """Wait until the owner is told all of those that are whole."""
+        """Wait until the owner has every stream's whole text, or needs it no longer."""
         while self._open:
             self._all_told = trio.Event()
             await self._all_told.wait()
@@ -68,7 +68,7 @@ class Telling:
 
 @attrs.define(eq=False)
 class Teller:
-    """Tells the owner of one stream.
+    """Tells the owner how one stream grows.
 
     _has  the text that the owner has for certain, and the number of that state; -1: none
     """
@@ -82,7 +82,7 @@ class Teller:
     _passing: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
 
     async def run(self, pause: Callable[[], float]) -> None:
-        """Until the owner has the whole text, or needs it no more.
+        """Tell the owner until it has the whole text, or needs it no longer.
 
         pause  seconds between two states
         """
@@ -104,13 +104,13 @@ class Teller:
         return self._delivery.receipt is not None or self._delivery.stored
 
     def _look(self) -> None:
-        """It has grown, or it is whole, or nobody needs it any more."""
+        """Wake the task: the stream has grown, or is whole, or nobody needs it any more."""
         self._changed.set()
         if self._is_over or not self._growth.is_open:
             self._passing.cancel()
 
     async def _tell_states(self, pause: Callable[[], float]) -> None:
-        """One after the other, until the owner takes no more."""
+        """Tell states, one after the other, until the owner takes no more."""
         instance_id, growth = self._delivery.envelope.instance_id, self._growth
         goes_on = True
         while goes_on:
@@ -120,7 +120,7 @@ class Teller:
             text, number = growth.written, growth.number
             try:
                 told = await self._asking.ask(instance_id, "grow", **self._state(text, number))
-            except GatewayError:  # as the outbox is away; whoever holds the ticket hears of others
+            except GatewayError:  # e.g. the outbox is away; the ticket reports lasting errors
                 self._changed.set()
                 await trio.sleep(AGAIN)
                 continue
@@ -128,7 +128,7 @@ class Teller:
             await trio.sleep(pause())
 
     def _state(self, text: str, number: int) -> dict[str, Any]:
-        """What is new since the state that the owner has."""
+        """The newest state, as a change to the state that the owner has."""
         has, after = self._has
         kept = len(has) if text.startswith(has) else 0
         return {
@@ -141,10 +141,10 @@ class Teller:
         }
 
     def _hear(self, told: dict[str, Any], text: str, number: int) -> bool:
-        """The owner's answer; whether it takes more."""
+        """Take in the owner's answer; whether the owner takes more states."""
         if told["has"] == number:
             self._has = (text, number)
-        else:  # another owner, which has not heard of the state before
+        else:  # another owner, which does not have the former state
             self._has = ("", -1)
             self._changed.set()
         if told["started"]:
@@ -167,10 +167,10 @@ class Teller:
 
 
 def opening(asked: Send, growth: Growth) -> Send:
-    """The envelope that the owner is handed: with what there is of the text by now.
+    """The envelope to hand over to the owner, with the text as far as it is written.
 
-    Where the whole text has other fields of the platform's own, those are told later: with them it
-    would not be the same message as another of its key.
+    If the whole text has other platform fields than the stream began with, these are told later:
+    with them, the envelope would not count as the same message as others with its key.
     """
     text, extra = growth.as_said
     assert asked.grows is not None  # noqa: S101 - a stream's

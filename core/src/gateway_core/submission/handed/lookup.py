@@ -1,6 +1,6 @@
 """Finds an envelope that somebody asks about, in a process that delivers nothing.
 
-This module waits: for the outbox, and for its owner where that alone can say.
+This module waits for the outbox, and for the owner if only the owner knows the answer.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from gateway_core.submission.status import Status, status_ended
 from gateway_core.submission.tickets import Ticket
 
 PATIENCE = 2.0
-"""Seconds for which an owner is waited for that says what an envelope waits for."""
+"""Seconds to wait for an owner that says what an envelope waits for."""
 
 
 @attrs.define(eq=False)
 class HandedLookup:
-    """Asks the outbox, and its owner of what that has in memory."""
+    """Asks the outbox, and the owner for what only the owner's memory has."""
 
     _handover: Handover
     _asking: Asking
 
     async def status(self, what: Ticket | KeyRef | str) -> Status | None:
-        """Where it stands: `handed` until an owner has taken it. None: not known (any more).
+        """The envelope's status; it waits as `handed` until an owner has taken it.
 
-        Where no owner answers within two seconds, as the outbox knows it. Raises `OutboxError`
-        where it ended and nobody here can read how.
+        None: not known (any more). If no owner answers within two seconds, the status is as the
+        outbox knows it. Raises `OutboxError` if the envelope ended and nobody here can read how.
         """
         if isinstance(what, Ticket) and what.ended:
             await trio.lowlevel.checkpoint()
@@ -50,7 +50,7 @@ class HandedLookup:
         return None if news is None else await self._status(news)
 
     async def _status(self, news: News) -> Status | None:
-        if news.refused is not None and news.envelope_id is not None:  # it was accepted
+        if news.refused is not None and news.envelope_id is not None:  # the envelope was accepted
             raise refusal_of(news.refused)
         receipt = receipt_of(news)
         if receipt is not None:
@@ -64,13 +64,13 @@ class HandedLookup:
             plain = await self._asking.ask(news.instance_id, "status", id=name)
             if plain["status"] is not None:
                 return Status(**plain["status"])
-            again = await self._handover.find(name)  # it ended meanwhile, mostly
+            again = await self._handover.find(name)  # usually, the envelope ended meanwhile
             if again is not None and (receipt := receipt_of(again)) is not None:
                 return status_ended(receipt)
         return Status(envelope_id=name, state="unfinished", cause=TAKEN)
 
     async def withdraw(self, what: Ticket | str) -> bool:
-        """End it `cancelled` if it has not started; whether that was so."""
+        """End the envelope `cancelled` if it has not started; whether it was ended."""
         name = id_of(what, "a Ticket or an envelope's id")
         await trio.lowlevel.checkpoint_if_cancelled()
         if isinstance(what, Ticket) and what.ended:
@@ -79,14 +79,14 @@ class HandedLookup:
         return await self._handover.cancel(name)
 
     def withdraw_held(self, delivery: Delivery) -> bool:
-        """Its caller gave up: have it withdrawn, unless somebody else waits for it."""
+        """Let the owner withdraw a delivery whose caller gave up, unless somebody waits for it."""
         if isinstance(delivery, HandedDelivery):
             self._handover.leave(delivery.handed_id)
         return False
 
 
 def told(status: Status | None) -> dict[str, Any]:
-    """The status of what is unfinished, as `HandedLookup` reads it; of an end, None."""
+    """An unfinished envelope's status, as `HandedLookup` reads it; None inside if it has ended."""
     if status is None or status.receipt is not None:
         return {"status": None}
     fields = ("envelope_id", "state", "cause", "attempts", "estimate")

@@ -1,6 +1,6 @@
-"""Accepts an envelope in a process that delivers nothing: once the outbox has it for its owner.
+"""Accepts an envelope that another process delivers, once the outbox has it for its owner.
 
-This module waits: for the outbox.
+This module waits only for the outbox.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from gateway_core.submission.tickets import Ticket
 
 
 class HandoverWay:
-    """Hands over what was asked for, as its caller said it: the owner plans it, and policies vote.
+    """Hands over an envelope as its caller made it: the owner plans it, and lets policies vote.
 
-    What nobody holds a ticket of is not waited for. The bytes of files are handed over as well, and
-    needed here no more.
+    An envelope without a ticket is not waited for. The bytes of files are handed over as well, and
+    are not needed here any longer.
 
-    keeps_order  of each room it is known what no owner has taken yet (`untaken`)
+    keeps_order  remember for each room which envelopes no owner has taken yet (`untaken`)
     """
 
     keeps_order = False
@@ -45,8 +45,8 @@ class HandoverWay:
         handover.heard = self._heard
 
     async def accept(self, draft: Draft, *, wait: bool) -> Ticket:
-        """Hand it over. Raises why it cannot be."""
-        del wait  # the owner's bounds are the owner's: what waits for them is stored
+        """Hand the envelope over. Raises the reason if that is not possible."""
+        del wait  # the owner's bounds do not matter here: an envelope that waits for them is stored
         drafting = self._drafting
         drafting.check_open()
         asked, growth, grows = draft.asked, draft.growth, False
@@ -85,9 +85,10 @@ class HandoverWay:
         return Ticket(delivery, waited=True)
 
     def follow(self, accepted: Delivery) -> HandedDelivery:
-        """What stands for one that is another process's from now on; it is told how it grows.
+        """The successor of a delivery that another process owns from now on.
 
-        Where this process had handed it over to itself, that is what its caller has already.
+        The owner is told how a stream grows. If this process had handed the envelope over to
+        itself, its caller has the successor already.
         """
         known = self._waiting.get(accepted.id)
         if known is not None:
@@ -102,11 +103,14 @@ class HandoverWay:
         return delivery
 
     def handed_for(self, _instance_id: str) -> HandoverWay | None:
-        """Every account is another process's."""
+        """Return the way itself: another process delivers for every account."""
         return self
 
     def hopeless(self, receipt: Receipt) -> InstanceSuspended | None:
-        """Why nobody should wait for the account: what waits for another is not ended `fatal`."""
+        """The error that says not to wait for the account; None: the account may work.
+
+        With `when_suspended = "wait"`, envelopes end `fatal` only if the account has never worked.
+        """
         verdict, config = receipt.verdict, self._drafting.config
         if (
             verdict is None
@@ -118,21 +122,21 @@ class HandoverWay:
         return InstanceSuspended(instance_id=receipt.instance_id, why=str(verdict))
 
     def untaken(self, instance_id: str, room: str) -> bool:
-        """Whether something of a room was handed over that no owner has taken yet."""
+        """Whether an envelope of the room was handed over and no owner has taken it yet."""
         return (instance_id, room) in self._open_rooms
 
     def unfinished(self) -> list[str]:
-        """The ids of those that somebody waits for."""
+        """The ids of the handed-over envelopes about which this process needs news."""
         return list({**self._untaken, **self._waiting})
 
     def store(self) -> None:
-        """The gateway closes: the outbox has them for their owner, who goes on."""
+        """The gateway closes: report all envelopes as stored; their owner goes on with them."""
         for delivery in list(self._waiting.values()):
             delivery.store()
         self._waiting.clear()
 
     def _taken(self, handed_id: str) -> None:
-        """An owner has taken it, or nobody will."""
+        """Note that an owner has taken the envelope, or that no owner will."""
         room = self._untaken.pop(handed_id, None)
         if room is not None:
             self._open_rooms[room] -= 1
