@@ -1,1 +1,1 @@
-"""Hands over what another process delivers, and answers those; may import `groups` and below."""
+"""Hands over to the owner, and answers processes that hand over; may import `groups` and below."""

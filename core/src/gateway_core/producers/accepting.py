@@ -1,4 +1,4 @@
-"""Accepts what other processes hand over. This module waits: for a slot and for the outbox."""
+"""Accepts envelopes that other processes hand over. Waits only for a slot and for the outbox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway_core.submission.door import Door
 from gateway_core.submission.tickets import Ticket
 
 MOST_JOINED = 10_000
-"""Ids of envelopes that joined another one which are known, those that came last."""
+"""The most ids of joined envelopes that are remembered, the newest ones."""
 
 
 @attrs.define(eq=False)
@@ -29,10 +29,11 @@ class Accepting:
     _joined: OrderedDict[str, str] = attrs.field(factory=OrderedDict, init=False)
 
     async def accept(self, request: Request) -> tuple[str, bool]:
-        """Accept it; its id, and whether it joined what had ended. Raises as `submit` does.
+        """Accept an envelope; its id, and whether it joined an envelope that had ended.
 
-        What has its id from there counts as waited for by nobody here, until another one joins it;
-        of nothing else it is said whether it had ended.
+        Raises as `submit` does. An envelope whose id the request gave counts as waited for by
+        nobody in this process, until another one joins it. Only for a request that gives an id is
+        it reported whether the joined envelope had ended.
         """
         envelope: Any = request.envelope
         check_envelope(envelope)
@@ -53,14 +54,14 @@ class Accepting:
         return ticket.id, bool(request.envelope_id) and receipt is not None and receipt.replayed
 
     async def _accept_stream(self, envelope: Any, stream: Written, request: Request) -> Ticket:
-        """Accept one that another process writes, with what it has said since."""
-        await trio.lowlevel.checkpoint()  # that was asked in the same moment, and comes after it
+        """Accept a stream that another process writes, with the states that it has told since."""
+        await trio.lowlevel.checkpoint()  # states may have come just after the request
         try:
             ticket = await self._door.submit(
                 envelope, wait=True, growth=stream.growth, request=request
             )
         except GatewayError as error:
-            again = isinstance(error, GatewayClosed | OutboxError)  # by this owner, or by the next
+            again = isinstance(error, GatewayClosed | OutboxError)  # this owner or the next retries
             if not again or isinstance(error, RequestWithdrawn):
                 self._written.accepted(request.envelope_id, None)
             raise
@@ -69,13 +70,13 @@ class Accepting:
         return ticket
 
     def _joins(self, handed_id: str, envelope_id: str) -> None:
-        """Whoever handed it over may have named its message already, by the id that it had."""
+        """Remember the id of a joined envelope: its caller may name the message by that id."""
         self._joined[handed_id] = envelope_id
         if len(self._joined) > MOST_JOINED:
             self._joined.popitem(last=False)
 
     def _at_what_it_joined(self, envelope: Any) -> Any:
-        """The envelope; a change of the message of one that joined another, as one of that."""
+        """The envelope; a change of a joined envelope's message names the envelope it joined."""
         target = envelope.target
         if not isinstance(target, MessageRef) or target.envelope_id not in self._joined:
             return envelope

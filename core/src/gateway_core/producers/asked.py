@@ -1,7 +1,8 @@
-"""Reads a question of a process that delivers nothing. Sans-I/O.
+"""Reads and checks a question of a process that only hands over. Sans-I/O.
 
-Whoever may hand over writes what it likes into the outbox: its role, and not this project's code,
-is what the owner can be sure of. So every field is looked at here, before anything is answered.
+A process that may hand over can write anything into the outbox. The owner can be sure of that
+process's role, but not that it runs this project's code. So every field is checked here, before a
+question is answered.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from gateway_core.contract.validators import (
 )
 
 Check: TypeAlias = Callable[[object], str | None]
-"""What is wrong with a value, in words; None: nothing."""
+"""Says in words what is wrong with a value; None: nothing is."""
 PAGE = 1_000
-"""Groups or receipts of one answer, at the most."""
+"""The most groups or receipts in one answer."""
 _SCOPE = 4
 
 
@@ -74,7 +75,7 @@ def _fields(value: object) -> str | None:
 
 
 def _group(value: object) -> str | None:
-    """Its id, or the scope of its key."""
+    """Check the name of a group: its id, or the scope of its key."""
     if isinstance(value, list) and len(value) == _SCOPE:
         return next(filter(None, map(_text, value)), None)
     return _text(value)
@@ -107,16 +108,16 @@ QUESTIONS: Mapping[str, Mapping[str, Check]] = {
     "remove_instance": {"instance": _text, "drain": _seconds},
     "suspension": {"instance": _text, "suspension": _or_none(_table)},
 }  # fmt: skip
-"""What can be asked, by its `do`, and the fields of each."""
+"""The questions, by their `do`, with the fields of each."""
 ENDED: Mapping[str, Check] = {
     "id": _text,
     "ended": _text,
     "text": _text,
     "extra": _or_none(_fields),
 }
-"""The fields of `grow` where the stream has ended."""
+"""The fields of `grow` if the stream has ended."""
 SUSPENSION: Mapping[str, Check] = {"why": _text, "by": _text, "since": _time}
-"""Those of a suspension."""
+"""The fields of a suspension."""
 PLACE: Mapping[str, Check] = {
     "external_room_id": _text,
     "thread_id": _or_none(_text),
@@ -126,16 +127,16 @@ PLACE: Mapping[str, Check] = {
     "team_id": _or_none(_text),
     "direct": _flag,
 }
-"""Those of the place of a sign of typing, of which the room alone must be there."""
+"""The fields of the place of a typing sign; only the room is required."""
 _TABLES: Mapping[str, Sequence[tuple[str, Mapping[str, Check], Sequence[str]]]] = {
     "typing": [("place", PLACE, ("external_room_id",))],
     "suspension": [("suspension", SUSPENSION, tuple(SUSPENSION))],
 }
-"""Tables within a question: the fields of each, and those that must be there."""
+"""Tables within a question: the fields of each, and its required fields."""
 
 
 def question(asked: str) -> Mapping[str, Any]:
-    """The question. Raises `Invalid` with all that is wrong with it, by its places."""
+    """The question, as a table. Raises `Invalid` with every mistake and its place."""
     try:
         plain = json.loads(asked)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""The parts of a gateway that only hands over. This module waits: for the owner."""
+"""Puts together the parts of a gateway that only hands over. Waits only for the owner."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway_core.submission.handed.way import HandoverWay
 
 
 class Producer:
-    """Hands over, finds, and asks; what it waits for ends as the owner says."""
+    """Hands envelopes over, looks them up, and asks the owner, which says how each ended."""
 
     def __init__(
         self,
@@ -41,11 +41,11 @@ class Producer:
         self.follower = Follower(handover)
 
     async def drained(self) -> None:
-        """Wait until the owner is told of all streams that are whole."""
+        """Wait until the owner has every stream's whole text, or needs it no longer."""
         await self._telling.drained()
 
     async def remove_instance(self, instance_id: str, drain: float) -> list[Undelivered]:
-        """What the owner ended undelivered; this process knows the instance no more.
+        """Remove an instance, here and at the owner; returns what the owner ended undelivered.
 
         Raises what the owner raises.
         """

@@ -1,4 +1,4 @@
-"""Answers what processes ask that deliver nothing, as JSON. This module waits: for the outbox."""
+"""Answers the questions of processes that only hand over, as JSON. Waits for the outbox."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gateway_core.submission.lookup import Lookup
 
 
 class Face(Protocol):
-    """What is needed of a gateway."""
+    """The methods of a gateway that the answers need."""
 
     _groups: Groups
 
@@ -54,9 +54,10 @@ Answer = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 class Questions:
     """Answers for a gateway that owns the outbox.
 
-    here         finds what this process has itself
-    instance_id  whom it may be about: who asks may send as that one; empty: as all
-    age          seconds since it was asked
+    here         finds envelopes in this process and its outbox
+    instance_id  the only account that the question may be about, since the asking process may send
+                 only as this account; empty: any account
+    age          seconds since the question was asked
     """
 
     _gateway: Face
@@ -65,7 +66,7 @@ class Questions:
     _age: float
 
     async def answer(self, asked: str) -> str:
-        """What `Asking` reads. Raises `GatewayError`."""
+        """Answer a question, as `Asking` reads it. Raises `GatewayError`."""
         plain = question(asked)
         answers: Mapping[str, Answer] = {
             "status": self._status,
@@ -86,7 +87,7 @@ class Questions:
         return json.dumps(await answers[plain["do"]](plain))
 
     def _check(self, instance_id: str) -> None:
-        """Raises `UnknownInstance` for one that who asks may not send as."""
+        """Raises `UnknownInstance` for an account as which the asking process may not send."""
         if self._instance_id not in ("", instance_id):
             text = f"the question is about instance {self._instance_id!r}, not {instance_id!r}"
             raise UnknownInstance([Problem("instance_id", text)])
@@ -119,7 +120,7 @@ class Questions:
 
     async def _submit_many(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         envelopes = [from_json(Envelope, each) for each in asked["envelopes"]]
-        for each in envelopes[:1]:  # of which the others are, or they are refused
+        for each in envelopes[:1]:  # the others are of the same account, or are refused
             self._check(each.instance_id)
         check_files(envelopes)
         job = await self._gateway.submit_many(
@@ -138,7 +139,7 @@ class Questions:
         return _one(await self._state(what))
 
     async def _state(self, what: str | Scope) -> GroupState | None:
-        """The group, as far as who asks may know of it."""
+        """The group's state; None: unknown, or the asking process may not know of the group."""
         state = await self._groups.state(what)
         if state is None or self._instance_id in ("", state.group.instance_id):
             return state

@@ -1,8 +1,8 @@
-"""Streams that other processes write, and this one shows. This module waits: for the outbox.
+"""Shows streams that other processes write. This module waits only for the outbox.
 
-A stream is shown here as if it were written here: its growth is told what the other process says.
-Whoever writes says every few seconds that it still does. Of one that is silent for long the process
-is dead, unless it is the outbox that is away.
+A stream is shown as if it were written here: its growth gets the text that the other process tells.
+The writing process tells every few seconds that it still writes. If a stream is silent for long,
+its process is dead, unless the outbox is away.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from gateway_core.outboxes.records import Request
 from gateway_core.submission.draft import Drafting
 
 LOOK = 10.0
-"""Seconds after which it is looked whether anything was heard of a stream."""
+"""Seconds between two looks at whether anything was heard about a stream."""
 LOOKS = 3
-"""After so many looks without a word, at which the outbox answered, it is broken off."""
+"""A stream is broken off after so many looks at which the outbox answered and nothing was heard."""
 RECORD = SECOND
-"""Nanoseconds between two records of a growing text, at the least."""
+"""The least number of nanoseconds between two records of a growing text."""
 
 
 @attrs.define(eq=False)
 class Written:
-    """One of them.
+    """A stream that another process writes.
 
-    told      the number of the newest state that was told, by whoever writes it; -1: none was
-    heard     something was heard of it since the last look
-    accepted  set once it is accepted, or never will be
-    ago       seconds ago that it ended, as it was told
-    whole     it was so as it was handed over
+    told      the number of the newest state that its writer told; -1: no state was told
+    heard     something was heard about it since the last look
+    accepted  set once it is accepted, or certainly never will be
+    ago       how many seconds before that was told it had ended
+    whole     its text was already whole when it was handed over
     """
 
     instance_id: str
@@ -56,9 +56,9 @@ class Written:
 
 @attrs.define(eq=False)
 class WrittenElsewhere:
-    """Those of one gateway, by the ids of their envelopes.
+    """The streams of one gateway that other processes write, by the ids of their envelopes.
 
-    ends  its time to live counts from so many seconds ago
+    ends  lets a delivery's time to live count from so many seconds ago
     """
 
     _drafting: Drafting
@@ -69,10 +69,10 @@ class WrittenElsewhere:
     _ends: Callable[[Delivery, float], None]
     _known: dict[str, Written] = attrs.field(factory=dict, init=False)
 
-    # -- as it is accepted
+    # -- acceptance
 
     def comes(self, request: Request) -> None:
-        """An envelope is to be accepted. What is told of a stream from now on is not too early."""
+        """Note a request to accept a stream, so that states may come before it is accepted."""
         envelope = request.envelope
         if not request.envelope_id or not isinstance(envelope, Send):
             return
@@ -93,11 +93,11 @@ class WrittenElsewhere:
         self._known[request.envelope_id] = one
 
     def coming(self, envelope_id: str) -> Written | None:
-        """What is known of a stream that is being accepted; None: it is none."""
+        """What is known about a stream that is being accepted; None: the envelope is no stream."""
         return self._known.get(envelope_id)
 
     def accepted(self, envelope_id: str, delivery: Delivery | None) -> None:
-        """It is accepted; None: it is not, or joined another one."""
+        """Note a stream's delivery, which may be one that it joined; None: it was refused."""
         one = self._known.get(envelope_id)
         if one is None or one.delivery is not None:
             return
@@ -108,7 +108,7 @@ class WrittenElsewhere:
             self._keep(one, delivery)
 
     def came_in(self, delivery: Delivery) -> None:
-        """It is in memory; one that a previous process run accepted is known from now on."""
+        """Note a delivery in memory; a stream from a previous process run is known from now on."""
         growth, one = delivery.growth, self._known.get(delivery.id)
         if growth is not None and growth.is_open and (one is None or one.growth is not growth):
             one = self._known[delivery.id] = Written(delivery.envelope.instance_id, growth)
@@ -116,7 +116,7 @@ class WrittenElsewhere:
             self._keep(one, delivery)
 
     def _keep(self, one: Written, delivery: Delivery) -> None:
-        """It has its delivery, and is watched as long as that is here."""
+        """Give a stream its delivery, and watch the stream as long as the delivery is here."""
         if one.delivery is not None:
             return
         one.delivery = delivery
@@ -124,20 +124,20 @@ class WrittenElsewhere:
         delivery.on_end(partial(self._forget, one, delivery.id))
         if one.growth.is_open:
             self._spawn(partial(self._watch, one, delivery))
-        elif not one.whole:  # it has become so since it was handed over
+        elif not one.whole:  # the text became whole after the stream was handed over
             self._ended(one, delivery)
 
     def _forget(self, one: Written, envelope_id: str) -> None:
         if self._known.get(envelope_id) is one:
             del self._known[envelope_id]
 
-    # -- what is told of it
+    # -- states told by the writing process
 
     async def hear(self, instance_id: str, told: Mapping[str, Any], ago: float) -> dict[str, Any]:
-        """What its process says; what that is to know.
+        """Take in what the writing process tells; returns what that process is to know.
 
-        instance_id  whom it may be about; empty: all
-        ago          seconds ago that it said so
+        instance_id  the only account that it may be about; empty: any account
+        ago          how many seconds ago the process told it
         """
         one = self._known.get(told["id"]) or await self._find(told["id"])
         if one is None or instance_id not in ("", one.instance_id):
@@ -156,7 +156,7 @@ class WrittenElsewhere:
         }
 
     async def _find(self, envelope_id: str) -> Written | None:
-        """One that was accepted and is spilled; None: it ended, or never was a stream."""
+        """A stream that was accepted and is spilled; None: it has ended, or was never a stream."""
         found = await self._pager.look_up(envelope_id)
         one = self._known.get(envelope_id)
         delivery = None if one is not None or found is None else self._pager.join(found)
@@ -166,7 +166,7 @@ class WrittenElsewhere:
         return one
 
     def _grow(self, one: Written, told: Mapping[str, Any]) -> None:
-        """It has grown, unless that was told of a state that is not known here."""
+        """Give a stream its new text, unless the text continues a state that is not known here."""
         growth, after = one.growth, told["after"]
         if told["number"] <= one.told or after not in (-1, one.told):
             return
@@ -181,7 +181,7 @@ class WrittenElsewhere:
             self._journal.grew(one.delivery)
 
     async def _end(self, one: Written, told: Mapping[str, Any], ago: float) -> None:
-        """It is whole. It is stored before this returns, or together with the answer."""
+        """Give a stream its whole text, which is stored before this returns, or with the answer."""
         if one.growth.is_open:
             one.ago = ago
             self._goes_on(one)
@@ -191,21 +191,21 @@ class WrittenElsewhere:
         await one.accepted.wait()
 
     def _goes_on(self, one: Written) -> None:
-        """It is shown again; policies are asked about each state of it, whoever accepted it."""
+        """Show a restored stream again; policies rewrite each state, whoever accepted it."""
         if one.delivery is not None and one.delivery.restored:
             one.growth.goes_on()
             self._drafting.grow_on(one.delivery, one.growth)
 
     def _ended(self, one: Written, delivery: Delivery) -> None:
-        """It grows no more: its time to live counts from then."""
+        """Note that a stream has stopped growing: its time to live counts from its end."""
         if delivery.receipt is None:
             self._ends(delivery, one.ago)
             self._journal.grew(delivery)
 
-    # -- while nothing is told of it
+    # -- while nothing is told
 
     async def _watch(self, one: Written, delivery: Delivery) -> None:
-        """Break it off once nobody writes it any more."""
+        """Break a stream off once nobody writes it any more."""
         silent = 0
         while one.growth.is_open and self._known.get(delivery.id) is one:
             one.heard = False
@@ -220,7 +220,7 @@ class WrittenElsewhere:
                 self._ended(one, delivery)
 
     async def _could_be_heard(self, delivery: Delivery) -> bool:
-        """Whether the outbox answers, by which it would be told."""
+        """Whether the outbox answers, through which the writing process would be heard."""
         try:
             await self._pager.look_up(delivery.id)
         except OutboxError:
