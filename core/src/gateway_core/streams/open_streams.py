@@ -1,4 +1,4 @@
-"""The open streams of one gateway. Never waits."""
+"""Keeps track of the open streams of one gateway. Never waits."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from gateway_core.submission.draft import Drafting
 class Streams:
     """The open streams of one gateway.
 
-    journal  records for a durable outbox; None: nothing survives the process
-    spawn    starts a task of the gateway's
+    journal  records growing texts in a durable outbox; None: nothing survives the process
+    spawn    starts one of the gateway's tasks
     """
 
     door: Door
@@ -44,7 +44,7 @@ class Streams:
         return self._drafting.closed
 
     def open(self, stream: Stream, envelope: Send) -> Stream | None:
-        """Note an open stream; the one that it joins, if its key is another open one's."""
+        """Note an open stream; returns another open stream with the same key, which it joins."""
         self._drafting.draft(*self._drafting.rewrite(envelope))
         scope = scope_of(envelope)
         if scope is not None:
@@ -62,20 +62,20 @@ class Streams:
         given: Mapping[str, Json] | None,
         known: Mapping[str, Json] | None,
     ) -> Mapping[str, Json]:
-        """The platform's own fields with these buttons. Raises `Invalid` as a `Send` with them."""
+        """The platform's own fields with these buttons. Raises `Invalid` as a `Send` does."""
         if problems := list(button_problems(rows)):
             raise Invalid(problems)
         account = self._drafting.account_for(envelope.instance_id)
         return fields_beside(account.hooks, account.instance, rows, given, known)
 
     def close(self, stream: Stream) -> None:
-        """It is open no more."""
+        """Forget a stream that is no longer open."""
         scope = self._open.pop(stream, None)
         if scope is not None:
             self._keyed.pop(scope, None)
 
     def ends(self, delivery: Delivery, ago: float = 0.0) -> None:
-        """A stream is whole: its time to live counts from now, or from so many seconds ago."""
+        """Let a whole stream's time to live count from now, or from `ago` seconds ago."""
         draft, envelope = self._drafting, delivery.envelope
         partition = draft.partition_of(envelope.instance_id, envelope.external_room_id)
         ttl = envelope.ttl
@@ -83,10 +83,10 @@ class Streams:
             ttl = getattr(draft.config.ttl, delivery.priority)
         if delivery.receipt is None and envelope.deadline is None:
             delivery.ends_by(self.clock.now() + round((ttl - ago) * SECOND))
-            if delivery.id in partition.deliveries:  # else once it comes in
+            if delivery.id in partition.deliveries:  # otherwise when the delivery comes in
                 partition.scheduler.deadlines.add(delivery)
 
     def gateway_closes(self) -> None:
-        """The gateway accepts nothing more: what is open does not get whole any more."""
+        """The gateway accepts nothing more: no open stream will become whole."""
         for stream in list(self._open):
             stream._gateway_closes()  # noqa: SLF001 - of one kind

@@ -1,6 +1,6 @@
-"""The verb `stream` of the public face.
+"""The gateway's verb `stream`.
 
-This module waits: for what a stream waits for.
+This module waits for what a stream waits for.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from gateway_core.submission.verbs import check_flag
 
 
 class StreamFields(TypedDict, total=False):
-    """What `stream` takes beside where and chunks, in every kind of program."""
+    """The arguments of `stream` besides where and chunks, in every kind of program."""
 
     instance: str | None
     thread: str | None
@@ -60,7 +60,7 @@ class StreamFields(TypedDict, total=False):
 
 
 class Opening:
-    """A stream that is about to open: `async with` it; or `await` it, if it has its chunks."""
+    """A stream that is about to open: enter it with `async with`, or `await` it with chunks."""
 
     def __init__(
         self,
@@ -76,12 +76,12 @@ class Opening:
         return self._made
 
     async def _ready(self) -> None:
-        """Make it, if that had to wait for its account."""
+        """Make the stream, if that had to wait for its account."""
         if self._make is not None:
             self._made, self._make = await self._make(), None
 
     async def __aenter__(self) -> Stream:
-        """Open it."""
+        """Open the stream."""
         if self._chunks is not None:
             raise TypeError("a stream with chunks writes them itself: `await` it")
         await self._ready()
@@ -93,11 +93,11 @@ class Opening:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish it."""
+        """Finish the stream."""
         await self._stream.__aexit__(kind, error, trace)
 
     def __await__(self) -> Generator[Any, Any, Delivered | Receipt]:
-        """Write all chunks into it, and finish it."""
+        """Write all chunks into the stream, and finish the stream."""
         return self._write_all().__await__()
 
     async def _write_all(self) -> Delivered | Receipt:
@@ -115,7 +115,7 @@ class Opening:
 
 
 class Streaming(Answers):
-    """What a `Gateway` says as it is written."""
+    """The method by which a `Gateway` sends a message while it is being written."""
 
     _journal: Journal | None
     _drafting: Drafting
@@ -153,12 +153,12 @@ class Streaming(Answers):
         chunks      the text in pieces; then await the stream, which returns the receipt
         instance    the account that received the event; None: the one whose adapter knows it
         key         joins an open stream with the same key. With an event, it names this answer
-                    among several to the event, which are otherwise numbered as in `reply`
+                    among several to the event; without it, answers are numbered as in `reply`
         ttl         seconds after the end of the stream at which it expires
         extra       the platform's own fields while the message grows; `finish` may replace them
-        buttons     its buttons while it grows; `finish` may replace them
+        buttons     the message's buttons while it grows; `finish` may replace them
         ephemeral   show it only to the user of the interaction
-        on_error    what happens if its block ends with an exception: `mark` adds `broken_off` at
+        on_error    what happens if the block ends with an exception: `mark` adds `broken_off` at
                     the end, `delete` deletes the message, `keep` leaves it as it is. If the
                     platform shows that an interaction's answer is coming, and nothing was written
                     yet, `broken_off` is the answer
@@ -169,8 +169,8 @@ class Streaming(Answers):
         interaction (a command, a pressed button, a form) is acknowledged when the block is entered.
         If an answer by its token cannot be edited, it is sent when the text is complete. The other
         fields are those of `send`. Raises `Invalid` for wrong values, and `UnknownEvent` and
-        `AmbiguousEvent` for an event that no instance knows or several know; other errors when the
-        block is entered.
+        `AmbiguousEvent` for an event that no instance knows or several know; other errors are
+        raised when the block is entered.
         """
         _check(on_error, max_text)
         check_flag("ephemeral", ephemeral)
@@ -225,7 +225,7 @@ class Streaming(Answers):
             raise Invalid(problems_in(error)) from None
         serving = self._registry.serving.get(name)
         rows = rows_of(() if buttons is None else buttons)
-        if serving is not None and rows != ():  # who is not served is told so as the block begins
+        if serving is not None and rows != ():  # without an account, entering the block raises
             fields = self._streams.fields_beside(envelope, rows, envelope.extra, None)
             envelope = attrs.evolve(envelope, extra=fields)
         shows = None if serving is None else partial(self._begin_typing, serving, address)
@@ -233,13 +233,13 @@ class Streaming(Answers):
         return Opening(stream, chunks)
 
     def _missing(self, where: Any, instance: str | None) -> str | None:
-        """The id of its account, which a source is to be asked for; None: nobody need be asked."""
+        """The id of the account to ask a source for; None: no source need be asked."""
         named = where[0] if isinstance(where, tuple) and where else instance
         here = self._drafting.source is None or named in self._registry.serving
         return None if here or not isinstance(named, str) else named
 
     def _begin_typing(self, account: InstanceState, address: Address) -> Callable[[], None] | None:
-        """Show that an answer is being written; what ends that. None: it is not shown."""
+        """Show that an answer is being written; the function that ends that. None: not shown."""
         shown = self._typing.begin(account, address)
         return None if shown is None else shown.end
 
@@ -255,19 +255,19 @@ class Answered:
 
     @property
     def shows_it(self) -> bool:
-        """Whether its users see that an answer is being made, until there is one."""
+        """Whether users see that an answer is being made, until there is an answer."""
         asked = self._address.interaction
         shown = asked is not None and asked.by_token and asked.asked != "press"
         return shown and "acknowledge" in self._account.hooks.served
 
     def acknowledge(self) -> None:
-        """Have the platform know at once that an answer comes."""
+        """Tell the platform at once that an answer will come."""
         self._acknowledgements.begin(self._account, self._address, ephemeral=self._ephemeral)
 
     async def before_answer(self) -> Interaction | None:
-        """The interaction as the answer is to be given, once it is acknowledged.
+        """Wait until the interaction is acknowledged; returns it as the answer needs it.
 
-        None: it is answered in the room, as a message is.
+        None: the answer is a message in the room.
         """
         if _token_of(self._address) is None:
             return None
@@ -277,7 +277,7 @@ class Answered:
 
 
 def _token_of(address: Address) -> Interaction | None:
-    """What the answer is given by; None: nothing but the room."""
+    """The interaction, if its token gives the answer; None: the answer only goes to the room."""
     asked = address.interaction
     return asked if asked is not None and asked.by_token else None
 

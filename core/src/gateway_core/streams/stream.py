@@ -1,6 +1,6 @@
 """Streams: an answer that is sent while it is still being written.
 
-This module waits: for the acceptance of a stream's message, and for its end.
+This module waits for the acceptance of a stream's message, and for its end.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from gateway_core.submission.door import Door
 from gateway_core.submission.tickets import Ticket, wait_for_end, with_ref
 
 OnError = Literal["mark", "delete", "keep"]
-"""What becomes of what was shown when the block of a stream ends by an exception."""
+"""What happens to the shown text if the block of a stream ends with an exception."""
 
 GATHER = 0.3
-"""Seconds for which a first message gathers what it shows: a lone letter is no answer."""
+"""Seconds for which text is gathered before the first message: a single letter is no answer."""
 RECORD = SECOND
-"""Nanoseconds between two records of a growing text in a durable outbox, at the least."""
+"""The least number of nanoseconds between two records of a growing text in a durable outbox."""
 PLACEHOLDER = "…"
-"""Stands for the text of a stream when its place is checked, before there is any."""
+"""Stands for the text of a stream when its place is checked, before there is any text."""
 
 
 class Asked(Protocol):
@@ -68,7 +68,11 @@ class OpenStreams(Protocol):
 
 
 def check_text(text: object, before: int, most: int) -> None:
-    """Raises `Invalid` for what cannot be appended to `before` characters, of `most` at most."""
+    """Raises `Invalid` for a text that cannot be sent, or is too long.
+
+    before  the characters that it is appended to
+    most    the most characters that the whole text may have
+    """
     if not isinstance(text, str):
         problem = f"must be a text, not {type(text).__name__}"
     elif before + len(text) > most:
@@ -138,10 +142,10 @@ class Stream:
         self._said()
 
     def status(self, text: str) -> None:
-        """Show a line below the text, such as "searching …"; empty: none. It is never in the final.
+        """Show a line below the text, such as "searching …"; empty: none. The final text lacks it.
 
-        Where a platform appends to what it shows (Slack's streams), it is seen before there is any
-        text, and then the stream goes by edits.
+        If a platform appends to a shown message (Slack's streams), the line is seen only before
+        there is any text, and such a stream is shown by edits.
         Never waits; raises as `write` does.
         """
         check_text(text, 0, self._most)
@@ -158,7 +162,7 @@ class Stream:
         self._record()
 
     def _stop_typing(self) -> None:
-        """Its message stands: that somebody writes needs no other sign."""
+        """End the typing sign: the message itself shows that somebody writes."""
         ends, self._typing_ends = self._typing_ends, None
         if ends is not None:
             ends()
@@ -207,14 +211,17 @@ class Stream:
             self._ends()
 
     async def _joined(self) -> Delivered | Receipt | None:
-        """How it ended, for one that joined it; None: it said nothing, so that one answers."""
+        """The receipt, for a stream that joined this one; None: this one sent nothing.
+
+        If this stream sent nothing, the other stream answers.
+        """
         await self._accepted.wait()
         if self._ticket is None and self._error is None:
             return None
         return await self._outcome()
 
     async def _outcome(self) -> Delivered | Receipt:
-        """How it ended, once it has. Raises as `finish` does."""
+        """The receipt, once the message has ended. Raises as `finish` does."""
         await self._accepted.wait()
         if self._error is not None:
             raise self._error
@@ -226,7 +233,7 @@ class Stream:
         raise DeliveryError(receipt)
 
     def _break_off(self) -> None:
-        """Its block ended by an exception."""
+        """End the stream, since its block ended with an exception or the gateway closes."""
         if self._first is not None or not self._growth.is_open:
             return
         asked, grows = self._interaction, self._envelope.grows
@@ -243,7 +250,7 @@ class Stream:
         self._ends()
 
     def _ends(self) -> None:
-        """It grows no more: its time to live counts from now."""
+        """Note that the text grows no more: its time to live counts from now."""
         self._whole.set()
         delivery = self._delivery
         if delivery is not None:
@@ -252,15 +259,15 @@ class Stream:
 
     @property
     def _delivery(self) -> Delivery | None:
-        """The delivery that grows with it, while it is this process's to deliver; None: none is."""
+        """The unfinished delivery whose text is this stream's; None: there is none here."""
         delivery = None if self._ticket is None else self._ticket._delivery  # noqa: SLF001 - a ticket is this package's own
-        if delivery is None or delivery.growth is not self._growth:  # another one has its key
+        if delivery is None or delivery.growth is not self._growth:  # another stream has its key
             return None
         return None if delivery.receipt is not None or delivery.stored else delivery
 
     @property
     def receipt(self) -> Receipt | None:
-        """How it ended; None: it has not."""
+        """How the stream ended; None: it has not ended."""
         if self._first is not None:
             return self._first.receipt
         ticket = self._ticket
@@ -268,17 +275,17 @@ class Stream:
 
     @property
     def ticket(self) -> Ticket | None:
-        """The ticket of its message once that is accepted; its ref can be stored at once."""
+        """The message's ticket, once it is accepted; the ticket's ref can be stored at once."""
         return self._ticket if self._first is None else self._first.ticket
 
     @property
     def max_text(self) -> int:
-        """Characters that its text may have."""
+        """The most characters that the text may have."""
         return self._most
 
     @property
     def stopped(self) -> bool:
-        """Whether writing more is pointless, because its user stopped it or it has ended."""
+        """Whether writing more is pointless: the user stopped the stream, or it has ended."""
         if self._first is not None:
             return self._first.stopped
         if self._growth.stopped or self._error is not None:
@@ -288,9 +295,9 @@ class Stream:
     # -- its message
 
     async def __aenter__(self) -> Self:
-        """Check where it goes; another stream of its key that is open is joined. Accepts nothing.
+        """Check where the stream goes, and join an open stream with the same key.
 
-        Raises as `Gateway.submit` does.
+        Accepts nothing yet. Raises as `Gateway.submit` does.
         """
         await trio.lowlevel.checkpoint()
         self._first = self._streams.open(self, self._envelope)
@@ -306,7 +313,7 @@ class Stream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish it; after an exception, do what `on_error` says, and do not wait for that."""
+        """Finish the stream; after an exception, do what `on_error` says, without waiting."""
         try:
             if error is not None:
                 self._break_off()
@@ -316,7 +323,7 @@ class Stream:
             self._stop_typing()
             self._streams.close(self)
             if not self._posting:
-                self._accepted.set()  # those that joined it wait for nothing more
+                self._accepted.set()  # streams that joined this one must not wait any longer
 
     def _post(self) -> None:
         self._posting = True
@@ -327,7 +334,7 @@ class Stream:
             self._streams.spawn(self._submit)
 
     async def _submit(self) -> None:
-        """Have its message accepted; the error, if it is not, is for whoever finishes it."""
+        """Submit the stream's message; `finish` raises the error if it is not accepted."""
         try:
             text = await self._first_text()
             envelope = attrs.evolve(self._envelope, text=text)
@@ -351,7 +358,7 @@ class Stream:
             self._accepted.set()
 
     def _said_to_be_whole(self, envelope: Send) -> Send:
-        """The envelope; it says so if it has the last text that there will be."""
+        """The envelope, which says that its text is whole if no more text will come."""
         grows = envelope.grows
         if self._growth.is_open or grows is None:
             return envelope
@@ -359,7 +366,7 @@ class Stream:
         return attrs.evolve(envelope, text=self._growth.written or envelope.text, grows=ended)
 
     async def _first_text(self) -> str:
-        """What it shows first, once it has gathered for a moment."""
+        """The text of the first message, after gathering text for a moment."""
         with trio.move_on_after(GATHER):
             await self._whole.wait()
         while self._growth.is_open and not (text := self._growth.showing()).strip():
@@ -368,7 +375,7 @@ class Stream:
         return self._growth.showing() if not self._growth.is_open else text
 
     def _record(self, *, whole: bool = False) -> None:
-        """Have the outbox know the newest text, at most once a second."""
+        """Store the newest text in the outbox, at most once a second until it is whole."""
         journal, delivery = self._streams.journal, self._delivery
         if journal is None or delivery is None or delivery.is_elsewhere:
             return
@@ -378,7 +385,10 @@ class Stream:
             journal.grew(delivery)
 
     def _gateway_closes(self) -> None:
-        """The gateway closes: an outbox keeps its newest text, else it is broken off."""
+        """The gateway closes: store the newest text, or break the stream off.
+
+        It is broken off if there is no outbox, or if another process delivers it.
+        """
         delivery = self._delivery
         if self._streams.journal is None or (delivery is not None and delivery.is_elsewhere):
             self._break_off()
