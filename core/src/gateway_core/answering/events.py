@@ -26,11 +26,11 @@ def resolve(
 ) -> Resolved:
     """Which instance the event came to, and its address.
 
-    instance  its id; None: the one instance whose adapter knows the event
+    instance  the instance's id; None: the one instance whose adapter knows the event
 
-    Raises `UnknownEvent` where it belongs to no conversation, `AmbiguousEvent` where several
-    instances know it, `UnknownInstance`, and `HookContractError` where the hook of the instance
-    that was named fails.
+    Raises `UnknownEvent` if the event belongs to no conversation, `AmbiguousEvent` if several
+    instances know it, `UnknownInstance`, and `HookContractError` if the named instance's hook
+    fails.
     """
     if instance is not None:
         address = registry.account(instance).hooks.address(event)
@@ -46,9 +46,10 @@ def resolve(
 
 
 def _knowing(event: Any, registry: InstanceRegistry) -> Iterator[Resolved]:
-    """Each instance whose adapter knows the event; an adapter is asked once, however many it has.
+    """Each instance whose adapter knows the event; an adapter is asked once for all its instances.
 
-    One that fails at another platform's event does not know it: the failure is logged and counted.
+    An adapter that fails at another platform's event does not know the event: the failure is logged
+    and counted.
     """
     asked: dict[ChannelHooks, Address | None] = {}
     for name, account in registry.serving.items():

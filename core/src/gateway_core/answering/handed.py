@@ -1,8 +1,8 @@
-"""Signs of typing for a process that delivers nothing: the owner shows them, as limits allow.
+"""Shows typing signs for processes that only hand over: the owner makes them, as limits allow.
 
-They are passing: nothing is told again that could not be told, and what comes late is not shown.
+Typing signs are short-lived: a report that failed is not repeated, and a late one is not shown.
 
-This module waits: for the owner.
+This module waits only for the owner.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from gateway_core.submission.handed.asking import Asking
 AGAIN = 4.0
 """Seconds after which the owner is told that somebody still writes."""
 LASTS = 12.0
-"""Seconds after which the owner believes that no more, if it hears nothing."""
+"""Seconds without a report after which the owner ends the sign."""
 MOST = 1_000
-"""Blocks that have ended which are known, those that came last."""
+"""The most ended blocks that are remembered, the newest ones."""
 _TOLD = ("external_room_id", "thread_id", "reply_to", "message_id", "user_id", "team_id", "direct")
-"""What of an address the owner is told: the token of an interaction stays here."""
+"""The fields of an address that the owner is told: an interaction's token stays here."""
 
 
 @attrs.define(eq=False)
 class HandedTyping:
-    """The signs of a process that delivers nothing."""
+    """The typing signs of a process that only hands over."""
 
     _handover: Handover
     _asking: Asking
     _spawn: Spawn
 
     def begin(self, account: InstanceState, address: Address) -> HandedSign | None:
-        """As `TypingSigns`."""
+        """Begin a sign, as `TypingSigns.begin` does."""
         try:
             sign = account.hooks.typing(account.instance, address)
-        except HookContractError:  # logged and counted: no message is worth less for it
+        except HookContractError:  # logged and counted: it does no harm to a message
             return None
         if sign is None:
             return None
@@ -57,7 +57,7 @@ class HandedTyping:
 
 @attrs.define(eq=False)
 class HandedSign:
-    """One block's sign."""
+    """One block's typing sign."""
 
     _handover: Handover
     _asking: Asking
@@ -66,11 +66,11 @@ class HandedSign:
     _block: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
 
     def end(self) -> None:
-        """The block ends."""
+        """End the sign, as its block ends."""
         self._block.cancel()
 
     async def show(self) -> None:
-        """Have it shown until the block ends."""
+        """Let the owner show the sign until the block ends."""
         if self._block.cancel_called:
             return
         name, instance_id = uuid4().hex, self._instance_id
@@ -83,11 +83,11 @@ class HandedSign:
             told = json.dumps({"do": "typing", "block": name, "place": None})
             await self._handover.tell(instance_id, told)
         except GatewayError:
-            return  # it goes by itself
+            return  # the sign ends by itself
 
 
 class ShownForOthers:
-    """Those that the owner shows for other processes, by their blocks."""
+    """The typing signs that an owner shows for other processes, by their blocks."""
 
     def __init__(self, typing: Typing, spawn: Spawn) -> None:
         self._typing, self._spawn = typing, spawn
@@ -95,7 +95,7 @@ class ShownForOthers:
         self._over: OrderedDict[str, None] = OrderedDict()
 
     def hear(self, account: InstanceState, told: Mapping[str, Any], ago: float) -> None:
-        """A block runs, or has ended, as was told so many seconds ago."""
+        """Note that a block runs or has ended, as another process told `ago` seconds ago."""
         name, place = told["block"], told["place"]
         block = self._blocks.get(name)
         if place is None:

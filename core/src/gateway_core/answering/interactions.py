@@ -16,19 +16,19 @@ from gateway_core.contract.errors import HookContractError, Invalid, Problem
 from gateway_core.contract.hookspecs import Sign
 
 WITHIN = 2.0
-"""Seconds in which it is acknowledged; Discord and Slack want it within three."""
+"""Seconds within which an interaction is acknowledged; Discord and Slack allow three."""
 TRIES = 3
 PAUSE = 0.1
 MOST = 4_096
-"""Interactions that are remembered, those noticed last."""
+"""The most interactions that are remembered, the newest ones."""
 
 
 @attrs.define(eq=False)
 class _Noticed:
-    """An interaction that is acknowledged, or being so.
+    """An interaction that is acknowledged, or is being acknowledged.
 
     refused  the platform took no acknowledgement: it has one, or the interaction has ended
-    answers  how many answers it got
+    answers  how many answers the interaction got
     """
 
     ephemeral: bool
@@ -38,7 +38,7 @@ class _Noticed:
 
 
 class Acknowledgements:
-    """Acknowledges each interaction once, whoever asks first."""
+    """Acknowledges each interaction once, at the first request."""
 
     def __init__(self, signs: Signs, spawn: Spawn) -> None:
         self._signs = signs
@@ -46,7 +46,7 @@ class Acknowledgements:
         self._noticed: OrderedDict[tuple[str, str], _Noticed] = OrderedDict()
 
     def begin(self, account: InstanceState, address: Address, *, ephemeral: bool) -> _Noticed:
-        """Acknowledge it, unless that was done; returns at once."""
+        """Begin to acknowledge an interaction, unless that was begun before; returns at once."""
         assert address.interaction is not None  # noqa: S101 - the caller looked
         place = (account.instance.id, address.interaction.token.reveal())
         noticed = self._noticed.get(place)
@@ -59,7 +59,7 @@ class Acknowledgements:
         if "acknowledge" in account.hooks.served:
             try:
                 sign = account.hooks.acknowledge(account.instance, address, ephemeral=ephemeral)
-            except HookContractError:  # logged and counted; the answer finds out
+            except HookContractError:  # logged and counted; the answer is tried all the same
                 noticed.refused = True
         if sign is None:
             noticed.done.set()
@@ -70,7 +70,7 @@ class Acknowledgements:
     async def _acknowledge(
         self, account: InstanceState, address: Address, sign: Sign, noticed: _Noticed
     ) -> None:
-        """Try again until it is time to give up: an answer without it may still be taken."""
+        """Try until time is up: the platform may take an answer without an acknowledgement."""
         try:
             with trio.move_on_after(WITHIN):
                 for number in range(1, TRIES + 1):
@@ -89,10 +89,10 @@ class Acknowledgements:
     async def before_answer(
         self, account: InstanceState, address: Address, *, ephemeral: bool
     ) -> Interaction:
-        """Acknowledge it, and wait for that; the interaction as the answer is to be given.
+        """Acknowledge an interaction and wait for that; returns it as the answer needs it.
 
-        Raises `Invalid` where its first answer is to be shown to one person alone, and it was
-        acknowledged before all, or the other way round.
+        Raises `Invalid` if the first answer is to be shown to one person alone but the interaction
+        was acknowledged for all to see, or the other way round.
         """
         assert address.interaction is not None  # noqa: S101 - the caller looked
         noticed = self.begin(account, address, ephemeral=ephemeral)
@@ -104,6 +104,6 @@ class Acknowledgements:
         answer = noticed.answers
         noticed.answers += 1
         await noticed.done.wait()
-        # Where the platform wanted no acknowledgement, nothing waits for the first answer's edit.
+        # If the platform took no acknowledgement, the first answer has nothing to edit.
         number = max(answer, 1) if noticed.refused else answer
         return attrs.evolve(address.interaction, answer=number)

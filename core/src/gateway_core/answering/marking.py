@@ -12,9 +12,9 @@ from gateway_core.submission.verbs import Editable, Verbs, build, changing, chec
 
 
 class MarkFields(TypedDict, total=False):
-    """What `react`, `unreact`, `pin` and `unpin` take beside the message, as `edit` does.
+    """The arguments of `react`, `unreact`, `pin` and `unpin` besides the message, as in `edit`.
 
-    order  `none`: without waiting for what else is queued for the room
+    order  `none`: do not wait for the room's other queued envelopes
     """
 
     key: str | None
@@ -27,7 +27,7 @@ class MarkFields(TypedDict, total=False):
 
 
 class Marks(Verbs):
-    """What a `Gateway` can be asked to put on a message: each is a `Call` of the platform's own."""
+    """The methods that mark a message: each makes a `Call` of one of the platform's own methods."""
 
     async def react(self, target: Editable, emoji: str, **fields: Unpack[MarkFields]) -> Receipt:
         """Put the account's reaction on a message; succeeds if it is there already.
@@ -37,8 +37,8 @@ class Marks(Verbs):
         emoji   the character, such as "👍", or the platform's name for an emoji of its own
 
         If an account can have only one reaction at a time, the new one replaces it. Raises
-        `Invalid` for a channel without reactions and for an emoji that it lacks; the other errors
-        and fields are as in `edit`.
+        `Invalid` for a channel without reactions and for an emoji that the channel lacks; the other
+        errors and fields are as in `edit`.
         """
         return await self._mark("react", target, fields, emoji=emoji)
 
@@ -90,7 +90,7 @@ class Marks(Verbs):
         return await self._deliver(call, on_cancel, raises=raises)
 
     def _sign_of(self, instance_id: str, mark: Mark) -> Sign:
-        """How the account's channel calls it. Raises `Invalid` where it does not."""
+        """The call by which the account's channel makes the mark; `Invalid` if it has none."""
         account = self._door.account(instance_id)
         answer = account.hooks.mark(account.instance, mark)
         if isinstance(answer, Problem):
@@ -102,7 +102,7 @@ class Marks(Verbs):
 
 
 def _check_emoji(emoji: object) -> None:
-    """Raises `Invalid` for what is no emoji on any channel."""
+    """Raises `Invalid` for a value that is not an emoji on any channel."""
     if not isinstance(emoji, str):
         raise Invalid([Problem("emoji", f"must be a text, not {shown(emoji)}")])
     if fault := name_fault(emoji):

@@ -1,9 +1,10 @@
 """Numbers the answers to one event, and names the idempotency key of each. Sans-I/O.
 
-The same event *object* counts on; another object of the same event begins anew. A handler that
-answers twice holds one object, so its second answer is another message. A webhook that is delivered
-again makes a new object, whose first answer has the key of the first answer that was given: it is
-answered once, also while the first is still under way, and after a restart.
+Answers to the same event *object* are counted on; for another object of the same event, counting
+begins anew. A handler that answers twice holds one object, so its second answer is another message.
+A webhook that is delivered again makes a new object, and the first answer to this object has the
+key of the event's very first answer. So the event is answered once, even while that answer is still
+under way, and after a restart.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import attrs
 
 MOST = 4_096
-"""Events whose answers are counted, those answered last: their objects are kept alive so long."""
+"""The most events whose answers are counted, those answered last; their objects are kept alive."""
 
 
 @attrs.define(eq=False)
@@ -24,10 +25,10 @@ class _Counted:
 
 
 class AnswerNumbers:
-    """Counts the answers to each event object, the last `most` of them.
+    """Counts the answers to each of the last `most` event objects.
 
-    An object that was forgotten meanwhile begins anew, so that a further answer to it may take the
-    key of its first: name the answers of such long conversations with `key=`.
+    For an object that was forgotten meanwhile, counting begins anew, so that a further answer may
+    get the key of the first one: name the answers of such long conversations with `key=`.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -38,9 +39,9 @@ class AnswerNumbers:
         """The key of the next answer to the event; None: the event has no id.
 
         natural  the event's own id
-        name     names the answer; None: it is numbered, among those that are not named
+        name     the answer's name; None: it is numbered, among the answers without a name
         """
-        # The object is kept, so that no other one gets its identity.
+        # The object is kept alive, so that no other object gets its `id`.
         counted = self._counted.pop(id(event), None) or _Counted(event)
         self._counted[id(event)] = counted
         if len(self._counted) > self._most:

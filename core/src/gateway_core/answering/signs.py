@@ -1,8 +1,8 @@
 """Makes signs: calls that leave no message, outside of every queue. This module waits.
 
-A sign is no envelope: it is not accepted, stored, counted as one, nor waited for as the gateway
-closes. One of typing takes tokens only where they are free and nobody waits for them; else it is
-passed over. An acknowledgement, which has limits of its own, is made at once.
+A sign is not an envelope: it is not accepted, not stored and not counted as one, and a gateway that
+closes does not wait for it. A typing sign only takes tokens that are free and that nobody waits
+for; otherwise it is passed over. An acknowledgement, which has limits of its own, is made at once.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from gateway_core.telemetry import SIGN_FAILED, log_event
 
 Kind = Literal["typing", "acknowledge"]
 MOST_AT_ONCE = 16
-"""Signs of one account under way: what is slow takes no more of its connections."""
+"""The most signs of one account under way: slow signs take no more of its connections."""
 
 
 @attrs.frozen
 class FailedSign:
-    """A sign that was refused, or of which nobody knows."""
+    """A sign that was refused, or whose outcome nobody knows."""
 
     verdict: Verdict
 
@@ -56,8 +56,8 @@ class Signs:
     ) -> Literal["made", "passed over"] | FailedSign:
         """Make a sign once.
 
-        within     seconds that it may take
-        arguments  others than the sign's own: those that clear it
+        within     seconds that the call may take
+        arguments  replace the sign's own: those that clear the sign
         number     1 for the first attempt
         """
         room = account.addresses.get(address.external_room_id, address.external_room_id)
@@ -104,7 +104,7 @@ class Signs:
     def _failed(
         self, account: InstanceState, attempt: Attempt, kind: Kind, error: Exception
     ) -> Literal["made"] | FailedSign:
-        """Log it. What it says of the account's limits holds for messages as well."""
+        """Log a failed sign. What it says about the account's limits holds for messages as well."""
         verdict = account.hooks.classify_error(account.instance, attempt, error)
         if verdict.error_class is ErrorClass.DONE:
             account.counts.signs[kind, "made"] += 1
@@ -129,7 +129,7 @@ class Signs:
     def _take(
         self, account: InstanceState, room: str, thread: str | None, kind: Kind
     ) -> list[Bucket] | None:
-        """A token of each bucket; None: one is not free, or somebody waits for it."""
+        """Take a token from each bucket; None: a token is not free, or somebody waits for one."""
         now, limits = self._clock.now(), account.limits
         out_of_order = account.unfit or account.health.removed or limits.gate.free_at(now) > now
         if out_of_order or (kind == "typing" and account.signs >= MOST_AT_ONCE):
@@ -162,7 +162,7 @@ class Signs:
 
 
 def _is_spare(bucket: Bucket, now: int) -> bool:
-    """Whether a token is free that nobody waits for, or has reserved."""
+    """Whether the bucket has a free token that nobody waits for or has reserved."""
     return not bucket.waiting and bucket.reserved is None and bucket.free_at(now) <= now
 
 

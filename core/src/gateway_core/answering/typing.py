@@ -16,22 +16,22 @@ from gateway_core.contract.hookspecs import Sign
 from gateway_core.engine.partition import Partition
 
 AGAIN = 1.0
-"""Seconds after which a sign is offered again that was passed over."""
+"""Seconds after which a sign that was passed over is tried again."""
 MOST_WAIT = 60.0
-"""Seconds between two signs that fail, at most; each failure doubles them."""
+"""The most seconds between two signs that fail; each failure doubles the wait."""
 LONGEST = 5.0
-"""Seconds that one sign may take, or as long as it is shown, if that is less."""
+"""The most seconds that one sign may take; less, if a platform shows signs for a shorter time."""
 
 Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
 
 @attrs.define(eq=False)
 class Shown:
-    """The sign in one room or thread; blocks for the same one share it.
+    """The sign in one room or thread; blocks for the same place share it.
 
-    blocks    how many of them run
-    visible   it is shown, as far as is known
-    quiet     trio time before which it is not shown again
+    blocks    how many blocks run
+    visible   the sign is shown, as far as is known
+    quiet     trio time before which the sign is not shown again
     ended     the last block has ended
     """
 
@@ -46,29 +46,29 @@ class Shown:
 
     @property
     def ended(self) -> bool:
-        """Whether nobody needs it any more."""
+        """Whether no block needs the sign any more."""
         return not self.blocks
 
     def answered(self) -> None:
-        """A message arrived there, which takes the sign away: not again before it is due."""
+        """Note that a message took the sign away: it is not shown again before it is due."""
         self.visible = False
         self.quiet = trio.current_time() + (self.sign.every or 0.0)
 
     def end(self) -> None:
-        """A block ends."""
+        """Note that a block ends."""
         self.blocks -= 1
         if self.ended and self._sleeping is not None:
             self._sleeping.cancel()
 
     async def rest(self) -> None:
-        """Wait until it is due, as far as is known now, or nobody needs it any more."""
+        """Wait until the sign is due, as far as is known now, or no block needs it any more."""
         with trio.CancelScope() as self._sleeping:
             await trio.sleep_until(self.quiet)
         self._sleeping = None
 
     @property
     def is_due(self) -> bool:
-        """Whether it is to be shown: no answer has put it off during the wait."""
+        """Whether the sign is to be shown: no answer has put it off during the wait."""
         return not self.ended and trio.current_time() >= self.quiet
 
 
@@ -85,7 +85,7 @@ class Typing(Protocol):
 
 
 class TypingSigns:
-    """The signs of typing of one gateway."""
+    """The typing signs of one gateway."""
 
     def __init__(
         self, signs: Signs, partition_of: Callable[[str, str], Partition], spawn: Spawn
@@ -95,13 +95,13 @@ class TypingSigns:
         self._spawn = spawn
 
     def begin(self, account: InstanceState, address: Address) -> Shown | None:
-        """Show it from now on, until `Shown.end`. None: the channel, or the room, has none."""
+        """Show a sign until `Shown.end`. None: the channel or the room has no typing signs."""
         place = (address.external_room_id, address.thread_id)
         shown = account.typing.get(place)
         if shown is None:
             try:
                 sign = account.hooks.typing(account.instance, address)
-            except HookContractError:  # logged and counted: no message is worth less for it
+            except HookContractError:  # logged and counted: it does no harm to a message
                 return None
             if sign is None:
                 return None
@@ -112,7 +112,7 @@ class TypingSigns:
         return found
 
     async def _show(self, shown: Shown) -> None:
-        """Make the sign again and again; take it away at the end, unless an answer has."""
+        """Make the sign again and again; clear it at the end, unless an answer took it away."""
         place = (shown.address.external_room_id, shown.address.thread_id)
         try:
             while not shown.ended:
@@ -148,9 +148,10 @@ class TypingSigns:
             shown.quiet = begun + AGAIN
 
     def _is_busy(self, shown: Shown) -> bool:
-        """Whether nothing is to be shown there now.
+        """Whether the sign must not be shown now.
 
-        A limit has closed the room; or an attempt is under way, whose message a sign could outlast.
+        Either a limit has closed the room, or an attempt is under way there: the sign could still
+        be shown after the attempt's message has arrived.
         """
         place = (shown.account.instance.id, shown.address.external_room_id)
         partition = self._partition_of(*place)

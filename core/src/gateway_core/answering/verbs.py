@@ -39,7 +39,7 @@ from gateway_core.submission.verbs import CommonFields, check_flag
 
 
 class ReplyFields(CommonFields, total=False):
-    """What `reply` takes beside event and text."""
+    """The arguments of `reply` besides event and text."""
 
     instance: str | None
     quote: bool
@@ -56,7 +56,7 @@ class ReplyFields(CommonFields, total=False):
 
 
 class Answers(Marks):
-    """What a `Gateway` can be asked to answer; what that takes is made at the first event."""
+    """The methods by which a `Gateway` answers events; what they need is made when first used."""
 
     _registry: InstanceRegistry
     _clock: Clock
@@ -137,8 +137,8 @@ class Answers(Marks):
         """Answer an incoming event in the room that it came from, and wait for the end.
 
         event      the platform's JSON, or a library's object made from it
-        instance   the account that received it; None: the one whose adapter knows the event, among
-                   those in memory: where an `instance_source` gives accounts, name it
+        instance   the account that received the event; None: the account in memory whose adapter
+                   knows the event. If an `instance_source` gives accounts, name the account
         key        names this answer among several to the event; None: answers are numbered in the
                    order of calls with the same event object
         quote      quote the event's message; on Slack, answer in its thread
@@ -207,9 +207,10 @@ class Answers(Marks):
     ) -> AsyncIterator[None]:
         """Show a typing indicator in the event's room while the block runs.
 
-        It ends with the block, also on an exception, and when a message arrives there. A channel or
-        a room without typing indicators ignores it. It delays no message: if the account's limits
-        have nothing to spare, nothing is shown. An interaction is acknowledged instead.
+        The indicator ends with the block, also on an exception, and when a message arrives in the
+        room. Without typing indicators in the channel or the room, nothing is shown. The indicator
+        delays no message: if the account's limits have nothing to spare, nothing is shown. An
+        interaction is acknowledged instead.
 
         ephemeral  only the interaction's user will see the answer
 
