@@ -1,4 +1,4 @@
-"""How many unfinished envelopes a durable outbox may store, by class. Sans-I/O.
+"""Bounds how many unfinished envelopes a durable outbox may store, by class. Sans-I/O.
 
 As for the bounds of memory, each class may use the whole capacity: a bound for a class counts the
 envelopes of that class and of higher classes.

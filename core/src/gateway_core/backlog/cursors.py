@@ -1,4 +1,4 @@
-"""How far the spilled envelopes of an instance were loaded, and which rooms are behind. Sans-I/O.
+"""Tracks how far an instance's spilled envelopes were loaded, and which rooms are behind. Sans-I/O.
 
 Envelopes that keep their room's order enter memory strictly by position. So a room with spilled
 envelopes is *behind*: envelopes that are accepted for it meanwhile are spilled as well. Envelopes
@@ -19,7 +19,7 @@ from gateway_core.outboxes.records import ALONE, ORDERED, Stream
 from gateway_core.scheduling.classes import BULK, RANKS, URGENT
 
 MOST_BEHIND = 10_000
-"""Rooms that a cursor remembers as behind; if more are, all of the cursor's envelopes wait."""
+"""The most rooms that a cursor remembers as behind; beyond, all of the cursor's envelopes wait."""
 
 
 @attrs.define(eq=False)
@@ -123,7 +123,7 @@ class StreamCursor(Cursor):
         self.note_passed(position)
 
     def pass_by(self, room: str, position: int, rank: int) -> None:
-        """Let the room be behind from `position` on, which finds no slot; other rooms go on."""
+        """Let the room be behind from the envelope at `position` on, which finds no slot."""
         self.behind[room] = RoomCursor(position - 1, position, rank)
 
     def look_ahead(self, room: str, position: int) -> bool:

@@ -91,7 +91,7 @@ class Intake:
         return self.partition_of(envelope.instance_id, envelope.external_room_id)
 
     def known(self, partition: Partition, envelope_id: str) -> bool:
-        """Whether it is in memory, has ended since the page was read, or is not accepted yet."""
+        """Whether an envelope is in memory, ended since the page was read, or is not accepted."""
         return (
             envelope_id in partition.deliveries
             or envelope_id in partition.completion.history
@@ -248,7 +248,7 @@ class Intake:
         account.counts.recovered -= 1
 
     def _is_of_this_run(self, instance_id: str, envelope_id: str, sequence: int | None) -> bool:
-        """Whether it was accepted after this process opened the outbox, or gained the account."""
+        """Whether the envelope came after this process opened the outbox or got the account."""
         last_id, last_sequence = self._last_of.get(instance_id, self._last)
         return envelope_id > last_id if sequence is None else sequence > last_sequence
 

@@ -41,7 +41,7 @@ class GcFreeze:
     once.
 
     done  nothing is left to do: memory was full once, everything is loaded, the application has
-          switched the collector off, or it has frozen objects of its own, which would be unfrozen
+          switched the collector off, or it has frozen objects itself, which this would unfreeze
     """
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ AGAIN = 1.0
 PATIENCE = 30.0
 """Seconds for which a handed-over envelope waits for an instance source that fails."""
 MOST_PATIENT = 200
-"""Requests that wait so at one time. More are refused at once, to leave other accounts a place."""
+"""The most requests that wait so. Others are refused at once: no account may take all places."""
 CANNOT_CANCEL = "not cancelled: the envelope has started, or is not known"
 
 

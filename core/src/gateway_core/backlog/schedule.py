@@ -92,7 +92,7 @@ class Schedule:
     _following: int = attrs.field(default=0, init=False)
 
     def open(self, *, scheduled: bool) -> None:
-        """Begin knowing only whether previous process runs left scheduled envelopes."""
+        """Open, knowing only whether previous process runs left scheduled envelopes."""
         self.deadlines.next = self._clock.wall()
         if scheduled:
             self.due.next = 0.0
@@ -144,7 +144,7 @@ class Schedule:
         return self.due.note(delivery.due or 0.0) or ends_first
 
     async def find_delayed(self) -> None:
-        """Find envelopes that a previous process run delayed: their rooms' later ones wait."""
+        """Find envelopes that a previous run delayed: later envelopes of their rooms wait."""
         after, found = START, list[tuple[int, str, Place, float]]()
         while page := await self._outbox.scheduled(until=math.inf, after=after, limit=PAGE):
             after = (page[-1].entry.due or 0.0, page[-1].position)

@@ -1,4 +1,4 @@
-"""Spilled envelopes that have a ticket, and what the outbox knows about keys and messages.
+"""Holds spilled envelopes that have a ticket, and asks the outbox about keys and messages.
 
 This module waits only for the outbox.
 """

@@ -39,7 +39,7 @@ class Written:
     told      the number of the newest state that its writer told; -1: no state was told
     heard     something was heard about it since the last look
     accepted  set once it is accepted, or certainly never will be
-    ago       how many seconds before that was told it had ended
+    ago       seconds from its end until this process heard of the end
     whole     its text was already whole when it was handed over
     """
 

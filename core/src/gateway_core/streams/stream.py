@@ -144,9 +144,8 @@ class Stream:
     def status(self, text: str) -> None:
         """Show a line below the text, such as "searching …"; empty: none. The final text lacks it.
 
-        If a platform appends to a shown message (Slack's streams), the line is seen only before
-        there is any text, and such a stream is shown by edits.
-        Never waits; raises as `write` does.
+        If a platform appends to a shown message (Slack's streams), a status is seen if it comes
+        before any text: the stream is then shown by edits. Never waits; raises as `write` does.
         """
         check_text(text, 0, self._most)
         self._growth.status(text)

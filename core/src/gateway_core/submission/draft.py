@@ -1,4 +1,4 @@
-"""A draft: an envelope that was checked and planned, but is not accepted yet.
+"""Makes drafts: envelopes that were checked and planned, but are not accepted yet.
 
 This module waits only for the plan of a long text, and for an account that a source gives.
 """

@@ -40,14 +40,14 @@ LOOK = 0.02
 
 
 def _log_unserved(instance_id: str, stored: int) -> None:
-    """Log that envelopes are stored for an instance that is not there; groups alone are not."""
+    """Log that envelopes are stored for an instance that is not there; ignore groups alone."""
     if stored:
         log_event(OUTBOX_UNSERVED, instance=instance_id, stored=stored)
 
 
 @attrs.define(eq=False)
 class Accounts:
-    """The accounts, and who owns each. If an account comes or goes, so do its envelopes.
+    """The accounts, and who owns each. An account's envelopes come and go with the account.
 
     cursors        how far each account's stored envelopes were loaded
     ownership      which accounts this process owns
@@ -191,7 +191,7 @@ class Accounts:
         self.on_owned(instance_id)
 
     def _gained(self, instance_id: str, recovery: Recovery) -> None:
-        """Take in what is stored of a spread account; nothing was known about it before."""
+        """Take in what is stored for an account, if accounts are spread: it was unknown before."""
         if recovery.stored is None:
             return
         stored = recovery.stored

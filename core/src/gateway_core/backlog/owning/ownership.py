@@ -205,7 +205,7 @@ class Ownership:
         recovery: Recovery,
         attempts: Sequence[PastAttempt],
     ) -> None:
-        """Own an account, unless its name has a new account or another process owns it again.
+        """Own an account, unless a new account has its name or another process owns it again.
 
         Its stored envelopes are known from the same moment on: no later envelope may pass them.
         """

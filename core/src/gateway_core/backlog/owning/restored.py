@@ -16,8 +16,8 @@ from gateway_core.outboxes.records import PastAttempt, Recovery
 from gateway_core.ratelimits.registry import BucketRegistry
 
 RECKONED = 3_600.0
-"""After a kill, attempts of the last seconds before the opening are looked for. Windows of more
-seconds are restored only as far as an orderly shutdown wrote them."""
+"""After a kill, attempts within this number of seconds before the opening are looked for. Longer
+windows are restored only as far as an orderly shutdown wrote them."""
 MOST_RECKONED = 10_000
 """The newest attempts, at most so many, are looked at: reading them takes a tenth of a second."""
 
@@ -29,7 +29,7 @@ class RestoredState:
     _clock: Clock
 
     def unknown_since(self, recoveries: Iterable[Recovery]) -> float:
-        """The POSIX time since when what some of these accounts spent may not have been written."""
+        """The POSIX time since which nobody recorded what some of these accounts spent."""
         wall = self._clock.wall()
         released = [each.spent[0] if each.spent is not None else 0.0 for each in recoveries]
         return max(wall - RECKONED, min(released, default=wall))
