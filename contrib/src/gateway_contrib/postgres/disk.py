@@ -1,6 +1,7 @@
-"""Which files a message may have that is handed over as JSON: none that is read from a disk.
+"""Finds files that a message handed over as JSON must not have: those read from a disk.
 
-Whoever may hand over would have any file of the owner's disk sent to a room of its own. Pure.
+Otherwise an application that may hand over messages could send any file on the owner's disk to a
+room of its own. Pure.
 """
 
 from __future__ import annotations
@@ -11,6 +12,6 @@ BY_NAME = "give the file's `url` or `id`, not a path or bytes"
 
 
 def reads_disk(envelope: Envelope) -> int | None:
-    """The place of its first file that is a path, or bytes; None: it has none."""
+    """The index of the envelope's first file that is a path or bytes; None: it has no such file."""
     files = getattr(envelope, "files", None) or ()
     return next((n for n, it in enumerate(files) if it.source is not None and it.url is None), None)

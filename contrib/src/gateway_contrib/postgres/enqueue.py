@@ -1,7 +1,7 @@
 """Hands an envelope to the outbox in the caller's own transaction: it is sent if that commits.
 
-These know no driver. They take a connection or cursor of psycopg, a connection or session of
-SQLAlchemy over it, or Django's, and do nothing else to it than one statement.
+These functions import no driver. They take a connection or cursor of psycopg, a connection or
+session of SQLAlchemy over psycopg, or one of Django's, and execute just one statement on it.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from gateway_core.outboxes import to_json
 def enqueue(
     connection: Any, envelope: Envelope, *, schema: str = "gateway", keys: Sequence[Secret] = ()
 ) -> str:
-    """Append the envelope; the id by which `<schema>.status` tells what became of it.
+    """Append the envelope; returns the id by which `<schema>.status` says what became of it.
 
-    connection  or a cursor: of psycopg, SQLAlchemy or Django, in the transaction that it is part of
-    schema      of the outbox
-    keys        those of its configuration: the envelope is sealed with the first of them that the
-                outbox is sealed with by now; none: it is plain until the owner takes it
+    connection  a connection or cursor of psycopg, SQLAlchemy or Django, in the caller's transaction
+    schema      the outbox's schema
+    keys        the keys of the outbox's configuration: the first of them that the outbox already
+                knows seals the envelope; none: the envelope is unsealed until the owner takes it
 
-    Raises `Invalid` for an envelope that cannot be stored, or has a file by its path or bytes (name
-    it by `url` or `id`), ValueError for what is no key,
-    ModuleNotFoundError where keys are given without the extra `sealed`, and what the driver raises:
-    for a role that may not send as this instance, an error of SQLSTATE 42501; where the outbox is
-    sealed with none of the keys, one of GW003.
+    Raises `Invalid` for an envelope that cannot be stored, or that has a file as a path or bytes
+    (name the file by `url` or `id`); ValueError for an invalid key or schema name;
+    ModuleNotFoundError if there are keys but the extra `sealed` is not installed; and what the
+    driver raises: an error with SQLSTATE 42501 if the role may not send as this instance, and one
+    with GW003 if the outbox knows none of the keys.
     """
     sql, values = _statement(envelope, schema, keys)
     driver_sql = _driver_sql(connection)
@@ -88,7 +88,7 @@ def _statement(
 
 
 def _driver_sql(connection: Any) -> Any:
-    """What runs a statement of the driver's own, where it is SQLAlchemy's."""
+    """SQLAlchemy's function that runs a driver's own statement; None: it is not SQLAlchemy's."""
     found = getattr(connection, "exec_driver_sql", None)
     if found is not None or not hasattr(connection, "get_bind"):
         return found
@@ -107,5 +107,5 @@ def _driver_sql(connection: Any) -> Any:
 
 
 def _first(row: Any) -> str:
-    """The id, whatever the connection makes of rows."""
+    """The id in the row, whatever type the connection's rows have."""
     return str(next(iter(row.values())) if isinstance(row, Mapping) else row[0])

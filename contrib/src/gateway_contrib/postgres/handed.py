@@ -1,12 +1,14 @@
-"""What applications handed over in their own transactions, as the owner takes it.
+"""Takes, for the owner, the requests that applications handed over in their own transactions.
 
-Rows become visible in another order than they are numbered in: a transaction may stay open for an
-hour. A look takes what has become visible since the one before: of transactions that began after
-that, and of those that were open then, which are few. So it costs the same however long one stays
-open. Now and then, and at first, it takes all that waits.
+Rows become visible in another order than that of their numbers: a transaction may stay open for an
+hour. A look takes the rows that have become visible since the look before: rows of transactions
+that began after it, and of the few transactions that were open at it. So a look costs the same
+however long a transaction stays open. The first look takes all waiting rows, and so does a look now
+and then.
 
-An account of which much is unanswered, or whose rows cannot be had yet, is passed over until that
-changes: it holds back no other one's rows. Nor does a row that cannot be opened.
+An account that has many unanswered rows, or whose rows this process cannot take yet, is passed over
+until that changes, so that it holds back no other account's rows. A row that cannot be opened holds
+back none either.
 """
 
 from __future__ import annotations
@@ -43,27 +45,30 @@ from gateway_core.outboxes import (
 Connection: TypeAlias = psycopg.Connection[Any]
 
 AT_ONCE = 500
-"""Rows of one look."""
+"""Rows, at most, of one look."""
 MOST = 2_000
-"""Rows that are with the gateway at once, unanswered; beyond them the first of other accounts."""
+"""Unanswered rows that the gateway may have at once; beyond them, a look takes only the first `FEW`
+rows of accounts that have no row there."""
 MOST_OF_ONE = 500
-"""The same of one account."""
+"""Unanswered rows of one account that the gateway may have at once."""
 FEW = 10
-"""Rows of one look while `MOST` are with the gateway."""
+"""Rows of one look while the gateway has `MOST` rows."""
 BYTES = 1 << 24
-"""Bytes of those, as far as they are not those of one: a text takes many times its own as it is
-planned."""
+"""Bytes of the rows that the gateway may have at once, unless a single row has more: planning a
+text takes many times its bytes."""
 WHOLE = 15.0
-"""Seconds between two looks at all that waits: what another look has missed waits no longer."""
+"""Seconds between two looks at all waiting rows; a row that another look missed waits no longer."""
 SOON = 1.0
-"""The same where an answer was not written, since its row was held; twice as long each time."""
+"""Seconds until the next look at all waiting rows if an answer was not written since its row was
+held; they double each time."""
 LONGEST = 1 << 26
-"""Bytes of one row: a broadcast names its rooms in one, some million of them at the most."""
+"""Bytes that one row may have: a broadcast names all of its rooms in one row, which has space for
+some million rooms."""
 _UNREADABLE = (
     FormatVersionError, Invalid, msgspec.DecodeError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
 LATELY = 2.0
-"""Seconds after the last one that came in which it is looked at more often."""
+"""Seconds after the last row that came in, during which looks are more frequent."""
 _ROW = """SELECT number, id, kind, own_id, awaited, instance, envelope,
             extract(epoch FROM clock_timestamp() - handed_at)::float8 AS age FROM handed"""
 _UNTAKEN = """number <> ALL (%(waiting)s::bigint[]) AND instance <> ALL (%(passed)s::text[])
@@ -75,8 +80,8 @@ _MINE = """SELECT r.* FROM ({some}) r WHERE coalesce(
         (SELECT a.member = %(me)s FROM accounts a WHERE a.instance = r.instance LIMIT 1),
         EXISTS (SELECT 1 FROM accounts a WHERE a.account = '' AND a.member = %(me)s)
             AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.instance = r.instance))"""
-"""Of the accounts that the member owns; nothing of those that are nobody's. Of one that has no row
-the owner of what is common hears."""
+"""Only rows of the accounts that the member owns; no rows of accounts that nobody owns. If the
+account has no row of its own, the member that does the common work takes the request."""
 _LOOK = """SELECT pg_snapshot_xmax(s.now)::text, ARRAY(SELECT pg_snapshot_xip(s.now)::text), h.*
     FROM (SELECT pg_current_snapshot() AS now) s
     LEFT JOIN LATERAL (SELECT number, id, kind, own_id, awaited, instance,
@@ -103,22 +108,25 @@ _TELL = """SELECT pg_notify('gateway_' || member,
     GROUP BY member"""
 _MEMBERS = "SELECT EXISTS (SELECT 1 FROM handed WHERE member IS NOT NULL)"
 TOLD = 350
-"""Of so many it is said which they are; of more, that there are some: a notice has 8,000 bytes."""
+"""Numbers that a notice may name, since it has 8,000 bytes; if there are more, it names none."""
 
 
 @attrs.frozen
 class Share:
-    """The accounts of a member that owns some. `has`: whether it owns the instance's by now."""
+    """The accounts of a member that owns some of them.
+
+    has  whether the member owns the instance's account by now
+    """
 
     member: UUID
     has: Callable[[str], bool]
 
 
 class Handed:
-    """What the owner has taken and not answered yet, and where its next look begins.
+    """The rows that the owner has taken and not answered yet, and where its next look begins.
 
-    for_members    whether any of it is a process's that waits to be told; None: not looked yet
-    taken, waited  how much was taken, and the seconds that all of it had waited until then
+    for_members    whether any process waits to be notified about rows; None: not looked yet
+    taken, waited  how many rows were taken, and the seconds that they had waited in all until then
     """
 
     def __init__(self) -> None:
@@ -135,31 +143,31 @@ class Handed:
         self._unopened = Unopened()
 
     def seal_with(self, keyring: Keyring) -> None:
-        """What opens what is sealed, from now on."""
+        """Open sealed rows with this keyring from now on."""
         self._keyring = keyring
 
     def anew(self) -> None:
-        """Nothing is taken: the outbox is had again."""
+        """Forget all taken rows, since the outbox is owned anew."""
         self._waiting.clear()
         self._missing.clear()
         self._unopened.anew()
         self._open = None
 
     def gained(self) -> None:
-        """An account is owned by now: what waited for that is in the next look."""
+        """An account is owned by now: its waiting rows are in the next look."""
         self._gained += 1
-        self.for_members = True  # for what of it was answered before
+        self.for_members = True  # processes may wait for rows that its last owner has answered
 
     def lost(self, instance: str) -> None:
-        """What was taken of the account and is not answered is its next owner's."""
+        """Leave the account's taken but unanswered rows to its next owner."""
         waiting = self._waiting.copy().items()  # a look may be under way
         self.answered([number for number, (of, _) in waiting if of == instance])
         self._unopened.lost(instance)
 
     def _passed_over(self, left: int) -> set[str]:
-        """The accounts of which no more is taken now.
+        """The accounts of which no more rows are taken now.
 
-        One that was passed over is so until half of what it may have is answered.
+        An account that was passed over stays so until it has less than half of its allowed rows.
 
         left  bytes that may still be taken
         """
@@ -177,10 +185,10 @@ class Handed:
     def look(
         self, connection: Connection, now: float, share: Share | None = None
     ) -> list[Request | Refused]:
-        """What has become visible, in the order of its numbers. Blocks.
+        """The rows that have become visible, in the order of their numbers. Blocks.
 
         now    seconds on any clock
-        share  of which accounts; None: of all
+        share  the accounts whose rows are taken; None: all
         """
         if self.for_members is None:
             self.for_members = bool(connection.execute(_MEMBERS).fetchall()[0][0])
@@ -206,7 +214,7 @@ class Handed:
         found = [row[2:] for row in rows if row[2] is not None]
         seals = self._keyring.knowing(partial(ids, connection))
         fitting = [row for row in found if row[6] is not None]
-        if share is not None:  # what is just being had comes once it is
+        if share is not None:  # an account that is just being taken gets its rows once it is owned
             missing = {name for row in fitting if not share.has(name := text_out(row[5]))}
             fitting = [row for row in fitting if text_out(row[5]) not in missing]
             self._missing |= missing
@@ -226,7 +234,7 @@ class Handed:
         return list(fresh.values())
 
     def _opened(self, seals: Seals, rows: Iterable[Row]) -> dict[int, Request | Refused]:
-        """What they ask for, by their numbers; without those that need a key that is not there."""
+        """The rows' requests, by number; without rows that need a key that this process lacks."""
         opened = {}
         for row in rows:
             try:
@@ -238,14 +246,14 @@ class Handed:
         return opened
 
     def _let_go_of_gone(self, share: Share | None, instances: Iterable[str]) -> None:
-        """One of these may have gone before there was anything to let go of."""
+        """Forget rows of accounts that were lost during the look, before the rows were noted."""
         if share is not None:
             for instance in instances:
                 if not share.has(instance):
                     self.lost(instance)
 
     def _look_soon(self, now: float) -> None:
-        """Look at all that waits before long, if what was answered may wait still."""
+        """Look at all waiting rows soon if an answered row may still wait, since it was held."""
         if self._held:
             self._held = False
             self._whole_at = min(self._whole_at, now + self._soon)
@@ -254,22 +262,22 @@ class Handed:
             self._soon = SOON
 
     def held(self) -> None:
-        """Somebody held a row, so its answer is not written: it is taken again."""
+        """Another transaction held a row, so its answer is not written; the row is taken again."""
         self._held = True
 
     def knows(self, number: int) -> bool:
-        """Whether it was taken and is not answered yet."""
+        """Whether the row was taken and is not answered yet."""
         return number in self._waiting
 
     def answered(self, numbers: Iterable[int]) -> None:
-        """Their answers are written."""
+        """The answers to these rows are written."""
         for number in numbers:
             self._waiting.pop(number, None)
 
 
 @attrs.frozen
 class Refused:
-    """A row of which no envelope and no question can be made, and why."""
+    """A row from which neither an envelope nor a question can be made, and why."""
 
     number: int
     why: str
@@ -287,11 +295,11 @@ def _request(
     stored: str,
     age: float,
 ) -> Request | Refused:
-    """What the gateway is to accept, or to answer.
+    """The request that the gateway is to accept or to answer.
 
-    An envelope has a key, its own or one for this row: so it is one message if the owner ends
-    before its answer is written. Its time counts from the insert. Raises `OutboxError` where it is
-    sealed with a key that only another owner has.
+    The envelope has a key, its own or one made for this row, so that it stays one message if the
+    owner ends before the answer is written. Its time to live counts from the insert. Raises
+    `OutboxError` if the row is sealed with a key that only another owner has.
     """
     try:
         if not stored:
@@ -325,7 +333,7 @@ def _request(
 
 
 def _grows(envelope: Envelope) -> bool:
-    """Whether its time counts from the end of its text, which has not come yet."""
+    """Whether the envelope's time counts from the end of a text that is still growing."""
     grows = envelope.grows if isinstance(envelope, Send) else None
     return grows is not None and not grows.stored_as
 
@@ -333,12 +341,13 @@ def _grows(envelope: Envelope) -> bool:
 def write_answers(
     connection: Connection, seals: Seals, answers: Mapping[int, tuple[Any, ...]]
 ) -> bool:
-    """What became of these, each the answer of the gateway, in the batch that has it.
+    """Write the gateway's answers into the rows, in the same batch as their effects.
 
-    Whether somebody held none of their rows; who held one may withdraw it.
+    Returns whether no other transaction held one of the rows; one that holds a row may withdraw it.
 
-    Of an envelope it is JSON: the one that it became, or that has its key, or why there is none.
-    What was withdrawn meanwhile stays so; what is being withdrawn is looked at again later.
+    The answer to a submitted envelope is JSON: the accepted envelope or the one that has its key,
+    or why there is none. A row that was withdrawn meanwhile stays withdrawn; a row that is just
+    being withdrawn is looked at again later.
     """
     rows: list[tuple[Any, ...]] = []
     for number, (_, _, answer, kind) in answers.items():
@@ -376,7 +385,7 @@ def _sealed(
 def sealed_words(
     seals: Seals, place: str, refused: str | None, answer: str | None
 ) -> tuple[str | None, str | None]:
-    """Why it was refused, as far as that quotes nothing; and all that was said of it, sealed."""
+    """The reason of the refusal without quoted content, and the whole answer, sealed."""
     if refused is not None:
         answer = answer or json.dumps({"kind": "Refused", "text": refused})
         refused = _unquoting(refused, answer)
@@ -384,7 +393,7 @@ def sealed_words(
 
 
 def _unquoting(refused: str, answer: str) -> str:
-    """The kind of the error, and the places that it is about."""
+    """The kind of the error and the places that it names, without any quoted content."""
     said = json.loads(answer)
     kind = refused.partition(":")[0] if said["kind"] == "Refused" else said["kind"]
     kind = kind if kind.isidentifier() else "Refused"
@@ -393,12 +402,12 @@ def _unquoting(refused: str, answer: str) -> str:
 
 
 def claim(connection: Connection, claims: Mapping[int, int]) -> tuple[set[int], set[int]]:
-    """Answer these requests by the entries that are stored with it.
+    """Answer these requests by the entries that the same transaction stores.
 
-    Those that were not there; and those that somebody is about to withdraw, in a transaction that
-    may stay open: nobody waits for that.
+    Returns the requests that are no longer waiting, and those that another transaction holds, which
+    may be withdrawing them; nobody waits for that transaction, since it may stay open.
 
-    claims  the number of the entry's id, by the request's
+    claims  the number of the entry's id, by the number of the request
     """
     free = {number: claims[number] for number in _free(connection, list(claims))}
     rows = connection.execute(_CLAIM, [list(free), list(free.values())]).fetchall()
@@ -406,14 +415,14 @@ def claim(connection: Connection, claims: Mapping[int, int]) -> tuple[set[int], 
 
 
 def _free(connection: Connection, numbers: list[int]) -> list[int]:
-    """Those of them that no other transaction holds, which are this one's now."""
+    """Lock these rows, apart from those that another transaction holds; returns the locked ones."""
     return [number for (number,) in connection.execute(_FREE, (numbers,)).fetchall()]
 
 
 def tell(connection: Connection, seqs: Iterable[int], numbers: Iterable[int]) -> None:
-    """Tell each process that waits for some of it, once this is committed.
+    """Notify each process that waits for one of these, once this transaction is committed.
 
-    seqs     of what ended
-    numbers  of what was answered
+    seqs     numbers of the envelopes that ended
+    numbers  numbers of the rows that were answered
     """
     connection.execute(_TELL, (TOLD, list(seqs), list(numbers)))

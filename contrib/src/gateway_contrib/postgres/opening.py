@@ -1,4 +1,4 @@
-"""From the URL of a configuration to an outbox: our options, and what is the driver's."""
+"""Makes the outbox from a configuration's URL, whose query has our options and the driver's."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "accounts": str,
     "weight": _weight,
 }
-"""What stands in the query for the outbox; all else there is the driver's."""
+"""The options in the URL's query that are for the outbox; all others are for the driver."""
 
 
 _MOST_PORTS = 65_535
 
 
 def outbox_at(url: str, keys: Sequence[Secret]) -> PostgresOutbox:
-    """The outbox in the database that the URL names. Raises `ConfigError`, without a password."""
+    """The outbox in the database that the URL names. Raises `ConfigError`, showing no password."""
     parts = urlsplit(url)
     options, rest, faults = _options(parts.query)
     faults += [f"{fault.place} {fault.text}" for fault in mistakes_in(PostgresSettings, options)]
@@ -70,7 +70,7 @@ def outbox_at(url: str, keys: Sequence[Secret]) -> PostgresOutbox:
     except ModuleNotFoundError as error:
         text = f"{error.name} is missing: install 'gateway-contrib[sealed]'"
         raise ConfigError([Problem("outbox.keys", text)]) from None
-    except ValueError as error:  # of the keys
+    except ValueError as error:  # about the keys
         place, _, text = str(error).partition(" ")
         raise ConfigError([Problem(f"outbox.{place}", text)]) from None
 
@@ -84,11 +84,11 @@ def _redacted(text: str, secret: str | None) -> str:
 
 
 def _options(query: str) -> tuple[dict[str, Any], list[tuple[str, str]], list[str]]:
-    """The options that can be read, the driver's, and what is wrong."""
+    """The outbox's options that can be read, the driver's options, and the mistakes."""
     options: dict[str, Any] = {}
     rest: list[tuple[str, str]] = []
     faults: list[str] = []
-    # For the driver a plus is no space, neither here nor in what it is given.
+    # The driver does not read a plus as a space, so neither this nor the driver's URL may do so.
     for name, text in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True):
         if name not in OPTIONS:
             rest.append((name, text))

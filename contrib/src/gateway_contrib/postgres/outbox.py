@@ -1,4 +1,4 @@
-"""The outbox in PostgreSQL: group commit in a worker thread, one owner, others stand by."""
+"""The outbox in PostgreSQL: group commit in a worker thread; one process owns it, others wait."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ T = TypeVar("T")
 READS_FOR = 60.0
 """Seconds that a look into the database may take."""
 BREATH = 0.05
-"""Seconds between two steps of forgetting, while there is more that is old."""
+"""Seconds between two steps of forgetting, while there are more old rows."""
 
 
 class PostgresOutbox(Sharing):
-    """Keeps entries in the database of `url`, in a schema of their own, made at first use.
+    """Stores entries in the database at `url`, in a schema of their own, made at first use.
 
-    Entering it raises `OutboxError` where the database cannot be reached or used, the schema was
-    made by a later release, another process owns it for longer than `owner_wait`, or it is sealed
-    with a key that is not there.
+    Entering the outbox raises `OutboxError` if the database cannot be reached or used, the schema
+    needs a later release, another process owns the outbox for longer than `owner_wait`, or the
+    texts are sealed with a key that is not among `keys`.
 
-    keys     what its texts are sealed with: the first seals, all open; ValueError for no such key
-    sealed   whether there are some
-    spreads  whether this process owns some of its accounts, and others the others
+    keys     the keys of its texts: the first one seals, all open; raises ValueError for a bad key
+    sealed   whether there are keys
+    spreads  whether several processes own its accounts; this process then owns some of them
     """
 
     def __init__(
@@ -93,11 +93,11 @@ class PostgresOutbox(Sharing):
         self._begin()
 
     def handover(self) -> PostgresHandover:
-        """What hands over to the owner of the same outbox, in a process that delivers nothing."""
+        """The handover to the owner of this outbox, for a process that delivers nothing itself."""
         return PostgresHandover(self.url, self.settings, self._wall, self._keys)
 
     def _begin(self) -> None:
-        """Begins anew each time that it is entered."""
+        """Set the initial state, at construction and each time that the outbox is entered."""
         super()._begin()
         settings = self.settings
         self._keyring = Keyring()
@@ -200,7 +200,7 @@ class PostgresOutbox(Sharing):
         self._writer.claimed.clear()
 
     async def _look_after(self) -> None:
-        """Now and then: do what operators ask, forget what is old."""
+        """Now and then, carry out operators' requests and forget old rows."""
         now = trio.current_time()
         if self.requested is None or now - self._looked < self._committer.patience:
             return
@@ -217,7 +217,7 @@ class PostgresOutbox(Sharing):
             if self._common:
                 step = partial(self._forgetting.step, bounds=bounds)
                 more = await self._apart(step, ALL) or more
-        except NotCommon:  # since a moment
+        except NotCommon:  # another process has just taken over the common work
             return
         except OutboxError as error:
             if (times := self._committer.tending.fails(str(error), now)) is not None:
@@ -226,12 +226,12 @@ class PostgresOutbox(Sharing):
         self._committer.patience = BREATH if more else POLL
 
     def _keys_since(self) -> float:
-        """POSIX time; keys of what ended before are forgotten."""
+        """A POSIX time: keys of envelopes that ended before it are forgotten."""
         window = self.settings.key_window
         return self._wall() - (self.keys_for if window is None else window)
 
     async def _take_handed(self) -> None:
-        """Give the gateway what applications handed over, as it becomes visible."""
+        """Give the gateway the requests that applications handed over, as they become visible."""
         came = -math.inf
         while True:
             if self.requested is not None and self._membership.owns:
@@ -244,7 +244,7 @@ class PostgresOutbox(Sharing):
                         log_event(OUTBOX_FAILED, error=str(error), times=times)
                 for one in taken:
                     came = trio.current_time()
-                    if not self._handed.knows(one.number):  # its account went meanwhile
+                    if not self._handed.knows(one.number):  # its account was lost meanwhile
                         continue
                     if isinstance(one, Request):
                         self.requested(one)
@@ -254,7 +254,7 @@ class PostgresOutbox(Sharing):
             await trio.sleep(self.settings.poll if lately else self.settings.poll * 10)
 
     def answered(self, request: Request, answer: str) -> None:
-        """Written with the next batch, which has what was accepted or a later one."""
+        """Write the answer with the batch that has the accepted entry, or with a later one."""
         if request.number < 0:
             self._answer_asked(request, answer)
         elif self._handed.knows(request.number):
@@ -264,10 +264,10 @@ class PostgresOutbox(Sharing):
         self._committer.batch.answers[number] = (number, self._wall(), answer, kind)
         self._committer.wake()
 
-    # -- what the gateway tells
+    # -- what the gateway reports
 
     async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
-        """Keep the entry; returns once it is committed."""
+        """Store the entry; returns once it is committed."""
         self._check(entry.envelope.instance_id)
         seq, scope, key, claim = position_of(entry.id), entry.scope, None, None
         if scope is not None:
@@ -280,12 +280,12 @@ class PostgresOutbox(Sharing):
         except trio.Cancelled:
             if entry.request is None:
                 self.withdraw(entry.id)
-            else:  # written, it has answered the request: it is the next owner's
+            else:  # a written entry has answered the request, and its next owner goes on with it
                 self._committer.batch.leave_out(seq)
             raise
 
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
-        """Returns once it is committed, and only while the lease runs."""
+        """Record the attempt; returns once that is committed, if the lease still runs."""
         self._check()
         await super().attempt_started(envelope_id, record)
         if not self._membership.covered:
@@ -296,13 +296,13 @@ class PostgresOutbox(Sharing):
     # -- what the gateway asks
 
     async def overview(self) -> Overview:
-        """What previous process runs left."""
+        """Totals of what previous process runs left."""
         return await self._read(place_of_all if self.spreads else reading.overview)
 
     async def attempts(
         self, *, since: float, instance_id: str | None = None, limit: int = 1000
     ) -> Sequence[PastAttempt]:
-        """Of what ended since then, and of what was under way."""
+        """Attempts of envelopes that ended since then, and of unfinished ones."""
         wall = self._wall()
         return await self._read(
             lambda it: past.attempts(it, self._keyring, since, wall, instance_id, limit)
@@ -317,7 +317,7 @@ class PostgresOutbox(Sharing):
         after: int = -1,
         limit: int = 1000,
     ) -> Sequence[StoredEntry]:
-        """Of an instance or a room, by position."""
+        """Unfinished entries of an instance or a room, by position."""
         wanted = numbers_of(streams)
         return await self._read(
             lambda it: reading.page(it, self._keyring, instance_id, room, wanted, after, limit)
@@ -326,29 +326,30 @@ class PostgresOutbox(Sharing):
     async def scheduled(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
     ) -> Sequence[StoredEntry]:
-        """By their times."""
+        """Scheduled entries, by their times."""
         read = self._of_its_own(reading.scheduled)
         return await self._read(lambda it: read(it, self._keyring, until, after, limit))
 
     async def overdue(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
     ) -> Overdue:
-        """By their deadlines."""
+        """Overdue entries, by their deadlines."""
         read = self._of_its_own(reading.overdue)
         return await self._read(lambda it: read(it, self._keyring, until, after, limit))
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
-        """By their numbers; those that were told before are written first."""
+        """Endings by their numbers; all endings that were reported before are written first."""
         return await self._read(lambda it: reading.endings(it, self._keyring, after, limit))
 
     async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
-        """By id or key. A stored entry is read again once all that is queued is written.
+        """Find an envelope or a group by id or key.
 
-        That may have been written between the first look and its answer.
+        If changes are queued, an unfinished envelope or a group is read again once they are
+        written, since they may have been written between the first look and its answer.
         """
         behind, since = not self._committer.idle, self._keys_since()
         if not isinstance(what, str) and not await self._scopes.known(self._keyring, what, since):
-            return None  # as of most keys, each of which is asked for
+            return None  # true of most keys, and each new key is looked up here
         found = await self._look(lambda it: reading.look_up(it, self._keyring, what, since))
         changing = found is not None and (found.stored is not None or found.group is not None)
         if changing and (behind or not self._committer.idle):

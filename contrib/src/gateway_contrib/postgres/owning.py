@@ -1,4 +1,4 @@
-"""Whose the outbox is, and transactions: the part that knows what may become of them."""
+"""Owns the outbox or stands by, and runs transactions, whose outcome may be unknown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gateway_core.outboxes import (
 T = TypeVar("T")
 
 LONGEST_PAUSE = 2.0
-"""Seconds between two attempts to hear what became of a transaction."""
+"""Seconds, at most, between two attempts to learn whether a transaction was committed."""
 
 
 class Owning(Storing):
@@ -51,7 +51,7 @@ class Owning(Storing):
     _lasting: trio.CapacityLimiter
 
     async def _own(self) -> None:
-        """Become the owner, or stand by until there is none, as long as that is allowed."""
+        """Become the owner, or stand by until there is no owner, for at most `owner_wait`."""
         begun = trio.current_time()
         deadline = begun + self.settings.owner_wait
         told = None
@@ -72,21 +72,21 @@ class Owning(Storing):
             log_event(OUTBOX_TAKEN_OVER, seconds=round(trio.current_time() - begun, 1))
 
     async def _stand_by(self) -> Owner | str | None:
-        """Who owns it; None: this process does from now on."""
+        """Who owns the outbox; None: this process owns it from now on."""
         try:
             return await self._in_thread(self._membership.attempt, self._lasting)
         except psycopg.OperationalError as error:
-            if self._membership.stands_by:  # it may come back; whoever begins is told at once
+            if self._membership.stands_by:  # the server may come back; a first look fails at once
                 return self.place.words(error)
             raise
 
     def _on_lost(self) -> None:
-        """All of it is another process's: tell the gateway, of each account."""
+        """Another process owns the whole outbox: tell the gateway so, account by account."""
         for account in sorted(self._accounts):
             self._lose(account)
 
     def tenure(self) -> Tenure:
-        """As this process knows it."""
+        """The tenure of this process, as far as it knows."""
         return Tenure(
             owns=self._membership.owns,
             lease=self._membership.left,
@@ -101,7 +101,7 @@ class Owning(Storing):
 
     @property
     def _shared_out(self) -> int:
-        """How many accounts it owns of those that are spread over processes."""
+        """How many accounts this process owns if accounts are spread over processes; else 0."""
         return 0
 
     def _fenced(self, fenced: Fenced) -> OutboxError:
@@ -120,15 +120,15 @@ class Owning(Storing):
                 self.lost(account)
 
     def _let_go_of(self, account: str) -> None:
-        """It is not owned any more."""
+        """Note that this process no longer owns the account."""
         self._accounts.discard(account)
 
     def covers(self, instance_id: str) -> bool:  # noqa: ARG002 - one process has them all
-        """While the lease runs: all accounts are this process's, or none."""
+        """True while the lease runs; one process owns all accounts or none."""
         return self._membership.covered
 
     def _check(self, instance_id: str = "") -> None:  # noqa: ARG002 - one process has them all
-        """Raises `OutboxError` where the account is another process's."""
+        """Raises `OutboxError` if another process owns the account."""
         if not self._membership.owns:
             raise self._others()
 
@@ -151,7 +151,7 @@ class Owning(Storing):
                 self._handed.anew()
 
     async def _give_back(self) -> None:
-        """Whoever stands by takes over at once; once the lease is over, if that cannot be said."""
+        """Give up ownership, so that a standby takes over at once, not after the lease."""
         try:
             await self._in_thread(self._membership.leave, self._lasting)
         except psycopg.Error as error:
@@ -160,14 +160,14 @@ class Owning(Storing):
     async def _apart(
         self, do: Callable[[Connection], T], account: str | None = None, *, seqs: Sequence[int] = ()
     ) -> T:
-        """Between two batches, in a transaction of its own."""
+        """Call `do` between two batches, in a transaction of its own."""
         wall = self._wall()
         return await self._transacted(lambda: self._writer.apart(do, wall, account, seqs))
 
     async def _transacted(self, do: Callable[[], T]) -> T:
         tenure = self._tenure
         async with self._turn:
-            if tenure != self._tenure:  # what another owner has written since would be undone
+            if tenure != self._tenure:  # it would undo what another owner has written since
                 raise self._others()
             try:
                 return await self._in_thread(do, self._writing)
@@ -184,7 +184,7 @@ class Owning(Storing):
                 raise self.place.failed("cannot write", error) from error
 
     async def _decided(self, unknown: Unknown) -> bool:
-        """Whether it is committed; who comes meanwhile is refused while nobody can say."""
+        """Whether the transaction is committed; waiting callers are refused while nobody knows."""
         pause = 0.05
         while True:
             try:
@@ -200,7 +200,7 @@ class Owning(Storing):
             pause = min(LONGEST_PAUSE, pause * 2)
 
     async def _watch(self) -> None:
-        """Break connections that do not answer in time: whoever waits for them hears of it."""
+        """Break connections that do not answer in time, so that their callers get an error."""
         while True:
             await trio.sleep(LATE)
             for link in self._links:
@@ -210,7 +210,7 @@ class Owning(Storing):
         return await trio.to_thread.run_sync(do, limiter=limiter, abandon_on_cancel=False)
 
     async def _read(self, do: Callable[[Connection], T]) -> T:
-        """After all that was told before, what is being written now included."""
+        """Read once all earlier reports are written, including the batch being written now."""
         if not self._committer.idle:
             await self.flush()
         return await self._look(do)

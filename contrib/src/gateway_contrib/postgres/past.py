@@ -1,4 +1,4 @@
-"""Which attempts were made lately, as receipts and steps tell it."""
+"""Reads which attempts were made lately, from stored receipts and steps."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TRIED = """SELECT account FROM history WHERE ended_at > %(since)s
         AND account = ANY (%(accounts)s::text[])
     UNION SELECT e.account FROM steps s JOIN envelopes e USING (seq)
         WHERE s.number > 0 AND e.account = ANY (%(accounts)s::text[])"""
-"""Accounts of which anything was made lately, of these."""
+"""Those of the given accounts that may have attempts made lately."""
 
 
 def attempts(
@@ -44,9 +44,9 @@ def attempts(
     instance: str | None,
     limit: int,
 ) -> list[PastAttempt]:
-    """At what ended since then, and at what is unfinished; the newest, in their order.
+    """The newest attempts, in order, of envelopes that ended since then and of unfinished ones.
 
-    instance  only of this one
+    instance  only attempts of this instance; None: of all
     """
     asked = {"account": instance and name_of(instance), "limit": limit, "since": since}
     some = _begun(connection, seals, asked, wall)
@@ -69,7 +69,7 @@ def attempts_of(
     instances: Sequence[str],
     limit: int,
 ) -> dict[str, list[PastAttempt]]:
-    """The same of each of these of which there is anything."""
+    """As `attempts`, for each of these instances that may have any."""
     names = {name_of(each): each for each in instances}
     rows = connection.execute(_TRIED, {"since": since, "accounts": list(names)}).fetchall()
     tried = [names[account] for (account,) in rows]
@@ -79,7 +79,7 @@ def attempts_of(
 def _ended(
     seals: Seals, instance: str, priority: Any, at: float, text: str, seq: int
 ) -> PastAttempt | None:
-    """What ended; None: a call, or nothing was tried, or it is damaged."""
+    """An ended envelope's attempts; None: it is a call, nothing was tried, or it is damaged."""
     receipt = _read(seals, "receipt", seq, text)
     if not isinstance(receipt, dict) or receipt.get("result") is not None:
         return None
@@ -102,7 +102,7 @@ def _ended(
 def _begun(
     connection: Connection, seals: Seals, asked: dict[str, Any], wall: float
 ) -> list[PastAttempt]:
-    """At messages that are unfinished, the newest first."""
+    """Attempts at unfinished messages, the newest first."""
     found: list[PastAttempt] = []
     for instance, priority, count, text, seq in connection.execute(_BEGUN, asked).fetchall():
         entry = _read(seals, "entry", seq, text)
@@ -122,7 +122,7 @@ def _begun(
 
 
 def _read(seals: Seals, kind: str, seq: int, text: str) -> Any:
-    """The content; None where it is damaged, which is told where it is asked for by itself."""
+    """The content; None if it is damaged, which is reported where the envelope itself is read."""
     try:
         return decode(seals.open(kind, seq, text))
     except (msgspec.DecodeError, Invalid):

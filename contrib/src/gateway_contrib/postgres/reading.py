@@ -1,6 +1,6 @@
-"""The connection that reads: pages, single envelopes, and what there is at the opening.
+"""Reads on the connection for reading: pages, single envelopes, and totals at the opening.
 
-Its methods block, and read what is committed.
+Its functions block, and read only committed rows.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ ENTRY = """seq, id, account, room, position, due, accepted_at, deadline, fingerp
     shapes, 1, stream, sequence, coalesce(sequence, seq)"""
 _ORDER = "coalesce(sequence, seq)"
 _PLACES = {"position": 4, "due": 5, "deadline": 7, _ORDER: 15}
-"""Where the columns stand by which entries are ordered."""
+"""The indexes of the columns by which entries are ordered."""
 _SIZED = """SELECT {entry} FROM (SELECT chosen.*, sum(octet_length(entry)) OVER (ORDER BY {order})
         - octet_length(entry) AS before FROM ({some}) chosen) sized
     WHERE before < {most} ORDER BY {order}"""
 
-# Each stream of an account has an index by its positions, and what ended one by its sequence.
+# Indexes have each stream of an account by position, and ended entries by sequence.
 _HIGHEST = """SELECT greatest(max(p.position), (SELECT max(sequence) FROM history
         WHERE sequence IS NOT NULL))
     FROM generate_series(0, %(streams)s - 1) s(number) LEFT JOIN LATERAL
@@ -69,12 +69,12 @@ _HIGHEST = """SELECT greatest(max(p.position), (SELECT max(sequence) FROM histor
 
 
 def sized(some: str, order: str) -> bytes:
-    """So many of these entries that their contents are not more than `MOST`, one at least."""
+    """SQL for as many of these entries as fit into `MOST` bytes, but for at least one."""
     return _SIZED.format(entry=ENTRY, order=order, some=some, most=MOST).encode()
 
 
 def overview(connection: Connection) -> Overview:
-    """What previous process runs left."""
+    """Totals of what previous process runs left."""
     counts: Counter[str] = Counter()
     classes: Counter[Priority] = Counter()
     newest, scheduled = -1, 0
@@ -105,7 +105,7 @@ def overview(connection: Connection) -> Overview:
 
 
 def last_id(connection: Connection) -> str:
-    """The newest of all."""
+    """The newest id of all envelopes and groups."""
     return max(_newest(connection, table) for table in ("envelopes", "history", "groups"))
 
 
@@ -116,7 +116,7 @@ def _newest(connection: Connection, table: str) -> str:
 
 
 def recovery(connection: Connection, instance: str) -> Recovery:
-    """The state in which its account was left."""
+    """The state in which the instance's account was left."""
     asked = (name_of(instance),)
     sql = "SELECT operation, until, wait FROM closures WHERE account = %s"
     closures = connection.execute(sql, asked).fetchall()
@@ -144,7 +144,7 @@ def page(
     after: int,
     limit: int,
 ) -> list[StoredEntry]:
-    """Unfinished with a place, by their places: each stream by itself in its order."""
+    """Unfinished entries that are not scheduled, by position; each stream is read by itself."""
     where = "" if room is None else "AND e.room = %(room)s"
     some = f"""SELECT e.* FROM unnest(%(streams)s::smallint[]) s(number) CROSS JOIN LATERAL
         (SELECT * FROM envelopes e WHERE e.account = %(account)s AND e.stream = s.number {where}
@@ -171,7 +171,10 @@ def scheduled(
     limit: int,
     share: Share | None = None,
 ) -> list[StoredEntry]:
-    """Scheduled by their times. `share`: of which accounts; None: of all."""
+    """Scheduled entries, by their times.
+
+    share  the accounts whose entries are read; None: all
+    """
     of, mine = _of(share)
     some = f"""SELECT * FROM envelopes e WHERE due IS NOT NULL AND due <= %s {of}
         AND (due, position) > (%s, %s) ORDER BY due, position LIMIT %s"""  # noqa: S608 - constants
@@ -187,7 +190,7 @@ def overdue(
     limit: int,
     share: Share | None = None,
 ) -> Overdue:
-    """By their deadlines. `share` likewise."""
+    """Overdue entries, by their deadlines. `share` as for `scheduled`."""
     of, mine = _of(share)
     some = f"""SELECT * FROM envelopes e WHERE deadline <= %s {of}
         AND (deadline, {_ORDER}) > (%s, %s) ORDER BY deadline, {_ORDER} LIMIT %s"""  # noqa: S608 - constants
@@ -199,7 +202,7 @@ def overdue(
 
 
 def _of(share: Share | None) -> tuple[str, tuple[Any, ...]]:
-    """That it is of these accounts, as a condition, and what is bound there."""
+    """The SQL condition that an entry is of these accounts, and the values bound to it."""
     if share is None:
         return "", ()
     return """AND (SELECT a.member = %s FROM accounts a WHERE a.account = e.account)""", (
@@ -217,11 +220,11 @@ def _stored(
     order: tuple[str, str],
     share: Share | None,
 ) -> list[StoredEntry]:
-    """The next that this release can read; none only where there are no more at all."""
+    """The next entries that this release can read; none only if there are no more entries."""
     sql = sized(some, ", ".join(order))
     while rows := connection.execute(sql, [*bound, *after, limit]).fetchall():
         stored = _read(connection, seals, rows)
-        if share is not None:  # what is just being had comes once it is
+        if share is not None:  # entries of an account that is just being taken are read later
             stored = [it for it in stored if share.has(it.entry.envelope.instance_id)]
         if stored:
             return stored
@@ -230,7 +233,7 @@ def _stored(
 
 
 def _read(connection: Connection, seals: Seals, rows: Sequence[Row]) -> list[StoredEntry]:
-    """Those that this release can read."""
+    """The entries that this release can read."""
     if not rows:
         return []
     seqs = [row[0] for row in rows]
@@ -244,7 +247,7 @@ def _read(connection: Connection, seals: Seals, rows: Sequence[Row]) -> list[Sto
                 text = (text[0], seals.text("text", row[0], text[1]))
             found = stored_of(opened, steps.get(row[0], ()), text)
             stored.append(found if row[14] is None else attrs.evolve(found, sequence=row[14]))
-        except (FormatVersionError, Invalid) as error:  # it stays where it is
+        except (FormatVersionError, Invalid) as error:  # the row stays where it is
             unreadable(row[1], error)
     return stored
 
@@ -256,7 +259,7 @@ def stored_at(connection: Connection, seals: Seals, seqs: Sequence[int]) -> list
 
 
 def _steps(connection: Connection, seqs: Sequence[int]) -> dict[int, list[Row]]:
-    """What is known of the steps of these."""
+    """The step rows of these entries."""
     steps: dict[int, list[Row]] = {}
     columns = ", ".join(STEP_COLUMNS)
     sql = f"SELECT {columns} FROM steps WHERE seq = ANY (%s::bigint[]) ORDER BY seq, serial"  # noqa: S608 - constants
@@ -267,7 +270,7 @@ def _steps(connection: Connection, seqs: Sequence[int]) -> dict[int, list[Row]]:
 
 
 def _grown(connection: Connection, seqs: Sequence[int]) -> dict[int, tuple[int, str]]:
-    """The newest texts of these; hardly any has one."""
+    """The newest grown texts of these entries; hardly any entry has one."""
     sql = "SELECT seq, number, text FROM grown WHERE seq = ANY (%s::bigint[])"
     rows = connection.execute(sql, (list(seqs),)).fetchall()
     return {seq: (number, text_out(text)) for seq, number, text in rows}
@@ -276,14 +279,14 @@ def _grown(connection: Connection, seqs: Sequence[int]) -> dict[int, tuple[int, 
 def look_up(
     connection: Connection, seals: Seals, what: str | tuple[str, str, str, str], since: float
 ) -> Found | None:
-    """By an id or a key, unless that ended before `since`; and what edits made of a message."""
+    """Find by id, with the message's newest ref, or by key, unless it ended before `since`."""
     with _one_moment(connection):
         return _look_up(connection, seals, what, since)
 
 
 @contextmanager
 def _one_moment(connection: Connection) -> Iterator[None]:
-    """What moves from one table to another meanwhile is in one of them, with all that it has."""
+    """Read from one snapshot, so that a row that moves between tables meanwhile is found once."""
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield
@@ -297,7 +300,7 @@ def _look_up(
         return _find(connection, seals, seq) if seq is not None else None
     try:
         found = _find(connection, seals, position_of(what))
-    except ValueError:  # not an id at all
+    except ValueError:  # it is not an id at all
         found = None
     if found is not None and found.envelope_id != what:
         found = None
@@ -308,7 +311,7 @@ def _look_up(
 
 
 def find(connection: Connection, seals: Seals, seq: int) -> Found | None:
-    """An envelope or a group by the number of its id. Raises `OutboxError` for a damaged one."""
+    """Find an envelope or a group by its id's number. Raises `OutboxError` for a damaged one."""
     with _one_moment(connection):
         return _find(connection, seals, seq)
 
@@ -342,7 +345,7 @@ def _find(connection: Connection, seals: Seals, seq: int) -> Found | None:
 
 
 def _newest_ref(connection: Connection, seals: Seals, envelope_id: str) -> MessageRef | None:
-    """The message of that id as its last edit left it; None: nobody edited it."""
+    """The ref of that envelope's message after its last edit; None: nobody edited it."""
     if "\0" in envelope_id:
         return None
     row = connection.execute("SELECT ref FROM revisions WHERE id = %s", (envelope_id,)).fetchone()
@@ -356,7 +359,7 @@ def _newest_ref(connection: Connection, seals: Seals, envelope_id: str) -> Messa
 
 
 def endings(connection: Connection, seals: Seals, after: int, limit: int) -> Endings:
-    """What ended after that number; without what this release cannot read."""
+    """Endings after that number, without those that this release cannot read."""
     ended: list[tuple[int, Receipt]] = []
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     sql = "SELECT number, id, seq, receipt FROM history WHERE number > %s ORDER BY number LIMIT %s"

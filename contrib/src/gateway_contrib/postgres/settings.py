@@ -1,4 +1,4 @@
-"""How an outbox in PostgreSQL is used."""
+"""The settings of an outbox in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ def _schema(_: object, field: attrs.Attribute[Any], value: object) -> None:
 class PostgresSettings(CheckedSettings):
     """How the database is used.
 
-    schema         where its tables are; made at first use
+    schema         the schema that has the outbox's tables; made at first use
     lease          seconds that an owner may be silent before others take over
-    owner_wait     seconds to stand by while another process owns the outbox; 0: be refused at
-                   once; inf: for as long as it takes
-    poll           seconds between two looks for what applications handed over, while some of it
-                   comes; ten times that where none came lately
+    owner_wait     seconds to stand by while another process owns the outbox; 0: fail at once; inf:
+                   stand by for as long as it takes
+    poll           seconds between two looks for requests that applications handed over, while
+                   requests come in; ten times as long if none came lately
     history_for    seconds for which ended envelopes are remembered
     refs_for       seconds for which an edited message's newest ref is remembered after the edit
     key_window     seconds for which an ended envelope's idempotency key is remembered; None: as
                    the gateway's `idempotency_window`
     queue          changes that may wait for the database; further appends wait
-    linger         seconds that changes which nobody awaits may wait for company
-    connect_for    seconds that a connection may take to come about
+    linger         seconds that changes may wait for further ones if no caller waits for them
+    connect_for    seconds that opening a connection may take
     accounts       `whole`: one process owns all accounts, and others stand by; `spread`: each
-                   process owns some of them, and all take over what another one leaves
-    weight         the share of this process where they are spread, beside those of others; 0: it
-                   owns only what no other process can
+                   process owns some accounts, and takes over accounts that another one leaves
+    weight         this process's share of spread accounts, relative to the other processes'
+                   weights; 0: it owns only accounts that no other process can own
     """
 
     schema: str = attrs.field(default="gateway", validator=_schema)
@@ -63,6 +63,6 @@ class PostgresSettings(CheckedSettings):
     def patience(self) -> float:
         """Seconds that a statement, a lock or an idle transaction may take: below a quarter lease.
 
-        So whoever takes over waits no longer than that for a transaction of the owner before.
+        So a process that takes over waits no longer than that for the previous owner's transaction.
         """
         return self.lease / 5

@@ -1,6 +1,6 @@
-"""The part of an outbox of which this process owns some accounts, and others the others.
+"""The part of an outbox that shares its accounts with other processes.
 
-Where one process owns all of them it does nothing.
+If one process owns all accounts, this part does nothing.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from gateway_core.outboxes import (
 T = TypeVar("T")
 
 AGAIN = 3.0
-"""Seconds until it is said once more that there are accounts to be had, or to be given up."""
+"""Seconds until the gateway is told once more of accounts that it can take or should give up."""
 PAUSE = 1.0
-"""Seconds until a process that was taken to be gone tries again to take part."""
+"""Seconds until a process that other processes took for gone tries again to take part."""
 
 
 class Sharing(Serving):
-    """Owns accounts as `Spreading` has it.
+    """Owns accounts as `Spreading` describes.
 
-    offered, leaving, wanted  as there
-    id_slot           which ids of a millisecond this process draws, from 0 to 127: no other one
-                      that owns accounts has the same. It may be another after all was lost
+    offered, leaving, wanted  as in `Spreading`
+    id_slot           which ids of a millisecond this process draws, from 0 to 127: no other process
+                      that owns accounts draws the same. It may change after all was lost
     """
 
     spreads: bool
@@ -72,36 +72,36 @@ class Sharing(Serving):
 
     @property
     def id_slot(self) -> int:
-        """Of the member that this process is by now."""
+        """The slot of the member that this process is now."""
         return self._spread.slot if self._spread is not None else 0
 
     def serves(self, instance_ids: Collection[str]) -> None:
-        """Those without a row get one with the next look."""
+        """Serve these accounts; accounts without a row get one with the next look."""
         if self._spread is not None:
             self._spread.sourced = self.wanted is not None
             self._spread.serve(instance_ids)
 
     def is_known(self, instance_id: str) -> bool:
-        """By the last look it has a row, and has been weighed with the others."""
+        """Whether the last look found the account's row and decided who is to own the account."""
         member = self._spread
         return member is None or (member.knows(instance_id) and instance_id in member.weighed)
 
     def lacks(self, instance_id: str) -> None:
-        """It is said with the next look."""
+        """With the next look, tell the others that this process cannot own the account."""
         if self._spread is not None:
             self._spread.lack(instance_id)
 
     def idles(self, instance_id: str) -> None:
-        """It is written with its release."""
+        """Note that the account is idle; this is written with its release."""
         if self._spread is not None and instance_id in self._accounts:
             self._writer.idle.add(instance_id)
 
     def passed_on(self, request: Request) -> None:
-        """Whoever owns its account takes it with the next look."""
+        """Forget the request; the process that owns its account takes it with the next look."""
         self._handed.answered([request.number])
 
     def offers(self, instance_id: str) -> bool:
-        """By the last look."""
+        """Whether the last look offered the account to this process."""
         member = self._spread
         return (
             member is not None
@@ -111,7 +111,7 @@ class Sharing(Serving):
         )
 
     async def recover(self, instance_id: str) -> Recovery:
-        """As its last owner left it. Where all was lost, it is had again once nobody has it."""
+        """Own the account; returns its last state. If the whole outbox was lost, own that again."""
         if self._spread is None:
             if not self._membership.owns:
                 await self._own_again()
@@ -126,7 +126,7 @@ class Sharing(Serving):
         found, stored = await self._read(
             lambda it: (reading.recovery(it, instance_id), unfinished_of(it, instance_id))
         )
-        if tenure != self._tenure or not self._spread.owns:  # it was another member that took it
+        if tenure != self._tenure or not self._spread.owns:  # this process's former member took it
             raise self._others()
         if epoch is not None:
             self._spread.took(instance_id, epoch)
@@ -138,7 +138,7 @@ class Sharing(Serving):
     async def recover_many(
         self, instance_ids: Sequence[str], *, since: float, limit: int
     ) -> Sequence[tuple[str, Recovery, Sequence[PastAttempt]]]:
-        """Those of them that can be had, each as its last owner left it."""
+        """Own those of the accounts that can be owned; returns each with its last state."""
         member, tenure, wall = self._spread, self._tenure, self._wall()
         if member is None:
             if not self._membership.owns:
@@ -159,7 +159,7 @@ class Sharing(Serving):
             partial(self._left, instances=names, since=since, limit=limit, wall=wall)
         )
         stored = await self._look(partial(many.unfinished, instances=names))
-        if tenure != self._tenure or not member.owns:  # it was another member that took them
+        if tenure != self._tenure or not member.owns:  # this process's former member took them
             raise self._others()
         for name, epoch in epochs.items():
             member.took(name, epoch)
@@ -180,15 +180,15 @@ class Sharing(Serving):
         limit: int,
         wall: float,
     ) -> tuple[Mapping[str, Recovery], Mapping[str, Sequence[PastAttempt]]]:
-        """How these were left, and what was made of each since then."""
+        """The state in which each account was left, and its attempts since then."""
         found = many.recoveries(connection, instances)
         if since == math.inf:
             return found, {}
         return found, past.attempts_of(connection, self._keyring, since, wall, instances, limit)
 
     async def _take(self, member: SpreadMember, instance_id: str) -> int:
-        """Own the account; which owner of it this is."""
-        if not self._committer.idle:  # what was told when it was owned before
+        """Own the account; returns its new epoch."""
+        if not self._committer.idle:  # write reports of the time when it was owned before
             await self.flush()
         take = partial(tables.take, member=member.member, instance=instance_id)
         try:
@@ -198,7 +198,7 @@ class Sharing(Serving):
             raise
 
     def release(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
-        """It is nobody's with the batch that has what was spent."""
+        """Give the account up, with the batch that stores what it has spent."""
         if self._spread is not None and instance_id != ALL:
             if instance_id not in self._accounts:
                 return
@@ -207,12 +207,12 @@ class Sharing(Serving):
         super().release(instance_id, at, standings)
 
     def covers(self, instance_id: str) -> bool:
-        """While the lease runs, those that are owned."""
+        """Whether the lease runs and this process owns the account."""
         if self._spread is None or instance_id == ALL:
             return super().covers(instance_id)
         return instance_id in self._accounts and self._membership.covered
 
-    # -- what it asks itself
+    # -- what this part needs itself
 
     @property
     def _shared_out(self) -> int:
@@ -227,7 +227,10 @@ class Sharing(Serving):
         return None if self._spread is None else Share(self._spread.member, self._has)
 
     def _has(self, instance_id: str) -> bool:
-        """Whether it is owned by now; of what has no row or is common the database says so."""
+        """Whether the account is owned by now; true if it has no row or is common to all.
+
+        For those, the database's condition decides.
+        """
         member, row = self._spread, instance_id != ALL
         row = row and member is not None and member.knows(instance_id)
         return not row or instance_id in self._accounts
@@ -250,18 +253,18 @@ class Sharing(Serving):
         )
 
     def _make_known(self, connection: Connection) -> Keyring:
-        if self.spreads and self._keys:  # one process makes the secret that all hash keys with
+        if self.spreads and self._keys:  # only one process makes the secret for hashing keys
             connection.execute("LOCK TABLE keyring IN SHARE ROW EXCLUSIVE MODE")
         return super()._make_known(connection)
 
     async def _tidy(self) -> None:
-        """Leave nothing of what killed runs have left over; where others live it is done later."""
+        """Remove what killed runs have left; if accounts are spread, this is done later."""
         if self._spread is None:
             for left_over in (self._writer.groups, self._writer.contents):
                 await self._apart(left_over.tidy)
 
     async def _tidy_up(self) -> None:
-        """Once others have gone, by whoever does what is common."""
+        """Remove what former members have left, if this member does the common work."""
         member = self._spread
         if member is not None and member.common and member.untidy:
             member.untidy = False
@@ -288,7 +291,7 @@ class Sharing(Serving):
         self._change()
 
     async def _take_part_on(self) -> None:
-        """Say what is to be had and given up; take part again where others took it to be gone."""
+        """Tell the gateway which accounts to take or give up; rejoin if taken for gone."""
         member = self._spread
         if member is None:
             return
@@ -316,7 +319,7 @@ class Sharing(Serving):
             self._lose(account)
         if member.common_epoch != self._common_epoch:
             self._common_epoch = member.common_epoch
-            if self._common_epoch is not None:  # it hears of accounts without a row from now on
+            if self._common_epoch is not None:  # it now gets requests of accounts without a row
                 self._handed.gained()
         share = member.share
         if self.offered is not None and not share.take <= self._accounts:

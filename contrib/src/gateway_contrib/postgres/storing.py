@@ -1,4 +1,4 @@
-"""The part of an outbox in PostgreSQL that has groups and bytes."""
+"""The part of an outbox in PostgreSQL that stores groups and bytes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 
 class Storing(Recording):
-    """Stores groups and bytes; its messages it stores as `Recording` does."""
+    """Stores groups and bytes; it stores messages as `Recording` does."""
 
     _writer: Writer
 
@@ -64,7 +64,7 @@ class Storing(Recording):
         members: Iterable[Sequence[Member]],
         on_stored: Callable[[], None],
     ) -> None:
-        """Store its members chunk by chunk, and make all of it visible in one write."""
+        """Store the group's members chunk by chunk, then make all of it visible in one write."""
         self._check(group.instance_id)
         seq, account = position_of(group.id), name_of(group.instance_id)
         groups = self._writer.groups
@@ -94,7 +94,7 @@ class Storing(Recording):
     async def members(
         self, group_id: str, *, after: int = -1, limit: int = 1000
     ) -> Sequence[tuple[int, Member]]:
-        """By their numbers."""
+        """Members without an entry, by their numbers."""
         return await self._read(
             lambda it: reading.members(it, self._keyring, group_id, after, limit)
         )
@@ -102,7 +102,7 @@ class Storing(Recording):
     async def groups(
         self, instance_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[GroupState]:
-        """By their ids."""
+        """The account's groups, by their ids."""
         return await self._read(
             lambda it: reading.states(it, self._keyring, instance_id, after, limit)
         )
@@ -110,13 +110,13 @@ class Storing(Recording):
     async def failed(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[Receipt]:
-        """By the ids of their envelopes."""
+        """How members failed, by the ids of their envelopes."""
         return await self._read(
             lambda it: reading.failed(it, self._keyring, group_id, after, limit)
         )
 
     async def retry(self, group_id: str) -> int:
-        """In one write."""
+        """Mark the group's failed members in one write."""
         if not self._committer.idle:
             await self.flush()
         grp = seq_of(group_id)
@@ -125,7 +125,7 @@ class Storing(Recording):
     async def reopen(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> tuple[str, Sequence[StoredEntry]]:
-        """All of them in one write."""
+        """Make the next marked members unfinished, all of them in one write."""
         place, wall = seq_of(after) if after else 0, self._wall()
         if not self._committer.idle:
             await self.flush()
@@ -142,7 +142,7 @@ class Storing(Recording):
     # -- bytes
 
     async def store_bytes(self, digest: str, content: Content) -> None:
-        """In pieces, of which nobody sees any before all are there."""
+        """Store the bytes in pieces; nobody sees any piece before all are there."""
         check_digest(digest)
         self._check()
         contents = self._writer.contents
@@ -170,16 +170,16 @@ class Storing(Recording):
             await self._apart(lambda it: (last(it), add(it)))
         except BaseException:
             if number:
-                with trio.CancelScope(shield=True), suppress(OutboxError):  # the next opening does
+                with trio.CancelScope(shield=True), suppress(OutboxError):  # else the next opening
                     await self._apart(partial(contents.drop_upload, upload=upload))
             raise
 
     async def release_bytes(self, digest: str) -> None:
-        """In a transaction of its own: they may be gone with that."""
+        """End the use, in a transaction of its own that may delete the bytes."""
         await self._apart(partial(self._writer.contents.unpin, digest=digest))
 
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
-        """From their pieces."""
+        """Read the bytes from their pieces."""
         return await self._look(
             lambda it: reading.bytes_at(it, self._keyring, digest, offset, limit)
         )

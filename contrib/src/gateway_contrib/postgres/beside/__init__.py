@@ -1,4 +1,4 @@
-"""What the database has beside entries: groups, and bytes in pieces.
+"""Stores what the database has besides entries: groups, and bytes in pieces.
 
-Above it are the outbox and its writer; below it names and rows.
+The outbox and its writer are above this package; the names and rows are below it.
 """

@@ -1,7 +1,8 @@
-"""Bytes that came with what was handed over become the outbox's own, if they are what they say.
+"""Makes bytes that came with a handed-over envelope the outbox's own, if they match their digest.
 
-Whoever may hand over writes the digest, the size and the pieces itself: they are read before they
-may stand for the bytes of that digest, which others send as well. On the connection that writes.
+The application that hands over writes the digest, the size and the pieces itself. So the pieces are
+read and checked before they may serve as the bytes of that digest, which others send as well. On
+the connection that writes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from gateway_core.outboxes import BytesDigest
 Connection: TypeAlias = psycopg.Connection[Any]
 
 PIECE = 1 << 18
-"""Bytes in one row, as far as they are not the last; sealed ones are 28 more."""
+"""Bytes in each row but the last; a sealed row has 28 more."""
 _HANDED = """SELECT own, size, upload FROM handed_files WHERE digest = %s
     AND NOT EXISTS (SELECT 1 FROM bytes WHERE bytes.digest = handed_files.digest)
     ORDER BY own LIMIT 1{holding}"""
@@ -26,16 +27,16 @@ _PIECE = "SELECT key, content FROM pieces WHERE upload = %s AND number = %s"
 
 
 def piece_place(digest: str, number: int) -> str:
-    """What a piece is sealed for."""
+    """The place for which a piece is sealed."""
     return f"bytes:{digest}:{number}"
 
 
 def adopt(connection: Connection, seals: Seals, digest: str, holding: str = "") -> None:
-    """Make them the outbox's, if it has none of that digest; what is not them is deleted.
+    """Adopt bytes of that digest if the outbox has none; delete uploads that are not these bytes.
 
-    holding  what keeps rows that are read until the end of the transaction
+    holding  SQL that locks the rows that are read until the transaction ends
 
-    Raises `OutboxError` where they are sealed with a key that only another owner has.
+    Raises `OutboxError` if they are sealed with a key that only another owner has.
     """
     handed = _HANDED.format(holding=holding).encode()
     while rows := connection.execute(handed, (digest,)).fetchall():
@@ -50,7 +51,7 @@ def adopt(connection: Connection, seals: Seals, digest: str, holding: str = "") 
 
 
 def _are_they(connection: Connection, seals: Seals, digest: str, size: int, upload: UUID) -> bool:
-    """Whether the pieces are the bytes, cut where those who read them expect it."""
+    """Whether the pieces are the bytes of that digest, each piece with the expected size."""
     found = BytesDigest()
     for number, start in enumerate(range(0, max(1, size), PIECE)):
         rows = connection.execute(_PIECE, (upload, number)).fetchall()

@@ -1,7 +1,7 @@
-"""Which bytes are stored, who uses them, and when they are gone; on the connection that writes.
+"""Stores bytes, counts their uses, and deletes unused ones, on the connection that writes.
 
-A use is a row, committed with what needs the bytes. A pin is in memory: it keeps bytes for a caller
-that has stored them and has not used them yet.
+A use is a row, committed with the entry or group that needs the bytes. A pin is in memory: it keeps
+bytes for a caller that has stored them and has not used them yet.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Contents:
         self._given: list[str] = []
 
     def tidy(self, connection: Connection) -> None:
-        """Bytes that a former run left without a use are gone; so are uploads without an end."""
+        """Remove bytes that a former run left without a use, and incomplete uploads."""
         unused = self._keeping.unused
         sql = f"SELECT digest FROM bytes b WHERE {unused}"  # noqa: S608 - constants
         found = [digest for (digest,) in connection.execute(sql.encode()).fetchall()]
@@ -56,17 +56,17 @@ class Contents:
         connection.execute(sql.encode())
 
     def forget_handed(self, connection: Connection) -> None:
-        """Bytes that came with envelopes which are answered: the outbox has those that it needs."""
-        if self._keeping.holding:  # another member may be about to make them its own
+        """Remove uploads of answered envelopes, since the outbox has adopted the bytes it needs."""
+        if self._keeping.holding:  # another member may be about to adopt them
             connection.execute(_ANSWERED_ALONE)
         connection.execute(_ANSWERED)
 
-    # -- bytes come, each call within a transaction
+    # -- storing bytes, each call within a transaction
 
     def pin_if_there(self, connection: Connection, digest: str) -> bool:
-        """Keep them for one use more, if they are there; whether they are.
+        """Keep the bytes for one more use if they are there; returns whether they are.
 
-        Those that came with an envelope that was handed over are, if they are what they say.
+        Bytes that came with a handed-over envelope are there if they match their digest.
         """
         adopt(connection, self.seals, digest, self._keeping.holding)
         there = self._there(connection, digest)
@@ -97,7 +97,7 @@ class Contents:
         connection.execute(sql, (upload, number, sealed, self.seals.first))
 
     def add(self, connection: Connection, digest: str, size: int, upload: UUID) -> None:
-        """The upload is whole: keep it for one use, unless the same is there by now."""
+        """Complete the upload and keep it for one use, unless these bytes are there by now."""
         self._keeping.ends(connection, upload)
         if self.pin_if_there(connection, digest):
             self.drop_upload(connection, upload)
@@ -106,18 +106,18 @@ class Contents:
         self._pin(connection, digest)
 
     def drop_upload(self, connection: Connection, upload: UUID) -> None:
-        """It does not become whole."""
+        """Delete an upload that will not be completed."""
         connection.execute("DELETE FROM pieces WHERE upload = %s", (upload,))
         self._keeping.ends(connection, upload)
 
     def unpin(self, connection: Connection, digest: str) -> None:
-        """The use that they were kept for does not come."""
+        """End a pin, since its use will not come."""
         if self._pins[digest]:
             self._unpin(connection, digest)
             self._forget(connection, [digest])
 
     def unused(self, connection: Connection, files: Iterable[str]) -> None:
-        """Nobody waits any more for what was to use them."""
+        """End a pin of each, since nobody waits any more for the entry that was to use them."""
         for digest in set(files):
             self.unpin(connection, digest)
 
@@ -128,14 +128,14 @@ class Contents:
     # -- within a transaction; `committed` or `rolled_back` ends it
 
     def lacking(self, connection: Connection, files: Iterable[str]) -> OutboxError | None:
-        """That one of them is not there; None: all are."""
+        """The error that one of them is not there; None: all are there."""
         for digest in sorted(files):
             if not self._there(connection, digest):
                 return OutboxError(f"the bytes {digest} are not there")
         return None
 
     def use(self, connection: Connection, seq: int, files: Iterable[str]) -> None:
-        """The entry or the group uses them, which takes a pin of each."""
+        """Note that the entry or the group uses them; this takes a pin of each."""
         for digest in set(files):
             sql = "INSERT INTO uses VALUES (%s, %s) ON CONFLICT DO NOTHING"
             connection.execute(sql, (seq, digest))
@@ -143,7 +143,7 @@ class Contents:
                 self._unpin(connection, digest)
 
     def end(self, connection: Connection, seqs: Sequence[int]) -> None:
-        """These use nothing any more; what nobody else uses is gone."""
+        """End all uses of these entries or groups, and delete bytes that nobody else uses."""
         if seqs:
             sql = "DELETE FROM uses WHERE seq = ANY (%s::bigint[]) RETURNING digest"
             rows = connection.execute(sql, (list(seqs),)).fetchall()
@@ -160,12 +160,12 @@ class Contents:
             connection.execute(sql.encode(), (free,))
 
     def committed(self) -> None:
-        """It is."""
+        """The transaction is committed."""
         self._taken.clear()
         self._given.clear()
 
     def rolled_back(self) -> None:
-        """It was not: nothing of it happened."""
+        """The transaction was rolled back: undo its changes of pins."""
         self._pins.update(self._taken)
         self._pins.subtract(self._given)
         self.committed()

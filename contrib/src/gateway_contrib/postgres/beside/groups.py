@@ -1,4 +1,4 @@
-"""Turns, counts and ends of groups, on the connection that writes. Blocks, as the writer does."""
+"""Writes turns, counts and ends of groups, on the connection that writes. Blocks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _COLUMNS = "seq, id, size, next, taken, returned, erased, cancelled"
 class Groups:
     """The groups of the outbox.
 
-    touched  those that the present transaction changes
+    touched  the groups that the current transaction changes
     """
 
     def __init__(self, contents: Contents, seals: Seals, keeping: Keeping) -> None:
@@ -46,15 +46,15 @@ class Groups:
         self.touched: set[int] = set()
 
     def tidy(self, connection: Connection) -> None:
-        """A killed run may have left groups of which not all is there."""
+        """Remove incomplete groups, which a killed run may have left."""
         sql = f"SELECT seq FROM groups g WHERE NOT stored AND {self._keeping.of_nobody('g.seq')}"  # noqa: S608 - constants
         for (seq,) in connection.execute(sql.encode()).fetchall():
             self.drop(connection, seq)
 
-    # -- a group comes, chunk by chunk, and then as a whole
+    # -- storing a group, chunk by chunk, and then as a whole
 
     def begin(self, connection: Connection, group: Group) -> None:
-        """Its own row; nobody sees it yet."""
+        """Store the group's own row, which nobody sees yet."""
         columns = ", ".join(name if name != "instance" else "account" for name in GROUP_COLUMNS)
         seq, name, instance, *rest = group_row(self.seals, group)
         marks = ", ".join(["%s"] * len(GROUP_COLUMNS))
@@ -66,7 +66,7 @@ class Groups:
     def add(
         self, connection: Connection, instance: str, seq: int, first: int, members: Sequence[Member]
     ) -> None:
-        """The next of its members, the first of which has that number."""
+        """Store the group's next members, starting with the number `first`."""
         for before, text in member_texts(members):
             at = first + before
             sealed = self.seals.seal("members", members_place(seq, at), text)
@@ -74,7 +74,7 @@ class Groups:
             connection.execute(sql, (name_of(instance), seq, at, sealed))
 
     def store(self, connection: Connection, claim: Claim) -> OutboxError | None:
-        """All of it is there from now on; or why not."""
+        """Make the whole group visible; returns why it cannot be, if so."""
         lacking = self._contents.lacking(connection, claim.files)
         if lacking is None:
             sql = "UPDATE groups SET stored = true WHERE seq = %s"
@@ -86,7 +86,7 @@ class Groups:
         return lacking
 
     def drop(self, connection: Connection, seq: int) -> None:
-        """It was never there."""
+        """Delete the group, as if it had never been there."""
         self._keeping.ends(connection, seq)
         self._contents.end(connection, [seq])
         connection.execute("DELETE FROM keys WHERE seq = %s", (seq,))
@@ -98,7 +98,7 @@ class Groups:
     # -- within a transaction; `close` ends it
 
     def take(self, connection: Connection, claim: Claim) -> OutboxError | None:
-        """The entry takes the turn that it claims, and uses its bytes; or why not."""
+        """Give the entry the turn that it claims, and use its bytes; returns why not, if so."""
         lacking = self._contents.lacking(connection, claim.files)
         if lacking is not None:
             return lacking
@@ -117,7 +117,7 @@ class Groups:
         return None
 
     def cancel(self, connection: Connection, seq: int) -> None:
-        """Those that have no entry count as cancelled; nothing is to be tried again."""
+        """Count members without an entry as cancelled; no failed member is to be tried again."""
         sql = "UPDATE turns SET number = -1 - number WHERE grp = %s AND number < 0"
         connection.execute(sql, (seq,))
         self.touched.add(seq)
@@ -128,11 +128,11 @@ class Groups:
         found.cancelled = True
 
     def pause(self, connection: Connection, seq: int, *, paused: bool) -> None:
-        """Remember whether it waits."""
+        """Store whether the group is paused."""
         connection.execute("UPDATE groups SET paused = %s WHERE seq = %s", (paused, seq))
 
     def withdrawn(self, connection: Connection, seqs: Iterable[int]) -> None:
-        """The turns of these entries come again, unless their groups were cancelled."""
+        """Give these entries' members their turn again, unless their groups were cancelled."""
         for seq, grp, turn in self._members(connection, seqs):
             connection.execute("DELETE FROM turns WHERE seq = %s", (seq,))
             found = self._turns_of(connection, grp)
@@ -160,7 +160,7 @@ class Groups:
         )
 
     def reopened(self, connection: Connection, seqs: Sequence[int]) -> None:
-        """The entries are unfinished again, and not counted any more."""
+        """Take back the counts of these entries, which are unfinished again."""
         sql = f"""SELECT seq, grp, disposition FROM turns
             WHERE seq = {_SOME} AND disposition IS NOT NULL"""  # noqa: S608 - constants
         rows = connection.execute(sql.encode(), (list(seqs),)).fetchall()
@@ -174,12 +174,12 @@ class Groups:
             self._goes_on(connection, grp)
 
     def _goes_on(self, connection: Connection, grp: int) -> None:
-        """It has not ended, or not any more."""
+        """Note that the group has not ended, or no longer."""
         connection.execute("UPDATE groups SET ended_at = NULL WHERE seq = %s", (grp,))
         connection.execute("UPDATE keys SET ended_at = NULL WHERE seq = %s", (grp,))
 
     def retry(self, connection: Connection, grp: int) -> int:
-        """Its failures are to be tried again; how many they are."""
+        """Mark the group's failed members to be tried again; returns how many they are."""
         sql = """UPDATE turns SET number = -1 - number
             WHERE grp = %s AND disposition IS NOT NULL AND number >= 0"""
         connection.execute(sql, (grp,))
@@ -191,7 +191,7 @@ class Groups:
         return number
 
     def next_retried(self, connection: Connection, grp: int, after: int, limit: int) -> list[int]:
-        """The next entries that are to be tried again, which are it no more."""
+        """The next entries that are marked to be tried again; removes the marks."""
         sql = """SELECT seq FROM turns WHERE grp = %s AND disposition IS NOT NULL AND number < 0
             AND seq > %s ORDER BY seq LIMIT %s"""
         seqs = [seq for (seq,) in connection.execute(sql, (grp, after, limit)).fetchall()]
@@ -227,7 +227,7 @@ class Groups:
             self._count(connection, {(grp, Disposition.CANCELLED): count})
 
     def close(self, connection: Connection, wall: float) -> None:
-        """Write what changed, and end the groups of which the last member has ended."""
+        """Write the changed groups, and end those whose last member has ended."""
         for found in self._turns.values():
             upcoming, taken, returned, erased, cancelled, seq = found.row()
             connection.execute(
@@ -241,7 +241,7 @@ class Groups:
             self._see_end(connection, seq, wall)
 
     def forget(self) -> None:
-        """The transaction is over."""
+        """Forget what the transaction changed, since it is over."""
         self._turns.clear()
         self.touched.clear()
 
@@ -284,7 +284,7 @@ class Groups:
         return found
 
     def _members(self, connection: Connection, seqs: Iterable[int]) -> list[Row]:
-        """The entries among these that are unfinished members, each with its group and number."""
+        """Those of the entries that are unfinished members, each with its group and number."""
         sql = f"SELECT seq, grp, number FROM turns WHERE disposition IS NULL AND seq = {_SOME}"  # noqa: S608 - constants
         return connection.execute(sql.encode(), (list(seqs),)).fetchall()
 

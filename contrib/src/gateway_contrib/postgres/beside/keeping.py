@@ -1,6 +1,8 @@
-"""What a member keeps until it is used, or is whole, noted for the others; within a transaction.
+"""Notes, for other members, which unused bytes and incomplete groups a member needs.
 
-Where one member owns all accounts nothing is noted: what another one left is of no use.
+Each method is called within a transaction.
+
+If one member owns all accounts, nothing is noted, since nobody needs what another member left.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ _UNUSED = """NOT EXISTS (SELECT 1 FROM uses u WHERE u.digest = b.digest)
 
 
 class Keeping:
-    """Of one member. `member`: None: it owns all accounts, and what others keep is of no use."""
+    """The notes of one member.
+
+    member  None: it owns all accounts, so nothing is noted
+    """
 
     def __init__(self) -> None:
         self.member: UUID | None = None
@@ -28,29 +33,29 @@ class Keeping:
     # -- bytes that are about to be used
 
     def keep(self, connection: Connection, digest: str) -> None:
-        """The bytes stay for this member."""
+        """Keep the bytes for this member."""
         if self.member is not None:
             sql = "INSERT INTO kept VALUES (%s, %s) ON CONFLICT DO NOTHING"
             connection.execute(sql, (self.member, digest))
 
     def let_go(self, connection: Connection, digest: str) -> None:
-        """They do not stay for it any more."""
+        """Keep the bytes no longer for this member."""
         if self.member is not None:
             sql = "DELETE FROM kept WHERE member = %s AND digest = %s"
             connection.execute(sql, (self.member, digest))
 
     @property
     def unused(self) -> str:
-        """That nobody needs the bytes `b`, as a condition."""
+        """The SQL condition that nobody needs the bytes `b`."""
         return _UNUSED if self.member is not None else _UNUSED.split("\n", maxsplit=1)[0]
 
     @property
     def holding(self) -> str:
-        """What keeps rows that are read until the end of the transaction."""
+        """SQL that locks rows that are read, so that they stay until the transaction ends."""
         return "" if self.member is None else " FOR KEY SHARE"
 
     def alone(self, connection: Connection, digests: Sequence[str]) -> None:
-        """Wait for whoever is about to use these; nobody is then, unless that is visible."""
+        """Wait for members that are about to use these bytes, until their uses are visible."""
         if self.member is not None:
             sql = "SELECT 1 FROM bytes WHERE digest = ANY (%s::text[]) ORDER BY digest FOR UPDATE"
             connection.execute(sql, (list(digests),))
@@ -58,24 +63,24 @@ class Keeping:
     # -- groups and uploads that are not whole
 
     def begins(self, connection: Connection, place: object) -> None:
-        """It is not whole: nobody tidies it up while this member is there."""
+        """Note that it is incomplete, so that nobody removes it while this member is there."""
         if self.member is not None:
             sql = "INSERT INTO incomplete VALUES (%s, %s) ON CONFLICT DO NOTHING"
             connection.execute(sql, (self.member, str(place)))
 
     def ends(self, connection: Connection, place: object) -> None:
-        """It is whole, or gone."""
+        """Remove the note, since it is complete or gone."""
         if self.member is not None:
             connection.execute("DELETE FROM incomplete WHERE place = %s", (str(place),))
 
     def of_nobody(self, column: str) -> str:
-        """That no member is about to make it whole, as a condition."""
+        """The SQL condition that no member is about to complete it."""
         if self.member is None:
             return "true"
         return f"NOT EXISTS (SELECT 1 FROM incomplete i WHERE i.place = {column}::text)"  # noqa: S608 - constants
 
     def tidy(self, connection: Connection) -> None:
-        """What was noted of members that are gone is of no use."""
+        """Remove the notes of members that are gone."""
         if self.member is not None:
             for table in ("kept", "incomplete"):
                 connection.execute(_GONE.format(table=table).encode())

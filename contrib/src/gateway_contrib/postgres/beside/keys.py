@@ -1,4 +1,4 @@
-"""Looks up idempotency keys, those of all callers of a moment in one statement. Waits."""
+"""Looks up idempotency keys, of callers that come at the same time in one statement. Waits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway_core.outboxes import OutboxError
 Connection: TypeAlias = psycopg.Connection[Any]
 Scope: TypeAlias = tuple[str, str, str, str]
 
-# A hashed one is newer than one that was stored before there were keys to hash it with.
+# A hashed key is newer than a plain one, which was stored before there was a secret to hash with.
 _SEQS = """SELECT DISTINCT ON (v.place) v.place, k.seq
     FROM unnest(%s::bigint[], %s::text[], %s::bytea[]) v(place, account, scope)
     JOIN keys k ON k.account = v.account AND k.scope = v.scope
@@ -25,7 +25,7 @@ _SEQS = """SELECT DISTINCT ON (v.place) v.place, k.seq
 def seqs_of(
     connection: Connection, seals: Seals, scopes: Sequence[Scope], since: float
 ) -> dict[Scope, int]:
-    """Which envelopes or groups have these keys, unless they ended before `since`. Blocks."""
+    """The envelopes or groups that have these keys, unless they ended before `since`. Blocks."""
     rows = []
     for place, scope in enumerate(scopes):
         plain = scope_of(scope)
@@ -36,7 +36,7 @@ def seqs_of(
 
 
 class _Together:
-    """Keys that are looked up together, and what came of it."""
+    """Keys that are looked up together, and the result."""
 
     def __init__(self) -> None:
         self.scopes: dict[Scope, None] = {}
@@ -46,9 +46,9 @@ class _Together:
 
 
 class Keys:
-    """Looks up keys; whoever comes while a look is under way is in the next one.
+    """Looks up keys; a caller that comes while a look is under way takes part in the next one.
 
-    look  runs that with the connection that reads; raises `OutboxError`
+    look  calls its argument with the connection that reads; raises `OutboxError`
     """
 
     def __init__(self, look: Callable[[Callable[[Connection], Any]], Awaitable[Any]]) -> None:

@@ -27,7 +27,7 @@ _STATE = """SELECT g.seq, g.id, coalesce(a.instance, g.account), g.size, g.finge
 
 
 def state_at(connection: Connection, seals: Seals, seq: int) -> GroupState | None:
-    """The group of that number; None: there is none that can be read."""
+    """The group of that number; None: it is not there, or cannot be read."""
     rows = connection.execute(f"{_STATE} AND g.seq = %s".encode(), (seq,)).fetchall()
     return next(iter(_states(connection, seals, rows)), None)
 
@@ -55,7 +55,7 @@ def _states(connection: Connection, seals: Seals, rows: Sequence[Row]) -> list[G
         read = (seq, name, text_out(instance), size, text_out(fingerprint), *rest)
         try:
             found.append(state_of(seals, read, counts))
-        except (FormatVersionError, Invalid) as error:  # it stays where it is
+        except (FormatVersionError, Invalid) as error:  # the row stays where it is
             unreadable(name, error)
     return found
 
@@ -63,7 +63,7 @@ def _states(connection: Connection, seals: Seals, rows: Sequence[Row]) -> list[G
 def members(
     connection: Connection, seals: Seals, group_id: str, after: int, limit: int
 ) -> list[tuple[int, Member]]:
-    """The next ones that have no entry."""
+    """The group's next members that have no entry, with their numbers."""
     sql = """SELECT seq, next, returned, id FROM groups WHERE seq = %s AND stored
         AND NOT cancelled"""
     row = connection.execute(sql, (seq_of(group_id),)).fetchone()
@@ -79,7 +79,7 @@ def members(
 def _back(
     connection: Connection, seals: Seals, seq: int, turns: Sequence[int]
 ) -> Iterator[tuple[int, Member]]:
-    """Those whose entries were withdrawn."""
+    """The members whose entries were withdrawn."""
     for turn in turns:
         yield from islice(_upcoming(connection, seals, seq, turn), 1)
 
@@ -87,7 +87,7 @@ def _back(
 def _upcoming(
     connection: Connection, seals: Seals, seq: int, start: int
 ) -> Iterator[tuple[int, Member]]:
-    """All from that number on, one row of them after the other."""
+    """All members from that number on, read row by row."""
     sql = """SELECT first, members FROM group_members WHERE grp = %s AND first >= coalesce(
             (SELECT max(first) FROM group_members WHERE grp = %s AND first <= %s), 0)
         AND first > %s ORDER BY first LIMIT 1"""
@@ -106,7 +106,7 @@ def _upcoming(
 def failed(
     connection: Connection, seals: Seals, group_id: str, after: str, limit: int
 ) -> list[Receipt]:
-    """How members ended that may be tried again."""
+    """The receipts of failed members, which may be tried again."""
     sql = """SELECT h.seq, h.id, h.receipt FROM turns t JOIN history h ON h.seq = t.seq
         WHERE t.grp = %s AND t.disposition IS NOT NULL AND t.seq > %s ORDER BY t.seq LIMIT %s"""
     place = seq_of(after) if after else -1
@@ -124,7 +124,7 @@ def failed(
 
 
 def bytes_at(connection: Connection, seals: Seals, digest: str, offset: int, limit: int) -> bytes:
-    """Some of the bytes. Raises `OutboxError` where they are not there, or damaged."""
+    """Some of the bytes. Raises `OutboxError` if they are not there or damaged."""
     sql = "SELECT size, upload FROM bytes WHERE digest = %s"
     row = connection.execute(sql, (digest,)).fetchone() if "\0" not in digest else None
     if row is None:

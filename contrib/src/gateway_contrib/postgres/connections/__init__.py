@@ -1,4 +1,4 @@
-"""How the server is reached: connections, whose the outbox is, its schema, what failures mean.
+"""Reaches the server: connections, the outbox's ownership and schema, and what failures mean.
 
-Above it are what writes and what reads; it imports the settings alone.
+The modules that write and read are above this package; it imports only the settings.
 """

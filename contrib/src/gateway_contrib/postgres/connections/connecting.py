@@ -1,4 +1,4 @@
-"""Connections, each for one thread at a time: made anew where one broke, waited for to a limit."""
+"""Connections for one thread at a time: a broken one is replaced, and calls have a time limit."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ LATE = 0.5
 
 
 BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
-"""For statements that name their rows: a plan of when a table was small would read all of it."""
+"""For statements that name their rows: a plan made while a table was small would read all of it."""
 
 MARK, MARKED = "gateway.session", "own"
-"""A setting that only a session has which the server began for one of our connections."""
+"""A setting that a session has only if the server began it for one of our connections."""
 POOLED = "unsupported startup parameter"
-"""What a pooler says that gives each transaction another session, as PgBouncer."""
+"""What a pooler such as PgBouncer says if it gives each transaction another session."""
 
 
 def session_of(settings: PostgresSettings, *, patience: float, by_index: bool) -> dict[str, str]:
-    """What the server is told of a session, or of a transaction.
+    """The settings that the server gets for a session, or for a transaction.
 
     patience  seconds that a statement may take
-    by_index  its statements name the rows that they are about
+    by_index  whether its statements name the rows that they are about
     """
     quarter = round(settings.patience * 1000)
     return {
         "search_path": f"{settings.schema},pg_temp",
         "statement_timeout": f"{round(patience * 1000)}",
-        # This one says more than that a statement took long.
+        # Its error says more than that a statement took long, so it comes first.
         "lock_timeout": f"{round(quarter * 0.8)}",
         "idle_in_transaction_session_timeout": f"{quarter}",
         "jit": "off",
@@ -50,7 +50,7 @@ def session_of(settings: PostgresSettings, *, patience: float, by_index: bool) -
 def options_of(
     url: str, settings: PostgresSettings, *, patience: float, by_index: bool
 ) -> dict[str, Any]:
-    """What `psycopg.connect` is called with. `patience` and `by_index` as of `session_of`."""
+    """The arguments for `psycopg.connect`. `patience` and `by_index` as for `session_of`."""
     known = conninfo.conninfo_to_dict(url)
     told = {
         **session_of(settings, patience=patience, by_index=by_index),
@@ -73,11 +73,11 @@ def options_of(
 
 
 class Link:
-    """One connection. `call` is for one thread at a time; `sever` for any.
+    """One connection. One thread at a time uses `call`; any thread may call `sever`.
 
-    Through a pooler that gives it no session of its own it raises `psycopg.OperationalError`.
+    Raises `psycopg.OperationalError` if a pooler gives the connection no session of its own.
 
-    limit  seconds that what is done with it may take in all
+    limit  seconds that one call may take in all
     """
 
     def __init__(self, options: dict[str, Any], *, limit: float) -> None:
@@ -90,15 +90,16 @@ class Link:
 
     @property
     def pid(self) -> int | None:
-        """The server's process of the connection; None: there is none."""
+        """The id of the server's process for the connection; None: there is no connection."""
         connection = self._connection
         return None if connection is None or connection.closed else connection.info.backend_pid
 
     def call(self, do: Callable[[psycopg.Connection[Any]], T]) -> T:
-        """Do that with the connection, which is made if there is none. Raises as `do`.
+        """Call `do` with the connection, which is made if there is none. Raises as `do`.
 
-        Once more with a new one, where the one that was there had broken: `do` may be repeated if
-        it raised `psycopg.Error`. A connection in which a transaction is left open is closed.
+        If the existing connection broke, `do` is called once more with a new one, so `do` must bear
+        a repetition after it raised `psycopg.Error`. If a failed `do` leaves a transaction open,
+        the connection is closed.
         """
         with self._used():
             known = self._connection
@@ -150,7 +151,7 @@ class Link:
             connection.close()
 
     def sever(self) -> None:
-        """Break the connection: whoever waits for the server hears an error at once."""
+        """Break the connection, so that a thread that waits for the server gets an error."""
         with self._guard, suppress(psycopg.Error, OSError, ValueError):
             connection = self._connection
             if connection is None or connection.closed:
@@ -159,7 +160,7 @@ class Link:
                 line.shutdown(socket.SHUT_RDWR)
 
     def sever_if_late(self) -> bool:
-        """Break it where its limit has passed; whether it has."""
+        """Break the connection if a call has passed its limit; returns whether it has."""
         since = self._since
         late = since is not None and time.monotonic() - since > self._limit
         if late:
@@ -167,7 +168,7 @@ class Link:
         return late
 
     def close(self) -> None:
-        """Close it for good."""
+        """Close the connection for good."""
         self._closed = True
         with self._guard:
             connection = self._connection

@@ -1,4 +1,4 @@
-"""What the server and its driver say when something fails, in words for people."""
+"""Says errors of the server and its driver in words for people."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gateway_contrib.postgres.connections.connecting import POOLED
 from gateway_core.outboxes import OUTBOX_UNREADABLE, OutboxError, log_event
 
 FENCED, COMMITTED = "GW001", "GW002"
-"""SQLSTATEs of `begin_batch`: another member owns it; a transaction of that number is committed."""
+"""SQLSTATEs of `begin_batch`: another member is the owner; the transaction is committed already."""
 NOT_COMMON = "GW004"
-"""SQLSTATE of `begin_share`: another member does what is common to all accounts."""
+"""SQLSTATE of `begin_share`: another member does the work that is common to all accounts."""
 ANOTHER_KEY = "GW003"
-"""SQLSTATE of what was to be handed over: the outbox knows another key by now to seal it with."""
+"""SQLSTATE of handing over: the outbox now expects another key to seal with."""
 _WORDS: Mapping[str, str] = {
     "25006": "the server is read-only",
     POOLED: "the address is that of a pooler, and this needs sessions of its own: give the address"
@@ -40,18 +40,18 @@ _WORDS: Mapping[str, str] = {
     "40P01": "another transaction got in the way",
 }
 _OF_ITS_ROW = ("21", "22", "23", "54")
-"""Classes of SQLSTATEs that are about what is written, not about the server."""
+"""Classes of SQLSTATEs that are about the written rows, not about the server."""
 _SAID = {
     "password authentication failed": "28P01", "read-only": "25006", "FATAL: database": "3D000",
     "FATAL: role": "28000", POOLED: POOLED,
 }  # fmt: skip
-"""Of a connection that does not come about the driver has the words only."""
+"""If a connection cannot be opened, the driver has only the server's words, no SQLSTATE."""
 
 
 class Place:
-    """Where the database is, as it may be said: without the password.
+    """Where the database is, in a text without the password.
 
-    url  with which it is connected to
+    url  the URL of the connection
     """
 
     def __init__(self, url: str, schema: str) -> None:
@@ -69,14 +69,14 @@ class Place:
         return self.text
 
     def failed(self, what: str, error: BaseException) -> OutboxError:
-        """The error as callers are told it.
+        """The error that callers get.
 
-        what  it could not, after the place: "cannot be opened"
+        what  what failed, in words that follow the place: "cannot be opened"
         """
         return OutboxError(f"outbox {self} {what}: {self.words(error)}")
 
     def words(self, error: BaseException) -> str:
-        """What it means, and the server's own words in one line."""
+        """What the error means, and the server's own words, in one line."""
         said = " ".join(str(error).split()) or type(error).__name__
         for secret in self._secrets:
             said = said.replace(secret, "***")
@@ -89,13 +89,13 @@ class Place:
 
 
 def is_of_its_row(error: psycopg.Error) -> bool:
-    """Whether the database refuses what is written, however often that is tried."""
+    """Whether the database refuses the written row, and would refuse it again each time."""
     return (error.sqlstate or "")[:2] in _OF_ITS_ROW
 
 
 @contextmanager
 def typed(place: Place, what: str) -> Iterator[None]:
-    """What the driver raises becomes an `OutboxError`."""
+    """Turn the driver's errors into an `OutboxError`."""
     try:
         yield
     except (psycopg.Error, OSError) as error:
@@ -103,5 +103,5 @@ def typed(place: Place, what: str) -> Iterator[None]:
 
 
 def unreadable(envelope_id: str, error: Exception) -> None:
-    """A row that this release cannot read stays where it is."""
+    """Log that this release cannot read a row, which stays where it is."""
     log_event(OUTBOX_UNREADABLE, envelope=envelope_id, error=str(error))

@@ -1,7 +1,7 @@
-"""Who takes part in an outbox: who owns it, since when, and who stands by.
+"""Reads who takes part in an outbox: who owns it, since when, and who stands by.
 
-Whether a member is still there is told by the server's clock alone, which wrote down when that
-renewed its lease: for people, while a takeover trusts in no clock.
+Whether a member is still there is judged by the server's clock alone, with which the member's last
+renewal was noted. This is for people only; a takeover does not rely on that clock.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ Connection: TypeAlias = psycopg.Connection[Any]
 NOTES_EACH = 5.0
 """Seconds between two notes of a member that it stands by."""
 FORGOTTEN = 3 * NOTES_EACH
-"""Seconds without one after which it is taken to be gone."""
+"""Seconds without a note after which a standby is taken for gone."""
 
 
 @attrs.frozen(kw_only=True)
 class Part:
     """One process that takes part. Times are POSIX times by the server's clock.
 
-    owns      whether it owns the outbox, or takes part in one of which it owns some accounts; else
-              it stands by
-    since     when it began to
+    owns      whether it owns the outbox, or some of its accounts; otherwise it stands by
+    since     when it began to own or to stand by
     seen      when it last said that it is there
-    epoch     which owner it is, counted from the first; lease: in seconds; None: of a standby
-    accounts  how many it owns, where they are spread over processes; None: they are not
-    weight    its share of them, beside others'; None likewise
-    draining  whether it gives up all of them
+    epoch     the owner's number, counted from the first; lease: in seconds; None: it stands by
+    accounts  how many it owns if accounts are spread over processes; None: they are not
+    weight    its share of spread accounts, relative to others' weights; None: not spread
+    draining  whether it gives up all of its accounts
     """
 
     name: str
@@ -70,7 +69,7 @@ _STANDBYS = """SELECT name, release, extract(epoch FROM since)::float8,
 
 
 def owner_in(connection: Connection) -> Part | None:
-    """Who owns the outbox and has renewed its lease in time; None: nobody."""
+    """The process that owns the outbox and has renewed its lease in time; None: there is none."""
     row = connection.execute(_OWNER).fetchone()
     if row is None:
         return None
@@ -81,7 +80,7 @@ def owner_in(connection: Connection) -> Part | None:
 
 
 def _sharing_in(connection: Connection) -> list[Part]:
-    """Those of which each owns some accounts."""
+    """The processes that each own some accounts."""
     return [
         Part(
             name=name, release=release, owns=True, since=since, seen=seen, lease=lease,
@@ -94,7 +93,7 @@ def _sharing_in(connection: Connection) -> list[Part]:
 
 
 def parts_in(connection: Connection) -> list[Part]:
-    """The owner, if there is one, those that own some accounts each, and those that stand by."""
+    """The owner, if there is one, processes that each own some accounts, and the standbys."""
     owner, found = owner_in(connection), _sharing_in(connection)
     rows = connection.execute(_STANDBYS, (FORGOTTEN,)).fetchall()
     if owner is not None and owner.name not in {part.name for part in found}:
@@ -105,19 +104,19 @@ def parts_in(connection: Connection) -> list[Part]:
 
 
 def own_name() -> str:
-    """How this process is called, for people."""
+    """The name of this process, for people."""
     return f"{platform.node()}, process {os.getpid()}"
 
 
 def note_standby(connection: Connection, process: UUID) -> None:
-    """It stands by, or still does."""
+    """Note that the process stands by now."""
     sql = """INSERT INTO standbys (process, name, release) VALUES (%s, %s, %s)
         ON CONFLICT (process) DO UPDATE SET seen_at = clock_timestamp()"""
     connection.execute(sql, (process, own_name(), version("gateway-contrib")))
 
 
 def forget_standby(connection: Connection, process: UUID) -> None:
-    """It owns the outbox, or does not wait for it any more; so do those that were not seen."""
+    """Forget a process that no longer stands by, and standbys that were not seen for long."""
     sql = """DELETE FROM standbys WHERE process = %s
         OR seen_at < clock_timestamp() - make_interval(secs => %s)"""
     connection.execute(sql, (process, 100 * FORGOTTEN))

@@ -1,10 +1,10 @@
-"""Who owns the outbox: a lease for each process that takes part, renewed on a thread of its own.
+"""Decides who owns the outbox, by a lease that the owner renews on a thread of its own.
 
-The owner's row has a counter, which it raises each quarter of the lease. Who stands by looks at it
-twice a second, and takes over once it has itself seen the counter unchanged for 1.1 leases, on a
-clock that runs through a suspension: no two clocks are compared, the server's neither. A takeover
-deletes the member's row where its counter is still the same; a renewal that finds no row knows that
-it comes too late.
+The owner's row has a counter, which the owner raises each quarter of the lease. A standby looks at
+the counter twice a second, and takes over once it has itself seen the counter unchanged for 1.1
+leases, on a clock that also runs while the machine is suspended. No two clocks are compared, not
+even the server's with another. A takeover deletes the owner's row if its counter is still the same;
+a renewal that finds no row has come too late.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ Connection: TypeAlias = psycopg.Connection[Any]
 LOOK = 0.5
 """Seconds between two looks at the owner's counter."""
 BEYOND = 1.1
-"""Leases for which a counter must have been seen unchanged."""
+"""Leases for which a counter must have been seen unchanged before a takeover."""
 NOTED_FOR = 7
-"""Days for which a member that was followed may ask what became of its last transaction."""
+"""Days for which a former owner may ask whether its last transaction was committed."""
 
 
 def boottime() -> float:
@@ -65,7 +65,7 @@ class Watched:
         self._since = 0.0
 
     def silent(self, owner: Owner, now: float) -> bool:
-        """Whether its counter has been seen unchanged for so long that its lease is over."""
+        """Whether the counter has been seen unchanged for so long that the lease is over."""
         seen = (owner.member, owner.counter)
         if seen != self._seen:
             self._seen, self._since = seen, now
@@ -75,10 +75,10 @@ class Watched:
 class Membership:
     """One process's part in the outbox.
 
-    owns       whether the outbox is this process's, as far as it knows
-    stands_by  whether another had it at the last look
-    on_lost    called on the thread of the lease once the outbox is another's
-    takeovers  how often it came to be this process's
+    owns       whether this process owns the outbox, as far as it knows
+    stands_by  whether another process owned the outbox at the last look
+    on_lost    called on the thread of the lease once another process owns the outbox
+    takeovers  how often this process became the owner
     """
 
     def __init__(self, link: Link, place: Place, lease: float) -> None:
@@ -98,13 +98,13 @@ class Membership:
         self.on_lost: Callable[[], None] | None = None
 
     def anew(self) -> None:
-        """Take part as another member: what the former one still has under way stays fenced."""
+        """Take part as a new member, so that transactions of the former one stay fenced."""
         self.member = uuid4()
 
     # -- becoming the owner: `attempt` blocks, and is called twice a second
 
     def attempt(self) -> Owner | None:
-        """Become the owner, if nobody is it or its lease is over; who is it otherwise."""
+        """Become the owner if there is none or its lease is over; otherwise returns the owner."""
         before = boottime()
         owner = self.link.call(self._attempt)
         self.stands_by = owner is not None
@@ -120,12 +120,12 @@ class Membership:
     def _attempt(self, connection: Connection) -> Owner | None:
         owner = self._owner(connection)
         if owner is not None and owner.member == self.member:
-            return None  # the answer to its COMMIT was lost
+            return None  # this process is the owner; the answer to its COMMIT was lost
         if owner is not None and not self._watched.silent(owner, boottime()):
             return owner
         taken = False
         with connection.transaction():
-            # One at a time: whoever waited here looks again, since its earlier look is stale.
+            # One process at a time: one that waited here looks again, since its look is stale.
             connection.execute("SELECT 1 FROM accounts WHERE account = '' FOR UPDATE")
             taken = self._owner(connection) == owner and (
                 owner is None or self._end(connection, owner)
@@ -136,12 +136,12 @@ class Membership:
         return None if taken else self._owner(connection) or owner
 
     def _end(self, connection: Connection, owner: Owner) -> bool:
-        """Its lease is over, unless it has just renewed it."""
+        """End the owner's lease, unless it has just renewed it."""
         sql = "DELETE FROM members WHERE member = %s AND counter = %s"
         return connection.execute(sql, (owner.member, owner.counter)).rowcount > 0
 
     def _owner(self, connection: Connection) -> Owner | None:
-        """Who owns all of it now; None: nobody."""
+        """Who owns the whole outbox now; None: nobody."""
         sql = """SELECT a.member, m.name, m.lease, m.counter
             FROM accounts a LEFT JOIN members m USING (member) WHERE a.account = ''"""
         row = connection.execute(sql).fetchone()
@@ -162,7 +162,7 @@ class Membership:
         sql = "DELETE FROM batches WHERE noted_at < now() - make_interval(days => %s)"
         connection.execute(sql, (NOTED_FOR,))
 
-    # -- being it
+    # -- being the owner
 
     @property
     def covered(self) -> bool:
@@ -171,7 +171,7 @@ class Membership:
 
     @property
     def left(self) -> float:
-        """Seconds for which it still runs; 0: it does not."""
+        """Seconds for which the lease still runs; 0: it does not."""
         return max(0.0, self._covered - boottime()) if self.owns else 0.0
 
     def begin(self) -> None:
@@ -184,13 +184,13 @@ class Membership:
         while not self._stop.wait(self._lease / 4):
             try:
                 still = self.renew()
-            except psycopg.Error:  # the connection is made anew with the next one
+            except psycopg.Error:  # the next renewal makes a new connection
                 continue
             if not still:
                 return
 
     def renew(self) -> bool:
-        """Raise the counter; whether the outbox is still this member's."""
+        """Raise the counter; returns whether this member still owns the outbox."""
         before = boottime()
         sql = """UPDATE members SET counter = counter + 1, renewed_at = clock_timestamp()
             WHERE member = %s"""
@@ -201,7 +201,7 @@ class Membership:
         return False
 
     def lose(self) -> None:
-        """It is another's."""
+        """Note that another process owns the outbox."""
         self._stop.set()
         if self.owns:
             self.owns = False
@@ -209,9 +209,10 @@ class Membership:
                 self.on_lost()
 
     def leave(self) -> None:
-        """Give back what is owned, at once for whoever stands by. Blocks.
+        """Give up the outbox, so that a standby can take over at once. Blocks.
 
-        It is not owned any more, even where that cannot be written and raises `psycopg.Error`.
+        Raises `psycopg.Error` if that cannot be written; this process then no longer owns it
+        either.
         """
         self._stop.set()
         if self._thread is not None:

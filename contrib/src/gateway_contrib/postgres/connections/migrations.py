@@ -17,13 +17,13 @@ class NoOutboxError(OutboxError):
 
 
 OLDEST = 1
-"""A release that knows this version can go on with a schema of this one."""
+"""The oldest version that a release must know to be able to use a schema of this release."""
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('gateway ' || %s, 0))"
 
 
 @cache
 def changes() -> tuple[str, ...]:
-    """What brings a schema of version n to n + 1, as SQL with `{schema}` in it."""
+    """SQL that brings a schema from version n to n + 1, with `{schema}` in it, for each n."""
     folder = resources.files("gateway_contrib.postgres").joinpath("sql")
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=_name)
     return tuple(file.read_text("utf-8") for file in files)
@@ -34,9 +34,9 @@ def _name(file: Any) -> str:
 
 
 def migrate(connection: psycopg.Connection[Any], schema: str) -> None:
-    """Bring it to this release's version. Raises `OutboxError` for one that is too new.
+    """Bring the schema to this release's version. Raises `OutboxError` if it is too new.
 
-    A connection that commits each statement.
+    connection  one that commits each statement
     """
     with connection.transaction():
         connection.execute("SET LOCAL statement_timeout = 0")
@@ -53,7 +53,7 @@ def migrate(connection: psycopg.Connection[Any], schema: str) -> None:
 
 
 def check(connection: psycopg.Connection[Any], schema: str) -> None:
-    """Raise `OutboxError` where no gateway has made the schema, or none of this release has."""
+    """Raise `OutboxError` if no gateway made the schema, or none of this release upgraded it."""
     there = connection.execute("SELECT to_regclass(%s)", (f"{schema}.format",)).fetchone()
     if there is None or there[0] is None:
         raise NoOutboxError(
@@ -68,7 +68,7 @@ def check(connection: psycopg.Connection[Any], schema: str) -> None:
 
 
 def _version(connection: psycopg.Connection[Any], schema: str) -> int:
-    """What it has; 0: nothing. A schema that is not there is made."""
+    """The schema's version; 0: it is empty. A schema that is not there is made."""
     there = connection.execute("SELECT to_regnamespace(%s)", (schema,)).fetchone()
     if there is None or there[0] is None:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))

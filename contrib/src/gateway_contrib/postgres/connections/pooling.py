@@ -1,7 +1,7 @@
 """Connections that may go through a pooler, which gives each transaction another session.
 
-PgBouncer in its transaction mode is such a one. What the server is told of a session does not last
-there, so it is told again in each transaction; nothing is prepared, and nothing is listened for.
+PgBouncer in its transaction mode is such a pooler. A session's settings do not last there, so each
+transaction sets them again; no statement is prepared, and no notice is listened for.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _TELL = """SELECT set_config(name, value, true)
 
 
 class PoolableLink(Link):
-    """A link to the server, or to a pooler before it. Its statements name the rows they are about.
+    """A link to the server, or to a pooler in front of it, for statements that name their rows.
 
-    pooled  whether a pooler was found; then each `call` is a transaction
+    pooled  whether a pooler was found; each `call` is then one transaction
     """
 
     def __init__(self, url: str, settings: PostgresSettings, *, limit: float) -> None:
@@ -41,7 +41,7 @@ class PoolableLink(Link):
         self.pooled = False
 
     def call(self, do: Callable[[psycopg.Connection[Any]], T]) -> T:
-        """As with any link. Whether it goes through a pooler may turn out here."""
+        """As with any link. It may turn out here that the link goes through a pooler."""
         return super().call(partial(self._do, do))
 
     def _do(

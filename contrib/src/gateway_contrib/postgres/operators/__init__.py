@@ -1,1 +1,1 @@
-"""What operators and other processes see of an outbox in PostgreSQL, and ask of its owner."""
+"""Shows an outbox in PostgreSQL to operators, and passes their requests to its owner."""

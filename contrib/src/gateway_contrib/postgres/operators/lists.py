@@ -1,4 +1,4 @@
-"""What operators list of a schema, as SQL: envelopes, rooms, counts."""
+"""SQL for what operators list from a schema: envelopes, rooms, counts."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ SIZE = """SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'"""
 KNOWN = {"envelopes": "room", "history": "room", "keys": "room", "revisions": "room",
          "moves": "place"}  # fmt: skip
-"""Tables that know a room, and the column that has its name."""
+"""Tables with a room's rows, and the column that has the room's name."""
 
 
 def conditions(which: Which) -> tuple[str, dict[str, Any]]:
-    """The conditions, and what is bound to them."""
+    """The SQL conditions, and the values bound to them."""
     tests = {
         "e.account = %(instance)s": which.instance and name_of(which.instance),
         "e.room = %(room)s": which.room and name_of(which.room),

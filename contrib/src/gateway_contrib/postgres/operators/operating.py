@@ -1,7 +1,7 @@
-"""What operators do with an outbox in PostgreSQL that a gateway may own: look, and ask.
+"""Lets operators look at an outbox in PostgreSQL, and ask its owner, which may be running.
 
-A connection of its own. It changes nothing but the table of requests, which the owner reads about
-once a second.
+It has a connection of its own, and changes nothing but the table of requests, which the owner reads
+about once a second.
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ PATIENCE = 60.0
 
 
 class Operator:
-    """An open look at the outbox in that database. Raises `OutboxError` where there is none.
+    """An open view of the outbox in that database. Raises `OutboxError` if there is no outbox.
 
-    keys  what its texts are sealed with; raises `OutboxError` as well where one is not among them,
-          and `ValueError` for what is no key
+    keys  the keys of its texts; raises `OutboxError` as well if a key of the outbox is not among
+          them, and `ValueError` for an invalid key
     """
 
     def __init__(self, url: str, settings: PostgresSettings, keys: Sequence[Secret] = ()) -> None:
@@ -102,7 +102,7 @@ class Operator:
 
     @property
     def key(self) -> str:
-        """The id of the key with which a gateway seals that has the same keys; empty: none does."""
+        """The id of the key with which a gateway with these keys seals; empty: it seals nothing."""
         return self._keys[0].id if self._keys else ""
 
     @property
@@ -118,17 +118,17 @@ class Operator:
 
     @property
     def owner(self) -> Part | None:
-        """The gateway that owns it, if one does and has renewed its lease in time."""
+        """The gateway that owns the outbox, if it has renewed its lease in time; None: none."""
         return self._do(owner_in)
 
     def parts(self) -> list[Part]:
-        """The owner, if there is one, and those that stand by."""
+        """The owners, if there are any, and the processes that stand by."""
         return self._do(parts_in)
 
     # -- envelopes
 
     def failed(self, which: Which, limit: int, *, oldest: bool = False) -> list[dict[str, Any]]:
-        """What ended undelivered and can be tried again, the newest first, or the oldest."""
+        """Envelopes that ended undelivered and can be tried again; the newest or oldest first."""
         where, bound = lists.conditions(which)
         order = "e.seq" if oldest else "e.seq DESC"
         sql = f"{lists.FAILED}{where} ORDER BY {order} LIMIT %(limit)s"
@@ -137,12 +137,12 @@ class Operator:
     def waiting(
         self, which: Which, limit: int, told: Mapping[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """What is unfinished, the oldest first, each with its cause as far as it is stored.
+        """Unfinished envelopes, the oldest first, each with what it waits for, as far as stored.
 
-        The limits, suspensions and slots that the owner has in memory are not: for them the cause
-        of the first one of a room is empty.
+        The limits, suspensions and slots in the owner's memory are not stored: if the first
+        envelope of a room waits for one of them, its cause is empty.
 
-        told  what the owner answered to a `look`, if it did
+        told  the owner's answer to a `look`; None: it gave none
         """
         where, bound = lists.conditions(attrs.evolve(which, disposition=None))
         sql = f"{lists.WAITING}{where} ORDER BY e.seq LIMIT %(limit)s"
@@ -160,12 +160,12 @@ class Operator:
         return rows
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
-        """What ended after that number, as far as it is written."""
+        """Endings after that number, as far as they are written."""
         await trio.lowlevel.checkpoint()
         return self._do(lambda it: reading.endings(it, self._keyring, after, limit))
 
     def show(self, envelope_id: str) -> dict[str, Any] | None:
-        """All that is stored of one: its envelope, its steps, its receipt."""
+        """All that is stored of an envelope: its content, its steps, its receipt."""
         seq = seq_in(envelope_id)
         sql = """SELECT * FROM (SELECT room, entry, NULL, seq, id FROM envelopes
             UNION ALL SELECT room, entry, receipt, seq, id FROM history) e
@@ -192,14 +192,14 @@ class Operator:
         }
 
     def _asked_room(self, seq: int, room: str, entry: list[Any] | None) -> str | None:
-        """The room that its caller named, where policies moved it; None: that one, or not known."""
+        """The caller's room if policies changed it; None: they did not, or it is not known."""
         if entry is not None:
             return entry[4] if len(entry) > 4 else None  # noqa: PLR2004 - as `rows.entry_row`
         rows = self._rows_of("SELECT room FROM keys WHERE seq = %s", (seq,))
         return None if not rows or rows[0][0] == room else str(rows[0][0])
 
     def asked(self, instance: str, room: str) -> list[Envelope]:
-        """What somebody asked to have accepted there, as far as nobody has answered yet."""
+        """Envelopes that operators asked to submit to that room, not answered yet."""
         sql = """SELECT number, envelope FROM requests WHERE kind = 'submit' AND done_at IS NULL
             AND instance = %s AND room = %s ORDER BY number DESC"""
         found: list[Envelope] = []
@@ -210,12 +210,12 @@ class Operator:
         return found
 
     def find(self, envelope_id: str) -> Found | None:
-        """What is known of an envelope."""
+        """What is known about an envelope."""
         seq = seq_in(envelope_id)
         return self._do(lambda it: reading.find(it, self._keyring, seq))
 
     def find_key(self, key: KeyRef) -> Found | None:
-        """What is known of a sent message's key, and what edits made of the message."""
+        """What is known about a sent message's key, and the message's newest ref after edits."""
         scope = (key.instance_id, key.external_room_id, "send", key.key)
         found = self._look_up(scope)
         if found is None:
@@ -229,7 +229,7 @@ class Operator:
     # -- rooms and counts
 
     def lacks(self, instance: str) -> str:
-        """That nothing is stored of the instance, and what it might have been; else empty."""
+        """A text if nothing is stored of the instance, with the instances there are; else empty."""
         names = [text_out(name) for (name,) in self._rows_of(lists.NAMES)]
         names = sorted({*names, *self._members()})
         return "" if instance in names else lacking(instance, names)
@@ -239,7 +239,7 @@ class Operator:
         return {text_out(name): count for name, count in self._rows_of(lists.MEMBERS)}
 
     def rooms(self, instance: str | None, since: float, limit: int) -> list[dict[str, Any]]:
-        """The noisiest rooms: by what waits in them, or was accepted `since`, if that is more."""
+        """The noisiest rooms, by waiting envelopes, or by those accepted `since` if more."""
         bound = {"account": instance and name_of(instance), "since": since, "limit": limit}
         names = ("instance", "room", "waiting", "failed", "accepted", "oldest")
         return [
@@ -248,14 +248,14 @@ class Operator:
         ]
 
     def check_place(self, instance: str, room: str) -> None:
-        """Raise `OutboxError` where nothing is stored of the room, or of the instance."""
+        """Raise `OutboxError` if nothing is stored of the room or the instance."""
         account, place = name_of(instance), name_of(room)
         for table, column in lists.KNOWN.items():
             sql = f"SELECT 1 FROM {table} WHERE account = %s AND {column} = %s LIMIT 1"  # noqa: S608 - constants
             if self._rows_of(sql, (account, place)):
                 return
         if instance in self._members():
-            return  # the rooms of members that wait are the gateway's to know
+            return  # only the gateway knows the rooms of members that wait
         if why := self.lacks(instance):
             raise OutboxError(why)
         raise OutboxError(f"the outbox has nothing of room {room!r} of instance {instance!r}")
@@ -263,9 +263,9 @@ class Operator:
     def stats(self) -> dict[str, Any]:
         """Counts by instance and by disposition, and who owns the outbox.
 
-        `members`: of groups, those that have no entry yet, by instance. `handed`: what applications
-        handed over and the owner has not taken. `suspended`: by operators, whether a gateway runs
-        or not.
+        `members`: groups' members that have no entry yet, by instance. `handed`: requests that
+        applications handed over and no owner has answered. `suspended`: accounts that operators
+        have suspended, whether a gateway runs or not.
         """
         ended = "SELECT disposition, count(*) FROM history GROUP BY 1 ORDER BY 1"
         owner = self.owner
@@ -287,7 +287,7 @@ class Operator:
     # -- groups
 
     def groups(self, instance: str | None = None) -> list[GroupState]:
-        """All groups that are remembered, the oldest of an instance first."""
+        """All remembered groups, by instance; each instance's oldest first."""
         sql = """SELECT DISTINCT a.instance FROM groups JOIN accounts a USING (account)
             ORDER BY 1"""
         names = [instance] if instance is not None else [
@@ -327,7 +327,7 @@ class Operator:
         envelope: Envelope | None = None,
         asked: str = "",
     ) -> int:
-        """Leave a request for the owner; its number. `asked`: of a group, as JSON."""
+        """Leave a request for the owner; returns its number. `asked`: about a group, as JSON."""
         named: dict[str, Any] = decode(asked) if asked else {}
         about = envelope_id or named.get("group") or ""
         seq = seq_in(about) if about else None
@@ -351,7 +351,7 @@ class Operator:
             return self._link.call(ask)
 
     def take_back(self, request: int) -> None:
-        """The request and its answer are of no use any more."""
+        """Delete the request and its answer, which are no longer of use."""
         sql = "DELETE FROM requests WHERE number = %s"
         with self._typed("cannot take it back"):
             self._link.call(lambda it: it.execute(sql, (request,)))

@@ -1,4 +1,4 @@
-"""What operators ask of the running gateway, through a table that its owner reads once a second.
+"""Takes operators' requests to the running gateway from a table, which the owner reads each second.
 
 Everything here blocks: it runs in a worker thread.
 """
@@ -32,7 +32,7 @@ from gateway_core.outboxes import (
 Connection: TypeAlias = psycopg.Connection[Any]
 
 AT_ONCE = 500
-"""Requests of one look."""
+"""Requests, at most, of one look."""
 _ASKED = """SELECT number, kind, seq, instance, room, envelope FROM requests
     WHERE done_at IS NULL AND NOT number = ANY (%s::bigint[]) ORDER BY number DESC LIMIT %s"""
 _ASKED_OF = """SELECT r.number, r.kind, r.seq, r.about, r.room, r.envelope FROM (
@@ -44,15 +44,16 @@ _ASKED_OF = """SELECT r.number, r.kind, r.seq, r.about, r.room, r.envelope FROM 
         FROM requests o WHERE done_at IS NULL AND NOT number = ANY (%s::bigint[])) r
     WHERE coalesce((SELECT a.member = %s FROM accounts a WHERE a.instance = r.about LIMIT 1), %s)
     ORDER BY r.number DESC LIMIT %s"""
-"""With the instance that each is about, by the envelope or the group that it names as well."""
+"""Each request with the instance that it is about, found by its envelope or group if it names no
+instance."""
 PASSED_ON = ("erase", "look", "accounts", "cancel", "submit", "group", SUSPEND, RESUME)
-"""Kinds that the gateway does; it answers in the write that has the effect, and not before."""
+"""Kinds that the gateway carries out; it answers in the write that has the effect, not before."""
 
 
 class Desk:
-    """Which requests the owner has handed on to its gateway, unanswered by now.
+    """The requests that the owner has passed to its gateway and that are not answered yet.
 
-    resealing  what goes on with each look, where that was asked for
+    resealing  the resealing that goes on with each look; None: nobody asks for it
     """
 
     def __init__(self, keyring: Keyring) -> None:
@@ -61,45 +62,45 @@ class Desk:
         self.seal_with(keyring)
 
     def seal_with(self, keyring: Keyring) -> None:
-        """What is asked and answered from now on."""
+        """Open requests and seal answers with this keyring from now on."""
         self.seals = keyring
         self.resealing: Resealing | None = None
 
     def anew(self) -> None:
-        """Nothing is handed on: the outbox is had again."""
+        """Forget all passed requests, since the outbox is owned anew."""
         self._handed_on.clear()
         self._to_tell.clear()
 
     def begin_resealing(self, number: int) -> None:
-        """Somebody asks for it; whoever asks meanwhile hears of the same."""
+        """Begin to reseal for this request; requests that come meanwhile get the same answer."""
         self._handed_on[number] = ""
         self._to_tell.append(number)
         self.resealing = Resealing(self.seals)
 
     def leave_resealing(self) -> None:
-        """It is another process's to do."""
+        """Stop resealing, which another process is to do."""
         self.answered(self.end_resealing())
 
     def end_resealing(self) -> list[int]:
-        """It is done; who asked for it."""
+        """Resealing is done; returns the requests that asked for it."""
         told, self._to_tell, self.resealing = self._to_tell, [], None
         return told
 
     def answered(self, numbers: Iterable[int]) -> None:
-        """Their answers are written."""
+        """The answers to these requests are written."""
         for number in numbers:
             self._handed_on.pop(number, None)
 
     def lost(self, instance: str) -> None:
-        """What is handed on about the account and not answered is its next owner's to answer."""
+        """Forget the account's unanswered requests, which its next owner answers."""
         handed_on = self._handed_on.copy().items()  # a look may be under way
         self.answered([number for number, about in handed_on if about == instance])
 
     def look(self, connection: Connection, share: Share | None, *, common: bool) -> list[Row]:
-        """What was asked and is not handed on, in the order in which it was asked.
+        """Requests that are not passed to the gateway yet, in the order of asking.
 
-        share   of which accounts; None: of all
-        common  of those that have no row, and of none, as well
+        share   the accounts whose requests are taken; None: all
+        common  take requests about no account, or about one that has no row, as well
         """
         handed_on = list(self._handed_on)
         if share is None:
@@ -109,9 +110,9 @@ class Desk:
         return [row for row in rows if share.has(text_out(row[3]))]
 
     def hand_on(self, connection: Connection, row: Row) -> Request | str | None:
-        """What the gateway has to do about it, or why it cannot be; None: it is not for it.
+        """The request for the gateway, or why it cannot be done; None: it is not for the gateway.
 
-        connection  which reads
+        connection  the connection that reads
         """
         number, kind, seq, instance, room, envelope = row
         request: Request | None = None
@@ -153,14 +154,14 @@ class Desk:
     def retry(
         self, connection: Connection, writer: Writer, row: Row, wall: float
     ) -> list[StoredEntry]:
-        """Put a failed one back among the unfinished, its time to begin anew, and answer."""
+        """Make a failed envelope unfinished again, with its time starting anew, and answer."""
         number, _, seq, *_ = row
         sql = "SELECT 1 FROM history WHERE seq = %s AND entry IS NOT NULL"
         if connection.execute(sql, (seq,)).fetchone() is None:
             self.answer(connection, number, wall, "there is nothing to try again")
             return []
         stored: list[StoredEntry] = []
-        with connection.transaction():  # nothing of it, where what comes back cannot be read
+        with connection.transaction():  # rolled back if the reopened entry cannot be read
             stored = reopening.reopen(connection, writer.groups, self.seals, [seq], wall)
             if not stored:
                 raise psycopg.Rollback
@@ -170,7 +171,7 @@ class Desk:
         return stored
 
     def discard(self, connection: Connection, writer: Writer, row: Row, wall: float) -> None:
-        """Forget the content of a failed one, and answer."""
+        """Forget the content of a failed envelope, and answer."""
         number, _, seq, *_ = row
         found = connection.execute("SELECT disposition FROM history WHERE seq = %s", (seq,))
         ended = found.fetchone()
@@ -185,21 +186,21 @@ class Desk:
         self.answer(connection, number, wall, "discarded")
 
     def erased(self, connection: Connection, request: Request, wall: float, answer: str) -> None:
-        """All that is stored of the room is gone, and so is its name in requests."""
+        """Answer that the room is erased, and remove its name from answered requests."""
         self.answer(connection, request.number, wall, answer)
         sql = """UPDATE requests SET room = ''
             WHERE instance = %s AND room = %s AND done_at IS NOT NULL"""
         connection.execute(sql, (text_in(request.instance_id), text_in(request.room)))
 
     def answer(self, connection: Connection, number: int, wall: float, answer: str) -> None:
-        """Answer one."""
+        """Answer one request."""
         answers.write(
             connection, {number: (number, wall, self.seals.seal("answer", number, answer))}
         )
 
 
 def _withdrawal(connection: Connection, number: int, handed: str) -> tuple[Request | None, str]:
-    """Cancel the envelope that became of what was handed over, or why not; neither: not yet."""
+    """A request to cancel a handed-over row's envelope, or why not; neither: there is none yet."""
     sql = "SELECT answered_at IS NOT NULL, envelope_id FROM handed WHERE id = %s"
     found = connection.execute(sql, (handed,)).fetchone()
     if found is None:

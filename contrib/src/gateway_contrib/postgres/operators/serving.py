@@ -1,4 +1,4 @@
-"""The part of an outbox that does what operators ask, or hands it on to its gateway."""
+"""The part of an outbox that carries out operators' requests, or passes them to its gateway."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # its library is an extra
 
 
 class Serving(Owning):
-    """Owns the database, and answers to operators."""
+    """Owns the database, and answers operators' requests."""
 
     requested: Callable[[Request], None] | None
     _keyring: Keyring
@@ -33,12 +33,12 @@ class Serving(Owning):
 
     @property
     def _common(self) -> bool:
-        """Whether it does what is common to all accounts: one process has them all."""
+        """Whether this process does the work common to all accounts; here it owns them all."""
         return True
 
     @property
     def _share(self) -> Share | None:
-        """The accounts that it owns; None: all."""
+        """The accounts that this process owns; None: all."""
         return None
 
     async def _know_keys(self) -> None:
@@ -49,21 +49,21 @@ class Serving(Owning):
         self._handed.seal_with(self._keyring)
 
     def _make_known(self, connection: Connection) -> Keyring:
-        """Make the first key known to the schema; what seals and opens by that."""
+        """Make the first key known to the schema; returns the keyring."""
         return keyring_at(connection, self._keys, self.place, owner=True)
 
     async def _own_again(self) -> None:
-        """As an owner does; another one may have given it keys meanwhile."""
+        """Own the outbox again, with its keys, since another owner may have given it keys."""
         await super()._own_again()
         self._desk.anew()
         try:
             await self._know_keys()
-        except OutboxError:  # another one, which has the keys, may own it
+        except OutboxError:  # another process, which has the keys, may own it
             await self._give_back()
             raise
 
     async def _serve(self) -> bool:
-        """Do what was asked since the last look; whether there is more to do at once."""
+        """Carry out new requests; returns whether there is more to do at once."""
         if self._membership.owns:
             look = partial(self._desk.look, share=self._share, common=self._common)
             for row in await self._look(look):
@@ -100,11 +100,11 @@ class Serving(Owning):
             self.requested(request)
 
     def _answer_asked(self, request: Request, answer: str) -> None:
-        """Written with the next batch, which has what the request ended."""
+        """Write the answer with the next batch, which has the envelopes that the request ended."""
         super().answered(request, answer)
 
     async def erase(self, request: Request, in_flight: int) -> None:
-        """Everything of a room, and the answer to who asked for it."""
+        """Erase everything of a room, and answer the request."""
         if not self._committer.idle:
             await self.flush()
         writer, wall = self._writer, self._wall()
@@ -118,7 +118,7 @@ class Serving(Owning):
         await self._apart(erase, name_of(request.instance_id))
 
     async def store_suspension(self, instance_id: str, suspension: Suspension | None) -> None:
-        """Of an account that it owns, in a transaction of its own."""
+        """Store it for an account that this process owns, in a transaction of its own."""
         self._check(instance_id)
         store = partial(suspensions.store, instance=instance_id, suspension=suspension)
         await self._apart(store, name_of(instance_id))
@@ -126,7 +126,7 @@ class Serving(Owning):
     # -- sealing anew
 
     async def _reseal_on(self) -> None:
-        """Go on sealing everything anew, where that is asked for."""
+        """Go on sealing everything anew if a request asks for it."""
         resealing = self._desk.resealing
         if resealing is None:
             return
@@ -140,7 +140,7 @@ class Serving(Owning):
                 self._answer_asked(Request(kind="reseal", number=number), resealing.told)
 
     async def reseal(self) -> str:
-        """Seal everything anew; what was done. Raises `OutboxError`."""
+        """Seal everything anew; returns what was done, in words. Raises `OutboxError`."""
         resealing = Resealing(self._keyring)
         while await self._apart(resealing.step):
             pass

@@ -1,4 +1,4 @@
-"""Which accounts operators have suspended: stored, read, and asked for. Blocks."""
+"""Stores and reads which accounts operators have suspended, and their requests for it. Blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway_core.outboxes import Suspension
 Connection: TypeAlias = psycopg.Connection[Any]
 
 SUSPEND, RESUME = "suspend", "resume"
-"""Kinds of requests. Whoever has the account next hears of them before it sends anything."""
+"""Kinds of requests. The account's next owner reads them before it sends anything."""
 STORE = """INSERT INTO suspensions (account, instance, why, by_whom, since)
     VALUES (%s, %s, %s, %s, %s)
     ON CONFLICT (account) DO UPDATE
@@ -25,11 +25,11 @@ _ASKED = """SELECT instance, kind, asked_at FROM requests
     WHERE done_at IS NULL AND kind IN ('suspend', 'resume') AND instance = ANY (%s::text[])
     ORDER BY number DESC"""
 _UNTOLD = "as an operator asks"
-"""Why, until the request itself is read, which may be sealed."""
+"""The reason given until the request itself, which may be sealed, is read."""
 
 
 def store(connection: Connection, instance: str, suspension: Suspension | None) -> None:
-    """The account is suspended, or not (None). In a transaction that has it."""
+    """Store that the account is suspended, or not (None). In a transaction of its owner."""
     if suspension is None:
         connection.execute(FORGET, (name_of(instance),))
         return
@@ -38,10 +38,10 @@ def store(connection: Connection, instance: str, suspension: Suspension | None) 
 
 
 def suspended(connection: Connection, instances: Sequence[str]) -> dict[str, Suspension]:
-    """Those of these that are, by what is stored and by what nobody has answered yet."""
+    """The suspended ones of these, by stored suspensions and by requests not yet answered."""
     found = _read(connection.execute(_OF.encode(), ([*map(name_of, instances)],)).fetchall())
     asked = connection.execute(_ASKED, ([*map(text_in, instances)],)).fetchall()
-    for name, kind, at in asked:  # numbers count down: the last one asked comes last, and holds
+    for name, kind, at in asked:  # numbers count down, so the latest request comes last and holds
         instance = text_out(name)
         if kind == RESUME:
             found.pop(instance, None)
@@ -51,7 +51,7 @@ def suspended(connection: Connection, instances: Sequence[str]) -> dict[str, Sus
 
 
 def everything(connection: Connection) -> dict[str, Suspension]:
-    """All that are stored, by their names."""
+    """All stored suspensions, by instance."""
     return _read(connection.execute(f"{_ALL} ORDER BY instance".encode()).fetchall())
 
 

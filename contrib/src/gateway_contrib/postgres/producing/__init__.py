@@ -1,1 +1,1 @@
-"""A process that delivers nothing: it hands over, asks, and hears what became of it."""
+"""For a process that delivers nothing: hands over envelopes, asks the owner, and gets news."""

@@ -1,4 +1,4 @@
-"""What a process that delivers nothing calls in the database: its functions alone. Blocks."""
+"""Calls the database for a process that delivers nothing, by its functions alone. Blocks."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ _ROWS = "%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[]
 _HAND = f"SELECT token, id FROM hand_all(%s, {_ROWS})"  # noqa: S608 - constants
 _HAND_SEALED = f"SELECT token, id FROM hand_sealed(%s, %s::text[], %s, {_ROWS})"  # noqa: S608 - constants
 _TIMES = 5
-"""For which another key may have come between."""
+"""How often handing over is tried if the key to seal with changes meanwhile."""
 
 
 @attrs.frozen(kw_only=True)
 class Handing:
     """One row that is to be handed over.
 
-    token  by which it is there once, however often it is tried
-    text   the envelope as JSON; or a question, or the id of an envelope that is to be cancelled
+    token  makes the row exist only once, however often it is handed over
+    text   the envelope as JSON, a question, or the id of an envelope that is to be cancelled
     files  the bytes of its files, by their digests
     """
 
@@ -59,7 +59,7 @@ class Handing:
 
 
 def prepare(connection: Connection, schema: str) -> None:
-    """Look whether the schema is there, and make it where that is allowed. Raises `OutboxError`."""
+    """Look for the schema, and make or upgrade it if that is allowed. Raises `OutboxError`."""
     try:
         with connection.transaction():
             row = connection.execute("SELECT version, oldest FROM release()").fetchone()
@@ -86,9 +86,9 @@ def _make(connection: Connection, schema: str) -> None:
 def hand_all(
     connection: Connection, member: UUID, some: Sequence[Handing], keys: HandingKeys
 ) -> dict[UUID, str]:
-    """Their ids, by their tokens; all of them are there with their files, or none.
+    """Hand over all of the rows with their files, or none; returns their ids, by token.
 
-    Raises `OutboxError` where the outbox is sealed with none of these keys any more.
+    Raises `OutboxError` if the outbox knows none of these keys any more.
     """
     for left in reversed(range(_TIMES)):
         try:
@@ -128,7 +128,7 @@ def _hand_file(
     row = connection.execute("SELECT hand_file(%s, %s, %s)", (token, digest, len(content)))
     ((upload,),) = row.fetchall()
     if upload is None:
-        return  # of a statement of which the answer was lost
+        return  # an earlier statement, whose answer was lost, has handed it over
     for number, start in enumerate(range(0, max(1, len(content)), PIECE)):
         piece = seals.seal_bytes(piece_place(digest, number), content[start : start + PIECE])
         if seals.first:
@@ -139,7 +139,7 @@ def _hand_file(
 
 
 def news(connection: Connection, seals: Seals, ids: Sequence[str]) -> list[News]:
-    """What became of these; those of which nothing is known are left out."""
+    """The news about these; ids about which nothing is known are left out."""
     if not ids:
         return []
     by_number = {position_of(each): each for each in ids}
@@ -184,7 +184,7 @@ def _news(seals: Seals, row: Sequence[Any]) -> News:
 def keyed(
     connection: Connection, seals: Seals, scope: tuple[str, str, str, str], since: float
 ) -> list[News]:
-    """What became of the envelope that has the key; nothing: none has it."""
+    """The news about the envelope that has the key; empty: no envelope has it."""
     plain = scope_of(scope)
     asked = (name_of(scope[0]), scope[0], [seals.hashed(plain), plain], since)
     row = connection.execute("SELECT keyed(%s, %s, %s::bytea[], %s)", asked).fetchone()
@@ -195,9 +195,9 @@ def keyed(
 
 
 class Withdrawal:
-    """Cancels one that nobody has taken. To be called again where its answer was lost.
+    """Cancels a handed-over row that no owner has answered; called again if the result was lost.
 
-    done  whether that was so
+    done  whether the row was cancelled here
     """
 
     def __init__(self, handed_id: str) -> None:
@@ -205,7 +205,7 @@ class Withdrawal:
         self._asked = self.done = False
 
     def __call__(self, connection: Connection) -> None:
-        """Cancel it."""
+        """Cancel the row."""
         asked, self._asked = self._asked, True
         sql = "SELECT now, before FROM withdraw(%s)"
         ((now, before),) = connection.execute(sql, (self._number,)).fetchall()
@@ -213,13 +213,13 @@ class Withdrawal:
 
 
 def leave(connection: Connection, handed_ids: Sequence[str]) -> None:
-    """Nobody waits for these any more."""
+    """Say that nobody waits for these any more."""
     numbers = [position_of(each) for each in handed_ids]
     connection.execute("SELECT leave(number) FROM unnest(%s::bigint[]) n(number)", (numbers,))
 
 
 def ended_after(connection: Connection, seals: Seals, after: int, limit: int) -> Endings:
-    """What ended after that number."""
+    """Endings after that number."""
     sql = """SELECT token, forgotten, newest, numbers, receipts_of, receipts
         FROM ended_after(%s, %s)"""
     row = connection.execute(sql, (after, limit)).fetchone()

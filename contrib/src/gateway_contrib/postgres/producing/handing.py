@@ -1,6 +1,6 @@
-"""Hands over in batches, each row once whatever becomes of a connection.
+"""Hands over rows in batches, each row exactly once even if a connection breaks.
 
-This module waits: for the server, on the connection that writes.
+This module waits for the server, on the connection that writes.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ T = TypeVar("T")
 AT_ONCE = 500
 """Rows of one statement."""
 LONGEST_PAUSE = 2.0
-"""Seconds between two attempts to hear what became of a statement."""
+"""Seconds, at most, between two attempts to learn what became of a statement."""
 LAST = 5.0
-"""Seconds that closing may take for what is still to be written."""
+"""Seconds that closing may take to write rows that still wait."""
 
 
 @attrs.define(eq=False)
 class Pending:
-    """A row that waits to be handed over, and whoever waits for that.
+    """A row that waits to be handed over, and its caller, who waits for that.
 
-    left  nobody does any more
+    left  whether the caller no longer waits
     """
 
     row: Handing
@@ -48,7 +48,7 @@ class Pending:
     left: bool = False
 
     def end(self, outcome: str | OutboxError) -> None:
-        """It is handed over, by that id; or it is not, and why."""
+        """The row is handed over with that id, or it is not, with the error that says why."""
         if isinstance(outcome, str):
             self.handed_id = outcome
         else:
@@ -57,10 +57,10 @@ class Pending:
 
 
 class HandingOver:
-    """One member's way into the table.
+    """Hands over one member's rows, and decides what became of them if an answer is lost.
 
-    An answer that is lost with its connection is asked for again, by the same tokens: until it has
-    come nobody knows whether the rows are there, so their callers wait, and others are refused.
+    If an answer is lost with its connection, the same tokens are handed over again. Until an answer
+    comes, nobody knows whether the rows are stored, so their callers wait and others are refused.
     """
 
     def __init__(self, link: Link, place: Place, member: UUID, keys: HandingKeys) -> None:
@@ -78,7 +78,7 @@ class HandingOver:
         self._sent = 0
 
     async def hand_over(self, row: Handing) -> str:
-        """The id. Raises `OutboxError`: it is not handed over, and never will be."""
+        """Hand the row over; returns its id. Raises `OutboxError`: it never will be handed over."""
         if self._closing:
             raise OutboxError(f"outbox {self._place} is closed")
         if self._trouble is not None:
@@ -97,7 +97,7 @@ class HandingOver:
         return pending.handed_id
 
     def _give_up(self, pending: Pending) -> None:
-        """Its caller was cancelled: it leaves nothing."""
+        """Drop the row, since its caller was cancelled."""
         pending.left = True
         if pending in self._pending:
             self._pending.remove(pending)
@@ -105,12 +105,12 @@ class HandingOver:
             self.leave(pending.handed_id)
 
     def leave(self, handed_id: str) -> None:
-        """Nobody waits for it any more; that is said in a moment."""
+        """Note that nobody waits for it any more; the owner learns of it in a moment."""
         self._leaving.append(handed_id)
         self._filled.set()
 
     async def call(self, do: Callable[[Connection], T]) -> T:
-        """What that gives, between two batches. Raises `psycopg.Error`."""
+        """Call `do` between two batches; returns its result. Raises `psycopg.Error`."""
         return await trio.to_thread.run_sync(
             partial(self._link.call, do), limiter=self._limiter, abandon_on_cancel=False
         )
@@ -118,7 +118,7 @@ class HandingOver:
     # -- the task
 
     async def run(self) -> None:
-        """Hand over until closed, and whatever is left then."""
+        """Hand over until closed, and then the rows that are left."""
         with trio.CancelScope(shield=True):
             while not (self._closing and not self._pending and not self._leaving):
                 await self._filled.wait()
@@ -141,16 +141,16 @@ class HandingOver:
                 self.leave(each.handed_id)
 
     async def _try(self, some: Sequence[Pending], *, unknown: bool = False) -> None:
-        """Hand these over; their callers hear of it.
+        """Hand these over, and tell their callers the outcome.
 
-        unknown  an earlier attempt may have done it
+        unknown  whether an earlier attempt may have handed them over
         """
         pause, deadline = 0.05, trio.current_time() + LAST
         while True:
             self._sent = 0
             try:
                 ids = await self.call(partial(self._send, some=some))
-            except OutboxError as error:  # it would be sealed with no key that an owner has
+            except OutboxError as error:  # no key of this process is known to the owner
                 self._end(some, [error] * len(some))
                 return
             except (psycopg.Error, OSError) as error:
@@ -173,20 +173,20 @@ class HandingOver:
             pause = min(LONGEST_PAUSE, pause * 2)
 
     def _end(self, some: Sequence[Pending], outcomes: Sequence[str | OutboxError]) -> None:
-        """It is known what became of these."""
+        """Tell the callers of these rows the outcomes, which are known now."""
         self._trouble = None
         for each, outcome in zip(some, outcomes, strict=True):
             each.end(outcome)
 
     def _send(self, connection: Connection, some: Sequence[Pending]) -> dict[Any, str]:
-        if _is_readable(connection):  # while it rests: the server has ended it, or says something
+        if _is_readable(connection):  # the server has ended the idle connection, or says something
             connection.pgconn.consume_input()
         self._sent += 1
         rows = [each.row for each in some]
         return calls.hand_all(connection, self._member, rows, self._keys)
 
     def _refuse(self, why: OutboxError) -> None:
-        """Whoever comes while nobody knows what became of a batch waits for nothing."""
+        """Refuse waiting and new rows while nobody knows what became of a batch."""
         self._trouble = why
         if (times := self._troubled.fails(str(why), trio.current_time())) is not None:
             log_event(OUTBOX_FAILED, error=str(why), times=times)
@@ -194,7 +194,7 @@ class HandingOver:
             self._pending.popleft().end(why)
 
     async def _leave_all(self) -> None:
-        """Say of which nobody waits any more; again, where it could not be said."""
+        """Say which rows nobody waits for any more; try again if that could not be said."""
         pause, deadline = 0.05, trio.current_time() + LAST
         while self._leaving:
             some = list(self._leaving)
@@ -221,10 +221,10 @@ def _is_readable(connection: Connection) -> bool:
 
 
 def _is_answer(error: Exception, *, final: bool) -> bool:
-    """Whether the server has said no to the statement, and not only ended the connection.
+    """Whether the server has refused the statement, and not only ended the connection.
 
-    final  it would say so however often it is asked: a lock that an attempt of before still holds,
-           say, tells nothing of what becomes of that
+    final  count only refusals that would come each time; another one, such as a lock that an
+           earlier attempt still holds, does not tell what becomes of that attempt
     """
     state = getattr(error, "sqlstate", None)
     if state is None or state.startswith(("57P", "08")):

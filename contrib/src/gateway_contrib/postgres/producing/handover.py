@@ -1,4 +1,4 @@
-"""The handover of an outbox in PostgreSQL: two connections, no lease, with an owner or without."""
+"""The handover of an outbox in PostgreSQL: two connections, no lease; it needs no running owner."""
 
 from __future__ import annotations
 
@@ -45,28 +45,28 @@ if TYPE_CHECKING:  # its library is an extra
 T = TypeVar("T")
 
 PAGE = 1_000
-"""Ids of one look."""
+"""Ids, at most, of one look."""
 SOON = 0.1
-"""Seconds between two looks where no notice can come, while something was lately handed over."""
+"""Seconds between two looks if no notice can come and something was handed over lately."""
 LATELY = 2.0
-"""Seconds for which that is lately."""
+"""Seconds for which something counts as handed over lately."""
 
 
 @attrs.define(eq=False)
 class Question:
-    """What the owner was asked, and its answer."""
+    """A question to the owner, and its answer."""
 
     answer: str | None = None
     answered: trio.Event = attrs.field(factory=trio.Event)
 
 
 class PostgresHandover:
-    """Hands over to whoever owns the outbox in the database of `url`.
+    """Hands over envelopes to the process that owns the outbox in the database at `url`.
 
-    Entering it raises `OutboxError` where the database cannot be reached, where its schema is not
-    there and cannot be made, or where it is sealed with another key.
+    Entering it raises `OutboxError` if the database cannot be reached, if the schema is not there
+    and cannot be made, or if the outbox is sealed with another key.
 
-    keys  what is handed over is sealed with the first of them that an owner has made known
+    keys  the first of them that an owner has made known seals what is handed over
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class PostgresHandover:
 
     def _close(self) -> None:
         self._closed = True
-        for question in self._questions.values():  # nobody would hear of its answer any more
+        for question in self._questions.values():  # nobody could pass on its answer any more
             question.answered.set()
         self._listening.close()
         self._writer.close()
@@ -138,7 +138,7 @@ class PostgresHandover:
     async def hand_over(
         self, envelope: Envelope, *, awaited: bool, files: Mapping[str, bytes]
     ) -> str:
-        """Return once it is committed."""
+        """Hand the envelope over; returns its id once it is committed."""
         names = (envelope.instance_id, envelope.external_room_id)
         if any("\0" in name for name in names):
             raise Invalid([Problem("", "instance and room must not contain NUL")])
@@ -162,16 +162,16 @@ class PostgresHandover:
         return handed_id
 
     def expect(self) -> None:
-        """News will come."""
+        """Note that news will come, so look for it more often."""
         self._came = trio.current_time()
         self._more.set()
 
     def leave(self, handed_id: str) -> None:
-        """Said with the next batch."""
+        """Say with the next batch that nobody waits for it any more."""
         self._handing.leave(handed_id)
 
     async def cancel(self, envelope_id: str) -> bool:
-        """Here, if nobody has taken it; else by its owner."""
+        """Cancel the envelope: here if no owner has answered it, otherwise at its owner."""
         try:
             position_of(envelope_id)
         except ValueError:
@@ -189,12 +189,12 @@ class PostgresHandover:
         return await self._asked(row) == "cancelled"
 
     async def ask(self, instance_id: str, question: str, *, files: Mapping[str, bytes]) -> str:
-        """As a row that the owner takes in its turn."""
+        """Ask the owner, by a row that it takes in its turn; returns the answer."""
         row = Handing(kind="ask", instance=instance_id, text=question, files=files)
         return await self._asked(row)
 
     async def tell(self, instance_id: str, question: str) -> None:
-        """Likewise; the row stays until an owner has taken it."""
+        """Tell the owner by such a row, which stays until an owner has taken it."""
         await self._handing.hand_over(Handing(kind="ask", instance=instance_id, text=question))
 
     async def _asked(self, row: Handing) -> str:
@@ -216,7 +216,7 @@ class PostgresHandover:
         return question.answer
 
     async def find(self, what: What) -> News | None:
-        """As it is committed."""
+        """Find committed news by id or key."""
         with typed(self.place, "cannot be read"):
             if not isinstance(what, str):
                 since = self._wall() - (self.settings.key_window or self.keys_for)
@@ -230,7 +230,7 @@ class PostgresHandover:
         return found[0] if found else None
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
-        """By their numbers."""
+        """Endings, by their numbers."""
         with typed(self.place, "cannot be read"):
             return await self._opened(partial(calls.ended_after, after=after, limit=limit))
 
@@ -240,7 +240,7 @@ class PostgresHandover:
         )
 
     async def _opened(self, do: Callable[..., T]) -> T:
-        """What it reads of what is sealed."""
+        """Call `do`, which reads sealed values, with the keyring that opens them."""
         return await self._read(lambda it: do(it, seals=self._keys.keyring(it)))
 
     # -- what became of it
@@ -250,12 +250,12 @@ class PostgresHandover:
         self._more.set()
 
     def _hear(self, connection: Connection) -> None:
-        """Nothing through a pooler: the session that listens would be another client's next."""
+        """Read notices; not through a pooler, which gives a listening session to other clients."""
         if not self._reader.pooled:
             self._listening.hear(connection)
 
     def _pause(self, waited: int) -> float:
-        """Seconds between two looks for what no notice came of."""
+        """Seconds between two looks for news without a notice."""
         lately = trio.current_time() - self._came < LATELY
         return (SOON if self._reader.pooled and lately else FLOOR) + waited / PAGE
 
@@ -286,13 +286,13 @@ class PostgresHandover:
                 await self._rest(max(0.0, looked + pause - trio.current_time()))
 
     async def _tell(self, ids: Sequence[str]) -> None:
-        """What became of these. Of one that is gone, erased with its room say, there is no more."""
+        """Report news about these ids; one that is gone, perhaps erased, gets empty news."""
         for first in range(0, len(ids), PAGE):
             some = ids[first : first + PAGE]
             read = await self._opened(partial(calls.news, ids=some))
             found = {each.id: each for each in read}
             lacking = [each for each in some if each not in found or _is_forgotten(found[each])]
-            if lacking:  # it may have ended between two looks of the server
+            if lacking:  # one may have ended while the statement read one table after the other
                 again = await self._opened(partial(calls.news, ids=lacking))
                 found |= {each.id: each for each in again}
             for each in some:
@@ -305,7 +305,7 @@ class PostgresHandover:
                     question.answered.set()
 
     async def _rest(self, seconds: float) -> None:
-        """Until a notice may have come, or there is more to wait for."""
+        """Wait until a notice may have come, or there is more to wait for."""
         async with trio.open_nursery() as nursery:
 
             async def until_more() -> None:
@@ -318,7 +318,7 @@ class PostgresHandover:
             nursery.cancel_scope.cancel()
 
     async def _fail(self, error: Exception) -> None:
-        """The connection comes about again; the log hears of it, not of each attempt."""
+        """Log the failure, but not each attempt, and wait before the connection is made again."""
         text = (
             error if isinstance(error, OutboxError) else self.place.failed("cannot be read", error)
         )
@@ -327,7 +327,7 @@ class PostgresHandover:
         await trio.sleep(FLOOR)
 
     async def _watch(self) -> None:
-        """Break connections that do not answer in time: whoever waits for them hears of it."""
+        """Break connections that do not answer in time, so that their callers get an error."""
         while True:
             await trio.sleep(LATE)
             for link in (self._writer, self._reader):

@@ -1,6 +1,6 @@
-"""Hears that there is news: by a notice of the server, else by looking now and then.
+"""Learns that there is news, by the server's notices or else by looking now and then.
 
-This module waits: for the server, on the connection that reads.
+This module waits for the server, on the connection that reads.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import trio
 Connection: TypeAlias = psycopg.Connection[Any]
 
 FLOOR = 1.0
-"""Seconds after which is looked for what no notice came of, such as one that was lost."""
+"""Seconds until a look for news without a notice, since a notice may be lost."""
 MOST_EARLY = 10_000
-"""Numbers that are remembered of which nobody waits yet, or any more."""
+"""Numbers that are remembered although nobody waits for them yet, or any more."""
 ALL = ""
-"""In the place of numbers: it may be of any."""
+"""Stands for numbers in a notice; means that there may be news about any number."""
 
 
 class Listening:
@@ -39,7 +39,7 @@ class Listening:
     # -- in a thread, with the connection
 
     def hear(self, connection: Connection) -> None:
-        """Take in the notices that have come, of a connection that may be a new one."""
+        """Take in the notices that have come on this connection, which may be a new one."""
         if connection is not self._connection:
             connection.execute(f'LISTEN "{self._channel}"')
             line = os.dup(connection.fileno())
@@ -53,10 +53,10 @@ class Listening:
     # -- on trio's thread
 
     def chosen(self, waited: Mapping[int, str]) -> list[str] | None:
-        """Those of which there is news; None: there may be of any.
+        """The ids about which there is news; None: there may be news about any.
 
-        waited  ids by their numbers. A notice may come a moment before its number is among them: it
-                is remembered for a while
+        waited  ids by their numbers. A notice may come a moment before its number is among them, so
+                the number is remembered for a while
         """
         numbers, self._early = self._early, set()
         while self._heard:
@@ -71,11 +71,11 @@ class Listening:
         return [waited[number] for number in found]
 
     def may_be_any(self) -> None:
-        """Something is known to have changed here."""
+        """Note that there may be news about any number, since this process changed something."""
         self._heard.append(ALL)
 
     async def rest(self, seconds: float) -> None:
-        """Wait until something has come on the connection, so long at the most."""
+        """Wait until something has come on the connection, but at most `seconds`."""
         self._close_stale()
         with trio.move_on_after(seconds):
             if self._line is None:
@@ -84,7 +84,7 @@ class Listening:
                 await trio.lowlevel.wait_readable(self._line)
 
     def close(self) -> None:
-        """Hear nothing more."""
+        """Stop listening."""
         if self._line is not None:
             self._stale.append(self._line)
             self._line = None

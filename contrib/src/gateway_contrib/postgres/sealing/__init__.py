@@ -1,1 +1,1 @@
-"""The keys that a schema knows, and everything in it sealed anew with the first of them."""
+"""Knows a schema's keys, and seals everything in the schema anew with the first of them."""

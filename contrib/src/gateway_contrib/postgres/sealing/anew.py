@@ -1,7 +1,7 @@
-"""Seals everything in the schema with the first key: after a rotation, or what was there before.
+"""Seals everything in the schema with the first key, after a rotation or for the first time.
 
-Its owner does it, in small steps between which batches are written, each in a transaction of its
-own. A step may be done twice: what the first key has sealed stays as it is.
+The owner does it in small steps, each in a transaction of its own; batches are written between the
+steps. A step may be done twice, since values that the first key has sealed stay as they are.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from gateway_core.outboxes import OutboxError
 Connection: TypeAlias = psycopg.Connection[Any]
 
 STEP = 200
-"""Rows that a step looks at, at the most."""
+"""Rows, at most, that a step looks at."""
 PIECES = 4
-"""Pieces of bytes of a step: 1 MB."""
+"""Pieces of bytes, at most, in a step: 1 MB."""
 TRIES = 100
-"""Of 20 ms, between which batches are written, to find a moment in which nobody hands over."""
+"""Attempts of 20 ms to find a moment when nobody hands over; batches are written between them."""
 _LOWEST = -(2**63)
 _TEXTS: Sequence[tuple[str, str, Any, Sequence[str]]] = (
-    # Unfinished ones first: what ends meanwhile is sealed anew already, and looked at again.
+    # Unfinished entries first: one that ends meanwhile is sealed already, and is looked at again.
     ("envelopes", "seq", _LOWEST, ("fingerprint", "entry", "shapes")),
     ("history", "seq", _LOWEST, ("fingerprint", "entry", "shapes", "receipt")),
     ("revisions", "id", "", ("ref",)),
@@ -45,13 +45,13 @@ _HANDED = """SELECT number, id::text, own_id, envelope, scope, refused, answer F
     WHERE number > %s AND number <= %s ORDER BY number LIMIT %s"""
 _WAITING = _HANDED.replace("WHERE", "WHERE answered_at IS NULL AND")
 _NAMED = ("envelopes", "history", "groups")
-"""Tables of which each row has an id."""
+"""Tables whose rows have an id."""
 
 
 class Resealing:
-    """Passes through the schema, until one has found nothing. Blocks.
+    """Passes through the schema again and again, until a pass seals nothing. Blocks.
 
-    told  what was done, once it is
+    told  what was done, once it is done
     """
 
     def __init__(self, keyring: Keyring) -> None:
@@ -63,7 +63,7 @@ class Resealing:
 
     @property
     def told(self) -> str:
-        """What was done."""
+        """What was done, in words."""
         if not self._keyring.first:
             return "nothing is sealed: outbox.keys names no key"
         left = f"; {len(self._unopened)} cannot be opened and stay" if self._unopened else ""
@@ -74,26 +74,26 @@ class Resealing:
         return f"{self._sealed} rows sealed anew with key {self._keyring.first}{left}"
 
     def begin_again(self) -> None:
-        """A step was not written: all of them once more."""
+        """Do all steps once more, since one was not written."""
         self._steps = self._all()
         self._kept = ""
 
     def step(self, connection: Connection) -> bool:
-        """Do a little; whether there is more. Within a transaction."""
+        """Do one step within a transaction; returns whether there is more to do."""
         self._connection = connection
         return bool(self._keyring.first) and next(self._steps, False)
 
     def _all(self) -> Iterator[bool]:
-        """Gives after each step."""
+        """All steps; yields after each of them."""
         before = -1
-        while self._sealed > before:  # what was put back meanwhile may have been passed over
+        while self._sealed > before:  # rows that were put back meanwhile may have been missed
             before = self._sealed
             self._unopened.clear()
             for table in _TEXTS:
                 yield from self._texts(*table)
             yield from self._members()
             yield from self._keys()
-        # Not within the above: as long as somebody hands over with another key, there is more.
+        # Not in the loop, which would not end while an application hands over with another key.
         yield from self._handed()
         yield from self._pieces("bytes")
         yield from self._forget()
@@ -109,7 +109,7 @@ class Resealing:
             yield True
 
     def _last(self, table: str, by: str) -> Any:
-        """So that a pass has an end: what comes after it is sealed with the first key."""
+        """The last row of this pass; later rows are sealed with the first key anyway."""
         ((last,),) = self._rows(f"SELECT max({by}) FROM {table}")  # noqa: S608 - constants
         return last
 
@@ -128,7 +128,7 @@ class Resealing:
         if changed:
             sets = [f"{column} = %s" for column in changed]
             if table == "history":
-                sets.append("raw = ''")  # the receipt has it
+                sets.append("raw = ''")  # the receipt has these words too
             sql = f"UPDATE {table} SET {', '.join(sets)} WHERE {by} = %s"  # noqa: S608 - constants
             self._connection.execute(sql.encode(), (*changed.values(), place))
             self._sealed += 1
@@ -161,7 +161,7 @@ class Resealing:
             yield True
 
     def _keys(self) -> Iterator[bool]:
-        """Where the key was used again since, that one stands."""
+        """Hash the idempotency keys; drop a plain one if a hashed row of the same key exists."""
         sql = """SELECT account, scope, hashed FROM keys WHERE (account, scope) > (%s, %s)
             ORDER BY account, scope LIMIT %s"""
         after: tuple[str, bytes] = ("", b"")
@@ -183,9 +183,9 @@ class Resealing:
         self._sealed += 1
 
     def _handed(self, *, waiting: bool = False) -> Iterator[bool]:
-        """What was handed over, with its files.
+        """Seal the rows that were handed over, with their files.
 
-        waiting  only what nobody has taken: the owner seals its answers with the first key
+        waiting  only rows without an answer, since the owner seals answers with the first key
         """
         after, last = _LOWEST, self._last("handed", "number")
         while rows := self._rows(_WAITING if waiting else _HANDED, after, last, STEP):
@@ -219,13 +219,13 @@ class Resealing:
         elif refused is not None or answer is not None:
             refused, answer = sealed_words(keyring, place, refused, answer)
             changed = True
-        if changed or scope is not None:  # a scope is for finding what nobody has taken
+        if changed or scope is not None:  # a scope is only for finding rows without an answer
             sql = "UPDATE handed SET refused = %s, answer = %s, scope = NULL WHERE number = %s"
             self._connection.execute(sql, (refused, answer, number))
             self._sealed += changed
 
     def _forget(self) -> Iterator[bool]:
-        """The other keys: first of all nobody may hand over with them any more."""
+        """Forget the other keys, once nobody can hand over with them any more."""
         others = [name for name in ids(self._connection) if name != self._keyring.first]
         for _ in range(TRIES if others else 0):
             if self._alone():
@@ -239,7 +239,7 @@ class Resealing:
         self._kept = ", ".join(others)
 
     def _alone(self) -> bool:
-        """Whether no transaction that is open has handed anything over; until this one ends."""
+        """Whether no open transaction hands anything over; then none can until this one ends."""
         try:
             with self._connection.transaction():
                 self._connection.execute("SET LOCAL lock_timeout = '20ms'")

@@ -1,4 +1,4 @@
-"""The keys of a process that hands over: it seals with what the owner of the outbox can open."""
+"""Chooses the key of a process that hands over, so that the outbox's owner can open its rows."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 
 class HandingKeys:
-    """The keys of a process that hands over, and which of them seals: what the owner can open.
+    """The keys of a process that hands over; the one that seals is one that the owner can open.
 
-    ids  of its keys, the one that shall seal first
+    ids  the ids of its keys, in the order in which they are preferred for sealing
     """
 
     def __init__(self, keys: Sequence[Key], place: object) -> None:
@@ -33,10 +33,11 @@ class HandingKeys:
         self._keyring = Keyring()
 
     def begin(self, connection: Connection) -> None:
-        """Look which keys the schema knows. Raises `OutboxError` where one of them is not there.
+        """Look which keys the schema knows. Raises `OutboxError` if this process lacks one of them.
 
-        And where it knows none yet: an owner without keys would not open what is sealed. A schema
-        that nobody has owned yet gets the first key here, where this role may do that.
+        Raises it as well if the schema knows none yet, since an owner without keys could not open
+        sealed rows. A schema that nobody has owned yet gets the first key here, if this role may
+        write it.
         """
         known, oldest = self._look(connection)
         if self._keys and not known:
@@ -52,11 +53,11 @@ class HandingKeys:
         self._keyring = handing_keyring(known, self._keys, self._place)
 
     def look_again(self, connection: Connection) -> None:
-        """The schema knows other keys by now. Raises `OutboxError` where it knows none of these."""
+        """Look again which keys the schema knows. Raises `OutboxError` if it knows none of them."""
         self._keyring = handing_keyring(self._look(connection)[0], self._keys, self._place)
 
     def keyring(self, connection: Connection) -> Keyring:
-        """What seals now, and opens what is read there."""
+        """The keyring that seals now, and that opens what is read on this connection."""
         return self._keyring.knowing(lambda: self._look(connection)[0])
 
     def _look(self, connection: Connection) -> tuple[dict[str, str], int]:
@@ -66,7 +67,7 @@ class HandingKeys:
 
 
 def _seal_what_is_new(connection: Connection, keys: Sequence[Key], place: object) -> None:
-    """Whoever owns it first finds the key, and needs it."""
+    """Give a schema without an owner the first key, so that its first owner needs that key."""
     sql = "SELECT 1 FROM accounts WHERE account = '' AND epoch = 0 FOR UPDATE"
     with connection.transaction():
         if connection.execute(sql).fetchone() and not ids(connection):

@@ -1,4 +1,4 @@
-"""The keys that a schema knows, in a table of it."""
+"""Reads and writes which keys a schema knows, in a table of the schema."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SEALED_FROM = 7
 def keyring_at(
     connection: Connection, keys: Sequence[Key], place: object, *, owner: bool
 ) -> Keyring:
-    """The keyring of the schema. Raises `OutboxError` where one of its keys is not there.
+    """The schema's keyring. Raises `OutboxError` if one of the schema's keys is not among `keys`.
 
-    owner  makes the first key known to the schema, and so the schema one that no release can use
-           which does not know of keys; within a transaction
+    owner  whether to make the first key known to the schema; a release that knows no keys then
+           cannot use the schema any more. Call it in a transaction
     """
     if owner and keys:
         connection.execute(_OLDEST, {"oldest": SEALED_FROM})
@@ -47,10 +47,10 @@ def _introduce(connection: Connection, name: str, sealed: str) -> None:
 
 
 def ids(connection: Connection) -> list[str]:
-    """Of the keys that the schema names."""
+    """The ids of the keys that the schema knows."""
     return [name for (name,) in connection.execute("SELECT id FROM keyring").fetchall()]
 
 
 def forget_others(connection: Connection, first: str) -> None:
-    """Nothing in the schema is sealed with another key any more."""
+    """Forget all keys but the first, since nothing is sealed with the others any more."""
     connection.execute("DELETE FROM keyring WHERE id <> %s", (first,))

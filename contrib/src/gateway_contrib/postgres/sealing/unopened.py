@@ -1,6 +1,6 @@
-"""Rows that applications handed over, sealed with keys that this process lacks.
+"""Reports and passes over handed-over rows that are sealed with keys that this process lacks.
 
-They stay where they are, and hold up no others: a process that has the key takes them.
+The rows stay where they are, and hold up no others; a process that has the key takes them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from gateway_contrib.durable.sealing.keyring import key_in
 from gateway_core.outboxes import OUTBOX_KEY_MISSING, OutboxError, log_event
 
 MOST = 1_000
-"""Rows that are reported, each once; beyond them all that is sealed with the same keys is passed
-over unreported."""
+"""Rows that are reported, each once; further rows that are sealed with the same keys are passed
+over without a report."""
 PASSED_OVER = """ AND NOT (substr(envelope, 1, 9) = ANY (%(lacking)s::text[])
     AND (%(full)s OR number = ANY (%(unopened)s::bigint[])))"""
-"""The condition of a look that passes them over. One that is sealed anew meanwhile is taken."""
+"""A look's condition that passes over these rows. A row that is sealed anew meanwhile is taken."""
 
 
 class Unopened:
@@ -28,21 +28,21 @@ class Unopened:
 
     @property
     def passed_over(self) -> str:
-        """The condition of a look; empty: there are none."""
+        """The condition for a look; empty: there are no such rows."""
         return PASSED_OVER if self._marks else ""
 
     @property
     def bound(self) -> Mapping[str, Any]:
-        """What is bound to it."""
+        """The values bound to the condition."""
         full, numbers = len(self._instances) >= MOST, list(self._instances)
         return {"lacking": list(self._marks), "full": full, "unopened": numbers}
 
     def report(
         self, number: int, instance: str, name: str, stored: str, error: OutboxError
     ) -> None:
-        """A row needs a key that is not there.
+        """Report that a row needs a key that is not there.
 
-        name  the id by which whoever handed it over knows it
+        name  the id by which the application that handed the row over knows it
         """
         self._marks.add(stored[:9])
         if number not in self._instances and len(self._instances) < MOST:
@@ -53,11 +53,11 @@ class Unopened:
             )
 
     def lost(self, instance: str) -> None:
-        """The account is another owner's."""
+        """Forget the account's rows, since it has another owner now."""
         for number in [each for each, of in self._instances.items() if of == instance]:
             del self._instances[number]
 
     def anew(self) -> None:
-        """The outbox is had again: others may have taken them."""
+        """Forget all rows: the outbox is owned anew, and others may have taken them."""
         self._instances.clear()
         self._marks.clear()

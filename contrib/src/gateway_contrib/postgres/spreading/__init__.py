@@ -1,5 +1,5 @@
-"""Accounts spread over the processes that share an outbox: who is to own what, and how it is had.
+"""Spreads accounts over the processes that share an outbox: decides who owns each, and takes them.
 
 `balance` and `shares` decide, without I/O; `tables` and `member` read and write; `sharing` is the
-part of the outbox that has it. It imports connections, names, and what an outbox is made of.
+part of the outbox that uses them. The package imports connections, names, and parts of an outbox.
 """

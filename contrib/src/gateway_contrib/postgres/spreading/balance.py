@@ -1,8 +1,8 @@
-"""Which member is to own an account: rendezvous hashing, with weights. Sans-I/O.
+"""Decides which member is to own an account, by rendezvous hashing with weights. Sans-I/O.
 
-Each member has a score for each account, and the highest one has it. So nothing is agreed upon, an
-account moves only to a member that joins or from one that leaves, and a member's share follows its
-weight.
+Each member has a score for each account, and the member with the highest score is to own it. So the
+members need not agree on anything, an account moves only to a member that joins or from one that
+leaves, and a member's share follows its weight.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _STEPS = 1 << 53
 
 @attrs.frozen(kw_only=True)
 class Member:
-    """One that owns accounts by balance.
+    """A member that owns accounts by balance.
 
     name      host and process; a pinned account names it
-    weight    its share beside others'; 0: only what no other can own
-    ready     it has said what it can own; it is to own nothing before that
-    draining  it is to own nothing
+    weight    its share, relative to the others' weights; 0: only accounts that no other can own
+    ready     whether it has said what it can own; before that it is to own nothing
+    draining  whether it is to own nothing
     lacks     instances that it cannot own
     """
 
@@ -37,14 +37,14 @@ class Member:
 
 
 def drawn(member: UUID, instance: str) -> float:
-    """A number above 0 and below 1, of this pair alone."""
+    """A number above 0 and below 1, which depends on this pair alone."""
     text = instance.encode("utf-8", "surrogatepass")
     digest = sha256(member.bytes + text).digest()
     return (int.from_bytes(digest[:7], "big") % _STEPS + 0.5) / _STEPS
 
 
 def score(member: UUID, weight: float, instance: str) -> float:
-    """Of a member for an account; the highest one is to own it."""
+    """A member's score for an account; the member with the highest score is to own it."""
     return -weight / math.log(drawn(member, instance))
 
 

@@ -1,4 +1,4 @@
-"""Has several accounts in as many statements as one takes, and says how they were left. Blocks."""
+"""Takes several accounts with as few statements as one, and reads their last states. Blocks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _UNFINISHED = """SELECT account, stream, due IS NOT NULL, count(*) FROM envelope
 
 
 def take(connection: Connection, member: UUID, instances: Sequence[str]) -> dict[str, int]:
-    """Own those that no other member does; which owner of each this is. In a transaction."""
+    """Own those that no other member owns; returns each one's epoch. Call it in a transaction."""
     names = {name_of(each): each for each in instances}
     asked = (list(names),)
     rows = connection.execute(_OWNED, asked).fetchall()
@@ -58,7 +58,7 @@ def take(connection: Connection, member: UUID, instances: Sequence[str]) -> dict
 
 
 def recoveries(connection: Connection, instances: Collection[str]) -> dict[str, Recovery]:
-    """The state in which each was left."""
+    """The state in which each account was left."""
     names = {name_of(each): each for each in instances}
     asked = (list(names),)
     closures: defaultdict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
@@ -94,7 +94,7 @@ def _spent(row: Sequence[Any] | None) -> tuple[float, Any] | None:
 
 
 def unfinished(connection: Connection, instances: Collection[str]) -> Mapping[str, Overview]:
-    """What is unfinished of each."""
+    """Totals of each account's unfinished entries."""
     names = {name_of(each): each for each in instances}
     classes: defaultdict[str, Counter[Priority]] = defaultdict(Counter)
     scheduled: Counter[str] = Counter()

@@ -1,8 +1,8 @@
-"""One process's part in an outbox of which it owns some accounts, on a thread of its own.
+"""One process's membership in an outbox whose accounts are spread, on a thread of its own.
 
-It renews its lease each quarter of that, and looks four times a second who takes part. Whoever is
-silent for 1.1 leases on this machine's clock is taken to be gone: its row is deleted, and with that
-its accounts are free.
+The member renews its lease each quarter of a lease, and looks four times a second who takes part. A
+member that is silent for 1.1 leases on this machine's clock is taken for gone: its row is deleted,
+which frees its accounts.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ LOOK = 0.25
 class SpreadMember(Membership):
     """A member that owns some accounts.
 
-    share     what it is to take and to give up, by its last look
-    weighed   the instances of which that look says whose they are to be
+    share     the accounts that it is to take and to give up, by its last look
+    weighed   the instances for which that look decided who is to own them
     slot      which ids of a millisecond it draws
-    on_share  called on the thread of the lease with each look that changed something
-    sourced   a source gives it any account that it does not serve, as there is something to do
+    on_share  called on the thread of the lease after each look that changed something
+    sourced   whether a source gives it accounts that it does not serve, once they have work to do
     beyond    the accounts that the source does not know
-    untidy    whether others have gone, or it does what is common, since that was last cleared
+    untidy    whether others have gone, or it has begun the common work, since this was last cleared
     """
 
     def __init__(self, link: Link, place: Place, lease: float, weight: float) -> None:
@@ -65,8 +65,8 @@ class SpreadMember(Membership):
     # -- taking part
 
     def attempt(self) -> Owner | None:
-        """Take part from now on. Raises `OutboxError` where too many do."""
-        if self._thread is not None:  # of the member that it was
+        """Take part from now on. Raises `OutboxError` if too many processes do."""
+        if self._thread is not None:  # the thread of this process's former member
             self._thread.join()
         before = membership.boottime()
         joined = partial(
@@ -88,7 +88,7 @@ class SpreadMember(Membership):
                 if membership.boottime() >= self._renewed + self._lease / 4 and not self._renew():
                     return
                 self.look()
-            except (psycopg.Error, OSError):  # the connection is made anew with the next one
+            except (psycopg.Error, OSError):  # the next renewal or look makes a new connection
                 pass
             self._woken.wait(LOOK)
             self._woken.clear()
@@ -100,7 +100,7 @@ class SpreadMember(Membership):
         return still
 
     def lose(self) -> None:
-        """Others have taken it to be gone."""
+        """Stop, since other members took this one for gone."""
         super().lose()
         self._woken.set()
 
@@ -117,61 +117,61 @@ class SpreadMember(Membership):
 
     @property
     def common(self) -> bool:
-        """Whether it does what is common to all accounts."""
+        """Whether this member does the work that is common to all accounts."""
         return self.common_epoch is not None
 
     @property
     def common_epoch(self) -> int | None:
-        """Which owner of what is common it is; None: it does not do that."""
+        """The epoch in which this member does the common work; None: it does not do that."""
         return self._owned.get(ALL)
 
     def serve(self, instances: Collection[str]) -> None:
-        """These can be owned."""
+        """Note that this process can own these accounts."""
         self._served = frozenset(instances)
         self.beyond -= self._served
         self.look_again()
 
     def lack(self, instance: str) -> None:
-        """It cannot be owned: the source does not know it."""
+        """Note that this process cannot own the account, since the source does not know it."""
         self.beyond |= {instance}
         self.look_again()
 
     def took(self, instance: str, epoch: int) -> None:
-        """It owns the account. Asked for before the last look, it may be another's to own."""
+        """The account is owned. If the last look no longer offers it, another may be to own it."""
         self._owned[instance] = epoch
         self._left.discard(instance)
         if instance != ALL and instance not in self.share.take:
             self.look_again()
 
     def gave(self, instance: str) -> None:
-        """It owns the account no more; the database hears of that with the next batch."""
+        """The account is given up; the next batch writes that."""
         if self._owned.pop(instance, None) is not None and instance != ALL:
             self._left.add(instance)
 
     def knows(self, instance: str) -> bool:
-        """Whether the account has a row, by the last look."""
+        """Whether the account had a row at the last look."""
         return instance in self._accounts
 
     def look_again(self) -> None:
-        """What is known may not be so any more."""
+        """Weigh all accounts anew with the next look, since something may have changed."""
         self._known = None
         self._woken.set()
 
     def not_offered(self, instance: str) -> None:
-        """It could not be had; whether it can is seen with the next look."""
+        """The account could not be taken; the next look decides whether it is offered again."""
         self.share = attrs.evolve(self.share, take=self.share.take - {instance})
         self.look_again()
 
     @property
     def taken_away(self) -> list[str]:
-        """Accounts that another member has by now, by the last look."""
+        """Owned accounts that another member had taken by the last look."""
         owned, seen = self._owned.copy(), self._accounts
         return [name for name, epoch in owned.items() if name in seen and seen[name].epoch > epoch]
 
     # -- looking, on the thread of the lease
 
     def look(self) -> None:
-        """See who takes part, and what this member is to own by that."""
+        """Look who takes part, and decide from that what this member is to own."""
         seen = self.link.call(tables.look)
         if self.member not in seen.present:
             self.lose()
@@ -193,7 +193,7 @@ class SpreadMember(Membership):
                 self.on_share()
 
     def _ended(self, seen: Seen) -> bool:
-        """Whether some were silent for so long that they are gone."""
+        """End members that were silent for too long; returns whether there were any."""
         others = [owner for owner in seen.owners if owner.member != self.member]
         self._watching = {it.member: self._watching.get(it.member) or Watched() for it in others}
         now = membership.boottime()
@@ -202,7 +202,7 @@ class SpreadMember(Membership):
         return bool(ended)
 
     def _weigh(self, seen: Seen, awaited: frozenset[str]) -> None:
-        """What it is to own, of all accounts; with a source, of all that have something to do."""
+        """Decide which accounts to own, of all; with a source, of those that have work to do."""
         lacks, sourced = self.link.call(tables.lacks), self.sourced
         idle = awaited | (self._served or frozenset()) if sourced else None
         self._accounts = self.link.call(partial(tables.accounts, idle=idle))
@@ -230,7 +230,7 @@ class SpreadMember(Membership):
             self.link.call(self._give_common)
         self.share = attrs.evolve(share, take=share.take - {ALL}, give=share.give - {ALL})
         self.weighed = served
-        if self._owned.copy().keys() - owned - share.take:  # had meanwhile, by a share of before
+        if self._owned.copy().keys() - owned - share.take:  # taken meanwhile, by an earlier share
             self._known = None
 
     def _take_common(self) -> None:
@@ -243,7 +243,7 @@ class SpreadMember(Membership):
 
         try:
             epoch = self.link.call(take)
-        except OutboxError:  # another one was faster
+        except OutboxError:  # another member was faster
             self._known = None
             return
         if epoch >= 0:

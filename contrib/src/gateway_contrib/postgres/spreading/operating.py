@@ -1,4 +1,4 @@
-"""What operators see and change of which process owns which account."""
+"""Shows operators which process owns which account, and lets them change that."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _ACCOUNTS = """SELECT a.instance, m.name, extract(epoch FROM a.owned_since)::flo
 
 @attrs.frozen(kw_only=True)
 class Owned:
-    """An account. `member`: the name of the process that owns it; None: nobody does.
+    """An account. `member`: the name of the process that owns it; None: nobody owns it.
 
-    since   POSIX time by the server's clock; None: nobody owns it
-    epoch   which owner that is, counted from the first
+    since   POSIX time, by the server's clock, since when it is owned; None: nobody owns it
+    epoch   the owner's number, counted from the first owner
     pinned  name of the process that is to own it, whatever the balance is; None: any
     """
 
@@ -50,9 +50,9 @@ class Sharing(Operator):
         ]  # fmt: skip
 
     def move(self, account: str, member: str | None) -> str:
-        """Pin the account to the process, None: to none; its name.
+        """Pin the account to the process, None: to none; returns the process's full name.
 
-        Raises `OutboxError` where the outbox has no such account, or no such process takes part.
+        Raises `OutboxError` if the outbox has no such account, or no such process takes part.
         """
         name = None if member is None else self._named(member)
         with self._typed("cannot be changed"):
@@ -61,14 +61,14 @@ class Sharing(Operator):
         return name or ""
 
     def drain(self, member: str, *, draining: bool) -> str:
-        """The process is to own nothing, or its share again; its name. Raises `OutboxError`."""
+        """Let the process own nothing, or its share again; its full name. Raises `OutboxError`."""
         name = self._named(member)
         with self._typed("cannot be changed"):
             self._link.call(partial(_drain, name=name, draining=draining))
         return name
 
     def _named(self, member: str) -> str:
-        """The one process of that name, or of which the name has that in it."""
+        """The full name of the one process whose name is, or contains, `member`."""
         rows = self._rows_of("SELECT DISTINCT name FROM members WHERE weight IS NOT NULL")
         names = sorted(name for (name,) in rows)
         some = [name for name in names if name == member] or [it for it in names if member in it]

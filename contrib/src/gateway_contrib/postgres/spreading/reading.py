@@ -1,4 +1,4 @@
-"""What the outbox has of all accounts, and of one that is had. Blocks; it is what is committed."""
+"""Reads totals of all accounts, and of one that is taken. Blocks; reads only committed rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 
 def place_of_all(connection: Connection) -> Overview:
-    """Without what is unfinished: after which ids and positions new ones come."""
+    """The newest id and position, after which new ones come; no totals of unfinished entries."""
     sql = """SELECT greatest((SELECT max(position) FROM envelopes),
         (SELECT max(sequence) FROM history WHERE sequence IS NOT NULL))"""
     row = connection.execute(sql).fetchone()
@@ -24,7 +24,7 @@ def place_of_all(connection: Connection) -> Overview:
 
 
 def unfinished_of(connection: Connection, instance: str) -> Overview:
-    """What is unfinished of an account."""
+    """Totals of an account's unfinished entries."""
     sql = """SELECT stream, due IS NOT NULL, count(*) FROM envelopes WHERE account = %s
         GROUP BY 1, 2"""
     classes: Counter[Priority] = Counter()

@@ -1,4 +1,4 @@
-"""What this member is to own, and to give up, by what it has seen of the others. Sans-I/O."""
+"""Decides what this member is to own and to give up, from what it saw of the others. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from gateway_contrib.postgres.spreading.balance import Member, home
 
 @attrs.frozen(kw_only=True)
 class Account:
-    """An account as the database has it. `member`: who owns it, be it there or gone; None: nobody.
+    """An account as the database has it.
 
-    epoch   which owner that is, counted from the first
+    member  the member that owns it, whether that is still there or gone; None: nobody owns it
+    epoch   the owner's number, counted from the first owner
     pinned  name of the member that is to own it; None: any
     """
 
@@ -27,13 +28,13 @@ class Account:
 
 @attrs.frozen(kw_only=True)
 class Share:
-    """What a member is to do.
+    """The accounts that a member is to take, to give up, and to say something about.
 
     take     free accounts that it is to own
-    give     accounts that it owns and another one is to own
-    lacks    accounts that it would be to own, but cannot
-    unknown  instances that it can own and that have no row
-    want     free accounts that it is to own, and that a source is to give it before
+    give     accounts that it owns and another member is to own
+    lacks    accounts that would be its own by balance, but that it cannot own
+    unknown  instances that it can own and that have no row yet
+    want     free accounts that it is to own once a source has given them to it
     """
 
     take: frozenset[str] = frozenset()
@@ -53,15 +54,16 @@ def share_of(
     leaving: Collection[str] = (),
     beyond: Collection[str] | None = None,
 ) -> Share:
-    """What is to be the share of member `me`.
+    """The share that member `me` is to have.
 
-    members  those that own by balance
+    members  the members that own accounts by balance
     served   instances that it can own
-    owned    those that it owns; what the database has as its own besides, it is to take once more,
-             and to give up then if another one is to own it: nobody else can have it before
-    leaving  those that it has given up, of which the database may not know yet
-    present  all members, those that own everything as well
-    beyond   a source gives it any account but these; None: it has none but those `served`
+    owned    accounts that it knows it owns. If the database names it as the owner of another one,
+             it is to take that once more, and to give it up then if another member is to own it,
+             since no other member can take it before
+    leaving  accounts that it has given up, which the database may not know yet
+    present  all members, including those that own all accounts
+    beyond   a source gives it any account but these; None: it has only the accounts `served`
     """
     others = [one for one in members if one.member != me]
     mine = [one for one in members if one.member == me]
@@ -81,7 +83,7 @@ def share_of(
                 give.add(name)
         elif account.member == me and name in leaving:
             continue
-        elif account.member == me and here:  # whether it had it was not heard
+        elif account.member == me and here:  # it took the account, but the answer to that was lost
             take.add(name)
             if to_be is not None and to_be != me:
                 give.add(name)

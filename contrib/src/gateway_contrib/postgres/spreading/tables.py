@@ -1,4 +1,4 @@
-"""Who takes part and who owns what, as the database has it. Blocks."""
+"""Reads and writes who takes part and who owns which account. Blocks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gateway_core.outboxes import OutboxError
 Connection: TypeAlias = psycopg.Connection[Any]
 
 SLOTS = 128
-"""Members that can own accounts at once: so many draw ids that no other one draws."""
+"""Members that can own accounts at once: each draws ids that no other member draws."""
 CHANGED = "UPDATE shares SET version = version + 1"
 _LOOK = """SELECT s.version, m.member, m.name, m.lease, m.counter, m.weight, m.ready, m.draining
     FROM shares s LEFT JOIN members m ON true"""
@@ -34,7 +34,7 @@ _AWAITED = """SELECT a.instance FROM accounts a WHERE a.idle AND a.instance IN (
             UNION ALL SELECT account FROM history h WHERE h.seq = o.seq
             UNION ALL SELECT account FROM groups g WHERE g.seq = o.seq) found
         JOIN accounts a USING (account) WHERE o.done_at IS NULL AND a.idle"""
-"""Of those that are idle, the ones of which something is handed over, or asked."""
+"""Idle accounts for which something was handed over or requested."""
 _LACKS = "SELECT member, lacks FROM members WHERE weight IS NOT NULL"
 _SLOT = """INSERT INTO members (member, name, release, lease, weight, slot)
     SELECT %(member)s, %(name)s, %(release)s, %(lease)s, %(weight)s, free.slot
@@ -55,10 +55,12 @@ _TAKE = """UPDATE accounts
 
 @attrs.frozen(kw_only=True)
 class Seen:
-    """Who took part at a look. `version`: of what they are to own.
+    """The members that took part at a look.
 
-    whole  members that own all accounts, or would; `spread`: those that own some, without what
-           they lack
+    version  changes with everything that decides who is to own what
+    whole    members that own all accounts, or would own them
+    spread   members that own some accounts; without the instances that each lacks
+    owners   all members, with their leases
     """
 
     version: int
@@ -68,12 +70,12 @@ class Seen:
 
     @property
     def present(self) -> frozenset[UUID]:
-        """All of them."""
+        """All members."""
         return frozenset(owner.member for owner in self.owners)
 
 
 def look(connection: Connection) -> Seen:
-    """Costs the same however many accounts there are."""
+    """Look who takes part. It costs the same however many accounts there are."""
     rows = connection.execute(_LOOK).fetchall()
     owners, whole, spread = [], [], []
     for _, member, name, lease, counter, weight, ready, draining in rows:
@@ -96,9 +98,9 @@ def look(connection: Connection) -> Seen:
 
 
 def accounts(connection: Connection, idle: Collection[str] | None = None) -> dict[str, Account]:
-    """All that have a row, by their instances.
+    """All accounts that have a row, by instance.
 
-    idle  of those that have nothing to do, these alone; None: all
+    idle  of the idle accounts, only these; None: all
     """
     if idle is None:
         rows = connection.execute(_ACCOUNTS).fetchall()
@@ -111,21 +113,22 @@ def accounts(connection: Connection, idle: Collection[str] | None = None) -> dic
 
 
 def awaited(connection: Connection) -> frozenset[str]:
-    """Idle accounts that have something to do by now. Costs what waits, not what there is."""
+    """Idle accounts that have work to do by now. The cost depends on the waiting rows alone."""
     rows = connection.execute(_AWAITED).fetchall()
     return frozenset(text_out(name) for (name,) in rows)
 
 
 def lacks(connection: Connection) -> dict[UUID, frozenset[str]]:
-    """What each member cannot own though it should."""
+    """The accounts that each member should own but cannot."""
     rows = connection.execute(_LACKS).fetchall()
     return {member: frozenset(map(text_out, names)) for member, names in rows}
 
 
 def join(connection: Connection, member: UUID, lease: float, weight: float, before: int) -> int:
-    """Take part; the slot of its ids, `before` where that is free. Raises `OutboxError`.
+    """Take part; returns the slot for the member's ids, `before` if that is free.
 
-    Nobody becomes the owner of all meanwhile.
+    No other process becomes the owner of all accounts meanwhile. Raises `OutboxError` if there are
+    too many members.
     """
     asked = {
         "member": member, "name": own_name(), "release": version("gateway-contrib"),
@@ -133,7 +136,7 @@ def join(connection: Connection, member: UUID, lease: float, weight: float, befo
     }  # fmt: skip
     with connection.transaction():
         connection.execute("SELECT 1 FROM accounts WHERE account = '' FOR SHARE")
-        connection.execute(CHANGED)  # one at a time
+        connection.execute(CHANGED)  # only one process at a time goes beyond this
         connection.execute(_SLOT, asked)
         row = connection.execute("SELECT slot FROM members WHERE member = %s", (member,)).fetchone()
         if row is None:
@@ -147,7 +150,7 @@ def join(connection: Connection, member: UUID, lease: float, weight: float, befo
 
 
 def leave(connection: Connection, member: UUID) -> None:
-    """Give up all accounts at once, and take part no more."""
+    """Give up all accounts at once, and no longer take part."""
     with connection.transaction():
         connection.execute("DELETE FROM members WHERE member = %s", (member,))
         connection.execute("UPDATE accounts SET member = NULL WHERE member = %s", (member,))
@@ -156,13 +159,13 @@ def leave(connection: Connection, member: UUID) -> None:
 
 
 def end(connection: Connection, owner: Owner) -> bool:
-    """Its lease is over, unless it has just renewed it. Waits for what it is writing."""
+    """End the owner's lease, unless it has just renewed it. Waits for the owner's transactions."""
     sql = "DELETE FROM members WHERE member = %s AND counter = %s"
     return connection.execute(sql, (owner.member, owner.counter)).rowcount > 0
 
 
 def add(connection: Connection, instances: Iterable[str]) -> None:
-    """Those without a row have one: nobody's, or of whoever owns all accounts."""
+    """Give accounts without a row one, owned by nobody or by the member that owns all accounts."""
     names = list(instances)
     with connection.transaction():
         asked = ([name_of(name) for name in names], [text_in(name) for name in names])
@@ -171,7 +174,7 @@ def add(connection: Connection, instances: Iterable[str]) -> None:
 
 
 def say_lacks(connection: Connection, member: UUID, instances: Collection[str]) -> None:
-    """What it cannot own though it should: it is ready by that."""
+    """Say which accounts the member should own but cannot; with that, the member is ready."""
     with connection.transaction():
         sql = "UPDATE members SET lacks = %s, ready = true WHERE member = %s"
         connection.execute(sql, (sorted(map(text_in, instances)), member))
@@ -179,9 +182,9 @@ def say_lacks(connection: Connection, member: UUID, instances: Collection[str]) 
 
 
 def take(connection: Connection, member: UUID, instance: str) -> int:
-    """Own the account, unless another member does; which owner of it this is. In a transaction.
+    """Own the account, unless another member does; returns its epoch. Call it in a transaction.
 
-    Raises `OutboxError` that names the other one.
+    Raises `OutboxError`, which names the other owner.
     """
     account = name_of(instance) if instance else ALL
     sql = """SELECT a.member, a.epoch, m.name FROM accounts a LEFT JOIN members m USING (member)
@@ -203,9 +206,9 @@ def take(connection: Connection, member: UUID, instance: str) -> int:
 def give(
     connection: Connection, member: UUID, instances: Iterable[str], idle: Collection[str] = ()
 ) -> None:
-    """These are nobody's, as far as they are the member's. In a transaction, at its end.
+    """Give up those of the accounts that the member owns. Call it at the end of a transaction.
 
-    idle  those that have nothing to do
+    idle  accounts that have nothing to do
     """
     names = [name_of(each) if each else ALL for each in instances]
     sql = """UPDATE accounts SET member = NULL, idle = account = ANY (%s::text[])

@@ -1,4 +1,4 @@
-"""What the connection that writes does: batches, what is unfinished again, what is forgotten.
+"""Works on the connection that writes: batches, reopened envelopes, and forgetting.
 
-Above it is the outbox; it imports what is `beside` entries, names and connections.
+The outbox is above this package; it imports the packages `beside` and `connections`, and the names.
 """

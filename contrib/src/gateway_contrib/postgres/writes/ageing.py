@@ -1,4 +1,4 @@
-"""Forgets what is old, some of it at a time; on the connection that writes."""
+"""Forgets old rows, some of them at a time, on the connection that writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway_contrib.postgres.beside.contents import Contents
 Connection: TypeAlias = psycopg.Connection[Any]
 
 AT_ONCE = 1_000
-"""Rows of a table that are forgotten between two batches, and that are looked at for it."""
+"""Rows of a table that are looked at, and forgotten, between two batches."""
 ANSWERS_FOR = 60.0
 """Seconds for which an answer waits for the process that asked."""
 _HISTORY = """WITH old AS (SELECT seq FROM history WHERE ended_at < %s
@@ -43,9 +43,9 @@ _FIRST = ("-infinity", 0)
 
 @attrs.frozen(kw_only=True)
 class Bounds:
-    """POSIX times before which what ended is forgotten.
+    """POSIX times: rows that ended before them are forgotten.
 
-    history  envelopes and groups; keys: of those; refs: edited messages
+    history  of envelopes and groups; keys: of their idempotency keys; refs: of edited messages
     """
 
     history: float
@@ -54,14 +54,14 @@ class Bounds:
 
 
 class Forgetting:
-    """What is old goes, step by step, however much of it there is."""
+    """Forgets old rows step by step, however many there are."""
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
         self._after = _FIRST
 
     def step(self, connection: Connection, bounds: Bounds) -> bool:
-        """Forget the next that is old; whether there may be more."""
+        """Forget the next old rows; returns whether there may be more."""
         rows = connection.execute(_HISTORY, (bounds.history, AT_ONCE)).fetchall()
         if rows:
             newest = max(number for _, number, _ in rows)
@@ -85,7 +85,10 @@ class Forgetting:
         return self._forget_handed(connection, bounds.history) or max(counts) == AT_ONCE
 
     def _forget_handed(self, connection: Connection, before: float) -> bool:
-        """Those whose end is remembered stay: they are passed over, and looked at anew later."""
+        """Forget answered rows, apart from those whose envelope is still stored.
+
+        Those rows are passed over, and looked at again later. Returns whether there may be more.
+        """
         at, number = self._after
         asked = {"before": before, "at": at, "number": number, "limit": AT_ONCE}
         rows = connection.execute(_HANDED, asked).fetchall()
@@ -95,7 +98,7 @@ class Forgetting:
 
 
 def _forget_beside(connection: Connection, seqs: list[int]) -> None:
-    """What was kept for a failed envelope that might be tried again."""
+    """Delete what was stored to try failed envelopes again."""
     for table in ("steps", "grown", "turns"):
         sql = f"DELETE FROM {table} WHERE seq = ANY (%s::bigint[])"  # noqa: S608 - constants
         connection.execute(sql.encode(), (seqs,))

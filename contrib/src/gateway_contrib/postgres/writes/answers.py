@@ -1,4 +1,4 @@
-"""Answers to what operators asked, in the write that has the effect."""
+"""Writes answers to operators' requests, in the transaction that has the effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ANSWER = """UPDATE requests r SET done_at = v.at, answer = v.answer, envelope =
 
 
 def write(connection: Connection, answers: Mapping[int, Sequence[Any]]) -> None:
-    """Of each request its number, when it was answered, and the answer as it is stored."""
+    """Write, for each request's number, when it was answered and the answer as it is stored."""
     rows = [(number, at, text_in(answer)) for number, at, answer in answers.values()]
     if rows:
         connection.execute(_ANSWER, [list(column) for column in zip(*rows, strict=True)])

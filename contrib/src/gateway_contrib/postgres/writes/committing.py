@@ -1,4 +1,4 @@
-"""A COMMIT, and what the server says beside its success."""
+"""Commits a transaction, and detects that the server could not replicate it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _WARNING = "01000"
 
 
 class Unreplicated(psycopg.OperationalError):
-    """It is committed, but nobody knows whether a synchronous standby has it: a wait was ended."""
+    """It is committed, but the wait for a synchronous standby was ended, which may lack it."""
 
 
 def commit(connection: Connection) -> None:
     """Commit the transaction. Raises `psycopg.Error`.
 
-    PostgreSQL tells by a warning alone that somebody has ended the wait for a synchronous standby,
-    which would lose the transaction if it took over now.
+    If somebody has ended the wait for a synchronous standby, PostgreSQL only warns of it. That
+    standby would lose the transaction if it took over now.
     """
     warned: list[str] = []
 

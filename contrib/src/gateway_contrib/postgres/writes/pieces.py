@@ -1,4 +1,4 @@
-"""A batch as batches of one change each, in the order in which a batch is written. Pure."""
+"""Splits a batch into batches of one change each, in the order of writing. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BY_NAME = ("revisions", "moves", "closures", "answers", "spent")
 
 
 def pieces_of(batch: Batch) -> Iterator[tuple[Batch, int]]:
-    """Each with the entry or the group whose caller hears where it is refused."""
+    """Each piece, with the entry or the group whose caller gets the error if it is refused."""
     if batch.withdrawn:
         yield Batch(withdrawn=batch.withdrawn), WHOEVER_WAITS
     yield from _awaited(batch)

@@ -1,4 +1,4 @@
-"""What ended is unfinished again, or was never there; on the connection that writes."""
+"""Makes ended envelopes unfinished again, and erases rooms, on the connection that writes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _STEPS = """UPDATE steps SET started = 0, attempts = 0, outcome = NULL, maybe_se
 def reopen(
     connection: Connection, groups: Groups, seals: Seals, seqs: Sequence[int], wall: float
 ) -> list[StoredEntry]:
-    """Those of which the history has the content are unfinished, their time to begin anew."""
+    """Make these unfinished, as far as the history has their content; their time starts anew."""
     rows = connection.execute(_BACK, {"wall": wall, "seqs": list(seqs)}).fetchall()
     back = [seq for (seq,) in rows]
     statements.delete(connection, "history", back)
@@ -47,10 +47,10 @@ def reopen(
 
 
 def _seal_anew(connection: Connection, seals: Seals, seqs: Sequence[int]) -> None:
-    """So all that is unfinished is sealed with the first key, whatever is being sealed anew."""
+    """Seal these entries with the first key, whether or not a resealing is under way."""
     sql = "SELECT seq, fingerprint, entry, shapes FROM envelopes WHERE seq = ANY (%s::bigint[])"
     for seq, *texts in connection.execute(sql, (list(seqs),)).fetchall():
-        with suppress(Invalid, OutboxError):  # it cannot be read: that is told of it below
+        with suppress(Invalid, OutboxError):  # it cannot be read, which `stored_at` reports
             kinds = ("fingerprint", "entry", "shapes")
             pairs = zip(kinds, texts, strict=True)
             anew = [seals.anew(kind, seq, text) or text for kind, text in pairs]
@@ -61,7 +61,7 @@ def _seal_anew(connection: Connection, seals: Seals, seqs: Sequence[int]) -> Non
 def erase(
     connection: Connection, groups: Groups, contents: Contents, instance: str, room: str
 ) -> int:
-    """Everything of a room: payloads, history, keys, moves; how many rows of these."""
+    """Erase everything of a room: payloads, history, keys, moves; returns how many rows."""
     place = (name_of(instance), name_of(room))
     seqs: list[int] = []
     for table in ("envelopes", "history"):
@@ -75,7 +75,7 @@ def erase(
         erased += connection.execute(sql.encode(), place).rowcount
     sql = "DELETE FROM handed WHERE instance = %s AND room = %s"
     connection.execute(sql, (text_in(instance), text_in(room)))
-    connection.execute("DELETE FROM spent")  # it names buckets of rooms, if by their digests
+    connection.execute("DELETE FROM spent")  # it names buckets of rooms, though by their digests
     groups.erased(connection, instance, room, seqs)
     contents.end(connection, seqs)
     return erased

@@ -1,4 +1,4 @@
-"""The statements of a batch: one for all of its rows of a kind, which come as arrays."""
+"""Executes a batch's statements: one for all rows of a kind, which it passes as arrays."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ENDED: dict[str, str] = {
 
 @cache
 def rows_as(columns: str, kinds: str) -> str:
-    """Arrays as the rows `v`, for FROM."""
+    """SQL for FROM that turns arrays into the rows `v`."""
     marks = ", ".join(f"%s::{kind}[]" for kind in kinds.split(","))
     return f"unnest({marks}) v({columns})"
 
@@ -59,16 +59,16 @@ def _arrays(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
 
 
 def run(connection: Connection, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-    """The statement once for all of the rows; not at all for none."""
+    """Execute the statement once for all of the rows, or not at all if there are none."""
     some = list(rows)
     if some:
         connection.execute(sql.encode(), _arrays(some))
 
 
 def accounts(connection: Connection, batch: Batch, member: UUID, known: set[str]) -> None:
-    """Each account that has entries has a row.
+    """Make sure that each account of the batch's entries has a row.
 
-    known  those that have one as far as this transaction knows
+    known  instances whose accounts have a row, as far as this transaction knows
     """
     new = {row[2] for row in batch.entries.values()} - known
     add_accounts(connection, new, member)
@@ -76,7 +76,7 @@ def accounts(connection: Connection, batch: Batch, member: UUID, known: set[str]
 
 
 def add_accounts(connection: Connection, instances: Iterable[str], member: UUID) -> None:
-    """Those that are not there yet are this member's."""
+    """Add accounts that are not there yet; this member owns them."""
     sql = """INSERT INTO accounts (account, instance, member, epoch)
         SELECT account, instance, member, 1
         FROM unnest(%s::text[], %s::text[], %s::uuid[]) v(account, instance, member)
@@ -85,7 +85,7 @@ def add_accounts(connection: Connection, instances: Iterable[str], member: UUID)
 
 
 def write(connection: Connection, batch: Batch) -> None:
-    """What is new, and what is told of what is unfinished."""
+    """Write new entries and keys, and changes of unfinished entries."""
     columns = ", ".join(_ENTRY)
     sql = f"INSERT INTO envelopes ({columns}) SELECT {columns} FROM {_of(_ENTRY)}"  # noqa: S608 - constants
     run(connection, sql, [_entry_row(row) for row in batch.entries.values()])
@@ -118,13 +118,13 @@ def _entry_row(row: Row) -> Row:
 
 
 def key_row(seals: Seals, scope: Sequence[str], seq: int) -> Row:
-    """An idempotency key that stands for an unfinished envelope or group."""
+    """The row of an idempotency key that stands for an unfinished envelope or group."""
     digest = seals.hashed(scope_of(scope))
     return (name_of(scope[0]), digest, name_of(scope[1]), seq, bool(seals.first))
 
 
 def _keys(connection: Connection, rows: Iterable[Row]) -> None:
-    """As `key_row`. Of one scope the last."""
+    """Write rows made by `key_row`; of several with one scope, the last."""
     last = {row[:2]: row for row in rows}
     columns = "account, scope, room, seq, hashed"
     sql = f"""INSERT INTO keys ({columns}) SELECT {columns}
@@ -157,12 +157,12 @@ def _update(
 
 
 def settled(batch: Batch) -> list[int]:
-    """What ended and nobody will want to try again."""
+    """The entries that ended so that nobody will want to try them again."""
     return [row[0] for row in batch.ended.values() if row[1] in SETTLED]
 
 
 def end(connection: Connection, batch: Batch) -> None:
-    """Move what ended to the history."""
+    """Move ended entries to the history."""
     ended = list(batch.ended.values())
     rows = [(*row, row[1] in SETTLED, place) for place, row in enumerate(ended, 1)]
     if rows:
@@ -178,9 +178,10 @@ def end(connection: Connection, batch: Batch) -> None:
 
 
 def _numbers(connection: Connection, count: int) -> int:
-    """So many numbers after this one are the transaction's.
+    """Reserve `count` numbers for this transaction; they follow the returned number.
 
-    Nobody else gets any until it has ended: what has a higher number is not visible before.
+    No other transaction gets numbers until this one has ended, so endings with higher numbers
+    become visible only after its own.
     """
     sql = "UPDATE source SET newest = newest + %s RETURNING newest - %s"
     ((newest,),) = connection.execute(sql, (count, count)).fetchall()
@@ -188,7 +189,7 @@ def _numbers(connection: Connection, count: int) -> int:
 
 
 def delete(connection: Connection, table: str, seqs: Sequence[int]) -> int:
-    """The rows of these entries; how many they were."""
+    """Delete the rows of these entries; returns how many they were."""
     if not seqs:
         return 0
     sql = f"DELETE FROM {table} WHERE seq = ANY (%s::bigint[])"  # noqa: S608 - constants
@@ -196,13 +197,13 @@ def delete(connection: Connection, table: str, seqs: Sequence[int]) -> int:
 
 
 def forget(connection: Connection, seqs: Sequence[int]) -> None:
-    """These entries were never there."""
+    """Delete these entries, as if they had never been there."""
     for table in ("envelopes", "keys", "steps", "grown"):
         delete(connection, table, seqs)
 
 
 def write_accounts(connection: Connection, batch: Batch) -> None:
-    """What is told of accounts, of messages that were edited, and of what applications handed."""
+    """Write the newest refs of edited messages, and the accounts' moves, closures and spending."""
     sql = f"""INSERT INTO revisions (account, id, room, ended_at, ref)
         SELECT account, id, room, ended_at, ref
         FROM {rows_as("id, account, room, ended_at, ref", "text,text,text,float8,text")}

@@ -1,8 +1,9 @@
-"""The connection that writes. Its methods block: they run in the worker thread.
+"""Writes batches on the connection that writes. Its methods block: they run in the worker thread.
 
-Each transaction begins with `begin_batch`: what it writes to is this member's until it ends, and
-its number is noted. A COMMIT that was not answered is decided by noting that number once more: that
-waits for a transaction which is still under way, and is refused where it is committed.
+Each transaction begins with `begin_batch`, which notes the transaction's number and ensures that
+this member owns the accounts until the transaction ends. If a COMMIT was not answered, the writer
+notes that number once more: this waits for the transaction if it is still under way, and is refused
+if it was committed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from gateway_contrib.postgres.writes.pieces import pieces_of
 from gateway_core.outboxes import OUTBOX_BROKE, OutboxError, RequestWithdrawn, log_event
 
 CROSSED = 3
-"""How often a batch is written again that stood in the way of another member's."""
+"""How often a batch is written again after a conflict with another member's batch."""
 _CROSSED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _OF_GROUPS = ("group", "paused", "cancelled", "drop")
 _OF_ACCOUNT = "SELECT seq FROM envelopes WHERE account = %s AND seq = ANY (%s::bigint[])"
@@ -49,7 +50,7 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 
 class Fenced(Exception):
-    """Another member owns what was to be written. `instance`: which; empty: all of it."""
+    """Another member owns an account that was to be written. `instance`: which; empty: all."""
 
     def __init__(self, instance: str) -> None:
         super().__init__(instance)
@@ -57,11 +58,11 @@ class Fenced(Exception):
 
 
 class NotCommon(OutboxError):
-    """Another member does what is common to all accounts."""
+    """Another member does the work that is common to all accounts."""
 
 
 class Unknown(Exception):
-    """Whether the transaction of that number is committed is not known."""
+    """It is not known whether the transaction of that number is committed."""
 
     def __init__(self, number: int, done: object, error: BaseException) -> None:
         super().__init__(str(error))
@@ -73,12 +74,12 @@ class Unknown(Exception):
 class Writer:
     """Commits batches; each of them wholly or not at all.
 
-    spreads  whether the member owns some accounts, and not all; those of which a batch has what was
-             spent are nobody's with it
-    lost     accounts that turned out to be another member's; whoever reads it empties it
-    idle     accounts that have nothing to do as they are released next
-    claimed  requests that were answered by entries that were stored; likewise
-    fenced   how many transactions were refused, since another member owned what they were about
+    spreads  whether the member owns only some accounts; a batch that has what an account spent then
+             also releases the account
+    lost     accounts that turned out to be another member's; its reader empties it
+    idle     accounts that have nothing to do when they are released next
+    claimed  requests that were answered by entries that were stored; its reader empties it
+    fenced   how many transactions were refused, since another member owned the accounts
     """
 
     def __init__(
@@ -101,25 +102,26 @@ class Writer:
         self.is_of(member)
 
     def is_of(self, member: UUID) -> None:
-        """Whose transactions they are from now on."""
+        """Make all transactions this member's from now on."""
         self.member = member
         if self.spreads:
             self._keeping.member = member
 
     def tidy(self, connection: Connection) -> None:
-        """What members that are gone have left unused, or not whole, is gone."""
+        """Remove what former members have left unused or incomplete."""
         self._keeping.tidy(connection)
         self.groups.tidy(connection)
         self.contents.tidy(connection)
 
     def seal_with(self, seals: Seals) -> None:
-        """What is written from now on."""
+        """Seal everything that is written from now on with these."""
         self.contents.seals = self.groups.seals = seals
 
     def commit(self, batch: Batch, wall: float) -> None:
-        """Write the batch. Raises `psycopg.Error` and `Fenced`: then nothing of it is written.
+        """Write the batch. Raises `psycopg.Error` or `Fenced`: then nothing of it is written.
 
-        And `Unknown`. What the database refuses for what it is fails alone.
+        Raises `Unknown` if nobody knows whether it is written. A change that the database refuses
+        for its content fails alone.
         """
         write, crossed = self._write, 0
         while len(batch):
@@ -147,10 +149,10 @@ class Writer:
         account: str | None = None,
         seqs: Sequence[int] = (),
     ) -> T:
-        """Do that in a transaction of its own. Raises as `commit`.
+        """Call `do` in a transaction of its own. Raises as `commit`.
 
-        account  that it is about; empty: it is common to all, and raises `OutboxError` as well
-                 where another member does that
+        account  the account that it is about; empty: it is common to all accounts, and raises
+                 `OutboxError` as well if another member does the common work
         seqs     entries and groups that it is about
         """
 
@@ -162,10 +164,10 @@ class Writer:
         return self._transaction([] if account is None else [account], seqs, all_of_it)
 
     def decide(self, number: int) -> bool:
-        """Whether the transaction of that number is committed; from now on it never will be.
+        """Whether the transaction of that number is committed; if not, it never will be.
 
-        Where it is, another one is committed after it: a synchronous standby has both, or neither
-        is known to be safe. Raises `psycopg.Error`.
+        If it is, another transaction is committed after it, so that a synchronous standby has both,
+        or this raises. Raises `psycopg.Error`.
         """
 
         def ask(connection: Connection) -> bool:
@@ -182,7 +184,7 @@ class Writer:
         return self.link.call(ask)
 
     def settle(self, *, committed: bool) -> None:
-        """What became of the transaction, for what is remembered beside it."""
+        """Bring what is remembered in memory in line with the transaction's outcome."""
         self.groups.forget()
         if committed:
             self.contents.committed()
@@ -192,7 +194,7 @@ class Writer:
             self.claimed.clear()
 
     def _let_go(self, connection: Connection, batch: Batch, instance: str) -> None:
-        """The account is another member's: nothing of it is written, and whoever waits hears so."""
+        """Leave out the account, which another member owns; the callers that wait get an error."""
         self.lost.add(instance)
         why = OutboxError(f"account {instance} belongs to another process now")
         asked = (name_of(instance), _touched(batch)[1])
@@ -209,7 +211,7 @@ class Writer:
         number = next(self._numbers)
 
         def whole(connection: Connection) -> T:
-            self.settle(committed=False)  # of a connection that had broken
+            self.settle(committed=False)  # undo an earlier attempt on a connection that broke
             connection.execute("BEGIN")
             try:
                 asked = (self.member, number, list(touched), list(seqs))
@@ -243,7 +245,7 @@ class Writer:
         return done
 
     def _refusal(self, error: psycopg.Error) -> Exception | None:
-        """Another member has what it is about; None: it is something else."""
+        """The refusal if another member is the owner or does the common work; None: otherwise."""
         if error.sqlstate == NOT_COMMON:
             return NotCommon("another process does the work that all accounts share")
         if error.sqlstate != FENCED:
@@ -273,7 +275,7 @@ class Writer:
         answers.write(connection, asked)
         if self.groups.touched:
             self.groups.close(connection, wall)
-        # Last, and in this order, what all members share: who has it holds it until its COMMIT.
+        # Rows that all members share come last, and in this order: they are locked until COMMIT.
         if batch.ended:
             statements.end(connection, batch)
         if self.spreads and batch.spent.keys() - {ALL}:
@@ -281,9 +283,9 @@ class Writer:
             give(connection, self.member, given, self.idle & given)
 
     def _write_beside(self, connection: Connection, batch: Batch) -> None:
-        """What is claimed and told of groups and bytes, in order; what cannot be is refused."""
+        """Write claims and reports about groups and bytes, in order; refuse unmet claims."""
         groups = self.groups
-        if batch.withdrawn:  # of earlier batches: their turns come again first
+        if batch.withdrawn:  # entries of earlier batches: their turns come again first
             groups.withdrawn(connection, batch.withdrawn)
         for (what, seq), it in batch.beside.items():
             refused = None
@@ -310,7 +312,7 @@ class Writer:
             self._claim(connection, batch, claims)
 
     def _claim(self, connection: Connection, batch: Batch, claims: dict[int, int]) -> None:
-        """Answer requests by the entries; one that was withdrawn meanwhile gets none."""
+        """Answer requests by their entries; refuse the entry of a request that was withdrawn."""
         withdrawn, held = claim(connection, claims)
         for number in withdrawn:
             why = RequestWithdrawn(f"outbox {self._place}: the request was withdrawn")
@@ -323,7 +325,7 @@ class Writer:
         self.claimed |= claims.keys() - none
 
     def _one_by_one(self, connection: Connection, batch: Batch, wall: float) -> None:
-        """Each piece behind a savepoint: what the database refuses fails alone."""
+        """Write each piece after a savepoint, so that a piece that is refused fails alone."""
         for piece, seq in pieces_of(batch):
             try:
                 with connection.transaction():
@@ -341,7 +343,7 @@ class Writer:
 
 
 def _touched(batch: Batch) -> tuple[list[str], list[int]]:
-    """The accounts that it names, and the entries of which it does not say the account."""
+    """The accounts that the batch names, and the entries whose accounts it does not name."""
     instances = {row[2] for row in batch.entries.values()}
     instances |= {instance for instance, _ in (*batch.moves, *batch.closures)}
     instances |= batch.spent.keys() - {ALL}
