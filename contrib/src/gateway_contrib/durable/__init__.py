@@ -1,4 +1,5 @@
-"""What engines of an outbox share: group commit, what is told as batches, values as rows.
+"""The parts that outbox engines share: group commit, batches of reported changes, values as rows.
 
-It knows no database; the engines in `sqlite` and `postgres` import it, and it imports neither.
+This package knows no database; the engines in `sqlite` and `postgres` import it, and it imports
+neither.
 """

@@ -1,7 +1,7 @@
-"""What waits to be written, in the order in which it was told; what a failure leaves of it.
+"""Collects changes that wait to be written, in the order of the reports, and what a failure leaves.
 
-Within a batch only the newest state of each thing is written: a step that began and was
-acknowledged before the commit costs one row, an entry that was withdrawn none.
+Of each thing in a batch only the newest state is written: a step that began and was acknowledged
+before the commit costs one row, and an entry that was withdrawn costs none.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from gateway_contrib.durable.rows import Row, not_begun
 from gateway_core.outboxes import OutboxError
 
 WHOEVER_WAITS = -1
-"""In the place of an entry: of those who wait for a batch without one of their own."""
+"""Stands for an entry's number: for callers that wait for a batch without an entry of their own."""
 
 
 @attrs.define(eq=False)
 class Waiter:
-    """A task that waits for a batch, or has given up; `then` is done for it first.
+    """A task that waits for a batch, or has given up; `then` is called before it goes on.
 
-    row, key  what it waits for: an entry and its idempotency key, where it has one
-    claim     what has to be there for it; of a group, which has no row, what it waits for
-    of        the entry of which it waits for what is told
+    row, key  the entry that it waits for, and the entry's idempotency key, if it has one
+    claim     what must be there for the entry; or the group that it waits for, which has no row
+    of        the number of the entry that it waits for a report about
     """
 
     task: trio.lowlevel.Task | None
@@ -40,18 +40,18 @@ class Waiter:
 
     @property
     def seq(self) -> int:
-        """Of the entry or the group that it waits for; `WHOEVER_WAITS`: for the whole batch."""
+        """The number of the entry or group that it waits for; `WHOEVER_WAITS`: the whole batch."""
         if self.row is not None:
             return int(self.row[0])
         return self.claim.seq if self.claim is not None else self.of
 
     def give_up(self, _: object) -> trio.lowlevel.Abort:
-        """The task is cancelled as it waits to be rescheduled: nothing is done for it."""
+        """The task was cancelled while it waited; nothing is done for it any more."""
         self.task = None
         return trio.lowlevel.Abort.SUCCEEDED
 
     def tell(self, error: OutboxError | None) -> None:
-        """The batch is written, or why it is not. On trio's thread."""
+        """Let the task go on: the batch is written, or not, for this error. On trio's thread."""
         task = self.task
         if task is None:
             return
@@ -71,17 +71,17 @@ class Waiter:
 class Batch:
     """Changes to commit together.
 
-    entries    appended: row by position      told     in the order of the calls
-    steps      by (position, serial)          started  those of them that somebody awaits
-    ended      receipts of what ended         freed    keys that are free again
-    withdrawn  appended before, but the caller was cancelled
-    revisions  messages as edits left them
-    closures   what platforms closed
-    answers    to operators' requests, of which the effect is in this batch or an earlier one
-    spent      what accounts had spent as they were released
-    beside     of groups and bytes what is claimed and told, in order: by what it is, and by whose
-    refused    what is not written of it, by entry or group, and why: claims that could not be met,
-               and rows that the database does not take
+    entries    appended rows, by number       told     waiting tasks, in the order of the calls
+    steps      rows, by (number, serial)      started  the steps that a caller waits for
+    ended      receipts of ended envelopes    freed    entries whose keys are free again
+    withdrawn  entries appended before, whose caller was cancelled
+    revisions  messages as their last edit left them
+    closures   operations that platforms refuse for a time
+    answers    to operators' requests, whose effect is in this batch or an earlier one
+    spent      what accounts had spent when they were released
+    beside     claims and reports about groups and bytes, in order, by kind and entry or group
+    refused    entries and groups that are not written, and why: claims that could not be met, and
+               rows that the database does not take
     grown      newest texts
     """
 
@@ -116,11 +116,11 @@ class Batch:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to do and nobody to tell."""
+        """Whether there is no change to write and no task to tell."""
         return not self.told and not len(self)
 
     def take(self, waiter: Waiter) -> None:
-        """An entry, and who waits for it."""
+        """Take in a waiting task, and the entry or group that it waits for."""
         if waiter.row is not None:
             seq = waiter.row[0]
             self.entries[seq] = waiter.row
@@ -139,13 +139,13 @@ class Batch:
             self.beside["entry", claim.seq] = claim
 
     def refuse(self, seq: int, error: OutboxError) -> None:
-        """What was claimed for this entry or group is not there: it is not written."""
+        """Do not write this entry or group, for the reason that the error says."""
         self.refused[seq] = error
         self.entries.pop(seq, None)
         self.keys.pop(seq, None)
 
     def drop(self, seqs: AbstractSet[int], instance: str) -> None:
-        """Nothing that is told of these entries, and of the account, is to be written."""
+        """Do not write any report about these entries, or about the account."""
         for rows in (
             self.entered, self.postponed, self.shapes, self.ended, self.freed, self.withdrawn,
             self.grown,
@@ -161,33 +161,33 @@ class Batch:
         self.spent.pop(instance, None)
 
     def drop_group(self, seq: int) -> None:
-        """The group is not wanted any more, as far as it is there."""
+        """Delete the group, as far as it is stored, since it is not wanted any more."""
         self._drop(self.beside.pop(("group", seq), None))
         self.keys.pop(seq, None)
         self.beside["drop", seq] = True
 
     def give_up(self, waiter: Waiter) -> None:
-        """It never came into a batch, or its batch was not written, and nobody waits for it."""
+        """Drop the claim of a cancelled task, whose entry was not written."""
         self._drop(waiter.claim)
 
     def _drop(self, claim: Claim | None) -> None:
-        """What is claimed is not wanted any more: its bytes have no use by that."""
+        """Drop a claim that is not wanted any more, so that it does not use its bytes."""
         if claim is not None and claim.files:
             self.beside["unused", claim.seq] = claim.files
 
     def grow(self, row: Row) -> None:
-        """The text of an entry, unless a newer one is known."""
+        """Take in the grown text of an entry, unless a newer one is known."""
         known = self.grown.get(row[0])
         if known is None or known[1] <= row[1]:
             self.grown[row[0]] = row
 
     def forget(self, seq: int) -> None:
-        """The entry is not wanted any more; written already, it is to be taken back."""
+        """Do not write the entry, or delete it if it is written already."""
         if not self.leave_out(seq):
             self.withdrawn[seq] = None
 
     def leave_out(self, seq: int) -> bool:
-        """Do not write the entry; false: it is not among what is still to be written."""
+        """Do not write the entry; returns whether it was still to be written."""
         if self.entries.pop(seq, None) is None:
             return False
         self.keys.pop(seq, None)
@@ -195,7 +195,7 @@ class Batch:
         return True
 
     def step(self, row: Row, *, started: bool) -> None:
-        """The newest state of a step."""
+        """Take in the newest state of a step."""
         place = (row[0], row[1])
         self.steps[place] = row
         if started:
@@ -204,13 +204,13 @@ class Batch:
             self.started.discard(place)
 
     def end(self, row: Row, *, frees: bool) -> None:
-        """An entry ended."""
+        """Take in the end of an entry."""
         self.ended[row[0]] = row
         if frees:
             self.freed[row[0]] = None
 
     def left_over(self) -> Batch:
-        """What is still to be written after a failed commit: all that nobody was waiting for."""
+        """The changes that are still to be written after a failed commit: those nobody awaited."""
         for place in self.started:
             self.steps[place] = not_begun(self.steps[place])
         lost = self.entries.keys()
@@ -236,7 +236,7 @@ class Batch:
         return left
 
     def follow(self, newer: Batch) -> None:
-        """Take in what was told later than all of this."""
+        """Take in a batch whose reports came later than all of this one's."""
         self.entries |= newer.entries
         self.keys |= newer.keys
         self.entered |= newer.entered

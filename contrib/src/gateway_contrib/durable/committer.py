@@ -1,8 +1,8 @@
-"""Group commit: what is told fills a batch, one worker writes it, and all who wait hear of it.
+"""Group commit: reports fill a batch, one worker writes it, and the waiting callers are told.
 
-While a commit runs the next batch fills, and it begins as soon as the one before has ended: the
-more callers, the more rows share one write to the disk. The batch is swapped on trio's thread,
-inside a shield; then everybody who waits is told, in order.
+While a commit runs, the next batch fills; it is written as soon as the commit has ended. So the
+more callers there are, the more rows share one write to the disk. Batches are swapped on trio's
+thread, inside a shield; then all callers that wait for the written batch are told, in order.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from gateway_core.outboxes import OUTBOX_FAILED, OUTBOX_WORKS, OutboxError, log_
 
 LONGEST_PAUSE = 2.0
 COUNTED = 64
-"""Changes that may come in before what the batch has is counted anew."""
+"""Changes that may come in before the batch's changes are counted anew."""
 QUIET = 60.0
-"""Seconds without a failure after which failures are no longer those of the trouble before."""
+"""Seconds without a failure after which a new failure counts as a new trouble."""
 MOST_CAUSES = 16
-"""Causes of failures that are told apart."""
+"""Causes of failures that are counted separately."""
 POLL = 1.0
-"""Seconds between two looks for what operators ask, and for history to forget."""
+"""Seconds between two looks for operators' requests, and for history to forget."""
 
 
 class Committer:
-    """Holds the present batch and has one after the other written.
+    """Holds the current batch, and has one batch after the other written.
 
-    write   writes a batch; raises `OutboxError`: then nothing of it is written
-    queue   changes that may wait for the disk; whoever adds more than that waits, in order
-    linger  seconds that changes which nobody awaits may wait for company
+    write   writes a batch; if it raises `OutboxError`, nothing of the batch is written
+    queue   changes that may wait for the disk; a caller that adds more waits, in order
+    linger  seconds that changes may wait for further ones if no caller waits for them
 
-    tending  what the log hears of failures between the batches
+    tending  decides which failures between the batches are logged
     closing  whether `close` was called
     """
 
@@ -64,10 +64,10 @@ class Committer:
         self.between: Callable[[], Awaitable[None]] | None = None
 
     async def run(self) -> None:
-        """Commit batch after batch until closed and done, or closed and the disk takes no more.
+        """Commit batch after batch until it is closed and done, or closed and the disk fails.
 
-        `between` is called after each, and every `patience` seconds. This task is shielded, not the
-        nursery that it is in: whoever has entered the outbox is inside that.
+        `between` is called after each batch, and every `patience` seconds. Only this task is
+        shielded, not its nursery, since the code that has entered the outbox runs inside that.
         """
         with trio.CancelScope(shield=True):
             await self._on_and_on()
@@ -99,7 +99,7 @@ class Committer:
         self._refuse_rest()
 
     async def _pause(self, error: OutboxError) -> None:
-        """Until the disk's turn comes again, or somebody waits for it: they are told at once."""
+        """Pause after a failure, until the next attempt is due or a caller waits for one."""
         now = trio.current_time()
         self._clock.strike(now)
         if times := self._trouble.fails(str(error), now):
@@ -111,13 +111,13 @@ class Committer:
             await self._urgent.wait()
 
     def _works(self, *, wrote: bool, ends: bool = False) -> None:
-        """Nothing failed, so that an alert of what failed before ends once something is written."""
+        """Nothing failed, so an alert of an earlier failure ends once something is written."""
         seconds = self._trouble.works(trio.current_time(), wrote=wrote, ends=ends)
         if seconds is not None:
             log_event(OUTBOX_WORKS, seconds=round(seconds, 3))
 
     async def _company(self) -> None:
-        """Until there is something that somebody awaits, or something has waited long enough."""
+        """Wait until a caller waits for the batch, or its changes have waited long enough."""
         if self.batch.empty and not self.closing:
             with trio.move_on_after(self.patience if self.between is not None else math.inf):
                 await self._filled.wait()
@@ -138,7 +138,7 @@ class Committer:
         self.batch = left
 
     def _let_in(self) -> None:
-        """As many as the batch takes, in the order in which they came."""
+        """Move waiting callers into the batch, as many as it takes, in order of arrival."""
         batch = self.batch
         places = self._queue - len(batch) if self._outside else 0
         while self._outside and places > 0:
@@ -149,16 +149,16 @@ class Committer:
                 self._call()
 
     def refuse(self, error: OutboxError) -> None:
-        """Whoever waits for the next batch waits no longer; what is told stays to be written."""
+        """Refuse all callers that wait for the next batch; reports stay to be written."""
         batch, self.batch = self.batch, self.batch.left_over()
         self._places = 0
         _tell(batch, error)
         self._refuse_outside(error)
 
     def drop(self, error: OutboxError) -> None:
-        """Nothing that was told is to be written any more, nor what is being written if it fails.
+        """Drop all unwritten reports, and also those being written now if that write fails.
 
-        Whoever waits hears the error.
+        All waiting callers get the error.
         """
         batch, self.batch = self.batch, Batch()
         self._places, self._dropped = 0, True
@@ -166,13 +166,13 @@ class Committer:
         self._refuse_outside(error)
 
     def _refuse_outside(self, error: OutboxError) -> None:
-        """Who waits for a room in the batch waits for the disk: that takes nothing now."""
+        """Refuse callers that wait for a slot in the batch, since the disk takes nothing now."""
         for waiter in self._outside:
             waiter.tell(error)
         self._outside.clear()
 
     def _refuse_rest(self) -> None:
-        """The gateway is closed, and the disk still does not take what is left."""
+        """Refuse and drop what is left: the gateway is closed, and the disk still takes nothing."""
         self._dead = OutboxError("the outbox is closed")
         if len(self.batch):
             why = f"closed, and its last {len(self.batch)} changes are lost: {self._error}"
@@ -182,41 +182,41 @@ class Committer:
 
     @property
     def idle(self) -> bool:
-        """Whether all that was told is written."""
+        """Whether all reports are written."""
         return self.batch.empty and self._written is None
 
     @property
     def unwritten(self) -> tuple[Batch, ...]:
-        """What was told and is not on the disk yet."""
+        """The batches with reports that are not on the disk yet."""
         return (self.batch,) if self._written is None else (self._written, self.batch)
 
     def wake(self, *, urgent: bool = False) -> None:
-        """There is something in the batch; `urgent`: somebody waits for it."""
+        """Note that the batch has a change; `urgent`: a caller waits for it."""
         if not self._filled.is_set():
             self._filled.set()
         if urgent and not self._urgent.is_set():
             self._urgent.set()
 
     def forget(self, waiter: Waiter) -> None:
-        """Who waited was cancelled."""
+        """Remove a caller that waited for a slot in the batch and was cancelled."""
         if waiter in self._outside:
             self._outside.remove(waiter)
             self.batch.give_up(waiter)
 
     def close(self) -> None:
-        """Write what there is, and no more."""
+        """Write the changes that there are, and then stop."""
         self.closing = True
         self.wake(urgent=True)
 
     def check_alive(self) -> None:
-        """Raises `OutboxError` where nothing is written any more."""
+        """Raises `OutboxError` if nothing is written any more."""
         if self._dead is not None:
             raise self._dead
 
     async def written(self, seq: int = WHOEVER_WAITS) -> None:
-        """Wait for the present batch. Raises `OutboxError` where it is not written.
+        """Wait until the current batch is written. Raises `OutboxError` if it is not.
 
-        seq  of the entry of which something was told: raises as well where that is refused
+        seq  the number of the entry that a report was about; raises as well if that is refused
         """
         waiter = Waiter(trio.lowlevel.current_task(), of=seq)
         self.batch.take(waiter)
@@ -245,11 +245,11 @@ class Committer:
         then: Callable[[], None],
         claim: Claim | None = None,
     ) -> Waiter:
-        """Put an entry into a batch that has room for it; the present task waits for it at once.
+        """Put an entry into a batch that has space for it; the current task must wait at once.
 
-        Without a row it is the group that has the claim. That is done in the order of the calls,
-        and `then` once it is written; cancelled, it is not. Raises `OutboxError`, as the wait does
-        where the batch is not written, or the claim cannot be met.
+        Without a row, it is the group that the claim names. Entries are put in in the order of the
+        calls. `then` is called once the entry is written, unless the task was cancelled. Raises
+        `OutboxError`; so does the wait, if the batch is not written or the claim cannot be met.
         """
         if self._dead is not None:
             raise self._dead
@@ -262,13 +262,13 @@ class Committer:
         return waiter
 
     def _call(self) -> None:
-        """Somebody waits. Of a batch, one call is enough."""
+        """Wake the worker, since a caller waits; once for each batch is enough."""
         if not self._called:
             self._called = True
             self.wake(urgent=True)
 
     def _has_place(self) -> bool:
-        """Whether the batch takes one more: counted now and then, which costs more than to add."""
+        """Whether the batch takes one more; counted only now and then, since that is costly."""
         if self._places <= 0:
             self._places = min(COUNTED, self._queue - len(self.batch))
         self._places -= 1
@@ -276,9 +276,9 @@ class Committer:
 
 
 class _RetryClock:
-    """When a disk that takes nothing is asked again though nobody waits for it.
+    """When writing is tried again after a failure even if no caller waits.
 
-    pause  seconds between the two last turns; at  the next one, in trio's time
+    pause  seconds between the last two such attempts; at  the next one, in trio's time
     """
 
     def __init__(self) -> None:
@@ -286,18 +286,18 @@ class _RetryClock:
         self.at = -math.inf
 
     def strike(self, now: float) -> None:
-        """It failed; if it was the disk's turn, the next one comes later than this did."""
+        """Note a failure; if the attempt was due by this clock, the next one comes after longer."""
         if now >= self.at:
             self.pause = min(LONGEST_PAUSE, max(0.05, self.pause * 2))
             self.at = now + self.pause
 
 
 class Trouble:
-    """What the log hears of a disk that takes nothing, however often it is asked. Sans-I/O.
+    """Decides which failures of a disk are logged, however often it is tried. Sans-I/O.
 
-    The first failure at once, then of one cause the 10th, 100th and so on; and once that it works.
-    A full disk may take what is small between two failures. If it failed again within `QUIET`
-    seconds, it is said to work only after as many seconds without a failure.
+    The first failure is logged at once, then the 10th, 100th and so on of one cause, and once that
+    the disk works again. A full disk may take small writes between two failures. So if it failed
+    again within `QUIET` seconds, it counts as working only after as many seconds without a failure.
     """
 
     def __init__(self) -> None:
@@ -308,7 +308,7 @@ class Trouble:
         self._times: dict[str, int] = {}
 
     def fails(self, cause: str, now: float) -> int | None:
-        """How many times it has failed for that cause, where the log is to hear of it."""
+        """How many times it has failed for that cause; None: this failure is not to be logged."""
         if now - self._failed >= QUIET or len(self._times) >= MOST_CAUSES:
             self._times.clear()
         first = self._began is None
@@ -319,9 +319,9 @@ class Trouble:
         return times if first or str(times).strip("0") == "1" else None
 
     def works(self, now: float, *, wrote: bool, ends: bool) -> float | None:
-        """For how many seconds it did not, where the log is to hear that it works again.
+        """For how many seconds it did not work; None: it is not to be logged that it works again.
 
-        wrote  something was written; ends: nobody asks any more
+        wrote  something was written; ends: nothing is tried any more
         """
         if self._worked is None and wrote:
             self._worked = now

@@ -1,4 +1,4 @@
-"""Between groups and the rows of their tables. Pure."""
+"""Converts between groups and the rows of their tables. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway_core.outboxes import (
 )
 
 MOST = 1 << 18
-"""Characters of the members in one row, as far as one member is not more."""
+"""Characters of the members in one row, unless a single member has more."""
 
 GROUP_COLUMNS = ("seq", "id", "instance", "size", "fingerprint", "content")
 
@@ -30,8 +30,8 @@ GROUP_COLUMNS = ("seq", "id", "instance", "size", "fingerprint", "content")
 class Claim(NamedTuple):
     """What must be there for an entry or a group to be stored.
 
-    member   whose turn the entry takes; None: nobody's
-    files    digests of bytes
+    member   the member whose turn the entry takes; None: it is not a member
+    files    digests of the bytes that it uses
     request  the number of the request that the entry answers; None: it answers none
     """
 
@@ -42,7 +42,7 @@ class Claim(NamedTuple):
 
 
 def seq_of(group_id: str) -> int:
-    """The number of an id; of what is none, one that no group has."""
+    """The number of a group's id; for an invalid id, a number that no group has."""
     try:
         return position_of(group_id)
     except ValueError:
@@ -50,12 +50,12 @@ def seq_of(group_id: str) -> int:
 
 
 def place_at(seq: int) -> str:
-    """Stands for the id of that number where one goes on from it."""
+    """A stand-in for the id of that number, from which the next call goes on."""
     return f"{seq >> 14:012x}{seq & 0x3FFF:06x}"
 
 
 def group_row(keyring: Seals, group: Group) -> Row:
-    """As `GROUP_COLUMNS`."""
+    """A row of `GROUP_COLUMNS`."""
     seq = position_of(group.id)
     rest = {
         "accepted_at": group.accepted_at,
@@ -74,7 +74,7 @@ def group_row(keyring: Seals, group: Group) -> Row:
 
 
 def state_of(keyring: Seals, row: Row, counts: Mapping[str, int]) -> GroupState:
-    """The group of its row. Raises as `Seals.open`.
+    """The group in its row. Raises as `Seals.open`.
 
     row  seq, id, instance, size, fingerprint, content, taken, paused, cancelled, and whether some
          of its members are to be tried again
@@ -106,12 +106,12 @@ def state_of(keyring: Seals, row: Row, counts: Mapping[str, int]) -> GroupState:
 
 
 def member_texts(members: Sequence[Member]) -> Iterator[tuple[int, str]]:
-    """The members as JSON, in rows of `MOST`; with how many are before each row."""
+    """The members as JSON, in rows of `MOST` characters; each with the number of members before."""
     texts: list[str] = []
     size = done = 0
     for member in members:
         own = [] if member.envelope is None else [to_json(member.envelope)]
-        if member.asked_room is not None:  # the release before reads no further than the envelope
+        if member.asked_room is not None:  # the previous release reads only up to the envelope
             own = [*(own or [None]), member.asked_room]
         text = encode([member.room, *own])
         if texts and size + len(text) > MOST:
@@ -125,7 +125,7 @@ def member_texts(members: Sequence[Member]) -> Iterator[tuple[int, str]]:
 
 
 def members_in(text: str | bytes) -> list[list[Any] | None]:
-    """Of each member of a row its room and its envelope; None: it was erased. Raises `Invalid`."""
+    """The room and the envelope of each member in a row; None: it was erased. Raises `Invalid`."""
     found: list[list[Any] | None] = _decoded(text)
     return found
 

@@ -1,4 +1,4 @@
-"""What the gateway reports: into the batch that is written next, in the order of the calls."""
+"""Puts what the gateway reports into the batch that is written next, in the order of the calls."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from gateway_core.outboxes import (
 
 
 class Recording:
-    """The part of an outbox that is told what happens."""
+    """The part of an outbox that takes the gateway's reports."""
 
     _committer: Committer
     _keyring: Seals
     _wall: Callable[[], float]
 
     async def flush(self) -> None:
-        """Wait until all that was told is on the disk. Raises `OutboxError`."""
+        """Wait until everything reported so far is on the disk. Raises `OutboxError`."""
         self._committer.check_alive()
         await self._committer.written()
 
@@ -49,27 +49,27 @@ class Recording:
         self._committer.wake()
 
     def entered(self, envelope_id: str, position: int) -> None:
-        """The entry has this place now."""
+        """The entry has this position now."""
         seq = position_of(envelope_id)
         self._committer.batch.entered[seq] = (seq, position)
         self._committer.wake()
 
     def replanned(self, envelope_id: str, shapes: Sequence[StepShape]) -> None:
-        """The entry's steps, all of them."""
+        """The entry has these steps now, and no others."""
         seq = position_of(envelope_id)
         text = self._keyring.seal("shapes", seq, shapes_text(shapes))
         self._committer.batch.shapes[seq] = (seq, text)
         self._committer.wake()
 
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
-        """Returns once it is on the disk."""
+        """Record the attempt; returns once that is on the disk."""
         self._committer.check_alive()
         seq = position_of(envelope_id)
         self._committer.batch.step(record_row(seq, record), started=True)
         await self._committer.written(seq)
 
     def covers(self, instance_id: str) -> bool:  # noqa: ARG002 - of other engines
-        """An embedded one is owned whole, from its opening on."""
+        """Always true: an embedded outbox is owned as a whole, from its opening on."""
         return True
 
     def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
@@ -110,7 +110,7 @@ class Recording:
         self._committer.wake()
 
     def answered(self, request: Request, answer: str) -> None:
-        """Written with the next batch, which has what the request ended."""
+        """Written with the next batch, which has the envelopes that the request ended."""
         number = request.number
         sealed = self._keyring.seal("answer", number, answer)
         self._committer.batch.answers[number] = (number, self._wall(), sealed)

@@ -1,4 +1,4 @@
-"""Between the outbox's values and the rows of its tables. Pure."""
+"""Converts between the outbox's values and the rows of its tables. Pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CLOSURE_COLUMNS = ("instance", "operation", "until", "wait")
 SPENT_COLUMNS = ("instance", "at", "standings")
 GROWN_COLUMNS = ("seq", "number", "text")
 SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED})
-"""What nobody will want to try again: only the receipt is kept."""
+"""Dispositions after which nobody will want to try again; only the receipt stays stored."""
 
 
 decode: Callable[[str | bytes], Any] = msgspec.json.decode
@@ -61,9 +61,9 @@ _PLAIN: Mapping[str, Callable[..., Send | Call]] = {
     "send": fast_init(Send),
     "call": fast_init(Call),
 }
-"""Envelopes whose fields are as their JSON has them."""
+"""Kinds of envelopes whose fields have the same values as in JSON."""
 _READ_ANEW = frozenset({"files", "grows", "interaction", "mentions", "target"})
-"""Fields of which that is not so; few envelopes have them, since defaults are left out."""
+"""Fields that are exceptions to that; few envelopes have them, since defaults are left out."""
 _IN_ORDER = {s.priority: number for number, s in enumerate(STREAMS) if not s.alone}
 _NUMBERS = {stream: number for number, stream in enumerate(STREAMS)}
 _entry, _made_part, _stored = fast_init(Entry), fast_init(Part), fast_init(StoredEntry)
@@ -71,7 +71,7 @@ _VERSION = to_json(Call(instance_id="i", external_room_id="r", method="m"))["ver
 
 
 def encode(value: Any) -> str:
-    """As JSON. A lone surrogate in a platform's words, which no file can have, becomes `?`."""
+    """The value as JSON. A lone surrogate, which no file can store, becomes `?`."""
     try:
         return _encode(value).decode()
     except UnicodeEncodeError:
@@ -79,17 +79,17 @@ def encode(value: Any) -> str:
 
 
 def text_of(stored: str | bytes) -> str:
-    """A text that an engine may read as its bytes."""
+    """The text of a value that an engine may have read as bytes."""
     return stored if isinstance(stored, str) else str(stored, "utf-8", "replace")
 
 
 def clean(text: str) -> str:
-    """The text as a file can have it."""
+    """The text as a file can store it, without lone surrogates."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def entry_row(entry: Entry, seq: int) -> Row:
-    """As `ENTRY_COLUMNS`."""
+    """A row of `ENTRY_COLUMNS`."""
     envelope, due = entry.envelope, entry.due
     position = seq if entry.sequence is None else entry.sequence
     plan = [plain_part(part) for part in entry.plan]
@@ -97,7 +97,7 @@ def entry_row(entry: Entry, seq: int) -> Row:
     moved = entry.asked_room is not None
     if entry.files or entry.member is not None or not entry.voted or moved:
         content += [entry.trace, [entry.member, entry.files, entry.voted]]
-        if moved:  # the release before reads no further, and finds its key in the table of keys
+        if moved:  # the previous release does not read this, and finds the key in its table
             content.append(entry.asked_room)
     elif entry.trace:
         content.append(entry.trace)
@@ -111,19 +111,19 @@ def entry_row(entry: Entry, seq: int) -> Row:
 
 
 def numbers_of(streams: Iterable[Stream]) -> list[int]:
-    """The numbers of streams, as the file has them."""
+    """The numbers by which these streams are stored."""
     return [_NUMBERS[stream] for stream in streams]
 
 
 def priority_of(number: int) -> Priority:
-    """The class of the stream of that number."""
+    """The class of the stream that has this number."""
     return STREAMS[number].priority
 
 
 def stream_of(entry: str | bytes, priority: Priority | None) -> int:
-    """The number of the stream of what is stored in `entry`; of what is damaged, the usual one.
+    """The number of the stream of the stored `entry`; the usual stream's if it is damaged.
 
-    priority  the class that a policy gave it, if one did
+    priority  the class that a policy gave it; None: none did
     """
     try:
         envelope = decode(entry)[0]
@@ -134,18 +134,18 @@ def stream_of(entry: str | bytes, priority: Priority | None) -> int:
 
 
 def filed(row: Row) -> Row:
-    """The same row of `ENTRY_COLUMNS`, to stand in every index."""
+    """The same row of `ENTRY_COLUMNS`, marked to be in every index."""
     return (*row[:12], 1, *row[13:])
 
 
 def entry_of(row: Row) -> Entry:
     """The entry of a row of `ENTRY_COLUMNS`.
 
-    Raises `FormatVersionError` or `Invalid` where this release cannot read it.
+    Raises `FormatVersionError` or `Invalid` if this release cannot read it.
     """
     _, name, _, _, _, due, accepted_at, deadline, fingerprint, priority, text, *_ = row
     try:
-        envelope, plan, *more = decode(text)  # earlier releases kept no trace
+        envelope, plan, *more = decode(text)  # earlier releases stored no trace
         content, parts = _envelope(envelope), tuple([part_of(part) for part in plan])
         member, files, voted = _beside(*more[1]) if len(more) > 1 else (None, (), True)
         asked_room = more[2] if len(more) > 2 else None  # noqa: PLR2004 - after the two before
@@ -173,7 +173,7 @@ def _beside(
     files: Sequence[str],
     voted: bool = True,
 ) -> tuple[tuple[str, int] | None, tuple[str, ...], bool]:
-    """The member that it is, the bytes that it needs, and whether policies have voted."""
+    """The entry's member, the bytes that it needs, and whether policies have voted."""
     if member is None:
         return None, tuple(files), voted
     group, number = member
@@ -181,18 +181,18 @@ def _beside(
 
 
 def _envelope(plain: dict[str, Any]) -> Envelope:
-    """The envelope. What this release wrote itself is not looked at field by field."""
+    """The envelope. If this release wrote it, its fields are not checked one by one."""
     name, version = plain.pop("kind"), plain.pop("version")
     kind = _PLAIN.get(name)
     if kind is not None and version == _VERSION and not _READ_ANEW & plain.keys():
-        with suppress(TypeError, ValueError):  # else what is wrong is told below
+        with suppress(TypeError, ValueError):  # otherwise `from_json` says what is wrong
             return kind(**plain)
     plain |= {"kind": name, "version": version}
     return from_json(Envelope, plain)
 
 
 def plain_part(part: Part) -> tuple[Any, ...]:
-    """A part of a plan as the file has it."""
+    """A part of a plan as it is stored."""
     if part.files:
         cost = (part.cost,) if part.cost != 1 else ()
         return part.payload, part.span, part.digest, part.degraded, part.files, *cost
@@ -200,7 +200,7 @@ def plain_part(part: Part) -> tuple[Any, ...]:
 
 
 def part_of(plain: Sequence[Any]) -> Part:
-    """A part of a plan. Raises ValueError or TypeError for what is none."""
+    """A part of a plan. Raises ValueError or TypeError if it is not one."""
     payload, (start, end), digest, degraded, *more = plain
     made = _made_part(payload=payload, span=(start, end), digest=digest, degraded=tuple(degraded))
     if not more:
@@ -209,7 +209,7 @@ def part_of(plain: Sequence[Any]) -> Part:
 
 
 def stored_of(row: Row, steps: Sequence[Row], grown: tuple[int, str] | None = None) -> StoredEntry:
-    """The entry with what is known of its steps, and its newest text."""
+    """The entry with its step records, and its newest grown text."""
     if row[11] is None and not steps and grown is None:
         return _stored(entry=entry_of(row), position=row[4])
     shapes = decode(row[11]) if row[11] is not None else None
@@ -223,7 +223,7 @@ def stored_of(row: Row, steps: Sequence[Row], grown: tuple[int, str] | None = No
 
 
 def record_row(seq: int, record: StepRecord) -> Row:
-    """As `STEP_COLUMNS`."""
+    """A row of `STEP_COLUMNS`."""
     return (
         seq, record.serial, record.number, int(record.started), record.attempts,
         record.maybe_sent, record.transforms, record.first_at, record.not_before, record.outcome,
@@ -252,7 +252,7 @@ def record_of(row: Row) -> StepRecord:
 
 
 def not_begun(row: Row) -> Row:
-    """The row of a try that was recorded as begun and then did not begin."""
+    """The row of an attempt that was recorded as begun and then did not begin."""
     return (*row[:2], row[2] - 1, 0, *row[4:])
 
 
@@ -262,7 +262,7 @@ def shapes_text(shapes: Sequence[StepShape]) -> str:
 
 
 def end_row(seq: int, receipt: Receipt) -> Row:
-    """Its position, disposition, reason, raw words, when it ended, and the receipt."""
+    """An ending's row: number, disposition, reason, platform's words, time, and receipt."""
     verdict = receipt.verdict
     reason, raw = (str(verdict.reason), clean(verdict.raw)) if verdict is not None else ("", "")
     return (
@@ -271,9 +271,10 @@ def end_row(seq: int, receipt: Receipt) -> Row:
 
 
 def _receipt_text(receipt: Receipt) -> str:
-    """The receipt; without its result and what is said of buckets where no JSON can be made of it.
+    """The receipt as JSON; without its result and bucket reports if they cannot be made into JSON.
 
-    An end that is not stored is an envelope that the next process run sends again.
+    It is stored in any case, since the next process run sends an envelope again if its end is not
+    stored.
     """
     try:
         return encode(to_json(receipt))
@@ -291,23 +292,23 @@ def _bare(verdict: Verdict | None) -> Verdict | None:
 
 
 def spent_row(instance_id: str, at: float, standings: Sequence[Standing]) -> Row:
-    """What an account had spent as it was released."""
+    """The row of what an account had spent when it was released."""
     return (instance_id, at, encode([to_json(standing) for standing in standings]))
 
 
 def standings_of(text: str) -> list[Standing]:
-    """The same again."""
+    """The standings in the text of such a row."""
     return [from_json(Standing, plain) for plain in decode(text)]
 
 
 def revision_row(ref: MessageRef, ended_at: float) -> Row:
-    """The message as an edit left it."""
+    """The row of a message as an edit left it."""
     text = encode(to_json(ref))
     return (ref.envelope_id, ref.instance_id, ref.external_room_id, ended_at, text)
 
 
 def ref_of(text: str | bytes) -> MessageRef:
-    """The ref again. Raises as `receipt_of`."""
+    """The ref in its JSON. Raises as `receipt_of`."""
     try:
         plain = decode(text)
     except msgspec.DecodeError as error:
@@ -316,7 +317,7 @@ def ref_of(text: str | bytes) -> MessageRef:
 
 
 def receipt_of(text: str | bytes) -> Receipt:
-    """The receipt again. Raises `FormatVersionError` or `Invalid`."""
+    """The receipt in its JSON. Raises `FormatVersionError` or `Invalid`."""
     try:
         plain = decode(text)
     except msgspec.DecodeError as error:

@@ -1,4 +1,4 @@
-"""What seals texts before they are stored, as far as every engine needs it."""
+"""The interface by which every engine seals texts before it stores them, and opens them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ class Seals(Protocol):
 
     @property
     def first(self) -> str:
-        """The id of the key that seals; empty: none does."""
+        """The id of the key that seals; empty: nothing is sealed."""
         ...
 
     def seal(self, kind: str, of: int | str, text: str) -> str:
         """The text as it is stored.
 
-        kind, of  its place: what it is, and the number or the id of its envelope or request
+        kind, of  its place: the kind of text, and the number or id of its envelope or request
         """
         ...
 
     def open(self, kind: str, of: int | str, stored: str | bytes) -> str | bytes:
-        """The text, or its bytes. Raises `Invalid` where it is damaged."""
+        """The text, or its bytes. Raises `Invalid` if it is damaged."""
         ...
 
     def text(self, kind: str, of: int | str, stored: str) -> str:
@@ -31,7 +31,7 @@ class Seals(Protocol):
         ...
 
     def anew(self, kind: str, of: int | str, stored: str | bytes | None) -> str | None:
-        """The value sealed with the first key; None: it is that, or empty. Raises as `open`."""
+        """The value sealed with the first key; None: it is already, or empty. Raises as `open`."""
         ...
 
     def seal_bytes(self, place: str, content: bytes) -> bytes:
@@ -41,17 +41,17 @@ class Seals(Protocol):
     def open_bytes(self, name: str, place: str, stored: bytes) -> bytes:
         """The bytes again. Raises as `open`.
 
-        name  the id of the key that they are sealed with; empty: they are not
+        name  the id of the key that they are sealed with; empty: they are not sealed
         """
         ...
 
     def hashed(self, digest: bytes) -> bytes:
-        """What stands for the digest of an idempotency key where nobody shall guess that."""
+        """The digest of an idempotency key as it is stored; hashed so that nobody can guess it."""
         ...
 
 
 def sealed_end(seals: Seals, row: Row) -> Row:
-    """How one ended. A platform's words are in its receipt as well."""
+    """The row of an ending, sealed. The platform's words are left out; the receipt has them too."""
     if not seals.first:
         return row
     seq, disposition, reason, _, ended_at, receipt = row
@@ -59,5 +59,5 @@ def sealed_end(seals: Seals, row: Row) -> Row:
 
 
 def sealed_revision(seals: Seals, row: Row) -> Row:
-    """A message as an edit left it."""
+    """The row of a message after an edit, sealed."""
     return (*row[:-1], seals.seal("ref", row[0], row[-1]))

@@ -1,4 +1,4 @@
-"""Whose turn is next in a group. Sans-I/O."""
+"""Decides which member's turn is next in a group. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from gateway_core.outboxes import OutboxError
 
 @attrs.define(eq=False)
 class Turns:
-    """Whose turn is next in one group, within one transaction.
+    """The turns of one group, within one transaction.
 
-    next, returned, erased  as the table has them
+    next, returned, erased  as in the table of groups
     """
 
     seq: int
@@ -26,11 +26,11 @@ class Turns:
 
     @property
     def following(self) -> int:
-        """The lowest number that has no entry."""
+        """The lowest number of a member that has no entry."""
         return min(self.returned, default=self.next)
 
     def refusal(self, turn: int) -> OutboxError | None:
-        """Why that number has no turn now; None: it has."""
+        """Why it is not that number's turn now; None: it is."""
         if self.cancelled:
             return OutboxError(f"group {self.id} was cancelled")
         if turn != self.following or turn >= self.size:
@@ -38,7 +38,7 @@ class Turns:
         return None
 
     def erase(self, gone: set[int]) -> int:
-        """These numbers have no turn any more; how many of them had none yet."""
+        """Let these numbers have no turn any more; returns how many still waited for theirs."""
         ahead = {turn for turn in gone if turn >= self.next}
         back = gone.intersection(self.returned)
         self.returned = [turn for turn in self.returned if turn not in back]
@@ -47,7 +47,7 @@ class Turns:
         return len(ahead) + len(back)
 
     def take(self) -> None:
-        """The next one has its turn."""
+        """Give the next member its turn."""
         self.taken += 1
         if self.returned:
             self.returned.remove(self.following)
@@ -56,16 +56,16 @@ class Turns:
             self.pass_erased()
 
     def pass_erased(self) -> None:
-        """What was erased has no turn."""
+        """Skip numbers that were erased, which have no turn."""
         while self.next in self.erased:
             self.erased.remove(self.next)
             self.next += 1
 
     def left(self) -> int:
-        """How many have no entry."""
+        """How many members have no entry yet."""
         return self.size - self.next - len(self.erased) + len(self.returned)
 
     def row(self) -> Row:
-        """What is written of it."""
+        """The values that are written to the table."""
         returned, erased = encode(self.returned), encode(self.erased)
         return (self.next, self.taken, returned, erased, int(self.cancelled), self.seq)

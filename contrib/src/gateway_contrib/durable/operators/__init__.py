@@ -1,4 +1,4 @@
-"""What operators see of an outbox and ask of its gateway, whatever its engine.
+"""Shows operators an outbox, and asks its gateway for them, whatever the engine is.
 
-It imports what is `durable` above it, and no engine.
+This package imports modules of `durable`, and no engine.
 """

@@ -1,6 +1,7 @@
 """Asks the gateway that owns an outbox for something, from another process, and waits for it.
 
-It looks about once a second. A request that it has not answered as it ends is the next one's.
+The gateway looks for requests about once a second. If it ends before it has answered one, the next
+gateway answers it.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ from gateway_core import Receipt
 from gateway_core.outboxes import Envelope, Found, OutboxError
 
 LOOK = 0.05
-"""Seconds between two looks at the file for an answer or an end."""
+"""Seconds between two looks at the outbox for an answer or an ending."""
 GRACE = 30.0
-"""Seconds beyond its deadline that an attempt under way may take to its end."""
+"""Seconds after its deadline that an attempt under way may still take."""
 LEFT = "the request stays in the outbox, and the next gateway that opens it in time does it"
 LATE = "its time is up, and it will not be sent unless the gateway has accepted it meanwhile"
 
 
 class Operator(Protocol):
-    """A look at an outbox beside its gateway, as an engine has it."""
+    """An engine's view of an outbox beside its gateway."""
 
     @property
     def owner(self) -> object | None:
-        """The gateway that has it open, if one has."""
+        """The gateway that has the outbox open; None: none has."""
         ...
 
     def ask(
@@ -44,7 +45,7 @@ class Operator(Protocol):
         envelope: Envelope | None = None,
         asked: str = "",
     ) -> int:
-        """Leave a request for the owner; its number. Raises `OutboxError`."""
+        """Leave a request for the owner; returns its number. Raises `OutboxError`."""
         ...
 
     def answer(self, request: int) -> str | None:
@@ -52,18 +53,18 @@ class Operator(Protocol):
         ...
 
     def find(self, envelope_id: str) -> Found | None:
-        """What is known of an envelope. Raises `OutboxError`."""
+        """What is known about an envelope. Raises `OutboxError`."""
         ...
 
 
 class Unanswered(OutboxError):
-    """What was asked stays asked: it may be done, or have been done."""
+    """There is no answer, but the request stays: it may still be done, or may have been done."""
 
 
 def to_ask(envelope: Envelope, wall: float) -> Envelope:
-    """The envelope as it is asked for: its time counts from now, and it has a key.
+    """The envelope for the request: its time counts from now, and it has a key.
 
-    So it is one message, whichever of several process runs of its owner answers.
+    So it stays one message, whichever process run of the owner answers the request.
     """
     if envelope.key is None:
         envelope = attrs.evolve(envelope, key=f"asked {uuid4().hex}")
@@ -73,11 +74,11 @@ def to_ask(envelope: Envelope, wall: float) -> Envelope:
 
 
 async def submit(operator: Operator, envelope: Envelope, *, patience: float) -> str:
-    """The id of the envelope, once the owner has accepted it.
+    """Ask to send the envelope; returns its id once the owner has accepted it.
 
-    patience  seconds
+    patience  seconds to wait for the answer
 
-    Raises `OutboxError` where it is refused, and `Unanswered` where it is not answered in time.
+    Raises `OutboxError` if it is refused, and `Unanswered` if it is not answered in time.
     """
     wall = time()
     place = envelope.instance_id, envelope.external_room_id
@@ -89,15 +90,15 @@ async def submit(operator: Operator, envelope: Envelope, *, patience: float) -> 
 
 
 async def cancel(operator: Operator, envelope_id: str, *, patience: float) -> str:
-    """What the owner answers: `cancelled`, or why not. Raises `Unanswered` as `submit` does."""
+    """Ask to cancel; returns `cancelled`, or why not. Raises `Unanswered` as `submit` does."""
     number = operator.ask("cancel", time(), envelope_id=envelope_id)
     return await _answer(operator, number, patience, LEFT)
 
 
 async def group(operator: Operator, *, patience: float, **asked: Any) -> dict[str, Any]:
-    """What the owner answers to something that is asked of a group, or of a new one.
+    """Ask for something about a group, or for a new group; returns the owner's answer.
 
-    Raises `OutboxError` where it is refused, and `Unanswered` as `submit` does.
+    Raises `OutboxError` if it is refused, and `Unanswered` as `submit` does.
     """
     number = operator.ask("group", time(), asked=json.dumps(asked))
     told: dict[str, Any] = json.loads(await _answer(operator, number, patience, LEFT))
@@ -107,7 +108,7 @@ async def group(operator: Operator, *, patience: float, **asked: Any) -> dict[st
 
 
 async def ended(operator: Operator, envelope_id: str, *, patience: float) -> Receipt | None:
-    """How it ended; None: it has not, in so many seconds. Raises `OutboxError`."""
+    """How the envelope ended; None: it has not within `patience` seconds. Raises `OutboxError`."""
     with trio.move_on_after(patience):
         while True:
             found = operator.find(envelope_id)
@@ -124,19 +125,19 @@ async def answers_to(
     patience: float = math.inf,
     heard: Callable[[int, str], None] | None = None,
 ) -> dict[int, str]:
-    """What the owner answers to requests, by their numbers, in at most `patience` seconds.
+    """The owner's answers to these requests, by number, waiting at most `patience` seconds.
 
-    Fewer than were asked for: there was no more time, or no gateway has the outbox open any more.
+    Answers are missing if the time was over, or if no gateway has the outbox open any more.
 
-    heard  called with each as it comes
+    heard  called with each answer as it comes
 
-    Raises `OutboxError` where the file cannot be read.
+    Raises `OutboxError` if the outbox cannot be read.
     """
     answers: dict[int, str] = {}
     left = list(numbers)
     with trio.move_on_after(patience):
         while left:
-            owner = operator.owner  # looked for first: one that goes has answered before
+            owner = operator.owner  # read before the answers: an owner that leaves answers first
             for number in [*left]:
                 if (answer := operator.answer(number)) is not None:
                     answers[number] = answer

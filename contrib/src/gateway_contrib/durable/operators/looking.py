@@ -1,4 +1,4 @@
-"""What operators see of envelopes: which ones, in which columns, and what they wait for. Pure."""
+"""Decides what operators see of envelopes: which ones, which columns, which cause. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ID = re.compile(r"[0-9a-f]{30}")
 
 @attrs.frozen(kw_only=True)
 class Which:
-    """Filters; None: any. `older` and `newer` are POSIX times of acceptance."""
+    """Filters for envelopes; None: any. `older` and `newer` are POSIX times of acceptance."""
 
     instance: str | None = None
     room: str | None = None
@@ -33,7 +33,7 @@ class Which:
 
 
 def as_told(row: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with its cause as the owner knows it, which has none for what it has not loaded."""
+    """The row with the cause that the owner knows; for a spilled envelope, its account's cause."""
     accounts, cause = told["accounts"], told["envelopes"].get(row["id"])
     if cause is None and row["cause"] != "schedule":
         cause = accounts.get(row["instance"], "no instance")
@@ -41,7 +41,10 @@ def as_told(row: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def in_rooms(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What stands behind another of its room waits for that. The filters leave out none before."""
+    """Set the cause of each envelope that comes after another one of its room to `queue`.
+
+    The filters in use leave out no earlier envelope of a room.
+    """
     seen: set[tuple[str, str]] = set()
     for row in rows:
         place = (row["instance"], row["room"])
@@ -60,18 +63,18 @@ def listed(suspensions: Mapping[str, Suspension]) -> dict[str, dict[str, Any]]:
 
 
 def lacking(instance: str, names: list[str]) -> str:
-    """That nothing is stored of the instance, and what it might have been."""
+    """The error text that nothing is stored of the instance, with the instances that there are."""
     it_has = ", ".join(names) or "none"
     return f"the outbox has nothing of instance {instance!r}; it has: {it_has}"
 
 
 def seq_in(envelope_id: str) -> int:
-    """The number of an envelope's id. Raises `OutboxError` for what is none."""
+    """The number of an envelope's id. Raises `OutboxError` for an invalid id."""
     return _number(envelope_id, "an envelope")
 
 
 def seq_of_group(group_id: str) -> int:
-    """The number of a group's id. Raises `OutboxError` for what is none."""
+    """The number of a group's id. Raises `OutboxError` for an invalid id."""
     return _number(group_id, "a group: `gateway group list` shows the ids")
 
 

@@ -1,4 +1,4 @@
-"""What is stored of texts is sealed with the operator's keys, and opened again, in any engine.
+"""Seals stored texts with the operator's keys, and opens them again, in any engine.
 
-What must be looked up stays as it is: ids, instances, rooms, states, times, classes.
+Values by which rows are looked up stay unsealed: ids, instances, rooms, states, times, classes.
 """

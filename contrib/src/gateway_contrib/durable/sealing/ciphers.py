@@ -1,8 +1,8 @@
-"""One key, and the cipher under it: AES-256 in the mode GCM-SIV (RFC 8452), by `cryptography`.
+"""Keys and their cipher: AES-256 in the mode GCM-SIV (RFC 8452), by `cryptography`.
 
-A random nonce of 96 bits would be enough for plain GCM up to some four thousand million values of
-one key, which a busy gateway stores within weeks. In this mode a nonce that comes twice tells no
-more than whether two values are equal.
+For plain GCM, a random nonce of 96 bits is enough for some four thousand million values of one key,
+which a busy gateway stores within weeks. In this mode, a repeated nonce reveals only whether two
+values are equal.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from gateway_core import Secret
 
 BYTES = 32
-"""Of a key."""
+"""The length of a key."""
 FORM = "must be 32 random bytes in base64, as `openssl rand -base64 32` makes them"
 _NONCE = 12
 
 
 class Damaged(Exception):
-    """What is sealed cannot be opened: it was changed, or it is another row's."""
+    """A sealed value cannot be opened: it was changed, or it belongs to another row."""
 
 
 class Key:
-    """A key. Two others are made of it, so that its name tells nothing of the one that seals.
+    """A key. Its id and the key that seals are derived apart, so the id reveals nothing about that.
 
-    id  by which a file names it
+    id  the name of the key in an outbox
 
-    Raises `ValueError` for what is no key, and where the library has no such cipher.
+    Raises `ValueError` for an invalid key, and if the library lacks the cipher.
     """
 
     def __init__(self, secret: Secret) -> None:
@@ -47,23 +47,23 @@ class Key:
             raise ValueError(text) from None
 
     def seal(self, content: bytes, place: bytes) -> str:
-        """The content sealed, in base64, to be opened with the same place alone."""
+        """The content sealed, in base64; only the same place opens it."""
         return binascii.b2a_base64(self.seal_bytes(content, place), newline=False).decode()
 
     def open(self, sealed: str | bytes, place: bytes) -> bytes:
-        """The content again. Raises `Damaged`."""
+        """The content of a value from `seal`. Raises `Damaged`."""
         try:
             return self.open_bytes(binascii.a2b_base64(sealed, strict_mode=True), place)
         except ValueError as error:
             raise Damaged from error
 
     def seal_bytes(self, content: bytes, place: bytes) -> bytes:
-        """The content sealed as bytes: 28 more than it has."""
+        """The content sealed as bytes, 28 more than the content has."""
         nonce = os.urandom(_NONCE)
         return nonce + self._cipher.encrypt(nonce, content, place)
 
     def open_bytes(self, sealed: bytes, place: bytes) -> bytes:
-        """The content again. Raises `Damaged`."""
+        """The content of bytes from `seal_bytes`. Raises `Damaged`."""
         try:
             return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], place)
         except (ValueError, InvalidTag) as error:
@@ -81,7 +81,7 @@ def _bytes_in(text: str) -> bytes:
 
 
 def keys_of(secrets: Sequence[Secret]) -> tuple[Key, ...]:
-    """The keys. Raises `ValueError` with the place of what is no key, or is there twice."""
+    """The keys. Raises `ValueError`, with its place, for an invalid key or one given twice."""
     keys: dict[str, Key] = {}
     for number, secret in enumerate(secrets):
         try:

@@ -1,4 +1,4 @@
-"""Rows with their texts sealed, and opened again."""
+"""Seals the texts in rows, and opens them again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MARKS = (MARK, MARK.encode())
 
 
 def is_sealed(*values: str | bytes | None) -> bool:
-    """Whether one of these is, as an engine reads them."""
+    """Whether one of these values, as an engine reads them, is sealed."""
     return any(value[:1] in _MARKS for value in values if value)
 
 
 def sealed_entry(keyring: Seals, row: Row) -> Row:
-    """A row of `ENTRY_COLUMNS` that has no shapes yet."""
+    """Seal a row of `ENTRY_COLUMNS` that has no shapes yet."""
     if not keyring.first:
         return row
     seq, sealed = row[0], list(row)
@@ -31,7 +31,7 @@ def sealed_entry(keyring: Seals, row: Row) -> Row:
 
 
 def opened_entry(keyring: Seals, row: Row) -> Row:
-    """The same again, as `ENTRY_READ` has it. Raises as `Keyring.open`."""
+    """Open such a row, with its shapes, as an engine has read it. Raises as `Keyring.open`."""
     entry, shapes = row[_ENTRY], row[_SHAPES]
     if not is_sealed(entry, row[_FINGERPRINT], shapes):
         return row
@@ -43,19 +43,19 @@ def opened_entry(keyring: Seals, row: Row) -> Row:
 
 
 def key_row(keyring: Keyring, scope: Sequence[str], seq: int) -> Row:
-    """An idempotency key that stands for an unfinished envelope."""
+    """The row of an idempotency key that stands for an unfinished envelope."""
     key, hashed = keyring.key_of(scope)
     return (*scope[:-1], key, seq, None, hashed)
 
 
 FAILED_READ = "class, CAST(fingerprint AS BLOB), CAST(entry AS BLOB), CAST(shapes AS BLOB)"
-"""What is read of a failed one that is to be tried again."""
+"""The columns that are read of a failed envelope that is to be tried again."""
 
 
 def retried(keyring: Keyring, seq: int, row: Row) -> tuple[tuple[str | None, ...], int]:
-    """Of a row of `FAILED_READ` what is to be sealed anew, None where not; and its stream.
+    """The texts of a row of `FAILED_READ` sealed anew, None: text stays as it is; and its stream.
 
-    So all that comes among the unfinished is sealed with the first key. Raises as `Keyring.open`.
+    So every text of an unfinished envelope is sealed with the first key. Raises as `Keyring.open`.
     """
     priority, *stored = row
     kinds = ("fingerprint", "entry", "shapes")
@@ -66,7 +66,7 @@ def retried(keyring: Keyring, seq: int, row: Row) -> tuple[tuple[str | None, ...
 def described(
     keyring: Seals, seq: int, priority: str | None, entry: str | bytes
 ) -> tuple[str | None, int | None]:
-    """The class and the length of the text, as far as they can be read."""
+    """The envelope's class and the length of its text, as far as they can be read."""
     try:
         envelope = decode(keyring.open("entry", seq, entry))[0]
         text = envelope.get("text")
@@ -77,7 +77,7 @@ def described(
 
 
 def words_of(keyring: Seals, seq: int, raw: str, receipt: str | bytes) -> str:
-    """The platform's words: those beside the receipt, or those in it, where it is sealed."""
+    """The platform's words: from their own column, or from the receipt if that is sealed."""
     if raw or not is_sealed(receipt):
         return raw
     try:

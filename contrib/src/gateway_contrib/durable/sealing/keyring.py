@@ -1,4 +1,4 @@
-"""Seals values of the file, each for its own place, and opens them again."""
+"""Seals an outbox's values, each for its own place, and opens them again."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ if TYPE_CHECKING:  # its library is an extra
     from gateway_contrib.durable.sealing.ciphers import Key
 
 MARK = "~"
-"""Begins a sealed value, as no JSON, id or digest does. The key's id and base64 come after it."""
+"""The first character of a sealed value; no JSON, id or digest begins with it. The key's id and
+base64 follow it."""
 _MARKS = (MARK, ord(MARK))
 _ID = 8
 
 
 class Keyring:
-    """The keys that a file knows.
+    """The keys of an outbox.
 
-    keys    the first seals, all open; none: values are stored as they are
-    secret  what idempotency keys are hashed with; of the file, the same for all its keys
-    known   the ids of keys that the file names by now
+    keys    the first one seals, all open; none: values are stored as they are
+    secret  the secret for hashing idempotency keys; one for the outbox, the same with all its keys
+    known   returns the ids of the keys that the outbox names by now
     """
 
     def __init__(
@@ -40,19 +41,19 @@ class Keyring:
 
     @property
     def first(self) -> str:
-        """The id of the key that seals; empty: none does."""
+        """The id of the key that seals; empty: nothing is sealed."""
         return self._first.id if self._first is not None else ""
 
     def knowing(self, known: Callable[[], Collection[str]]) -> Keyring:
-        """The same, which asks in another way for the ids of keys that the file names by now."""
+        """A copy that gets the ids of the outbox's keys from another function."""
         other = copy.copy(self)
         other._known = known  # noqa: SLF001 - its own kind
         return other
 
     def seal(self, kind: str, of: int | str, text: str) -> str:
-        """The text as it is stored. Empty ones stay.
+        """The text as it is stored. Empty texts stay as they are.
 
-        kind, of  its place: what it is, and the number or the id of its envelope or request
+        kind, of  its place: the kind of text, and the number or id of its envelope or request
         """
         key = self._first
         if key is None or not text:
@@ -60,9 +61,10 @@ class Keyring:
         return f"{MARK}{key.id}{key.seal(text.encode('utf-8', 'replace'), f'{kind}:{of}'.encode())}"
 
     def open(self, kind: str, of: int | str, stored: str | bytes) -> str | bytes:
-        """The text, or its bytes. Raises `Invalid` where it is damaged.
+        """The text, or its bytes. Raises `Invalid` if it is damaged.
 
-        Raises `OutboxError` where it is sealed with a key that the file has been given since.
+        Raises `OutboxError` if it is sealed with a key that another process has given the outbox
+        since.
         """
         if not stored or stored[0] not in _MARKS:
             return stored
@@ -75,14 +77,14 @@ class Keyring:
             raise _changed() from None
 
     def seal_bytes(self, place: str, content: bytes) -> bytes:
-        """Bytes as they are stored, sealed for that place with the key that seals, if one does."""
+        """Bytes as they are stored: sealed for that place, if there is a key that seals."""
         key = self._first
         return content if key is None else key.seal_bytes(content, place.encode())
 
     def open_bytes(self, name: str, place: str, stored: bytes) -> bytes:
         """The bytes again.
 
-        name  the id of the key that they are sealed with; empty: they are not
+        name  the id of the key that they are sealed with; empty: they are not sealed
 
         Raises as `open`.
         """
@@ -118,7 +120,7 @@ class Keyring:
         )
 
     def anew(self, kind: str, of: int | str, stored: str | bytes | None) -> str | None:
-        """The value sealed with the first key; None: it is that, or empty. Raises as `open`."""
+        """The value sealed with the first key; None: it is already, or empty. Raises as `open`."""
         if not stored or not self._keys:
             return None
         plain = stored if isinstance(stored, str) else stored.decode("utf-8", "replace")
@@ -127,14 +129,14 @@ class Keyring:
         return self.seal(kind, of, self.text(kind, of, plain))
 
     def key_of(self, scope: Sequence[str]) -> tuple[str, int]:
-        """An idempotency key as the file has it, and whether that is a hash."""
+        """An idempotency key as it is stored, and whether it is hashed."""
         if not self._keys:
             return scope[-1], 0
         place = "\0".join(scope).encode("utf-8", "surrogatepass")
         return hmac.digest(self._secret, place, "sha256")[:16].hex(), 1
 
     def hashed(self, digest: bytes) -> bytes:
-        """A digest of an idempotency key as an engine has it that stores no more of it."""
+        """A key's digest as it is stored, for an engine that stores only digests of keys."""
         return hmac.digest(self._secret, digest, "sha256") if self._keys else digest
 
 

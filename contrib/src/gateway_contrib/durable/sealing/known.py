@@ -1,4 +1,4 @@
-"""Which keys an outbox knows: told at its opening, and never row by row."""
+"""Checks, when an outbox is opened, that the keys that it knows are given, not row by row later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # its library is an extra
 
 
 def keys_in(given: Sequence[Secret]) -> tuple[Key, ...]:
-    """The keys. Raises `ValueError` for what is none, and ModuleNotFoundError without the extra."""
+    """The keys. Raises `ValueError` for an invalid one, ModuleNotFoundError without the extra."""
     if not given:
         return ()
     from gateway_contrib.durable.sealing.ciphers import keys_of  # noqa: PLC0415 - an extra
@@ -31,13 +31,13 @@ def keyring_of(
     introduce: Callable[[str, str], None] | None,
     ids: Callable[[], Collection[str]],
 ) -> Keyring:
-    """The keyring of the outbox at `place`. Raises `OutboxError` where a key of it is not there.
+    """The keyring of the outbox at `place`. Raises `OutboxError` if one of its keys is not given.
 
-    known      of each key that the outbox names its id, and its secret sealed with that key
-    introduce  stores such a pair: of the owner, which makes its first key known to the outbox.
-               None: of who looks at it, seals with what its owner can open, and may meet keys that
-               the owner was given since
-    ids        of the keys that the outbox names by now
+    known      the outbox's secret sealed with each key that the outbox names, by the key's id
+    introduce  stores such a pair, for the owner, which makes its first key known to the outbox.
+               None: for a process that only looks at the outbox; it seals with keys that the owner
+               can open, and may meet keys that the owner was given since
+    ids        returns the ids of the keys that the outbox names by now
     """
     given = {key.id: key for key in keys}
     lacking = [name for name in known if name not in given]
@@ -55,10 +55,10 @@ def keyring_of(
 
 
 def handing_keyring(known: Mapping[str, str], keys: Sequence[Key], place: object) -> Keyring:
-    """The keyring of who hands over to the owner of the outbox at `place`.
+    """The keyring of a process that hands over to the owner of the outbox at `place`.
 
-    It seals with the first of its keys that the outbox names, so that the owner can open that, and
-    opens with all of its keys. Raises `OutboxError` where the outbox names none of them.
+    It seals with the first of its keys that the outbox names, so that the owner can open the value,
+    and it opens with all of its keys. Raises `OutboxError` if the outbox names none of them.
     """
     named = [key for key in keys if key.id in known]
     if keys and not named:
@@ -72,7 +72,7 @@ def _ids(keys: Iterable[Key]) -> list[str]:
 
 
 def _told(lacking: Iterable[str], given: Iterable[str]) -> str:
-    """What is missing, and what to do."""
+    """Which keys are missing, and what to do, in words."""
     names = ", ".join(lacking)
     others = ", ".join(given)
     if not others:
