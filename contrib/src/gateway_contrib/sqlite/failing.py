@@ -1,4 +1,4 @@
-"""What SQLite and the system say when something fails, in words for people."""
+"""Says errors of SQLite and of the operating system in words for people."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ SYSTEM: Mapping[int, str] = {
     errno.EIO: "the disk is failing; look at the system's log",
 }
 _NO_WORDS = "not an error"
-"""What SQLite says of a failure for which another connection than the asked one has the words."""
+"""SQLite's text for a failure whose real words are at another connection than the asked one."""
 LEAST = 64 << 10
-"""Bytes that are free on a disk that is not full: the index of the log takes half of that."""
+"""Free bytes that a disk must have to count as not full; the log's index takes half of them."""
 
 BUSY = 5_000
 """Milliseconds that a connection waits for another's transaction."""
@@ -51,10 +51,10 @@ DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 def words(
     error: Exception, path: Path | None = None, connection: apsw.Connection | None = None
 ) -> str:
-    """What it means; SQLite and the system know the cause of some failures apart from the error.
+    """What the error means; SQLite and the system know the cause of some failures better than it.
 
-    path        where it happened
-    connection  the one that raised it
+    path        the file in which it happened
+    connection  the connection that raised it
     """
     if isinstance(error, OSError) and error.errno is not None and error.errno in SYSTEM:
         return f"{SYSTEM[error.errno]} ({error.strerror})"
@@ -81,9 +81,9 @@ def _is_full(path: Path) -> bool:
 def failed(
     what: str, error: Exception, path: Path, connection: apsw.Connection | None = None
 ) -> OutboxError:
-    """The error as callers are told it.
+    """The error that callers get.
 
-    what  it could not, after the path: "cannot be opened"
+    what  what failed, in words that follow the path: "cannot be opened"
     """
     return OutboxError(f"outbox {path} {what}: {words(error, path, connection)}")
 
@@ -92,9 +92,9 @@ def failed(
 def typed(
     what: str, path: Path | None = None, connection: apsw.Connection | None = None
 ) -> Iterator[None]:
-    """What SQLite or the system raises becomes an `OutboxError`.
+    """Turn errors of SQLite or the system into an `OutboxError`.
 
-    what  it could not: after the path, where there is one
+    what  what failed, in words that follow the path, if there is one
     """
     try:
         yield
@@ -106,9 +106,9 @@ def typed(
 
 @contextmanager
 def logged(event: Event, fails: Callable[[str], int | None] | None = None) -> Iterator[None]:
-    """What SQLite or the system raises is logged, where nobody could do anything about it.
+    """Log errors of SQLite or the system if no caller could do anything about them.
 
-    fails  how many times it has failed in these words; None: the log has heard of it
+    fails  gets the error's words; returns how often it has failed so, or None: it is not logged
     """
     try:
         yield
@@ -121,5 +121,5 @@ def logged(event: Event, fails: Callable[[str], int | None] | None = None) -> It
 
 
 def unreadable(envelope_id: str, error: Exception) -> None:
-    """A row that this release cannot read stays where it is."""
+    """Log that this release cannot read a row, which stays where it is."""
     log_event(OUTBOX_UNREADABLE, envelope=envelope_id, error=str(error))

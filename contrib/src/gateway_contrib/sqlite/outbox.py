@@ -59,14 +59,14 @@ T = TypeVar("T")
 
 
 class SqliteOutbox(Storing):
-    """Keeps entries in the database file at `path`; made at first use, never made anew.
+    """Stores entries in the database file at `path`; made at first use, never made anew.
 
-    Entering it raises `OutboxError` where the file is damaged, is not an outbox, was written by a
-    later release, cannot be opened, has another owner, or is sealed with a key that is not there.
-    With `slots` it is the first of these files that has no owner.
+    Entering the outbox raises `OutboxError` if the file is damaged, is not an outbox, needs a later
+    release, cannot be opened, has another owner, or is sealed with a key that is not among `keys`.
+    With `slots`, the file is the first one of several that has no owner.
 
-    keys    what its texts are sealed with: the first seals, all open; ValueError for no such key
-    sealed  whether there are some
+    keys    the keys of its texts: the first one seals, all open; raises ValueError for a bad key
+    sealed  whether there are keys
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class SqliteOutbox(Storing):
         self._begin()
 
     def _begin(self) -> None:
-        """Begins anew each time that it is entered."""
+        """Set the initial state, at construction and each time that the outbox is entered."""
         self._requested: Callable[[Request], None] | None = None
-        self.lost: Callable[[str], None] | None = None  # nobody can take the file away
-        self.arrived: Callable[[str], None] | None = None  # its owner is asked to store groups
-        self.next_position: Callable[[], int] | None = None  # all that is here, its owner appended
+        self.lost: Callable[[str], None] | None = None  # not called: the owner keeps the file
+        self.arrived: Callable[[str], None] | None = None  # not called: only the owner adds groups
+        self.next_position: Callable[[], int] | None = None  # unused: only the owner appends
         self.keys_for = 86_400.0
         self._committer = Committer(
             self._write, queue=self.settings.queue, linger=self.settings.linger
@@ -110,14 +110,14 @@ class SqliteOutbox(Storing):
 
     @property
     def requested(self) -> Callable[[Request], None] | None:
-        """Who does what operators ask; until somebody does, nobody looks for it."""
+        """Called with operators' requests; until it is set, nobody looks for them."""
         return self._requested
 
     @requested.setter
     def requested(self, told: Callable[[Request], None] | None) -> None:
         self._requested = told
         self._committer.between = self._look_after
-        self._committer.wake()  # it may be waiting without a limit
+        self._committer.wake()  # the committer may be waiting without a limit
 
     # -- opening and closing
 
@@ -136,7 +136,7 @@ class SqliteOutbox(Storing):
         return self
 
     async def _own(self) -> None:
-        """Become the owner of a free slot, waiting for the present ones as long as is allowed."""
+        """Become the owner of the first free file, waiting for one for at most `owner_wait`."""
         deadline = trio.current_time() + self.settings.owner_wait
         while True:
             for path in self._paths:
@@ -184,7 +184,7 @@ class SqliteOutbox(Storing):
         self._presence.opened()
 
     def _open_beside(self, connection: Any) -> None:
-        """Groups and bytes, without what a killed run left half done."""
+        """Open groups and bytes, and remove what a killed run left half done."""
         self._contents = Contents(connection, self._folder)
         self._groups = Groups(connection, self._keyring, self._contents)
         with typed("cannot be opened", self.path, connection):
@@ -205,7 +205,7 @@ class SqliteOutbox(Storing):
                 self._stack.close()
 
     def _keys_since(self) -> float:
-        """POSIX time; keys of what ended before are forgotten."""
+        """A POSIX time: keys of envelopes that ended before it are forgotten."""
         window = self.settings.key_window
         return self._wall() - (self.keys_for if window is None else window)
 
@@ -217,7 +217,7 @@ class SqliteOutbox(Storing):
             await self._in_thread(lambda: self._writer.commit(batch, wall), self._writing)
 
     async def _look_after(self) -> None:
-        """Now and then: do what operators asked, forget what is old, see that all is there."""
+        """Now and then, carry out requests, forget old rows, and see that the files are there."""
         committer = self._committer
         if self._requested is None or not self._desk.due(trio.current_time(), committer.patience):
             return
@@ -230,7 +230,7 @@ class SqliteOutbox(Storing):
                 self._requested(request)
 
     def _tend(self, wall: float, bounds: Bounds) -> tuple[list[Request], bool]:
-        """What was asked, and whether there is more to forget."""
+        """Do that work; returns requests for the gateway, and whether there is more to do."""
         more = False
         with logged(OUTBOX_FAILED):
             if self._ownership.renew():
@@ -258,12 +258,12 @@ class SqliteOutbox(Storing):
             return do()
         return await trio.to_thread.run_sync(do, limiter=limiter, abandon_on_cancel=False)
 
-    # -- what the gateway tells
+    # -- what the gateway reports
 
     async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
-        """Keep the entry; returns once it is on the disk.
+        """Store the entry; returns once it is on the disk.
 
-        Nothing more is taken in where the file has turned out to be damaged, or was taken away.
+        No more entries are taken once the file has turned out to be damaged or was taken away.
         """
         self._presence.check()
         seq = position_of(entry.id)
@@ -282,7 +282,7 @@ class SqliteOutbox(Storing):
             raise
 
     async def erase(self, request: Request, in_flight: int) -> None:
-        """Everything of a room, and the answer to who asked for it."""
+        """Erase everything of a room, and answer the request."""
         wall = self._wall()
         place = (request.instance_id, request.room)
         seqs = await self._read(lambda: self._reader.of_room(*place))
@@ -296,7 +296,7 @@ class SqliteOutbox(Storing):
             await self._in_thread(erase, self._writing)
 
     async def store_suspension(self, instance_id: str, suspension: Suspension | None) -> None:
-        """In a write of its own."""
+        """Store it in a write of its own."""
         store = partial(suspensions.store, self._connection, instance_id, suspension)
         with typed("cannot store a suspension", self.path, self._connection):
             await self._in_thread(store, self._writing)
@@ -304,17 +304,17 @@ class SqliteOutbox(Storing):
     # -- what the gateway asks
 
     async def overview(self) -> Overview:
-        """What previous process runs left."""
+        """Totals of what previous process runs left."""
         return await self._read(self._reader.overview)
 
     async def recover(self, instance_id: str) -> Recovery:
-        """As its last owner left it: the file is owned whole, from its opening on."""
+        """The account's last state; the file is owned as a whole, from its opening on."""
         return await self._read(lambda: self._reader.recovery(instance_id))
 
     async def attempts(
         self, *, since: float, instance_id: str | None = None, limit: int = 1000
     ) -> Sequence[PastAttempt]:
-        """Of what ended since then, and of what was under way."""
+        """Attempts of envelopes that ended since then, and of unfinished ones."""
         wall = self._wall()
         return await self._read(lambda: self._reader.attempts(since, wall, instance_id, limit))
 
@@ -327,7 +327,7 @@ class SqliteOutbox(Storing):
         after: int = -1,
         limit: int = 1000,
     ) -> Sequence[StoredEntry]:
-        """Of an instance or a room, by position."""
+        """Unfinished entries of an instance or a room, by position."""
         if room is not None:
             await self._file()
         wanted = numbers_of(streams)
@@ -336,24 +336,25 @@ class SqliteOutbox(Storing):
     async def scheduled(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
     ) -> Sequence[StoredEntry]:
-        """By their times."""
+        """Scheduled entries, by their times."""
         return await self._read(lambda: self._reader.scheduled(until, after, limit))
 
     async def overdue(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
     ) -> Overdue:
-        """By their deadlines."""
+        """Overdue entries, by their deadlines."""
         await self._file()
         return await self._read(lambda: self._reader.overdue(until, after, limit))
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
-        """By their numbers; those that were told before are written first."""
+        """Endings by their numbers; all endings that were reported before are written first."""
         return await self._read(lambda: self._reader.endings(after, limit))
 
     async def find(self, what: str | tuple[str, str, str, str]) -> Found | None:
-        """By id or key. A stored entry is read again once all that is queued is written.
+        """Find an envelope or a group by id or key.
 
-        That may have been written between the first look and its answer.
+        If changes are queued, an unfinished envelope or a group is read again once they are
+        written, since they may have been written between the first look and its answer.
         """
         behind = not self._committer.idle
         found = await self._look_up(what)
@@ -370,7 +371,7 @@ class SqliteOutbox(Storing):
             return await self._in_thread(lambda: self._reader.look_up(what, since), self._reading)
 
     async def _file(self) -> None:
-        """Put all that is there into the indexes by room and by deadline."""
+        """Put all entries into the indexes by room and by deadline."""
         if not self._committer.idle:
             await self.flush()
         with self._presence.typed("cannot write", self._connection):
@@ -378,7 +379,7 @@ class SqliteOutbox(Storing):
                 pass
 
     async def _read(self, do: Callable[[], T]) -> T:
-        """After all that was told before, what is being written now included."""
+        """Read once all earlier reports are written, including the batch being written now."""
         if not self._committer.idle:
             await self.flush()
         with self._presence.typed("cannot be read"):

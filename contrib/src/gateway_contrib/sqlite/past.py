@@ -1,4 +1,4 @@
-"""Which attempts were made lately, as receipts and steps tell it."""
+"""Reads which attempts were made lately, from stored receipts and steps."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def attempts(
     instance: str | None,
     limit: int,
 ) -> list[PastAttempt]:
-    """At what ended since then, and at what is unfinished; the newest, in their order.
+    """The newest attempts, in order, of envelopes that ended since then and of unfinished ones.
 
-    instance  only of this one
+    instance  only attempts of this instance; None: of all
     """
     some = list(islice(_begun(connection, keyring, wall, instance), limit))
     some += islice(_ended(connection, keyring, since, instance), limit - len(some))
@@ -45,7 +45,7 @@ def attempts(
 def _ended(
     connection: apsw.Connection, keyring: Keyring, since: float, only: str | None
 ) -> Iterator[PastAttempt]:
-    """At what ended since then, the newest first; but no calls, and nothing that is damaged."""
+    """Attempts of ended envelopes, the newest first; without calls and damaged rows."""
     asked = {"since": since, "instance": only}
     for seq, instance, room, priority, at, stored in connection.execute(_ENDED, asked):
         receipt = _read(keyring, "receipt", seq, stored)
@@ -70,7 +70,7 @@ def _ended(
 def _begun(
     connection: apsw.Connection, keyring: Keyring, wall: float, only: str | None
 ) -> Iterator[PastAttempt]:
-    """At messages that are unfinished, the newest first."""
+    """Attempts at unfinished messages, the newest first."""
     asked = {"instance": only}
     for seq, instance, room, priority, count, stored in connection.execute(_BEGUN, asked):
         entry = _read(keyring, "entry", seq, stored)
@@ -88,7 +88,7 @@ def _begun(
 
 
 def _read(keyring: Keyring, kind: str, seq: int, stored: bytes) -> Any:
-    """The content; None where it is damaged, which is told where it is asked for by itself."""
+    """The content; None if it is damaged, which is reported where the envelope itself is read."""
     try:
         return decode(keyring.open(kind, seq, stored))
     except (Invalid, msgspec.DecodeError):

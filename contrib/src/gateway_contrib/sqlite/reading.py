@@ -1,4 +1,4 @@
-"""The connections that read: pages, single envelopes, and what there is at the opening."""
+"""Reads on connections of its own: pages, single envelopes, and totals at the opening."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ ENTRY_READ = ", ".join(
     f"CAST({column} AS BLOB)" if column in ("fingerprint", "entry", "shapes") else column
     for column in ENTRY_COLUMNS
 )
-"""What is read of them: a text that is damaged is that row's trouble, and no other's."""
+"""The columns that are read of entries; read as bytes, a damaged text spoils only its own row."""
 
 MOST = 4_000_000
 """Bytes of one page's entries, whatever its number of rows."""
 
 
 class Reader:
-    """Reads what is committed. `unreadable` is told of rows that a later release wrote."""
+    """Reads committed rows. `unreadable` is called with rows that this release cannot read."""
 
     def __init__(
         self, path: Path, unreadable: Callable[[str, Exception], None], keyring: Keyring
@@ -77,7 +77,7 @@ class Reader:
         self._db.close()
 
     def overview(self) -> Overview:
-        """What previous process runs left."""
+        """Totals of what previous process runs left."""
         query = self._db.execute
         counts: Counter[str] = Counter()
         classes: Counter[Priority] = Counter()
@@ -104,7 +104,7 @@ class Reader:
         )
 
     def recovery(self, instance: str) -> Recovery:
-        """The state in which its account was left."""
+        """The state in which the instance's account was left."""
         query = self._db.execute
         closures = query(
             "SELECT operation, until, wait FROM closures WHERE instance = ?", (instance,)
@@ -125,7 +125,7 @@ class Reader:
     def attempts(
         self, since: float, wall: float, instance: str | None, limit: int
     ) -> list[PastAttempt]:
-        """At what ended since then, and at what is unfinished; the newest, in their order."""
+        """The newest attempts, in order, of envelopes ended since then and of unfinished ones."""
         return attempts(self._db, self._keyring, since, wall, instance, limit)
 
     def _newest(self, table: str) -> str:
@@ -135,7 +135,7 @@ class Reader:
     def page(
         self, instance_id: str, room: str | None, streams: Sequence[int], after: int, limit: int
     ) -> list[StoredEntry]:
-        """Unfinished with a place, by their places: each stream by itself in its order."""
+        """Unfinished entries that are not scheduled, by position; each stream is read by itself."""
         where, place = "instance = ?", [instance_id]
         if room is not None:
             where, place = "filed = 1 AND instance = ? AND room = ?", [instance_id, room]
@@ -152,14 +152,14 @@ class Reader:
             after = position(rows[-1])
 
     def scheduled(self, until: float, after: tuple[float, int], limit: int) -> list[StoredEntry]:
-        """Scheduled by their times."""
+        """Scheduled entries, by their times."""
         sql = f"""SELECT {ENTRY_READ} FROM envelopes
             WHERE due IS NOT NULL AND due <= ? AND (due, position) > (?, ?)
             ORDER BY due, position LIMIT ?"""  # noqa: S608 - constants
         return self._stored(sql, [until], after, limit, ("due", "position"))
 
     def overdue(self, until: float, after: tuple[float, int], limit: int) -> Overdue:
-        """By their deadlines."""
+        """Overdue entries, by their deadlines."""
         sql = f"""SELECT {ENTRY_READ} FROM envelopes
             WHERE filed = 1 AND deadline <= ? AND (deadline, seq) > (?, ?)
             ORDER BY deadline, seq LIMIT ?"""  # noqa: S608 - constants
@@ -175,7 +175,7 @@ class Reader:
         limit: int,
         order: Sequence[str],
     ) -> list[StoredEntry]:
-        """The next that this release can read; none only where there are no more at all."""
+        """The next entries that this release can read; none only if there are no more entries."""
         while rows := self._rows(sql, [*bound, *after, limit]):
             stored = self._read(rows)
             if stored:
@@ -184,7 +184,7 @@ class Reader:
         return []
 
     def _read(self, rows: Sequence[Row]) -> list[StoredEntry]:
-        """Those that this release can read."""
+        """The entries that this release can read."""
         seqs = [row[0] for row in rows]
         steps, grown = self._steps(seqs), self._grown(seqs)
         stored: list[StoredEntry] = []
@@ -193,12 +193,12 @@ class Reader:
                 opened = opened_entry(self._keyring, row)
                 text = self._opened_text(grown[row[0]]) if row[0] in grown else None
                 stored.append(stored_of(opened, steps.get(row[0], ()), text))
-            except (FormatVersionError, Invalid) as error:  # it stays where it is
+            except (FormatVersionError, Invalid) as error:  # the row stays where it is
                 self._unreadable(row[1], error)
         return stored
 
     def _steps(self, seqs: list[int]) -> dict[int, list[Row]]:
-        """What is known of the steps of these; most have none that began."""
+        """The step rows of these entries; most entries have none, since no step began."""
         steps: dict[int, list[Row]] = {}
         some = "SELECT 1 FROM steps WHERE seq BETWEEN ? AND ? LIMIT 1"
         if self._db.execute(some, (min(seqs), max(seqs))).get is None:
@@ -209,7 +209,7 @@ class Reader:
         return steps
 
     def _grown(self, seqs: list[int]) -> dict[int, Row]:
-        """The newest texts of these; hardly any has one."""
+        """The newest grown texts of these entries; hardly any entry has one."""
         sql = """SELECT seq, number, CAST(text AS BLOB) FROM grown WHERE seq BETWEEN ? AND ?"""
         return {row[0]: row for row in self._db.execute(sql, (min(seqs), max(seqs)))}
 
@@ -222,7 +222,7 @@ class Reader:
         return _sized(self._db.execute(sql, bound))
 
     def find(self, seq: int) -> Found | None:
-        """An envelope by the number of its id. Raises `OutboxError` for a damaged receipt."""
+        """Find an envelope or group by its id's number. Raises `OutboxError` if it is damaged."""
         sql = "SELECT id, fingerprint, CAST(receipt AS BLOB) FROM history WHERE seq = ?"
         row = self._db.execute(sql, (seq,)).get
         if row is not None:
@@ -249,9 +249,9 @@ class Reader:
         return Found(envelope_id=group.id, fingerprint=group.fingerprint, group=state)
 
     def look_up(self, what: str | tuple[str, str, str, str], since: float) -> Found | None:
-        """By an id or a key, unless that ended before `since`; and what edits made of a message.
+        """Find by id, with the message's newest ref, or by key, unless it ended before `since`.
 
-        As of one moment: what ends meanwhile is in one of the tables.
+        All is read at one moment, so that an envelope that ends meanwhile is found in one table.
         """
         with self._db:
             found = self._look_up(what, since)
@@ -262,7 +262,7 @@ class Reader:
             return self.find_key(what, since)
         try:
             found = self.find(position_of(what))
-        except ValueError:  # not an id at all
+        except ValueError:  # it is not an id at all
             found = None
         if found is not None and found.envelope_id != what:
             found = None
@@ -272,11 +272,11 @@ class Reader:
         return attrs.evolve(found or Found(envelope_id=what), newest=newest)
 
     def endings(self, after: int, limit: int) -> Endings:
-        """What ended after that number."""
+        """Endings after that number."""
         return endings(self._db, self._keyring, after, limit, self._unreadable)
 
     def newest(self, envelope_id: str) -> MessageRef | None:
-        """The message of that id as its last edit left it; None: nobody edited it."""
+        """The ref of that envelope's message after its last edit; None: nobody edited it."""
         sql = "SELECT CAST(ref AS BLOB) FROM revisions WHERE id = ?"
         stored = self._db.execute(sql, (envelope_id,)).get
         if stored is None:
@@ -288,18 +288,18 @@ class Reader:
             return None
 
     def of_room(self, instance_id: str, room: str) -> list[int]:
-        """All its envelopes, ended or not: a look through the whole file, in nobody's way."""
+        """All of the room's envelopes, ended or not; reads the whole file, but blocks nobody."""
         sql = """SELECT seq FROM history WHERE instance = ?1 AND room = ?2
             UNION ALL SELECT seq FROM envelopes WHERE instance = ?1 AND room = ?2"""
         return [seq for (seq,) in self._db.execute(sql, (instance_id, room))]
 
     def find_key(self, scope: Sequence[str], since: float) -> Found | None:
-        """By an idempotency key, unless it ended before `since`."""
+        """Find by an idempotency key, unless it ended before `since`."""
         sql = """SELECT seq FROM keys WHERE instance = ? AND room = ? AND operation = ?
             AND key = ? AND hashed = ? AND (ended_at IS NULL OR ended_at >= ?)"""
         key, hashed = self._keyring.key_of(scope)
         seq = self._db.execute(sql, (*scope[:-1], key, hashed, since)).get
-        if seq is None and hashed:  # it was stored before there were keys
+        if seq is None and hashed:  # it may be stored unhashed, before the outbox was sealed
             seq = self._db.execute(sql, (*scope, 0, since)).get
         return self.find(seq) if seq is not None else None
 
@@ -311,11 +311,11 @@ def endings(
     limit: int,
     unreadable: Callable[[str, Exception], None],
 ) -> Endings:
-    """What ended after that number; without what this release cannot read."""
+    """Endings after that number, without those that this release cannot read."""
     sql = """SELECT number, id, seq, CAST(receipt AS BLOB) FROM history WHERE number > ?
         ORDER BY number LIMIT ?"""
     ended: list[tuple[int, Receipt]] = []
-    with connection:  # both of the same moment: what is forgotten between them would not be told
+    with connection:  # read both at one moment: else endings forgotten in between would be missed
         source: Row = connection.execute("SELECT token, forgotten, newest FROM source").fetchall()[
             0
         ]
@@ -333,7 +333,7 @@ def endings(
 
 
 def _sized(rows: Iterable[Row]) -> list[Row]:
-    """So many that their contents are not more than `MOST`, one at least."""
+    """As many rows as fit into `MOST` bytes, and one more that goes beyond them."""
     some: list[Row] = []
     size = 0
     for row in rows:

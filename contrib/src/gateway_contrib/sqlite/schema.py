@@ -1,14 +1,14 @@
-"""The tables of the database file, their version, and the steps from each version to the next.
+"""Makes the tables of the database file, and upgrades them from each version to the next.
 
-A release can go back: its predecessor reads and writes a file that it has made newer. So a change
-adds tables, indexes, and columns with a default, and takes nothing away that the release before it
-needs; what is dropped is dropped a release later, and `OLDEST` rises with it. Statements name the
-columns that they write. What a predecessor could not write is made up when the newer release comes
-back: `Change.adopt`.
+A release can be taken back: the previous release can read and write a file that a newer release has
+upgraded. So a change adds tables, indexes, and columns with a default, and removes nothing that the
+previous release needs; that is dropped a release later, and `OLDEST` rises then. Statements name
+the columns that they write. Values that the previous release could not write are filled in when the
+newer release comes back (`Change.adopt`).
 
-An index by what has no order (rooms, deadlines) costs a page of its own for each row, at the append
-and at the end, and most envelopes end within the second without anybody having asked for them so.
-Therefore they are *filed* in such indexes later: when somebody asks, or when many are not.
+An index by values without an order (rooms, deadlines) costs a page of its own for each row, at the
+append and at the end; most envelopes end within a second, before anybody has used such an index. So
+envelopes are *filed* in these indexes later: when a reader needs them, or when many are unfiled.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway_contrib.sqlite.operators.suspensions import TABLE as SUSPENSIONS
 from gateway_core.outboxes import OutboxError
 
 APPLICATION_ID = 0x67776F62
-"""Marks the file as an outbox ("gwob"), so that nobody else's database is written to."""
+"""Marks the file as an outbox ("gwob"), so that no other program's database is written to."""
 
 _FIRST = """
 CREATE TABLE envelopes (
@@ -226,8 +226,8 @@ ALTER TABLE steps ADD COLUMN made TEXT;
 class Change(NamedTuple):
     """A step from one version to the next.
 
-    make   statements that make it, whatever the file holds
-    adopt  those that give it to rows which a release before it has written since
+    make   statements that make the change, whatever the file holds
+    adopt  statements that bring it to rows which an earlier release has written since
     """
 
     make: str
@@ -239,22 +239,22 @@ CHANGES = (
     Change(_SPENT), Change(_ENDINGS), Change(_FORMAT), Change(_ASKED), Change(_SEALED_TEXTS),
     Change(TABLES, ADOPT), Change(_MADE), Change(SUSPENSIONS),
 )  # fmt: skip
-"""What brings a file of version n to n + 1; a release reads every earlier one."""
+"""The changes from each version n to n + 1; a release can upgrade a file of any earlier version."""
 
 VERSION = len(CHANGES)
 
 OLDEST = 8
-"""The version of the oldest release that can go on with a file of this one."""
+"""The version of the oldest release that can use a file of this release."""
 
 SEALED_FROM = 10
-"""The version of the oldest release that can go on with a file in which texts are sealed."""
+"""The version of the oldest release that can use a file with sealed texts."""
 
 _TELLS = 8
-"""The first version of which the file says who can use it."""
+"""The first version whose files say which releases can use them."""
 
 
 def prepare(connection: apsw.Connection) -> None:
-    """Make the tables, or bring them up to date. Raises `OutboxError` for another's file."""
+    """Make the tables, or upgrade them. Raises `OutboxError` if the file is no outbox."""
     version = number(connection, "PRAGMA user_version")
     mark = number(connection, "PRAGMA application_id")
     tables = number(connection, "SELECT count(*) FROM sqlite_schema")
@@ -268,7 +268,7 @@ def prepare(connection: apsw.Connection) -> None:
 
 
 def _bring_up_to_date(connection: apsw.Connection, version: int) -> None:
-    """Make what the file lacks. A later release's file stays what it is, but for who used it."""
+    """Make what the file lacks. In a later release's file, only note this release's use of it."""
     used = number(connection, "SELECT used FROM format") if version >= _TELLS else version
     if used == VERSION <= version:
         return
@@ -286,7 +286,7 @@ def _bring_up_to_date(connection: apsw.Connection, version: int) -> None:
 
 @cache
 def _all_names() -> frozenset[str]:
-    """What a file of this version has."""
+    """The names of all tables and indexes that a file of this version has."""
     connection = apsw.Connection(":memory:")
     _bring_up_to_date(connection, 0)
     names = _names(connection)
@@ -295,12 +295,12 @@ def _all_names() -> frozenset[str]:
 
 
 def _names(connection: apsw.Connection) -> frozenset[str]:
-    """Its tables and indexes."""
+    """The names of the file's tables and indexes."""
     return frozenset(name for (name,) in connection.execute("SELECT name FROM sqlite_schema"))
 
 
 def check_version(connection: apsw.Connection) -> None:
-    """Raises `OutboxError` where a later release wrote the file, and this one cannot go on."""
+    """Raises `OutboxError` if a later release wrote the file and this one cannot use it."""
     version = oldest = number(connection, "PRAGMA user_version")
     if version > VERSION and "format" in _names(connection):
         oldest = number(connection, "SELECT oldest FROM format")
@@ -315,7 +315,7 @@ def check_version(connection: apsw.Connection) -> None:
 
 
 def check_beside(connection: apsw.Connection) -> None:
-    """The same for whoever looks at the file, and may not bring it up to date."""
+    """As `check_version`, for a process that only looks at the file and may not upgrade it."""
     check_version(connection)
     version = number(connection, "PRAGMA user_version")
     if version < VERSION:
@@ -326,6 +326,6 @@ def check_beside(connection: apsw.Connection) -> None:
 
 
 def number(connection: apsw.Connection, sql: str, bound: tuple[int, ...] = ()) -> int:
-    """The one integer that the statement gives."""
+    """The one integer that the statement returns."""
     value = connection.execute(sql, bound).get
     return int(value)

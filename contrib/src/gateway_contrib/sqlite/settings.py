@@ -1,4 +1,4 @@
-"""How an outbox in a file is used."""
+"""The settings of an outbox in a file."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _SECONDS = number(least=0)
 class SqliteSettings(CheckedSettings):
     """How the file is used.
 
-    synchronous        `FULL`: what is accepted survives a power cut; `NORMAL`: a killed process
+    synchronous        `FULL`: accepted envelopes survive a power cut; `NORMAL`: a killed process
     integrity_check    look through the whole file when it is opened
-    owner_wait         seconds to wait for the present owner to leave, before being refused
-    slots              how many processes have a file each, of which a gateway takes the first that
-                       is free: `{slot}` stands for its number in the path; None: one file
+    owner_wait         seconds to wait for the current owner to leave, before an error is raised
+    slots              how many files there are, one for each process; a gateway takes the first
+                       free one, and `{slot}` stands for its number in the path; None: one file
     history_for        seconds for which ended envelopes are remembered
     history_size       bytes that the file may take before ended envelopes are forgotten earlier,
                        the oldest first
-    large_bytes        a stored file of more bytes is a file beside the database; others are in it
+    large_bytes        a message's file of more bytes is stored beside the database; others in it
     refs_for           seconds for which an edited message's newest ref is remembered after the
-                       edit: so long an older ref leads to it
+                       edit; for that time, older refs lead to it
     key_window         seconds for which an ended envelope's idempotency key is remembered; None:
                        as the gateway's `idempotency_window`
     queue              changes that may wait for the disk; further appends wait
-    linger             seconds that changes which nobody awaits may wait for company
-    in_thread          commit in a worker thread; else on trio's, for virtual worlds
+    linger             seconds that changes may wait for further ones if no caller waits for them
+    in_thread          commit in a worker thread; else on trio's thread, for virtual worlds
     """
 
     synchronous: Literal["FULL", "NORMAL"] = attrs.field(

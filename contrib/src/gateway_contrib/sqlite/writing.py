@@ -1,7 +1,7 @@
-"""The one connection that writes. Its methods block: they run in the worker thread.
+"""Writes batches on the one connection that writes. Its methods block, in the worker thread.
 
-A batch is a handful of statements of many rows each, whatever its size: between two statements
-the interpreter's lock changes hands, and under load that costs more than the rows.
+A batch of any size is a handful of statements with many rows each: between two statements the
+interpreter's lock changes hands, which costs more than the rows under load.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from gateway_contrib.sqlite.schema import number
 T = TypeVar("T")
 
 WIDTHS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
-"""Rows of one statement, so that few statements are compiled."""
+"""Numbers of rows that one statement may have, so that few statements are compiled."""
 
 UNFILED = 100_000
-"""Envelopes that may be in no index by room and by deadline: what filing them takes when somebody
-asks is bounded so."""
+"""Envelopes that may be missing in the indexes by room and by deadline; this bounds the time that
+filing them takes when a reader needs the indexes."""
 FILED_AT_ONCE = 2_000
 
 _SETTLED = ", ".join(f"'{disposition}'" for disposition in sorted(SETTLED))
@@ -79,11 +79,11 @@ class Writer:
         self._grown = bool(number(connection, "SELECT EXISTS (SELECT 1 FROM grown)"))
         self._filed = number(connection, "SELECT upto FROM filing")
         self._newest = number(connection, "SELECT newest FROM source")
-        # Nobody knows how many a previous run left, and counting them reads all their pages.
+        # Nobody knows how many a previous run left unfiled, and counting reads all their pages.
         self._unfiled = UNFILED
 
     def commit(self, batch: Batch, wall: float) -> None:
-        """Write the batch. Raises `apsw.Error`: then nothing of it is written."""
+        """Write the batch. If it raises `apsw.Error`, nothing of the batch is written."""
         if not len(batch):
             return
         self._db.execute("BEGIN IMMEDIATE")
@@ -100,14 +100,14 @@ class Writer:
             self._contents.committed()
         self._unfiled += len(batch.entries)
         self._newest += len(batch.ended)
-        with suppress(apsw.Error):  # the batch is written, whatever becomes of this
+        with suppress(apsw.Error):  # the batch is written, even if this fails
             self._log.seal()
             if self._unfiled > UNFILED:
                 for _ in range(0, len(batch.entries), FILED_AT_ONCE):
                     self.file()
 
     def apart(self, do: Callable[[], T]) -> T:
-        """Do that in a transaction of its own."""
+        """Call `do` in a transaction of its own."""
         with self._db:
             done = do()
         with suppress(apsw.Error):
@@ -115,7 +115,7 @@ class Writer:
         return done
 
     def file(self) -> bool:
-        """Put the next envelopes into the indexes; whether there may be more of them."""
+        """Put the next envelopes into the indexes; returns whether there may be more."""
         rows: list[Row] = self._db.execute(
             "SELECT seq FROM envelopes WHERE seq > ? ORDER BY seq LIMIT ?",
             (self._filed, FILED_AT_ONCE),
@@ -162,9 +162,9 @@ class Writer:
             self._groups.close(wall)
 
     def _write_beside(self, batch: Batch) -> None:
-        """What is claimed and told of groups and bytes, in order; what cannot be is refused."""
+        """Write claims and reports about groups and bytes, in order; refuse unmet claims."""
         groups = self._groups
-        if batch.withdrawn and groups.any:  # of earlier batches: their turns come again first
+        if batch.withdrawn and groups.any:  # entries of earlier batches: their turns come first
             groups.withdrawn(batch.withdrawn)
         for (what, seq), it in batch.beside.items():
             refused = None
@@ -184,14 +184,14 @@ class Writer:
                 batch.refuse(seq, refused)
 
     def _entries(self, batch: Batch) -> Iterable[Row]:
-        """Their rows; one whose append took long is filed if all after it are."""
+        """The rows of new entries; one whose append took long is filed if all later ones are."""
         rows = batch.entries.values()
         if batch.entries and min(batch.entries) <= self._filed:
             return [filed(row) if row[0] <= self._filed else row for row in rows]
         return rows
 
     def _end(self, batch: Batch) -> None:
-        """Move what ended to the history; its payload stays where it may be tried again."""
+        """Move ended entries to the history; their payload stays if they may be tried again."""
         ended = batch.ended.values()
         self._many(_END, 7, [(*row, at) for at, row in enumerate(ended, self._newest + 1)])
         self._db.execute("UPDATE source SET newest = ?", (self._newest + len(ended),))
@@ -226,10 +226,10 @@ class Writer:
         self._many(sql, width, rows)
 
     def _many(self, sql: str, width: int, rows: Iterable[Row]) -> None:
-        """Once for every chunk of rows, their values bound.
+        """Execute the statement for each chunk of rows, with their values bound.
 
-        A text that no file can have, which the interface's callers should not give, is cleaned:
-        otherwise nothing told later would ever be written.
+        A text that no file can store, which callers of the interface should not give, is cleaned:
+        otherwise no later report would ever be written.
         """
         for chunk in _chunks(list(rows)):
             values = tuple(chain.from_iterable(chunk))

@@ -1,4 +1,4 @@
-"""What the file has beside entries: groups, and bytes, of which large ones are files of their own.
+"""Stores what the file has besides entries: groups, and bytes, large ones in files of their own.
 
-Above it are the outbox and its writer; below it rows, sealing and what names failures.
+The outbox and its writer are above this package; rows, sealing and the module `failing` are below.
 """

@@ -1,7 +1,8 @@
-"""Bytes as files beside the database: written to the disk before they have their name.
+"""Stores bytes as files beside the database; a file gets its name once it is on the disk.
 
-A file begins with which key it is sealed with. A sealed one is a row of segments, each sealed for
-its place, so that it is read from anywhere, and neither shortened nor put in another order.
+A file begins with the id of the key that it is sealed with. A sealed file is a sequence of
+segments, each sealed for its place, so that reading can start anywhere, and that nobody can shorten
+or reorder the file unnoticed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _OURS = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]+\.new)?")
 
 
 def place_of(digest: str, segment: int, *, last: bool) -> str:
-    """For what a segment is sealed."""
+    """The place for which a segment is sealed."""
     return f"bytes:{digest}:{segment}:{'last' if last else 'more'}"
 
 
@@ -50,7 +51,7 @@ class Folder:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), path
 
     def name(self, new: Path, digest: str) -> None:
-        """Give the file, which is on the disk, the name of its bytes."""
+        """Give the file, which is already on the disk, the name of its bytes."""
         new.replace(self.path / digest)
         synced(self.path)
 
@@ -63,7 +64,7 @@ class Folder:
         (self.path / digest).unlink(missing_ok=True)
 
     def tidy(self, known: Callable[[], Collection[str]]) -> None:
-        """Delete what this gateway's outboxes have left there and nobody knows any more."""
+        """Delete files that an outbox of this gateway has left there and that nobody knows."""
         with suppress(FileNotFoundError):
             names = [name for name in os.listdir(self.path) if _OURS.fullmatch(name)]  # noqa: PTH208 - names alone
             wanted = known() if names else ()
@@ -75,10 +76,10 @@ class Folder:
 class NewBytes:
     """Bytes on their way into the outbox. Blocks: it is used in worker threads.
 
-    content  of small ones, once they are finished; None: they are in a file
+    content  small bytes, once they are finished; None: they are in a file
     key      id of the key that they are sealed with; empty: none
 
-    `large` is how many of them there may be before they come into a file.
+    `large` is how many bytes there may be before they are written to a file.
     """
 
     def __init__(self, folder: Folder, keyring: Keyring, digest: str, *, large: int) -> None:
@@ -91,7 +92,7 @@ class NewBytes:
         self._file: tuple[int, Path] | None = None
 
     def write(self, block: bytes) -> None:
-        """More of them. Raises `OSError`."""
+        """Add the next bytes. Raises `OSError`."""
         self._found.update(block)
         self.size += len(block)
         self._rest += block
@@ -100,7 +101,7 @@ class NewBytes:
             self._write_segments()
 
     def finish(self) -> None:
-        """That was all: it is on the disk. Raises `OSError`, ValueError for another digest."""
+        """End the bytes; a file is then on the disk. Raises `OSError`, ValueError: other digest."""
         self._found.check(self.digest)
         if self._file is None:
             place = place_of(self.digest, 0, last=True)
@@ -110,12 +111,12 @@ class NewBytes:
         os.fsync(self._file[0])
 
     def settle(self) -> None:
-        """Give the file its name; nothing, where there is none."""
+        """Give the file its name, if there is a file."""
         if self._file is not None:
             self._folder.name(self._file[1], self.digest)
 
     def close(self) -> None:
-        """Leave nothing behind but what has its name."""
+        """Close the file, and delete it unless it has its name."""
         if self._file is not None:
             os.close(self._file[0])
             self._file[1].unlink(missing_ok=True)
@@ -127,7 +128,7 @@ class NewBytes:
             write_all(self._file[0], header(self.key))
 
     def _write_segments(self) -> None:
-        """All but the last, which is known by nothing coming after it."""
+        """Write all full segments but the last, since only the end shows which one is the last."""
         while len(self._rest) > SEGMENT:
             self._write_segment(SEGMENT, last=False)
 
@@ -141,7 +142,7 @@ class NewBytes:
 
 
 def header(key: str) -> bytes:
-    """How a file begins that is sealed with that key, or with none."""
+    """The first bytes of a file that is sealed with that key, or with none (empty)."""
     return _MAGIC + key.encode().ljust(HEADER - len(_MAGIC))
 
 
@@ -154,7 +155,7 @@ def key_in(file: int) -> str:
 
 
 def segments_of(size: int) -> int:
-    """How many segments so many bytes have."""
+    """The number of segments for so many bytes."""
     return max(1, -(-size // SEGMENT))
 
 
@@ -170,14 +171,14 @@ def segment_at(file: int, keyring: Keyring, key: str, digest: str, size: int, wh
 
 
 def write_all(file: int, content: bytes) -> None:
-    """Write the whole of it."""
+    """Write the whole content."""
     left = memoryview(content)
     while left:
         left = left[os.write(file, left) :]
 
 
 def synced(path: Path) -> None:
-    """A file or a folder is on the disk, and not only on its way there."""
+    """Wait until a file or a folder is on the disk, and not only on its way there."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

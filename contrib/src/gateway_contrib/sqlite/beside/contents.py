@@ -1,7 +1,7 @@
-"""Which bytes are stored, who uses them, and when they are gone; on the connection that writes.
+"""Stores bytes, counts their uses, and deletes unused ones, on the connection that writes.
 
-A use is a row, committed with what needs the bytes. A pin is in memory: it keeps bytes for a caller
-that has stored them and has not used them yet.
+A use is a row, committed with the entry or group that needs the bytes. A pin is in memory: it keeps
+bytes for a caller that has stored them and has not used them yet.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SOME = "(SELECT value FROM json_each(?))"
 class Contents:
     """The stored bytes of the file.
 
-    any  whether there may be a use: most files have none, and ask for none
+    any  whether there may be a use; most files have none, and save the queries then
     """
 
     def __init__(self, connection: apsw.Connection, folder: Folder) -> None:
@@ -35,23 +35,23 @@ class Contents:
         self.any = bool(number(connection, "SELECT EXISTS (SELECT 1 FROM uses)"))
 
     def tidy(self) -> None:
-        """Bytes that a former run left without a use are gone; so are files that nobody knows."""
+        """Remove bytes that a former run left without a use, and files that nobody knows."""
         sql = "DELETE FROM bytes WHERE digest NOT IN (SELECT digest FROM uses)"
         self._db.execute(sql)
         sql = "SELECT digest FROM bytes WHERE content IS NULL"
         self._folder.tidy(lambda: {digest for (digest,) in self._db.execute(sql)})
 
-    # -- bytes come
+    # -- storing bytes
 
     def pin_if_there(self, digest: str) -> bool:
-        """Keep them for one use more, if they are there; whether they are."""
+        """Keep the bytes for one more use if they are there; returns whether they are."""
         there = self._there(digest)
         if there:
             self._pins[digest] += 1
         return there
 
     def add(self, new: NewBytes) -> None:
-        """Keep new ones for one use, unless another has stored the same meanwhile."""
+        """Store new bytes and keep them for one use, unless they were stored meanwhile."""
         if self.pin_if_there(new.digest):
             return
         sql = "INSERT INTO bytes (digest, size, key, content) VALUES (?, ?, ?, ?)"
@@ -64,7 +64,7 @@ class Contents:
         self._pins[new.digest] += 1
 
     def unpin(self, digest: str) -> None:
-        """The use that they were kept for does not come."""
+        """End a pin, since its use will not come."""
         if self._pins[digest]:
             self._pins[digest] -= 1
             self._forget(digest)
@@ -75,14 +75,14 @@ class Contents:
     # -- within a transaction; `committed` or `rolled_back` ends it
 
     def lacking(self, files: Iterable[str]) -> OutboxError | None:
-        """That one of them is not there; None: all are."""
+        """The error that one of them is not there; None: all are there."""
         for digest in files:
             if not self._there(digest):
                 return OutboxError(f"the bytes {digest} are not there")
         return None
 
     def use(self, seq: int, files: Iterable[str]) -> None:
-        """The entry or the group uses them, which takes a pin of each."""
+        """Note that the entry or the group uses them; this takes a pin of each."""
         for digest in set(files):
             self.any = True
             self._db.execute(
@@ -93,7 +93,7 @@ class Contents:
                 self._taken.append(digest)
 
     def unused(self, files: Iterable[str]) -> None:
-        """The use that they were kept for does not come: nobody waits for it any more."""
+        """End a pin of each, since nobody waits any more for the entry that was to use them."""
         self.any = True
         for digest in set(files):
             if self._pins[digest]:
@@ -102,7 +102,7 @@ class Contents:
                 self._forget(digest)
 
     def end(self, seqs: Sequence[int]) -> None:
-        """These use nothing any more; what nobody else uses is gone."""
+        """End all uses of these entries or groups, and delete bytes that nobody else uses."""
         if not self.any:
             return
         some = (json.dumps(seqs),)
@@ -121,7 +121,7 @@ class Contents:
             self._gone.add(digest)
 
     def committed(self) -> None:
-        """It is: delete the files of what is gone."""
+        """The transaction is committed: delete the files of deleted bytes."""
         self._taken.clear()
         gone, self._gone = self._gone, set()
         for digest in gone:
@@ -130,7 +130,7 @@ class Contents:
                     self._folder.remove(digest)
 
     def rolled_back(self) -> None:
-        """It was not: nothing of it happened."""
+        """The transaction was rolled back: undo its changes of pins."""
         self._pins.update(self._taken)
         self._taken.clear()
         self._gone.clear()

@@ -1,4 +1,4 @@
-"""Copies the files of stored bytes into a backup, as they belong to one moment of the database."""
+"""Copies files of stored bytes into a backup, those that belong to one moment of the database."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from gateway_contrib.sqlite.beside.byte_files import synced
 from gateway_core.outboxes import OutboxError
 
 _MOMENTS = 100
-"""How often it begins anew where files go away as they are copied."""
+"""How often copying begins anew if files are deleted while they are copied."""
 _LARGE = "SELECT digest FROM bytes WHERE content IS NULL"
 
 
 def copy_files(source: apsw.Connection, folder: Path, to: Path) -> int:
-    """Copy what the database has at a moment, at which `source` reads from then on; its bytes.
+    """Copy the files that the database has at one moment; returns how many bytes they have.
 
-    Who needs the bytes no more deletes them meanwhile: then it is another moment. None of them is
-    ever changed, but for how it is sealed.
+    From then on, `source` reads the database as of that moment. If a file is deleted meanwhile,
+    since nobody needs it any more, a later moment is taken. Files never change, except for how they
+    are sealed.
 
-    Raises `OSError`, and `OutboxError` where a file is missing.
+    Raises `OSError`, and `OutboxError` if a file is missing.
     """
     lacking: set[str] = set()
     for _ in range(_MOMENTS):
@@ -36,7 +37,7 @@ def copy_files(source: apsw.Connection, folder: Path, to: Path) -> int:
 
 
 def _lacking(folder: Path, to: Path, wanted: Iterable[str]) -> set[str]:
-    """Copy those that are not copied yet; those that are not there."""
+    """Copy the files that are not copied yet; returns those that are not there."""
     lacking = set()
     for digest in sorted(wanted):
         copy = to / digest
@@ -55,7 +56,7 @@ def _lacking(folder: Path, to: Path, wanted: Iterable[str]) -> set[str]:
 
 
 def _tidied(to: Path, wanted: Iterable[str]) -> int:
-    """Without what was copied for another moment; how many bytes there are."""
+    """Delete copies made for an earlier moment; returns how many bytes there are."""
     if not to.exists():
         return 0
     names = set(wanted)

@@ -1,4 +1,4 @@
-"""What operators ask, where it concerns groups and bytes as well. Blocks, as the desk does."""
+"""Carries out operators' requests that concern groups and bytes as well. Blocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway_core.outboxes import Request, StoredEntry
 
 
 class BesideDesk(Desk):
-    """A desk that counts what is tried again, and ends uses of what is discarded or erased."""
+    """A desk that counts retried members, and ends uses of discarded and erased envelopes."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class BesideDesk(Desk):
         self._contents = contents
 
     def serve(self, wall: float) -> list[Request]:
-        """As a desk does; then files are deleted that nobody needs any more."""
+        """As a desk does; then delete files that nobody needs any more."""
         try:
             return super().serve(wall)
         finally:
@@ -40,14 +40,14 @@ class BesideDesk(Desk):
     def reopen(
         self, grp: int, after: int, limit: int, wall: float
     ) -> tuple[int, list[StoredEntry]]:
-        """The next of the group that are to be tried again are unfinished, if they can be.
+        """Make the group's next members that are to be tried again unfinished, if possible.
 
-        The last of them, 0: there are no more. Within a transaction.
+        Returns the last one's number, 0: there are no more; and the entries. Within a transaction.
         """
         try:
             seqs = self._groups.next_retried(grp, after, limit)
             todo = [request for seq in seqs for request in self._retry(seq, wall)[1]]
-            self._groups.close(wall)  # what could not be may have been the last
+            self._groups.close(wall)  # one that could not be reopened may have been the last
         finally:
             self._groups.forget()
         found = [request.stored for request in todo if request.stored is not None]
@@ -65,7 +65,7 @@ class BesideDesk(Desk):
         return answer
 
     def _stored(self, seq: int) -> StoredEntry | None:
-        """With the text of a stream as it was when it failed."""
+        """The stored entry, with the text that a stream had when it failed."""
         stored = super()._stored(seq)
         sql = "SELECT number, CAST(text AS BLOB) FROM grown WHERE seq = ?"
         grown = self._db.execute(sql, (seq,)).get if stored is not None else None
@@ -77,10 +77,10 @@ class BesideDesk(Desk):
         return attrs.evolve(stored, grown=(number, text))
 
     def forget(self, room: str, seqs: Sequence[int], rows: Iterable[int], wall: float) -> None:
-        """Take a room out of groups, and the bytes and texts of its envelopes; before `erase`.
+        """Remove a room from groups, and its envelopes' bytes and texts. Called before `erase`.
 
-        seqs  its envelopes, ended or not
-        rows  those of `members` that have it
+        seqs  the room's envelopes, ended or not
+        rows  the rows of `members` that have the room
         """
         try:
             with self._db:

@@ -1,4 +1,4 @@
-"""Turns, counts and ends of groups, on the connection that writes. Blocks, as the writer does."""
+"""Writes turns, counts and ends of groups, on the connection that writes. Blocks."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _COLUMNS = "seq, id, size, next, taken, returned, erased, cancelled"
 class Groups:
     """The groups of the file.
 
-    any      whether there may be an entry that is a member: most files have none, and ask for none
-    touched  those that the present transaction changes
+    any      whether an entry may be a member; most files have no member, and save the queries then
+    touched  the groups that the current transaction changes
     """
 
     def __init__(self, connection: apsw.Connection, keyring: Keyring, contents: Contents) -> None:
@@ -44,21 +44,21 @@ class Groups:
         self.any = bool(number(connection, "SELECT EXISTS (SELECT 1 FROM turns)"))
 
     def tidy(self) -> None:
-        """A killed run may have left groups of which not all is there."""
+        """Remove incomplete groups, which a killed run may have left."""
         with self._db:
             for (seq,) in self._rows("SELECT seq FROM groups WHERE NOT stored"):
                 self.drop(seq)
 
-    # -- a group comes, row by row, and then as a whole
+    # -- storing a group, row by row, and then as a whole
 
     def begin(self, row: Row) -> None:
-        """Its own row of `GROUP_COLUMNS`; nobody sees it yet."""
+        """Store the group's own row of `GROUP_COLUMNS`, which nobody sees yet."""
         marks = ", ".join("?" * len(GROUP_COLUMNS))
         sql = f"INSERT INTO groups ({', '.join(GROUP_COLUMNS)}) VALUES ({marks})"  # noqa: S608 - constants
         self._db.execute(sql, row)
 
     def add(self, seq: int, first: int, members: Sequence[Member]) -> None:
-        """The next of its members, the first of which has that number."""
+        """Store the group's next members, starting with the number `first`."""
         for before, text in member_texts(members):
             row = number(self._db, "SELECT coalesce(max(number), 0) + 1 FROM members")
             sealed = self._keyring.seal("members", row, text)
@@ -66,7 +66,7 @@ class Groups:
             self._db.execute(sql, (row, seq, first + before, sealed))
 
     def store(self, claim: Claim) -> OutboxError | None:
-        """All of it is there from now on; or why not."""
+        """Make the whole group visible; returns why it cannot be, if so."""
         lacking = self._contents.lacking(claim.files)
         if lacking is None:
             self._db.execute("UPDATE groups SET stored = 1 WHERE seq = ?", (claim.seq,))
@@ -75,7 +75,7 @@ class Groups:
         return lacking
 
     def drop(self, seq: int) -> None:
-        """It was never there."""
+        """Delete the group, as if it had never been there."""
         self._contents.end([seq])
         self._db.execute("DELETE FROM keys WHERE seq = ? AND operation = 'group'", (seq,))
         self._db.execute("DELETE FROM groups WHERE seq = ?", (seq,))
@@ -85,7 +85,7 @@ class Groups:
     # -- within a transaction; `close` ends it
 
     def take(self, claim: Claim) -> OutboxError | None:
-        """The entry takes the turn that it claims, and uses its bytes; or why not."""
+        """Give the entry the turn that it claims, and use its bytes; returns why not, if so."""
         lacking = self._contents.lacking(claim.files)
         if lacking is not None:
             return lacking
@@ -105,7 +105,7 @@ class Groups:
         return None
 
     def cancel(self, seq: int) -> None:
-        """Those that have no entry count as cancelled; nothing is to be tried again."""
+        """Count members without an entry as cancelled; no failed member is to be tried again."""
         sql = "UPDATE turns SET number = ~number WHERE grp = ? AND number < 0"
         self._db.execute(sql, (seq,))
         self.touched.add(seq)
@@ -116,11 +116,11 @@ class Groups:
         found.cancelled = True
 
     def pause(self, seq: int, *, paused: bool) -> None:
-        """Remember whether it waits."""
+        """Store whether the group is paused."""
         self._db.execute("UPDATE groups SET paused = ? WHERE seq = ?", (int(paused), seq))
 
     def withdrawn(self, seqs: Iterable[int]) -> None:
-        """The turns of these entries come again, unless their groups were cancelled."""
+        """Give these entries' members their turn again, unless their groups were cancelled."""
         for seq, grp, turn in self._members(seqs):
             self._db.execute("DELETE FROM turns WHERE seq = ?", (seq,))
             found = self._turns_of(grp)
@@ -145,7 +145,7 @@ class Groups:
         self._db.executemany("UPDATE turns SET disposition = ? WHERE seq = ?", failed)
 
     def retried(self, seq: int) -> None:
-        """The entry is unfinished again, and not counted any more."""
+        """Take back the entry's count, if it is unfinished again."""
         sql = """SELECT grp, disposition FROM turns WHERE seq = ? AND disposition IS NOT NULL
             AND EXISTS (SELECT 1 FROM envelopes e WHERE e.seq = turns.seq)"""
         for grp, disposition in self._rows(sql, seq):
@@ -158,13 +158,13 @@ class Groups:
             self.any = True
 
     def _goes_on(self, grp: int) -> None:
-        """It has not ended, or not any more."""
+        """Note that the group has not ended, or no longer."""
         self._db.execute("UPDATE groups SET ended_at = NULL WHERE seq = ?", (grp,))
         sql = "UPDATE keys SET ended_at = NULL WHERE seq = ? AND operation = 'group'"
         self._db.execute(sql, (grp,))
 
     def retry(self, grp: int) -> int:
-        """Its failures are to be tried again; how many they are."""
+        """Mark the group's failed members to be tried again; returns how many they are."""
         sql = """UPDATE turns SET number = ~number
             WHERE grp = ? AND disposition IS NOT NULL AND number >= 0"""
         self._db.execute(sql, (grp,))
@@ -175,7 +175,7 @@ class Groups:
         return count
 
     def next_retried(self, grp: int, after: int, limit: int) -> list[int]:
-        """The next entries that are to be tried again, which are it no more."""
+        """The next entries that are marked to be tried again; removes the marks."""
         sql = """SELECT seq FROM turns WHERE grp = ? AND disposition IS NOT NULL AND number < 0
             AND seq > ? ORDER BY seq LIMIT ?"""
         seqs = [seq for (seq,) in self._rows(sql, grp, after, limit)]
@@ -206,7 +206,7 @@ class Groups:
             self._count({(grp, Disposition.CANCELLED): found.erase(gone)})
 
     def close(self, wall: float) -> None:
-        """Write what changed, and end the groups of which the last member has ended."""
+        """Write the changed groups, and end those whose last member has ended."""
         for found in self._turns.values():
             self._db.execute(
                 """UPDATE groups SET next = ?, taken = ?, returned = ?, erased = ?, cancelled = ?
@@ -219,7 +219,7 @@ class Groups:
             self._see_end(seq, wall)
 
     def forget(self) -> None:
-        """The transaction is over."""
+        """Forget what the transaction changed, since it is over."""
         self._turns.clear()
         self.touched.clear()
 
@@ -256,7 +256,7 @@ class Groups:
         return found
 
     def _members(self, seqs: Iterable[int]) -> list[Row]:
-        """The entries among these that are unfinished members, each with its group and number."""
+        """Those of the entries that are unfinished members, each with its group and number."""
         sql = f"""SELECT seq, grp, number FROM turns
             WHERE disposition IS NULL AND seq IN {_SOME}"""  # noqa: S608 - constants
         return self._rows(sql, json.dumps(list(seqs)))
@@ -273,7 +273,7 @@ class Groups:
 
 
 def forget(connection: apsw.Connection, before: float, most: int) -> int:
-    """Forget groups that ended before that POSIX time, so many at the most; how many were."""
+    """Forget at most `most` groups that ended before that POSIX time; returns how many."""
     sql = "SELECT seq FROM groups WHERE ended_at < ? ORDER BY ended_at LIMIT ?"
     seqs = [seq for (seq,) in connection.execute(sql, (before, most))]
     for table, column in (("counts", "grp"), ("turns", "grp"), ("groups", "seq")):

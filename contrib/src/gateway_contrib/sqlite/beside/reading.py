@@ -41,7 +41,7 @@ _STATE = f"SELECT {STATE_READ} FROM groups WHERE stored"  # noqa: S608 - constan
 
 
 class BesideReader:
-    """Reads what the file has beside entries. `unreadable` as of `Reader`."""
+    """Reads what the file has besides entries. `unreadable` as for `Reader`."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class BesideReader:
         self._unreadable = unreadable
 
     def state(self, seq: int) -> GroupState | None:
-        """The group of that number; None: there is none that can be read."""
+        """The group of that number; None: it is not there, or cannot be read."""
         rows = self._db.execute(f"{_STATE} AND seq = ?", (seq,)).fetchall()
         return next(iter(self._states(rows)), None)
 
@@ -78,12 +78,12 @@ class BesideReader:
             counts: list[Row] = self._db.execute(sql, (row[0],)).fetchall()
             try:
                 found.append(state_of(self._keyring, row, dict(counts)))
-            except (FormatVersionError, Invalid) as error:  # it stays where it is
+            except (FormatVersionError, Invalid) as error:  # the row stays where it is
                 self._unreadable(row[1], error)
         return found
 
     def members(self, group_id: str, after: int, limit: int) -> list[tuple[int, Member]]:
-        """The next ones that have no entry."""
+        """The group's next members that have no entry, with their numbers."""
         sql = """SELECT seq, next, returned FROM groups
             WHERE seq = ? AND id = ? AND stored AND NOT cancelled"""
         for seq, upcoming, returned in self._db.execute(sql, (seq_of(group_id), group_id)):
@@ -93,12 +93,12 @@ class BesideReader:
         return []
 
     def _back(self, seq: int, turns: Sequence[int]) -> Iterator[tuple[int, Member]]:
-        """Those whose entries were withdrawn."""
+        """The members whose entries were withdrawn."""
         for turn in turns:
             yield from islice(self._upcoming(seq, turn), 1)
 
     def _upcoming(self, seq: int, start: int) -> Iterator[tuple[int, Member]]:
-        """All from that number on."""
+        """All members from that number on."""
         sql = """SELECT number, first, CAST(members AS BLOB) FROM members WHERE grp = ?1
             AND first >= (SELECT max(first) FROM members WHERE grp = ?1 AND first <= ?2)
             ORDER BY first"""
@@ -112,7 +112,7 @@ class BesideReader:
                 raise OutboxError(f"members of a group cannot be read: {error}") from None
 
     def failed(self, group_id: str, after: str, limit: int) -> list[Receipt]:
-        """How members ended that may be tried again."""
+        """The receipts of failed members, which may be tried again."""
         sql = """SELECT h.seq, h.id, CAST(h.receipt AS BLOB)
             FROM turns t CROSS JOIN history h ON h.seq = t.seq
             WHERE t.grp = ? AND t.disposition IS NOT NULL AND t.seq > ? ORDER BY t.seq LIMIT ?"""
@@ -130,7 +130,7 @@ class BesideReader:
             place = rows[-1][0]
 
     def rows_with(self, instance: str, room: str) -> list[int]:
-        """The rows of `members` that have the room: a look through all of them."""
+        """The rows of `members` that have the room; reads all rows of the account's groups."""
         sql = """SELECT m.number, CAST(m.members AS BLOB) FROM groups g
             CROSS JOIN members m ON m.grp = g.seq WHERE g.instance = ? AND g.stored"""
         rows = self._db.execute(sql, (instance,))
@@ -144,7 +144,7 @@ class BesideReader:
         return any(each is not None and each[0] == room for each in members)
 
     def bytes_at(self, digest: str, offset: int, limit: int) -> bytes:
-        """Some of the bytes. Raises `OutboxError` where they are not there, or damaged."""
+        """Some of the bytes. Raises `OutboxError` if they are not there or damaged."""
         sql = "SELECT size, key, content FROM bytes WHERE digest = ?"
         rows: list[Row] = self._db.execute(sql, (digest,)).fetchall()
         if not rows:

@@ -1,4 +1,4 @@
-"""Seals stored bytes with the first key, a little at a time. Blocks, as all sealing anew does."""
+"""Seals stored bytes with the first key, a few at a time. Blocks, as all resealing does."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class BytesAnew:
         self.sealed = self.unopened = 0
 
     def steps(self) -> Iterator[bool]:
-        """Gives after each step."""
+        """All steps; yields after each of them."""
         digest = ""
         while rows := self._rows(digest):
             digest, size, key, content = rows[0]
@@ -93,7 +93,7 @@ class BytesAnew:
         write_all(new, self._keyring.seal_bytes(place_of(digest, which, last=last), plain))
 
     def _replace(self, path: Path, digest: str) -> None:
-        """Unless nobody has needed them any more since."""
+        """Replace the bytes' file with the new one, unless the bytes were deleted meanwhile."""
         sql = "UPDATE bytes SET key = ? WHERE digest = ?"
         self._db.execute(sql, (self._keyring.first, digest))
         if self._db.changes():

@@ -1,4 +1,4 @@
-"""The part of an outbox in a file that has groups and bytes."""
+"""The part of an outbox in a file that stores groups and bytes."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from gateway_core.outboxes import (
 T = TypeVar("T")
 
 BLOCK = 1 << 18
-"""Bytes that are handed to a thread at once, at least."""
+"""Bytes, at least, that are passed to a thread at once."""
 AT_ONCE = 4
-"""Threads that write bytes into files at the most."""
+"""Threads, at most, that write bytes into files."""
 
 
 class Storing(Recording):
-    """Stores groups and bytes; its messages it stores as `Recording` does."""
+    """Stores groups and bytes; it stores messages as `Recording` does."""
 
     settings: SqliteSettings
     _keyring: Keyring
@@ -73,7 +73,7 @@ class Storing(Recording):
         members: Iterable[Sequence[Member]],
         on_stored: Callable[[], None],
     ) -> None:
-        """Store its members row by row, and make all of it visible in one write."""
+        """Store the group's members row by row, then make all of it visible in one write."""
         self._presence.check()
         seq, row = position_of(group.id), group_row(self._keyring, group)
         await self._write_apart(lambda: self._groups.begin(row))
@@ -98,23 +98,23 @@ class Storing(Recording):
     async def members(
         self, group_id: str, *, after: int = -1, limit: int = 1000
     ) -> Sequence[tuple[int, Member]]:
-        """By their numbers."""
+        """Members without an entry, by their numbers."""
         return await self._read(lambda: self._reader.beside.members(group_id, after, limit))
 
     async def groups(
         self, instance_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[GroupState]:
-        """By their ids."""
+        """The account's groups, by their ids."""
         return await self._read(lambda: self._reader.beside.states(instance_id, after, limit))
 
     async def failed(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[Receipt]:
-        """By the ids of their envelopes."""
+        """How members failed, by the ids of their envelopes."""
         return await self._read(lambda: self._reader.beside.failed(group_id, after, limit))
 
     async def retry(self, group_id: str) -> int:
-        """In one write."""
+        """Mark the group's failed members in one write."""
         if not self._committer.idle:
             await self.flush()
         return await self._write_apart(lambda: self._groups.retry(seq_of(group_id)))
@@ -122,7 +122,7 @@ class Storing(Recording):
     async def reopen(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> tuple[str, Sequence[StoredEntry]]:
-        """As an operator's `retry`, all of them in one write."""
+        """Make the next marked members unfinished, all of them in one write."""
         place, wall = seq_of(after) if after else 0, self._wall()
         if not self._committer.idle:
             await self.flush()
@@ -134,7 +134,7 @@ class Storing(Recording):
     # -- bytes
 
     async def store_bytes(self, digest: str, content: Content) -> None:
-        """Small ones into the database, large ones into a file beside it."""
+        """Store small bytes in the database, and large ones in a file beside it."""
         check_digest(digest)
         self._presence.check()
         if await self._write_apart(lambda: self._contents.pin_if_there(digest)):
@@ -162,18 +162,18 @@ class Storing(Recording):
             await self._in_thread(do, self._storing)
 
     async def release_bytes(self, digest: str) -> None:
-        """In a transaction of its own: they may be gone with that."""
+        """End the use, in a transaction of its own that may delete the bytes."""
         await self._write_apart(lambda: self._contents.unpin(digest))
         await self._write_apart(self._contents.committed)
 
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
-        """From the database, or from their file."""
+        """Read the bytes from the database, or from their file."""
         with self._presence.typed("cannot be read"):
             return await self._in_thread(
                 lambda: self._reader.beside.bytes_at(digest, offset, limit), self._reading
             )
 
     async def _write_apart(self, do: Callable[[], T]) -> T:
-        """Between two batches, in a transaction of its own."""
+        """Call `do` between two batches, in a transaction of its own."""
         with self._presence.typed("cannot write", self._connection):
             return await self._in_thread(lambda: self._writer.apart(do), self._writing)

@@ -1,4 +1,4 @@
-"""The tables of groups, bytes and texts that grow; what an earlier release left undone."""
+"""SQL for the tables of groups, bytes and growing texts, and for work that older releases left."""
 
 from __future__ import annotations
 
@@ -88,4 +88,4 @@ DELETE FROM uses WHERE seq NOT IN (SELECT seq FROM envelopes)
 DELETE FROM grown WHERE seq NOT IN (SELECT seq FROM envelopes)
     AND seq NOT IN (SELECT seq FROM history WHERE entry IS NOT NULL);
 """  # noqa: S608 - constants
-"""Counts what an earlier release ended or tried again; the uses that ended by that are over."""
+"""Counts members that an earlier release ended or retried, and deletes uses that it left over."""

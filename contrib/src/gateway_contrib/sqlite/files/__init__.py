@@ -1,4 +1,4 @@
-"""The file itself: who owns it, what belongs to it, whether it is in order, and how large it is.
+"""Looks after the file: who owns it, what belongs to it, whether it is intact, how large it is.
 
-Above it are the tables and their connections; below it only what names failures.
+The tables and their connections are above this package; only the module `failing` is below it.
 """

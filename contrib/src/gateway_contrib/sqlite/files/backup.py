@@ -32,8 +32,9 @@ class Backup:
 def back_up(path: Path, to: Path) -> Backup:
     """Copy the outbox at `path`, as it is at this moment, into the new file `to`.
 
-    It is whole, in order, and needs no other file, but for the folder beside it where there are
-    large stored bytes. Raises `OutboxError` where it cannot be made: then nothing is there.
+    The copy is complete and intact. It needs no other file but the folder beside it, which has
+    large stored bytes, if there are any. Raises `OutboxError` if the copy cannot be made; nothing
+    is left of it then.
     """
     folder = folder_of(to)
     for there in (to, log_of(to), folder):
@@ -63,7 +64,7 @@ def back_up(path: Path, to: Path) -> Backup:
 
 
 def _copied(source: apsw.Connection, new: Path) -> int:
-    """Copy the moment at which `source` reads: nobody waits for it, nor it for anybody."""
+    """Copy the snapshot that `source` reads; this blocks no connection, and waits for none."""
     target = apsw.Connection(str(new))
     try:
         with typed("cannot be written as a backup", new, target):

@@ -1,9 +1,9 @@
-"""The log beside the database: emptied in good time, and never taken for that of another file.
+"""Empties the log beside the database in good time, and refuses the log of another file.
 
-SQLite takes in whatever log has the right name: beside a file that was put there since (a backup,
-a new one) an old log makes a wreck of it. So the first change in each log is a *seal*: a word that
-the file has from then on, with the word that it had before. A log is the file's own if the file,
-read without the log, has one of the two.
+SQLite takes in any log that has the right name. If the file was replaced since (by a backup or a
+new file), an old log would destroy it. So the first change in each log is a *seal*: a token that
+the file has from then on, together with the token that it had before. The log belongs to the file
+if the file, read without the log, has one of the two tokens.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import apsw
 from gateway_core.outboxes import OutboxError
 
 CHECKPOINT = 4_000
-"""Pages of the log after which they are written to where they belong: 16 MB."""
+"""Pages in the log after which they are written into the database: 16 MB."""
 LONGEST_LOG = 64 << 20
-"""Bytes of the log that are kept for the next changes: it is longer only while somebody reads."""
+"""Bytes that an emptied log keeps for the next changes; it is longer only while somebody reads."""
 HEADER = 32
-"""Bytes of a log in which nothing is."""
+"""Bytes of an empty log."""
 
 _SEAL = "UPDATE seal SET before = token, token = randomblob(16)"
 _ANEW = "UPDATE seal SET before = randomblob(16), token = randomblob(16)"
@@ -32,7 +32,7 @@ def log_of(path: Path) -> Path:
 
 
 def has_log(path: Path) -> bool:
-    """Whether the file has a log in which something is."""
+    """Whether the file has a log that is not empty."""
     try:
         return log_of(path).stat().st_size > HEADER
     except FileNotFoundError:
@@ -40,9 +40,10 @@ def has_log(path: Path) -> bool:
 
 
 def seal_without_log(path: Path) -> bytes | None:
-    """The file's seal as it is without its log; None: it has none, or cannot be read so.
+    """The file's seal without its log; None: it has none, or cannot be read without the log.
 
-    No connection of this process has it open: closing this one drops SQLite's own locks.
+    No connection of this process may have the file open, since closing this one drops SQLite's
+    locks.
     """
     name = str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
@@ -57,9 +58,9 @@ def seal_without_log(path: Path) -> bytes | None:
 
 
 def check_log(connection: apsw.Connection, path: Path, without: bytes | None) -> None:
-    """Raises `OutboxError` for a log of another file, and leaves both as they are.
+    """Raises `OutboxError` if the log belongs to another file, and leaves both as they are.
 
-    without  the file's seal as it is without the log; None: nobody can tell
+    without  the file's seal without the log; None: it is unknown
     """
     if without is None:
         return
@@ -74,7 +75,7 @@ def check_log(connection: apsw.Connection, path: Path, without: bytes | None) ->
 
 
 def foreign(path: Path) -> OutboxError:
-    """What is said of a log of another file."""
+    """The error about a log that belongs to another file."""
     log = log_of(path)
     return OutboxError(
         f"{log} does not belong to {path}, but to a file that was there before. Put that file "
@@ -83,7 +84,7 @@ def foreign(path: Path) -> OutboxError:
 
 
 class Log:
-    """Empties the log from time to time, and seals each that is begun."""
+    """Empties the log from time to time, and seals each log that is begun."""
 
     def __init__(self, connection: apsw.Connection, *, begun: bool) -> None:
         self._db = connection
@@ -93,10 +94,10 @@ class Log:
         connection.set_wal_hook(self._grown)
 
     def _grown(self, connection: apsw.Connection, name: str, pages: int) -> int:
-        """After each transaction, as SQLite's own hook, which this one replaces.
+        """Called after each transaction, in place of SQLite's own hook.
 
-        That one is committed: what fails here must not look like a failure of it. A full disk may
-        have room in the log and none in the file; the next transaction's turn comes.
+        The transaction is committed, so an error here must not look like its failure. A full disk
+        may have space in the log and none in the file; the next transaction tries again.
         """
         if pages < self._pages:
             self._unsealed = True
@@ -107,16 +108,16 @@ class Log:
         return apsw.SQLITE_OK
 
     def seal(self) -> None:
-        """Seal a log that was begun since. Raises `apsw.Error`: then it is tried again."""
+        """Seal a log that was begun since. If it raises `apsw.Error`, the next call tries again."""
         if self._unsealed:
             self._db.execute(_SEAL)
             self._unsealed = False
 
     def rescue(self) -> None:
-        """Write all of it to where it belongs: nobody else can read it any more."""
+        """Write the whole log into the database, since nobody else can read the log any more."""
         self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
 
 def seal_anew(connection: apsw.Connection) -> None:
-    """Make a copy a file of its own: no log of the other one belongs to it."""
+    """Give a copy a seal of its own, so that no log of the original belongs to it."""
     connection.execute(_ANEW)

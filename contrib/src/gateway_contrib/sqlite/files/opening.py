@@ -1,4 +1,4 @@
-"""Opens the file as its owner does, makes it where there is none, or says why it cannot be used."""
+"""Opens the file for its owner, makes it if there is none, or says why it cannot be used."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from gateway_contrib.sqlite.schema import APPLICATION_ID, check_beside, number, 
 from gateway_core.outboxes import OutboxError
 
 _BESIDE = ("-wal", "-shm", ".owner", ".bytes")
-"""What belongs to the file, by what comes after its name."""
+"""Endings of the names of files that belong to the database file."""
 _MADE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
 
 def check_place(path: Path) -> None:
-    """Raises `OSError` or `OutboxError` where no outbox can be at the path. Touches nothing."""
-    folder = path.parent.stat()  # raises why it is not there
+    """Raises `OSError` or `OutboxError` if no outbox can be at the path. Changes nothing."""
+    folder = path.parent.stat()  # raises an error that says why it is not there
     if not stat.S_ISDIR(folder.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     try:
@@ -57,7 +57,7 @@ def check_place(path: Path) -> None:
 
 
 def _may(what: Path, else_: str, path: Path) -> None:
-    """Raises `OutboxError`, or `OSError`, unless this process may read and write it."""
+    """Raises `OutboxError` or `OSError` unless this process may read and write the file."""
     how = os.R_OK | os.W_OK | (os.X_OK if what.is_dir() else 0)
     if os.access(what, how, effective_ids=os.access in os.supports_effective_ids):
         return
@@ -71,7 +71,7 @@ def _may(what: Path, else_: str, path: Path) -> None:
 
 
 def connect_beside(path: Path) -> apsw.Connection:
-    """Open the file beside its owner, if it has one. Raises `OutboxError` where it is no outbox."""
+    """Open the file beside its owner, if it has one. Raises `OutboxError` if it is no outbox."""
     if not path.exists():
         raise OutboxError(
             f"there is no outbox at {path}: correct the path, or start a gateway, which makes it"
@@ -90,7 +90,7 @@ def connect_beside(path: Path) -> apsw.Connection:
 
 
 def connect(path: Path, *, synchronous: str) -> apsw.Connection:
-    """Open the file, which is there, as its owner does. Raises `OutboxError` where it cannot be."""
+    """Open the existing file for its owner. Raises `OutboxError` if it cannot be opened."""
     without = seal_without_log(path) if has_log(path) else None
     with _opened(path) as connection:
         connection.set_busy_timeout(BUSY)
@@ -106,7 +106,7 @@ def connect(path: Path, *, synchronous: str) -> apsw.Connection:
 
 @contextmanager
 def _opened(path: Path, flags: int = _MADE) -> Iterator[apsw.Connection]:
-    """A connection, closed where something goes wrong with it; its cause is told then."""
+    """A connection, which is closed if something fails; the error then says the cause."""
     connection = apsw.Connection(str(path), flags=flags)
     try:
         yield connection
@@ -120,9 +120,9 @@ def _opened(path: Path, flags: int = _MADE) -> Iterator[apsw.Connection]:
 
 
 def make(path: Path) -> None:
-    """Make it, for its owner's eyes alone, under another name at first.
+    """Make the file, readable for its user alone, and under another name at first.
 
-    A kill or a full disk meanwhile so leaves no file that looks like a damaged one.
+    So a kill or a full disk meanwhile leaves no file that looks like a damaged outbox.
     """
     new = path.with_name(f"{path.name}.new")
     for left in (new, new.with_name(f"{new.name}-journal")):

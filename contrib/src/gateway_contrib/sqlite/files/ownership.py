@@ -1,8 +1,8 @@
-"""One owner at a time: a lock that the system gives back when its process dies, however it dies.
+"""Allows one owner at a time, by a lock that the system releases when its process dies in any way.
 
-A file of its own beside the database names the owner for whoever is refused, and is locked. Where
-the system keeps its two kinds of locks apart (Linux does), the database itself is locked as well,
-for somebody may delete that file.
+A file beside the database is locked, and names the owner, for processes that are refused. If the
+system keeps its two kinds of locks apart (as Linux does), the database itself is locked as well,
+since somebody may delete the other file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from gateway_contrib.sqlite.files.presence import identity
 from gateway_core.outboxes import OutboxError
 
 _BOTH = sys.platform == "linux"
-"""Whether a lock on the database is another than SQLite's own."""
+"""Whether a lock on the database does not conflict with SQLite's own locks."""
 _LOCKS = Path("/proc/locks")
 
 
 @attrs.frozen
 class Owner:
-    """Which process has the outbox open; `pid` 0: nobody knows."""
+    """The process that has the outbox open; `pid` 0: it is not known which."""
 
     pid: int
     host: str = attrs.field(factory=socket.gethostname)
@@ -39,7 +39,7 @@ class Owner:
 
     @property
     def is_this_process(self) -> bool:
-        """Whether it is the one that asks."""
+        """Whether the owner is the process that asks."""
         return (self.pid, self.host) == (os.getpid(), socket.gethostname())
 
     def _lives(self) -> bool:
@@ -58,7 +58,7 @@ _ENDED = " (it has ended, but a process that it started still has the file open)
 
 
 class Ownership:
-    """The right to write to the outbox at `path`, by whatever name it is called."""
+    """The right to write to the outbox at `path`, under any name of the file."""
 
     def __init__(self, path: Path) -> None:
         path = self._path = path.resolve()
@@ -68,7 +68,10 @@ class Ownership:
         _ALL.add(self)
 
     def take(self) -> Owner | None:
-        """Become the owner: None; or who is it. Raises `OSError` where no file can be made."""
+        """Become the owner; returns the current owner if there is one already.
+
+        Raises `OSError` if the file that names the owner cannot be made.
+        """
         handle = _locked(self._file, os.O_RDWR | os.O_CREAT)
         if isinstance(handle, Owner):
             return handle
@@ -85,9 +88,10 @@ class Ownership:
         return owner
 
     def lock(self) -> Owner | None:
-        """Lock the database, which is there: None; or who has it.
+        """Lock the existing database; returns the owner if another one has locked it.
 
-        No connection of this process has it open: closing this handle drops SQLite's own locks.
+        No connection of this process may have it open, since closing this handle drops SQLite's
+        locks.
         """
         if not _BOTH or self._database is not None:
             return None
@@ -102,11 +106,11 @@ class Ownership:
 
     @property
     def locked(self) -> tuple[int, int] | None:
-        """Which file is locked as the database."""
+        """The identity of the file that is locked as the database; None: none is."""
         return self._database[1] if self._database is not None else None
 
     def present(self) -> Owner | None:
-        """Who owns it now, if anybody does; takes nothing."""
+        """The current owner, if there is one; this does not take the ownership."""
         try:
             handle = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -120,11 +124,11 @@ class Ownership:
         return None
 
     def renew(self) -> bool:
-        """Name the owner again, where the file that did is gone; whether it was."""
+        """Make the file that names the owner again if it is gone; returns whether it was."""
         if self._handle is None or identity(self._file) == _identity_of(self._handle):
             return False
         handle = _locked(self._file, os.O_RDWR | os.O_CREAT)
-        if isinstance(handle, Owner):  # who is being refused has it
+        if isinstance(handle, Owner):  # a process that is just being refused has locked it
             return False
         _name(handle)
         os.close(self._handle)
@@ -132,7 +136,7 @@ class Ownership:
         return True
 
     def give_back(self) -> None:
-        """Let another one own it; its connections are closed."""
+        """Release the outbox, whose connections are closed, for another owner."""
         handle, self._handle = self._handle, None
         database, self._database = self._database, None
         if handle is not None:
@@ -154,7 +158,7 @@ os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _locked(file: Path, how: int) -> int | Owner:
-    """A handle of the file, locked, or who has locked it."""
+    """A handle of the file, locked; or the owner that has locked it."""
     handle = os.open(file, how | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -188,7 +192,7 @@ def _identity_of(handle: int) -> tuple[int, int]:
 
 
 def _locker(inode: int) -> int:
-    """The process that has the file locked, as the system tells it; 0: it does not."""
+    """The process that has locked the file, according to the system; 0: it does not say."""
     try:
         lines = _LOCKS.read_text().splitlines()
     except OSError:
@@ -203,7 +207,7 @@ def _locker(inode: int) -> int:
 
 
 def refusal(path: Path, owner: Owner) -> OutboxError:
-    """What a second gateway is told."""
+    """The error that a second gateway gets."""
     if owner.is_this_process:
         return OutboxError(f"outbox {path} is open in this process already: share that gateway")
     return OutboxError(

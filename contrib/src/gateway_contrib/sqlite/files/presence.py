@@ -1,4 +1,4 @@
-"""Whether the file may take more in: not once it is damaged, nor when a part of it is gone."""
+"""Decides whether the file takes more entries: not if it is damaged, or if a part of it is gone."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gateway_contrib.sqlite.failing import DAMAGE, typed
 from gateway_core.outboxes import OUTBOX_FAILED, OutboxError, log_event
 
 PARTS = ("", "-wal", "-shm")
-"""What SQLite keeps an open database in, by what comes after its name."""
+"""Endings of the names of the files in which SQLite keeps an open database."""
 
 
 class Presence:
-    """Looks after the files of the database while it is open.
+    """Watches the files of the database while it is open.
 
-    log_gone  the log was taken away: what is written stands in it alone, until it is emptied
+    log_gone  whether the log was taken away; until it is emptied, only the log has new changes
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,16 +28,16 @@ class Presence:
         self.log_gone = False
 
     def check(self) -> None:
-        """Raises `OutboxError` where nothing more may be taken in."""
+        """Raises `OutboxError` if the file takes no more entries."""
         if self._why:
             raise OutboxError(f"the outbox takes no more: {self._why}")
 
     def opened(self) -> None:
-        """The files that are there now are those in use."""
+        """Note that the files that are there now are the ones in use."""
         self._files = {part: identity(self._beside(part)) for part in PARTS}
 
     def look(self) -> None:
-        """See that they are still there."""
+        """Check that these files are still there."""
         if self._why:
             return
         for part, before in self._files.items():
@@ -63,7 +63,7 @@ class Presence:
 
     @contextmanager
     def typed(self, what: str, connection: apsw.Connection | None = None) -> Iterator[None]:
-        """As the function, of this path; damage is remembered."""
+        """As the function `typed`, for this path; damage is remembered."""
         try:
             with typed(what, self._path, connection):
                 yield
@@ -74,7 +74,7 @@ class Presence:
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Which file is there; None: none is."""
+    """The identity of the file at the path; None: there is none."""
     try:
         found = path.stat()
     except OSError:

@@ -1,6 +1,7 @@
-"""Keeps the file small: forgets what is old or too much, and gives the disk back what is free.
+"""Keeps the file small: forgets old or too many rows, and returns free pages to the disk.
 
-All in small steps, between which batches are written: a caller never waits for more than one.
+It does so in small steps, between which batches are written, so a caller never waits for more than
+one step.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ EVERY = 60.0
 BREATH = 0.05
 """Seconds between two steps of a round."""
 FORGET = 500
-"""Rows of each table that a step forgets at the most."""
+"""Rows of each table, at most, that a step forgets."""
 PAGES = 128
-"""Pages that a step gives back at the most: 0.5 MB."""
+"""Pages, at most, that a step returns to the disk: 0.5 MB."""
 SPARE = 1_024
 """Free pages that stay for the next envelopes, 4 MB; an eighth of the file if that is more."""
 
 MOST_MOVED = 10_000
-"""Rooms that moved which are remembered, those that moved last."""
+"""Moved rooms, at most, that are remembered: those that moved last."""
 LONGEST_WINDOW = 86_400.0
-"""Seconds after which what an account had spent is of no interest any more."""
+"""Seconds after which it no longer matters what an account had spent."""
 _OLD_MOVES = """DELETE FROM moves WHERE (instance, room) IN
     (SELECT instance, room FROM moves ORDER BY moved_at DESC LIMIT -1 OFFSET ?)"""
 
@@ -39,7 +40,7 @@ _OLD_MOVES = """DELETE FROM moves WHERE (instance, room) IN
 class Bounds:
     """How long and how much is remembered.
 
-    history, keys, refs  POSIX times; what ended before is forgotten
+    history, keys, refs  POSIX times; rows that ended before them are forgotten
     size                 bytes of the file beyond which the history is forgotten earlier
     """
 
@@ -50,7 +51,7 @@ class Bounds:
 
 
 class Shrinker:
-    """Forgets and gives back on the owner's connection. Blocks: it runs in the worker thread."""
+    """Forgets rows and returns pages, on the owner's connection. Blocks, in the worker thread."""
 
     def __init__(self, connection: apsw.Connection, contents: Contents) -> None:
         self._db = connection
@@ -60,19 +61,19 @@ class Shrinker:
         self._given_back = False
 
     def step(self, wall: float, bounds: Bounds) -> bool:
-        """Do a little; whether there is more to do at once. Raises `apsw.Error`."""
+        """Do one step; returns whether there is more to do at once. Raises `apsw.Error`."""
         if 0 <= wall - self._rested_at < EVERY:
             return False
         if self._forget(wall, bounds) or self._give_back():
             return True
-        if self._given_back:  # the file gets shorter as all of the log is written into it
+        if self._given_back:  # the file gets shorter only once the whole log is written into it
             pages, written = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             self._given_back = pages != written  # somebody reads: the next round tries again
         self._rested_at, self._after = wall, (-1e18, -1)
         return False
 
     def _forget(self, wall: float, bounds: Bounds) -> bool:
-        """Whether there may be more of it."""
+        """Forget the next rows; returns whether there may be more."""
         with self._db:
             counts = [
                 self._changed("keys", "seq", "ended_at < ?", bounds.keys),
@@ -94,7 +95,7 @@ class Shrinker:
         return self._db.changes()
 
     def _of_history(self, bounds: Bounds) -> int:
-        """How many were looked at. What a key still stands for stays as long as the key does."""
+        """Forget ended envelopes, but not those with remembered keys; returns how many it read."""
         before = bounds.history if self._used() <= bounds.size else 1e18
         sql = """SELECT ended_at, seq, EXISTS
             (SELECT 1 FROM keys WHERE keys.seq = history.seq AND keys.ended_at >= ?)
@@ -123,7 +124,7 @@ class Shrinker:
         return pages * number(self._db, "PRAGMA page_size")
 
     def _give_back(self) -> bool:
-        """Some of the pages that are free beyond what stays; whether there were any."""
+        """Return some of the spare free pages to the disk; returns whether there were any."""
         pages = number(self._db, "PRAGMA page_count")
         free = number(self._db, "PRAGMA freelist_count")
         too_many = free - max(SPARE, (pages - free) // 8)

@@ -1,6 +1,7 @@
-"""One file for each of several processes, of which each takes the first that is free.
+"""Names one file for each of several processes; each process takes the first free file.
 
-What a process left unfinished that ended, whoever takes its file next goes on with.
+If a process ends and leaves unfinished envelopes, the next process that takes its file goes on with
+them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ PLACE = "{slot}"
 
 
 def fault_of(path: Path | str, slots: int | None) -> str | None:
-    """Why these two do not go together; None: they do."""
+    """Why the path and the slots do not fit together; None: they fit."""
     if slots is not None and PLACE not in Path(path).name:
         return f"needs {PLACE} in the name of the file, such as outbox-{PLACE}.db"
     if slots is None and PLACE in Path(path).name:
@@ -21,7 +22,7 @@ def fault_of(path: Path | str, slots: int | None) -> str | None:
 
 
 def paths_of(path: Path, slots: int | None) -> tuple[Path, ...]:
-    """The files of all slots, or the one file. Raises ValueError where they do not go together."""
+    """The files of all slots, or the one file. Raises ValueError if the two do not fit together."""
     if (fault := fault_of(path, slots)) is not None:
         raise ValueError(f"slots {fault}")
     if slots is None:

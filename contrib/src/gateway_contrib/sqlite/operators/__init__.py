@@ -1,1 +1,1 @@
-"""What operators and other processes ask of an outbox in a file, and of its owner."""
+"""Shows an outbox in a file to operators, and passes their requests to its owner."""

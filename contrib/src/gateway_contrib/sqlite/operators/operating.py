@@ -1,7 +1,7 @@
-"""What operators do with an outbox that a gateway may have open: look, and ask.
+"""Lets operators look at an outbox in a file, and ask its owner, which may be running.
 
-A second connection, by the same library. It changes nothing but the table of requests, which the
-owner reads about once a second.
+It has a second connection, by the same library, and changes nothing but the table of requests,
+which the owner reads about once a second.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _KNOWN = ("envelopes", "history", "keys", "revisions", "moves")
 
 
 def _conditions(which: Which) -> tuple[str, list[Any]]:
-    """The conditions and what is bound to them."""
+    """The SQL conditions, and the values bound to them."""
     tests = {
         "instance = ?": which.instance,
         "room = ?": which.room,
@@ -91,9 +91,10 @@ def _conditions(which: Which) -> tuple[str, list[Any]]:
 
 
 class Operator:
-    """An open look at the outbox at `path`. Raises `OutboxError` where there is none.
+    """An open view of the outbox at `path`. Raises `OutboxError` if there is no outbox.
 
-    keys  what its texts are sealed with; raises `OutboxError` as well where one is not among them
+    keys  the keys of its texts; raises `OutboxError` as well if a key of the outbox is not among
+          them
     """
 
     def __init__(self, path: Path, keys: Sequence[Secret] = ()) -> None:
@@ -112,7 +113,7 @@ class Operator:
 
     @property
     def key(self) -> str:
-        """The id of the key with which a gateway seals that has the same keys; empty: none does."""
+        """The id of the key with which a gateway with these keys seals; empty: it seals nothing."""
         return self._keys[0].id if self._keys else ""
 
     @property
@@ -128,11 +129,11 @@ class Operator:
 
     @property
     def owner(self) -> Owner | None:
-        """The gateway that has it open, if one has."""
+        """The gateway that has the outbox open; None: none has."""
         return Ownership(self._path).present()
 
     def failed(self, which: Which, limit: int, *, oldest: bool = False) -> list[dict[str, Any]]:
-        """What ended undelivered and can be tried again, the newest first, or the oldest."""
+        """Envelopes that ended undelivered and can be tried again; the newest or oldest first."""
         where, bound = _conditions(which)
         order = "seq" if oldest else "seq DESC"
         return self._rows(f"{_FAILED}{where} ORDER BY {order} LIMIT ?", [*bound, limit])
@@ -140,12 +141,12 @@ class Operator:
     def waiting(
         self, which: Which, limit: int, told: Mapping[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """What is unfinished, the oldest first, each with its cause as far as the file tells.
+        """Unfinished envelopes, the oldest first, each with what it waits for, as far as stored.
 
-        The limits, suspensions and slots that the owner has in memory are not in the file: for
-        them the cause of the first one of a room is empty.
+        The limits, suspensions and slots in the owner's memory are not stored: if the first
+        envelope of a room waits for one of them, its cause is empty.
 
-        told  what the owner answered to a `look`, if it did
+        told  the owner's answer to a `look`; None: it gave none
         """
         where, bound = _conditions(attrs.evolve(which, disposition=None))
         sql = f"{_WAITING}{where} ORDER BY seq LIMIT ?"
@@ -153,14 +154,14 @@ class Operator:
         return rows if told is None else [as_told(row, told) for row in rows]
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
-        """What ended after that number, as far as it is written."""
+        """Endings after that number, as far as they are written."""
         await trio.lowlevel.checkpoint()
         with typed(UNREADABLE):
             return endings(self._db, self._keyring, after, limit, unreadable)
 
     @typed(UNREADABLE)
     def lacks(self, instance: str) -> str:
-        """That nothing is stored of the instance, and what it might have been; else empty."""
+        """A text if nothing is stored of the instance, with the instances there are; else empty."""
         sql = "SELECT instance FROM envelopes UNION SELECT instance FROM history ORDER BY 1"
         names = [name for (name,) in self._db.execute(sql)]
         names = sorted({*names, *self._members()})
@@ -178,14 +179,14 @@ class Operator:
 
     @typed(UNREADABLE)
     def rooms(self, instance: str | None, since: float, limit: int) -> list[dict[str, Any]]:
-        """The noisiest rooms: by what waits in them, or was accepted `since`, if that is more."""
+        """The noisiest rooms, by waiting envelopes, or by those accepted `since` if more."""
         rows = self._db.execute(_ROOMS, (since, instance, limit)).fetchall()
         names = ("instance", "room", "waiting", "failed", "accepted", "oldest")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     @typed(UNREADABLE)
     def check_place(self, instance: str, room: str) -> None:
-        """Raise `OutboxError` where nothing is stored of the room, or of the instance."""
+        """Raise `OutboxError` if nothing is stored of the room or the instance."""
         for place in ((instance, room), (instance,)):
             where = " AND ".join(("instance = ?", "room = ?")[: len(place)])
             found = [
@@ -195,7 +196,7 @@ class Operator:
             if any(found):
                 break
         if (any(found) and len(place) > 1) or instance in self._members():
-            return  # the rooms of members that wait are the gateway's to know
+            return  # only the gateway knows the rooms of members that wait
         if any(found):
             raise OutboxError(f"the outbox has nothing of room {room!r} of instance {instance!r}")
         raise OutboxError(self.lacks(instance))
@@ -212,7 +213,7 @@ class Operator:
 
     @typed(UNREADABLE)
     def show(self, envelope_id: str) -> dict[str, Any] | None:
-        """All that is stored of one: its envelope, its steps, its receipt."""
+        """All that is stored of an envelope: its content, its steps, its receipt."""
         seq = seq_in(envelope_id)
         sql = """SELECT room, entry, NULL FROM envelopes WHERE seq = ?1 AND id = ?2
             UNION ALL SELECT room, entry, receipt FROM history WHERE seq = ?1 AND id = ?2"""
@@ -239,7 +240,7 @@ class Operator:
         }
 
     def _asked_room(self, seq: int, room: str, entry: list[Any] | None) -> str | None:
-        """The room that its caller named, where policies moved it; None: that one, or not known."""
+        """The caller's room if policies changed it; None: they did not, or it is not known."""
         if entry is not None:
             return entry[4] if len(entry) > 4 else None  # noqa: PLR2004 - as `rows.entry_row`
         sql = "SELECT room FROM keys WHERE seq = ? AND operation <> 'group'"
@@ -248,7 +249,7 @@ class Operator:
 
     @typed(UNREADABLE)
     def asked(self, instance: str, room: str) -> list[Envelope]:
-        """What somebody asked to have accepted there, as far as nobody has answered yet."""
+        """Envelopes that operators asked to submit to that room, not answered yet."""
         sql = """SELECT number, envelope FROM requests
             WHERE kind = 'submit' AND done_at IS NULL AND instance = ? AND room = ?
             ORDER BY number"""
@@ -262,7 +263,7 @@ class Operator:
 
     @typed(UNREADABLE)
     def find(self, envelope_id: str) -> Found | None:
-        """What is known of an envelope."""
+        """What is known about an envelope."""
         reader = Reader(self._path, unreadable, self._keyring)
         try:
             return reader.find(seq_in(envelope_id))
@@ -271,7 +272,7 @@ class Operator:
 
     @typed(UNREADABLE)
     def find_key(self, key: KeyRef) -> Found | None:
-        """What is known of a sent message's key, and what edits made of the message."""
+        """What is known about a sent message's key, and the message's newest ref after edits."""
         reader = Reader(self._path, unreadable, self._keyring)
         try:
             scope = (key.instance_id, key.external_room_id, "send", key.key)
@@ -285,7 +286,7 @@ class Operator:
 
     @typed(UNREADABLE)
     def groups(self, instance: str | None = None) -> list[GroupState]:
-        """All groups that are remembered, the oldest of an instance first."""
+        """All remembered groups, by instance; each instance's oldest first."""
         if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'groups'").get:
             return []  # a file of the release before
         sql = "SELECT DISTINCT instance FROM groups ORDER BY 1"
@@ -323,8 +324,8 @@ class Operator:
     def stats(self) -> dict[str, Any]:
         """Counts by instance and by disposition, and who owns the file.
 
-        `members`: of groups, those that have no entry yet, by instance. `suspended`: by operators,
-        whether a gateway runs or not.
+        `members`: groups' members that have no entry yet, by instance. `suspended`: accounts that
+        operators have suspended, whether a gateway runs or not.
         """
         waiting = self._db.execute("SELECT instance, count(*) FROM envelopes GROUP BY instance")
         ended = self._db.execute("SELECT disposition, count(*) FROM history GROUP BY disposition")
@@ -350,7 +351,7 @@ class Operator:
         envelope: Envelope | None = None,
         asked: str = "",
     ) -> int:
-        """Leave a request for the owner; its number. `asked`: of a group, as JSON."""
+        """Leave a request for the owner; returns its number. `asked`: about a group, as JSON."""
         seq = seq_in(envelope_id) if envelope_id else None
         instance, room = place or ("", "")
         sql = """INSERT INTO requests (kind, seq, instance, room, asked_at, envelope)
@@ -366,7 +367,7 @@ class Operator:
         return request
 
     def take_back(self, request: int) -> None:
-        """The request and its answer are of no use any more."""
+        """Delete the request and its answer, which are no longer of use."""
         with typed("the outbox cannot take it back"):
             self._db.execute("DELETE FROM requests WHERE number = ?", (request,))
 

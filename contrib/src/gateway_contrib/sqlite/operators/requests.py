@@ -1,4 +1,4 @@
-"""What operators ask of the running gateway, through a table that its owner reads.
+"""Takes operators' requests to the running gateway from a table, which the owner reads.
 
 Everything here blocks: it runs in the worker thread.
 """
@@ -37,7 +37,7 @@ from gateway_core.outboxes import (
 )
 
 PATIENCE = 100
-"""Milliseconds that emptying the log waits for those who read it, at each look."""
+"""Milliseconds that emptying the log waits, at each look, for processes that read it."""
 
 
 class Desk:
@@ -53,7 +53,7 @@ class Desk:
         self._unanswered: dict[int, str] = self._rid_before()
 
     def _rid_before(self) -> dict[int, str]:
-        """What a process run erased or sealed whose log may still have it."""
+        """Answers to a previous run's erasures and resealings that the log may still contain."""
         sql = "SELECT number, kind FROM requests WHERE done_at IS NOT NULL AND answer IS NULL"
         answers = {"reseal": "sealed anew"}
         return {number: answers.get(kind, "erased") for number, kind in self._db.execute(sql)}
@@ -66,9 +66,9 @@ class Desk:
         return True
 
     def serve(self, wall: float) -> list[Request]:
-        """Do what was asked since the last look; what the gateway has to do about it.
+        """Carry out new requests; returns those that the gateway has to carry out.
 
-        Where something fails, the rest of it is tried again at the next look.
+        If a request fails, it and the later ones are tried again at the next look.
         """
         done: list[Request] = []
         with logged(OUTBOX_FAILED):
@@ -90,10 +90,10 @@ class Desk:
         return self._db.execute(sql).fetchall()
 
     def _serve_one(self, row: Row, wall: float) -> Sequence[Request]:
-        """Do and answer it, or neither; or hand it on to the gateway, unanswered.
+        """Carry out and answer a request, or neither; or pass it to the gateway, unanswered.
 
-        What the gateway does is answered in the write that has its effect, and not before: a
-        process that ends meanwhile leaves it to the next one.
+        A request for the gateway is answered in the write that has its effect, not before: so if a
+        process ends meanwhile, the next one carries the request out.
         """
         number, kind, seq, instance, room, envelope = row
         if number in self._handed_on:
@@ -103,7 +103,7 @@ class Desk:
             self._handed_on.add(number)
             self._resealing[number] = Resealing(self._db, self._keyring)
             return ()
-        if kind in ("erase", "look", "accounts"):  # what is queued ends before the file forgets it
+        if kind in ("erase", "look", "accounts"):  # waiting envelopes end before they are erased
             request = Request(kind=kind, number=number, instance_id=instance, room=room)
         elif kind in ("cancel", "submit", "group", SUSPEND, RESUME):
             try:
@@ -116,7 +116,7 @@ class Desk:
         elif kind == "discard" and (stored := self._read(seq)) is not None:
             request = Request(kind="discard", number=number, stored=stored)
         elif kind not in ("retry", "discard"):
-            return ()  # a later release asked, and answers once it is there again
+            return ()  # a kind of a later release, which answers it once it runs again
         if request is not None:
             self._handed_on.add(number)
             return [request]
@@ -130,22 +130,22 @@ class Desk:
         self._db.execute(sql, (wall, self._keyring.seal("answer", number, answer), number))
 
     def _retry(self, seq: int, wall: float) -> tuple[str, list[Request]]:
-        """Put it back among the unfinished, its time to begin anew."""
+        """Make a failed envelope unfinished again, with its time starting anew."""
         asked = f"SELECT {FAILED_READ} FROM history WHERE seq = ? AND entry IS NOT NULL"  # noqa: S608 - constants
         row = self._db.execute(asked, (seq,)).get
         if row is None:
             return "there is nothing to try again", []
         try:
-            with self._db:  # nothing of it, where what comes back cannot be read
+            with self._db:  # rolled back if the reopened entry cannot be read
                 stored = self._put_back(seq, row, wall)
         except (FormatVersionError, Invalid):
             return "cannot be read", []
         return "goes on", [Request(kind="retry", stored=stored)]
 
     def _put_back(self, seq: int, row: Row, wall: float) -> StoredEntry | None:
-        """Raises `FormatVersionError` or `Invalid` where it cannot be read.
+        """Move the envelope back. Raises `FormatVersionError` or `Invalid` if it cannot be read.
 
-        row  of `FAILED_READ`
+        row  its columns of `FAILED_READ`
         """
         anew, stream = retried(self._keyring, seq, row)
         self._db.execute(
@@ -181,7 +181,7 @@ class Desk:
         return stored_of(opened_entry(self._keyring, row), steps)
 
     def _discard(self, seq: int) -> tuple[str, list[Request]]:
-        """Forget the content of a failed one; an unfinished one is the gateway's to end."""
+        """Forget the content of a failed envelope; the gateway ends unfinished ones."""
         asked = "SELECT disposition FROM history WHERE seq = ?"
         ended = self._db.execute(asked, (seq,)).get
         if ended in SETTLED:
@@ -191,11 +191,12 @@ class Desk:
         return "discarded", []
 
     def erase(self, request: Request, seqs: Sequence[int], in_flight: int, wall: float) -> None:
-        """Take everything of a room out of the file and its log, so that no disk keeps it.
+        """Remove everything of a room from the file and its log, so that no disk keeps it.
 
-        It is answered when both are rid of it: who reads the log keeps it from being emptied.
+        The request is answered once both are clean; a process that reads the log keeps it from
+        being emptied.
 
-        seqs  its envelopes, ended or not
+        seqs  the room's envelopes, ended or not
         """
         place, some = (request.instance_id, request.room), (json.dumps(seqs),)
         erased = 0
@@ -207,7 +208,7 @@ class Desk:
             for table in ("keys", "revisions", "moves"):
                 self._db.execute(f"DELETE FROM {table} WHERE instance = ? AND room = ?", place)  # noqa: S608 - constants
                 erased += self._db.changes()
-            self._db.execute("DELETE FROM spent")  # it names buckets of rooms, if by their digests
+            self._db.execute("DELETE FROM spent")  # it names buckets of rooms, by their digests
             sql = "UPDATE requests SET done_at = ? WHERE number = ?"
             self._db.execute(sql, (wall, request.number))
             sql = """UPDATE requests SET room = ''
@@ -217,7 +218,7 @@ class Desk:
         self._empty_log()
 
     def reseal(self, wall: float) -> bool:
-        """Go on sealing everything anew, where that is asked for; whether there is more to do."""
+        """Go on sealing everything anew if that is asked for; returns whether there is more."""
         with logged(OUTBOX_FAILED):
             for number, resealing in list(self._resealing.items()):
                 if resealing.step():
@@ -230,7 +231,7 @@ class Desk:
         return False
 
     def _empty_log(self) -> None:
-        """Write the log to where it belongs and empty it; answer for what is erased by that."""
+        """Write the log into the database and empty it; then answer requests that wait for that."""
         self._db.set_busy_timeout(PATIENCE)
         try:
             busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0]
@@ -245,7 +246,7 @@ class Desk:
 
 
 def _asking(kind: str, number: int, instance: str, asked: str) -> Request:
-    """What the gateway is to do with this text. Raises as `_submission`."""
+    """The gateway's request with this text. Raises as `_submission`."""
     if kind in (SUSPEND, RESUME):
         return Request(kind="ask", number=number, instance_id=instance, asked=asked)
     if kind == "submit":
@@ -256,7 +257,7 @@ def _asking(kind: str, number: int, instance: str, asked: str) -> Request:
 
 
 def _submission(number: int, envelope: str) -> Request:
-    """What is to be accepted. Raises `FormatVersionError`, `Invalid` or `msgspec.DecodeError`."""
+    """A request to accept. Raises `FormatVersionError`, `Invalid` or `msgspec.DecodeError`."""
     asked = from_json(Envelope, decode(envelope))
     return Request(
         kind="submit",

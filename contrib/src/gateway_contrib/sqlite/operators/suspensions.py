@@ -1,4 +1,4 @@
-"""Which accounts operators have suspended: stored, read, and asked for. Blocks."""
+"""Stores and reads which accounts operators have suspended, and their requests for it. Blocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import apsw
 from gateway_core.outboxes import Suspension
 
 SUSPEND, RESUME = "suspend", "resume"
-"""Kinds of requests. Whoever opens the file next hears of them before it sends anything."""
+"""Kinds of requests. The next gateway that opens the file reads them before it sends anything."""
 TABLE = """
 CREATE TABLE suspensions (
     instance TEXT PRIMARY KEY,        -- an account that an operator has suspended
@@ -23,11 +23,11 @@ _ALL = "SELECT instance, why, by_whom, since FROM suspensions"
 _ASKED = """SELECT kind, asked_at FROM requests WHERE done_at IS NULL
     AND kind IN ('suspend', 'resume') AND instance = ? ORDER BY number DESC LIMIT 1"""
 _UNTOLD = "as an operator asks"
-"""Why, until the request itself is read, which may be sealed."""
+"""The reason given until the request itself, which may be sealed, is read."""
 
 
 def store(connection: apsw.Connection, instance: str, suspension: Suspension | None) -> None:
-    """The account is suspended, or not (None)."""
+    """Store that the account is suspended, or not (None)."""
     with connection:
         connection.execute("DELETE FROM suspensions WHERE instance = ?", (instance,))
         if suspension is not None:
@@ -37,7 +37,7 @@ def store(connection: apsw.Connection, instance: str, suspension: Suspension | N
 
 
 def suspended(connection: apsw.Connection, instance: str) -> Suspension | None:
-    """How the account is, by what is stored and by what nobody has answered yet."""
+    """The account's suspension, by what is stored and by requests not yet answered; None: none."""
     asked: list[Any] = connection.execute(_ASKED, (instance,)).fetchall()
     for kind, at in asked:
         if kind == RESUME:
@@ -48,7 +48,7 @@ def suspended(connection: apsw.Connection, instance: str) -> Suspension | None:
 
 
 def everything(connection: apsw.Connection) -> dict[str, Suspension]:
-    """All that are stored, by their names."""
+    """All stored suspensions, by instance."""
     return _read(connection.execute(f"{_ALL} ORDER BY instance"))
 
 

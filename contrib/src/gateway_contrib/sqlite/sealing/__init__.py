@@ -1,1 +1,1 @@
-"""The keys that a file knows, and everything in it sealed anew with the first of them."""
+"""Knows a file's keys, and seals everything in the file anew with the first of them."""

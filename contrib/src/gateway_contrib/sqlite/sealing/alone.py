@@ -1,6 +1,6 @@
-"""Seals everything anew where no gateway has the outbox open: as its owner for that long.
+"""Seals everything anew while no gateway has the outbox open, as its owner for that time.
 
-The file is written anew then, without what stood in unused parts of its pages.
+The file is then rewritten without the old contents in unused parts of its pages.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway_core.outboxes import OutboxError
 
 
 def reseal_alone(path: Path, secrets: Sequence[Secret]) -> str:
-    """What was done. Raises `OutboxError` where it cannot be, or a gateway has the file."""
+    """Seal everything anew; returns what was done. Raises `OutboxError`, also for an owned file."""
     path = path.resolve()
     ownership = Ownership(path)
     with typed("cannot be sealed anew", path):
@@ -42,13 +42,13 @@ def _resealed(path: Path, secrets: Sequence[Secret]) -> str:
     with closing(connect(path, synchronous="FULL")) as connection:
         log = Log(connection, begun=begun)
         log.seal()
-        # Files that nobody finished hold what was to be sealed, or was there before.
+        # Files that were not completed may hold old contents, or contents that were to be sealed.
         digests = connection.execute("SELECT digest FROM bytes").fetchall
         Folder(path).tidy(lambda: {str(digest) for (digest,) in digests()})
         resealing = Resealing(connection, keyring_at(connection, keys, path, owner=True))
         while resealing.step():
             log.seal()
-        connection.execute("VACUUM")  # pages keep copies of rows that were moved in them
+        connection.execute("VACUUM")  # pages keep old copies of rows that were moved within them
         log.seal()
         try:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

@@ -1,7 +1,7 @@
-"""Seals everything in the file with the first key: after a rotation, or what was there before keys.
+"""Seals everything in the file with the first key, after a rotation or for the first time.
 
-Its owner does it, in small steps between which batches are written. A step may be done twice: what
-the first key has sealed stays as it is.
+The owner does it in small steps; batches are written between the steps. A step may be done twice,
+since values that the first key has sealed stay as they are.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from gateway_contrib.sqlite.sealing.known import forget_others
 from gateway_core import Invalid
 
 STEP = 500
-"""Rows that a step looks at, at the most."""
+"""Rows, at most, that a step looks at."""
 MOST = 1 << 20
-"""Bytes of them after which a step is at its end."""
+"""Bytes of rows after which a step ends."""
 _TEXTS = (
-    # Unfinished ones first: what ends meanwhile is sealed anew already, and looked at again.
+    # Unfinished entries first: one that ends meanwhile is sealed already, and is looked at again.
     ("envelopes", "seq", ("fingerprint", "entry", "shapes")),
     ("history", "seq", ("fingerprint", "entry", "shapes", "receipt")),
     ("revisions", "id", ("ref",)),
@@ -33,7 +33,7 @@ _TEXTS = (
     ("grown", "seq", ("text",)),
 )
 _NAMED = ("envelopes", "history", "groups")
-"""Tables of which each row has an id."""
+"""Tables whose rows have an id."""
 _KEYS = """SELECT instance, room, operation, key, hashed FROM keys
     WHERE (instance, room, operation, key) > (?, ?, ?, ?)
     ORDER BY instance, room, operation, key LIMIT ?"""
@@ -51,7 +51,7 @@ class Resealing:
 
     @property
     def told(self) -> str:
-        """What was done."""
+        """What was done, in words."""
         if not self._keyring.first:
             return "nothing is sealed: outbox.keys names no key"
         sealed, unopened = (
@@ -62,22 +62,22 @@ class Resealing:
         return f"{sealed} rows sealed anew with key {self._keyring.first}{left}"
 
     def step(self) -> bool:
-        """Do a little; whether there is more. Raises `apsw.Error`."""
+        """Do one step; returns whether there is more to do. Raises `apsw.Error`."""
         if not self._keyring.first:
             return False
         try:
             with self._db:
                 more = next(self._steps, False)
         except BaseException:
-            self._steps = self._all()  # from the beginning, when there is another step
+            self._steps = self._all()  # the next step begins from the start
             raise
         return more
 
     def _all(self) -> Iterator[bool]:
-        """Gives after each step."""
+        """All steps; yields after each of them."""
         for table, by, columns in _TEXTS:
             after: Any = -1 if by != "id" else ""
-            # So that it has an end: what comes after that is sealed with the first key.
+            # Stop at this row: later rows are sealed with the first key anyway.
             last = self._db.execute(f"SELECT max({by}) FROM {table}").get  # noqa: S608 - constants
             while rows := self._rows(table, by, columns, after, last):
                 for row in rows:
@@ -126,13 +126,13 @@ class Resealing:
         if changed:
             sets = [f"{column} = ?" for column in changed]
             if table == "history":
-                sets.append("raw = ''")  # the receipt has it
+                sets.append("raw = ''")  # the receipt has these words too
             sql = f"UPDATE {table} SET {', '.join(sets)} WHERE {by} = ?"  # noqa: S608 - constants
             self._db.execute(sql, (*changed.values(), place))
             self._sealed += 1
 
     def _key(self, scope: Sequence[Any]) -> None:
-        """Where the key was used again since, that one stands."""
+        """Hash an idempotency key; drop it if a hashed row of the same key exists."""
         key, _ = self._keyring.key_of(scope)
         sql = """UPDATE OR IGNORE keys SET key = ?, hashed = 1
             WHERE instance = ? AND room = ? AND operation = ? AND key = ?"""

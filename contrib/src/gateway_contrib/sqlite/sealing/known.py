@@ -1,4 +1,4 @@
-"""The keys that a file knows, in a table of it."""
+"""Reads and writes which keys a file knows, in a table of the file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:  # its library is an extra
 def keyring_at(
     connection: apsw.Connection, keys: Sequence[Key], path: Path, *, owner: bool
 ) -> Keyring:
-    """The keyring of the file. Raises `OutboxError` where one of its keys is not there.
+    """The file's keyring. Raises `OutboxError` if one of the file's keys is not among `keys`.
 
-    owner  makes the first key known to the file, and so the file one that no earlier release can
-           use
+    owner  whether to make the first key known to the file; a release that knows no keys then cannot
+           use the file any more
     """
     rows: list[tuple[str, str]] = connection.execute("SELECT id, secret FROM keyring").fetchall()  # type: ignore[assignment]  # as the table has them
     return keyring_of(
@@ -46,5 +46,5 @@ def _ids(connection: apsw.Connection) -> list[str]:
 
 
 def forget_others(connection: apsw.Connection, first: str) -> None:
-    """Nothing in the file is sealed with another key any more."""
+    """Forget all keys but the first, since nothing is sealed with the others any more."""
     connection.execute("DELETE FROM keyring WHERE id <> ?", (first,))
