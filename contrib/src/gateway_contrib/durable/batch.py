@@ -210,7 +210,7 @@ class Batch:
             self.freed[row[0]] = None
 
     def left_over(self) -> Batch:
-        """The changes that are still to be written after a failed commit: those nobody awaited."""
+        """The changes to write again after a failed commit: those that no caller waits for."""
         for place in self.started:
             self.steps[place] = not_begun(self.steps[place])
         lost = self.entries.keys()

@@ -249,7 +249,7 @@ class Committer:
 
         Without a row, it is the group that the claim names. Entries are put in in the order of the
         calls. `then` is called once the entry is written, unless the task was cancelled. Raises
-        `OutboxError`; so does the wait, if the batch is not written or the claim cannot be met.
+        `OutboxError`; the wait raises it if the batch is not written or the claim cannot be met.
         """
         if self._dead is not None:
             raise self._dead

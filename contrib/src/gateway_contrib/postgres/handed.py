@@ -1,10 +1,10 @@
 """Takes, for the owner, the requests that applications handed over in their own transactions.
 
-Rows become visible in another order than that of their numbers: a transaction may stay open for an
-hour. A look takes the rows that have become visible since the look before: rows of transactions
-that began after it, and of the few transactions that were open at it. So a look costs the same
-however long a transaction stays open. The first look takes all waiting rows, and so does a look now
-and then.
+Rows do not become visible in the order of their numbers, since a transaction may stay open for an
+hour. A look takes the rows that have become visible since the previous look: rows of transactions
+that began after that look, and of the few transactions that were open during it. So a look costs
+the same however long a transaction stays open. The first look takes all waiting rows; later, such a
+look is repeated now and then.
 
 An account that has many unanswered rows, or whose rows this process cannot take yet, is passed over
 until that changes, so that it holds back no other account's rows. A row that cannot be opened holds
@@ -165,7 +165,7 @@ class Handed:
         self._unopened.lost(instance)
 
     def _passed_over(self, left: int) -> set[str]:
-        """The accounts of which no more rows are taken now.
+        """The accounts from which no more rows are taken now.
 
         An account that was passed over stays so until it has less than half of its allowed rows.
 
@@ -343,7 +343,7 @@ def write_answers(
 ) -> bool:
     """Write the gateway's answers into the rows, in the same batch as their effects.
 
-    Returns whether no other transaction held one of the rows; one that holds a row may withdraw it.
+    Returns false if another transaction held one of the rows, which it may be withdrawing.
 
     The answer to a submitted envelope is JSON: the accepted envelope or the one that has its key,
     or why there is none. A row that was withdrawn meanwhile stays withdrawn; a row that is just

@@ -1,4 +1,4 @@
-"""Texts as the database takes them: NUL escaped, and names short enough for an index. Pure."""
+"""Makes texts fit for the database: escapes NUL, and shortens names for an index. Pure."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _TRIED = """SELECT account FROM history WHERE ended_at > %(since)s
         AND account = ANY (%(accounts)s::text[])
     UNION SELECT e.account FROM steps s JOIN envelopes e USING (seq)
         WHERE s.number > 0 AND e.account = ANY (%(accounts)s::text[])"""
-"""Those of the given accounts that may have attempts made lately."""
+"""The accounts, of the given ones, that may have recent attempts."""
 
 
 def attempts(

@@ -47,7 +47,7 @@ class Sharing(Serving):
 
     offered, leaving, wanted  as in `Spreading`
     id_slot           which ids of a millisecond this process draws, from 0 to 127: no other process
-                      that owns accounts draws the same. It may change after all was lost
+                      that owns accounts draws the same. It may change after all accounts were lost
     """
 
     spreads: bool
@@ -138,7 +138,7 @@ class Sharing(Serving):
     async def recover_many(
         self, instance_ids: Sequence[str], *, since: float, limit: int
     ) -> Sequence[tuple[str, Recovery, Sequence[PastAttempt]]]:
-        """Own those of the accounts that can be owned; returns each with its last state."""
+        """Own as many of the accounts as possible; returns each owned one with its last state."""
         member, tenure, wall = self._spread, self._tenure, self._wall()
         if member is None:
             if not self._membership.owns:

@@ -51,7 +51,7 @@ DAMAGE = (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)
 def words(
     error: Exception, path: Path | None = None, connection: apsw.Connection | None = None
 ) -> str:
-    """What the error means; SQLite and the system know the cause of some failures better than it.
+    """What the error means; for some failures, SQLite or the system also knows the cause.
 
     path        the file in which it happened
     connection  the connection that raised it

@@ -1,4 +1,4 @@
-"""Looks up idempotency keys, of callers that come at the same time in one statement. Waits."""
+"""Looks up idempotency keys; callers that come at the same time share one statement. Waits."""
 
 from __future__ import annotations
 

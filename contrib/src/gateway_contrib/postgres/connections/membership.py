@@ -2,9 +2,9 @@
 
 The owner's row has a counter, which the owner raises each quarter of the lease. A standby looks at
 the counter twice a second, and takes over once it has itself seen the counter unchanged for 1.1
-leases, on a clock that also runs while the machine is suspended. No two clocks are compared, not
-even the server's with another. A takeover deletes the owner's row if its counter is still the same;
-a renewal that finds no row has come too late.
+leases, on a clock that also runs while the machine is suspended. Two clocks are never compared,
+not even with the server's. A takeover deletes the owner's row if its counter is still the same; a
+renewal that finds no row has come too late.
 """
 
 from __future__ import annotations

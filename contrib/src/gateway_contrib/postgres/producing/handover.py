@@ -66,7 +66,7 @@ class PostgresHandover:
     Entering it raises `OutboxError` if the database cannot be reached, if the schema is not there
     and cannot be made, or if the outbox is sealed with another key.
 
-    keys  the first of them that an owner has made known seals what is handed over
+    keys  the keys to seal with; the first one that an owner has made known is used
     """
 
     def __init__(

@@ -21,7 +21,7 @@ Connection: TypeAlias = psycopg.Connection[Any]
 
 
 class HandingKeys:
-    """The keys of a process that hands over; the one that seals is one that the owner can open.
+    """The keys of a process that hands over; it seals with a key that the owner has as well.
 
     ids  the ids of its keys, in the order in which they are preferred for sealing
     """

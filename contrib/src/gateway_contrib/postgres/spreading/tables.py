@@ -165,7 +165,7 @@ def end(connection: Connection, owner: Owner) -> bool:
 
 
 def add(connection: Connection, instances: Iterable[str]) -> None:
-    """Give accounts without a row one, owned by nobody or by the member that owns all accounts."""
+    """Add the missing rows of accounts; the owner is nobody, or the member that owns all."""
     names = list(instances)
     with connection.transaction():
         asked = ([name_of(name) for name in names], [text_in(name) for name in names])

@@ -157,7 +157,7 @@ def _update(
 
 
 def settled(batch: Batch) -> list[int]:
-    """The entries that ended so that nobody will want to try them again."""
+    """The ended entries that nobody will want to try again."""
     return [row[0] for row in batch.ended.values() if row[1] in SETTLED]
 
 

@@ -1,4 +1,4 @@
-"""Copies files of stored bytes into a backup, those that belong to one moment of the database."""
+"""Copies the files of stored bytes into a backup, as they are at one moment of the database."""
 
 from __future__ import annotations
 

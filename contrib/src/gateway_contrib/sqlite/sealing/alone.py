@@ -24,7 +24,10 @@ from gateway_core.outboxes import OutboxError
 
 
 def reseal_alone(path: Path, secrets: Sequence[Secret]) -> str:
-    """Seal everything anew; returns what was done. Raises `OutboxError`, also for an owned file."""
+    """Seal everything anew; returns what was done, in words.
+
+    Raises `OutboxError` if that fails, or if a gateway has the file open.
+    """
     path = path.resolve()
     ownership = Ownership(path)
     with typed("cannot be sealed anew", path):
