@@ -1,4 +1,4 @@
-"""The statistics of a gateway, counted over its parts."""
+"""Counts the statistics of a gateway over its parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway_core.monitoring.statistics import Statistics
 
 
 def snapshot(parts: Parts, *, waiting: bool) -> Statistics:
-    """As of now; `waiting`: also what envelopes wait for, which looks at each."""
+    """The statistics as of now; `waiting`: also what envelopes wait for, looking at each."""
     partitions, door, groups, pager = parts.partitions, parts.door, parts.groups, parts.pager
     total = sum(partition.accepted for partition in partitions)
     counted = tuple(partition.statistics(total) for partition in partitions)

@@ -1,6 +1,6 @@
-"""What fetches files for a gateway: the HTTP of `gateway_core.http`, if that is installed.
+"""Fetches files for a gateway by the HTTP of `gateway_core.http`, if that is installed.
 
-It is looked for once somebody has allowed a host: a gateway without HTTP channels needs none.
+HTTP is imported only if the settings allow a host: a gateway without HTTP channels needs none.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ async def _fetch(
 
 
 def fetching_of(settings: FilesSettings) -> Fetching | None:
-    """What fetches from the hosts that the settings allow. Raises where HTTP is not installed."""
+    """Fetches from the hosts that the settings allow; None: none. Raises if HTTP is missing."""
     if not settings.fetch_from:
         return None
     import gateway_core.http  # noqa: F401, PLC0415 - says what is missing, and how it comes

@@ -1,4 +1,4 @@
-"""Everything that ends, in order, for whoever follows it."""
+"""Passes on how envelopes end, in order, to each subscriber."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gateway_core.outboxes.endings import Ended, Follower, MemoryEndings
 
 
 class Following:
-    """The endings of a gateway: of its outbox, else what it remembers itself.
+    """The endings of a gateway: from its outbox, or else from its own memory.
 
-    follower  None: of a gateway without an outbox, until somebody follows it
+    follower  None: the gateway has no outbox, and nobody has asked for endings yet
     most      how many endings of each partition are remembered without an outbox
     """
 
@@ -32,18 +32,18 @@ class Following:
         self._most = most
 
     def after(self, cursor: str | None) -> AsyncIterator[Ended]:
-        """What ended after `cursor`, as it ends. Raises as `Gateway.endings` does."""
+        """The endings after `cursor`, as they happen. Raises as `Gateway.endings` does."""
         if self._follower is None:
             self._follower = self._remembered()
         return self._follower.after(cursor)
 
     def close(self) -> None:
-        """Whoever follows hears that no more will come."""
+        """Let subscribers know that no more endings will come."""
         if self._follower is not None:
             self._follower.close()
 
     def _remembered(self) -> Follower:
-        """Without an outbox: what the histories have, and from now on all that ends."""
+        """The follower without an outbox: of the histories' receipts, and of all later endings."""
         completions = [partition.completion for partition in self._partitions]
         ended = (receipt for each in completions for receipt in each.history.values())
         source, most = self._ids.next(self._clock.wall()), self._most * len(completions)

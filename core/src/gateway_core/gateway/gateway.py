@@ -1,6 +1,6 @@
-"""`Gateway`: the public face, each verb of which is a few lines over the parts.
+"""`Gateway`: the public face; each of its verbs is a few lines that use the parts.
 
-This module waits: for the outbox, and for what is under way when the gateway closes.
+This module waits: for the outbox, and for unfinished work when the gateway closes.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         self._producer, self._lookup, self._groups = parts.producer, parts.lookup, parts.groups
         if parts.sourced is not None:
             parts.sourced.sourcing.on_found = self._groups_arrived
-        if parts.pager is not None:  # what other processes ask of this one
+        if parts.pager is not None:  # requests of other processes to this one
             requests = parts.pager.requests
             requests.accept, requests.cancel = self._accept_asked, parts.here.withdraw
             requests.ask, requests.group = self._answer_question, GroupRequests(self).answer
@@ -77,7 +77,7 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         return foresee(account.hooks, account.instance, envelope, self.config, account.addresses)
 
     async def _preview_apart(self, envelope: Envelope) -> Preview:
-        """The same; a long text holds up no other task."""
+        """Preview `envelope` as `preview` does, but a long text holds up no other task."""
         account = self._account_of(envelope)
         hooks, addresses = account.hooks, account.addresses
         return await foresee_apart(hooks, account.instance, envelope, self.config, addresses)
@@ -93,13 +93,13 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
     def address(self, instance_id: str, event: Any) -> Address | None:
         """The address that an event came from, so that it can be answered there.
 
-        `event` is the platform's JSON, or an object of a library that the adapter knows. None: it
-        belongs to no conversation. Raises `UnknownInstance` and `HookContractError`.
+        `event` is the platform's JSON, or an object of a library that the adapter knows. None: the
+        event belongs to no conversation. Raises `UnknownInstance` and `HookContractError`.
         """
         return self._registry.account(instance_id).hooks.address(event)
 
     async def cancel(self, what: Ticket | str) -> bool:
-        """End an envelope `cancelled` if it has not started; returns whether it did.
+        """End an envelope `cancelled` if it has not started; returns whether that succeeded.
 
         An envelope in memory ends at once, before other tasks run. Raises `Invalid` for anything
         but a ticket or an id, and `OutboxError` if a durable outbox has to be asked but does not
@@ -136,7 +136,7 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         """
         return snapshot(self._parts, waiting=waiting)
 
-    # -- what its parts and other processes ask of it
+    # -- requests of its parts and of other processes
 
     def _groups_arrived(self, instance_id: str) -> None:
         self._life.groups_arrived(instance_id)
@@ -180,16 +180,16 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         self._written.came_in(delivery)
 
     async def _accept_asked(self, request: Request) -> tuple[str, bool]:
-        """Accept what another process asked for."""
+        """Accept an envelope that another process handed over."""
         return await self._accepting.accept(request)
 
     async def _suspended_elsewhere(self, instance_id: str, suspension: Suspension | None) -> None:
-        """Another process asks to suspend an account, or to resume it."""
+        """Suspend an account, or resume it (None), because another process asks for that."""
         await self._drafting.bring(instance_id)
         await self._suspensions.carry_out(instance_id, suspension)
 
     async def _answer_question(self, request: Request) -> str:
-        """Answer a process that delivers nothing."""
+        """Answer the question of a process that does not deliver for the account."""
         here = self._parts.here
         return await Questions(self, here, request.instance_id, request.age).answer(request.asked)
 
@@ -197,7 +197,7 @@ class Gateway(Streaming, GroupVerbs, InstanceVerbs):
         self._parts.tasks.spawn(task)
 
     def _end_streams(self) -> None:
-        if "_streams" in vars(self):  # made with the first one
+        if "_streams" in vars(self):  # made with the first stream
             self._streams.gateway_closes()
 
     # -- its end

@@ -28,7 +28,7 @@ from gateway_core.telemetry import (
 
 
 class InstanceVerbs:
-    """What a `Gateway` can be told of its instances while it is open."""
+    """The methods by which an open `Gateway` changes and examines its instances."""
 
     config: GatewayConfig
     _registry: InstanceRegistry
@@ -68,9 +68,9 @@ class InstanceVerbs:
             self._groups_arrived(instance.id)
 
     def replace_instance(self, instance: Instance) -> None:
-        """Give a known instance new settings (a new token); a suspended one goes on.
+        """Give a known instance new settings (a new token); if it was suspended, it goes on.
 
-        That is so in this process alone: others have settings of their own. Raises
+        This changes this process only: other processes have settings of their own. Raises
         `UnknownInstance`, and `ConfigError` if the channel would change or another instance already
         uses the new account.
         """
@@ -85,15 +85,15 @@ class InstanceVerbs:
         log_event(INSTANCE_REPLACED, instance=instance.id, channel=instance.channel)
 
     async def reload(self, config: GatewayConfig) -> Reloaded:
-        """Serve the instances of this configuration from now on, such as after reading it again.
+        """Serve the instances of `config` from now on, for example after reading its file again.
 
-        That is so in this process alone: others have a configuration of their own.
+        This changes this process only: other processes have a configuration of their own.
 
-        New ones are added, those with other settings or secrets are replaced, and missing ones are
-        removed after up to its `drain_timeout`. Other instances are not affected; one that
-        `suspend` holds stays suspended. A durable outbox keeps the unsent envelopes of a missing
-        instance until it is there again. Raises `ConfigError` with every mistake, and then changes
-        nothing.
+        New instances are added, those with other settings or secrets are replaced, and missing ones
+        are removed after up to `drain_timeout` of `config`. Other instances are not affected. An
+        instance that `suspend` holds stays suspended. A durable outbox keeps the unsent envelopes
+        of a missing instance until it is there again. Raises `ConfigError` with every mistake, and
+        then changes nothing.
         """
         self._check_loop()
         self._check_serves("reload")
@@ -101,7 +101,7 @@ class InstanceVerbs:
             raise TypeError(f"`config` must be a GatewayConfig, not {type(config).__name__}")
         async with self._reloading:
             changes = self._registry.compare(config.instances)
-            for instance in changes.added:  # the account may be that of one that is removed below
+            for instance in changes.added:  # an instance removed below may have the same account
                 self._add(instance)
             for instance in changes.replaced:
                 self._replace(instance, keep_held=True)
@@ -138,7 +138,7 @@ class InstanceVerbs:
     async def remove_instance(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
         """Remove an instance, after up to `drain` seconds for its unfinished envelopes.
 
-        Returns those that ended undelivered. Other instances are not affected. Raises
+        Returns the envelopes that ended undelivered. Other instances are not affected. Raises
         `UnknownInstance`, and `ValueError` if `drain` is no number of seconds. A process that only
         hands over asks the process that delivers, and waits for it.
         """
@@ -153,7 +153,7 @@ class InstanceVerbs:
         return self._pager is not None and self._pager.accounts.has(instance_id)
 
     async def _remove(self, instance_id: str, drain: float, *, keep: bool) -> list[Undelivered]:
-        """`keep`: a durable outbox keeps what is unfinished."""
+        """`keep`: a durable outbox keeps the unfinished envelopes."""
         let_go = self._pager.accounts.let_go if keep and self._pager is not None else None
         try:
             receipts = await self._registry.remove(instance_id, drain=drain, let_go=let_go)
@@ -167,13 +167,13 @@ class InstanceVerbs:
         return receipts
 
     async def find_instance(self, instance_id: str, *, anew: bool = False) -> Instance | None:
-        """The instance, which is in memory from then on for as long as it may idle.
+        """The instance; it is then in memory, for as long as it may idle.
 
-        anew  ask the `instance_source` again: other settings are used from now on, and an instance
-              that it does not know any more is removed as one that is missing in `reload`
+        anew  ask the `instance_source` again: changed settings are used from now on, and an
+              instance that the source no longer knows is removed, as `reload` removes a missing one
 
-        None: there is none of that id. Raises `InstanceSourceError` where the source fails; what is
-        in memory stays as it is then.
+        None: there is no instance of that id. Raises `InstanceSourceError` if the source fails; an
+        instance in memory then stays as it is.
         """
         self._check_loop()
         source = self._drafting.source
@@ -199,8 +199,9 @@ class InstanceVerbs:
         why  the reason, as the log, policies and `InstanceSuspended` show it
         by   who asks for it, as `gateway outbox stats` shows it
 
-        An outbox that stores it does so in the next moments, and it then holds after a restart as
-        well. If another process owns the account, that one is asked, now or once it is there.
+        If the outbox stores suspensions, it does so in the next moments; the suspension then holds
+        after a restart as well. If another process owns the account, this one asks that process,
+        now or once it is there.
         """
         self._check_loop()
         self._suspensions.suspend(instance_id, why, by)
@@ -208,7 +209,7 @@ class InstanceVerbs:
     def resume(self, instance_id: str) -> None:
         """End an instance's suspension and the closures of its limits, whatever caused them.
 
-        If another process owns the account, that one is asked, as `suspend` does.
+        If another process owns the account, this one asks that process, as `suspend` does.
         """
         self._check_loop()
         self._suspensions.resume(instance_id)

@@ -1,6 +1,6 @@
-"""A gateway's life: it recovers, keeps its partitions alive, and ends: quiet, drain, cancel.
+"""Recovers a gateway, keeps its partitions alive, and ends it: quiet, drain, cancel.
 
-This module waits: for the gateway to be closed, and for what is under way then.
+This module waits: for the gateway to be closed, and then for unfinished work.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from gateway_core.monitoring.recorder import observed
 from gateway_core.telemetry import LEFT_AT_CLOSE, UNFINISHED_AT_CLOSE, log_event
 
 STORES = 1.0
-"""Seconds for which an operator's suspension may take to be stored, however short the drain is."""
+"""Seconds that a drain allows at least for storing operators' suspensions."""
 
 
 class Life:
-    """From open to quiet, drain, cancel.
+    """The life of a gateway, from open to quiet, drain, cancel.
 
-    opened    set once its partitions run
+    opened    set once the partitions run
     closing   set once nothing more is accepted
-    stopped   set once all has ended, or is stored
-    on_quiet  called as soon as nothing more is accepted, and perhaps again
+    stopped   set once every envelope has ended or is stored
+    on_quiet  called as soon as nothing more is accepted; may be called more than once
     """
 
     def __init__(self, parts: Parts, on_quiet: Callable[[], None]) -> None:
@@ -54,13 +54,13 @@ class Life:
         parts.ids.go_on_after(overview.last_id, overview.sequence)
 
     def groups_arrived(self, instance_id: str) -> None:
-        """There may be groups of an account that are not fed yet."""
+        """Serve the account's groups, since some of them may not be fed yet."""
         tasks = self._parts.tasks
         if tasks.nursery is not None and not self.closing.is_set():
             tasks.spawn(partial(self._parts.groups.serve, instance_id))
 
     async def run(self) -> None:
-        """Run every task of the gateway in a shield whose only exit is quiet, drain, cancel."""
+        """Run every task of the gateway in a shield; only quiet, drain, cancel ends them."""
         parts = self._parts
         counted = partial(snapshot, parts, waiting=True)
         observing = observed(parts.meters, parts.observer, counted)
@@ -69,7 +69,7 @@ class Life:
                 parts.tasks.nursery = tasks
                 try:
                     await self._serve()
-                finally:  # those who wait hear of a gateway that gives up as well
+                finally:  # if the gateway gives up, callers that wait learn of it as well
                     self.quiet()
                     self._end_rest()
                     self.stopped.set()
@@ -80,7 +80,7 @@ class Life:
 
     @contextmanager
     def _hearing_collections(self) -> Iterator[None]:
-        """Hear of the garbage collector's work, which no hook is to be blamed for."""
+        """Record the garbage collector's runs, so that no hook is blamed for their time."""
         collections = [hooks.collections for hooks in self._parts.hooks.values()][:1]
         gc.callbacks.extend(collections)
         try:
@@ -122,7 +122,7 @@ class Life:
             workers.cancel_scope.cancel()
 
     def cut_drain(self) -> None:
-        """Drain no longer, and log what is left of what is in memory."""
+        """Stop draining, and log each envelope that is still in memory."""
         parts = self._parts
         deliveries = [f for partition in parts.partitions for f in partition.deliveries.values()]
         for delivery in deliveries if not self._draining.cancel_called else ():
@@ -132,7 +132,7 @@ class Life:
         self._draining.cancel()
 
     def _end_rest(self) -> None:
-        """End what is left: an outbox stores it, else it is given up."""
+        """End the rest: a durable outbox stores it; without one it is given up."""
         parts, pager = self._parts, self._parts.pager
         parts.groups.close()
         left = sum(len(partition.deliveries) for partition in parts.partitions)
@@ -161,7 +161,7 @@ class Life:
         self._parts.door.close()
 
     async def drain(self) -> list[Undelivered]:
-        """As `Gateway.drain`."""
+        """Drain as `Gateway.drain` says."""
         parts = self._parts
         deliveries = [f for partition in parts.partitions for f in partition.deliveries.values()]
         if parts.pager is not None:

@@ -1,4 +1,4 @@
-"""`open_gateway`: what is asked for is checked, put together, and open for a block."""
+"""`open_gateway`: checks its arguments, makes the gateway, and holds it open for a block."""
 
 from __future__ import annotations
 
@@ -41,19 +41,20 @@ async def open_gateway(
     """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
 
     config      a configuration, or the path of a `gateway.toml`, which `load_config` reads
-    plugins     objects with hookimpls, asked before the installed ones; ("channel", plugin) for one
+    plugins     objects with hookimpls, called before the installed ones; ("channel", plugin) serves
+                that channel only
     outbox      where accepted envelopes are stored; None: where the configuration says, or else in
                 memory, which is logged once
     rng         the random generator for jitter; a seeded one makes delays repeatable
     wall_clock  POSIX time, for `not_before` and the times on receipts
     providers   receivers of spans and metrics; None: what the configuration says, or else this
                 process's own OpenTelemetry setup
-    serve       False: deliver nothing, and hand envelopes over to the process that owns the outbox,
-                which must be one that processes can share. It opens at once, even if there is no
-                owner
-    instance_source  gives an account by its id when it is first needed, None for an unknown one:
-                an async function, or one that never waits. The configuration's `instance_source`
-                says how it is asked
+    serve       False: deliver nothing, and hand envelopes over to the process that owns the outbox.
+                The outbox must be one that processes can share. The gateway opens at once, even if
+                there is no owner
+    instance_source  a function that returns an account for its id when the account is first needed,
+                or None for an unknown id. It is async, or never waits. The configuration's
+                `instance_source` says how it is called
 
     Raises `PluginError` and `ConfigError` with every fault before anything starts, and
     `PartitionFailed` out of the block if partitions keep failing.
@@ -92,7 +93,7 @@ async def open_gateway(
         body: BaseException | None = None
         try:
             async with trio.open_nursery() as nursery:
-                # Not `nursery.start`: cancelled in there, it would wait for a shielded task.
+                # Not `nursery.start`: if cancelled there, it would wait for a shielded task.
                 nursery.start_soon(life.run)
                 try:
                     await life.opened.wait()
@@ -109,7 +110,7 @@ async def open_gateway(
 
 
 def _entered(reached: Any) -> AbstractAsyncContextManager[Any]:
-    """It, or nothing: an empty one may be false."""
+    """`reached`, or for None a context that does nothing; an empty outbox may be false."""
     entered: AbstractAsyncContextManager[Any] = nullcontext() if reached is None else reached
     return entered
 
@@ -117,7 +118,7 @@ def _entered(reached: Any) -> AbstractAsyncContextManager[Any]:
 def outbox_of(
     config: GatewayConfig, outbox: Outbox | None, plugins: Sequence[Given]
 ) -> Outbox | None:
-    """The one that is given, else the one that is configured; None: there is none."""
+    """The outbox that is given, else the outbox that is configured; None: there is none."""
     if outbox is not None or config.outbox is None:
         return outbox
     where = config.outbox
@@ -126,7 +127,7 @@ def outbox_of(
 
 
 def handover_of(outbox: Outbox | None) -> Handover:
-    """What hands over by this outbox. Raises `ConfigError` for one that cannot."""
+    """The handover that `outbox` offers. Raises `ConfigError` if there is none."""
     offered = getattr(outbox, "handover", None)
     if offered is None:
         name = type(outbox).__name__
@@ -138,7 +139,7 @@ def handover_of(outbox: Outbox | None) -> Handover:
 
 
 def _check(config: object, outbox: object, providers: object) -> None:
-    """Raises for wrong types and another event loop, whose own errors would not help."""
+    """Raises for wrong types and another event loop, since their own errors would not help."""
     if not trio.lowlevel.in_trio_run():
         others = "use gateway_core.aio with asyncio, gateway_core.blocking in code that blocks"
         raise RuntimeError(f"this gateway runs on trio, within trio.run(main): {others}")
@@ -156,7 +157,7 @@ def _check(config: object, outbox: object, providers: object) -> None:
 
 
 def _check_ports(rng: object, wall_clock: object, source: object) -> None:
-    """Raises TypeError for what would fail later, in the gateway's tasks: a generator, a clock."""
+    """Raises TypeError for arguments that would fail only later, in the gateway's tasks."""
     if not (source is None or callable(source)):
         raise TypeError(f"`instance_source` must be a function, not {shown(source)}")
     if not isinstance(rng, Random | None):

@@ -1,4 +1,4 @@
-"""Puts together what has to do with an `instance_source`. Never waits."""
+"""Makes the components that serve an `instance_source`. Never waits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gateway_core.submission.draft import Drafting
 
 
 class SourcedAccounts:
-    """The accounts that a source gives: brought in, and forgotten.
+    """Brings in the accounts that a source gives, and forgets them.
 
-    sourcing    brings them in as they are needed
-    stored      brings in those of which an outbox has something
-    forgetting  forgets idle ones
+    sourcing    brings accounts in when they are needed
+    stored      brings in accounts for which an outbox has stored something
+    forgetting  forgets idle accounts
     """
 
     def __init__(
@@ -46,7 +46,7 @@ def sourced_by(
     groups: Groups,
     spread: Spreading | None,
 ) -> SourcedAccounts | None:
-    """What brings in the accounts of a source; None: there is no source."""
+    """Make the components that bring in a source's accounts; None: there is no source."""
     if source is None:
         return None
     registry, settings = drafting.registry, drafting.config.instance_source

@@ -1,4 +1,4 @@
-"""Where a gateway's own tasks run."""
+"""Runs a gateway's own tasks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import trio
 
 
 class Tasks:
-    """The nursery of a gateway's tasks, which are in the gateway's context and never a caller's.
+    """The nursery of a gateway's tasks; they run in the gateway's context, never in a caller's.
 
-    nursery  there while the gateway is open
+    nursery  None until the gateway opens
     """
 
     def __init__(self) -> None:
@@ -20,6 +20,6 @@ class Tasks:
         self._context = contextvars.copy_context()
 
     def spawn(self, task: Callable[[], Any]) -> None:
-        """Start one."""
+        """Start `task`."""
         assert self.nursery is not None, "the gateway is not open"  # noqa: S101 - an invariant
         self._context.run(self.nursery.start_soon, task)

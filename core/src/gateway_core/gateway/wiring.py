@@ -1,4 +1,4 @@
-"""The parts of a gateway, put together one after the other, each with what it needs of others."""
+"""Makes the parts of a gateway, one after the other, and gives each the others that it uses."""
 
 from __future__ import annotations
 
@@ -58,14 +58,15 @@ from gateway_core.telemetry.privacy import Privacy
 
 @attrs.frozen(kw_only=True)
 class Parts:
-    """What a gateway consists of.
+    """The parts of a gateway.
 
-    serves    it delivers; False: it only hands over
-    pager     there with an outbox, which `outbox` is, and `journal` writes to
+    serves    whether this process delivers; False: it only hands over
+    pager     brings in entries of `outbox`; None without an outbox, as `outbox` and `journal` are
     spread    the outbox, if its accounts are spread over processes
-    tenure    how this process stands with an outbox that several share; None: it is not such a one
-    producer  there in a process that hands over: all, or what others own of a spread outbox
-    here      finds what this process has itself
+    tenure    returns this process's position in a shared outbox; None: the outbox is not shared
+    producer  hands over all envelopes, or those of accounts that other processes own of a spread
+              outbox; None: this process hands nothing over
+    here      finds the envelopes that this process has itself
     sourced   the accounts of an `instance_source`; None: there is none
     """
 
@@ -111,9 +112,9 @@ def wire(
     providers: Providers,
     instance_source: InstanceSource | None = None,
 ) -> Parts:
-    """Put the parts together.
+    """Make the parts, and connect them.
 
-    handover  of a process that delivers nothing, or only for some accounts
+    handover  set in a process that delivers nothing, or delivers only for some accounts
     """
     serves = handover is None or outbox is not None
     spread: Any = outbox if handover is not None else None
@@ -249,7 +250,7 @@ def _suspensions(
     handover: Handover | None,
     pager: Pager | None,
 ) -> Suspensions:
-    """Stored where this process has the account: always, never as it hands over, or by turns."""
+    """Suspends accounts: in this process all accounts, none if it hands over, or those it owns."""
     store, tell = getattr(outbox, "store_suspension", None), None
     is_here: Callable[[str], bool] = lambda _instance_id: handover is None  # noqa: E731 - one of two
     if handover is not None:
