@@ -1,13 +1,13 @@
 """Decides who may come in: unfinished envelopes counted against three bounds. Sans-I/O.
 
-Partition, instance and room each have their bound, so that a backlog refuses only its own. Each
-class has the whole of a bound: an envelope is counted together with its own class and those that
-rank above, so `urgent` sees urgent ones alone and `bulk` sees all. Nobody ever waits for a slot
-that a lower class holds, however small the bound is; and where all three classes fill a bound one
-after the other, three times as many are in at the most.
+Partition, instance and room each have their own bound, so that a full room or instance refuses only
+its own envelopes. Each class has the whole of a bound: an envelope is counted together with its own
+class and the higher classes, so `urgent` sees only urgent envelopes and `bulk` sees all. No caller
+ever waits for a slot that a lower class holds, however small the bound is. If all three classes
+fill a bound one after the other, it holds three times as many envelopes, at the most.
 
-A free slot goes to the highest class that waits for it, and there to the caller that has waited
-longest; newcomers overtake lower classes only.
+A free slot goes to the highest class that waits for it, and within the class to the caller that has
+waited longest. Newcomers overtake lower classes only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def keys_of(instance_id: str, room_id: str) -> tuple[BoundKey, BoundKey, BoundKe
 
 @attrs.frozen
 class Full:
-    """The bound that is reached; `depth` counts what the refused class sees."""
+    """The bound that is reached; `depth` counts the envelopes that the refused class sees."""
 
     key: BoundKey
     depth: int
@@ -73,14 +73,14 @@ class Admission:
         return sum(map(len, self._waiting.values()))
 
     def take(self, instance_id: str, room_id: str, rank: int) -> Full | None:
-        """Take a slot; if there is none, the bound that keeps the envelope out."""
+        """Take a slot; if there is none, return the bound that keeps the envelope out."""
         held, room = self._held[rank], (instance_id, room_id)
         of_instance, of_room = held.instances.get(instance_id, 0), held.rooms.get(room, 0)
         if self._waiting or self.depth != held.total:
             full = self.full(instance_id, room_id, rank)
             if full is not None:
                 return full
-        else:  # there are no others to be counted
+        else:  # no other class has envelopes to count
             all_of, (most_of_all, most_of_instance, most_of_room) = held.total, self._bounds
             if all_of >= most_of_all or of_instance >= most_of_instance or of_room >= most_of_room:
                 return self._reached(instance_id, room_id, rank)
@@ -100,9 +100,9 @@ class Admission:
         return self._reached(instance_id, room_id, rank)
 
     def narrowest(self, instance_id: str, room_id: str) -> BoundKey | None:
-        """The narrowest bound that is reached by all: an end there frees a slot under all of them.
+        """The narrowest bound that all classes together have reached; None: they reached none.
 
-        None: none is.
+        An envelope that ends under it frees a slot of every bound that is reached.
         """
         keys = keys_of(instance_id, room_id)
         reached = [k for k, b in zip(keys, self._bounds, strict=True) if self._depth(k, BULK) >= b]
@@ -136,7 +136,7 @@ class Admission:
                 self._hand_on(key, now)
 
     def wait(self, waiter: Waiter, full: Full) -> None:
-        """Queue at the bound that is reached."""
+        """Queue `waiter` at the bound that is reached."""
         self._queue(waiter, full.key)
 
     def give_up(self, waiter: Waiter, now: int) -> None:
@@ -162,7 +162,7 @@ class Admission:
         self._waiting.setdefault(key, SlotQueue()).add(waiter)
 
     def _hand_on(self, key: BoundKey, now: int) -> None:
-        """Give slots under the bound to those who wait for them, while there are any."""
+        """Give free slots under the bound to the callers that wait for them."""
         queue = self._waiting.get(key)
         if queue is None:
             return
@@ -172,7 +172,7 @@ class Admission:
             del self._waiting[key]
 
     def _serve(self, key: BoundKey, queue: SlotQueue, now: int) -> bool:
-        """Let one go in, or on to another bound; false: all of them wait for this one."""
+        """Let one caller in, or on to another bound; False: all callers wait for this bound."""
         for waiter in queue.in_turn(now):
             full = self._reached(waiter.instance_id, waiter.room_id, waiter.rank)
             if full is not None and full.key == key:
@@ -188,7 +188,7 @@ class Admission:
         return False
 
     def _depth(self, key: BoundKey, rank: int) -> int:
-        """How many the class sees under the bound."""
+        """How many envelopes the class sees under the bound."""
         seen = self._seen_by[rank]
         if len(key) == 1:
             return sum(held.total for held in seen)
@@ -217,17 +217,17 @@ class Admission:
 
 @attrs.define(eq=False)
 class Sheddable:
-    """The bulk of one partition, by the bounds under which its end frees a slot."""
+    """The bulk envelopes of one partition, by the bounds under which their end frees a slot."""
 
     _by_key: dict[BoundKey, dict[str, Delivery]] = attrs.field(factory=dict)
 
     def add(self, delivery: Delivery) -> None:
-        """It may be shed until it starts."""
+        """Add a delivery that may be shed until it starts."""
         for key in _keys_for(delivery):
             self._by_key.setdefault(key, {})[delivery.id] = delivery
 
     def discard(self, delivery: Delivery) -> None:
-        """It ended, or started, and can no longer be shed."""
+        """Remove a delivery that has ended or started, and can no longer be shed."""
         for key in _keys_for(delivery):
             deliveries = self._by_key.get(key, {})
             if deliveries.pop(delivery.id, None) is not None and not deliveries:

@@ -20,9 +20,9 @@ class PriorityClass:
     """One class of envelopes.
 
     rank          0 goes first
-    share         tenths of a grant that it earns with each one that a higher class takes
+    share         tenths of a grant that the class earns with each grant of a higher class
     ttl           seconds until its envelopes expire, unless they or a setting say otherwise
-    may_be_shed   it may be ended to free slots for higher classes
+    may_be_shed   whether its envelopes may be ended to free slots for higher classes
     """
 
     rank: int
@@ -76,7 +76,7 @@ class ClassQueue(Generic[_W]):
         self._serial = 0
 
     def __bool__(self) -> bool:
-        urgent, normal, bulk = self._heaps  # asked often, and most of them are empty
+        urgent, normal, bulk = self._heaps  # called often, and most heaps are empty
         return bool(
             (normal and self._trim(normal))
             or (urgent and self._trim(urgent))
@@ -99,8 +99,9 @@ class ClassQueue(Generic[_W]):
     def ahead_of(self, lane: Waiter, now: int, *, fresh: bool) -> bool:
         """Whether a lane that waits here goes before `lane`, which waits elsewhere or is `fresh`.
 
-        Shares and age count against a fresh one only. Between lanes that wait at several buckets
-        the rank alone decides: with one order for all, no lanes wait for each other.
+        Shares and age count against a fresh lane only. Between lanes that wait at several buckets
+        the rank alone decides: the order is the same everywhere, so lanes never wait for each
+        other.
         """
         chosen = self._choose(now)
         if chosen is None:
@@ -161,7 +162,7 @@ class ClassQueue(Generic[_W]):
         return waiting[0]
 
     def _trim(self, heap: _Heap[_W]) -> bool:
-        """Drop entries whose lane has left; whether any is left."""
+        """Drop leading entries whose lane has left; returns whether an entry remains."""
         while heap:
             _, _, serial, waiter = heap[0]
             if waiter.waits_in is self and waiter.wait_serial == serial:

@@ -1,4 +1,4 @@
-"""When the deliveries of one partition expire, the earliest first. Sans-I/O."""
+"""Orders the deadlines of one partition's deliveries, the earliest first. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from gateway_core.deliveries.delivery import Delivery
 
 FEW = 64
 SERIAL_BITS = 48
-"""How many of an entry's lowest bits are its serial number; the ones above are its deadline."""
+"""How many of an entry's lowest bits are its serial number; the bits above are its deadline."""
 
 
 @attrs.define(eq=False, repr=False)
 class Deadlines:
-    """The deadlines of unfinished deliveries, and of ended ones until those are the majority.
+    """The deadlines of unfinished deliveries; those of ended ones stay until they are the majority.
 
-    `rearm(at)` is called when the next deadline is earlier than it was. An entry is one number and
-    no tuple, which the garbage collector would look at as often as at the delivery.
+    `rearm(at)` is called when the next deadline is earlier than it was. An entry is one number: the
+    garbage collector would look at a tuple as often as at the delivery.
     """
 
     _rearm: Callable[[int], None]
@@ -64,5 +64,5 @@ class Deadlines:
             delivery = self._deliveries.pop(heappop(self._heap))
             if delivery.receipt is None and delivery.deadline <= now:
                 yield delivery
-            else:  # it ended, or has a later one that was added too
+            else:  # the delivery ended, or has a later deadline, which was added too
                 self._stale = max(0, self._stale - 1)

@@ -1,6 +1,7 @@
 """Plans what a stream does next: show its newest state, wait for its pace, or complete itself.
 
-It only plans, and records the plan. What it may show when, `ratelimits.interims` says.
+This module only plans, and records the plan. `ratelimits.interims` says when a stream may show its
+text.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ from gateway_core.scheduling.natively.choice import choose
 from gateway_core.scheduling.rooms import Lane
 
 HIDDEN = 5_000_000_000
-"""Nanoseconds after which a stream that may show nothing, as others owe too much, looks again."""
+"""Nanoseconds until a stream looks again, if it may show nothing because others owe too much."""
 CUT = "cut: it needs more messages than allowed"
 
 
 class PlansOfLongTexts(Protocol):
-    """Who plans long texts beside the event loop, as far as planning uses it."""
+    """The planner of long texts beside the event loop, as far as this module uses it."""
 
     def is_long(self, envelope: Envelope) -> bool: ...  # noqa: D102 - as `LongTexts` says
     def made_for(self, delivery: Delivery) -> MadePlan | None: ...  # noqa: D102 - likewise
@@ -47,9 +48,9 @@ class PlansOfLongTexts(Protocol):
 class GrowingPlanner:
     """Plans for the streams of one partition.
 
-    most       messages that one of them may become
-    long       plans its long states
-    recording  called with one whose steps no longer follow from what an outbox knows
+    most       how many messages one stream may become
+    long       plans the long texts of streams
+    recording  called with a delivery whose steps no longer follow from what an outbox knows
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class GrowingPlanner:
         self._most, self._long, self._recording = most, long, recording
 
     def plan(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
-        """The operation of its next step, or why there is none now."""
+        """The operation of the stream's next step, or why there is none now."""
         planned = self._plan(delivery, growth, lane, now)
         if growth.fault is None:
             return planned
@@ -67,7 +68,7 @@ class GrowingPlanner:
         return Ending(Disposition.REJECTED, _refused(growth.fault.problems))
 
     def _plan(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
-        """The same, unless a policy fails on what it shows."""
+        """Plan the next step; `plan` replaces the result if a policy failed on the text."""
         steps = delivery.steps or ()
         if growth.state == "deleted" and delivery.steps is None:
             return Ending(Disposition.CANCELLED)
@@ -75,7 +76,7 @@ class GrowingPlanner:
             return Ending(Disposition.UNKNOWN)
         step = delivery.step if delivery.steps is not None else None
         if step is not None and step.kind == "send" and step.doubtful:
-            return step.kind  # it may be there already: nothing else takes its place
+            return step.kind  # the message may be there already: nothing else takes its place
         if not growth.decided:
             choose(delivery, growth, lane, now)
         if growth.native is not None:
@@ -87,7 +88,7 @@ class GrowingPlanner:
     def _natively(
         self, delivery: Delivery, growth: Growth, native: Native, lane: Lane, now: int
     ) -> Planned | None:
-        """The same of a message that is appended to; None: it has drafts, or goes by edits now."""
+        """Plan the next step of an appended message; None: it has drafts, or goes by edits now."""
         if not native.is_draft:
             return plan_appended(delivery, growth, native, lane, now, self._recording)
         if not growth.is_open:
@@ -99,11 +100,11 @@ class GrowingPlanner:
         return None
 
     def _by_messages(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> Planned:
-        """The same of one that is sent and edited, or sent after drafts of it."""
+        """Plan the next step of a message that is sent and edited, or sent after its drafts."""
         steps = delivery.steps or ()
         nameless = any(each.is_nameless and each.outcome is not None for each in steps)
         if growth.is_open and (growth.muted or growth.stopped or nameless):
-            # Nobody can edit that message, whose text is posted anew, or its reader has stopped it.
+            # Nobody can edit that message (its text is posted anew), or its reader has stopped it.
             return Later(NEVER)
         step = delivery.step if delivery.steps is not None else None
         held = now
@@ -120,7 +121,7 @@ class GrowingPlanner:
                     return instead
             step = delivery.next_step()
         if step is None:
-            if growth.native is not None:  # a draft, which is seen for a while
+            if growth.native is not None:  # a draft is seen for a while only
                 again = growth.shown_at + growth.native.repeat
                 return Later(again if again > now else now + growth.native.repeat, wakes=True)
             return Later(NEVER) if growth.is_open else Ending(delivery.disposition())
@@ -137,7 +138,7 @@ class GrowingPlanner:
             interims.went(
                 growth, interims.drawn(lane.buckets(growth.operation(step.kind), now)), now
             )
-            if step.kind == "send":  # it owes its edit from now on: others may ask meanwhile
+            if step.kind == "send":  # it owes its edit from now on: other streams may ask meanwhile
                 edits = lane.buckets(growth.operation("edit"), now)
                 interims.owes(growth, interims.drawn(edits))
         return step.kind
@@ -147,7 +148,10 @@ class GrowingPlanner:
         return Later(now + HIDDEN if at >= NEVER else at)
 
     def _held(self, delivery: Delivery, growth: Growth, lane: Lane, now: int) -> int:
-        """When it may show its newest state: `now` or before, at once; it stands in its windows."""
+        """Note what the stream owes its windows; return when it may show its newest state.
+
+        `now` or an earlier time means at once.
+        """
         if growth.native is not None:
             return self._held_draft(delivery, growth, growth.native, lane, now)
         edits = interims.drawn(lane.buckets(growth.operation("edit"), now))
@@ -162,20 +166,20 @@ class GrowingPlanner:
             sends,
             due.count("send") + (not standing or not growth.shows_its_end),
         )
-        if standing > 1:  # a long one: its next part is completed, posted and owes its own edit
+        if standing > 1:  # a long text: its next part is completed, posted and owes an edit
             for bucket in set(edits).intersection(sends):
                 owed[bucket] += 2
         interims.stand(growth, owed, wanting=growth.planned != growth.number)
         if not standing:  # its first message is posted, and owes its edit from then on
             later = _owed(edits, 1, sends, 0)
-            paced = not growth.granted and not delivery.started  # what was refused had its turn
+            paced = not growth.granted and not delivery.started  # a refused attempt had its turn
             return interims.earliest(growth, sends, later, now, paced=paced)
         return interims.earliest(growth, edits, owed, now, paced=not growth.granted)
 
     def _held_draft(
         self, delivery: Delivery, growth: Growth, native: Native, lane: Lane, now: int
     ) -> int:
-        """The same of a draft, which is none of the messages that are owed."""
+        """Do as `_held` does for a draft, which is none of the messages that are owed."""
         drafts = interims.drawn(lane.buckets("draft", now))
         due = [s.kind for s in delivery.steps or () if s.outcome is None and s is not growth.tail]
         sends = interims.drawn(lane.buckets("send", now))
@@ -185,10 +189,10 @@ class GrowingPlanner:
         return max(native.held_until, interims.turn(growth, drafts, now, paced=paced))
 
     def _replan(self, delivery: Delivery, growth: Growth, lane: Lane) -> Ending | LongText | None:
-        """Plan its steps from the newest state; its end, if a hook fails on it.
+        """Plan the steps from the newest state; return what happens instead, if anything.
 
-        A long state is planned beside the event loop, and shown even if more was written meanwhile:
-        one that never stops growing is seen to grow.
+        A long text is planned beside the event loop, and shown even if more was written meanwhile.
+        So a text that never stops growing is seen to grow.
         """
         made, grown = self._made_for(delivery, growth), growth.newest
         if made is not None:
@@ -216,7 +220,7 @@ class GrowingPlanner:
         return None
 
     def _made_for(self, delivery: Delivery, growth: Growth) -> MadePlan | None:
-        """The plan of a long state that was just made, unless it can be shown no more."""
+        """The plan just made for a long text, unless it can no longer be shown."""
         made = self._long.made_for(delivery)
         grown = None if made is None else made.text.grown
         if made is None or grown is None or grown.state != growth.state:
@@ -226,7 +230,7 @@ class GrowingPlanner:
     def _plan_of(
         self, delivery: Delivery, growth: Growth, lane: Lane, made: MadePlan | None
     ) -> Sequence[Part] | Ending | LongText | None:
-        """The parts of the newest state, or of the one that was `made`; None: it shows nothing."""
+        """The parts of the newest state, or of the `made` plan; None: there is nothing to show."""
         if growth.state == "deleted":
             return ()
         try:
@@ -240,14 +244,14 @@ class GrowingPlanner:
     def _asked(
         self, delivery: Delivery, growth: Growth, lane: Lane
     ) -> Sequence[Part] | Ending | LongText | None:
-        """The same, as the channel has it. Raises `HookContractError`."""
+        """Ask the channel for the parts of the newest state. Raises `HookContractError`."""
         text, envelope, account = growth.showing(), delivery.envelope, lane.room.account
         if not text.strip():
             return None
         assert isinstance(envelope, Send)  # noqa: S101 - only sends grow
         shown = attrs.evolve(envelope, text=text)
         problems = account.hooks.validate(account.instance, shown)
-        if problems and growth.is_open:  # what comes may mend it
+        if problems and growth.is_open:  # later text may mend it
             return None
         if problems:
             return Ending(Disposition.REJECTED, _refused(problems))
@@ -269,10 +273,10 @@ class GrowingPlanner:
     def _within(
         self, delivery: Delivery, growth: Growth, plan: Sequence[Part], standing: int
     ) -> Sequence[Part]:
-        """The parts to show: of an open text not its unfinished end, where that would cost others.
+        """The parts to show: without an open text's unfinished end, if that would cost others.
 
-        Its first part is shown as it grows. A later one is posted when it is whole, unless there is
-        room for another edit that is owed.
+        The first part is shown as it grows. A later part is posted when it is whole, or earlier if
+        the windows have enough tokens for another edit that is owed.
         """
         if len(plan) > self._most:
             plan = plan[: self._most]
@@ -286,7 +290,7 @@ class GrowingPlanner:
 
 
 def _refused(problems: Sequence[Problem]) -> Verdict | None:
-    """What a plugin has against the whole text; None: nothing."""
+    """The verdict for a plugin's problems with the whole text; None: there are none."""
     if not problems:
         return None
     return Verdict(
@@ -298,7 +302,7 @@ def _refused(problems: Sequence[Problem]) -> Verdict | None:
 
 
 def _owed(edits: Iterable[Drawn], edit: int, sends: Iterable[Drawn], send: int) -> dict[Drawn, int]:
-    """So many edits and so many sends, by the windows that they draw on."""
+    """Owe so many edits and so many sends, by the windows that they draw on."""
     owed = dict.fromkeys(sends, send)
     for bucket in edits:
         owed[bucket] = owed.get(bucket, 0) + edit

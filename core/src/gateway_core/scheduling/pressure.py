@@ -1,4 +1,4 @@
-"""How full a partition is, in levels with hysteresis. Sans-I/O."""
+"""Says how full a partition is, in levels with hysteresis. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROUNDING = 1e-9
 """0.95 - 0.05 is a little less than 0.9: that must not cost a slot."""
 
 HYSTERESIS = 0.05
-"""How far below its threshold a level is left again, so that one real change is one event."""
+"""A level is left this far below its threshold, so that one real change makes one event."""
 
 LEVELS: tuple[Level, ...] = ("nominal", "elevated", "high", "saturated")
 
@@ -46,7 +46,7 @@ class Gauge:
         self._set_edges(0)
 
     def update(self, depth: int) -> Level | None:
-        """Set the level by the depth; the previous level if it changed, else None."""
+        """Set the level by the depth; return the previous level if it changed, else None."""
         previous = self.level
         index = LEVELS.index(previous)
         while index < 3 and depth >= self._edge(index):  # noqa: PLR2004 - the highest level

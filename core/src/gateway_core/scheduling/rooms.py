@@ -1,4 +1,4 @@
-"""What is known of one conversation while something waits in it: its room and its lanes."""
+"""Holds the state of a conversation while envelopes wait in it: its room and its lanes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from gateway_core.scheduling.waiting_groups import Home, WaitingGroup
 
 @attrs.define(eq=False, repr=False, weakref_slot=False)
 class Room(RoomGates):
-    """One conversation of an instance: what its lanes share.
+    """One conversation of an instance: the state that its lanes share.
 
-    collapsing  the newest message that waits, by its thread and what collapses it
+    collapsing  the newest waiting message, by its thread and its `collapse`
     """
 
     account: InstanceState
@@ -33,7 +33,7 @@ class Room(RoomGates):
     collapsing: dict[tuple[str | None, str], Delivery] | None = None
 
     def move(self, address: str) -> None:
-        """It has a new address, so its lanes ask for their limits anew."""
+        """Take a new address; the room's lanes then ask for their limits again."""
         self.address = address
         for lane in self.lanes.values():
             lane.forget_limits()
@@ -43,10 +43,10 @@ class Room(RoomGates):
 class Lane:
     """A conversation's queue inside its partition.
 
-    quiet     until then nothing follows its last attempt, which may arrive as late as that
+    quiet     its last attempt may still arrive until this time, so nothing else begins before it
     dead      deliveries after the head that have ended
     asked     buckets of the channel's limits by operation, as of `version` of the registry
-    cost      how many tokens of each limit its attempt takes, or would
+    cost      how many tokens of each limit its attempt takes, or would take
     since     its place in line; 0: it has none
     group     the group with which it waits; `alone_at`: the bucket at which it waits by itself
     """
@@ -78,11 +78,11 @@ class Lane:
 
     @property
     def waits_at(self) -> Bucket | None:
-        """The bucket at which it waits, by itself or with its group."""
+        """The bucket at which the lane waits, by itself or with its group."""
         return self.alone_at if self.group is None else self.group.waits_at
 
     def cause_at(self, bucket: Bucket) -> str:
-        """What it waits for at `bucket`."""
+        """The cause for which the lane waits at `bucket`."""
         account = self.room.account
         if bucket is account.limits.gate:
             return account.health.trouble or "account limit"
@@ -113,7 +113,7 @@ class Lane:
         return drawn
 
     def cost_of_head(self) -> int:
-        """How many tokens of each limit the next step takes, which sends files."""
+        """How many tokens of each limit the next step takes; that step sends files."""
         step = self.queue[0].step
         if step is None or step.part is None or (step.files is not None and step.files.named):
             return 1
@@ -121,25 +121,25 @@ class Lane:
         return cost if isinstance(cost, int) and cost > 1 else 1
 
     def _own(self, limit: Limit) -> Limit:
-        """The limit; one of an interaction names a bucket of this lane's, which has its answers."""
+        """The limit; a limit of an interaction gets a bucket of this lane, for its answers."""
         if limit.of != "interaction":
             return limit
         return attrs.evolve(limit, bucket=f"{limit.bucket} of {self.key}")
 
     def asked_as(self, operation: str) -> str:
-        """The key of its limits: the operation, with the class if limits differ by class."""
+        """The key of the operation's limits; it has the class too, if limits differ by class."""
         by_class = self.room.account.hooks.by_class
         return f"{self.queue[0].priority} {operation}" if by_class else operation
 
     def go_on_at(self, now: int) -> None:
-        """Go on then, and hold no worker until then."""
+        """Go on at that time, and hold no worker until then."""
         self.scheduler.pause(self, now)
 
     def dissolve(self) -> None:
-        """Do nothing: it is no group."""
+        """Do nothing: a lane is no group."""
 
     def forget_limits(self) -> None:
-        """Ask for the limits anew: the room moved, or buckets were merged."""
+        """Let the lane ask for its limits again: the room moved, or buckets were merged."""
         for buckets in self.asked.values():
             for bucket in buckets:
                 bucket.users -= 1

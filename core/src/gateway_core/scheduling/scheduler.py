@@ -1,4 +1,4 @@
-"""The scheduler of one partition: which lane waits for what, and which goes next. Sans-I/O.
+"""Schedules the lanes of one partition: which waits for what, and which goes next. Sans-I/O.
 
 A lane is a conversation's queue. It waits for a time or at a bucket, or it is running: then it
 holds a token of every bucket it needs, including one of the partition's attempt slots, and a worker
@@ -27,12 +27,12 @@ from gateway_core.scheduling.rooms import Lane, Room, lane_of
 from gateway_core.scheduling.waiting_groups import Shared, WaitingGroup, queue_of, serve_waiters
 
 AGED = 5_000_000_000
-"""Nanoseconds of waiting after which a lane reserves tokens that younger ones would take."""
+"""Nanoseconds of waiting after which a lane reserves tokens that younger lanes would take."""
 
 MADE_WITH_FILES = ("send", UPLOAD)
 """Operations whose attempt may take more than one token of each limit."""
 PAUSE = 100_000_000
-"""Nanoseconds until a lane or delivery that met an error of ours is tried again."""
+"""Nanoseconds until a lane or delivery is tried again after an error in our own code."""
 
 Alarm: TypeAlias = Bucket | Lane | Delivery | Room
 
@@ -40,8 +40,9 @@ Alarm: TypeAlias = Bucket | Lane | Delivery | Room
 class Hold(NamedTuple):
     """Why a delivery of a previous process run waits.
 
-    until  its next attempt does not begin before that
-    quiet  an attempt may still arrive until then, and nothing else of the lane begins; 0: none may
+    until  its next attempt does not begin before this time
+    quiet  an attempt may still arrive until this time, so nothing else of the lane begins; 0: no
+           attempt may still arrive
     """
 
     until: int
@@ -76,9 +77,10 @@ class Scheduler:
         plan        says what the head of a lane does next
         start       hands a lane that holds its tokens to a worker
         end         hands a delivery that is over to a worker, which ends it and lets its lane go on
-        step_aside  parks a delivery until another has ended
-        plan_long   has a long text planned, and lets its lane go on after that
-        crashed     counts an error of ours against a delivery; returns its ending if it ends it
+        step_aside  parks a delivery until another delivery has ended
+        plan_long   has a long text planned, and then lets its lane go on
+        crashed     counts an error in our own code against a delivery; returns the delivery's
+                    ending if the error ends it
         """
         self._plan, self._start, self._end = plan, start, end
         self._step_aside, self._plan_long, self._crashed = step_aside, plan_long, crashed
@@ -97,7 +99,7 @@ class Scheduler:
                 self.rooms[room.key] = room
 
     def forget_idle(self, accounts: Collection[InstanceState]) -> None:
-        """The same of accounts of which there is no room here, in one pass for all of them."""
+        """Forget accounts that have no room here, in one pass for all of them."""
         for account in accounts:
             self.slots.forget(account.instance)
         for group in [each for each in self.groups.values() if each.account in accounts]:
@@ -125,7 +127,7 @@ class Scheduler:
         lane.queue.append(delivery)
         if len(lane.queue) != 1 or lane.running:
             return
-        paused = lane.timer_at or 0  # what was in the lane before it may still arrive
+        paused = lane.timer_at or 0  # an earlier delivery of the lane may still arrive
         if hold is None:
             if not paused:
                 self.offer(lane, now)
@@ -176,7 +178,7 @@ class Scheduler:
         return blocked
 
     def _wait(self, lane: Lane, buckets: list[Bucket], bucket: Bucket, now: int) -> Bucket:
-        """Let the lane wait: by itself if the bucket is its own, else with its group."""
+        """Let the lane wait: by itself if the bucket is the lane's own, else with its group."""
         if not bucket.shared:
             lane.alone_at = bucket
             queue_of(bucket).push(lane)
@@ -207,18 +209,18 @@ class Scheduler:
                 ending = self._crashed(head, raised)
             if head is not None and ending is not None:
                 self._hand_over(lane, head, ending)
-            else:  # it is tried again in a moment
+            else:  # the lane is tried again in a moment
                 self.pause(lane, now + PAUSE)
             return None
 
     def _head(self, lane: Lane, now: int) -> str | None:
-        """The operation of the lane's next step, past deliveries that have ended; None: no step."""
+        """The operation of the lane's next step, skipping ended deliveries; None: no step."""
         while lane.queue:
             delivery = lane.queue[0]
             if delivery.receipt is None:
                 planned = self._plan(delivery, lane, now)
                 if isinstance(planned, str):
-                    if not lane.since:  # its place in line, whatever the partition
+                    if not lane.since:  # its place in the account's line, in every partition
                         account = lane.room.account
                         lane.since = account.arrived = max(now, account.arrived + 1)
                     envelope, growth = delivery.envelope, delivery.growth
@@ -247,7 +249,7 @@ class Scheduler:
         return None
 
     def _hand_over(self, lane: Lane, delivery: Delivery, planned: Ending | LongText) -> None:
-        """Let a worker end the head of the lane, or a thread plan it; it goes on after that."""
+        """Let a worker end the head of the lane, or a thread plan it; then the lane goes on."""
         lane.running = True
         if isinstance(planned, Ending):
             self._end(lane, delivery, planned)
@@ -255,7 +257,7 @@ class Scheduler:
             self._plan_long(lane, delivery, planned)
 
     def _wait_to_grow(self, delivery: Delivery, later: Later, now: int) -> None:
-        """Park a stream until then, or until there is more of it."""
+        """Park a stream until the time of `later`, or until its text grows."""
         delivery.park("stream", now)
         at = later.at
         if delivery.growth is not None:
@@ -292,7 +294,7 @@ class Scheduler:
             del self.rooms[room.key]
 
     def remove(self, delivery: Delivery, now: int) -> None:
-        """Let the lane of a waiting delivery that has ended go on without it."""
+        """A waiting delivery has ended: let its lane go on without it."""
         lane = lane_of(delivery)
         if lane is None or not lane.queue:
             return
@@ -306,7 +308,7 @@ class Scheduler:
             lane.dead = 0
 
     def replace(self, old: Delivery, new: Delivery, lane: Lane, now: int) -> None:
-        """Put `new` where `old` waits in `lane`, which keeps its place among the others."""
+        """Put `new` where `old` waits in `lane`; the lane keeps its place among the others."""
         old.stand_in(None)
         new.stand_in(lane)
         lane.queue[lane.queue.index(old)] = new
@@ -335,7 +337,7 @@ class Scheduler:
             serve_waiters(contended, now)
 
     def _release_more(self, bucket: Bucket, count: int, now: int, *, unused: bool) -> None:
-        """The same of the tokens that it took beside the first one."""
+        """Give back the tokens that an attempt took beside its first one."""
         if unused:
             bucket.take_more(-count)
         else:
@@ -349,9 +351,9 @@ class Scheduler:
         self.at(until, lane)
 
     def wait_until_it_works(self, lane: Lane, not_before: int, at_last: int | None = None) -> None:
-        """Start nothing of the lane until its instance works, and not before that time.
+        """Start nothing of the lane until its instance works, and not before `not_before`.
 
-        at_last  it is tried then, even if nothing has worked meanwhile; None: it is not
+        at_last  the lane is tried then, even if nothing has worked meanwhile; None: it is not
         """
         lane.running = False
         self._leave(lane)
@@ -386,18 +388,18 @@ class Scheduler:
         else:
             self._leave(lane)
             self.offer(lane, now)
-        if blocked is not None and blocked.waiting is not None:  # those behind may need less
+        if blocked is not None and blocked.waiting is not None:  # lanes after it may need less
             serve_waiters([blocked], now)
 
     def ask_anew(self, account: InstanceState, now: int) -> None:
-        """The account's limits may have changed: lanes that wait for them ask anew."""
+        """The account's limits may have changed: let lanes that wait for them ask again."""
         waiting: dict[Bucket, Lane] = {}
         for room in self.rooms.values():
             if room.account is account:
                 for lane in room.lanes.values():
                     if lane.waits_at is not None:
                         waiting.setdefault(lane.waits_at, lane)
-        for bucket, lane in waiting.items():  # one of those at a bucket asks for all
+        for bucket, lane in waiting.items():  # one lane at a bucket asks for all lanes there
             if lane.waits_at is bucket:
                 self._look_again(lane, now)
             serve_waiters([bucket], now)
@@ -415,7 +417,7 @@ class Scheduler:
         return min(self._alarms[0][0] if self._alarms else NEVER, self.deadlines.next)
 
     def ring(self, now: int) -> Delivery | None:
-        """Wake the lanes and buckets that are due, up to a parked delivery for the caller."""
+        """Wake the lanes and buckets that are due; stop at a parked delivery, and return it."""
         while self._alarms and self._alarms[0][0] <= now:
             when, _, what = heappop(self._alarms)
             if isinstance(what, Delivery):
@@ -432,11 +434,11 @@ class Scheduler:
         return None
 
     def revive(self, now: int) -> list[Lane]:
-        """After the partition's task died: let waiting lanes go on; the lanes left running."""
+        """After the partition's task died, let waiting lanes go on; return those left running."""
         self.stand_in = None
         lanes = [lane for room in self.rooms.values() for lane in room.lanes.values()]
         running = [lane for lane in lanes if lane.running]
-        for lane in lanes:  # its alarm may be the one that rang as the task died
+        for lane in lanes:  # its alarm may have rung just when the task died
             if not lane.running and lane.timer_at is None and not lane.doubt:
                 self._look_again(lane, now)
         return running

@@ -1,4 +1,4 @@
-"""Who waits for a slot, by class with aging. Sans-I/O: the time is passed in."""
+"""Queues the callers that wait for a slot, by class with aging. Sans-I/O: the time is passed in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway_core.scheduling.classes import AGING, BULK, NORMAL
 class Waiter:
     """A caller that waits for a slot; `wake` is called once, with or without a slot.
 
-    rank   of its class
+    rank   the rank of its class
     since  when it began to wait
     """
 
@@ -27,7 +27,7 @@ class Waiter:
 
 
 class SlotQueue:
-    """Callers that wait for the same slots: by class, and within a class the longest first."""
+    """Callers that wait for the same slots: by class, and within a class by time waited."""
 
     __slots__ = ("_by_class",)
 
@@ -47,15 +47,15 @@ class SlotQueue:
         return waiter in self._by_class[waiter.rank]
 
     def add(self, waiter: Waiter) -> None:
-        """Let it wait here, after those of its class."""
+        """Let `waiter` wait here, after the others of its class."""
         self._by_class[waiter.rank][waiter] = None
 
     def remove(self, waiter: Waiter) -> None:
-        """It waits no more."""
+        """Take `waiter` out of the queue."""
         del self._by_class[waiter.rank][waiter]
 
     def before(self, rank: int) -> bool:
-        """Whether anybody waits here whom a newcomer of that class must not overtake."""
+        """Whether a caller waits here that a newcomer of this class must not overtake."""
         return any(self._by_class[: rank + 1])
 
     def in_turn(self, now: int) -> list[Waiter]:

@@ -1,8 +1,8 @@
-"""What envelopes wait for at this instant. Sans-I/O.
+"""Says what envelopes wait for at this instant. Sans-I/O.
 
-`delivery.cause` of a lane that waits in a group is the cause for which it came there. It does
-not change when the group moves or its account has trouble, so the group is asked here. How long
-each cause lasted is counted by the group and the account (`WaitingGroup.mark`).
+If a lane waits in a group, `delivery.cause` is the cause for which the lane joined it. That does
+not change when the group moves or its account has trouble, so this module asks the group. The group
+and the account count how long each cause lasted (`WaitingGroup.mark`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _at(lane: Lane, group: WaitingGroup, otherwise: str) -> str:
 def causes(
     deliveries: Iterable[Delivery], groups: Iterable[WaitingGroup], now: int
 ) -> Counter[tuple[str, str]]:
-    """How many of a partition's deliveries wait by instance and cause: 0.5 µs for each."""
+    """How many of a partition's deliveries wait, by instance and cause; takes 0.5 µs for each."""
     counts: Counter[tuple[str, str]] = Counter(map(_named, deliveries))
     standing: defaultdict[InstanceState, list[tuple[Lane, WaitingGroup]]] = defaultdict(list)
     for group in groups:

@@ -1,8 +1,8 @@
 """Decides which waiting lane gets a bucket that has become free. Sans-I/O: the time is passed in.
 
 A lane waits by itself at its own bucket (the room's limit), and in a group at buckets that it
-shares with other lanes (attempt slots, the account's limits). A group waits at the one that becomes
-free last, so that a free bucket moves one group at most, and wakes one lane, however many wait.
+shares with other lanes (attempt slots, the account's limits). A group waits at the bucket that
+becomes free last. So a free bucket moves one group at most, and wakes one lane, however many wait.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from gateway_core.scheduling.classes import ClassQueue, Waiter
 
 Shared = tuple[Bucket, ...]
 MOST_TURNS = 20_000
-"""At the most, of one call: more than there are lanes that it may let go, or move."""
+"""Turns of one call of `serve_waiters` at the most: more than the lanes that it starts or moves."""
 REST = 10_000_000
-"""Nanoseconds until it goes on after those."""
+"""Nanoseconds until a bucket is served again after so many turns."""
 _COUNTED = ("suspension", "circuit", "slots")
 
 
@@ -53,13 +53,13 @@ class WaitingGroup:
     """Lanes of one partition and account that draw on the same shared buckets.
 
     rank      the rank of its first lane when the group came to its bucket
-    waits_at  the bucket at which it waits; `waits_in` is that bucket's queue while it is in it
+    waits_at  the bucket at which the group waits; `waits_in`: that bucket's queue, while in it
     """
 
     shared: Shared
     scheduler: Home
     account: InstanceState
-    _stood: Elapsed = attrs.field(factory=Elapsed)  # causes, while the account was in order
+    _stood: Elapsed = attrs.field(factory=Elapsed)  # times by cause, while the account was in order
     members: ClassQueue[Any] = attrs.field(factory=ClassQueue)
     rank: Rank = (0, 0, 0)
     waits_at: Bucket | None = None
@@ -67,7 +67,7 @@ class WaitingGroup:
     wait_serial: int = 0
 
     def join(self, lane: Member, bucket: Bucket, now: int) -> Bucket:
-        """Let `lane` wait here, as `bucket` blocks it; the bucket at which the group waits."""
+        """Let `lane` wait here, blocked by `bucket`; returns the bucket where the group waits."""
         first = self.waits_in is None or not self.members or lane.rank < self.rank
         lane.group = self
         self.members.push(lane)
@@ -90,7 +90,7 @@ class WaitingGroup:
             del self.scheduler.groups[self.shared]
 
     def mark(self, now: int) -> Mark:
-        """How long it has waited for each cause until now."""
+        """How long the group has waited for each cause until now."""
         shut = self.account.health.shut
         slots = self._stood.of("slots", shut.of("", now))
         return Mark(self, shut.of("suspension", now), shut.of("circuit", now), slots)
@@ -133,8 +133,8 @@ def queue_of(bucket: Bucket) -> WaitingTakers:
 def serve_waiters(work: list[Bucket], now: int) -> None:
     """Serve the queues of these buckets while there are tokens, then set their alarms.
 
-    Lanes that buckets hand to each other, each free but for them, would go round for ever: after so
-    many turns the others of the program have theirs.
+    Free buckets can hand lanes to each other without end. So after `MOST_TURNS` turns each bucket
+    waits for an alarm, and the program's other tasks run.
     """
     turns = 0
     while work:

@@ -1,7 +1,7 @@
 """Plans a stream whose message is started, appended to and stopped. Sans-I/O.
 
-What may yet change of its text is held back, since nothing can be taken back. Where its message
-cannot have the whole text by being appended to, it is stopped, and edited from then on.
+Text whose look may still change is held back, since appended text cannot be taken back. If
+appending cannot give the message its whole text, the message is stopped, and edited from then on.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def plan_appended(
     now: int,
     recording: Callable[[Delivery], None] | None,
 ) -> Planned | None:
-    """The operation of its next step, or why there is none now; None: it goes on by edits.
+    """The operation of the stream's next step, or why there is none; None: it goes on by edits.
 
-    recording  called with it before its message is started, so that the next run knows
+    recording  called with the delivery before its message is started, so that the next run knows
     """
     step = delivery.steps[0] if delivery.steps else None
     if step is None or step.message_id is None:
@@ -54,7 +54,7 @@ def plan_appended(
 def _started(
     delivery: Delivery, growth: Growth, native: Native, step: Step | None, lane: Lane, now: int
 ) -> Planned | None:
-    """Start its message with the first of its text that stays as it looks."""
+    """Start the message with the beginning of the text, as far as its look is final."""
     text = settled(growth.text) if growth.is_open else ""
     hopeless = not growth.is_open or (not text and len(growth.text) > PEEK)
     in_doubt = step is not None and (step.doubtful or step.outcome is not None)
@@ -81,7 +81,7 @@ def _started(
 def _appended(
     delivery: Delivery, growth: Growth, native: Native, step: Step, lane: Lane, now: int
 ) -> Planned:
-    """Append what stays as it looks, once its turn has come."""
+    """Append the text whose look is final, once the stream's turn has come."""
     if growth.planned == growth.number and step.outcome in ARRIVED:
         growth.waits()
         return Later(native.ends_at, wakes=True)
@@ -109,7 +109,7 @@ def _appended(
 
 
 def _stop(delivery: Delivery, growth: Growth, native: Native, step: Step) -> Planned:
-    """Stop it, with the rest of its text if that makes it whole."""
+    """Stop the message, with the rest of its text if that makes it whole."""
     text, stands = growth.text, native.stands
     whole = growth.state in ("finished", "broken off") and not step.doubtful
     extra = growth.extra or None
@@ -127,14 +127,14 @@ def _stop(delivery: Delivery, growth: Growth, native: Native, step: Step) -> Pla
 
 
 def _stopped(delivery: Delivery, growth: Growth, step: Step, native: Native) -> Planned | None:
-    """Its stop is made again, or it is over, or it goes on by edits."""
+    """Make the planned stop, end the delivery, or go on by edits (None)."""
     if step.outcome is None:
         plain = not native.ends or is_plain_stop(step)
         return step.kind if plain else _stop(delivery, growth, native, step)
     if growth.is_complete:
         return Ending(delivery.disposition())
     if growth.is_open and growth.planned == growth.number and native.stands:
-        growth.decide(None)  # it has all that there is
+        growth.decide(None)  # the message has all of the text so far
     else:
         growth.show_by_edits()
     return None

@@ -1,4 +1,4 @@
-"""Whether a stream is shown natively, which its account's limits decide as well. Sans-I/O."""
+"""Decides whether a stream is shown natively, also by its account's limits. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway_core.scheduling.rooms import Lane
 
 
 def choose(delivery: Delivery, growth: Growth, lane: Lane, now: int) -> None:
-    """Decide it, once there is something to show, or as a previous run's stream goes on."""
+    """Decide how a stream is shown, once it has text or when it goes on after a restart."""
     steps, envelope = delivery.steps or (), delivery.envelope
     started = any(s.kind == "start" and s.message_id is not None for s in steps)
     if started or not growth.is_open:
@@ -27,8 +27,8 @@ def choose(delivery: Delivery, growth: Growth, lane: Lane, now: int) -> None:
         how = account.hooks.streaming(account.instance, envelope)
     native = None if how is None else Native(how)
     if native is not None and not native.is_draft:
-        # A status alone can be taken back from a message that is edited only.
-        # What policies add at its end does not stay there as it grows.
+        # It needs a text: a status alone can be taken back only from a message that is edited.
+        # It needs the text as written: what policies add at its end would not stay at the end.
         fits = growth.text.strip() and growth.text == growth.written and native.takes(growth.text)
         if not (fits and affords(growth, lane, now)):
             native = None
@@ -36,7 +36,7 @@ def choose(delivery: Delivery, growth: Growth, lane: Lane, now: int) -> None:
 
 
 def affords(growth: Growth, lane: Lane, now: int) -> bool:
-    """Whether it may start a message now, and is sure of the attempt that stops it."""
+    """Whether the stream may start a message now, and is sure of the attempt that stops it."""
     owed: Counter[Drawn] = Counter()
     for operation in ("start", "stop"):
         buckets = lane.buckets(operation, now)
@@ -51,7 +51,7 @@ def affords(growth: Growth, lane: Lane, now: int) -> bool:
 
 
 def owed(lane: Lane, now: int) -> dict[Drawn, int]:
-    """What a stream owes whose message is appended to: its stop, and an edit to set it right."""
+    """What a stream with an appended message owes: its stop, and an edit to set it right."""
     counts: Counter[Drawn] = Counter(dict.fromkeys(interims.drawn(lane.buckets("append", now)), 0))
     for operation in ("stop", "edit"):
         counts.update(interims.drawn(lane.buckets(operation, now)))
