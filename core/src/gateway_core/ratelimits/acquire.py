@@ -1,7 +1,7 @@
-"""All the tokens of an attempt, taken in one step or not at all. Sans-I/O.
+"""Takes all the tokens of an attempt in one step, or none of them. Sans-I/O.
 
 A lane that must wait queues at the bucket that becomes free last. After a long wait it reserves
-there, so that younger lanes, which need less, do not starve it.
+there, so that younger lanes that need less do not starve it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Blocked:
 def acquire_all(
     lane: Taker, buckets: Sequence[Bucket], now: int, woken: Bucket | None, cost: int = 1
 ) -> Blocked | None:
-    """Take one token of each bucket, or none and say what is in the way.
+    """Take one token of each bucket; or take none, and return what blocks the lane.
 
-    woken  the bucket whose queue the lane was just popped from: nobody is ahead of it there
-    cost   how many tokens of those with a pace it takes
+    woken  the bucket whose queue the lane was just popped from: no lane is ahead of it there
+    cost   how many tokens the attempt takes of each bucket with a pace
     """
     if cost > 1:
         return _take_in_turn(lane, buckets, now, woken, cost)
@@ -43,7 +43,7 @@ def acquire_all(
     for bucket in buckets:
         if bucket.paced:
             bucket.take(now)
-        else:  # what `take` does, without the call: most buckets are such
+        else:  # what `take` does, without the call: most buckets are gates
             bucket.in_flight += 1
     return None
 
@@ -51,10 +51,11 @@ def acquire_all(
 def _take_in_turn(
     lane: Taker, buckets: Sequence[Bucket], now: int, woken: Bucket | None, cost: int = 1
 ) -> Blocked | None:
-    """The same where somebody waits, or something is not free.
+    """Do as `acquire_all` says if a lane waits at a bucket, or a bucket is not free.
 
-    It waits where it must wait longest. Only where nothing but others is in its way, it waits
-    behind them: lanes that two buckets handed to each other would never let the engine go on.
+    The lane waits at the bucket that becomes free last. It waits after other lanes only if nothing
+    but these lanes blocks it: two buckets that handed lanes to each other would never let the
+    engine go on.
     """
     worst, worst_at = None, now
     for bucket in buckets:
@@ -82,22 +83,22 @@ def _take_in_turn(
 
 
 def _is_due(lane: Taker, bucket: Bucket, now: int) -> bool:
-    """Whether the time has come for which it reserved: who waits here has waited for it to go."""
+    """Whether the time of the lane's reservation has come: lanes that wait here waited for it."""
     return bucket.reserved is not None and bucket.reserved[1] is lane and bucket.reserved[0] <= now
 
 
 def reserve(lane: Taker, buckets: Sequence[Bucket], until: int, now: int) -> None:
-    """Keep younger lanes from delaying an aged one past `until`, when its wait ends anyway.
+    """Keep younger lanes from delaying an aged lane past `until`, when its wait ends anyway.
 
     Reserves only buckets in which a token taken now may be missing then: a lane whose room is
-    closed for an hour delays nobody until its time.
+    closed for an hour delays no other lane before its time.
     """
     for bucket in buckets:
         holder = bucket.reserved
         if until - now <= bucket.horizon and (
             holder is None
             or holder[1] is lane
-            or holder[0] < now  # it left, or waits elsewhere and reserves anew
+            or holder[0] < now  # the holder left, or waits elsewhere and reserves again
             or lane.rank < holder[1].rank
         ):
             bucket.reserved = (until, lane)

@@ -15,17 +15,17 @@ from gateway_core.ratelimits.pace import Pace, growth_of
 from gateway_core.ratelimits.spent import Standing, name_of
 
 SHARED = ("instance", "gateway")
-"""Whose limits several rooms draw on."""
+"""Values of `Limit.of` whose limits several rooms draw on."""
 SOON = SECOND
-"""How far ahead a slot among the attempts in flight may be reserved: most attempts end sooner, and
-the only slot of an account is idle for as long."""
+"""How far ahead a slot for an attempt in flight may be reserved: most attempts end sooner, and if
+an account has one slot only, that slot is idle for as long."""
 
 Rank: TypeAlias = tuple[int, int, int]
-"""Class, then finals before interim edits, then since when: the lowest goes first."""
+"""Class, then final before interim edits, then the start of the wait: the lowest goes first."""
 
 
 class Taker(Protocol):
-    """Whoever takes tokens: to the scheduler, a lane."""
+    """The object that takes tokens: in the scheduler, a lane."""
 
     rank: Rank
 
@@ -43,13 +43,13 @@ class WaitingTakers(Protocol):
 
 
 class Bucket:
-    """Something that attempts draw on: counts who is in flight, may be closed, has a queue.
+    """A limit that attempts draw on: it counts attempts in flight, may be closed, and has a queue.
 
-    The base is a gate (closed or open) with a bound on attempts in flight; `paced` ones give
-    tokens by the time as well.
+    The base is a gate (closed or open) with a bound on attempts in flight; `paced` buckets also
+    give out tokens over time.
 
-    of        whose it is, as `Limit.of` says
-    shared    several rooms draw on it: it is not one room's own
+    of        whose limit it is, as `Limit.of` says
+    shared    whether several rooms draw on it
     slowness  how many times slower than its limit it gives tokens
     """
 
@@ -92,17 +92,17 @@ class Bucket:
         self.in_flight -= 1
 
     def free_for_all(self, count: int, now: int) -> int:  # noqa: ARG002 - windows mind how many
-        """The earliest time for an attempt that takes so many tokens at once."""
+        """The earliest time for an attempt that takes `count` tokens at once."""
         return self.free_at(now)
 
     def take_more(self, count: int) -> None:
-        """An attempt that took a token takes so many more; fewer than none: it never started."""
+        """An attempt that took a token takes `count` more; a negative count: it never started."""
 
     def release_more(self, count: int, now: int) -> None:
-        """It was answered, or failed: they come back as that one does."""
+        """The attempt was answered, or failed: its other tokens come back as its first one does."""
 
     def release(self, now: int, took: int = 0) -> None:  # noqa: ARG002 - bounded paces learn by it
-        """The attempt that took a token was answered, or failed, at `now`, having taken so long."""
+        """The attempt that took a token was answered, or failed, at `now`; it lasted `took`."""
         self.in_flight -= 1
         if self._pace is not None:
             self._pace.answered(now)
@@ -111,26 +111,26 @@ class Bucket:
                 self._pace = None
 
     def close(self, until: int) -> None:
-        """Let nobody pass before `until`."""
+        """Let no attempt pass before `until`."""
         self.closed_until = max(self.closed_until, until)
 
     def absorb(self, other: Bucket) -> None:
-        """`other` turns out to be this bucket: its closure and slowness hold here."""
+        """`other` turns out to be this bucket: the closure and slowness of `other` hold here."""
         self.close(other.closed_until)
         if other.slowness > self.slowness:
             self._pace, self.slowness = other._pace, other.slowness
 
     def standing(self, now: int) -> Standing:
-        """What is spent of it; attempts in flight count as if they ended now."""
+        """How much of the bucket is spent; attempts in flight count as if they ended now."""
         names = tuple(map(name_of, dict.fromkeys([self.name, *self.asked])))
         return Standing(names=names, closed=max(0, self.closed_until - now) / SECOND)
 
     def restore(self, standing: Standing, since: int, now: int) -> None:  # noqa: ARG002 - windows need the time
-        """A previous process run had spent this, `since` then."""
+        """Apply what a previous process run had spent; its times count from `since`."""
         self.close(since + round(standing.closed * SECOND))
 
     def recall(self, at: int, count: int, now: int) -> None:
-        """So many attempts of a previous process run ended then; a gate does not mind."""
+        """Count attempts of a previous process run that ended at `at`; a gate ignores them."""
 
     @property
     def period(self) -> int:
@@ -139,7 +139,7 @@ class Bucket:
 
     @property
     def pace(self) -> int:
-        """Nanoseconds a token, in the long run; 0 where tokens come back as attempts end."""
+        """Nanoseconds for each token, in the long run; 0 if tokens come back as attempts end."""
         return 0
 
     @property
@@ -148,10 +148,10 @@ class Bucket:
         return 2 * self.period if self.period < NEVER else SOON
 
     def slow_down(self, now: int, until: int | None = None) -> None:
-        """The platform refused an attempt, perhaps saying until when; a gate has no pace."""
+        """Slow down after a refusal, which may say until when; a gate has no pace."""
 
     def idle(self, now: int) -> bool:
-        """Whether forgetting the bucket would change nothing, or nothing that still counts."""
+        """Whether the bucket can be forgotten without a change to anything that still counts."""
         used = self.in_flight or self.users or self.waiting
         return not used and self.closed_until <= now and self.is_at_its_pace(now)
 
@@ -164,7 +164,7 @@ class Bucket:
         return self._pace is None or self._pace.is_old(now)
 
     def _slow_down(self, growth: float, now: int) -> None:
-        """Halve the pace, unless attempts of a pace before were refused."""
+        """Halve the pace, unless the refused attempt began at an earlier pace."""
         self._pace = self._pace or Pace(growth)
         self._pace.refuse(self.in_flight, now)
         self.slowness = 1.0 / self._pace.share
@@ -200,7 +200,7 @@ class PacedBucket(Bucket):
         return super().spare(now, until) and now + self._step() <= until
 
     def take(self, now: int) -> None:
-        """Take this tick. One that comes late by less than a tick is made up for."""
+        """Take this tick. If that is late by less than a tick, the next tick makes up for it."""
         self.in_flight += 1
         step = self._step()
         self.next_at = (self.next_at if now - self.next_at < step else now) + step
@@ -234,7 +234,7 @@ class PacedBucket(Bucket):
         self.next_at = max(self.next_at, at + self._step())
 
     def renew(self, limit: Limit) -> None:
-        """Another pace from the last tick on."""
+        """Use another pace from the last tick on."""
         last = self.next_at - self._step()
         self.limit, self.period = limit, round(limit.per * SECOND / limit.count)
         self.next_at = last + self._step()
@@ -248,10 +248,11 @@ class PacedBucket(Bucket):
 
 
 def slow_down(buckets: Sequence[Bucket], now: int, until: int | None = None) -> None:
-    """After a 429 that nobody foresaw: slow down the one of these whose tokens come back first.
+    """After an unforeseen 429, slow down the bucket whose tokens come back first.
 
-    Which of them refused is not known. The fastest one, slowed, eases the others as well; a long
-    window, halved where half of it is spent, would hold its room for all the rest of the window.
+    Nobody knows which of the buckets caused the refusal. Slowing the fastest one eases the others
+    as well. A long window that is halved when half of it is spent would stop its room for all the
+    rest of the window.
     """
     if buckets:
         min(buckets, key=lambda bucket: bucket.period).slow_down(now, until)

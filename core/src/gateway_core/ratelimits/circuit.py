@@ -1,4 +1,4 @@
-"""Opens when a share of an instance's attempts fails, as if it were down. Sans-I/O."""
+"""Opens when so many of an instance's attempts fail that it seems to be down. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gateway_core.contract.validators import all_of, at_least, number, whole
 SHARE = 0.5
 """The share of failures from which the circuit opens: below it a platform still delivers."""
 JITTER = 0.2
-"""The share of a wait between probes that is drawn, so that instances do not probe in step."""
+"""The share of a wait between probes that is random, so that instances do not probe in step."""
 GROWTH = 1.08
-"""Of the wait for each probe that fails, which stays a thirteenth of the outage at the most."""
+"""The wait grows by this factor with each failed probe: to a thirteenth of the outage at most."""
 LONGEST_AWAITED = 15.0
 """Seconds between probes at the most, while messages wait."""
 
@@ -25,7 +25,7 @@ class CircuitSettings(CheckedSettings):
     """When an instance's circuit opens, and how often it is tried again.
 
     window      newest outcomes of which half must have failed for the circuit to open
-    probe_base  seconds until the first probe, half as many in an outage, less up to a fifth
+    probe_base  seconds until the first probe, or half as many in an outage; up to a fifth less
     probe_cap   seconds between probes at the most; in an outage 15 while messages wait
     """
 
@@ -37,7 +37,7 @@ class CircuitSettings(CheckedSettings):
 
     @property
     def backoff(self) -> Backoff:
-        """The wait between probes of a suspended instance; and where attempts do as probes."""
+        """The wait between probes of a suspended instance, also if attempts serve as probes."""
         return Backoff(base=self.probe_base, cap=self.probe_cap, jitter=JITTER)
 
     @property
@@ -47,7 +47,7 @@ class CircuitSettings(CheckedSettings):
 
     @property
     def awaited(self) -> Backoff:
-        """The same while messages wait for its end."""
+        """The wait between probes in an outage while messages wait for its end."""
         return attrs.evolve(self.outage, cap=min(self.probe_cap, LONGEST_AWAITED))
 
 
@@ -67,18 +67,18 @@ class Circuit:
             self._note(failed=False)
 
     def failed(self) -> bool:
-        """An attempt failed as in an outage; true when the circuit should open."""
+        """An attempt failed as in an outage; returns True when the circuit should open."""
         noted = self._note(failed=True)
         window = self._settings.window
         return noted >= window and self.failures >= SHARE * window
 
     def reset(self) -> None:
-        """It works again: begin anew."""
+        """The instance works again: begin anew."""
         self._outcomes = None
         self.failures = 0
 
     def _note(self, *, failed: bool) -> int:
-        """How many outcomes are known with this one."""
+        """Note an outcome; returns how many are known, with this one."""
         window = self._settings.window
         if self._outcomes is None:
             self._outcomes = deque(maxlen=window)

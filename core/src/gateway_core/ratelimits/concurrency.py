@@ -7,7 +7,7 @@ from gateway_core.ratelimits.bucket import Bucket
 
 
 class ConcurrencyLimits:
-    """No channel takes the last quarter of the slots, no instance that of its channel's."""
+    """A channel takes at most three quarters of the slots, an instance three quarters of those."""
 
     def __init__(self, capacity: int) -> None:
         self.all = Bucket("slots", capacity, shared=True)
@@ -26,7 +26,7 @@ class ConcurrencyLimits:
         return shares
 
     def forget(self, instance: Instance) -> None:
-        """An instance was removed: a new one of its id starts afresh."""
+        """An instance was removed: a new instance with its id starts afresh."""
         self._shares.pop((instance.channel, instance.id), None)
 
 
@@ -35,5 +35,5 @@ def _share(slots: Bucket, owner: str) -> Bucket:
 
 
 def three_quarters(slots: int) -> int:
-    """All but the last quarter; one where there are few."""
+    """All but the last quarter; one if there are few."""
     return max(1, slots - max(1, slots // 4)) if slots > 1 else 1

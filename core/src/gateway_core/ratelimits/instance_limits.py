@@ -1,4 +1,4 @@
-"""The limits of one instance: its buckets, its gates (buckets without a pace), and its rooms'."""
+"""Keeps the limits of one instance: its buckets, and its and its rooms' gates (without a pace)."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ _PASSING = "\0passing"
 
 @attrs.define(eq=False, repr=False, weakref_slot=False)
 class RoomGates:
-    """What refusals closed of one room: the room as a whole, or threads of it. Mostly nothing.
+    """The gates that refusals closed of one room: for all of it, or for threads. Mostly none.
 
-    Among the threads is also what closes to passing states alone, under a name that no thread has.
+    Among those of threads is also the gate for passing states alone, under a name that no thread
+    has.
     """
 
     gate: Bucket | None = attrs.field(default=None, kw_only=True)
     thread_gates: dict[str | None, Bucket] = attrs.field(factory=dict, kw_only=True)
 
     def close_room(self, room_id: str, until: int) -> Bucket:
-        """A refusal closes the room."""
+        """Close the room after a refusal."""
         self.gate = self.gate or Bucket(f"room {room_id}")
         self.gate.close(until)
         return self.gate
 
     def close_thread(self, thread: str | None, until: int) -> Bucket:
-        """A refusal closes one thread."""
+        """Close one thread after a refusal."""
         gate = self.thread_gates.setdefault(thread, Bucket(f"thread {thread}"))
         gate.close(until)
         return gate
 
     def close_to_passing(self, until: int) -> Bucket:
-        """The refusal of a draft closes the room to drafts and edits."""
+        """Close the room to drafts and edits after the refusal of a draft."""
         return self.close_thread(_PASSING, until)
 
     def lift(self) -> list[Bucket]:
-        """Take all of it back; the gates whose waiters must be looked at again."""
+        """Open all these gates; return them, since their waiters must be looked at again."""
         gates = [gate for gate in (self.gate, *self.thread_gates.values()) if gate is not None]
         self.gate, self.thread_gates = None, {}
         for gate in gates:
@@ -57,7 +58,7 @@ class InstanceLimits:
     """The limits of one instance, shared by all partitions.
 
     registry    the buckets that its channel names
-    attempts    bounds its attempts in flight
+    attempts    bounds the instance's attempts in flight
     gate        closed while the whole instance waits: for a limit, a circuit, a suspension
     operations  gates of single operations
     trial       asks, one attempt at a time, whether the account still is limited; None: it is not
@@ -81,10 +82,10 @@ class InstanceLimits:
         self._refused_until = 0
 
     def gates(self, room: RoomGates, thread: str | None, operation: str) -> list[Bucket]:
-        """What a refusal may have closed: the operation, the room, the thread; and a trial."""
+        """The gates that a refusal may have closed: of operation, room, thread; and a trial's."""
         if not (self.operations or self.trial or room.gate is not None or room.thread_gates):
             return []
-        if operation in BY_TOKEN:  # by a token of its own, not as the account and not in the room
+        if operation in BY_TOKEN:  # by a reply token: neither the account's nor the room's limits
             return [self.operations[operation]] if operation in self.operations else []
         trial = None if self.trial is None else self.trial.gate
         passing = room.thread_gates.get(_PASSING) if operation in ("draft", "edit") else None
@@ -93,7 +94,7 @@ class InstanceLimits:
         return [gate for gate in gates if gate is not None]
 
     def close(self, until: int, now: int) -> Bucket:
-        """A refusal closes the whole instance; a long wait is asked about before it is over."""
+        """Close the whole instance after a refusal; in a long wait, ask again before its end."""
         believed = min(until, now + LONGEST_BELIEVED)
         if until > believed:
             self.trial = self.trial or trial_of(self._id)
@@ -103,7 +104,7 @@ class InstanceLimits:
         return self.gate
 
     def close_operation(self, operation: str, until: int, now: int) -> Bucket:
-        """A refusal closes one operation, which is tried again even before a long wait is over."""
+        """Close one operation after a refusal; in a long wait, it is tried again before its end."""
         gate = self.operations.get(operation) or Bucket(operation, shared=True)
         closed = {name: gate for name, gate in self.operations.items() if not gate.idle(now)}
         self.operations = closed | {operation: gate}
@@ -111,9 +112,9 @@ class InstanceLimits:
         return gate
 
     def doubt(self, until: int, begun: int, now: int) -> Bucket:
-        """Several rooms are refused, or are still: perhaps the account is, until then at most.
+        """Several rooms are refused, or are still: the account may be limited, until `until`.
 
-        begun  when the attempt began that was refused; one from before tells nothing new
+        begun  when the refused attempt began; if that was before the trial, it tells nothing new
         """
         if self.trial is None:
             self.trial = trial_of(self._id)
@@ -124,7 +125,7 @@ class InstanceLimits:
     def answered(self, begun: int) -> list[Bucket]:
         """An attempt was answered: if it began within the trial, the account is not limited.
 
-        The gates whose waiters must be looked at again.
+        Returns the gates whose waiters must be looked at again.
         """
         trial = self.trial
         if trial is None or begun <= trial.since:
@@ -139,7 +140,7 @@ class InstanceLimits:
         return not closed and self.registry.is_quiet(now, kept=kept)
 
     def lift(self, now: int) -> list[Bucket]:
-        """Take back what refusals closed; the gates whose waiters must be looked at again."""
+        """Open what refusals closed; return the gates whose waiters must be looked at again."""
         gates = [_opened(gate) for gate in self.operations.values()]
         if self.trial is not None:
             gates.append(_opened(self.trial.gate))
@@ -151,7 +152,7 @@ class InstanceLimits:
         return gates
 
     def shut(self) -> None:
-        """Nothing goes out until the instance works again."""
+        """Let nothing go out until the instance works again."""
         self.gate.closed_until = NEVER
 
     @property
@@ -166,6 +167,6 @@ class InstanceLimits:
 
 
 def _opened(gate: Bucket) -> Bucket:
-    """A gate that nobody draws on any more lets everybody pass who still waits at it."""
+    """Open a gate that no lane draws on any more, so that lanes that still wait there pass."""
     gate.capacity, gate.closed_until = NEVER, 0
     return gate

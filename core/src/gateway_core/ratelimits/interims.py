@@ -1,11 +1,12 @@
-"""Paces the passing states of streams by what their windows leave. Sans-I/O.
+"""Paces the passing states of streams by the tokens that their windows have left. Sans-I/O.
 
-Each open stream still owes some attempts: the edit that completes what it shows, the parts that
-are not there yet. So many tokens of each window are kept back, besides a share for everything
-else; what remains is spread evenly over the window's time, and over the streams.
+Each open stream still owes some attempts: the edit that completes its shown text, and the parts
+that are not posted yet. Each window keeps back a token for each of these attempts, and a share for
+everything else. The remaining tokens are spread evenly over the window's time, and over the
+streams.
 
-Only windows keep anything back: where tokens come one by one, an attempt of a higher rank is never
-more than one of them late. There passing states have three quarters of the ticks.
+Only windows keep tokens back. If tokens come one by one, an attempt of a higher rank is never more
+than one token late; there passing states have three quarters of the ticks.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from gateway_core.ratelimits.bucket import Bucket, PacedBucket
 from gateway_core.ratelimits.window import SpacedBucket, WindowBucket
 
 SHARE = 32
-"""One token of so many that streams do not owe is left to other rooms and operations."""
+"""Of the tokens that streams do not owe, one in so many is left to other rooms and operations."""
 ROOMY = 4
-"""Streams show unfinished parts after their first one as long as they owe no more than this part
-of a window."""
+"""Streams show unfinished parts after their first one as long as they owe no more than one in so
+many tokens of a window."""
 TICKS = 4 / 3
 """Ticks of an even pace for each passing state."""
 LOOK = SECOND
-"""How long until it is looked again at what only the end of attempts under way can change."""
+"""How long until a stream looks again, if only the end of attempts under way can help it."""
 
 
 Drawn: TypeAlias = WindowBucket | PacedBucket
@@ -45,9 +46,9 @@ class Paced(Protocol):
 class Pace:
     """The open streams that draw on one window.
 
-    owed     attempts that each of them still has to make there; `total`: all of them together
-    wanting  those that have something to show
-    last_at  when the last of them went to show something
+    owed     how many attempts each stream still has to make there; `total`: all of them together
+    wanting  the streams that have something to show
+    last_at  when a stream last went to show something
     """
 
     bucket: Drawn
@@ -67,7 +68,7 @@ class Pace:
         self.wanting.discard(stream)
 
     def earliest(self, stream: Paced, *, takes: bool, then: int, now: int, paced: bool) -> int:
-        """When the stream may show its state, which perhaps takes a token, and owes `then` more."""
+        """When the stream may show its state, if that `takes` a token and it owes `then` more."""
         bucket = self.bucket
         if isinstance(bucket, PacedBucket):
             return self._turn(stream, round(bucket.pace * TICKS), now) if takes and paced else now
@@ -83,20 +84,20 @@ class Pace:
         return max(at, now + LOOK if free >= NEVER else free)
 
     def _turn(self, stream: Paced, step: int, now: int) -> int:
-        """When the stream's turn is, where one goes every `step`: who showed last goes last."""
+        """When the stream's turn is, if one goes every `step`: the last to show goes last."""
         mine = stream.shown_at
         before = sum(other.shown_at < mine for other in self.wanting)
         return max(now, self.last_at + step * (before + 1))
 
     @property
     def is_roomy(self) -> bool:
-        """Whether one attempt more may be owed for the sake of a later part's look."""
+        """Whether one more attempt may be owed, to show the unfinished end of a later part."""
         bucket = self.bucket
         return isinstance(bucket, PacedBucket) or (self.total + 1) * ROOMY <= bucket.allowed
 
 
 def drawn(buckets: Iterable[Bucket]) -> list[Drawn]:
-    """Those of these buckets that pace passing states; spaced ones do it by themselves."""
+    """The buckets among these that pace passing states; spaced ones do it by themselves."""
     return [
         bucket
         for bucket in buckets
@@ -113,7 +114,7 @@ def pace_of(bucket: Drawn) -> Pace:
 
 
 def stand(stream: Paced, owed: dict[Drawn, int], *, wanting: bool) -> None:
-    """The stream draws on these windows, and owes so many attempts on each."""
+    """Note that the stream draws on these windows, and owes so many attempts on each."""
     present = {pace_of(bucket): count for bucket, count in owed.items()}
     for pace in stream.paces:
         if pace not in present:
@@ -125,7 +126,7 @@ def stand(stream: Paced, owed: dict[Drawn, int], *, wanting: bool) -> None:
 
 
 def owes(stream: Paced, taken: Sequence[Drawn]) -> None:
-    """The stream owes an attempt on these windows from now on, at the least."""
+    """Note that the stream owes at least one attempt on these windows from now on."""
     for pace in stream.paces:
         if pace.bucket in taken:
             pace.set(stream, max(1, pace.owed.get(stream, 0)))
@@ -149,8 +150,8 @@ def earliest(
     """When the stream may show its state: no later than `now` means at once.
 
     taken  the windows that the attempt draws on
-    owed   what the stream owes on each of its windows once it is made
-    paced  False: its turn has come already, and only what is kept back may hold it
+    owed   what the stream owes on each of its windows once the attempt is made
+    paced  False: its turn has come already, and only tokens that are kept back may delay it
     """
     at = now
     for pace in stream.paces:
@@ -160,7 +161,7 @@ def earliest(
 
 
 def turn(stream: Paced, taken: Sequence[Drawn], now: int, *, paced: bool) -> int:
-    """When it may show its state by an attempt that draws on no window of a final's."""
+    """When the stream may show its state by an attempt that uses no window of a final text."""
     paces = [pace for pace in stream.paces if pace.bucket in taken]
     return max(
         (p.earliest(stream, takes=True, then=0, now=now, paced=paced) for p in paces), default=now
@@ -168,13 +169,13 @@ def turn(stream: Paced, taken: Sequence[Drawn], now: int, *, paced: bool) -> int
 
 
 def kept(stream: Paced, bucket: Drawn) -> int:
-    """What the other streams still owe there."""
+    """How many attempts the other streams still owe on the bucket."""
     pace = pace_of(bucket)
     return pace.total - pace.owed.get(stream, 0)
 
 
 def went(stream: Paced, taken: Sequence[Drawn], now: int) -> None:
-    """The stream shows its state."""
+    """Note that the stream shows its state now."""
     for pace in stream.paces:
         if pace.bucket in taken:
             pace.last_at = now

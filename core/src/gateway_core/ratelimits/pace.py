@@ -1,9 +1,9 @@
-"""How much of a limit is used after refusals that nobody foresaw: halved, and soon back. Sans-I/O.
+"""Decides how much of a limit to use after unforeseen refusals: half, and soon all. Sans-I/O.
 
-As congestion control does: a refusal halves the pace, at most once for all attempts that were under
-way, and each answer lets it grow, so that it is back within seconds once the platform takes more.
-Where the same pace is refused again and again, the limit is lower than documented: the pace then
-stays a little below, and asks for more ever more rarely.
+This works as congestion control does. A refusal halves the pace, at most once for all attempts that
+were under way. Each answer lets the pace grow, so that it is back within seconds once the platform
+takes more. If the same pace is refused again and again, the limit is lower than documented: the
+pace then stays a little below it, and tries more ever more rarely.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import attrs
 from gateway_core.clock import SECOND
 
 FLOOR = 0.125
-"""The least share of its limit that a bucket uses: what tries it is then no burden."""
+"""The least share of its limit that a bucket uses: attempts at this pace are no burden."""
 GROWTH = 1.5
-"""Seconds of answers at the full pace in which the whole of it would grow."""
+"""Seconds of answers at the full pace in which the share would grow from 0 to 1."""
 MOST_GROWTH = 0.25
-"""The share that one answer lets it grow at the most, where a window has few."""
+"""How much one answer adds to the share at the most, if a window has few tokens."""
 ALIKE = 0.75
 """Refusals of paces that are alike within this share are refusals of the same pace."""
 PROVEN = 3
@@ -27,21 +27,21 @@ WORKED = 4
 BELOW = 0.9
 """The share of the refused pace that is then used."""
 SHORTEST_HOLD, LONGEST_HOLD = 10 * SECOND, 300 * SECOND
-"""How long it is, at first and at the most, before more is asked for again: doubled each time."""
+"""How long, at first and at the most, before the pace tries more again; doubled each time."""
 
 SETTLES = SECOND
-"""Refusals within so long after one have the same reason: what was sent before it still counts."""
+"""Refusals within so long after a refusal have its reason: earlier attempts still count there."""
 REMEMBERED = 120 * SECOND
-"""After so long without a refusal, all that was learned is forgotten, beyond the time of a hold."""
+"""So long after the last refusal, and after a hold, all that was learned is forgotten."""
 
 
 @attrs.define(eq=False)
 class Pace:
     """The pace of one bucket, as long as it is not the limit's own.
 
-    share    of the limit's own pace that is used now
-    growth   what one answer adds to it
-    ceiling  it grows no further until `held_until`
+    share    the share of the limit's own pace that is used now
+    growth   what one answer adds to `share`
+    ceiling  `share` grows no further than this until `held_until`
     """
 
     growth: float
@@ -53,7 +53,7 @@ class Pace:
     _refused_at: int = 0
     _alike: int = 0
     _answers: int = 0
-    _earlier: int = 0  # attempts under way that began at the pace before
+    _earlier: int = 0  # attempts under way that began at the previous pace
     _was_earlier: bool = False
 
     def answered(self, now: int) -> None:
@@ -66,7 +66,7 @@ class Pace:
             self.share = max(self.share, min(most, self.share + self.growth))
 
     def refuse(self, in_flight: int, now: int) -> None:
-        """The platform refused an attempt, with so many others under way."""
+        """The platform refused an attempt while `in_flight` others were under way."""
         if self._was_earlier or (self._alike and now - self._refused_at < SETTLES):
             return
         if self._answers > WORKED or not self._alike:  # the refusal counts as one itself
@@ -75,7 +75,7 @@ class Pace:
         self.share = max(FLOOR, self.share / 2)
 
     def _learn(self, now: int) -> None:
-        """The pace had worked for a while: perhaps the limit is always below it."""
+        """The pace had worked for a while: learn whether the limit is always below it."""
         alike = ALIKE * self.share <= self._refused <= self.share / ALIKE
         self._alike = self._alike + 1 if alike else 1
         self._refused = self.share
@@ -84,7 +84,7 @@ class Pace:
             self.ceiling, self.held_until = max(FLOOR, BELOW * self.share), now + self._hold
 
     def is_over(self, now: int) -> bool:
-        """Whether it is the limit's own again, with nothing learned that still counts."""
+        """Whether the pace is the limit's own again, and nothing learned still counts."""
         return self.share >= 1.0 and self.is_old(now)
 
     def is_old(self, now: int) -> bool:
@@ -93,5 +93,5 @@ class Pace:
 
 
 def growth_of(count: int, per: float) -> float:
-    """What an answer adds to the share of a limit of so many in so many seconds."""
+    """What an answer adds to the share, for a limit of `count` in `per` seconds."""
     return min(MOST_GROWTH, per / (count * GROWTH))

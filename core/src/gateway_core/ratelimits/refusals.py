@@ -1,4 +1,4 @@
-"""What a refusal by a limit closes, slows down and teaches: one function. Sans-I/O."""
+"""Decides, in one function, what a 429 closes, slows down and teaches. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ WIDE = (Scope.INSTANCE, Scope.OPERATION)
 
 @attrs.frozen(kw_only=True)
 class RefusedAttempt:
-    """What a limit refused.
+    """An attempt that a limit refused.
 
-    begun         when it began, in engine nanoseconds
+    begun         when the attempt began, in engine nanoseconds
     drawn         the buckets of the limits that the attempt drew on
-    names_limits  the channel's refusals say whose limit was met
+    names_limits  whether the channel's refusals say whose limit was met
     """
 
     operation: str
@@ -35,10 +35,10 @@ class RefusedAttempt:
 
 @attrs.frozen(kw_only=True)
 class Refusal:
-    """What a refusal came to.
+    """The effects of a refusal.
 
-    foreseen  something that the attempt drew on was closed as the refusal came
-    closed    anything that the attempt draws on is closed now
+    foreseen  whether a bucket that the attempt drew on was closed already when the refusal came
+    closed    whether a bucket that the attempt draws on is closed now
     changed   buckets whose waiters must be looked at again
     durable   what the next process run must keep closed as well: an operation, or empty for the
               whole instance; None: neither
@@ -53,10 +53,10 @@ class Refusal:
 def refuse(
     limits: InstanceLimits, refused: RefusedAttempt, verdict: Verdict, wait: float | None, now: int
 ) -> Refusal:
-    """Take a refusal in: learn what it reports, close what it names, slow down what allowed it.
+    """Apply a refusal: learn what it reports, close what it names, slow down what allowed it.
 
-    wait  seconds for which what it names is closed; None: nothing is, since the attempt may have
-          been accepted all the same
+    wait  seconds for which the named scope is closed; None: nothing is closed, since the attempt
+          may have been accepted all the same
     """
     own = limits.gates(refused.gates, refused.thread, refused.operation)
     gates = (limits.gate, *refused.drawn, *own)
@@ -74,7 +74,7 @@ def refuse(
     return Refusal(
         foreseen=foreseen,
         closed=bool(closed) or any(bucket.closed_until > now for bucket in refused.drawn),
-        changed=[*changed, *closed, *slowed],  # one may be free now: a refusal took no token
+        changed=[*changed, *closed, *slowed],  # a bucket may be free now: a refusal took no token
         durable={Scope.INSTANCE: "", Scope.OPERATION: refused.operation}.get(verdict.scope),
     )
 
@@ -82,7 +82,7 @@ def refuse(
 def _close(  # noqa: PLR0911 - a decision table, one return a row
     limits: InstanceLimits, refused: RefusedAttempt, scope: Scope, until: int, now: int
 ) -> list[Bucket]:
-    """Close what the scope names; where the channel names no limits, perhaps doubt the account."""
+    """Close what the scope names; if the channel names no limits, perhaps doubt the account."""
     if scope is Scope.INSTANCE:
         return [limits.close(until, now)]
     if scope is Scope.OPERATION:

@@ -1,4 +1,4 @@
-"""The buckets of one instance by name; platforms may rename them. Sans-I/O."""
+"""Keeps the buckets of one instance by name; platforms may rename them. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _NOTHING_KEPT: Mapping[str, _Kept] = {}
 class BucketRegistry:
     """The buckets of one instance by name, shared by all partitions.
 
-    wide      those that several instances share
-    began_at  when it began to count; None: what was spent before is known
+    wide      the buckets that several instances share
+    began_at  when the registry began to count; None: it knows what was spent before
     """
 
     def __init__(self, wide: BucketRegistry | None = None, began_at: int | None = None) -> None:
@@ -44,7 +44,7 @@ class BucketRegistry:
         self._kept: Mapping[str, _Kept] = _NOTHING_KEPT
         self._kept_until = 0
         self._buckets: dict[str, Bucket] = {}
-        self._names: deque[str] | None = None  # those to be looked at, in turn
+        self._names: deque[str] | None = None  # names to look at, in turn
         self._alias: dict[str, str] = {}
         self._hit_rooms: dict[str, int] = {}
         self._old: set[str] | None = None
@@ -54,7 +54,7 @@ class BucketRegistry:
         return len(self._buckets)
 
     def buckets(self, limits: Sequence[Limit], now: int) -> list[Bucket]:
-        """The buckets that `limits` name, made where they are new, each with one user more."""
+        """The buckets that `limits` name: new ones are made, and each gets one more user."""
         if not limits:
             self._sweep(1, now)
             return []
@@ -62,7 +62,7 @@ class BucketRegistry:
         before = len(self._buckets)
         found = [self._bucket(limit, now) for limit in own]
         fresh = len(self._buckets) - before
-        self._sweep(1 + SWEEP * fresh, now)  # these have a user, so that none is forgotten
+        self._sweep(1 + SWEEP * fresh, now)  # those found have a user, so none is forgotten
         if self._wide is not None and len(own) < len(limits):
             found += self._wide.buckets([limit for limit in limits if limit.of == "gateway"], now)
         return found
@@ -79,11 +79,11 @@ class BucketRegistry:
         return bucket
 
     def _made(self, name: str, limit: Limit, now: int) -> Bucket:
-        """A new bucket, with what is known of those that had its name before."""
+        """A new bucket, with what is known of earlier buckets of its name."""
         kept = self._kept.get(name_of(name)) if self._kept else None
         known = None if kept is None else kept.bucket
         if known is not None and self._buckets.get(known.name) is known:
-            self._alias[name] = known.name  # another of the names that it was asked by
+            self._alias[name] = known.name  # another name by which it is asked for
             known.asked = (*known.asked, name)
             return known
         bucket = bucket_for(limit)
@@ -98,9 +98,9 @@ class BucketRegistry:
         return bucket
 
     def standings(self, now: int) -> list[Standing]:
-        """What is spent of all buckets, as far as it matters later.
+        """How much of each bucket is spent, as far as it matters later.
 
-        That of a previous process run is among it, of buckets that nobody has asked for since.
+        This includes what a previous process run spent of buckets that nobody has asked for since.
         """
         spent = [
             bucket.standing(now) for bucket in self._buckets.values() if not bucket.is_fresh(now)
@@ -114,14 +114,14 @@ class BucketRegistry:
     def is_quiet(self, now: int, *, kept: bool) -> bool:
         """Whether a new registry in its place would allow no more than it does.
 
-        kept  what is spent and closed is stored for that one; a pace that was slowed down is not
+        kept  spent tokens and closures are stored for the new registry; a slower pace is not
         """
         buckets = self._buckets.values()
         slow = any(not bucket.is_at_its_pace(now) for bucket in buckets)
         return not slow and (kept or not self.standings(now))
 
     def restore(self, standings: Sequence[Standing], since: int) -> None:
-        """A previous process run had spent this, `since` then: buckets get it as they are made."""
+        """Store what a previous run had spent, from `since` on: buckets get it when made."""
         known = dict(self._kept)
         for standing in standings:
             kept = _Kept(standing, since)
@@ -131,7 +131,7 @@ class BucketRegistry:
         self._kept = known
 
     def recall(self, limits: Sequence[Limit], at: int, count: int, now: int) -> None:
-        """So many attempts of a previous process run, which drew on these limits, ended then."""
+        """Count attempts of a previous process run that drew on these limits and ended at `at`."""
         for bucket in self.buckets(limits, now):
             bucket.users -= 1
             bucket.recall(at, count, now)
@@ -156,7 +156,7 @@ class BucketRegistry:
         return bucket
 
     def renew(self) -> None:
-        """The settings changed: every limit is asked for anew."""
+        """The settings changed: every limit is asked for again."""
         self._old = set(self._buckets)
         self.version += 1
 
@@ -164,14 +164,14 @@ class BucketRegistry:
         return self._alias.get(limit.bucket, limit.bucket)
 
     def _sweep(self, most: int, now: int) -> None:
-        """Look at a few of the buckets each time, so that memory follows use."""
+        """Look at a few buckets, and forget the idle ones, so that memory follows use."""
         names = self._names
         if names is None:
             return
         for _ in range(min(most, len(names))):
             name = names.popleft()
             bucket = self._buckets.get(name)
-            if bucket is None:  # it has another name now
+            if bucket is None:  # the bucket has another name now
                 continue
             if bucket.idle(now):
                 del self._buckets[name]
@@ -183,7 +183,7 @@ class BucketRegistry:
                 names.append(name)
 
     def learn(self, reports: Sequence[BucketReport], now: int) -> list[Bucket]:
-        """Apply the platform's reports; the buckets whose waiters must be looked at again."""
+        """Apply the reports; return the buckets whose waiters must be looked at again."""
         changed = []
         for report in reports:
             bucket = self._named(report)
@@ -219,7 +219,7 @@ class BucketRegistry:
         return real
 
     def hit(self, room: str, now: int) -> bool:
-        """Note a 429 of `room`; true if several rooms met one together: the account's limit."""
+        """Note a 429 of `room`; True: several rooms met one together, as at an account's limit."""
         self._hit_rooms[room] = now
         self._hit_rooms = {r: at for r, at in self._hit_rooms.items() if now - at <= TOGETHER}
         return len(self._hit_rooms) >= SEVERAL_ROOMS

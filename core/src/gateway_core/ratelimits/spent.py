@@ -1,4 +1,4 @@
-"""The tokens that a window has spent, and when each comes back. Sans-I/O."""
+"""Records the tokens that a window has spent, and when each comes back. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import attrs
 
 MOST = 1_000
-"""Times that a window tells apart; beyond, tokens come back in steps of a thousandth of it."""
+"""How many times a window tells apart; with more, they are rounded to a thousandth of it."""
 
 
 def name_of(bucket: str) -> str:
@@ -19,7 +19,7 @@ def name_of(bucket: str) -> str:
 
 @attrs.frozen(kw_only=True)
 class Standing:
-    """What is spent of a bucket as its account is released; in seconds from then.
+    """How much of a bucket is spent when its account is released; times are seconds from then.
 
     names   digests of the names by which it is asked for
     back    when tokens come back, and how many
@@ -35,7 +35,7 @@ class Standing:
     count: int = 0
 
     def left_after(self, seconds: float) -> Standing | None:
-        """The same, so many seconds later; None: nothing of it matters any more."""
+        """The standing so many seconds later; None: nothing of it matters any more."""
         back = tuple((at - seconds, count) for at, count in self.back if at > seconds)
         closed, tick = max(0.0, self.closed - seconds), max(0.0, self.tick - seconds)
         if not back and not closed and not tick:
@@ -44,11 +44,10 @@ class Standing:
 
 
 class Spent:
-    """When tokens come back, in order; those that do at one time take the place of one.
+    """The times at which tokens come back, in order; tokens of one time share one entry.
 
-    So a window of millions takes no more memory than one of a thousand, however many of them the
+    So a window of millions takes no more memory than one of a thousand, however many tokens the
     platform reports as used.
-
     """
 
     __slots__ = ("_at", "_counts", "_step", "_total")
@@ -56,7 +55,7 @@ class Spent:
     def __init__(self, per: int) -> None:
         self._step = per // MOST  # never 0: no limit's window is below a millisecond
         self._total = 0
-        # Lists, although the first go first: an empty deque takes ten times as much.
+        # Lists, although entries leave at the front: an empty deque takes ten times the memory.
         self._at: list[int] = []
         self._counts: list[int] = []
 
@@ -65,11 +64,11 @@ class Spent:
 
     @property
     def last(self) -> int:
-        """When the last one comes back; 0: none is spent."""
+        """When the last token comes back; 0: none is spent."""
         return self._at[-1] if self._at else 0
 
     def append(self, at: int, count: int = 1) -> None:
-        """So many come back then, or with the last one, if that comes back later."""
+        """`count` tokens come back at `at`, or with the last one, if that comes back later."""
         times = self._at
         if len(times) >= MOST:
             at += -at % self._step
@@ -81,7 +80,7 @@ class Spent:
         self._total += count
 
     def pop(self) -> None:
-        """The last one was not spent after all."""
+        """Take the last token off: it was not spent after all."""
         self._total -= 1
         self._counts[-1] -= 1
         if not self._counts[-1]:
@@ -89,13 +88,13 @@ class Spent:
             self._counts.pop()
 
     def clear(self) -> None:
-        """All of them are back."""
+        """All tokens are back."""
         self._at.clear()
         self._counts.clear()
         self._total = 0
 
     def left(self, now: int) -> int:
-        """Forget those that are back by now; how many are not."""
+        """Forget tokens that are back by now; return how many are not."""
         times = self._at
         if times and times[0] <= now:
             back = bisect_right(times, now)
@@ -104,11 +103,11 @@ class Spent:
         return self._total
 
     def after(self, until: int) -> int:
-        """How many come back after that time."""
+        """How many tokens come back after `until`."""
         return sum(self._counts[bisect_right(self._at, until) :])
 
     def when(self, count: int) -> int:
-        """When so many more of them are back, at least one; 0: there are not so many."""
+        """When `count` more tokens are back, at least one; 0: there are not so many."""
         for at, here in zip(self._at, self._counts, strict=True):
             count -= here
             if count <= 0:
@@ -116,11 +115,11 @@ class Spent:
         return 0
 
     def runs(self) -> list[tuple[int, int]]:
-        """The times, each with how many come back then."""
+        """The times, each with the number of tokens that come back then."""
         return list(zip(self._at, self._counts, strict=True))
 
     def replace(self, runs: Iterable[tuple[int, int]], per: int) -> None:
-        """These are spent, and no others, of a window of so many nanoseconds."""
+        """Let exactly these tokens be spent, in a window of `per` nanoseconds."""
         found = sorted(runs)
         self.clear()
         self._step = per // MOST

@@ -1,7 +1,7 @@
-"""A closure of an account that is asked about, not believed: one attempt at a time. Sans-I/O.
+"""Finds out, by one attempt at a time, whether an account is still limited. Sans-I/O.
 
-Several rooms that are refused together may mean that the account is limited, where the platform
-does not say; and a platform may name a wait of hours. Neither is believed for long.
+If several rooms are refused together, and the platform does not say why, the account may be
+limited. A platform may also name a wait of hours. Neither is believed for long.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gateway_core.clock import SECOND
 from gateway_core.ratelimits.bucket import Bucket
 
 FIRST = SECOND // 2
-"""How long a guess is believed; twice as long with each attempt that is refused nevertheless."""
+"""How long a guess is believed; twice as long after each attempt that is refused nevertheless."""
 LONGEST_BELIEVED = 300 * SECOND
 """After so long the platform is asked again, whatever it said."""
 MOST_DOUBLED = 16
@@ -23,7 +23,7 @@ class Trial:
     """Lets one attempt at a time find out whether the account still is limited.
 
     gate   closed until the next attempt may ask; then open for one
-    since  what began before, or at the same moment, tells nothing
+    since  an attempt that began before this time, or at it, tells nothing
     """
 
     gate: Bucket
@@ -31,7 +31,7 @@ class Trial:
     _asked: int = 0
 
     def guess(self, until: int, now: int) -> None:
-        """The account seems to be limited, until then at the most."""
+        """The account seems to be limited, until `until` at the most."""
         self._close(min(until, now + (FIRST << min(self._asked, MOST_DOUBLED))), now)
         self._asked += 1
 

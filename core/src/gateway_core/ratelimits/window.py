@@ -1,4 +1,4 @@
-"""Windows: buckets whose tokens come back a time after the answer. Sans-I/O."""
+"""Buckets with a window: a token comes back some time after the attempt's answer. Sans-I/O."""
 
 # ruff: noqa: D102 - overrides do what `bucket.Bucket` says
 
@@ -19,27 +19,27 @@ from gateway_core.ratelimits.spent import Spent, Standing
 
 STRICTEST = 64.0
 EAGER = 0.5
-"""The share of its slowness that each answer takes off a strict bucket, at first."""
+"""The share of its slowness that a spaced bucket loses with each answer, at first."""
 FORGIVING = 1.1
-"""How many times as eager it is with each answer at its own pace, up to `EAGER`."""
+"""The factor by which `eager` grows with each answer at the limit's own pace, up to `EAGER`."""
 STRICT_FOR = 3_600 * SECOND
-"""A chat that was refused and then rests for so long is taken to be as configured again: whoever
-writes there once an hour never asks too early, however strict it is."""
+"""A room that was refused and then rests for so long counts as configured again: a program that
+writes there once an hour never asks too early, however strict the room is."""
 LONGEST_RESET = 86_400.0
 MADE_UP = 2
-"""Ticks of an even pace that a full window delayed and that may follow at once."""
+"""How many ticks of an even pace may follow at once after a full window delayed them."""
 CERTAIN = 0.9
 """The share of the quickest answer's time that certainly passes on the way there and back."""
 FORGETTING = SECOND // 10_000
-"""How much longer, at the most, the quickest answer is taken to have been with each slower one."""
+"""Nanoseconds by which `quickest` grows, at the most, with each slower answer."""
 FARTHEST = 10
-"""It is taken for no more than this part of the window: the first answers may all come late."""
+"""`quickest` is at most the window divided by this, since the first answers may all come late."""
 FIRST = 4
-"""The first answer may have taken so many times as long as the quickest."""
+"""The first answer may have taken so many times as long as the quickest one."""
 
 
 class _SlidingWindow(Bucket):
-    """A bound on attempts in any `per`; `spent` says when each ended one counts no more."""
+    """A bound on attempts in any `per`; `spent` says when each ended attempt counts no more."""
 
     __slots__ = ()
 
@@ -51,7 +51,7 @@ class _SlidingWindow(Bucket):
         raise NotImplementedError
 
     def free_for_all(self, count: int, now: int) -> int:
-        """As many as the window has at most; for more, when all of it is free."""
+        """The earliest time for `count` tokens; for more than the window has, for all of it."""
         at = self.free_at(now)
         if count == 1:
             return at
@@ -104,7 +104,7 @@ class _SlidingWindow(Bucket):
         self.spent.replace(runs, self.per)
 
     def _put_off(self, later: int) -> None:
-        """What is spent comes back so much later: the window has another length now."""
+        """Let spent tokens come back so much later, since the window has another length now."""
         self._replace_spent([(at + later, count) for at, count in self.spent.runs()])
 
     def is_fresh(self, now: int) -> bool:
@@ -122,8 +122,8 @@ class _SlidingWindow(Bucket):
 class WindowBucket(_SlidingWindow):
     """At most `count` in any `per`; a token comes back `per` after the answer.
 
-    Between the request and the answer nobody knows when the platform counted it, so this is the
-    earliest time at which a sliding window there has certainly let go of it.
+    Nobody knows when, between the request and the answer, the platform counted the attempt. So this
+    is the earliest time at which a sliding window there has certainly dropped it.
     """
 
     paced = True
@@ -161,7 +161,7 @@ class WindowBucket(_SlidingWindow):
         self.spent.append(now + self.per)
 
     def learn(self, report: BucketReport, now: int) -> None:
-        """Believe the platform's own count; a report of fewer attempts in one window is older."""
+        """Believe the platform's count; within a window, a report of fewer attempts is older."""
         if report.limit is not None:
             self.count = max(1, report.limit)
         reset = reset_of(report, now)
@@ -188,10 +188,10 @@ class WindowBucket(_SlidingWindow):
             self.told, self.fresh_at = self.spent.left(now), self.spent.last
 
     def start_carefully(self, opened: int, now: int) -> None:
-        """Nobody knows what was spent before `opened`: as if half of it, evenly.
+        """Assume that half of the window was spent, evenly: nobody knows what was before `opened`.
 
-        So a room that had no more than half of its window meets no refusal after a restart, and
-        one that was quiet waits for nothing as long as it has no more than the other half.
+        So a room that had used no more than half of its window meets no refusal after a restart. A
+        room that was quiet waits for nothing as long as it uses no more than the other half.
         """
         half = self.count // 2
         for n in range(1, half + 1):
@@ -203,7 +203,7 @@ class WindowBucket(_SlidingWindow):
         return (self.streams is None or not self.streams.owed) and super().idle(now)
 
     def renew(self, limit: Limit) -> None:
-        """Another window: what is spent comes back by it, unless the platform has said when."""
+        """Use another window: spent tokens come back by it, unless the platform has said when."""
         per = round(limit.per * SECOND)
         later = 0 if self.reported else per - self.per
         self.limit, self.count, self.per = limit, limit.count, per
@@ -228,13 +228,13 @@ class WindowBucket(_SlidingWindow):
 
 
 class SpacedBucket(WindowBucket):
-    """A window of one token: spaced from the answers, and it learns what is stricter than it.
+    """A window of one token, spaced from the answers; it learns if the platform is stricter.
 
     A refusal lengthens the wait, at most twofold and to no more than the platform itself said.
-    Each answer takes a share (`eager`) of it off, which each refusal halves: so one flood is soon
-    forgotten, and a room that always allows less is asked too early less and less often. Refusals
-    in a row that say how long to wait have one reason, and count as one.
-    An hour after the last of them, that is forgotten as well.
+    Each answer takes a share (`eager`) off the slowness, and each refusal halves that share. So one
+    flood is soon forgotten, and a room that always allows less is asked too early ever more rarely.
+    Refusals in a row that say how long to wait have one reason, and count as one. After an hour
+    without a refusal or an answer, all of this is forgotten.
     """
 
     __slots__ = ("_answered", "_before", "_in_a_row", "_refused_at", "eager")
@@ -244,7 +244,7 @@ class SpacedBucket(WindowBucket):
         self.eager = EAGER
         self._answered: int | None = None
         self._refused_at = 0
-        self._in_a_row: float | None = None  # the slowness before the first of them
+        self._in_a_row: float | None = None  # the slowness before the first refusal of a row
         self._before: tuple[int | None, float, float | None] = (None, 1.0, None)
 
     def is_at_its_pace(self, now: int) -> bool:
@@ -252,7 +252,7 @@ class SpacedBucket(WindowBucket):
         return self.slowness == 1.0 or now - last >= STRICT_FOR
 
     def release(self, now: int, took: int = 0) -> None:  # noqa: ARG002
-        """The answer came; if it is a refusal, `slow_down` follows and takes that back."""
+        """The answer came; if it is a refusal, `slow_down` follows and takes this back."""
         self._before = (self._answered, self.slowness, self._in_a_row)
         self._answered, self._in_a_row = now, None
         self.in_flight -= 1
@@ -266,13 +266,13 @@ class SpacedBucket(WindowBucket):
         """One attempt is in flight, whatever it costs."""
 
     def release_more(self, count: int, now: int) -> None:
-        """Each comes back a wait after the one before."""
+        """Each token comes back one wait after the token before it."""
         step = round(self.per * self.slowness)
         for n in range(2, count + 2):
             self.spent.append(now + n * step)
 
     def slow_down(self, now: int, until: int | None = None) -> None:
-        """Wait longer after each answer; where the platform said for how long, then as long now."""
+        """Wait longer after each answer; this time as long as the platform said, if it did."""
         refused, self._refused_at = self._answered, now
         self._answered, slowness, first = self._before
         told = STRICTEST
@@ -289,14 +289,14 @@ class SpacedBucket(WindowBucket):
 
 
 class LearnedBucket(WindowBucket):
-    """A window that the platform's answers report; until the first, one attempt at a time."""
+    """A window that the platform's answers report; before the first, one attempt at a time."""
 
     __slots__ = ("_unreported", "known_at")
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit)
         self.known_at = NEVER
-        self._unreported = False  # the last that was spent is that of the last answer
+        self._unreported = False  # whether the last spent token is the last answer's
 
     def free_at(self, now: int) -> int:
         at = super().free_at(now)
@@ -313,15 +313,15 @@ class LearnedBucket(WindowBucket):
             self.known_at = now
 
     def start_carefully(self, opened: int, now: int) -> None:
-        """It begins with one attempt at a time anyway."""
+        """Do nothing: the bucket begins with one attempt at a time anyway."""
 
     def release(self, now: int, took: int = 0) -> None:
-        self.known_at = min(self.known_at, now + 1)  # others start once it has been read
+        self.known_at = min(self.known_at, now + 1)  # others start once the answer has been read
         super().release(now, took)
         self._unreported = True
 
     def slow_down(self, now: int, until: int | None = None) -> None:
-        """After a refusal that reported nothing: it drew nothing, and until when is told."""
+        """A refusal that says until when, but reports no window, took no token: return it."""
         if self._unreported and until is not None and self.spent:
             self.spent.pop()
         super().slow_down(now, until)
@@ -334,10 +334,11 @@ class LearnedBucket(WindowBucket):
 class BoundedBucket(_SlidingWindow, PacedBucket):
     """An even pace, and at most `most` in any `per`: two buckets would pass lanes to and fro.
 
-    A token comes back `per` after the answer, less what the next request certainly takes to get
-    there and this answer took to come back: the time of the quickest answer of late (`quickest`),
-    for a request and its answer cover both ways. So a pace at its window loses nothing to the
-    distance, while an answer that came late holds its token for as long as it was late.
+    A token comes back `per` after the answer, less the time that the next request certainly takes
+    to get there and that this answer took to come back. That is the time of the quickest recent
+    answer (`quickest`), since a request and its answer cover both ways. So a pace at its window
+    loses nothing to the distance, while an answer that came late holds its token for as long as it
+    was late.
     """
 
     __slots__ = ("most", "per", "quickest", "spent")
@@ -353,7 +354,7 @@ class BoundedBucket(_SlidingWindow, PacedBucket):
         return self._free_at(now, max(now, self.next_at, self.closed_until))
 
     def take(self, now: int) -> None:
-        """Take this tick. Some that came late, as the window was full, are made up for."""
+        """Take this tick. Up to `MADE_UP` ticks that a full window delayed are made up for."""
         self.in_flight += 1
         step = self._step()
         self.next_at = max(self.next_at, now - MADE_UP * step) + step
@@ -379,7 +380,7 @@ class BoundedBucket(_SlidingWindow, PacedBucket):
 
 
 def reset_of(report: BucketReport, now: int) -> int | None:
-    """When the platform's window is fresh, within a day; None where it names no time."""
+    """When the platform's window is fresh, within a day; None: the report names no time."""
     seconds = report.reset_after
     if seconds is None or not isfinite(seconds):
         return None
