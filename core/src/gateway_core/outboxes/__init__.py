@@ -1,4 +1,4 @@
-"""Stores accepted envelopes; for authors of engines, the door; may import `config` and below."""
+"""Stores accepted envelopes; the door for authors of engines; may import `config` and below."""
 
 # isort: off
 # fmt: off

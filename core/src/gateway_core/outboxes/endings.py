@@ -1,6 +1,6 @@
-"""What ended, told in order to an application that keeps its place: at least once, over restarts.
+"""Passes endings to an application in order, each at least once, also after restarts.
 
-The place is a cursor, a text that the application stores beside its own rows.
+The application's place is a cursor: a text that it stores beside its own rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAGE = 1000
 COMPANY = 0.05
 """Seconds between two looks while envelopes end one by one."""
 POLL = 1.0
-"""Seconds after which it is looked for without a call, or again after an `OutboxError`."""
+"""Seconds after which a follower looks without being woken, or again after an `OutboxError`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -43,17 +43,17 @@ class Ended:
 
 
 class Source(Protocol):
-    """Where endings are numbered in their order."""
+    """The object that numbers endings in their order."""
 
     async def endings(self, *, after: int, limit: int = PAGE) -> Endings:
-        """The next after that number."""
+        """The next endings after the number `after`."""
         ...
 
 
 class MemoryEndings:
-    """Those of this process run, where no outbox has them: as many as the histories have receipts.
+    """The endings of this run, if no outbox has them: as many as the histories have receipts.
 
-    on_note  called after each that is noted
+    on_note  called after each ending that is noted
     """
 
     def __init__(self, source: str, ended: Iterable[Receipt], most: int) -> None:
@@ -70,7 +70,7 @@ class MemoryEndings:
         self.on_note()
 
     async def endings(self, *, after: int, limit: int = PAGE) -> Endings:
-        """The next after that number, at once."""
+        """The next endings after the number `after`, at once."""
         await trio.lowlevel.checkpoint()
         forgotten = self._count - len(self._receipts)
         start = max(0, after - forgotten)
@@ -89,7 +89,7 @@ class Follower:
         self.closed = False
 
     def wake(self) -> None:
-        """Something ended."""
+        """An envelope ended: let subscribers look."""
         self.woken.set()
 
     def close(self) -> None:
@@ -98,13 +98,13 @@ class Follower:
         self.woken.set()
 
     def after(self, cursor: str | None) -> AsyncIterator[Ended]:
-        """Everything that ended after that cursor, until the gateway closes."""
+        """Every ending after the cursor, until the gateway closes."""
         return _Following(self, cursor)
 
 
 @attrs.define(eq=False)
 class _Following:
-    """One application's place. No generator, which would have to be closed by whoever leaves it."""
+    """One application's place. It is no generator: the application would have to close that."""
 
     _follower: Follower
     _cursor: str | None
@@ -149,7 +149,7 @@ class _Following:
             raise EndingsForgotten(cursor, "too many envelopes have ended meanwhile")
 
     async def _page(self, *, closed: bool) -> Endings | None:
-        """None: it cannot be had now, which the outbox has said in the log."""
+        """The next page; None: the outbox cannot give it now, and has logged that."""
         try:
             return await self._follower.source.endings(after=max(self._number, 0), limit=PAGE)
         except OutboxError:
@@ -167,7 +167,7 @@ def _number_of(cursor: object) -> int:
 
 
 def _check(cursor: str, number: int, page: Endings) -> None:
-    """Raises `EndingsForgotten` for a cursor from which nobody can go on."""
+    """Raises `EndingsForgotten` for a cursor from which reading cannot go on."""
     if cursor.rpartition(".")[0] != page.source:
         raise EndingsForgotten(cursor, "it is from another outbox, or an earlier run in memory")
     if number > page.newest:

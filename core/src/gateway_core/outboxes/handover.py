@@ -1,7 +1,7 @@
-"""How a process that delivers nothing itself reaches the owner of a shared outbox: the interface.
+"""The interface by which a process that delivers nothing reaches the owner of a shared outbox.
 
-It hands over envelopes and asks questions, and hears what became of them. An outbox that can do
-that offers it by a method `handover`, which takes nothing.
+The process hands over envelopes, asks questions, and learns what became of them. An outbox that can
+do this offers it by a method `handover` without arguments.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from gateway_core.contract.envelopes import Envelope, Receipt
 from gateway_core.outboxes.records import Endings, Suspension, What
 
 OF_SUSPENSION = '{"do": "suspension"'
-"""How a question begins that suspends or resumes an account: these are answered in their order."""
+"""The start of a question that suspends or resumes an account; these are answered in order."""
 
 
 def suspension_question(instance_id: str, suspension: Suspension | None) -> str:
-    """What is asked of whoever owns the account: to suspend it; None: to resume it."""
+    """The question to the account's owner: to suspend the account; None: to resume it."""
     told = None if suspension is None else attrs.asdict(suspension)
     return json.dumps({"do": "suspension", "instance": instance_id, "suspension": told})
 
@@ -59,12 +59,13 @@ class News:
 
 
 class Handover(Protocol):
-    """Hands over to whoever owns the outbox, now or later. Entered and left by the gateway.
+    """Hands over to the outbox's owner, now or later. The gateway enters and leaves it.
 
-    waiting   returns the ids that somebody waits for; set by the gateway, and called while none of
+    waiting   returns the ids that a caller waits for; set by the gateway, and called while none of
               them can change
-    heard     called on trio's thread with news about those; likewise. An extra call does no harm
-    keys_for  seconds for which keys of ended envelopes are remembered; likewise
+    heard     called on trio's thread with news about these ids; set by the gateway. An extra call
+              does no harm
+    keys_for  seconds for which keys of ended envelopes are remembered; set by the gateway
     """
 
     waiting: Callable[[], Sequence[str]]
@@ -88,24 +89,26 @@ class Handover(Protocol):
         awaited  its caller waits for the end; if the caller gives up, `leave` withdraws it
         files    the digests of the bytes that it needs; they are stored together with it
 
-        Its `ttl` counts from then on. Raises `OutboxError` and `Invalid`; then it is not and will
-        not be stored. If the call is cancelled, nothing will be sent.
+        The envelope's `ttl` counts from then on. Raises `OutboxError` and `Invalid`; then the
+        envelope is not and will not be stored. If the call is cancelled, nothing will be sent.
         """
         ...
 
     def expect(self) -> None:
-        """Somebody waits for more than was handed over: for what this process accepted itself."""
+        """A caller also waits for an envelope that this process accepted itself."""
 
     def leave(self, handed_id: str) -> None:
-        """Its caller no longer waits, so withdraw it if it has not started and nobody else waits.
+        """Withdraw an envelope that no caller waits for any more, unless it has started.
 
-        Never waits. It is done later, and repeated until it succeeds.
+        The envelope stays if a caller elsewhere waits for it. Never waits: this is done later, and
+        repeated until it succeeds.
         """
 
     async def cancel(self, envelope_id: str) -> bool:
-        """End it `cancelled` if it has not started; returns whether it did. Raises `OutboxError`.
+        """End the envelope `cancelled` if it has not started; returns whether that succeeded.
 
-        At once if no owner has taken it; otherwise this waits for the owner's answer.
+        At once if no owner has taken the envelope; otherwise this waits for the owner's answer.
+        Raises `OutboxError`.
         """
         ...
 
@@ -132,5 +135,5 @@ class Handover(Protocol):
         ...
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
-        """As an `Outbox` says."""
+        """Endings, as `Outbox.endings` says."""
         ...

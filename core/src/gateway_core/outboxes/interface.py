@@ -1,4 +1,4 @@
-"""Where accepted envelopes are stored until they end: the interface.
+"""The interface of an outbox, which stores accepted envelopes until they end.
 
 It serves engines on other machines as well. An outbox never decides: it stores what is reported
 to it, in that order, and gives it back in the next process run.
@@ -38,27 +38,29 @@ class Outbox(Protocol):
     """Stores accepted envelopes. The gateway enters it before anything else, and leaves it last.
 
     requested  called on trio's thread with operators' requests; set by the gateway
-    keys_for   seconds for which keys of ended envelopes are remembered; likewise
+    keys_for   seconds for which keys of ended envelopes are remembered; set by the gateway
 
     lost           called on trio's thread with an account that another process owns from now on;
-                   likewise. Nothing of it then begins here, attempts under way are in doubt, and
-                   `recover` is called until this process owns the account again
+                   set by the gateway. No attempt of the account then begins here, attempts under
+                   way are in doubt, and `recover` is called until this process owns the account
+                   again
     arrived        called on trio's thread, within seconds, with an account for which another
-                   process has stored a group, or asked to retry a group's failures; likewise. The
-                   owner then feeds the group. An extra call does no harm
-    next_position  returns a position after all others; likewise. An entry that the account's owner
-                   appends has the position that follows from its id. An entry that another process
-                   appended has none until the owner's `page` reaches it; it then gets this one as
-                   its `position` and `sequence`, in order of arrival
+                   process has stored a group, or asked to retry a group's failures; set by the
+                   gateway. The owner then feeds the group. An extra call does no harm
+    next_position  returns a position after all others; set by the gateway. An entry that the
+                   account's owner appends has the position that follows from its id. An entry that
+                   another process appended has none until the owner's `page` reaches it; it then
+                   gets this one as its `position` and `sequence`, in order of arrival
 
-    Plain methods never wait and never raise. Their records may be written later, but in order: what
-    a later awaited call wrote is never there without them. Async methods may raise `OutboxError`;
-    then what they asked for has not happened.
+    Plain methods never wait and never raise. Their records may be written later, but in order: the
+    outbox never has what a later awaited call wrote without these records. Async methods may raise
+    `OutboxError`; then what they asked for has not happened.
 
-    An engine may have one more, `async store_suspension(instance_id, suspension)`, which stores
+    An engine may have one more method, `async store_suspension(instance_id, suspension)`. It stores
     that an operator has suspended an account that this process owns (a `Suspension`), or has
-    resumed it (None), until that is said otherwise. It returns once this cannot be lost any more.
-    `recover` gives it back as `suspended`. Without it a suspension ends with the process.
+    resumed it (None), until the next call says otherwise. It returns once this cannot be lost any
+    more. `recover` gives the suspension back as `suspended`. Without this method a suspension ends
+    with the process.
     """
 
     requested: Callable[[Request], None] | None
@@ -109,9 +111,9 @@ class Outbox(Protocol):
     ) -> Sequence[StoredEntry]:
         """The next unfinished entries of an instance, or of one of its rooms, by position.
 
-        Only of the `streams`; reading one stream costs the same however many entries the others
-        have. An engine may return fewer than `limit`; none means that there are no more. Scheduled
-        entries are not included until they have `entered`.
+        Only entries of the `streams`; reading one stream costs the same however many entries the
+        others have. An engine may return fewer than `limit`; an empty page means that there are no
+        more. Scheduled entries are not included until they have `entered`.
         """
         ...
 
@@ -131,12 +133,12 @@ class Outbox(Protocol):
         """What is known about an id or a key; None: nothing (any more).
 
         For an id, it also says how edits changed the envelope's message. An end that was reported
-        before is known.
+        before this call is known.
         """
         ...
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
-        """Endings after that number, also of previous runs, including all reported before.
+        """Endings after the number `after`, also of previous runs, with all reported before.
 
         An ending gets its number once it can no longer be lost, and no other ending gets that
         number. So a reader who has stored a number misses no later ending. An envelope that an
@@ -145,10 +147,10 @@ class Outbox(Protocol):
         ...
 
     def answered(self, request: Request, answer: str) -> None:
-        """The request was carried out. Stored with a `discard`'s endings or later, never before."""
+        """The request was carried out. Stored with a `discard`'s endings, or after them."""
 
     async def erase(self, request: Request, in_flight: int) -> None:
-        """Remove all of a room: payloads, history, keys, moves. The last step of a request."""
+        """Remove all data of a room: payloads, history, keys, moves. A request's last step."""
 
     async def append(self, entry: Entry, on_stored: Callable[[], None]) -> None:
         """Store the entry. Its caller learns of the acceptance after this returns.
@@ -157,10 +159,10 @@ class Outbox(Protocol):
         checkpoint: other tasks run before it returns. Raises `OutboxError`: the entry is not stored
         and the envelope is refused.
 
-        This is also the turn of a group's member, and adds a use to the bytes that the entry names.
-        Also raises `OutboxError` for a member that is not the next of its group (the lowest number
-        without an entry), for a group that was cancelled or is not there, and if bytes that the
-        entry names are not there.
+        For a group's member, this is its turn. The call adds a use to the bytes that the entry
+        names. It also raises `OutboxError` for a member that is not the next of its group (the
+        lowest number without an entry), for a group that was cancelled or is not there, and if
+        bytes that the entry names are not there.
         """
 
     def withdraw(self, envelope_id: str) -> None:
@@ -221,7 +223,7 @@ class Outbox(Protocol):
         """A room has a new id."""
 
     def release(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
-        """The account is another's from that POSIX time on, and this is spent of its limits."""
+        """Give the account up at that POSIX time; `standings`: what is spent of its limits."""
 
     def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:
         """The platform refuses this operation (empty: all operations) until then, for `wait` s."""
@@ -248,7 +250,7 @@ class Outbox(Protocol):
     ) -> Sequence[tuple[int, Member]]:
         """The next members after that number without an entry, with their numbers.
 
-        An engine may return fewer than `limit`; none means that there are no more.
+        An engine may return fewer than `limit`; an empty page means that there are no more.
         """
         ...
 
@@ -264,7 +266,7 @@ class Outbox(Protocol):
     async def groups(
         self, instance_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[GroupState]:
-        """The state of an account's groups, by id, after that one.
+        """The states of an account's groups, by id, after the id `after`.
 
         Ended groups are included until the history forgets them.
         """
@@ -273,16 +275,16 @@ class Outbox(Protocol):
     async def failed(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[Receipt]:
-        """How members ended that were neither delivered nor superseded nor cancelled.
+        """Receipts of members that ended neither delivered nor superseded nor cancelled.
 
-        By the ids of their envelopes, after that one, as far as the history remembers them.
+        By the ids of their envelopes, after the id `after`, as far as the history remembers them.
         """
         ...
 
     async def retry(self, group_id: str) -> int:
         """Mark the group's `failed` members to be tried again; returns how many they are.
 
-        It is remembered, even after a kill, until `reopen` has processed each of them. Raises
+        The mark is remembered, even after a kill, until `reopen` has processed each of them. Raises
         `OutboxError` if it cannot be stored.
         """
         ...
@@ -292,10 +294,10 @@ class Outbox(Protocol):
     ) -> tuple[str, Sequence[StoredEntry]]:
         """Make the next members to be tried again unfinished, as an operator's `retry` does.
 
-        In the order of their envelopes' ids, from that place on. Returns the place to go on from;
-        empty: there are no more. Their time to live starts again, and parts that arrived are not
-        sent again. Members whose content the history has forgotten stay as they ended, and are no
-        longer to be tried again.
+        In the order of their envelopes' ids, from the place `after` on. Returns the place to go on
+        from; empty: there are no more. The members' time to live starts again, and parts that
+        arrived are not sent again. Members whose content the history has forgotten stay as they
+        ended, and are no longer to be tried again.
         """
         ...
 
@@ -318,7 +320,7 @@ class Outbox(Protocol):
         """
 
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
-        """So many of the stored bytes from that offset on; fewer at their end, none after it.
+        """Up to `limit` of the stored bytes from `offset` on; fewer at their end, none after it.
 
         Raises `OutboxError` if they are not there or damaged.
         """

@@ -1,4 +1,4 @@
-"""Reports to a durable outbox what happens to deliveries; waits only as an attempt starts.
+"""Reports to a durable outbox what happens to deliveries; waits only when an attempt starts.
 
 An outbox that does not survive the process has no journal: nobody would read it.
 """
@@ -21,10 +21,10 @@ from gateway_core.telemetry import OUTBOX_BROKE, log_event
 
 
 def report(method: Callable[..., None], *told: Any) -> None:
-    """Call a plain method of an outbox, none of which may raise.
+    """Call a plain method of an outbox; such a method must not raise.
 
-    One that does nevertheless, in an engine with a mistake, stops nothing: whoever waits for what
-    is reported here would wait for ever.
+    If it raises nevertheless, in an engine with a mistake, that is logged and stops nothing:
+    otherwise a caller that waits for what is reported here would wait for ever.
     """
     try:
         method(*told)
@@ -40,7 +40,7 @@ def report(method: Callable[..., None], *told: Any) -> None:
 class Journal:
     """Keeps a durable outbox up to date about the deliveries of one gateway.
 
-    newest  the last position that was given later than by acceptance
+    newest  the last position that was given after acceptance
     """
 
     def __init__(self, outbox: Outbox, clock: Clock, ids: Ids) -> None:
@@ -51,9 +51,9 @@ class Journal:
         self.on_finished: Callable[[], None] = lambda: None
 
     async def starting(self, delivery: Delivery, step: Step, now: int) -> None:
-        """A try is about to begin. Awaited if its outcome could become unknown.
+        """An attempt is about to begin. Waits for the outbox if its outcome could become unknown.
 
-        Raises `OutboxError`: then it must not begin.
+        Raises `OutboxError`: then the attempt must not begin.
         """
         if step.kind not in REPEATED:
             return
@@ -66,21 +66,21 @@ class Journal:
         return self._outbox.covers(instance_id)
 
     def ended(self, delivery: Delivery, step: Step, wait: float = 0.0) -> None:
-        """A try failed, or did not begin; nothing of the step for `wait` seconds."""
+        """An attempt failed, or did not begin; the step then waits for `wait` seconds."""
         if step.kind == "draft":
-            return  # it leaves nothing
+            return  # a draft leaves nothing
         until = self._clock.wall() + wait if wait > 0 else 0.0
         record = self._record(step, self._clock.now(), first_at=step.first_at, not_before=until)
         report(self._outbox.attempt_ended, delivery.id, record)
 
     def acknowledged(self, delivery: Delivery, step: Step) -> None:
-        """The platform said yes; for a message of one step, its end records that."""
+        """The platform accepted the step; if a message has one step, its end records that."""
         if step.kind != "draft" and (len(delivery.steps or ()) > 1 or delivery.growth is not None):
             record = self._record(step, self._clock.now(), first_at=step.first_at)
             report(self._outbox.acknowledged, delivery.id, record)
 
     def planned(self, delivery: Delivery) -> None:
-        """The steps of the delivery do not follow from its plan alone."""
+        """Store the delivery's steps, since they do not follow from its plan alone."""
         steps = [step for step in delivery.steps or () if step.kind != "draft"]
         report(self._outbox.replanned, delivery.id, [_shape(step) for step in steps])
         for step in steps:
@@ -88,38 +88,38 @@ class Journal:
                 self.ended(delivery, step)
 
     def grew(self, delivery: Delivery) -> None:
-        """Its text has grown."""
+        """The delivery's text has grown."""
         growth = delivery.growth
         if growth is not None:
             report(self._outbox.grew, delivery.id, growth.text, growth.stored_as)
 
     def postponed(self, delivery: Delivery) -> None:
-        """A policy delays it."""
+        """A policy delays the delivery."""
         left = (delivery.deadline - self._clock.now()) / SECOND
         deadline = self._clock.wall() + left
         report(self._outbox.postponed, delivery.id, delivery.due or 0.0, deadline)
 
     def entered(self, delivery: Delivery) -> None:
-        """What it waited for has come: its position is after all others."""
+        """What the delivery waited for has come: it gets a position after all others."""
         delivery.has_position(self.entered_id(delivery.id))
 
     def replaced(self, old: Delivery, new: Delivery) -> None:
-        """The new one has the place of the old one, which ends."""
+        """`new` has the position of `old`, which ends."""
         new.has_position(old.position)
         report(self._outbox.entered, new.id, old.position)
 
     def entered_id(self, envelope_id: str) -> int:
-        """The same by its id; the position."""
+        """Give the envelope a position after all others; returns it."""
         self.newest = self.next_position()
         report(self._outbox.entered, envelope_id, self.newest)
         return self.newest
 
     def goes_on_after(self, last_id: str, position: int | None) -> None:
-        """Ids and positions from now on come after these, which another owner has given."""
+        """Let ids and positions from now on come after these, which another owner has given."""
         self._ids.go_on_after(last_id, position)
 
     def draw_ids_from(self, slot: int) -> None:
-        """Other processes draw ids at the same time, each from its own slot of 128."""
+        """Draw ids from this slot of 128: other processes draw ids at the same time from theirs."""
         self._ids.draw_from(slot)
 
     def next_position(self) -> int:
@@ -127,7 +127,7 @@ class Journal:
         return self._ids.next_position(self._clock.wall())
 
     def finished(self, delivery: Delivery, receipt: Receipt) -> None:
-        """The envelope ended. What may have arrived stays known, for who tries it again."""
+        """The envelope ended. Steps that may have arrived stay known, for a later retry."""
         if receipt.disposition is not Disposition.DELIVERED:
             for step in delivery.steps or ():
                 if step.doubtful:
@@ -140,7 +140,7 @@ class Journal:
         report(self._outbox.closed, instance_id, operation, self._clock.wall() + wait, wait)
 
     def release(self, instance_id: str, standings: Sequence[Standing]) -> None:
-        """The account is another's from now on, and this is spent of its limits."""
+        """Give the account up now; `standings`: what is spent of its limits."""
         report(self._outbox.release, instance_id, self._clock.wall(), standings)
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:

@@ -1,4 +1,4 @@
-"""What an outbox stores and gives back: its records, as values."""
+"""The records that an outbox stores and gives back, as values."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Stream(NamedTuple):
 
 
 STREAMS = tuple(Stream(name, alone) for alone in (False, True) for name in CLASSES)
-"""Every entry is in one of these. An engine may store its index: more are only ever added."""
+"""Every entry is in one of these. An engine may store an index: streams are only ever appended."""
 
 ORDERED = STREAMS[: len(CLASSES)]
-"""Those in which each room keeps its order, over all classes."""
+"""The streams in which each room keeps its order, over all classes."""
 
 ALONE = STREAMS[len(CLASSES) :]
-"""Those without any order, the highest class first."""
+"""The streams without any order, the highest class first."""
 
 
 def stream_of(envelope: Envelope, priority: Priority) -> Stream:
@@ -59,14 +59,14 @@ class RequestWithdrawn(OutboxError):
 class Entry:
     """An accepted envelope as an outbox stores it.
 
-    id           sorts by acceptance among those of one process, and of no two
+    id           sorts by acceptance among the ids of one process, but not of several processes
     asked_room   the room that its caller named, if a policy moved it to another room; its key
                  belongs to that room. None: its own room
     plan         its parts, so that a later run splits the text in the same places
     accepted_at  POSIX time; deadline likewise
     priority     the class that a policy gave it; None: the envelope's own
-    fingerprint  of its content, where it has an idempotency key
-    due          POSIX time of a scheduled one, or of the message that it changes; None: it has
+    fingerprint  the fingerprint of its content, if it has an idempotency key
+    due          POSIX time of a scheduled entry, or of the message that it changes; None: it has
                  its position among the others
     trace        its trace context as a text; empty: it has none
     member       the id of its group and its number there, from 0 on; None: it is not in a group
@@ -172,7 +172,7 @@ class StoredEntry:
               changes of a message that was not there yet get a new one when it is
     sequence  its order among all entries that the account's owners ever took on; None: the order of
               ids, which is enough if one process at a time appends
-    records   of the steps that began
+    records   the records of the steps that began
     shapes    all steps in order, if they were planned again; None: as in the plan
     grown     the number and the text of its newest state, if it grew since it was accepted
     """
@@ -187,10 +187,10 @@ class StoredEntry:
 
 @attrs.frozen(kw_only=True)
 class Member:
-    """One of a group.
+    """A member of a group.
 
     room        where its message goes
-    envelope    its own; None: it sends the group's template
+    envelope    its own envelope; None: it sends the group's template
     asked_room  as an `Entry` has it
     """
 
@@ -209,7 +209,7 @@ class Group:
     plan         the template's parts
     accepted_at  POSIX time; deadline likewise
     priority     the class that a policy gave it; None: the template's
-    fingerprint  of its content, where it has an idempotency key
+    fingerprint  the fingerprint of its content, if it has an idempotency key
     due          POSIX time before which no member has its turn; None: they have it at once
     trace        its trace context as a text; empty: it has none
     size         how many members it has
@@ -236,7 +236,7 @@ class Group:
         return None if key is None else (self.instance_id, "", "group", key)
 
     def envelope_of(self, member: Member) -> Envelope:
-        """What the member sends: its own, or the template in its room."""
+        """The envelope that the member sends: its own, or the template in its room."""
         if member.envelope is not None:
             return member.envelope
         return attrs.evolve(self.template, external_room_id=member.room)
@@ -263,7 +263,7 @@ class GroupState:
 
     @property
     def ended(self) -> bool:
-        """Whether all of its members have, and none of them is to be tried again."""
+        """Whether all of its members have ended, and none of them is to be tried again."""
         return sum(self.counts.values()) == self.group.size and not self.retrying
 
 
@@ -272,7 +272,7 @@ class Found:
     """What an outbox knows about an id or a key: an unfinished entry, a receipt, or a group.
 
     newest    the message of that id as the last edit left it
-    sequence  as a `StoredEntry` has it, of one that ended as well
+    sequence  as a `StoredEntry` has it; known for an ended envelope as well
     """
 
     envelope_id: str
@@ -285,7 +285,7 @@ class Found:
 
 
 ALL = ""
-"""In the place of an instance: of all of them together."""
+"""Instead of an instance's id: all instances together."""
 
 
 @attrs.frozen(kw_only=True)
@@ -294,7 +294,7 @@ class PastAttempt:
 
     thread     the thread of the message; None: the room itself, or not known
     operation  `send`, `edit` or `delete`; of calls nothing is known
-    at         POSIX time of the envelope's end; of one that is unfinished, of the look
+    at         POSIX time of the envelope's end; for an unfinished envelope, of the look
     """
 
     instance_id: str
@@ -344,17 +344,17 @@ class Suspension:
 class Recovery:
     """The state in which an account's last owner left it.
 
-    moves     rooms that moved, with their new ids
-    closures  operations that the platform closed (empty: the whole instance), each with (POSIX time
-              of its end, seconds that the platform asked for)
-    spent     POSIX time at which it was released, and what was spent then; None: it never was
-              released
-    last_id   the newest id that another owner has assigned meanwhile; empty: none
-    sequence  the highest position, likewise; envelopes that are accepted from now on come after
-              both
-    stored    for accounts that are spread over processes, what the outbox holds of the account now;
-              None: the overview had it
-    suspended by an operator, as `store_suspension` has it; None: it is not
+    moves      rooms that moved, with their new ids
+    closures   operations that the platform closed (empty: the whole instance), each with (POSIX
+               time of its end, seconds that the platform asked for)
+    spent      POSIX time at which it was released, and what was spent then; None: it never was
+               released
+    last_id    the newest id that another owner has assigned meanwhile; empty: none
+    sequence   the highest position that another owner has assigned meanwhile; envelopes that are
+               accepted from now on come after both
+    stored     for accounts that are spread over processes, what the outbox holds of the account
+               now; None: the overview had it
+    suspended  the operator's suspension, as `store_suspension` has it; None: there is none
     """
 
     moves: Mapping[str, str] = attrs.field(factory=dict)
@@ -404,7 +404,7 @@ class Request:
     envelope  it has a key, so that it remains one message if a process run ends before it has
               answered. If `envelope_id` is given, the envelope gets that id and is stored together
               with the answer
-    awaited   the caller of a `submit` waits for its end
+    awaited   whether the caller of a `submit` waits for its end
     age       seconds since it was asked, by the outbox's clock
     asked     details of a `group` or `ask`, as JSON
     """

@@ -1,4 +1,4 @@
-"""Refusals and errors as JSON, so that another process raises what this one did. Sans-I/O."""
+"""Turns refusals and errors into JSON, so that another process raises them too. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _KINDS: Mapping[str, Any] = {
 
 
 def refusal_json(error: GatewayError) -> str:
-    """The error as JSON: `kind`, its fields, and in `text` the words of one that has none."""
+    """The error as JSON: `kind`, its problems or fields if it has any, and its words as `text`."""
     plain: dict[str, Any] = {"kind": type(error).__name__, "text": str(error)}
     if type(error) in _WITH_PROBLEMS:
         plain["problems"] = [[each.place, each.text] for each in error.problems]  # type: ignore[attr-defined]  # of these kinds
@@ -48,7 +48,7 @@ def refusal_json(error: GatewayError) -> str:
 
 
 def refusal_of(text: str) -> GatewayError:
-    """The error again; of a kind or a shape that this release does not know, `Refused`."""
+    """The error of this JSON; `Refused` for a kind or a form that this release does not know."""
     try:
         plain = json.loads(text)
         kind = _KINDS[plain["kind"]]
@@ -62,7 +62,7 @@ def refusal_of(text: str) -> GatewayError:
 
 
 def _words(text: str) -> str:
-    """What can be said of it."""
+    """The error's words, or else the JSON itself."""
     try:
         return str(json.loads(text)["text"])
     except (KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Makes deliveries of what a previous process run stored. Sans-I/O: the times are passed in."""
+"""Makes deliveries from what a previous process run stored. Sans-I/O: the times are passed in."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def restore_delivery(
 def catch_up(
     delivery: Delivery, stored: StoredEntry, now: int, wall: float, deduplicates_for: int
 ) -> None:
-    """What another owner has done meanwhile of a delivery that somebody holds here."""
+    """Apply what another owner has done meanwhile to a delivery that a caller holds here."""
     if delivery.started or delivery.growth is not None:
         return
     if stored.records or stored.shapes is not None:
@@ -74,7 +74,7 @@ def catch_up(
 
 
 def _growth(stored: StoredEntry) -> Growth | None:
-    """The text of a stream that a previous run had; None: it is none."""
+    """The text of a stream of a previous run; None: the entry is no stream."""
     envelope = stored.entry.envelope
     if not isinstance(envelope, Send) or envelope.grows is None:
         return None
@@ -96,7 +96,7 @@ def _growth(stored: StoredEntry) -> Growth | None:
 def _recall_steps(
     delivery: Delivery, stored: StoredEntry, *, now: int, wall: float, window: int
 ) -> None:
-    """What is known of its steps."""
+    """Give the delivery what is known about its steps."""
     steps = _steps(stored)
     by_serial = {step.serial: step for step in steps or ()}
     known = [(by_serial[r.serial], r) for r in stored.records if r.serial in by_serial]
@@ -118,7 +118,7 @@ def _recall_steps(
 
 
 def _may_be_a_copy(record: StepRecord, accepted_at: float, window: int) -> bool:
-    """An attempt began after one that may have arrived, and whose key it did not share."""
+    """Whether an attempt began after one that may have arrived, without sharing its key."""
     if not record.maybe_sent:
         return False
     if record.first_at and (accepted_at - record.first_at) * SECOND > -LONG_AGO / 2:
@@ -127,7 +127,7 @@ def _may_be_a_copy(record: StepRecord, accepted_at: float, window: int) -> bool:
 
 
 def _changes(stored: StoredEntry) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """How the envelope was changed and tried again, and what it lost by that, as its steps tell."""
+    """The envelope's transforms, and what it lost by them, as its steps show."""
     envelope, shapes = stored.entry.envelope, stored.shapes or ()
     modes = tuple(dict.fromkeys(shape.mode for shape in shapes if shape.mode != "as_asked"))
     told = [words for shape in shapes if shape.part is not None for words in shape.part.degraded]
@@ -142,7 +142,7 @@ def _changes(stored: StoredEntry) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _left_a_message(stored: StoredEntry) -> bool:
-    """Whether a stream has a message that is none of its steps' any more: it was posted anew."""
+    """Whether a stream has a message that belongs to no step any more: it was posted anew."""
     serials = {shape.serial for shape in stored.shapes or ()}
     return bool(serials) and any(
         record.message_id is not None and record.serial not in serials for record in stored.records
@@ -150,7 +150,7 @@ def _left_a_message(stored: StoredEntry) -> bool:
 
 
 def _steps(stored: StoredEntry) -> list[Step] | None:
-    """None: they are planned when its turn comes."""
+    """The steps of the entry; None: they are planned when its turn comes."""
     envelope = stored.entry.envelope
     if stored.shapes is not None:
         steps = [_step(shape) for shape in stored.shapes]
@@ -199,7 +199,7 @@ def _restore(
 
 
 def waits_until(stored: StoredEntry, wall: float) -> float:
-    """Seconds for which a platform asked to be left alone, of a step that is not done.
+    """Seconds for which the platform wants no further attempt at a step that is not done.
 
     They are never more than at acceptance, whatever the wall clock says.
     """

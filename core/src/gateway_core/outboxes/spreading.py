@@ -1,7 +1,7 @@
-"""An outbox whose accounts are spread over the processes that share it: what it has beside others.
+"""The interface of an outbox whose accounts are spread over the processes that share it.
 
-Each account is owned by one process at a time. Which one that is, the outbox decides: as processes
-come and go, an account is offered to another one, and taken from whoever owns it until then.
+Each account is owned by one process at a time. The outbox decides by which: as processes come and
+go, it offers an account to another process, and takes it from the process that owned it until then.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ class Spreading(Outbox, Protocol):
              after an account was lost
     offered  called on trio's thread when accounts may be available; set by the gateway. An extra
              call does no harm
-    leaving  called on trio's thread with an account that this process should give to another;
-             likewise. Nothing of it then begins here, and `release` is called once nothing of it is
-             under way, unless `lost` is called before. An extra call does no harm
+    leaving  called on trio's thread with an account that this process should give to another; set
+             by the gateway. No attempt of the account then begins here, and `release` is called
+             once none is under way, unless `lost` is called before. An extra call does no harm
 
-    wanted   set by a gateway to which a source gives accounts, before `serves`; called on trio's
-             thread with an account that is to be this process's, is not among those that it serves,
-             and has something to do. It is served then, or `lacks` says that it cannot be
+    wanted   set before `serves` by a gateway that has an instance source; called on trio's thread
+             with an account that this process should own, that is not among those it serves, and
+             that has something to do. The gateway then serves the account, or calls `lacks` because
+             it cannot
 
     Here `recover` takes an account that is offered, and `Recovery.stored` says what the outbox has
     of it; if another process owns it, `recover` raises `OutboxError`. `release` gives the account
     up once all earlier records are written. For another process's account `append` raises
     `OutboxError`; `overview`, `scheduled` and `overdue` cover only the accounts that this process
-    owns. What was `requested` of an account that is lost or released, and is not answered, is
-    requested again of its next owner, this process included: the gateway forgets it.
+    owns. If an account is lost or released, the gateway forgets requests for it that are not
+    answered: the outbox repeats them to the account's next owner, even if that is this process.
     """
 
     spreads: bool
@@ -44,21 +45,21 @@ class Spreading(Outbox, Protocol):
     wanted: Callable[[str], None] | None
 
     def serves(self, instance_ids: Collection[str]) -> None:
-        """These are the accounts that this process can own, from now on: no other is offered."""
+        """From now on, this process can own these accounts; no others are offered."""
 
     def offers(self, instance_id: str) -> bool:
-        """Whether the account is to be this process's, and no other process owns it."""
+        """Whether this process should own the account, and no other process owns it."""
         ...
 
     def is_known(self, instance_id: str) -> bool:
-        """Whether every process knows by now of such an account, and this one whose it is to be."""
+        """Whether every process knows the account by now, and this one knows who should own it."""
         ...
 
     def lacks(self, instance_id: str) -> None:
-        """An account that is wanted is unknown to the source: another process may have it."""
+        """The source does not know a wanted account, so another process may own it."""
 
     def idles(self, instance_id: str) -> None:
-        """An account is released next that has nothing to do: nobody is to own it until it has."""
+        """The account, which is released next, has nothing to do: until it has, nobody owns it."""
 
     def passed_on(self, request: Request) -> None:
-        """A request is not answered here: its account is to be another process's."""
+        """The request is not answered here, since another process should own its account."""

@@ -1,4 +1,4 @@
-"""Bytes that outboxes store by a digest of their content: how they are named, and given."""
+"""Names bytes that outboxes store by a digest of their content, and gives them in pieces."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import attrs
 from blake3 import blake3
 
 Content: TypeAlias = Iterable[bytes] | AsyncIterable[bytes]
-"""Bytes piece by piece. A plain iterable is asked on trio's thread: it must not wait for a disk.
+"""Bytes piece by piece. A plain iterable is read on trio's thread: it must not wait for a disk.
 
-Whoever gives them closes an asynchronous generator, which a cancelled call may have left half way.
+The caller closes an asynchronous generator that it gives: a cancelled call may leave it half-read.
 """
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -25,15 +25,15 @@ class BytesDigest:
         self._hash = blake3()
 
     def update(self, piece: bytes | bytearray | memoryview) -> None:
-        """More of them."""
+        """Add a piece."""
         self._hash.update(piece)
 
     def hexdigest(self) -> str:
-        """Of all that came so far."""
+        """The digest of all pieces so far."""
         return self._hash.hexdigest()
 
     def check(self, digest: str) -> None:
-        """Raises ValueError unless this is the digest of all that came."""
+        """Raises ValueError unless `digest` is the digest of all pieces so far."""
         found = self.hexdigest()
         if found != digest:
             raise ValueError(f"the bytes have the digest {found}, not {digest}")
@@ -51,7 +51,7 @@ def check_digest(digest: str) -> None:
 
 
 def pieces_of(content: Content) -> AsyncIterator[bytes]:
-    """The pieces, whichever way they are given."""
+    """The pieces, from either kind of iterable."""
     if isinstance(content, AsyncIterable):
         return aiter(content)
     return _Plain(iter(content))

@@ -1,6 +1,7 @@
-"""How this process stands with an outbox that several processes share, for statistics.
+"""Describes, for statistics, a process's position in an outbox that several processes share.
 
-An engine for several processes offers it by a method `tenure`, which takes nothing and never waits.
+An engine for several processes offers it by a method `tenure`, which has no arguments and never
+waits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class Tenure:
     accounts   how many it owns, of those that are spread over processes
     takeovers  how often it became the owner of the outbox, including at its opening; if accounts
                are spread, how many it took over
-    handovers  how many of those it gave up to others or when it closed
+    handovers  how many of these it gave up to others or when it closed
     lost       accounts that turned out to belong to another process
     fenced     transactions that were refused because another process owned the account or outbox
     taken      envelopes and questions that other processes handed over and this one took

@@ -1,4 +1,4 @@
-"""What the log hears of an outbox that is asked again and again, and fails each time."""
+"""Logs, ever more rarely, the failures of an outbox that is asked again and again."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from gateway_core.contract.errors import OutboxError
 from gateway_core.telemetry import OUTBOX_FAILED, log_event
 
 MOST_CAUSES = 16
-"""Counted at a time."""
+"""How many causes are counted at a time."""
 
 
 @attrs.define(eq=False)
 class Troubles:
-    """The failures of one task since it last did what it had to do.
+    """The failures of one task since its work last succeeded.
 
-    times  by cause; empty: there were none
+    times  how often, by cause; empty: there were no failures
     """
 
     times: dict[str, int] = attrs.field(factory=dict, init=False)
 
     def failed(self, error: OutboxError) -> None:
-        """Log the first of one cause, the 10th, the 100th and so on."""
+        """Log the first failure of one cause, the 10th, the 100th and so on."""
         cause = str(error)
         if cause not in self.times and len(self.times) >= MOST_CAUSES:
             self.times.clear()
@@ -30,5 +30,5 @@ class Troubles:
             log_event(OUTBOX_FAILED, error=cause, times=times)
 
     def over(self) -> None:
-        """It was done."""
+        """The work succeeded."""
         self.times.clear()
