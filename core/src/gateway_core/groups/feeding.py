@@ -1,6 +1,6 @@
 """Feeds one group: its members have their turns in order, as the account's limits take them.
 
-This module waits: for the group's time, for places, and for the outbox.
+This module waits: for the group's time, for places in the window, and for the outbox.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gateway_core.outboxes.troubles import Troubles
 from gateway_core.telemetry import GROUP_ENDED, log_event
 
 AGAIN = 1.0
-"""Seconds until something is looked at again of which nobody tells that it changed."""
+"""Seconds until the feed looks again at something whose changes nobody reports."""
 PAGE = 500
 MEASURED = 60
 """Seconds over which the rate is measured."""
@@ -37,8 +37,8 @@ MEASURED = 60
 class Feed:
     """One group that has not ended.
 
-    state    as it was read last; `left`: how many members have no turn yet
-    ended    set once it has ended, or is fed here no more
+    state    the group state as last read; `left`: how many members have no turn yet
+    ended    set once the group has ended, or is no longer fed here
     closing  the gateway accepts nothing more
     """
 
@@ -66,12 +66,12 @@ class Feed:
 
     @property
     def id(self) -> str:
-        """The group's."""
+        """The group's id."""
         return self.state.group.id
 
     @property
     def instance_id(self) -> str:
-        """Its account's."""
+        """The id of the group's account."""
         return self.state.group.instance_id
 
     @property
@@ -84,40 +84,40 @@ class Feed:
         return "scheduled" if self._patience() else "fed"
 
     def count_cancelled(self) -> None:
-        """Those that wait end without a turn."""
+        """Count the members that wait as cancelled: they end without a turn."""
         account = self._registry.present(self.instance_id)
         if account is not None and self.left:
             account.counts.members[Disposition.CANCELLED] += self.left
 
     @property
     def is_held(self) -> bool:
-        """Whether it waits for its time, or for somebody to resume it."""
+        """Whether the group waits for its time, or for somebody to resume it."""
         due = self.state.group.due
         return self.state.paused or (due is not None and due > self._clock.wall())
 
     def know(self, state: GroupState) -> None:
-        """How far it is, as the outbox says."""
+        """Take over a group state that the outbox gave."""
         self.state = state
         over = state.cancelled or state.taken == self._exhausted_at
         self.left = 0 if over else state.group.size - state.taken
 
     def wake(self) -> None:
-        """Something of it has changed: look again."""
+        """Something about the group has changed: look again."""
         self._woken.set()
         self._woken = trio.Event()
         self._window.wake()
 
     def forget_rate(self) -> None:
-        """It was held: its rate is measured anew."""
+        """Measure the rate anew, since the group was paused."""
         self._marks.clear()
 
     def cancel(self) -> None:
-        """Give nobody a turn any more, and try nothing again."""
+        """Give no member a turn any more, and try none again."""
         self.count_cancelled()
         self.know(attrs.evolve(self.state, cancelled=True, retrying=False))
 
     def stop(self) -> None:
-        """Feed no more: the gateway closes."""
+        """Feed no more: the gateway closes, or another process feeds the group from now on."""
         self.closing = True
         self.ended.set()
         self.wake()
@@ -125,7 +125,7 @@ class Feed:
     # -- the task
 
     async def run(self) -> None:
-        """Feed it until it has ended."""
+        """Feed the group until it has ended."""
         troubles = Troubles()
         while not self.closing:
             try:
@@ -140,7 +140,7 @@ class Feed:
                 await self._wait(AGAIN)
 
     async def _round(self) -> bool:
-        """Do what there is to do, and wait where there is nothing; whether it has ended."""
+        """Do what there is to do, or else wait; returns whether the group has ended."""
         account, wait = self._account(), self._patience()
         if self.state.retrying and account is not None and not wait:
             await self._try_again()
@@ -160,7 +160,7 @@ class Feed:
         return account if self._taking.owns(account) else None
 
     def _patience(self) -> float:
-        """Seconds for which it is held; 0: it is not."""
+        """Seconds for which the group is held; 0: it is not."""
         if self.state.paused:
             return AGAIN
         due = self.state.group.due
@@ -173,7 +173,7 @@ class Feed:
     async def _feed(self, account: InstanceState) -> None:
         """Let the next members have their turns, a page of them."""
         page = await self._store.members(self.id, limit=PAGE)
-        if not page:  # the others are of rooms that were erased
+        if not page:  # the other members are of rooms that were erased
             await self._read()
             self._exhausted_at = self.state.taken
             self.know(self.state)
@@ -209,10 +209,10 @@ class Feed:
         return delivery
 
     def _follow(self, delivery: Delivery) -> None:
-        """It has had its turn here."""
+        """Follow a member that has had its turn here."""
         self._window.came(delivery)
         self.own[delivery] = None
-        if delivery.delayed:  # it keeps no other member waiting
+        if delivery.delayed:  # a delayed member keeps no other one waiting
             self._window.ended(delivery)
             self._delayed[delivery] = None
         ended = partial(self._ended, delivery)
@@ -237,7 +237,7 @@ class Feed:
             self.wake()
 
     async def _try_again(self) -> None:
-        """Some of what failed, as there are places; those that fail once more are not among it."""
+        """Retry some failed members, if there are places; not those that failed once more."""
         if not self._window.has_place():
             await self._window.change()
             return
@@ -252,12 +252,12 @@ class Feed:
     # -- how far it is
 
     async def _read(self) -> None:
-        """Ask the outbox."""
+        """Read the group state from the outbox."""
         if (state := await self._ask(self.id)) is not None:
             self.know(state)
 
     async def _look(self) -> bool:
-        """Whether it has ended; then whoever waits is told."""
+        """Whether the group has ended; if so, wake the callers that wait for that."""
         await self._read()
         if not self.state.ended:
             return False
@@ -282,7 +282,7 @@ class Feed:
 
     @property
     def rate(self) -> float | None:
-        """Members that ended per second of late; None: nobody knows yet."""
+        """Members that recently ended per second; None: not known yet."""
         if not self._marks or self._patience():
             return None
         at, done = self._marks[0]

@@ -1,4 +1,4 @@
-"""The handle of a group: how far it is, and what is to become of it."""
+"""The handle of a group: shows its progress, and pauses, resumes, cancels or retries it."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class Job:
         )
 
     def _estimate(self, state: GroupState, left: int, rate: float | None) -> float | None:
-        """Seconds until the last one ends."""
+        """Seconds until the last member ends."""
         if not left:
             return 0.0
         if state.paused:
@@ -212,7 +212,7 @@ class Job:
 
 
 class _Failures(AsyncIterator[Receipt]):
-    """How members of a group failed, by their ids. A step that is cancelled loses nothing."""
+    """Receipts of a group's failed members, by id. A cancelled `anext` loses none."""
 
     def __init__(self, store: Outbox | MemoryGroups, group_id: str) -> None:
         self._store, self._group_id = store, group_id

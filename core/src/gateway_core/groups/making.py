@@ -1,7 +1,7 @@
-"""Makes a group of what a caller gives: rooms or envelopes, each looked at before any is accepted.
+"""Makes a group from a caller's rooms or envelopes; each is checked before any is accepted.
 
-This module waits for the disk, where there are files, and for the plan of a long text; else for
-nothing: others have their turn between a hundred rooms and the next.
+This module waits: for the disk if there are files, and for the plan of a long text. After every
+hundred members, other tasks have their turn.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from gateway_core.submission.checks import checked, problems_of
 from gateway_core.submission.preview import accepted_as, asked_for, planned_apart
 
 AT_ONCE = 100
-"""Members that are looked at between two turns of the other tasks: two milliseconds."""
+"""Members that are checked between two turns of the other tasks: two milliseconds."""
 MOST_TOLD = 20
-"""Wrong members that are named; how many there are is told as well."""
+"""How many wrong members an error names; of the others it says how many there are."""
 _DIGESTS = 1 << 128
 _NO_KEY = "must be left out: all envelopes of a group have one key, `group`"
 _NO_TIME = "must be left out: give it to `submit_many`, for the whole group"
@@ -37,18 +37,19 @@ _NO_TIME = "must be left out: give it to `submit_many`, for the whole group"
 
 @attrs.define(eq=False)
 class GroupDraft:
-    """What is to be accepted as one group.
+    """The messages that are to be accepted as one group.
 
     asked      the template as its caller handed it in
-    template   what members send that have no envelope of their own, as policies made it; its room
-               is each member's
-    plan       its parts
+    template   the message, as policies made it, of members without an envelope of their own; each
+               member sends it to its own room
+    plan       the template's parts
     attempts   platform messages of all members together, or calls
     content    a digest of all members, whatever their order
     latest     the latest deadline of members that have their own (POSIX time); 0: none has
     pace       the limit that decides how long it takes
-    files      those of all members
-    own        what callers handed in for members, with its files looked at; of a broadcast nothing
+    files      the files of all members
+    own        the envelopes that the caller handed in, with their files looked at; of a broadcast
+               none
     """
 
     account: InstanceState
@@ -70,7 +71,7 @@ class GroupDraft:
 
     @property
     def fingerprint(self) -> str:
-        """Of its content: the same text to the same rooms is the same, in whatever order."""
+        """The content's fingerprint: equal for the same text to the same rooms in any order."""
         own = "" if self.latest else fingerprint(self.asked)
         text = f"{own} {len(self.members)} {self.content:032x}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -78,10 +79,10 @@ class GroupDraft:
     def add(
         self, asked_room: str, attempts: int, envelope: Envelope, asked: Envelope | None = None
     ) -> None:
-        """One more member, whose room its caller named so.
+        """Add a member, for which the caller named the room `asked_room`.
 
-        envelope  what it sends
-        asked     what its caller handed in as its own; None: the template
+        envelope  the envelope that it sends
+        asked     its own envelope as the caller handed it in; None: it sends the template
         """
         room = envelope.external_room_id
         moved_from = None if room == asked_room else asked_room
@@ -92,7 +93,7 @@ class GroupDraft:
             self.members.add(room)
         elif isinstance(
             envelope, Send
-        ):  # policies make another message of it in each room: each has its own
+        ):  # policies make another message in each room: each member has its own
             if not self.members.own:
                 self.members.give_each(_of_group(self.template))
             self.members.add(room, _of_group(envelope), moved_from)
@@ -102,7 +103,7 @@ class GroupDraft:
         self.content = (self.content + int.from_bytes(digest, "big")) % _DIGESTS
 
     def _is_of_template(self, envelope: Envelope) -> bool:
-        """Whether it is the template in another room, as all members before are."""
+        """Whether `envelope` is the template in another room, as all members before are."""
         if "rewrite" not in self.account.hooks.served:
             return True
         there = attrs.evolve(self.template, external_room_id=envelope.external_room_id)
@@ -125,24 +126,24 @@ class GroupDraft:
 
 
 def _cost(plan: Sequence[Part]) -> int:
-    """How many tokens of each limit it takes."""
+    """How many tokens of each limit the plan takes."""
     return sum(part.cost for part in plan)
 
 
 def _of_group(envelope: Send) -> Send:
-    """Without the key and the times, which are the group's."""
+    """The envelope without its key and its times, which the group has."""
     return attrs.evolve(envelope, key=None, ttl=None, deadline=None, not_before=None)
 
 
 class Faults:
-    """What is wrong with members: the first ones by name, the others by their number."""
+    """The members that are wrong: the first ones by name, of the others only how many."""
 
     def __init__(self) -> None:
         self._told: list[Problem] = []
         self._count = 0
 
     def note(self, place: str, problems: Iterable[Problem]) -> None:
-        """A member is wrong; nothing is, where there are no problems."""
+        """Note the problems of a member; if there are none, nothing is noted."""
         words = "; ".join(map(str, problems))
         if words:
             self._count += 1
@@ -150,7 +151,7 @@ class Faults:
                 self._told.append(Problem(place, words))
 
     def check(self) -> None:
-        """Raises `Invalid` if any was wrong."""
+        """Raises `Invalid` if any member was wrong."""
         if self._count > MOST_TOLD:
             more = self._count - MOST_TOLD
             self._told.append(Problem("", f"and {more} more are wrong"))
@@ -161,10 +162,10 @@ class Faults:
 async def broadcast_of(
     account: InstanceState, files: ManyFiles, template: Send, rooms: object, most_parts: int
 ) -> GroupDraft:
-    """The template to every room, each once however often it is named.
+    """The template for every room, once for each however often it is named.
 
-    Raises `Invalid` for a template that is wrong in itself, for no rooms, and with the first of
-    those rooms that are wrong: nothing is accepted then.
+    Raises `Invalid` for a template that is wrong in itself, for no rooms, and with the first wrong
+    rooms; then nothing is accepted.
     """
     whole = attrs.evolve(template, files=tuple(template.files))
     template = await files.look_at(whole, partial(_refusal_of_files, account))
@@ -189,7 +190,7 @@ async def broadcast_of(
 
 
 def _refusal_of_files(account: InstanceState, template: Send) -> list[Problem]:
-    """What the channel has against its files in any room; nothing, where policies may say more."""
+    """The channel's problems with the files in any room; none if policies may rewrite it."""
     if "rewrite" in account.hooks.served:
         return []
     found = account.hooks.validate(account.instance, template)
@@ -197,13 +198,13 @@ def _refusal_of_files(account: InstanceState, template: Send) -> list[Problem]:
 
 
 def _refusal_of(account: InstanceState, asked: Envelope) -> Sequence[Problem]:
-    """What the channel has against what policies make of an envelope. Raises as `accepted_as`."""
+    """The channel's problems with an envelope as policies rewrite it. Raises as `accepted_as`."""
     envelope = accepted_as(account.hooks, account.instance, asked)
     return account.hooks.validate(account.instance, envelope)
 
 
 async def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
-    """The template to one room more; what is wrong with it there. Raises as `_planned`."""
+    """Add one room; returns the problems of the template there. Raises as `_planned`."""
     account, asked = wanted.account, attrs.evolve(wanted.asked, external_room_id=room)
     is_first = not (wanted.plan or len(wanted.members))
     try:
@@ -227,7 +228,7 @@ async def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Proble
 
 
 async def _accepted_as(account: InstanceState, files: ManyFiles, asked: Envelope) -> Envelope:
-    """What is accepted in place of an envelope, with files that policies gave it looked at."""
+    """The envelope as policies rewrite it, with the files that they gave it looked at."""
     envelope = accepted_as(account.hooks, account.instance, asked)
     if envelope is asked:
         return envelope
@@ -235,24 +236,24 @@ async def _accepted_as(account: InstanceState, files: ManyFiles, asked: Envelope
 
 
 def _content_of(envelope: Send) -> tuple[object, ...]:
-    """What its parts depend on, and a policy may change."""
+    """The fields that the parts depend on and that a policy may change."""
     return envelope.text, envelope.files, envelope.poll
 
 
 async def _planned(wanted: GroupDraft, envelope: Envelope, most: int) -> tuple[Part, ...]:
-    """The parts. Raises `Invalid` for anything that is wrong in each room alike."""
+    """The envelope's parts. Raises `Invalid` for anything that is wrong in each room alike."""
     hooks, instance = wanted.account.hooks, wanted.account.instance
     plan, problems = await planned_apart(hooks, instance, envelope, most)
     of_room = [problem for problem in problems if problem.place == "external_room_id"]
     if len(of_room) < len(problems):
         raise Invalid(problems)
-    if of_room:  # another room says how many parts there are
+    if of_room:  # only this room is wrong: other rooms have the same parts
         plan = await hooks.chunk_apart(instance, envelope, "as_asked")
     return plan
 
 
 def _about(room: str, problems: Iterable[Problem]) -> list[Problem]:
-    """Problems of a room, which is named once: some adapters' words begin with it."""
+    """Problems of a room, each with its name once: some adapters' words begin with it."""
     named = repr(room)
     return [
         Problem(
@@ -274,7 +275,7 @@ async def many_of(
 ) -> GroupDraft:
     """Envelopes of one account, each a member; raises `Invalid` as `broadcast_of` does.
 
-    deadline  POSIX time, of those that have none of their own
+    deadline  POSIX time, for envelopes that have none of their own
     """
     wanted, faults = GroupDraft(account, files, template), Faults()
     refusal = partial(_refusal_of, account)
@@ -287,7 +288,7 @@ async def many_of(
             continue
         try:
             whole = await files.fetch(checked(asked), refusal)
-        except Invalid as error:  # no host is asked for more then
+        except Invalid as error:  # then no host is asked for more files
             faults.note(f"envelopes.{number}", error.problems)
             break
         try:
@@ -325,7 +326,7 @@ def _problems_of(account: InstanceState, envelope: Any) -> list[Problem]:
 
 
 def _timed(envelope: Envelope, priority: Priority, accepted_at: float, deadline: float) -> Envelope:
-    """The envelope of the group's class, with its deadline as a time."""
+    """The envelope with the group's class, and with its deadline as a time."""
     if envelope.deadline is not None:
         deadline = envelope.deadline
     elif envelope.ttl is not None:
@@ -334,7 +335,7 @@ def _timed(envelope: Envelope, priority: Priority, accepted_at: float, deadline:
 
 
 def _each(name: str, values: object) -> Iterator[tuple[int, Any]]:
-    """Each value with its number; raises `Invalid` for what is not several."""
+    """Each value with its number; raises `Invalid` unless `values` is a list or the like."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise Invalid([Problem(name, f"must be a list or the like, not {shown(values)}")])
     yield from enumerate(values)

@@ -1,7 +1,7 @@
-"""Groups where there is no durable outbox: they live as long as the gateway. Never waits.
+"""Keeps groups in memory without a durable outbox, for as long as the gateway lives. Never waits.
 
-Their rooms are packed, and only failures are remembered beside how many ended how. What a durable
-outbox stores as `Outbox` says, this does in memory, by the same names.
+Rooms are packed. Beside the counts by disposition, only failures are remembered. The methods have
+the names that `Outbox` has, and do in memory what it says.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway_core.groups.packed import CHUNK, PackedMembers
 from gateway_core.outboxes.records import Found, Group, GroupState, Member
 
 SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED})
-"""How members end of which nothing is to be tried again."""
+"""Dispositions of members that are not to be tried again."""
 MOST_ENDED = 100
 """Groups that are remembered after their end."""
 MOST_FAILED = 10_000
@@ -31,10 +31,10 @@ MOST_FAILED = 10_000
 class MemoryGroup:
     """A group in memory.
 
-    next    the lowest number that never had a turn; `again`: those whose turn comes once more
+    next    the lowest number that never had a turn; `again`: numbers whose turn comes once more
     failed  the newest receipts of failures, by envelope id; `failures`: the numbers of all
-    unsure  numbers of failures of which something arrived, or may have: tried again, that is a copy
-    later   seconds by which deadlines are later than at first: what failed was tried again then
+    unsure  numbers of failures of which some part arrived, or may have: a retry makes a copy of it
+    later   seconds that the last retry added to the first deadlines
     """
 
     group: Group
@@ -50,7 +50,7 @@ class MemoryGroup:
     later: float = 0.0
 
     def state(self) -> GroupState:
-        """How far it is."""
+        """How far the group is."""
         return GroupState(
             group=self.group,
             taken=self.next - len(self.again),
@@ -70,7 +70,7 @@ class MemoryGroup:
         return [(number, self._timed(member)) for number, member in found] if self.later else found
 
     def _timed(self, member: Member) -> Member:
-        """With the time that it has now, where it has one of its own."""
+        """The member with its present deadline, if it has one of its own."""
         envelope = member.envelope
         if envelope is None or envelope.deadline is None:
             return member
@@ -78,7 +78,7 @@ class MemoryGroup:
         return attrs.evolve(member, envelope=envelope)
 
     def take(self, number: int) -> bool:
-        """The member has its turn; False: it is another's, or nobody's any more."""
+        """Let the member have its turn; False: it is another member's, or nobody's any more."""
         if self.cancelled or number != (self.again[0] if self.again else self.next):
             return False
         if self.again:
@@ -100,7 +100,7 @@ class MemoryGroup:
             self.failed.popitem(last=False)
 
     def retry(self, wall: float) -> int:
-        """The failures have a turn again, and their time from that POSIX time on; how many."""
+        """Give all failures a turn again, with a time to live from `wall` on; returns how many."""
         for number, disposition in self.failures:
             heappush(self.again, number)
             self.counts[disposition] -= 1
@@ -116,8 +116,8 @@ class MemoryGroup:
 class MemoryGroups:
     """All groups of one gateway, until some time after their end.
 
-    release  lets go of stored bytes: a group needs them until it has ended, and longer if some of
-             it may be tried again
+    release  releases stored bytes: a group needs them until it has ended, and longer if some of its
+             members may be tried again
     """
 
     def __init__(self, release: Callable[[Sequence[str]], None]) -> None:
@@ -136,7 +136,7 @@ class MemoryGroups:
         self._forget_old()
 
     def get(self, group_id: str) -> MemoryGroup:
-        """The group of that id, which is there."""
+        """The group of that id, which must be there."""
         return self._groups[group_id]
 
     def end(self, group_id: str, number: int, receipt: Receipt) -> None:
@@ -145,7 +145,7 @@ class MemoryGroups:
         self._let_go(group_id)
 
     def _let_go(self, group_id: str, *, forgotten: bool = False) -> None:
-        """Of its bytes, if nobody needs them any more."""
+        """Release the group's bytes, if nobody needs them any more."""
         found = self._groups[group_id]
         again = bool(found.failures) and not (found.cancelled or forgotten)
         if group_id in self._with_files and found.state().ended and not again:
@@ -155,17 +155,17 @@ class MemoryGroups:
     async def members(
         self, group_id: str, *, after: int = -1, limit: int = 1000
     ) -> Sequence[tuple[int, Member]]:
-        """The next without a turn; there are none before `after`."""
+        """The next members without a turn; there are none before `after`."""
         del after
         await trio.lowlevel.checkpoint()
         return self._groups[group_id].waiting(limit)
 
     def paused(self, group_id: str, paused: bool) -> None:
-        """Note it."""
+        """Note whether the group is paused."""
         self._groups[group_id].paused = paused
 
     def cancelled(self, group_id: str) -> None:
-        """Count those that have no turn; the key is free if nobody had one."""
+        """Count members without a turn as cancelled; the key is free if no member had a turn."""
         found = self._groups[group_id]
         if found.cancelled:
             return
@@ -179,7 +179,7 @@ class MemoryGroups:
     async def groups(
         self, instance_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[GroupState]:
-        """By their ids."""
+        """The states of an account's groups, by id."""
         await trio.lowlevel.checkpoint()
         names = [name for name, one in self._groups.items() if name > after]
         of_instance = (one for one in map(self._groups.__getitem__, names))
@@ -189,7 +189,7 @@ class MemoryGroups:
     async def failed(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[Receipt]:
-        """By the ids of their envelopes."""
+        """Receipts of failures, by the ids of their envelopes."""
         await trio.lowlevel.checkpoint()
         found = self._groups[group_id].failed
         return [found[name] for name in sorted(found) if name > after][:limit]
@@ -200,7 +200,7 @@ class MemoryGroups:
         return self.look_up(what)
 
     def look_up(self, what: str | Scope) -> Found | None:
-        """The same at once."""
+        """A group by its id or key, at once."""
         found = self._groups.get(what if isinstance(what, str) else self._keys.get(what, ""))
         if found is None:
             return None
@@ -209,7 +209,7 @@ class MemoryGroups:
         return Found(envelope_id=state.group.id, fingerprint=print_, group=state)
 
     def all(self) -> list[MemoryGroup]:
-        """Those that are remembered."""
+        """All groups that are remembered."""
         return list(self._groups.values())
 
     def _forget_old(self) -> None:

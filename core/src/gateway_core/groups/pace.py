@@ -1,6 +1,6 @@
-"""How long a group takes by the limits that its adapter knows. Sans-I/O.
+"""Computes how long a group takes by the limits that its adapter knows. Sans-I/O.
 
-What other traffic there is, and what platforms refuse, can only make it longer.
+Other traffic, and refusals by the platform, can only make it longer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway_core.contract.hookspecs import Limit
 FEWEST, MOST = 2, 32
 """Members that wait for the account's limits at once, at least and at most."""
 AHEAD = 0.1
-"""Seconds of sending that are kept ready: what it may take to feed the next member."""
+"""Seconds of sending that are kept ready, since it may take so long to feed the next member."""
 
 
 @attrs.frozen
@@ -23,8 +23,8 @@ class Pace:
     """The limit that decides how long a group takes.
 
     bucket  its name; empty: no limit is known that all rooms share
-    count   so many attempts in `per` seconds; 0: as many as one likes
-    even    they begin evenly, and not `count` of them at once
+    count   how many attempts in `per` seconds; 0: any number
+    even    whether they begin evenly, and not `count` of them at once
     """
 
     bucket: str = ""
@@ -38,7 +38,7 @@ class Pace:
         return self.count / self.per if self.count else math.inf
 
     def seconds(self, attempts: int) -> float:
-        """From the start of the first of so many attempts to that of the last."""
+        """Seconds from the start of the first of so many attempts to the start of the last."""
         if not self.count or not attempts:
             return 0.0
         if self.even:
@@ -54,7 +54,7 @@ class Pace:
 
     @property
     def look(self) -> float:
-        """Seconds after which those that were ready should have begun."""
+        """Seconds after which the members that were ready should have begun."""
         return max(0.05, min(1.0, self.ready / self.rate))
 
 

@@ -1,4 +1,4 @@
-"""Members in little memory: rooms as texts of many, ten bytes each, not a string object each."""
+"""Keeps members in little memory: many rooms in one text, ten bytes each, not a string each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CHUNK = 500
 
 @attrs.define(eq=False)
 class PackedMembers:
-    """Members in their order, written once. No room's id has a line's end in it."""
+    """Members in their order, written once. No room's id has a line break in it."""
 
     _texts: list[str] = attrs.field(factory=list, init=False)
     _last: list[str] = attrs.field(factory=list, init=False)
@@ -27,20 +27,20 @@ class PackedMembers:
 
     @property
     def own(self) -> bool:
-        """Whether each has an envelope of its own."""
+        """Whether each member has an envelope of its own."""
         return bool(self._envelopes)
 
     def give_each(self, template: Send) -> None:
-        """Each has an envelope of its own from now on: that template in its room."""
+        """Give each member an envelope of its own: the template in the member's room."""
         rooms = (member.room for chunk in self.chunks() for member in chunk)
         self._envelopes += [attrs.evolve(template, external_room_id=room) for room in rooms]
 
     def add(
         self, room: str, envelope: Envelope | None = None, asked_room: str | None = None
     ) -> None:
-        """One more: with an envelope of its own, which all have or none has.
+        """Add a member. Either all members have an envelope of their own, or none has.
 
-        asked_room  the room that was asked for, where a policy moved it
+        asked_room  the room that the caller named, if a policy moved the message
         """
         if asked_room is not None:
             self._asked[len(self)] = asked_room
@@ -52,7 +52,7 @@ class PackedMembers:
             self._last.clear()
 
     def chunks(self) -> Iterator[Sequence[Member]]:
-        """All of them, so many at once."""
+        """All members, `CHUNK` of them at a time."""
         for first in range(0, len(self), CHUNK):
             yield [member for _, member in self.read(first, CHUNK)]
 

@@ -1,4 +1,4 @@
-"""All groups of one gateway: accepts them, finds them, holds them and lets them go on.
+"""Keeps the groups of one gateway: accepts, finds, pauses, resumes, cancels and retries them.
 
 This module waits: for the outbox.
 """
@@ -51,7 +51,7 @@ from gateway_core.telemetry import (
 _T = TypeVar("_T")
 PAGE = 100
 HEARD = 2.0
-"""Seconds until groups of previous runs go on: what operators asked meanwhile is done before."""
+"""Seconds until groups of previous runs go on: operators' requests are carried out before."""
 
 
 class HandsOver(Protocol):
@@ -77,9 +77,9 @@ class HandsOver(Protocol):
 class Groups:
     """The groups of one gateway.
 
-    store     where they are; `in_memory`: nowhere else
-    withdraw  ends a delivery that has not started; whether it did
-    closed    nobody has a turn any more
+    store     stores the groups; `in_memory`: in this process only
+    withdraw  ends a delivery that has not started; returns whether that succeeded
+    closed    no member has a turn any more
     """
 
     drafting: Drafting
@@ -98,7 +98,7 @@ class Groups:
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """What it is made of, for one that has more."""
+        """The arguments that it was made with, for a subclass that takes more."""
         made_of = (self.drafting, self.store, self._taking, self._spawn, self._withdraw)
         return (*made_of, self.files)
 
@@ -113,14 +113,14 @@ class Groups:
         return sum(feed.left for feed in self.feeds.values())
 
     def waiting_by_instance(self) -> dict[str, int]:
-        """The same by instance."""
+        """How many members have no turn yet, by instance."""
         counts: Counter[str] = Counter()
         for feed in self.feeds.values():
             counts[feed.instance_id] += feed.left
         return dict(counts)
 
     def open_groups(self) -> dict[tuple[str, str], int]:
-        """How many have not ended, by instance and what becomes of members that wait."""
+        """How many groups have not ended, by instance and by what becomes of waiting members."""
         return dict(Counter((feed.instance_id, feed.standing) for feed in self.feeds.values()))
 
     def fed(self) -> set[str]:
@@ -128,24 +128,24 @@ class Groups:
         return {feed.instance_id for feed in self.feeds.values()}
 
     def forget(self, instance_id: str) -> None:
-        """An account without a group is taken out of memory."""
+        """Forget an account without a group, which is taken out of memory."""
         self._windows.pop(instance_id, None)
 
     def handed_for(self, _instance_id: str) -> HandsOver | None:
-        """What has another process accept an account's groups; None: they are accepted here."""
+        """Hands an account's groups to another process; None: they are accepted here."""
         return None
 
     # -- opening and closing
 
     async def open(self) -> None:
-        """Go on with those that previous process runs left, once operators were heard."""
+        """Go on with groups of previous process runs, once operators' requests are carried out."""
         if not self.in_memory:
             await trio.sleep(HEARD)
         for instance_id in tuple(self.drafting.registry.serving):
             await self.serve(instance_id)
 
     async def serve(self, instance_id: str) -> None:
-        """Go on with the groups of an account, each as far as it is now."""
+        """Go on with the groups of an account, each from its present state."""
         troubles = Troubles()
         while not (self.in_memory or self.closed):
             try:
@@ -164,7 +164,7 @@ class Groups:
             after = page[-1].group.id
             for state in page:
                 known = self.feeds.get(state.group.id)
-                if known is not None:  # another process may have held it, or let it go on
+                if known is not None:  # another process may have paused or resumed it
                     known.know(state)
                     known.wake()
                 elif not state.ended:
@@ -177,12 +177,12 @@ class Groups:
             feed.stop()
 
     async def drained(self) -> None:
-        """Wait until those in memory have ended that wait for nobody and for no time."""
+        """Wait until the groups in memory have ended, except for paused and scheduled ones."""
         while self.in_memory and not all(feed.is_held for feed in self.feeds.values()):  # noqa: ASYNC110 - they end by themselves
             await trio.sleep(AGAIN / 10)
 
     def close(self) -> None:
-        """Nobody has a turn any more. Those in memory are over: the rest of them is cancelled."""
+        """Give no member a turn any more. For groups in memory, these members are cancelled."""
         if self.closed:
             return
         self.closed = True
@@ -203,7 +203,7 @@ class Groups:
             feed.stop()
 
     def _begin(self, state: GroupState) -> Feed:
-        """Feed a group, unless that is done already."""
+        """Feed a group, unless it is fed already."""
         feed = self.feeds.get(state.group.id)
         if feed is None:
             drafting, instance_id = self.drafting, state.group.instance_id
@@ -225,7 +225,7 @@ class Groups:
         self.feeds.pop(feed.id, None)
 
     def _set_pace(self, group: Group) -> None:
-        """What the account's limits allow, as far as they are told without a room."""
+        """Set what the account's limits allow, as far as they can be known without a room."""
         account = self.drafting.registry.serving.get(group.instance_id)
         if account is not None:
             self._windows[group.instance_id].pace = pace_for(account, group.template)
@@ -302,10 +302,10 @@ class Groups:
         return state
 
     async def _store(self, group: Group, wanted: GroupDraft) -> None:
-        """Accept it. Where it is not, nobody needs its files.
+        """Accept the group. If that fails, release its files, since nobody needs them.
 
-        A caller who is cancelled as the outbox makes it visible may have had them stored with it:
-        then they are let go of by the outbox, as it takes the group back.
+        If the caller is cancelled while the outbox makes the group visible, the files may be stored
+        with it. The outbox then releases them itself, as it takes the group back.
         """
         whole = False
 
@@ -330,7 +330,7 @@ class Groups:
         if self.closed or self.drafting.closed:
             raise GatewayClosed
 
-    # -- one of them
+    # -- one group
 
     async def state(self, what: str | Scope) -> GroupState | None:
         """How far a group is; None: it is not known (any more). Raises `OutboxError`."""
@@ -343,7 +343,7 @@ class Groups:
         return found.group
 
     async def _newest(self, read: Callable[[], Awaitable[_T]]) -> _T:
-        """What the outbox says; once more, where a group was held or let go during the look."""
+        """The outbox's answer; asked again if a group was paused, resumed or cancelled then."""
         while True:
             asked = self._asked
             found = await read()
@@ -351,13 +351,13 @@ class Groups:
                 return found
 
     async def pause(self, group_id: str, *, paused: bool) -> GroupState | None:
-        """Let its members wait, or go on: also those of a group that has ended, with `retry`."""
+        """Pause the members or let them go on; an ended group can go on too, for a `retry`."""
         before = await self.state(group_id)
         if before is None or before.paused == paused or (paused and before.ended):
             return before
         self._asked += 1
         report(self.store.paused, group_id, paused)
-        if (fed := self.feeds.get(group_id)) is not None:  # it is to know at once
+        if (fed := self.feeds.get(group_id)) is not None:  # the feed must know at once
             fed.know(attrs.evolve(fed.state, paused=paused))
         state = await self.state(group_id)
         event = GROUP_PAUSED if paused else GROUP_RESUMED
@@ -368,14 +368,14 @@ class Groups:
         return state
 
     async def cancel(self, group_id: str) -> GroupState | None:
-        """Its members without a turn get none; those that have not begun are withdrawn."""
+        """Members without a turn get none; members that have not begun are withdrawn."""
         before = await self.state(group_id)
         if before is None or before.ended or (before.cancelled and not before.retrying):
             return before
         self._asked += 1
         report(self.store.cancelled, group_id)
         feed = self.feeds.get(group_id)
-        if feed is not None:  # it is to know at once
+        if feed is not None:  # the feed must know at once
             feed.cancel()
         own = [] if feed is None else list(feed.own)
         withdrawn = sum(self._withdraw(delivery) for delivery in own)
@@ -391,7 +391,7 @@ class Groups:
         return state
 
     async def retry(self, group_id: str) -> int:
-        """Try again what has failed of it; how many members that are."""
+        """Try the group's failed members again; returns how many they are."""
         state = await self.state(group_id)
         if state is None or not failures(state) or (state.cancelled and self.in_memory):
             return 0
@@ -406,9 +406,9 @@ class Groups:
 
 
 def pace_for(account: InstanceState, template: Send) -> Pace:
-    """What the limits of the account allow that all rooms share, as far as they say so."""
+    """What the account's limits for all rooms together allow, as far as they can be known."""
     asked = template.external_room_id or "-", template.thread_id
-    with suppress(HookContractError):  # it is told with the next attempt
+    with suppress(HookContractError):  # the next attempt reports it
         limits = account.hooks.rate_limit(
             account.instance, *asked, asked_for(template), template.priority
         )

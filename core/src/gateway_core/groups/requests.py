@@ -1,4 +1,4 @@
-"""What another process asks of groups, as JSON, and what it is answered.
+"""Answers other processes' requests about groups, as JSON.
 
 This module waits: for the outbox.
 """
@@ -18,7 +18,7 @@ from gateway_core.groups.job import Job, Progress
 
 
 class _Face(Protocol):
-    """What is needed of a gateway."""
+    """The part of a gateway that this module uses."""
 
     async def _broadcast(self, template: Send, rooms: object) -> Job: ...
     async def group(self, group_id: str | None = None) -> Job | None: ...
@@ -28,9 +28,9 @@ class _Face(Protocol):
 class GroupRequests:
     """Answers a gateway's operators.
 
-    Asked is `{"do": …}` with `broadcast` (`template`: an envelope; `rooms`), or `pause`, `resume`,
-    `cancel`, `retry` or `show` with a `group`. The answer is the group's progress, and of `retry`
-    how many members are tried again.
+    A request is `{"do": …}` with `broadcast` (`template`: an envelope; `rooms`), or with `pause`,
+    `resume`, `cancel`, `retry` or `show` and a `group`. The answer is the group's progress, and for
+    `retry` also how many members are tried again.
     """
 
     _gateway: _Face

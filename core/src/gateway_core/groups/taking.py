@@ -1,6 +1,6 @@
 """Takes turns: makes a member of a group an accepted envelope, through an outbox or in memory.
 
-This module waits: for the outbox, and for the plan of a long text. Where there is no slot for a
+This module waits: for the outbox, and for the plan of a long text. If there is no slot for a
 member, it has no turn yet.
 """
 
@@ -38,7 +38,7 @@ _Found: TypeAlias = tuple[tuple[Part, ...], Ending | None]
 
 
 class Taking(Protocol):
-    """How members have their turns, and failed ones another."""
+    """Lets members have their turns, and failed members another turn."""
 
     def owns(self, account: InstanceState) -> bool:
         """Whether members of the account have their turn here."""
@@ -51,11 +51,14 @@ class Taking(Protocol):
         ...
 
     async def retry(self, group: Group) -> int:
-        """Its failures are to be tried again; how many members that are. Raises `OutboxError`."""
+        """Mark its failures to be tried again; returns how many they are. Raises `OutboxError`."""
         ...
 
     async def reopen(self, group: Group, after: str, limit: int) -> tuple[str, list[Delivery]]:
-        """Let some of these after that id go on; the last of their ids, empty: there were none."""
+        """Let some of these go on, after the id `after`; returns the last of their ids.
+
+        An empty id: there were none.
+        """
         ...
 
 
@@ -66,7 +69,7 @@ class Drafts:
     _drafting: Drafting
 
     async def plan_long(self, group: Group, member: Member) -> _Found | None:
-        """The plan of a member's own long text, which is planned beside the event loop."""
+        """The plan of a member's own long text, made beside the event loop; None: it has none."""
         if member.envelope is None or not is_long(member.envelope):
             return None
         envelope = envelope_of(group, member)
@@ -88,7 +91,7 @@ class Drafts:
         on_begin: Callable[[Delivery], None],
         found: _Found | None = None,
     ) -> Draft | None:
-        """None: there is no slot for it now, or its account is not there.
+        """The member's draft; None: there is no slot for it now, or its account is not there.
 
         found  what `plan_long` found
         """
@@ -122,7 +125,7 @@ class Drafts:
     def _place_of(
         self, envelope: Envelope, priority: Priority
     ) -> tuple[InstanceState, Partition] | None:
-        """Its account and partition; None: there is no slot for it now, or no such account."""
+        """The envelope's account and partition; None: there is no slot now, or no account."""
         instance_id, room = envelope.instance_id, envelope.external_room_id
         account = self._drafting.registry.serving.get(instance_id)
         if account is None:
@@ -132,7 +135,7 @@ class Drafts:
         return None if full is not None and full.key[0] != "room" else (account, partition)
 
     def _planned(self, account: InstanceState, envelope: Envelope) -> _Found:
-        """The plan, or how it ends: since the group was accepted, its settings may have changed."""
+        """The plan, or an ending: settings may have changed since the group was accepted."""
         most = self._drafting.config.max_parts
         try:
             found = planned(account.hooks, account.instance, envelope, most)
@@ -142,7 +145,7 @@ class Drafts:
 
 
 def _or_ending(plan: tuple[Part, ...], problems: Sequence[Problem]) -> _Found:
-    """The plan, if nothing is wrong with it."""
+    """The plan; or, if there are problems, the ending `rejected`."""
     if not problems:
         return plan, None
     verdict = Verdict(
@@ -155,17 +158,17 @@ def _or_ending(plan: tuple[Part, ...], problems: Sequence[Problem]) -> _Found:
 
 
 def _is_by_class(group: Group, member: Member) -> bool:
-    """Whether its deadline is that of its class, and no time that its caller gave."""
+    """Whether the member's deadline comes from its class, and not from its caller."""
     own, template = member.envelope, group.template
     return template.ttl is template.deadline is None and (own is None or own.deadline is None)
 
 
 def envelope_of(group: Group, member: Member) -> Envelope:
-    """What the member sends: the key is the group's, and its time has come."""
+    """The envelope that the member sends, without a key and a time: the group has these."""
     own = member.envelope
     if own is not None and own.deadline is not None:
         return own
-    if isinstance(own, Send):  # the template, of which policies made another one for this room
+    if isinstance(own, Send):  # the template as policies changed it for this room
         return _sent(own, own.external_room_id, group.deadline)
     return _sent(group.template, member.room, group.deadline)
 
@@ -178,20 +181,20 @@ def _sent(template: Send, room: str, deadline: float) -> Send:
 
 @attrs.define(eq=False)
 class DurableTaking(Drafts):
-    """Turns are taken in the outbox, in the write that stores the envelope."""
+    """Takes turns in the outbox, in the write that stores the envelope."""
 
     _way: DurableWay
     _outbox: Outbox
     _pager: Pager
 
     def owns(self, account: InstanceState) -> bool:
-        """Another process feeds the groups of accounts that it owns."""
+        """Whether this process owns the account; another owner feeds its groups itself."""
         return self._pager.accounts.owns(account)
 
     async def take(
         self, group: Group, number: int, member: Member, on_begin: Callable[[Delivery], None]
     ) -> Delivery | None:
-        """As `Taking` says."""
+        """Take the member's turn as `Taking` says."""
         long = await self.plan_long(group, member)
         draft = self.draft(group, number, member, on_begin, long)
         if draft is None:
@@ -205,11 +208,11 @@ class DurableTaking(Drafts):
         return ticket._delivery  # noqa: SLF001 - a ticket is this project's own
 
     async def retry(self, group: Group) -> int:
-        """The outbox remembers it."""
+        """Mark the failures in the outbox."""
         return await self._outbox.retry(group.id)
 
     async def reopen(self, group: Group, after: str, limit: int) -> tuple[str, list[Delivery]]:
-        """They are unfinished again, each by itself, and go on with the first missing part."""
+        """Make members unfinished again, each by itself; they go on with the first missing part."""
         last, stored = await self._outbox.reopen(group.id, after=after, limit=limit)
         found = [self._pager.reopened(each) for each in stored]
         return last, [delivery for delivery in found if delivery is not None]
@@ -217,19 +220,19 @@ class DurableTaking(Drafts):
 
 @attrs.define(eq=False)
 class MemoryTaking(Drafts):
-    """Turns are taken in memory."""
+    """Takes turns in memory."""
 
     _way: InMemoryWay
     _groups: MemoryGroups
 
     def owns(self, _account: InstanceState) -> bool:
-        """There is no other process."""
+        """Always: there is no other process."""
         return True
 
     async def take(
         self, group: Group, number: int, member: Member, on_begin: Callable[[Delivery], None]
     ) -> Delivery | None:
-        """As `Taking` says; a room's own bound keeps no other room waiting."""
+        """Take the turn as `Taking` says; a room's own bound keeps no other room waiting."""
         long = await self.plan_long(group, member)
         found = self._groups.get(group.id)
         draft = self.draft(found.group, number, member, on_begin, long)
@@ -250,12 +253,12 @@ class MemoryTaking(Drafts):
             self._groups.end(group_id, number, delivery.receipt)
 
     async def retry(self, group: Group) -> int:
-        """Their turns come again, all of them."""
+        """Let the turns of all failures come again."""
         await trio.lowlevel.checkpoint()
         return self._groups.get(group.id).retry(self._drafting.clock.wall())
 
     async def reopen(self, group: Group, after: str, limit: int) -> tuple[str, list[Delivery]]:
-        """There is nothing that `retry` has not done."""
+        """Do nothing: `retry` has done all of it."""
         del group, after, limit
         await trio.lowlevel.checkpoint()
         return "", []

@@ -37,11 +37,11 @@ from gateway_core.submission.checks import ENVELOPES, problems_of
 
 _NOTHING: Any = attrs.NOTHING
 _ANY_ROOM = "-"
-"""Stands for the room while the rest of a template is looked at."""
+"""Stands for the room while the rest of a template is checked."""
 
 
 class BroadcastFields(TypedDict, total=False):
-    """What `broadcast` takes beside instance, rooms and text, in every kind of program."""
+    """The arguments of `broadcast` beside instance, rooms and text, in every kind of program."""
 
     key: str | None
     not_before: float | None
@@ -66,10 +66,10 @@ class Forecast:
     """What a broadcast would cost, before anything is accepted.
 
     members   rooms that would get the message, each once
-    attempts  platform messages in total; `parts`: those of one room
+    attempts  platform messages in total; `parts`: the texts of one room's messages
     bucket    the limit that decides how long it takes; empty: no limit is known
     seconds   the least time that this limit allows
-    ttl       seconds that it has; `too_long`: whether that is less
+    ttl       seconds that the broadcast has; `too_long`: whether that is less than `seconds`
     """
 
     members: int
@@ -87,7 +87,7 @@ class Forecast:
 
 
 class GroupVerbs:
-    """What a `Gateway` can be asked to deliver to many rooms. `_groups` accepts and finds them."""
+    """The methods of a `Gateway` that concern groups. `_groups` accepts and finds groups."""
 
     _groups: Groups
 
@@ -161,7 +161,7 @@ class GroupVerbs:
         return await self._broadcast(template, rooms)
 
     async def _broadcast(self, template: Send, rooms: object) -> Job:
-        """Broadcast a template, whose room is none."""
+        """Broadcast a template that has no room of its own."""
         accepted_at = self._groups.drafting.clock.wall()
         async with self._groups.drafting.needing(template.instance_id):
             return await self._broadcast_as(template, rooms, accepted_at)
@@ -187,7 +187,7 @@ class GroupVerbs:
         return await broadcast_of(account, files, template, rooms, most)
 
     def _account_for(self, template: Send) -> InstanceState:
-        """The account of a template without problems. Raises why a group of it is refused."""
+        """The account of a valid template. Raises the reason if a group of it is refused."""
         drafting = self._groups.drafting
         drafting.check_open()
         if problems := problems_of(template):
@@ -257,7 +257,7 @@ class GroupVerbs:
     async def _submit_many(
         self, template: Send, envelopes: Sequence[Envelope], accepted_at: float
     ) -> Job:
-        """Accept them as a group whose key, time and class the template has."""
+        """Accept the envelopes as a group; the template has the group's key, time and class."""
         drafting, account = self._groups.drafting, self._account_for(template)
         group, not_before, priority = template.key, template.not_before, template.priority
         deadline = _deadline(self._groups, template, accepted_at)
@@ -320,7 +320,7 @@ def _template(**fields: Any) -> Send:
 
 
 def _listed(envelopes: object) -> list[Envelope]:
-    """All of them, of which the first is an envelope."""
+    """The envelopes as a list. Raises `Invalid` unless the first is an envelope."""
     if isinstance(envelopes, Iterable) and not isinstance(envelopes, str | bytes):
         every = list(envelopes)
         if every and isinstance(every[0], ENVELOPES):

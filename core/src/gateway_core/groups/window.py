@@ -1,7 +1,8 @@
-"""How many members of an account's groups are accepted at a time. Sans-I/O, but for who waits.
+"""Decides how many members of an account's groups are accepted at a time. Only `change` waits.
 
-Few wait for the account's limits, so that a message in between waits for few of them; many may wait
-for something of their own (their room, a retry), which keeps no other room waiting.
+Few members wait for the account's limits, so that a message in between waits for few of them. Many
+members may wait for something of their own (their room, a retry), since that keeps no other room
+waiting.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Window:
     """The members of one account that have had their turn and have not ended.
 
     pace        what the account's limits allow
-    unfinished  how many they are; `ready`: those that wait for the account's limits
+    unfinished  how many they are; `ready`: the members that wait for the account's limits
     """
 
     pace: Pace = attrs.field(factory=Pace)
@@ -33,7 +34,7 @@ class Window:
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def has_place(self) -> bool:
-        """Whether one more may have its turn."""
+        """Whether one more member may have its turn."""
         if self.unfinished >= MOST_UNFINISHED:
             return False
         if len(self.ready) >= self.pace.ready:
@@ -42,38 +43,38 @@ class Window:
         return len(self.ready) < self.pace.ready
 
     async def change(self) -> None:
-        """Wait until one begins or ends, or for as long as that should take."""
+        """Wait until a member begins or ends, or for as long as that should take."""
         with trio.move_on_after(self.pace.look):
             await self._changed.wait()
 
     def came(self, delivery: Delivery) -> None:
-        """It has had its turn."""
+        """A member has had its turn."""
         self.unfinished += 1
         self.ready[delivery] = None
 
     def begun(self, delivery: Delivery) -> None:
-        """An attempt of it begins."""
+        """An attempt of a member begins."""
         if delivery in self.ready:
             del self.ready[delivery]
             self.wake()
 
     def ended(self, delivery: Delivery) -> None:
-        """It has ended, or is the outbox's alone."""
+        """A member has ended, or is in the outbox only."""
         self.unfinished -= 1
         self.ready.pop(delivery, None)
         self.wake()
 
     def wake(self) -> None:
-        """Whoever waits looks again."""
+        """Let the tasks that wait look again."""
         self._changed.set()
         self._changed = trio.Event()
 
 
 def _waits_for_account(delivery: Delivery) -> bool:
-    """Whether it would begin if the account's limits let it; else others need not wait for it."""
+    """Whether only the account's limits delay it; if not, others need not wait for it."""
     if delivery.receipt is not None:
         return False
     lane = lane_of(delivery)
     if lane is not None and lane.queue and lane.queue[0] is not delivery:
-        return False  # others of its room go before
+        return False  # other deliveries of its room go before it
     return cause_now(delivery) in _OF_THE_ACCOUNT

@@ -1,4 +1,4 @@
-"""The groups of a process that delivers nothing: it looks at what it is given, and asks the owner.
+"""Groups in a process that delivers nothing: checks what a caller gives, and asks the owner.
 
 This module waits: for the owner.
 """
@@ -35,20 +35,20 @@ class HandedGroups(Groups):
         files: KeptFiles,
     ) -> None:
         store: Any = HandedStore(asking, self)
-        nobody: Any = None  # has a turn here
+        nobody: Any = None  # no member has its turn here
         super().__init__(drafting, store, nobody, spawn, withdraw, files)
         self._asking = asking
         self._instances: dict[str, str] = {}
 
     def handed_for(self, _instance_id: str) -> HandedGroups:
-        """Its owner accepts them."""
+        """The account's owner accepts its groups."""
         return self
 
     async def open(self) -> None:
-        """There is nothing to go on with."""
+        """Do nothing: this process has no groups to go on with."""
 
     async def broadcast(self, wanted: GroupDraft, rooms: Any) -> GroupState:
-        """Have the owner accept it; raises what that raises."""
+        """Have the owner accept the broadcast; raises the owner's exception."""
         asked = wanted.asked
         template = attrs.evolve(asked, key=asked.key or self._own_key())
         given = {"template": to_json(template), "rooms": list(rooms)}
@@ -62,7 +62,7 @@ class HandedGroups(Groups):
         not_before: float | None,
         priority: Priority,
     ) -> GroupState:
-        """Likewise, of envelopes that have no problems of their own."""
+        """Have the owner accept envelopes that have no problems of their own."""
         given = {
             "envelopes": [to_json(each) for each in wanted.own],
             "group": group or self._own_key(),
@@ -72,13 +72,13 @@ class HandedGroups(Groups):
         return await self._accepted("submit_many", wanted, wanted.own, given)
 
     def _own_key(self) -> str:
-        """So that it is one group if an owner ends before it has answered."""
+        """A key, so that there is one group only if an owner ends before it has answered."""
         return f"handed:{self.drafting.next_id()}"
 
     async def _accepted(
         self, do: str, wanted: GroupDraft, asked: Sequence[Envelope], given: dict[str, Any]
     ) -> GroupState:
-        """Have it accepted with the bytes that it needs, before the owner's policies change it."""
+        """Have the owner accept a group, with the bytes that it needs before policies change it."""
         self._check_open()
         digests = {digest for each in asked for digest in digests_of(each)}
         contents = await wanted.files.contents(digests)
@@ -86,28 +86,28 @@ class HandedGroups(Groups):
         return self.known(told["group"])
 
     def instance_of(self, group_id: str) -> str:
-        """Whose group it is, as far as that is known here; empty: it may be anybody's."""
+        """The account of a group, as far as it is known here; empty: it may be any account."""
         serving = tuple(self.drafting.registry.serving)
         alone = len(serving) == 1 and self.drafting.source is None
         only = serving[0] if alone else ""
         return self._instances.get(group_id, only)
 
     async def state(self, what: str | Scope) -> GroupState | None:
-        """How far it is."""
+        """How far a group is; None: it is not known (any more)."""
         instance = self.instance_of(what) if isinstance(what, str) else what[0]
         found = (await self._asking.ask(instance, "group", what=what))["group"]
         return None if found is None else self.known(found)
 
     async def pause(self, group_id: str, *, paused: bool) -> GroupState | None:
-        """Let its members wait, or go on."""
+        """Pause the group's members, or let them go on."""
         return await self._done("pause" if paused else "resume", group_id)
 
     async def cancel(self, group_id: str) -> GroupState | None:
-        """Its members without a turn get none; those that have not begun are withdrawn."""
+        """Members without a turn get none; members that have not begun are withdrawn."""
         return await self._done("cancel", group_id)
 
     async def retry(self, group_id: str) -> int:
-        """Try again what has failed of it; how many members that are."""
+        """Try the group's failed members again; returns how many they are."""
         instance = self.instance_of(group_id)
         return int((await self._asking.ask(instance, "retry", group=group_id))["retried"])
 
@@ -116,18 +116,18 @@ class HandedGroups(Groups):
         return None if found is None else self.known(found)
 
     def learn(self, state: GroupState) -> None:
-        """Whose group it is."""
+        """Note the account of a group."""
         self._instances[state.group.id] = state.group.instance_id
 
     def known(self, plain: Mapping[str, Any]) -> GroupState:
-        """The state that the owner told; whose group it is, is known from now on."""
+        """The state that the owner reported; the group's account is known from now on."""
         state = from_json(GroupState, dict(plain))
         self.learn(state)
         return state
 
 
 class HandedStore:
-    """Where the owner has the groups."""
+    """Reads the groups that the owner has."""
 
     def __init__(self, asking: Asking, groups: HandedGroups) -> None:
         self._asking = asking
@@ -136,7 +136,7 @@ class HandedStore:
     async def groups(
         self, instance_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[GroupState]:
-        """By their ids."""
+        """The states of an account's groups, by id."""
         found = await self._asking.ask(
             instance_id, "groups", instance=instance_id, after=after, limit=limit
         )
@@ -145,7 +145,7 @@ class HandedStore:
     async def failed(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[Receipt]:
-        """By the ids of their envelopes."""
+        """Receipts of failures, by the ids of their envelopes."""
         instance = self._groups.instance_of(group_id)
         told = await self._asking.ask(instance, "failed", group=group_id, after=after, limit=limit)
         return [from_json(Receipt, each) for each in told["receipts"]]
