@@ -1,4 +1,4 @@
-"""Performs the histograms, and the watch over the event loop, where a meter is set up."""
+"""Records the histograms, and watches the event loop, if a meter is set up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STALL = names.STALL_DURATION.bounds[0]
 MOST_TALLIES = 10_000
 """Sets of labels that are remembered: instances come and go for as long as the process lives."""
 LONG_STALL = 1.0
-"""Seconds from which the log says so."""
+"""Seconds from which a stall is logged."""
 
 
 class Tally:
@@ -50,7 +50,7 @@ class Tally:
         self._total, self._least, self._most = 0.0, inf, -inf
 
     def add(self, seconds: float) -> None:
-        """One more."""
+        """Add a value."""
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self._total += seconds
         if seconds < self._least:  # noqa: PLR1730 - a call would cost more than the sum
@@ -59,7 +59,7 @@ class Tally:
             self._most = seconds
 
     def hand_on(self) -> None:
-        """Give the SDK all of them in one record."""
+        """Give the SDK all values in one record."""
         if self._least < inf:
             several = Several(self._total, self._counts, self._least, self._most)
             self._histogram.record(several, self._labels)
@@ -67,7 +67,7 @@ class Tally:
 
 
 class Single:
-    """The same for an SDK that takes one value at a time."""
+    """A tally for an SDK that takes one value at a time."""
 
     __slots__ = ("_histogram", "_labels")
 
@@ -76,17 +76,17 @@ class Single:
         self._labels = labels
 
     def add(self, seconds: float) -> None:
-        """One more."""
+        """Record a value."""
         self._histogram.record(seconds, self._labels)
 
     def hand_on(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no value is held back."""
 
 
 class Meters:
     """The histograms of one gateway.
 
-    Where the SDK takes `several` values in one record, they are held back until somebody reads, or
+    If the SDK takes `several` values in one record, they are held back until somebody reads, or
     until too many sets of labels are known.
     """
 
@@ -105,7 +105,7 @@ class Meters:
         self._made = made
         self._kind = Tally if several else Single
         self._tallies: dict[tuple[object, ...], Tally | Single] = {}
-        # Those that every message needs, by less than their labels.
+        # The tallies that every message needs, by fewer words than their labels have.
         self._attempts: dict[tuple[str, str, int, str, str, Reason | None], Tally | Single] = {}
         self._ends: dict[tuple[str, str, int, str, Disposition], Tally | Single] = {}
 
@@ -116,7 +116,7 @@ class Meters:
         self._of(names.ACCEPT_DURATION, account, *_under(partition, pressure)).add(seconds)
 
     def appended(self, seconds: float) -> None:
-        """The outbox took so long to have an envelope."""
+        """The outbox took so long to store an envelope."""
         self._of(names.APPEND_DURATION, None).add(seconds)
 
     def waited(self, account: InstanceState, partition: int, cause: str, seconds: float) -> None:
@@ -164,13 +164,13 @@ class Meters:
         tally.add(seconds)
 
     def stalled(self, seconds: float) -> None:
-        """The event loop did nothing else meanwhile."""
+        """The event loop was blocked for so long."""
         self._of(names.STALL_DURATION, None).add(seconds)
         if seconds >= LONG_STALL:
             log_event(LOOP_STALLED, seconds=round(seconds, 3))
 
     def hand_on(self) -> None:
-        """Give the SDK what is held back."""
+        """Give the SDK the values that are held back."""
         for tally in self._tallies.values():
             tally.hand_on()
 
@@ -216,7 +216,7 @@ class LoopMonitor(Instrument):
         self._since = perf_counter()
 
     def before_io_wait(self, timeout: float) -> None:
-        """All of them have had their turn."""
+        """All tasks have had their turn."""
         del timeout
         took = perf_counter() - self._since
         if took >= STALL:

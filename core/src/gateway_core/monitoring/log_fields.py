@@ -1,4 +1,4 @@
-"""What log events say of an envelope: the same fields wherever one is logged."""
+"""Makes the fields that log events have about an envelope, the same in every event."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gateway_core.deliveries.delivery import Delivery
 from gateway_core.telemetry.privacy import Privacy
 
 GOOD = (Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED)
-"""Endings that are as somebody wanted them."""
+"""Endings that somebody wanted."""
 
 
 def about(delivery: Delivery, partition: int) -> dict[str, Any]:
-    """What every event of an envelope's life is bound to."""
+    """The fields of every event of an envelope's life."""
     return {
         "envelope": delivery.id,
         "instance": delivery.envelope.instance_id,
@@ -24,7 +24,7 @@ def about(delivery: Delivery, partition: int) -> dict[str, Any]:
 
 
 def result(delivery: Delivery, receipt: Receipt) -> dict[str, Any]:
-    """How it ended."""
+    """The fields that say how the envelope ended."""
     return {
         "disposition": str(receipt.disposition),
         "attempts": receipt.attempts,
@@ -44,7 +44,7 @@ def latency(delivery: Delivery, receipt: Receipt) -> float:
 def words(
     privacy: Privacy, delivery: Delivery, verdict: Verdict, address: str, part: Part | None
 ) -> str:
-    """The platform's own words about a part at `address`: of rooms and texts what is allowed."""
+    """The platform's own words about a part at `address`, as far as telemetry may show them."""
     if not verdict.raw:
         return ""
     envelope = delivery.envelope
@@ -56,5 +56,5 @@ def words(
 
 
 def operation_of(delivery: Delivery) -> str:
-    """The operation without a call's method: words of ours, so their number is bounded."""
+    """The operation without a call's method: these words are core's, so their number is bounded."""
     return delivery.envelope.operation.partition(":")[0]

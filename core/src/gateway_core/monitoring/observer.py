@@ -1,4 +1,4 @@
-"""Whom the engine reports to: the interface, which is also the observer that does nothing."""
+"""The interface that the engine reports to, which is also the observer that does nothing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gateway_core.deliveries.steps import Step
 
 
 class Observer:
-    """Hears of every envelope's life. This one ignores it, and costs a call.
+    """Gets reports about every envelope's life. This class ignores them, and costs a call.
 
-    listens  it wants to know how long envelopes wait for what
+    listens  whether it wants to know how long envelopes wait, and for what
     """
 
     listens = False
@@ -25,9 +25,9 @@ class Observer:
     def submitted(
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int
     ) -> str:
-        """The outbox is asked to store it, `submit` having been called at `begun`.
+        """The outbox is asked to store the envelope; `submit` was called at `begun`.
 
-        Its trace context as a text; empty: it has none.
+        Returns its trace context as a text; empty: it has none.
         """
         del delivery, account, partition, begun
         return ""
@@ -35,21 +35,21 @@ class Observer:
     def accepted(
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int, asked: int
     ) -> None:
-        """The outbox, asked at `asked`, has it; its caller is about to hear that it is accepted."""
+        """The outbox, asked at `asked`, has stored it; its caller is about to learn that."""
 
     def admitted(
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int
     ) -> None:
-        """It is accepted into memory, and its caller is about to hear that."""
+        """The envelope is accepted into memory, and its caller is about to learn that."""
 
     def refused(self, instance_id: str, error: str) -> None:
-        """It was refused before anything was known of it; the caller has the exception."""
+        """An envelope was refused before anything was reported of it; the caller has the error."""
 
     def taken_back(self, delivery: Delivery, error: BaseException) -> None:
-        """It was not accepted after all."""
+        """The envelope was not accepted after all."""
 
     def resumed(self, delivery: Delivery, account: InstanceState, partition: int) -> None:
-        """A previous process run accepted it; or this one, and it was spilled meanwhile."""
+        """The envelope is in memory again: a previous run accepted it, or it was spilled."""
 
     # -- attempts
 
@@ -62,7 +62,7 @@ class Observer:
         now: int,
         performing: Awaitable[Answer],
     ) -> Awaitable[Answer]:
-        """An attempt begins; what is to be awaited in its place."""
+        """An attempt begins; returns what is to be awaited in place of `performing`."""
         del delivery, step, account, partition, now
         return performing
 
@@ -76,7 +76,7 @@ class Observer:
         begun: int,
         now: int,
     ) -> None:
-        """The attempt that began then ended; no verdict: the platform said yes."""
+        """The attempt that began at `begun` has ended; no verdict: the platform said yes."""
 
     def transformed(self, delivery: Delivery, how: str) -> None:
         """A refused part was changed."""
@@ -86,14 +86,14 @@ class Observer:
     def ended(
         self, delivery: Delivery, receipt: Receipt, account: InstanceState, partition: int
     ) -> None:
-        """It has its disposition."""
+        """The envelope has its disposition."""
 
     def stored(
         self, delivery: Delivery, account: InstanceState | None = None, partition: int = 0
     ) -> None:
-        """A durable outbox has it: its trace goes on when it is back.
+        """Only a durable outbox has the envelope now; its trace goes on when it is back.
 
-        Where it was in memory, of an `account`, what it waited for there is reported.
+        If it was in memory, for an `account`, its waits there are reported.
         """
 
 

@@ -1,7 +1,7 @@
 """The observer that records what happens to envelopes: spans, histograms, debug logs.
 
-Where nobody listens there is no `Recorder`, and the engine reports to an observer that does
-nothing. That is decided once, when the gateway opens.
+If nobody listens there is no `Recorder`, and the engine reports to an observer that does nothing.
+That is decided once, when the gateway opens.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ from gateway_core.telemetry import (
 from gateway_core.telemetry.privacy import Privacy
 
 _UNCHOSEN = structlog.make_filtering_bound_logger(logging.NOTSET)
-"""What structlog has before anybody sets it up: it shows everything, to nobody's wish."""
+"""structlog's logger before anybody sets structlog up: it shows everything, though unasked."""
 NOTICED = 1_000_000
-"""Nanoseconds from which the time to accept is recorded: nearly all are accepted at once."""
+"""Nanoseconds from which the time to accept is recorded: nearly all envelopes take less."""
 
 
 class Recorder(Observer):
-    """Records for any of three listeners, each of which may be missing.
+    """Records for three listeners (spans, histograms, the log); any of them may be missing.
 
-    verbose  the log is set up to show every envelope's life
+    verbose  whether the log is set up to show every envelope's life
     """
 
     listens = True
@@ -78,9 +78,9 @@ class Recorder(Observer):
     def submitted(
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int
     ) -> str:
-        """The outbox is asked to store it, `submit` having been called at `begun`.
+        """The outbox is asked to store the envelope; `submit` was called at `begun`.
 
-        Its trace context as a text; empty: it has none.
+        Returns its trace context as a text; empty: it has none.
         """
         if self._spans is None:
             return ""
@@ -91,7 +91,7 @@ class Recorder(Observer):
     def accepted(
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int, asked: int
     ) -> None:
-        """The outbox, asked at `asked`, has it; its caller is about to hear that it is accepted."""
+        """The outbox, asked at `asked`, has stored it; its caller is about to learn that."""
         if self.meters is not None:
             self.meters.appended((self._clock.now() - asked) / SECOND)
         self._accepted(delivery, account, partition, begun)
@@ -99,7 +99,7 @@ class Recorder(Observer):
     def admitted(
         self, delivery: Delivery, account: InstanceState, partition: int, begun: int
     ) -> None:
-        """It is accepted into memory, and its caller is about to hear that."""
+        """The envelope is accepted into memory, and its caller is about to learn that."""
         if self._spans is not None:
             trace = self._spans.submitted(delivery, account, partition, begun)
             self._traces[delivery.id] = trace
@@ -122,18 +122,18 @@ class Recorder(Observer):
             )
 
     def refused(self, instance_id: str, error: str) -> None:
-        """It was refused before anything was known of it; the caller has the exception."""
+        """An envelope was refused before anything was reported of it; the caller has the error."""
         if self._verbose:
             log_event(ENVELOPE_REFUSED, instance=instance_id, error=error)
 
     def taken_back(self, delivery: Delivery, error: BaseException) -> None:
-        """It was not accepted after all."""
+        """The envelope was not accepted after all."""
         trace = self._traces.pop(delivery.id, None)
         if self._spans is not None and trace is not None:
             self._spans.refused(trace, error)
 
     def resumed(self, delivery: Delivery, account: InstanceState, partition: int) -> None:
-        """A previous process run accepted it; or this one, and it was spilled meanwhile."""
+        """The envelope is in memory again: a previous run accepted it, or it was spilled."""
         if self._spans is not None and delivery.traceparent and delivery.id not in self._traces:
             self._traces[delivery.id] = self._spans.resumed(delivery, account, partition)
 
@@ -148,7 +148,7 @@ class Recorder(Observer):
         now: int,
         performing: Awaitable[Answer],
     ) -> Awaitable[Answer]:
-        """An attempt begins; its span is current while it is made, for whom it asks."""
+        """An attempt begins; its span is current while the attempt runs, for the code it calls."""
         self._report_waits(delivery, account, partition)
         trace = self._traces.get(delivery.id)
         if trace is not None and trace.recording and self._spans is not None:
@@ -167,7 +167,7 @@ class Recorder(Observer):
         begun: int,
         now: int,
     ) -> None:
-        """The attempt that began then ended; no verdict: the platform said yes."""
+        """The attempt that began at `begun` has ended; no verdict: the platform said yes."""
         if self.meters is not None:
             under = partition, delivery.pressure
             self.meters.attempted(account, *under, step.kind, verdict, (now - begun) / SECOND)
@@ -189,7 +189,7 @@ class Recorder(Observer):
     def ended(
         self, delivery: Delivery, receipt: Receipt, account: InstanceState, partition: int
     ) -> None:
-        """It has its disposition."""
+        """The envelope has its disposition."""
         if delivery.cause != "attempt":
             delivery.wait_for("", self._clock.now())
             self._report_waits(delivery, account, partition)
@@ -207,9 +207,9 @@ class Recorder(Observer):
     def stored(
         self, delivery: Delivery, account: InstanceState | None = None, partition: int = 0
     ) -> None:
-        """A durable outbox has it: its trace goes on when it is back.
+        """Only a durable outbox has the envelope now; its trace goes on when it is back.
 
-        Where it was in memory, of an `account`, what it waited for there is reported.
+        If it was in memory, for an `account`, its waits there are reported.
         """
         delivery.wait_for("outbox", self._clock.now())
         if account is not None:
@@ -251,7 +251,7 @@ def _tried(delivery: Delivery, step: Step, partition: int) -> dict[str, Any]:
 def open_recorder(
     clock: Clock, privacy: Privacy, providers: Providers, meters: MeterProvider | None
 ) -> Observer:
-    """Whom a gateway that opens now reports to."""
+    """The observer to which a gateway that opens now reports."""
     tracers = get_tracer_provider() if providers.tracers is None else providers.tracers
     spans = None
     if _works(tracers):
@@ -266,13 +266,13 @@ def open_recorder(
 
 
 def working_meters(providers: Providers) -> MeterProvider | None:
-    """The provider given, else the process's; None: there is none that does anything."""
+    """The provider given, else the process's; None: it does nothing."""
     meters = get_meter_provider() if providers.meters is None else providers.meters
     return meters if _works(meters) else None
 
 
 def _works(provider: object) -> bool:
-    """Whether it is anybody's but the API's own stand-in."""
+    """Whether the provider is a real one, and not the API's own stand-in."""
     own = ("opentelemetry.trace", "opentelemetry.metrics")
     return not type(provider).__module__.startswith(own)
 

@@ -1,7 +1,7 @@
-"""Gauges and counters, observed: read from the gateway's snapshots when somebody asks.
+"""Gives exporters the observed gauges and counters, read from the gateway's snapshots.
 
-An exporter asks from a thread of its own. The snapshot is taken on trio's thread, and the
-exporter waits for it, but not for long: a stalled loop gives it the one before.
+An exporter asks from a thread of its own. The snapshot is taken on trio's thread. The exporter
+waits for it, but not for long: if the loop is stalled, the exporter gets the snapshot before it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _partition(read: Callable[[PartitionStatistics], float]) -> Callable[..., It
 
 
 def _of(each: InstanceStatistics) -> Labels:
-    """Those that a source gave are counted together: there may be any number of them."""
+    """The labels of an instance. Those of a source share them: there may be any number of these."""
     name = SOURCED if each.sourced else each.id
     return {names.CHANNEL.name: each.channel, names.INSTANCE.name: name}
 
@@ -104,14 +104,14 @@ def _waiting(statistics: Statistics) -> Iterator[Reading]:
     return _summed(
         (count, _of(instances[instance_id]) | {names.CAUSE.name: cause})
         for (instance_id, cause), count in statistics.waiting.items()
-        if instance_id in instances  # one that was taken out may still wait for its last answer
+        if instance_id in instances  # a removed instance may still wait for its last answer
     )
 
 
 def _by_disposition(
     read: Callable[[InstanceStatistics], Mapping[Disposition, int]],
 ) -> Callable[..., Iterator[Reading]]:
-    """All from the start: a rate does not see the first of a series that was not there."""
+    """Counts of all dispositions, also of 0: a rate misses the first value of a new series."""
     return _counted(
         lambda each: {how: read(each).get(how, 0) for how in Disposition},
         lambda key: {names.DISPOSITION.name: str(key)},
@@ -215,7 +215,7 @@ READ: Mapping[Metric, Callable[[Statistics], Iterable[Reading]]] = {
 
 
 class Source:
-    """One gateway's snapshots, for any thread. `hand_on` is called with each, on trio's."""
+    """One gateway's snapshots, for any thread. `hand_on` is called with each, on trio's thread."""
 
     def __init__(
         self, statistics: Callable[[], Statistics], hand_on: Callable[[], None] = lambda: None
@@ -229,7 +229,7 @@ class Source:
         self.closed = False
 
     def read(self, metric: Metric) -> Iterable[Reading]:
-        """The metric as of a snapshot that no earlier reading of it has seen."""
+        """Read the metric from a snapshot that no earlier reading of this metric has seen."""
         if metric in self._served or not self._served:
             self._served.clear()
             self._refresh()
@@ -268,8 +268,8 @@ class Source:
 class Hub:
     """The observed instruments of one meter provider, for every gateway that uses it.
 
-    An instrument is made once and cannot be unmade: it asks whoever is open then, and goes on
-    counting what closed gateways had counted.
+    An instrument is made once and cannot be removed. It asks the gateways that are open at the
+    time, and keeps what closed gateways had counted.
     """
 
     def __init__(self, provider: MeterProvider) -> None:

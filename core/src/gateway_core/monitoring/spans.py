@@ -1,7 +1,8 @@
-"""Performs the spans of envelopes and attempts, where a tracer is set up.
+"""Performs the spans of envelopes and attempts, if a tracer is set up.
 
-An envelope's span begins at `submit` in the caller's context and ends with its disposition. What
-is not sampled costs the one call that finds that out, and its context travels all the same.
+An envelope's span begins at `submit` in the caller's context and ends with its disposition. An
+envelope that is not sampled costs the one call that finds that out; its context is passed on all
+the same.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ from gateway_core.telemetry.privacy import Privacy
 
 _VERSION = "00"
 MOST_NAMED = 10_000
-"""Instances, by operation and partition, whose names and attributes are made once."""
+"""How many sets of names and attributes are kept, by instance, operation and partition."""
 
 
 class Trace:
@@ -79,7 +80,7 @@ class Trace:
         self.attempt: Span | None = None
 
     def __str__(self) -> str:
-        """The context as the W3C writes it: `traceparent`, and `tracestate` where there is one."""
+        """The context as the W3C writes it: `traceparent`, and `tracestate` if there is one."""
         where = self.span.get_span_context()
         flags = where.trace_flags & TraceFlags.SAMPLED
         parent = f"{_VERSION}-{where.trace_id:032x}-{where.span_id:016x}-{flags:02x}"
@@ -87,7 +88,7 @@ class Trace:
 
 
 class _First(NamedTuple):
-    """What the spans of one operation of one instance begin with."""
+    """The first attributes of an instance's spans of one operation, and the spans' names."""
 
     attributes: dict[str, Any]
     envelope: str
@@ -112,7 +113,7 @@ class Spans:
         return self._envelope(delivery, account, partition, begun, None)
 
     def resumed(self, delivery: Delivery, account: InstanceState, partition: int) -> Trace:
-        """A previous process run accepted it; its trace context stands in it as a text."""
+        """A previous run accepted the envelope; the delivery has its trace context as a text."""
         parent, now = context_of(delivery.traceparent), self._clock.now()
         trace = self._envelope(delivery, account, partition, now, parent)
         if trace.recording:
@@ -145,7 +146,7 @@ class Spans:
         return trace
 
     def _known(self, account: InstanceState, operation: str, partition: int) -> _First:
-        """Names, and what a sampler gets to see."""
+        """The spans' names, and the attributes that a sampler gets to see."""
         key = (account.instance.id, operation, partition)
         found = self._first.get(key)
         if found is None:
@@ -168,7 +169,7 @@ class Spans:
             span.set_attribute(ROOM.name, room)
 
     def waited(self, trace: Trace, cause: str, seconds: float) -> None:
-        """It waited until now."""
+        """The envelope waited until now."""
         trace.span.add_event(
             WAITED.name, {CAUSE.name: cause, SECONDS.name: seconds}, self._time(self._clock.now())
         )
@@ -218,7 +219,7 @@ class Spans:
     def ended(self, trace: Trace, receipt: Receipt) -> None:
         """The envelope ended."""
         span, now = trace.span, self._time(self._clock.now())
-        if trace.attempt is not None:  # it was given up while the attempt was in flight
+        if trace.attempt is not None:  # the envelope was given up while the attempt was in flight
             trace.attempt.end(now)
             trace.attempt = None
         span.set_attribute(DISPOSITION.name, str(receipt.disposition))
@@ -242,7 +243,7 @@ class Spans:
         trace.span.end(now)
 
     def refused(self, trace: Trace, error: BaseException) -> None:
-        """It was not accepted after all: the outbox could not keep it, or the caller left."""
+        """The envelope was not accepted after all: the outbox failed, or the caller left."""
         trace.span.set_attribute(ERROR_TYPE.name, type(error).__name__)
         trace.span.set_status(Status(StatusCode.ERROR, type(error).__name__))
         trace.span.end(self._time(self._clock.now()))
@@ -257,7 +258,7 @@ def _named(kind: telemetry.Span, attributes: Mapping[str, Any]) -> str:
 
 
 def context_of(text: str) -> Context | None:
-    """The context that `str(trace)` wrote; None where nobody can read it."""
+    """The context that `str(trace)` wrote; None: it cannot be read."""
     parent, _, state = text.partition(" ")
     try:
         _, trace_id, span_id, flags = parent.split("-")

@@ -1,4 +1,4 @@
-"""Frozen snapshots of what the gateway counts."""
+"""The frozen snapshots of what the gateway counts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class PartitionStatistics:
     """One partition's counts since the gateway opened.
 
     depth        unfinished envelopes with a slot in memory, and those being accepted
-    unfinished   accepted and not ended; of those of previous process runs, what was loaded
-    spilled      of those, in the outbox alone, without a slot in memory
+    unfinished   envelopes accepted and not ended; of previous process runs, those that were loaded
+    spilled      of those, the envelopes in the outbox only, without a slot in memory
     waiting      callers that wait for a slot
     in_flight    attempts under way
     oldest_wait  seconds since the oldest unfinished envelope in memory was accepted, or was due
@@ -50,16 +50,17 @@ class PartitionStatistics:
 class InstanceStatistics:
     """One instance's state, and its counts since it was added.
 
-    attempts    ended attempts, by (class, reason); ("none", "") are successes
-    attempts_by_partition  the same by (partition, pressure when the envelope was accepted, class,
-                           reason)
-    foreseen    attempts refused by a limit that were in flight when its first refusal came
-    unforeseen  attempts refused by an unknown limit, or by one that was used up elsewhere
-    recovered   envelopes that a previous process run had accepted
-    signs       by (`typing` or `acknowledge`, what became of it: `made`, `passed over`, `failed`)
-    members_fed members of groups that had their turn; `members_ended`: that ended, by how, those
-                that never had a turn among them
-    sourced     the `instance_source` gave it
+    attempts     ended attempts, by (class, reason); ("none", "") are successes
+    attempts_by_partition  ended attempts, by (partition, pressure when the envelope was accepted,
+                           class, reason)
+    foreseen     attempts refused by a limit that were in flight when its first refusal came
+    unforeseen   attempts refused by an unknown limit, or by one that was used up elsewhere
+    recovered    envelopes that a previous process run had accepted
+    signs        signs, by (`typing` or `acknowledge`, what became of it: `made`, `passed over`,
+                 `failed`)
+    members_fed  members of groups that had their turn; `members_ended`: members that ended, by
+                 disposition, including those that never had a turn
+    sourced      whether the `instance_source` gave it
     """
 
     id: str
@@ -94,13 +95,13 @@ class Statistics:
     unserved  of those, by instance, the envelopes whose instance is not configured
     refused_elsewhere  refusals of envelopes for instances that are not configured, by exception
     hook_errors        errors of hookimpls that were stopped, by (channel, plugin, hook)
-    hook_slow          times that a hookimpl held the event loop for 0.1 s or more, likewise
+    hook_slow          times that a hookimpl held the event loop for 0.1 s or more, by the same
     groups             groups that have not ended
     members            of those, members whose turn has not come: accepted as part of a group, and
                        not yet as envelopes, so that they are in no other count
     open_groups        groups that have not ended by (instance, `fed`, `scheduled`, `paused` or
                        `cancelled`); `members_waiting`: their members without a turn, by instance
-    forgotten          by channel, under the id `*`: what was counted of accounts that the
+    forgotten          by channel, under the id `*`: the counts of accounts that the
                        `instance_source` gave, and that were forgotten
     tenure             this process's position in an outbox that several processes share; None: the
                        outbox belongs to one process, or this process only hands over
