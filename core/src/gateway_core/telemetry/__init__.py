@@ -7,7 +7,7 @@ from gateway_core.telemetry.metrics import *  # noqa: F403 - likewise
 from gateway_core.telemetry.spans import *  # noqa: F403 - likewise
 
 SCHEMA_VERSION = 1
-"""Goes up when a name, a unit, an attribute or a meaning changes; additions leave it."""
+"""Goes up when a name, a unit, an attribute or a meaning changes, but not with additions."""
 
 INSTRUMENTATION_SCOPE = "gateway_core"
 """The instrumentation scope of every span and metric."""

@@ -1,4 +1,4 @@
-"""Every attribute of metrics, spans and span events. Sans-I/O."""
+"""Declares every attribute of metrics, spans and span events. Sans-I/O."""
 
 from __future__ import annotations
 

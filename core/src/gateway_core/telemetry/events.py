@@ -1,4 +1,4 @@
-"""Every log event: one name for each fact, its level, its fields; and `log_event`."""
+"""Declares every log event (its name, level and fields), and logs them by `log_event`."""
 
 from __future__ import annotations
 

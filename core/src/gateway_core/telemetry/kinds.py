@@ -18,7 +18,7 @@ class Event(str):
     __slots__ = ("fields", "level", "meaning")
 
     def __new__(cls, name: str, level: Severity, meaning: str, fields: str = "") -> Self:
-        """Declare it; `fields` are words."""
+        """Declare the event; `fields` are words in one text."""
         event = super().__new__(cls, f"gateway.{name}")
         event.level, event.meaning, event.fields = level, meaning, tuple(fields.split())
         return event
@@ -31,13 +31,13 @@ class Event(str):
 class Several(float):
     """Many values of one histogram in one record: their sum, and how many are in each bucket.
 
-    Only a histogram that knows of them takes them (`Providers.several`).
+    Only a histogram that is made for such records takes them (`Providers.several`).
     """
 
     __slots__ = ("counts", "least", "most")
 
     def __new__(cls, total: float, counts: Sequence[int], least: float, most: float) -> Self:
-        """Of values whose sum is `total`, the smallest `least` and the largest `most`."""
+        """For values with the sum `total`, the smallest value `least` and the largest `most`."""
         several = super().__new__(cls, total)
         several.counts, several.least, several.most = tuple(counts), least, most
         return several

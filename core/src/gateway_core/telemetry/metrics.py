@@ -1,6 +1,7 @@
-"""Every metric: its name, unit, kind, attributes and meaning. Sans-I/O.
+"""Declares every metric: its name, unit, kind, attributes and meaning. Sans-I/O.
 
-Label sets are bounded: by partitions, instances, and words of our own. No room id is among them.
+The number of label sets is bounded: labels are partitions, instances, and core's own words. None of
+them is a room id.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from gateway_core.telemetry.attributes import (
 from gateway_core.telemetry.kinds import Metric
 
 QUICK = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-"""Bounds in seconds of what should take milliseconds."""
+"""Bounds in seconds of operations that should take milliseconds."""
 ACCEPT = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 """Bounds of accepting: 50 ms is the aim, and a caller may wait long for a slot."""
 REQUEST = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 90.0)

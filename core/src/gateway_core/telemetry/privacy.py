@@ -1,4 +1,4 @@
-"""What spans and logs may show of rooms and texts. Sans-I/O.
+"""Decides what spans and logs may show of rooms and texts. Sans-I/O.
 
 Secrets never reach this module: `plugins.guarding` takes them out of every error.
 """
@@ -19,9 +19,9 @@ from gateway_core.contract.validators import flag, one_of, table
 Rooms: TypeAlias = Literal["hash", "plain", "none"]
 
 WITHHELD = "…"
-"""What stands where a text was."""
+"""Stands in place of a text that is not shown."""
 RUN = 3
-"""Words in a row that also stand in the text are taken for a quotation of it."""
+"""So many words in a row that also stand in the text are taken for a quotation of the text."""
 LONG_WORD = 8
 
 
@@ -43,13 +43,13 @@ class TelemetrySettings(CheckedSettings):
 def pseudonym(instance_id: str, room: str) -> str:
     """A name for a room that does not show its id, the same in every process.
 
-    Whoever has the ids can find out which is which.
+    Somebody who has the rooms' ids can find out which name belongs to which room.
     """
     return blake2b(f"{instance_id}\0{room}".encode(), digest_size=6).hexdigest()
 
 
 class Privacy:
-    """Applies the settings."""
+    """Applies the settings to rooms, texts and errors."""
 
     def __init__(self, settings: TelemetrySettings) -> None:
         self._rooms = settings.rooms
@@ -66,26 +66,26 @@ class Privacy:
         return self.room(envelope.instance_id, envelope.external_room_id)
 
     def words(self, raw: str, instance_id: str, rooms: tuple[str, ...], text: str) -> str:
-        """A platform's own words about a message to one of `rooms` with that `text`."""
+        """A platform's words about a message to one of `rooms` with `text`, as far as allowed."""
         if self._rooms != "plain":
             for room in filter(None, rooms):
                 raw = _renamed(raw, room, self.room(instance_id, room) or WITHHELD)
         return raw if self._texts or not text else " ".join(_withheld(raw.split(), text))
 
     def error(self, error: BaseException) -> str:
-        """An exception of somebody's code: its message may quote anything."""
+        """An exception of somebody's code; its message is left out if texts are not allowed."""
         return f"{type(error).__name__}: {error}" if self._texts else type(error).__name__
 
 
 def _renamed(raw: str, room: str, name: str) -> str:
-    """The words with the room's other name; a short id counts where it is a word of its own."""
+    """The words with `name` for the room; a short id is replaced only as a word of its own."""
     if len(room) >= LONG_WORD:
         return raw.replace(room, name)
     return re.sub(rf"(?<!\w){re.escape(room)}(?!\w)", name, raw)
 
 
 def _withheld(words: list[str], text: str) -> Iterator[str]:
-    """The words, without runs of them (or long ones, or quoted ones) that stand in the text."""
+    """The words without runs of words, long words and quoted words that stand in the text."""
     hidden = [False] * len(words)
     for at, word in enumerate(words):
         bare = word.strip("\"'`.,:;()[]{}<>")

@@ -1,4 +1,4 @@
-"""Every kind of span, and what happens within it. Sans-I/O."""
+"""Declares every kind of span, and the events within spans. Sans-I/O."""
 
 from __future__ import annotations
 
