@@ -41,7 +41,7 @@ async def open_gateway(
     """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
 
     config      a configuration, or the path of a `gateway.toml`, which `load_config` reads
-    plugins     objects with hookimpls, called before the installed ones; ("channel", plugin) serves
+    plugins     objects with hookimpls, called before the installed ones; ("channel", plugin): for
                 that channel only
     outbox      where accepted envelopes are stored; None: where the configuration says, or else in
                 memory, which is logged once

@@ -250,7 +250,7 @@ def _suspensions(
     handover: Handover | None,
     pager: Pager | None,
 ) -> Suspensions:
-    """Suspends accounts: in this process all accounts, none if it hands over, or those it owns."""
+    """Suspends accounts for operators: here all, none if this only hands over, or those it owns."""
     store, tell = getattr(outbox, "store_suspension", None), None
     is_here: Callable[[str], bool] = lambda _instance_id: handover is None  # noqa: E731 - one of two
     if handover is not None:

@@ -88,16 +88,16 @@ class Job:
 
     @property
     def key(self) -> str | None:
-        """Its key; None: it has none."""
+        """The group's key; None: it has none."""
         return self._state.group.template.key
 
     @property
     def instance_id(self) -> str:
-        """The account that sends it."""
+        """The account that sends the group."""
         return self._state.group.instance_id
 
     async def progress(self) -> Progress:
-        """How far it is now."""
+        """How far the group is now."""
         return self._progress(self._known(await self._groups.state(self.id)))
 
     async def pause(self) -> Progress:
@@ -200,7 +200,7 @@ class Job:
         return max(others, until - wall + (self._seconds(group, delayed, None) or 0.0))
 
     def _seconds(self, group: Group, members: int, rate: float | None) -> float | None:
-        """How long so many members take; None: nobody knows."""
+        """Seconds that so many members take; None: unknown."""
         if rate:
             return members / rate
         pace = self._pace(group)

@@ -190,7 +190,7 @@ async def broadcast_of(
 
 
 def _refusal_of_files(account: InstanceState, template: Send) -> list[Problem]:
-    """The channel's problems with the files in any room; none if policies may rewrite it."""
+    """The channel's problems with the files in any room; none if a policy rewrites envelopes."""
     if "rewrite" in account.hooks.served:
         return []
     found = account.hooks.validate(account.instance, template)

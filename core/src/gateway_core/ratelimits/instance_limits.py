@@ -17,8 +17,7 @@ _PASSING = "\0passing"
 class RoomGates:
     """The gates that refusals closed of one room: for all of it, or for threads. Mostly none.
 
-    Among those of threads is also the gate for passing states alone, under a name that no thread
-    has.
+    `thread_gates` also has the gate for passing states alone, under a name that no thread has.
     """
 
     gate: Bucket | None = attrs.field(default=None, kw_only=True)

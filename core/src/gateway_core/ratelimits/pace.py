@@ -3,7 +3,7 @@
 This works as congestion control does. A refusal halves the pace, at most once for all attempts that
 were under way. Each answer lets the pace grow, so that it is back within seconds once the platform
 takes more. If the same pace is refused again and again, the limit is lower than documented: the
-pace then stays a little below it, and tries more ever more rarely.
+pace then stays a little below it, and a higher pace is tried ever more rarely.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORKED = 4
 BELOW = 0.9
 """The share of the refused pace that is then used."""
 SHORTEST_HOLD, LONGEST_HOLD = 10 * SECOND, 300 * SECOND
-"""How long, at first and at the most, before the pace tries more again; doubled each time."""
+"""How long, at first and at the most, until a higher pace is tried again; doubled each time."""
 
 SETTLES = SECOND
 """Refusals within so long after a refusal have its reason: earlier attempts still count there."""

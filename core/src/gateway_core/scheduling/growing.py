@@ -34,7 +34,7 @@ from gateway_core.scheduling.natively.choice import choose
 from gateway_core.scheduling.rooms import Lane
 
 HIDDEN = 5_000_000_000
-"""Nanoseconds until a stream looks again, if it may show nothing because others owe too much."""
+"""Nanoseconds until a stream that may show nothing, as other streams owe too much, looks again."""
 CUT = "cut: it needs more messages than allowed"
 
 
@@ -302,7 +302,7 @@ def _refused(problems: Sequence[Problem]) -> Verdict | None:
 
 
 def _owed(edits: Iterable[Drawn], edit: int, sends: Iterable[Drawn], send: int) -> dict[Drawn, int]:
-    """Owe so many edits and so many sends, by the windows that they draw on."""
+    """Attempts owed: so many edits and so many sends, by the windows that they draw on."""
     owed = dict.fromkeys(sends, send)
     for bucket in edits:
         owed[bucket] = owed.get(bucket, 0) + edit

@@ -279,7 +279,7 @@ class Scheduler:
         elif not growth.is_open and lane.queue and lane.queue[0] is delivery:
             waits_for_a_time = lane.timer_at is not None or lane.doubt
             if not lane.running and not waits_for_a_time:
-                self._look_again(lane, now)  # it ranks higher now
+                self._look_again(lane, now)  # the lane ranks higher now
 
     def tidy(self, room: Room, now: int) -> None:
         """Forget a room that is empty and not closed."""

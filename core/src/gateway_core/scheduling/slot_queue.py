@@ -27,7 +27,7 @@ class Waiter:
 
 
 class SlotQueue:
-    """Callers that wait for the same slots: by class, and within a class by time waited."""
+    """Callers that wait for the same slots: by class, and within a class the longest wait first."""
 
     __slots__ = ("_by_class",)
 

@@ -72,7 +72,7 @@ class HandedGroups(Groups):
         return await self._accepted("submit_many", wanted, wanted.own, given)
 
     def _own_key(self) -> str:
-        """A key, so that there is one group only if an owner ends before it has answered."""
+        """A key, so that the group stays one even if an owner ends before it has answered."""
         return f"handed:{self.drafting.next_id()}"
 
     async def _accepted(
