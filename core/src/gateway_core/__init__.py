@@ -1,4 +1,4 @@
-"""One outbound gateway for every chat platform: hand it an envelope, get exactly one answer."""
+"""One outbound gateway for every chat platform: hand it an envelope, get exactly one receipt."""
 
 # isort: off
 # fmt: off

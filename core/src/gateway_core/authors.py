@@ -1,4 +1,4 @@
-"""For authors of adapters and policies: hookimpl, and all that the signatures of hooks name."""
+"""For authors of adapters and policies: hookimpl, and every type in the signatures of hooks."""
 
 # isort: off
 # fmt: off

@@ -1,4 +1,4 @@
-"""How long to wait before the next try, after so many: the only exponential of core. Sans-I/O."""
+"""Says how long to wait after repeated failures: core's only exponential backoff. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ LONGEST_EXPONENT = 200
 
 @attrs.frozen(kw_only=True)
 class Backoff:
-    """Exponential with jitter: at most `base * growth ** (attempt - 1)` seconds, at most `cap`.
+    """Exponential backoff with jitter.
 
-    jitter  the share of the wait that is drawn: 1 is full jitter, from zero to the ceiling
+    A wait has at most `base * growth ** (attempt - 1)` seconds, and at most `cap`.
+
+    jitter  the share of the wait that is random: 1 is full jitter, from zero to the ceiling
     """
 
     base: float = attrs.field(default=0.5, validator=gt(0))
@@ -23,9 +25,9 @@ class Backoff:
     growth: float = attrs.field(default=2.0, validator=gt(1))
 
     def ceiling(self, attempt: int) -> float:
-        """The longest wait after `attempt` failed ones, in seconds."""
+        """The longest wait after `attempt` failed attempts, in seconds."""
         return min(self.cap, self.base * self.growth ** min(attempt - 1, LONGEST_EXPONENT))
 
     def delay(self, attempt: int, *, rng: Random) -> float:
-        """A wait drawn evenly from its range, in seconds."""
+        """A random wait, evenly distributed over its range, in seconds."""
         return (1.0 - self.jitter * (1.0 - rng.random())) * self.ceiling(attempt)

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import trio
 
 SECOND = 1_000_000_000
-"""Nanoseconds."""
+"""Nanoseconds in a second."""
 NEVER = 1 << 62
-"""A time that only an event can bring nearer: an answer, a resume."""
+"""A time that never comes; only an event, such as an answer or a resume, ends such a wait."""
 
 
 class Clock:
-    """What time it is. `wall` is the one source of POSIX time, passed in.
+    """Tells the time. `wall`, which is passed in, is the only source of POSIX time.
 
     start  when the gateway opened, on trio's clock, in seconds
     """

@@ -1,4 +1,4 @@
-"""The configuration: `gateway.toml` or code, into frozen values; every mistake at once."""
+"""Holds the configuration in frozen values, and reports all of its mistakes at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WhenSuspended: TypeAlias = Literal["wait", "end", "refuse"]
 _DURATION = number(least=SHORTEST)
 
 MOST_PARTITIONS = 1_000
-"""Each has tasks of its own; more than some dozens make nothing faster."""
+"""Each partition has tasks of its own; more than some dozens of partitions bring no speed."""
 
 
 @attrs.frozen(kw_only=True)
@@ -53,7 +53,7 @@ class Ttl(CheckedSettings):
 
 
 def _listed(listed: Any) -> Any:
-    """Any list as a tuple; anything else is left as it is, for the validator to name."""
+    """Make a tuple of any list. Other values stay as they are: the validator reports them."""
     is_list = isinstance(listed, Iterable) and not isinstance(listed, str)
     return tuple(listed) if is_list else listed
 
@@ -70,11 +70,11 @@ def _are_hosts(_: object, __: object, value: object) -> None:
 
 def _keys(_: object, __: object, value: object) -> None:
     if not isinstance(value, tuple) or not all(isinstance(one, Secret) for one in value):
-        raise ValueError("'keys' must be a list of secrets")  # and what stands there is not shown
+        raise ValueError("'keys' must be a list of secrets")  # without the value: it may be secret
 
 
 def _without_password(url: object) -> str:
-    """The URL as it may be shown; whatever else it is, as it is."""
+    """The repr of the URL without its password; the plain repr of any other value."""
     if not isinstance(url, str):
         return repr(url)
     return repr(re.sub(r"(://[^/@]*?:)[^/]*@", r"\1***@", url, count=1))
@@ -98,7 +98,7 @@ def _outbox(value: str | OutboxSettings | None) -> OutboxSettings | None:
 
 @attrs.frozen(kw_only=True)
 class FilesSettings(CheckedSettings):
-    """What the gateway does about files, in addition to their channels.
+    """What the gateway itself does with files, in addition to what the channels do.
 
     fetch_from  hosts from which the gateway fetches a file's URL, if the platform does not fetch
                 it: `cdn.example.com`, with a port if needed; subdomains are not included. Empty:
@@ -112,11 +112,11 @@ class FilesSettings(CheckedSettings):
 
 @attrs.frozen(kw_only=True)
 class SourceSettings(CheckedSettings):
-    """How the `instance_source` is asked, and when its accounts are forgotten.
+    """How the gateway asks the `instance_source`, and when it forgets the source's accounts.
 
-    at_once  look-ups at the same time, at the most
-    timeout  seconds that an envelope may wait for one
-    idle     seconds without anything to do after which an account is forgotten
+    at_once  most look-ups at the same time
+    timeout  seconds that an envelope may wait for a look-up
+    idle     seconds without work after which an account is forgotten
     """
 
     at_once: int = attrs.field(default=8, validator=whole(least=1))
@@ -139,32 +139,33 @@ def _are_instances(_: object, __: object, value: object) -> None:
 class GatewayConfig(CheckedSettings):
     """Everything that `open_gateway` needs to know. The reference gives the reason of each default.
 
-    partition_count        shards of the routing keys
+    partition_count        number of partitions: the shards of the routing keys
     partition_by           `room`, `instance`, or a callable (instance, room) -> int
-    partition_bound        unfinished envelopes in one partition, at the most, of a class and
-                           those above it
-    instance_bound         the same for one instance; None: three quarters of `partition_bound`
-    room_bound             the same for one room
-    attempts_per_partition running attempts of one partition, at the most
-    attempts_per_instance  running attempts of one instance, over all partitions
-    attempt_timeout        seconds after which a hook that has not returned is given up
+    partition_bound        most unfinished envelopes in one partition, counted for a class together
+                           with the classes above it
+    instance_bound         most of these envelopes that may belong to one instance; None: three
+                           quarters of `partition_bound`
+    room_bound             most of these envelopes that may belong to one room
+    attempts_per_partition most running attempts of one partition
+    attempts_per_instance  most running attempts of one instance, over all partitions
+    attempt_timeout        seconds after which the gateway gives up a hook that has not returned
     session_idle           seconds without an attempt after which a session is closed
     drain_timeout          seconds that closing waits for unfinished envelopes; with a durable
                            outbox, only for attempts under way
     max_parts              platform messages that one envelope may become
     when_suspended         envelopes of a suspended instance wait, end at once, or are refused
-    shed                   if a bound is reached, end bulk that has not started, to make room for a
-                           higher class; False: the higher class is accepted above the bound
-    share                  part of every limit that this process may use, above 0 and up to 1: an
-                           eighth where eight processes have a gateway each for the same accounts
+    shed                   if a bound is reached, end bulk envelopes that have not started, in
+                           favour of a higher class; False: accept the higher class above the bound
+    share                  part of every limit that this process may use, above 0 and up to 1: if
+                           eight processes have one gateway each for the same accounts, an eighth
     idempotency_window     seconds for which a key is remembered
-    idempotency_keys       keys remembered in one partition, at the most
-    history                ended envelopes, sent messages and, apart from them, edited or deleted
-                           ones remembered in one partition
+    idempotency_keys       most keys remembered in one partition
+    history                most ended envelopes, sent messages, and (counted separately) edited or
+                           deleted messages remembered in one partition
     outbox                 where accepted envelopes are stored: settings, or the URL alone; None:
                            in memory
-    outbox_capacity        unfinished envelopes that a durable outbox stores, at the most, of a
-                           class and those above it
+    outbox_capacity        most unfinished envelopes that a durable outbox stores, counted for a
+                           class together with the classes above it
     files                  the hosts from which the gateway fetches files; by default there are none
     instance_source        how the `instance_source` of `open_gateway` is asked
     plugins                plugins allowed or denied by name
@@ -215,7 +216,7 @@ class GatewayConfig(CheckedSettings):
     )
 
     def __attrs_post_init__(self) -> None:
-        """Raises `ConfigError` for instances that do not go together with this, or one another."""
+        """Raises `ConfigError` if an instance conflicts with these settings or another instance."""
         if problems := misfits(self.instances, self):
             raise ConfigError(problems)
 
@@ -226,13 +227,13 @@ class GatewayConfig(CheckedSettings):
 
 
 def differing(one: GatewayConfig, other: GatewayConfig) -> tuple[str, ...]:
-    """The settings in which two configurations differ, their instances left out."""
+    """The names of the settings in which two configurations differ, apart from `instances`."""
     names = (field.name for field in attrs.fields(GatewayConfig) if field.name != "instances")
     return tuple(name for name in names if getattr(one, name) != getattr(other, name))
 
 
 def misfits(instances: Sequence[Instance], config: GatewayConfig) -> list[Problem]:
-    """What does not go together: an instance's settings with the gateway's, or with another's."""
+    """Conflicts of an instance's settings with the gateway's, or with another instance's."""
     problems = [problem for one in instances for problem in beside_gateway(one, config)]
     first: dict[Any, Instance] = {}
     names: set[str] = set()
@@ -248,7 +249,7 @@ def misfits(instances: Sequence[Instance], config: GatewayConfig) -> list[Proble
 
 
 def same_account(instance: Instance, others: Iterable[Instance]) -> Iterator[Problem]:
-    """That one of the others, which have other ids, is the instance's account already."""
+    """A problem for each of the others that has another id but is the same account."""
     account = account_of(instance)
     for other in others:
         if account is not None and other.id != instance.id and account_of(other) == account:
@@ -261,9 +262,9 @@ def _twice(one: Instance, other: Instance, field: str) -> Problem:
 
 
 def beside_gateway(instance: Instance, config: GatewayConfig) -> Iterator[Problem]:
-    """Settings of the instance that were chosen above the gateway's that they must be below.
+    """A problem for each of the instance's settings that is not below the gateway's bound for it.
 
-    A default stands for "as long as the gateway lets it".
+    A default is no problem: it means "as long as the gateway allows".
     """
     for field in _fields(instance.settings):
         name = field.metadata.get(BELOW)
@@ -276,7 +277,10 @@ def beside_gateway(instance: Instance, config: GatewayConfig) -> Iterator[Proble
 
 
 def account_of(instance: Instance) -> tuple[str, tuple[str, ...], tuple[Any, ...]] | None:
-    """Whose account it is, by the fields that say so; None: nothing says that."""
+    """Which account of its platform it is: channel, names and values of its `ACCOUNT` fields.
+
+    None: its settings have no such fields.
+    """
     names = tuple(
         f.name for f in _fields(instance.settings) if ACCOUNT.items() <= f.metadata.items()
     )

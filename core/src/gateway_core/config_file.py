@@ -1,4 +1,4 @@
-"""Reads a configuration out of `gateway.toml`: every mistake at once, each by its place."""
+"""Reads a configuration from `gateway.toml`, and reports every mistake at once, with its place."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from gateway_core.scheduling.partitioning import Strategy
 from gateway_core.scheduling.pressure import PressureSettings
 
 LARGEST_FILE = 16 * 2**20
-"""Bytes of a configuration: tens of thousands of accounts."""
+"""Bytes of a configuration: enough for tens of thousands of accounts."""
 _TWICE = "Cannot overwrite a value"
-"""As tomllib says it, which does not say what."""
+"""tomllib's words for a setting that is given twice; they do not say what is wrong."""
 LARGEST_SECRET = 64 * 2**10
 """Bytes of a secret's file."""
 
@@ -72,9 +72,9 @@ def load_config(
 def load_outbox(
     path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
 ) -> OutboxSettings | None:
-    """Read only where the outbox is, and its keys; None: the file names no outbox.
+    """Read only the outbox's URL and keys; None: the file names no outbox.
 
-    No plugin is called and no other secret is read, since an operator may not have the accounts'
+    It calls no plugin and reads no other secret, since an operator may not have the accounts'
     secrets. Raises `ConfigError`.
     """
     table = _content(path).get("outbox")
@@ -88,12 +88,12 @@ def load_outbox(
 
 
 def _content(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What the file says. Raises `ConfigError` where it cannot be read."""
+    """The file's content. Raises `ConfigError` if it cannot be read."""
     try:
         return tomllib.loads(_read(Path(path), LARGEST_FILE))
     except OSError as error:
         raise ConfigError([Problem(str(path), error.strerror or str(error))]) from None
-    except ValueError as error:  # of TOML, of UTF-8, and of a path with a NUL
+    except ValueError as error:  # wrong TOML, wrong UTF-8, or a path with a NUL
         words = str(error).replace(_TWICE, f"{_TWICE}: a setting is given twice")
         raise ConfigError([Problem(str(path), f"is not TOML: {words}")]) from None
     except RecursionError:
@@ -101,7 +101,7 @@ def _content(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read(file: Path, most: int) -> str:
-    """The file's text, without a byte order mark. Raises OSError, ValueError for a large one."""
+    """The file's text, without a byte order mark. Raises OSError; ValueError if it is too long."""
     with file.open("rb") as opened:
         content = opened.read(most + 1)
     if len(content) > most:
@@ -110,7 +110,7 @@ def _read(file: Path, most: int) -> str:
 
 
 def _read_secret(file: Path) -> str:
-    """A secret's text. Raises as `_read`, and ValueError for a pipe: its writer may never come."""
+    """A secret's text. Raises like `_read`, and ValueError for a pipe, which may have no writer."""
     if file.is_fifo():
         raise ValueError("is a pipe: give a regular file, which each reload can read again")
     return _read(file, LARGEST_SECRET)
@@ -123,7 +123,7 @@ def parse_config(
     environ: Mapping[str, str] | None = None,
     folder: Path = Path(),
 ) -> GatewayConfig:
-    """The same from a mapping, as `tomllib` gives it."""
+    """Make a configuration from a mapping, as `tomllib` gives it; otherwise like `load_config`."""
     values = dict(content)
     reader = _Reader(os.environ if environ is None else environ, folder)
     names = values.pop("instances", {})
@@ -160,11 +160,11 @@ _TABLES = {
     )
     for field in reversed(attrs.fields(kind))
 }
-"""Where the gateway's settings stand, by their names."""
+"""The table of each of the gateway's settings, by the setting's name."""
 
 
 def _elsewhere(problem: Problem, content: Mapping[str, Any]) -> Problem:
-    """Say where a setting belongs that stands in a table which has none of its name."""
+    """The problem of a setting in a wrong table, with the right table named; others as they are."""
     table = content.get(problem.place)
     if isinstance(table, Mapping) and "channel" in table and problem.place != "instances":
         text = f"is not a setting: an account's table is [instances.{problem.place}]"
@@ -178,7 +178,7 @@ def _elsewhere(problem: Problem, content: Mapping[str, Any]) -> Problem:
 
 
 class _Reader:
-    """Structures tables and collects what is wrong instead of raising it."""
+    """Structures tables, and collects their problems instead of raising them."""
 
     def __init__(self, environ: Mapping[str, str], folder: Path) -> None:
         self.problems: list[Problem] = []
@@ -193,14 +193,14 @@ class _Reader:
 
     @contextmanager
     def noting(self) -> Iterator[None]:
-        """Note the problems that the block raises."""
+        """Collect the problems that the block raises."""
         try:
             yield
         except ConfigError as error:
             self.problems += error.problems
 
     def structure(self, value: Any, kind: Any, place: str) -> Any:
-        """The value, or None and its problems noted."""
+        """The value; or None, with its problems collected."""
         try:
             return self._converter.structure(value, kind)
         except Exception as error:  # noqa: BLE001 - a plugin's validators may raise anything
@@ -208,7 +208,7 @@ class _Reader:
             return None
 
     def _table(self, kind: Any) -> Any:
-        """Reads a table of settings: what does not fit and what is out of range, all at once."""
+        """A reader of a table of settings that raises all wrong types and ranges at once."""
         read = make_dict_structure_fn(kind, self._converter, _cattrs_forbid_extra_keys=True)
 
         def table(value: Any, _: Any) -> Any:
@@ -225,7 +225,7 @@ class _Reader:
     def instances(
         self, tables: Any, hooks: Mapping[str, ChannelHooks], allowed: Filter
     ) -> tuple[Instance, ...]:
-        """Each table below `instances`, by its channel's settings type."""
+        """An instance for each table below `instances`, read by its channel's settings type."""
         if not isinstance(tables, Mapping):
             text = "must be a table of tables: [instances.NAME] for each account"
             self.problems.append(Problem("instances", text))
@@ -263,14 +263,14 @@ class _Reader:
             raise ConfigError(problems_in(error, place)) from None
 
     def outbox(self, value: Any) -> OutboxSettings | None:
-        """The same of a file that has mistakes elsewhere; None: it has some itself."""
+        """The outbox's settings, for a file with other mistakes; None: they have mistakes too."""
         try:
             return self._outbox(value, None)
         except Exception:  # noqa: BLE001 - told with the others
             return None
 
     def _outbox(self, value: Any, _: Any) -> OutboxSettings:
-        """A table, or its URL alone."""
+        """The settings from a table, or from the URL alone."""
         if isinstance(value, str):
             return OutboxSettings(url=value)
         if not isinstance(value, Mapping):
@@ -310,13 +310,13 @@ class _Reader:
 
 
 _VARIABLE = re.compile("[A-Z_][A-Z0-9_]*|[a-z_]+")
-"""A name as environment variables have them; most tokens look otherwise."""
+"""The usual form of an environment variable's name; most tokens do not have it."""
 _LIKE_A_TOKEN = re.compile(r"(?=.*[0-9])[^/\\]{20,}")
-"""A path that may be no path: somebody pasted the secret itself."""
+"""Something given as a path that may be the secret itself, pasted by mistake."""
 
 
 def _variable(name: object) -> str:
-    """A variable's name as an error shows it. Raises ValueError for what may be the secret."""
+    """A variable's name as an error shows it. Raises ValueError if it may be the secret itself."""
     if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
         text = 'must name an environment variable, as in { env = "BOT_TOKEN" }'
         raise ValueError(f"{text}; the value is not shown, since it may be the secret")
@@ -324,7 +324,7 @@ def _variable(name: object) -> str:
 
 
 def _file(name: object) -> str:
-    """Likewise for a file."""
+    """A file's name as an error shows it. Raises ValueError if it is not a text."""
     if not isinstance(name, str):
         raise ValueError(f"must name a file, not {shown(name)}")  # noqa: TRY004 - one kind for all
     return (
@@ -335,7 +335,7 @@ def _file(name: object) -> str:
 
 
 def _no_channel(fields: Mapping[str, Any], place: str) -> list[Problem]:
-    """That the channel is missing, or which fields look as if they were meant for it."""
+    """Say that the channel is missing, or which fields look like a misspelled `channel`."""
     for name, value in fields.items():
         if isinstance(value, Mapping) and "channel" in value:
             quoted = f'[instances."{place.partition(".")[2]}.{name}"]'

@@ -1,6 +1,6 @@
 """For authors of settings classes: validators that name the setting, its value, and what is right.
 
-A relation between two settings stands at the later one, when both are known.
+A relation between two settings is declared at the later one, since both are known there.
 """
 
 # isort: off
