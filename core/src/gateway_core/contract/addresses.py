@@ -1,4 +1,4 @@
-"""Where an incoming event came from, and by what it may be answered: immutable values."""
+"""Says where an incoming event came from, and what may answer it: immutable values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Interaction:
     ends      POSIX time when the token becomes invalid; None (an adapter's answer if the event has
               no time): `lasts` after the event is resolved
     by_token  answers use the token; False: the token only acknowledges, and answers go to the room
-    edits     an answer that was given with the token can be edited with it
+    edits     the token can edit an answer that was sent with it
     answer    the number of the answer, from 0; the first answer may replace the acknowledgement
     """
 
@@ -50,11 +50,11 @@ class Address:
                       quote
     message_id        the platform's id of the message that the event is or concerns, even if
                       answers do not quote it; None: there is none
-    key               the event's own id, the same whenever the event is delivered again; None: it
-                      has none
-    user_id           the platform's id of the person who caused it; None: nobody, or unknown
+    key               the event's own id, the same whenever the event is delivered again; None: the
+                      event has none
+    user_id           the platform's id of the person who caused the event; None: nobody, or unknown
     team_id           the workspace (Slack) or server (Discord); None: none, or unknown
-    direct            it is a direct conversation between one person and the account
+    direct            the room is a direct conversation between one person and the account
     interaction       the reply token, if the event is a command, a button press or a form
     pressed           the value of the button that was pressed; None: no button, or it has no value
     """

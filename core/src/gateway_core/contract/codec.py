@@ -23,7 +23,7 @@ from gateway_core.contract.validators import shown
 T = TypeVar("T")
 
 FORMAT_VERSION = 1
-"""Written into every stored envelope; a release reads its own and all earlier ones."""
+"""Written into every stored envelope; a release reads its own version and all earlier ones."""
 
 _KINDS: Mapping[str, Any] = {
     "send": envelopes.Send,
@@ -70,7 +70,7 @@ def _make() -> cattrs.Converter:
 
 
 def _register(converter: cattrs.Converter, name: str, kind: Any) -> None:
-    """An envelope carries its kind and the format version."""
+    """Write and read envelopes of class `kind` with their kind and the format version."""
     plain = cattrs.gen.make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True)
     structure = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
     head = {"kind": name, "version": FORMAT_VERSION}
@@ -102,7 +102,7 @@ def _mentions(value: Any, _: Any) -> Any:
 
 
 def _rows(converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
-    """Reads buttons: one row of them, or rows."""
+    """A reader of buttons, given as one row or as a list of rows."""
     row = tuple[Button, ...]
 
     def read(value: Any, _: Any) -> Any:
@@ -134,7 +134,7 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 
 def _readable(value: Any, newest: int) -> Mapping[str, Any]:
-    """The table, if this release reads the version it was written in."""
+    """The table, if this release reads the format version that the table was written in."""
     table = _table(value)
     version = table.get("version", newest)
     if not isinstance(version, int) or not 1 <= version <= newest:
@@ -161,7 +161,7 @@ def from_json(kind: type[T], plain: Json) -> T: ...
 @overload
 def from_json(kind: UnionType, plain: Json) -> envelopes.Envelope: ...
 def from_json(kind: type[T] | UnionType, plain: Json) -> T | envelopes.Envelope:
-    """The value of plain JSON; with `Envelope` as `kind`, any of the four.
+    """Read a value of class `kind` from plain JSON; with `Envelope` as `kind`, any envelope.
 
     Raises `FormatVersionError` if a later release wrote it, and `Invalid` with every field that
     does not fit.

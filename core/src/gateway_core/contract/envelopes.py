@@ -28,29 +28,29 @@ Format = Literal["plain", "markdown", "native"]
 OnUnknown = Literal["retry", "give_up"]
 OnConflict = Literal["raise", "replay"]
 OnFileError = Literal["fail", "send_text"]
-"""What becomes of a message whose files the platform refuses."""
+"""What happens to a message if the platform refuses its files."""
 OnCancel = Literal["withdraw", "detach"]
-"""What a caller's cancellation does to the envelope whose end it waits for."""
+"""What a caller's cancellation does to the envelope whose end the caller waits for."""
 
 Mentions: TypeAlias = bool | Sequence[str]
-"""Whom a text may notify: everybody that it mentions, nobody, or those of these ids."""
+"""Whom a text may notify: everybody whom it mentions, nobody, or the people with these ids."""
 
 Mode = Literal["as_asked", "stricter", "plain"]
-"""How `chunk` plans: as the envelope asks, with the stricter measure, or as plain text."""
+"""How `chunk` plans: as the envelope asks, with a smaller limit, or as plain text."""
 
 ANSWER, REVISE = "answer", "revise"
-"""The operations of a send and of an edit by an interaction's reply token, which has limits of its
-own."""
+"""The operations of a send and of an edit that use an interaction's reply token; the token has
+limits of its own."""
 BY_TOKEN = (ANSWER, REVISE)
 UPLOAD = "upload"
-"""What limits are asked for of a send with files, which has limits of its own on some platforms."""
+"""The operation in `rate_limit` for a send with files, which some platforms limit separately."""
 
 REF_VERSION = 1
 """The format version that `MessageRef` is written with."""
 
 
 class Disposition(StrEnum):
-    """How an accepted envelope ended; every one ends in exactly one of these."""
+    """How an accepted envelope ended; every envelope ends in exactly one of these."""
 
     DELIVERED = "delivered"
     REJECTED = "rejected"
@@ -68,12 +68,12 @@ class Disposition(StrEnum):
 class PartRef:
     """What one request of an envelope made: mostly one platform message.
 
-    digest  of what was sent
-    files   those that it has, with the platform's ids
+    digest  the digest of what was sent
+    files   the message's files, with the platform's ids
     more    ids of further messages from the same request: the rest of an album
     fixed   no edit can change it, for example a poll
-    payload  of a `repeated` part: the platform's own fields for its content. None: the part is not
-             `repeated`, or they are not known
+    payload  for a `repeated` part: the platform's own fields for its content. None: the part is not
+             `repeated`, or the fields are not known
     """
 
     message_id: str
@@ -92,7 +92,8 @@ class MessageRef:
     parts               the platform messages in order; empty in a ticket's ref, which is
                         resolved when the edit starts
     revision            0 for the message as sent, one more with each edit
-    extra               the platform's own fields on its last part; None: none, or not known
+    extra               the platform's own fields on the message's last part; None: none, or not
+                        known
     possible_duplicate  the room may have more copies than `parts` names; changes do not reach those
     version             the format version that it was written with
     """
@@ -121,7 +122,7 @@ Target: TypeAlias = MessageRef | KeyRef
 
 
 def _not_negative(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Not below zero; a value that is no number is refused by name later."""
+    """Refuse numbers below zero; a later check reports a value that is no number."""
     if value is not None and isinstance(value, int | float) and value < 0:
         raise ValueError(f"'{attribute.name}' must be 0 or more, not {value!r}")
 
@@ -131,11 +132,12 @@ class _Envelope:
     """The fields that every envelope has.
 
     key          idempotency key, unique in (instance, room, operation); None: none
-    ttl          seconds from the call after which it ends `expired`, waiting for a slot included;
-                 None: by its class, counted from `not_before` if that is later (its own, or that
-                 of the message that it changes)
-    deadline     POSIX time at which it ends `expired`, in place of `ttl`; None: by that
-    not_before   POSIX time before which it is not sent; None: at once
+    ttl          seconds after the call at which the envelope ends `expired`, even while it waits
+                 for a slot. None: the ttl of its class, counted from `not_before` if that is later
+                 (the envelope's own, or that of the message that it changes)
+    deadline     POSIX time at which the envelope ends `expired`, in place of `ttl`; None: `ttl`
+                 decides
+    not_before   POSIX time before which the envelope is not sent; None: it may be sent at once
     priority     the class: `urgent`, `normal` or `bulk`
     order        `room`: first in, first out within its lane; `none`: a lane of its own
     on_unknown   what to do when nobody knows whether a part arrived
@@ -156,12 +158,13 @@ class _Envelope:
 
 @attrs.frozen(kw_only=True)
 class Grows:
-    """How a stream's message grows, whose text is not complete when it is accepted.
+    """How a stream's message grows: its text is not complete when the gateway accepts it.
 
-    broken_off  text that is added at its end if nobody finishes it, for example because its program
-                was killed; empty: nothing
-    stored_as   the number of its text as it was accepted, if that was its last; 0: it grows
-    elsewhere   another process writes it, and says how it grows to the one that delivers it
+    broken_off  text that is added at the message's end if nobody finishes it, for example because
+                its program was killed; empty: nothing
+    stored_as   the number of the text at acceptance, if that text was the last; 0: the text grows
+    elsewhere   another process writes the text, and reports its growth to the process that
+                delivers the message
 
     The other fields come from the event's `Address`; showing the stream natively may need them.
     """
@@ -226,7 +229,7 @@ class Send(_Envelope):
 
 @attrs.frozen(kw_only=True)
 class _Change(_Envelope):
-    """A change of a message that was sent."""
+    """A change to a message that was sent."""
 
     target: Target
 
@@ -246,7 +249,7 @@ class Edit(_Change):
     extra    the platform's own fields, on the new last part: None keeps the message's fields, an
              empty mapping removes them, any other replaces them and the message's buttons
     buttons  the new buttons, on the new last part; an empty tuple removes them, None keeps them
-    interim  it is an intermediate state of a stream, which ranks below final texts
+    interim  the edit is an intermediate state of a stream, which ranks below final texts
     interaction  the interaction whose reply token edits the answer, until the token expires
     files    the new files; a file with an `id` that the message already has stays. None keeps the
              files; an empty tuple removes them, if the platform can
@@ -266,7 +269,7 @@ class Edit(_Change):
 
     @property
     def only_buttons(self) -> bool:
-        """Whether its message keeps text and files, and gets other buttons, or none."""
+        """Whether the edit changes only the buttons; the message keeps its text and files."""
         alone = self.extra is None and self.files is None
         return alone and self.buttons is not None and not self.text
 
@@ -282,10 +285,11 @@ class Delete(_Change):
 class Call(_Envelope):
     """Any other method of the platform: a callback's answer, a reaction, typing, pinning.
 
-    target       the message that it concerns. Its id is filled in like the room's when the call's
-                 turn comes; if the message has several parts, it is the first part's. None: none
-    repeat_safe  it is safe to repeat: if nobody knows whether it arrived, it is called again, even
-                 if the channel does not declare the method safe
+    target       the message that the call concerns. The message's id is filled in like the room's
+                 when the call's turn comes; if the message has several parts, the first part's id.
+                 None: the call concerns no message
+    repeat_safe  the call is safe to repeat: if nobody knows whether it arrived, it is made again,
+                 even if the channel does not declare the method safe
     """
 
     method: str
@@ -296,7 +300,7 @@ class Call(_Envelope):
 
     @property
     def operation(self) -> str:
-        """`call:` and the method: what limits are asked for."""
+        """`call:` and the method: the operation for which `rate_limit` is asked."""
         return f"call:{self.method}"
 
 
@@ -306,7 +310,7 @@ CHANGES = (Edit, Delete)
 """Changes of messages. A tuple: `isinstance` with a union takes longer."""
 
 _CANONICAL = msgspec.json.Encoder(order="deterministic")
-"""Writes the canonical JSON that digests are made of."""
+"""Writes the canonical JSON from which digests are made."""
 
 
 def digest_of(payload: Json) -> str:
@@ -329,14 +333,15 @@ class Part:
     payload   the platform's own fields for the content, as plain JSON (no room, thread, reply,
               key or `extra`: the attempt carries those)
     span      its place in the envelope's text, in code points: (start, end)
-    digest    of what would be sent; by default that of `payload`
+    digest    the digest of what would be sent; by default the digest of `payload`
     degraded  which parts of the requested look were lost, in words; empty: none
-    files     which of the envelope's files it has, by their positions; each file is in one part
+    files     which of the envelope's files the part has, by their positions; each file is in one
+              part
     cost      for a part with files: how many tokens of each limit it needs, such as one for each
               item of an album
-    fixed     no edit can change the message that it becomes: a poll, a sticker, a location
-    repeated  the platform can change fields beside it, such as buttons, only together with its
-              content. The ref of a message with such fields therefore has the payload as well
+    fixed     no edit can change the message that the part becomes: a poll, a sticker, a location
+    repeated  the platform can change fields beside the content, such as buttons, only together with
+              the content. The ref of a message with such fields therefore has the payload as well
     """
 
     payload: Mapping[str, Json]
@@ -354,10 +359,10 @@ class PartReceipt:
     """The outcome of one part (of a send or edit) or one step (of a delete or call).
 
     outcome     `delivered`, `deleted`, `unchanged`, `failed`, `unknown` or `not_sent`
-    attempts    how many were made
-    verdict     the last error's meaning, if there was one
-    more        ids of further messages that it made: the rest of an album
-    files       which of the envelope's files it has, by their positions
+    attempts    how many attempts were made
+    verdict     the last error's meaning, if there was an error
+    more        ids of further messages from the same request: the rest of an album
+    files       which of the envelope's files the part has, by their positions
     """
 
     index: int
@@ -378,15 +383,16 @@ class Receipt:
     parts               each part's own outcome
     ref                 the message that arrived, for edits and deletes; None: nothing arrived, or
                         no id is known. For a `Call`: the messages in the platform's answer
-    attempts            how many were made over all steps
-    verdict             the error that ended it, or the last error before; None: there was none
-    possible_duplicate  the room may have a part of it more than once; for an edit or a deletion:
-                        the room may have copies of its message that were not changed
+    attempts            how many attempts were made, over all steps
+    verdict             the error that ended the envelope, or its last error before the end; None:
+                        there was no error
+    possible_duplicate  the room may have a part of the message more than once; for an edit or a
+                        deletion: the room may have copies of the message that were not changed
     degradations        looks lost on the way (plain instead of formatted, reply dropped, …)
     transforms          changes made before another attempt at a part
     moved_to            the room's new id, if the room moved meanwhile
-    accepted_at         POSIX time of acceptance; ended_at likewise of the end
-    replayed            this answers an earlier envelope of the same key
+    accepted_at         POSIX time of acceptance; `ended_at` is the POSIX time of the end
+    replayed            the receipt is that of an earlier envelope with the same key
     result              the platform's answer to a `Call`, as plain JSON
     """
 
@@ -409,7 +415,7 @@ class Receipt:
 
     @property
     def delivered(self) -> bool:
-        """True when all of it arrived."""
+        """True if the whole message arrived."""
         return self.disposition is Disposition.DELIVERED
 
 
@@ -417,11 +423,11 @@ class Receipt:
 class Delivered(Receipt):
     """The receipt of a message that arrived, from `send` and `edit`; its `ref` is never None.
 
-    ref  the message as it is now; if a newer edit superseded this one, the message as this one
-         named it. If the platform told no id, its parts are empty, and a change of it ends
-         `rejected`
+    ref  the message as it is now; if a newer edit superseded this edit, the message as this edit
+         named it. If the platform gave no id, the ref's parts are empty, and a change to the
+         message ends `rejected`
 
-    It equals a `Receipt` that has the same fields.
+    A `Delivered` equals a `Receipt` that has the same fields.
     """
 
     ref: MessageRef
@@ -434,7 +440,7 @@ class Delivered(Receipt):
 
 
 def _plain(receipt: Receipt) -> Receipt:
-    """The same as a plain receipt."""
+    """The receipt as a plain `Receipt`, with the same fields."""
     if type(receipt) is Receipt:
         return receipt
     return Receipt(**{name: getattr(receipt, name) for name in attrs.fields_dict(Receipt)})
@@ -452,29 +458,30 @@ class Undelivered:
 class Attempt:
     """One attempt at one step, as the async hooks of an adapter get it.
 
-    operation    `send`, `edit`, `delete`, or `call:<method>`; `answer` and `revise`: a send and an
-                 edit by the reply token of an interaction, whose `interaction` then is not None;
-                 of a stream that is shown natively also `draft`, `start`, `append` and `stop`
-    envelope_id  the envelope that it is for
+    operation    `send`, `edit`, `delete`, or `call:<method>`; `answer` and `revise` are a send and
+                 an edit by an interaction's reply token, and then `interaction` is not None; for a
+                 stream that is shown natively also `draft`, `start`, `append` and `stop`
+    envelope_id  the envelope that the attempt is for
     room         the room's current address (a moved room has a new one)
     thread       the thread or topic; None: the room itself
     reply        the message to answer, on the first part of a send only
-    part         the content, for send and edit; `payload` is what it holds, else empty. Of `start`,
-                 `append` and `stop` it holds `text`, a piece of the source. None, of an edit: the
-                 message keeps its text, and gets what `extra` has
-    extra        the platform's own fields, on the last part; None: nothing is known of them;
-                 empty, in an edit: the message loses those that it has
-    message_id   the platform message, for edit, delete, append and stop, and of a call's target
-    method       of a call, with its arguments; what is shown natively has those of its `Streaming`
+    part         the content, for send and edit. For `start`, `append` and `stop` its payload has
+                 `text`, a piece of the source. None, for an edit: the message keeps its text, and
+                 gets the fields of `extra`
+    extra        the platform's own fields, on the last part; None: nothing is known about them;
+                 empty, in an edit: the message loses the fields that it has
+    message_id   the platform message, for edit, delete, append and stop; for a call, its target
+    method       a call's method, with its arguments; what is shown natively has the arguments of
+                 its `Streaming`
     number       1 for the first attempt at this step
-    key          stable over retries and restarts: the platform deduplicates by it. Letters, digits
-                 and a dot; the keys of an envelope's parts differ only at the end
+    key          stable over retries and restarts, so that the platform can deduplicate by it.
+                 Letters, digits and a dot; the keys of an envelope's parts differ only at the end
     mode         how `part` was planned
     interaction  the interaction whose token is used; its `answer` is 0 only for the very first part
     ephemeral    only the interaction's user sees the answer
-    files        of `part`, in its order; in an edit what the message has from then on, in a
-                 deletion what it has
-    loses_files  an edit: the message loses all files that it has
+    files        the files of `part`, in its order; for an edit the files that the message has
+                 afterwards, for a deletion the files that it has now
+    loses_files  for an edit: the message loses all files that it has
     """
 
     operation: str
@@ -498,10 +505,10 @@ class Attempt:
 
     @property
     def payload(self) -> Mapping[str, Json]:
-        """The part's content; empty where there is no part, as in a deletion or a call."""
+        """The part's content; empty if there is no part, as in a deletion or a call."""
         return self.part.payload if self.part is not None else {}
 
 
 repeated: ContextVar[bool] = ContextVar("repeated", default=False)
-"""Whether what runs repeats an attempt, or finds out whether an account works: then `http` takes a
-new connection, since an old one may be the reason of the failure."""
+"""True while the running code repeats an attempt, or finds out whether an account works. Then
+`http` opens a new connection, since an old one may have caused the failure."""

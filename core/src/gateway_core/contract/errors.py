@@ -1,4 +1,4 @@
-"""Every exception of the gateway, in one tree below `GatewayError`."""
+"""Defines every exception of the gateway, in one tree below `GatewayError`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway_core.contract.verdicts import Dispatched, Verdict
 
 @attrs.frozen
 class Problem:
-    """One mistake: `place` names the field (`instances.support.token`), `text` what is wrong."""
+    """One mistake: `place` names the field (`instances.support.token`), `text` the mistake."""
 
     place: str
     text: str
@@ -24,21 +24,21 @@ class Problem:
 
 
 class GatewayError(Exception):
-    """The root of the tree: catches everything that the gateway itself raises.
+    """The root of the tree: catching it catches everything that the gateway itself raises.
 
-    Its text may quote a platform or a plugin: it is one line, without what a terminal would obey.
+    The text may quote a platform or a plugin. It is one line without control characters.
     """
 
     def __str__(self) -> str:
         return printable(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """To copy and to pickle: Python would call the class with `args` alone."""
+        """For copying and pickling; otherwise Python would call the class with `args` alone."""
         return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class _ProblemsError(GatewayError):
-    """An error that lists every problem found, not the first one only."""
+    """An error that lists every problem found, not only the first."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -65,18 +65,18 @@ class Refused(GatewayError):
 
 
 class Invalid(_ProblemsError, Refused):
-    """The envelope is wrong in itself; `problems` names each field."""
+    """The envelope itself has mistakes; `problems` names each field."""
 
 
 class UnknownInstance(Invalid):
-    """No instance of that id is configured."""
+    """No instance with that id is configured."""
 
 
 @attrs.define(kw_only=True, slots=False, repr=False)
 class InstanceSourceError(Refused):
-    """The `instance_source` did not say who an account is: it raised, or gave what cannot be used.
+    """The `instance_source` did not say who an account is: it raised, or its answer is unusable.
 
-    why  what it raised, or what is wrong with its answer
+    why  what the source raised, or what is wrong with its answer
     """
 
     instance_id: str
@@ -92,7 +92,7 @@ class UnknownEvent(Refused):
 
     Examples are a poll, an inline query, a home tab, and an event of another platform.
 
-    kind  the name of its class: a room's id is a `str`, and no event
+    kind  the name of the event's class; `str` suggests that a room's id was given instead
     """
 
     instances: tuple[str, ...]
@@ -134,10 +134,10 @@ class Overloaded(Refused):
 
 @attrs.define(kw_only=True, slots=False, repr=False)
 class DeadlinePassed(Refused):
-    """Its deadline passed while it waited for a slot, so it was never accepted.
+    """The envelope's deadline passed while it waited for a slot, so it was never accepted.
 
     bound_of  the bound that was reached
-    waited    seconds that it waited there
+    waited    seconds that the envelope waited for a slot
     """
 
     bound_of: str
@@ -152,7 +152,7 @@ class DeadlinePassed(Refused):
 
 @attrs.define(kw_only=True, slots=False, repr=False)
 class IdempotencyConflict(Refused):
-    """The key was used for another payload; `envelope_id` is the first one's."""
+    """The key was used for another payload; `envelope_id` names the envelope that used it first."""
 
     key: str
     envelope_id: str
@@ -164,11 +164,11 @@ class IdempotencyConflict(Refused):
 
 @attrs.define(kw_only=True, slots=False, repr=False)
 class GroupTooLong(Refused):
-    """The group cannot end within its time to live, so nothing of it was accepted.
+    """The group cannot end within its time to live, so no member of it was accepted.
 
-    members   how many it has; `attempts`: the platform messages that they become
-    bucket    the limit that decides how long that takes, and its `rate` per second
-    seconds   how long it takes at least; `ttl`: seconds that it has, from `not_before` on
+    members   how many members it has; `attempts`: how many platform messages they become
+    bucket    the limit that decides how long they take, and its `rate` per second
+    seconds   how long they take at least; `ttl`: seconds that the group has, from `not_before` on
     """
 
     instance_id: str
@@ -192,7 +192,7 @@ class GroupTooLong(Refused):
 class InstanceSuspended(Refused):
     """The instance is suspended, and nobody should wait for it.
 
-    Either `when_suspended="refuse"`, or its settings cannot be used, or nothing of it ever worked.
+    Either `when_suspended` is `refuse`, or its settings cannot be used, or it has never worked.
     """
 
     instance_id: str
@@ -215,9 +215,9 @@ class GatewayClosed(Refused):
 
 @attrs.define(slots=False, repr=False)
 class EndingsForgotten(GatewayError):
-    """Some endings after the cursor `after` are not remembered, or it is another outbox's cursor.
+    """Some endings after the cursor `after` are forgotten, or the cursor is another outbox's.
 
-    Follow again from `after=None`: the oldest ending that is remembered.
+    Follow again with `after=None`, from the oldest ending that is remembered.
     """
 
     after: str
@@ -256,7 +256,7 @@ class PartitionFailed(GatewayError):
 
 @attrs.define(kw_only=True, slots=False, repr=False)
 class HookContractError(GatewayError):
-    """A hookimpl raised where it must not, or answered with the wrong type."""
+    """A hookimpl raised an exception where it must not, or returned a value of the wrong type."""
 
     hook: str
     plugin: str
@@ -268,7 +268,7 @@ class HookContractError(GatewayError):
 
 @attrs.define(slots=False, repr=False)
 class NotServing(GatewayError):
-    """Only the process that delivers can do this; this one only hands over (`serve=False`).
+    """Only a process that delivers can do this; this process only hands over (`serve=False`).
 
     what  the name of the method that was called
     """
@@ -281,12 +281,12 @@ class NotServing(GatewayError):
 
 
 class OutboxError(GatewayError):
-    """The outbox could not do what was asked; nothing was accepted."""
+    """The outbox could not do what it was asked to do; nothing was accepted."""
 
 
 @attrs.define(slots=False, repr=False)
 class TransportError(GatewayError):
-    """A request failed below the platform: no answer, or none that can be read.
+    """A request got no answer from the platform, or an answer that cannot be read.
 
     dispatched  `no`: the platform certainly did not get it; `unknown`: it may have
     """
@@ -299,9 +299,9 @@ class TransportError(GatewayError):
 
 
 class UnreadableSource(TransportError):
-    """Bytes to send could not be read, or are not those whose size was given; the text names them.
+    """Bytes to send could not be read, or do not have the given size; the text names their source.
 
-    It says nothing of the platform.
+    The error says nothing about the platform.
     """
 
 

@@ -17,9 +17,9 @@ T = TypeVar("T")
 _OPEN = {
     "__slots__": (),
     "__setattr__": object.__setattr__,
-    "__delattr__": object.__delattr__,  # the interpreter writes plainly where both are object's
+    "__delattr__": object.__delattr__,  # only with both of object's, Python writes directly
 }
-"""Of the class that a value has while its fields are written."""
+"""Attributes of the class that a value has while its fields are written."""
 
 
 def fast_init(kind: Callable[P, T]) -> Callable[P, T]:
@@ -46,9 +46,9 @@ def fast_init(kind: Callable[P, T]) -> Callable[P, T]:
 
 
 def fast_evolve(kind: type[T]) -> Callable[..., T]:
-    """A function that takes a value of just that class, and what is other in it.
+    """A faster `attrs.evolve` for values of exactly the class `kind`.
 
-    As `attrs.evolve`, but nothing is checked or converted: for what is as the class would have it.
+    It checks and converts nothing: new values must have the form that the class would give them.
     """
     cls: Any = kind
     names = {
@@ -71,7 +71,7 @@ def _written(field: attrs.Attribute[Any], names: dict[str, Any]) -> Iterator[str
     if field.converter is not None:
         names[f"converted_{name}"] = field.converter
         converted = f"{name} = converted_{name}({name})"
-    if hasattr(default, "takes_self"):  # a new one for each value
+    if hasattr(default, "takes_self"):  # a factory makes a new default for each value
         names |= {f"default_{name}": attrs.NOTHING, f"made_{name}": default.factory}
         yield f"if {name} is MISSING: {name} = made_{name}({'self' if default.takes_self else ''})"
         converted = converted and f"else: {converted}"

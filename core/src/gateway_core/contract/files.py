@@ -1,4 +1,4 @@
-"""Files of a message: what an application hands over, and what an adapter sends. Values."""
+"""Defines a message's files, as applications hand them over and as adapters send them: values."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class File:
 
     source       a path, the bytes, or a URL for the platform to fetch; a path is read when the
                  envelope is accepted. None: `id` names the file, or the gateway has its bytes
-    id           the platform's own id of a file that it has
+    id           the platform's own id of a file that the platform has already
     name         the name that people see; empty: the path's name. Bytes need a name
-    media_type   such as `image/png`; empty: by the name
+    media_type   such as `image/png`; empty: derived from the name
     alt          alternative text: what the file shows, for people who cannot see it
     spoiler      hidden until the reader asks for it, if the platform can
     as_document  sent as a file to download instead of a picture, a video or a player
 
     The gateway sets the other fields when it accepts the envelope:
 
-    digest       BLAKE3's 32 bytes, in hexadecimal, by which the bytes are stored; empty: the
-                 platform has or fetches them
+    digest       the BLAKE3 digest (32 bytes) in hexadecimal, under which the bytes are stored;
+                 empty: the platform has or fetches the bytes
     size         in bytes; 0: not known
     width        of a picture, in pixels, like `height`; 0: none or not known
     """
@@ -57,19 +57,19 @@ class File:
 
     @property
     def url(self) -> str | None:
-        """Where the platform fetches it; None: it does not."""
+        """The URL from which the platform fetches the file; None: the source is no URL."""
         source = self.source
         return source if isinstance(source, str) and source.startswith(URLS) else None
 
     @property
     def kind(self) -> Literal["image", "video", "audio", "other"]:
-        """What its media type says that it is, whatever it is shown as."""
+        """What kind of file it is by its media type, however the message shows it."""
         head = self.media_type.partition("/")[0]
         return head if head in ("image", "video", "audio") else "other"  # type: ignore[return-value]  # one of them
 
     @property
     def is_stored(self) -> bool:
-        """Whether the gateway has its bytes, or reads them as it accepts the envelope."""
+        """Whether the gateway has the file's bytes, or reads them when it accepts the envelope."""
         return self.id is None and self.url is None
 
 
@@ -77,14 +77,14 @@ class File:
 class Upload:
     """A file of an attempt, as an adapter sends it: a source of bytes for `gateway_core.http`.
 
-    file   the file as the envelope describes it; if a message has it already, with the platform's
-           `id`
-    open   returns its bytes in pieces, from the first on; only one piece is in memory at a time.
-           Raises `OutboxError` if the bytes are no longer there
+    file   the file as the envelope describes it; if a message has the file already, with the
+           platform's `id`
+    open   returns the file's bytes in pieces, from the first on; only one piece is in memory at a
+           time. Raises `OutboxError` if the bytes are no longer there
     known  the platform's id of the same bytes, from an earlier upload of the same account; None:
            there is none, or it was refused. A retryable verdict with reason `bad_request` means
            that the id is useless; the next attempt has none
-    held   the message has it already: an edit keeps it, a deletion deletes it
+    held   the message has the file already: an edit keeps it, a deletion deletes it
     """
 
     file: File
@@ -94,5 +94,5 @@ class Upload:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """The file's size in bytes."""
         return self.file.size

@@ -1,4 +1,4 @@
-"""The contract with adapters and policies: what core asks, and what each answer does.
+"""Defines the contract with adapters and policies: what core asks, and what each answer does.
 
 An *adapter* serves one channel: a module of hookimpls, found through the entry-point group
 `gateway_plugin` whose entry name is the channel. A *policy* changes or observes decisions on
@@ -72,21 +72,21 @@ class Traits:
     """What a channel can do.
 
     edit, delete         whether the channel has the operation
-    independent_threads  threads of a room are lanes of their own (limits stay the room's)
+    independent_threads  each thread of a room is a lane of its own (limits still apply to the room)
     deduplicates_for     seconds for which repeated sends with the same key make one message; 0:
                          never. It is 0 for an account whose settings have `deduplicates` false
     repeat_safe_calls    methods that may be called again when nobody knows whether they arrived
     mentions_by_id       a text can notify only the people whom the envelope names; otherwise
                          `mentions` is true or false
-    polls                whether it has polls; a plan then has its envelope's `poll` in the last
-                         part
+    polls                whether the channel has polls; if so, `chunk` puts the envelope's `poll`
+                         into the last part
     sends_known_files    a part whose files all have a `known` id is an ordinary `send` with the
                          limits of a send; False: every part with files is an `upload`
-    names_limits         its 429s say whose limit was hit; otherwise the gateway tests whether the
-                         account is limited if several rooms are refused within two seconds
-    longest_part         visible characters that a part has at most, whatever the settings; a text
-                         whose letters alone need more than `max_parts` such parts is refused
-                         before it is planned. None: not known, each text is planned
+    names_limits         a 429 says whose limit was hit; otherwise, if several rooms are refused
+                         within two seconds, the gateway tests whether the account is limited
+    longest_part         most visible characters of a part, whatever the settings; a text whose
+                         letters alone need more than `max_parts` such parts is refused before it is
+                         planned. None: not known, each text is planned
     """
 
     edit: bool = attrs.field(default=True, validator=flag)
@@ -110,7 +110,7 @@ class Limit:
           seconds, where an attempt counts from its start until `per` seconds after its answer;
           `learned`: a window that the platform reports in its answers. The first attempt goes
           alone, since its answer says what the limit is
-    start  with `even`: attempts per `per` to begin with, if `count` is more than is documented.
+    start  with `even`: attempts per `per` to begin with, if `count` is above the documented limit.
            Each answer that is no refusal raises the rate, up to `count`
     most  with `even`: most attempts in any `per`, counted as in a window. It keeps a rate near the
           platform's limit below that limit, although answers take unequally long, and although
@@ -205,9 +205,10 @@ class Streaming:
                `append`: a message that is started, can only grow, and is stopped; then it is an
                ordinary message
     repeat     for drafts: seconds after which an unchanged draft is shown again
-    lasts      for appends: seconds after which the message is stopped, and edited from then on
+    lasts      for appends: seconds after which the message is stopped; edits continue it
     most       for appends: most characters of the message; a longer text continues by edits
-    extra      the platform's own fields that `stop` accepts; if there are others, an edit follows
+    extra      the platform's own fields that `stop` accepts; if the message has others, an edit
+               follows
     arguments  the `attempt.arguments` of `start`, `append`, `stop` or `draft`, as plain JSON
     """
 
@@ -241,7 +242,7 @@ class Pressure:
 
     @property
     def occupancy(self) -> float:
-        """Unfinished envelopes as a share of the bound; above 1 where several classes fill it."""
+        """Unfinished envelopes as a share of the bound; above 1 if several classes fill it."""
         return self.depth / self.bound
 
 
@@ -259,7 +260,7 @@ class Providers:
     """The receivers of spans and metrics; None: the process's own OpenTelemetry setup, if any.
 
     several  the histograms of `meters` accept many values in one record (`telemetry.Several`),
-             which costs a fifth of one record for each value
+             which costs a fifth of a separate record for each value
     """
 
     tracers: TracerProvider | None = None
@@ -287,10 +288,10 @@ def traits() -> Traits | None:
 
 @hookspec(firstresult=True)
 def open_session(instance: Instance) -> AbstractAsyncContextManager[Session] | None:
-    """What an instance's attempts share, as an async context manager. Does not wait itself.
+    """What an instance's attempts share, as an async context manager. The hook itself never waits.
 
-    A task of its own enters it at the first attempt and leaves it when the instance is idle or the
-    gateway ends. None: the adapter needs no session and gets None as `session`.
+    A separate task enters the context at the first attempt, and leaves it when the instance is idle
+    or the gateway ends. None: the adapter needs no session and gets None as `session`.
     """
 
 
@@ -306,10 +307,10 @@ async def credentials(instance: Instance, session: Session) -> Secret | None:
 
 @hookspec(firstresult=True)
 async def probe(instance: Instance, session: Session) -> Identity | None:
-    """Ask who the instance is and whether it works. Raises what an attempt would raise.
+    """Ask the platform who the instance is, and whether it works. Raises what an attempt raises.
 
-    An `Identity` or None closes a half-open circuit and ends a suspension; an exception is
-    classified like an attempt's (with an attempt of operation `probe`) and keeps it open.
+    An `Identity` or None closes a half-open circuit and ends a suspension. An exception is
+    classified like an attempt's (with an attempt of operation `probe`), and the circuit stays open.
     """
 
 
@@ -317,16 +318,16 @@ async def probe(instance: Instance, session: Session) -> Identity | None:
 def rewrite(envelope: Envelope) -> Envelope | None:
     """Replace a `Send`, an `Edit` or a `Call` with another; None: leave it as it is. Pure.
 
-    Called once, before `validate`, `chunk` and `admit`. These, limits and the outbox all see the
-    new envelope. Each impl gets the answer of the one before it. For a stream it is called for each
-    state that is shown; for a group, for each member. It must give the same answer if it is called
-    with the same envelope again.
+    Called once, before `validate`, `chunk` and `admit`. These hooks, limits and the outbox all see
+    the new envelope. Each impl gets the previous impl's answer. For a stream the hook is called for
+    each state that is shown; for a group, for each member. It must give the same answer if it is
+    called with the same envelope again.
 
-    It may change the room and the content (`text`, `extra`, `format`, `files`, `buttons`, `poll`, a
-    call's `arguments`), but nothing else; use `attrs.evolve`. If it changes the room, `thread_id`,
-    `reply_to` and `interaction` are dropped unless it changes them too. An edit stays in the room
-    of its message. The idempotency key belongs to the envelope that the caller handed in, in its
-    original room.
+    An impl may change the room and the content (`text`, `extra`, `format`, `files`, `buttons`,
+    `poll`, a call's `arguments`), but nothing else; use `attrs.evolve`. If it changes the room,
+    `thread_id`, `reply_to` and `interaction` are dropped unless it changes them too. An edit stays
+    in the room of its message. The idempotency key belongs to the envelope that the caller handed
+    in, in its original room.
 
     If an impl raises or changes anything else, the envelope is refused with a `HookContractError`.
     """
@@ -354,9 +355,9 @@ def address(event: Any) -> Address | None:
 def acknowledge(instance: Instance, address: Address, ephemeral: bool) -> Sign | None:
     """The call that acknowledges the interaction of `address`. Pure.
 
-    It is made as soon as `reply` or `typing` is called, and before the answer. `ephemeral`: only
-    the interaction's user will see the answer. None: no acknowledgement is needed, or the
-    application does it.
+    The call is made as soon as `reply` or `typing` is called, and before the answer. `ephemeral`:
+    only the interaction's user will see the answer. None: no acknowledgement is needed, or the
+    application acknowledges the interaction itself.
     """
 
 
@@ -364,8 +365,9 @@ def acknowledge(instance: Instance, address: Address, ephemeral: bool) -> Sign |
 def typing(instance: Instance, address: Address) -> Sign | None:
     """The call that shows a typing indicator at `address`. Pure.
 
-    It uses the limits of the operation `typing`, and is made only while their tokens are free and
-    no message waits for them. None: the channel or this room has no typing indicator.
+    The call uses the limits of the operation `typing`. It is made only while these limits have free
+    tokens and no message waits for the tokens. None: the channel or this room has no typing
+    indicator.
     """
 
 
@@ -374,10 +376,10 @@ def mark(instance: Instance, mark: Mark) -> Sign | Problem | None:
     """The call that sets or removes a reaction or a pin. Pure; not required.
 
     A `Sign`: its method is called with its arguments and the message's id, which `call` fills in
-    from `attempt.message_id`. Calling it twice must change nothing and must not fail: if the
-    reaction is already there, or already gone, the verdict is `done`. A `Problem`: the mark is
-    refused as `Invalid`, such as for an emoji that the platform lacks. None: the channel has no
-    such marks, and they are refused.
+    from `attempt.message_id`. A second call must change nothing and must not fail: if the reaction
+    is already there, or already gone, the verdict is `done`. A `Problem`: the mark is refused as
+    `Invalid`, for example because the platform lacks the emoji. None: the channel has no such
+    marks, and they are refused.
     """
 
 
@@ -402,10 +404,10 @@ def chunk(instance: Instance, envelope: Envelope, mode: Mode) -> Sequence[Part] 
     """The plan of a `Send` or an `Edit`: its ordered parts, each fitting one message. Pure.
 
     `mode` is `as_asked`, `stricter` (a smaller limit, since the platform called a part too long) or
-    `plain` (the platform refused its formatting). Called before acceptance with `as_asked`, and
-    after a verdict with a transform for the refused part alone, whose span is then the text. A text
-    of more than 10,000 characters is planned in a worker thread, so that it does not hold up the
-    event loop. An empty plan is refused as `Invalid`.
+    `plain` (the platform refused its formatting). Called before acceptance with `as_asked`. Called
+    again after a verdict with a transform, for the refused part alone: the envelope's text is then
+    the part's span. A text of more than 10,000 characters is planned in a worker thread, so that it
+    does not hold up the event loop. An empty plan is refused as `Invalid`.
     """
 
 
@@ -413,18 +415,18 @@ def chunk(instance: Instance, envelope: Envelope, mode: Mode) -> Sequence[Part] 
 def rate_limit(
     instance: Instance, room: str, thread: str | None, operation: str, priority: Priority
 ) -> Sequence[Limit] | None:
-    """Every limit that such an attempt uses. Pure; called once per lane and operation.
+    """Every limit that an attempt at `operation` uses. Pure; called once per lane and operation.
 
-    `thread` is None where threads are no lanes of their own. `operation` is `send`, `edit`,
-    `delete`, `call:<method>`, `answer` and `revise` (a send and an edit by an interaction's token),
-    `typing` (its sign), or `acknowledge`; of streams that are shown natively also `draft`, `start`,
-    `append` and `stop`. `priority` is the envelope's class, after policies have voted. An impl that
-    lists it is called once per class, and may answer differently: a bucket named only for bulk
-    limits only bulk. An attempt takes a token of each bucket named, all at once. Limits with the
-    same bucket name share one bucket, within the instance or within the whole gateway, as the
-    limit's `of` says. The answers of all impls are joined, so a policy can add limits to the
-    adapter's. If several impls name one bucket, the first one's limit holds, so a policy can
-    replace a limit by naming its bucket. An empty sequence or None: no limit.
+    `thread` is None if threads are no lanes of their own. `operation` is `send`, `upload` (a send
+    with files), `edit`, `delete`, `call:<method>`, `answer` and `revise` (a send and an edit by an
+    interaction's token), `typing` (its sign), or `acknowledge`; for streams that are shown natively
+    also `draft`, `start`, `append` and `stop`. `priority` is the envelope's class, after policies
+    have voted. An impl that lists `priority` is called once per class, and may answer differently:
+    a bucket named only for bulk limits only bulk. An attempt takes a token of each bucket named,
+    all at once. Limits with the same bucket name share one bucket, within the instance or within
+    the whole gateway, as the limit's `of` says. The answers of all impls are joined, so a policy
+    can add limits to the adapter's. If several impls name one bucket, the first impl's limit holds,
+    so a policy can replace a limit by naming its bucket. An empty sequence or None: no limit.
     """
 
 
@@ -454,12 +456,12 @@ async def delete(instance: Instance, session: Session, attempt: Attempt) -> Answ
 
 @hookspec(firstresult=True)
 def streaming(instance: Instance, envelope: Envelope) -> Streaming | None:
-    """How to show the stream of `envelope`, a `Send` that grows, natively. Pure; not required.
+    """How to show a stream natively; `envelope` is its growing `Send`. Pure; not required.
 
     Called once, when there is something to show, if the adapter has the hook `stream`. None: the
     message is sent and edited, as on every channel. `envelope.grows` has what the event's address
-    says about the person who is answered. With `append` it is called only if each limit of `start`
-    has a free token, and each limit of `stop` has one more than the open streams will need; other
+    says about the person who is answered. A stream uses `append` only if each limit of `start` has
+    a free token, and each limit of `stop` has one more than the open streams will need; other
     streams use edits.
     """
 
@@ -486,8 +488,8 @@ async def stream(instance: Instance, session: Session, attempt: Attempt) -> Answ
 async def call(instance: Instance, session: Session, attempt: Attempt) -> Answer:
     """Call the platform's method `attempt.method` with `attempt.arguments`.
 
-    The adapter fills in room and thread if the method takes them, and the message
-    `attempt.message_id` if the call concerns one.
+    The adapter fills in room and thread if the method takes them, and the message's id
+    `attempt.message_id` if the call concerns a message.
     """
 
 
@@ -513,9 +515,9 @@ def classify_error(instance: Instance, attempt: Attempt, error: Exception) -> Ve
 def open_outbox(url: str, keys: Sequence[Secret]) -> Any:
     """The outbox that `url` (the setting `outbox`) names, not yet entered. For policies.
 
-    keys  the keys with which it seals the texts that it stores; none: it does not seal. An outbox
-          that seals has a true attribute `sealed`; if there are keys, an outbox without it is
-          refused.
+    keys  the keys with which the outbox seals the texts that it stores; none: it does not seal. An
+          outbox that seals has a true attribute `sealed`; if there are keys, an outbox without this
+          attribute is refused.
 
     None: the URL's scheme belongs to another plugin. Raises `ConfigError` if the scheme is this
     plugin's but the URL is wrong. Called when a configuration is read, to find mistakes, and when a
@@ -539,17 +541,17 @@ def open_telemetry(settings: Mapping[str, Any]) -> AbstractAsyncContextManager[P
 def admit(envelope: Envelope, pressure: Pressure) -> Vote | None:
     """Vote on an envelope before it is accepted: shed it, change its class, delay it, or None.
 
-    Called before the envelope waits for a slot, which it may not get. If an outbox has accounts of
-    several processes, the policies of the account's owner are called when it takes the envelope on.
+    Called before the envelope waits for a slot, which it may not get. If several processes share
+    an outbox's accounts, the account's owner calls its policies when it takes the envelope on.
     Every policy is called. Any `"shed"` ends the envelope `shed`; otherwise the first class named
     becomes its class. An exception counts as None and is logged.
 
     `Delay(until)` holds the envelope until that time, at most 30 days after it was due; of several
-    votes the latest counts. Policies are asked again when an envelope with `not_before` is due, and
-    when a delay ends; then only a `Delay` counts. With `order="room"`, later envelopes of the room
-    wait for it. The default ttl of its class counts from `until`; its own ttl or deadline does not
-    change. Closing does not wait for a delayed envelope: a durable outbox keeps it, otherwise it
-    ends.
+    delays the latest counts. Policies are asked again when an envelope with `not_before` is due,
+    and when a delay ends; then only a `Delay` counts. With `order="room"`, later envelopes of the
+    room wait for the delayed envelope. The default ttl of its class counts from `until`; its own
+    ttl or deadline does not change. Closing does not wait for a delayed envelope: a durable outbox
+    stores it for the next start, otherwise it ends.
     """
 
 
@@ -586,4 +588,4 @@ def instance_suspended(instance: Instance, verdict: Verdict) -> None:
 
 @hookspec
 def room_moved(instance: Instance, room: str, moved_to: str) -> None:
-    """A room has a new id: later sends to the old one go there. An observer."""
+    """A room has a new id; later sends to the old id go to the new one. An observer."""

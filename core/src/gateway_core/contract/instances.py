@@ -1,4 +1,4 @@
-"""Instances (configured accounts), the secrets that they hold, and how no text shows them."""
+"""Defines instances (configured accounts) and their secrets, and removes secrets from texts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import attrs
 from gateway_core.contract.validators import Validator, name
 
 REDACTED = "***"
-"""What stands where a secret was."""
+"""Replaces a secret in a text."""
 
 _LONG_ENOUGH = 8  # A word of a secret from this length on is redacted by itself ("Bearer" is not).
 
 
 class Secret:
-    """A value that never prints: `repr`, `str` and formatting show `Secret(***)`.
+    """A value that is never printed: `repr`, `str` and formatting show `Secret(***)`.
 
-    `reveal()` gives the value; adapters call it where the request is made and nowhere else.
+    `reveal()` returns the value; adapters call it where they make the request and nowhere else.
     """
 
     __slots__ = ("_value",)
@@ -52,7 +52,7 @@ class Secret:
 def secret(
     pattern: str = "[!-~]+", words: str = "printable ASCII without white space"
 ) -> Validator:
-    """A `Secret` whose text has this form, which `words` describe; its text is in no error."""
+    """A `Secret` whose text has this form, which `words` describe; no error shows the text."""
     form = re.compile(pattern)
 
     def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -66,7 +66,7 @@ def secret(
 
 
 def _odd(text: str) -> str:
-    """What people overlook in a secret that was pasted, as the end of a sentence; else nothing."""
+    """What people overlook in a pasted secret, such as a space, as a sentence's end; or nothing."""
     if "\ufeff" in text:
         return "; it has a byte order mark"
     if text != text.rstrip():
@@ -89,7 +89,7 @@ class Instance:
 
 
 def hidden(text: str, instance: Instance) -> str:
-    """The text without the secrets of the instance's settings, however they are spelled there."""
+    """The text without the secrets of the instance's settings, however the text encodes them."""
     return redactor(secret.reveal() for secret in _secrets(instance.settings))(text)
 
 
@@ -115,18 +115,18 @@ def _spellings(secret: str) -> set[str]:
 
 
 def _in_base64(text: str) -> set[str]:
-    """What of the text stands in any base64 of a text around it, such as a header's."""
+    """The pieces of base64 that show the text inside any longer text, such as a header."""
     found = set()
     for before in range(3):
         content = bytes(before) + text.encode(errors="surrogatepass")
-        whole = len(content) // 3 * 4  # what its last bytes become depends on what follows
+        whole = len(content) // 3 * 4  # the last bytes' digits depend on what follows
         for encode in (b64encode, urlsafe_b64encode):
             found.add(encode(content).decode()[4 if before else 0 : whole])
     return found
 
 
 def redactor(secrets: Iterable[str]) -> Callable[[str], str]:
-    """A function that replaces each secret: raw, percent-encoded, in base64, or a long word."""
+    """A function that replaces secrets and their long words: raw, percent-encoded or in base64."""
     spelled = {text for secret in secrets for text in _spellings(secret)}
     if not spelled:
         return str

@@ -16,11 +16,11 @@ from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.validators import is_finite, shown
 
 _NAMED = re.compile(r"'(\w+)' (must .*)", re.DOTALL)
-"""How validators speak: they name the field in words."""
+"""The form of a validator's message, which names the field."""
 
 
 def problems_in(error: BaseException, place: str = "", kind: object = None) -> list[Problem]:
-    """Every leaf of cattrs' error, by its place below `place`; `kind` is what was wanted there."""
+    """Every leaf of cattrs' error, with its place below `place`, where `kind` was wanted."""
     if isinstance(error, cattrs.ClassValidationError | cattrs.IterableValidationError):
         children = [problems_in(child, *_where(child, place)) for child in error.exceptions]
         return [problem for child in children for problem in child]
@@ -32,7 +32,7 @@ def problems_in(error: BaseException, place: str = "", kind: object = None) -> l
         return [Problem(join(place, key), _unknown(key, names)) for key in extra]
     if isinstance(error, KeyError):
         return [Problem(place or str(error.args[0]), "is missing")]
-    if isinstance(error, AttributeError | TypeError):  # cattrs looked into what is no table or list
+    if isinstance(error, AttributeError | TypeError):  # it is no table or list, as cattrs assumed
         is_table = get_origin(kind) is Mapping or (isinstance(kind, type) and attrs.has(kind))
         return [Problem(place, "must be a table" if is_table else "has the wrong type")]
     text = str(error.args[0]).partition(" (got ")[0] if error.args else type(error).__name__
@@ -41,7 +41,7 @@ def problems_in(error: BaseException, place: str = "", kind: object = None) -> l
 
 
 def _where(error: BaseException, place: str) -> tuple[str, object]:
-    """The place of a child, and what was wanted there, as cattrs noted it."""
+    """The place of a child error, and the type wanted there, from cattrs' notes."""
     for note in getattr(error, "__notes__", ()):
         if isinstance(note, cattrs.AttributeValidationNote):
             return join(place, note.name), note.type
@@ -51,7 +51,7 @@ def _where(error: BaseException, place: str) -> tuple[str, object]:
 
 
 def mistakes_in(kind: Any, values: Mapping[str, Any], place: str = "") -> list[Problem]:
-    """Every mistake in `values` for the attrs class `kind`, each by its place below `place`."""
+    """Every mistake in `values` for the attrs class `kind`, each with its place below `place`."""
     known = attrs.fields_dict(kind)
     found = [Problem(name, _unknown(name, known)) for name in map(str, values) if name not in known]
     found += [
@@ -64,34 +64,34 @@ def mistakes_in(kind: Any, values: Mapping[str, Any], place: str = "") -> list[P
 
 
 class Mistakes(ValueError):
-    """Several mistakes of one class of settings; `problems` has each by the name of its field."""
+    """Several mistakes in one class of settings; in `problems`, a field's name is the place."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(f"'{each.place}' {each.text}" for each in self.problems))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """To copy and to pickle: Python would give the text alone."""
+        """For copying and pickling; otherwise Python would pass only the text."""
         return Mistakes, (self.problems,)
 
 
 class CheckedSettings:
-    """A base for attrs classes of settings, which by themselves stop at the first mistake.
+    """A base for attrs classes of settings, which alone would stop at the first mistake.
 
-    If there are several mistakes, creating it raises one ValueError with all of them, like a
-    configuration.
+    If there are several mistakes, creating the settings raises one ValueError with all of them, as
+    reading a configuration does.
     """
 
     __slots__ = ()
 
     def __attrs_pre_init__(self, *in_turn: Any, **by_name: Any) -> None:
-        """Raises `Mistakes` for more than one; one alone is attrs' own affair."""
+        """Raises `Mistakes` if there are several; attrs itself reports a single mistake."""
         kind: Any = type(self)
         fields = [field for field in attrs.fields(kind) if field.init]
         given = dict(zip((f.name for f in fields if not f.kw_only), in_turn, strict=False))
         given |= {f.name: by_name[f.alias] for f in fields if f.alias in by_name}
         for name, value in tuple(given.items()):
-            if value is attrs.NOTHING or isinstance(value, Iterator):  # which gives all but once
+            if value is attrs.NOTHING or isinstance(value, Iterator):  # which can be read only once
                 del given[name]
         problems = out_of_range(kind, given, lambda value, _: value)
         if len(problems) > 1:
@@ -99,9 +99,9 @@ class CheckedSettings:
 
 
 def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any]) -> list[Problem]:
-    """Every fault that the attrs class `kind`, which stops at the first, finds in its fields.
+    """Every fault that converters and validators of the attrs class `kind` find in its fields.
 
-    A validator that looks at other fields sees those that can be read, and the defaults.
+    A validator that looks at other fields sees the fields that can be read, and the defaults.
     """
     problems: list[Problem] = []
     given = value if isinstance(value, Mapping) else {}
@@ -125,14 +125,14 @@ def out_of_range(kind: Any, value: object, structure: Callable[[Any, Any], Any])
             field.validator(settings, field, getattr(settings, field.name))
         except Exception as error:  # noqa: BLE001 - likewise
             if isinstance(error, AttributeError) and error.obj is settings:
-                continue  # it looks at a field that has a mistake of its own
+                continue  # the field that it looks at has a mistake of its own
             problems += _of_field(field, error)
-            delattr(settings, field.name)  # no relation is told to what is wrong by itself
+            delattr(settings, field.name)  # a wrong field takes part in no relation
     return problems
 
 
 def _own(field: attrs.Attribute[Any], settings: Any) -> Any:
-    """A field's default. Raises LookupError where there is none."""
+    """A field's default. Raises LookupError if there is none."""
     default: Any = field.default
     if default is attrs.NOTHING:
         raise LookupError
@@ -149,7 +149,7 @@ def _converted(field: attrs.Attribute[Any], value: Any, settings: Any) -> Any:
 
 
 def _of_field(field: attrs.Attribute[Any], error: Exception) -> list[Problem]:
-    if isinstance(error, TypeError) and error.args:  # as some of attrs' own validators speak
+    if isinstance(error, TypeError) and error.args:  # some of attrs' own validators raise it
         error = ValueError(*error.args)
     return [Problem(p.place or field.name, p.text) for p in problems_in(error)]
 
@@ -159,13 +159,13 @@ _FEW = 12
 
 
 def _unknown(name: str, known: Collection[str]) -> str:
-    """That it is no setting, and which are."""
+    """Say that `name` is no setting, and which settings there are."""
     listed = f"; the settings here are {', '.join(known)}" if 0 < len(known) <= _FEW else ""
     return f"is not a setting{meant(name, known) or listed}"
 
 
 def meant(word: str, known: Iterable[str]) -> str:
-    """The known word that it looks like, as the end of a sentence; else nothing."""
+    """The known word that `word` resembles, as the end of a sentence; or nothing."""
     alike = get_close_matches(word, list(known), n=1)
     return f"; did you mean {alike[0]!r}?" if alike else ""
 
@@ -175,13 +175,13 @@ def join(place: str, name: str) -> str:
     return ".".join(part for part in (place, name) if part)
 
 
-# -- exactly the type that is wanted: cattrs by itself makes a text of a number, and true of a text
+# -- read exactly the wanted type: cattrs alone turns a number into a text, and a text into true
 
 _PLAIN = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
 
 
 def take_no_other_for(converter: cattrs.Converter) -> None:
-    """Let the converter read numbers, texts and booleans from nothing but such."""
+    """Make the converter read numbers, texts and booleans only from values of that type."""
     for kind, words in _PLAIN.items():
         converter.register_structure_hook(kind, _exactly(kind, words))
     converter.register_structure_hook_factory(_is_literal, _one_of)
@@ -202,7 +202,7 @@ def _exactly(kind: type, words: str) -> Callable[[Any, Any], Any]:
 
 
 def _take_only_lists(converter: cattrs.Converter) -> None:
-    """A text is no list of its letters."""
+    """Make the converter read lists only from lists, and not from a text's letters."""
     making: set[Any] = set()
 
     def is_list(kind: Any) -> bool:

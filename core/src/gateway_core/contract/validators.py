@@ -1,4 +1,4 @@
-"""Validators, whose `ValueError` names the field, what it must be, and what it was. Sans-I/O."""
+"""Validates fields: a `ValueError` names the field, what it must be, and what it was. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ import attrs
 Validator: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 WIDEST = 2**64
-"""JSON's whole numbers have no bound, their readers do; from 4,300 digits on Python's as well."""
+"""Largest whole number: JSON has no bound, but its readers do, and Python's is 4,300 digits."""
 LONGEST_NAME = 1024
-"""Characters of an id or a key: no platform's are longer, and each is held in memory."""
+"""Characters of an id or a key: no platform has longer ones, and each is held in memory."""
 LONGEST = 1e9
 """Seconds, some thirty years: longer waits are mistakes, and 64 bits of nanoseconds hold them."""
 MOST = 10**9
-"""Counts: more of anything are a mistake, and what is reckoned with them stays exact."""
+"""Largest count: a larger one is a mistake, and calculations with counts stay exact."""
 SHORTEST = 0.001
-"""Seconds of a rate: a thousand turns in each are more than any loop has."""
+"""Shortest time, in seconds: no event loop makes a thousand turns a second."""
 UNSENDABLE = "has a lone surrogate or NUL"
 SHOWN = 200
-"""Characters of a wrong value in an error."""
+"""Most characters of a wrong value that an error shows."""
 DEEPEST = 32
-"""Levels of a table."""
+"""Most levels of a table."""
 MANY = 10_000
-"""Values in a table, all through; one that holds itself twice has billions."""
+"""Most values in a table on all levels; a table that holds itself twice would have billions."""
 HELD = 100_000
-"""Values in a platform's answer to a call, all through."""
+"""Most values in a platform's answer to a call, on all levels."""
 LONGEST_HELD = 1 << 22
-"""Characters of all its texts."""
+"""Most characters in all texts of such an answer."""
 
 
 def copied(value: Any) -> Any:
-    """A copy of a table and all that it holds, so that nobody changes it later.
+    """A copy of a table with all of its content, so that nobody can change it later.
 
-    Anything else stays as it is, and is refused later, as is anything beyond `DEEPEST` and `MANY`.
+    Any other value stays as it is, and so does content beyond `DEEPEST` or `MANY`; later checks
+    refuse both.
     """
     if type(value) is dict and not value:  # the common case
         return {}
@@ -68,22 +69,22 @@ def copied(value: Any) -> Any:
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether it is a whole number, and no truth value."""
+    """Whether the value is a whole number, and not a bool."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a number, `nan` and infinity included, and no truth value."""
+    """Whether the value is a number, `nan` and infinity included, and not a bool."""
     return isinstance(value, float) or is_whole(value)
 
 
 def is_finite(value: object) -> TypeGuard[float]:
-    """Whether it is a number that a float can hold, and no truth value."""
+    """Whether the value is a number that a float can hold, and not a bool."""
     return is_number(value) and -sys.float_info.max <= value <= sys.float_info.max
 
 
 def shown(value: object) -> str:
-    """The value as an error shows it, at most `SHOWN` characters of it."""
+    """The value as an error shows it, in at most `SHOWN` characters."""
     try:
         text = "a number too large" if is_whole(value) and abs(value) > WIDEST else repr(value)
     except Exception:  # noqa: BLE001 - Python refuses to write out very long numbers, too
@@ -92,7 +93,7 @@ def shown(value: object) -> str:
 
 
 def printable(text: str) -> str:
-    """The text on one line, as a terminal may show it: what that would obey is spelled out."""
+    """The text on one line and safe for a terminal: control characters are written as escapes."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else " " if c in "\n\r\t" else ascii(c)[1:-1] for c in text)
@@ -114,7 +115,7 @@ def name_fault(value: object) -> str | None:
 
 
 def is_sendable(text: str) -> bool:
-    """Whether UTF-8 and every platform can carry it."""
+    """Whether UTF-8 and every platform can carry the text."""
     try:
         return "\x00" not in text and (text.isascii() or bool(text.encode()))
     except UnicodeEncodeError:
@@ -122,10 +123,10 @@ def is_sendable(text: str) -> bool:
 
 
 def plain_json(value: object) -> Any:
-    """A copy of plain JSON in Python's own kinds, which every outbox can store.
+    """A copy of plain JSON in Python's own types, which every outbox can store.
 
-    Raises `ValueError` with what is wrong. It is bounded: neither a cycle nor what holds itself
-    twice again and again takes long.
+    Raises `ValueError` that says what is wrong. The work is bounded, even for a value that holds
+    itself, once or many times.
     """
     try:
         return _Copying().of(value, 0)
@@ -136,7 +137,7 @@ def plain_json(value: object) -> Any:
 
 
 class _Copying:
-    """Copies plain JSON, as long as it is within bounds."""
+    """Copies plain JSON, and refuses values beyond the bounds."""
 
     def __init__(self) -> None:
         self._left, self._room = HELD, LONGEST_HELD
@@ -175,7 +176,7 @@ class _Copying:
 
 
 def _finite(value: float) -> float:
-    """A number that every JSON has, of Python's own kinds."""
+    """The number as Python's own int or float, if every JSON reader can read it."""
     if isinstance(value, int):
         if abs(value) > WIDEST:
             raise ValueError("a number in it has more than 64 bits")
@@ -186,7 +187,7 @@ def _finite(value: float) -> float:
 
 
 def name(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """An id or a key."""
+    """The value is a valid id or key."""
     if fault := name_fault(value):
         words = fault if fault.startswith("must") else f"must be a name: it {fault}"
         raise ValueError(f"'{attribute.name}' {words}")
@@ -218,12 +219,12 @@ def as_path(value: object) -> Any:
 
 
 flag = must_be("true or false", lambda value: isinstance(value, bool))
-"""True or false, and nothing that merely counts as such: the text "no" is true."""
+"""True or false. Values that only count as true or false are refused, such as the text "no"."""
 table = must_be("a table", lambda value: isinstance(value, Mapping))
 
 
 def whole(*, least: int, most: int | None = None) -> Validator:
-    """A whole number within these bounds; without `most` of at most `MOST`."""
+    """A whole number within these bounds; without `most`, at most `MOST`."""
     wanted = f"a whole number of at least {least}"
     if most is not None:
         wanted = f"a whole number from {least} to {most}"
@@ -236,7 +237,7 @@ def whole(*, least: int, most: int | None = None) -> Validator:
 def number(
     *, least: float | None = None, above: float | None = None, most: float = LONGEST
 ) -> Validator:
-    """A number within these bounds; `nan` never is, and infinity only if `most` is infinite."""
+    """A number within these bounds; never `nan`, and infinity only if `most` is infinite."""
     words = [("at least", least), ("above", above), ("at most", most)]
     wanted = "a number " + " and ".join(
         f"{word} {n:g}" for word, n in words if n is not None and n != inf
@@ -268,7 +269,7 @@ text = must_be(
     "a text of printable characters",
     lambda value: isinstance(value, str) and value != "" and value.isprintable(),
 )
-"""A text on one line that is not empty, and has no character that cannot be seen or sent."""
+"""A text on one line that is not empty, and whose characters can all be seen and sent."""
 
 
 def matching(pattern: str, words: str) -> Validator:
@@ -293,7 +294,7 @@ def mapping_of(kind: type, is_key: Callable[[str], bool], words: str) -> Validat
     return check
 
 
-# -- relations between settings: declared at the later of the two, when both are known
+# -- relations between settings: declared at the later setting, since both are known there
 
 
 def at_least(other: str) -> Validator:
@@ -302,18 +303,18 @@ def at_least(other: str) -> Validator:
 
 
 def at_most(other: str) -> Validator:
-    """At most as much as that setting."""
+    """At most as much as the setting `other`, which stands before it in the same table."""
     return _related(other, "at most", operator.le)
 
 
 def above(other: str) -> Validator:
-    """More than that setting."""
+    """More than the setting `other`, which stands before it in the same table."""
     return _related(other, "above", operator.gt)
 
 
 def _related(other: str, words: str, fits: Callable[[Any, Any], bool]) -> Validator:
     def check(settings: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-        bound = getattr(settings, other, None)  # None: has a mistake of its own
+        bound = getattr(settings, other, None)  # None: it has a mistake of its own
         if is_number(bound) and is_number(value) and not fits(value, bound):
             wanted = f"{words} `{other}`, which is {shown(bound)}"
             raise ValueError(f"'{attribute.name}' must be {wanted}, not {shown(value)}")
@@ -322,7 +323,7 @@ def _related(other: str, words: str, fits: Callable[[Any, Any], bool]) -> Valida
 
 
 def together(*others: str) -> Validator:
-    """Given with all of these settings, or with none of them; one that is None is not given."""
+    """Given with all of these settings, or with none of them; None counts as not given."""
 
     def check(settings: Any, attribute: attrs.Attribute[Any], value: object) -> None:
         given = {name: getattr(settings, name, None) is not None for name in others}
@@ -338,7 +339,7 @@ def together(*others: str) -> Validator:
 
 
 def alongside(other: str) -> Validator:
-    """Given only together with that setting, which may also be given alone."""
+    """Given only together with the setting `other`, which may also be given alone."""
 
     def check(settings: Any, attribute: attrs.Attribute[Any], value: object) -> None:
         if value is not None and getattr(settings, other, None) is None:
@@ -349,7 +350,7 @@ def alongside(other: str) -> Validator:
 
 
 def in_place_of(other: str) -> Validator:
-    """Given without that setting, which is declared before it; one of the two must be given."""
+    """Given in place of the setting `other`, which is declared before it; one must be given."""
 
     def check(settings: Any, attribute: attrs.Attribute[Any], value: object) -> None:
         given = getattr(settings, other) is not None
@@ -367,11 +368,11 @@ def _lacking(names: Sequence[str]) -> str:
 
 
 BELOW = "gateway_core.below"
-"""In a field's metadata: the setting of the gateway that it must be less than."""
+"""In a field's metadata: the gateway's setting that the field must be less than."""
 ACCOUNT = {"gateway_core.account": True}
-"""A field's metadata: no two instances of a channel have the same in all fields that have it."""
+"""A field's metadata: two instances of a channel must differ in one of the fields that have it."""
 
 
 def below_gateway(name: str) -> Mapping[str, str]:
-    """A field's metadata: less than the setting `name` of the gateway (`attempt_timeout`)."""
+    """A field's metadata: less than the gateway's setting `name`, such as `attempt_timeout`."""
     return {BELOW: name}

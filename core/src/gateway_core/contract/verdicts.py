@@ -1,4 +1,4 @@
-"""What an error means: `Verdict` and the words that it is made of."""
+"""Defines what an error means: `Verdict` and the words that it is made of."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from attrs.validators import optional
 from gateway_core.contract.validators import instance, is_number, must_be, one_of, printable
 
 Dispatched = Literal["no", "unknown"]
-"""Whether the platform may have got the request: certainly not, or nobody knows."""
+"""Whether the platform may have received the request: certainly not, or nobody knows."""
 Transform = Literal["stricter", "plain", "without_reply", "to_room"]
-"""What to change before the next attempt at the part; `to_room`: the interaction's token is worth
-nothing any more."""
+"""What to change before the next attempt at the part; `to_room`: send it to the room, since the
+interaction's token has become invalid."""
 
 RAW_LIMIT = 500
-"""Characters of the platform's own words that a verdict holds."""
+"""Most characters of the platform's own words that a verdict holds."""
 
 
 class ErrorClass(StrEnum):
@@ -87,7 +87,7 @@ class BucketReport:
     provisional: str | None = None
 
 
-# Converters take what their fields hold, so that a type checker refuses other words than these.
+# Each converter is typed with its field's own type, so that a type checker refuses other words.
 
 
 def _error_class(value: ErrorClass) -> ErrorClass:
@@ -103,7 +103,7 @@ def _scope(value: Scope) -> Scope:
 
 
 def _cut(raw: object) -> object:
-    """A platform cuts its own words as well, perhaps within a character."""
+    """Cut the platform's words, which the platform may have cut already, within a character."""
     if not isinstance(raw, str):
         return raw
     cut = raw[:RAW_LIMIT]
@@ -126,8 +126,8 @@ class Verdict:
     reason       the normalised reason
     scope        what it applies to: this message, its thread, its room, this operation on the
                  instance, or the whole instance
-    dispatched   `no`: the platform certainly did not act, perhaps because a front end's answer
-                 proves it; `unknown`: it may have acted
+    dispatched   `no`: the platform certainly did not act, for example because a front end's answer
+                 proves this; `unknown`: it may have acted
     retry_after  seconds to wait, counted from the answer; None: the core's backoff
     buckets      what the error says about the platform's buckets
     transform    what to change before the next attempt; None: nothing
@@ -136,7 +136,7 @@ class Verdict:
     files_refused  with a final verdict: the platform refused the message's files, and may still
                    accept its text without them, as `on_file_error="send_text"` asks
 
-    Raises `ValueError` for an unknown word, which core counts as an error of the hook.
+    Raises `ValueError` for an unknown word; core counts this as an error of the hook.
     """
 
     error_class: ErrorClass = attrs.field(converter=_error_class)

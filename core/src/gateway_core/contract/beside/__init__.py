@@ -1,1 +1,1 @@
-"""What a message has beside its text and its files: values, and what is wrong with them."""
+"""Defines buttons, polls and more that a message has beside text and files, and checks them."""

@@ -1,4 +1,4 @@
-"""Buttons under a message, as all channels have them: values."""
+"""Defines the buttons under a message, the same on all channels: values."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ Rows: TypeAlias = tuple[tuple[Button, ...], ...]
 
 
 def rows_of(value: Any) -> Any:
-    """Rows of what may be one row, or several. What is neither stays, for its problems to be named.
+    """Make rows of buttons from one row or several. Other values stay, for later checks to refuse.
 
-    None stays as well: of an edit it keeps the buttons.
+    None stays as well: in an edit it means that the message keeps its buttons.
     """
     if not isinstance(value, list | tuple):
         return value

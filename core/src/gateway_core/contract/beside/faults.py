@@ -1,4 +1,4 @@
-"""What is wrong with buttons, whatever their channel. Sans-I/O."""
+"""Finds what is wrong with buttons on every channel. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gateway_core.contract.errors import Problem
 from gateway_core.contract.validators import UNSENDABLE, is_sendable, shown
 
 MOST_BUTTONS = 100
-"""Rows of a message, and buttons of a row, that are looked at; each channel takes fewer."""
+"""Most rows of a message, and most buttons of a row; every channel accepts fewer."""
 
 
 def button_problems(rows: object) -> Iterator[Problem]:
-    """What is wrong with them on every channel, by the place of each: `buttons.0.1.text`."""
+    """What is wrong with the buttons on every channel; a place is like `buttons.0.1.text`."""
     if not isinstance(rows, list | tuple):
         yield Problem(
             "buttons", f"must be a list of Buttons, or of rows of them, not {shown(rows)}"
@@ -67,7 +67,7 @@ def _text(place: str, text: object) -> list[Problem]:
 
 
 def _url(place: str, url: str) -> list[Problem]:
-    """Of whatever scheme: what a channel opens besides, it says itself."""
+    """What is wrong with a URL of any scheme; each channel checks which schemes it opens."""
     if not url.isprintable() or " " in url:
         return [Problem(place, "has a space, a line break or another character that no URL has")]
     try:

@@ -1,4 +1,4 @@
-"""Where files may be fetched from: whole origins, exactly as an application has named them."""
+"""Reads the origins from which files may be fetched, exactly as an application names them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Origin:
 
     @property
     def is_address(self) -> bool:
-        """Whether the host is an address, which leads where it says."""
+        """Whether the host is an address, which needs no name resolution."""
         return _address(self.host) is not None
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ def read_origin(text: object) -> Origin:
 
 
 def origin_of(url: str) -> Origin | None:
-    """Of a URL without user and password; None: it is no such URL."""
+    """The origin of a URL without user and password; None: it is no such URL."""
     try:
         split = urlsplit(url)
         host, port = split.hostname, split.port

@@ -1,4 +1,4 @@
-"""Whether a request may still be written: looked at as its first byte is about to go out."""
+"""Says whether a request may still be written; it is asked just before the first byte goes out."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ def _always() -> bool:
 
 
 MAY_WRITE: ContextVar[Callable[[], bool]] = ContextVar("MAY_WRITE", default=_always)
-"""Set around an attempt: a connection may take longer to come about than the account is owned."""
+"""Set around an attempt: opening a connection may take longer than the account stays owned."""

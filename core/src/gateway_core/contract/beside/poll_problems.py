@@ -1,4 +1,4 @@
-"""What is wrong with a poll, whatever the channel. Sans-I/O."""
+"""Finds what is wrong with a poll on every channel. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gateway_core.contract.errors import Problem
 from gateway_core.contract.validators import LONGEST, UNSENDABLE, is_finite, is_sendable, shown
 
 MOST_OPTIONS = 100
-"""More than any platform takes."""
+"""Most options of a poll; no platform accepts so many."""
 
 
 def poll_problems(poll: object) -> Iterator[Problem]:
-    """What no channel could send of it, each by its place."""
+    """What is wrong with the poll on every channel, each problem with its place."""
     if not isinstance(poll, Poll):
         yield Problem("poll", f"must be a Poll, not {type(poll).__name__}")
         return

@@ -1,4 +1,4 @@
-"""A poll, as all channels that have them take it: a value."""
+"""Defines a poll, the same on all channels that have polls: a value."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Poll:
     options    the answers, in their order
     multiple   whether people may choose several
     anonymous  whether votes are anonymous; None: the platform's default
-    duration   seconds after which it closes; None: the platform's default
+    duration   seconds after which the poll closes; None: the platform's default
     """
 
     question: str
