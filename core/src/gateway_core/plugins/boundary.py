@@ -1,4 +1,4 @@
-"""The crash boundary: which exceptions pass through a hook's caller and which stop there."""
+"""Decides which exceptions of a hook pass through its caller, and which stop there."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import trio
 from gateway_core.contract.errors import GatewayError, HookContractError
 
 PASSING = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""They stop the program or the task; nothing else may catch them."""
+"""These exceptions stop the program or the task, so no caller of a hook may catch them."""
 
 
 def stopped(error: BaseException) -> Exception:
-    """A hook's error as an `Exception`; one that must pass is raised on.
+    """Return a hook's error as an `Exception`; an error that must pass is raised again.
 
-    Of a group, the passing part is raised and the rest is dropped with it. A stray
-    `BaseException` comes back wrapped, since nothing above a hook may see one.
+    If a group has errors that must pass, they are raised and the rest is dropped. Any other
+    `BaseException` is wrapped, since no code above a hook may see it.
     """
     if isinstance(error, PASSING):
         raise error
@@ -31,9 +31,9 @@ def stopped(error: BaseException) -> Exception:
 
 
 async def pass_on(error: BaseException) -> None:
-    """Raise `Cancelled` if a hook made `error` of one, and the task is still cancelled.
+    """Raise `Cancelled` if a hook turned one into `error`, and the task is still cancelled.
 
-    A hook that swallowed it had no answer to give: the wrong one says nothing.
+    A hook that swallowed a `Cancelled` had no answer to give, so its wrong answer means nothing.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -44,7 +44,7 @@ async def pass_on(error: BaseException) -> None:
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """The error itself; of a group the first that is no `Cancelled` or its like."""
+    """The error itself; for a group, its first error that is not in `PASSING`."""
     while isinstance(error, BaseExceptionGroup):
         rest = error.split(PASSING)[1] or error
         error = rest.exceptions[0]
@@ -52,7 +52,7 @@ def cause_of(error: BaseException) -> BaseException:
 
 
 def place_of(error: BaseException | None) -> str | None:
-    """The file and line at which the error arose; of a group, its cause."""
+    """The file and line at which the error arose; for a group, those of its cause."""
     trace = cause_of(error).__traceback__ if error is not None else None
     if trace is None:
         return None
@@ -64,9 +64,9 @@ def place_of(error: BaseException | None) -> str | None:
 def leaving(body: BaseException | None, group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that leaves the block when the gateway's tasks raised `group`, or were cancelled.
 
-    An error wins over a `Cancelled`: the application's own is not lost if somebody cancels the
-    drain. If the gateway failed, errors that come of that in the application (`GatewayClosed`, an
-    undelivered receipt) do not count.
+    An error wins over a `Cancelled`, so the application's own error is not lost if somebody cancels
+    the drain. If the gateway failed, errors that this caused in the application (`GatewayClosed`,
+    an undelivered receipt) do not count.
     """
     ours = _without(group, trio.Cancelled)
     own = _without(body, trio.Cancelled if ours is None else (trio.Cancelled, GatewayError))
@@ -83,7 +83,7 @@ def _without(error: BaseException | None, what: Any) -> BaseException | None:
 
 
 def _unwrapped(error: BaseException) -> BaseException:
-    """A single exception leaves alone, without the groups around it."""
+    """The exception without groups around it, if they hold only this one."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

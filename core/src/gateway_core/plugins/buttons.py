@@ -1,4 +1,4 @@
-"""Has a channel say how it shows buttons: as the platform's own fields of a message. Sans-I/O."""
+"""Asks a channel for the platform's own fields that show a message's buttons. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def fields_with(
 ) -> Mapping[str, Json]:
     """The platform's own fields of a message that has `extra` and these buttons.
 
-    No rows: those without buttons. Raises `Invalid` for what the channel does not take, and
-    `HookContractError` where its hook fails.
+    Without rows: the fields without buttons. Raises `Invalid` for buttons that the channel refuses,
+    and `HookContractError` if its hook fails.
     """
     shown = hooks.buttons(instance, rows, _NONE if extra is None else extra)
     if shown is None:
@@ -39,9 +39,9 @@ def fields_beside(
     given: Mapping[str, Json] | None,
     known: Mapping[str, Json] | None = None,
 ) -> Mapping[str, Json]:
-    """The same beside fields that a caller gives, or those that are known if it gives none.
+    """Like `fields_with`, beside the fields that the caller gives; else beside the known fields.
 
-    Raises `Invalid` also where a field that is given has the buttons' place.
+    Raises `Invalid` also if the buttons would replace a given field.
     """
     shown = fields_with(hooks, instance, rows, known if given is None else given)
     if problems := [
@@ -56,8 +56,8 @@ def fields_beside(
 def with_buttons(hooks: ChannelHooks, instance: Instance, envelope: Envelope) -> Envelope:
     """The envelope as it is accepted: a `Send` has its buttons among the platform's own fields.
 
-    An edit keeps them as they are: which fields its message has is known when it starts. Raises as
-    `fields_beside`.
+    An edit keeps its buttons as buttons, since its message's fields are known only when the edit
+    starts. Raises like `fields_beside`.
     """
     rows: Rows | None = getattr(envelope, "buttons", None)
     if rows is None or not (rows or isinstance(envelope, Edit)):
@@ -73,7 +73,7 @@ def with_buttons(hooks: ChannelHooks, instance: Instance, envelope: Envelope) ->
 def as_planned(hooks: ChannelHooks, instance: Instance, envelope: Envelope) -> Envelope:
     """The envelope with its buttons among the fields in `extra`, as a channel plans it.
 
-    Those that an edit's message has besides are not the edit's. Raises as `fields_with`.
+    The other fields of an edit's message are left out. Raises like `fields_with`.
     """
     if not isinstance(envelope, Edit) or envelope.buttons is None:
         return envelope
@@ -87,7 +87,7 @@ def _known_of(message: Any) -> Mapping[str, Json] | None:
 
 
 def _stays(before: Json, after: Json) -> bool:
-    """Whether the buttons leave the field as it was given, or add to a list of it."""
+    """Whether the buttons leave a given field as it is, or only append to its list."""
     if isinstance(before, list | tuple) and isinstance(after, list | tuple):
         return list(after[: len(before)]) == list(before)
     return bool(before == after)

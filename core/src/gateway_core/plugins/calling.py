@@ -1,7 +1,7 @@
-"""Calls the impls of a hook, and measures for how long each of them holds the event loop.
+"""Calls the impls of a hook, and measures how long each impl holds the event loop.
 
-Real time, since nothing else says that other tasks had to wait. Of an async impl each step is
-measured by itself: what it awaits holds nobody up.
+It measures real time, which alone shows that other tasks had to wait. Each step of an async impl is
+measured separately, since an impl that awaits holds nobody up.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from gateway_core.plugins import defaults
 
 Frozen: TypeAlias = Callable[[Mapping[str, Any]], Any]
 Report: TypeAlias = Callable[[Any, float], None]
-"""Told which plugin held the loop, and for how many seconds."""
+"""Called with the plugin that held the loop, and for how many seconds."""
 
 SLOW = 0.1
-"""Seconds from which an impl is reported: a tenth is what people notice."""
+"""Seconds from which a slow impl is reported: people notice a tenth of a second."""
 REMEMBERED = 64
-"""Collections that are remembered: a call of which more are a part has been slow by itself."""
+"""Collections that are remembered; a call that took longer than so many was slow by itself."""
 LONG = 0.001
 """Seconds from which a collection is remembered."""
 
 
 @contextmanager
 def repeating() -> Iterator[None]:
-    """What runs in the block repeats an attempt, or finds out whether an account works."""
+    """Mark the block's code as repeating an attempt, or finding out whether an account works."""
     token = repeated.set(True)
     try:
         yield
@@ -40,13 +40,13 @@ def repeating() -> Iterator[None]:
 
 
 def impls_of(caller: Any) -> list[Any]:
-    """The impls of a bound hook in the order in which they are asked."""
+    """The impls of a bound hook, in the order in which they are called."""
     found: list[Any] = caller.get_hookimpls()
     return found[::-1]
 
 
 def freeze(caller: Any, slow: Report) -> Frozen:
-    """The call of a bound hook, its impls read once; of a wrapped hook, pluggy's own call."""
+    """A function that calls a bound hook, its impls read once; pluggy's call if it has wrappers."""
     impls = impls_of(caller)
     if any(impl.wrapper or impl.hookwrapper for impl in impls):
         return _wrapped(caller, impls[0].plugin, slow)
@@ -54,7 +54,7 @@ def freeze(caller: Any, slow: Report) -> Frozen:
     if not caller.spec.opts["firstresult"]:
         return lambda kwargs: _answers(steps, kwargs, slow)
     if steps and (iscoroutinefunction(steps[0][0]) or steps[0][2] is defaults):
-        # a call of the one runs none of it, core's own holds nobody up; both answer
+        # no measuring: the call of an async impl runs nothing yet, core's own is fast; both answer
         function, named, _ = steps[0]
         return lambda kwargs: function(*named(kwargs))
 
@@ -102,7 +102,7 @@ def _wrapped(caller: Any, outermost: Any, slow: Report) -> Frozen:
 
 
 def timed(plugin: Any, function: Callable[..., Any], arguments: Sequence[Any], slow: Report) -> Any:
-    """Call one impl."""
+    """Call one impl, and report it if it was slow."""
     begun = perf_counter()
     try:
         return function(*arguments)
@@ -113,7 +113,7 @@ def timed(plugin: Any, function: Callable[..., Any], arguments: Sequence[Any], s
 
 
 def _arguments(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    """Picks the arguments of these names, in this order."""
+    """A function that picks the arguments with these names, in this order."""
     if len(names) > 1:
         return itemgetter(*names)
     if not names:
@@ -123,18 +123,19 @@ def _arguments(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Sequence[A
 
 
 class Collections:
-    """When the garbage collector ran lately, whoever's garbage it was: one of `gc.callbacks`.
+    """Remembers when the garbage collector ran lately, for whatever garbage: one of `gc.callbacks`.
 
-    What it takes of a call is none of the impl's: it comes after so many allocations, and takes as
-    long as the whole program has objects. Nothing is done for it as an impl is called.
+    Its time does not count against the impl that was running: the collector starts after a number
+    of allocations, and its time depends on all objects of the program. Calling an impl costs
+    nothing extra for this.
     """
 
     def __init__(self) -> None:
         self._begun = 0.0
-        self._ran: tuple[tuple[float, float], ...] = ()  # changed never: somebody may look at it
+        self._ran: tuple[tuple[float, float], ...] = ()  # never changed in place
 
     def __call__(self, phase: str, _info: Mapping[str, int]) -> None:
-        """It starts, or stops."""
+        """The collector starts or stops."""
         now = perf_counter()
         if phase == "start":
             self._begun = now
@@ -142,14 +143,14 @@ class Collections:
             self._ran = (*self._ran[1 - REMEMBERED :], (self._begun, now))
 
     def within(self, seconds: float) -> float:
-        """How many of the last `seconds` it took."""
+        """How many of the last `seconds` the collector took."""
         since = perf_counter() - seconds
         return sum(end - max(begun, since) for begun, end in self._ran if end > since)
 
 
 @coroutine
 def in_steps(performing: Any, slow: Callable[[float], None]) -> Generator[Any, Any, Any]:
-    """Await `performing`; `slow` is told of each of its steps that held the loop."""
+    """Await `performing`; call `slow` for each of its steps that held the loop."""
     value: Any = None
     thrown: BaseException | None = None
     while True:
@@ -194,5 +195,5 @@ class SessionInSteps(AbstractAsyncContextManager[Any]):
         return handled
 
     async def _step_by_step(self, awaited: Any) -> Any:
-        """What is no coroutine, but can be awaited as well, has no steps that can be told apart."""
+        """Await step by step, or at once if it is an awaitable other than a coroutine."""
         return await (in_steps(awaited, self._slow) if hasattr(awaited, "send") else awaited)

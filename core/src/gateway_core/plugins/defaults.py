@@ -1,4 +1,4 @@
-"""Core's own answers if no plugin has one: hookimpls like a stranger's, asked last."""
+"""Gives core's own answers if no plugin has one: hookimpls like any plugin's, asked last."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def chunk(envelope: Envelope, mode: Mode) -> Sequence[Part]:  # noqa: ARG001 - o
 
 @hookimpl
 def classify_error(error: Exception) -> Verdict:
-    """A transport's error is retryable; anything else is not. The raw words stay."""
+    """A `TransportError` is retryable, any other error is not; the verdict has its words."""
     if isinstance(error, TransportError):
         return transport_verdict(error)
     return Verdict(
@@ -40,9 +40,9 @@ def classify_error(error: Exception) -> Verdict:
 
 
 def transport_verdict(error: TransportError) -> Verdict:
-    """What a failure below the platform means: try again; it says itself whether it was sent.
+    """The verdict on a transport's error: retry; the error says whether the request was sent.
 
-    Where the message's own bytes could not be read, no other message waits for that.
+    If the message's own bytes could not be read, only this message waits for its retry.
     """
     own = isinstance(error, UnreadableSource)
     never = Reason.UNCLASSIFIED if own else Reason.UNREACHABLE

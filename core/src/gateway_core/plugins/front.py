@@ -1,7 +1,7 @@
-"""The typed front of one channel's hooks: every call goes through here.
+"""Calls one channel's hooks through typed methods: every call of a hook goes through here.
 
-Each method says what the engine gets, and looks at whether a plugin's answer can be used. How a
-hook is asked, and what becomes of its errors, `guarding` says.
+Each method says what the engine gets, and checks whether a plugin's answer can be used. `guarding`
+asks the hooks and handles their errors.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ from gateway_core.plugins.sharing import WHOLE, shared_limit, shared_report
 
 VOTES = ("shed", "urgent", "normal", "bulk")
 PLANNED_AT_ONCE = 2
-"""Threads that plan long texts. One interpreter plans no faster with more of them, and the event
-loop would have to wait for its turn among them."""
+"""Threads that plan long texts. With more threads one interpreter plans no faster, and the event
+loop would have to share it with all of them."""
 
 
 class Voted(NamedTuple):
     """What policies voted.
 
-    vote   shed the envelope, or the class that it gets; None: it stays as it is
-    until  POSIX time until which it is delayed; None: it is not
+    vote   shed the envelope, or the class that it gets; None: it keeps its class
+    until  POSIX time until which the envelope is delayed; None: it is not delayed
     """
 
     vote: Literal["shed"] | Priority | None = None
@@ -83,14 +83,14 @@ UNCHANGED = Voted()
 
 @attrs.define(eq=False, kw_only=True)
 class ChannelHooks(GuardedHooks):
-    """The hooks that serve one channel, and what they say once for all.
+    """The hooks that serve one channel, and the answers that they give only once.
 
     can       the async hooks that the adapter has
-    policies  the labels of the policies that are asked as well
+    policies  the labels of the policies that are asked too
     share     this process's part of every limit
     by_class  whether limits may differ with the envelope's class
-    deduplicates_for  nanoseconds for which the platform knows the key of a send again
-    longest_part  visible characters that a part has at most, if its adapter alone plans; else None
+    deduplicates_for  nanoseconds for which the platform recognises the key of a send
+    longest_part  most visible characters of a part, if only the adapter plans; else None
     """
 
     can: frozenset[str]
@@ -105,7 +105,7 @@ class ChannelHooks(GuardedHooks):
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
         self.traits = self._ask("traits", Traits, {})
-        if "traits" not in self.served:  # core's default alone: as it has hooks
+        if "traits" not in self.served:  # core's default: what there are hooks for
             edit, delete = "edit" in self.can, "delete" in self.can
             self.traits = attrs.evolve(self.traits, edit=edit, delete=delete)
         self.settings_type = self._ask("settings_type", type, {})
@@ -117,13 +117,13 @@ class ChannelHooks(GuardedHooks):
         )
 
     def of(self, instance: Instance) -> ChannelHooks:
-        """These hooks as they serve the instance, whose sends the platform may not deduplicate.
+        """These hooks for the instance, whose sends the platform may not deduplicate.
 
-        Its settings say so by a property `deduplicates` that is false.
+        Then the instance's settings have a property `deduplicates` that is false.
         """
         if getattr(instance.settings, "deduplicates", True):
             return self
-        own = copy.copy(self)  # what is counted is shared
+        own = copy.copy(self)  # both share the counters
         own.deduplicates_for = 0
         return own
 
@@ -138,9 +138,9 @@ class ChannelHooks(GuardedHooks):
     # -- before acceptance
 
     def rewrite(self, envelope: Envelope) -> Envelope:
-        """What is sent in its place: every impl is asked, each with the answer before its own.
+        """The envelope to send instead: every impl is asked, each with the previous impl's answer.
 
-        Raises `HookContractError`: no impl is passed over, since it may hide what nobody may see.
+        Raises `HookContractError` if an impl fails. None is skipped, since it may hide secrets.
         """
         if "rewrite" not in self.served or not isinstance(envelope, REWRITTEN):
             return envelope
@@ -172,13 +172,13 @@ class ChannelHooks(GuardedHooks):
         return problems
 
     def chunk(self, instance: Instance, envelope: Envelope, mode: Mode) -> tuple[Part, ...]:
-        """The plan."""
+        """The envelope's plan: its parts, in order."""
         return self._plan({"instance": instance, "envelope": envelope, "mode": mode})
 
     async def chunk_apart(
         self, instance: Instance, envelope: Envelope, mode: Mode
     ) -> tuple[Part, ...]:
-        """The same in a worker thread, where no other task waits for a long text."""
+        """Like `chunk`, in a worker thread, so that a long text does not hold up other tasks."""
         kwargs = {"instance": instance, "envelope": envelope, "mode": mode}
         ask = freeze(self.callers["chunk"], _holds_nobody)
         planned = await trio.to_thread.run_sync(
@@ -188,14 +188,14 @@ class ChannelHooks(GuardedHooks):
 
     def _plan(self, kwargs: Mapping[str, Any], asked: Frozen | None = None) -> tuple[Part, ...]:
         parts: tuple[Part, ...] = self._ask_each("chunk", Part, kwargs, asked)
-        if "chunk" in self.served:  # core's own plan is of the text that was looked at
+        if "chunk" in self.served:  # core's own plan only has the text, which was checked
             self._look("chunk", usable.part_fault, parts)
         return parts
 
     def buttons(
         self, instance: Instance, rows: Rows, extra: Mapping[str, Json]
     ) -> Mapping[str, Json] | tuple[Problem, ...] | None:
-        """The platform's own fields with buttons, what is wrong with these, or None."""
+        """The platform's own fields with the buttons, the buttons' problems, or None."""
         if "buttons" not in self.served:
             return None
         kwargs = {"instance": instance, "rows": rows, "extra": extra}
@@ -213,20 +213,20 @@ class ChannelHooks(GuardedHooks):
         return self._ask("address", (Address, type(None)), {"event": event})  # type: ignore[no-any-return]  # checked
 
     def acknowledge(self, instance: Instance, address: Address, *, ephemeral: bool) -> Sign | None:
-        """What tells the platform that an interaction was noticed."""
+        """The call that acknowledges an interaction, if there is one."""
         kwargs = {"instance": instance, "address": address, "ephemeral": ephemeral}
         return self._sign("acknowledge", kwargs)  # type: ignore[no-any-return]  # checked
 
     def typing(self, instance: Instance, address: Address) -> Sign | None:
-        """What shows that an answer is being written."""
+        """The call that shows that an answer is being written, if there is one."""
         return self._sign("typing", {"instance": instance, "address": address})  # type: ignore[no-any-return]  # checked
 
     def mark(self, instance: Instance, mark: Mark) -> Sign | Problem | None:
-        """How a reaction or a pin is called, what is wrong with it, or None: there is none."""
+        """The call that sets or removes a reaction or a pin, its problem, or None: no marks."""
         return self._sign("mark", {"instance": instance, "mark": mark}, Problem)  # type: ignore[no-any-return]  # checked
 
     def _sign(self, name: str, kwargs: Mapping[str, Any], *kinds: type) -> Any:
-        """What the hook answers: a sign that can be used, None, or one of these kinds."""
+        """The hook's answer: a sign that can be used, None, or a value of one of `kinds`."""
         if name not in self.served or "call" not in self.can:
             return None
         sign = self._ask(name, (Sign, type(None), *kinds), kwargs)
@@ -254,7 +254,7 @@ class ChannelHooks(GuardedHooks):
     def rate_limit(
         self, instance: Instance, room: str, thread: str | None, operation: str, priority: Priority
     ) -> tuple[Limit, ...]:
-        """Every limit that such an attempt draws on: those of policies, then the adapter's."""
+        """Every limit that such an attempt uses: those of policies, then the adapter's."""
         if "rate_limit" not in self.served:
             return ()
         kwargs = {
@@ -279,7 +279,7 @@ class ChannelHooks(GuardedHooks):
         return tuple(limits)
 
     def streaming(self, instance: Instance, envelope: Envelope) -> Streaming | None:
-        """How a stream is shown natively; None: by edits, also where the hook fails."""
+        """How a stream is shown natively; None: by edits, also if the hook fails."""
         if "stream" not in self.can:
             return None
         kwargs = {"instance": instance, "envelope": envelope}
@@ -291,7 +291,7 @@ class ChannelHooks(GuardedHooks):
         return answer
 
     def open_session(self, instance: Instance) -> AbstractAsyncContextManager[Session] | None:
-        """What attempts need per instance; not entered yet."""
+        """The session that an instance's attempts share, not entered yet; None: no session."""
         kinds = (AbstractAsyncContextManager, type(None))
         session = self._ask("open_session", kinds, {"instance": instance})
         if session is None:
@@ -299,10 +299,10 @@ class ChannelHooks(GuardedHooks):
         return SessionInSteps(session, self._slow_of["open_session"])
 
     async def perform(self, instance: Instance, session: Session, attempt: Attempt) -> Answer:
-        """Make the attempt: `send`, `edit`, `delete`, `call`, or a stream's.
+        """Make the attempt with the hook `send`, `edit`, `delete`, `call` or `stream`.
 
-        Raises what the adapter raised. A wrong answer of a call that succeeded is a
-        `HookContractError`, which must not lead to another try.
+        Raises what the adapter raised. If the hook succeeded with a wrong answer, it raises a
+        `HookContractError`, which must not lead to another attempt.
         """
         operation = attempt.operation if attempt.method is None else "call"
         if operation not in self._frozen:  # an operation of a stream that is shown natively
@@ -321,7 +321,7 @@ class ChannelHooks(GuardedHooks):
         return answer if usable.is_plain(answer) else self._usable(_hook_of(operation), answer)
 
     def _usable(self, operation: str, answer: Answer) -> Answer:
-        """The answer, without what the platform garbled in it, which is logged and counted."""
+        """The answer without values that cannot be used; these are logged and counted."""
         if (fault := usable.answer_fault(answer)) is not None:
             raise self._wrong(operation, fault, answer)
         self._check_each(operation, BucketReport, answer.buckets)
@@ -350,7 +350,7 @@ class ChannelHooks(GuardedHooks):
         return answer
 
     async def credentials(self, instance: Instance, session: Session) -> Secret | None:
-        """A fresh secret, where the adapter can have one."""
+        """A fresh secret, if the adapter can get one."""
         if "credentials" not in self.can:
             return None
         with repeating():
@@ -364,7 +364,7 @@ class ChannelHooks(GuardedHooks):
         return await in_steps(asked, self._slow_of[name])
 
     def classify_error(self, instance: Instance, attempt: Attempt, error: Exception) -> Verdict:
-        """What the error means; a hook that fails here leaves core's own answer."""
+        """What the error means; if the hook fails, core's own answer."""
         if isinstance(error, HookContractError):
             return _broken(error)
         kwargs = {"instance": instance, "attempt": attempt, "error": error}
@@ -394,12 +394,12 @@ class ChannelHooks(GuardedHooks):
         self._each("after_disposition", {"envelope": envelope, "receipt": receipt})
 
     def after_refusal(self, envelope: Envelope, error: Exception, told: set[int]) -> None:
-        """Report a refusal to the observers that no other channel has `told`."""
+        """Report a refusal to the observers that are not in `told` yet, and add them to it."""
         if "after_refusal" in self.served:
             self._each("after_refusal", {"envelope": envelope, "error": error}, told=told)
 
     def pressure_changed(self, pressure: Pressure, previous: Level, told: set[int]) -> None:
-        """Report a new pressure level to the observers that no other channel has `told`."""
+        """Report a new level to the observers that are not in `told` yet, and add them to it."""
         kwargs = {"pressure": pressure, "previous": previous}
         self._each("pressure_changed", kwargs, told=told)
 
@@ -416,7 +416,7 @@ _LIMITER: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("pla
 
 
 def _planning() -> trio.CapacityLimiter:
-    """The threads of this event loop that plan long texts."""
+    """The limiter of this event loop's threads that plan long texts."""
     try:
         return _LIMITER.get()
     except LookupError:
@@ -426,7 +426,7 @@ def _planning() -> trio.CapacityLimiter:
 
 
 def _outcome_of(ask: Frozen, kwargs: Mapping[str, Any]) -> Frozen:
-    """Asks at once; what answers so, or raises so, whenever it is asked."""
+    """Ask now; return a function that gives the same answer, or raises the same error."""
     try:
         answer = ask(kwargs)
     except BaseException as raised:  # noqa: BLE001 - it is raised where the boundary stands
@@ -440,16 +440,16 @@ def _outcome_of(ask: Frozen, kwargs: Mapping[str, Any]) -> Frozen:
 
 
 def _holds_nobody(_plugin: object, _seconds: float) -> None:
-    """However long a worker thread takes, no task waits for its turn."""
+    """Report nothing: no task waits for a worker thread."""
 
 
 def _hook_of(operation: str) -> str:
-    """The hook that performs it."""
+    """The hook that performs the operation."""
     return PERFORMED_BY.get(operation, operation)
 
 
 def _shown(vote: object) -> str:
-    """What was voted: a text, or its class, since showing anything else may raise."""
+    """The vote as the log shows it: a text, else only its class, since its repr may raise."""
     return repr(vote[:LONGEST_NAME]) if isinstance(vote, str) else type(vote).__name__
 
 

@@ -1,8 +1,8 @@
-"""Asks the hooks that serve one channel; what goes wrong in a plugin stops here.
+"""Asks the hooks that serve one channel, and stops the errors of plugins here.
 
-A hookimpl that raises, or answers with the wrong type, becomes a `HookContractError` that names
-plugin and hook; `Cancelled` and its like pass through. It is counted, as is an impl that holds the
-event loop; of one cause the 1st, 10th, 100th and so on is logged.
+If a hookimpl raises or answers with the wrong type, this becomes a `HookContractError` that names
+plugin and hook; `Cancelled` and its like pass through. Errors are counted, and so are impls that
+hold the event loop; the 1st, 10th, 100th and so on of one cause is logged.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from gateway_core.telemetry import HOOK_FAILED, HOOK_SLOW, log_event
 from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
 
 SEQUENCES = (tuple, list, Sequence)
-"""For `isinstance`: most sequences are one of the first two, which are found at once."""
+"""For `isinstance`: most sequences are a tuple or a list, which are found fastest."""
 
 MOST_CAUSES = 1_000
-"""Causes of failures that are told apart."""
+"""Causes of failures that are counted separately."""
 PERFORMED_BY = {ANSWER: "send", REVISE: "edit", UPLOAD: "send"}
-"""The hooks behind the operations that have none of their name."""
+"""The hooks that perform operations without a hook of the same name."""
 _BY_DEFAULT = Privacy(TelemetrySettings())
 
 
@@ -36,10 +36,10 @@ _BY_DEFAULT = Privacy(TelemetrySettings())
 class GuardedHooks:
     """The hooks that serve one channel, bound once, each asked so that its errors stop here.
 
-    adapter   the label of the plugin that serves it
-    served    the hooks that a plugin has, and not only core itself
-    failures  errors that were stopped here, by plugin and hook
-    slow      times that an impl held the event loop for `SLOW` seconds or more, likewise
+    adapter   the label of the plugin that serves the channel
+    served    the hooks that a plugin implements, and not only core itself
+    failures  number of errors that were stopped here, by plugin and hook
+    slow      how often an impl held the event loop for `SLOW` seconds or more, by plugin and hook
     privacy   what the log may show of an error
     collections  when garbage was collected, which is no impl's fault
     """
@@ -84,9 +84,9 @@ class GuardedHooks:
     def _ask(
         self, name: str, kind: Any, kwargs: Mapping[str, Any], asked: Frozen | None = None
     ) -> Any:
-        """Ask a sync hook that answers once, and look at the type of the answer.
+        """Ask a sync hook that gives one answer, and check the answer's type.
 
-        asked  gives the answer, if it was asked already
+        asked  returns the answer, if the hook was asked already
         """
         try:
             answer = (asked or self._frozen[name])(kwargs)
@@ -101,7 +101,7 @@ class GuardedHooks:
     def _each(
         self, name: str, kwargs: Mapping[str, Any], *, told: set[int] | None = None
     ) -> list[tuple[str, Any]]:
-        """Ask every impl by itself, each guarded: one that raises does not silence the others."""
+        """Ask each impl separately, so that an impl that raises does not stop the others."""
         answers, slow = [], partial(self._was_slow, name)
         for impl in impls_of(self.callers[name]):
             if told is not None:
@@ -144,7 +144,7 @@ class GuardedHooks:
     def _raised(
         self, hook: str, plugin: str, error: Exception, kwargs: Mapping[str, Any]
     ) -> HookContractError:
-        """The plugin's error, which is noted."""
+        """A `HookContractError` for the plugin's error, which is counted and logged."""
         self._note_raised(hook, plugin, error, kwargs)
         text = _hidden(f"raised {type(error).__name__}: {error}", kwargs)
         return HookContractError(hook=hook, plugin=plugin, text=text)
@@ -166,7 +166,7 @@ class GuardedHooks:
         )
 
     def _note(self, hook: str, plugin: str, text: str, where: str | None = None) -> None:
-        """Count it; of one cause the 1st, 10th, 100th and so on is logged."""
+        """Count a failure; the 1st, 10th, 100th and so on of one cause is logged."""
         self.failures[plugin, hook] = self.failures.get((plugin, hook), 0) + 1
         cause = plugin, hook, where or text
         if cause not in self._causes and len(self._causes) >= MOST_CAUSES:
@@ -184,7 +184,7 @@ class GuardedHooks:
             )
 
     def _was_slow(self, hook: str, plugin: object | None, seconds: float) -> None:
-        """An impl held the event loop; None: the adapter's. The 1st, 10th, 100th is logged."""
+        """Count that a plugin's impl held the event loop; `plugin` None means the adapter's."""
         collected = self.collections.within(seconds)
         if seconds - collected < SLOW:
             return
@@ -202,7 +202,7 @@ class GuardedHooks:
             )
 
     def _culprit(self, error: BaseException) -> str:
-        """The plugin in whose code the error arose, by the traceback; else the adapter."""
+        """The plugin in whose code the error arose, by the traceback; if none, the adapter."""
         files = {}
         for caller in self.callers.values():
             for impl in impls_of(caller):
@@ -219,11 +219,11 @@ class GuardedHooks:
 
 
 def _is_told(times: int) -> bool:
-    """Whether it is the 1st, 10th, 100th and so on."""
+    """Whether this time is logged: the 1st, 10th, 100th and so on."""
     return str(times).strip("0") == "1"
 
 
 def _hidden(text: str, kwargs: Mapping[str, Any]) -> str:
-    """Without the secrets of the instance that the hook was asked about."""
+    """The text without the secrets of the instance that the hook was asked about."""
     instance = kwargs.get("instance")
     return hidden(text, instance) if isinstance(instance, Instance) else text

@@ -1,4 +1,4 @@
-"""Inspects a plugin before it is registered: finds the faults that would show only in use."""
+"""Inspects a plugin before it is registered, to find faults that would show only in use."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ SPECS: Mapping[str, Any] = {
 class Plugin:
     """A plugin that was found.
 
-    name          the entry point's, or the object's own
-    channel       the one it serves (adapters) or is limited to (policies); None: all
+    name          the entry point's name, or the object's own
+    channel       the channel that it serves (adapters) or is limited to (policies); None: all
     adapter       whether it serves its channel
-    distribution  name and version; empty for one that was given in code
+    distribution  the distribution's name and version; empty if the plugin was given in code
     """
 
     name: str
@@ -51,7 +51,7 @@ class Plugin:
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """The plugin's name in messages."""
         return f"{self.name} ({self.distribution})" if self.distribution else self.name
 
 
@@ -59,7 +59,7 @@ def inspect_plugin(plugin: Plugin) -> list[Problem]:
     """Every fault of one plugin, before anything is registered."""
     problems = []
     try:
-        hash(plugin.module)  # pluggy keeps plugins in sets; the value goes nowhere
+        hash(plugin.module)  # pluggy needs it for its sets; the value is not used
     except TypeError:
         problems.append(Problem(plugin.label, "must be hashable"))
     problems += [Problem(plugin.label, text) for text in _version_faults(plugin)]
@@ -87,7 +87,7 @@ def has_hook(module: object, name: str) -> bool:
 
 
 def impl_of(function: object) -> Mapping[str, Any] | None:
-    """The marker's options, where `function` is a hookimpl."""
+    """The marker's options, if `function` is a hookimpl; else None."""
     opts = getattr(_plain(function), "gateway_impl", None)
     return opts if isinstance(opts, dict) else None
 
@@ -97,7 +97,7 @@ def _plain(function: Any) -> Any:
 
 
 def _version_faults(plugin: Plugin) -> Iterable[str]:
-    """A policy given in code may name none: it is part of the program, not of a distribution."""
+    """Faults of the plugin's contract version, which only a policy given in code may leave out."""
     may_be_missing = not plugin.adapter and not plugin.distribution
     none = CONTRACT_VERSION if may_be_missing else None
     version = getattr(plugin.module, "GATEWAY_CONTRACT", none)
@@ -109,7 +109,7 @@ def _version_faults(plugin: Plugin) -> Iterable[str]:
 
 
 def _not_of_a_policy(plugin: Plugin, hook: str) -> str:
-    """Why a policy has no async hook, and what it has instead."""
+    """Say why a policy has no async hook, and which hooks it can use instead."""
     text = "only a channel's adapter may implement it: leave it out of a policy"
     if hook in ATTEMPTS:
         text += "; a policy changes a message in `rewrite`, refuses it in `validate` and learns of"

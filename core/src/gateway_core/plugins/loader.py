@@ -1,4 +1,4 @@
-"""Finds plugins and binds each channel's hooks: all of them, or none and every fault."""
+"""Finds plugins and binds each channel's hooks; if a plugin has a fault, reports all faults."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Given: TypeAlias = object | tuple[str, object]
 
 
 def _listed(names: Any) -> Any:
-    """Any list as a tuple; anything else is left as it is, for the validator to name."""
+    """Make a tuple of any list. Other values stay as they are: the validator reports them."""
     return tuple(names) if isinstance(names, list | set | frozenset) else names
 
 
@@ -49,20 +49,20 @@ _NAMES = must_be(
 class Filter(CheckedSettings):
     """Which plugins may be used, by the name of the entry point or of the distribution.
 
-    An empty `allow` allows all that `deny` does not name.
+    An empty `allow` allows every plugin that `deny` does not name.
     """
 
     allow: tuple[str, ...] = attrs.field(default=(), converter=_listed, validator=_NAMES)
     deny: tuple[str, ...] = attrs.field(default=(), converter=_listed, validator=_NAMES)
 
     def __call__(self, *names: str) -> bool:
-        """Whether the plugin of these names may be used."""
+        """Whether the plugin with these names may be used."""
         allowed = not self.allow or any(name in self.allow for name in names)
         return allowed and not any(name in self.deny for name in names)
 
 
 def unknown_names(allowed: Filter) -> list[Problem]:
-    """Names in the filter that no installed plugin has: what they mean is not filtered."""
+    """A problem for each name in the filter that no installed plugin has: it filters nothing."""
     known = installed_names()
     return [
         Problem(f"plugins.{field}", f"no plugin is called {name!r}{meant(name, known)}")
@@ -73,17 +73,17 @@ def unknown_names(allowed: Filter) -> list[Problem]:
 
 
 def installed_names() -> frozenset[str]:
-    """Every name by which a filter may call an installed plugin."""
+    """Every name that a filter may use for an installed plugin."""
     return frozenset(name for point in _installed() for name in _names(point))
 
 
 def _names(point: EntryPoint) -> tuple[str, ...]:
-    """What a filter may call the plugin: as its entry point, or as its distribution."""
+    """The names that a filter may use for the plugin: its entry point's, its distribution's."""
     return (point.name, point.dist.name) if point.dist is not None else (point.name,)
 
 
 def discover(allowed: Filter = Filter()) -> tuple[list[Plugin], list[Problem]]:
-    """The installed plugins by their entry points, and those that do not import."""
+    """The installed plugins from their entry points, and the problems of failed imports."""
     found: list[Plugin] = []
     problems: list[Problem] = []
     for point in _installed():
@@ -102,7 +102,7 @@ def discover(allowed: Filter = Filter()) -> tuple[list[Plugin], list[Problem]]:
 
 
 def left_out(allowed: Filter) -> str:
-    """Which installed plugins the filter leaves out, as the end of a sentence; else nothing."""
+    """Say which installed plugins the filter leaves out, as the end of a sentence; or nothing."""
     names = sorted({point.name for point in _installed() if not allowed(*_names(point))})
     return f"; the table `plugins` leaves out {', '.join(names)}" if names else ""
 
@@ -116,7 +116,7 @@ def _installed() -> list[EntryPoint]:
 
 
 def given(plugins: Sequence[Given]) -> list[Plugin]:
-    """Plugins given in code; one that has `send` serves the channel that it is given for."""
+    """The plugins given in code; a plugin with the hook `send` is an adapter for its channel."""
     if not isinstance(plugins, list | tuple):
         raise TypeError(f"`plugins` must be a list of plugins, not {plugins!r}")
     found = []
@@ -128,7 +128,11 @@ def given(plugins: Sequence[Given]) -> list[Plugin]:
 
 
 def _as_meant(in_code: Sequence[Plugin], installed: Sequence[Plugin]) -> list[Plugin]:
-    """With `send` alone, on every channel or one that is served, it is a policy with a mistake."""
+    """The plugins given in code, each as what it was meant to be: an adapter or a policy.
+
+    A plugin that has `send` but no settings, for every channel or for a channel that an adapter
+    serves, is a policy with a mistake.
+    """
     adapters = [p for p in (*in_code, *installed) if p.adapter and _has_settings(p)]
     served = {None, *(plugin.channel for plugin in adapters)}
     return [
@@ -152,9 +156,9 @@ def _for_channel(item: Any) -> tuple[str | None, object]:
 
 
 def bind(plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> dict[str, ChannelHooks]:
-    """Find, inspect and bind all plugins; the hooks of each channel.
+    """Find, inspect and bind all plugins, and return the hooks of each channel.
 
-    Raises `PluginError` with every fault of every plugin; then nothing is bound.
+    Raises `PluginError` with every fault of every plugin, and then binds none.
     """
     installed, problems = discover(allowed)
     in_code = _as_meant(given(plugins), installed)
@@ -171,9 +175,9 @@ def bind(plugins: Sequence[Given] = (), allowed: Filter = Filter()) -> dict[str,
 class ChannelBinding:
     """How a channel is served, to be shown to people.
 
-    adapter       the label of the plugin that serves it
-    distribution  the adapter's, with `version`; both empty for one given in code
-    policies      the labels of the policies that are asked as well
+    adapter       the label of the plugin that serves the channel
+    distribution  the adapter's distribution; empty, like `version`, if it was given in code
+    policies      the labels of the policies that are asked too
     hooks         for each hook, the labels of the plugins that are asked, in order
     """
 
@@ -214,7 +218,7 @@ def outbox_at(
     *,
     keys: Sequence[Secret] = (),
 ) -> Any:
-    """The outbox that a plugin opens for `url`. Raises `ConfigError` where none does."""
+    """The outbox that a plugin opens for `url`. Raises `ConfigError` if no plugin opens it."""
     outbox = _policies(plugins, allowed).open_outbox(url=url, keys=keys)
     if outbox is None:
         scheme, is_url, _ = url.partition(":")
@@ -231,7 +235,10 @@ def outbox_at(
 def exporter_for(
     settings: Mapping[str, Any], plugins: Sequence[Given] = (), allowed: Filter = Filter()
 ) -> AbstractAsyncContextManager[Providers]:
-    """What a plugin makes of the table `telemetry.export`. Raises `ConfigError` where none does."""
+    """The exporter that a plugin makes from the table `telemetry.export`.
+
+    Raises `ConfigError` if no plugin makes one.
+    """
     exporting = _policies(plugins, allowed).open_telemetry(settings=settings)
     if exporting is None:
         text = "no plugin exports with it; OpenTelemetry's SDK is in gateway-contrib[otel]"
@@ -240,14 +247,14 @@ def exporter_for(
 
 
 def _policies(plugins: Sequence[Given], allowed: Filter) -> Any:
-    """The hooks of every policy, given or installed, for questions of no channel."""
+    """The hooks of all policies, given and installed, for questions that concern no channel."""
     mine = [plugin for plugin in given(plugins) if not plugin.adapter]
     installed = [plugin for plugin in discover(allowed)[0] if not plugin.adapter]
     return _registered([*mine, *installed]).hook
 
 
 def _registered(plugins: Sequence[Plugin]) -> pluggy.PluginManager:
-    """A manager that asks the plugins in this order: pluggy asks the last registered first."""
+    """A manager that asks the plugins in this order; pluggy asks the last registered first."""
     manager = pluggy.PluginManager("gateway")
     manager.add_hookspecs(hookspecs)
     for number, plugin in enumerate(reversed(plugins)):
@@ -256,7 +263,7 @@ def _registered(plugins: Sequence[Plugin]) -> pluggy.PluginManager:
 
 
 def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:
-    """Two adapters of one channel, or one plugin given twice."""
+    """A problem for two adapters of one channel, and for a plugin given twice."""
     first: dict[str, Plugin] = {}
     for number, plugin in enumerate(plugins):
         if any(plugin.module == other.module for other in plugins[:number]):
@@ -272,7 +279,7 @@ def _doubled(plugins: Sequence[Plugin]) -> Iterable[Problem]:
 
 
 def _idle(plugins: Sequence[Plugin]) -> Iterable[Problem]:
-    """Plugins that would never be asked: a marker was forgotten, or a class has the hooks."""
+    """Problems of plugins that would never be asked: no marker, or a class, not an instance."""
     for plugin in plugins:
         members = _members(plugin.module)
         if inspect.isclass(plugin.module):
@@ -286,7 +293,7 @@ def _members(plugin: object) -> dict[str, Any]:
 
 
 def _remedy(members: Mapping[str, Any]) -> str:
-    """What to do about a plugin without hooks: they may be in a class of its module."""
+    """Say how to repair a plugin without hooks, which may be in a class of its module."""
     for name, member in members.items():
         if inspect.isclass(member) and any(map(impl_of, _members(member).values())):
             return f"give an instance of its class {name}, not the module"
@@ -294,7 +301,7 @@ def _remedy(members: Mapping[str, Any]) -> str:
 
 
 def _unserved(in_code: Sequence[Plugin], everyone: Sequence[Plugin]) -> Iterable[Problem]:
-    """Plugins given in code for a channel that nothing serves: the name is misspelt."""
+    """Problems of plugins given in code for a channel that no plugin serves: a misspelt name."""
     served = {plugin.channel for plugin in everyone if plugin.adapter}
     for plugin in in_code:
         if plugin.channel is not None and plugin.channel not in served:

@@ -1,4 +1,4 @@
-"""What a policy may change of an envelope, and what goes with the room that it leaves. Sans-I/O."""
+"""Decides what a policy may change in an envelope, and which fields a new room drops. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _OF_ROOM: tuple[tuple[str, object], ...] = (
     ("interaction", None),
     ("ephemeral", False),
 )
-"""Fields that mean something in one room alone, and what they are without."""
+"""Fields that are valid in one room only, each with its value in a new room."""
 
 _OF_TEXT = ("broken_off", "stored_as", "elsewhere")
-"""What a stream has in any room."""
+"""A stream's fields that stay valid in any room."""
 
 
 def rewriting_fault(before: Envelope, after: object) -> str | None:
-    """What a hook's answer should have been; None: it may be sent in place of `before`."""
+    """What a hook's answer should have been; None: the answer may replace `before`."""
     if type(after) is not type(before):
         return type(before).__name__
     for field in attrs.fields(type(before)):
@@ -41,9 +41,9 @@ def rewriting_fault(before: Envelope, after: object) -> str | None:
 
 
 def in_its_room(before: Envelope, after: Any) -> Envelope:
-    """The envelope; in another room without what belongs to the one that it was asked for.
+    """The envelope; if it is in another room, without the fields that belong to the original room.
 
-    Its thread, the message that it answers and the interaction go, unless the hook named others.
+    The thread, the answered message and the interaction are dropped, unless the hook set new ones.
     """
     same: Envelope = after
     if after.external_room_id == before.external_room_id:
@@ -62,7 +62,7 @@ def in_its_room(before: Envelope, after: Any) -> Envelope:
 
 
 def _of_buttons_still(before: Envelope, after: Envelope) -> Envelope:
-    """An edit of buttons alone stays one: a footer would be all that its message says."""
+    """Keep an edit of buttons alone as it is: an added footer would replace the message's text."""
     if not isinstance(before, Edit) or not isinstance(after, Edit) or not before.only_buttons:
         return after
     return attrs.evolve(after, text="", extra=None, files=None)

@@ -1,7 +1,7 @@
-"""One process's share of every limit, where several serve one account. Pure: no clock, no I/O.
+"""Computes one process's share of every limit, if several serve one account. Sans-I/O.
 
-The shares of all processes together allow what the platform does, and never more in any second but
-where a share is less than one attempt: then each makes one in a longer time.
+All shares together allow what the platform allows. They exceed it in a second only where a share is
+less than one attempt: then each process makes one attempt in a longer time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway_core.contract.verdicts import BucketReport
 
 WHOLE = Fraction(1)
 FINEST = 1_000_000
-"""A share is taken for the fraction with no larger denominator: a third is exactly a third."""
+"""Largest denominator of a share's fraction, so that a third is exactly a third."""
 
 
 def fraction_of(share: float) -> Fraction:
@@ -24,7 +24,7 @@ def fraction_of(share: float) -> Fraction:
 
 
 def shared_limit(limit: Limit, share: Fraction) -> Limit:
-    """The limit's share: rounded down, or one attempt in a time that is longer accordingly."""
+    """The limit's share: rounded down, or one attempt in a correspondingly longer time."""
     part = limit.count * share
     if part >= 1:
         count, longer = int(part), WHOLE
@@ -37,7 +37,7 @@ def shared_limit(limit: Limit, share: Fraction) -> Limit:
 
 
 def shared_report(report: BucketReport, share: Fraction) -> BucketReport:
-    """The share of what the platform says is allowed, and of what is left for all of them."""
+    """The share of what the platform allows, and of what it has left for all processes."""
     limit = None if report.limit is None else max(1, int(report.limit * share))
     left = None if report.remaining is None else int(report.remaining * share)
     return attrs.evolve(report, limit=limit, remaining=left)

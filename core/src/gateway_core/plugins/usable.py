@@ -1,7 +1,7 @@
-"""Whether what hooks answer can be used: what each value holds, beside its class. Sans-I/O.
+"""Checks whether hooks' answers can be used, by the content of each value. Sans-I/O.
 
-An outbox stores most of it, telemetry names it, and later attempts are made with it: it is looked
-at where it comes in, so that nothing below has to doubt it. A fault is a text for people.
+Outboxes store most of these values, telemetry names them, and later attempts use them. So they are
+checked where they come in, and no code below has to doubt them. A fault is a text for people.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gateway_core.contract.verdicts import BucketReport, Verdict
 
 
 def is_plain(answer: Answer) -> bool:
-    """Whether it has nothing but an id, and that can be used: the common case."""
+    """Whether the answer has only an id, which can be used: the common case."""
     name = answer.message_id
     if answer.buckets or answer.result is not None or answer.more:
         return False
@@ -40,7 +40,7 @@ def is_plain(answer: Answer) -> bool:
 
 
 def fields_fault(fields: Mapping[str, Any]) -> str | None:
-    """What is wrong with a message's own fields; None: nothing."""
+    """What is wrong with the platform's own fields of a message; None: nothing."""
     try:
         plain_json(fields)
     except ValueError as error:
@@ -49,10 +49,10 @@ def fields_fault(fields: Mapping[str, Any]) -> str | None:
 
 
 def usable_answer(answer: Answer) -> tuple[Answer, list[str]]:
-    """The answer without what a platform garbled, and what that was.
+    """The answer without values that a platform garbled, and the faults of these values.
 
-    The platform has said yes, so that the message is there, whatever else it says: an id or a
-    bucket that cannot be used is left out.
+    The platform has accepted the message, so the message exists. An id or a bucket report that
+    cannot be used is left out.
     """
     faults = []
     name = answer.message_id
@@ -71,7 +71,7 @@ def usable_answer(answer: Answer) -> tuple[Answer, list[str]]:
 
 
 def answer_fault(answer: Answer) -> str | None:
-    """What in it the adapter has got wrong; None: nothing."""
+    """What the adapter has got wrong in the answer; None: nothing."""
     name: object = answer.message_id
     reports: object = answer.buckets
     if not isinstance(name, str | None):
@@ -83,16 +83,16 @@ def answer_fault(answer: Answer) -> str | None:
 
 
 def own_result(answer: Answer) -> Answer:
-    """The answer with a copy of its result. Raises `ValueError` if no outbox could store that."""
+    """The answer with a copy of its result. Raises `ValueError` if no outbox could store it."""
     if answer.result is None:
         return answer
     return attrs.evolve(answer, result=plain_json(answer.result))
 
 
 def usable_verdict(verdict: Verdict) -> tuple[Verdict, list[str]]:
-    """The verdict without what a platform garbled, and what that was."""
+    """The verdict without values that a platform garbled, and the faults of these values."""
     wait = verdict.retry_after
-    if is_whole(wait) and wait > LONGEST:  # whole numbers know no bounds, and files do
+    if is_whole(wait) and wait > LONGEST:  # an int has no bound, but files have
         verdict = attrs.evolve(verdict, retry_after=LONGEST)
     if verdict.moved_to is None and not verdict.buckets:
         return verdict, []
@@ -109,7 +109,7 @@ def usable_verdict(verdict: Verdict) -> tuple[Verdict, list[str]]:
 def usable_reports(
     reports: Sequence[BucketReport],
 ) -> tuple[tuple[BucketReport, ...], list[str]]:
-    """Those whose names and numbers can be used, and what is wrong with the others."""
+    """The reports whose names and numbers can be used, and the faults of the others."""
     faults = [fault for report in reports if (fault := _report_fault(report)) is not None]
     if not faults:
         return tuple(reports), faults
@@ -181,13 +181,13 @@ def _is_span(span: Any) -> bool:
 
 
 def limit_fault(limit: Limit) -> str | None:
-    """What is wrong with a limit that its class does not look at; None: nothing."""
+    """What is wrong with a limit that its class does not check; None: nothing."""
     fault = name_fault(limit.bucket)
     return None if fault is None else f"Limit whose bucket is a name: it {fault}"
 
 
 def sign_fault(sign: Sign) -> str | None:
-    """What is wrong with a sign of typing; None: nothing."""
+    """What is wrong with a sign; None: nothing."""
     if (fault := name_fault(sign.method)) is not None:
         return f"Sign whose method is a name: it {fault}"
     try:
@@ -198,6 +198,6 @@ def sign_fault(sign: Sign) -> str | None:
 
 
 def identity_fault(identity: Identity) -> str | None:
-    """What is wrong with who an instance is; None: nothing."""
+    """What is wrong with an identity; None: nothing."""
     texts = isinstance(identity.id, str) and isinstance(identity.name, str)
     return None if texts else "Identity of two texts"
