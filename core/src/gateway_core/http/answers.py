@@ -1,4 +1,4 @@
-"""Reading answers: bounded bodies, strict JSON, and the waits that platforms ask for. Sans-I/O."""
+"""Reads answers: bounded bodies, strict JSON, and the waits that platforms ask for. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway_core.contract.envelopes import Json
 from gateway_core.contract.errors import TransportError
 
 LONGEST_WAIT = 86_400.0
-"""Seconds that `retry_after_seconds` answers at most: a day."""
+"""Most seconds that `retry_after_seconds` returns: a day."""
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
@@ -37,9 +37,8 @@ _DECODER = jsonlib.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 class UnreadableBody(TransportError, ValueError):
     """An answer with a known `status` whose body could not be read, was too big, or is not JSON.
 
-    After a platform's own 2xx the message is there: an adapter may answer with an unknown id
-    instead of raising. `dispatched` is `no` for 3xx and 4xx, which are refusals, and else
-    `unknown`.
+    After a platform's own 2xx the message exists, so an adapter may answer without an id instead of
+    raising. `dispatched` is `no` for 3xx and 4xx, which are refusals; otherwise it is `unknown`.
     """
 
     def __init__(self, text: str, *, status: int) -> None:
@@ -52,7 +51,8 @@ class UnreadableBody(TransportError, ValueError):
 class Response:
     """An answer of any status. `headers` have lower-case names; `body` is decompressed.
 
-    Its `repr` shows neither, since platforms send tokens, and proxies may quote them.
+    Its `repr` shows neither headers nor body, since platforms send tokens and proxies may quote
+    them.
     """
 
     status: int
@@ -60,9 +60,9 @@ class Response:
     body: bytes = attrs.field(repr=False)
 
     def json(self) -> Json:
-        """The body as plain JSON. Raises `UnreadableBody` if it is none; NaN and Infinity are none.
+        """The body as plain JSON. Raises `UnreadableBody` if it is no JSON, or has NaN or Infinity.
 
-        An adapter that lets it pass says the truth: a 200 that cannot be read refuses nothing.
+        An adapter may let the error pass: it does not say that an unreadable 200 is a refusal.
         """
         try:
             return _DECODER.decode(self.body.decode())
@@ -72,12 +72,12 @@ class Response:
             words = "the body is not UTF-8"
         except ValueError as error:
             words = f"the body is not JSON: {error}"
-        # Raised out here: the library's exceptions hold the whole body.
+        # Raised outside `except`, since the library's exceptions hold the whole body.
         raise UnreadableBody(words, status=self.status)
 
 
 class Body:
-    """A body as it comes in, decompressed and never larger than its bound."""
+    """Collects a body as it comes in, decompressed and never larger than its bound."""
 
     def __init__(self, encoding: str, bound: int) -> None:
         encoding = encoding.strip().lower()
@@ -90,7 +90,7 @@ class Body:
         self.refusal = None if known else "the body's encoding was not asked for"
 
     def add(self, chunk: bytes) -> None:
-        """Take a chunk, unless one was refused; `refusal` says why no more is wanted."""
+        """Take a chunk, unless the body was refused; `refusal` says why no more is wanted."""
         if self.refusal is not None:
             return
         self._begun = True

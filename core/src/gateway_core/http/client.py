@@ -1,8 +1,8 @@
-"""Requests to a platform, and errors that say whether the platform may have got them.
+"""Makes requests to a platform; its errors say whether the platform may have received them.
 
-HTTP/1.1 over trio's streams, without a client above them: no redirects, cookies or logged URLs, and
-no proxy that was not asked for (docs/explanation/transport.md has the reasons). Where a transport
-of httpx2 is put in their place, as in tests, the same requests go through that.
+It speaks HTTP/1.1 over trio's streams, without a client library: no redirects, cookies or logged
+URLs, and no proxy that was not asked for (docs/explanation/transport.md has the reasons). If a
+transport of httpx2 replaces the streams, as in tests, it carries the same requests.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gateway_core.http.urls import DOTS, Origin, Proxy, check_base_url, origin_o
 from gateway_core.http.wire import Request
 
 KEEPALIVE = 20.0
-"""Seconds that an idle connection is kept: shorter than the platforms keep theirs."""
+"""Seconds that an idle connection is kept open: shorter than the platforms keep theirs."""
 
 _CLOSING = 5.0
 _PATHS = 256
@@ -42,9 +42,9 @@ _PATHS = 256
 _PATIENCE = Timeouts()
 _DIRECT = NetworkSettings()
 _METHODS = frozenset({"DELETE", "GET", "PATCH", "POST", "PUT"})
-_LENGTH_WANTED = frozenset({"PATCH", "POST", "PUT"})  # Also without a body (RFC 9110, 8.6).
-_PATH = re.compile(r"/[!$-~]{0,8191}")  # Printable ASCII but space, quote and fragment.
-_UNQUOTED = "/%?=&:@!$'()*+,;~[]"  # What stands for itself in a path that is percent-encoded.
+_LENGTH_WANTED = frozenset({"PATCH", "POST", "PUT"})  # Even without a body (RFC 9110, 8.6).
+_PATH = re.compile(r"/[!$-~]{0,8191}")  # Printable ASCII, but no space, quote or fragment.
+_UNQUOTED = "/%?=&:@!$'()*+,;~[]"  # What a percent-encoded path keeps unquoted.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[!-~]([\t -~]*[!-~])?")
 _DEFAULT_HEADERS = {
@@ -77,7 +77,7 @@ def _secrets_of(headers: Mapping[str, str | Secret]) -> Iterable[str]:
 def _content(
     json: Json, form: Mapping[str, str | Secret] | None, body: Multipart | RawBody | None
 ) -> tuple[bytes, Sequence[Segment], dict[str, str]]:
-    """What goes out as a whole, what is streamed, and the headers that describe it."""
+    """The content to send as a whole, the segments to stream, and headers that describe them."""
     if sum(one is not None for one in (json, form, body)) > 1:
         raise ValueError("a request must have only one of JSON, a form and a body")
     if body is not None:
@@ -96,8 +96,8 @@ _ENCODER = jsonlib.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(
 
 @functools.cache
 def tls_context() -> ssl.SSLContext:
-    """The one that trusts what the system trusts."""
-    # A context takes about 800 KB and tens of milliseconds: one serves the process.
+    """The process's TLS context, which trusts the certificates that the system trusts."""
+    # A context takes about 800 KB and tens of milliseconds, so one serves the process.
     return _speaking_http(system_context())
 
 
@@ -112,7 +112,7 @@ def _speaking_http(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 class _Wire(Protocol):
-    """What carries requests to one origin."""
+    """Carries requests to one origin."""
 
     async def exchange(self, request: Request, progress: Progress, bound: int) -> Response: ...
 
@@ -124,7 +124,7 @@ def _make_wire(
 ) -> Callable[[], _Wire]:
     made = transport_factory.get()
     if made is not None:
-        # Its library comes with an extra, and who sets a transport has it.
+        # Its library comes with an extra, and whoever sets a transport has installed it.
         from gateway_core.http.replaced.exchange import Replaced  # noqa: PLC0415
 
         return lambda: Replaced(made(), str(base))
@@ -146,7 +146,7 @@ def _make_wire(
 
 
 def words_of(error: Exception) -> str:
-    """The library's own; where it has none, those of what it goes back to."""
+    """The error's own words; if it has none, those of its cause."""
     text = f"{type(error).__name__}: {error}"
     return text if str(error) or error.__cause__ is None else f"{text}{error.__cause__}"
 
@@ -199,10 +199,11 @@ class HttpClient:
         """Make one request and return the response, whatever its status.
 
         `path` begins with a slash, is percent-encoded and may have a query; `{secret}` in it
-        becomes the path secret. A `body` is written as it is read from its sources; an answer
-        before its end stops it. Raises ValueError for a request that cannot be sent,
-        `UnreadableBody` if the status arrived but not the answer's body, `UnreadableSource` if a
-        source of `body` failed, and `TransportError` for every other failure.
+        becomes the path secret. A `body` is written while it is read from its sources; if the
+        answer comes earlier, the rest is not written. Raises ValueError for a request that cannot
+        be sent, `UnreadableBody` if the status arrived but not the answer's body,
+        `UnreadableSource` if a source of `body` failed, and `TransportError` for every other
+        failure.
         """
         request = self._build(method.upper(), path, *_content(json, form, body), headers)
         progress = Progress(self._timeouts)
@@ -215,11 +216,11 @@ class HttpClient:
                 of_source = isinstance(error, SourceError)
         if not words:
             words, of_source = progress.late(), progress.phase == "source"
-        # Raised out here so that the library's exception is not even its context.
+        # Raised outside `except`, so that the library's exception is not even its context.
         raise progress.failure(words, of_source=of_source)
 
     def _told(self, error: Exception, fields: Mapping[str, str | Secret]) -> str:
-        """Its words without secrets: where they are raised, a traceback may show the locals."""
+        """The error's words without secrets; made here, since a traceback may show the locals."""
         return redactor([*self._secrets, *_secrets_of(fields)])(words_of(error))
 
     def _build(
@@ -279,7 +280,7 @@ async def open_client(
     max_upload: int = 1 << 30,
     network: NetworkSettings = _DIRECT,
 ) -> AsyncIterator[HttpClient]:
-    """A client of `base_url` for the time of the block. Connects at the first request.
+    """Open a client of `base_url` for the time of the block. It connects at the first request.
 
     `headers` go with every request. `max_body` bounds an answer in bytes, after decompression, and
     `max_upload` a request's body. `network` configures the connection: a channel's own settings, if

@@ -1,7 +1,8 @@
-"""Answers of whatever stands before a platform, and what each proves of the request. Sans-I/O.
+"""Judges answers that are not the platform's own, and what they prove about a request. Sans-I/O.
 
-Proxies, the platform's own front door and captive portals answer in its place. Their refusal says
-nothing of the message: it is tried again, and its outcome is as certain as the answer makes it.
+Proxies, the platform's own front end and captive portals may answer in the platform's place. Their
+refusal says nothing about the message, so the message is tried again. The answer decides whether
+the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ NEVER_PASSED_ON = frozenset({511, 521, 523, 525, 526, 530})
 
 511  a portal wants a login first (RFC 6585, section 6)
 521  the platform's server refused the connection (developers.cloudflare.com, 5xx errors)
-523  no route to it
-525  no TLS handshake with it
-526  its certificate was refused
-530  its name was not resolved, or its tunnel has no end (with an error 1xxx in the page)
+523  there is no route to the server
+525  the TLS handshake with the server failed
+526  the server's certificate was refused
+530  the server's name was not resolved, or its tunnel has no end (with an error 1xxx in the page)
 """
 
 NOBODY_BEHIND: tuple[str, ...] = (
@@ -37,15 +38,16 @@ NOBODY_BEHIND: tuple[str, ...] = (
     "reset reason: overflow",
     "no server is available to handle this request",
 )
-"""What pages of 503 say where no server was connected to, in small letters.
+"""Texts of 503 pages, in lower case, that prove that no server was connected to.
 
-The first six are Envoy's (its response flags UH, UF and UO), the last is HAProxy's default page.
+The first six are Envoy's (its response flags UH, UF and UO), the last is from HAProxy's default
+page.
 """
 
 _BEGINNING = 64
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<body", b"<title", b"<script")
 _READ = 4000
-"""Bytes of a page that are looked at."""
+"""Bytes of a page that are searched for these texts."""
 _TAG = re.compile(r"<[^<>]{0,400}>")
 
 
@@ -76,7 +78,7 @@ def foreign_verdict(response: Response, redact: Callable[[str], str] | None = No
 
 
 def _outcome(response: Response) -> tuple[Reason, Dispatched]:
-    """Why it failed, and whether the platform may have acted."""
+    """Why the request failed, and whether the platform may have acted."""
     status = response.status
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Reason.RATE_LIMITED, "no"

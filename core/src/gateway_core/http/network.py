@@ -1,4 +1,4 @@
-"""How an account's requests leave a company's network: its proxy, and its certificates.
+"""Configures how requests leave a company's network: through its proxy, with its certificates.
 
 Files are read when settings are made, so that a mistake shows at once, and again when a session
 first connects.
@@ -96,7 +96,8 @@ class NetworkSettings(CheckedSettings):
                          if a company inspects TLS traffic
     client_certificate   a file with a client certificate (PEM) and its chain, for servers that ask
                          for one
-    client_key           the file with the certificate's key; None: it is in `client_certificate`
+    client_key           the file with the certificate's key; None: the key is in
+                         `client_certificate`
     client_key_password  the password of that key: a secret
     trust_environment    read settings that are not given here from `HTTPS_PROXY`, `NO_PROXY` and
                          `SSL_CERT_FILE`. Off by default, because anybody who can set a variable of
@@ -117,7 +118,7 @@ class NetworkSettings(CheckedSettings):
 def proxy_for(network: NetworkSettings, scheme: str, host: str, port: int) -> Proxy | None:
     """The proxy that leads to an origin; None: none does. Raises ValueError for a bad variable.
 
-    Those of the environment serve https alone, and no address of this machine's own.
+    Proxies of the environment are used only for https, and never for this machine's own addresses.
     """
     if network.proxy is not None:
         found = read_proxy(network.proxy)
@@ -130,7 +131,7 @@ def proxy_for(network: NetworkSettings, scheme: str, host: str, port: int) -> Pr
 
 
 def _variable(name: str) -> str:
-    # Read here alone: a frame that had them all as a local would show them in a traceback.
+    # Read only here: as a local of another frame, a variable's value could show in a traceback.
     return os.environ.get(name, "")
 
 
@@ -153,11 +154,11 @@ def _environment_authority() -> Path | None:
     return Path(_variable(name))
 
 
-# -- contexts of TLS
+# -- TLS contexts
 
 
 def tls_for(network: NetworkSettings) -> ssl.SSLContext | None:
-    """The context for these settings; None: the one that serves the process will do.
+    """The TLS context for these settings; None: the process's own context serves.
 
     Raises ValueError for a file that cannot be used.
     """
@@ -178,12 +179,12 @@ _BUNDLES = (
     "/etc/ssl/ca-bundle.pem",  # openSUSE
     "/etc/ssl/cert.pem",  # Alpine, BSD
 )
-"""Where systems keep what they trust, for a Python whose OpenSSL was built for another place."""
+"""Where systems keep trusted certificates, for a Python whose OpenSSL looks in another place."""
 
 
 def system_context() -> ssl.SSLContext:
     """A context that trusts what the system trusts, whatever SSL_CERT_FILE and SSL_CERT_DIR say."""
-    if sys.platform in {"win32", "darwin"}:  # where the system keeps it in no file
+    if sys.platform in {"win32", "darwin"}:  # these systems have no file of certificates
         import truststore  # noqa: PLC0415 - installed there alone
 
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -199,7 +200,7 @@ def system_context() -> ssl.SSLContext:
 
 
 _HASHED = r"[0-9a-f]{8}\.[0-9]+"
-"""How OpenSSL finds a certificate in a folder: by the hash of its subject."""
+"""The names by which OpenSSL finds certificates in a folder: hashes of their subjects."""
 
 
 def _client_context() -> ssl.SSLContext:
@@ -219,8 +220,8 @@ def _file(path: Any, name: str) -> Path:
 def _trust(file: Path, name: str) -> ssl.SSLContext:
     """A context that trusts the file's certificates and no others.
 
-    Not `ssl.create_default_context`: from Python 3.13 on it asks for more than many companies'
-    certificates have (an authority key identifier, for one).
+    It does not use `ssl.create_default_context`, which from Python 3.13 on requires more than many
+    companies' certificates have, such as an authority key identifier.
     """
     context = _client_context()
     try:
@@ -234,18 +235,18 @@ def _trust(file: Path, name: str) -> ssl.SSLContext:
 
 
 def _why(error: Exception) -> str:
-    """OpenSSL's words without where it says them."""
+    """OpenSSL's words, without its library's and source file's names."""
     words = str(getattr(error, "strerror", None) or error)
     return re.sub(r"^\[[^\]]*\] ?| ?\(_ssl\.c:[0-9]+\)$", "", words) or "unreadable"
 
 
 def _show(context: ssl.SSLContext, network: NetworkSettings) -> None:
-    """Let the context show the client's certificate."""
+    """Make the context show the client's certificate to servers."""
     password, key = network.client_key_password, network.client_key
     asked, where = False, network.client_certificate
 
     def reveal() -> str:
-        nonlocal asked  # Without this OpenSSL would ask at the terminal.
+        nonlocal asked  # Without this function OpenSSL would ask at the terminal.
         asked = True
         return "" if password is None else password.reveal()
 

@@ -1,4 +1,4 @@
-"""How far a request came, by when its present phase must end, and what a failure of it means."""
+"""Tracks how far a request came, when its phase must end, and what a failure of it means."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway_core.contract.errors import TransportError, UnreadableSource
 from gateway_core.http.answers import UnreadableBody
 
 ROUNDING = 0.01
-"""Seconds that a phase may be shorter: a deadline is not moved for less."""
+"""Seconds by which a phase may end early: a deadline is not moved for less than this."""
 
 _WRITING = "send_request_headers.started"  # A transport's trace event before the first byte.
 _LATE = {
@@ -47,14 +47,14 @@ class Timeouts:
 
 
 class Progress:
-    """One request's. Its `scope` surrounds the request; each phase moves the scope's deadline.
+    """One request's progress. Its `scope` surrounds the request; each phase moves its deadline.
 
-    A request begins in the phase `read`: on a connection that is there it is written at once.
+    A request begins in the phase `read`, since on an open connection it is written at once.
 
-    phase    whose timeout runs
-    through  the proxy that it is connecting through, as words
+    phase    the phase whose timeout runs
+    through  the proxy that the request is connecting through, as words
     written  the first byte may have gone out
-    status   of the answer, once its head was read
+    status   the answer's status, once its head was read
     """
 
     def __init__(self, timeouts: Timeouts) -> None:
@@ -68,52 +68,52 @@ class Progress:
         self.scope = trio.CancelScope(deadline=min(now + timeouts.read, self._end))
 
     def enter(self, phase: str) -> None:
-        """From now on the phase's own timeout runs, within the total."""
+        """Start the phase's own timeout, within the total."""
         self.phase = phase
         deadline = min(trio.current_time() + self._bound(), self._end)
         if not 0.0 <= deadline - self.scope.deadline < ROUNDING:
             self.scope.deadline = deadline
 
     def _bound(self) -> float:
-        """Seconds of the phase's own timeout; a source has those that writing has."""
+        """Seconds of the phase's own timeout; the phase `source` has the timeout of `write`."""
         name = "write" if self.phase == "source" else self.phase
         bound: float = getattr(self.timeouts, name)
         return bound
 
     def begins_to_write(self) -> None:
-        """The first byte goes out next. Raises `TransportError` where none may any more."""
+        """The first byte goes out next. Raises `TransportError` if the account may not be owned."""
         if not MAY_WRITE.get()():
             raise TransportError("another process may own the account now", dispatched="no")
         self.written = True
 
     def streams(self) -> None:
-        """From now on a body is written block by block: the total does not run meanwhile."""
+        """A body is written block by block from now on; the total does not run meanwhile."""
         self._end = math.inf
 
     def streamed(self) -> None:
-        """No more of the body is written: the total runs anew, and the answer is waited for."""
+        """No more of the body is written; the total starts again for the wait for the answer."""
         self._end = trio.current_time() + self.timeouts.total
         self.enter("read")
 
     def moved(self) -> None:
-        """A transport of httpx2 took more of the body: the total, its only bound, runs anew."""
+        """A transport of httpx2 took more of the body; the total, its only bound, starts again."""
         self._end = trio.current_time() + self.timeouts.total
         self.enter("total")
 
     def late(self) -> str:
-        """What to say when the deadline has passed."""
+        """The words for an error when the deadline has passed."""
         if self.scope.deadline >= self._end:
             return f"no answer within {self.timeouts.total:g} s"
         through = self.through if self.phase == "connect" else ""
         return f"{_LATE[self.phase]} {self._bound():g} s{through}"
 
     async def trace(self, event: str, _told: Mapping[str, Any]) -> None:
-        """Hear from a transport of httpx2 how far it came."""
+        """Called by a transport of httpx2 with each event of the request."""
         if event.endswith(_WRITING):
             self.begins_to_write()
 
     def failure(self, text: str, *, of_source: bool = False) -> TransportError:
-        """The error that a failure at this point is, of the body's source or of what carries it."""
+        """The error for a failure at this point, of the connection or of the body's source."""
         if self.status is not None:
             return UnreadableBody(text, status=self.status)
         kind = UnreadableSource if of_source else TransportError

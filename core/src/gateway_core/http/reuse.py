@@ -1,8 +1,8 @@
-"""Decides which idle connection may carry a request, by what became of others. Sans-I/O.
+"""Decides which idle connection may carry a request, by what happened on others. Sans-I/O.
 
-A middlebox that forgot a connection, or a platform that failed over, says nothing until the next
-request: then the outcome of that is unknown. So the connections that went through such a change
-must not carry one request after another.
+If a middlebox forgot a connection, or a platform failed over, nothing shows this until the next
+request, whose outcome is then unknown. So the connections from before such a change must not carry
+one request after another.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ from typing import Literal
 import attrs
 
 RECENT = 1.0
-"""Seconds for which an answer counts as proof that its connection is there."""
+"""Seconds for which an answer counts as proof that its connection works."""
 WARY, LONGEST_WARY = 1.0, 600.0
-"""Seconds without reuse after a failure on a reused connection, doubled by each; at most."""
+"""Seconds without reuse after a failure on a reused connection, doubled by each failure; the
+longest such time."""
 SILENT = 5.0
-"""Seconds without a byte after which a request that is given up counts as a failure, too."""
+"""Seconds without a byte after which a request that is given up counts as a failure as well."""
 
 
 @attrs.define(eq=False)
 class Usage:
-    """What is known of one connection; times are in seconds.
+    """What is known about one connection; times are in seconds.
 
-    answered  it last answered; None: it has carried nothing yet
-    asked     its last request was written, or begun where its body is streamed
-    moved     more of that body was taken
-    heard     something of the answer to that came
+    opened    when the connection was opened
+    answered  when it last answered; None: it has carried nothing yet
+    asked     when its last request was written, or begun if its body is streamed
+    moved     when more of that request's body was last taken
+    heard     whether some of the answer to that request has come
     """
 
     opened: float
@@ -39,24 +41,25 @@ class Usage:
 
 @attrs.define(eq=False)
 class Reuse:
-    """Decides it for the connections to one origin.
+    """Decides which of the idle connections to one origin is reused.
 
-    Until a reused connection has answered, and where none did of late, one at a time is tried; so a
-    change on the way costs one request. A failure on one forbids reuse for a time, of connections
-    that were idle at least half as long; the time doubles while no reused one answers.
+    If no reused connection has answered yet, or none lately, only one at a time is tried. So a
+    change on the way costs one request. After a failure on a reused connection, connections that
+    were idle at least half as long are not reused for a time. The time doubles while no reused
+    connection answers.
     """
 
     _keepalive: float
     _proven: bool = False  # a reused connection answered, and none has failed since
-    _trial: Usage | None = None  # tried at this time, without proof
-    _seen: tuple[float, float] = (math.inf, -math.inf)  # opened, and at which time it was alive
+    _trial: Usage | None = None  # being tried now, without proof
+    _seen: tuple[float, float] = (math.inf, -math.inf)  # when one was opened, and when it was alive
     _failures: int = 0
     _failed_at: float = -math.inf
     _wary_until: float = -math.inf
     _wary_of: float = math.inf  # seconds of idleness
 
     def choose(self, usage: Usage, now: float) -> Literal["take", "leave", "drop"]:
-        """Whether the idle connection carries the next request, stays idle, or is of no use."""
+        """Whether the idle connection carries the next request, stays idle, or is closed."""
         assert usage.answered is not None  # noqa: S101 - none is idle before
         idle = now - usage.answered
         if self.is_expired(usage, now) or (now < self._wary_until and idle >= self._wary_of):
@@ -69,11 +72,11 @@ class Reuse:
         return "take"
 
     def is_expired(self, usage: Usage, now: float) -> bool:
-        """Whether it was idle for too long."""
+        """Whether the connection was idle for too long."""
         return usage.answered is not None and now - usage.answered >= self._keepalive
 
     def unused(self, usage: Usage) -> None:
-        """It was chosen, but had ended."""
+        """The connection was chosen, but had ended before."""
         if self._trial is usage:
             self._trial = None
 
@@ -81,15 +84,15 @@ class Reuse:
         return self._proven and now - self._alive_at(usage) < RECENT
 
     def _alive_at(self, usage: Usage) -> float:
-        """When it answered, or another one did that has been there since before that."""
+        """When the connection, or one that was open when it last answered, was last seen alive."""
         opened, alive_at = self._seen
         answered = usage.answered or 0.0
         return max(answered, alive_at) if opened <= answered else answered
 
     def ended(self, usage: Usage, now: float, *, broke: bool) -> bool:
-        """A request is over; true where idle connections may be as dead as this one.
+        """A request is over; returns whether idle connections may be as dead as this one.
 
-        broke  the connection did, or was silent for longer than it may be
+        broke  the connection broke, or was silent for longer than it may be
         """
         self.unused(usage)
         if usage.answered is None:
@@ -105,7 +108,7 @@ class Reuse:
 
     def _works(self, usage: Usage, idle: float, now: float) -> None:
         if usage.asked < self._failed_at:
-            return  # others failed since: it says nothing of what was after
+            return  # others failed since: this answer says nothing about later times
         self._proven = True
         if idle >= self._wary_of:
             self._failures, self._wary_of = 0, math.inf
@@ -118,7 +121,7 @@ class Reuse:
         wary_of = self._wary_of if now < self._wary_until else math.inf
         self._wary_of = min(wary_of, idle / 2)
         if usage.asked < self._failed_at:
-            return  # it went out together with one that failed
+            return  # the request went out together with one that failed
         self._failures += 1
         self._failed_at = now
         self._wary_until = now + min(LONGEST_WARY, WARY * 2.0 ** (self._failures - 1))

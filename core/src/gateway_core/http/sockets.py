@@ -1,4 +1,4 @@
-"""Connections to one origin, and which of them carries a request."""
+"""Holds the connections to one origin, and decides which of them carries a request."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Connection:
         self._tcp = stream
 
     def is_stale(self) -> bool:
-        """While idle: whether it ended, or holds something that nobody asked for."""
+        """Whether the idle connection has ended, or has received bytes that nobody asked for."""
         return self._tcp.has_news()
 
     async def ask(
         self, request: Request, progress: Progress, bound: int, blocks: Blocks | None = None
     ) -> Reading:
-        """Write the request, with the body whose blocks these are, and read its answer.
+        """Write the request, with the blocks of its body if it is streamed, and read the answer.
 
-        Raises WireError for no whole answer, trio.BrokenResourceError for a connection that broke,
-        SourceError for a body that could not be read.
+        Raises WireError if no whole answer came, trio.BrokenResourceError if the connection broke,
+        and SourceError if the body could not be read.
         """
         self.usage.asked, self.usage.heard = trio.current_time(), False
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -50,7 +50,7 @@ class Connection:
                 return await self._read(progress, bound)
             return await self._upload(request.encoded(), blocks, progress, bound)
         except trio.BrokenResourceError as error:
-            # In TLS 1.3 a certificate is refused after the request went out, and before it is read.
+            # In TLS 1.3 a server refuses a certificate after the request went out, but unread.
             fresh = self.usage.answered is None
             if fresh and getattr(error.__cause__, "reason", None) in NOT_LET_IN:
                 progress.written = False
@@ -64,17 +64,17 @@ class Connection:
                 progress.enter("write")
                 await self._stream.send_all(data[sent:])
         except trio.BrokenResourceError:
-            if self._tcp.sent == before:  # it had ended before the first byte
+            if self._tcp.sent == before:  # the connection had ended before the first byte
                 progress.written = False
                 raise
-            # A request that is refused for its size may have its answer before its end.
+            # If a request is refused for its size, the answer may come before the request's end.
         if progress.phase != "read":
             progress.enter("read")
 
     async def _upload(
         self, head: memoryview, blocks: Blocks, progress: Progress, bound: int
     ) -> Reading:
-        """Write it while its answer is read, which may come in the middle and end it."""
+        """Write the request while the answer is read; an early answer may end the writing."""
         upload = Upload(self._stream, self._tcp, blocks, progress, self.usage)
         reading: Reading | None = None
         async with trio.open_nursery() as nursery:
@@ -105,7 +105,7 @@ class Connection:
                 progress.enter("read")
 
     async def close(self) -> None:
-        """Close it without ceremony and at once: an answer that is there is not lost meanwhile."""
+        """Close the connection at once, shielded, so that an answer already read is not lost."""
         with trio.CancelScope(shield=True):
             await trio.aclose_forcefully(self._stream)
 
@@ -113,9 +113,9 @@ class Connection:
 class Sockets:
     """At most `most` connections to an origin; an idle one is used again for `keepalive` seconds.
 
-    tls        the context for https; None: plain http
-    proxy      the proxy that leads there; None: none does
-    proxy_tls  the context for one that speaks TLS itself
+    tls        the TLS context for https; None: plain http
+    proxy      the proxy that leads to the origin; None: none does
+    proxy_tls  the TLS context for a proxy that speaks TLS itself
     """
 
     def __init__(
@@ -135,13 +135,13 @@ class Sockets:
         self._port = port
         self._reuse = Reuse(keepalive)
         self._seats = trio.Semaphore(most)
-        # Invariant: the newest is at the right and is used first, so that the oldest expire.
+        # Invariant: the newest is at the right and is reused first, so that the oldest expire.
         self._idle: deque[Connection] = deque()
         self._busy: set[Connection] = set()
         self._closed = False
 
     async def exchange(self, request: Request, progress: Progress, bound: int) -> Response:
-        """Send the request, and read the answer to it: at most `bound` bytes of body."""
+        """Send the request, and read its answer with at most `bound` bytes of body."""
         await self._seat(progress)
         try:
             if not request.segments:
@@ -160,7 +160,7 @@ class Sockets:
             await self._seats.acquire()
 
     async def _connection(self, progress: Progress) -> Connection:
-        """The idle connection that was used last, or a new one, as what is known of them says."""
+        """The idle connection that was used last, if it may be reused; else a new connection."""
         while self._idle and not repeated.get():
             choice = self._reuse.choose(self._idle[-1].usage, trio.current_time())
             if choice == "leave":
@@ -173,7 +173,7 @@ class Sockets:
         return await self._new(progress)
 
     async def _new(self, progress: Progress) -> Connection:
-        while len(self._idle) > self._seats.value:  # each seat that is taken has its own
+        while len(self._idle) > self._seats.value:  # each taken seat has a connection of its own
             await self._idle.popleft().close()
         progress.enter("connect")
         progress.through = "" if self._proxy is None else f" through the proxy {self._proxy}"
@@ -222,19 +222,19 @@ class Sockets:
                 await self._drop_doubtful(usage)
 
     async def _drop_expired(self, now: float) -> None:
-        """The oldest of many may be past its time, and nobody would ask for it again."""
+        """Close the oldest of several connections if it has expired, since nobody else would."""
         if len(self._idle) > 1 and self._reuse.is_expired(self._idle[0].usage, now):
             await self._idle.popleft().close()
 
     async def _drop_doubtful(self, failed: Usage) -> None:
-        """What was not seen alive since this one's request may be as dead."""
+        """Close idle connections that were not seen alive since the failed one's request."""
         doubtful = [one for one in self._idle if self._reuse.is_doubtful(one.usage, failed)]
         self._idle = deque(one for one in self._idle if one not in doubtful)
         for connection in doubtful:
             await connection.close()
 
     async def aclose(self) -> None:
-        """Close every connection, also those in use."""
+        """Close every connection, even those in use."""
         self._closed = True
         connections = (*self._idle, *self._busy)
         self._idle.clear()

@@ -1,8 +1,8 @@
-"""A connected socket as a stream that yields to other tasks only where it has to wait.
+"""Makes a connected socket a stream that yields to other tasks only when it has to wait.
 
-trio's own yields after each write, though it waited for nothing, and tries to read before it waits:
-for a request whose answer is tens of milliseconds away, that is a turn of the loop and a system
-call for nothing.
+trio's own stream yields after each write, even if it did not wait, and tries to read before it
+waits. For a request whose answer is tens of milliseconds away, this costs one turn of the loop and
+one system call for nothing.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Callable
 import trio
 
 MOST = 1 << 16
-"""Bytes taken in one read."""
+"""Most bytes taken in one read."""
 
 UNACKNOWLEDGED = 5
-"""Seconds that what was written may stay without the other system's acknowledgement."""
+"""Seconds for which written bytes may stay without the other system's acknowledgement."""
 NOTICE = 1
-"""Seconds after which the system asks for that on an idle connection, and between such questions.
+"""Seconds after which the system probes an idle connection, and between such probes.
 
-A connection that was forgotten on the way is then known to have ended before a request is written
-on it. The system asks below what the platform's program sees."""
+So it is known that a connection was forgotten on the way, before a request is written on it. The
+platform's program does not see these probes."""
 
 _TCP_OPTIONS = {
     "TCP_KEEPIDLE": NOTICE,
@@ -33,10 +33,10 @@ _CLOSED = "this connection was closed"
 
 
 class TcpStream(trio.abc.Stream):
-    """Takes the socket over from a stream of trio's, which connected it.
+    """A stream over the socket that it takes over from trio's stream.
 
-    sent   bytes that the system took
-    moves  called whenever it takes some of what had to wait
+    sent   bytes that the system has taken
+    moves  called whenever the system takes bytes that had to wait
     """
 
     def __init__(self, connected: trio.SocketStream) -> None:
@@ -46,14 +46,14 @@ class TcpStream(trio.abc.Stream):
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _TCP_OPTIONS.items():
-            option = getattr(socket, name, None)  # not every system has them
+            option = getattr(socket, name, None)  # not every system has these options
             if option is not None:
                 self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def bear(self, seconds: float) -> None:
-        """How long what was written may stay unacknowledged, or the other side read nothing.
+        """Set how long written bytes may stay unacknowledged, or the other side may read nothing.
 
-        To the system these are one: a side whose buffer is full acknowledges no more.
+        The system treats both alike: a side whose buffer is full acknowledges nothing more.
         """
         option = getattr(socket, "TCP_USER_TIMEOUT", None)
         if option is not None and self._socket.fileno() != -1:
@@ -61,7 +61,7 @@ class TcpStream(trio.abc.Stream):
             self._socket.setsockopt(socket.IPPROTO_TCP, option, milliseconds)
 
     def send_nowait(self, data: bytes | memoryview) -> int:
-        """Write what goes without waiting; how many bytes that was."""
+        """Write as much as is possible without waiting, and return how many bytes that was."""
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -72,7 +72,7 @@ class TcpStream(trio.abc.Stream):
         return sent
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Write all of it; yields only where the other side is slow to read."""
+        """Write all of the data; yields only if the other side is slow to read."""
         with memoryview(data) as whole:
             sent = self.send_nowait(whole)
             while sent < len(whole):
@@ -82,11 +82,11 @@ class TcpStream(trio.abc.Stream):
                     self.moves()
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Wait until a write would go."""
+        """Wait until a write would not have to wait."""
         await trio.lowlevel.wait_writable(self._open())
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Wait for what comes; nothing: the connection ended."""
+        """Wait for bytes, and return them; no bytes: the connection ended."""
         while True:
             await trio.lowlevel.wait_readable(self._open())
             try:
@@ -97,7 +97,7 @@ class TcpStream(trio.abc.Stream):
                 raise self._failure(error) from error
 
     def has_news(self) -> bool:
-        """Whether it ended, or holds something that was not read."""
+        """Whether the connection ended, or holds bytes that were not read."""
         try:
             self._socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
@@ -107,7 +107,7 @@ class TcpStream(trio.abc.Stream):
         return True
 
     async def aclose(self) -> None:
-        """Close it; who waits for it is told."""
+        """Close the socket, and wake the tasks that wait for it."""
         if self._socket.fileno() != -1:
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()

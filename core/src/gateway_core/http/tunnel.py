@@ -1,4 +1,4 @@
-"""A tunnel through an HTTP proxy: CONNECT (RFC 9110, 9.3.6), before which nothing is sent."""
+"""Opens a tunnel through an HTTP proxy by CONNECT (RFC 9110, 9.3.6), before any request is sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway_core.http.urls import Proxy, authority
 from gateway_core.http.wire import HEAD_BOUND
 
 Stream: TypeAlias = "TcpStream | trio.SSLStream[Any]"
-"""A connection: plain, in TLS, or in TLS within that of a proxy."""
+"""A connection: plain, in TLS, or in TLS within a proxy's TLS."""
 
 NOT_LET_IN = frozenset(
     {
@@ -28,9 +28,9 @@ NOT_LET_IN = frozenset(
         "TLSV1_ALERT_UNKNOWN_CA",
     }
 )
-"""OpenSSL's names for the alerts by which a server ends a handshake for the client's certificate.
+"""OpenSSL's names for the alerts with which a server refuses the client's certificate.
 
-It reads nothing of the request then (RFC 8446, 4.4.2.4).
+The server then reads nothing of the request (RFC 8446, 4.4.2.4).
 """
 
 _STATUS = re.compile(r"HTTP/1\.[01] ([1-5][0-9]{2})(?: ([^\r\n]*))?\r\n")
@@ -39,11 +39,11 @@ _WORDS = 200
 
 
 class ProxyError(Exception):
-    """The proxy could not be reached, or made no tunnel: the request was not sent."""
+    """The proxy could not be reached, or made no tunnel; the request was not sent."""
 
 
 def secrets_of(proxy: Proxy) -> tuple[str, ...]:
-    """What no error may show: the credentials, as they are, apart and as they are sent."""
+    """What no error may show: the credentials, as a whole, in their parts, and as they are sent."""
     if proxy.credentials is None:
         return ()
     whole = proxy.credentials.reveal()
@@ -51,7 +51,7 @@ def secrets_of(proxy: Proxy) -> tuple[str, ...]:
 
 
 async def open_tunnel(proxy: Proxy, host: str, port: int, tls: ssl.SSLContext | None) -> Stream:
-    """A stream whose other end is `host`, through the proxy; `tls` for one that speaks TLS.
+    """A stream to `host` through the proxy; `tls` is the context if the proxy itself speaks TLS.
 
     Raises ProxyError.
     """
@@ -73,7 +73,7 @@ async def open_tunnel(proxy: Proxy, host: str, port: int, tls: ssl.SSLContext | 
 
 
 async def secured(stream: Stream, tls: ssl.SSLContext, host: str) -> trio.SSLStream[Any]:
-    """TLS over a stream, which is closed where the handshake fails."""
+    """TLS over a stream, which is closed if the handshake fails."""
     inside = trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)
     try:
         await inside.do_handshake()
@@ -88,7 +88,7 @@ def _encoded(credentials: str) -> str:
 
 
 def _request(proxy: Proxy, origin: str) -> memoryview:
-    """As a view, whose `repr` is not what is in it."""
+    """The CONNECT request, as a view, whose `repr` does not show the credentials."""
     lines = [f"CONNECT {origin} HTTP/1.1", f"host: {origin}", "user-agent: gateway-core"]
     if proxy.credentials is not None:
         lines.append(f"proxy-authorization: Basic {_encoded(proxy.credentials.reveal())}")
@@ -96,7 +96,7 @@ def _request(proxy: Proxy, origin: str) -> memoryview:
 
 
 async def _accepted(stream: Stream, proxy: Proxy) -> None:
-    """Read the proxy's answer. Raises ProxyError for any but a yes, with nothing after it."""
+    """Read the proxy's answer. Raises ProxyError if it is a refusal, or if bytes follow it."""
     head, status = b"", 0
     while status < 200:  # noqa: PLR2004 - 1xx: the answer itself is still to come
         head, rest = await _head(stream, proxy, head)
@@ -112,7 +112,7 @@ async def _accepted(stream: Stream, proxy: Proxy) -> None:
 
 
 async def _head(stream: Stream, proxy: Proxy, begun: bytes) -> tuple[bytes, bytes]:
-    """The next head, and what came after it."""
+    """The next head, and the bytes that came after it."""
     while b"\r\n\r\n" not in begun:
         more = await stream.receive_some(HEAD_BOUND)
         if not more:
@@ -125,7 +125,7 @@ async def _head(stream: Stream, proxy: Proxy, begun: bytes) -> tuple[bytes, byte
 
 
 def _refusal(head: str) -> str:
-    """Its status line to CONNECT, and which credentials it takes."""
+    """The proxy's status line in answer to CONNECT, and which credentials it takes."""
     line = head.split("\r\n", 1)[0].split(" ", 1)[1][:_WORDS]
     schemes = ", ".join(dict.fromkeys(_SCHEMES.findall(head)))
     return f"{line} to CONNECT" + (f"; it takes credentials of {schemes}" if schemes else "")

@@ -1,4 +1,4 @@
-"""Which base URLs an adapter may send secrets to, and which proxies lead there. Sans-I/O."""
+"""Checks the base URLs that an adapter may send secrets to, and reads proxies' URLs. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import attrs
 from gateway_core.contract.instances import Secret
 
 DOTS = re.compile(r"(^|[/\\])(\.|%2e){1,2}([/\\?]|$)", re.IGNORECASE)
-"""A segment of a path that would lead out of it."""
+"""A segment of a path (`.` or `..`) that could lead out of the path."""
 
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::([0-9]+))?")
-"""An address as URLs have it, perhaps with a port."""
+"""An IPv6 address in brackets, as in URLs, perhaps with a port."""
 _NUMERIC_HOST = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
 
 
@@ -24,23 +24,23 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         address = ipaddress.ip_address(host)
     except ValueError:
         return None
-    # What stands for an IPv4 address is judged as that one; Python's releases differ on it.
+    # An address that stands for an IPv4 address is judged as that; Python's releases differ here.
     inside = (getattr(address, name, None) for name in ("ipv4_mapped", "sixtofour"))
     return next(filter(None, inside), address)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether it is this machine by its name or its address."""
+    """Whether the host is this machine, by name or by address."""
     address = _address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 
 
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/32")
-"""What stands for IPv4 addresses in networks that translate them, private ones as well."""
+"""Addresses that stand for IPv4 addresses, even private ones, in networks that translate them."""
 
 
 def is_public(host: str) -> bool:
-    """Whether it is an address that anybody may reach: no private, loopback or link-local one."""
+    """Whether the host is an address that anybody may reach: not private, loopback, link-local."""
     address = _address(host)
     if address is None or address.is_multicast or not address.is_global:
         return False
@@ -65,9 +65,9 @@ def _check_host(scheme: str, host: str, *, allow_private: bool) -> None:
 def check_base_url(url: str, *, allow_private: bool = False) -> str:
     """The URL without its trailing slash, if adapters may send secrets to it.
 
-    https, or http to loopback (127.0.0.0/8, ::1, localhost); no user, query or fragment; an
-    address must be public unless `allow_private` (link-local ones, where clouds keep their
-    metadata, are refused even then). Raises ValueError saying what is wrong.
+    It must be https, or http to loopback (127.0.0.0/8, ::1, localhost), without user, query or
+    fragment. An address must be public unless `allow_private`; link-local addresses, where clouds
+    keep their metadata, are refused even then. Raises ValueError that says what is wrong.
     """
     if not isinstance(url, str) or not re.fullmatch(r"[!-~]+", url) or "\\" in url:
         raise ValueError("must be a URL in printable ASCII without spaces")
@@ -90,7 +90,7 @@ def check_base_url(url: str, *, allow_private: bool = False) -> str:
 
 @attrs.frozen
 class Proxy:
-    """Where a proxy is. `secure`: it speaks TLS itself; `credentials`: `user:password`."""
+    """Where a proxy is. `secure`: the proxy itself speaks TLS; `credentials`: `user:password`."""
 
     secure: bool
     host: str
@@ -102,14 +102,14 @@ class Proxy:
 
 
 def authority(host: str, port: int) -> str:
-    """Host and port as a URL has them."""
+    """Host and port as they stand in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def read_proxy(url: str) -> Proxy | None:
-    """The proxy at this URL, with the credentials in it; None: it is no such URL.
+    """The proxy at this URL, with the URL's credentials; None: it is no proxy's URL.
 
-    It raises nothing, since the URL may hold a password, and tracebacks may show it.
+    The function never raises, since the URL may hold a password, and tracebacks could show it.
     """
     try:
         split = urlsplit(url)
@@ -130,13 +130,13 @@ def read_proxy(url: str) -> Proxy | None:
 
 
 def are_credentials(text: str) -> bool:
-    """Whether it is a user and a password, as in `user:password`."""
+    """Whether the text is a user and a password, as in `user:password`."""
     return ":" in text[1:] and text.isprintable()
 
 
 @attrs.frozen
 class Origin:
-    """Where requests go. `authority` is the host as headers have it, without the scheme's port."""
+    """Where requests go. `authority` is the host for headers, without the scheme's usual port."""
 
     scheme: str
     host: str
@@ -148,7 +148,7 @@ class Origin:
 
 
 def origin_of(base_url: str) -> tuple[Origin, str]:
-    """The origin of a URL that `check_base_url` has let through, and its path without a slash."""
+    """The origin of a URL that passed `check_base_url`, and its path without a trailing slash."""
     split = urlsplit(base_url)
     host, usual = split.hostname or "", _USUAL_PORTS[split.scheme]
     port = split.port or usual
@@ -161,7 +161,7 @@ _USUAL_PORTS = {"http": 80, "https": 443}
 
 
 def is_excepted(host: str, port: int, no_proxy: str) -> bool:
-    """Whether `NO_PROXY` names it: a name and all below it, an address, a network, or `*`."""
+    """Whether `NO_PROXY` names the host: a domain with subdomains, an address, a network, `*`."""
     return any(_names(entry.strip(), host, port) for entry in no_proxy.split(","))
 
 

@@ -1,7 +1,7 @@
-"""HTTP/1.1 as bytes: a request written, an answer read as it comes in. Sans-I/O.
+"""Writes a request as HTTP/1.1, and reads an answer's bytes as they come in. Sans-I/O.
 
-The answer's syntax is llhttp's affair (the parser of Node.js, through httptools): strict, in C, and
-told here what it may hold.
+llhttp (Node.js's parser, through httptools) parses the answer: it is strict and written in C. Its
+bounds are set here.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from gateway_core.http.answers import Body, Response
 from gateway_core.http.bodies.multipart import Segment
 
 HEAD_BOUND = 1 << 16
-"""Bytes that an answer's head may have."""
+"""Most bytes of an answer's head."""
 
-_FRAMING = 16  # Bytes on the wire for one of a body, at most: chunks of one byte take six.
+_FRAMING = 16  # Most bytes on the wire for each byte of a body; chunks of one byte take six.
 _FRAMED = ("content-length", "transfer-encoding")
 
 
@@ -25,10 +25,10 @@ _FRAMED = ("content-length", "transfer-encoding")
 class Request:
     """A request as it goes out: everything in it was checked before.
 
-    Secrets stand in it as they are, so neither its `repr` nor that of its bytes shows them.
+    It holds secrets in plain form, so neither its `repr` nor the `repr` of its bytes shows them.
 
-    content   the body, where it is small
-    segments  the stretches of one that is streamed
+    content   the body, if it is small
+    segments  the segments of a streamed body
     """
 
     method: str
@@ -38,21 +38,21 @@ class Request:
     segments: Sequence[Segment] = attrs.field(default=(), repr=False)
 
     def encoded(self) -> memoryview:
-        """Head and content: one write, since each is a system call and often a packet."""
+        """Head and content, for one write: each write is a system call and often a packet."""
         fields = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()])
         head = f"{self.method} {self.target} HTTP/1.1\r\n{fields}\r\n"
         return memoryview(head.encode("ascii") + self.content)
 
 
 class WireError(Exception):
-    """What came is no answer, or not the whole of one."""
+    """The bytes that came are no answer, or no whole answer."""
 
 
 class Reading:
     """An answer that is being read.
 
-    status    once the head is there
-    complete  whether the answer is
+    status    the answer's status, once the head has come
+    complete  whether the answer is complete
     keep      whether the connection may carry another request
     """
 
@@ -68,7 +68,7 @@ class Reading:
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes | bytearray) -> None:
-        """Take what came; nothing: the connection ended. Raises WireError for no whole answer."""
+        """Take bytes; no bytes: the connection ended. Raises WireError if it is no whole answer."""
         if not data or self._parser is None:
             self._ended()
             return
@@ -89,7 +89,7 @@ class Reading:
             raise WireError("the answer has too many bytes for its body")
 
     def _ended(self) -> None:
-        """The connection's end is the body's where nothing else tells that."""
+        """The connection ended, which ends the body if no header says how long the body is."""
         if self.status is None or any(name in self._headers for name in _FRAMED):
             raise WireError("the connection ended before the answer did")
         self.complete = True
@@ -101,8 +101,8 @@ class Reading:
         return self._body is not None and self._body.refusal is not None
 
     def response(self) -> Response:
-        """The answer; nothing is fed after it. ValueError: its body was refused or is not whole."""
-        self._parser = None  # It refers back to this: a cycle for each answer, else.
+        """The answer; feed nothing after this. ValueError: its body was refused or is not whole."""
+        self._parser = None  # The parser refers back to this object: no cycle for each answer.
         if self.status is None or self._body is None:
             raise WireError("there is no answer yet")
         return Response(self.status, self._headers, self._body.whole())
@@ -110,17 +110,17 @@ class Reading:
     # -- what the parser calls
 
     def on_message_begin(self) -> None:
-        """What follows a whole answer was not asked for."""
+        """An answer begins; after a whole answer, nobody asked for another."""
         if self.complete:
             self.keep = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Trailers, which come after the head, are not kept."""
+        """A header of the head; trailers, which come after the body, are dropped."""
         if self._body is None:
             self._fields += (name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """The head is complete."""
         if self._parser is None or self._body is not None:
             return
         status = self._parser.get_status_code()
@@ -138,12 +138,12 @@ class Reading:
             self._body.add(chunk)
 
     def on_message_complete(self) -> None:
-        """The answer is whole."""
+        """The answer is complete."""
         self.complete = self._body is not None
 
 
 def headers_of(fields: Sequence[bytes]) -> dict[str, str]:
-    """Of names and values in turn. They are decoded together where none is repeated."""
+    """The headers from alternating names and values, decoded at once if no name is repeated."""
     decoded = b"\n".join(fields).decode("latin-1").split("\n")
     headers = dict(zip(map(str.lower, decoded[::2]), decoded[1::2], strict=False))
     if 2 * len(headers) == len(decoded) == len(fields):
@@ -155,6 +155,6 @@ def headers_of(fields: Sequence[bytes]) -> dict[str, str]:
 
 
 def add_header(headers: dict[str, str], name: bytes, value: bytes) -> None:
-    """By lower-case name; those that are repeated are joined (RFC 9110, 5.3)."""
+    """Add a header by its lower-case name; values of a repeated name are joined (RFC 9110, 5.3)."""
     key, text = name.decode("latin-1").lower(), value.decode("latin-1")
     headers[key] = f"{headers[key]}, {text}" if key in headers else text

@@ -1,8 +1,8 @@
-"""A file as a source of bytes, read without holding up trio's thread.
+"""Reads a file as a source of bytes, without holding up trio's thread.
 
-What the system has in memory is copied at once, where it can say so (Linux); else a thread waits
-for the disk. A thread that waits for long, as on a file server that is gone, keeps no request from
-its timeout: it is left behind, and closes the file when it comes back.
+Bytes that the system has in memory are copied at once, if the system can say so (Linux); otherwise
+a thread waits for the disk. If a thread waits for long, for example for a lost file server, the
+request still times out: the thread is abandoned, and closes the file when it comes back.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from gateway_core.contract.errors import UnreadableSource
 from gateway_core.http.bodies.sources import BLOCK
 
 PIECE = BLOCK
-"""Bytes that are copied at once from what the system has in memory."""
+"""Most bytes that are copied at once from the system's memory."""
 WAITED = BLOCK
-"""Bytes that a thread reads at once."""
+"""Most bytes that a thread reads at once."""
 THREADS = 8
 """Threads that wait for disks at the most: a disk that hangs leaves others to name lookups."""
 
@@ -37,11 +37,11 @@ _limiter: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("dis
 
 @attrs.frozen
 class FileSource:
-    """A file as it was when `at` looked at it; if it has changed since, it is refused.
+    """A file as it was when `at` looked at it; a file that has changed since is refused.
 
     size         bytes
-    modified_ns  when it was last written to, according to the file system. A change that leaves
-                 size and time the same is not noticed
+    modified_ns  when the file was last written to, according to the file system. A change that
+                 leaves size and time the same is not noticed
     """
 
     path: Path
@@ -50,7 +50,7 @@ class FileSource:
 
     @classmethod
     async def at(cls, path: str | os.PathLike[str]) -> FileSource:
-        """The file at that path. Raises `UnreadableSource` for what is no file or not readable."""
+        """The file at that path. Raises `UnreadableSource` if it is no file or not readable."""
         file = _File(Path(path))
         try:
             found = await _in_thread(file.open)
@@ -63,7 +63,7 @@ class FileSource:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[AsyncIterator[bytes | memoryview]]:
-        """Its bytes. Raises OSError if it cannot be read or has changed."""
+        """The file's bytes. Raises OSError if the file cannot be read or has changed."""
         file = _File(self.path)
         try:
             _check(self, await _in_thread(file.open))
@@ -73,13 +73,13 @@ class FileSource:
 
 
 def _check(source: FileSource, found: os.stat_result) -> None:
-    """Raises OSError unless the file is as it was."""
+    """Raises OSError unless the file's size and time are as they were."""
     if (found.st_size, found.st_mtime_ns) != (source.size, source.modified_ns):
         raise OSError(errno.ESTALE, "the file changed since its size was read", str(source.path))
 
 
 def _read(source: FileSource, file: _File, offset: int) -> bytes:
-    """The next piece; with the last one, whether the file is still as it was. Waits."""
+    """Read the next piece; with the last one, check that the file has not changed. Blocks."""
     piece = file.read(offset, min(WAITED, source.size - offset))
     if not piece or offset + len(piece) == source.size:
         _check(source, file.stat())
@@ -100,7 +100,7 @@ class _Pieces:
     async def __anext__(self) -> bytes | memoryview:
         left = self._source.size - self._offset
         piece: bytes | memoryview = b""
-        if left > PIECE:  # the last is read where its end may be waited for
+        if left > PIECE:  # a thread reads the last piece, and checks the file
             piece = self._file.read_nowait(self._offset, PIECE)
         if left and not piece:
             piece = await _in_thread(lambda: _read(self._source, self._file, self._offset))
@@ -111,7 +111,7 @@ class _Pieces:
 
 
 class _File:
-    """An open file that one thread uses at a time, and that is closed once none does."""
+    """An open file that one thread uses at a time; it is closed once no thread uses it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -120,9 +120,9 @@ class _File:
         self._closed = False
 
     def open(self) -> os.stat_result:
-        """Open it. Raises OSError, also for what is no regular file."""
+        """Open the file. Raises OSError, also if it is no regular file."""
         with self._using():
-            # Not blocking: a pipe that nobody writes to would never open.
+            # Non-blocking, since a pipe that nobody writes to would never open.
             flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
             self._number = os.open(self._path, os.O_RDONLY | flags)
             found = os.fstat(self._number)
@@ -132,23 +132,23 @@ class _File:
         return found
 
     def stat(self) -> os.stat_result:
-        """What the file system says of it."""
+        """The file's size and times, from the file system."""
         with self._using():
             return os.fstat(self._number)
 
     def read(self, offset: int, size: int) -> bytes:
-        """So many bytes from there on, or fewer; nothing: it ends there."""
+        """Up to `size` bytes from `offset` on; no bytes: the file ends there."""
         with self._using():
             os.lseek(self._number, offset, os.SEEK_SET)
             return os.read(self._number, size)
 
     def read_nowait(self, offset: int, size: int) -> memoryview:
-        """What is in memory of so many bytes; nothing: it has to be waited for."""
+        """Up to `size` bytes that are in memory; no bytes: reading them would wait."""
         piece = bytearray(size)
         return memoryview(piece)[: _read_nowait(self._number, piece, offset)].toreadonly()
 
     def close(self) -> None:
-        """Close it, or have the thread do it that uses it."""
+        """Close the file; if a thread uses it, that thread closes it afterwards."""
         self._closed = True
         self._close_unused()
 
@@ -156,7 +156,7 @@ class _File:
     def _using(self) -> Iterator[None]:
         with self._lock:
             yield
-        # Invariant: whoever holds the lock as it is closed comes by here afterwards.
+        # Invariant: a thread that holds the lock while `close` is called comes by here afterwards.
         self._close_unused()
 
     def _close_unused(self) -> None:
@@ -168,12 +168,12 @@ class _File:
 
 
 def _read_nowait(number: int, piece: bytearray, offset: int) -> int:
-    """How many bytes it read; none where the system would have to wait, or cannot say so."""
+    """How many bytes were read; 0 if the system would have to wait, or cannot say so."""
     if sys.platform != "linux":
         return 0
     try:
         return os.preadv(number, [piece], offset, os.RWF_NOWAIT)
-    except OSError:  # it has to be waited for, or the file system knows no such question
+    except OSError:  # reading would wait, or the file system does not know this flag
         return 0
 
 

@@ -1,7 +1,7 @@
-"""Bodies as they go out: a form of fields (multipart/form-data), or bytes alone. Sans-I/O.
+"""Builds request bodies: a form of fields (multipart/form-data), or bytes alone. Sans-I/O.
 
-Names are quoted as the HTML standard's algorithm for multipart/form-data has it
-(html.spec.whatwg.org, 4.10.21.8), which is what servers are tested with.
+Names are quoted by the HTML standard's algorithm for multipart/form-data (html.spec.whatwg.org,
+4.10.21.8), because servers are tested with it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway_core.http.bodies.sources import ByteSource, BytesSource
 OCTETS = "application/octet-stream"
 
 SMALL = 1 << 12
-"""Bytes in memory that are put together with what stands around them."""
+"""Most bytes of a source in memory that is joined with the bytes around it."""
 
 _NEWLINE = re.compile(r"\r\n|\r|\n")
 _QUOTED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
@@ -28,9 +28,9 @@ _MEDIA_TYPE = re.compile(r"[!-~]+(?:[ -~]*[!-~])?")
 
 @attrs.frozen
 class Sourced:
-    """A stretch of a body that a source gives; `label` names it in errors.
+    """A segment of a body whose bytes come from a source; `label` names it in errors.
 
-    size  what the source said once: what its bytes are held against
+    size  the size that the source gave once; its bytes must have exactly this size
     """
 
     label: str
@@ -39,7 +39,7 @@ class Sourced:
 
 
 Segment: TypeAlias = bytes | Sourced
-"""A stretch of a body."""
+"""A segment of a body: bytes, or a source of bytes."""
 
 
 def size_of(segments: Iterable[Segment]) -> int:
@@ -63,7 +63,7 @@ def _as_source(content: str | bytes | ByteSource) -> ByteSource:
 
 
 def _is_source(_owner: Any, field: Any, value: Any) -> None:
-    # As `isinstance` says it of a protocol, which looks for these through all attributes.
+    # The same check as `isinstance` with the protocol, which would search all attributes.
     if not (hasattr(value, "size") and hasattr(value, "open")):
         kind = type(value).__name__
         raise ValueError(f"'{field.name}' must be a text, bytes or a ByteSource, not {kind}")
@@ -103,11 +103,11 @@ class FormField:
 
     @property
     def label(self) -> str:
-        """What an error calls it."""
+        """The field's name in errors."""
         return f"field {self.name!r}" + (f" ({self.filename!r})" if self.filename else "")
 
     def head(self) -> str:
-        """Its header fields, and the line that ends them."""
+        """The field's headers, and the empty line after them."""
         named = _NEWLINE.sub("\r\n", self.name).translate(_QUOTED)
         lines = [f'Content-Disposition: form-data; name="{named}"']
         if self.filename is not None:
@@ -132,7 +132,7 @@ def _is_boundary(_form: Any, _field: Any, value: Any) -> None:
 
 
 def _new_boundary() -> str:
-    # 128 bits: no content has it by chance, so none is searched for it.
+    # 128 random bits: no content has them by chance, so contents are not searched for them.
     return secrets.token_hex(16)
 
 
@@ -153,11 +153,11 @@ class Multipart:
 
     @property
     def media_type(self) -> str:
-        """What the request says that its body is."""
+        """The request's content type."""
         return f"multipart/form-data; boundary={self.boundary}"
 
     def segments(self) -> Sequence[Segment]:
-        """Its stretches, in order. Raises ValueError for a source whose size is no number."""
+        """The form's segments, in order. Raises ValueError if a source's size is no number."""
         found: list[Segment] = []
         before = f"--{self.boundary}\r\n"
         for field in self.fields:
@@ -174,5 +174,5 @@ class RawBody:
     media_type: str = attrs.field(default=OCTETS, validator=_is_media_type)
 
     def segments(self) -> Sequence[Segment]:
-        """Its one stretch. Raises ValueError for a source whose size is no number."""
+        """The body's single segment. Raises ValueError if the source's size is no number."""
         return [_stretch("the body", self.content)]

@@ -1,4 +1,4 @@
-"""A body's bytes in blocks, as they are written; never more than a few of them in memory."""
+"""Reads a body's bytes in blocks to write, with never more than a few blocks in memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gateway_core.http.bodies.sources import BLOCK
 
 
 class SourceError(Exception):
-    """A source raised, or gave other bytes than its size says; the text names it."""
+    """A source raised, or gave more or fewer bytes than its size; the text names the source."""
 
 
 @attrs.define(eq=False)
 class _Opened:
-    """A source that was opened.
+    """An opened source.
 
-    left  bytes that are still to come; None: it came to its end
+    left  bytes that are still to come; None: the source has ended
     """
 
     sourced: Sourced
@@ -28,7 +28,7 @@ class _Opened:
     left: int | None
 
     async def read(self) -> memoryview | None:
-        """The next piece, the last one once the source came to its end; None: there is none.
+        """The next piece; None: there is none. The last piece comes only once the source has ended.
 
         Raises SourceError.
         """
@@ -48,7 +48,7 @@ class _Opened:
         return piece
 
     async def _next(self) -> memoryview | None:
-        """The next piece that holds something; None: there is none."""
+        """The next piece that is not empty; None: there is none."""
         try:
             while (piece := await anext(self.pieces, None)) is not None:
                 if len(piece):
@@ -64,9 +64,9 @@ def _failure(sourced: Sourced, error: Exception) -> SourceError:
 
 @attrs.define(eq=False)
 class Blocks:
-    """The blocks of a body, of which the first was read: each is one write.
+    """The blocks of a body, each for one write; the first block has been read.
 
-    What is small is put together, what is large is cut.
+    Small pieces are joined to a block, large pieces are cut.
     """
 
     _segments: Iterator[bytes | _Opened]
@@ -76,12 +76,12 @@ class Blocks:
     _gathered: bytearray = attrs.field(factory=bytearray, init=False)
 
     async def next(self) -> bytes | memoryview | None:
-        """The next block; None: that was all. Raises SourceError."""
+        """The next block; None: there are no more. Raises SourceError."""
         first, self._first = self._first, None
         return first or await self._next()
 
     async def read_first(self) -> None:
-        """Have the first block at hand. Raises SourceError."""
+        """Read the first block, for `next` to return. Raises SourceError."""
         self._first = await self._next()
 
     async def _next(self) -> bytes | memoryview | None:
@@ -109,7 +109,7 @@ class Blocks:
 
 @asynccontextmanager
 async def open_blocks(segments: Sequence[Segment]) -> AsyncIterator[Blocks]:
-    """Open every source, and read the first block: what fails here failed before a byte went out.
+    """Open every source, and read the first block, so that failures come before a byte goes out.
 
     Raises SourceError.
     """
@@ -133,7 +133,7 @@ async def _entered(sourced: Sourced, stack: AsyncExitStack) -> _Opened:
 
 
 async def _leave(manager: AbstractAsyncContextManager[Any], pieces: AsyncIterator[Any]) -> None:
-    # Whatever a source raises as it closes, the request ended as it did.
+    # An error while a source closes does not change how the request ended.
     with suppress(Exception):
         if isinstance(pieces, AsyncGenerator):
             await pieces.aclose()

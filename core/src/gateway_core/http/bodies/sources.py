@@ -1,4 +1,4 @@
-"""Where the bytes of a request come from: what a source is, and one of bytes in memory."""
+"""Defines what a source of a request's bytes is, and a source of bytes in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import attrs
 BLOCK = (1 << 17) - (1 << 12)
 """Bytes that are written at once.
 
-Less than 128 KB, from which on C libraries map each anew, and the system clears that memory.
+It is less than 128 KB, since C libraries map each larger buffer anew, and the system clears it.
 """
 
 
@@ -19,20 +19,20 @@ Less than 128 KB, from which on C libraries map each anew, and the system clears
 class ByteSource(Protocol):
     """Bytes whose number is known, and that can be read again from their beginning.
 
-    An exception from a source ends the request as `UnreadableSource`, and so does a source with
-    more or fewer bytes than its size. The last piece is sent only once the source has ended, so a
-    source that raises there is never sent whole.
+    If a source raises, or has more or fewer bytes than its size, the request ends with
+    `UnreadableSource`. The last piece is sent only once the source has ended, so a source that
+    raises at its end is never sent completely.
     """
 
     @property
     def size(self) -> int:
-        """How many bytes it has."""
+        """How many bytes the source has."""
         ...
 
     def open(self) -> AbstractAsyncContextManager[AsyncIterator[bytes | memoryview]]:
-        """Its bytes in pieces, from the first on; each opening is independent of the others.
+        """The source's bytes in pieces, from the first on; each call is independent of the others.
 
-        A piece must not change once it was handed over. Waiting must not block trio's thread.
+        A piece must not change after it was handed over. Waiting must not block trio's thread.
         """
         ...
 
@@ -45,7 +45,7 @@ class BytesSource:
 
     @property
     def size(self) -> int:
-        """How many bytes it has."""
+        """How many bytes there are."""
         return len(self.content)
 
     def open(self) -> AbstractAsyncContextManager[AsyncIterator[bytes | memoryview]]:

@@ -1,4 +1,4 @@
-"""Writes a streamed body while its answer is already listened for."""
+"""Writes a streamed body while the answer is already being read."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from gateway_core.http.tcp import TcpStream
 from gateway_core.http.tunnel import Stream
 
 IN_A_ROW = 4
-"""Blocks after which others get their turn."""
+"""Blocks after which other tasks get their turn."""
 _REFUSED = 300
 
 
 class Upload:
-    """A request's head and its body, block by block.
+    """Writes a request's head and its body, block by block.
 
-    over     no more of it is written
-    whole    all of it was
-    failure  what kept it from that. None: nothing, or the connection broke after something was
-             written; whoever reads from it finds out what that means
+    over     no more of the body is written
+    whole    the whole body was written
+    failure  the error that stopped the writing. None: there was none, or the connection broke after
+             bytes were written; reading the answer then shows what this means
     """
 
     def __init__(
@@ -43,17 +43,17 @@ class Upload:
         self._in_a_row = 0
 
     async def run(self, head: memoryview, reading: trio.CancelScope) -> None:
-        """Write it; a failure ends `reading`."""
+        """Write head and body; a failure cancels `reading`."""
         sent = self._tcp.sent
         self._progress.streams()
         timeouts = self._progress.timeouts
         try:
-            # These timeouts, not the system's, say how long a slow reader is waited for.
+            # These timeouts, and not the system's, limit the wait for a slow reader.
             self._tcp.bear(timeouts.write + timeouts.read)
             self._tcp.moves = self._moves
             await self._write_all(head)
         except trio.BrokenResourceError as error:
-            # A request that is refused for its size may have its answer before its end.
+            # If a request is refused for its size, the answer may come before the request's end.
             if self._tcp.sent == sent:
                 self._progress.written = False
                 self._fail(error, reading)
@@ -64,7 +64,7 @@ class Upload:
         self._end()
 
     def _moves(self) -> None:
-        """The system took some of a block: its timeout runs anew."""
+        """The system took some of a block, so the block's timeout starts again."""
         if not self.over:
             self._progress.enter("write")
 
@@ -75,7 +75,7 @@ class Upload:
 
     async def _write_all(self, head: memoryview) -> None:
         first = await self._blocks.next()
-        # As a view, whose `repr` is not what is in it.
+        # A view, since its `repr` does not show the bytes, which may hold secrets.
         block: bytes | memoryview | None = memoryview(b"".join((head, first or b"")))
         await trio.lowlevel.checkpoint_if_cancelled()
         self._progress.begins_to_write()
@@ -87,27 +87,27 @@ class Upload:
         self.whole = block is None
 
     async def _next(self) -> bytes | memoryview | None:
-        """The next block, if it is still wanted; after the last one this does not wait."""
+        """The next block, if it is still wanted; after the last block it does not wait."""
         if self.over:
             return b""
         self._progress.enter("source")
         block = await self._blocks.next()
         self._in_a_row += 1
         if block is not None and self._in_a_row == IN_A_ROW:
-            # Neither the socket nor the source need ever wait: others get their turn here.
+            # Socket and source may never wait, so other tasks get their turn here.
             self._in_a_row = 0
             await trio.lowlevel.checkpoint()
         return block
 
     def answered(self, status: int) -> None:
-        """The answer has begun; after a refusal no more of the body is of use."""
+        """The answer has begun; after a refusal the rest of the body is not written."""
         if status >= _REFUSED:
             self._end()
 
     def is_over_for_both(self, status: int | None) -> bool:
         """Whether the connection may carry another request.
 
-        A server that refused may not have read all of the body, though all of it was written.
+        A server that refused may not have read the whole body, even if all of it was written.
         """
         return self.whole and status is not None and status < _REFUSED
 

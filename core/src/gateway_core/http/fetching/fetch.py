@@ -1,8 +1,8 @@
-"""Fetching one file by its URL, from an origin that was allowed before.
+"""Fetches one file by its URL, from an origin that the application has allowed.
 
-No redirect is followed and no proxy asked. The address that the host's name leads to is looked at,
-and the connection goes to just that one: whoever owns the name cannot have the gateway ask for what
-only it can reach.
+It follows no redirect and asks no proxy. It checks the addresses of the host's name, and connects
+to exactly these. So the owner of the name cannot make the gateway fetch what only the gateway can
+reach.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from gateway_core.http.wire import Reading, Request, WireError
 
 OK = 200
 _UNBOUND = 1 << 62
-"""Bytes: others bound what is read, piece by piece."""
+"""No bound in bytes: the receiver of the pieces bounds them."""
 
 
 class _Pieces:
-    """A body that is handed on as it comes. It is taken as it is: nothing in it is unpacked."""
+    """A body that is handed on as it comes; nothing in it is decompressed."""
 
     def __init__(self, encoding: str) -> None:
         plain = encoding.strip().lower() in ("", "identity")
@@ -35,11 +35,11 @@ class _Pieces:
         self.there: list[bytes] = []
 
     def add(self, chunk: bytes) -> None:
-        """A piece more."""
+        """Add a piece."""
         self.there.append(chunk)
 
     def taken(self) -> bytes:
-        """What came since the last time."""
+        """The bytes that came since the last call."""
         whole = b"".join(self.there)
         self.there.clear()
         return whole
@@ -55,7 +55,7 @@ class _Answer(Reading):
         return self._headers
 
     def on_headers_complete(self) -> None:
-        """The head is there, and with it whether a body is wanted."""
+        """The head is complete, and says whether the body is wanted."""
         super().on_headers_complete()
         if self._body is not None and self.pieces is None:
             self.pieces = self._body = _Pieces(self._headers.get("content-encoding", ""))  # type: ignore[assignment]  # all that is asked of one
@@ -68,11 +68,11 @@ async def fetch(
     take: Callable[[bytes], Awaitable[Any]],
     timeouts: Timeouts | None = None,
 ) -> None:
-    """Fetch a file whose origin was allowed. As long as something comes, it is no timeout.
+    """Fetch a file whose origin was allowed. There is no timeout as long as bytes arrive.
 
-    begun  is given the size that was announced, None where none was, and the media type, before
-           anything of the body is read
-    take   is given the bytes, piece by piece; what either raises ends it
+    begun  called before the body is read, with the announced size (None: none was announced) and
+           the media type
+    take   called with the bytes, piece by piece; an exception from either ends the fetch
 
     Raises `FetchError`.
     """
@@ -111,7 +111,7 @@ async def _fetched(
                 begun(_announced(answer.headers), _media_type(answer.headers))
                 progress.streams()
                 told = True
-            progress.enter("source")  # whoever takes it may wait for the disk
+            progress.enter("source")  # `take` may wait for the disk
             await take(answer.pieces.taken())
             progress.enter("read")
     finally:
@@ -129,7 +129,7 @@ def _request(url: str, origin: Origin) -> Request:
 
 
 def _check(answer: _Answer, pieces: _Pieces) -> None:
-    """Raises `FetchError` unless it is a file: a redirect is none, wherever it leads."""
+    """Raises `FetchError` unless the answer is a file; a redirect is not, wherever it leads."""
     if answer.status != OK:
         where = " and redirects: give the file's final URL" if "location" in answer.headers else ""
         raise FetchError(f"its host answers HTTP {answer.status}{where}")
@@ -147,7 +147,7 @@ def _media_type(headers: dict[str, str]) -> str:
 
 
 async def _connected(origin: Origin) -> Stream:
-    """A connection to an address of the host that anybody may reach, or that was named itself."""
+    """A connection to a host's address that anybody may reach, or that the URL itself names."""
     found = await trio.socket.getaddrinfo(origin.host, origin.port, type=trio.socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
     if not origin.is_address and not all(map(is_public, addresses)):
@@ -159,7 +159,7 @@ async def _connected(origin: Origin) -> Stream:
 
 
 async def _opened(addresses: list[str], port: int) -> trio.SocketStream:
-    """To the first that answers."""
+    """A connection to the first address that answers."""
     for address in addresses[:-1]:
         try:
             return await trio.open_tcp_stream(address, port)

@@ -1,6 +1,6 @@
-"""A transport of httpx2 in the place of the sockets: what tests and applications may put there.
+"""Lets tests and applications put a transport of httpx2 in place of the sockets.
 
-Only who puts one there needs httpx2: it is imported with the first of them. May import what `http`
+Only they need httpx2, which is imported when the first such client is made. May import what `http`
 may.
 """
 
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 transport_factory: ContextVar[Callable[[], httpx2.AsyncBaseTransport] | None] = ContextVar(
     "transport_factory", default=None
 )
-"""Makes the transport of clients opened from here on; None: sockets, on the shared TLS context.
+"""Makes the transport of clients that are opened from now on; None: sockets, with the shared TLS
+context.
 
-A transport of one's own must report `http11.send_request_headers.started` to the request's `trace`
-extension before it writes: until then a failure counts as not dispatched. The timeouts of the
-phases are in its `timeout` extension; only the total is kept for it.
+Your own transport must report `http11.send_request_headers.started` to the request's `trace`
+extension before it writes; until then a failure counts as not dispatched. The request's `timeout`
+extension has the timeouts of the phases, which the transport must keep; the client keeps only the
+total.
 """

@@ -1,4 +1,4 @@
-"""Requests and answers through a transport of httpx2, as sockets carry them."""
+"""Carries requests and answers through a transport of httpx2, in place of the sockets."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gateway_core.http.wire import Request, add_header
 
 @attrs.define(eq=False)
 class Replaced:
-    """Requests to the origin `base`, an URL without a path, through that transport."""
+    """Carries requests to the origin `base`, a URL without a path, through a transport."""
 
     _transport: httpx2.AsyncBaseTransport
     _base: str
 
     async def exchange(self, request: Request, progress: Progress, bound: int) -> Response:
-        """As sockets do it."""
+        """Send the request and read its answer, like `Sockets.exchange`."""
         if not request.segments:
             progress.enter("total")
             return await self._asked(request, request.content, progress, bound)
@@ -56,7 +56,7 @@ class Replaced:
 
 @attrs.define(eq=False)
 class _Taken:
-    """The blocks of a body as the transport takes them."""
+    """An iterator of a body's blocks for the transport."""
 
     _blocks: Blocks
     _progress: Progress
