@@ -1,1 +1,1 @@
-"""Performs the keeping of files: looks, stores, reads; may import `outboxes` and below."""
+"""Looks at the files of envelopes, stores and reads them; may import `outboxes` and below."""

@@ -1,4 +1,4 @@
-"""What core itself asks of a file, before anything of it is read. Sans-I/O."""
+"""Checks what core itself requires of a file, before the file is read. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from gateway_core.contract.validators import (
 from gateway_core.outboxes.stored_bytes import DIGEST, check_digest
 
 LONGEST_FILE_NAME = 255
-"""Bytes: what file systems take."""
+"""Bytes: the most that file systems accept."""
 LONGEST_URL = 2048
 """Characters."""
 LONGEST_ALT = 4096
 """Characters; channels may allow fewer."""
 _NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-"""Slashes, controls, ends of lines, and what turns the direction of letters, as names of programs
-that pose as pictures do. Spaces of all widths and joined emoji are fine: systems name files so."""
+"""Slashes, control characters, ends of lines, and characters that turn the direction of writing, by
+which programs pose as pictures. Spaces of all widths and joined emoji are allowed, since real file
+names have them."""
 _MEDIA_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 _MEDIA_TYPE = re.compile(f"{_MEDIA_NAME}/{_MEDIA_NAME}")
 """Two names of up to 127 characters each (RFC 6838, 4.2), and no parameters."""
 
 
 def are_plain(files: object) -> bool:
-    """The common case in a few comparisons: nothing that `file_problems` could object to."""
+    """Whether `file_problems` would find nothing, by a few comparisons: the common case."""
     return type(files) is tuple and all(map(_is_plain, files))
 
 
@@ -62,7 +63,7 @@ def _is_plain(file: Any) -> bool:
 
 
 def _is_plain_source(file: File) -> bool:
-    """A path that is a text, or bytes, or what is stored."""
+    """Whether the source is a path as text, bytes with a name, or stored bytes."""
     source = file.source
     if source is None:
         return DIGEST.fullmatch(file.digest) is not None
@@ -74,7 +75,7 @@ def _is_plain_source(file: File) -> bool:
 
 
 def file_problems(place: str, file: object) -> Iterator[Problem]:
-    """Every mistake in a file of an envelope, by its place."""
+    """Every mistake in a file of an envelope, each with its place."""
     if not isinstance(file, File):
         yield Problem(place, f"must be a File, not {type(file).__name__}")
         return
@@ -102,7 +103,7 @@ def file_problems(place: str, file: object) -> Iterator[Problem]:
 
 
 def _source(place: str, file: File) -> Iterator[Problem]:
-    """Where its bytes come from: one of a path, bytes, a URL, an id, or what was stored."""
+    """Problems of the source, which must be one of: path, bytes, URL, id, or stored bytes."""
     source: object = file.source
     try:
         if file.digest:
@@ -130,7 +131,7 @@ def _bytes(place: str, content: bytes, name: str) -> Iterator[Problem]:
 
 
 def _source_fault(source: object) -> str | None:
-    """What is wrong with a path or a URL."""
+    """What is wrong with a path or a URL; None: nothing."""
     if not isinstance(source, str | os.PathLike):
         return f"must be a path, bytes or a URL, not {type(source).__name__}"
     if isinstance(source, str) and source.startswith(URLS):

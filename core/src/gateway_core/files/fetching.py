@@ -1,7 +1,6 @@
-"""Files by URL that the gateway fetches itself: from hosts that were allowed, and only then.
+"""Fetches files by URL from allowed hosts, if the platform does not fetch them itself.
 
-What the platform fetches is left to it. A file is in a folder of its own until its envelope is
-accepted, or refused.
+The files of an acceptance are in a folder of their own until the envelope is accepted or refused.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ Fetch: TypeAlias = Callable[
     [str, Origin, Callable[[int | None, str], None], Callable[[bytes], Awaitable[Any]]],
     Awaitable[None],
 ]
-"""As `gateway_core.http.fetching.fetch`: raises `FetchError`."""
+"""The type of `gateway_core.http.fetching.fetch`, which raises `FetchError`."""
 
 
 @attrs.define(eq=False)
 class Fetching:
-    """Fetches files from these hosts, with what can."""
+    """Fetches files from these hosts, with a function that can fetch."""
 
     _hosts: tuple[str, ...]
     _fetch: Fetch
@@ -46,7 +45,7 @@ class Fetching:
         self._origins = frozenset(map(read_origin, self._hosts))
 
     def may_fetch(self, envelope: Envelope) -> bool:
-        """Whether it has a file of an allowed host."""
+        """Whether the envelope has a file of an allowed host."""
         if not isinstance(envelope, MESSAGES):
             return False
         files: object = envelope.files
@@ -60,11 +59,12 @@ class Fetching:
     async def fetched(
         self, envelope: _E, fits: Callable[[_E], Sequence[Problem]], known: FetchedFiles
     ) -> _E:
-        """The envelope with files that were fetched in place of URLs which its channel refuses.
+        """The envelope with fetched files in place of URLs that its channel refuses.
 
-        known  what was fetched before: no URL is asked for twice
+        known  the files that were fetched before: no URL is fetched twice
 
-        Raises `Invalid` with what could not be fetched, and why; `OutboxError` for a full disk.
+        Raises `Invalid` that says which files could not be fetched, and why; `OutboxError` if the
+        disk is full.
         """
         assert isinstance(envelope, MESSAGES)  # noqa: S101 - others have none
         files = list(envelope.files or ())
@@ -113,9 +113,9 @@ class Fetching:
 
 
 class FetchedFiles:
-    """What was fetched for one acceptance, in a folder that is gone with it.
+    """The files that were fetched for one acceptance, in a folder that is deleted after it.
 
-    answers  the sizes and the media types of files that are there, by their URLs
+    answers  the sizes and media types of the fetched files, by their URLs
     """
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ class FetchedFiles:
         self._paths: dict[str, str] = {}
 
     def path_of(self, url: str) -> str:
-        """Where the file of that URL is, or may come. Raises `OutboxError`: it cannot."""
+        """The path at which the URL's file is or will be. Raises `OutboxError` without a folder."""
         if self._folder is None:
             try:
                 self._folder = tempfile.TemporaryDirectory(prefix="gateway-")
@@ -142,11 +142,11 @@ class FetchedFiles:
 
 
 class _Taking:
-    """A file that comes in: on the disk, and no larger than its channel takes.
+    """A file that is coming in: it is written to the disk, up to the size that its channel takes.
 
-    found       as it is known so far
-    size        bytes that have come
-    media_type  what its host calls it
+    found       the file as it is known so far
+    size        bytes that have been written
+    media_type  the media type that its host gives
     """
 
     def __init__(self, file: File, path: str, check: Callable[[File], None]) -> None:
@@ -159,7 +159,7 @@ class _Taking:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """While it comes in. Raises `OutboxError` where there is no room for it."""
+        """A block in which the file comes in. Raises `OutboxError` if the disk cannot hold it."""
         try:
             with FileIO(self._path, "x") as self._opened:
                 yield
@@ -167,20 +167,20 @@ class _Taking:
             raise _no_room(error) from None
 
     def begun(self, announced: int | None, media_type: str) -> None:
-        """Look at the size that was announced, before anything is read. Raises `Invalid`."""
+        """Check the announced size, before anything is read. Raises `Invalid`."""
         self.media_type = media_type
         if not self.found.media_type and "/" in media_type:
             self.found = _typed(self.found, media_type)
         self._check(changed_file(self.found, size=announced or 0))
 
     async def take(self, piece: bytes) -> None:
-        """Keep a piece. Raises `Invalid` once there are too many."""
+        """Take a piece. Raises `Invalid` once the file is too large."""
         self._pieces += piece
         if len(self._pieces) >= MANY:
             await self._write()
 
     async def finish(self) -> None:
-        """Keep the rest."""
+        """Write the rest."""
         await self._write()
 
     async def _write(self) -> None:
@@ -191,7 +191,7 @@ class _Taking:
         assert self._opened is not None  # noqa: S101 - while it comes in
         try:
             await in_thread(partial(_write_all, self._opened, whole))
-        except OSError as error:  # which is none of the network's
+        except OSError as error:  # of the disk, not of the network
             raise _no_room(error) from None
 
 
@@ -219,6 +219,6 @@ def _name_in(url: str) -> str:
 
 
 def _shown(url: str) -> str:
-    """Without what may be a signature."""
+    """The URL without its query, which may be a signature."""
     split = urlsplit(url)
     return f"{split.scheme}://{split.netloc}{split.path}"

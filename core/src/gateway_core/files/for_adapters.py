@@ -1,4 +1,4 @@
-"""What adapters of several channels say of files alike. Sans-I/O."""
+"""Provides what adapters of several channels do alike about files. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def too_much(
 ) -> Iterator[Problem]:
     """Problems of files that exceed a channel's limits, each with its place.
 
-    platform     its name, for the words
-    most         files of one message: the setting `max_files`
-    most_bytes   of one file: the setting `max_file_size`
-    longest_alt  characters of a description
+    platform     the platform's name, for the problems' words
+    most         most files of one message: the setting `max_files`
+    most_bytes   most bytes of one file: the setting `max_file_size`
+    longest_alt  most characters of an alternative text
     """
     if len(files) > most:
         yield Problem("files", f"has {len(files)} files, at most {most} go with a message")
@@ -34,9 +34,9 @@ def too_much(
 
 
 def with_first_part(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
-    """The plan with all files on its first part, where an edit finds them however long its text is.
+    """The plan with all files on its first part, where an edit of any length finds them.
 
-    For channels that show any files beside a text.
+    For channels that can show any files beside a text.
     """
     if not message.files or not parts:
         return parts

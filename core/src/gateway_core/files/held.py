@@ -1,4 +1,4 @@
-"""Bytes of files in memory: as many as all of them together may be. Sans-I/O."""
+"""Holds bytes of files in memory, up to a bound for all of them together. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ import attrs
 from gateway_core.outboxes.stored_bytes import BytesDigest
 
 MOST = 1 << 24
-"""Bytes of all files of a gateway that are in memory together."""
+"""Most bytes of all files of a gateway that are in memory together."""
 LARGEST = 1 << 22
-"""Bytes of one of them. A larger one is read in pieces, as often as somebody wants them."""
+"""Most bytes of one such file. A larger file is read in pieces, each time that it is needed."""
 PIECE = (1 << 17) - (1 << 12)
 """Bytes that are read and sent at once: as many as `gateway_core.http` writes at once."""
 SPARE = 64
-"""Buffers of `PIECE` bytes that wait for the next file: the system clears what is mapped anew."""
+"""Buffers of `PIECE` bytes kept for the next file, since the system must clear new memory."""
 
 
 @attrs.define(eq=False)
 class Allowance:
-    """How many more bytes may be in memory, and buffers for them. Threads draw on it."""
+    """How many more bytes may be in memory, and buffers for them. Several threads use it."""
 
     _left: int = MOST
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
-    # Not the number itself: a destructor may run in the middle of `hold`, whose lock it would wait
-    # for.
+    # A queue, not the number itself: a destructor may run in the middle of `hold`, and would wait
+    # for its lock.
     _returned: deque[int] = attrs.field(factory=deque, init=False)
     _spare: deque[bytearray] = attrs.field(factory=partial(deque, maxlen=SPARE), init=False)
 
     def hold(self, size: int) -> Held | None:
-        """A place for so many bytes; None: they are too many."""
+        """Memory for `size` bytes; None: they are too many."""
         if size > LARGEST:
             return None
         with self._lock:
@@ -46,20 +46,20 @@ class Allowance:
         return Held(size, self)
 
     def buffer(self) -> bytearray:
-        """One that nobody looks into."""
+        """A buffer of which nobody has a view."""
         try:
             return self._spare.pop()
         except IndexError:
             return bytearray(PIECE)
 
     def give_back(self, size: int, buffers: Sequence[bytearray]) -> None:
-        """Somebody has let go of so many bytes. For destructors too."""
+        """Take back `size` bytes, and the buffers that can be used again. For destructors too."""
         self._returned.append(size)
         self._spare.extend(filter(_unseen, buffers))
 
 
 def _unseen(buffer: bytearray) -> bool:
-    """Whether nobody has a view of it, by what the interpreter forbids where somebody has."""
+    """Whether nobody has a view of the buffer; Python forbids resizing if somebody has."""
     try:
         buffer.append(buffer.pop())
     except BufferError:
@@ -68,13 +68,13 @@ def _unseen(buffer: bytearray) -> bool:
 
 
 class Held:
-    """The bytes of a file, in pieces. Their place is another's as soon as nobody has this object.
+    """The bytes of a file, in pieces. Its share of the memory is free once nobody has this object.
 
-    Views of a piece stay as they are, however long somebody has them.
+    A view of a piece stays valid as long as somebody has it.
 
-    pieces  all of them
-    digest  theirs
-    size    of the place
+    pieces  all pieces, in order
+    digest  the digest of the bytes
+    size    bytes of memory that were allowed
     """
 
     __slots__ = ("_allowance", "_buffers", "digest", "pieces", "size")
@@ -87,7 +87,7 @@ class Held:
         self._allowance = allowance
 
     def read(self, opened: FileIO) -> int:
-        """Take the bytes of a file, as many as were said, or some more; how many came."""
+        """Read the file's bytes, up to `size` or slightly more, and return how many came."""
         read, pieces = 0, []
         while read < self.size:
             buffer = self._allowance.buffer()
@@ -101,7 +101,7 @@ class Held:
         return read
 
     def take(self, whole: bytes) -> None:
-        """Take bytes that are in memory; nothing of them is copied."""
+        """Take bytes that are in memory, without copying them."""
         self._fill(cut(whole))
 
     def _fill(self, pieces: Sequence[memoryview]) -> None:
@@ -119,6 +119,6 @@ class Held:
 
 
 def cut(whole: bytes) -> list[memoryview]:
-    """Bytes in pieces; nothing of them is copied."""
+    """The bytes cut in pieces, without copying them."""
     view = memoryview(whole)
     return [view[start : start + PIECE] for start in range(0, len(whole), PIECE)]

@@ -1,4 +1,4 @@
-"""Takes in the files of envelopes, and gives attempts what they send."""
+"""Stores the files of envelopes, and gives attempts the files that they send."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from gateway_core.files.spool import Spool
 from gateway_core.outboxes.stored_bytes import Content
 
 LARGE_PIECE = 1 << 22
-"""Bytes of a file that are handed over, which are read at once."""
+"""Bytes that are read at once of a file that is handed over."""
 LARGE_AT_ONCE = 4
-"""Files too large to be held that are stored at once, each of which has some megabytes in memory;
-and envelopes that are handed over with their files, which have all of these there."""
+"""How many files too large to be held are stored at the same time (each needs some megabytes of
+memory), together with envelopes that are handed over with all of their files in memory."""
 REMEMBERED = 1_000
-"""Ids of uploaded files, of all accounts."""
+"""Most ids of uploaded files that are remembered, for all accounts together."""
 REMEMBERED_FOR = 86_400.0
-"""Seconds for which an id is used again."""
+"""Seconds for which such an id is used again."""
 
 
 _CHANGED: Mapping[type, Callable[..., Any]] = {kind: fast_evolve(kind) for kind in MESSAGES}
@@ -46,7 +46,7 @@ _changed_attempt = fast_evolve(Attempt)
 
 
 class Store(Protocol):
-    """Where bytes are kept: an outbox, or a spool."""
+    """Where bytes are stored: an outbox, or a spool."""
 
     async def store_bytes(self, digest: str, content: Content) -> None: ...  # noqa: D102 - as in `Outbox`
 
@@ -59,10 +59,10 @@ class Store(Protocol):
 class KeptFiles:
     """The files of one gateway.
 
-    fetching   gets files by their URLs; None: nobody does
-    spool      gives back a use as an envelope ends; None: an outbox has them, and does that by
-               itself
-    allowance  for those that are in memory, until they are stored, or end
+    fetching   fetches files by their URLs; None: no files are fetched
+    spool      stores the bytes, and lets go of them when envelopes end; None: an outbox stores
+               them, and lets go of them by itself
+    allowance  bounds the bytes in memory, until they are stored or no longer needed
     """
 
     _store: Store
@@ -81,7 +81,7 @@ class KeptFiles:
     ) -> tuple[Envelope, list[FoundFile]]:
         """The envelope as it is stored, and its files. Raises `Invalid`.
 
-        fits  why the channel would refuse it: asked before large files are read
+        fits  says why the channel would refuse the envelope; called before large files are read
         """
         assert isinstance(envelope, MESSAGES)  # noqa: S101 - others have none
         change: Callable[..., Envelope] = _CHANGED.get(type(envelope), attrs.evolve)
@@ -95,7 +95,7 @@ class KeptFiles:
         return with_files([each.file for each in looked]), looked
 
     async def store(self, looked: Sequence[FoundFile]) -> list[str]:
-        """Keep the bytes of all, for one use; their digests. Raises `Invalid` and `OutboxError`."""
+        """Store all files' bytes for one use; their digests. Raises `Invalid` and `OutboxError`."""
         stored: list[str] = []
         try:
             for place, each in enumerate(looked):
@@ -116,25 +116,25 @@ class KeptFiles:
         return stored
 
     def _turn(self, found: FoundFile) -> AbstractAsyncContextManager[object]:
-        """Waited for before it is stored: what is held takes no more memory, and waits for none."""
+        """What a file waits for before it is stored; bytes in memory already wait for nothing."""
         return nullcontext() if isinstance(found.source, Held | None) else self._large
 
     async def release(self, digests: Sequence[str]) -> None:
-        """The envelope was not accepted: nobody needs them."""
+        """Give back a use of the stored bytes, since the envelope was not accepted."""
         with trio.CancelScope(shield=True):
             for digest in digests:
-                with suppress(OutboxError):  # they go with the process run
+                with suppress(OutboxError):  # they are dropped when the process run ends
                     await self._store.release_bytes(digest)
 
     def release_nowait(self, digests: Sequence[str]) -> None:
-        """The same at once, where no outbox has them."""
+        """Like `release`, but at once, and only if no outbox stores the bytes."""
         if self.spool is not None:
             for digest in digests:
                 self.spool.let_go(digest)
 
     @asynccontextmanager
     async def whole(self, digests: Sequence[str]) -> AsyncIterator[Mapping[str, bytes]]:
-        """All of the stored bytes of these, by their digests, for a few callers at a time.
+        """The whole stored bytes of these digests, for a few callers at a time.
 
         Raises `OutboxError`.
         """
@@ -145,7 +145,7 @@ class KeptFiles:
             yield await self.contents(digests)
 
     async def contents(self, digests: Sequence[str]) -> dict[str, bytes]:
-        """The same for anybody."""
+        """The whole stored bytes of these digests, for any number of callers."""
         found: dict[str, bytes] = {}
         for digest in digests:
             pieces: list[bytes] = []
@@ -155,14 +155,14 @@ class KeptFiles:
         return found
 
     def close(self) -> None:
-        """The gateway has ended: what no outbox has is gone."""
+        """The gateway has ended; bytes that no outbox stores are deleted."""
         if self.spool is not None:
             self.spool.close()
 
     # -- out
 
     def attach(self, attempt: Attempt, files: StepFiles, moved: Callable[[], None]) -> Attempt:
-        """The attempt with what its step sends; `moved` is called whenever some of it is read."""
+        """The attempt with its step's files; `moved` is called whenever bytes of them are read."""
         uploads = [
             self._upload(attempt.instance_id, file, moved, held=files.held)
             for file in files.standing
@@ -197,11 +197,11 @@ class KeptFiles:
         return known if known and until > trio.current_time() else None
 
     def are_known(self, instance_id: str, files: StepFiles) -> bool:
-        """Whether all of them can go by the ids of earlier uploads."""
+        """Whether all of the files can be sent by the ids of earlier uploads."""
         return all(file.digest and self._known_id(instance_id, file) for file in files.files)
 
     def learn(self, instance_id: str, files: StepFiles, answer: Answer) -> None:
-        """The platform named them: the next message of the same bytes names them, too."""
+        """Remember the platform's ids of the files, so that later messages can send the ids."""
         if not answer.reusable or len(answer.files) != len(files.files):
             return
         for file, name in zip(files.files, answer.files, strict=True):
@@ -213,7 +213,7 @@ class KeptFiles:
             self._known.popitem(last=False)
 
     def forget(self, attempt: Attempt) -> None:
-        """The platform does not take the ids that this attempt had, unless they are newer now."""
+        """Forget the ids that the platform refused in this attempt, unless newer ones are known."""
         for upload in attempt.files:
             place = _name(attempt.instance_id, upload.file)
             if upload.known is not None and self._known.get(place, ("",))[0] == upload.known:
@@ -222,7 +222,7 @@ class KeptFiles:
 
 @attrs.define(eq=False)
 class _AtHand:
-    """Pieces that are in memory."""
+    """An iterator of pieces that are in memory."""
 
     _pieces: Iterator[memoryview]
     _moved: Callable[[], None]
@@ -239,7 +239,7 @@ class _AtHand:
 
 @asynccontextmanager
 async def _closed(content: Content) -> AsyncIterator[Content]:
-    """Closed afterwards, and the file that it reads, wherever it was left."""
+    """A block that closes the content afterwards, and so the file that it was reading."""
     try:
         yield content
     finally:
@@ -249,7 +249,7 @@ async def _closed(content: Content) -> AsyncIterator[Content]:
 
 
 def files_in(envelope: Envelope) -> bool:
-    """Whether it has files whose bytes the gateway stores."""
+    """Whether the envelope has files whose bytes the gateway stores."""
     files: object = getattr(envelope, "files", None)
     return isinstance(files, Sequence) and any(
         isinstance(file, File) and file.is_stored for file in files
@@ -257,5 +257,5 @@ def files_in(envelope: Envelope) -> bool:
 
 
 def _name(instance_id: str, file: File) -> tuple[str, str, str, bool, str]:
-    """By which an uploaded file is known: ids hold for one account, one kind, and one name."""
+    """The key of an uploaded file's id, which is valid for one account, one kind and one name."""
     return instance_id, file.digest, file.name, file.as_document, file.media_type

@@ -1,6 +1,6 @@
-"""Looks at the files of an envelope: whether they are there, how large, and what they are.
+"""Looks at the files of an envelope: whether they exist, how large and of which type they are.
 
-Small ones are read as they are looked at. Others are read once the channel takes their size.
+Small files are read at once. Large files are read only after the channel has accepted their size.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from gateway_core.outboxes.stored_bytes import BytesDigest, Content
 T = TypeVar("T")
 
 Fits: TypeAlias = Callable[[Sequence[File]], Sequence[Problem]]
-"""Why the channel would refuse these files, whose sizes are known: nothing, if it takes them."""
+"""Why the channel would refuse these files, whose sizes are known; empty: it accepts them."""
 
 MESSAGES = (Send, Edit)
-"""What may have files."""
+"""The envelopes that may have files."""
 MANY = 1 << 20
-"""Bytes that are read at once, of at most `AT_ONCE` files that are too large to be held."""
+"""Bytes that are read at once, of a file that is too large to be held."""
 TURN = 1 << 23
-"""Bytes of such a file that are read before others have their turn, or a cancelled caller goes."""
+"""Bytes of such a file that are read before other files get a turn, or a cancellation is seen."""
 AT_HAND = 1 << 18
-"""Bytes in memory that are looked at without a thread."""
+"""Most bytes in memory that are looked at without a thread."""
 HEAD = 1 << 18
-"""Bytes at the beginning in which a picture tells its size; more than any thumbnail before it."""
+"""Bytes at a picture's beginning that must hold its width and height, even after a thumbnail."""
 AT_ONCE = 4
-"""Threads that read files at the most: a disk that hangs keeps no others."""
+"""Most threads that read files, so that a disk that hangs blocks no other threads."""
 UNKNOWN_TYPE = "application/octet-stream"
 
 
 class CannotRead(ValueError):
-    """Why a file cannot be taken, in words."""
+    """Why a file cannot be accepted, in words."""
 
 
 @attrs.frozen(eq=False)
@@ -58,11 +58,11 @@ class FoundFile:
 
     @property
     def is_unread(self) -> bool:
-        """Whether its size is known, and its digest is not."""
+        """Whether the file's size is known, but not its digest."""
         return not self.file.digest and isinstance(self.source, bytes | str)
 
     def content(self) -> Content:
-        """Its bytes, piece by piece, from the place where they were looked at."""
+        """The file's bytes, piece by piece, from the source that was looked at."""
         if isinstance(self.source, Held):
             return self.source
         if self.source is None:
@@ -72,7 +72,7 @@ class FoundFile:
 
 @attrs.define(eq=False)
 class _Gone:
-    """The bytes of what was accepted before: nobody asks for them while they are stored."""
+    """Stands for bytes that were accepted before; they are read only if no longer stored."""
 
     _file: File
 
@@ -86,8 +86,8 @@ class _Gone:
 def look(file: File, allowance: Allowance | None) -> FoundFile:
     """Look at a file. Waits for the disk. Raises `CannotRead`.
 
-    allowance  for the bytes of those that are small enough to stay in memory, which are read; None:
-               read none. The others keep their source, and have no digest yet
+    allowance  memory for the bytes of a file that is small enough, which is read; None: read no
+               file. A file that is not read keeps its source, and has no digest yet
     """
     source = file.source
     if not file.is_stored or source is None:
@@ -97,7 +97,7 @@ def look(file: File, allowance: Allowance | None) -> FoundFile:
     path = _path_of(source)
     try:
         kind = os.stat(path)  # noqa: PTH116 - for each file, and four times as fast
-        if not stat.S_ISREG(kind.st_mode):  # a pipe would let the next line wait for ever
+        if not stat.S_ISREG(kind.st_mode):  # with a pipe, the next line would wait for ever
             what = "a folder" if stat.S_ISDIR(kind.st_mode) else "not a regular file"
             raise CannotRead(f"{_named(path)} is {what}")
         with FileIO(path, opener=_at_once) as opened:
@@ -109,7 +109,7 @@ def look(file: File, allowance: Allowance | None) -> FoundFile:
 
 
 def _path_of(source: str | os.PathLike[str]) -> str:
-    """What a class of the application's own says at last, whatever it said before."""
+    """The path as text, asked again, since an application's own class may answer differently."""
     try:
         path: object = os.fspath(source)
     except Exception as error:  # noqa: BLE001 - likewise
@@ -128,7 +128,7 @@ def _look_at_bytes(file: File, whole: bytes, allowance: Allowance | None) -> Fou
 
 
 def _at_once(path: str, flags: int) -> int:
-    """Open it without waiting, as a pipe would that came into its place meanwhile."""
+    """Open the file without waiting, in case a pipe has replaced it meanwhile."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -150,7 +150,7 @@ def _look_into(opened: FileIO, file: File, path: str, allowance: Allowance | Non
 
 
 def _check_unchanged(opened: FileIO, name: str, before: os.stat_result, read: int) -> None:
-    """Raises `CannotRead` unless so many bytes are what the file has, and had before."""
+    """Raises `CannotRead` unless the file has, and had, exactly the bytes that were read."""
     after = os.fstat(opened.fileno())
     times = before.st_mtime_ns, after.st_mtime_ns
     if {read, before.st_size, after.st_size} != {read} or len({*times}) > 1:
@@ -167,11 +167,11 @@ async def look_at(
     fits: Fits,
     known: Mapping[File, FoundFile] = NONE_KNOWN,
 ) -> list[FoundFile]:
-    """Look at all of them, in threads; read those that are large if `fits` has nothing to say.
+    """Look at all files, in threads; read the large ones if `fits` finds no problem.
 
-    known  those that were looked at before
+    known  the files that were looked at before
 
-    Raises `Invalid` with what is wrong with which.
+    Raises `Invalid` with the problems and their places.
     """
     found, problems = [], []
     for place, file in enumerate(files):
@@ -206,7 +206,7 @@ async def _read_at(place: int, found: FoundFile) -> FoundFile:
 
 
 async def read(found: FoundFile) -> FoundFile:
-    """Read a file to find its digest. A cancelled caller waits for `TURN` bytes of it at most.
+    """Read a file to find its digest. A cancelled caller waits for at most `TURN` more bytes.
 
     Raises `CannotRead`.
     """
@@ -233,7 +233,7 @@ async def _read_into(digest: BytesDigest, opened: FileIO, file: File) -> None:
 
 
 def _take_turn(digest: BytesDigest, opened: FileIO) -> int:
-    """Read up to `TURN` bytes; how many there were."""
+    """Read up to `TURN` bytes, and return how many there were."""
     buffer = memoryview(bytearray(MANY))
     read = 0
     while read < TURN and (count := opened.readinto(buffer)):
@@ -243,7 +243,7 @@ def _take_turn(digest: BytesDigest, opened: FileIO) -> int:
 
 
 def seen_at_once(envelope: Envelope) -> tuple[Envelope, list[Problem]]:
-    """The envelope with its files as far as they can be seen without reading all of them."""
+    """The envelope with the facts about its files that can be found without reading them fully."""
     if not isinstance(envelope, MESSAGES) or not envelope.files:
         return envelope, []
     found, problems = [], []
@@ -256,7 +256,7 @@ def seen_at_once(envelope: Envelope) -> tuple[Envelope, list[Problem]]:
 
 
 async def in_thread(do: Callable[[], T]) -> T:
-    """What a disk may hold up: a cancelled caller waits for it, as for any other file."""
+    """Do work that may wait for a disk, in a thread; a cancelled caller waits for it as well."""
     return await trio.to_thread.run_sync(do, limiter=_reading())
 
 
@@ -264,7 +264,7 @@ _LIMITER: trio.lowlevel.RunVar[trio.CapacityLimiter] = trio.lowlevel.RunVar("rea
 
 
 def _reading() -> trio.CapacityLimiter:
-    """The threads of this event loop that read files."""
+    """The limiter of this event loop's threads that read files."""
     try:
         return _LIMITER.get()
     except LookupError:
@@ -282,7 +282,7 @@ def _is_picture(kind: str) -> bool:
 
 
 def _facts(file: File, name: str, head: bytes, size: int, digest: str = "") -> File:
-    """What envelopes carry of it: in place of its bytes, once they have a digest."""
+    """The file as envelopes carry it; once there is a digest, the digest replaces the bytes."""
     kind = _type_of(file, name)
     width, height = _measure(head) if _is_picture(kind) else (0, 0)
     return changed_file(
@@ -298,8 +298,8 @@ def _facts(file: File, name: str, head: bytes, size: int, digest: str = "") -> F
 
 
 def _measure(head: bytes) -> tuple[int, int]:
-    """Width and height of a picture; (0, 0): it is none, or none that is known."""
-    # Here, since it brings a parser of XML: a megabyte that only pictures need.
+    """Width and height of a picture; (0, 0): it is no picture, or of an unknown format."""
+    # Imported here, since it brings an XML parser: a megabyte that only pictures need.
     import imagesize  # type: ignore[import-untyped]  # noqa: PLC0415 - it has no types
 
     try:

@@ -1,4 +1,4 @@
-"""The files of many envelopes: each is fetched, looked at and stored once. Waits for the disk."""
+"""Fetches, looks at and stores the files of many envelopes, each file once. Waits for the disk."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _E = TypeVar("_E", bound=Envelope)
 class ManyFiles:
     """The files of the members of a group that is to be accepted.
 
-    fetched  what the gateway has fetched for it, in a folder that is there until it is accepted;
-             None: it fetches nothing
+    fetched  the files that the gateway has fetched for the group, in a folder that exists until the
+             group is accepted; None: it fetches nothing
     """
 
     _files: KeptFiles
@@ -31,16 +31,16 @@ class ManyFiles:
     _digests: dict[str, FoundFile] = attrs.field(factory=dict, init=False)
 
     async def fetch(self, envelope: _E, fits: Callable[[_E], Sequence[Problem]]) -> _E:
-        """The envelope with files in place of URLs that its channel refuses; as `Fetching` does."""
+        """The envelope with files in place of URLs that its channel refuses, as in `Fetching`."""
         fetching = self._files.fetching
         if self._fetched is None or fetching is None or not fetching.may_fetch(envelope):
             return envelope
         return await fetching.fetched(envelope, fits, self._fetched)
 
     async def look_at(self, envelope: _E, fits: Callable[[_E], Sequence[Problem]]) -> _E:
-        """The envelope as it is stored. Raises `Invalid`, with the place of a file in it.
+        """The envelope as it is stored. Raises `Invalid`, with the file's place in the envelope.
 
-        fits  why the channel would refuse it: asked before large files are read
+        fits  says why the channel would refuse the envelope; called before large files are read
         """
         if not isinstance(envelope, MESSAGES) or not files_in(envelope):
             return envelope
@@ -59,11 +59,11 @@ class ManyFiles:
         return with_files([each.file for each in found])
 
     async def store(self) -> tuple[str, ...]:
-        """Keep the bytes of all, for one use. Raises `Invalid` and `OutboxError`."""
+        """Store all files' bytes, for one use. Raises `Invalid` and `OutboxError`."""
         return tuple(await self._files.store(list(self._digests.values())))
 
     async def contents(self, digests: Collection[str]) -> dict[str, bytes]:
-        """The bytes of these, for a process that stores them. Raises as `store`."""
+        """The bytes of these digests, for a process that stores them. Raises like `store`."""
         some = [each for digest, each in self._digests.items() if digest in digests]
         stored = await self._files.store(some)
         try:
@@ -72,11 +72,11 @@ class ManyFiles:
             await self._files.release(stored)
 
     async def release(self, digests: Sequence[str]) -> None:
-        """The group was not accepted."""
+        """Give back a use of the stored bytes, since the group was not accepted."""
         await self._files.release(digests)
 
 
 def digests_of(envelope: Envelope) -> tuple[str, ...]:
-    """Of the bytes that it needs."""
+    """The digests of the bytes that the envelope needs."""
     files = envelope.files if isinstance(envelope, MESSAGES) else None
     return tuple(dict.fromkeys(file.digest for file in files or () if file.is_stored))

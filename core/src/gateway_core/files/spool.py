@@ -1,4 +1,4 @@
-"""Keeps bytes without an outbox: small ones in memory, large ones in a folder of their own."""
+"""Stores bytes without an outbox: small files in memory, large ones in a temporary folder."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from gateway_core.files.looking import in_thread
 from gateway_core.outboxes.stored_bytes import BytesDigest, Content, pieces_of
 
 LARGE = 1 << 18
-"""Bytes from which on they stand on the disk."""
+"""Bytes from which on a file is stored on the disk."""
 OPEN = 64
-"""Files that are held open at the most: those that attempts read, mostly."""
+"""Most files that are held open: mostly files that attempts are reading."""
 
 
 @attrs.define(eq=False)
 class _Kept:
-    """Bytes, and how many need them. `content`: None, they are in the folder."""
+    """Bytes, and how many uses they have. `content` None: the bytes are in the folder."""
 
     content: bytes | Held | None
     uses: int = 1
 
 
 class Spool:
-    """Bytes by their digests, for as long as somebody needs them; all are gone as it is closed.
+    """Bytes by their digests, as long as somebody needs them; closing the spool deletes all.
 
-    What is held in memory stays there: nothing of it is copied.
+    Bytes that are held in memory stay there, and are not copied.
     """
 
     def __init__(self) -> None:
@@ -50,9 +50,10 @@ class Spool:
         return len(self._kept)
 
     async def store_bytes(self, digest: str, content: Content) -> None:
-        """Keep them for one use more. Raises ValueError for others, `OutboxError` for a full disk.
+        """Store bytes for one more use.
 
-        One file at a time: they wait for the same disk. What is held waits for none.
+        One file at a time, since all wait for the same disk. Bytes held in memory do not wait.
+        Raises ValueError if the digest is not that of the bytes, `OutboxError` if the disk is full.
         """
         if _are_held(content, digest) and not self._storing.locked():
             self._kept.setdefault(digest, _Kept(content, 0)).uses += 1
@@ -94,7 +95,7 @@ class Spool:
         return _Kept(None)
 
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
-        """So many from that offset on. Raises `OutboxError` where they are not there."""
+        """Up to `limit` bytes from `offset` on. Raises `OutboxError` if they are not stored."""
         kept = self._kept.get(digest)
         if kept is None:
             raise OutboxError(f"the bytes {digest} are not there")
@@ -109,7 +110,7 @@ class Spool:
             raise OutboxError(f"the bytes {digest} cannot be read: {error.strerror}") from error
 
     def at_hand(self, digest: str) -> Iterator[memoryview] | None:
-        """Their pieces, where they are in memory."""
+        """The pieces of the bytes; None: they are not in memory."""
         kept = self._kept.get(digest)
         if kept is None or kept.content is None:
             return None
@@ -117,9 +118,9 @@ class Spool:
         return iter(held.pieces if isinstance(held, Held) else cut(held))
 
     async def _read(self, digest: str, offset: int, limit: int) -> bytes:
-        """At once what the system has in memory, where it can say so; a thread waits for the rest.
+        """Read at once if the system has the bytes in memory and can say so; else in a thread.
 
-        A thread opens the file for itself: another may close this one meanwhile.
+        The thread opens the file for itself, since another task may close this one meanwhile.
         """
         path = self._path(digest)
         if digest not in self._open:
@@ -141,11 +142,11 @@ class Spool:
             os.close(opened)
 
     async def release_bytes(self, digest: str) -> None:
-        """A use is over."""
+        """End one use of the bytes."""
         self.let_go(digest)
 
     def hold(self, digests: Sequence[str], delivery: Delivery) -> None:
-        """An envelope needs them until it ends."""
+        """End one use of the bytes when the envelope of `delivery` ends."""
 
         def over() -> None:
             for digest in digests:
@@ -157,7 +158,7 @@ class Spool:
             over()
 
     def let_go(self, digest: str) -> None:
-        """The same, at once."""
+        """End one use of the bytes, at once; after the last use they are deleted."""
         kept = self._kept.get(digest)
         if kept is None:
             return
@@ -169,7 +170,7 @@ class Spool:
                 self._path(digest).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Everything is gone."""
+        """Delete everything."""
         self._kept.clear()
         for digest in list(self._open):
             self._shut(digest)
@@ -184,7 +185,7 @@ class Spool:
 
 
 def _are_held(content: Content, digest: str) -> TypeGuard[Held]:
-    """Whether these are the bytes of that digest, all of them in memory."""
+    """Whether the content is held in memory and has this digest."""
     return isinstance(content, Held) and content.digest == digest
 
 
@@ -197,13 +198,13 @@ def _append(path: Path, block: bytearray, found: BytesDigest) -> None:
 
 
 def _piece_nowait(descriptor: int, offset: int, limit: int) -> bytes:
-    """What is in memory; nothing, where that cannot be known, or nothing is."""
+    """Bytes that the system has in memory; none if there are none, or if it cannot say so."""
     if sys.platform != "linux":
         return b""
     piece = bytearray(limit)
     try:
         size = os.preadv(descriptor, [piece], offset, os.RWF_NOWAIT)
-    except OSError:  # it would wait, or the file system cannot say; a thread finds out
+    except OSError:  # reading would wait, or the file system cannot say: a thread reads
         return b""
     return bytes(memoryview(piece)[:size])
 
