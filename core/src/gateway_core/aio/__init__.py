@@ -1,8 +1,8 @@
 """The gateway for programs on asyncio; may import `bridge` and below.
 
-`open_gateway` is an async context manager under asyncio and uvloop, and gives the methods of
-`gateway_core.Gateway`, each as it is there: what is awaited there is awaited here. The gateway runs
-on a thread of its own, so that a program which blocks its loop delays no message.
+`open_gateway` is an async context manager under asyncio and uvloop. It gives a gateway with the
+methods of `gateway_core.Gateway`, and a method that is awaited there is awaited here. The gateway
+runs on a thread of its own, so that a program that blocks its loop delays no message.
 """
 
 from gateway_core.aio.gateway import Gateway

@@ -1,4 +1,4 @@
-"""What answers an incoming event, for asyncio: `reply`, `typing`, `stream`."""
+"""Answers incoming events, for asyncio: `reply`, `typing`, `stream`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway_core.streams.opening import StreamFields
 
 
 class Answers:
-    """What a `Gateway` can be asked to answer."""
+    """The methods of a `Gateway` that answer incoming events."""
 
     _home: Home
     _call: Any
@@ -54,7 +54,7 @@ class Answers:
     ) -> AbstractAsyncContextManager[None]:
         """Show a typing indicator in the event's room while the block runs.
 
-        As `gateway_core.Gateway.typing` does; what it raises is raised as the block is entered.
+        It works like `gateway_core.Gateway.typing`; entering the block raises that method's errors.
         """
         core = self._home.core
         make = partial(core.typing, event, instance=instance, ephemeral=ephemeral)
@@ -68,15 +68,15 @@ class Answers:
     ) -> Opening:
         """A message that grows, such as a language model's answer: for an `async with` block.
 
-        where   an event of the platform, which it answers; or (instance, room)
-        chunks  its text, piece by piece, read in the loop that runs here: then it is awaited, and
+        where   an event of the platform, which the message answers; or (instance, room)
+        chunks  the text, piece by piece, read in the running loop; then `await` the result, which
                 gives the receipt
 
-        The fields are those of `gateway_core.Gateway.stream`; what that raises is raised as the
-        block is entered. A block that is cancelled ends as `on_error` says.
+        The fields are those of `gateway_core.Gateway.stream`; entering the block raises that
+        method's errors. A block that is cancelled ends as `on_error` says.
         """
         return Opening(self._home, partial(self._home.core.stream, where, **fields), chunks)
 
 
 def _nothing(_: None) -> None:
-    """What a block of `typing` gets."""
+    """The value that a block of `typing` gets: None."""

@@ -1,8 +1,8 @@
-"""The gateway for asyncio: every method of `gateway_core.Gateway`, as it is there.
+"""Provides the gateway for asyncio: every method of `gateway_core.Gateway`.
 
-A method that is awaited there is awaited here. One that is not is called here as well: it waits for
-the gateway's thread, as a rule a fraction of a millisecond. A method that is new there is one line
-here, or in `answers` and `groups`; `handles` has what returns more than a value.
+A method that is awaited there is awaited here. A plain method there is a plain method here, and
+waits for the gateway's thread, usually a fraction of a millisecond. For a new method there, add one
+line here, or in `answers` or `groups`; `handles` serves methods that return more than a value.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ Editable: TypeAlias = Target | Ticket
 class Gateway(Answers, Marks, GroupVerbs):
     """Send, edit and delete messages on every installed channel. Made by `open_gateway`.
 
-    It belongs to the loop that opened it: in another one its methods raise `RuntimeError`. A task
-    that is cancelled withdraws what has not started.
+    A gateway belongs to the loop that opened it; in another loop its methods raise `RuntimeError`.
+    If a task is cancelled, the envelope that it waits for is withdrawn unless it has started.
     """
 
     def __init__(self, home: Home) -> None:
@@ -59,7 +59,7 @@ class Gateway(Answers, Marks, GroupVerbs):
 
     @property
     def config(self) -> GatewayConfig:
-        """What it was opened with."""
+        """The configuration with which the gateway was opened."""
         return self._core.config
 
     # -- messages
@@ -223,14 +223,15 @@ class Gateway(Answers, Marks, GroupVerbs):
         """Every ending after the cursor `after`, in order, as it happens, until the gateway closes.
 
         after  the cursor of the last ending that you have processed; None: start with the oldest
-               that is remembered
+               ending that is remembered
         """
         return Items(self._home, self._home.ask(self._core.endings, after))
 
     def statistics(self, *, waiting: bool = False) -> Statistics:
-        """A frozen snapshot.
+        """A frozen snapshot of the gateway's counts.
 
-        waiting  also count what envelopes wait for; this looks at each of them, 50 ms for 100,000
+        waiting  also count what envelopes wait for; this looks at each envelope, which takes 50 ms
+                 for 100,000
         """
         return self._home.ask(partial(self._core.statistics, waiting=waiting))
 
@@ -241,7 +242,7 @@ class Gateway(Answers, Marks, GroupVerbs):
         self._home.ask(self._core.add_instance, instance)
 
     def replace_instance(self, instance: Instance) -> None:
-        """Give a known instance new settings (a new token); a suspended one goes on."""
+        """Give a known instance new settings (a new token); a suspended instance goes on."""
         self._home.ask(self._core.replace_instance, instance)
 
     async def remove_instance(self, instance_id: str, *, drain: float = 0.0) -> list[Undelivered]:
@@ -249,13 +250,13 @@ class Gateway(Answers, Marks, GroupVerbs):
         return await self._home.call(self._core.remove_instance, instance_id, drain=drain)
 
     async def reload(self, config: GatewayConfig) -> Reloaded:
-        """Serve the instances of this configuration from now on, such as one read again."""
+        """Serve this configuration's instances from now on, for example of a file read again."""
         return await self._home.call(self._core.reload, config)
 
     async def find_instance(self, instance_id: str, *, anew: bool = False) -> Instance | None:
-        """The instance, asked of the `instance_source` where that is needed; None: there is none.
+        """The instance, from the `instance_source` if it must be asked; None: there is none.
 
-        anew  ask the source again: other settings are used, or the instance is removed
+        anew  ask the source again: its new settings are used, or the instance is removed
         """
         return await self._home.call(self._core.find_instance, instance_id, anew=anew)
 

@@ -1,6 +1,6 @@
-"""Objects, context managers and iterators of the gateway's thread, each as one of this loop.
+"""Lets a loop use objects, context managers and iterators of the gateway's thread.
 
-A face of an object is a `Handle` with a method for each of the object's, of a line each:
+The face of an object is a `Handle` that has a one-line method for each method of the object:
 
 class Group(Handle[core.Group]):
     async def pause(self) -> None:
@@ -11,7 +11,7 @@ class Group(Handle[core.Group]):
     def stopped(self) -> bool:
         return self._inner.stopped                          # an attribute that is set once
 
-`Block(home, partial(gateway.stream, event), face)` is an async context manager that is one there.
+`Block(home, partial(gateway.stream, event), face)` stands for an async context manager there.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Face = TypeVar("Face")
 
 
 class Handle(Generic[Inner]):
-    """An object of the gateway's thread.
+    """An object of the gateway's thread, as code in the loop uses it.
 
-    What a method that nobody waits for raised is raised by the next that is awaited, or by the end
-    of the block.
+    If a method that nobody waits for raises, the next awaited method raises the error, or the end
+    of the block does.
     """
 
     def __init__(self, home: Home, inner: Inner) -> None:
@@ -65,8 +65,8 @@ class Handle(Generic[Inner]):
 class Block(AbstractAsyncContextManager[Face], Generic[Face]):
     """An async context manager that is entered and left on the gateway's thread.
 
-    make  makes it, there
-    face  makes of what it gives what the block gets
+    make  makes the context manager, on the gateway's thread
+    face  turns the value that it yields into the value that the block gets
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Block(AbstractAsyncContextManager[Face], Generic[Face]):
         self._face: Face
 
     async def __aenter__(self) -> Face:
-        """Enter it; cancelled meanwhile, it is cancelled there."""
+        """Enter the context manager; a cancellation meanwhile also cancels it there."""
         entered, self._ended = self._home.answer(), self._home.answer()
         self._held = self._home.hold(self._make, entered, self._ended)
         inner = await self._home.waited_for(entered, self._held)
@@ -96,7 +96,7 @@ class Block(AbstractAsyncContextManager[Face], Generic[Face]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        """Leave it, with the block's exception; whether it swallowed that."""
+        """Leave the context manager with the block's exception; returns whether it swallowed it."""
         self._home.leave(self._held, error)
         swallowed = await self._home.waited_for(self._ended, self._held)
         if error is None and isinstance(self._face, Handle):
@@ -105,7 +105,7 @@ class Block(AbstractAsyncContextManager[Face], Generic[Face]):
 
 
 class Items(AsyncIterator[T]):
-    """An async iterator of the gateway's thread. One that is cancelled loses nothing."""
+    """An async iterator of the gateway's thread. A cancelled call loses no item."""
 
     def __init__(self, home: Home, items: AsyncIterator[T]) -> None:
         self._home = home
@@ -121,7 +121,7 @@ class Items(AsyncIterator[T]):
         return item
 
     async def _fetch(self) -> T:
-        """On the gateway's thread: what a cancelled caller did not take is there still."""
+        """On the gateway's thread: the next item, or the item that a cancelled caller left."""
         if not self._next:
             self._next.append(await self._items.__anext__())
         return self._next[0]

@@ -1,10 +1,10 @@
-"""An opened gateway as the programs of one asyncio loop reach it, and how it opens and closes.
+"""Connects one asyncio loop to a gateway on its own thread, and opens and closes the gateway.
 
-Everything that the faces of this package do goes through one of three methods:
+The faces of this package do everything through one of three methods:
 
-call  await an async method of something on the gateway's thread
-ask   a method that is sync there, and answers
-tell  a method that is sync there, and that nobody waits for
+call  await an async method of an object on the gateway's thread
+ask   call a sync method there, and wait for its result
+tell  call a sync method there, and do not wait
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ELSEWHERE = (
 class Home:
     """One gateway and the loop that it belongs to.
 
-    core    the gateway itself; its methods are for `call`, `ask` and `tell` alone
+    core    the gateway itself; only `call`, `ask` and `tell` may call its methods
     broken  called in the loop if the gateway ends before it was closed
     """
 
@@ -57,9 +57,11 @@ class Home:
     async def call(
         self, method: Callable[P, Awaitable[T]], /, *args: P.args, **fields: P.kwargs
     ) -> T:
-        """Await it on the gateway's thread. Cancelled here, it is cancelled there, and ends there.
+        """Await `method` on the gateway's thread.
 
-        Raises what it raises, `GatewayClosed`, and `RuntimeError` in another loop or after a fork.
+        If the task here is cancelled, the method is cancelled there, and its end is waited for.
+        Raises the method's errors, `GatewayClosed`, and `RuntimeError` in another loop or after a
+        fork.
         """
         self._check_loop()
         future = self._loop.create_future()
@@ -68,7 +70,7 @@ class Home:
         return result
 
     async def call_after_end(self, method: Callable[[], Awaitable[T]]) -> T:
-        """Await it as `call` does, also after the end of the gateway: some of it may be left."""
+        """Await `method` like `call`, also after the gateway's end: results may be left."""
         self._check_loop()
         future, bring = self._loop.create_future(), self._returns.bring
         call = self._hosted.call(method, (), {}, bring, future, outlives=True)
@@ -85,21 +87,21 @@ class Home:
         return call.result()
 
     def ask(self, method: Callable[P, T], /, *args: P.args, **fields: P.kwargs) -> T:
-        """What it answers on the gateway's thread, as a rule within a fraction of a millisecond."""
+        """Call `method` on the gateway's thread and wait, usually a fraction of a millisecond."""
         self._check_loop()
         return self._hosted.ask(partial(method, *args, **fields))
 
     def ask_apart(
         self, here: Callable[[A], T], method: Callable[[A], Awaitable[T]], about: A, /
     ) -> T:
-        """What an async method answers there; on the gateway's thread itself, what `here` does."""
+        """Wait for an async `method` there; on the gateway's own thread, call `here` instead."""
         self._check_loop()
         return self._hosted.ask_apart(here, method, about)
 
     def tell(self, failed: Callable[[Exception], None], work: Callable[[], object]) -> None:
-        """Let the gateway's thread do it, before all calls that come after; waits for nothing.
+        """Let the gateway's thread do `work`, before all later calls; does not wait.
 
-        failed  called there with what it raised
+        failed  called on that thread with the error if `work` raises
         """
         self._check_loop()
         self._hosted.tell(work, failed)
@@ -107,7 +109,7 @@ class Home:
     # -- opening and closing
 
     async def open(self) -> Gateway:
-        """Open it. Raises what `open_gateway` raises."""
+        """Open the gateway. Raises what `open_gateway` raises."""
         opened = self._hosted.opened
         opened.waiter = self._loop.create_future()
         self._hosted.open()
@@ -120,11 +122,11 @@ class Home:
         return self.core
 
     async def close(self, *, interrupts: int = 0) -> None:
-        """Close it, and wait until it has drained, whoever cancels this task; a third cuts it.
+        """Close the gateway and wait for its drain, even if cancelled; a third Ctrl-C cuts it.
 
-        interrupts  Ctrl-Cs that there were before, such as the one for which it closes
+        interrupts  number of earlier Ctrl-Cs, such as the one that causes the closing
 
-        Raises what the gateway gave up with, and else a cancellation that came meanwhile.
+        Raises the error with which the gateway gave up; if none, a cancellation from meanwhile.
         """
         hosted, presses = self._hosted, Presses(self._loop, begun=interrupts > 0)
         hosted.interrupts = max(hosted.interrupts, interrupts)
@@ -148,14 +150,14 @@ class Home:
             raise cancelled
 
     async def loop_ends(self) -> None:
-        """The loop ends with the gateway open."""
+        """The loop ends while the gateway is open: report this, and close the gateway."""
         if not self._hosted.closing:
             self._hosted.report_left_open()
         await self.close()
 
     @property
     def is_over(self) -> bool:
-        """Whether it has closed."""
+        """Whether the gateway has ended."""
         return self._hosted.ended.given
 
     # -- inside
@@ -165,7 +167,7 @@ class Home:
             raise RuntimeError(FORKED if self._hosted.forked else ELSEWHERE)
 
     def answer(self) -> Answer:
-        """One for a context manager to be entered, or left: `waited_for` it."""
+        """An answer for entering or leaving a context manager; `waited_for` waits for it."""
         return Answer(self._returns.bring, self._loop.create_future())
 
     def hold(
@@ -179,11 +181,11 @@ class Home:
         return self._hosted.hold(make, entered, ended)
 
     def leave(self, held: Held, error: BaseException | None) -> None:
-        """Its block ended."""
+        """The block of a held context manager ended, with `error` if it raised."""
         self._hosted.leave(held, error)
 
     async def waited_for(self, answer: Answer, held: Held) -> Any:
-        """The answer of a context manager, which this task's cancellation cancels there as well."""
+        """Wait for a context manager's answer; cancelling this task cancels it there as well."""
         try:
             await answer.waiter
         except asyncio.CancelledError:
@@ -193,7 +195,7 @@ class Home:
         return answer.result()
 
     async def _certainly(self, answer: Answer) -> None:
-        """Wait for the answer, whoever cancels this task meanwhile; it comes at once."""
+        """Wait for the answer even if this task is cancelled again; the answer comes at once."""
         while True:
             answer.waiter = waiter = self._loop.create_future()
             if answer.given:
@@ -204,7 +206,7 @@ class Home:
                 continue
 
     def _over(self, _: Answer) -> None:
-        """On the gateway's thread: it has ended, of itself or since somebody closed it."""
+        """On the gateway's thread: the gateway has ended, by itself or because it was closed."""
         broke = not self._hosted.closing
         self._returns.run(partial(self._wake, broke=broke))
 
@@ -216,13 +218,13 @@ class Home:
             self._broken()
 
     def _loop_closed(self) -> None:
-        """On the gateway's thread: the loop was closed with the gateway open."""
+        """On the gateway's thread: the loop was closed while the gateway was open."""
         if not self._hosted.closing:
             self._hosted.report_left_open()
             self._hosted.close()
 
     def _process_exits(self) -> None:
-        """With the gateway open, or torn away from the wait for its end by one more Ctrl-C."""
+        """The process exits while the gateway is open, or after a Ctrl-C ended the wait for it."""
         if not self._hosted.closing:
             self._hosted.report_left_open()
         else:

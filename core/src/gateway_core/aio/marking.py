@@ -1,4 +1,4 @@
-"""What is put on a message and taken off it, for asyncio: `react`, `unreact`, `pin`, `unpin`."""
+"""Puts marks on messages and takes them off, for asyncio: `react`, `unreact`, `pin`, `unpin`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Editable: TypeAlias = Target | Ticket
 
 
 class Marks:
-    """What a `Gateway` can be asked to put on a message."""
+    """The methods of a `Gateway` that put marks on messages."""
 
     _home: Home
 
@@ -22,7 +22,7 @@ class Marks:
         return await self._home.call(self._home.core.react, inner_of(target), emoji, **fields)
 
     async def unreact(self, target: Editable, emoji: str, **fields: Unpack[MarkFields]) -> Receipt:
-        """Remove the account's reaction from a message; succeeds if it is not there. As `react`."""
+        """Remove the account's reaction; succeeds if there is none. Otherwise like `react`."""
         return await self._home.call(self._home.core.unreact, inner_of(target), emoji, **fields)
 
     async def pin(
@@ -36,5 +36,5 @@ class Marks:
         return await self._home.call(pin, inner_of(target), silent=silent, **fields)
 
     async def unpin(self, target: Editable, **fields: Unpack[MarkFields]) -> Receipt:
-        """Unpin a message; succeeds if it is not pinned. As `pin`."""
+        """Unpin a message; succeeds if it is not pinned. Otherwise like `pin`."""
         return await self._home.call(self._home.core.unpin, inner_of(target), **fields)

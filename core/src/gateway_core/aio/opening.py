@@ -1,4 +1,4 @@
-"""`open_gateway` for asyncio: opened and closed by one block, in the loop that runs there."""
+"""Provides `open_gateway` for asyncio: one block opens and closes it, in the running loop."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def open_gateway(
 ) -> AbstractAsyncContextManager[Gateway]:
     """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
 
-    The arguments and errors are those of `gateway_core.open_gateway`. What the block raises leaves
-    it unchanged; if the gateway gives up, the task that opened it is cancelled and the block raises
-    `PartitionFailed`. A task that is cancelled while the block ends waits for the drain all the
-    same, and the third cancellation (Ctrl-C) cuts it. Plugins, outboxes and `wall_clock` are called
-    on the gateway's thread; `instance_source` in this loop: an async function, or one that never
-    waits.
+    The arguments and errors are those of `gateway_core.open_gateway`. An exception of the block is
+    raised unchanged. If the gateway gives up, the task that opened it is cancelled, and the block
+    raises `PartitionFailed`. A task that is cancelled while the block ends still waits for the
+    drain; the third cancellation (Ctrl-C) cuts it. Plugins, outboxes and `wall_clock` are called on
+    the gateway's thread. `instance_source` is called in this loop: it is an async function, or a
+    plain function that never waits.
     """
     source = None if instance_source is None else InLoop(instance_source)
     return _Opening(
@@ -79,18 +79,18 @@ class _Opening(AbstractAsyncContextManager[Gateway]):
         self._cancelled = False
 
     def __getattr__(self, name: str) -> NoReturn:
-        """Say how it is used, to whoever takes it for the gateway."""
+        """Say how to use `open_gateway`, if somebody takes this object for the gateway."""
         raise AttributeError(f"no {name!r} before the gateway is open: {AS_BLOCK}")
 
     def __enter__(self) -> NoReturn:
-        """Say how it is used."""
+        """Say how to use `open_gateway`."""
         raise TypeError(f"the gateway opens asynchronously: {AS_BLOCK}")
 
     def __exit__(self, *_: object) -> None:
         """Never called."""
 
     async def __aenter__(self) -> Gateway:
-        """Open it."""
+        """Open the gateway."""
         if self._source is not None:
             self._source.loop = asyncio.get_running_loop()
         self._home = Home(self._make, self._broken)
@@ -106,7 +106,7 @@ class _Opening(AbstractAsyncContextManager[Gateway]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Drain and close it. Raises what it gave up with, and else what the block raised."""
+        """Drain and close the gateway. Raises the error with which it gave up, else the block's."""
         task, self._task = self._task, None
         interrupted = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
         if self._cancelled and task is not None:
@@ -123,7 +123,7 @@ class _Opening(AbstractAsyncContextManager[Gateway]):
             await self._watch.aclose()
 
     async def _watching(self) -> AsyncGenerator[None]:
-        """Left by the block's end, or by the loop's: it ends its generators before it is closed."""
+        """A generator that ends with the block, or with the loop, which ends its generators."""
         try:
             yield
         finally:
@@ -131,7 +131,7 @@ class _Opening(AbstractAsyncContextManager[Gateway]):
                 await self._home.loop_ends()
 
     def _broken(self) -> None:
-        """In the loop: the gateway gave up. The block is to end, if it is this task's."""
+        """In the loop: the gateway gave up. Cancel the task that opened it, so the block ends."""
         if self._task is not None and not self._task.done():
             self._cancelled = True
             self._task.cancel("the gateway gave up")

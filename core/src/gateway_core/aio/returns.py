@@ -1,4 +1,4 @@
-"""The queue of answers into one asyncio loop, which it wakes once for as many as are there."""
+"""Queues answers for one asyncio loop, and wakes the loop once for all that are queued."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway_core.bridge.calls import Answer
 
 
 class Returns:
-    """One for each gateway and the loop that opened it.
+    """The queue of answers from one gateway to the loop that opened it.
 
     later      calls a function once the gateway's thread has done what is due
     on_closed  called on the gateway's thread, once, if the loop is closed as an answer comes
@@ -26,7 +26,7 @@ class Returns:
         self._lost = False
 
     def bring(self, answer: Answer) -> None:
-        """From the gateway's thread: its `waiter`, a future of the loop, is to be done."""
+        """From the gateway's thread: let the loop end the answer's `waiter`, a future."""
         self._answers.append(answer)
         if not self._asked:
             self._asked = True
@@ -36,10 +36,10 @@ class Returns:
         self.run(self._take)
 
     def run(self, work: Callable[[], object]) -> None:
-        """From the gateway's thread: let the loop call it."""
+        """From the gateway's thread: let the loop call `work`."""
         try:
             self._loop.call_soon_threadsafe(work)
-        except RuntimeError:  # it is closed: nobody is there who could wait
+        except RuntimeError:  # the loop is closed, so nobody waits
             if not self._lost:
                 self._lost = True
                 self._on_closed()

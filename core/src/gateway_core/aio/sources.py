@@ -1,4 +1,4 @@
-"""Asks a source in the asyncio loop of the application. This module waits: for that loop."""
+"""Asks an instance source in the application's asyncio loop, and waits for that loop."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gateway_core.contract.instances import Instance
 
 
 class InLoop:
-    """An async source, as trio has it, made of one of the loop's: async, or one that never waits.
+    """An async source for trio, made from the application's function for its asyncio loop.
 
-    loop  where it is called; set as the gateway opens
+    loop  the loop in which the function is called; set when the gateway opens
     """
 
     loop: asyncio.AbstractEventLoop
@@ -26,7 +26,7 @@ class InLoop:
         self._source = source
 
     async def __call__(self, instance_id: str) -> Instance | None:
-        """The account. Raises what it raises; cancelled here, it is cancelled there."""
+        """The account. Raises what the function raises; a cancellation here cancels it there."""
         token, answered = trio.lowlevel.current_trio_token(), trio.Event()
 
         def wake(_: Future[Any]) -> None:
