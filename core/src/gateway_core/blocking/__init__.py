@@ -1,9 +1,9 @@
 """The gateway for programs that block, from any thread; may import `aio` and below.
 
-`open_gateway` names a gateway that opens at its first use, in the process that uses it, or for a
-`with` block, and gives the methods of `gateway_core.Gateway` without async. A `timeout` withdraws
-what has not started. What is open as the process exits is drained. `blocking.celery` opens and
-closes it in Celery's worker processes.
+`open_gateway` names a gateway, which opens at its first use, in the process that uses it, or for a
+`with` block. It has the methods of `gateway_core.Gateway` without async. If a `timeout` ends,
+envelopes that have not started are withdrawn. A gateway that is open when the process exits is
+drained. `blocking.celery` opens and closes a gateway in Celery's worker processes.
 """
 
 from gateway_core.blocking import celery

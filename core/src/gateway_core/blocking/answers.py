@@ -1,4 +1,4 @@
-"""What answers an incoming event, for code that blocks: `reply`, `typing`, `stream`."""
+"""Answers incoming events, for code that blocks: `reply`, `typing`, `stream`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway_core.streams.opening import StreamFields
 
 
 class Answers:
-    """What a `Gateway` can be asked to answer."""
+    """The methods of a `Gateway` that answer incoming events."""
 
     _home: Home
     _call: Any
@@ -63,7 +63,7 @@ class Answers:
     ) -> AbstractContextManager[None]:
         """Show a typing indicator in the event's room while the block runs.
 
-        As `gateway_core.Gateway.typing` does; what it raises is raised as the block is entered.
+        It works like `gateway_core.Gateway.typing`; entering the block raises that method's errors.
         """
         core = self._home.core
         make = partial(core.typing, event, instance=instance, ephemeral=ephemeral)
@@ -99,18 +99,18 @@ class Answers:
     ) -> Opening | Delivered | Receipt:
         """A message that grows, such as a language model's answer: for a `with` block.
 
-        where    an event of the platform, which it answers; or (instance, room)
-        chunks   its text, piece by piece, read by the calling thread: then it is written and
-                 finished by this call, which gives the receipt
-        timeout  seconds that its end may be waited for, from the end of the block or the chunks on.
-                 After them `TimeoutError` is raised, and the message goes on
+        where    an event of the platform, which the message answers; or (instance, room)
+        chunks   the text, piece by piece, read by the calling thread; this call then writes and
+                 finishes the message, and returns the receipt
+        timeout  seconds to wait for the message's end, from the end of the block or the chunks on.
+                 Afterwards `TimeoutError` is raised, and the message goes on
 
-        The fields are those of `gateway_core.Gateway.stream`; what that raises is raised as the
-        block is entered.
+        The fields are those of `gateway_core.Gateway.stream`; entering the block raises that
+        method's errors.
         """
         opening = Opening(self._home, partial(self._home.core.stream, where, **fields), timeout)
         return opening if chunks is None else opening.write_all(chunks)
 
 
 def _nothing(_: None) -> None:
-    """What a block of `typing` gets."""
+    """The value that a block of `typing` gets: None."""

@@ -1,4 +1,4 @@
-"""Opens and closes a gateway in Celery's worker processes, which run nothing as they exit."""
+"""Opens and closes a gateway in Celery's worker processes, which run no exit handlers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from gateway_core.blocking.gateway import Gateway
 def connect(gateway: Gateway) -> None:
     """Open the gateway as each worker process of the prefork pool starts, and drain it at its end.
 
-    To be called where the gateway is named, beside the Celery application. In the pools of threads
-    and greenlets, which have no such processes, the gateway opens at its first use.
+    Call it where the gateway is named, beside the Celery application. In pools of threads and
+    greenlets, which have no such processes, the gateway opens at its first use.
     """
     signals = import_module("celery.signals")
 

@@ -1,8 +1,8 @@
-"""The gateway for code that blocks: every method of `gateway_core.Gateway`, from any thread.
+"""Provides the gateway for code that blocks: every method of `gateway_core.Gateway`.
 
-What is awaited there takes a `timeout` here. A method that is new there is one line here, or in
-`answers` and `groups`; `handles` has what returns more than a value. Longer than most modules, so
-that the face is seen whole.
+Any thread may call the methods. A method that is awaited there takes a `timeout` here. For a new
+method there, add one line here, or in `answers` or `groups`; `handles` serves methods that return
+more than a value. The module is longer than most, so that the whole face is in one place.
 """
 
 from __future__ import annotations
@@ -59,12 +59,13 @@ Editable: TypeAlias = Target | Ticket
 class Gateway(Answers, Marks, GroupVerbs):
     """Send, edit and delete messages on every installed channel. Named by `open_gateway`.
 
-    Any thread may use it. It opens at the first use, or as a `with` block begins, and drains as the
-    block ends, at `close`, and as the process exits. In a process that is forked before the first
-    use it opens there; one that was open before raises `RuntimeError` in the child.
+    Any thread may use it. It opens at the first use, or when a `with` block begins. It drains when
+    the block ends, at `close`, and when the process exits. If the process is forked before the
+    first use, the gateway opens in the child; if it was open before the fork, it raises
+    `RuntimeError` in the child.
 
-    timeout  of each method that waits: seconds after which it raises `TimeoutError`, and what has
-             not started by then is withdrawn; None: as long as it takes
+    timeout  of each method that waits: seconds after which it raises `TimeoutError`, and an
+             envelope that has not started is withdrawn; None: it waits as long as needed
     """
 
     def __init__(self, make: Callable[[], AbstractAsyncContextManager[core.Gateway]]) -> None:
@@ -76,16 +77,16 @@ class Gateway(Answers, Marks, GroupVerbs):
         return self._home.core
 
     def open(self) -> None:
-        """Open it now, and not at the first use. Raises what `gateway_core.open_gateway` raises.
+        """Open the gateway now, not at its first use. Raises like `gateway_core.open_gateway`.
 
         A gateway that was open before this process was forked opens anew.
         """
         self._home.open()
 
     def close(self) -> None:
-        """Drain it and close it. Raises `PartitionFailed` if it has given up.
+        """Drain and close the gateway. Raises `PartitionFailed` if it has given up.
 
-        Ctrl-C does not cut the drain (`drain_timeout` does); the third one does.
+        `drain_timeout` cuts the drain. A Ctrl-C does not, but the third one does.
         """
         self._home.close()
 
@@ -104,7 +105,7 @@ class Gateway(Answers, Marks, GroupVerbs):
 
     @property
     def config(self) -> GatewayConfig:
-        """What it was opened with."""
+        """The configuration with which the gateway was opened."""
         return self._core.config
 
     # -- messages
@@ -293,14 +294,15 @@ class Gateway(Answers, Marks, GroupVerbs):
         """Every ending after the cursor `after`, in order, as it happens, until the gateway closes.
 
         after  the cursor of the last ending that you have processed; None: start with the oldest
-               that is remembered
+               ending that is remembered
         """
         return Items(self._home, self._home.ask(self._core.endings, after))
 
     def statistics(self, *, waiting: bool = False) -> Statistics:
-        """A frozen snapshot.
+        """A frozen snapshot of the gateway's counts.
 
-        waiting  also count what envelopes wait for; this looks at each of them, 50 ms for 100,000
+        waiting  also count what envelopes wait for; this looks at each envelope, which takes 50 ms
+                 for 100,000
         """
         return self._home.ask(partial(self._core.statistics, waiting=waiting))
 
@@ -311,7 +313,7 @@ class Gateway(Answers, Marks, GroupVerbs):
         self._home.ask(self._core.add_instance, instance)
 
     def replace_instance(self, instance: Instance) -> None:
-        """Give a known instance new settings (a new token); a suspended one goes on."""
+        """Give a known instance new settings (a new token); a suspended instance goes on."""
         self._home.ask(self._core.replace_instance, instance)
 
     def remove_instance(
@@ -321,15 +323,15 @@ class Gateway(Answers, Marks, GroupVerbs):
         return self._home.call(timeout, self._core.remove_instance, instance_id, drain=drain)
 
     def reload(self, config: GatewayConfig, *, timeout: float | None = None) -> Reloaded:
-        """Serve the instances of this configuration from now on, such as one read again."""
+        """Serve this configuration's instances from now on, for example of a file read again."""
         return self._home.call(timeout, self._core.reload, config)
 
     def find_instance(
         self, instance_id: str, *, anew: bool = False, timeout: float | None = None
     ) -> Instance | None:
-        """The instance, asked of the `instance_source` where that is needed; None: there is none.
+        """The instance, from the `instance_source` if it must be asked; None: there is none.
 
-        anew  ask the source again: other settings are used, or the instance is removed
+        anew  ask the source again: its new settings are used, or the instance is removed
         """
         return self._home.call(timeout, self._core.find_instance, instance_id, anew=anew)
 
@@ -372,9 +374,9 @@ def open_gateway(
 ) -> Gateway:
     """Name a gateway, which opens at its first use, or for a `with` block.
 
-    The arguments and, as it opens, the errors are those of `gateway_core.open_gateway`. Plugins,
-    outboxes and `wall_clock` are called on the gateway's thread; `instance_source` is a function
-    that may block, and each of its calls has a thread.
+    The arguments are those of `gateway_core.open_gateway`, whose errors are raised when the gateway
+    opens. Plugins, outboxes and `wall_clock` are called on the gateway's thread. `instance_source`
+    is a function that may block; each call of it runs in a thread.
     """
     source = None if instance_source is None else InThread(instance_source)
     return Gateway(

@@ -1,4 +1,4 @@
-"""Many messages at once, for code that blocks: the verbs, and the handle of a group."""
+"""Sends many messages at once, for code that blocks: the verbs, and the handle of a group."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway_core.groups.verbs import BroadcastFields, Forecast
 
 
 class Job(Handle[job.Job]):
-    """A group that was accepted. Any number of handles of one group may be used.
+    """The handle of an accepted group. A group may have any number of handles.
 
     Every method raises `OutboxError` if a durable outbox cannot answer, and `Invalid` if the group
     is no longer known.
@@ -31,16 +31,16 @@ class Job(Handle[job.Job]):
 
     @property
     def key(self) -> str | None:
-        """Its key; None: it has none."""
+        """The group's key; None: it has none."""
         return self._inner.key
 
     @property
     def instance_id(self) -> str:
-        """The account that sends it."""
+        """The account that sends the group."""
         return self._inner.instance_id
 
     def progress(self, *, timeout: float | None = None) -> Progress:
-        """How far it is now."""
+        """How far the group is now."""
         return self._call(timeout, self._inner.progress)
 
     def pause(self, *, timeout: float | None = None) -> Progress:
@@ -61,25 +61,25 @@ class Job(Handle[job.Job]):
     def failed(self) -> Items[Receipt]:
         """Receipts of members that ended otherwise than delivered, superseded or cancelled.
 
-        As far as the history remembers them; without a durable outbox the newest 10,000.
+        Only receipts that the history remembers; without a durable outbox the newest 10,000.
         """
         return Items(self._home, self._inner.failed())
 
     def retry(self, *, timeout: float | None = None) -> int:
-        """Try again what `failed` has, as `gateway_core.Job.retry` does; how many members."""
+        """Retry the members in `failed`, as `gateway_core.Job.retry` does; returns how many."""
         return self._call(timeout, self._inner.retry)
 
     def wait(self, *, timeout: float | None = None) -> Progress:
         """Wait until all members have ended; returns the progress.
 
-        Raises `GatewayClosed` (`kept=True`) if the gateway closes and a durable outbox keeps the
-        rest. Without one, the rest ends `cancelled`.
+        Raises `GatewayClosed` (`kept=True`) if the gateway closes and a durable outbox stores the
+        rest of the group. Without a durable outbox the rest ends `cancelled`.
         """
         return self._call(timeout, self._inner.wait)
 
 
 class GroupVerbs:
-    """What a `Gateway` can be asked to deliver to many rooms."""
+    """The methods of a `Gateway` that deliver many messages."""
 
     _home: Home
 
@@ -118,7 +118,8 @@ class GroupVerbs:
     ) -> Job:
         """Accept envelopes as a group, as `gateway_core.Gateway.submit_many` does.
 
-        envelopes  of one account; a generator is read to its end first, by the calling thread
+        envelopes  envelopes of one account; a generator is read to its end first, by the calling
+                   thread
         """
         made = self._home.call(
             timeout,
@@ -144,6 +145,6 @@ class GroupVerbs:
         return None if found is None else Job(self._home, found)
 
     def groups(self, instance: str, *, timeout: float | None = None) -> list[Job]:
-        """The groups of an account that are remembered, the oldest first. Raises `OutboxError`."""
+        """The remembered groups of an account, the oldest first. Raises `OutboxError`."""
         found = self._home.call(timeout, self._home.core.groups, instance)
         return [Job(self._home, each) for each in found]

@@ -1,6 +1,6 @@
-"""Objects, context managers and iterators of the gateway's thread, for callers that block.
+"""Lets callers that block use objects, context managers and iterators of the gateway's thread.
 
-A face of an object is a `Handle` with a method for each of the object's, of a line each:
+The face of an object is a `Handle` that has a one-line method for each method of the object:
 
 class Group(Handle[core.Group]):
     def pause(self, *, timeout: float | None = None) -> None:
@@ -8,7 +8,7 @@ class Group(Handle[core.Group]):
     def write(self, text: str) -> None:
         self._tell(partial(self._inner.write, text))        # sync there; nobody waits for it
 
-`Block(home, lambda: home.core.stream(event), face)` is a context manager, an async one there.
+`Block(home, lambda: home.core.stream(event), face)` stands for an async context manager there.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Face = TypeVar("Face")
 
 
 class Handle(Generic[Inner]):
-    """An object of the gateway's thread.
+    """An object of the gateway's thread, as callers that block use it.
 
-    What a method that nobody waits for raised is raised by the next that is waited for, or by the
-    end of the block.
+    If a method that nobody waits for raises, the next method that is waited for raises the error,
+    or the end of the block does.
     """
 
     def __init__(self, home: Home, inner: Inner) -> None:
@@ -65,10 +65,10 @@ class Handle(Generic[Inner]):
 
 
 class Block(AbstractContextManager[Face], Generic[Face]):
-    """A context manager that is an async one of the gateway's thread.
+    """A context manager that stands for an async context manager of the gateway's thread.
 
-    make  makes it, there
-    face  makes of what it gives what the block gets
+    make  makes the async context manager, on the gateway's thread
+    face  turns the value that it yields into the value that the block gets
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Block(AbstractContextManager[Face], Generic[Face]):
         self._face: Face
 
     def __enter__(self) -> Face:
-        """Enter it."""
+        """Enter the context manager."""
         self._held, self._ended, inner = self._home.enter(self._make)
         self._face = self._make_face(inner)
         return self._face
@@ -96,7 +96,7 @@ class Block(AbstractContextManager[Face], Generic[Face]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        """Leave it, with the block's exception; whether it swallowed that."""
+        """Leave the context manager with the block's exception; returns whether it swallowed it."""
         swallowed = self._home.leave(self._held, self._ended, error)
         if error is None and isinstance(self._face, Handle):
             self._face._raise_failure()  # noqa: SLF001 - this module's own
@@ -104,9 +104,9 @@ class Block(AbstractContextManager[Face], Generic[Face]):
 
 
 class Items(Iterator[T]):
-    """An iterator that is an async one of the gateway's thread.
+    """An iterator that stands for an async iterator of the gateway's thread.
 
-    `next_within` waits so long at the most, and loses nothing.
+    `next_within` waits for a limited time, and loses no item.
     """
 
     def __init__(self, home: Home, items: AsyncIterator[T]) -> None:
@@ -121,7 +121,7 @@ class Items(Iterator[T]):
         return self.next_within(None)
 
     def next_within(self, timeout: float | None) -> T:
-        """The next, if it comes within so many seconds. Raises `TimeoutError`, `StopIteration`."""
+        """The next item within `timeout` seconds. Raises `TimeoutError` and `StopIteration`."""
         try:
             item = self._home.call_after_end(timeout, self._fetch)
         except StopAsyncIteration:
@@ -130,7 +130,7 @@ class Items(Iterator[T]):
         return item
 
     async def _fetch(self) -> T:
-        """On the gateway's thread: what a caller who gave up did not take is there still."""
+        """On the gateway's thread: the next item, or the item that an earlier caller left."""
         if not self._next:
             self._next.append(await self._items.__anext__())
         return self._next[0]

@@ -1,10 +1,10 @@
-"""A gateway as the threads of a process reach it, opened at its first use.
+"""Connects the threads of a process to a gateway, which is opened at its first use.
 
-Everything that the faces of this package do goes through one of three methods:
+The faces of this package do everything through one of three methods:
 
-call  wait for an async method of something on the gateway's thread, for so long at the most
-ask   a method that is sync there, and answers
-tell  a method that is sync there, and that nobody waits for
+call  wait for an async method of an object on the gateway's thread, up to a timeout
+ask   call a sync method there, and wait for its result
+tell  call a sync method there, and do not wait
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Home:
 
     @property
     def core(self) -> Gateway:
-        """The gateway itself, opened if it is not; its methods are for `call`, `ask` and `tell`."""
+        """The gateway itself, opened if needed; only `call`, `ask`, `tell` may call its methods."""
         return self._open().gateway
 
     def call(
@@ -62,10 +62,10 @@ class Home:
         *args: P.args,
         **fields: P.kwargs,
     ) -> T:
-        """Wait for it. After `timeout` seconds it is cancelled there, and raises `TimeoutError`.
+        """Wait for `method`. After `timeout` seconds, cancel it there and raise `TimeoutError`.
 
-        Raises what it raises, `GatewayClosed`, and `RuntimeError` after a fork or in a hook. An
-        exception of a signal's handler cancels it as well.
+        Raises the method's errors, `GatewayClosed`, and `RuntimeError` after a fork or in a hook.
+        An exception of a signal handler cancels the method as well.
         """
         hosted, seconds = self._open(), _seconds(timeout)
         _check_thread(hosted)
@@ -74,7 +74,7 @@ class Home:
         return result
 
     def call_after_end(self, timeout: float | None, method: Callable[[], Awaitable[T]]) -> T:
-        """Wait as `call` does, also after the end of the gateway: some of it may be left."""
+        """Wait for `method` like `call`, also after the gateway's end: results may be left."""
         hosted, seconds = self._open(), _seconds(timeout)
         _check_thread(hosted)
         call = hosted.call(method, (), {}, _release, _held_lock(), outlives=True)
@@ -82,26 +82,29 @@ class Home:
         return result
 
     def ask(self, method: Callable[P, T], /, *args: P.args, **fields: P.kwargs) -> T:
-        """What it answers on the gateway's thread, as a rule within a fraction of a millisecond."""
+        """Call `method` on the gateway's thread and wait, usually a fraction of a millisecond."""
         return self._open().ask(partial(method, *args, **fields))
 
     def ask_apart(
         self, here: Callable[[A], T], method: Callable[[A], Awaitable[T]], about: A, /
     ) -> T:
-        """What an async method answers there; on the gateway's thread itself, what `here` does."""
+        """Wait for an async `method` there; on the gateway's own thread, call `here` instead."""
         return self._open().ask_apart(here, method, about)
 
     def tell(self, failed: Callable[[Exception], None], work: Callable[[], object]) -> None:
-        """Let the gateway's thread do it, before all calls that come after; waits for nothing.
+        """Let the gateway's thread do `work`, before all later calls; does not wait.
 
-        failed  called there with what it raised
+        failed  called on that thread with the error if `work` raises
         """
         self._open().tell(work, failed)
 
     def enter(
         self, make: Callable[[], AbstractAsyncContextManager[Any]]
     ) -> tuple[Held, Answer, Any]:
-        """Enter a context manager on the gateway's thread: it, its end, and what it gives."""
+        """Enter a context manager on the gateway's thread.
+
+        Returns the held context manager, the answer for its end, and the value that it yields.
+        """
         hosted = self._open()
         _check_thread(hosted)
         entered, ended = Answer(_release, _held_lock()), Answer(_release, _held_lock())
@@ -110,7 +113,7 @@ class Home:
         return held, ended, entered.result()
 
     def leave(self, held: Held, ended: Answer, error: BaseException | None) -> bool:
-        """Leave it, with the block's exception; whether it swallowed that."""
+        """Leave the context manager with the block's exception; returns whether it swallowed it."""
         hosted = self._open()
         hosted.leave(held, error)
         _wait(hosted, held, ended)
@@ -119,9 +122,9 @@ class Home:
     # -- opening and closing
 
     def open(self) -> None:
-        """Open it in this process. Raises what `open_gateway` raises, and may be tried again then.
+        """Open the gateway in this process. Raises what `open_gateway` raises; it can be retried.
 
-        One that was open before this process was forked opens anew.
+        A gateway that was open before this process was forked opens anew.
         """
         with self._lock:
             if self._closed:
@@ -141,11 +144,11 @@ class Home:
             self._hosted = hosted
 
     def close(self, *, interrupts: int = 0) -> None:
-        """Close it, and wait until it has drained; Ctrl-C does not cut that, and a third one does.
+        """Close the gateway and wait for its drain, which only a third Ctrl-C cuts.
 
-        interrupts  Ctrl-Cs that there were before, such as the one for which it closes
+        interrupts  number of earlier Ctrl-Cs, such as the one that causes the closing
 
-        Raises what the gateway gave up with. One that was never open only stays so.
+        Raises the error with which the gateway gave up. A gateway that was never open stays closed.
         """
         with self._lock:
             hosted, self._closed = self._hosted, True
@@ -182,7 +185,7 @@ _homes: WeakSet[Home] = WeakSet()
 
 
 def _forked() -> None:
-    """In the child, a lock that another thread of the parent held would never be released."""
+    """Make new locks in the child: one held by another thread of the parent would stay held."""
     for home in _homes:
         home._lock = threading.Lock()  # noqa: SLF001 - this module's own
 
@@ -191,7 +194,7 @@ os.register_at_fork(after_in_child=_forked)
 
 
 def _held_lock() -> threading.Lock:
-    """What a caller waits for: acquired once more as soon as the answer releases it."""
+    """A lock that is held: the caller waits to acquire it again, and the answer releases it."""
     lock = threading.Lock()
     lock.acquire()
     return lock
@@ -210,7 +213,7 @@ def _wait(hosted: Hosted, held: Held, answer: Answer) -> None:
 
 
 def _answer_of(hosted: Hosted, call: Call, seconds: float) -> Any:
-    """Wait for it, and cancel it when nobody waits any more."""
+    """Wait for the call's answer, and cancel the call if the wait ends without one."""
     try:
         answered = call.waiter.acquire(timeout=seconds)
     except BaseException:
@@ -218,7 +221,7 @@ def _answer_of(hosted: Hosted, call: Call, seconds: float) -> Any:
         raise
     if not answered:
         hosted.withdraw(call)
-        call.waiter.acquire()  # it comes at once
+        call.waiter.acquire()  # the answer comes at once
         if isinstance(call.error, Withdrawn):
             raise _late(seconds) from None
     return call.result()
@@ -230,7 +233,7 @@ def _check_thread(hosted: Hosted) -> None:
 
 
 def _seconds(timeout: float | None) -> float:
-    """As a lock takes it."""
+    """The timeout in the form that a lock takes."""
     if timeout is None:
         return -1
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout >= 0:

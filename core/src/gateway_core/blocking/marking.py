@@ -1,4 +1,4 @@
-"""What is put on a message and taken off it, for code that blocks: reactions and pins."""
+"""Puts marks on messages and takes them off, for code that blocks: reactions and pins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Editable: TypeAlias = Target | Ticket
 
 
 class Marks:
-    """What a `Gateway` can be asked to put on a message."""
+    """The methods of a `Gateway` that put marks on messages."""
 
     _home: Home
 
@@ -36,7 +36,7 @@ class Marks:
         timeout: float | None = None,
         **fields: Unpack[MarkFields],
     ) -> Receipt:
-        """Remove the account's reaction from a message; succeeds if it is not there. As `react`."""
+        """Remove the account's reaction; succeeds if there is none. Otherwise like `react`."""
         return self._home.call(timeout, self._home.core.unreact, inner_of(target), emoji, **fields)
 
     def pin(
@@ -57,5 +57,5 @@ class Marks:
     def unpin(
         self, target: Editable, *, timeout: float | None = None, **fields: Unpack[MarkFields]
     ) -> Receipt:
-        """Unpin a message; succeeds if it is not pinned. As `pin`."""
+        """Unpin a message; succeeds if it is not pinned. Otherwise like `pin`."""
         return self._home.call(timeout, self._home.core.unpin, inner_of(target), **fields)

@@ -1,4 +1,4 @@
-"""Streams for code that blocks: an answer that is sent while it is still being written."""
+"""Streams messages for code that blocks: an answer is sent while it is still being written."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from gateway_core.streams.stream import check_text
 class Stream(Handle[stream.Stream]):
     """A message that grows: write into it, and finish it. Made by `Gateway.stream`.
 
-    What is written goes to the gateway's thread, in order and without waiting for it. Any number of
-    threads may write.
+    Text goes to the gateway's thread, in order and without waiting for it. Any number of threads
+    may write.
     """
 
     def __init__(self, home: Home, inner: stream.Stream) -> None:
@@ -50,9 +50,9 @@ class Stream(Handle[stream.Stream]):
             self._tell(partial(self._inner.replace, text))
 
     def status(self, text: str) -> None:
-        """Show a line below the text, such as "searching …"; empty: none. It is never in the final.
+        """Show a line below the text, such as "searching …"; empty: no line.
 
-        Never waits; raises as `write` does.
+        The final message never has the line. Never waits; raises as `write` does.
         """
         check_text(text, 0, self.max_text)
         self._tell(partial(self._inner.status, text))
@@ -67,43 +67,43 @@ class Stream(Handle[stream.Stream]):
     ) -> Delivered | Receipt:
         """Say that the text is complete, and wait until all of it is delivered.
 
-        text     replaces all that was written; None: the text stays as written
+        text     replaces the whole written text; None: the text stays as written
         extra    the platform's own fields, on the last part; they replace earlier buttons
         buttons  the buttons of the last part; None keeps them, an empty tuple removes them
 
-        Returns and raises as `Gateway.send` does. A caller whose `timeout` ends does not withdraw
-        it.
+        Returns and raises as `Gateway.send` does. If the `timeout` ends, the message is not
+        withdrawn.
         """
         self._raise_failure()
-        # Told before it is waited for: who gives up at once has said all the same that it is whole.
+        # Told before the wait: even if the caller gives up at once, the text counts as complete.
         whole = partial(self._inner._becomes_whole, text, extra, buttons)  # noqa: SLF001 - for its faces
         self._home.tell(_raised_by_the_wait, whole)
         return self._call(timeout, self._inner.finish, text, extra=extra, buttons=buttons)
 
     @property
     def receipt(self) -> Receipt | None:
-        """How it ended; None: it has not."""
+        """How the message ended; None: it has not ended."""
         return self._inner.receipt
 
     @property
     def ticket(self) -> Ticket | None:
-        """The ticket of its message once that is accepted; its ref can be stored at once."""
+        """The message's ticket once the message is accepted; its ref can be stored at once."""
         ticket = self._inner.ticket
         return None if ticket is None else Ticket(self._home, ticket)
 
     @property
     def max_text(self) -> int:
-        """Characters that its text may have."""
+        """Most characters that the text may have."""
         return self._inner.max_text
 
     @property
     def stopped(self) -> bool:
-        """Whether writing more is pointless, because its user stopped it or it has ended."""
+        """Whether writing more is pointless, because the user stopped it or it has ended."""
         return self._inner.stopped
 
 
 def _raised_by_the_wait(_: Exception) -> None:
-    """What is wrong with the end of a stream is raised by the wait for it."""
+    """Do nothing: the wait for the stream's end raises the error."""
 
 
 class Opening(AbstractContextManager[Stream]):
@@ -120,7 +120,7 @@ class Opening(AbstractContextManager[Stream]):
         self._stream: Stream
 
     def __enter__(self) -> Stream:
-        """Open it."""
+        """Open the stream."""
         self._stream = self._block.__enter__()
         return self._stream
 
@@ -130,7 +130,7 @@ class Opening(AbstractContextManager[Stream]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Finish it; after an exception, do what `on_error` says, and do not wait for that."""
+        """Finish the stream; after an exception, do as `on_error` says, without waiting."""
         try:
             if error is None and self._timeout is not None:
                 self._stream.finish(timeout=self._timeout)
@@ -140,7 +140,7 @@ class Opening(AbstractContextManager[Stream]):
         self._block.__exit__(kind, error, trace)
 
     def write_all(self, chunks: Iterable[str]) -> Delivered | Receipt:
-        """Write all chunks into it, as the calling thread gets them, and finish it."""
+        """Write all chunks into the stream, as the calling thread gets them, and finish it."""
         with ExitStack() as stack:
             out = stack.enter_context(self._block)
             if isinstance(chunks, Generator):

@@ -1,4 +1,4 @@
-"""The handle of an accepted envelope, for callers that block."""
+"""Provides the handle of an accepted envelope, for callers that block."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ class Ticket(Handle[tickets.Ticket]):
 
     @property
     def ended(self) -> bool:
-        """Whether the receipt is there."""
+        """Whether the envelope has ended and the receipt is there."""
         return self._inner.ended
 
     @property
     def ref(self) -> MessageRef:
         """The message that a `Send` will make; for an edit, the message that it changes.
 
-        Of a `Call` that of the platform's answer: where there is none, a change of it ends
+        For a `Call`, the message in the platform's answer; if there is none, a change to it ends
         `rejected`. Raises `TypeError` for an edit by key, and for a call without a room or about a
-        message, which name none yet.
+        message, which name no message yet.
         """
         return self._inner.ref
 
     def receipt(self, *, timeout: float | None = None) -> Receipt:
         """Wait for the end. Never raises because of how the envelope ended.
 
-        Raises `TimeoutError` after `timeout` seconds, which changes nothing, and `GatewayClosed`
-        (`kept=True`) if an outbox stores it for the next start, or for another process, which owns
-        its account now.
+        Raises `TimeoutError` after `timeout` seconds, which changes nothing. Raises `GatewayClosed`
+        (`kept=True`) if an outbox stores the envelope for the next start, or for another process
+        that owns its account now.
         """
         return self._home.call_after_end(timeout, self._inner.receipt)
 
     @property
     def inner(self) -> tickets.Ticket:
-        """The ticket of the gateway's thread, as the gateway takes it."""
+        """The ticket on the gateway's thread, for the gateway's methods."""
         return self._inner
 
 
 def inner_of(what: Any) -> Any:
-    """A ticket as the gateway knows it; anything else as it is, for the gateway to judge."""
+    """The gateway's own ticket for a ticket; any other value as it is, for the gateway to check."""
     return what.inner if isinstance(what, Ticket) else what
