@@ -1,6 +1,6 @@
 """Runs gateways on one trio thread of the process, for callers that run elsewhere.
 
-It may import `gateway` and below. What asyncio and blocking code share stands here: the thread and
-the queue into it, what a call is, a context manager held open in one task, a fork, and the exit of
-the process. How a caller waits for an answer is its face's own: `aio`, `blocking`.
+It may import `gateway` and below. It has what asyncio and blocking code share: the thread and the
+queue into it, calls, context managers that one task holds open, forks, and the exit of the process.
+The faces `aio` and `blocking` decide how a caller waits for an answer.
 """

@@ -1,7 +1,7 @@
-"""One call into the gateway's thread, and the answer that it owes.
+"""Defines a call into the gateway's thread, and its answer.
 
-The caller makes and posts it; a task of the gateway's thread performs it in the caller's context
-variables; `heard` is called there once the answer is there, and wakes the caller.
+The caller makes and posts the call. A task of the gateway's thread performs it with the caller's
+context variables. Once the answer is there, the task calls `heard`, which wakes the caller.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Heard = Callable[["Answer"], None]
 class Answer:
     """A value or an error, given once.
 
-    heard   called on the gateway's thread as it is given; wakes whoever waits
-    waiter  what wakes the caller, its face's own: a future, a lock
+    heard   called on the gateway's thread when the answer is given; wakes the caller
+    waiter  the face's own object that wakes the caller: a future, a lock
     """
 
     __slots__ = ("error", "given", "heard", "value", "waiter")
@@ -35,13 +35,13 @@ class Answer:
         self.error: BaseException | None = None
 
     def give(self, value: Any) -> None:
-        """It worked."""
+        """Give the value, and wake the caller."""
         if not self.given:
             self.value, self.given = value, True
             self.heard(self)
 
     def fail(self, error: BaseException) -> None:
-        """It did not."""
+        """Give the error, and wake the caller."""
         if not self.given:
             self.error, self.given = error, True
             self.heard(self)
@@ -89,9 +89,9 @@ class Call(Answer):
             self._scope.cancel()
 
     async def perform(self, task: trio.lowlevel.Task) -> None:
-        """Await it in the caller's context variables. Raises nothing but `trio.Cancelled`.
+        """Await the function with the caller's context variables. Raises only `trio.Cancelled`.
 
-        task  the one that runs this; its context is the caller's afterwards
+        task  the task that runs this; afterwards it has the caller's context
         """
         if self._withdrawn:
             self.fail(Withdrawn())
@@ -119,7 +119,7 @@ def _in_context(
 ) -> Generator[Any, Any, Any]:
     """Await a coroutine in another context, from its first step on and without a pause before it.
 
-    trio resumes a task in `task.context`; the step under way is in the one that it has been.
+    trio resumes a task in `task.context`, so the step under way is still in the former context.
     """
     try:
         coroutine = context.run(make)
@@ -137,20 +137,20 @@ def _in_context(
 
 
 class Withdrawn(Exception):
-    """The caller gave up before there was an answer; it knows that, and raises its own error."""
+    """The caller gave up before there was an answer; the caller raises its own error."""
 
 
 def closed(cause: BaseException | None = None) -> GatewayClosed:
-    """What callers get of a gateway that has ended."""
+    """The error that callers get if the gateway has ended."""
     error = GatewayClosed("the gateway has closed")
     error.__cause__ = cause
     return error
 
 
 def listed(items: Any) -> Any:
-    """All that an iterable gives, read by its caller and not by the gateway's thread.
+    """A list of all items of an iterable, read by the caller and not by the gateway's thread.
 
-    What is none is given back as it is, for the gateway to judge.
+    A value that is no iterable is returned as it is, for the gateway to check.
     """
     is_read = isinstance(items, Iterable) and not isinstance(items, str | bytes)
     return list(items) if is_read else items

@@ -1,8 +1,8 @@
-"""Drains what is still open as the process exits, and knows what a fork left behind.
+"""Drains gateways that are still open when the process exits, and marks them after a fork.
 
-`atexit` runs after the interpreter has waited for all other threads, so that these may send to the
-end; the gateway's own is a daemon, for which nobody waits, and runs on meanwhile. A process that
-`multiprocessing` made runs no `atexit`, but finalizers of its own.
+`atexit` runs after the interpreter has waited for all other threads, so these can send until their
+end. The gateway's own thread is a daemon: nobody waits for it, and it runs on meanwhile. A process
+made by `multiprocessing` runs no `atexit`, but finalizers of its own.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ BEYOND_DRAIN = 30.0
 
 
 class Closing:
-    """Something that is open until it is closed, at the latest as the process exits.
+    """Something that is open until it is closed, at the latest when the process exits.
 
     forked        it was open when this process was forked from another
-    closing       somebody asked for its end
-    interrupts    Ctrl-Cs since it was to end
-    at_exit       called as the process exits with it open
+    closing       somebody has asked to close it
+    interrupts    Ctrl-Cs since then
+    at_exit       called if it is still open when the process exits
     """
 
     def __init__(self) -> None:
@@ -41,11 +41,11 @@ class Closing:
         self._done = threading.Event()
 
     def close(self) -> None:
-        """Begin to close it."""
+        """Begin to close."""
         raise NotImplementedError
 
     def cut(self) -> None:
-        """Close it now."""
+        """Close now, without the rest of the drain."""
         raise NotImplementedError
 
     @property
@@ -55,16 +55,16 @@ class Closing:
 
     @property
     def is_opening(self) -> bool:
-        """Whether it is about to open, and a fork waits for that."""
+        """Whether it is about to open; a fork waits for this."""
         raise NotImplementedError
 
     def done(self) -> None:
-        """It has closed."""
+        """Note that it has closed, and wake the threads in `wait`."""
         _open.discard(self)
         self._done.set()
 
     def wait(self, seconds: float | None) -> bool:
-        """Wait so long until it has closed; whether it has."""
+        """Wait up to `seconds` until it has closed; returns whether it has."""
         return self._done.wait(seconds)
 
 
@@ -72,7 +72,7 @@ _open: set[Closing] = set()
 
 
 def hold_until_exit(opened: Closing) -> None:
-    """Close it as the process exits, if it is still open then."""
+    """Close `opened` when the process exits, if it is still open then."""
     if not _open:
         _register()
     _open.add(opened)
@@ -87,7 +87,7 @@ def _register() -> None:
 
 
 def close_all() -> None:
-    """Close all that is open, and the thread; three Ctrl-Cs cut it short."""
+    """Close everything that is open, and end the thread; a third Ctrl-C cuts the drain."""
     before = isinstance(getattr(sys, "last_value", None), KeyboardInterrupt)
     opened = list(_open)
     expect_exit()
@@ -120,7 +120,7 @@ def _forked() -> None:
 
 
 def _forking() -> None:
-    """A gateway that opens imports plugins: a fork meanwhile leaves import locks held for ever."""
+    """Wait for opening gateways: they import plugins, and a fork would leave import locks held."""
     pause, end = threading.Event(), time.monotonic() + LONGEST_OPENING
     while any(one.is_opening for one in list(_open)) and time.monotonic() < end:
         pause.wait(0.001)

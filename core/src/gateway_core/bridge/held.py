@@ -1,4 +1,4 @@
-"""A context manager that is entered, held open and left by one task, as trio's must be."""
+"""Enters, holds open and leaves a context manager in one task, as trio requires."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gateway_core.bridge.calls import Answer, closed
 
 
 class Held:
-    """Its block is somebody's elsewhere, who hears when it is open, and when it has ended.
+    """A context manager whose block runs elsewhere; answers say when it is open and has ended.
 
     make     makes the context manager, on the gateway's thread
-    entered  answered with what the context manager gives
-    ended    answered with whether it swallowed the block's exception; with its error, if it raised
-             one of its own, be it before anybody left
+    entered  answered with the value that the context manager yields
+    ended    answered with whether the context manager swallowed the block's exception; or with its
+             own error, even if it raised this before the block ended
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Held:
         self._error: Exception | None = None
 
     async def run(self) -> None:
-        """Enter it, wait until it is left, and leave it. Raises nothing but `trio.Cancelled`."""
+        """Enter the context manager, wait for `leave`, leave it. Raises only `trio.Cancelled`."""
         try:
             with self._scope:
                 async with self._make() as value:
@@ -58,9 +58,9 @@ class Held:
             raise self._error
 
     def leave(self, error: BaseException | None = None) -> None:
-        """On the gateway's thread: the block ended; an exception of its ends the one in here too.
+        """On the gateway's thread: the block ended; its exception is raised in the task as well.
 
-        What is no `Exception` (a cancellation, an exit) is a cancellation in here.
+        If it is no `Exception` (a cancellation, an exit), the task is cancelled instead.
         """
         if error is None or isinstance(error, Exception):
             self._error = error
@@ -69,7 +69,7 @@ class Held:
             self.cancel()
 
     def cancel(self) -> None:
-        """On the gateway's thread: nobody waits for its entrance or its block any more."""
+        """On the gateway's thread: cancel the task, since nobody waits for it any more."""
         self._scope.cancel()
 
     def _answer(self, *, swallowed: bool) -> None:

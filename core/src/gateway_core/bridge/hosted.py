@@ -1,4 +1,4 @@
-"""A gateway that is open on the gateway's thread, and the calls that it is answering."""
+"""Opens a gateway on the gateway's thread, and passes calls to it and answers back."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from gateway_core.telemetry import LOOP_ENDED, log_event
 T = TypeVar("T")
 A = TypeVar("A")
 LAST_ANSWERS = 1.0
-"""Seconds for calls that a gateway has ended to hear of it."""
+"""Seconds in which calls that the gateway's end has ended get their answers."""
 STALLED = 30.0
-"""Seconds after which a caller that blocks is told that something blocks the gateway's thread."""
+"""Seconds after which a waiting caller gets an error, since the gateway's thread seems blocked."""
 FORKED = (
     "this gateway was open when the process forked, and its thread stayed in the parent: messages"
     " sent here would never arrive. Open it in the child: create it at import and use it first in"
@@ -33,11 +33,11 @@ FORKED = (
 
 
 class Hosted(Closing):
-    """One opened gateway, as its face knows it. Its methods may be called from any thread.
+    """One gateway, for its face. Any thread may call its methods.
 
-    opened   answered once it is open, or with what kept it from opening
-    ended    answered once it has drained and every call has its answer
-    gateway  the gateway itself, of the gateway's thread only
+    opened   answered once the gateway is open, or with the error that prevented this
+    ended    answered once the gateway has drained and every call has its answer
+    gateway  the gateway itself; only the gateway's thread may use it
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Hosted(Closing):
     # -- from any thread
 
     def open(self) -> None:
-        """Begin to open it."""
+        """Begin to open the gateway."""
         hold_until_exit(self)
         self.thread.watch(self, self._broken)
         self.thread.post(self._begin)
@@ -82,7 +82,7 @@ class Hosted(Closing):
     ) -> Call:
         """Begin a call. Raises `RuntimeError` after a fork.
 
-        outlives  it is answered after the end of the gateway, too; else with `GatewayClosed`
+        outlives  perform the call even after the gateway's end; False: then it gets `GatewayClosed`
         """
         if self.forked:
             raise RuntimeError(FORKED)
@@ -92,7 +92,7 @@ class Hosted(Closing):
         return call
 
     def withdraw(self, call: Call) -> None:
-        """Its caller gave up."""
+        """Withdraw a call, since its caller gave up."""
         self.thread.post_if_running(call.withdraw)
 
     def hold(
@@ -109,15 +109,15 @@ class Hosted(Closing):
         return held
 
     def leave(self, held: Held, error: BaseException | None) -> None:
-        """Its block ended."""
+        """The block of a held context manager ended, with `error` if it raised."""
         self.thread.post_if_running(partial(held.leave, error))
 
     def cancel(self, held: Held) -> None:
-        """Nobody waits for its entrance or its end any more: both are cancelled."""
+        """Cancel entering and leaving, since nobody waits for the context manager any more."""
         self.thread.post_if_running(held.cancel)
 
     def tell(self, function: Callable[[], object], failed: Callable[[Exception], None]) -> None:
-        """Let the gateway's thread call it before all calls that come after; does not wait."""
+        """Let the gateway's thread call `function`, before all later calls; does not wait."""
         if self.forked:
             raise RuntimeError(FORKED)
 
@@ -130,7 +130,7 @@ class Hosted(Closing):
         self.thread.post(telling)
 
     def ask(self, function: Callable[[], T]) -> T:
-        """What a function that never waits answers on the gateway's thread, waited for here."""
+        """Call a function that never waits on the gateway's thread, and wait for its result."""
         if self.thread.is_here:
             return function()
         if self.forked:
@@ -160,9 +160,9 @@ class Hosted(Closing):
     def ask_apart(
         self, here: Callable[[A], T], function: Callable[[A], Awaitable[T]], about: A
     ) -> T:
-        """The same of a function that waits, such as for a worker thread.
+        """Like `ask`, for a function that waits, for example for a worker thread.
 
-        here  asked instead on the gateway's thread itself, which cannot wait for its own work
+        here  called instead if the caller is the gateway's thread, which cannot wait for itself
         """
         if self.thread.is_here:
             return here(about)
@@ -176,32 +176,32 @@ class Hosted(Closing):
         return result
 
     def close(self) -> None:
-        """Begin to close it: it drains."""
+        """Begin to close the gateway, which drains."""
         self.closing = True
         self.thread.post_if_running(self._leave)
 
     def report_left_open(self) -> None:
-        """Log that nobody closed it before its loop or its process ended."""
+        """Log that nobody closed the gateway before its loop or its process ended."""
         if self._worked and not self._over:
             log_event(LOOP_ENDED, unfinished=self.ask(self.gateway.statistics).unfinished)
 
     def cut(self) -> None:
-        """End its drain now; what is left is logged."""
+        """End the drain now; unfinished envelopes are logged."""
         self.thread.post_if_running(self._cut)
 
     @property
     def is_opening(self) -> bool:
-        """Whether it is about to open, by another thread than this."""
+        """Whether the gateway is opening, and the caller is not the gateway's thread."""
         return not (self.opened.given or self.thread.is_here)
 
     @property
     def longest_drain(self) -> float:
-        """Seconds that closing it may take for what is unfinished."""
+        """Seconds that closing may take for unfinished envelopes."""
         return self.gateway.config.drain_timeout if self._worked else 0.0
 
     @property
     def _worked(self) -> bool:
-        """Whether it was opened."""
+        """Whether opening succeeded."""
         return hasattr(self, "gateway")
 
     # -- on the gateway's thread

@@ -1,7 +1,8 @@
-"""Worker threads for the exit: from Python 3.12 on, a process that exits can start no new thread.
+"""Keeps worker threads for the exit, when from Python 3.12 on no new thread can be started.
 
-Files and name look-ups need one. trio reuses a worker thread that ended its work less than 10 s
-ago: so a few are held at work, waiting, until the exit lets them go and keeps them in use.
+Files and name look-ups need worker threads. trio reuses a worker thread that ended its work less
+than 10 s ago. So a few threads are kept waiting in a function until the exit. Then they are
+released, and kept in use.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import trio
 
 NEEDED = sys.version_info >= (3, 12)
 NUMBER = 3
-"""An outbox's, an exporter's, and one for a name to be looked up."""
+"""Threads: one for an outbox, one for an exporter, one for a name look-up."""
 KEPT_IN_USE = 4.0
-"""Seconds; trio lets a thread go after 10 without work."""
+"""Seconds between uses of the threads; trio ends a thread after 10 s without work."""
 
 
 class SpareThreads:
-    """Held from the start of the gateway's thread until `release`."""
+    """Worker threads that are held from the start of the gateway's thread until `release`."""
 
     def __init__(self) -> None:
         self._held = threading.Event()
@@ -46,7 +47,7 @@ class SpareThreads:
         await trio.to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
 
     def release(self) -> None:
-        """The process exits: from now on they are for whoever needs a thread."""
+        """The process exits: make the threads available to any work that needs one."""
         self._held.set()
 
 

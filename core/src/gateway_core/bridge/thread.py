@@ -1,6 +1,6 @@
-"""The one thread of the process that trio runs in, and the queue into it.
+"""Runs trio in one thread of the process, and queues work for that thread.
 
-Work is posted from any thread and in order. It wakes trio once for as many pieces as are there.
+Any thread posts work, which is done in order. trio is woken once for all work that is queued.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gateway_core.contract.errors import GatewayClosed
 
 THREAD_NAME = "gateway"
 LAST_STEPS = 5.0
-"""Seconds for the thread to end; it is a daemon, so that the process ends without it as well."""
+"""Seconds to wait for the thread's end; it is a daemon, so it cannot keep the process alive."""
 TOO_LATE = (
     "the gateway's thread cannot be started, since the program's main thread has ended and the"
     " process exits: open the gateway before that"
@@ -28,12 +28,12 @@ _CLOSED = "the gateway's thread has ended, since the process exits"
 
 
 class TrioThread:
-    """A daemon thread, so that a program may end; what is open then, `exits` drains.
+    """The gateway's thread: a daemon, so that a program can end; `exits` drains open gateways.
 
-    has_ended  whether trio runs in it no more
-    nursery    where gateways run; of the gateway's thread only
-    workers    perform calls that outlive their gateway
-    spare      worker threads kept for the exit, when no new one can be started
+    has_ended  whether trio has stopped running in the thread
+    nursery    the nursery in which gateways run; only the gateway's thread may use it
+    workers    the tasks that perform calls that outlive their gateway
+    spare      worker threads kept for the exit, when no new thread can be started
     """
 
     def __init__(self, clock: trio.abc.Clock | None = None) -> None:
@@ -58,32 +58,32 @@ class TrioThread:
         self._ready.wait()
 
     def post(self, work: Callable[[], object]) -> None:
-        """Let the gateway's thread call `work`, which never raises, after all posted before.
+        """Let the gateway's thread call `work`, which never raises, after all earlier work.
 
         Raises `GatewayClosed` if the thread has ended.
         """
         self._work.append(work)
         if not self._asked:
             try:
-                self._asked = True  # two threads that both come here wake trio twice: no harm
+                self._asked = True  # if two threads come here, trio is woken twice: no harm
                 self._token.run_sync_soon(self._take)
             except trio.RunFinishedError:
                 self._asked = False
                 raise GatewayClosed(_CLOSED) from None
-            except BaseException:  # a signal's handler raised here: who comes next asks again
+            except BaseException:  # a signal handler raised here: the next caller asks again
                 self._asked = False
                 raise
 
     def post_if_running(self, work: Callable[[], object]) -> None:
-        """Post it; a thread that has ended has told everybody already."""
+        """Post `work`; if the thread has ended, do nothing, since everybody knows already."""
         with suppress(GatewayClosed):
             self.post(work)
 
     def wake_later(self, wake: Callable[[], object]) -> None:
-        """On the gateway's thread: call it once what is due has run, to wake another thread.
+        """On the gateway's thread: call `wake`, which wakes another thread, after all due work.
 
-        To wake one lets go of the interpreter's lock, and it would find one answer instead of all.
-        Of a single call under way there is one answer: its caller is woken at once.
+        Waking a thread releases the interpreter's lock, and an early wake would show the thread one
+        answer instead of all. If a single call is under way, its caller is woken at once.
         """
         if self.has_ended or self.workers.busy <= 1:
             wake()
@@ -108,7 +108,7 @@ class TrioThread:
     def _take(self) -> None:
         self._asked = False
         work = self._work
-        for _ in range(len(work)):  # what is posted meanwhile asks for a turn of its own
+        for _ in range(len(work)):  # work posted meanwhile asks for a turn of its own
             work.popleft()()
 
     @property
@@ -117,11 +117,11 @@ class TrioThread:
         return threading.get_ident() == self._thread.ident
 
     def watch(self, who: object, on_end: Callable[[BaseException], None]) -> None:
-        """Call `on_end` if the thread breaks while `who` is there."""
+        """Call `on_end` if the thread ends before `forget(who)`."""
         self._on_end[who] = on_end
 
     def forget(self, who: object) -> None:
-        """`who` needs the thread no more."""
+        """Stop watching the thread for `who`, who no longer needs it."""
         self._on_end.pop(who, None)
 
     def _run(self) -> None:
@@ -148,20 +148,20 @@ class TrioThread:
             self.nursery.cancel_scope.cancel()
 
     def stop(self) -> None:
-        """End the thread, in which nothing is open any more."""
+        """End the thread; every gateway in it has closed."""
         self.post_if_running(self._stop.set)
         self._thread.join(LAST_STEPS)
 
 
 class _Process:
-    """The thread of this process, and the lock around making it."""
+    """The process's gateway thread, and the lock under which it is made."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.thread: TrioThread | None = None
 
     def forked(self) -> None:
-        """In the child the parent's thread does not exist, and its lock may be held for ever."""
+        """Start anew in the child: it lacks the parent's thread, and its lock may stay held."""
         self.lock = threading.Lock()
         self.thread = None
 
@@ -171,7 +171,7 @@ os.register_at_fork(after_in_child=_process.forked)
 
 
 def gateway_thread() -> TrioThread:
-    """The thread of this process, started if there is none."""
+    """The process's gateway thread, started if there is none."""
     with _process.lock:
         if _process.thread is None or _process.thread.has_ended:
             _process.thread = TrioThread()
@@ -179,7 +179,7 @@ def gateway_thread() -> TrioThread:
 
 
 def start_thread_on(clock: trio.abc.Clock) -> TrioThread | None:
-    """The thread of this process, started on a clock of the caller's; None: it runs already."""
+    """The process's gateway thread, started with the caller's clock; None: it runs already."""
     with _process.lock:
         if _process.thread is not None:
             return None
@@ -188,13 +188,13 @@ def start_thread_on(clock: trio.abc.Clock) -> TrioThread | None:
 
 
 def expect_exit() -> None:
-    """The process exits: what needs a worker thread from now on gets one that is there."""
+    """The process exits: release the spare threads for any work that needs one."""
     if _process.thread is not None:
         _process.thread.spare.release()
 
 
 def stop_thread() -> None:
-    """End the thread of this process, if there is one."""
+    """End the process's gateway thread, if there is one."""
     thread, _process.thread = _process.thread, None
     if thread is not None:
         thread.stop()

@@ -1,8 +1,8 @@
-"""The tasks of the gateway's thread that perform calls, which begin in the order of the callers.
+"""Performs calls in tasks of the gateway's thread, and begins them in the order of the callers.
 
-trio runs the tasks that are due in any order. So a task is not given a call as it is woken, but
-takes the oldest as it runs, and a call goes on without a pause to where it has to wait: what a loop
-or a thread sends to a room one after the other is accepted one after the other.
+trio runs due tasks in any order. So a task gets no call when it is woken, but takes the oldest call
+when it runs. A call then goes on without a pause until it has to wait. So messages that a loop or a
+thread sends to a room one after the other are accepted one after the other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import trio
 from gateway_core.bridge.calls import Call
 
 MOST_IDLE = 100
-"""Tasks that wait for another call; waking one costs a third of making one."""
+"""Most tasks that wait for another call; waking a task costs a third of making one."""
 
 
 class Workers:
@@ -31,7 +31,7 @@ class Workers:
         self.busy = 0
 
     def begin(self, call: Call) -> None:
-        """Perform it after all that were begun before have begun."""
+        """Perform a call; it starts after all calls that were passed in before."""
         self._calls.append(call)
         self.busy += 1
         if self._idle:
@@ -40,7 +40,7 @@ class Workers:
             self._nursery.start_soon(self._work)
 
     def fail(self, error: BaseException) -> None:
-        """No task goes on: the thread broke."""
+        """Fail all calls, since the thread broke and no task goes on."""
         for call in (*self._begun, *self._calls):
             call.fail(error)
 
