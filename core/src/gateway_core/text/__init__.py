@@ -1,7 +1,7 @@
 """Plans a text, sans-I/O, as parts that fit; may import `contract` alone.
 
-`cut` serves plain text. `parse` makes styled text of Markdown, `literal` of a plain text, and
-`plan` fills parts with it, by what an adapter's rendering says a stretch costs.
+`cut` cuts plain text. `parse` makes styled text from Markdown, and `literal` from a plain text.
+`plan` fills parts with styled text; an adapter's rendering says what a stretch costs.
 """
 
 from gateway_core.text.cut import cut

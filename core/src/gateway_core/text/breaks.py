@@ -1,4 +1,4 @@
-"""Where a stretch of text that is full is best ended: the break classes, best first."""
+"""Finds where a full stretch of text is best cut, by classes of breaks, the best first."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _TAIL: Final = regex.compile(r"(?r)[\s\x1c-\x1f]*+")
 
 
 def skipped(text: str, start: int) -> int:
-    """The first place from `start` on that is not white space."""
+    """The first place from `start` on that is no white space."""
     return _BLANK.match(text, start).end()  # type: ignore[union-attr]  # it matches anything
 
 
 def trimmed(text: str, start: int, end: int) -> int:
-    """`end` without the white space before it, `start` at least."""
+    """The place `end` moved back over the white space before it, at most to `start`."""
     return _TAIL.search(text, start, end).start()  # type: ignore[union-attr]  # likewise
 
 
 class Window:
-    """The longest stretch that fits, `start..reach`, not blank, with more text behind it.
+    """The longest stretch that fits, `start..reach`, not blank, with more text after it.
 
-    seams  places between two blocks, in order: the best class of all
-    whole  stretches that no cut may fall into, in order and apart: links, list markers
+    seams  places between two blocks, in order: the best places for a cut
+    whole  stretches that no cut may split, in order, without overlaps: links, list markers
 
-    Invariant: what is decided here looks no further than the white space behind `reach` and one
-    character more, so that a growing text decides the same.
+    Invariant: decisions depend on no text further than the white space after `reach` and one more
+    character, so that they stay the same when the text grows.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Window:
         self.seams, self.whole = seams, whole
 
     def cut(self) -> tuple[int, int]:
-        """Where the span ends and where the next one begins, the white space between left out."""
+        """Where the span ends and where the next span begins, without the white space between."""
         chosen = self._chosen()
         if chosen is not None:
             return chosen, self._next(chosen)
@@ -88,7 +88,7 @@ class Window:
         return end if end > self._floor(_SEAM_FILL) and self._allows(end) else None
 
     def _last(self, breaks: regex.Pattern[str], floor: int) -> int | None:
-        """The end of the span at the last break of a class that is allowed."""
+        """The end of the span at the last allowed break of a class; None: there is none."""
         limit = self.reach + 1
         while found := breaks.search(self.text, floor, limit):
             end = trimmed(self.text, self.start, found.end())
@@ -105,7 +105,7 @@ class Window:
         return is_boundary(self.text, self.start, end)
 
     def _outside(self, place: int) -> int:
-        """`place`, or the start of the stretch that is kept whole around it."""
+        """`place`, or the start of the stretch in `whole` that contains it."""
         found = bisect_left(self.whole, (place,)) - 1
         if found < 0:
             return place
@@ -113,18 +113,18 @@ class Window:
         return start if start < place < end else place
 
     def _forced(self) -> tuple[int, int]:
-        """Inside what is kept whole, if it fills the window alone; inside a cluster likewise."""
+        """A cut inside a whole stretch, or even inside a cluster, that alone fills the window."""
         end = boundary_before(self.text, self.start, self.reach)
         return (end, end) if end > self.start else (self.reach, self.reach)
 
     def _next(self, end: int) -> int:
-        """Where the next span begins: behind the white space, an indentation kept."""
+        """Where the next span begins: after the white space, but before a line's indentation."""
         first = skipped(self.text, end)
         if first == len(self.text):
             return first
         line = self.text.rfind("\n", end, first) + 1
         if line and first - line <= (self.reach - self.start) // 2:
             return line
-        # An accent without a letter of its own sits on the space before it: they stay together.
+        # An accent without a letter of its own belongs to the space before it: both stay together.
         glued = end < first and not is_boundary(self.text, end, first)
         return first - 1 if glued else first

@@ -1,4 +1,4 @@
-"""Where a text may be cut without splitting what a reader sees as one character."""
+"""Finds where a text can be cut without splitting what a reader sees as one character."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _SLICE: Final = 64
 def boundary_before(text: str, start: int, end: int) -> int:
     """The last cluster boundary in `start..end`; `start` counts as one.
 
-    What follows `end` is looked at as far as the rules ask (one character), so that a boundary
-    stays one when the text grows.
+    Text after `end` is looked at as far as the rules ask (one character), so that a boundary stays
+    a boundary when the text grows.
     """
     if end >= len(text) or _plain_pair(text, end):
         return end
@@ -43,7 +43,7 @@ def _plain_pair(text: str, place: int) -> bool:
 
 
 def _anchor(text: str, start: int, end: int) -> int:
-    """A boundary near `end`: between two printable ASCII characters one always stands."""
+    """A boundary near `end`: between two printable ASCII characters there is always one."""
     found = _ANCHOR.search(text, start, end)
     return found.end() if found else start
 
@@ -52,8 +52,8 @@ def _walk(piece: str, end: int) -> int:
     r"""The furthest boundary up to `end` that is certain within `piece`.
 
     Invariant: `piece` begins at a boundary, so its flags pair up as in the whole text. Its last
-    cluster may go on behind it and its end is not certain. Pieces are short since `\X` looks back
-    over all flags before it, which is quadratic in a long run of them.
+    cluster may go on after the piece, so that cluster's end is not certain. Pieces are short, since
+    `\X` looks back over all flags before it, which is quadratic in a long run of flags.
     """
     last = 0
     for found in _CLUSTER.finditer(piece):

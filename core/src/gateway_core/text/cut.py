@@ -1,4 +1,4 @@
-"""Cut a plain text into spans that fit, where a reader would."""
+"""Cuts a plain text into spans that fit, at the places where a reader would cut."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from gateway_core.text.fill import furthest
 def cut(text: str, *, limit: int, measure: Callable[[str], int] = len) -> list[tuple[int, int]]:
     """Spans of `text`, in order, that measure at most `limit` each.
 
-    They cover all of it except white space at the cuts; none is blank. A cut is between paragraphs
-    if possible, else between lines, sentences, words or grapheme clusters, and inside a cluster
-    only if the cluster alone is over the limit. `measure` is any function that never shrinks as a
-    text grows: UTF-16 units, escaped length, bytes. A text that grows at its end keeps all spans
-    but the last. The work is n log n.
+    The spans cover the whole text except white space at the cuts; no span is blank. A cut is
+    between paragraphs if possible, else between lines, sentences, words or grapheme clusters, and
+    inside a cluster only if the cluster alone is over the limit. `measure` is any function whose
+    result never shrinks when a text grows: UTF-16 units, escaped length, bytes. If a text grows at
+    its end, all spans but the last stay the same. The work is n log n.
 
     Raises ValueError if a single code point measures more than `limit`.
     """
@@ -30,8 +30,8 @@ def cut(text: str, *, limit: int, measure: Callable[[str], int] = len) -> list[t
 class Filling:
     """Greedy filling: the spans of `text` whose `cost(start, end)` is within the limit.
 
-    `cost` must never shrink as the end grows. `seams` and `whole` as in `Window`. `start` is where
-    the first span may begin.
+    `cost` must never shrink when `end` grows. `seams` and `whole` are as in `Window`. `start` is
+    where the first span may begin.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Filling:
         self.seams, self.whole, self.start = seams, whole, start
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """The spans in order. Raises ValueError where one code point alone does not fit."""
+        """The spans in order. Raises ValueError if a single code point does not fit."""
         start = self.start
         while (first := skipped(self.text, start)) < len(self.text):
             reach = self._reach(start)

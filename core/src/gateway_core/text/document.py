@@ -1,7 +1,7 @@
-"""Styled text: what a reader sees of a Markdown document, and how. Immutable.
+"""Defines styled text: the characters of a Markdown document that a reader sees, and their look.
 
-Spans and blocks are named tuples, not attrs values: a text has hundreds of them and a tuple costs a
-third to make.
+All values are immutable. Spans and blocks are named tuples, not attrs values, since a text has
+hundreds of them and a tuple costs a third to make.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ class Block(NamedTuple):
 
     body      where the content begins, after the indentation and the marker of a list item; in a
               table, where the first row below the header begins
-    level     of a heading, 1 to 6
-    language  of a code fence, as written
-    quote     the number of the quote that it is in, counted from 1; 0: none
-    depth     of the list that it is in; 0: none
-    marker    `• `, `3. `, `☐ ` or `☑ ` if it begins a list item
+    level     a heading's level, 1 to 6
+    language  a code fence's language, as written
+    quote     the number of the quote that the block is in, counted from 1; 0: none
+    depth     the depth of the list that the block is in; 0: none
+    marker    `• `, `3. `, `☐ ` or `☑ ` if the block begins a list item
     """
 
     start: int
@@ -80,12 +80,14 @@ class Document:
     """A Markdown text as a reader sees it.
 
     text      the visible characters; blocks are separated by one or two line feeds
-    spans     styles, by start and then the longer first; they nest
-    blocks    in order; they do not overlap
-    source    what was written
-    trace     positions in the text, and for each its position in the source: `in_octets` of its
-              UTF-8, as the parser counts, or in code points; negative: from nowhere
-    rows      long rows of tables: `trace` has where they begin, and each finds more positions in it
+    spans     styles, sorted by start and then the longer first; they nest
+    blocks    the blocks in order; they do not overlap
+    source    the text as it was written
+    trace     positions in the text, and for each its position in the source, counted in octets of
+              UTF-8 (as the parser counts) if `in_octets`, else in code points; negative: the source
+              does not have it
+    rows      long rows of tables: `trace` has only their beginnings, and each row finds more
+              positions in itself
     degraded  what no chat platform can show, as (place in the text, words)
     shown     for an `Excerpt`, the stretch of the source to show; None: all of it
     """
@@ -101,7 +103,7 @@ class Document:
     shown: tuple[int, int] | None = None
 
     def block_at(self, place: int) -> Block | None:
-        """The block that contains the character at `place`, or the one before a separator."""
+        """The block that contains the character at `place`; for a separator, the one before it."""
         found = bisect_right(self.blocks, place, key=_start) - 1
         return self.blocks[found] if found >= 0 else None
 
@@ -115,7 +117,7 @@ class Document:
 
     @cached_property
     def nesting(self) -> Nesting[Span]:
-        """The spans by place; made when it is first asked for."""
+        """An index of the spans by place, made at the first use."""
         return Nesting(self.spans)
 
     def spans_in(self, start: int, end: int) -> list[Span]:
@@ -132,7 +134,7 @@ class Document:
 
     @cached_property
     def _tables(self) -> Nesting[tuple[int, int, int]]:
-        """Where the rows of each table stand, and where its header begins."""
+        """The stretch of each table's rows, and where the table's header begins."""
         tables = [block for block in self.blocks if block.kind is Kind.TABLE]
         rows = [(table.body, table.end, table.start) for table in tables if table.body < table.end]
         return Nesting(rows)
@@ -168,7 +170,7 @@ class Document:
         return low, low + len(self.text[low:high].rstrip())
 
     def degraded_in(self, start: int, end: int) -> tuple[str, ...]:
-        """What no chat platform can show in `start..end`, each once."""
+        """Words for what no chat platform can show in `start..end`, each once."""
         first, last = bisect_left(self._losses, (start,)), bisect_left(self._losses, (end,))
         return tuple(dict.fromkeys(words for _, words in self._losses[first:last]))
 

@@ -1,4 +1,4 @@
-"""How much of a text fits: the longest stretch within a limit, by guessing in proportion."""
+"""Finds how much of a text fits: the longest stretch within a limit, by proportional guesses."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Callable
 def furthest(cost: Callable[[int], int], limit: int, start: int, end: int, guess: int) -> int:
     """The largest place in `start..end` whose cost is within the limit; `start` costs nothing.
 
-    `cost` must never shrink as the place grows. The search begins `guess` behind `start`; its
-    work grows with the stretch that is found (and the guess), never with the rest of the text.
-    Costs that grow evenly need four or five questions, others three times those of a bisection.
+    `cost` must never shrink when the place grows. The search begins at `start + guess`. Its work
+    grows with the stretch that is found (and with `guess`), never with the rest of the text. Costs
+    that grow evenly need four or five calls of `cost`; others need up to three times as many as a
+    bisection.
     """
     low, spent = start, 0
     place = min(start + max(guess, 1), end)
@@ -27,9 +28,9 @@ def furthest(cost: Callable[[int], int], limit: int, start: int, end: int, guess
 def _between(
     cost: Callable[[int], int], limit: int, fits: tuple[int, int], over: tuple[int, int]
 ) -> int:
-    """The last place that fits, between one that does and one that does not, with their costs.
+    """The last place that fits, between a place that fits and one that does not, with their costs.
 
-    Invariant: each third question halves the range, whatever the costs do.
+    Invariant: each third call of `cost` halves the range, whatever the costs are.
     """
     (low, spent), (high, asked) = fits, over
     turn = 0
@@ -47,7 +48,7 @@ def _between(
 
 
 def _guesses(low: int, high: int, near: int) -> tuple[int, int, int]:
-    """In proportion, `near` behind `low`; somewhat beyond, if that is near; the middle."""
+    """Three guesses: in proportion (`near` after `low`); somewhat further inside; the middle."""
     middle = (low + high) // 2
     far = high - low - near
     beyond = min(low + 2 * near + 1, middle) if near < far else max(high - 2 * far - 1, middle)

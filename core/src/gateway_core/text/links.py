@@ -1,4 +1,4 @@
-"""Which addresses a chat platform makes a link of, and what is written out instead."""
+"""Decides which addresses can be links on chat platforms, and writes out the others."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Final
 from urllib.parse import quote
 
 LONGEST: Final = 1000
-"""A longer address is written out: as a link it might not fit beside its own text."""
+"""Most characters of a link's address; a longer one is written out, since it might not fit."""
 
 _LABEL: Final = r"[^\s/?#@:.\\%\[\]<>\"^`{|}\x00-\x20\x7f]"
 _PORT: Final = r"[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]"
 _WEB: Final = re.compile(
     rf"https?://(?:{_LABEL}++\.)++{_LABEL}*+(?::(?:{_PORT}))?(?=[/?#]|\Z)", re.ASCII | re.IGNORECASE
 )
-"""A host with a dot in it, and a port that there is: Telegram refuses a message with any other
-link (tdlib, LinkManager::check_link), `http://localhost` among them."""
+"""An address whose host has a dot and whose port is valid. Telegram refuses a message with any
+other link (tdlib, LinkManager::check_link), such as `http://localhost`."""
 _SCHEME: Final = re.compile(r"https?\Z", re.IGNORECASE)
 _BARE: Final = re.compile(r"https?://(?:\([^\s<>()]*+\)|[^\s<>()]++)*+", re.IGNORECASE)
 _TRAILING: Final = ".,:;!?\"'`*_~|\\[]"
@@ -24,7 +24,7 @@ _UNSAFE: Final = re.compile(r"[\x00-\x20<>\"|\\^`{}\x7f-\x9f\u2028-\u202e\u2066-
 
 
 def bare_addresses(text: str) -> Iterator[tuple[int, int]]:
-    """The addresses that stand in a text by themselves, without a full stop or bracket behind."""
+    """The bare addresses in a text, without a full stop or bracket that follows."""
     mark = text.find("://")
     while mark >= 0:
         scheme = _SCHEME.search(text, max(mark - 5, 0), mark)
@@ -37,9 +37,9 @@ def bare_addresses(text: str) -> Iterator[tuple[int, int]]:
 
 
 def web_address(destination: str) -> str:
-    """The address as a link's target, unsafe characters escaped.
+    """The address as a link's target, with unsafe characters escaped.
 
-    Empty if it is no link target on some platform; it is then written out on all of them.
+    Empty if some platform does not accept it as a link; then all platforms write it out.
     """
     if not _WEB.match(destination):
         return ""
@@ -48,7 +48,7 @@ def web_address(destination: str) -> str:
 
 
 def written_out(text: str, destination: str) -> str:
-    """What to write behind a link's text where it cannot be a link; anchors lead nowhere."""
+    """What to write after a link's text if it cannot be a link; nothing for an anchor."""
     bare = destination.removeprefix("mailto:")
     if not bare or bare.startswith("#") or bare == text:
         return ""

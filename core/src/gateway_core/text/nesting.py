@@ -1,4 +1,4 @@
-"""Stretches that nest, found by place: which of them touch a part of the text."""
+"""Indexes nested stretches by place, to find those that touch a part of the text."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 Nested = TypeVar("Nested", bound=tuple[Any, ...])
-"""A tuple that begins with its start and end."""
+"""A tuple whose first two items are the stretch's start and end."""
 
 
 class Nesting(Generic[Nested]):
-    """An index of stretches that are sorted by start, the longer first, and nest.
+    """An index of stretches that nest and are sorted by start, the longer first.
 
-    Invariant: `parents[i]` is the innermost stretch that holds stretch `i`, so what is open at a
-    place is the last stretch begun before it and its ancestors, whatever the length of the text.
+    Invariant: `parents[i]` is the innermost stretch that holds stretch `i`. So the stretches that
+    are open at a place are found among the last one that begins before it and its ancestors.
     """
 
     def __init__(self, items: Sequence[Nested]) -> None:
@@ -23,11 +23,11 @@ class Nesting(Generic[Nested]):
         self.parents = _parents(items)
 
     def begun(self, start: int, end: int) -> int:
-        """How many begin in `start..end`."""
+        """How many stretches begin in `start..end`."""
         return bisect_left(self.starts, end) - bisect_left(self.starts, start)
 
     def open_at(self, place: int) -> list[Nested]:
-        """Those that begin before `place` and end after it, outermost first."""
+        """The stretches that begin before `place` and end after it, outermost first."""
         found = []
         index = bisect_left(self.starts, place) - 1
         while index >= 0:
@@ -38,7 +38,7 @@ class Nesting(Generic[Nested]):
         return found[::-1]
 
     def touching(self, start: int, end: int) -> list[Nested]:
-        """Those with characters in `start..end`, in order."""
+        """The stretches with characters in `start..end`, in order."""
         first, last = bisect_left(self.starts, start), bisect_left(self.starts, end)
         return [*self.open_at(start), *self.items[first:last]]
 

@@ -1,4 +1,4 @@
-"""Places in a text's UTF-8, in which its parser counts, as places in its code points."""
+"""Converts places in a text's UTF-8, in which the parser counts, to places in code points."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Final
 
 _HIGH: Final = 0xC0
 _WITHIN: Final = 0x80
-"""An octet's two high bits, and how they are in all of a code point's octets but its first."""
+"""`_HIGH` masks an octet's two high bits; all octets of a code point but the first have these."""
 
 
 class Octets:
-    """Counts the code points before an octet, from the last one that was asked for.
+    """Counts the code points before an octet, starting from the octet of the last call.
 
-    Places that are asked for in order, as a plan does, take work in proportion to the text.
+    If the calls come in order, as in a plan, the work is in proportion to the text.
     """
 
     def __init__(self, text: str) -> None:
@@ -21,7 +21,7 @@ class Octets:
         self.last = (0, 0)
 
     def code_points(self, octet: int) -> int:
-        """How many code points begin before `octet`; inside of one, before that one."""
+        """How many code points begin before `octet`; if it is inside a code point, before that."""
         if self.same:
             return octet
         while octet < len(self.octets) and self.octets[octet] & _HIGH == _WITHIN:

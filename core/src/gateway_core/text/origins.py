@@ -1,4 +1,4 @@
-"""Where in its source each place of a visible text came from. Sans-I/O."""
+"""Finds where in its source each place of a visible text came from. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from gateway_core.text.tables import Place, Row
 Trace: TypeAlias = tuple[Sequence[int], Sequence[int]]
 """Places of a text in order, and where in the source each came from; below zero: from nowhere.
 
-The second may be shorter: nothing is known of the places behind it.
+The second sequence may be shorter: the origins of the remaining places are not known.
 """
 
 
 class Origins:
     """Finds places of a text in its source, and the other way round, both in code points.
 
-    rows    stretches that find more places in themselves
-    octets  the source's, in which a trace counts that a parser made
+    rows    stretches that can find more places inside themselves
+    octets  the source's octets, in which a parser's trace counts; None: it counts in code points
     """
 
     def __init__(self, source: str, length: int, trace: Trace, rows: Sequence[Row]) -> None:
@@ -51,9 +51,9 @@ class Origins:
         return min(origin + place - mark, max(self._code_points(origins[following]), origin))
 
     def place_of(self, origin: int) -> int:
-        """Where the first character is that came from `origin` or from behind it.
+        """The place of the first character that came from `origin` or from after it.
 
-        For places that `source_at` gave.
+        For origins that `source_at` returned.
         """
         most = origin if self.octets is None else len(self.source[:origin].encode())
         marks = [(0, 0), *_known(self.places, self.origins)]
@@ -74,9 +74,10 @@ class Origins:
         return octet if self.octets is None else self.octets.code_points(octet)
 
     def _known_by(self, place: int) -> Trace:
-        """What is known around a place: all, or in a row its own, and the next behind it.
+        """The known places around a place: the whole trace; in a row, the row's and the next one.
 
-        The last row's is kept: one that many parts are cut from is asked for at each of them.
+        The last row's places are remembered, since a row that many parts are cut from is needed
+        for each of them.
         """
         found = bisect_left(self.rows, (place,)) - 1
         if found < 0 or place > self.rows[found][1]:
@@ -103,5 +104,5 @@ def _known(places: Sequence[int], origins: Sequence[int]) -> list[Place]:
 
 
 def _last(marks: Sequence[Place], octet: int) -> int:
-    """The last mark of what came from `octet` or from before it."""
+    """The index of the last mark that came from `octet` or from before it."""
     return max([index for index, mark in enumerate(marks) if mark[1] <= octet], default=0)

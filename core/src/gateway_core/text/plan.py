@@ -1,4 +1,4 @@
-"""From styled text to parts: greedy filling by what a stretch costs on a channel. Sans-I/O."""
+"""Plans styled text as parts, filled greedily by what a stretch costs on a channel. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BARE: Final = "formatting left out where it does not fit"
 """The degradation of a part whose markup alone is over the limit."""
 
 
-# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+# Enum members as globals: in CPython 3.11 finding one in its class takes longer than a call.
 _CODE: Final = Style.CODE
 _LINK: Final = Style.LINK
 _PARAGRAPH: Final = Kind.PARAGRAPH
@@ -37,11 +37,11 @@ def plan(
 ) -> tuple[Part, ...]:
     """The parts of `document`, each within `limit` by its rendering's own cost.
 
-    Their visible text is the document's, in the same styles, except for white space at the cuts and
-    repeated headers. A cut is between blocks if possible, else as in `cut`, and never in a link, a
-    code span, a list marker or a table's header that fits a part. Each part's span is the stretch
-    of the source that it came from; together the spans are the whole source. For an `Excerpt`,
-    parts and spans are those of its stretch.
+    The parts' visible text is the document's, in the same styles, except for white space at the
+    cuts and repeated headers. A cut is between blocks if possible, else as in `cut`, and never in a
+    link, a code span, a list marker or a table's header that fits a part. Each part's span is the
+    stretch of the source that the part came from; together the spans are the whole source. For an
+    `Excerpt`, parts and spans are those of its stretch.
 
     Planning is sans-I/O and n log n. If a text grows at its end, the parts before the last stay the
     same, as long as Markdown reads their text in the same way.
@@ -59,7 +59,7 @@ def plan(
 
 
 class _Ruler:
-    """Measures stretches by a rendering, without markup where that alone is over the limit."""
+    """Measures stretches by a rendering; leaves out markup that alone is over the limit."""
 
     def __init__(
         self, document: Document, render: Callable[[Document], Rendering], limit: int
@@ -71,7 +71,7 @@ class _Ruler:
         self.bare: dict[int, bool] = {}
 
     def stretches(self) -> list[tuple[int, int]]:
-        """What each part holds. Most texts fit whole: that is asked first, and nothing else."""
+        """The stretch of each part. Most texts fit into one part, so that is tried first."""
         low, high = self.document.window()
         text = self.document.text[:high]
         blank = skipped(text, low) == high
@@ -106,7 +106,7 @@ class _Ruler:
 
 
 def _without_long_headers(document: Document, limit: int) -> Document:
-    """A table's header that would take a good part of every message is not repeated."""
+    """The document without repeating table headers that would take a third of every message."""
     most = limit // _HEADER_SHARE
     tables = [block for block in document.blocks if block[3] is _TABLE]
     long = {block for block in tables if block.body - block.start > most}
@@ -117,31 +117,31 @@ def _without_long_headers(document: Document, limit: int) -> Document:
 
 
 def without_styles(document: Document) -> Document:
-    """The same visible text as one paragraph in no style."""
+    """The document's visible text as one paragraph without styles."""
     end = len(document.text)
     block = Block(0, 0, end, _PARAGRAPH)
     return attrs.evolve(document, spans=(), blocks=(block,))
 
 
 def _seams(document: Document) -> list[int]:
-    """Where a cut is best: behind each block."""
+    """The best places for a cut: after each block."""
     return [block[2] for block in document.blocks]
 
 
 def _whole(document: Document, limit: int) -> list[tuple[int, int]]:
-    """What is not cut if it fits: links, code spans; in order, apart.
+    """Stretches that are not cut if they fit, such as links and code spans; in order, no overlaps.
 
-    A marker stays with the first character behind it, a table's header with the first row, and what
-    announces the next block (a heading, a paragraph that ends in a colon) with that.
+    A marker stays with the first character after it, and a table's header with the first row. A
+    block that announces the next block (a heading, a paragraph that ends in a colon) stays with it.
     """
     kept = _apart(_kept(document), limit // 2)
     return _apart([*kept, *_announced(document)], limit // 2)
 
 
 def _apart(stretches: Iterable[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """The stretches in order, those that overlap as one, as far as none is longer than `most`.
+    """The stretches in order, with overlapping ones joined if the result is no longer than `most`.
 
-    Where two would be, the first ends where the second begins.
+    If it would be longer, the first stretch ends where the second begins.
     """
     apart: list[tuple[int, int]] = []
     first = last = 0
@@ -174,7 +174,7 @@ def _kept(document: Document) -> list[tuple[int, int]]:
 
 
 def _row(text: str, start: int, end: int) -> int:
-    """Where the row of a table ends that begins at `start`."""
+    """The end of the table's row that begins at `start`."""
     feed = text.find("\n", start, end)
     return end if feed < 0 else feed
 

@@ -1,4 +1,4 @@
-"""What an adapter tells `plan` of a document. Never compiled: an adapter may inherit it."""
+"""Defines what an adapter tells `plan` about a document. Not compiled, so adapters can inherit."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from gateway_core.contract.envelopes import Json
 
 
 class Rendering(Protocol):
-    """One document as a channel writes it; an adapter's `markup.py` has one.
+    """One document as a channel writes it; an adapter's `markup.py` implements it.
 
-    A stretch that begins or ends inside a construct is written with the construct opened or
-    closed: what `start..end` costs and holds is what is sent, reopened table headers included.
+    If a stretch begins or ends inside a construct, the construct is opened or closed in it. So cost
+    and payload of `start..end` are those of what is sent, including repeated table headers.
     """
 
     def cost(self, start: int, end: int) -> int:

@@ -1,4 +1,4 @@
-"""Tables as aligned monospace: no chat platform has them in a message's text."""
+"""Writes tables as aligned monospace text, since no chat platform has tables in a text."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from typing import Final, NamedTuple, TypeAlias
 _GAP: Final = " | "
 _CROSS: Final = "-+-"
 _RULE: Final = 1
-"""The line under the header: the parser does not tell of it."""
+"""The number of the line under the header, for which the parser gives no event."""
 WIDEST: Final = 200
-"""Columns of a table that are laid out under each other: no screen shows as many in one line."""
+"""Most characters of an aligned table's line: no screen shows longer lines."""
 _UNCUT: Final = 50
-"""A line of so many characters is cut at its ends only, whatever the platform's limit."""
+"""A line of up to so many characters is cut only at its ends, whatever the platform's limit."""
 Place: TypeAlias = tuple[int, int]
-"""Of a character in the text, and of where it came from in the source's UTF-8."""
+"""A character's place in the text, and the place in the source's UTF-8 that it came from."""
 Row: TypeAlias = tuple[int, int, Callable[[], list[Place]]]
-"""`start..end` of the text, and what finds the places in it: few plans ask for them."""
+"""`start..end` of the text, and a function that finds the places in it, which few plans need."""
 Known: TypeAlias = Callable[[int], list[Place]]
-"""Finds the places of a row that begins at a given one."""
+"""Finds the places of a row, given the place where the row begins."""
 _KEPT_IN_ORDER: Final = "\u200e"
-"""Left-to-right mark: unseen, before each gap it keeps Hebrew or Arabic cells in their columns."""
+"""An invisible left-to-right mark; before each gap, it keeps right-to-left cells in columns."""
 _LEFTWARD: Final = frozenset(("R", "AL"))
 _direction: Final = unicodedata.bidirectional
 _WORD: Final = re.compile(r"\S+")
 _SHARES: Final = {"Right": 1.0, "Center": 0.5}
-"""How much of a cell's free room stands before its text."""
+"""The share of a cell's free space that stands before its text, by alignment."""
 _SIGNS: Final = {"Right": ">", "Center": "^"}
-"""The same in the words of a format; else a cell stands to the left."""
+"""The alignments in the signs of a format string; any other cell is aligned to the left."""
 
 # Letters and signs of one column each: what most cells are made of.
 _NARROW: Final = re.compile(
@@ -45,30 +45,30 @@ _JOINED: Final = re.compile(
     f"(?<=[{_EMOJI}\ufe0f])(?:[\U0001f3fb-\U0001f3ff]|\u200d[{_EMOJI}]\ufe0f?)"  # skins, families
 )
 _AS_EMOJI: Final = re.compile("[#*0-9\xa9\xae\u203c-\u3299\U0001f000-\U0001faff]\ufe0f")
-"""Signs that a selector behind them makes an emoji; of two columns, if they are of one."""
+"""A sign with the selector that makes it an emoji: two columns wide, if the sign alone has one."""
 
 
 _new: Final = tuple.__new__
-"""Makes a named tuple, at a third of what its class takes."""
+"""Makes a named tuple in a third of the time that its class takes."""
 
 
 class Cell(NamedTuple):
-    """One that stands at `origin` in the source; its pieces, and where each of them stands."""
+    """A table's cell at `origin` in the source, with its pieces and the origin of each."""
 
     origin: int
     pieces: list[str]
     origins: list[int]
 
     def places(self) -> list[Place]:
-        """Its characters' places that are known, counted from its own first."""
+        """The known places of the cell's characters, counted from the cell's first character."""
         known = zip(accumulate(map(len, self.pieces), initial=0), self.origins, strict=False)
         return [(place, origin) for place, origin in known if origin >= 0]
 
 
 class Table:
-    """A table while its cells are read: they are laid out when the widths are known.
+    """A table while its cells are read; they are laid out once all widths are known.
 
-    degraded  what no platform can show, by the number of its row
+    degraded  what no platform can show, each with the number of its row
     """
 
     def __init__(self, aligns: tuple[str, ...]) -> None:
@@ -79,22 +79,22 @@ class Table:
         self.grid: Grid | None = None
 
     def begin_row(self, origin: int) -> None:
-        """What follows is the row that stands at `origin` in the source."""
+        """Begin the row that stands at `origin` in the source."""
         self.rows.append([])
         self.origins.append(origin)
 
     def begin_cell(self, origin: int) -> tuple[list[str], list[int]]:
-        """Where the next cell's pieces are to be added, and their origins."""
+        """Begin a cell; returns the lists for its pieces and for their origins."""
         pieces: list[str] = []
         origins: list[int] = []
         self.rows[-1].append(_new(Cell, (origin, pieces, origins)))
         return pieces, origins
 
     def laid_out(self) -> tuple[list[str], list[tuple[int, int, Known]]]:
-        """The aligned lines, and of those that may be cut their number, length and places.
+        """The aligned lines; and for each line that may be cut its number, length and places.
 
-        White space in a cell is one space, for a row is one line. The rule belongs to the header:
-        the parser does not tell of it.
+        White space in a cell becomes one space, since a row is one line. The rule belongs to the
+        header, since the parser gives no event for it.
         """
         rows = [[" ".join("".join(cell[1]).split()) for cell in row] for row in self.rows]
         header, rule, *rest = aligned(rows, self.aligns)
@@ -107,7 +107,7 @@ class Table:
         return lines, long
 
     def _known(self, rows: Sequence[Sequence[str]], row: int, start: int) -> list[Place]:
-        """All places of a row that are known."""
+        """All known places of a row."""
         grid = self.grid = self.grid or Grid(rows, self.aligns)
         known = [(start, self.origins[row])]
         known += _inside(grid.places(row, start), self.rows[row])
@@ -123,7 +123,7 @@ class Table:
 
 
 def _inside(places: Iterable[tuple[int, int]], cells: Iterable[Cell]) -> Iterator[Place]:
-    """What is known of a row: its bars, and the words between them."""
+    """The known places of a row: those of its bars, and of the words between them."""
     for (bar, start), cell in zip(places, cells, strict=True):
         if bar >= 0:
             yield bar, cell.origin - 1
@@ -131,7 +131,7 @@ def _inside(places: Iterable[tuple[int, int]], cells: Iterable[Cell]) -> Iterato
 
 
 def _words(cell: Cell) -> Iterator[Place]:
-    """The first character of each word of a cell, and what else is known of it."""
+    """The places of each word's first character in a cell, and the cell's other known places."""
     raw, shown = "".join(cell.pieces), 0
     known = cell.places()
     for word in _WORD.finditer(raw):
@@ -145,10 +145,10 @@ def _words(cell: Cell) -> Iterator[Place]:
 
 
 class Grid:
-    """The cells of a table, laid out under each other.
+    """The cells of a table, laid out in columns.
 
-    Columns are as wide as their widest cell, unless all together are wider than any screen: then a
-    long cell stands out of its column.
+    A column is as wide as its widest cell. If all columns together are wider than any screen,
+    columns are narrower, and a long cell extends beyond its column.
     """
 
     def __init__(self, rows: Sequence[Sequence[str]], aligns: Sequence[str]) -> None:
@@ -166,7 +166,7 @@ class Grid:
         return lines
 
     def places(self, row: int, start: int) -> Iterator[tuple[int, int]]:
-        """Of a line at `start`: the bar before each cell, and where its own characters begin.
+        """For each cell of a line at `start`: the bar before it, and where its characters begin.
 
         The first cell has no bar: -1.
         """
@@ -184,7 +184,7 @@ def aligned(rows: Sequence[Sequence[str]], aligns: Sequence[str]) -> list[str]:
     text = "".join(["".join(row) for row in rows])
     if not (text.isascii() or _NARROW.fullmatch(text)):
         return Grid(rows, aligns).lines()
-    # Characters are columns: what `Grid` does for any text, in a format.
+    # Each character is one column here, so a format string does what `Grid` does for any text.
     widths = _fitting([max(1, *map(len, cells)) for cells in zip(*rows, strict=True)])
     sized = zip(aligns, widths, strict=True)
     template = _GAP.join([f"{{:{_SIGNS.get(a, '<')}{w}}}" for a, w in sized])
@@ -193,7 +193,7 @@ def aligned(rows: Sequence[Sequence[str]], aligns: Sequence[str]) -> list[str]:
 
 
 def _fitting(widths: list[int]) -> list[int]:
-    """The widths of columns, where they are too wide together: each has its share at most."""
+    """The widths of columns that are too wide together: each gets its share at most."""
     free = WIDEST - len(_GAP) * (len(widths) - 1)
     if sum(widths) <= free:
         return widths
@@ -202,13 +202,13 @@ def _fitting(widths: list[int]) -> list[int]:
 
 
 def _turns(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether something in it is read from right to left, and so would turn its row about."""
+    """Whether a cell has text that is read from right to left, which would reorder its row."""
     text = "".join("".join(row) for row in rows)
     return not text.isascii() and any(map(_LEFTWARD.__contains__, map(_direction, text)))
 
 
 def _column(cells: Sequence[str], sizes: Sequence[int], width: int, align: str) -> list[str]:
-    """The cells of a column, each as wide as it, or wider."""
+    """The cells of a column, each padded to the column's width; a longer cell stays longer."""
     rooms = [max(width - size, 0) for size in sizes]
     share = _SHARES.get(align, 0)
     before = [" " * int(room * share) for room in rooms]
@@ -217,7 +217,7 @@ def _column(cells: Sequence[str], sizes: Sequence[int], width: int, align: str) 
 
 
 def display_width(text: str) -> int:
-    """Columns that a text takes in a monospace font; an emoji takes two, however it is composed."""
+    """Columns that a text takes in a monospace font; any emoji takes two, even a composed one."""
     if text.isascii() or _NARROW.fullmatch(text):
         return len(text)
     whole = _JOINED.sub("", text)

@@ -1,4 +1,4 @@
-"""The styled text of a Markdown document, built from a parser's events."""
+"""Builds the styled text of a Markdown document from a parser's events."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BOXES: Final = {True: "☑ ", False: "☐ "}
 BULLET: Final = "• "
 
 Steps: TypeAlias = Mapping[str, Callable[[Any, Any, int], None]]
-"""What to do at each event, by its name: with the builder, the event's value, its place."""
+"""What to do at each event, by the event's name; called with builder, event's value and place."""
 
 
-# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+# Enum members as globals: in CPython 3.11 finding one in its class takes longer than a call.
 _PARAGRAPH: Final = Kind.PARAGRAPH
 _HEADING: Final = Kind.HEADING
 _SOLID: Final = Kind.CODE
@@ -41,7 +41,7 @@ class Builder(Canvas):
         self.events: Iterator[tuple[str | dict[str, Any], dict[str, int]]] = iter(())
 
     def read(self, events: Iterable[Any]) -> None:
-        """Take in pyromark's events: each a name, or a name with a value; places are in UTF-8."""
+        """Read pyromark's events: each is a name, or a name with a value; places are in UTF-8."""
         self.events = iter(events)
         pieces, origins, clean = self.pieces, self.origins, self.clean
         for event, where in self.events:
@@ -55,7 +55,7 @@ class Builder(Canvas):
             kind, value = event.popitem()
             if kind == "Text":
                 text: str = value
-                if clean and self.open:  # what `write` does, without asking it
+                if clean and self.open:  # does what `write` does, without calling it
                     pieces.append(text)
                     origins.append(start)
                 else:
@@ -118,7 +118,7 @@ class Builder(Canvas):
     # -- blocks
 
     def _begin_paragraph(self, _: Any, origin: int) -> None:
-        """The next block's place in the source is that of the outermost construct around it."""
+        """Begin a paragraph; the block's origin is that of the outermost construct around it."""
         if self.open:
             self.finish()
         if self.origin is None:
@@ -138,7 +138,7 @@ class Builder(Canvas):
         self.kind, self.language = _SOLID, _language(value)
 
     def _end_lines(self, _: str) -> None:
-        """Code and HTML: nothing but white space was never there."""
+        """End code or HTML; if it has only white space, it is dropped."""
         if self.open:
             self._trim()
             if "".join(self.pieces[self.before :]).isspace():
@@ -149,14 +149,14 @@ class Builder(Canvas):
         self.kind = _PARAGRAPH
 
     def _trim(self) -> None:
-        """The last line feed of code and HTML ends its last line; it is no character of it."""
+        """Remove the last line feed of code or HTML, which only ends its last line."""
         last = len(self.pieces) - 1
         while last > self.body and not self.pieces[last]:
             last -= 1
         self.pieces[last] = self.pieces[last].removesuffix("\n")
 
     def _flush(self, origin: int) -> None:
-        """A list, an item, code or a table does not stand behind a marker: it has its own line."""
+        """Put a list, item, code or table on a line of its own, not after a list item's marker."""
         if self.open or self.marker:
             self.finish()
         if self.origin is None:
@@ -205,7 +205,7 @@ class Builder(Canvas):
     # -- styles
 
     def _begin_style(self, style: Style, origin: int) -> None:
-        """Styles of one kind do not nest: only the outermost counts."""
+        """Begin a style; styles of one kind do not nest, only the outermost counts."""
         if not self.open:
             self.begin(origin)
         if style in self.begun:
@@ -269,7 +269,7 @@ class Builder(Canvas):
         self.finish()
 
     def _read_table(self, table: Table) -> None:
-        """Take in a table's cells. Of what is in one, links alone count besides characters."""
+        """Read a table's cells, of which only characters and links count."""
         clean = self.clean
         for event, where in self.events:
             start = where["start"]
@@ -304,7 +304,7 @@ class Builder(Canvas):
             table.begin_row(origin)
 
     def _lay_out(self, table: Table) -> None:
-        """Write a table's rows, each as a piece; the rule belongs to the header."""
+        """Write a table's rows, each as one piece; the rule belongs to the header."""
         first = len(self.pieces)
         lines, rows = table.laid_out()
         self.pieces += [f"{line}\n" for line in lines[:-1]]
@@ -323,8 +323,8 @@ def _language(value: Any) -> str:
     return words[0] if words else ""
 
 
-# What to do at the other events: those that come most often are called by name above, in less time.
-# Behind the class, since a compiled one has no methods yet in its body.
+# What to do at the other events; the most frequent events are handled above, which takes less time.
+# After the class, since a compiled class has no methods yet in its body.
 
 _ALONE: Final[Steps] = {
     "Html": Canvas.write,

@@ -1,4 +1,4 @@
-"""The visible text while it is written: characters, and what stands before and between blocks."""
+"""Writes the visible text: its characters, and what stands before and between blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway_core.text.document import Block, Document, Kind, Span, Style
 if TYPE_CHECKING:
     from gateway_core.text.tables import Known, Table
 
-# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+# Enum members as globals: in CPython 3.11 finding one in its class takes longer than a call.
 _PARAGRAPH: Final = Kind.PARAGRAPH
 _HEADING: Final = Kind.HEADING
 _CODE: Final = Kind.CODE
@@ -31,17 +31,17 @@ _CONTROLS: Final = bytes({*range(0x20), 0x7F} - {0x0A})
 _TURNING: Final = re.compile(rb"\xe2\x80[\xa8-\xae]")
 """U+2028 to U+202E in UTF-8."""
 _UNEVEN: Final = re.compile("\t+|[\r\u2028-\u202e]+")
-"""What is dropped of a text, and tabs, which are more than one space in code."""
+"""Characters that are dropped from a text, and tabs, which are more than one space in code."""
 
 _new: Final = tuple.__new__
-"""Makes a named tuple, at a third of what its class takes."""
+"""Makes a named tuple in a third of the time that its class takes."""
 
 _document: Final = fast_init(Document)
 
 NOWHERE: Final = -1
-"""The origin of what the source does not have."""
+"""The origin of characters that the source does not have."""
 _DEEPEST: Final = 8
-"""List levels that are indented; deeper ones look like this one."""
+"""The deepest list level that is indented; deeper levels look like this one."""
 
 Styled: TypeAlias = tuple[int, int, Style, str]
 """A span: `start..end` in numbers of pieces, its style, its value."""
@@ -50,7 +50,7 @@ Written: TypeAlias = tuple[int, int, int, Kind, int, str, int, int, str]
 
 
 def is_clean(octets: bytes) -> bool:
-    """Whether nothing of a text in UTF-8 has to be cleaned, which almost every one is asked for."""
+    """Whether a text in UTF-8 has nothing to clean. Fast, since nearly every text is tested."""
     if len(octets.translate(None, _CONTROLS)) != len(octets):
         return False
     return b"\xe2\x80" not in octets or _TURNING.search(octets) is None
@@ -59,12 +59,12 @@ def is_clean(octets: bytes) -> bool:
 class Canvas:
     """The document so far, in pieces; a block is written when its first character comes.
 
-    What is said of a place while it is written is the number of the piece that begins there: how
-    long each is is asked once, when all are there.
+    While the text is written, a place is the number of the piece that begins there. The lengths of
+    the pieces are computed once, at the end.
 
-    Invariants: `origins` has for each piece where in the source it stands; a piece of no characters
-    says where a block or a style begins. `spans` has a place for each style that was begun, in that
-    order, which is the outermost first; None where nothing came of it.
+    Invariants: `origins` has each piece's place in the source; an empty piece marks where a block
+    or a style begins. `spans` has an item for each style that was begun, in that order, which is
+    the outermost first; the item is None if the style holds nothing.
     """
 
     def __init__(self, *, clean: bool) -> None:
@@ -99,7 +99,7 @@ class Canvas:
             self.put(shown, origin)
 
     def _add_pieces(self, text: str, origin: int) -> None:
-        """Add what is shown longer or shorter than it was written, so that each place is known."""
+        """Add text that is longer or shorter than in the source, and keep its places known."""
         last = 0
         for found in _UNEVEN.finditer(text):
             piece, last = text[last : found.end()], found.end()
@@ -113,16 +113,16 @@ class Canvas:
         return text.translate(CLEANED)
 
     def add(self, words: str) -> None:
-        """Add visible characters that the source has elsewhere."""
+        """Add visible characters that do not stand at this place in the source."""
         self.put(SURROGATE.sub("\ufffd", words).translate(CLEANED), NOWHERE)
 
     def put(self, text: str, origin: int) -> None:
-        """Add characters that are as they should be."""
+        """Add characters that need no cleaning."""
         self.pieces.append(text)
         self.origins.append(origin)
 
     def begin(self, origin: int) -> None:
-        """Write what stands before a block's first character: the gap, indentation, marker."""
+        """Write what stands before a block's first character: gap, indentation and marker."""
         pieces, origins = self.pieces, self.origins
         self.open = True
         self.before = len(pieces)
@@ -136,14 +136,14 @@ class Canvas:
         self.origin = None
 
     def _indentation(self) -> str:
-        """Of a list's level; what goes on in an item stands where its text does."""
+        """The indentation of the list's level; an item's later blocks align with its text."""
         if self.kind not in _OF_LINES:
             return ""
         depth = min(len(self.lists), _DEEPEST)
         return "  " * (depth - 1 if self.marker else depth)
 
     def _gap(self) -> str:
-        """One line feed or two between the last block and the one that begins."""
+        """One or two line feeds between the last block and the new one."""
         last, kind = self.blocks[-1], self.kind
         if kind is _HEADING:
             return "\n\n"
@@ -154,7 +154,7 @@ class Canvas:
         return "\n" if self.lists else "\n\n"
 
     def finish(self) -> None:
-        """End the open block, if there is one; a marker without text is one."""
+        """End the open block, if there is one; a marker without text counts as a block."""
         if not self.open and self.marker:
             self.kind = _PARAGRAPH
             self.begin(self.origin or 0)
@@ -171,31 +171,31 @@ class Canvas:
         self.reset()
 
     def holds(self, piece: int) -> bool:
-        """Whether characters came since that piece."""
+        """Whether characters were added since that piece."""
         return len(self.pieces) > piece and (self.pieces[-1] != "" or any(self.pieces[piece:]))
 
     def take_back(self) -> None:
-        """A block that turned out to be empty was never there, nor what it lost."""
+        """Remove a block that turned out to be empty, and what was noted as lost in it."""
         del self.pieces[self.before :], self.origins[self.before :]
         while self.degraded and self.degraded[-1][0] > self.before:
             self.degraded.pop()
 
     def lose(self, words: str) -> None:
-        """Say what no platform can show of what comes here."""
+        """Note, in words, what no platform can show at this place."""
         if self.table:
             self.table.degraded.append((len(self.table.rows) - 1, words))
         else:
             self.degraded.append((len(self.pieces), words))
 
     def reset(self) -> None:
-        """What comes next is a paragraph, until something says otherwise."""
+        """Treat the next block as a paragraph, until an event says otherwise."""
         self.open = False
         self.kind = _PARAGRAPH
         self.level = 0
         self.language = ""
 
     def document(self, source: str) -> Document:
-        """What was read, as the document of its `source`."""
+        """The finished document of this `source`."""
         self.finish()
         text = "".join(self.pieces)
         at = [*accumulate(map(len, self.pieces), initial=0)]

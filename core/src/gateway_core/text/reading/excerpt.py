@@ -1,4 +1,4 @@
-"""A stretch of a Markdown text that looks as it does among the rest: for planning it once more."""
+"""Defines a stretch of a Markdown text that keeps its look, so that it can be planned again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Self
 class Excerpt(str):
     """The stretch `start..end` of `whole`.
 
-    As a string it is only that stretch. `parse` reads the whole text and shows the stretch as it
+    As a string it is only the stretch. `parse` reads the whole text, and shows the stretch as it
     appears there: in its lists, quotes and styles, below its table's header, in its fence. So one
     part of a plan can be planned again from its span, although Markdown cannot express some
     stretches alone (the second item of an inner list, the middle of a fence).

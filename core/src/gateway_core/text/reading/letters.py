@@ -1,6 +1,6 @@
-"""How many characters of a text are surely seen, without reading its markup. Sans-I/O.
+"""Counts the characters of a text that are surely visible, without parsing it. Sans-I/O.
 
-Telling it takes a hundredth of planning the text: what can never be accepted is refused by it.
+Counting takes a hundredth of the time of planning, so it serves to refuse texts that are too long.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from string import ascii_letters
 from typing import Final
 
 _LEADING: Final = bytes([*range(0xC3, 0xCC), *range(0xCE, 0xE0), *range(0xE4, 0xEE), 0xF0])
-"""The first octet of characters that are no blanks, controls or marks, by their block."""
+"""First octets of characters whose Unicode block has no blanks, controls or marks."""
 _SIGNS: Final = b".,?%@${}/"
-"""Those that no markup takes away."""
+"""Signs that no markup hides."""
 _DIGITS: Final = b"0123456789"
 _COUNTED: Final = b"".join((ascii_letters.encode(), _DIGITS, _SIGNS, _LEADING))
 _REST: Final = bytes(set(range(256)) - set(_COUNTED))
 
-# What may be markup, and then its letters are not seen. Each finds too much rather than too little;
-# a title ends with its paragraph.
+# What may be markup, whose letters are then not visible. Each pattern finds too much rather than
+# too little; a title ends with its paragraph.
 _LABEL: Final = re.compile(rb"\[(?:[^\[\]\\]|\\.)*+\]", re.DOTALL)
 _ADDRESS: Final = re.compile(
     rb"\][(:]\s*+(?:<[^\n]*+|\S*+)(?:\s++[\"'(](?:[^\n]|\n(?![ \t\r>]*+\n))*+)?", re.DOTALL
@@ -30,18 +30,18 @@ _DELIMITER: Final = re.compile(rb"-[ \t]*+\||\|[ \t]*+:?-|:[ \t]*+\|")
 
 
 def letters(source: str, *, markdown: bool) -> int:
-    """At least so many characters of the text are seen, none of them white space.
+    """A lower bound for the number of visible characters of the text, without white space.
 
-    It is never more than are; of most texts it is the number of letters and digits.
+    For most texts it is the number of letters and digits.
     """
     octets = source.encode("utf-8", "surrogatepass")
     return len((_without_markup(octets) if markdown else octets).translate(None, _REST))
 
 
 def _without_markup(octets: bytes) -> bytes:
-    """The text without what markup may hide. All signs of markup stay, for those that follow.
+    """The text without what markup may hide. All signs of markup stay, for the later patterns.
 
-    Where a carriage return ends a line by itself, whole lines are lost: nothing is sure then.
+    If a carriage return alone ends a line, whole lines are left out, since nothing is sure then.
     """
     if b"\r" in octets:
         octets = octets.replace(b"\r\n", b"\n")
@@ -66,5 +66,5 @@ def _emptied(found: re.Match[bytes]) -> bytes:
 
 
 def _first_cell(line: bytes) -> bytes:
-    """What of a line is seen if it is a table's row: more cells than its header has are not."""
+    """The part of a line that is visible even if it is a table's row with too many cells."""
     return line[line.startswith(b"|") :].partition(b"|")[0]

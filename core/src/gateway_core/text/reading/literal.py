@@ -1,4 +1,4 @@
-"""A plain text as styled text: every character is itself, and addresses are links."""
+"""Makes styled text from a plain text: every character stays, and addresses become links."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DROPPED = re.compile("[\r\u2028-\u202e]+")
 
 
 def neutral(text: str) -> str:
-    """`text` without characters that would make it look different from how it is written.
+    """The text without characters that would make it look different from how it is written.
 
     Control characters become spaces. Carriage returns, line and paragraph separators, and U+202A to
     U+202E, which change the direction of text, are dropped. Telegram's server does the same; the

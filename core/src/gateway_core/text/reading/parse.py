@@ -1,8 +1,8 @@
-"""From Markdown to styled text: one pass over pyromark's events (CommonMark and GFM's tables).
+"""Reads Markdown (CommonMark and GFM's tables) as styled text, in one pass over pyromark's events.
 
-Raw HTML is text. A line break in a paragraph stays one, as people who write in a chat mean it.
+Raw HTML is text. A line break in a paragraph stays a line break, as people in a chat mean it.
 Control and bidirectional formatting characters become what Telegram's server makes of them: tabs
-and controls are spaces, carriage returns and U+2028 to U+202E are dropped. The work is linear.
+and controls become spaces; carriage returns and U+2028 to U+202E are dropped. The work is linear.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gateway_core.text.reading.canvas import CLEANED, SURROGATE, is_clean
 from gateway_core.text.reading.excerpt import Excerpt
 from gateway_core.text.reading.spoilers import BAR, hidden
 
-# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+# Enum members as globals: in CPython 3.11 finding one in its class takes longer than a call.
 _LINK: Final = Style.LINK
 _VERBATIM: Final = (Style.LINK, Style.CODE)
 _SOLID: Final = (Kind.CODE, Kind.TABLE)
@@ -35,7 +35,7 @@ _PROSE: Final = re.compile(r"[^\W\d_](?:[^\W_]|[,.!?'()%/+=;-]|\x20(?!\Z))*+")
 def parse(source: str) -> Document:
     """The styled text of a Markdown `source`. Any text can be parsed; nothing is raised.
 
-    Lone surrogates become U+FFFD, one for one. An `Excerpt` is shown as it looks in its whole.
+    Each lone surrogate becomes U+FFFD. An `Excerpt` is shown as it looks in its whole text.
     """
     if isinstance(source, Excerpt):
         return attrs.evolve(parse(source.whole), shown=(source.start, source.end))
@@ -43,15 +43,15 @@ def parse(source: str) -> Document:
 
 
 def is_prose(source: str) -> bool:
-    """Whether it is one line of words without markup, of Markdown or of a platform.
+    """Whether the text is one line of words without markup, of Markdown or of a platform.
 
-    An `Excerpt` is not: it looks as it does in its whole.
+    An `Excerpt` never is, since its look depends on its whole text.
     """
     return type(source) is not Excerpt and _PROSE.fullmatch(source) is not None
 
 
 def read(source: str) -> Document:
-    """The same as `parse` of a text, whatever is in it."""
+    """Read a text like `parse`, without its shortcuts."""
     try:
         octets = source.encode()
     except UnicodeEncodeError:
@@ -69,14 +69,14 @@ def read(source: str) -> Document:
 
 
 def _as_it_is(source: str) -> Document:
-    """A source of which nothing would be seen (an empty fence, definitions) is shown itself."""
+    """The source itself as text, if nothing of it would be visible (empty fence, definitions)."""
     text = source.translate(CLEANED)
     blocks = (Block(0, 0, len(text), Kind.PARAGRAPH),) if text else ()
     return Document(source=source, text=text, blocks=blocks)
 
 
 def _with_bare_links(document: Document) -> Document:
-    """The document with the addresses that stand in its text by themselves as links."""
+    """The document with the bare addresses of its text as links."""
     bare = [
         Span(start, end, _LINK, document.text[start:end])
         for start, end in bare_addresses(document.text)
@@ -93,7 +93,7 @@ def _outermost_first(span: Span) -> tuple[int, int]:
 
 
 def _is_free(document: Document, start: int, end: int) -> bool:
-    """Whether an address can be a link by itself: it is whole in its styles, and in no code."""
+    """Whether a bare address can be a link: no style splits it, and it is in no code or link."""
     block = document.block_at(start)
     if block is not None and block.kind in _SOLID:
         return False
@@ -101,6 +101,6 @@ def _is_free(document: Document, start: int, end: int) -> bool:
 
 
 def _holds(span: Span, start: int, end: int) -> bool:
-    """Whether a span is a style all around a stretch."""
+    """Whether a span is a style that holds the whole stretch."""
     whole = span.start <= start and end <= span.end
     return whole and span.style not in _VERBATIM

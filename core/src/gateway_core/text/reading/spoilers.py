@@ -1,4 +1,4 @@
-"""Spoilers, which Markdown has none of: `||so||`, as people write them in chats."""
+"""Finds spoilers, which Markdown does not have: `||so||`, as people write them in chats."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _CODE, _SOLID = Style.CODE, (Kind.CODE, Kind.TABLE)
 
 BAR = "||"
 _WORDS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_|")
-"""A bar that touches one of these on its outer side is none: `a||b||c` is an expression."""
+"""A bar that touches one of these on its outer side hides nothing: `a||b||c` is an expression."""
 
 
 def hidden(document: Document, octets: bytes) -> Document:
-    """The document, of a source of these `octets`, with what stands between bars hidden.
+    """The document with the text between bars hidden; `octets` are its source.
 
-    A pair of bars hides what it holds, if that neither begins nor ends with white space, and if no
-    style or link crosses it. Bars in code, in tables and behind a backslash are characters.
+    A pair of bars hides the text between them if that text neither begins nor ends with white
+    space, and if no style or link crosses a bar. Bars in code, in tables and after a backslash are
+    ordinary characters.
     """
     pairs = [*_all_pairs(document, octets)]
     if not pairs:
@@ -60,7 +61,7 @@ def _back(by: int, known: Callable[[], list[Place]]) -> list[Place]:
 
 
 def _traced(document: Document, pairs: Sequence[tuple[int, int]]) -> list[Place]:
-    """Where in the source each place came from: also where bars begin to hide, and behind each."""
+    """The trace, with more places: where each pair's bars begin to hide, and after each bar."""
     known = [*zip(*document.trace, strict=False)]
     begun = {place for place, _ in known}
     edges = [(low, low + len(BAR), high + len(BAR)) for low, high in pairs]
@@ -85,7 +86,7 @@ def _moved(block: Block, moved: Callable[[int], int]) -> Block:
 def _with_spoilers(
     spans: Sequence[Span], pairs: Sequence[tuple[int, int]], moved: Callable[[int], int]
 ) -> tuple[Span, ...]:
-    """All spans, where they are without bars; a spoiler is within the quote of its stretch."""
+    """All spans, moved to where they are without bars; a spoiler stays within its quote."""
     hides = [Span(low + len(BAR), high, Style.SPOILER) for low, high in pairs]
     quotes = [span for span in spans if span.style is Style.QUOTE]
     others = [span for span in spans if span.style is not Style.QUOTE]
@@ -97,7 +98,7 @@ def _with_spoilers(
 
 
 def _all_pairs(document: Document, octets: bytes) -> Iterator[tuple[int, int]]:
-    """The bars that hide something, block by block."""
+    """The pairs of bars that hide something, block by block."""
     begun = dict(zip(*document.trace, strict=False))
     for block in document.blocks:
         if block.kind not in _SOLID:
@@ -109,7 +110,7 @@ def _all_pairs(document: Document, octets: bytes) -> Iterator[tuple[int, int]]:
 def _bars(
     document: Document, block: Block, begun: Mapping[int, int], octets: bytes
 ) -> Iterator[int]:
-    """Where bars stand in a block that are none of a code span's, and that nothing escapes.
+    """The places of a block's bars that are in no code span and are not escaped.
 
     begun  where a piece of the source begins in the text, and where that is in the source
     """
@@ -125,7 +126,7 @@ def _bars(
 
 
 def _pairs(text: str, bars: Sequence[int], spans: Nesting[Span]) -> Iterator[tuple[int, int]]:
-    """Which two bars hide what stands between them: the next that can close one that opens."""
+    """The pairs of bars that hide text: an opening bar, and the next bar that can close it."""
     opened: int | None = None
     for bar in bars:
         before, after = text[bar - 1 : bar], text[bar + len(BAR) : bar + len(BAR) + 1]
@@ -141,7 +142,7 @@ def _closes(before: str, after: str) -> bool:
 
 
 def _nests(low: int, high: int, spans: Nesting[Span]) -> bool:
-    """Whether no span holds one end of what the bars hide without the other."""
+    """Whether every span holds both ends of the hidden text, or neither."""
     first, last = low + len(BAR), high + len(BAR)
     around = [*spans.open_at(first), *spans.open_at(high)]
     return first < high and all(s.start <= low and s.end >= last for s in around)
