@@ -1,4 +1,4 @@
-"""What a text may not end with while it grows: half an emoji, half an entity, a backslash."""
+"""Cuts what a growing text must not end with: half an emoji, half an entity, a backslash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HALF_EMOJI: Final = regex.compile(
 )
 _REGIONAL: Final = regex.compile(r"[\U0001f1e6-\U0001f1ff]++\Z")
 _LOOK: Final = 200
-"""A sequence of emoji is shorter; of so many flags in a row the first ones are whole."""
+"""Characters looked at: an emoji sequence is shorter, and flags before them are complete."""
 _ENTITY: Final = regex.compile(
     r"&(?:#(?:[0-9]{0,7}|[xX][0-9a-fA-F]{0,6})|[A-Za-z][A-Za-z0-9]*+)?\Z"
 )
@@ -24,12 +24,12 @@ _LONGEST: Final = max(map(len, html5)) + 1
 _NAMES: Final = frozenset(
     name[:length] for name in html5 if name.endswith(";") for length in range(1, len(name))
 )
-"""All beginnings of names that an entity may have."""
+"""All beginnings of entities' names."""
 _COMMON: Final = ("amp", "lt", "gt", "quot", "apos", "nbsp", "ndash", "mdash", "hellip", "copy")
 
 
 def whole_clusters(text: str) -> str:
-    """`text` without an emoji at its end of which a part is certain to be missing."""
+    """The text without an emoji at its end that is certainly incomplete."""
     last = text[-1:]
     if last < "\u200d":
         return text
@@ -42,7 +42,7 @@ def whole_clusters(text: str) -> str:
 
 
 def without_half_sign(text: str) -> str:
-    """`text` without a backslash that escapes nothing yet, or the beginning of an entity."""
+    """The text without a backslash that escapes nothing yet, or the beginning of an entity."""
     backslashes = len(text) - len(text.rstrip("\\"))
     if backslashes % 2:
         return text[:-1]
@@ -53,7 +53,7 @@ def without_half_sign(text: str) -> str:
 
 
 def _is_half_entity(text: str, at: int) -> bool:
-    """Whether an entity may come of what stands from `at` on; in AT&T none does."""
+    """Whether the text from `at` on may become an entity; in AT&T it does not."""
     if not _ENTITY.match(text, at):
         return False
     name = text[at + 1 :]

@@ -1,4 +1,4 @@
-"""What to show now of a Markdown text of which only the beginning is known."""
+"""Decides what to show now of a Markdown text whose end is not written yet."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gateway_core.text.growing.window import window
 from gateway_core.text.links import web_address
 
 _AGAIN: Final = 64
-"""How often a text is looked at, each time with less in it; answers need two or three."""
+"""Most passes over a text, each over a shorter text; a model's answers need two or three."""
 _WORK: Final = 60_000
-"""How many characters are read for that, for texts of signs alone."""
+"""Most characters that all passes read; it bounds the work for texts of signs alone."""
 _PREFIX: Final = re.compile(r"(?:[\x20\t]*(?:>|(?:[-*+]|\d{1,9}[.)])(?=[\x20\t]|\Z)))*[\x20\t]*")
-"""What stands before a line's own words: borders of quotes, markers of lists."""
+"""What stands before a line's own words: quotes' borders, lists' markers."""
 _HALF: Final = re.compile(r"\#{1,6}|={1,2}|-{1,2}|!|\[[^\]\n]+\]:")
-"""A line that is all of a heading, of what underlines one, of an image or a definition so far."""
+"""A line that has only the beginning of a heading, an underline, an image or a definition."""
 _DEFINITION: Final = re.compile(r"\[[^\]\n]+\]:[\x20\t]*(\S*)")
 _NUMBER: Final = re.compile(r"(?:\A|\n)[\x20\t>]*(\d{1,9})\Z")
 _ORDERED: Final = re.compile(r"[\x20\t>]*(\d{1,9})[.)][\x20\t]")
@@ -29,7 +29,7 @@ _BAR: Final = re.compile(r"(?<!\\)\|")
 _SPOILER: Final = re.compile(r"\|\|[^\s|]")
 _UNSURE_RULE: Final = re.compile(r"\*{3,}|_{3,}")
 _LOOK: Final = 2000
-"""How far back the item before the next one is looked for."""
+"""Characters before the end in which the previous list item is looked for."""
 
 
 def healed(text: str) -> str:
@@ -61,7 +61,7 @@ def healed(text: str) -> str:
 
 
 def _healed_block(tail: str, *, ended: bool) -> str:
-    """The same as `_last_block`, in a time that does not grow with the block."""
+    """Like `_last_block`, in a time that does not grow with the block."""
     part = window(tail)
     if part is None:
         return _last_block(tail, ended=ended)
@@ -69,7 +69,7 @@ def _healed_block(tail: str, *, ended: bool) -> str:
 
 
 def _last_block(tail: str, *, ended: bool) -> str:
-    """The tail with its end closed; what does not begin with the tail is to be looked at again."""
+    """The tail with its end closed; a result that does not begin with `tail` needs another pass."""
     line = tail.rfind("\n") + 1
     words = _PREFIX.match(tail, line).end()  # type: ignore[union-attr]  # it matches anything
     leaf = last_leaf(tail)
@@ -86,7 +86,7 @@ def _last_block(tail: str, *, ended: bool) -> str:
 
 
 def _fenced(tail: str, at: int) -> str:
-    """A text that ends in the code of the fence at `at`, with its end; without it, if empty."""
+    """The tail with its last fence, at `at`, closed; without the fence if it has no code yet."""
     sign = tail[at]
     if sign not in "`~":
         return tail
@@ -106,7 +106,7 @@ def _fenced(tail: str, at: int) -> str:
 
 
 def _with_row(tail: str, leaf: Leaf, line: int, words: int, *, ended: bool) -> str:
-    """A table whose last row is whole, or without it."""
+    """The table with its last row completed, or without that row."""
     separator = tail.find("\n", leaf.start) + 1
     if line <= separator:
         return tail
@@ -123,7 +123,7 @@ def _with_row(tail: str, leaf: Leaf, line: int, words: int, *, ended: bool) -> s
 
 
 def _with_rule(tail: str, line: int, words: int, *, ended: bool) -> str:
-    """A rule, unless it may become words in bold; if it cannot, it is written so that one sees."""
+    """The tail with its rule written as `* * *`, or without it while it may become bold words."""
     begin = words
     if not _UNSURE_RULE.fullmatch(tail, begin):
         return tail
@@ -148,13 +148,13 @@ def _is_held(tail: str, leaf: Leaf, line: int, words: int) -> bool:
 
 
 def _is_half_definition(tail: str, leaf: Leaf, words: int) -> bool:
-    """Whether the last line gives a link's address, seen nowhere, of which more may come."""
+    """Whether the last line defines a link's address, which is invisible and may be incomplete."""
     found = _DEFINITION.fullmatch(tail, words)
     return found is not None and leaf.end <= words and not web_address(found[1])
 
 
 def _is_next_number(end: str) -> bool:
-    """Whether a text ends with the number of a list's next item, without its full stop."""
+    """Whether a text ends with the number of a list's next item, still without its full stop."""
     number = _NUMBER.search(end)
     if not number:
         return False

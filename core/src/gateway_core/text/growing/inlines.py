@@ -1,7 +1,7 @@
 """Closes the styles, code and links that are open at the end of the last block, or leaves them out.
 
-The parser says which signs have found no partner. Of those, one that can begin a style has its end
-added; one behind which nothing stands yet is left out, as is what of a link is no word of it.
+The parser says which signs have found no partner. A sign that can begin a style gets its end added.
+A sign with nothing after it yet is left out. Of an open link, only its words are shown.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _HALF_LINK: Final = re.compile(
 )
 _HALF_ADDRESS: Final = re.compile(r"<(?:[A-Za-z][A-Za-z0-9+.-]+:[^\s<>]*+|[\w.+-]++@[\w.-]*+)\Z")
 _HALF_TAG: Final = re.compile(r"</?(?:[A-Za-z][\w.+-]*+)?\Z")
-"""Of HTML, which is shown, or of an address in angle brackets, which are not."""
+"""The beginning of HTML, which is shown, or of an address in angle brackets, which is not."""
 _NUMBER: Final = re.compile(r"\[(?:\d*+|\^\S*+|[xX])\Z")
 _LONGEST_WORDS: Final = 300
-"""Of a link, counted from its bracket: a bracket that stays open for longer is one."""
+"""Most characters of a link's words; a bracket that stays open longer is only a bracket."""
 
 
 _LONGEST_ADDRESS: Final = 2000
-"""Of a link, with its title."""
+"""Most characters of a link's address with its title."""
 
 
 class _Opened(NamedTuple):
     """What is open at a text's end.
 
-    cut      the text with less in it, to be looked at again; None: nothing is to be left out
-    closers  what ends all that is open, the innermost first
-    code     whether that is code
+    cut      a shorter text, which needs another pass; None: nothing has to be left out
+    closers  the signs that end everything open, the innermost first
+    code     whether code is open
     """
 
     cut: str | None
@@ -48,9 +48,9 @@ class _Opened(NamedTuple):
 
 
 def closed(source: str, leaf: Leaf) -> str:
-    """`source`, of which `leaf` is the last block, with its styles closed.
+    """The source with the styles of its last block closed; `leaf` is that block.
 
-    What does not begin with the source is to be looked at again: less stands in it.
+    A result that does not begin with `source` is shorter, and needs another pass.
     """
     if leaf.kind != "Words" or leaf.end < len(source):
         return source
@@ -64,7 +64,7 @@ def closed(source: str, leaf: Leaf) -> str:
 
 
 def _trailing(source: str, leaf: Leaf) -> str:
-    """The signs at the end, of which each may be a half one, or one behind which nothing stands."""
+    """The signs at the end: each may be incomplete, or has nothing after it yet."""
     found = _RUN.search(source, max(leaf.start, leaf.texts[-1][0] if leaf.texts else 0))
     if not found:
         return ""
@@ -78,7 +78,7 @@ def _is_escaped(source: str, at: int) -> bool:
 
 
 def _with_run(source: str, run: str) -> str:
-    """The text whose last signs, a `run` without partners, end what is open, or are left out."""
+    """The text whose last signs, `run`, have no partners: they end what is open, or are dropped."""
     base = source[: -len(run)]
     stripped = base.rstrip()
     leaf = last_leaf(base)
@@ -94,7 +94,7 @@ def _with_run(source: str, run: str) -> str:
 
 
 def _ended(source: str, closers: str) -> str:
-    """The source with its closers, if the parser takes them for some."""
+    """The source with its closers, if the parser reads them as closers; else without."""
     if not closers:
         return source
     whole = source + closers
@@ -121,7 +121,7 @@ def _opened(source: str, leaf: Leaf) -> _Opened:
 
 
 def _open_code(source: str, leaf: Leaf) -> re.Match[str] | None:
-    """The first backticks that have no partner, if something stands behind them."""
+    """The first backticks that have no partner, if something stands after them."""
     for start, end in leaf.texts:
         found = _TICKS.search(source, start + _first(source, start), end)
         if found:
@@ -130,12 +130,12 @@ def _open_code(source: str, leaf: Leaf) -> re.Match[str] | None:
 
 
 def _first(source: str, start: int) -> int:
-    """1, if a backslash takes the first sign of a stretch out of the markup."""
+    """1 if a backslash escapes the first sign of a stretch, else 0."""
     return 1 if start and source[start - 1] == "\\" else 0
 
 
 def _signs(source: str, leaf: Leaf, end: int) -> tuple[str | None, str]:
-    """What to look at again instead, or what ends the styles that begin before `end`."""
+    """A shorter text that needs another pass, or the closers of styles that begin before `end`."""
     signs = _Signs(source, end)
     for place, sign in _loose(source, leaf, end):
         if sign == "<":
@@ -153,10 +153,10 @@ def _signs(source: str, leaf: Leaf, end: int) -> tuple[str | None, str]:
 class _Signs:
     """The signs before `end` that have no partner.
 
-    styles    those that open one, the outermost first
-    brackets  those of links that are open, and how many styles were open before each
-    pairs     brackets that have closed
-    known     brackets that are open and none of a link, as of an array
+    styles    the signs that open a style, the outermost first
+    brackets  the open brackets of links, and how many styles were open before each
+    pairs     pairs of brackets that have closed
+    known     how many open brackets are not a link's, such as an array's
     """
 
     def __init__(self, source: str, end: int) -> None:
@@ -167,7 +167,7 @@ class _Signs:
         self.known = 0
 
     def take(self, place: int, sign: str) -> None:
-        """Take in the next sign: the same sign twice is none of a style."""
+        """Read the next sign; the same sign twice belongs to no style."""
         if sign.endswith("["):
             self._open_bracket(place)
         elif sign == "]":
@@ -192,7 +192,7 @@ class _Signs:
             self.pairs.append((begin, place))
 
     def half_link(self) -> str | None:
-        """The source with the words of the link whose address ends it, alone."""
+        """The source with only the words of the link whose address ends the text; None: no link."""
         for begin, place in reversed(self.pairs):
             if self.end - place > _LONGEST_ADDRESS:
                 return None
@@ -201,7 +201,7 @@ class _Signs:
         return None
 
     def without_brackets(self) -> str | None:
-        """The source without the brackets that are open; None: they have been for long."""
+        """The source without open brackets; None: all have been open for long."""
         near = [begin for begin, _ in self.brackets if self.end - begin < _LONGEST_WORDS]
         if not near:
             return None
@@ -224,7 +224,7 @@ def _loose(source: str, leaf: Leaf, end: int) -> Iterator[tuple[int, str]]:
 
 
 def _half_address(source: str, place: int) -> str | None:
-    """The source without the angle bracket of an address, or without what may be one."""
+    """The source without the angle bracket of an address, or without what may become an address."""
     if _HALF_ADDRESS.match(source, place):
         return source[:place] + source[place + 1 :]
     if is_word(source[place - 1 : place]) or not _HALF_TAG.match(source, place):

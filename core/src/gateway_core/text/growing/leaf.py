@@ -1,4 +1,4 @@
-"""The last block of a text as the parser reads it: its kind, and which of its signs are loose."""
+"""Finds a text's last block as the parser reads it: its kind, and which of its signs are loose."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _WORDS: Final = frozenset(("Paragraph", "Heading"))
 Told: TypeAlias = tuple[str | dict[str, Any], dict[str, int]]
 """An event as the parser gives it."""
 Event: TypeAlias = tuple[str, Any, int, int]
-"""What it is (`Start`, `End`, or an event that stands alone), its value, its place in UTF-8."""
+"""An event's name (`Start`, `End`, or an event that stands alone), value, and place in UTF-8."""
 
 
 class Leaf(NamedTuple):
-    """The last block that contains no others, `start..end` of the text; 0..0: it has no words.
+    """The last block that contains no other blocks, `start..end` of the text; 0..0: no words.
 
     kind     `Words`, `CodeBlock`, `Table`, `HtmlBlock`, `Rule`, or empty: there is none
-    columns  of a table
+    columns  number of a table's columns
     loose    stretches of words in no style, code or link; a sign there has found no partner
-    texts    the same in styles as well
-    sealed   whether it ends with code or HTML
+    texts    stretches of words in no code, in styles and links as well
+    sealed   whether the block ends with code or HTML
     """
 
     kind: str
@@ -91,7 +91,7 @@ def _columns(events: list[Told], last: int) -> int:
 
 
 def _inner(events: list[Told], last: int) -> Iterator[tuple[Event, int]]:
-    """The events in the last block, the last first, each with how many styles are around it."""
+    """The events in the last block, the last first, each with the number of styles around it."""
     depth = 0
     for place in range(last, -1, -1):
         event = _told(events[place])
@@ -119,7 +119,7 @@ def _words(inner: list[tuple[Event, int]]) -> Leaf:
 
 
 def _joined(stretches: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Stretches, those that touch as one."""
+    """The stretches, with those that touch joined."""
     joined: list[tuple[int, int]] = []
     for start, end in stretches:
         if joined and joined[-1][1] == start:
@@ -130,7 +130,7 @@ def _joined(stretches: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]
 
 
 def _in_characters(leaf: Leaf, octets: bytes) -> Leaf:
-    """The leaf with its places in characters."""
+    """The leaf with its places counted in characters."""
     places = {leaf.start, leaf.end}
     places.update(place for stretch in (*leaf.loose, *leaf.texts) for place in stretch)
     at: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Which signs may begin a style or a link, as CommonMark has it and as people mean it."""
+"""Decides which signs may begin a style or a link, by CommonMark and by what people mean."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import unicodedata
 from typing import Final
 
 _LITERAL_AFTER: Final = frozenset(".,;:/)]=-")
-"""Behind a single star these say that it is none of a style: `*.py`, `*)`."""
+"""If one of these follows a single star, the star begins no style: `*.py`, `*)`."""
 _LONGEST: Final = 1000
-"""Of an address: see `links`."""
+"""Most characters of an address, as in `links`."""
 _PAIR, _MOST = 2, 3
 _SPOILER: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_|")
 
 
 def is_word(sign: str) -> bool:
-    """Whether it is a letter or digit of ASCII: elsewhere words stand without spaces."""
+    """Whether the sign is an ASCII letter or digit; other scripts may have no spaces in between."""
     return sign.isascii() and sign.isalnum()
 
 
 def may_begin(source: str, place: int) -> bool:
-    """Whether a bracket may be a link's: not behind a word, as of an array, nor before a space."""
+    """Whether a bracket may begin a link: not after a word, like an array's, nor before a space."""
     before = source[place - 1 : place]
     behind = source.index("[", place) + 1
     after = source[behind : behind + 1]
@@ -29,13 +29,13 @@ def may_begin(source: str, place: int) -> bool:
 
 
 def _in_address(source: str, place: int) -> bool:
-    """Whether what stands at a place goes on with an address."""
+    """Whether the sign at a place belongs to an address before it."""
     mark = source.rfind("://", max(place - _LONGEST, 0), place)
     return mark >= 0 and not any(sign.isspace() for sign in source[mark:place])
 
 
 def can_open(source: str, place: int, sign: str) -> bool:
-    """Whether a style begins with these signs, if its end comes later."""
+    """Whether a style begins with these signs, provided that its end comes later."""
     behind = place + len(sign)
     before, after = source[place - 1 : place], source[behind : behind + 1]
     if not after or after.isspace() or len(sign) > _MOST or _in_address(source, place):
@@ -47,7 +47,7 @@ def can_open(source: str, place: int, sign: str) -> bool:
 
 
 def _is_meant(sign: str, before: str, after: str, *, apart: bool) -> bool:
-    """Whether they are no underscore in a name, product, power, asterisk of a file's name."""
+    """Whether the signs are meant as a style: not in a name, product, power or file pattern."""
     if sign[0] == "~":
         return len(sign) == _PAIR
     if sign[0] == "_":

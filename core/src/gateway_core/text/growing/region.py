@@ -1,4 +1,4 @@
-"""Where in a text its last block begins, found without parsing what stands before it."""
+"""Finds where a text's last block begins, without parsing what stands before it."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Final
 _LASTING: Final = re.compile(
     r"^\x20{0,3}<(?:!|\?|(?:pre|script|style|textarea)\b)", re.MULTILINE | re.IGNORECASE
 )
-"""Beginnings of HTML that goes on over blank lines."""
+"""Beginnings of HTML that continues across blank lines."""
 _INDENT: Final = 3
-"""Spaces that may stand before a fence."""
+"""Most spaces that may stand before a fence."""
 _ORDERED: Final = re.compile(r"\d{1,9}[.)]\x20")
 _ORDERED_LINE: Final = re.compile(r"\n(?=\d{1,9}[.)]\x20+\S)")
 _ITEM: Final = re.compile(r"(?:[-+*]|\d{1,9}[.)])(?:\x20|\Z)")
 _LOOK: Final = 2000
-"""How far back an item of a list is looked for that begins at the first column."""
+"""Characters before the end in which a list item at the first column is looked for."""
 
 
 def last_region(text: str) -> tuple[int, bool]:
-    """From where on `text` can be read by itself, and whether that is an unclosed fence.
+    """The place from which `text` can be read alone, and whether an unclosed fence begins there.
 
-    What is read from there on looks as it does in the whole, list numbers apart. The fence, if
-    there is one, begins at that place, in no list and no quote.
+    The text from there on looks as it does in the whole text, apart from list numbers. The fence,
+    if there is one, begins at that place, in no list and no quote.
     """
     signs = [sign for sign in ("```", "~~~") if sign in text]
     floor, at = 0, _next_fence(text, 0, signs)
@@ -68,7 +68,7 @@ def _next_fence(text: str, start: int, signs: Sequence[str]) -> int:
 
 
 def _run(text: str, at: int) -> str:
-    """The signs that are the same from `at` on."""
+    """The run of equal signs from `at` on."""
     end = at + 1
     while text.startswith(text[at], end):
         end += 1
@@ -76,7 +76,7 @@ def _run(text: str, at: int) -> str:
 
 
 def _closed_at(text: str, at: int) -> int:
-    """Where the line of a closing fence ends, for the one at `at` in no container; -1: nowhere."""
+    """The end of the closing fence's line, for a fence at `at` in no container; -1: it is open."""
     run = _run(text, at)
     here = text.find("\n", at)
     while here >= 0:
@@ -95,15 +95,15 @@ def _closed_at(text: str, at: int) -> int:
 
 
 def _is_below_html(text: str, floor: int, line: int) -> bool:
-    """Whether a line may belong to HTML, which goes on until a blank line: the parser knows."""
+    """Whether a line may belong to HTML, which goes on until a blank line; the parser decides."""
     blank = text.rfind("\n\n", floor, line)
     return text.startswith("<", blank + 2 if blank >= 0 else floor)
 
 
 def _is_in_item(text: str, start: int, line: int, *, known: bool) -> bool:
-    """Whether a line behind some spaces is in an item of a list.
+    """Whether an indented line is in a list item.
 
-    The last line at the first column says so; what holds at `start` is `known`.
+    The last line at the first column decides; `known` is the answer for `start`.
     """
     before = line
     while before > start:
@@ -114,7 +114,7 @@ def _is_in_item(text: str, start: int, line: int, *, known: bool) -> bool:
 
 
 def _end_in_item(text: str, at: int) -> int:
-    """Where a fence in an item ends: closed at any depth, or with the list."""
+    """Where a fence in an item ends: at a closing fence of any depth or with the list; -1: none."""
     run = re.escape(_run(text, at))
     end = text.find("\n", at)
     closing = re.compile(rf"^(?:(?=\S)|[\x20\t]+{run}{run[-1]}*[\x20\t]*$)", re.MULTILINE)
@@ -123,7 +123,7 @@ def _end_in_item(text: str, at: int) -> int:
 
 
 def _last_start(text: str, floor: int, limit: int) -> int:
-    """The last line up to `limit` that begins a block of its own at the first column."""
+    """The start of the last line up to `limit` that begins a block at the first column."""
     start, end = floor, limit
     while (end := text.rfind("\n\n", floor, end)) >= 0:
         if end + 2 < len(text) and not text[end + 2].isspace():

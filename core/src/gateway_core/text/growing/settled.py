@@ -1,4 +1,4 @@
-"""Which beginning of a growing Markdown text may be shown where nothing can be taken back."""
+"""Finds the beginning of a growing Markdown text that may be shown if nothing can be taken back."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from gateway_core.text.growing.heal import healed
 from gateway_core.text.growing.region import last_region
 
 _SIGN: Final = re.compile(r"\*+|_+|~+|`+|\|\|+|!?\[|\||<|\\|&")
-"""What may begin something that is still open."""
+"""Signs that may begin something that is still open."""
 _TRIES: Final = 12
-"""How many of these signs are looked at, the last one first."""
+"""How many of these signs are tried, the last one first."""
 _WORK: Final = 20_000
-"""How many characters are read for that, in blocks that are long."""
+"""Most characters that are read for these tries, in long blocks."""
 
 
 def settled(text: str) -> str:
-    """The beginning of `text`, a Markdown text that is still being written, that stays as it looks.
+    """The beginning of the unfinished Markdown `text` whose look will not change any more.
 
-    Anything open at its end (a style, code, half a link, half a row) is left out until it has
-    closed; of a fence, complete lines of code are included. White space at the end is left out. Any
+    Anything open at the end (a style, code, half a link, half a row) is left out until it has
+    closed; complete lines of code in a fence are included. White space at the end is left out. Any
     text is accepted; nothing is raised. For two beginnings of one text, the longer result begins
     with the shorter one, except where a later line changes the meaning of an earlier one.
     """
@@ -47,7 +47,7 @@ def settled(text: str) -> str:
 
 
 def _common(text: str, other: str) -> int:
-    """How many characters at their beginning are the same."""
+    """How many characters the two texts have in common at their beginning."""
     low, high = 0, min(len(text), len(other))
     while low < high:
         middle = (low + high + 1) // 2

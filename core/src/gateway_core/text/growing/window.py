@@ -1,4 +1,4 @@
-"""A last block that is very long, shortened to what its end is understood by."""
+"""Shortens a very long last block to what is needed to understand its end."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import re
 from typing import Final, NamedTuple
 
 _LONG: Final = 1500
-"""A block that is longer is shortened. No style that is meant is open for as long."""
+"""Characters from which a block is shortened. No intended style is open for so long."""
 _KEPT: Final = 600
-"""How much of its end is looked at, at least."""
+"""Characters of the block's end that are kept, at least."""
 _LINE: Final = re.compile(r"\n(?=[\x20>]*[^\s>|<])")
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\x20(?=\w)|(?<=[\u3002\uff01\uff1f])(?=\w)")
 _ROW: Final = re.compile(r"[>\x20]*\|")
 _CODE_BORDER: Final = "    |"
-"""What stands so far in is code, without the list that it is in."""
+"""A border with this indentation would be read as code without its list."""
 _TRIES: Final = 20
 _ENCLOSING: Final = re.compile(r"```|~~~|\n[\x20>]*<")
 
 
 class Window(NamedTuple):
-    """The lines that a list's inner item stands under, and the block's end from `start` on."""
+    """What is read of a block: `head`, the lines needed above, then the block from `start` on."""
 
     head: str
     start: int
     text: str
 
     def put_back(self, block: str, kept: str) -> str:
-        """The whole block, after of the window's text this was `kept`."""
+        """The whole block, with its end changed as in `kept`, the window's text after healing."""
         if not kept.startswith(self.head):
             return block[: self.start]
         return block[: self.start] + kept[len(self.head) :]
 
 
 def window(block: str) -> Window | None:
-    """What to read of a block instead; None: the block, for it is short, or nobody knows.
+    """What to read in place of a block; None: read the block, which is short or cannot be cut.
 
-    A table's rows under each other are shown by its header and the last of them.
+    For a table, this is its header and its last row.
     """
     if len(block) < _LONG:
         return None
@@ -55,7 +55,7 @@ def window(block: str) -> Window | None:
 
 
 def _rows(block: str, last: int, border: str) -> Window | None:
-    """The last row of a table behind its header: lines that begin alike are one table's."""
+    """A table's header and last row; lines that begin alike belong to one table."""
     if ">" in border and border.endswith(_CODE_BORDER):
         return None
     start = following = second = last
@@ -71,7 +71,7 @@ def _rows(block: str, last: int, border: str) -> Window | None:
 
 
 def _lines_above(block: str, start: int) -> str:
-    """The items of a list that the one at `start` is in, the outermost first."""
+    """The lines of the list items that hold the item at `start`, the outermost first."""
     above: list[str] = []
     depth = _depth(block, start)
     while depth > 0 and start > 0:
