@@ -1,4 +1,4 @@
-"""The engine's time: integer nanoseconds since the gateway opened, on trio's clock."""
+"""Measures the engine's time: integer nanoseconds since the gateway opened, on trio's clock."""
 
 from __future__ import annotations
 

@@ -139,37 +139,37 @@ def _are_instances(_: object, __: object, value: object) -> None:
 class GatewayConfig(CheckedSettings):
     """Everything that `open_gateway` needs to know. The reference gives the reason of each default.
 
-    partition_count        number of partitions: the shards of the routing keys
-    partition_by           `room`, `instance`, or a callable (instance, room) -> int
-    partition_bound        most unfinished envelopes in one partition, counted for a class together
-                           with the classes above it
-    instance_bound         most of these envelopes that may belong to one instance; None: three
-                           quarters of `partition_bound`
-    room_bound             most of these envelopes that may belong to one room
-    attempts_per_partition most running attempts of one partition
-    attempts_per_instance  most running attempts of one instance, over all partitions
-    attempt_timeout        seconds after which the gateway gives up a hook that has not returned
-    session_idle           seconds without an attempt after which a session is closed
-    drain_timeout          seconds that closing waits for unfinished envelopes; with a durable
-                           outbox, only for attempts under way
-    max_parts              platform messages that one envelope may become
-    when_suspended         envelopes of a suspended instance wait, end at once, or are refused
-    shed                   if a bound is reached, end bulk envelopes that have not started, in
-                           favour of a higher class; False: accept the higher class above the bound
-    share                  part of every limit that this process may use, above 0 and up to 1: if
-                           eight processes have one gateway each for the same accounts, an eighth
-    idempotency_window     seconds for which a key is remembered
-    idempotency_keys       most keys remembered in one partition
-    history                most ended envelopes, sent messages, and (counted separately) edited or
-                           deleted messages remembered in one partition
-    outbox                 where accepted envelopes are stored: settings, or the URL alone; None:
-                           in memory
-    outbox_capacity        most unfinished envelopes that a durable outbox stores, counted for a
-                           class together with the classes above it
-    files                  the hosts from which the gateway fetches files; by default there are none
-    instance_source        how the `instance_source` of `open_gateway` is asked
-    plugins                plugins allowed or denied by name
-    telemetry              what spans and logs show, and where telemetry goes
+    partition_count         number of partitions: the shards of the routing keys
+    partition_by            `room`, `instance`, or a callable (instance, room) -> int
+    partition_bound         most unfinished envelopes in one partition, counted for a class together
+                            with the classes above it
+    instance_bound          most of these envelopes that may belong to one instance; None: three
+                            quarters of `partition_bound`
+    room_bound              most of these envelopes that may belong to one room
+    attempts_per_partition  most running attempts of one partition
+    attempts_per_instance   most running attempts of one instance, over all partitions
+    attempt_timeout         seconds after which the gateway gives up a hook that has not returned
+    session_idle            seconds without an attempt after which a session is closed
+    drain_timeout           seconds that closing waits for unfinished envelopes; with a durable
+                            outbox, only for attempts under way
+    max_parts               platform messages that one envelope may become
+    when_suspended          envelopes of a suspended instance wait, end at once, or are refused
+    shed                    if a bound is reached, end bulk envelopes that have not started, in
+                            favour of a higher class; False: accept the higher class above the bound
+    share                   part of every limit that this process may use, above 0 and up to 1: if
+                            eight processes have one gateway each for the same accounts, an eighth
+    idempotency_window      seconds for which a key is remembered
+    idempotency_keys        most keys remembered in one partition
+    history                 most ended envelopes, sent messages, and (counted separately) edited or
+                            deleted messages remembered in one partition
+    outbox                  where accepted envelopes are stored: settings, or the URL alone; None:
+                            in memory
+    outbox_capacity         most unfinished envelopes that a durable outbox stores, counted for a
+                            class together with the classes above it
+    files                   the hosts from which the gateway fetches files; none by default
+    instance_source         how the `instance_source` of `open_gateway` is asked
+    plugins                 plugins allowed or denied by name
+    telemetry               what spans and logs show, and where telemetry goes
     """
 
     instances: tuple[Instance, ...] = attrs.field(

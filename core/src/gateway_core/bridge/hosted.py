@@ -130,7 +130,7 @@ class Hosted(Closing):
         self.thread.post(telling)
 
     def ask(self, function: Callable[[], T]) -> T:
-        """Call a function that never waits on the gateway's thread, and wait for its result."""
+        """Let the gateway's thread call a function that never waits, and wait for its result."""
         if self.thread.is_here:
             return function()
         if self.forked:

@@ -1,4 +1,4 @@
-"""Envelopes, their parts, message references and receipts: immutable values."""
+"""Defines envelopes, their parts, message references and receipts: immutable values."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class PartRef:
     digest  the digest of what was sent
     files   the message's files, with the platform's ids
     more    ids of further messages from the same request: the rest of an album
-    fixed   no edit can change it, for example a poll
+    fixed   no edit can change the message, for example a poll
     payload  for a `repeated` part: the platform's own fields for its content. None: the part is not
              `repeated`, or the fields are not known
     """

@@ -192,7 +192,8 @@ class GroupTooLong(Refused):
 class InstanceSuspended(Refused):
     """The instance is suspended, and nobody should wait for it.
 
-    Either `when_suspended` is `refuse`, or its settings cannot be used, or it has never worked.
+    Either `when_suspended` is `refuse`, or the instance's settings cannot be used, or it has never
+    worked.
     """
 
     instance_id: str

@@ -160,9 +160,10 @@ class Sign:
     """A call that leaves no message: typing, the acknowledgement of an interaction, or a mark.
 
     method, arguments  as in a `Call` to the room and thread of the address or message
-    every              seconds after which it is repeated, a little less than the platform shows it;
-                       None: once is enough
-    clear              the arguments of the call that removes it; None: it disappears by itself
+    every              seconds after which the call is repeated, a little less than the platform
+                       shows the sign; None: once is enough
+    clear              the arguments of the call that removes the sign; None: the sign disappears by
+                       itself
     """
 
     method: str

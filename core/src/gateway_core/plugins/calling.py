@@ -24,7 +24,7 @@ Report: TypeAlias = Callable[[Any, float], None]
 SLOW = 0.1
 """Seconds from which a slow impl is reported: people notice a tenth of a second."""
 REMEMBERED = 64
-"""Collections that are remembered; a call that took longer than so many was slow by itself."""
+"""Most collections that are remembered; a call during which more ran was slow by itself."""
 LONG = 0.001
 """Seconds from which a collection is remembered."""
 

@@ -117,9 +117,9 @@ class ChannelHooks(GuardedHooks):
         )
 
     def of(self, instance: Instance) -> ChannelHooks:
-        """These hooks for the instance, whose sends the platform may not deduplicate.
+        """These hooks for the instance; without deduplication if the instance's settings say so.
 
-        Then the instance's settings have a property `deduplicates` that is false.
+        They say so by a property `deduplicates` that is false.
         """
         if getattr(instance.settings, "deduplicates", True):
             return self

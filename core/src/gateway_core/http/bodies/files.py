@@ -28,7 +28,7 @@ PIECE = BLOCK
 WAITED = BLOCK
 """Most bytes that a thread reads at once."""
 THREADS = 8
-"""Threads that wait for disks at the most: a disk that hangs leaves others to name lookups."""
+"""Most threads that wait for disks, so that a disk that hangs leaves some for name look-ups."""
 
 T = TypeVar("T")
 
