@@ -1,4 +1,4 @@
-"""Where an incoming update came from: room, thread, reply and key. Sans-I/O."""
+"""Finds where an incoming update came from: room, thread, reply and key. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from gateway_core.authors import Address, Interaction, Secret
 
-# The fields of core.telegram.org/bots/api#update that belong to a conversation of the bot. Those of
-# a business account do not: an answer there needs the account's connection besides the room.
+# The fields of core.telegram.org/bots/api#update that belong to a conversation of the bot. Fields
+# of a business account do not: to answer there, the account's connection is needed as well.
 _CARRIERS = (
     "message",
     "edited_message",
@@ -24,14 +24,14 @@ _CARRIERS = (
     "removed_chat_boost",
 )
 _REACTED = ("new_reaction", "reactions")
-"""What MessageReactionUpdated and MessageReactionCountUpdated have and a message has not."""
+"""Fields that MessageReactionUpdated and MessageReactionCountUpdated have, but no message has."""
 
 
 def address_of(event: Any) -> Address | None:
-    """The address of an Update, a CallbackQuery or a bare Message; None where it names no chat.
+    """The address of an Update, a CallbackQuery or a bare Message; None if it names no chat.
 
-    As the Bot API's JSON, or as an object with the same names: those of python-telegram-bot and
-    aiogram have them.
+    The event is the Bot API's JSON, or an object whose attributes have the same names, as in
+    python-telegram-bot and aiogram.
     """
     message = _message(event)
     room = _text(_get(_get(message, "chat"), "id"))
@@ -60,7 +60,7 @@ def _pressed(event: Any) -> str | None:
 
 
 def _press(event: Any) -> Interaction | None:
-    """The query of a pressed button, which shows a bar until it is answered; else None.
+    """The query of a pressed button, which shows a progress bar until it is answered; else None.
 
     Source: core.telegram.org/bots/api#callbackquery.
     """
@@ -73,7 +73,7 @@ def _press(event: Any) -> Interaction | None:
 
 
 def _user(event: Any, message: Any) -> str | None:
-    """Who wrote, pressed or reacted: of a press not the message's author, which is the bot."""
+    """Who wrote, pressed or reacted; for a press not the message's author, which is the bot."""
     carriers = (_get(event, name) for name in _CARRIERS)
     for carrier in (event, *carriers, message):
         if not isinstance(carrier, str | int | None):
@@ -97,14 +97,14 @@ def _message(event: Any) -> Any:
 
 
 def _thread(message: Any) -> str | None:
-    # Outside of topics a thread's id marks a chain of replies; sending to it is refused.
+    # Outside of topics, the thread's id marks a chain of replies; Telegram refuses sends to it.
     return _text(_get(message, "message_thread_id")) if _get(message, "is_topic_message") else None
 
 
 def _key(event: Any, message: Any, room: str) -> str | None:
-    """The update's own number; else the query's, or the message's with the time of its edit.
+    """The update's number; else the query's id, or the message's number and the time of its edit.
 
-    A reaction by itself has none: the message's number is that of another event.
+    A reaction without its update has no key: the message's number belongs to another event.
     """
     update = _text(_get(event, "update_id"))
     if update is not None:
@@ -117,7 +117,7 @@ def _key(event: Any, message: Any, room: str) -> str | None:
     number, edited = _text(_get(message, "message_id")), _get(message, "edit_date")
     if number is None:
         return None
-    # A time is a number in JSON, and an object in the libraries.
+    # The time is a number in JSON, and an object in the libraries.
     at = int(edited.timestamp()) if hasattr(edited, "timestamp") else edited
     return f"message-{room}-{number}" + (f"-{at}" if at else "")
 

@@ -1,4 +1,4 @@
-"""The session with the Bot API: requests out, answers or typed errors back."""
+"""Sends requests to the Bot API, and returns its answers or raises typed errors."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ from gateway_plugin_telegram.requests import (
 from gateway_plugin_telegram.settings import TelegramSettings
 
 FIELDS_BYTES = 1 << 20
-"""Of a form without its files: more than any text and its entities take."""
+"""Bytes allowed for a form without its files: more than any text and its entities need."""
 MOST_REFUSED = 1_000
-"""Ids that a session remembers as worth nothing in place of bytes."""
+"""How many file ids a session remembers that Telegram refused in place of bytes."""
 
 LONGEST_DESCRIPTION = 4_096
-"""Characters of a refusal's words that are looked at: everything waits while they are."""
+"""Characters of a refusal's description that are read: the whole gateway waits meanwhile."""
 _UNREADABLE = object()
 
 
 @asynccontextmanager
 async def open_session(settings: TelegramSettings) -> AsyncIterator[TelegramSession]:
-    """A session; the token goes into the path of each request, below this line only."""
+    """A session; the HTTP client, and nothing above it, puts the token into a request's path."""
     timeouts = Timeouts(read=settings.read_timeout, total=settings.total_timeout)
     async with open_client(
         base_url=settings.base_url,
@@ -72,15 +72,16 @@ async def open_session(settings: TelegramSettings) -> AsyncIterator[TelegramSess
 
 @attrs.define(eq=False)
 class TelegramSession:
-    """What attempts of one bot share.
+    """A bot's connection to Telegram, which all attempts of the bot share.
 
-    Its methods raise `TelegramApiError` when Telegram does not say yes, and `TransportError` when
-    it says nothing. A yes that cannot be read is a yes without a message id.
+    The methods raise `TelegramApiError` if Telegram does not confirm the request, and
+    `TransportError` if Telegram does not answer. A success that cannot be read is a success
+    without a message id.
     """
 
     _client: HttpClient
     _refused: OrderedDict[str, None] = attrs.field(factory=OrderedDict, init=False)
-    """Ids of earlier uploads that Telegram does not take for their bytes, which go instead."""
+    """Ids of earlier uploads that Telegram refuses; their bytes are uploaded instead."""
 
     async def who_am_i(self) -> Identity:
         """The bot's own id and name."""
@@ -90,7 +91,7 @@ class TelegramSession:
         return Identity(id=str(result["id"]), name=str(result.get("username", "")))
 
     async def send(self, attempt: Attempt) -> Answer:
-        """Make a message, or an album."""
+        """Send a message, or an album."""
         if attempt.files:
             return await self._upload(attempt)
         kind = kind_of(attempt)
@@ -100,7 +101,7 @@ class TelegramSession:
         return Answer(message_id=None if number is None else message_id(attempt.room, number))
 
     async def edit(self, attempt: Attempt) -> Answer:
-        """Give a message another text or caption, or another file."""
+        """Give a message a new text, caption or file."""
         if attempt.files:
             result = await self._sent(edit_files_request(attempt, self._refused))
             learned = self._learned([result], attempt) if attempt.part is not None else ()
@@ -119,7 +120,7 @@ class TelegramSession:
         return Answer(message_id=main, files=self._learned(messages, attempt), more=tuple(names))
 
     def _learned(self, messages: Sequence[Any], attempt: Attempt) -> tuple[str, ...]:
-        """Telegram's ids of the files. What it made another kind of goes as its bytes again."""
+        """The files' ids, to reuse; a file that Telegram made another kind is uploaded again."""
         found = [file_in(message) for message in messages if isinstance(message, Mapping)]
         files = [one for one in found if one is not None]
         if len(files) != len(attempt.files):
@@ -137,7 +138,7 @@ class TelegramSession:
             self._refused.popitem(last=False)
 
     async def _sent(self, request: Request) -> Any:
-        """The result; an id that Telegram does not take any more is not tried again."""
+        """The request's result; a file id that Telegram no longer accepts is not tried again."""
         try:
             return await self._result(request)
         except TelegramApiError as error:
@@ -147,20 +148,20 @@ class TelegramSession:
             raise
 
     async def delete(self, attempt: Attempt) -> Answer:
-        """Take a message away."""
+        """Delete a message."""
         await self._result(delete_request(attempt))
         return Answer(message_id=attempt.message_id)
 
     async def draft(self, attempt: Attempt) -> Answer:
-        """Show a preview of a message that is still written; it has no id."""
+        """Show a preview of a message that is still being written; a preview has no id."""
         await self._result(draft_request(attempt))
         return Answer()
 
     async def call(self, attempt: Attempt) -> Answer:
         """Call any method; the answer's `result` is Telegram's.
 
-        A message, or several, that it is answered with are of the attempt's room, unless the call
-        names another one.
+        If Telegram answers with messages, they belong to the attempt's room, unless the call names
+        another room.
         """
         result = await self._result(call_request(attempt))
         known = None if result is _UNREADABLE else result
@@ -182,14 +183,14 @@ class TelegramSession:
             response = Response(error.status, {}, b"")
         body = _json(response)
         if _is_success(response.status) and not is_page(response):
-            ok = body.get("ok", not body)  # an object without it is of somebody in between
+            ok = body.get("ok", not body)  # an object without `ok` comes from a proxy in between
             if ok is not False:
                 return body.get("result", _UNREADABLE)
         raise self._error(response, body)
 
     def _error(self, response: Response, body: Mapping[str, Any]) -> TelegramApiError:
         if body.get("ok") is not False:
-            # What is no refusal of Telegram's, which begins with it, is of somebody in between.
+            # Every refusal by Telegram has `ok: false`; others come from a proxy in between.
             foreign = foreign_verdict(response, self._client.redact)
             return TelegramApiError(
                 status=response.status, description=foreign.raw, foreign=foreign
@@ -197,7 +198,7 @@ class TelegramSession:
         parameters = body.get("parameters")
         parameters = parameters if isinstance(parameters, Mapping) else {}
         code = body.get("error_code")
-        # What stands between may quote the request's path, and with it the token.
+        # A proxy in between may quote the request's path, and with it the token.
         words = self._client.redact(str(body.get("description", "no description")))
         return TelegramApiError(
             status=code if _is_whole(code) else response.status,
@@ -209,7 +210,7 @@ class TelegramSession:
 
 
 def _form(request: Request) -> Multipart:
-    """Its fields as texts, those with a structure as JSON; then the files."""
+    """The request's fields as texts (JSON if they are structured), followed by its files."""
     fields: list[Any] = [
         FormField(name, value if isinstance(value, str) else json.dumps(value))
         for name, value in request.parameters.items()
@@ -230,7 +231,7 @@ def _is_whole(value: object) -> TypeGuard[int]:
 
 
 def _json(response: Response) -> Mapping[str, Any]:
-    """The answer's JSON object; an empty one for HTML, nothing, or anything else."""
+    """The answer's JSON object; empty if the body is HTML, nothing, or anything else."""
     try:
         body = response.json()
     except ValueError:

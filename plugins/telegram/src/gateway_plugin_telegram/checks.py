@@ -1,4 +1,4 @@
-"""What is wrong with an envelope, reported before it is accepted. Sans-I/O."""
+"""Checks an envelope before it is accepted, and reports its problems. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gateway_plugin_telegram.settings import TelegramSettings
 _METHOD = re.compile(r"[A-Za-z]{1,64}")
 
 MOST_PROBLEMS = 5
-"""Mistakes in a text's markup that are reported; the others may follow from these."""
+"""How many mistakes in a text's markup are reported; later ones may follow from these."""
 
 OWNED = frozenset(
     {
@@ -45,7 +45,7 @@ OWNED = frozenset(
 
 
 def problems_of(settings: TelegramSettings, envelope: Envelope) -> list[Problem]:
-    """Every problem of the envelope, each with the field's name."""
+    """Every problem of the envelope, each with the name of its field."""
     found = [] if _has_no_room(envelope) else list(_room_problems(envelope.external_room_id))
     if isinstance(envelope, Send):
         found += _content_problems(envelope)
@@ -66,7 +66,7 @@ def problems_of(settings: TelegramSettings, envelope: Envelope) -> list[Problem]
 
 
 def _has_no_room(envelope: Envelope) -> bool:
-    """Whether it is a call of a method that needs none, such as getMe, or that names its own."""
+    """Whether it is a call without a room: getMe needs none, and a call may name its own chat."""
     if not isinstance(envelope, Call) or envelope.external_room_id:
         return False
     wanted = "chat_id" in ROOM_CALLS.get(envelope.method.lower(), ())
@@ -108,7 +108,7 @@ def _content_problems(envelope: Send | Edit) -> Iterator[Problem]:
 
 
 def _has_files(envelope: Send | Edit) -> bool:
-    """Whether the message has some, which need no text."""
+    """Whether the message has files; it then needs no text."""
     if envelope.files is None and isinstance(envelope, Edit):
         target = envelope.target
         return isinstance(target, MessageRef) and any(part.files for part in target.parts)

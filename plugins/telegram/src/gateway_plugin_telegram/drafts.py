@@ -1,7 +1,7 @@
-"""Which answers Telegram shows by drafts as they grow. Sans-I/O.
+"""Decides which streams are shown by drafts while they grow. Sans-I/O.
 
-Source: core.telegram.org/bots/api#sendmessagedraft. A draft is seen in private chats alone, for 30
-seconds, and leaves no message.
+Source: core.telegram.org/bots/api#sendmessagedraft. Telegram shows a draft only in private chats,
+for 30 seconds, and a draft leaves no message.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from gateway_plugin_telegram.ids import is_private
 from gateway_plugin_telegram.settings import TelegramSettings
 
 _ELSEWHERE = frozenset({"business_connection_id", "direct_messages_topic_id"})
-"""Fields that name another conversation, which sendMessageDraft does not know."""
+"""Fields that name another conversation; sendMessageDraft does not take them."""
 
 
 def streaming_of(settings: TelegramSettings, envelope: Envelope) -> Streaming | None:
-    """By drafts in a private chat; None: by edits."""
+    """Stream by drafts in a private chat; None: stream by edits."""
     if settings.streaming != "auto" or not isinstance(envelope, Send):
         return None
     if not is_private(envelope.external_room_id) or _ELSEWHERE & envelope.extra.keys():

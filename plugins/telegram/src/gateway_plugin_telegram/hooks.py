@@ -1,4 +1,4 @@
-"""Start here: what the Telegram channel answers to each hook. Only `api` awaits the network."""
+"""Implements the Telegram channel's hooks; start here. Only `api` waits for the network."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def settings_type() -> type:
 
 @hookimpl
 def traits() -> Traits:
-    """Edits, deletes, topics as lanes of their own; no send is ever deduplicated."""
+    """Messages can be edited and deleted; a topic is a lane; sends are never deduplicated."""
     return Traits(
         independent_threads=True,
         repeat_safe_calls=REPEAT_SAFE_CALLS,
@@ -67,19 +67,19 @@ def traits() -> Traits:
 
 @hookimpl
 def open_session(instance: Instance) -> AbstractAsyncContextManager[api.TelegramSession]:
-    """An HTTP client with the bot's token in its paths."""
+    """An HTTP client that puts the bot's token into each request's path."""
     return api.open_session(instance.settings)
 
 
 @hookimpl
 async def probe(session: api.TelegramSession) -> Identity:
-    """The bot, as getMe tells."""
+    """The bot's identity, from getMe."""
     return await session.who_am_i()
 
 
 @hookimpl
 def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
-    """Room, topic, reply and message ids; a text that is not blank; files; polls; its fields."""
+    """Check all ids, the files, the poll and the fields of `extra`, and that a text is visible."""
     return problems_of(instance.settings, envelope)
 
 
@@ -91,7 +91,7 @@ def address(event: Any) -> Address | None:
 
 @hookimpl
 def acknowledge(address: Address) -> Sign | None:
-    """answerCallbackQuery, which takes the bar off a pressed button."""
+    """answerCallbackQuery, which removes the progress bar from a pressed button."""
     press = address.interaction
     if press is None:
         return None
@@ -100,7 +100,7 @@ def acknowledge(address: Address) -> Sign | None:
 
 @hookimpl
 def typing(address: Address) -> Sign | None:
-    """By sendChatAction; None in a channel, whose posts name no user, and which shows none."""
+    """sendChatAction; None in a channel: its posts name no user, and it shows no typing."""
     if address.user_id is None and not address.direct:
         return None
     return Sign(method="sendChatAction", arguments={"action": "typing"}, every=TYPES_EVERY)
@@ -122,9 +122,10 @@ def buttons(rows: Rows, extra: Mapping[str, Json]) -> Mapping[str, Json] | Seque
 def chunk(
     instance: Instance, envelope: Envelope, mode: Literal["as_asked", "stricter", "plain"]
 ) -> Sequence[Part]:
-    """Parts of at most 4,096 code points, or of UTF-16 units after a refusal.
+    """Parts of at most 4,096 code points, or 4,096 UTF-16 units after a refusal.
 
-    Files come first, in albums where Telegram takes them; a text of 1,024 is a caption.
+    Files come first, in albums if Telegram accepts the files in one. A text of at most 1,024 code
+    points is the caption.
     """
     if not isinstance(envelope, Send | Edit):
         return ()
@@ -135,40 +136,41 @@ def chunk(
 def rate_limit(
     instance: Instance, room: str, operation: str, priority: Priority
 ) -> Sequence[Limit]:
-    """The chat's, the group's and the bot's limits, the last of these by class."""
+    """The limits of the chat, the group and the bot; the bot's limits depend on the class."""
     return limits_of(instance.settings, room, operation, priority)
 
 
 @hookimpl
 async def send(session: api.TelegramSession, attempt: Attempt) -> Answer:
-    """Make a message with sendMessage, with files by their kind's method or sendMediaGroup.
+    """Send a text with sendMessage, and files with their kind's method or sendMediaGroup.
 
-    A poll goes by sendPoll, and what `extra` names by its own method: sendLocation, sendSticker.
+    A poll is sent with sendPoll. A kind of message that `extra` names is sent with that kind's
+    method, such as sendLocation or sendSticker.
     """
     return await session.send(attempt)
 
 
 @hookimpl
 async def edit(session: api.TelegramSession, attempt: Attempt) -> Answer:
-    """Give a message another text with editMessageText, or other buttons alone.
+    """Give a message a new text with editMessageText, or only new buttons.
 
-    One with a file gets another caption with editMessageCaption, or another file with
-    editMessageMedia; no edit takes a file off, or changes those of an album.
+    A message with a file gets a new caption with editMessageCaption, or a new file with
+    editMessageMedia. An edit cannot remove a file, or change the files of an album.
 
-    An inline keyboard that the request does not repeat is taken away by Telegram.
+    Telegram removes an inline keyboard that the request does not repeat.
     """
     return await session.edit(attempt)
 
 
 @hookimpl
 async def delete(session: api.TelegramSession, attempt: Attempt) -> Answer:
-    """Take a message away with deleteMessage."""
+    """Delete a message with deleteMessage."""
     return await session.delete(attempt)
 
 
 @hookimpl
 def streaming(instance: Instance, envelope: Envelope) -> Streaming | None:
-    """By drafts in private chats; None: by edits."""
+    """Stream by drafts in private chats; None: stream by edits."""
     return streaming_of(instance.settings, envelope)
 
 
@@ -180,11 +182,11 @@ async def stream(session: api.TelegramSession, attempt: Attempt) -> Answer:
 
 @hookimpl
 async def call(session: api.TelegramSession, attempt: Attempt) -> Answer:
-    """Call any method; a room's chat_id is filled in where the method is known to take one."""
+    """Call any method; the room's chat_id is filled in if the method is known to take one."""
     return await session.call(attempt)
 
 
 @hookimpl
 def classify_error(attempt: Attempt, error: Exception) -> Verdict | None:
-    """By parameters, status and wording; None leaves transport errors to core."""
+    """Judge an error by parameters, status and wording; None leaves transport errors to core."""
     return verdict_of(attempt, error) if isinstance(error, TelegramApiError) else None

@@ -1,11 +1,12 @@
-"""How Telegram names rooms, topics and messages, so that none is taken for another. Sans-I/O.
+"""Reads and makes ids of Telegram's rooms, topics and messages, so that none is mixed up. Sans-I/O.
 
-A room is a chat's number or a public channel's @name, a topic a number.
+A room is a chat's number or a public channel's @name; a topic is a number.
 
-A group that becomes a supergroup gets a new id and counts its messages anew, while those that are
-there stay behind, out of reach (core.telegram.org/api/channel#migration). So the id of a message in
-a group of the old kind carries the group, `-7:12`: once it has moved, nothing else is edited or
-answered in its stead. In all other chats it is the plain number.
+A group that becomes a supergroup gets a new id and numbers its messages from the start again; the
+earlier messages stay behind in the old group, where nobody can reach them
+(core.telegram.org/api/channel#migration). So the id of a message in a group of the old kind
+contains the group's id, `-7:12`: after the group has moved, no other message with the same number
+is edited or answered by mistake. In all other chats, a message's id is the plain number.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import re
 
 _SUPERGROUPS = -(10**12)
-"""Ids from here down are of supergroups and channels (core.telegram.org/api/bots/ids)."""
+"""Ids at or below this number are supergroups and channels (core.telegram.org/api/bots/ids)."""
 
 _ROOM = re.compile(r"-?[1-9][0-9]{0,18}|@[A-Za-z][A-Za-z0-9_]{3,31}")
 _TOPIC = re.compile(r"[1-9][0-9]{0,18}")
@@ -27,7 +28,7 @@ def is_room(room: str) -> bool:
 
 
 def is_private(room: str) -> bool:
-    """True for the chat with one person: its number is the person's."""
+    """True for the chat with one person: the chat's number is the person's number."""
     return _TOPIC.fullmatch(room) is not None
 
 
@@ -43,11 +44,11 @@ def message_id(room: str, number: int) -> str:
 
 
 def is_message_id(text: str) -> bool:
-    """True for a number, alone or after its group's."""
+    """True for a number, with or without its group's id before it."""
     return _MESSAGE.fullmatch(text) is not None
 
 
 def number_in(room: str, message_id: str) -> int | None:
-    """The message's number in `room`; None where it stands in the group that `room` was before."""
+    """The message's number in `room`; None if it is in the group that `room` was before."""
     group, _, number = message_id.rpartition(":")
     return int(number) if group in ("", room) else None

@@ -1,10 +1,11 @@
-"""Which of Telegram's limits an attempt draws on. Sans-I/O.
+"""Says from which of Telegram's limits an attempt takes tokens. Sans-I/O.
 
 One message or edit a second per chat, 20 in 60 s per group, about 30 requests a second per bot for
 bulk notifications (core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this). Edits
-share the chat's allowance with sends; deletions are documented as no part of it. A send
-with files is a send; an album takes a token for each of its messages, unless `album_cost` says
-otherwise. Every pace has a bound: what a stall held back arrives at once.
+share the chat's limit with sends; the documentation says that deletions do not count towards it.
+A send with files counts as a send; an album takes a token for each of its messages, unless
+`album_cost` says otherwise. Every even pace has a bound, since after a stall the delayed requests
+arrive at once.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ _WRITES = (
     "call:stop",
 )
 FREE = ("call:get", "call:answer", "call:sendchataction")
-"""Operations, in small letters, that draw on nothing."""
+"""Beginnings, in small letters, of the operations that no limit counts."""
 
 
 def limits_of(
     settings: TelegramSettings, room: str, operation: str, priority: Priority
 ) -> tuple[Limit, ...]:
-    """Every limit of the operation, the bot's last; typing, answers and look-ups have none."""
+    """Every limit of the operation, the bot's last; `FREE` and `acknowledge` have none."""
     name = operation.lower()
     if name == "acknowledge":
         return ()
-    if name == "typing":  # it takes no more than what is spare of the bot's
+    if name == "typing":  # it takes only spare tokens of the bot's limits
         return _bot_limits(settings, priority)
     if name.startswith(FREE):
         return ()
@@ -44,7 +45,7 @@ def limits_of(
 
 
 def _bot_limits(settings: TelegramSettings, priority: Priority) -> tuple[Limit, ...]:
-    """What all classes share, and under it what bulk alone keeps to, where that is less."""
+    """The limit that all classes share, and for bulk a lower one of its own, if it is lower."""
     count, seconds = settings.bulk_count, settings.bulk_seconds
     bulk = Limit("bulk", count, seconds, "even", most=count)
     bulk_rate = settings.bulk_count / settings.bulk_seconds
@@ -68,7 +69,7 @@ def _room_limits(settings: TelegramSettings, room: str) -> tuple[Limit, ...]:
 
 
 def _numbers(settings: TelegramSettings, room: str, kind: str) -> tuple[int, float]:
-    """The room's own count and seconds, each where it has one, else the instance's."""
+    """The room's own count and seconds; the instance's, where the room has none."""
     own = settings.rooms.get(room)
     count, seconds = f"{kind}_count", f"{kind}_seconds"
     return (

@@ -1,6 +1,6 @@
-"""The Bot API's methods: the fields each is sent, which are given the room, which may be repeated.
+"""Lists Bot API methods: their fields, which ones get the room, and which may be repeated.
 
-Every name in the tables is of core.telegram.org/bots/api (#sendmessage and the methods named
+Every name in the tables comes from core.telegram.org/bots/api (#sendmessage and the methods named
 below).
 """
 
@@ -49,7 +49,7 @@ FIELDS: Mapping[str, frozenset[str]] = {
 }
 """The methods that this adapter calls itself, and every field that it sends to each.
 
-`extra` and a call's arguments come on top: those are the application's.
+The application's own fields, in `extra` and in a call's arguments, are sent as well.
 """
 
 EDIT_EXTRA = frozenset({"business_connection_id", "link_preview_options", "reply_markup"})
@@ -63,17 +63,18 @@ SEND_EXTRA = EDIT_EXTRA | {
     "reply_parameters",
     "suggested_post_parameters",
 }
-"""Telegram's own fields of a message that `extra` may set. An unknown one would be passed over in
-silence by the server; of what came with a message, its edits repeat what editMessageText knows."""
+"""Telegram's own fields of a message that `extra` may set. The server would silently ignore an
+unknown field. An edit repeats those of the message's fields that editMessageText knows."""
 
 FILE_EXTRA = SEND_EXTRA - {"link_preview_options"}
-"""The same of a message with one file, which has no previews of links."""
+"""What `extra` may set for a message with one file, which has no link previews."""
 
 KIND_EXTRA = FILE_EXTRA
-"""The same of a sticker, a location and their like (`kinds`), less what each method lacks."""
+"""What `extra` may set for a sticker, a location and the like (`kinds`), except the fields that
+the kind's method lacks."""
 
 ALBUM_EXTRA = FILE_EXTRA - {"reply_markup", "suggested_post_parameters"}
-"""The same of an album."""
+"""What `extra` may set for an album."""
 
 _IN_TOPICS = """
     closeForumTopic copyMessage copyMessages deleteForumTopic editForumTopic forwardMessage
@@ -106,8 +107,8 @@ ROOM_CALLS: Mapping[str, frozenset[str]] = {
     **{name.lower(): frozenset({"chat_id"}) for name in _IN_ROOMS.split()},
     **{name.lower(): frozenset({"chat_id", "message_thread_id"}) for name in _IN_TOPICS.split()},
 }
-"""Methods of a `Call`, in small letters, that are given the envelope's room (and topic) unless it
-names its own: all that take a `chat_id`. The README lists them."""
+"""Methods of a `Call`, in small letters, that get the envelope's room (and topic) unless the call
+names its own: all methods that take a `chat_id`. The README lists them."""
 
 _OF_MESSAGES = """
     approveSuggestedPost declineSuggestedPost deleteMessage deleteMessageReaction
@@ -117,11 +118,11 @@ _OF_MESSAGES = """
     unpinChatMessage
 """
 MESSAGE_CALLS = frozenset(name.lower() for name in _OF_MESSAGES.split())
-"""Methods of a `Call`, in small letters, that may concern a message: they take a `message_id`."""
+"""Methods of a `Call`, in small letters, that may have a target: they take a `message_id`."""
 
 INSTEAD_OF_ROOM: Mapping[str, str] = {"sendgift": "user_id"}
-"""What of a method's own arguments stands in a room's place; of every method also an
-`inline_message_id`."""
+"""The argument that a method takes instead of a room. Every method may also have an
+`inline_message_id` instead."""
 
 REPEAT_SAFE_CALLS = frozenset(
     {
@@ -145,5 +146,5 @@ REPEAT_SAFE_CALLS = frozenset(
         "unpinAllChatMessages",
     }
 )
-"""Calls that change nothing when they are made twice. unpinChatMessage is none of them: without a
-message it takes away the newest pin, and then the one before."""
+"""Calls that may be made twice: the second call changes nothing. unpinChatMessage is not among
+them: without a message, it removes the newest pin, and the second call the pin before that."""

@@ -1,6 +1,6 @@
-"""From an attempt to a Bot API request: method and JSON parameters. Sans-I/O.
+"""Turns an attempt into a Bot API request: a method and its JSON parameters. Sans-I/O.
 
-Ids travel as numbers, absent values not at all.
+Ids are sent as numbers; absent values are left out.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _WHOLE = re.compile(r"-?[0-9]{1,19}")
 class Request:
     """One call of the Bot API.
 
-    uploads  files that go as their bytes, by the names of their fields: then all of it is a form
-    reused   ids of earlier uploads that stand in it in place of bytes
+    uploads  files to send as bytes, by the names of their fields; with any, the request is a form
+    reused   ids of earlier uploads that the request names in place of bytes
     """
 
     method: str
@@ -44,9 +44,9 @@ class Request:
 
 
 def send_request(attempt: Attempt) -> Request:
-    """SendMessage; a reply must find its message, so that a lost one is reported, not hidden.
+    """SendMessage; Telegram refuses a reply to a lost message, so that the loss is reported.
 
-    Raises `TelegramApiError`, like the next two, for a message that a moved group left behind.
+    Raises `TelegramApiError` for a message that stayed in the group that the room was before.
     """
     fields = fields_of("sendMessage", destination(attempt))
     return Request("sendMessage", {**fields, **own_fields(attempt, SEND_EXTRA)})
@@ -63,7 +63,7 @@ def destination(attempt: Attempt) -> Mapping[str, Any]:
 
 
 def draft_request(attempt: Attempt) -> Request:
-    """SendMessageDraft; the drafts of one message have one number, and the next has another."""
+    """SendMessageDraft; each message has a `draft_id` of its own, which its drafts share."""
     values = {
         **attempt.payload,
         "chat_id": _id(attempt.room),
@@ -74,10 +74,10 @@ def draft_request(attempt: Attempt) -> Request:
 
 
 def edit_request(attempt: Attempt) -> Request:
-    """EditMessageText, or of a keyboard alone editMessageReplyMarkup.
+    """EditMessageText, or editMessageReplyMarkup if only the keyboard changes.
 
-    A keyboard that the request does not name is taken away by Telegram. Of what came with the
-    message, only a keyboard that stands on it can stay.
+    Telegram removes a keyboard that the request does not name. Of the message's keyboards, an edit
+    can keep only an inline keyboard. Raises `TelegramApiError` as `send_request` does.
     """
     if attempt.part is None:
         fields = fields_of("editMessageReplyMarkup", message(attempt, "edit"))
@@ -88,7 +88,7 @@ def edit_request(attempt: Attempt) -> Request:
 
 
 def keyboard_edit(attempt: Attempt, known: frozenset[str]) -> dict[str, Any]:
-    """Telegram's own fields that an edit's method knows, but for keyboards of the chat."""
+    """Telegram's own fields that an edit's method knows, without a keyboard of the chat."""
     extra = own_fields(attempt, known & EDIT_EXTRA)
     if not stands_on_message(extra.get("reply_markup")):
         extra.pop("reply_markup", None)
@@ -96,7 +96,7 @@ def keyboard_edit(attempt: Attempt, known: frozenset[str]) -> dict[str, Any]:
 
 
 def stands_on_message(markup: Any) -> bool:
-    """Whether it is an inline keyboard: others belong to the chat, and edits cannot name them."""
+    """Whether `markup` is an inline keyboard; others belong to the chat, and no edit takes one."""
     return isinstance(markup, Mapping) and "inline_keyboard" in markup
 
 
@@ -106,9 +106,10 @@ def delete_request(attempt: Attempt) -> Request:
 
 
 def call_request(attempt: Attempt) -> Request:
-    """The method that the application asked for, with its arguments as they are.
+    """The method that the application asked for, with its arguments.
 
-    Messages may be named as receipts name them. Raises `TelegramApiError` as the others do.
+    An argument may name a message by the id in a receipt. Raises `TelegramApiError` as
+    `send_request` does.
     """
     method = attempt.method or ""
     filled = {} if _is_elsewhere(attempt) else _place(attempt, method.lower())
@@ -116,7 +117,7 @@ def call_request(attempt: Attempt) -> Request:
 
 
 def _place(attempt: Attempt, method: str) -> Mapping[str, Any]:
-    """The room and the topic, as far as the method takes them, and the message it concerns."""
+    """The room and the topic, if the method takes them, and the id of the target message."""
     room = attempt.room or None  # a call may have none
     known = {"chat_id": _id(room), "message_thread_id": _id(attempt.thread)}
     asked = ROOM_CALLS.get(method, frozenset())
@@ -127,12 +128,12 @@ def _place(attempt: Attempt, method: str) -> Mapping[str, Any]:
 
 
 def names_its_own(method: str, arguments: Mapping[str, Any]) -> bool:
-    """Whether a call names its chat, or something in the place of one."""
+    """Whether a call names its own chat, or something else in place of a chat."""
     return arguments.get("chat_id") is not None or _is_instead(method, arguments)
 
 
 def _is_elsewhere(attempt: Attempt) -> bool:
-    """Whether a call names something of its own in the room's place."""
+    """Whether a call names something else in place of a chat."""
     return _is_instead(attempt.method or "", attempt.arguments)
 
 
@@ -142,13 +143,13 @@ def _is_instead(method: str, arguments: Mapping[str, Any]) -> bool:
 
 
 def is_in_room(attempt: Attempt) -> bool:
-    """Whether a call's message is in the attempt's room: no argument names another chat."""
+    """Whether a call concerns the attempt's room: no argument names another chat."""
     named = attempt.arguments.get("chat_id")
     return not _is_elsewhere(attempt) and (named is None or str(named) == attempt.room)
 
 
 def _numbered(arguments: dict[str, Any], room: str) -> dict[str, Any]:
-    """The arguments, with Telegram's number for a message that is named by its stored id."""
+    """The arguments, with stored message ids replaced by Telegram's numbers."""
     where = str(arguments.get("from_chat_id", arguments.get("chat_id", room)))
 
     def plain(value: Any) -> Any:
@@ -166,7 +167,7 @@ def own_fields(attempt: Attempt, known: frozenset[str]) -> dict[str, Any]:
 
 
 def message(attempt: Attempt, purpose: str) -> Mapping[str, Any]:
-    """Names the message of an edit or a deletion. Raises `TelegramApiError` if it stayed behind."""
+    """The fields that name the message to edit or delete. Raises as `send_request` does."""
     number = _number(attempt.room, attempt.message_id or "", purpose)
     return {"chat_id": _id(attempt.room), "message_id": number}
 
@@ -187,7 +188,7 @@ def _number(room: str, message_id: str, purpose: str) -> int:
 
 
 def fields_of(method: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that this adapter gives the method."""
+    """The values that the method takes from this adapter; None values are left out."""
     return {name: value for name, value in _given(values).items() if name in FIELDS[method]}
 
 
@@ -196,5 +197,5 @@ def _given(values: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _id(value: str | None) -> int | str | None:
-    """A number where it is one; @names stay texts."""
+    """The value as a number if it is one; @names stay texts."""
     return int(value) if value is not None and _WHOLE.fullmatch(value) else value

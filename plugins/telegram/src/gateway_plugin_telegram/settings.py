@@ -1,4 +1,4 @@
-"""What a Telegram instance is configured with; the documented limits stand here as defaults."""
+"""Defines the settings of a Telegram instance; the documented limits are the defaults."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from gateway_core.settings import (
 from gateway_plugin_telegram.ids import is_room
 
 TEXT_LIMIT = 4096
-"""Code points that a message's text may have (core.telegram.org/bots/api#sendmessage)."""
+"""The most code points in a message's text (core.telegram.org/bots/api#sendmessage)."""
 
 CAPTION_LIMIT = 1024
-"""The same of a caption (core.telegram.org/bots/api#sendphoto)."""
+"""The most code points in a caption (core.telegram.org/bots/api#sendphoto)."""
 
 MB = 1 << 20
 
@@ -44,7 +44,7 @@ _TIMEOUT = number(least=30)
 
 @attrs.frozen(kw_only=True)
 class RoomLimits(CheckedSettings):
-    """What one chat or group takes, where it is not what the instance says; None: as there."""
+    """The limits of one chat or group; None: the instance's own value applies."""
 
     chat_count: int | None = attrs.field(default=None, validator=optional(_COUNT))
     chat_seconds: float | None = attrs.field(default=None, validator=optional(_SECONDS))
@@ -54,7 +54,7 @@ class RoomLimits(CheckedSettings):
 
 @attrs.frozen(kw_only=True)
 class TelegramSettings(NetworkSettings):
-    """A bot on Telegram; its way there as in `NetworkSettings`.
+    """A bot on Telegram; `NetworkSettings` has the settings of its connection.
 
     token           the bot's token, as BotFather gives it
     base_url        where the Bot API is served: https, or http to a loopback address
@@ -67,22 +67,22 @@ class TelegramSettings(NetworkSettings):
     bulk_count      requests of class `bulk` per `bulk_seconds`, evenly spaced; about 30 a second
                     are documented, for bulk notifications
     bulk_seconds    seconds, see `bulk_count`
-    bot_count       requests of all classes per `bot_seconds`, evenly spaced. Nothing above the rate
-                    for bulk is documented, so that is the default; Telegram accepts more from some
-                    bots. With a higher value, the rate starts at bulk's and rises with the answers;
-                    an unforeseen refusal lowers it for a while
+    bot_count       requests of all classes per `bot_seconds`, evenly spaced. No rate above the one
+                    for bulk is documented, so that rate is the default; Telegram accepts more from
+                    some bots. With a higher value, the rate starts at the rate for bulk, and each
+                    answer raises it; an unforeseen refusal lowers it for a while
     bot_seconds     seconds, see `bot_count`
-    bot_window      most requests in any `bot_seconds`, counted until that long after the answer,
-                    less the time of the quickest answers; None: as many as `bot_count`. Telegram
-                    does not say whether its second is a sliding window. If it is, 600 messages at
-                    an even 30 a second met 20 refusals; at 28 a second there were none with round
-                    trips of 20 to 80 ms, and 3 with 100 to 300 ms. After a stall of 2 s there were
-                    24 to 44 either way, since all requests arrive at once. With a window of 30
-                    there are none in any of these cases, at 29.0 a second with short round trips
-                    and 26 with long ones (`python -m bench.recovery_stalls --paces`). A larger
-                    window is faster
+    bot_window      most requests in any `bot_seconds`, where a request counts until `bot_seconds`
+                    after its answer, less the time of the quickest answers; None: as many as
+                    `bot_count`. Telegram does not say whether its second is a sliding window. If it
+                    is, 600 messages at an even 30 a second met 20 refusals; at 28 a second there
+                    were none with round trips of 20 to 80 ms, and 3 with 100 to 300 ms. After a
+                    stall of 2 s there were 24 to 44 refusals at both rates, since all requests
+                    arrive at once. With a window of 30 there are none in any of these cases, at
+                    29.0 a second with short round trips and 26 with long ones
+                    (`python -m bench.recovery_stalls --paces`). A larger window is faster
     album_cost      how an album counts towards these limits: `items`, each file as a message;
-                    `one`, all of it as one message. Telegram does not say
+                    `one`, the whole album as one message. Telegram does not say
     rooms           limits of single chats, by the chat's id: a table with any of `chat_count`,
                     `chat_seconds`, `group_count` and `group_seconds`
     text_limit      the longest text of one message, in code points; at most Telegram's 4,096
@@ -93,7 +93,7 @@ class TelegramSettings(NetworkSettings):
     photo_sides     most pixels of a photo's width and height together
     photo_ratio     highest ratio of a photo's longer side to its shorter side
     url_bytes       most bytes of a file that Telegram fetches, if the envelope says its size
-    url_photo_bytes  most bytes of such a file that is shown as a photo
+    url_photo_bytes  most bytes of a file that Telegram fetches and shows as a photo
     poll_options    most options of a poll
     poll_seconds    most seconds that a poll is open
     streaming       how `gateway.stream` shows a growing answer: `auto`, by drafts

@@ -1,1 +1,1 @@
-"""What a refusal of Telegram means: its words, and the verdict of an attempt."""
+"""Decides what a refusal by Telegram means: its words, and the attempt's verdict."""

@@ -1,8 +1,8 @@
-"""What Telegram's answers mean: the error, and the verdict. Sans-I/O.
+"""Defines the error for Telegram's refusals, and decides an error's verdict. Sans-I/O.
 
-Telegram has no error codes beside the HTTP status; what went wrong is said in English that
-drifts. So `parameters` count first, then the status, then phrases, looked for in the part of the
-description that quotes nobody.
+Telegram has no error codes besides the HTTP status; it describes the error in English whose wording
+changes over time. So `parameters` are read first, then a 429, then the phrases in the description,
+up to its first quotation, and last the other statuses.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from gateway_plugin_telegram.limits import FREE
 
 
 class TelegramApiError(Exception):
-    """Telegram answered, and not with a yes.
+    """Telegram answered, but did not confirm the request.
 
     status       `error_code` of the answer, else the HTTP status
     description  Telegram's own words, without the token
-    retry_after  seconds to wait, where Telegram limits
-    down_for     seconds after which a server that is down wants to be asked again
+    retry_after  seconds to wait, if Telegram limits the request
+    down_for     seconds after which to ask again, if the server is down
     migrate_to   the new id of a room that became a supergroup
-    foreign      what the answer means where it is not Telegram's
+    foreign      what the answer means, if it is not Telegram's
     reused       the request named files by the ids of earlier uploads, in place of their bytes
     """
 
@@ -102,13 +102,13 @@ def verdict_of(attempt: Attempt, error: TelegramApiError) -> Verdict:
 
 
 def _of_files(verdict: Verdict, attempt: Attempt, error: TelegramApiError) -> Verdict:
-    """A front end's refusal of so many bytes is the files', which are most of them."""
+    """If a server in between refuses so many bytes, it refuses the files: they are most of them."""
     refused = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and bool(attempt.files)
     return attrs.evolve(verdict, files_refused=refused)
 
 
 def is_stale(error: TelegramApiError) -> bool:
-    """Whether Telegram does not take the id of an earlier upload: the bytes are still there."""
+    """Whether Telegram refused the id of an earlier upload, whose bytes can be sent instead."""
     return error.reused and _meaning(error) is FILE_UNKNOWN
 
 
@@ -136,7 +136,7 @@ def _moved(error: TelegramApiError) -> Verdict:
 def _limited(attempt: Attempt, error: TelegramApiError) -> Verdict:
     name = attempt.operation.lower()
     if name == _TYPING:
-        # A sign of typing that comes late is worth nothing, and messages would wait behind it.
+        # A late sign of typing is useless, and messages would have to wait for it.
         words = str(error)
         return Verdict(error_class=ErrorClass.NON_RETRYABLE, reason=Reason.RATE_LIMITED, raw=words)
     return Verdict(
@@ -149,10 +149,10 @@ def _limited(attempt: Attempt, error: TelegramApiError) -> Verdict:
 
 
 def _limited_scope(name: str) -> Scope:
-    """Telegram does not say which limit: the room's, until core sees several rooms limited."""
+    """Telegram does not say whose limit it is: the room's, until core sees more rooms limited."""
     if name == "probe":  # it has no room: the bot itself is asked to wait
         return Scope.INSTANCE
-    # What draws on no limit of the room's says nothing of its messages.
+    # An operation that no limit of the room counts says nothing about the room's messages.
     return Scope.MESSAGE if name.startswith(FREE) else Scope.ROOM
 
 
@@ -174,16 +174,16 @@ def _by_hundreds(status: int) -> Meaning:
         return FAILED
     if status >= HTTPStatus.BAD_REQUEST:
         return final(Reason.BAD_REQUEST)
-    # A 2xx that is no yes: the answer to a probe that names no bot.
+    # A 2xx that is not a success: the answer to a probe names no bot.
     return ASTRAY
 
 
 def _fitted(meaning: Meaning, attempt: Attempt) -> Meaning:
-    """The meaning, with what this attempt can still change and what it really concerns."""
+    """The meaning, adapted to what this attempt can still change, and to what it concerns."""
     if meaning.transform is not None and not _can(meaning.transform, attempt):
         return final(meaning.reason)
     if meaning is UNCHANGED and attempt.operation in _MAKES:
-        # Nothing is there that could be as it was: no "not modified" makes a message.
+        # There was no message that could be "not modified": nothing was sent.
         return final(Reason.BAD_REQUEST)
     if meaning is MESSAGE_GONE and attempt.operation in _DELETES and attempt.number > 1:
         return ALREADY_GONE
@@ -201,7 +201,7 @@ def _can(transform: Transform, attempt: Attempt) -> bool:
 
 
 def _concerns_room(meaning: Meaning, attempt: Attempt) -> bool:
-    """Whether a refusal concerns the room as such: not where another right or chat was asked."""
+    """Whether a refusal concerns the room itself, not another right or chat that was asked for."""
     if attempt.operation in {"send", "edit"}:
         return True
     if meaning is NO_RIGHTS:

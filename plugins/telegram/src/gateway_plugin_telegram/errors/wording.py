@@ -1,4 +1,4 @@
-"""Telegram's words for what went wrong, and what each of them means. Sans-I/O.
+"""Lists Telegram's words for what went wrong, and says what each of them means. Sans-I/O.
 
 Their sources: core.telegram.org/bots/api and method pages such as
 core.telegram.org/method/messages.sendMessage, Client.cpp of tdlib/telegram-bot-api, and errors.rs
@@ -20,7 +20,7 @@ Transform: TypeAlias = Literal["stricter", "plain", "without_reply"]
 
 @attrs.frozen
 class Meaning:
-    """What a refusal means, before it is known what was tried; `of_files`: of its files alone."""
+    """What a refusal means, whatever was attempted; `of_files`: only the files are refused."""
 
     error_class: ErrorClass
     reason: Reason
@@ -31,17 +31,17 @@ class Meaning:
 
 
 def final(reason: Reason, scope: Scope = Scope.MESSAGE) -> Meaning:
-    """No further attempt changes it."""
+    """The refusal is final: no further attempt can succeed."""
     return Meaning(ErrorClass.NON_RETRYABLE, reason, scope)
 
 
 def bad_file(reason: Reason) -> Meaning:
-    """The file is refused; the text that goes with it may pass."""
+    """The file is refused; the message's text may be accepted."""
     return attrs.evolve(final(reason), of_files=True)
 
 
 def changed(reason: Reason, transform: Transform) -> Meaning:
-    """Another attempt may succeed once this was changed."""
+    """Another attempt may succeed after this transform."""
     return Meaning(ErrorClass.RETRYABLE, reason, Scope.MESSAGE, transform)
 
 
@@ -53,11 +53,12 @@ THREAD_GONE = final(Reason.THREAD_GONE, Scope.THREAD)
 ROOM_GONE = final(Reason.ROOM_GONE, Scope.ROOM)
 SHUT_OUT = final(Reason.FORBIDDEN, Scope.ROOM)
 NO_RIGHTS = final(Reason.FORBIDDEN, Scope.ROOM)
-"""As `SHUT_OUT`, but perhaps of one kind of message or action: of calls and deletions it says no
-more than that."""
+"""As `SHUT_OUT`, but perhaps for one kind of message or action only: it concerns the room only if a
+`send` or an `edit` was refused."""
 MESSAGE_GONE = final(Reason.MESSAGE_GONE)
 LEFT_BEHIND = final(Reason.MESSAGE_GONE)
-"""As `MESSAGE_GONE`, but it stands where a move left it: no deletion may call it deleted."""
+"""As `MESSAGE_GONE`, but the message is still in the group that moved: a deletion must not report
+it as deleted."""
 ALREADY_GONE = Meaning(ErrorClass.DONE, Reason.MESSAGE_GONE, Scope.MESSAGE)
 DELETED_AT_ONCE = attrs.evolve(MESSAGE_GONE, dispatched="unknown")
 UNAUTHORIZED = Meaning(ErrorClass.FATAL, Reason.UNAUTHORIZED, Scope.INSTANCE)
@@ -66,19 +67,19 @@ UNSUPPORTED = final(Reason.UNSUPPORTED)
 TOO_LARGE = bad_file(Reason.TOO_LONG)
 BAD_FILE = bad_file(Reason.BAD_REQUEST)
 NO_SUCH_FILES = bad_file(Reason.FORBIDDEN)
-"""The room takes none of this kind, or none of this bot's."""
+"""The room accepts no files of this kind, or none from this bot."""
 FILE_UNKNOWN = bad_file(Reason.BAD_REQUEST)
-"""The id of a file is none, or not of this bot or kind: its bytes can still be uploaded."""
+"""A file's id is not valid, or not for this bot or kind; its bytes can still be uploaded."""
 FILE_STALE = Meaning(ErrorClass.RETRYABLE, Reason.BAD_REQUEST, Scope.MESSAGE)
-"""As `FILE_UNKNOWN`, of an id that stood for bytes which are there."""
+"""As `FILE_UNKNOWN`, for an id that was sent in place of bytes; the bytes are still there."""
 BUSY = Meaning(ErrorClass.RETRYABLE, Reason.PLATFORM_ERROR, Scope.MESSAGE)
 ASTRAY = Meaning(ErrorClass.RETRYABLE, Reason.PLATFORM_ERROR, Scope.INSTANCE)
 FAILED = attrs.evolve(ASTRAY, dispatched="unknown")
 
 STAYED = "stayed in the group that became"
-"""What the adapter says itself of a message that a move left in the old group."""
+"""The adapter's own words for a message that a move left in the old group."""
 FIXED = "an edit cannot change"
-"""What it says of files that must stay as they are."""
+"""The adapter's own words for files and buttons that an edit cannot change."""
 
 _KINDS = ("animation", "audio", "document", "media", "music", "photo", "video", "voice")
 _SHORT_KINDS = ("audios", "docs", "gifs", "media", "photos", "roundvideos", "videos", "voices")
@@ -256,7 +257,8 @@ PHRASES: Mapping[str, Meaning] = {
     )
     for phrase in phrases
 }
-"""What descriptions say, in small letters, from a word's beginning on; the first found counts."""
+"""Phrases in descriptions, in small letters, each from a word's beginning; the first match counts.
+"""
 
 STATUSES: Mapping[int, Meaning] = {
     HTTPStatus.UNAUTHORIZED: UNAUTHORIZED,

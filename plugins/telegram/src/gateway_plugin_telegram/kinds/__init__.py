@@ -1,1 +1,1 @@
-"""Messages that are no text and no file: stickers, locations, dice, polls and their like."""
+"""Messages that are neither text nor file: stickers, locations, dice, polls and the like."""

@@ -1,4 +1,4 @@
-"""What is wrong with a kind that `extra` names, or with a poll, before acceptance. Sans-I/O."""
+"""Checks a poll, or the kind that `extra` names, before the envelope is accepted. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway_plugin_telegram.settings import TelegramSettings
 
 
 def kind_problems(settings: TelegramSettings, envelope: Send | Edit) -> Iterator[Problem]:
-    """Every problem, by its place; an edit makes no message of such a kind."""
+    """Every problem, with its place; an edit cannot make a message of such a kind."""
     extra = envelope.extra or {}
     named = kinds_in(extra)
     if isinstance(envelope, Edit):

@@ -1,7 +1,7 @@
-"""The part that such a message is, behind those of a text. Sans-I/O.
+"""Plans the part of a poll, or of a kind that `extra` names, after the text's parts. Sans-I/O.
 
-None of these has a caption, so a text beside one goes before it, in messages of its own. `extra`
-stands on the last part: buttons are under the location, and not under the text.
+The envelope's text is never the caption of such a part: it is sent before, in messages of its own.
+`extra` belongs to the last part, so buttons are under the location, not under the text.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from gateway_plugin_telegram.kinds.table import KINDS, Kind, kinds_in
 
 
 def has_kind(envelope: Send | Edit) -> bool:
-    """Whether one of its messages needs no text, since it is of such a kind."""
+    """Whether the envelope has a poll, or names a kind, so that it needs no text."""
     return isinstance(envelope, Send) and (
         envelope.poll is not None or bool(kinds_in(envelope.extra))
     )
 
 
 def kind_parts(envelope: Send | Edit) -> list[Part]:
-    """The part of the poll, or of the kind that `extra` names; none where there is neither."""
+    """The part of the poll, or of the kind that `extra` names; empty if there is neither."""
     if not isinstance(envelope, Send):
         return []
     if envelope.poll is not None:
@@ -29,7 +29,7 @@ def kind_parts(envelope: Send | Edit) -> list[Part]:
 
 
 def _part(envelope: Send, kind: Kind, fields: object) -> Part:
-    """It stands where the text ends."""
+    """The part; its place is the end of the text."""
     quiet = {"disable_notification": True} if envelope.silent else {}
     end = len(envelope.text)
     return Part(payload={kind.name: fields, **quiet}, span=(end, end), fixed=True)

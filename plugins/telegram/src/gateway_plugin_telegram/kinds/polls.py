@@ -1,4 +1,4 @@
-"""A poll as sendPoll takes it, and what Telegram would refuse of one. Sans-I/O."""
+"""Makes the fields of sendPoll, and reports what Telegram would refuse of a poll. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gateway_plugin_telegram.settings import TelegramSettings
 
 QUESTION = 300
 OPTION = 100
-"""Characters (core.telegram.org/bots/api#sendpoll and #inputpolloption)."""
+"""The most characters of each (core.telegram.org/bots/api#sendpoll and #inputpolloption)."""
 LEAST_OPTIONS = 2
 LEAST_SECONDS = 5
 
 
 def poll_of(poll: Poll) -> Mapping[str, Any]:
-    """The fields of sendPoll. What is not asked for is left to Telegram."""
+    """The fields of sendPoll; what the poll does not say is left to Telegram's defaults."""
     fields: dict[str, Any] = {
         "question": poll.question,
         "options": [{"text": option} for option in poll.options],
@@ -30,7 +30,7 @@ def poll_of(poll: Poll) -> Mapping[str, Any]:
 
 
 def poll_problems(settings: TelegramSettings, poll: Poll) -> Iterator[Problem]:
-    """Every problem of it, by its place."""
+    """Every problem of the poll, with its place."""
     yield from _length("poll.question", poll.question, QUESTION)
     count, most = len(poll.options), settings.poll_options
     if not LEAST_OPTIONS <= count <= most:

@@ -1,4 +1,4 @@
-"""Requests that send a sticker, a location, a poll and their like. Sans-I/O."""
+"""Makes requests that send a sticker, a location, a poll and the like. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gateway_plugin_telegram.requests import Request, destination, fields_of, ow
 
 
 def kind_of(attempt: Attempt) -> Kind | None:
-    """What the attempt sends; None: a text or files."""
+    """The kind that the attempt sends; None: it sends a text or files."""
     return next(iter(kinds_in(attempt.payload)), None)
 
 
 def kind_request(attempt: Attempt, kind: Kind) -> Request:
-    """The kind's own method. Raises `TelegramApiError` as `send_request` does."""
+    """A request of the kind's own method. Raises `TelegramApiError` as `send_request` does."""
     content: Mapping[str, Any] = attempt.payload[kind.name]
     own = {name: value for name, value in content.items() if name in kind.fields}
     own = {kind.name: own} if kind.name in NESTED else own

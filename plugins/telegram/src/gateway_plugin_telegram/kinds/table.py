@@ -1,8 +1,9 @@
-"""The kinds of messages with a method of their own, by the name that `extra` gives them. Sans-I/O.
+"""Lists the kinds of messages with a method of their own, by their names in `extra`. Sans-I/O.
 
-Each is a table of the method's own fields under the name of its kind: `extra={"location":
-{"latitude": 52.5, "longitude": 13.4}}`. A kind with a main field may be that field alone:
-`extra={"sticker": "CAAC…"}`. Source: core.telegram.org/bots/api, each method's own table.
+Under the kind's name, `extra` has a table of the method's own fields: `extra={"location":
+{"latitude": 52.5, "longitude": 13.4}}`. If the kind has a main field, `extra` may have that field's
+text alone: `extra={"sticker": "CAAC…"}`. Source: core.telegram.org/bots/api, each method's own
+table.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ FORMS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "list": ("a list that is not empty", lambda v: isinstance(v, list | tuple) and bool(v)),
     "table": ("a table", lambda value: isinstance(value, Mapping)),
 }
-"""What a field's value must be, in words, and whether one is."""
+"""What a field's value must be: in words, and as a check of a value."""
 
 
 @attrs.frozen
@@ -39,10 +40,10 @@ class Kind:
     """A kind of message.
 
     name    as `extra` names it
-    method  the method that makes one
-    fields  the method's own, each with its form
-    needed  those that it must have
-    main    the field that a plain text stands for; None: there is none
+    method  the method that sends it
+    fields  the method's own fields, each with its form
+    needed  the fields that are required
+    main    the field that a text alone stands for; None: there is none
     lacks   fields of other messages that the method does not take
     """
 
@@ -54,12 +55,12 @@ class Kind:
     lacks: frozenset[str] = frozenset()
 
     def given(self, value: object) -> object:
-        """The fields, of a plain text those that it stands for."""
+        """The fields; a text alone becomes the main field."""
         return {self.main: value} if self.main is not None and isinstance(value, str) else value
 
 
 def _kind(name: str, method: str, spec: str, *, main: str | None = None, lacks: str = "") -> Kind:
-    """`spec` has each field with its form; one that is needed ends in a star."""
+    """Make a kind; `spec` has each field with its form, and a required field ends in a star."""
     pairs = [word.split(":") for word in spec.split()]
     return Kind(
         name,
@@ -147,17 +148,17 @@ KINDS: Mapping[str, Kind] = {
         _kind("poll", "sendPoll", _POLL, lacks=_DIRECT),
     )
 }
-"""By name. No two of them go into one message."""
+"""Every kind, by name. A message can have only one of them."""
 
 NESTED = frozenset({"checklist", "rich_message"})
-"""Kinds whose fields the method takes as one, under the kind's own name."""
+"""Kinds whose method takes all their fields inside one field, which has the kind's name."""
 
 UNTHREADED = frozenset({"checklist"})
 """Kinds whose method takes no topic."""
 
 
 def fields_of_own(kind: Kind) -> frozenset[str]:
-    """The names of the method's own fields, as it takes them."""
+    """The names of the fields that the method takes for this kind."""
     return frozenset({kind.name} if kind.name in NESTED else kind.fields)
 
 

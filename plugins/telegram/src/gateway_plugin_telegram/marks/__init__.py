@@ -1,1 +1,1 @@
-"""Reactions and pins on Telegram: how they are called."""
+"""Reactions and pins on Telegram: the calls that set and remove them."""

@@ -1,8 +1,8 @@
-"""How a reaction or a pin is called. Sans-I/O.
+"""Makes the calls that set and remove reactions and pins. Sans-I/O.
 
-setMessageReaction replaces: a bot has one reaction on a message, so that another takes its place,
-and whichever there is goes with `unreact`. pinChatMessage notifies all members of a group unless
-it is told not to (core.telegram.org/bots/api#setmessagereaction, #pinchatmessage).
+A bot has one reaction on a message: setMessageReaction replaces it, and `unreact` removes it,
+whichever it is. pinChatMessage notifies all members of a group, unless it has
+`disable_notification` (core.telegram.org/bots/api#setmessagereaction, #pinchatmessage).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The emoji that bots may react with. Sans-I/O."""
+"""Lists the emoji that bots may react with. Sans-I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Telegram would refuse of an envelope's files, reported before it is accepted. Sans-I/O.
+"""Reports, before acceptance, what Telegram would refuse of an envelope's files. Sans-I/O.
 
 Source: core.telegram.org/bots/api#sending-files, #sendphoto and #sendmediagroup.
 """
@@ -18,13 +18,14 @@ FETCHED_DOCUMENTS = ("application/pdf", "application/zip", "image/gif")
 """Media types of documents that Telegram fetches."""
 _FILE_ID = re.compile(r"[A-Za-z0-9_-]{1,512}")
 _NO_FILE_ID = "is not a file_id, which has only letters, digits, - and _"
-"""Where a file_id stands, an address or a path may stand: a server of one's own would read it."""
+"""Instead of a file_id, the field may have an address or a path, which a server of your own would
+read."""
 FETCHED_VOICE_BYTES = MB
-"""Of a voice note that Telegram fetches: it sends a larger one as a file."""
+"""Most bytes of a voice note that Telegram fetches; Telegram sends a larger one as a file."""
 
 
 def file_problems(settings: TelegramSettings, envelope: Send | Edit) -> Iterator[Problem]:
-    """Every problem of the envelope's files, each by its place."""
+    """Every problem of the envelope's files, each with its place."""
     files = envelope.files or ()
     for place, file in enumerate(files):
         kind = kind_of(file)
@@ -81,7 +82,7 @@ def _fetched(settings: TelegramSettings, file: File, kind: Kind) -> Iterator[str
 
 
 def _host_of(url: str) -> str:
-    """The name of its host; empty: it has none that can be read."""
+    """The name of the URL's host; empty if no name can be read."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
@@ -95,7 +96,7 @@ def _too_large(file: File, what: str, most: int, setting: str) -> str:
 
 
 def _album_problems(edit: Edit) -> Iterator[Problem]:
-    """What stands in an album stays: an edit reaches one of its messages, and no file of it."""
+    """An edit must not change an album's files: it reaches only one of the album's messages."""
     if edit.files is None or not isinstance(edit.target, MessageRef):
         return
     there = [file.id for part in edit.target.parts for file in part.files if part.more]

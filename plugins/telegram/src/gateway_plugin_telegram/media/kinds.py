@@ -1,7 +1,7 @@
-"""What Telegram shows a file as, which its media type decides. Sans-I/O.
+"""Decides by its media type what Telegram shows a file as. Sans-I/O.
 
 Source: core.telegram.org/bots/api#sending-files and the page of each method. A file whose media
-type is none of those here is a document, which any file can be.
+type is not listed here is sent as a document; any file can be a document.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from gateway_core.authors import File
 class Kind:
     """One kind of file.
 
-    name      of the parameter, of the message's field, and of the `InputMedia`
-    called    as problems call it
-    method    that sends it
+    name      the name of the parameter, of the message's field, and of the `InputMedia`
+    called    its name in the texts of problems
+    method    the method that sends it
     types     media types that are sent as such
     album     kinds of the same word go into one album; empty: into none
     conceals  whether a spoiler can hide it
@@ -87,18 +87,18 @@ _BY_TYPE = {media_type: kind for kind in KINDS.values() for media_type in kind.t
 
 
 def kind_of(file: File) -> Kind:
-    """What the file is sent as."""
+    """The kind that the file is sent as."""
     return DOCUMENT if file.as_document else _BY_TYPE.get(media_type_of(file), DOCUMENT)
 
 
 def media_type_of(file: File) -> str:
-    """Its media type, if need be by its name or its address; empty: nothing tells it."""
+    """The file's media type, if need be guessed from its name or URL; empty: unknown."""
     if file.media_type:
         return file.media_type.lower()
     return mimetypes.guess_type(file.name or _path_of(file.url or ""))[0] or ""
 
 
 def _path_of(url: str) -> str:
-    """What follows the host, without what follows a `?` or `#`; no URL is too odd for it."""
+    """The path after the host, without what follows a `?` or `#`; takes malformed URLs as well."""
     path = url.partition("://")[2].partition("/")[2]
     return path.partition("?")[0].partition("#")[0]

@@ -1,10 +1,11 @@
-"""Which of an envelope's messages has which files, and where the text goes. Sans-I/O.
+"""Plans which message has which of an envelope's files, and where the text goes. Sans-I/O.
 
-Files keep their order. Neighbours that Telegram takes in one album make one, of 2 to 10: photos and
-videos together, audio with audio, documents with documents
-(core.telegram.org/bots/api#sendmediagroup). A text that fits a caption is that of the last of these
-messages, under which `extra` stands as well; else it follows in messages of its own. An album has
-no buttons, so beside one that would be the last they need the text's message.
+Files keep their order. Neighbours that Telegram takes in one album become an album of 2 to 10:
+photos and videos together, audio with audio, documents with documents
+(core.telegram.org/bots/api#sendmediagroup). If the text fits into a caption, it is the caption of
+the last of these messages, which also gets `extra`; else the text follows in messages of its own.
+An album cannot have buttons: if the last of these messages is an album, the text follows in
+messages of its own, and the last of them gets the buttons.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MOST_IN_ALBUM = 10
 
 ALT_LOST = "alternative text"
 SPOILER_LOST = "spoiler"
-"""Degradations: what Telegram cannot say of a file, and where it cannot hide one."""
+"""Degradations: Telegram shows no alternative text, and cannot hide some kinds of files."""
 
 
 def parts_with_files(
@@ -33,7 +34,7 @@ def parts_with_files(
 ) -> list[Part]:
     """The plan of a message with files.
 
-    texts  gives the text's parts, each within so many characters
+    texts  returns the text's parts, each with at most that many characters
     """
     files = envelope.files or ()
     groups = albums(files)
@@ -50,7 +51,7 @@ def parts_with_files(
 
 
 def albums(files: Sequence[File]) -> list[tuple[int, ...]]:
-    """The files of each message, by their places."""
+    """The files of each message, by their positions."""
     found: list[list[int]] = []
     before = ""
     for place, file in enumerate(files):
@@ -64,7 +65,7 @@ def albums(files: Sequence[File]) -> list[tuple[int, ...]]:
 
 
 def not_for_albums(envelope: Send | Edit) -> list[str]:
-    """The names in `extra` that no album takes: its buttons, above all."""
+    """The fields of `extra` that an album cannot have, above all buttons."""
     extra = envelope.extra
     if extra is None and isinstance(envelope, Edit) and isinstance(envelope.target, MessageRef):
         extra = envelope.target.extra

@@ -1,6 +1,6 @@
-"""Requests that send files, and that change a message which has some. Sans-I/O.
+"""Makes requests that send files, or that edit a message with files. Sans-I/O.
 
-A file goes by the id that Telegram gave it, by its address, or as its bytes, in a form.
+A file is sent by the id that Telegram gave it, by its URL, or as its bytes, in a form.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from gateway_plugin_telegram.requests import (
 )
 
 _LAST = ("audio", "document")
-"""Kinds that stand below each other in an album: the caption is under the last, else the first."""
+"""Kinds that an album shows below each other: there the last file has the caption, else the first.
+"""
 
 
 @attrs.define
 class _Sources:
     """Where the files of one request come from.
 
-    refused  ids of earlier uploads that Telegram does not take any more
+    refused  ids of earlier uploads that Telegram no longer accepts
     """
 
     refused: Collection[str]
@@ -41,7 +42,7 @@ class _Sources:
     reused: list[str] = attrs.field(factory=list)
 
     def named(self, upload: Upload) -> str | None:
-        """Its id or address; None: it goes as its bytes."""
+        """The file's id or URL; None: its bytes are sent."""
         if upload.file.id is not None or upload.file.url is not None:
             return upload.file.id or upload.file.url
         if upload.known is None or upload.known in self.refused:
@@ -50,7 +51,7 @@ class _Sources:
         return upload.known
 
     def attached(self, upload: Upload) -> str:
-        """As an `InputMedia` names it."""
+        """The file's name in an `InputMedia`: its id, its URL, or a field with its bytes."""
         named = self.named(upload)
         if named is not None:
             return named
@@ -63,7 +64,7 @@ class _Sources:
 
 
 def upload_request(attempt: Attempt, refused: Collection[str]) -> Request:
-    """The method of the one file's kind, or sendMediaGroup.
+    """A request for one file, by its kind's method, or for several, by sendMediaGroup.
 
     Raises `TelegramApiError` as `send_request` does.
     """
@@ -86,9 +87,10 @@ def upload_request(attempt: Attempt, refused: Collection[str]) -> Request:
 
 
 def edit_files_request(attempt: Attempt, refused: Collection[str]) -> Request:
-    """EditMessageCaption where the files stay, else editMessageMedia; a caption not given goes.
+    """EditMessageCaption if the files stay, else editMessageMedia.
 
-    Raises `TelegramApiError` for what Telegram cannot change, and as `edit_request` does.
+    Without a caption in the request, the message loses its caption. Raises `TelegramApiError` for
+    what Telegram cannot change, and as `edit_request` does.
     """
     extra = keyboard_edit(attempt, FILE_EXTRA)
     several = len(attempt.files) > 1
@@ -109,7 +111,7 @@ def edit_files_request(attempt: Attempt, refused: Collection[str]) -> Request:
 
 
 def caption_place(attempt: Attempt) -> int:
-    """Which of its messages has the caption, and stands for all in edits."""
+    """Which of the attempt's messages has the caption, and is the one that edits change."""
     first = attempt.payload["media"][0]["type"]
     return len(attempt.files) - 1 if first in _LAST else 0
 
@@ -130,7 +132,7 @@ def _fixed(what: str) -> TelegramApiError:
 
 
 def file_in(message: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The kind of the file that a `Message` has, and its id; of a photo's sizes the largest's."""
+    """The kind and the id of the file in a `Message`; for a photo, the id of the largest size."""
     for kind in KINDS:
         found = message.get(kind)
         if isinstance(found, list) and found:

@@ -1,4 +1,4 @@
-"""Buttons as an inline keyboard, and what of them Telegram does not take. Sans-I/O.
+"""Makes an inline keyboard of buttons, and reports what Telegram would refuse. Sans-I/O.
 
 Source: core.telegram.org/bots/api#inlinekeyboardbutton.
 """
@@ -12,12 +12,12 @@ from gateway_core.authors import Button, Json, Problem, Rows, places
 
 MARKUP = "reply_markup"
 MOST_BYTES = 64
-"""Of a button's value: its `callback_data`."""
+"""Most bytes of a button's value, its `callback_data`."""
 SCHEMES = ("http://", "https://", "tg://")
 
 
 def fields_with(rows: Rows, extra: Mapping[str, Json]) -> Mapping[str, Json] | Sequence[Problem]:
-    """The message's own fields with these buttons in place of its keyboard; or what is wrong."""
+    """`extra` with these buttons in place of its keyboard, or the problems of the buttons."""
     if problems := [*_problems(rows)]:
         return problems
     others = {name: value for name, value in extra.items() if name != MARKUP}

@@ -1,9 +1,9 @@
-"""Styled text as Telegram's `text` and `entities`: nothing is escaped, nothing can be refused.
+"""Renders styled text as Telegram's `text` and `entities`; nothing is escaped or can be refused.
 
 An entity's offset and length are UTF-16 code units; the limit counts code points of the text; and
 about 100 entities of a message take effect (core.telegram.org/bots/api#messageentity,
-core.telegram.org/api/entities). A heading is bold, one of the first level underlined too; a table
-is preformatted text.
+core.telegram.org/api/entities). A heading is bold, and underlined as well if it is of the first
+level; a table is preformatted text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway_core.text import Document, Kind, Nesting, Style
 MOST_ENTITIES: Final = 100
 _BEYOND: Final = re.compile("[\U00010000-\U0010ffff]")
 
-# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+# Enum members as globals: CPython 3.11 takes longer to find one in its class than to make a call.
 _LINK: Final = Style.LINK
 _BOLD_STYLE: Final = Style.BOLD
 _HEADING: Final = Kind.HEADING
@@ -38,11 +38,11 @@ _FIELDS: Final = {
 
 
 _new: Final = tuple.__new__
-"""Makes a named tuple, at a third of what its class takes."""
+"""Makes a named tuple, in a third of the time that its class takes."""
 
 
 class Entity(NamedTuple):
-    """`start..end` of a text and what an entity says of it."""
+    """A Telegram entity with its `fields`, on `start..end` of a text."""
 
     start: int
     end: int
@@ -52,7 +52,7 @@ class Entity(NamedTuple):
 class Entities:
     """One document as Telegram shows it; a `Rendering` of gateway_core.text.
 
-    made  the entities, where they do not follow from the document
+    made  the entities, if they are not to be made from the document
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Entities:
         self.entities = Nesting(sorted(found, key=outermost_first))
 
     def cost(self, start: int, end: int) -> int:
-        """Characters by the given measure, or the share of entities, whichever is nearer."""
+        """The length by the given measure, or the entities' share of `limit`, if that is larger."""
         count = self.entities.begun(start, end) + len(self.entities.open_at(start))
         header = self.document.header_at(start)
         length = end - start + len(header)
@@ -87,7 +87,7 @@ class Entities:
         wide = _wide_places(text)
         entities = []
         for begun, ended, look in self.entities.touching(start, end):
-            # What was open before begins with the header.
+            # An entity that was open before begins with the header.
             low = begun + shift if begun >= start else 0
             high = min(ended, end) + shift
             if wide:
@@ -98,17 +98,17 @@ class Entities:
 
 
 def _wide_places(text: str) -> list[int]:
-    """Where the characters of two UTF-16 code units stand."""
+    """The places of the characters that take two UTF-16 code units."""
     return [found.start() for found in _BEYOND.finditer(text)] if _is_wide(text) else []
 
 
 def _is_wide(text: str) -> bool:
-    """Whether a character takes two units: to write them all takes a fifth of looking for one."""
+    """Whether a character takes two units; encoding all takes a fifth of the time of a search."""
     return not text.isascii() and len(text.encode("utf-16-le", "surrogatepass")) > 2 * len(text)
 
 
 def _entities(document: Document) -> list[Entity]:
-    """Of blocks, then of spans. A heading is bold all over: no span in one is so again."""
+    """The entities of blocks, then of spans; a heading is bold, so bold spans in it have none."""
     found: list[Entity] = []
     starts, ends = [0], [0]
     for start, body, end, kind, level, language, _, _, _ in document.blocks:
@@ -122,7 +122,7 @@ def _entities(document: Document) -> list[Entity]:
             found.append(_new(Entity, (start, end, _pre(language))))
     for start, end, style, value in document.spans:
         if style is _LINK:
-            # An address that is its own text is found by the server.
+            # The server itself finds a link whose text is its address.
             if value and value != document.text[start:end]:
                 found.append(_new(Entity, (start, end, {"type": "text_link", "url": value})))
         elif style is not _BOLD_STYLE or start >= ends[bisect_right(starts, start) - 1]:
@@ -135,5 +135,5 @@ def _pre(language: str) -> Mapping[str, str]:
 
 
 def outermost_first(entity: Entity) -> tuple[int, int]:
-    """The order in which entities nest."""
+    """The sort key by which an entity comes before the entities inside it."""
     return entity.start, -entity.end

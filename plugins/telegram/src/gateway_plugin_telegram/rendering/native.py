@@ -1,8 +1,9 @@
-"""Telegram's own markup, its HTML, read here: it is sent as text and entities, never with a mode.
+"""Reads Telegram's HTML, its own markup; it is sent as text and entities, not with `parse_mode`.
 
 The tags and rules are those of core.telegram.org/bots/api#html-style, as tdlib reads them
-(MessageEntity.cpp, parse_html). What tdlib refuses is a problem, reported before acceptance; a
-stretch of a text, planned again, may begin or end inside a tag: what is not closed ends with it.
+(MessageEntity.cpp, parse_html). What tdlib refuses is a problem, reported before acceptance. A
+stretch of a text that is planned again may begin or end inside a tag; a tag that is not closed ends
+with the stretch.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gateway_plugin_telegram.rendering.document import Entity, outermost_first
 from gateway_plugin_telegram.rendering.tags import Tag, end_at, reference_at, tag_at
 
 _WHOLE = frozenset(("text_link", "custom_emoji", "text_mention", "date_time"))
-"""Entities that no cut falls into, if they fit."""
+"""Entities that are never cut in two, if they fit into a part."""
 
 _TOKEN = re.compile(r"[<&]")
 _USER = re.compile(
@@ -32,13 +33,13 @@ _OWN_SCHEME = re.compile(r"(?:tg|ton|tonsite)://[\w.-]+(?:[/?#]|\Z)", re.ASCII |
 
 _EMOJI = re.compile(r"-?[1-9][0-9]{0,18}", re.ASCII)
 _SIGNED = range(-(2**63), 2**63)
-_SECONDS = re.compile(r"[0-9]{1,20}", re.ASCII)  # what stands behind them is not looked at
+_SECONDS = re.compile(r"[0-9]{1,20}", re.ASCII)  # what follows the digits is ignored
 _TIMES = range(1, 2**31)
 _FORMAT = re.compile(r"[rR]|[wWdDtT]*+")
 
 
 class _Made(NamedTuple):
-    """What a tag means: the entity's fields (none: only its text counts), and what is wrong."""
+    """The fields of a tag's entity (None: only the tag's text is used), and what is wrong."""
 
     fields: Mapping[str, Any] | None
     problem: str = ""
@@ -66,7 +67,7 @@ def _emoji(tag: Tag) -> _Made:
 
 
 def _time(tag: Tag) -> _Made:
-    """A moment, shown in each reader's own time; a tag without one is no more than its text."""
+    """A moment, shown in each reader's local time; without a moment, only the text is used."""
     seconds, look = _SECONDS.match(tag.value("unix") or ""), tag.value("format") or ""
     if not _FORMAT.fullmatch(look):
         return _Made(None, "the format of tg-time is r, or some of w, d, D, t and T")
@@ -114,8 +115,8 @@ class Native:
 class _Open(NamedTuple):
     """A tag that is not closed yet.
 
-    start    where its text begins; `piece` is the first piece of that
-    problem  what is wrong with it, if it holds anything
+    start    where its text begins; `piece` is the index of its text's first piece
+    problem  what is wrong with it; reported only if it contains text
     """
 
     name: str
@@ -142,7 +143,7 @@ def read(source: str, *, mentions: Mentions) -> Native:
         blocks=(Block(0, 0, len(text), Kind.PARAGRAPH),) if text else (),
         trace=(reader.places, reader.origins),
     )
-    # What closes last is the outermost.
+    # The entity that closes last is the outermost.
     return Native(document, tuple(reader.entities[::-1]), tuple(reader.problems))
 
 
@@ -171,7 +172,7 @@ class _Reader:
             self._made(self.open.pop())
 
     def _token(self, at: int) -> int:
-        """Read the tag or the reference at this place; where it ends."""
+        """Read the tag or the reference at this place; return where it ends."""
         if self.source[at] == "&":
             shown, end = reference_at(self.source, at)
             self._write(shown, at)
@@ -209,7 +210,7 @@ class _Reader:
         self._made(self.open.pop())
 
     def _made(self, tag: _Open) -> None:
-        """A tag has ended: it is an entity where it holds anything, and else nothing is asked."""
+        """Make the entity of a tag that has ended; a tag without text has no entity or problem."""
         if self.length == tag.start:
             return
         if tag.problem:
@@ -227,14 +228,14 @@ class _Reader:
         self.entities.append(Entity(tag.start, self.length, fields))
 
     def _language(self, start: int) -> Mapping[str, str]:
-        """That of a code which fills the pre: the two are one entity. Elsewhere it has none."""
+        """The language of a `code` that fills the `pre`, which become one entity; else empty."""
         last = self.entities[-1] if self.entities else None
         if last is None or "language" not in last.fields or last[:2] != (start, self.length):
             return {}
         return {"language": self.entities.pop().fields["language"]}
 
     def _linked(self, address: str) -> dict[str, Any] | None:
-        """The entity of a link; None where Telegram makes none of it."""
+        """The fields of a link's entity; None if Telegram makes no link of the address."""
         person = _USER.fullmatch(address)
         if person and int(person[1]) in _USERS:
             user = {"id": int(person[1])}

@@ -1,9 +1,9 @@
-"""From an envelope's text to Telegram's content fields: parts with `text`, never `parse_mode`.
+"""Plans an envelope's parts: Telegram's content fields with `text`, never with `parse_mode`.
 
-Formatting travels as `entities`; a plain text has none, and a text whose formatting was refused is
-sent as its source. The native markup is Telegram's HTML, read by us. Telegram has no switch against
-pings: an @name in a text notifies its owner whatever the request says, so `mentions` decides over
-the native links to people only, and a plain text goes out byte for byte.
+Formatting is sent as `entities`. A plain text has none, and a text whose formatting was refused is
+sent as its source. The native markup is Telegram's HTML, which this adapter reads itself. Telegram
+cannot switch off notifications: an @name in a text notifies its owner whatever the request says. So
+`mentions` decides only about native links to people, and a plain text is sent byte for byte.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from gateway_plugin_telegram.settings import TelegramSettings
 
 
 def parts_of(settings: TelegramSettings, envelope: Send | Edit, mode: str) -> list[Part]:
-    """The plan: each part at most `text_limit` long, blank stretches left out; files before them.
+    """The plan: files, then texts of at most `text_limit`, then a poll, a sticker or the like.
 
-    What is neither is behind them: a poll, a sticker, a location.
+    Blank stretches of text are left out.
 
     Telegram's limit counts code points; after a refusal (any mode but `as_asked`) UTF-16 units
-    are counted, which are never fewer. Its other bound, 32,768 bytes of text, is out of reach:
-    4,096 code points have at most 16,384.
+    are counted, which are never fewer. Telegram's other limit, 32,768 bytes of text, cannot be
+    reached: 4,096 code points have at most 16,384 bytes.
     """
     behind = kind_parts(envelope)
     if envelope.files:
@@ -37,7 +37,7 @@ def parts_of(settings: TelegramSettings, envelope: Send | Edit, mode: str) -> li
 
 
 def _texts(envelope: Send | Edit, mode: str, limit: int) -> list[Part]:
-    """The text alone."""
+    """The parts of the text alone."""
     measure: Callable[[str], int] = len if mode == "as_asked" else utf16_units
     fields = _switches(envelope)
     if envelope.format != "plain" and mode != "plain":

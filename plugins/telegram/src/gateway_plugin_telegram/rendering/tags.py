@@ -1,9 +1,9 @@
-"""The tags of Telegram's HTML, whose ends and attributes are found as tdlib does. Sans-I/O.
+"""Finds the tags of Telegram's HTML, their ends and attributes, as tdlib does. Sans-I/O.
 
-tdlib (MessageEntity.cpp) reads on from a `<` whatever follows: another `<` can be the name of an
-attribute. What it would refuse is reported, with the place where reading stopped; the next tag is
-looked for behind that. Invariant: so no character is read more than a few times, and the work is
-linear in the text.
+After a `<`, tdlib (MessageEntity.cpp) reads on whatever follows: another `<` can be the name of an
+attribute. What tdlib would refuse is reported, with the place where reading stopped; the search for
+the next tag begins there. Invariant: no character is read more than a few times, so the work is
+linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 _BLANK = r"[ \t\r\n\v]"
 _LONGEST = 11
-"""No tag of Telegram's has a name that long."""
+"""Telegram's tags have shorter names."""
 
 _NAME = re.compile(rf"[^ \t\r\n\v\0>]{{0,{_LONGEST}}}")
 _ATTRIBUTE = re.compile(
@@ -37,8 +37,8 @@ _LAST = 0x10FFFF
 class Tag(NamedTuple):
     """A tag's name in small letters, and where it ends.
 
-    attributes  names and values in order; None where one has no value
-    problem     why it is none: `end` is then where reading stopped
+    attributes  names and values in order; a value is None if the attribute has none
+    problem     why it is not a tag; `end` is then where reading stopped
     """
 
     name: str
@@ -47,7 +47,7 @@ class Tag(NamedTuple):
     problem: str = ""
 
     def value(self, name: str, prefix: str = "") -> str | None:
-        """The last of an attribute's values that begins so, behind that; None: it has none."""
+        """An attribute's last value that begins with `prefix`, without it; None: there is none."""
         values = [value for key, value in self.attributes if key == name and value is not None]
         begun = [value for value in values if value.startswith(prefix)]
         return begun[-1].removeprefix(prefix) if begun else None
@@ -78,7 +78,7 @@ def tag_at(source: str, at: int, is_known: Callable[[str], bool]) -> Tag:
 
 
 def end_at(source: str, at: int) -> Tag:
-    """The end tag that begins with the `</` at this place; without a name, it ends any."""
+    """The end tag that begins with the `</` at this place; without a name, it ends any tag."""
     found = _END.match(source, at)
     if found is None or not found[2]:
         end = found.end() if found else at + 1
@@ -87,7 +87,7 @@ def end_at(source: str, at: int) -> Tag:
 
 
 def reference_at(source: str, at: int) -> tuple[str, int]:
-    """What the reference that begins with the `&` there stands for, if it is one; its end."""
+    """The character that the reference at this `&` stands for, else the `&`; and where it ends."""
     found = _REFERENCE.match(source, at)
     return (_character(found), found.end()) if found else (source[at], at + 1)
 
@@ -97,7 +97,7 @@ def _lowered(name: str) -> str:
 
 
 def _value(found: re.Match[str]) -> str | None:
-    """An attribute's; a bare word is read in small letters."""
+    """An attribute's value; a value without quotes is read in small letters."""
     bare: str | None = found[4]
     if bare is not None:
         return bare.lower()
@@ -106,7 +106,7 @@ def _value(found: re.Match[str]) -> str | None:
 
 
 def _character(found: re.Match[str]) -> str:
-    """What a reference stands for; itself where it is none."""
+    """The character that a reference stands for; the reference itself if it names none."""
     number, name = found[1], found[2]
     if name:
         return _NAMED[name]
