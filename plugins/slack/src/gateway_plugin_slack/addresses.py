@@ -1,4 +1,4 @@
-"""Where an incoming event of Slack came from: Events API, interactive payloads, slash commands."""
+"""Finds where a Slack event came from: Events API, interactive payloads, slash commands."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ interaction)."""
 
 
 def address_of(event: Any) -> Address | None:
-    """Room, thread, reply and key of an event; None for what belongs to no conversation.
+    """Room, thread, reply and key of an event; None for an event that has no conversation.
 
-    slack_bolt's `event`, `body`, `command` and `shortcut`, and its request, serve alike.
+    `event` may be slack_bolt's `event`, `body`, `command`, `shortcut` or request.
 
-    The key is the message's own identity (and its edit's), so that the two events of one mention,
-    and Slack's repeated deliveries, lead to one answer; what is no message has its event's. In a
-    direct message nobody expects a thread, so a message there is not replied to, and neither is
-    one that was deleted.
+    The key identifies the message (and its edit), so that the two events of one mention, and
+    Slack's repeated deliveries, lead to one answer. An event that is not a message has a key of its
+    own. In a direct message nobody expects a thread, so a message there has no `reply_to`; neither
+    has a deleted message.
     """
     if not isinstance(event, Mapping):
         event = getattr(event, "body", None)  # slack_bolt's request
@@ -31,7 +31,7 @@ def address_of(event: Any) -> Address | None:
         return None
     body, inner = event, event.get("event")
     event = inner if isinstance(inner, Mapping) else event
-    if event.get("type") == "app_home_opened":  # a tab; its channel is the direct one beside it
+    if event.get("type") == "app_home_opened":  # a tab; its channel is the app's direct messages
         return None
     message = _message(event)
     answers = _answers(event)
@@ -48,7 +48,7 @@ def address_of(event: Any) -> Address | None:
 
 
 def _answers(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What has the URL for answers: the payload, or a block of a form that asks for one.
+    """The object that has the response_url: the payload, or an entry of a form's `response_urls`.
 
     Source: docs.slack.dev, modals, `response_urls`.
     """
@@ -67,7 +67,7 @@ def _interaction(event: Mapping[str, Any], answers: Mapping[str, Any]) -> Intera
 
 
 def _pressed(event: Mapping[str, Any]) -> str | None:
-    """The value of the button that was pressed; one that opens a URL has none."""
+    """The value of the button that was pressed; a button that opens a URL has none."""
     actions = event.get("actions")
     pressed = actions[0] if isinstance(actions, list) and actions else None
     if not isinstance(pressed, Mapping) or pressed.get("type") != "button":
@@ -77,7 +77,7 @@ def _pressed(event: Mapping[str, Any]) -> str | None:
 
 
 def _id_of(event: Mapping[str, Any], who: str) -> str | None:
-    """The user's or the workspace's id: by itself, with `_id` at its name, or in an object."""
+    """The user's or workspace's id: the field itself, the field with `_id`, or in an object."""
     found = event.get(who) or event.get(f"{who}_id")
     found = found.get("id") if isinstance(found, Mapping) else found
     return found if isinstance(found, str) and found else None
@@ -99,7 +99,7 @@ def _addressed(room: str, message: Mapping[str, Any], event: Mapping[str, Any]) 
 
 
 def _message(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The message that the event is, tells of, or happened to; or the thread that it opened."""
+    """The message that the event is or concerns; or the assistant's thread that it opened."""
     for field in ("message", "item", "previous_message"):
         found = event.get(field)
         if isinstance(found, Mapping) and is_ts(found.get("ts")):
@@ -115,14 +115,14 @@ def _room(event: Mapping[str, Any], message: Mapping[str, Any]) -> Any:
 
 
 def _key(room: str, message: Mapping[str, Any], event: Mapping[str, Any]) -> str | None:
-    """A press or a command by its trigger, a message by its ts and its edit's, else the event."""
+    """A key by the trigger of a press or command, a message's ts and edit, or else the event."""
     trigger = event.get("trigger_id")
     if isinstance(trigger, str):
         return f"{room}:{trigger}"
     own, edited = message.get("ts"), message.get("edited")
     again = edited.get("ts") if isinstance(edited, Mapping) else None
     if own is None or "item" in event or "deleted_ts" in event:
-        # What happened to a message is none: it has a time of its own.
+        # Something that happened to a message is not a message: it has a time of its own.
         own, again = event.get("event_ts", event.get("ts")), None
     if not is_ts(own):
         return None

@@ -1,4 +1,4 @@
-"""The session with Slack's Web API: requests out, answers or typed errors back.
+"""Sends requests to Slack's Web API, and returns its answers or raises typed errors.
 
 Sources: docs.slack.dev, chat.postMessage, chat.update, chat.delete, auth.test, oauth.v2.access,
 and "using the Web API" (JSON bodies, `ok: false` with HTTP 200).
@@ -85,14 +85,14 @@ MAY_NOT_OPEN = ("missing_scope", "not_allowed_token_type", "unknown_method")
 """Slack's words for an app that may not open conversations."""
 SERVER_ERROR = 500
 GONE = ("file_deleted", "file_not_found")
-"""Slack's words for a file that is not there."""
+"""Slack's words for a file that no longer exists."""
 
 _log = structlog.get_logger("gateway_plugin_slack")
 
 
 @attrs.define(eq=False)
 class SlackSession:
-    """One instance's way to Slack. `send` and the others raise SlackApiError or TransportError."""
+    """An instance's connection to Slack; its methods raise SlackApiError or TransportError."""
 
     settings: Settings
     _http: HttpClient
@@ -104,9 +104,9 @@ class SlackSession:
     _contents: Contents = attrs.field(factory=Contents, init=False)
 
     async def send(self, attempt: Attempt) -> Answer:
-        """chat.postMessage; the id tells the conversation too where the room is a name or user.
+        """chat.postMessage; the id names the conversation as well, if the room is a name or user.
 
-        An answer to an interaction goes to its response_url, which tells no id.
+        An answer to an interaction is posted to its response_url, which returns no id.
         """
         if self.settings.webhook_url is not None:
             await self._post_to(self.settings.webhook_url.reveal(), webhook_fields(attempt))
@@ -130,10 +130,11 @@ class SlackSession:
         return Answer(message_id=id_in(answer, attempt.room))
 
     async def edit(self, attempt: Attempt) -> Answer:
-        """chat.update, by the conversation's id; it has no thread.
+        """chat.update, by the conversation's id; the method has no thread.
 
-        Blocks and attachments that it does not name stay on the message (docs.slack.dev,
-        chat.update) and would hide the new text: what the message shall lose is named, empty.
+        Blocks and attachments that the request does not name stay on the message (docs.slack.dev,
+        chat.update), and would hide the new text. So the request names as empty whatever the
+        message is to lose.
         """
         await self._open_person(attempt)
         if attempt.loses_files or not all(upload.held for upload in attempt.files):
@@ -146,9 +147,9 @@ class SlackSession:
         return Answer(message_id=attempt.message_id)
 
     async def delete(self, attempt: Attempt) -> Answer:
-        """chat.delete, by the conversation's id; the files too, which would stay in the workspace.
+        """chat.delete, by the conversation's id; then delete the files, which would stay at Slack.
 
-        So they are where the message is gone already: whoever deleted it may have left them.
+        The files are deleted even if the message is already gone: its deletion may have left them.
         """
         await self._open_person(attempt)
         gone: SlackApiError | None = None
@@ -166,7 +167,7 @@ class SlackSession:
         return Answer(message_id=attempt.message_id)
 
     async def _delete_file(self, name: str) -> None:
-        """Delete a file that nobody needs. Raises what passes; what does not is logged."""
+        """Delete a file that is not needed. Raises an error that may pass, and logs any other."""
         try:
             await self._request("files.delete", form={"file": name})
         except SlackApiError as error:
@@ -188,7 +189,7 @@ class SlackSession:
     async def _share(self, attempt: Attempt, fields: Mapping[str, Any]) -> Answer:
         """Upload the files, share them with the text, and find out the message's id.
 
-        What was uploaded for a message that is refused is deleted.
+        If Slack refuses the message, the uploaded files are deleted.
         """
         uploads, ids = uploads_of(attempt), list[str]()
         try:
@@ -209,16 +210,16 @@ class SlackSession:
         return Answer(message_id=made, files=_named(attempt, names), reusable=keeps)
 
     def _keeps(self, attempt: Attempt) -> bool:
-        """Whether later messages show what this one has uploaded."""
+        """Whether later messages may show the pictures that this message has uploaded."""
         given = any(is_given(attempt, upload) for upload in attempt.files)
         if given or not self.settings.reuse_pictures or not may_be_shown(attempt.files):
             return False
         return self._contents.keeps(attempt.files, trio.current_time())
 
     async def _upload_all(self, uploads: Sequence[Upload], ids: list[str]) -> None:
-        """Upload each, and add its id.
+        """Upload each file, and add its id to `ids`.
 
-        Until they are shared nothing is in the room, whatever became of a request.
+        Nothing is in the room until the files are shared, so every error is `dispatched="no"`.
         """
         try:
             for upload in uploads:
@@ -231,7 +232,7 @@ class SlackSession:
             raise TransportError(error.raw, dispatched="no") from error
 
     async def _upload(self, upload: Upload) -> str:
-        """The id of a new file with these bytes, which nobody sees yet."""
+        """The id of a new file with these bytes; nobody sees the file yet."""
         asked = await self._request(ASKS, form=upload_form(upload.file))
         url, name = (asked or {}).get("upload_url"), (asked or {}).get("file_id")
         path = path_in(url, files_of(self.settings.base_url)) if isinstance(url, str) else None
@@ -277,9 +278,10 @@ class SlackSession:
         return Answer(message_id=id_in(answer, attempt.room) if started else attempt.message_id)
 
     async def call(self, attempt: Attempt) -> Answer:
-        """Any method, its arguments in a form: every method reads one.
+        """Call any method, with its arguments in a form, which every method accepts.
 
-        A method that takes a conversation's id is given that of a room that is a person.
+        If the room is a person, and the method takes a conversation, the method gets the id of the
+        person's direct messages.
         """
         if is_of_room(attempt):
             await self._open_person(attempt)
@@ -289,9 +291,10 @@ class SlackSession:
         return Answer(message_id=made, result=answer)
 
     async def who_am_i(self) -> Identity | None:
-        """auth.test: the user that the token belongs to; of a webhook nobody can ask.
+        """auth.test: the user that the token belongs to; None for a webhook, which cannot be asked.
 
-        An exchange that Slack's answer did not end is made first: nobody else asks for it again.
+        If Slack has not answered an earlier exchange of the token, the exchange is made first,
+        because nothing else would ask for it again.
         """
         if self.settings.webhook_url is not None:
             return None
@@ -303,11 +306,12 @@ class SlackSession:
         return Identity(id=str(answer.get("user_id", "")), name=str(answer.get("user", "")))
 
     async def refresh(self) -> Secret | None:
-        """A new token for one that expired; None without the means to, or if Slack refuses.
+        """A new token for one that expired; None if the settings lack the means or Slack refuses.
 
-        It is asked for once: whoever comes while another exchanges the token, or was refused with
-        the one before, gets that one's, also out of another process by the token file. A refresh
-        token works once. Raises what a request raises where Slack has not said no.
+        A refresh token works once, so an expired token is exchanged once. A caller that comes
+        during the exchange, or that was refused with the earlier token, gets the new token; so does
+        a caller in another process, through the token file. Raises what a request raises, unless
+        Slack has refused for good.
         """
         tokens = self.settings.tokens
         refused = tokens.generation if self._refused is None else self._refused
@@ -315,7 +319,7 @@ class SlackSession:
             if refused < tokens.generation or tokens.reread():
                 return tokens.access
             fresh = await self._exchange()
-            # Where another process was faster, the refresh token has served its one time.
+            # If another process was faster, this refresh token was used up by that process.
             return tokens.access if fresh is None and tokens.reread() else fresh
 
     async def _exchange(self) -> Secret | None:
@@ -332,7 +336,7 @@ class SlackSession:
         return tokens.access
 
     async def _exchanged(self, form: Mapping[str, str | Secret]) -> Mapping[str, Any]:
-        """Slack's answer to an exchange; an empty one where it refuses for good."""
+        """Slack's answer to an exchange; empty if Slack refuses for good."""
         try:
             return await self._request("oauth.v2.access", form=form, authorized=False) or {}
         except SlackApiError as error:
@@ -342,10 +346,11 @@ class SlackSession:
             return {}
 
     async def _open_person(self, attempt: Attempt) -> None:
-        """Open the direct messages of a room that is a person, once: core remembers them.
+        """If the room is a person, open their direct messages; once, since core remembers them.
 
-        Raises PersonOpened, after which the attempt is made again there. Where the app lacks the
-        right to open them (im:write), chat.postMessage takes the user's id.
+        Raises PersonOpened, after which core makes the attempt again in that conversation. If the
+        app lacks the right to open direct messages (im:write), chat.postMessage takes the user's
+        id.
         """
         named = attempt.message_id is not None and locate("", attempt.message_id)[0]
         if named or self._opens_none or not is_person(attempt.room):
@@ -357,7 +362,7 @@ class SlackSession:
                 raise
             self._opens_none = True
             return
-        except TransportError as error:  # whatever became of it, no message was sent
+        except TransportError as error:  # whatever became of this request, no message was sent
             raise TransportError(error.text, dispatched="no") from error
         channel = (answer or {}).get("channel")
         found = channel.get("id") if isinstance(channel, Mapping) else None
@@ -365,7 +370,7 @@ class SlackSession:
             raise PersonOpened(found)
 
     async def _post_to(self, url: str, fields: Mapping[str, Any]) -> None:
-        """Post to a URL that is a secret itself. Its answer is the word `ok`."""
+        """Post to a URL that is itself a secret. Slack answers with the word `ok`."""
         path = path_in(url, hooks_of(self.settings.base_url))
         if path is None:
             raise SlackApiError(URL, status=400, error="invalid_response_url")
@@ -387,7 +392,7 @@ class SlackSession:
     async def _request(
         self, method: str, *, authorized: bool = True, **body: Any
     ) -> Mapping[str, Any] | None:
-        """The answer's object; None where it is a success that cannot be read."""
+        """The answer's object; None if the answer is a success that cannot be read."""
         tokens, generation = self.settings.tokens, self.settings.tokens.generation
         bearer = Secret(f"Bearer {tokens.access.reveal()}")
         headers = {"Authorization": bearer} if authorized else {}
@@ -404,21 +409,21 @@ class SlackSession:
             raise
 
     def _redacted(self, text: str) -> str:
-        """The text without the instance's secrets: what stands between may quote the request."""
+        """The text without the instance's secrets: a proxy in between may quote the request."""
         tokens, settings = self.settings.tokens, self.settings
         for secret in (tokens.access, tokens.refresh, settings.client_secret):
             text = text.replace(secret.reveal(), "[token]") if secret is not None else text
         return self._http.redact(text)
 
     def _note(self, error: SlackApiError, generation: int) -> None:
-        """Tell the error what only the session knows, and remember it for those that follow."""
+        """Record on the error whether its token is stale, and remember which token was refused."""
         if is_unauthorized(error):
             error.stale = generation < self.settings.tokens.generation
             self._refused = generation
 
 
 def _named(attempt: Attempt, uploaded: Sequence[str] = ()) -> tuple[str, ...]:
-    """What a ref calls each file of a new message, in their order."""
+    """The id that a ref has for each file of a new message, in the order of the files."""
     fresh = iter(uploaded)
     shown = [shown_as(attempt, upload) for upload in attempt.files]
     return tuple(next(fresh) if name is None else SHOWN + slack_id(name) for name in shown)
@@ -426,7 +431,7 @@ def _named(attempt: Attempt, uploaded: Sequence[str] = ()) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def open_session(settings: Settings) -> AsyncIterator[SlackSession]:
-    """A session on one HTTP client, closed at the end. ValueError: the token file is damaged."""
+    """A session with its HTTP clients, closed at the end. ValueError: the token file is damaged."""
     settings.tokens.load()
     timeouts = Timeouts(total=settings.timeout)
     hooks_url = hooks_of(settings.base_url)

@@ -1,4 +1,4 @@
-"""What is wrong with an envelope, reported before it is accepted. Sans-I/O."""
+"""Checks an envelope before it is accepted, and reports its problems. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ OURS: Mapping[str, str] = {
 """Fields that `extra` must not set, with what to do instead."""
 
 MOST = {"blocks": 50, "attachments": 100}
-"""How many of them a message takes (docs.slack.dev, block kit and chat.postMessage); a text that
-is shown is one of the blocks."""
+"""How many blocks and attachments a message takes (docs.slack.dev, block kit and
+chat.postMessage); a text that is shown is one of the blocks."""
 
 TEXT_LIMITS = {"section": 3000, "header": 150}
-"""Characters in the text of a block of that type (docs.slack.dev, reference/block-kit)."""
+"""Most characters in the text of a block of that type (docs.slack.dev, reference/block-kit)."""
 
 
 def problems_of(settings: Settings, envelope: Envelope) -> Sequence[Problem]:
-    """Every mistake in the envelope, each with its field; none: it may be accepted."""
+    """Every problem of the envelope, each with its field; empty: it may be accepted."""
     webhook = settings.webhook_url is not None
     if isinstance(envelope, Call):
         return [*problems_of_webhook(envelope)] if webhook else [*_of_call(envelope)]
@@ -91,7 +91,7 @@ def _of_target(envelope: Edit | Delete | Call) -> Iterator[Problem]:
 
 
 def _names_conversation(room: str, message: str) -> bool:
-    """Whether the message's conversation is known, or can be: a person's is opened."""
+    """Whether the message's conversation is known, or can be opened, as a person's can."""
     channel = locate(room, message)[0]
     return is_conversation(channel) or is_person(channel)
 
@@ -114,7 +114,7 @@ def _of_extra(settings: Settings, envelope: Send | Edit) -> Iterator[Problem]:
 
 
 def _has_more(envelope: Send | Edit) -> bool:
-    """Whether it has files, which need no text, or a poll, which is refused by that name."""
+    """Whether it has files, which need no text, or a poll, which is reported as such elsewhere."""
     if isinstance(envelope, Send) and envelope.poll is not None:
         return True
     if envelope.files is None and isinstance(envelope.target, MessageRef):

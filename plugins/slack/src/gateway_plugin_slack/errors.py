@@ -1,4 +1,4 @@
-"""What Slack's errors mean: one table, by the words of docs.slack.dev (each method's errors)."""
+"""Decides what Slack's errors mean: one table, by docs.slack.dev's words (each method's errors)."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from gateway_plugin_slack.files.reuse import is_given, is_refused, is_unseen
 from gateway_plugin_slack.files.uploads import of_upload
 
 URL = "response_url"
-"""How messages by a secret URL are called where the Web API has a method."""
+"""What stands in an error in place of a method, if a message was sent to a secret URL."""
 
 LONG_WAIT = 600.0
-"""Seconds to leave a workspace alone whose plan's message limit is reached."""
+"""Seconds to send nothing to a workspace that has reached its plan's message limit."""
 
 _TOKEN = re.compile(r"xox[a-z]?[\w.-]*-[\w-]+|xapp-[\w-]+")
 
 
 class SlackApiError(Exception):
-    """Slack said no.
+    """Slack refused a request.
 
-    method       of the Web API
-    status       of HTTP; most errors come with 200
-    error        Slack's word for it, empty where there was none
-    detail       what else the answer tells: arguments named, scopes needed
-    retry_after  seconds, where the `Retry-After` header is a sensible number
+    method       the method of the Web API, or `URL`
+    status       the HTTP status; most errors come with 200
+    error        Slack's word for the error; empty if there was none
+    detail       what else the answer says: arguments that are wrong, scopes that are needed
+    retry_after  seconds to wait, if the `Retry-After` header is a sensible number
     stale        the refused token has been exchanged meanwhile
-    foreign      what the answer means where it is not Slack's
+    foreign      what the answer means, if it is not Slack's
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class SlackApiError(Exception):
 
 
 class PersonOpened(Exception):
-    """The room is a person, whose direct messages are this conversation: nothing was sent yet."""
+    """The room is a person, and `channel` is their direct messages; nothing was sent yet."""
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
@@ -74,7 +74,7 @@ class PersonOpened(Exception):
 
 
 def opened(error: PersonOpened) -> Verdict:
-    """The room moves there, and the attempt is made again."""
+    """The room moves to the opened conversation, and the attempt is made again."""
     return Verdict(
         error_class=ErrorClass.RETRYABLE,
         reason=Reason.ROOM_MOVED,
@@ -160,7 +160,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "thread_not_found": _refused(Reason.THREAD_GONE, Scope.THREAD),
     "restricted_action_thread_locked": _THREAD_FORBIDDEN,
     "restricted_action_non_threadable_channel": _THREAD_FORBIDDEN,
-    # Replies in threads still pass, and the messages that wait may be some.
+    # Slack still accepts replies in threads, and the messages that wait may be replies.
     "restricted_action_thread_only_channel": _MESSAGE_FORBIDDEN,
     "already_reacted": _AS_ASKED,
     "no_reaction": _AS_ASKED,
@@ -213,7 +213,7 @@ VERDICTS: Mapping[str, Verdict] = {
         _MESSAGE_FORBIDDEN,
     ),
 }
-"""The meaning of each error. A new token cures only what is `unauthorized`."""
+"""The meaning of each error. A new token helps only if the reason is `unauthorized`."""
 
 PREFIXES: Mapping[str, Verdict] = {
     "restricted_action": _ROOM_FORBIDDEN,
@@ -233,12 +233,12 @@ _NO_THREAD = frozenset(
         "thread_not_found",
     }
 )
-"""What refuses a reply where the message itself would pass."""
+"""Errors that refuse only the reply: without it, the message itself may be accepted."""
 
 _NO_URL = frozenset(
     {"expired_url", "invalid_response_url", "invalid_token", "no_service", "used_url"}
 )
-"""What says that a response_url serves no more, or is none; the room may be open all the same."""
+"""Errors that say that a response_url is used up or invalid; the room may still take messages."""
 
 _NO_WEBHOOK = frozenset(
     {"invalid_token", "no_active_hooks", "no_service", "no_service_id", "no_team", "team_disabled"}
@@ -246,7 +246,7 @@ _NO_WEBHOOK = frozenset(
 _CLOSED_ROOM = frozenset(
     {"action_prohibited", "channel_is_archived", "posting_to_general_channel_denied"}
 )
-"""Words of incoming webhooks alone (docs.slack.dev, incoming webhooks, handling errors)."""
+"""Errors that only incoming webhooks have (docs.slack.dev, incoming webhooks, handling errors)."""
 
 _REPLANNED = frozenset(
     {
@@ -261,13 +261,13 @@ _REPLANNED = frozenset(
 _BY_METHOD = frozenset(
     {"access_denied", "enterprise_is_restricted", "is_bot", "not_allowed_token_type"}
 )
-"""What says of a method called by the application that it is not for this token."""
+"""Errors that say, for a method that the application calls, that this token may not call it."""
 
 _FLEETING = frozenset({"call:assistant.threads.setStatus"})
-"""Signs of typing: late they are worth nothing, and messages would wait behind them."""
+"""Signs of typing: a late sign is useless, and messages would have to wait for it."""
 
 _STREAMS = frozenset({"start", "append", "stop"})
-"""Operations that not every token and plan may do: their refusal says nothing of the account."""
+"""Operations that not every token and plan allows: a refusal says nothing about the account."""
 
 _FOLLOWING: Mapping[str, Literal["stricter", "plain"]] = {
     "as_asked": "stricter",
@@ -291,7 +291,7 @@ def _verdict_of(attempt: Attempt, error: SlackApiError) -> Verdict:
 
 
 def _told(attempt: Attempt, error: SlackApiError) -> Verdict:
-    """What Slack's own refusal of an attempt by the token means."""
+    """What Slack's own refusal means for an attempt that used the token."""
     verdict = attrs.evolve(_EXCHANGED if error.stale else _row(error), raw=error.raw)
     if verdict.reason is Reason.RATE_LIMITED:
         return _paced(attempt, error, verdict)
@@ -302,7 +302,7 @@ def _told(attempt: Attempt, error: SlackApiError) -> Verdict:
     if error.error in _REPLANNED:
         return _replanned(attempt, verdict)
     if error.error == "message_not_found" and attempt.operation == "delete" and attempt.number > 1:
-        # An earlier try whose answer was lost has deleted it: deleting is safe to repeat.
+        # An earlier attempt whose answer was lost has deleted it: a deletion may be repeated.
         return attrs.evolve(verdict, error_class=ErrorClass.DONE)
     if verdict.error_class is ErrorClass.RETRYABLE and verdict.retry_after is None:
         verdict = attrs.evolve(verdict, retry_after=error.retry_after)
@@ -310,9 +310,10 @@ def _told(attempt: Attempt, error: SlackApiError) -> Verdict:
 
 
 def _of_pictures(attempt: Attempt, error: SlackApiError) -> Verdict | None:
-    """What the refusal of pictures means that Slack fetches or has; None: it is of something else.
+    """What a refusal of pictures means; None: something else was refused.
 
-    Blocks without them would be no better than those that were refused.
+    The pictures are those that Slack fetches or has. Blocks without the pictures would be no better
+    than the refused blocks.
     """
     if any(is_given(attempt, upload) for upload in attempt.files):
         if error.error.startswith(("invalid_blocks", "file_")) and "slack file" in error.detail:
@@ -327,7 +328,7 @@ def _of_pictures(attempt: Attempt, error: SlackApiError) -> Verdict | None:
 
 
 def _of_url(attempt: Attempt, error: SlackApiError) -> Verdict:
-    """What the refusal of an answer by its response_url means: it concerns that message alone."""
+    """What a refusal by a response_url means: it concerns only that message, except an outage."""
     if error.error in _NO_URL:
         return attrs.evolve(_TO_ROOM, raw=error.raw)
     row = attrs.evolve(_row(error), raw=error.raw)
@@ -343,7 +344,7 @@ def _of_url(attempt: Attempt, error: SlackApiError) -> Verdict:
 
 
 def _of_webhook(attempt: Attempt, error: SlackApiError) -> Verdict:
-    """What an incoming webhook's refusal means: it is the account, and its one room the room."""
+    """What an incoming webhook's refusal means: the webhook is the account, with one room."""
     if error.error in _NO_WEBHOOK:
         return attrs.evolve(_UNAUTHORIZED, raw=error.raw)
     if error.error in _CLOSED_ROOM:
@@ -352,11 +353,11 @@ def _of_webhook(attempt: Attempt, error: SlackApiError) -> Verdict:
 
 
 def _scope(attempt: Attempt, error: SlackApiError, verdict: Verdict) -> Scope:
-    """How far the refusal of such an attempt reaches."""
+    """How far the refusal of this attempt reaches."""
     scope = verdict.scope
     called = attempt.operation.startswith("call:") or attempt.operation in _STREAMS
     if scope is Scope.THREAD and attempt.thread is None:
-        # A reply begins a thread of its own: those that wait have not asked for it.
+        # A reply begins a thread of its own: the messages that wait are not in that thread.
         return Scope.MESSAGE
     if scope is Scope.ROOM and not _concerns_room(attempt, verdict):
         return Scope.MESSAGE
@@ -367,7 +368,7 @@ _OF_ROOM = frozenset({"send", "upload", "edit"})
 
 
 def _concerns_room(attempt: Attempt, verdict: Verdict) -> bool:
-    """Whether posting there is refused: not where another right or channel was asked for."""
+    """Whether the room refuses posts; not so if a call asked for another right or channel."""
     if verdict.error_class is ErrorClass.RETRYABLE or attempt.operation in _OF_ROOM:
         return True
     given = attempt.arguments
@@ -395,7 +396,7 @@ def _row(error: SlackApiError) -> Verdict:
     if error.foreign is not None:
         return error.foreign
     if error.status >= 500:  # noqa: PLR2004 - HTTP's own number
-        # Whatever else a server says that fails, it may have acted.
+        # A server that fails may have acted, whatever else it says.
         return _LATER if VERDICTS.get(error.error) is _LATER else _HALF_DONE
     if error.status == 429:  # noqa: PLR2004 - likewise
         return VERDICTS["ratelimited"]
@@ -408,10 +409,10 @@ def _row(error: SlackApiError) -> Verdict:
 
 
 def _paced(attempt: Attempt, error: SlackApiError, verdict: Verdict) -> Verdict:
-    """Posts are counted by channel, every other method by workspace (docs.slack.dev).
+    """Slack counts posts by channel, and every other method by workspace (docs.slack.dev).
 
-    An undocumented limit counts a workspace's posts as well: whether several rooms that are limited
-    together are that, core finds out.
+    An undocumented limit counts a workspace's posts as well. If several rooms are limited together,
+    core finds out whether that limit is the cause.
     """
     if verdict.scope is Scope.INSTANCE:
         return attrs.evolve(verdict, retry_after=max(error.retry_after or 0.0, LONG_WAIT))
@@ -423,7 +424,7 @@ def _paced(attempt: Attempt, error: SlackApiError, verdict: Verdict) -> Verdict:
 
 
 def _replanned(attempt: Attempt, verdict: Verdict) -> Verdict:
-    """A refused part is planned stricter, then plain; after that, and in a call, it is refused."""
+    """Plan a refused part stricter, then plain; after that, and for a call, the refusal stands."""
     following = _FOLLOWING.get(attempt.mode)
     if attempt.part is None or following is None:
         return verdict

@@ -1,4 +1,4 @@
-"""Start here: what the Slack channel answers to each hook. Only `api` awaits the network."""
+"""Implements the Slack channel's hooks; start here. Only `api` waits for the network."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def settings_type() -> type[Settings]:
 
 @hookimpl
 def traits() -> Traits:
-    """Edits and deletes; no deduplication: Slack documents no idempotency key.
+    """Edits and deletes, but no deduplication, since Slack documents no idempotency key.
 
-    A room is one lane, threads and all: the limit of a post counts by channel, so threads that
-    were lanes of their own would only compete for the same tokens.
+    A room and all its threads are one lane: Slack counts posts by channel, so threads with lanes of
+    their own would only compete for the same tokens.
     """
     return Traits(
         independent_threads=False,
@@ -75,37 +75,37 @@ def traits() -> Traits:
 
 @hookimpl
 def open_session(instance: Instance) -> AbstractAsyncContextManager[api.SlackSession]:
-    """One HTTP client for the instance; its token is the one in use, also after an exchange."""
+    """A session that always uses the instance's current token, also after an exchange."""
     return api.open_session(instance.settings)
 
 
 @hookimpl
 async def credentials(session: api.SlackSession) -> Secret | None:
-    """A new token by oauth.v2.access, where the settings give what that takes."""
+    """A new token from oauth.v2.access, if the settings have what the exchange needs."""
     return await session.refresh()
 
 
 @hookimpl
 async def probe(session: api.SlackSession) -> Identity | None:
-    """auth.test, which has no limit worth naming."""
+    """The token's user, from auth.test, whose limit is too high to matter."""
     return await session.who_am_i()
 
 
 @hookimpl
 def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
-    """Forms of ids, fields of `extra` that are ours, numbers and sizes of blocks."""
+    """Check the forms of ids, the fields of `extra`, the number and sizes of blocks, and files."""
     return problems_of(instance.settings, envelope)
 
 
 @hookimpl
 def address(event: Any) -> Address | None:
-    """Of the Events API, interactive payloads and slash commands."""
+    """The address of an event of the Events API, an interactive payload or a slash command."""
     return address_of(event)
 
 
 @hookimpl
 def typing(address: Address) -> Sign | None:
-    """assistant.threads.setStatus, in the event's thread or the one that its message begins."""
+    """assistant.threads.setStatus, in the event's thread or the thread that its message begins."""
     thread = address.thread_id or address.message_id
     if thread is None:
         return None
@@ -116,7 +116,7 @@ def typing(address: Address) -> Sign | None:
 
 @hookimpl
 def mark(mark: Mark) -> Sign | Problem:
-    """reactions.add and .remove, by the emoji's name; pins.add and .remove."""
+    """reactions.add and reactions.remove, with the emoji's name; pins.add and pins.remove."""
     return sign_of(mark)
 
 
@@ -136,13 +136,13 @@ def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] |
 
 @hookimpl
 def rate_limit(instance: Instance, room: str, operation: str) -> Sequence[Limit]:
-    """By channel for posts, by method for everything else."""
+    """The limits: for a post those of its channel, for everything else those of the method."""
     return limits_of(instance.settings, room, operation)
 
 
 @hookimpl
 async def send(session: api.SlackSession, attempt: Attempt) -> Answer:
-    """chat.postMessage; of an answer to an interaction, a post to its response_url."""
+    """chat.postMessage; an answer to an interaction is posted to its response_url."""
     return await session.send(attempt)
 
 
@@ -160,7 +160,7 @@ async def delete(session: api.SlackSession, attempt: Attempt) -> Answer:
 
 @hookimpl
 def streaming(instance: Instance, envelope: Envelope) -> Streaming | None:
-    """In threads, as Slack streams; None: by edits."""
+    """Stream by Slack's own streams, in threads; None: stream by edits."""
     return streaming_of(instance.settings, envelope)
 
 
@@ -178,7 +178,7 @@ async def call(session: api.SlackSession, attempt: Attempt) -> Answer:
 
 @hookimpl
 def classify_error(attempt: Attempt, error: Exception) -> Verdict | None:
-    """By the table of errors; what is not Slack's is left to core."""
+    """Judge an error by the table of errors; other errors than Slack's are left to core."""
     if isinstance(error, PersonOpened):
         return opened(error)
     if (verdict := verdict_of_files(error)) is not None:

@@ -1,11 +1,11 @@
-"""How Slack names rooms, threads and messages, none of which is taken for another. Sans-I/O.
+"""Reads and makes ids of Slack's rooms, threads and messages, so that none is mixed up. Sans-I/O.
 
 A room is a conversation's id (`C…`, `G…`, `D…`), a user's id (`U…`, `W…`: their direct messages,
-which are opened once) or a channel's `#name`. chat.postMessage takes all of these, chat.update and
-chat.delete only a conversation's id (docs.slack.dev, chat.update). So the id of a message that was
-sent to a name, or to a user whose conversation may not be opened, is
-`D024BE91L:1700000000.000100`, with the conversation that Slack's answer named, and can still be
-edited; sent to a conversation's id it is the plain `ts`.
+which are opened once) or a channel's `#name`. chat.postMessage takes all of these, but chat.update
+and chat.delete take only a conversation's id (docs.slack.dev, chat.update). So if a message was
+sent to a name, or to a user whose conversation may not be opened, its id also contains the
+conversation that Slack's answer named: `D024BE91L:1700000000.000100`. The message can then still be
+edited. If a message was sent to a conversation's id, its id is the plain `ts`.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def is_conversation(room: str) -> bool:
 
 
 def is_ts(value: object) -> TypeGuard[str]:
-    """True for a message's `ts`: a text of digits, `1700000000.000100`; a float loses some."""
+    """True for a message's `ts`: a text such as `1700000000.000100`; a float would lose digits."""
     return isinstance(value, str) and _TS.fullmatch(value) is not None
 
 
 def message_id(*, room: str, channel: object, ts: object) -> str | None:
-    """The id under which a message sent to `room` is stored; None where the answer has no `ts`."""
+    """The id under which a message sent to `room` is stored; None if the answer has no `ts`."""
     if not is_ts(ts):
         return None
     known = isinstance(channel, str) and is_conversation(channel)
@@ -54,6 +54,6 @@ def locate(room: str, message: str) -> tuple[str, str]:
 
 
 def is_message_id(message: str) -> bool:
-    """True for a `ts`, alone or after its conversation's id."""
+    """True for a `ts`, with or without its conversation's id before it."""
     channel, ts = locate("", message)
     return is_ts(ts) and (is_conversation(channel) if channel else ":" not in message)

@@ -1,4 +1,4 @@
-"""Which limits an attempt draws on: Slack's tiers, as docs.slack.dev (rate limits) lists them."""
+"""Says from which limits an attempt takes tokens: Slack's tiers (docs.slack.dev, rate limits)."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ TIERS = {
     "views.publish": "tier_4",
     "views.update": "tier_4",
 }
-"""The tier of each method; one that is not here (assistant.threads.setStatus) draws on nothing."""
+"""Each method's tier; a method that is not listed (assistant.threads.setStatus) has no limit."""
 
 MINUTE = 60.0
 ADDRESS = "files.getUploadURLExternal"
 
 SET_STATUS, STATUSES = "assistant.threads.setStatus", 600
-"""The method that shows that an answer is being written, and how many of it Slack takes a minute
-(docs.slack.dev, assistant.threads.setStatus); calls of the application wait for nothing."""
+"""The method that shows that an answer is being written, and how many calls of it Slack accepts a
+minute (docs.slack.dev, assistant.threads.setStatus). The application's own calls have no limit."""
 
 
 def limits_of(settings: Settings, room: str, operation: str) -> tuple[Limit, ...]:
-    """The limits of an operation in a room: a post's are its channel's, all others the method's."""
+    """The limits of an operation in a room: a post has its channel's, all others the method's."""
     if operation == "typing":
         return (Limit(SET_STATUS, STATUSES, MINUTE, "window"),)
     method = method_of(operation)
-    if operation == "upload":  # an address for each file, as the part's cost says; then the message
+    if operation == "upload":  # an upload URL per file, as the part's cost says; then the message
         return tuple(Limit(name, settings.tier_4, MINUTE, "window") for name in (ADDRESS, method))
     if method == "chat.postMessage":
         return _of_posts(settings, room)
@@ -64,7 +64,7 @@ def _of_posts(settings: Settings, room: str) -> tuple[Limit, ...]:
     own = settings.rooms.get(room, RoomLimits())
     count = own.post_count or settings.post_count
     seconds = own.post_seconds or settings.post_seconds
-    most = count if count > 1 else None  # a pace's bound: what a stall held back arrives at once
+    most = count if count > 1 else None  # a bound, since requests arrive at once after a stall
     channel = Limit(f"chat.postMessage:{room}", count, seconds, most=most, of="room")
     if not settings.posts_per_minute:
         return (channel,)

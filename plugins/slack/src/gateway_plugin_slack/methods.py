@@ -1,6 +1,6 @@
-"""The Web API's methods: the fields each takes, which are given the room, which may be repeated.
+"""Lists Web API methods: their fields, which ones get the room, and which may be repeated.
 
-Every name in the tables is of docs.slack.dev/reference/methods, each method's own page.
+Every name in the tables comes from docs.slack.dev/reference/methods, each method's own page.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ METHODS = {
     "append": "chat.appendStream",
     "stop": "chat.stopStream",
 }
-"""The method behind each operation."""
+"""The method that performs each operation."""
 
 UPDATE_EXTRA = frozenset({"attachments", "blocks", "file_ids", "metadata", "reply_broadcast"})
 POST_EXTRA = frozenset(
     {"attachments", "blocks", "icon_emoji", "icon_url", "metadata", "mrkdwn", "reply_broadcast"}
     | {"unfurl_links", "unfurl_media", "username"}
 )
-"""Slack's own fields of a message that `extra` may set. An unknown one would be passed over in
-silence by Slack; of what came with a message, its edits repeat what chat.update knows."""
+"""Slack's own fields of a message that `extra` may set. Slack would silently ignore an unknown
+field. An edit repeats those of the message's fields that chat.update knows."""
 
 UPDATE_FIELDS = frozenset({"blocks", "link_names", "parse", "text"})
 POST_FIELDS = UPDATE_FIELDS | {"mrkdwn", "thread_ts", "unfurl_links", "unfurl_media"}
 """Which of a part's fields a method knows: chat.update has no `mrkdwn`, thread or unfurling."""
 
 NOT_PLAIN = frozenset({"blocks", "attachments"})
-"""What of `extra` is left out once a part is sent as plain text, but for buttons."""
+"""Fields of `extra` that a part in plain text is sent without; its buttons stay."""
 
 _IN_CHANNEL = """
     chat.appendStream chat.delete chat.deleteScheduledMessage chat.getPermalink chat.meMessage
@@ -58,7 +58,7 @@ ROOM_CALLS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(_BY_CHANNEL_ID.split(), ("channel_id",)),
     **dict.fromkeys(_BY_CHANNEL_ID_AND_THREAD.split(), ("channel_id", "thread_ts")),
 }
-"""Methods of a `Call` that are given the envelope's room (and thread) unless it names its own."""
+"""Methods of a `Call` that get the envelope's room (and thread), unless the call names its own."""
 
 INSTEAD_OF_ROOM: Mapping[str, tuple[str, ...]] = {
     "chat.unfurl": ("unfurl_id",),
@@ -67,7 +67,7 @@ INSTEAD_OF_ROOM: Mapping[str, tuple[str, ...]] = {
     "reactions.get": ("file", "file_comment"),
     "reactions.remove": ("file", "file_comment"),
 }
-"""What of a method's own arguments stands in a room's place."""
+"""The arguments that a method takes instead of a room."""
 
 MESSAGE_CALLS: Mapping[str, str] = {
     "chat.appendStream": "ts",
@@ -84,7 +84,7 @@ MESSAGE_CALLS: Mapping[str, str] = {
     "reactions.get": "timestamp",
     "reactions.remove": "timestamp",
 }
-"""Methods of a `Call` that may concern a message, and what each calls its `ts`."""
+"""Methods of a `Call` that may have a target, and each method's name for the target's `ts`."""
 
 MADE_BY = frozenset(
     {
@@ -96,7 +96,7 @@ MADE_BY = frozenset(
         "chat.update",
     }
 )
-"""Methods whose answer names, by `channel` and `ts`, a message that stands."""
+"""Methods whose answer names, by `channel` and `ts`, a message that now exists."""
 
 REPEAT_SAFE_CALLS = frozenset(
     {
@@ -118,8 +118,8 @@ REPEAT_SAFE_CALLS = frozenset(
         "views.update",
     }
 )
-"""Calls that change nothing when they are made twice: a repeated reaction or pin is refused, and
-that refusal counts as success."""
+"""Calls that may be made twice: the second call changes nothing. Slack refuses a repeated reaction
+or pin, and that refusal counts as success."""
 
 
 def method_of(operation: str) -> str:

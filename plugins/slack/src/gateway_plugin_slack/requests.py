@@ -1,4 +1,4 @@
-"""From an attempt to the fields of a Web API request. Sans-I/O."""
+"""Turns an attempt into the fields of a Web API request. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from gateway_plugin_slack.rendering.plain import escape
 from gateway_plugin_slack.settings import Settings
 
 SECTION = 3_000
-"""Characters of a block of text (docs.slack.dev, reference/block-kit, section block)."""
+"""Most characters of a block of text (docs.slack.dev, reference/block-kit, section block)."""
 _MESSAGES = ("message_ts", "thread_ts", "timestamp", "ts")
 
 
 def content_of(attempt: Attempt, known: frozenset[str], extras: frozenset[str]) -> dict[str, Any]:
-    """The part's fields that the method knows, under the platform's own fields.
+    """The part's fields that the method knows, and the fields of `extra`, which override them.
 
-    Blocks that show the part's text stay, before those of the platform's own fields. Where these
-    are buttons or pictures alone, a text without blocks becomes some: Slack would show it nowhere.
+    Blocks that show the part's text stay, before the blocks of `extra`. If the other blocks are
+    only buttons or pictures, a text without blocks becomes blocks: else Slack would not show it.
     """
     pictures = picture_blocks(attempt)
     content = {name: value for name, value in attempt.payload.items() if name in known}
@@ -54,16 +54,17 @@ def _sections(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def target_of(attempt: Attempt) -> dict[str, Any]:
-    """The message that an edit or a delete means, in its conversation."""
+    """The fields that name the message to edit or delete, in its conversation."""
     channel, ts = locate(attempt.room, attempt.message_id or "")
     return {"channel": channel, "ts": ts}
 
 
 def call_form(attempt: Attempt) -> dict[str, str]:
-    """A call's arguments, and its room and thread where the method is known to want them.
+    """A call's arguments, with its room and thread if the method is known to take them.
 
-    Texts go as they are, everything else as JSON; what is None is left out. A message may be named
-    as receipts name it: an id that carries its conversation tells that as well.
+    Texts are sent unchanged, and other values as JSON; None values are left out. An argument may
+    name a message by the id in a receipt; if that id contains a conversation, the conversation
+    takes the room's place.
     """
     channel, named = _messages(attempt)
     room = channel or None  # a call may have none
@@ -85,7 +86,7 @@ def is_of_room(attempt: Attempt) -> bool:
 
 
 def _wanted(attempt: Attempt) -> tuple[str, ...]:
-    """The fields of room and thread that a call is given."""
+    """The fields of room and thread that the gateway fills in for a call."""
     method = attempt.method or ""
     if any(attempt.arguments.get(name) for name in INSTEAD_OF_ROOM.get(method, ())):
         return ()
@@ -93,7 +94,7 @@ def _wanted(attempt: Attempt) -> tuple[str, ...]:
 
 
 def _messages(attempt: Attempt) -> tuple[str, dict[str, str]]:
-    """The conversation of the messages that a call names, and their `ts` in Slack's own form."""
+    """The conversation of the messages that a call names, and each message's plain `ts`."""
     channel, found = attempt.room, {}
     named = dict(attempt.arguments)
     if attempt.message_id is not None:
@@ -106,7 +107,7 @@ def _messages(attempt: Attempt) -> tuple[str, dict[str, str]]:
 
 
 def exchange_form(settings: Settings) -> dict[str, str | Secret] | None:
-    """What oauth.v2.access wants for a fresh token; None: the settings do not give it."""
+    """The fields of oauth.v2.access for a new token; None: the settings do not have them."""
     refresh, client, secret = settings.tokens.refresh, settings.client_id, settings.client_secret
     if refresh is None or client is None or secret is None:
         return None

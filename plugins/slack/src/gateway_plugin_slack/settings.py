@@ -1,4 +1,4 @@
-"""What an instance on Slack is configured with: one workspace's token, and its limits."""
+"""Defines the settings of a Slack instance: one workspace's token, and its limits."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _SECONDS = number(least=0.001)
 
 @attrs.frozen(kw_only=True)
 class RoomLimits(CheckedSettings):
-    """chat.postMessage in one channel, where it is not what the instance says; None: as there."""
+    """The limit of chat.postMessage in one channel; None: the instance's own value applies."""
 
     post_count: int | None = attrs.field(default=None, validator=optional(_COUNT))
     post_seconds: float | None = attrs.field(default=None, validator=optional(_SECONDS))
@@ -74,30 +74,31 @@ class RoomLimits(CheckedSettings):
 
 @attrs.frozen(kw_only=True)
 class Settings(NetworkSettings):
-    """One workspace, as one app sees it; its way there as in `NetworkSettings`.
+    """One workspace, as one app sees it; `NetworkSettings` has the settings of its connection.
 
     token             a bot's or user's token (`xoxb-…`, `xoxp-…`)
     webhook_url       instead of a token, an incoming webhook's URL. The account can then only send
                       to the room `webhook`; Slack returns no ids for such messages
-    base_url          https, or http to loopback
+    base_url          the Web API's URL: https, or http to loopback
     refresh_token, client_id, client_secret
                       given together, these three exchange an expired token for a new one
     token_file        the file where exchanged tokens are stored, readable by its owner only, so
-                      that they survive a restart; its folder must exist. None: they are in memory,
-                      and a restart begins with the configured tokens, which Slack accepts only if
-                      none was exchanged
+                      that they survive a restart; its folder must exist. None: the tokens are only
+                      in memory, and a restart begins with the configured tokens, which Slack
+                      accepts only if no token was exchanged
     part_bytes        the longest escaped text of a message, in UTF-8 bytes (chat.update fails near
                       4,000 bytes, and messages must stay editable)
     post_count, post_seconds
                       chat.postMessage in one channel (docs.slack.dev: about 1 a second)
     rooms             the same for single channels, by id: a table with `post_count` or
                       `post_seconds`
-    posts_per_minute  chat.postMessage in the whole workspace; Slack does not say. 0: no limit
+    posts_per_minute  chat.postMessage in the whole workspace; Slack documents no number. 0: no
+                      limit
     tier_2, tier_3, tier_4
-                      calls a minute of a method of that tier (docs.slack.dev, rate limits)
+                      calls a minute of each method of that tier (docs.slack.dev, rate limits)
     reuse_pictures    once a picture was sent twice, later messages show it in a block without
                       another upload; False: every message uploads its own files
-    max_files         files of one message
+    max_files         most files of one message
     max_file_size     most bytes of one file; Slack documents no limit, but refuses files that a
                       workspace's plan or administrators do not allow
     streaming         how `gateway.stream` shows a growing answer: `auto`, by Slack's own streams if
@@ -159,7 +160,7 @@ class Settings(NetworkSettings):
 
     @property
     def renewable(self) -> bool:
-        """True where an expired token can be exchanged."""
+        """True if an expired token can be exchanged."""
         return None not in (self.refresh_token, self.client_id, self.client_secret)
 
     def __attrs_post_init__(self) -> None:

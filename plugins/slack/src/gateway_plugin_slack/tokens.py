@@ -1,7 +1,7 @@
-"""The tokens that an instance uses now, and the file that lets them outlive the process.
+"""Holds the tokens that an instance uses now, and stores them in a file for later process runs.
 
-Slack's rotating tokens expire after 12 hours and a refresh token works once
-(docs.slack.dev, token rotation): after an exchange the configured ones are worth nothing.
+Slack's rotating tokens expire after 12 hours, and a refresh token works once
+(docs.slack.dev, token rotation): after an exchange, the configured tokens are useless.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _OWNER_ONLY = 0o600
 
 
 MOST = 16
-"""Accounts whose tokens a file holds; of those that were configured before, the newest."""
+"""Most accounts whose tokens a file holds. Of tokens configured earlier, the newest stay."""
 
 
 def _all_in(file: Path) -> Mapping[str, Mapping[str, str]]:
-    """The tokens in the file by what they began from. Raises ValueError for one that is damaged."""
+    """The file's tokens, by digest of the configured one. Raises ValueError if it is damaged."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         return {
@@ -47,13 +47,13 @@ def _digest(tokens: Tokens) -> str:
 
 @attrs.define(eq=False)
 class Tokens:
-    """Those of the settings until Slack gave newer ones; `generation` counts the exchanges.
+    """The settings' tokens, until Slack has given newer ones; `generation` counts the exchanges.
 
     wanted  an exchange has begun and Slack has not answered it yet, or the answer got lost
 
-    Given a `file`, each exchange is written there, and other processes go on with what stands in
-    it as long as the configured refresh token is the one that it began from. Instances may share
-    it: it holds the tokens of each by what they began from.
+    If there is a `file`, each exchange is written to it. Other processes continue with the tokens
+    in the file, as long as the same refresh token is configured for them. Instances may share the
+    file: it holds each instance's tokens under a digest of the configured token.
     """
 
     access: Secret
@@ -66,14 +66,14 @@ class Tokens:
     )
 
     def load(self) -> None:
-        """Take the file's tokens into use, once. Raises ValueError for a file that is damaged."""
+        """Start to use the file's tokens, once. Raises ValueError if the file is damaged."""
         if not self.generation:
             self.reread()
 
     def reread(self) -> bool:
-        """Take what another process has exchanged into use; whether there was anything new.
+        """Use the tokens that another process got by an exchange; returns whether they are new.
 
-        Raises ValueError for a file that is damaged.
+        Raises ValueError if the file is damaged.
         """
         stored = self._stored()
         if stored is None or stored[0] == self.access:
@@ -83,14 +83,14 @@ class Tokens:
         return True
 
     def _stored(self) -> tuple[Secret, Secret] | None:
-        """The file's tokens, if they began from the configured ones."""
+        """The file's tokens that exchanges made of the configured ones; None: it has none."""
         if self.file is None:
             return None
         mine = _all_in(self.file).get(self._begun_from)
         return None if mine is None else (Secret(mine["access"]), Secret(mine["refresh"]))
 
     def exchanged(self, access: str, refresh: str | None) -> None:
-        """Take what Slack gave into use, and store it. A file that cannot be written is logged."""
+        """Use the tokens that Slack gave, and store them. If the file cannot be written, log it."""
         self.access = Secret(access)
         self.refresh = Secret(refresh) if refresh else self.refresh
         self.generation += 1
@@ -103,7 +103,7 @@ class Tokens:
             _log.error("slack.tokens_not_kept", file=str(self.file), error=words)
 
     def _store(self, file: Path, refresh: Secret) -> None:
-        """Whole or not at all: another file takes the old one's place."""
+        """Write the file as a whole or not at all: a new file replaces the old one."""
         others = {
             begun: stored for begun, stored in _all_in(file).items() if begun != self._begun_from
         }

@@ -1,1 +1,1 @@
-"""How Slack's answers are read: `web_api` those of methods, `urls` those of URLs for messages."""
+"""Reads Slack's answers: `web_api` to calls of methods, `urls` to messages by a secret URL."""

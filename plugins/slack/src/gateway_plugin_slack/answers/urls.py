@@ -1,4 +1,4 @@
-"""The answers of URLs for messages: response_urls and incoming webhooks. Sans-I/O."""
+"""Reads the answers of response_urls and incoming webhooks. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _A_WORD = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def read_word(response: Response, *, redact: Callable[[str], str]) -> None:
-    """Take the answer of a URL for messages: `ok`, an object, or a word for what is wrong.
+    """Read the answer of a URL for messages: `ok`, an object, or a word for the error.
 
-    Raises SlackApiError for any other than a success.
+    Raises SlackApiError if the answer is not a success.
     """
     answer, ok = object_of(response), response.status
     if successful(ok) and not is_page(response) and answer.get("ok") is not False:

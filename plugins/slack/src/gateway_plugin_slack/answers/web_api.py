@@ -1,4 +1,4 @@
-"""The answers of the Web API's methods (docs.slack.dev, "using the Web API"). Sans-I/O."""
+"""Reads the answers of the Web API's methods (docs.slack.dev, "using the Web API"). Sans-I/O."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gateway_plugin_slack.ids import message_id
 def read(
     method: str, response: Response, *, redact: Callable[[str], str] = str
 ) -> Mapping[str, Any] | None:
-    """The object of a successful answer; None where it came with 2xx and cannot be read.
+    """The object of a successful answer; None if it came with 2xx but cannot be read.
 
-    Raises SlackApiError for `ok: false` with any status, for any other status, and for an object
-    that is not Slack's: all of its own have an `ok`.
+    Raises SlackApiError for `ok: false` with any status, for a status other than 2xx, for an HTML
+    page, and for an object without `ok`, which cannot be Slack's.
     """
     answer = object_of(response)
     ok = answer.get("ok")
@@ -36,17 +36,17 @@ def read(
 
 
 def _is_slacks(response: Response, ok: Any) -> bool:
-    """Whether Slack itself refused; a 429 of its may be empty (docs.slack.dev, rate limits)."""
+    """Whether Slack itself refused; Slack's 429 may be empty (docs.slack.dev, rate limits)."""
     return ok is False or (response.status == 429 and not response.body)  # noqa: PLR2004 - HTTP's
 
 
 def successful(status: int) -> bool:
-    """Whether HTTP says yes."""
+    """Whether the HTTP status is a success."""
     return 200 <= status < 300  # noqa: PLR2004 - HTTP's own numbers
 
 
 def object_of(response: Response) -> Mapping[str, Any]:
-    """The answer's object; an empty one where it is none."""
+    """The answer's JSON object; empty if the answer is not an object."""
     try:
         answer = response.json()
     except ValueError:
@@ -55,14 +55,14 @@ def object_of(response: Response) -> Mapping[str, Any]:
 
 
 def word_of(error: Any) -> str:
-    """What an answer calls its error, as a text."""
+    """The answer's `error`, as a text."""
     if error is None:
         return ""
     return error if isinstance(error, str) else json.dumps(error)
 
 
 def _detail(answer: Mapping[str, Any]) -> str:
-    """The scope that is missing, the arguments that are wrong: for a person to read."""
+    """The missing scope and the wrong arguments, in words for a person to read."""
     metadata = answer.get("response_metadata")
     messages = metadata.get("messages") if isinstance(metadata, Mapping) else None
     words = [x for x in messages if isinstance(x, str)] if isinstance(messages, list) else []
@@ -79,6 +79,6 @@ def id_in(answer: Mapping[str, Any] | None, room: str) -> str | None:
 
 
 def made_in(answer: Mapping[str, Any] | None, room: str) -> str | None:
-    """The same of a call, which may name a conversation of its own: then its id tells that."""
+    """The id of a call's message; it includes the conversation if that is not the call's room."""
     elsewhere = answer is not None and answer.get("channel") != room
     return id_in(answer, "" if elsewhere else room)

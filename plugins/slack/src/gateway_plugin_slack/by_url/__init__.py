@@ -1,1 +1,1 @@
-"""What is sent to a secret URL and not by the token: answers to interactions, a webhook."""
+"""Messages to a secret URL instead of by the token: answers to interactions, and webhooks."""

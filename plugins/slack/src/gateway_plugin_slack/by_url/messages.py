@@ -1,7 +1,8 @@
-"""Messages by a secret URL, not by a token: response_urls, incoming webhooks. Sans-I/O.
+"""Makes messages for secret URLs: response_urls and incoming webhooks. Sans-I/O.
 
-Sources: docs.slack.dev, handling user interaction and incoming webhooks. The answers are plain
-texts: `ok`, or a word; that a response_url has served five times, or is too old, comes with 404.
+Sources: docs.slack.dev, handling user interaction and incoming webhooks. Slack's answers are plain
+texts: `ok`, or a word for the error. A response_url that was used five times, or is too old,
+answers with 404.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ ROOM = "webhook"
 
 
 def answer_fields(attempt: Attempt) -> dict[str, Any]:
-    """The payload of an answer to an interaction: a message of its own, for all or for one."""
+    """The payload of an answer to an interaction: a new message, for all or for one person."""
     fields = content_of(attempt, POST_FIELDS, POST_EXTRA)
     if attempt.thread is not None:
         fields["thread_ts"] = locate(attempt.room, attempt.thread)[1]
@@ -28,13 +29,13 @@ def answer_fields(attempt: Attempt) -> dict[str, Any]:
 
 
 def webhook_fields(attempt: Attempt) -> dict[str, Any]:
-    """The payload of a message to an incoming webhook, which begins no thread."""
+    """The payload of a message to an incoming webhook; it has a thread only if the attempt has."""
     fields = content_of(attempt, POST_FIELDS, POST_EXTRA)
     return fields if attempt.thread is None else {**fields, "thread_ts": attempt.thread}
 
 
 def problems_of_webhook(envelope: Envelope) -> Iterator[Problem]:
-    """What an incoming webhook cannot do."""
+    """Every problem of an envelope that an incoming webhook cannot send."""
     if envelope.external_room_id != ROOM:
         yield Problem("external_room_id", f"must be {ROOM!r}: the account is an incoming webhook")
     if not isinstance(envelope, Send):

@@ -1,1 +1,1 @@
-"""The files of a message: start at `checks`; `uploads` has what requests say of them."""
+"""The files of a message: start at `checks`; `uploads` makes the requests that share them."""

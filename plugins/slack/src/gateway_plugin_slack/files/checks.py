@@ -1,4 +1,4 @@
-"""What is wrong with the files of a message. Sans-I/O."""
+"""Checks the files of a message before it is accepted. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from gateway_plugin_slack.ids import is_conversation, is_person
 from gateway_plugin_slack.settings import Settings
 
 _ID = re.compile(f"({KEPT}|{SHOWN})?F[A-Z0-9]{{1,30}}")
-"""As Slack names it, or as a ref does."""
+"""A file's id, in Slack's form or in a ref's form."""
 LONGEST_ALT = 1_000
-"""Characters of a picture's description (docs.slack.dev, files.getUploadURLExternal)."""
+"""Most characters of a picture's description (docs.slack.dev, files.getUploadURLExternal)."""
 
 
 def _may_go_to_the_room(message: Send | Edit) -> bool:
-    """Whether it goes there, or can where its response_url takes no files."""
+    """Whether the message goes to the room, or may do so because a response_url takes no files."""
     if message.interaction is None:
         return True
     return isinstance(message, Send) and not message.ephemeral
 
 
 def problems_of_files(settings: Settings, message: Send | Edit) -> Iterable[Problem]:
-    """What is wrong with the files of a message, each with its place."""
+    """Every problem of the message's files, each with its place."""
     files = message.files or ()
     if not files:
         return

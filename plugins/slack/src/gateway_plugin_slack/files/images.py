@@ -1,6 +1,6 @@
-"""Pictures by URL, which Slack fetches: image blocks below the text. Sans-I/O.
+"""Makes image blocks, below the text, of pictures by URL, which Slack fetches. Sans-I/O.
 
-Source: docs.slack.dev, block kit, image block: an address of up to 3,000 characters and `alt_text`.
+Source: docs.slack.dev, block kit, image block: a URL of up to 3,000 characters and `alt_text`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from gateway_plugin_slack.rendering.plain import escape
 
 SPOILER_OPEN = "spoiler shown openly"
 SHOWN = "file shown, not only offered for download"
-"""Degradations: Slack hides no files, and shows pictures, videos and sounds."""
+"""Degradations: Slack cannot hide a file, and always shows pictures, videos and sounds."""
 
 
 def is_picture(file: File) -> bool:
-    """Whether a file by URL is a picture: by its media type, else by its name or its address."""
+    """Whether a file by URL is a picture: by its media type, else by its name or its URL."""
     if file.media_type:
         return file.kind == "image"
     path = urlsplit(file.url or "").path
@@ -32,7 +32,7 @@ def is_picture(file: File) -> bool:
 
 
 def image_blocks(files: Sequence[File]) -> list[dict[str, Any]]:
-    """A block for each that goes by URL."""
+    """An image block for each file by URL."""
     return [
         {"type": "image", "image_url": file.url, "alt_text": file.alt or file.name}
         for file in files
@@ -41,7 +41,7 @@ def image_blocks(files: Sequence[File]) -> list[dict[str, Any]]:
 
 
 def size_of_images(files: Sequence[File] | None) -> int:
-    """Characters of JSON that their blocks take, or may: a picture may be shown by its id."""
+    """Characters of JSON that the files' blocks need, or may need if pictures are shown by id."""
     blocks = image_blocks(files or ())
     blocks += [
         {"type": "image", "slack_file": {"id": "F" * 12}, "alt_text": file.alt or file.name}
@@ -52,10 +52,11 @@ def size_of_images(files: Sequence[File] | None) -> int:
 
 
 def with_files(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
-    """The plan with all files: an edit finds them at its beginning, however long its text.
+    """The plan with all files at its beginning, where an edit finds them however long its text is.
 
-    Uploaded ones go with the first part. Pictures by URL are blocks below its text, or a part of
-    their own beside uploaded files, and beside a text that blocks would hide.
+    Uploaded files belong to the first part. Pictures by URL are blocks below the first part's text.
+    If there are uploaded files, or if blocks would hide the text, the pictures are a part of their
+    own.
     """
     files = message.files or ()
     if not files or not parts:
@@ -64,7 +65,7 @@ def with_files(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
 
 
 def _told(part: Part, files: Sequence[File]) -> Part:
-    """The part, with what Slack loses of the look that its files were asked for with."""
+    """The part, with its files' degradations."""
     lost = [SPOILER_OPEN] * any(file.spoiler for file in files)
     lost += [SHOWN] * any(file.as_document and file.kind != "other" for file in files)
     return attrs.evolve(part, degraded=(*part.degraded, *lost)) if lost else part
@@ -74,7 +75,7 @@ def _placed(files: Sequence[File], parts: Sequence[Part]) -> Sequence[Part]:
     uploaded = tuple(place for place, file in enumerate(files) if file.url is None)
     by_url = tuple(place for place, file in enumerate(files) if file.url is not None)
     first, *others = parts
-    if uploaded:  # each needs an address, of which there are so many a minute
+    if uploaded:  # each needs an upload URL, and Slack limits how many it gives a minute
         addresses = sum(files[place].id is None for place in uploaded)
         first = attrs.evolve(first, files=uploaded, cost=max(1, addresses))
     if not by_url:
@@ -94,14 +95,14 @@ def _part(part: Part, payload: Mapping[str, Any], files: tuple[int, ...]) -> Par
 
 
 def _said(payload: Mapping[str, Any], files: Sequence[File]) -> str:
-    """The text of a notification: the message's, else what the pictures show."""
+    """The text of a notification: the message's text, else the pictures' descriptions."""
     text = str(payload.get("text") or "")
     named = (escape(file.alt or file.name) for file in files if file.url is not None)
     return text if text.strip() else ", ".join(named)
 
 
 def uploads_of(attempt: Attempt) -> list[Upload]:
-    """The files of an attempt that are files at Slack; of a new message those that it uploads."""
+    """The attempt's files that are stored at Slack; for a new message, those that it uploads."""
     return [
         upload
         for upload in attempt.files
@@ -110,6 +111,6 @@ def uploads_of(attempt: Attempt) -> list[Upload]:
 
 
 def is_unfetched(attempt: Attempt, error: str, detail: str) -> bool:
-    """Whether blocks are refused for a picture that Slack cannot fetch or show."""
+    """Whether Slack refused the blocks because it cannot fetch or show a picture."""
     by_url = any(upload.file.url is not None for upload in attempt.files)
     return by_url and error.startswith("invalid_blocks") and "image" in detail

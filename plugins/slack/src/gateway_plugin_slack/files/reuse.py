@@ -1,15 +1,18 @@
-"""Pictures that several messages show: which are uploaded to be shown again, and how. Sans-I/O.
+"""Decides which uploaded pictures later messages show again, and how. Sans-I/O.
 
 Source: docs.slack.dev, slack file object: an image block shows a PNG, JPEG or GIF that Slack has,
-by its id, if the app has access to it; one that is shared nowhere is an "invalid slack file". Other
-kinds of files have no such block.
+by its id, if the app has access to it; a file that is shared nowhere is an "invalid slack file".
+Other kinds of files have no such block.
 
-A message that is deleted takes its files along, unless others show them. Nobody can ask Slack which
-do, so a file's id in a ref says what it is: as Slack names it, the file of its message alone; with
-`kept:` before it, one that was uploaded with its message and that others may show; with `shown:`,
-one that is shown by a block, as a caller's own `File(id=…)` is. The first message of a picture has
-its own, so that a picture which is sent once goes with its message; the second leaves one that
-later messages show.
+When the gateway deletes a message, it deletes the message's files as well, unless other messages
+show them. Slack cannot be asked which messages do, so the form of a file's id in a ref says it:
+
+- Slack's own id: only this message shows the file;
+- `kept:` before the id: the file was uploaded with this message, and other messages may show it;
+- `shown:` before the id: a block shows the file, as it does with a caller's own `File(id=…)`.
+
+The first message with a picture has a file of its own, so that a picture which is sent once is
+deleted with its message. The second message uploads a file that later messages show.
 """
 
 from __future__ import annotations
@@ -26,32 +29,33 @@ from gateway_core.authors import Attempt, Upload
 KINDS = frozenset({"image/gif", "image/jpeg", "image/png"})
 KEPT, SHOWN = "kept:", "shown:"
 _NEW = ("send", "upload")
-"""Operations that make a message."""
+"""Operations that make a new message."""
 KEPT_FOR = 3_600.0
-"""Seconds after a picture was left for others, or a second one was refused, in which none is."""
+"""Seconds for which no further picture is left for later messages, after one was left, or after
+Slack refused a second one."""
 MOST = 1_000
-"""Contents of messages that a session remembers."""
+"""How many messages' contents a session remembers."""
 
 Content: TypeAlias = tuple[tuple[str, str], ...]
 
 
 def slack_id(name: str | None) -> str:
-    """The file's id as Slack knows it, of one in a ref."""
+    """Slack's own id for a file's id in a ref."""
     return (name or "").removeprefix(KEPT).removeprefix(SHOWN)
 
 
 def belongs_to_message(upload: Upload) -> bool:
-    """Whether no other message can show the file of a message."""
+    """Whether only its own message can show the file."""
     return not (upload.file.id or "").startswith((KEPT, SHOWN))
 
 
 def may_be_shown(uploads: Sequence[Upload]) -> bool:
-    """Whether blocks can show all of these."""
+    """Whether blocks can show all of these files."""
     return all(one.file.media_type in KINDS and not one.file.as_document for one in uploads)
 
 
 def is_given(attempt: Attempt, upload: Upload) -> bool:
-    """Whether a new message's caller names a picture that Slack has, by its id."""
+    """Whether the caller of a new message named the file by its id at Slack."""
     return attempt.operation in _NEW and upload.file.id is not None
 
 
@@ -63,7 +67,7 @@ def is_named(attempt: Attempt) -> bool:
 
 
 def picture_blocks(attempt: Attempt) -> list[dict[str, Any]]:
-    """A block for each picture of an earlier message that the attempt's shows, or shall show."""
+    """A block for each picture at Slack that the attempt's message shows, or is to show."""
     shown = []
     for upload in attempt.files:
         name = shown_as(attempt, upload)
@@ -75,7 +79,7 @@ def picture_blocks(attempt: Attempt) -> list[dict[str, Any]]:
 
 
 def shown_as(attempt: Attempt, upload: Upload) -> str | None:
-    """The id of a picture that Slack has, which a block shows; None: it is none."""
+    """The id of a picture at Slack, if a block shows the file by its id; else None."""
     name = upload.file.id
     if is_given(attempt, upload):
         return name
@@ -85,23 +89,23 @@ def shown_as(attempt: Attempt, upload: Upload) -> str | None:
 
 
 def is_refused(attempt: Attempt, error: str) -> bool:
-    """Whether Slack does not show a picture of an earlier message, be it gone or out of sight.
+    """Whether Slack refused a picture of an earlier message, because it is gone or not accessible.
 
-    Its words for that are `invalid_blocks`, which a text may be refused with as well: that is seen
-    once the bytes are uploaded.
+    Slack's word for that is `invalid_blocks`, with which it may refuse a text as well. Which of the
+    two it was shows when the bytes are uploaded.
     """
     return is_named(attempt) and error.startswith(("invalid_blocks", "file_"))
 
 
 def is_unseen(attempt: Attempt, error: str, detail: str) -> bool:
-    """Whether an edit is refused since Slack does not show its message's picture anew."""
+    """Whether an edit was refused because Slack does not show the message's picture again."""
     refused = error.startswith("invalid_blocks") and "slack" in detail
     return attempt.operation == "edit" and refused and bool(picture_blocks(attempt))
 
 
 @attrs.define(eq=False)
 class _Use:
-    """Of one content: from when on a picture is left for others, and what Slack refused of it."""
+    """When to leave the next picture of a content for later messages, and which Slack refused."""
 
     since: float
     refused: str = ""
@@ -110,12 +114,12 @@ class _Use:
 
 @attrs.define(eq=False)
 class Contents:
-    """What one session has uploaded, and what became of it."""
+    """The contents that one session has uploaded, and what happened to their pictures."""
 
     _uses: OrderedDict[Content, _Use] = attrs.field(factory=OrderedDict, init=False)
 
     def keeps(self, uploads: Sequence[Upload], now: float) -> bool:
-        """Whether pictures that are there now stay for others to show. Of the first they do not."""
+        """Whether later messages may show the pictures just uploaded; not on the first time."""
         content = _content(uploads)
         use = self._uses.get(content)
         if use is None:
@@ -127,7 +131,7 @@ class Contents:
         return kept
 
     def refused(self, uploads: Sequence[Upload], now: float) -> None:
-        """Slack does not show them: others are left once, and if they are refused too, none is."""
+        """Slack refused the pictures: leave others once; if Slack refuses those too, leave none."""
         content = _content(uploads)
         use, name = self._uses.get(content) or _Use(now), slack_id(uploads[0].known)
         if name != use.refused:  # several messages may have been under way with it

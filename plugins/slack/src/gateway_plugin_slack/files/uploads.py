@@ -1,7 +1,8 @@
-"""What requests say of files, and answers of the message that shows them. Sans-I/O.
+"""Makes the requests that share files, and finds the message that shows them. Sans-I/O.
 
 Sources: docs.slack.dev, files.getUploadURLExternal, files.completeUploadExternal, files.info, and
-"uploading files". A message is shared some time after Slack has said yes: its `ts` is found then.
+"uploading files". Slack posts the message some time after its successful answer; only then can the
+message's `ts` be found.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from gateway_core.authors import (
 )
 
 SHARED_WITHIN = 60.0
-"""Seconds for which the message of a completed upload is looked for."""
+"""Seconds for which the adapter looks for the message of a completed upload."""
 LOOKS = (0.5, 1.0, 2.0, 4.0)
-"""Seconds before each look, the last again and again."""
+"""Seconds before each look; the last wait is repeated."""
 
 
 ASKS, SHARES = "files.getUploadURLExternal", "files.completeUploadExternal"
-"""The methods before and after the bytes."""
+"""The methods that are called before and after the bytes are sent."""
 
 _WORDS = frozenset(
     {
@@ -37,13 +38,13 @@ _WORDS = frozenset(
         *("storage_limit_reached", "unable_to_share_files"),
     }
 )
-"""What sharing files is refused with where a text may pass; beside what begins with `file_`."""
+"""Errors that refuse only the files, as those beginning with `file_` do: a text may be accepted."""
 
 
 def of_upload(verdict: Verdict, method: str, error: str) -> Verdict:
     """The verdict on a request that is part of sending files.
 
-    Before they are shared, Slack has seen neither the room nor the text.
+    Before the files are shared, Slack has seen neither the room nor the text.
     """
     if method == ASKS and verdict.scope is Scope.ROOM:
         verdict = attrs.evolve(verdict, scope=Scope.MESSAGE)
@@ -54,7 +55,7 @@ def of_upload(verdict: Verdict, method: str, error: str) -> Verdict:
 
 @attrs.define
 class NotSharedError(GatewayError):
-    """Slack said yes to an upload, and its message appears nowhere. It may still: they stay."""
+    """Slack accepted an upload, but its message did not appear. It still may, so the files stay."""
 
     ids: tuple[str, ...]
 
@@ -66,21 +67,21 @@ class NotSharedError(GatewayError):
 
 
 class NotByUrlError(GatewayError):
-    """An answer by a response_url has files, which go to the room alone."""
+    """An answer by a response_url has files, which can be sent only to the room itself."""
 
     def __str__(self) -> str:
         return "a response_url takes no files: the answer goes to the room"
 
 
 class FilesStayError(GatewayError):
-    """An edit would change the files of a message, which the adapter does not."""
+    """An edit would change a message's files, which the adapter cannot do."""
 
     def __str__(self) -> str:
         return "a Slack message keeps the files that it was sent with: delete it, and send another"
 
 
 class TextUnknownError(GatewayError):
-    """An edit of buttons alone, of a message whose text its ref does not have."""
+    """An edit changes only the buttons of a message, but the message's ref has no text."""
 
     def __str__(self) -> str:
         return (
@@ -90,7 +91,7 @@ class TextUnknownError(GatewayError):
 
 
 def verdict_of_files(error: Exception) -> Verdict | None:
-    """What either means; None: it is none of them."""
+    """What one of this module's errors means; None: it is another error."""
     if isinstance(error, NotSharedError):
         return Verdict(
             error_class=ErrorClass.NON_RETRYABLE,
@@ -114,7 +115,7 @@ def verdict_of_files(error: Exception) -> Verdict | None:
 
 
 def upload_form(file: File) -> dict[str, str]:
-    """What asks for the address to which the bytes go."""
+    """The fields of the request for the URL to which the bytes are sent."""
     form = {"filename": file.name, "length": str(file.size)}
     return {**form, "alt_txt": file.alt} if file.alt else form
 
@@ -122,9 +123,10 @@ def upload_form(file: File) -> dict[str, str]:
 def sharing(
     attempt: Attempt, uploads: Sequence[Upload], ids: Sequence[str], content: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What shares uploaded files in the room, with the text: beside a comment blocks are ignored.
+    """The fields of the request that shares uploaded files in the room, with the text.
 
-    Formatted texts are blocks, and others a comment.
+    A text with blocks is sent as blocks, and another text as a comment: Slack ignores blocks if
+    there is a comment.
     """
     named = zip(ids, uploads, strict=True)
     files = [{"id": name, "title": upload.file.name} for name, upload in named]

@@ -1,1 +1,1 @@
-"""Reactions and pins on Slack: how they are called."""
+"""Reactions and pins on Slack: the calls that set and remove them."""

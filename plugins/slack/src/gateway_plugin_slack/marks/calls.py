@@ -1,6 +1,6 @@
-"""How a reaction or a pin is called. Sans-I/O.
+"""Makes the calls that set and remove reactions and pins. Sans-I/O.
 
-Slack wants names (docs.slack.dev, reactions.add); a pin notifies nobody, silent or not.
+Slack takes an emoji's name (docs.slack.dev, reactions.add); a pin notifies nobody, silent or not.
 """
 
 from __future__ import annotations

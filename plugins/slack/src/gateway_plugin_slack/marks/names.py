@@ -1,4 +1,4 @@
-"""What Slack calls an emoji: 👍 is `+1`. Sans-I/O, but for the table, which is read once."""
+"""Finds Slack's name of an emoji: 👍 is `+1`. Sans-I/O, except that the table is read once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from importlib.resources import files
 _NAME = re.compile(r":?([a-z0-9_+\-']{1,100}(?:::skin-tone-[2-6])?):?")
 _SELECTORS = "\ufe0e\ufe0f"
 _TONES = {chr(0x1F3FB + n): f"skin-tone-{n + 2}" for n in range(5)}
-"""The modifiers of skin tones, and their names, which begin at 2."""
+"""The modifiers of skin tones, and their names, whose numbers begin at 2."""
 
 
 def name_of(emoji: str) -> str | None:
-    """The name of a character, or a name as it is, with or without colons; None: it has none.
+    """The name of an emoji: of a character, or a name with or without colons; None: it has none.
 
-    A skin tone is a part of the name (`+1::skin-tone-3`); two different ones have no name.
+    A skin tone is part of the name (`+1::skin-tone-3`). An emoji with two different skin tones has
+    no name.
     """
     named = _NAME.fullmatch(emoji)
     if named is not None:

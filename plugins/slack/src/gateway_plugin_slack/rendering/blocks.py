@@ -1,7 +1,7 @@
-"""A document's blocks as the sections, quotes, lists and preformatted texts of its rich text.
+"""Writes a document's blocks as sections, quotes, lists and preformatted texts of rich text.
 
-One element holds what stands together: paragraphs one after the other, items of one list and level.
-Sans-I/O.
+One element holds the blocks that belong together: paragraphs that follow each other, or items of
+one list and level. Sans-I/O.
 """
 
 from __future__ import annotations
@@ -13,27 +13,28 @@ from gateway_core.text import Block, Kind
 from gateway_plugin_slack.rendering.runs import Element, Runs
 from gateway_plugin_slack.rendering.sizes import BORDER, LIST, OFFSET, SECTION, SOLID, TEXT, Sizes
 
-# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+# Enum members as globals: CPython 3.11 takes longer to find one in its class than to make a call.
 _CODE: Final = Kind.CODE
 _TABLE: Final = Kind.TABLE
 _HEADING: Final = Kind.HEADING
 
 _BULLET: Final = "•"
 _BOXES: Final = "☐☑"
-"""What begins a task: a character of its text, for Slack's lists have bullets and numbers only."""
+"""A task begins with one of these, as part of its text: Slack's lists have only bullets and
+numbers."""
 
 _BARE: Final = frozenset(("type", "text"))
 
 
 class Grouping:
-    """Writes the blocks of a stretch; `header` is a table's, where that was begun in a part before.
+    """Writes the blocks of a stretch; `header` is that of a table which an earlier part began.
 
-    `elements` are in order; `starts` and `ends` say where each stands in the text, a line feed that
-    is written before it included. `start` is where the part begins.
+    `elements` are in order; `starts` and `ends` are their places in the text, including a line feed
+    that is written before an element. `start` is where the part begins.
 
-    Invariant: at most one element is open for the next block to go on in it, the last: a section
-    or quote, which holds `section` and whose text from `place` to `end` is not written yet; or a
-    list of `items`, the last of which is `item` and ends at `end`.
+    Invariant: at most one element, the last, is open, so that the next block may continue it. It is
+    a section or quote, which holds `section`, and whose text from `place` to `end` is not written
+    yet; or a list of `items`, whose last item is `item` and ends at `end`.
     """
 
     def __init__(self, text: str, runs: Runs, sizes: Sizes, start: int) -> None:
@@ -71,7 +72,7 @@ class Grouping:
         return self.elements
 
     def _open(self, element: Element, start: int, quote: int, size: int) -> None:
-        """Add an element behind all text before it, and count what it takes."""
+        """Add an element after the text before it is written, and record its size."""
         if self.elements:
             self._close()
         self.items = None
@@ -93,16 +94,16 @@ class Grouping:
             self.section = None
 
     def _put_apart(self, section: list[Element]) -> None:
-        """Write a blank line before a section: in its first text, where that has no style."""
+        """Write a blank line before a section: into its first text, if that has no style."""
         if section and section[0].keys() == _BARE:
             section[0]["text"] = "\n" + section[0]["text"]
             return
-        if section:  # without one, the text that is counted where it begins is this
+        if section:  # in an empty section, the size recorded at its start is this text's
             self.containers[self.starts[-1] + 1] += TEXT
         section.insert(0, _text("\n"))
 
     def _add_solid(self, start: int, end: int, quote: int) -> None:
-        """Code or a table. Where a part begins inside a table, its header stands there again."""
+        """Add code or a table. If a part begins inside a table, the header is repeated there."""
         text, self.header = self.header + self.text[start:end], ""
         inner = [{"type": "text", "text": text}]
         element: Element = {"type": "rich_text_preformatted", "elements": inner}
@@ -111,7 +112,7 @@ class Grouping:
         self._open(element, start, quote, SOLID + BORDER if quote else SOLID)
 
     def _begin_section(self, start: int, quote: int) -> list[Element]:
-        """Slack runs no blank line behind a list or code: one that stands there is written."""
+        """Begin a section; Slack adds no blank line before it, so one in the text is written."""
         section: list[Element] = []
         kind = "rich_text_quote" if quote else "rich_text_section"
         self._open({"type": kind, "elements": section}, start, quote, SECTION)
@@ -129,7 +130,7 @@ class Grouping:
         self.place = end
 
     def _add_item(self, block: Block) -> None:
-        """An item of a list: of the open one, if it is the next of the same level there."""
+        """Add an item to the open list, if it is the next one on that level, or to a new list."""
         start, body, end, kind, _, _, quote, depth, marker = block
         number = None if marker[0] == _BULLET else int(marker[:-2])
         items = self.items
@@ -171,7 +172,7 @@ class Grouping:
         return items
 
     def _add_to_item(self, start: int, body: int, end: int, kind: Kind) -> None:
-        """What goes on in an item: line feeds and text, without the spaces before that.
+        """Continue an item with line feeds and text, without the spaces before the text.
 
         Slack indents all lines of an item.
         """
@@ -184,7 +185,7 @@ class Grouping:
             _put_behind(inner, element)
 
     def _written(self, body: int, end: int, kind: Kind) -> list[Element]:
-        """What an item's block holds."""
+        """The elements of an item's block."""
         if kind is _HEADING and body < end:
             return self.runs.bold(body, end)
         return self.runs.between(body, end)
@@ -195,7 +196,7 @@ def _text(words: str) -> Element:
 
 
 def _put_behind(elements: list[Element], element: Element) -> None:
-    """Add an element; what is text in no style goes on in the one before, if that is so too."""
+    """Add an element; a text without style is joined to a text without style before it."""
     if elements and elements[-1].keys() == element.keys() == _BARE:
         elements[-1]["text"] += element["text"]
     else:

@@ -1,4 +1,4 @@
-"""Buttons as blocks of actions, and what of them Slack does not take. Sans-I/O.
+"""Makes blocks of actions from buttons, and reports what Slack would refuse. Sans-I/O.
 
 Source: docs.slack.dev, reference/block-kit: actions block and button element.
 """
@@ -13,19 +13,19 @@ from gateway_core.authors import Button, Json, Problem, Rows, places
 
 BLOCKS = "blocks"
 OWN = "gateway.buttons."
-"""What the `block_id` of a row of buttons begins with, by which an edit finds them again."""
+"""The beginning of the `block_id` of a row of buttons, by which an edit finds the row again."""
 MOST_BLOCKS = 49
-"""Of a message, beside the one that shows its text."""
+"""Most blocks of a message besides the one that shows its text."""
 MOST_IN_ROW = 25
 LONGEST_TEXT, LONGEST_VALUE, LONGEST_URL = 75, 2_000, 3_000
 """In characters."""
 MOST_JSON = 9_000
-"""Characters of JSON that all blocks beside the text take: more leaves too little to the text."""
+"""Most characters of JSON of all blocks besides the text; more would leave the text too little."""
 SCHEMES = ("http://", "https://", "slack://")
 
 
 def fields_with(rows: Rows, extra: Mapping[str, Json]) -> Mapping[str, Json] | Sequence[Problem]:
-    """The message's own fields with these buttons after its blocks; or what is wrong."""
+    """`extra` with these buttons after its blocks, or the problems of the buttons."""
     others = others_of(extra.get(BLOCKS))
     blocks = [*others, *(_row(at, row) for at, row in enumerate(rows))]
     problems = [*_problems(rows)]
@@ -43,12 +43,12 @@ def fields_with(rows: Rows, extra: Mapping[str, Json]) -> Mapping[str, Json] | S
 
 
 def others_of(blocks: Any) -> list[Any]:
-    """The blocks that are no buttons of the gateway's."""
+    """The blocks that are not the gateway's buttons."""
     return [block for block in blocks or () if not _is_own(block)]
 
 
 def buttons_of(blocks: Any) -> list[Any]:
-    """Those that are."""
+    """The blocks that are the gateway's buttons."""
     return [block for block in blocks or () if _is_own(block)]
 
 

@@ -1,13 +1,13 @@
-"""Styled text as a rich_text block: exact styles, nothing to escape, nothing that pings by itself.
+"""Renders styled text as a rich_text block: exact, without escapes or unasked notifications.
 
-Of Slack's forms this keeps most. `mrkdwn` formats at word boundaries only, has no lists and must be
-escaped; `markdown_text` excludes `text`, which notifications and screen readers want, and makes
-mentions of what a model wrote. A rich_text block has nested lists, quotes, preformatted text and
-links with any style (docs.slack.dev, rich text block). Headings are bold, tables preformatted,
-task boxes and rules characters.
+Of Slack's forms of text, rich_text keeps the most of the styles. `mrkdwn` formats at word
+boundaries only, has no lists and must be escaped; `markdown_text` excludes `text`, which
+notifications and screen readers need, and makes mentions of what a model wrote. A rich_text block
+has nested lists, quotes, preformatted text and links with any style (docs.slack.dev, rich text
+block). Headings are bold, tables are preformatted, task boxes and rules are characters.
 
-All blocks of a message may have about 12,000 characters, their containers counted in part
-(github.com/slackapi/bolt-js/issues/2509, 2867), so what is measured here is the blocks' JSON.
+All blocks of a message may have about 12,000 characters. Slack counts their containers in part
+(github.com/slackapi/bolt-js/issues/2509, 2867), so this module measures the blocks' JSON.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ MOST_JSON: Final = 12_000
 class RichText:
     """One document as Slack shows it; a `Rendering` of gateway_core.text.
 
-    limit    what `measure` of the visible text may be: it stands in `text` as well
-    measure  of the text as it is written there
-    fields   what every part's payload has besides, made from its visible text
-    space    characters that the JSON of the blocks may have
+    limit    the most that `measure` may say of the visible text, which is in `text` as well
+    measure  measures the text as it is written in `text`
+    fields   makes the other fields of a part's payload from the part's visible text
+    space    most characters of the blocks' JSON
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RichText:
         self.tally = Tally(document.text, measure)
 
     def cost(self, start: int, end: int) -> int:
-        """The measure of the text, or the share of the blocks' JSON, whichever is nearer."""
+        """The measure of the text, or the JSON's share of `space` scaled to `limit`, if larger."""
         header = self.document.header_at(start) if start else ""
         measured, length = self.tally.between(start, end), end - start
         if header:
@@ -60,7 +60,7 @@ class RichText:
             return measured  # even with a backslash before each character
         text = header + self.document.text[start:end]
         for sign in '\n\t"\\':
-            if sign in text:  # to ask costs a tenth of counting
+            if sign in text:  # `in` costs a tenth of counting
                 size += text.count(sign)
         return max(measured, -(-size * self.limit // self.space))
 
@@ -71,6 +71,6 @@ class RichText:
         return {**fields, "blocks": [{"type": "rich_text", "elements": elements}]}
 
     def _text(self, start: int, end: int) -> str:
-        """The characters, behind the header again where a part begins inside a table."""
+        """The characters; if the part begins inside a table, the table's header comes first."""
         header = self.document.header_at(start) if start else ""
         return header + self.document.text[start:end]

@@ -1,8 +1,8 @@
-"""What notifications show of a message that has blocks and no text of its own. Sans-I/O.
+"""Makes the notification's text for a message that has blocks and no text of its own. Sans-I/O.
 
-Slack asks for a `text` beside blocks: it stands where blocks cannot be shown, such as in a
-notification, and is read out to who does not see the screen (docs.slack.dev, chat.postMessage). It
-pings nobody: the blocks do that, or not.
+Slack asks for a `text` beside blocks. Slack shows it where blocks cannot be shown, such as in a
+notification, and screen readers read it out (docs.slack.dev, chat.postMessage). This text never
+notifies anybody; only the blocks may.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from gateway_core.text import cut, neutral
 from gateway_plugin_slack.rendering.plain import escape
 
 MOST = 1_000
-"""Characters; more are in no notification."""
+"""Most characters; no notification shows more."""
 _CONTROLS = frozenset({"actions", "context_actions", "divider", "input"})
-"""Blocks that say nothing: buttons, lines and fields to fill in."""
+"""Blocks without words of the message: buttons, lines and fields to fill in."""
 _WORDS = ("text", "title", "alt_text")
 
 
 def fallback_of(blocks: object) -> str:
-    """The words of the blocks, one block to a line; empty where they have none."""
+    """The words of the blocks, one line for each block; empty if they have none."""
     lines = (" ".join(_words(block)) for block in _each(blocks) if not _is_control(block))
     text = neutral("\n".join(line for line in lines if line.strip()))
     [(start, end), *_] = cut(text, limit=MOST, measure=len) or [(0, 0)]
@@ -32,7 +32,7 @@ def _is_control(block: object) -> bool:
 
 
 def _words(node: object) -> Iterator[str]:
-    """Every text in it, depth first."""
+    """Every text in the node, depth first."""
     for child in _each(node):
         yield from _words(child)
     if not isinstance(node, Mapping):

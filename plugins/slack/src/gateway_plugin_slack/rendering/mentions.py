@@ -1,4 +1,4 @@
-"""What notifies people, where a text is asked to: `<@U…>`, `<!here>`, `<!subteam^S…>`. Sans-I/O."""
+"""Makes mentions that an envelope allows: `<@U…>`, `<!here>`, `<!subteam^S…>`. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _MENTION: Final = re.compile(
 
 
 class MentioningRuns(Runs):
-    """Runs of a text whose mentions are elements of their own; none in links and code is one.
+    """Runs of a text whose mentions are elements of their own, except in links and code.
 
-    `containers` is given what each mention takes, and what stands behind it in the same style.
+    `containers` records the size of each mention, and of the text after it in the same style.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class MentioningRuns(Runs):
         return self._with_mentions(super().bold(start, end), start)
 
     def _with_mentions(self, elements: Iterable[Element], place: int) -> list[Element]:
-        """The elements, the first of which stands at `place`, with their mentions."""
+        """The elements with their mentions; the first element is at `place` in the text."""
         found: list[Element] = []
         for element in elements:
             if element["type"] == "link" or "code" in element.get("style", ()):
@@ -53,7 +53,7 @@ class MentioningRuns(Runs):
         return found
 
     def _split(self, element: Element, place: int) -> Iterator[Element]:
-        """An element of text as its mentions, and what stands between them in its style."""
+        """Split an element of text into its mentions and the texts between them, in its style."""
         text, last = element["text"], 0
         size = MENTION + size_of_style(element.get("style", ()))
         for found in _MENTION.finditer(text):
@@ -85,7 +85,7 @@ def _mention(found: re.Match[str]) -> Element:
 
 
 def native(text: str, *, mentions: Mentions) -> str:
-    """Slack's own markup as it is sent; without `mentions`, those in it are shown, not called."""
+    """Slack's own markup as it is sent; mentions that `mentions` does not allow are only text."""
     if mentions is True:
         return text
 

@@ -1,10 +1,10 @@
-"""A text for Slack: exact, quiet unless asked otherwise, in parts that fit and can be edited.
+"""Plans a text's parts for Slack: exact, quiet unless asked otherwise, and short enough to edit.
 
 Markdown and plain texts are rich text (see document.py), with the visible text in `text` for
-notifications. A plain text too: chat.update has no `mrkdwn` to switch formatting off, so that an
-edited `*text*` would turn bold. Blocks of the caller's own stand behind it.
+notifications. Plain texts are rich text too, because chat.update has no `mrkdwn` to switch
+formatting off, so that an edited `*text*` would turn bold. The caller's own blocks follow the text.
 
-What was refused is sent as its source, without blocks but its buttons.
+A text whose formatting was refused is sent as its source, without blocks except its buttons.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from gateway_plugin_slack.settings import Settings
 _SPOILER = Style.SPOILER
 
 STRICTER = 0.5
-"""The share of the usual measure that is tried when Slack calls a part too long."""
+"""The share of the usual limit that is tried after Slack has called a part too long."""
 
 LEAST_JSON = 3_000
-"""What of the space for blocks is left to the text, whatever the caller's own blocks take."""
+"""Characters of JSON that the text's blocks may always have, whatever the caller's blocks take."""
 
 
 def parts_of(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[Part]:
-    """The parts of a text; where there is none but blocks or attachments, one part without."""
+    """The parts of a text; if there are only blocks, attachments or files, one without a text."""
     fallback = is_fallback(envelope)
     limit = int(settings.part_bytes * (STRICTER if mode == "stricter" and not fallback else 1))
     if envelope.format == "native" or mode == "plain":
@@ -53,7 +53,7 @@ def parts_of(settings: Settings, envelope: Send | Edit, mode: str) -> Sequence[P
 
 
 def _wordless(envelope: Send | Edit, mode: str) -> Part:
-    """What is blocks, attachments or files alone; blocks bring a text for notifications."""
+    """The part of a message without text; blocks without files bring a text for notifications."""
     part = _part(envelope, mode, plain, (0, 0))
     blocks = (envelope.extra or {}).get("blocks")
     if not blocks or envelope.files:
@@ -62,15 +62,15 @@ def _wordless(envelope: Send | Edit, mode: str) -> Part:
 
 
 def is_fallback(envelope: Send | Edit) -> bool:
-    """Whether the text is shown in notifications only: Slack's own way beside blocks but buttons.
+    """Whether Slack shows the text only in notifications: a native text with other blocks.
 
-    Such a text is never cut smaller.
+    Buttons do not count as such blocks. Such a text is never cut smaller.
     """
     return envelope.format == "native" and bool(others_of((envelope.extra or {}).get("blocks")))
 
 
 def carries_content(extra: Mapping[str, object] | None) -> bool:
-    """True where `extra` shows something even without a text."""
+    """True if `extra` shows something even without a text."""
     return any((extra or {}).get(field) for field in ("blocks", "attachments"))
 
 
@@ -91,7 +91,7 @@ def _styled(envelope: Send | Edit, limit: int) -> Sequence[Part]:
 
 
 def _unhidden(document: Document) -> Document:
-    """Slack hides nothing: a spoiler is reported as shown."""
+    """The document with its spoilers reported as degraded: Slack shows them openly."""
     places = [span[0] for span in document.spans if span[2] is _SPOILER]
     if not places:
         return document
@@ -119,9 +119,9 @@ def _content(envelope: Send | Edit, text: str, *, mrkdwn: bool = False) -> Mappi
 
 
 def _threaded(part: Part, envelope: Send | Edit) -> Part:
-    """All parts of a reply stand in its thread, though only the first attempt carries the reply.
+    """Put every part of a reply into the reply's thread: only the first part's attempt has `reply`.
 
-    The digest is that of the content alone: an edit of the same text finds it unchanged.
+    The digest is made of the content alone, so that an edit to the same text finds it unchanged.
     """
     if isinstance(envelope, Edit) or envelope.thread_id or envelope.reply_to is None:
         return part
@@ -131,7 +131,7 @@ def _threaded(part: Part, envelope: Send | Edit) -> Part:
 
 
 def _degraded(envelope: Send | Edit, mode: str) -> tuple[str, ...]:
-    """What the reader misses of the asked-for look."""
+    """What is lost of the look that was asked for."""
     lost = ["formatting"] if mode == "plain" and envelope.format != "plain" else []
     extra = envelope.extra or {}
     if mode == "plain" and (others_of(extra.get("blocks")) or extra.get("attachments")):

@@ -1,4 +1,4 @@
-"""A document's characters as elements of one style each: the runs of its rich text. Sans-I/O."""
+"""Makes a document's characters into runs, rich text elements of one style each. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from gateway_plugin_slack.rendering.sizes import FLAGS, LINK, TEXT, Sizes, size_
 
 Element: TypeAlias = dict[str, Any]
 
-# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+# Enum members as globals: CPython 3.11 takes longer to find one in its class than to make a call.
 _BOLD: Final = Style.BOLD
 _LINK: Final = Style.LINK
 
 _STYLED: Final = {style: TEXT + size_of_style((name,)) for style, name in FLAGS.items()}
-"""What an element in one style takes besides its characters."""
+"""The size of an element in one style, besides its characters."""
 
 _NONE: Final = Span(1 << 62, 1 << 62, _BOLD)
-"""Behind the last span of any text."""
+"""A span that lies after the last span of any text."""
 
 
 class Runs:
     """Writes stretches of a text, which are asked for in order; no span ends outside its stretch.
 
-    `spans` are the styles, by start and then the longer first; they nest. `sizes` is given what the
-    elements take, and that what follows a span takes what a text without style does.
+    `spans` are the styles, which nest, in order of their starts, the longer first. `sizes` records
+    the sizes of the elements; after the end of a span, it records the size of a text without style.
     """
 
     def __init__(self, text: str, spans: Iterable[Span], sizes: Sizes) -> None:
@@ -36,7 +36,7 @@ class Runs:
         self.sizes = sizes.runs
 
     def between(self, start: int, end: int) -> list[Element]:
-        """The elements of `start..end`. Most spans stand alone, with none inside them."""
+        """The elements of `start..end`. Most spans have no other span inside."""
         text, span = self.text, self.span
         if span[0] >= end:
             return [{"type": "text", "text": text[start:end]}] if start < end else []
@@ -76,7 +76,7 @@ class Runs:
         return [{"type": "text", "text": self.text[start:end], "style": {"bold": True}}]
 
     def _nested(self, start: int, end: int, style: Style, value: str = "") -> list[Element]:
-        """The elements of a span, and of those inside it."""
+        """The elements of a span, and of the spans inside it."""
         elements: list[Element] = []
         around: list[tuple[int, tuple[Style, ...], str]] = [(end, (style,), value)]
         while around:
@@ -110,6 +110,6 @@ class Runs:
 
 @lru_cache(maxsize=256)
 def _styled(styles: tuple[Style, ...]) -> tuple[Mapping[str, bool], int]:
-    """What Slack calls the styles, outermost first, and what that takes of the JSON."""
+    """Slack's names of the styles, outermost first, and the size of their JSON."""
     style = {FLAGS[one]: True for one in styles if one in FLAGS}
     return style, size_of_style(style)

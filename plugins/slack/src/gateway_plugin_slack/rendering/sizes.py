@@ -1,8 +1,8 @@
-"""What any stretch takes: its characters, and besides them the JSON of its rich text. Sans-I/O.
+"""Computes the size of any stretch of a text: its characters, and its rich text's JSON. Sans-I/O.
 
-The JSON is noted while it is written: each element of one style and each container take their
-braces and names; a link takes its address as often as its words change their style. Never less than
-what is written.
+The size of the JSON is recorded while the elements are made: each element of one style, and each
+container, needs braces and names; a link needs its URL again each time that its words change their
+style. The computed size is never less than the size of what is written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FLAGS: Final[Mapping[Style, str]] = {
     Style.UNDERLINE: "underline",
     Style.CODE: "code",
 }
-"""The styles that Slack has, and what it calls them."""
+"""The styles that Slack has, with Slack's names."""
 
 TEXT: Final = len('{"type": "text", "text": ""}, ')
 LINK: Final = len('{"type": "link", "url": "", "text": ""}, ')
@@ -35,23 +35,23 @@ LIST: Final = len('{"type": "rich_text_list", "style": "ordered", "elements": []
 OFFSET: Final = len(', "offset": ')
 _AROUND: Final = len('[{"type": "rich_text", "elements": []}]')
 _AGAIN: Final = SOLID + LIST + OFFSET + 9 + 2 * BORDER
-"""Where a part begins inside a list: what is left of an item is a section, and a list follows."""
+"""For a part that begins inside a list: the rest of an item is a section, and a list follows."""
 
 
 Table: TypeAlias = tuple[list[int], list[int], list[int]]
 
 
 def size_of_style(names: Collection[str]) -> int:
-    """What an element takes for the styles of these names."""
+    """Characters of JSON that an element needs for the styles with these names."""
     return STYLE + sum([FLAG + len(name) for name in names]) if names else 0
 
 
 class Sizes:
-    """Of one document, by the places where something begins.
+    """The sizes of one document's JSON, by the places in the text where something begins.
 
-    runs      what the JSON takes of the element that begins there, a stretch in one style; the
-                end of a style begins the next
-    containers  what it takes of the section, the list and the like that begin there
+    runs        the size of the element that begins there, a stretch in one style; the next
+                stretch begins where a style ends
+    containers  the size of the section, the list and the like that begin there
     """
 
     def __init__(self) -> None:
@@ -60,12 +60,12 @@ class Sizes:
         self.table: Table | None = None
 
     def before(self, end: int) -> int:
-        """What everything takes that begins before `end`, the end of the document."""
+        """The size of everything that begins before `end`, the end of the document."""
         size = _AROUND + _AGAIN + self.runs[0] - self.runs.get(end, 0)
         return size + sum(self.runs.values()) + sum(self.containers.values())
 
     def between(self, start: int, end: int) -> int:
-        """What `start..end` takes besides its characters; never less for a greater `end`."""
+        """The size of `start..end` besides its characters; never less for a greater `end`."""
         if self.table is None:
             self.table = self._made()
         places, looks, sums = self.table
@@ -74,9 +74,9 @@ class Sizes:
         return _AROUND + _AGAIN + begun + sums[last] - sums[first]
 
     def _made(self) -> Table:
-        """The places in order; the run that stands at each; the sum of all before it.
+        """The places in order; the size of the run at each; the sum of all sizes before it.
 
-        Made when a stretch is asked about: then all is noted.
+        Called with the first question about a stretch: by then every size is recorded.
         """
         places = sorted(self.runs.keys() | self.containers.keys())
         looks, sums, look, total = [], [0], TEXT, 0
@@ -90,12 +90,12 @@ class Sizes:
 
 
 class Tally:
-    """What `count` says of stretches of a text, asked again and again for one that begins alike.
+    """Answers what `count` says of a stretch of a text; fast for stretches with the same start.
 
-    Of two texts together it says the sum.
+    `count` must be additive: for two texts together it says the sum.
 
-    Invariant: `known` is that of `start..end`, which was asked about before. A search asks about
-    stretches that begin there too and end nearby: the difference alone is counted.
+    Invariant: `known` is the count of `start..end`, the stretch of the last question. A search asks
+    about stretches that have the same start and end nearby, so only the difference is counted.
     """
 
     def __init__(self, text: str, count: Callable[[str], int]) -> None:
@@ -103,7 +103,7 @@ class Tally:
         self.start = self.end = self.known = 0
 
     def between(self, start: int, end: int) -> int:
-        """What the characters of `start..end` count."""
+        """What `count` says of the characters of `start..end`."""
         if start != self.start:
             self.start = self.end = start
             self.known = 0

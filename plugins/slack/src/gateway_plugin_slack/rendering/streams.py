@@ -1,7 +1,7 @@
-"""Which answers Slack shows as a stream, and what its methods are sent. Sans-I/O.
+"""Decides which answers Slack shows as a stream, and makes the fields for it. Sans-I/O.
 
-Source: docs.slack.dev, chat.startStream, chat.appendStream, chat.stopStream. A stream stands in a
-thread; outside direct messages Slack must know who is answered.
+Source: docs.slack.dev, chat.startStream, chat.appendStream, chat.stopStream. A stream is always in
+a thread; outside direct messages, Slack must know who is answered.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _PING = re.compile("<(?=[@!#])")
 
 
 def streaming_of(settings: Settings, envelope: Envelope) -> Streaming | None:
-    """How Slack shows this answer as it grows; None: by edits.
+    """How Slack shows this answer while it grows; None: by edits.
 
-    It is what the methods know: Markdown that pings nobody, without fields of Slack's own while it
-    grows, in a thread of a conversation that is named by its id.
+    Slack's methods stream only Markdown that notifies nobody, without fields of Slack's own while
+    it grows, in a thread of a conversation that is named by its id.
     """
     if settings.streaming != "auto" or not isinstance(envelope, Send) or envelope.grows is None:
         return None
@@ -47,7 +47,7 @@ def streaming_of(settings: Settings, envelope: Envelope) -> Streaming | None:
 
 
 def _thread(settings: Settings, envelope: Send, *, direct: bool) -> str | None:
-    """The thread that it stands in: in a direct message the one under the question."""
+    """The thread of the stream; in a direct message without one, the thread below the question."""
     thread = envelope.thread_id or envelope.reply_to
     if thread is None and direct and settings.stream_threads and envelope.grows is not None:
         thread = envelope.grows.message_id

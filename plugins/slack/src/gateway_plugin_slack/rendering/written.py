@@ -1,4 +1,4 @@
-"""The elements of a document's rich text, written once; a part takes those that are whole in it."""
+"""Writes a document's rich text elements once; a part reuses those that it has as a whole."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ _OF_RUNS: Final = ("rich_text_section", "rich_text_quote")
 
 
 class Written:
-    """One document's elements, and their sizes; with `mentions`, those in it as well.
+    """One document's elements, and their sizes; with `mentions`, its mentions as well.
 
-    Invariant: `whole[i]` is what stands at `starts[i]..ends[i]` of the text. The runs of a
-    section or quote are all of that, one after the other; of the one that was cut last, `edges` has
-    the index and where each begins and ends. What stands before `taken` was given out.
+    Invariant: `whole[i]` is the element of `starts[i]..ends[i]` of the text. The runs of a section
+    or quote cover that stretch, one after the other. `edges` has the index of the section or quote
+    that was cut last, and the places where its runs begin and end. All text before `taken` has been
+    given out.
     """
 
     def __init__(self, document: Document, mentions: Mentions) -> None:
@@ -41,7 +42,7 @@ class Written:
         self.ends = grouping.ends
 
     def between(self, start: int, end: int) -> list[Element]:
-        """What the part `start..end` is written as. No list or table in it is given out again."""
+        """The elements of the part `start..end`. No list or table in it is given out again."""
         text = self.document.text
         if self.taken == 0 == start and end == len(text):
             self.taken = end
@@ -53,15 +54,15 @@ class Written:
         first, last = bisect_right(self.ends, start), bisect_left(self.starts, end)
         cut = first < last and self.starts[first] < start
         if cut and self.whole[first]["type"] == "rich_text_list":
-            # What is left of it may be a section, and the next element may go on in that. Behind
-            # that one all is as it is in the whole.
+            # The rest of the list may be a section, which the next element may continue. After
+            # that element, everything is the same as in the whole document.
             first += 2
             elements = self._written(start, start, self.starts[first] if first < last else end)
         elements += [self._held(index, start, end) for index in range(first, last)]
         return elements
 
     def _held(self, index: int, start: int, end: int) -> Element:
-        """What the part holds of an element that begins in it, or of a cut one that is no list."""
+        """The piece, in the part, of an element that begins in it, or of a cut one but no list."""
         element = self.whole[index]
         low, high = max(self.starts[index], start), min(self.ends[index], end)
         if low == self.starts[index] and high == self.ends[index]:
@@ -72,7 +73,7 @@ class Written:
         return {**element, "elements": self._runs(index, low, high)}
 
     def _runs(self, index: int, start: int, end: int) -> list[Element]:
-        """The runs of a section or quote, as far as they stand in `start..end`."""
+        """The runs of a section or quote, as far as they are in `start..end`."""
         runs: list[Element] = self.whole[index]["elements"]
         if self.edges[0] != index:
             lengths = [len(run["text"]) for run in runs]
@@ -85,7 +86,7 @@ class Written:
         return held
 
     def _written(self, start: int, low: int, high: int) -> list[Element]:
-        """What `low..high` of a part that begins at `start` is written as."""
+        """The elements of `low..high` in a part that begins at `start`."""
         grouping = self._grouping(start, self._spans(low, high), Sizes())
         if low == start:
             grouping.header = self.document.header_at(start)
@@ -100,7 +101,7 @@ class Written:
         return Grouping(text, runs, sizes, start)
 
     def _blocks(self, start: int, end: int) -> Sequence[Block]:
-        """The blocks of the stretch. One that goes on from before has no marker any more."""
+        """The blocks of the stretch. A block that began before the stretch has no marker in it."""
         blocks = list(self.document.blocks_in(start, end))
         if blocks and blocks[0].start < start:
             first = blocks[0]
@@ -110,7 +111,7 @@ class Written:
         return blocks
 
     def _spans(self, start: int, end: int) -> Sequence[Span]:
-        """The styles of the stretch's characters, each as far as it goes there."""
+        """The styles of the stretch's characters, each cut to the stretch."""
         return [
             span
             if start <= span[0] and span[1] <= end
@@ -121,7 +122,7 @@ class Written:
 
 
 def _cut(run: Element, start: int, end: int) -> Element:
-    """A run with as much of its text; the same one if that is all."""
+    """A run with only `start..end` of its text; the same run if that is the whole text."""
     text = run["text"][start:end]
     if len(text) == len(run["text"]):
         return run
