@@ -1,4 +1,4 @@
-"""Where one of Discord's own events came from, ready for the answer to it. Sans-I/O."""
+"""Finds where one of Discord's events came from, so that it can be answered. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from gateway_core.authors import Address, Asked, Interaction, Secret
 from gateway_plugin_discord.ids import is_snowflake
 
 _OF_DELETION = frozenset({"channel_id", "guild_id", "id"})
-"""All that MESSAGE_DELETE says in a server (discord.com/developers/docs/events/gateway-events)."""
+"""The only fields of MESSAGE_DELETE in a server
+(discord.com/developers/docs/events/gateway-events)."""
 
 TOKEN_LASTS = 900.0
-"""Seconds for which an interaction's token answers
+"""Seconds for which an interaction's token can be used to answer
 (discord.com/developers/docs/interactions/receiving-and-responding#followup-messages)."""
 
 BUTTON = 2
@@ -29,10 +30,10 @@ ASKED: Mapping[int, Asked] = {2: "command", 3: "press", 5: "form"}
 def address_of(event: Any) -> Address | None:
     """The address of a gateway event (`{"t": …, "d": {…}}`) or of its `d`, or of an interaction.
 
-    A message in a thread says the thread's id as its channel, and so does the address: a thread
-    is a channel of its own. The key is the event's own id, with the time of an edit, so that an
-    answer to an event that was delivered twice is made once. None: it is not of a conversation.
-    The objects of discord.py, which have the same names, serve as well, and its commands' context.
+    A message in a thread names the thread as its channel, and so does the address: a thread is a
+    channel of its own. The key is the event's own id, with the time of an edit, so that an event
+    that was delivered twice is answered once. None: the event belongs to no conversation. The event
+    may also be an object of discord.py, which has the same names, or the context of a command.
     """
     inner = _inner(event)
     message = _get(inner, "message")
@@ -47,7 +48,7 @@ def address_of(event: Any) -> Address | None:
         gone = own or _text(inner, "message_id")
         return attrs.evolve(place, message_id=gone, key=gone and f"{gone}-deleted")
     if _text(message, "id") or _get(inner, "token"):
-        # An interaction: its id is no message's; a component's has its message inside.
+        # An interaction's id is not a message's id; a component's interaction has the message.
         replied = _text(message, "id")
     else:
         replied = own or _text(inner, "message_id")
@@ -62,7 +63,7 @@ def address_of(event: Any) -> Address | None:
 
 
 def _interaction(event: Any, own: str | None) -> Interaction | None:
-    """What it is answered by; None: it is no interaction, or one without an answer."""
+    """The interaction to answer; None: the event is no interaction, or one without an answer."""
     kind, token = _get(event, "type"), _get(event, "token")
     number = getattr(kind, "value", kind)  # discord.py has an enumeration
     asked = ASKED.get(number) if isinstance(number, int) else None
@@ -85,7 +86,7 @@ def _pressed(event: Any) -> str | None:
 
 
 def _inner(event: Any) -> Any:
-    """What tells of the conversation: an event's data, a context's message, or the event itself."""
+    """The object that names the conversation: the event's data, a context's message, the event."""
     if isinstance(event, dict):
         return event.get("d", event)
     raw = _get(event, "data")
@@ -105,7 +106,7 @@ def _server(event: Any) -> str | None:
 
 
 def _user(event: Any) -> str | None:
-    """Who wrote, pressed, called or reacted; a server's member has the user inside."""
+    """Who wrote, pressed, called or reacted; the object of a server's member contains the user."""
     for place in (_get(event, "author"), _get(event, "user"), _get(_get(event, "member"), "user")):
         if (found := _text(place, "id")) is not None:
             return found
@@ -113,14 +114,14 @@ def _user(event: Any) -> str | None:
 
 
 def _is_deletion(event: Any) -> bool:
-    """Whether it tells of a message that is gone, by its id and nothing of what was in it."""
+    """Whether the event reports a deleted message, with its id but without its content."""
     if isinstance(event, dict):
         return event.keys() == _OF_DELETION
     return hasattr(event, "cached_message")
 
 
 def _edited(event: Any) -> str:
-    """The milliseconds of a message's last edit; an embed that unfolded is none."""
+    """The time of a message's last edit, in milliseconds; an embed that unfolds is no edit."""
     at = _get(event, "edited_timestamp") or _get(event, "edited_at")
     if isinstance(at, str):
         try:

@@ -1,4 +1,4 @@
-"""The session with Discord's HTTP API: requests out, answers or typed errors back."""
+"""Sends requests to Discord's HTTP API, and returns its answers or raises typed errors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ OK = range(200, 300)
 _OWN = frozenset({"id", "channel_id"})
 
 SLOW_MODE = 20016
-"""Discord's code for a message that came too early for its channel."""
+"""Discord's code for a message that came too early for its channel's slow mode."""
 
 AGAIN_WITHIN = 10.0
 """Seconds to find out the id of a message whose answer could not be read."""
@@ -60,10 +60,10 @@ AGAIN_WITHIN = 10.0
 
 @attrs.define(eq=False)
 class DiscordSession:
-    """What an instance's attempts share: connections, and what is known of Discord's limits.
+    """An instance's connections to Discord, and what the instance has learned of Discord's limits.
 
-    Its methods raise DiscordApiError for a refusal, InvalidAnswersError or BucketSpentError where
-    asking would be unwise, TransportError below that.
+    The methods raise DiscordApiError for a refusal, InvalidAnswersError or BucketSpentError if a
+    request would be unwise now, and TransportError if the request or its answer got lost.
     """
 
     client: HttpClient
@@ -86,8 +86,8 @@ class DiscordSession:
     async def send(self, attempt: Attempt) -> Answer:
         """POST the part into its channel, deduplicated by the attempt's key.
 
-        A channel in slow mode is closed for as long as that lasts. An answer to an interaction
-        goes by its token.
+        If the channel is in slow mode, it is closed until slow mode allows the next message. An
+        answer to an interaction is sent by the interaction's token.
         """
         if self.webhook:
             return await self._by_webhook(attempt)
@@ -109,7 +109,7 @@ class DiscordSession:
         return attrs.evolve(answer, buckets=closed)
 
     async def edit(self, attempt: Attempt) -> Answer:
-        """PATCH the message to what the part says."""
+        """PATCH the message, so that it shows the part."""
         if self.webhook:
             return await self._by_webhook(attempt)
         if attempt.interaction is not None:
@@ -137,9 +137,9 @@ class DiscordSession:
         return await self._perform(attempt, route, body)
 
     async def _open_person(self, attempt: Attempt) -> None:
-        """Open the direct messages of a room that is a person, once: core remembers the channel.
+        """If the room is a person, open their direct messages; once, since core remembers them.
 
-        Raises PersonOpened, after which the attempt is made again there.
+        Raises PersonOpened, after which core makes the attempt again in that channel.
         """
         person = person_of(channel_of(attempt))
         if person is None:
@@ -148,7 +148,7 @@ class DiscordSession:
         body = {"json": {"recipient_id": person}}
         try:
             answer = await self._request(OPEN_DM.verb, OPEN_DM.path, body, redact)
-        except TransportError as error:  # whatever became of it, no message was sent
+        except TransportError as error:  # whatever became of this request, no message was sent
             raise TransportError(error.text, dispatched="no") from error
         found = _json_object(answer).get("id")
         if not is_snowflake(found):
@@ -166,10 +166,10 @@ class DiscordSession:
         return self.client.redact(text.replace(self.webhook["token"], "***"))
 
     async def _created(self, attempt: Attempt) -> Answer:
-        """Where the answer has no id it is asked for once more, unless the bucket is empty.
+        """Create the message; if the answer has no id, ask once more, unless the bucket is empty.
 
-        Discord knows the nonce and answers with the message that is there. That draws on no limit
-        here: of the 50 requests that Discord counts in a second, the pace leaves two for it.
+        Discord knows the nonce and answers with the existing message. The second request takes no
+        token here: of the 50 requests that Discord counts in a second, the pace leaves two for it.
         """
         body = create_body(attempt)
         answer = await self._perform(attempt, ROUTES["send"], body)
@@ -200,7 +200,7 @@ class DiscordSession:
     async def _counted(
         self, attempt: Attempt, route: Route, content: Mapping[str, Any], query: str
     ) -> Response:
-        """Make the attempt's request; a webhook's draws on its own bucket."""
+        """Make the attempt's request; a webhook's request counts in the webhook's own bucket."""
         redact = _redactor(self.client, attempt)
         path = path_of(route, attempt)
         path = f"{path}?{query}" if query else path
@@ -218,7 +218,7 @@ class DiscordSession:
     async def _request(
         self, verb: str, path: str, content: Mapping[str, Any], redact: Callable[[str], str]
     ) -> Response:
-        """Ask once. A 2xx whose body cannot be read has an empty one."""
+        """Make one request. A 2xx whose body cannot be read is returned with an empty body."""
         self.meter.check(trio.current_time())
         try:
             response = await self.client.request(verb, path, **content)
@@ -238,7 +238,7 @@ class DiscordSession:
 
 @asynccontextmanager
 async def open_session(instance: Instance) -> AsyncIterator[DiscordSession]:
-    """A session of `instance` for the time of the block. Connects at the first request."""
+    """A session of `instance` while the block runs. It connects with the first request."""
     settings: DiscordSettings = instance.settings
     agent = f"DiscordBot ({settings.user_agent_url}, {version('gateway-plugin-discord')})"
     headers: dict[str, str | Secret] = {"user-agent": agent}
@@ -256,7 +256,7 @@ async def open_session(instance: Instance) -> AsyncIterator[DiscordSession]:
 
 
 def _redactor(client: HttpClient, attempt: Attempt) -> Callable[[str], str]:
-    """Takes the bot's token and a webhook's out of a text: that one stands in the path."""
+    """A function that removes the tokens from a text: the bot's, and a webhook's in the path."""
     token = str(attempt.arguments.get("token") or "")
 
     def redact(text: str) -> str:
@@ -266,7 +266,7 @@ def _redactor(client: HttpClient, attempt: Attempt) -> Callable[[str], str]:
 
 
 def _json(response: Response) -> Any:
-    """The body; None where there is none that can be read: the platform has acted anyway."""
+    """The body as JSON; None if it cannot be read, since the platform has acted anyway."""
     try:
         return response.json()
     except ValueError:
@@ -274,9 +274,9 @@ def _json(response: Response) -> Any:
 
 
 def _is_foreign(operation: str, result: Any) -> bool:
-    """Whether an object that came with a yes is not Discord's: its messages have these names.
+    """Whether the object of a success is not Discord's: Discord's messages have the fields `_OWN`.
 
-    What other calls are answered with has no such mark.
+    The answers to other calls have no such fields, and are not checked.
     """
     message = operation in ("send", "upload", "edit", "delete", "answer", "revise")
     return message and isinstance(result, dict) and bool(result) and not _OWN & result.keys()

@@ -1,4 +1,4 @@
-"""What is wrong with an envelope, reported before it is accepted. Sans-I/O."""
+"""Checks an envelope before it is accepted, and reports its problems. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from gateway_plugin_discord.methods import (
 from gateway_plugin_discord.settings import DiscordSettings
 
 OWNED = frozenset({"content", "enforce_nonce", "message_reference", "nonce"})
-"""Fields that the gateway fills in itself: none of them may stand in `extra`."""
+"""Fields that the gateway fills in itself: `extra` must not have them."""
 
 _WITHOUT_TEXT = frozenset({"components", "embeds", "poll", "shared_client_theme", "sticker_ids"})
-"""Fields that make a message even where there is no text."""
+"""Fields that make a message even without a text."""
 
 MOST = {"embeds": 10, "sticker_ids": 3, "components": 40}
-"""How many of them a message takes (discord.com/developers/docs/resources/message#create-message
+"""How many of each a message can have (discord.com/developers/docs/resources/message#create-message
 and components/reference)."""
 
 
 def problems_of(settings: DiscordSettings, envelope: Envelope) -> tuple[Problem, ...]:
-    """Every mistake, each with the field that it is in."""
+    """Every problem of the envelope, each with its field."""
     webhook = settings.webhook_url is not None
     places = problems_of_webhook(envelope) if webhook else _id_problems(envelope)
     return (*places, *_content_problems(settings, envelope))
@@ -66,7 +66,7 @@ def _id_problems(envelope: Envelope) -> Iterable[Problem]:
 
 
 def _has_no_room(envelope: Envelope) -> bool:
-    """Whether it is a call of a route that is of no channel, such as GET /users/@me."""
+    """Whether it is a call without a room whose route has no channel, such as GET /users/@me."""
     if not isinstance(envelope, Call) or envelope.external_room_id:
         return False
     route = route_of_method(envelope.method)

@@ -1,4 +1,4 @@
-"""What Discord's refusals mean: the error, the table of its codes, and the verdict. Sans-I/O.
+"""Decides what Discord's refusals mean: error, table of codes, and verdict. Sans-I/O.
 
 The codes are those of discord.com/developers/docs/topics/opcodes-and-status-codes.
 """
@@ -20,10 +20,10 @@ from gateway_plugin_discord.limits import bucket_reports
 from gateway_plugin_discord.methods import REACTION, Route, route_of
 
 FRONT_DOOR_WAIT = 600.0
-"""Seconds that the front door keeps an address out at least."""
+"""Seconds for which Discord's front door blocks an IP address at least."""
 
 LONG_BACKOFF = 60.0
-"""Seconds to wait where Discord asks for patience without saying how much."""
+"""Seconds to wait if Discord asks the gateway to wait without saying how long."""
 
 BLOCKED_BY_FRONT_DOOR = 40333
 REQUEST_TOO_LARGE = 40005
@@ -33,13 +33,14 @@ UNKNOWN_EMOJI = 10014
 ALREADY_ANSWERED = 40060
 UNKNOWN_INTERACTION = 10062
 NOBODY = (10013, 50033)
-"""No such user, or none to whom direct messages can be opened."""
+"""No such user, or a user to whom no direct messages can be opened."""
 MISSING_ACCESS = 50001
 MISSING_PERMISSIONS = 50013
 _OF_FILES = (20009, REQUEST_TOO_LARGE, MISSING_PERMISSIONS, 50045, 50046)
-"""Explicit content, too much of it, a right that is missing, too large, and no such file."""
+"""Explicit content, a request that is too large, a missing right, a file that is too large, and an
+invalid file."""
 NO_HISTORY = 160002
-"""No reply without the right to read what is there."""
+"""A reply needs the right to read earlier messages."""
 MULTIPLE_CHOICES = 300
 BAD_REQUEST = 400
 UNAUTHORIZED = 401
@@ -52,7 +53,7 @@ SERVER_ERROR = 500
 
 
 class PersonOpened(GatewayError):
-    """The room is a person, whose direct messages are this channel: nothing was sent yet."""
+    """The room is a person, and `channel` is their direct messages; nothing was sent yet."""
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
@@ -65,7 +66,7 @@ class PersonOpened(GatewayError):
 class DiscordApiError(GatewayError):
     """Discord answered with a refusal. Nothing in it is trusted to have its documented shape.
 
-    `redact` takes secrets out of its words: what stands between may quote the request.
+    `redact` removes secrets from its words: a proxy in between may quote the request.
     """
 
     def __init__(self, response: Response, *, redact: Callable[[str], str] = str) -> None:
@@ -79,8 +80,8 @@ class DiscordApiError(GatewayError):
 
     @property
     def _is_discords(self) -> bool:
-        """Every refusal of Discord's has a code, but those by a limit: see `at_front_door`."""
-        if self.status < MULTIPLE_CHOICES:  # no refusal of Discord's comes with a yes
+        """Whether Discord itself refused: with a code, or by a limit (see `at_front_door`)."""
+        if self.status < MULTIPLE_CHOICES:  # Discord never refuses with a 2xx
             return False
         return self.status == RATE_LIMITED or "code" in (self.body or {})
 
@@ -109,17 +110,17 @@ class DiscordApiError(GatewayError):
 
     @property
     def at_front_door(self) -> bool:
-        """A 429 of the proxies before Discord: no JSON, or no `Via` header that names them."""
+        """Whether it is a 429 of the proxies before Discord: without JSON, or without `Via`."""
         return self.status == RATE_LIMITED and (self.body is None or not self.headers.get("via"))
 
     @property
     def scope(self) -> str:
-        """Whose limit was met: `user`, `global` or `shared`; empty where it is not said."""
+        """Whose limit was hit: `user`, `global` or `shared`; empty if the answer does not say."""
         return self.headers.get("x-ratelimit-scope", "").lower()
 
     @property
     def is_global(self) -> bool:
-        """A limit of the whole bot, by the body or by either header."""
+        """Whether the limit is that of the whole bot, by the body or by either header."""
         return (
             (self.body or {}).get("global") is True
             or self.scope == "global"
@@ -128,7 +129,7 @@ class DiscordApiError(GatewayError):
 
     @property
     def wait(self) -> float | None:
-        """The longest wait, in seconds, that body or headers ask for: they are rounded unlike."""
+        """The longest wait, in seconds, that body or headers ask for; their rounding differs."""
         said = ((self.body or {}).get("retry_after"), self.headers.get("retry-after"))
         waits = [wait for wait in map(retry_after_seconds, said) if wait is not None]
         if not waits and self.status == RATE_LIMITED:
@@ -148,8 +149,8 @@ def _object(response: Response) -> dict[str, Any] | None:
 
 
 MOST_WORDS = 100
-"""Fields with mistakes that are looked at, and codes and sentences of each, at the most: everything
-waits while they are."""
+"""How many fields with mistakes are read at most, and how many codes and sentences of each: the
+whole gateway waits meanwhile."""
 
 
 def _words(said: Any) -> Iterator[str]:
@@ -174,7 +175,7 @@ _RETRYABLE = ErrorClass.RETRYABLE
 _REFUSED = ErrorClass.NON_RETRYABLE
 
 _Row = Verdict
-"""A row of the table is a verdict without what only the error itself says."""
+"""A row of the table: a verdict without the values that only the error itself has."""
 
 LIMITED = _Row(error_class=_RETRYABLE, reason=Reason.RATE_LIMITED, scope=Scope.ROOM)
 LIMITED_GLOBALLY = attrs.evolve(LIMITED, scope=Scope.INSTANCE)
@@ -193,11 +194,11 @@ ALREADY_DONE = _Row(error_class=ErrorClass.DONE, reason=Reason.NOT_MODIFIED)
 NO_ROOM = _Row(error_class=_REFUSED, reason=Reason.ROOM_GONE, scope=Scope.ROOM)
 CLOSED_ROOM = attrs.evolve(NO_ROOM, reason=Reason.FORBIDDEN)
 UNSEEN_ROOM = attrs.evolve(CLOSED_ROOM)
-"""A room of which nothing may even be seen, so that any refusal there is the room's."""
+"""A room that the bot may not even see, so that any such refusal concerns the room."""
 OPENED = _Row(error_class=_RETRYABLE, reason=Reason.ROOM_MOVED, scope=Scope.ROOM)
 NO_TOKEN = _Row(error_class=_REFUSED, reason=Reason.UNAUTHORIZED)
 TO_ROOM = _Row(error_class=_RETRYABLE, reason=Reason.UNAUTHORIZED, transform="to_room")
-"""An interaction's token that has ended, or whose deferred answer is gone."""
+"""For an interaction's token that has expired, or whose deferred answer is gone."""
 NO_ACCOUNT = _Row(error_class=ErrorClass.FATAL, reason=Reason.UNAUTHORIZED, scope=Scope.INSTANCE)
 SERVER = _Row(
     error_class=_RETRYABLE,
@@ -228,7 +229,7 @@ ROWS: Mapping[int, Verdict] = {
     )
     for code in codes
 }
-"""The row of each code, before it is known what was attempted."""
+"""The row of each code, whatever was attempted."""
 
 BY_STATUS: Mapping[int, Verdict] = {
     BAD_REQUEST: MALFORMED,
@@ -237,11 +238,11 @@ BY_STATUS: Mapping[int, Verdict] = {
     METHOD_NOT_ALLOWED: MALFORMED,
     TOO_LARGE: TOO_LONG,
 }
-"""Of any other code: what its status says, of this message alone."""
+"""The row of any other code, by the HTTP status; it concerns only this message."""
 
 
 def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
-    """What `error` means for `attempt`; None: it is none of Discord's."""
+    """What `error` means for `attempt`; None: it is not an error of this channel."""
     if isinstance(error, InvalidAnswersError):
         return attrs.evolve(LIMITED_GLOBALLY, retry_after=error.retry_after, raw=str(error))
     if isinstance(error, BucketSpentError):
@@ -266,14 +267,14 @@ def verdict_of(attempt: Attempt, error: Exception) -> Verdict | None:
 
 
 def of_webhook(verdict: Verdict) -> Verdict:
-    """The same of an account that is a webhook: a token that is refused is its own."""
+    """The verdict for an account that is a webhook: a refused token is the account's own."""
     if verdict.reason is not Reason.UNAUTHORIZED:
         return verdict
     return attrs.evolve(NO_ACCOUNT, raw=verdict.raw)
 
 
 def _of_bucket(verdict: Verdict) -> Verdict:
-    """A limit of scope `user`: only the bucket that it names waits, not all of the room."""
+    """The verdict for scope `user`: only the bucket that the answer names waits, not the room."""
     spent = tuple(
         attrs.evolve(
             report,
@@ -289,7 +290,7 @@ def _row(attempt: Attempt, error: DiscordApiError) -> Verdict:
     if error.at_front_door:
         return FRONT_DOOR
     row = ROWS.get(error.code, _by_status(error.status))
-    if error.code in NOBODY and attempt.method is None:  # as a person's messages were opened
+    if error.code in NOBODY and attempt.method is None:  # when direct messages were opened
         row = NO_ROOM
     if attempt.interaction is not None and _is_gone(row, error):
         return TO_ROOM
@@ -297,13 +298,13 @@ def _row(attempt: Attempt, error: DiscordApiError) -> Verdict:
     if error.status == RATE_LIMITED:
         return _limited(row, route, error)
     if error.status == UNAUTHORIZED and row is not NO_TOKEN:
-        # Interactions and webhooks bring a token of their own: theirs is refused, not the bot's.
+        # Interactions and webhooks have tokens of their own: that token is refused, not the bot's.
         return NO_TOKEN if route is not None and route.of_webhook else NO_ACCOUNT
     return _as_attempted(row, attempt, error)
 
 
 def _is_gone(row: Verdict, error: DiscordApiError) -> bool:
-    """Whether an interaction's token, or its deferred answer, is there no more."""
+    """Whether the interaction's token has expired, or its deferred answer is gone."""
     unknown = error.code == UNKNOWN_INTERACTION or error.status == UNAUTHORIZED
     return unknown or row in (NO_TOKEN, NO_MESSAGE)
 
@@ -312,7 +313,7 @@ def _limited(row: Verdict, route: Route | None, error: DiscordApiError) -> Verdi
     if error.is_global:
         return LIMITED_GLOBALLY
     if route is not None and not route.draws:
-        # A sign of typing that comes late is worth nothing, and messages would wait behind it.
+        # A late sign of typing is useless, and messages would have to wait for it.
         return TOO_MUCH_TYPING
     return row if row in (FRONT_DOOR, NOT_NOW) else LIMITED
 
@@ -322,7 +323,7 @@ def _by_status(status: int) -> Verdict:
 
 
 def _as_attempted(row: Verdict, attempt: Attempt, error: DiscordApiError) -> Verdict:
-    """The row, where what was attempted changes its meaning."""
+    """The row, or another one if the attempt gives the error another meaning."""
     if row is NO_MESSAGE and _takes_away(attempt):
         return ALREADY_GONE
     if error.code == NO_HISTORY and attempt.reply is not None:
@@ -330,7 +331,7 @@ def _as_attempted(row: Verdict, attempt: Attempt, error: DiscordApiError) -> Ver
     if _is_so_already(attempt, error):
         return ALREADY_DONE
     if row is CLOSED_ROOM and attempt.operation not in ("send", "edit"):
-        # Not being allowed to pin, or to delete another's message, says nothing of sending.
+        # A missing right to pin, or to delete another's message, says nothing about sending.
         return NOT_ALLOWED
     if error.code == INVALID_FORM_BODY:
         return _form(attempt, error)
@@ -339,14 +340,14 @@ def _as_attempted(row: Verdict, attempt: Attempt, error: DiscordApiError) -> Ver
 
 
 def _is_too_large_a_file(attempt: Attempt, error: DiscordApiError) -> bool:
-    """Whether so many bytes are refused: those of the text are few beside a file's."""
+    """Whether the files are too large: compared with a file, a text has few bytes."""
     return bool(attempt.files) and error.status == TOO_LARGE
 
 
 def _refuses_files(attempt: Attempt, error: DiscordApiError) -> bool:
-    """Whether a final refusal is, or may be, of the files alone.
+    """Whether a final refusal concerns, or may concern, only the files.
 
-    Of a missing right Discord does not say which: that to attach files is one of its own.
+    Discord does not say which right is missing, and attaching files needs a right of its own.
     """
     if not attempt.files:
         return False
@@ -356,20 +357,20 @@ def _refuses_files(attempt: Attempt, error: DiscordApiError) -> bool:
 
 
 def _is_so_already(attempt: Attempt, error: DiscordApiError) -> bool:
-    """An earlier try, whose answer was lost, has answered; a reaction nobody knows is not there."""
+    """Whether an earlier attempt has answered an interaction, or a reaction is not there anyway."""
     if error.code == UNKNOWN_EMOJI:
         return attempt.method == f"DELETE {REACTION}"
     return error.code == ALREADY_ANSWERED and attempt.number > 1
 
 
 def _takes_away(attempt: Attempt) -> bool:
-    """Whether a message that is gone is what was asked for; of a call, from its second try on."""
+    """Whether the attempt was to delete the message; for a call, only from the second attempt."""
     again = attempt.number > 1 and attempt.operation.startswith("call:DELETE ")
     return attempt.operation == "delete" or again
 
 
 def _form(attempt: Attempt, error: DiscordApiError) -> Verdict:
-    """Invalid form bodies: a reply to nothing and a long text can be mended."""
+    """The row of an invalid form: a reply to nothing or a long text can be changed and retried."""
     if "message_reference" in error.mistakes and attempt.reply is not None:
         return WITHOUT_REPLY
     if not any(map(_TOO_LONG.search, error.mistakes.get("content", ()))):
@@ -378,9 +379,10 @@ def _form(attempt: Attempt, error: DiscordApiError) -> Verdict:
 
 
 def _scope(row: Verdict, attempt: Attempt) -> Scope:
-    """A room's row names the thread in a thread; a call outside rooms only itself.
+    """How far the row reaches; if it concerns the room, in a thread only the thread.
 
-    A limit of calls outside rooms is that operation's; one of typing concerns no message.
+    A call outside rooms concerns only itself, and a limit of such calls concerns their operation. A
+    limit of typing concerns no other message.
     """
     if row.scope is not Scope.ROOM:
         return row.scope

@@ -1,4 +1,4 @@
-"""The files of a message: what is wrong with them, and how a request carries them. Sans-I/O.
+"""Checks the files of a message, and puts them into a request. Sans-I/O.
 
 Source: discord.com/developers/docs/reference#uploading-files and #editing-message-attachments.
 """
@@ -16,17 +16,17 @@ from gateway_core.http import FormField, Multipart
 from gateway_plugin_discord.settings import DiscordSettings
 
 LONGEST_DESCRIPTION = 1024
-"""Characters of an attachment's description."""
+"""Most characters of an attachment's description."""
 
 SHOWN = "file shown, not only offered for download"
 """The degradation of a picture that is sent as a document."""
 
 SPOILER = "SPOILER_"
-"""What the name of a file begins with that is shown to those only who ask."""
+"""The beginning of a file's name by which Discord shows the file only to readers who open it."""
 
 
 def problems_of_files(settings: DiscordSettings, message: Send | Edit) -> Iterable[Problem]:
-    """What is wrong with the files of a message, each with its place."""
+    """Every problem of the message's files, each with its place."""
     files = message.files or ()
     yield from too_much(
         files,
@@ -45,9 +45,9 @@ def problems_of_files(settings: DiscordSettings, message: Send | Edit) -> Iterab
 
 
 def told(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
-    """The plan, whose first part says what of the look is lost that its files were asked for with.
+    """The plan, with the files' degradation in the first part.
 
-    Discord shows pictures, videos and sounds, and not only to download.
+    Discord always shows pictures, videos and sounds, and does not only offer them for download.
     """
     if not any(file.as_document and file.kind != "other" for file in message.files or ()):
         return parts
@@ -56,9 +56,9 @@ def told(message: Send | Edit, parts: Sequence[Part]) -> Sequence[Part]:
 
 
 def content_of(attempt: Attempt, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """What the request is made of: JSON, or a form of JSON and files.
+    """The content of the request: JSON, or a form of JSON and files.
 
-    What a message keeps of its attachments is listed by its id; whatever is not listed goes.
+    The attachments that a message keeps are listed by their ids; Discord removes all others.
     """
     if body is None or attempt.part is None or not (attempt.files or attempt.loses_files):
         return {"json": body or None}
@@ -89,9 +89,9 @@ def _name(file: File) -> str:
 
 
 def ids_of(attempt: Attempt, message: Any) -> tuple[str, ...]:
-    """The ids of the attempt's files, in their order; empty where the answer does not tell all.
+    """The ids of the attempt's files, in their order; empty if the answer does not name all.
 
-    What is new comes in the order in which it was sent.
+    The answer has new files in the order in which they were sent.
     """
     shown = message.get("attachments") if isinstance(message, dict) else None
     if not attempt.files or not isinstance(shown, list):

@@ -1,4 +1,4 @@
-"""Start here: what the Discord channel answers to each hook. Only `api` awaits the network."""
+"""Implements the Discord channel's hooks; start here. Only `api` waits for the network."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ from gateway_plugin_discord.settings import MAX_LENGTH, DiscordSettings
 GATEWAY_CONTRACT = 1
 
 DEDUPLICATES_FOR = 120.0
-"""Seconds for which an enforced nonce is relied on. Discord says "a few minutes"
-(discord.com/developers/docs/resources/message#create-message): two, to be on the safe side."""
+"""Seconds for which the gateway relies on an enforced nonce. Discord says "a few minutes"
+(discord.com/developers/docs/resources/message#create-message); two minutes are on the safe side."""
 
 
 @hookimpl
@@ -58,7 +58,8 @@ def settings_type() -> type[DiscordSettings]:
 def traits() -> Traits:
     """Threads are channels of their own; enforced nonces make a repeated send one message.
 
-    A 429 says what is limited, so that several channels in slow mode are never taken for the bot.
+    A 429 says whose limit was hit, so the gateway never mistakes several channels in slow mode for
+    a limit of the whole bot.
     """
     return Traits(
         independent_threads=True,
@@ -85,13 +86,13 @@ async def probe(session: api.DiscordSession) -> Identity:
 
 @hookimpl
 def validate(instance: Instance, envelope: Envelope) -> Sequence[Problem]:
-    """Ids are snowflakes, there is something to say, `extra` has known fields, calls a route."""
+    """Check ids, that a message has content, the fields of `extra`, files, polls and routes."""
     return problems_of(instance.settings, envelope)
 
 
 @hookimpl
 def address(event: Any) -> Address | None:
-    """Messages, reactions and interactions name their channel."""
+    """The channel that a message, a reaction or an interaction names."""
     return address_of(event)
 
 
@@ -118,7 +119,7 @@ def mark(mark: Mark) -> Sign | Problem:
 def buttons(
     instance: Instance, rows: Rows, extra: Mapping[str, Json]
 ) -> Mapping[str, Json] | Sequence[Problem]:
-    """Rows of components; a webhook shows none."""
+    """Rows of components; a webhook cannot send any."""
     return fields_with(instance.settings, rows, extra)
 
 
@@ -137,13 +138,13 @@ def chunk(instance: Instance, envelope: Envelope, mode: str) -> Sequence[Part] |
 def rate_limit(
     instance: Instance, room: str, thread: str | None, operation: str
 ) -> Sequence[Limit]:
-    """The bot's global limit, and that of the route here until Discord names the bucket."""
+    """The bot's global limit, and the route's limit in the room until Discord names its bucket."""
     return limits_of(instance.settings, thread or room, operation)
 
 
 @hookimpl
 async def send(session: api.DiscordSession, attempt: Attempt) -> Answer:
-    """POST /channels/{channel}/messages with an enforced nonce; an interaction's by its token."""
+    """POST /channels/{channel}/messages with an enforced nonce; to an interaction, by its token."""
     return await session.send(attempt)
 
 
@@ -167,6 +168,6 @@ async def call(session: api.DiscordSession, attempt: Attempt) -> Answer:
 
 @hookimpl
 def classify_error(attempt: Attempt, error: Exception) -> Verdict | None:
-    """Discord's refusals by the table in `errors`; None for what is below it."""
+    """Judge Discord's refusals by the table in `errors`; None leaves transport errors to core."""
     verdict = verdict_of(attempt, error)
     return of_webhook(verdict) if attempt.room == ROOM and verdict is not None else verdict

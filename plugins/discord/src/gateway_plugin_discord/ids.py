@@ -1,4 +1,4 @@
-"""How Discord names things: everything by a snowflake, and a thread as any channel. Sans-I/O.
+"""Reads Discord's ids: everything has a snowflake, and a thread has one like any channel. Sans-I/O.
 
 A room is a channel's id, or a person: `@` and the user's id, such as `@80351110224678912`.
 """
@@ -21,7 +21,7 @@ def is_snowflake(value: object) -> TypeGuard[str]:
 
 
 def person_of(room: str) -> str | None:
-    """The user's id of a room that is a person; None: it is a channel."""
+    """The user's id, if the room is a person; None: the room is a channel."""
     user = room.removeprefix("@")
     return user if user != room and is_snowflake(user) else None
 

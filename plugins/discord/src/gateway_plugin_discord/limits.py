@@ -1,4 +1,4 @@
-"""Which limits an attempt draws on, and what the headers of an answer say of them. Sans-I/O."""
+"""Says from which limits an attempt takes tokens, and reads limits in headers. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from gateway_plugin_discord.methods import Route, route_of
 from gateway_plugin_discord.settings import DiscordSettings
 
 OF_TOKEN = Limit("answers", 5, 5.0, "window", of="interaction")
-"""Messages and edits by the token of an interaction. Discord documents no number: an assumption,
-as of the channels' routes. What its headers say of the token's buckets holds beside it."""
+"""The limit of messages and edits by an interaction's token. Discord documents no number; this one
+is an assumption, like that of the channels' routes. What Discord's headers say of the token's
+buckets applies as well."""
 
 
 def limits_of(settings: DiscordSettings, channel: str, operation: str) -> list[Limit]:
-    """The bot's global limit, and that of the route in the channel until Discord names the bucket.
+    """The bot's global limit, and the route's limit in the channel until Discord names its bucket.
 
-    The first request of a route goes alone: its answer's headers name the bucket. What is
-    configured for the room itself holds beside what Discord says.
+    The first request of a route goes alone: the headers of its answer name the bucket. A limit that
+    is configured for the room itself applies as well as what Discord says.
 
-    Typing waits for nothing, interactions and webhooks not for the global limit, and the answers to
-    an interaction for that of its token alone; a sign of typing
-    is shown where that has something to spare. A webhook's messages have one limit.
+    A call that shows typing has no limit; the gateway's own sign of typing is shown only if the
+    global limit has tokens to spare. Interactions and webhooks have no global limit. Answers to an
+    interaction have only the limit of its token. If the account is a webhook, it has one limit.
     """
     if settings.webhook_url is not None:
         return [Limit("webhook", settings.message_count, settings.message_per, "window")]
@@ -52,7 +53,7 @@ def _of_bot(settings: DiscordSettings) -> Limit:
 
 
 def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[BucketReport, ...]:
-    """The bucket that the headers of `attempt`'s answer name, split by its channel.
+    """A report on the bucket that the answer's headers name, in the attempt's channel.
 
     A thread is a channel and has buckets of its own.
     """
@@ -74,7 +75,7 @@ def bucket_reports(attempt: Attempt, headers: Mapping[str, str]) -> tuple[Bucket
 def closed_for(
     seconds: float, route: Route, attempt: Attempt, known: Sequence[BucketReport]
 ) -> tuple[BucketReport, ...]:
-    """What is known of the route's bucket, closed for at least so long."""
+    """The reports on the route's bucket, changed so that it is closed for at least `seconds`."""
     unnamed = BucketReport(bucket=route.bucket(channel_of(attempt)))
     return tuple(
         attrs.evolve(report, remaining=0, reset_after=max(seconds, report.reset_after or 0.0))
@@ -83,6 +84,6 @@ def closed_for(
 
 
 def count_in(headers: Mapping[str, str], field: str) -> int | None:
-    """A count out of the headers `X-RateLimit-…`; None for what is none."""
+    """The count in a header `X-RateLimit-…`; None if the header has none."""
     text = headers.get(f"x-ratelimit-{field}", "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None  # noqa: PLR2004 - a count, not a flood of digits

@@ -1,4 +1,4 @@
-"""Discord's methods, which are routes: their limits' names, their fields, which may be repeated.
+"""Lists Discord's methods, which are routes: limits' names, fields, and which may be repeated.
 
 Sans-I/O.
 """
@@ -37,12 +37,12 @@ class Route:
 
     @cached_property
     def of_channel(self) -> bool:
-        """Whether it is a route of the attempt's room: those have limits of their own."""
+        """Whether it is a route of the attempt's room; such routes have limits of their own."""
         return CHANNEL in self.parameters
 
     @cached_property
     def draws(self) -> bool:
-        """Whether attempts wait for limits here: typing is too fleeting to wait for."""
+        """Whether attempts of the route wait for limits; a sign of typing is too brief to wait."""
         return not self.path.endswith("/typing")
 
     @cached_property
@@ -52,20 +52,20 @@ class Route:
 
     @cached_property
     def of_webhook(self) -> bool:
-        """Whether a token of its own, not the bot's, opens it: interactions and webhooks."""
+        """Whether a token in the path, not the bot's, gives access: interactions and webhooks."""
         return self.path.startswith(_WITHOUT_BOT)
 
     @cached_property
     def draws_global(self) -> bool:
-        """Interactions and webhooks do not count towards the bot's global limit."""
+        """Whether the bot's global limit counts the route; not for interactions and webhooks."""
         return self.draws and not self.of_webhook
 
     def bucket(self, channel: str) -> str:
-        """The name of its limit in `channel` until Discord names the bucket."""
+        """The name of the route's limit in `channel` until Discord names the bucket."""
         return f"{self.verb} {self.path.replace('{channel}', channel)}"
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """The path with every parameter filled in; quoted, so that none has a brace."""
+        """The path with every parameter filled in; values are quoted, so that none has a brace."""
         path = self.path
         for name in self.parameters:
             path = path.replace(f"{{{name}}}", quote(values[name], safe="@"))
@@ -90,15 +90,15 @@ ROUTES: Mapping[str, Route] = {
     "delete": Route("DELETE", _MESSAGE),
     "probe": PROBE,
 }
-"""The route of each operation; a call names its own. The first answer to an interaction has another
-one, whose limits are as much its token's."""
+"""The route of each operation; a call names its own route. The first answer to an interaction has
+another route, whose limits also belong to the interaction's token."""
 
 MESSAGE = "message"
-"""The path parameter that is the message which a call concerns."""
+"""The path parameter that is a call's target message."""
 
 REACTION = f"{_MESSAGE}/reactions/{{emoji}}/@me"
 PIN = "/channels/{channel}/messages/pins/{message}"
-"""The paths of the bot's own reaction, and of a pin: put there, and deleted."""
+"""The paths of the bot's own reaction, and of a pin: PUT sets it, and DELETE removes it."""
 
 _ON_MESSAGE = (REACTION, PIN, "/channels/{channel}/pins/{message}")
 _ANSWER = "/webhooks/{webhook}/{token}/messages"
@@ -115,7 +115,8 @@ _REPEAT_SAFE = frozenset(
 REPEAT_SAFE_CALLS = _REPEAT_SAFE | {
     method.replace("{channel}", "{channel_id}") for method in _REPEAT_SAFE
 }
-"""Calls that change nothing when they are made twice; an interaction is answered once only."""
+"""Calls that may be made twice: the second call changes nothing. Discord takes only one answer to
+an interaction."""
 
 ANSWERED_BY_MESSAGE = frozenset(
     {CREATE.method, f"GET {_MESSAGE}", f"PATCH {_MESSAGE}", f"POST {_MESSAGE}/crosspost"}
@@ -129,7 +130,7 @@ CREATE_FIELDS = frozenset(
 EDIT_FIELDS = frozenset(
     {"allowed_mentions", "attachments", "components", "content", "embeds", "flags"}
 )
-"""The fields that messages are made and edited with; nothing else is sent
+"""The fields of a new message, and those of an edit; no other field is sent
 (discord.com/developers/docs/resources/message#create-message, #edit-message)."""
 
 SUPPRESS_EMBEDS = 1 << 2
@@ -138,7 +139,7 @@ SUPPRESS_NOTIFICATIONS = 1 << 12
 
 COMPONENTS_V2 = 1 << 15
 NOT_IN_V2 = frozenset({"content", "embeds", "poll", "sticker_ids"})
-"""The flag by which components are all that a message is, and what it then has none of
+"""The flag of a message that consists of components alone, and the fields that it cannot have
 (discord.com/developers/docs/components/reference)."""
 
 EDIT_FLAGS = SUPPRESS_EMBEDS | COMPONENTS_V2
@@ -147,7 +148,7 @@ EDIT_FLAGS = SUPPRESS_EMBEDS | COMPONENTS_V2
 
 @lru_cache(maxsize=256)
 def route_of_method(method: str) -> Route | None:
-    """The route that a call's method names, `POST /channels/{channel}/typing`; None: it is none.
+    """The route that a call's method names: `POST /channels/{channel}/typing`; None: no route.
 
     The room may be written `{channel_id}`, as Discord's pages do.
     """

@@ -1,4 +1,4 @@
-"""From an attempt to a request of Discord's API: its path and its JSON body. Sans-I/O."""
+"""Turns an attempt into a request to Discord's API: a path and a JSON body. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gateway_plugin_discord.methods import (
 )
 
 CARRIED = ("components", "embeds")
-"""Fields of a message's own that an edit takes away by naming them empty."""
+"""A message's own fields that an edit removes by naming them empty."""
 
 NONCE_BYTES = 12  # 24 characters; Discord takes up to 25.
 
@@ -29,8 +29,8 @@ NONCE_BYTES = 12  # 24 characters; Discord takes up to 25.
 def nonce_of(key: str) -> str:
     """The nonce of a step: the same over retries and restarts.
 
-    With `enforce_nonce`, creating a message with it again gives the message that is there
-    (discord.com/developers/docs/resources/message#create-message).
+    With `enforce_nonce`, Discord answers a second request to create a message with the message that
+    already exists (discord.com/developers/docs/resources/message#create-message).
     """
     return hashlib.blake2b(key.encode(), digest_size=NONCE_BYTES).hexdigest()
 
@@ -38,8 +38,8 @@ def nonce_of(key: str) -> str:
 def edit_body(attempt: Attempt) -> dict[str, Any]:
     """The content of `attempt.part` with its `extra`, as far as edits take these fields.
 
-    What a PATCH does not name stays on the message: fields that it shall lose are named, empty.
-    Where only its buttons change, nothing else is named.
+    Fields that a PATCH does not name stay on the message, so fields that the message is to lose are
+    named empty. If only the message's buttons change, nothing else is named.
     """
     if attempt.part is None:
         return {"components": (attempt.extra or {}).get("components", [])}
@@ -50,10 +50,10 @@ def edit_body(attempt: Attempt) -> dict[str, Any]:
 
 
 def _content(attempt: Attempt) -> dict[str, Any]:
-    """The content of `attempt.part` with its `extra`. Flags add up.
+    """The content of `attempt.part` with its `extra`; the flags of both are combined.
 
-    Suppressed embeds would hide the envelope's own as well as link previews: where it has some,
-    that flag is left out.
+    The flag that suppresses embeds would hide the envelope's own embeds as well as link previews,
+    so it is left out if the envelope has embeds.
     """
     payload: Mapping[str, Any] = attempt.payload
     extra = attempt.extra or {}
@@ -64,7 +64,7 @@ def _content(attempt: Attempt) -> dict[str, Any]:
 
 
 def _fitting(body: dict[str, Any]) -> dict[str, Any]:
-    """The body without what its flags exclude."""
+    """The body without the fields that its flags exclude."""
     without = NOT_IN_V2 if body["flags"] & COMPONENTS_V2 else ()
     return {name: value for name, value in body.items() if name not in without}
 
@@ -75,10 +75,10 @@ def message_body(attempt: Attempt) -> dict[str, Any]:
 
 
 def create_body(attempt: Attempt) -> dict[str, Any]:
-    """Content and `extra`, with the nonce and the message that it answers.
+    """Content and `extra`, with the nonce and the message to reply to.
 
-    An unknown message to answer is refused rather than passed over in silence, so that the
-    receipt can say that the reply was dropped.
+    Discord refuses a reply to an unknown message instead of silently ignoring the reply, so that
+    the receipt can say that the reply was dropped.
     """
     body = _content(attempt)
     if attempt.key:
@@ -89,7 +89,7 @@ def create_body(attempt: Attempt) -> dict[str, Any]:
 
 
 def call_body(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a call: interactions and webhooks make messages, which ping nobody unasked."""
+    """The body of a call; a message that it makes notifies nobody unless the call says so."""
     body = dict(arguments)
     if isinstance(body.get("data"), Mapping):
         body["data"] = call_body(body["data"])
@@ -97,7 +97,7 @@ def call_body(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def path_of(route: Route, attempt: Attempt) -> str:
-    """The path of an attempt, with the query where a call's arguments have no body to go in."""
+    """The path of an attempt; if the route has no body, a call's arguments are the query."""
     if not attempt.arguments and attempt.message_id is None:
         return route.fill({CHANNEL: channel_of(attempt)})
     values = {name: str(value) for name, value in attempt.arguments.items()}
@@ -109,10 +109,10 @@ def path_of(route: Route, attempt: Attempt) -> str:
 
 
 def has_body(route: Route) -> bool:
-    """Whether arguments travel as a JSON body; else they are the query."""
+    """Whether arguments are sent as a JSON body; else they are the query."""
     return route.verb in ("POST", "PUT", "PATCH")
 
 
 def arguments_left(route: Route, arguments: Mapping[str, object]) -> dict[str, object]:
-    """The arguments that the path does not take."""
+    """The arguments that are not parameters of the path."""
     return {name: value for name, value in arguments.items() if name not in route.parameters}

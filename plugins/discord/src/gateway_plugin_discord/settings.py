@@ -1,4 +1,4 @@
-"""What an instance on Discord is configured with. Every number is a default, not a law."""
+"""Defines the settings of a Discord instance. Every number is a default, not a law."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gateway_plugin_discord.ids import is_snowflake
 
 BASE_URL = "https://discord.com/api/v10"
 MAX_LENGTH = 2000
-"""Characters of a bot's message (discord.com/developers/docs/resources/message)."""
+"""Most characters of a bot's message (discord.com/developers/docs/resources/message)."""
 
 _TOKEN = secret("(?!Bot )[!-~]+", "the bot's token alone, without the word `Bot` before it")
 _WEBHOOK = secret(
@@ -39,7 +39,7 @@ _SECONDS = number(least=0.001)
 
 @attrs.frozen(kw_only=True)
 class RoomLimits(CheckedSettings):
-    """What one channel's routes allow, where it is not what the instance says; None: as there."""
+    """What the routes of one channel allow; None: the instance's own value applies."""
 
     message_count: int | None = attrs.field(default=None, validator=optional(_COUNT))
     message_per: float | None = attrs.field(default=None, validator=optional(_SECONDS))
@@ -47,7 +47,7 @@ class RoomLimits(CheckedSettings):
 
 @attrs.frozen(kw_only=True)
 class DiscordSettings(NetworkSettings):
-    """Settings of one bot; its way there as in `NetworkSettings`.
+    """Settings of one bot; `NetworkSettings` has the settings of its connection.
 
     token            the bot's token, without the word `Bot`
     webhook_url      instead of a token, an incoming webhook's URL. The account can then only send,
@@ -100,7 +100,7 @@ class DiscordSettings(NetworkSettings):
 
     @property
     def webhook(self) -> Mapping[str, str]:
-        """The webhook's id and token, as its routes name them; empty: it is a bot."""
+        """The webhook's id and token, as its routes name them; empty: the account is a bot."""
         if self.webhook_url is None:
             return {}
         webhook, token = self.webhook_url.reveal().split("/")[-2:]
@@ -108,5 +108,5 @@ class DiscordSettings(NetworkSettings):
 
     @property
     def deduplicates(self) -> bool:
-        """Whether messages carry a nonce that is enforced: a webhook's take none."""
+        """Whether messages have an enforced nonce; a webhook's messages cannot have one."""
         return self.webhook_url is None

@@ -1,1 +1,1 @@
-"""What a message has beside its text and its files, as Discord takes it."""
+"""Content that a Discord message has besides its text and its files: polls."""

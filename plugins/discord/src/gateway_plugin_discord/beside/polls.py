@@ -1,4 +1,4 @@
-"""A poll as a message of Discord has it, and what Discord would refuse of one. Sans-I/O.
+"""Adds a poll to a message, and reports what Discord would refuse of a poll. Sans-I/O.
 
 Source: discord.com/developers/docs/resources/poll#poll-create-request-object.
 """
@@ -19,7 +19,7 @@ MOST_HOURS = 32 * 24
 
 
 def poll_of(poll: Poll) -> Mapping[str, Any]:
-    """The poll create request. What is not asked for is left to Discord."""
+    """The poll create request; what the poll does not say is left to Discord's defaults."""
     fields: dict[str, Any] = {
         "question": {"text": poll.question},
         "answers": [{"poll_media": {"text": option}} for option in poll.options],
@@ -29,7 +29,7 @@ def poll_of(poll: Poll) -> Mapping[str, Any]:
 
 
 def with_poll(envelope: Send | Edit, part: Part) -> Part:
-    """The last part, with the envelope's poll; no edit changes a message that has one."""
+    """The last part, with the envelope's poll; no edit can change a message with a poll."""
     if not isinstance(envelope, Send):
         return part
     if envelope.poll is not None:
@@ -39,7 +39,7 @@ def with_poll(envelope: Send | Edit, part: Part) -> Part:
 
 
 def poll_problems(envelope: Send) -> Iterator[Problem]:
-    """Every problem of its poll, by its place."""
+    """Every problem of the envelope's poll, with its place."""
     poll = envelope.poll
     if poll is None:
         return

@@ -1,1 +1,1 @@
-"""What is sent by a token of its own and not as the bot: answers to interactions, a webhook."""
+"""Messages that are sent by another token than the bot's: answers to interactions, webhooks."""

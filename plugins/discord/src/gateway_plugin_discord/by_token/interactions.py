@@ -1,6 +1,6 @@
-"""Answers to interactions, by their token and not as the bot. Sans-I/O.
+"""Makes answers to interactions, which are sent by their token, not as the bot. Sans-I/O.
 
-An interaction is acknowledged within three seconds, and answered within fifteen minutes
+An interaction must be acknowledged within three seconds, and answered within fifteen minutes
 (discord.com/developers/docs/interactions/receiving-and-responding).
 """
 
@@ -23,18 +23,19 @@ from gateway_plugin_discord.methods import (
 from gateway_plugin_discord.requests import edit_body, message_body
 
 DEFERRED_MESSAGE, DEFERRED_UPDATE = 5, 6
-"""Types of callbacks: an answer follows, which shows as "is thinking …"; and one that shows
-nothing, for a press, whose message an answer at that place would overwrite."""
+"""Types of callbacks. The first says that an answer follows, and shows "is thinking …". The second
+shows nothing; it is for a press, since an edit of its deferred answer would overwrite the button's
+message."""
 EPHEMERAL = 1 << 6
 """The flag of a message that only the interaction's user sees."""
 
 TYPES_EVERY = 8.0
-"""Seconds between two signs of typing, which Discord shows for ten
+"""Seconds between two signs of typing; Discord shows a sign for ten
 (discord.com/developers/docs/resources/channel#trigger-typing-indicator)."""
 
 
 def acknowledgement(interaction: Interaction, *, ephemeral: bool) -> Sign:
-    """The callback that defers the answer; whether all may see that is decided here."""
+    """The callback that defers the answer, and that decides whether everybody sees the answer."""
     arguments: dict[str, Any] = {
         "interaction": interaction.id,
         "token": interaction.token.reveal(),
@@ -46,7 +47,7 @@ def acknowledgement(interaction: Interaction, *, ephemeral: bool) -> Sign:
 
 
 def typing_of(address: Address) -> Sign | None:
-    """Typing in the channel; after a command or a form the deferred answer shows it."""
+    """Typing in the channel; None after a command or a form: the deferred answer shows it."""
     asked = address.interaction
     if asked is not None and asked.asked != "press":
         return None
@@ -56,8 +57,8 @@ def typing_of(address: Address) -> Sign | None:
 def answer_of(attempt: Attempt) -> tuple[Attempt, Route, dict[str, Any]]:
     """The attempt with the token among its arguments, its route, and its body.
 
-    The very first answer is an edit of the deferred one, which may be repeated; others, and those
-    with fields that no edit takes, follow up.
+    The very first answer is an edit of the deferred answer, which may be repeated. Other answers,
+    answers to a press, and answers with fields that no edit takes are follow-ups.
     """
     interaction = attempt.interaction
     assert interaction is not None  # noqa: S101 - core says so of this operation

@@ -1,6 +1,6 @@
-"""An account that is nothing but an incoming webhook's URL. Sans-I/O.
+"""Makes requests for an account that is only an incoming webhook's URL. Sans-I/O.
 
-Source: discord.com/developers/docs/resources/webhook#execute-webhook and the routes beside it.
+Source: discord.com/developers/docs/resources/webhook#execute-webhook and the routes after it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway_plugin_discord.methods import FOLLOW_UP, Route
 from gateway_plugin_discord.requests import edit_body, message_body
 
 ROOM = "webhook"
-"""The one room of such an account: Discord does not say its channel's id beforehand."""
+"""The one room of such an account: Discord does not say in advance which channel it is."""
 
 _MESSAGE = "/webhooks/{webhook}/{token}/messages/{message}"
 DESCRIBE = Route("GET", "/webhooks/{webhook}/{token}")
@@ -40,7 +40,7 @@ def request_of(
 
 
 def problems_of_webhook(envelope: Envelope) -> Iterable[Problem]:
-    """What a webhook cannot do."""
+    """Every problem of an envelope that a webhook cannot deliver."""
     if envelope.external_room_id != ROOM:
         yield Problem("external_room_id", f"must be {ROOM!r}: the account is a webhook")
     if isinstance(envelope, Call):

@@ -1,5 +1,5 @@
-"""What a session learns from Discord's answers and asks before its next request. Sans-I/O.
+"""Stores what a session learns from Discord's answers, to check before later requests. Sans-I/O.
 
-Limits that no header names in time: how many answers were invalid, which channels are in slow mode,
-what is left of a webhook's bucket.
+These are limits that no header names in time: how many answers were invalid, which channels are in
+slow mode, and how many requests a webhook's bucket has left.
 """

@@ -1,4 +1,4 @@
-"""Counts the answers for which Discord would block the address. Synchronous: the time comes in."""
+"""Counts answers for which Discord would block the IP address. Synchronous; time is passed in."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _of_addresses: trio.lowlevel.RunVar[dict[str, deque[float]]] = trio.lowlevel.Run
 
 
 def times_of(base_url: str) -> deque[float]:
-    """The times of the invalid answers there: Discord counts by the address of the asking host.
+    """The times of the invalid answers from there, which all sessions of the process share.
 
-    So every session of the process, also one opened later, counts together with the others.
+    Discord counts by the IP address that requests come from, so every session, also one that is
+    opened later, counts together with the others.
     """
     known = _of_addresses.get({})
     if base_url not in known:
@@ -34,9 +35,10 @@ def times_of(base_url: str) -> deque[float]:
 
 
 class InvalidAnswersError(GatewayError):
-    """Too many invalid answers: the session asks nothing more for `retry_after` seconds.
+    """Too many invalid answers: the session makes no request for `retry_after` seconds.
 
-    Discord's front door blocks an address after 10,000 of them in 10 minutes; nothing was sent.
+    Discord's front door blocks an IP address after 10,000 of them in 10 minutes. The request of
+    this attempt was not sent.
     """
 
     def __init__(self, *, count: int, retry_after: float) -> None:
@@ -53,10 +55,10 @@ class InvalidAnswersError(GatewayError):
 
 @attrs.define(eq=False)
 class InvalidAnswers:
-    """The invalid answers of one address, against Discord's `limit` in any ten minutes.
+    """The invalid answers of one IP address, against Discord's `limit` in any ten minutes.
 
-    Invariant: `times` holds no more than the highest limit and what is in flight: requests stop
-    before it.
+    Invariant: `times` is never longer than the highest limit plus the requests in flight, since
+    requests stop before the limit.
     """
 
     limit: int
@@ -65,19 +67,19 @@ class InvalidAnswers:
     _warned: bool = attrs.field(default=False, init=False)
 
     def count(self, now: float) -> int:
-        """How many there were in the window that ends now."""
+        """How many invalid answers there were in the window that ends now."""
         while self._times and self._times[0] <= now - WINDOW:
             self._times.popleft()
         return len(self._times)
 
     def check(self, now: float) -> None:
-        """Raise InvalidAnswersError while there are too many to ask again."""
+        """Raise InvalidAnswersError while there are too many to make another request."""
         count = self.count(now)
         if count >= self.limit * STOP_AT:
             raise InvalidAnswersError(count=count, retry_after=self._times[0] + WINDOW - now)
 
     def note(self, status: int, headers: Mapping[str, str], now: float) -> None:
-        """Count an answer if it is an invalid one; those of shared limits are not."""
+        """Count an answer if it is invalid; a 429 of a shared limit is not."""
         if status not in INVALID or headers.get("x-ratelimit-scope", "").lower() == "shared":
             return
         self._times.append(now)

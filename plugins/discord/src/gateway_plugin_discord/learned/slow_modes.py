@@ -1,8 +1,8 @@
-"""What slow mode asks of each channel, learned from refusals. Synchronous: the time comes in.
+"""Learns each channel's slow mode from refusals. Synchronous; time is passed in.
 
-Discord does not tell a channel's slow mode before it refuses a message (20016), and then how long
-the present one still has to wait. What follows waits as long from the start, and is asked too early
-again once in a while: slow mode may have been taken away.
+Discord does not say that a channel is in slow mode until it refuses a message (20016), and then it
+says how long that message must still wait. From then on, messages wait for the slow mode before
+they are sent. Once in a while a message is sent early again, since slow mode may have been removed.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import math
 import attrs
 
 BELIEVED = 600.0
-"""Seconds for which a slow mode is believed at first; twice as long after each refusal."""
+"""Seconds for which a learned slow mode is relied on at first; twice as long after each refusal."""
 
 LONGEST = 86_400.0
 MOST = 10_000
-"""Channels that are remembered: the one refused longest ago is forgotten beyond."""
+"""Most channels that are remembered; beyond that, the one refused longest ago is forgotten."""
 
 
 @attrs.define
 class _Mode:
-    """So many seconds between messages: believed until a moment, and for how long until then."""
+    """`seconds` between messages; relied on until `until`, for `span` seconds altogether."""
 
     seconds: float
     until: float
@@ -36,7 +36,7 @@ class SlowModes:
     _sent: dict[str, float] = attrs.field(factory=dict, init=False)
 
     def refused(self, channel: str, wait: float | None, now: float) -> None:
-        """A message came too early: by `wait` seconds, which began with the one before it."""
+        """A message came `wait` seconds too early; slow mode counts from the message before it."""
         if wait is None:
             return
         known = self._modes.pop(channel, None)
@@ -49,9 +49,9 @@ class SlowModes:
             self._sent.pop(oldest, None)
 
     def sent(self, channel: str, now: float) -> float | None:
-        """A message is there: how many seconds the next one has to wait; None: none for this.
+        """A message was sent; returns the seconds that the next one must wait; None: no wait.
 
-        Where a slow mode was asked too early and nothing was refused, it is gone.
+        If a message was sent early, and Discord did not refuse it, the slow mode is gone.
         """
         mode = self._modes.get(channel)
         if mode is None:
@@ -65,5 +65,5 @@ class SlowModes:
 
 
 def _whole(seconds: float) -> float:
-    """Slow modes are whole seconds; what the way there took is no second more."""
+    """Slow modes are whole seconds; the time that a request took does not add a second."""
     return float(math.ceil(seconds - 0.1))

@@ -1,8 +1,9 @@
-"""What is left of the buckets of webhooks and interactions. Synchronous: the time comes in.
+"""Stores what the buckets of webhooks and interactions have left. Synchronous; time is passed in.
 
-Their limits are split by the webhook's token, and count neither for the room nor for the bot
-(discord.com/developers/docs/topics/rate-limits), so that no limit of the gateway can name them
-before a call is made. The session remembers their headers instead, and does not ask in vain.
+Each webhook's token has limits of its own, which count neither for the room nor for the bot
+(discord.com/developers/docs/topics/rate-limits), so no limit of the gateway can name them before a
+call is made. Instead, the session remembers what their headers say, and makes no request that
+Discord would refuse.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from gateway_plugin_discord.limits import count_in
 from gateway_plugin_discord.methods import Route
 
 _Key = tuple[str, str, str]
-"""A bucket's name, or its route's until Discord names it; the webhook; its token."""
+"""A bucket's name, or its route until Discord names the bucket; the webhook; its token."""
 
 MOST = 10_000
-"""Buckets that are remembered at once: those that refill soonest are forgotten beyond."""
+"""Most buckets that are remembered; beyond that, those that refill soonest are forgotten."""
 MOST_NAMES = 1_000
-"""Methods whose bucket's name is known: there are few, unless they are written with ids."""
+"""Most methods whose bucket's name is remembered; there are few, unless methods contain ids."""
 
 
 class BucketSpentError(GatewayError):
-    """The bucket of this webhook has no request left for `retry_after` seconds; none was made."""
+    """The webhook's bucket is empty for `retry_after` seconds; no request was made."""
 
     def __init__(self, *, retry_after: float) -> None:
         self.retry_after = retry_after
@@ -44,13 +45,13 @@ class _Standing:
 
 @attrs.define(eq=False)
 class WebhookBuckets:
-    """How the buckets of a session's webhooks stand. An unknown one is taken to be full."""
+    """What the buckets of a session's webhooks have left. An unknown bucket counts as full."""
 
     _names: dict[str, str] = attrs.field(factory=dict, init=False)
     _standing: dict[_Key, _Standing] = attrs.field(factory=dict, init=False)
 
     def take(self, route: Route, attempt: Attempt, now: float) -> None:
-        """Take a request of the bucket's. Raises BucketSpentError where none is left."""
+        """Take one request from the bucket. Raises BucketSpentError if none is left."""
         if not self._standing:
             return
         standing = self._standing.get(self._key(route, attempt))
@@ -61,7 +62,7 @@ class WebhookBuckets:
         standing.remaining -= 1
 
     def learn(self, route: Route, attempt: Attempt, headers: Mapping[str, str], now: float) -> None:
-        """Believe what an answer or a refusal says of the bucket."""
+        """Remember what the headers of an answer or a refusal say of the bucket."""
         if not route.of_webhook:
             return
         remaining = count_in(headers, "remaining")
@@ -77,7 +78,7 @@ class WebhookBuckets:
         self._standing[self._key(route, attempt)] = _Standing(remaining, now + reset)
 
     def _forget(self, now: float) -> None:
-        """Drop what is past, and else what refills soonest; called before one is added."""
+        """Forget refilled buckets, then those that refill soonest; called before one is added."""
         if len(self._standing) < MOST:
             return
         known = {key: one for key, one in self._standing.items() if one.fresh_at > now}

@@ -1,1 +1,1 @@
-"""Reactions and pins on Discord: how they are called."""
+"""Reactions and pins on Discord: the calls that set and remove them."""

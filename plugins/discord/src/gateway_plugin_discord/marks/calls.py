@@ -1,8 +1,8 @@
-"""How a reaction or a pin is called. Sans-I/O.
+"""Makes the calls that set and remove reactions and pins. Sans-I/O.
 
-The emoji stands in the path, quoted there: a character as Discord writes it, or `name:id` of one
-of a server's own (discord.com/developers/docs/resources/message#create-reaction). Pins take the
-permission PIN_MESSAGES; who may not is refused. A pin cannot be silent: the room shows it.
+The emoji is quoted in the path: a character as Discord writes it, or the `name:id` of a server's
+own emoji (discord.com/developers/docs/resources/message#create-reaction). Pins need the permission
+PIN_MESSAGES; without it, Discord refuses them. A pin cannot be silent: the room shows it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from gateway_plugin_discord.methods import PIN, REACTION
 
 _CUSTOM = re.compile(r"<?(?:a?:)?([A-Za-z0-9_]{2,32}:[1-9][0-9]{0,19})>?")
 LONGEST = 32
-"""Characters of an emoji: the longest sequence has ten."""
+"""Most characters of an emoji; the longest sequence has ten."""
 
 
 def sign_of(mark: Mark) -> Sign | Problem:
-    """The call, without its message; a problem for what is no emoji."""
+    """The call, without its message; a problem if the mark's `emoji` is not an emoji."""
     verb = "PUT" if mark.what in ("react", "pin") else "DELETE"
     if mark.what in ("pin", "unpin"):
         return Sign(method=f"{verb} {PIN}")
@@ -30,7 +30,7 @@ def sign_of(mark: Mark) -> Sign | Problem:
 
 
 def _in_path(emoji: str) -> str | None:
-    """`name:id`, also out of `<:name:id>` and `<a:name:id>`; a character as it is."""
+    """`name:id`, also taken from `<:name:id>` and `<a:name:id>`; a character is unchanged."""
     custom = _CUSTOM.fullmatch(emoji)
     if custom is not None:
         return custom[1]

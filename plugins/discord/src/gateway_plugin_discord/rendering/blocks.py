@@ -1,4 +1,4 @@
-"""What begins the lines of a block on Discord, and what stands around the whole of it. Sans-I/O."""
+"""Writes the beginnings of a block's lines on Discord, and the fence around a block. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Final
 from gateway_core.text import Block, Kind
 from gateway_plugin_discord.rendering.dialect import Mark, fence, fenced
 
-# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+# Enum members as globals: CPython 3.11 takes longer to find one in its class than to make a call.
 _HEADING: Final = Kind.HEADING
 _CODE: Final = Kind.CODE
 _TABLE: Final = Kind.TABLE
 
 _NATIVE_HEADINGS: Final = 3
-"""Levels that Discord has; deeper headings, and those in lists, are bold."""
+"""Levels of headings that Discord has; deeper headings, and headings in lists, are bold."""
 
 _BOXES: Final = "☐☑"
 
 
 def is_solid(block: Block) -> bool:
-    """Whether it stands in a fence: code, or a table as one."""
+    """Whether the block is written in a fence: code, or a table, which is written as code."""
     return block.kind is _CODE or block.kind is _TABLE
 
 
 def is_bold(block: Block) -> bool:
-    """Whether it is a heading that Discord has not; such are bold."""
+    """Whether the block is a heading that Discord does not have; such headings are bold."""
     return block.kind is _HEADING and leads(block.level, False, block.depth, "")[2]
 
 
 @lru_cache(1024)
 def leads(level: int, quote: bool, depth: int, marker: str) -> tuple[str, str, bool]:
-    """What begins the first line of a block, what further ones, and whether all are bold.
+    """The beginning of a block's first line, that of its other lines, and whether all are bold.
 
-    Discord has list markers of its own; a task has its box behind the bullet.
+    Discord has list markers of its own; a task has its box after the bullet.
 
-    level  of a heading; 0: it is none
+    level  the level of a heading; 0: the block is not a heading
     """
     around = "> " if quote else ""
     bold = level > _NATIVE_HEADINGS or (level > 0 and depth > 0)
@@ -52,9 +52,9 @@ def leads(level: int, quote: bool, depth: int, marker: str) -> tuple[str, str, b
 
 
 def restarts(before: Block, block: Block) -> bool:
-    """Whether a numbered item does not go on counting where it follows another.
+    """Whether a numbered item follows another one, but does not have the next number.
 
-    Discord counts on from a list's first number; as text it stays what it is.
+    Discord counts on from a list's first number; only a number that is text stays as it is.
     """
     if before.depth != block.depth or not before.marker[:1].isdigit():
         return False
@@ -63,12 +63,12 @@ def restarts(before: Block, block: Block) -> bool:
 
 
 def as_text(marker: str) -> str:
-    """A number that Discord shows and does not count from."""
+    """The marker as text: a number that Discord shows, but does not count from."""
     return marker.replace(".", "\\.")
 
 
 def fences(block: Block, text: str) -> Mark:
-    """What opens and closes a code block or a table; white space alone cannot be fenced."""
+    """The opening and closing of a code block or table; white space alone cannot be fenced."""
     if not text or text.isspace():
         return "", ""
     if block.quote:
@@ -77,12 +77,12 @@ def fences(block: Block, text: str) -> Mark:
 
 
 def writes_fenced(block: Block) -> Callable[[str], str]:
-    """What writes the text of a code block or a table."""
+    """The function that writes the text of a code block or a table."""
     return _fenced_in_quote if block.quote else fenced
 
 
 def in_fence(block: Block, text: str, until: int) -> str:
-    """A code block or a table of a `text`, as far as `until`, behind what begins its first line."""
+    """A code block or a table of a `text`, up to `until`, with the beginning of its first line."""
     opens, closes = fences(block, text[block.start : block.end])
     content = text[block.start : until]
     if block.quote:

@@ -1,4 +1,4 @@
-"""Buttons as components, and what of them Discord does not take. Sans-I/O.
+"""Makes components from buttons, and reports what Discord would refuse. Sans-I/O.
 
 Source: discord.com/developers/docs/components/reference#button and #action-row.
 """
@@ -19,14 +19,14 @@ LINK = 5
 """The one style of a button that opens a URL."""
 MOST_ROWS, MOST_IN_ROW = 5, 5
 LONGEST_TEXT, LONGEST_VALUE, LONGEST_URL = 80, 100, 512
-"""In characters; a button's value is its `custom_id`."""
+"""Most characters of each; a button's value is its `custom_id`."""
 SCHEMES = ("http://", "https://", "discord://")
 
 
 def fields_with(
     settings: DiscordSettings, rows: Rows, extra: Mapping[str, Json]
 ) -> Mapping[str, Json] | Sequence[Problem]:
-    """The message's own fields with these buttons in place of its components; or what is wrong."""
+    """`extra` with these buttons in place of its components, or the problems of the buttons."""
     flags = extra.get("flags")
     if isinstance(flags, int) and flags & COMPONENTS_V2:
         text = "a message with Components V2 (flag 1 << 15) takes buttons in its `extra`"

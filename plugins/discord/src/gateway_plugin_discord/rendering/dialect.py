@@ -1,10 +1,11 @@
-r"""How Discord writes styles, and what of a text it must not take for markup. Sans-I/O.
+r"""Writes styles as Discord's marks, and escapes text that is not to be markup. Sans-I/O.
 
 The client's parser (a descendant of simple-markdown) tries its rules at each place of the source
-in turn. A backslash in front stops any of them, but not one that began before it: nothing in code,
-in an address or in a link's text may hold what closes an earlier mark. So marks are never open
-around code or addresses that hold one, link texts hold no brackets, and whatever could open is
-escaped, whether or not something closes it.
+in turn. A backslash before a character stops every rule that would begin there, but not a rule that
+began earlier: code, an address or a link's text must not contain what closes an earlier mark. So
+marks are never open around code or addresses that contain such characters, link texts contain no
+brackets, and every character that could open a mark is escaped, whether or not something closes the
+mark.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final, TypeAlias
 from gateway_core.text import Style
 
 Mark: TypeAlias = tuple[str, str]
-"""What opens a style and what closes it."""
+"""The characters that open a style, and those that close it."""
 
 MARKS: Final = {
     Style.BOLD: "**",
@@ -28,13 +29,14 @@ MARKS: Final = {
 }
 MARKED: Final[dict[Style, Mark]] = {style: (mark, mark) for style, mark in MARKS.items()}
 STRUCK: Final = frozenset((MARKED[Style.STRIKE], MARKED[Style.SPOILER]))
-"""Marks that end at the next two signs, with a backslash before them or not."""
+"""Marks that end at the next two of their signs, even after a backslash."""
 
 CLOSERS: Final = frozenset("*_~|")
 """Characters that could close a mark which is open around them."""
 
 APART: Final = "\u200b"
-"""Between two marks of the same character, and between backticks that would end code: unseen."""
+"""An invisible character, written between two marks of the same character, and between backticks
+that would end code."""
 
 _LANGUAGE: Final = re.compile(r"[a-z0-9_+\-.#]+", re.IGNORECASE)
 _UNSAFE: Final = re.compile(r"[*~|\[\]()'<>\\]|_(?![0-9A-Za-z])")
@@ -43,14 +45,14 @@ _TWO: Final = re.compile("(?<!`)``(?!`)")
 _PAIRS: Final = re.compile("``(?=`)")
 
 APIECE: Final = "\0"
-"""Between stretches that are escaped together; no visible text holds it."""
+"""Separates stretches that are escaped together; no visible text contains it."""
 
 _LINE: Final = r"""
     [^\S\n]*+ (?=[-+\#>0-9])   # most lines begin with nothing of that
     (?: [0-9]++(?=\.[^\S\n]) | (?=(?:[-+] | -\# | \#{1,3} | > | >>>)[^\S\n]))
 """
 _LINES: Final = rf"\n {_LINE} | \0 {_LINE}"
-# Each alternative begins with a letter: so the search skips what is none of them at C's speed.
+# Each alternative begins with a literal character, so the search skips all others at C's speed.
 _MARK: Final = r"""
     \\ | \* | _ | ` | \[
   | ~(?:(?=~)|(?<=~~))
@@ -66,14 +68,14 @@ _CLOSER: Final = r"(?P<closer>[~|])"
 
 @cache
 def escaping(*, mentions: bool = False, struck: bool = False) -> Callable[[str], str]:
-    """What gives a text a backslash before each character that Discord takes for markup.
+    """A function that writes a backslash before each character that Discord takes for markup.
 
-    Behind a line feed, and behind `APIECE`, it is as at the beginning: lines and stretches may be
-    given together, and each comes out as it would alone.
+    After a line feed, and after `APIECE`, the function works as at the beginning of a text: lines
+    and stretches may be given together, and each has the same result as alone.
 
-    mentions  leave `<@1>`, `@everyone` and `@here` what they are
-    struck    inside a strike or a spoiler: these end at the first two marks, with a backslash
-              before them or not, so no two may touch
+    mentions  do not escape `<@1>`, `@everyone` and `@here`
+    struck    for text inside a strike or a spoiler: these end at the next two of their signs, even
+              after a backslash, so no two signs may touch
     """
     rules = [*([_MENTION] if mentions else []), *([_CLOSER] if struck else []), _LINES, _MARK]
     replace = _escaped if mentions or struck else _backslashed
@@ -87,7 +89,7 @@ def escaping(*, mentions: bool = False, struck: bool = False) -> Callable[[str],
 
 def _backslashed(found: re.Match[str]) -> str:
     whole = found[0]
-    return f"\\{whole}" if whole > " " else f"{whole}\\"  # behind what begins a line
+    return f"\\{whole}" if whole > " " else f"{whole}\\"  # after the sign that begins a line
 
 
 def _escaped(found: re.Match[str]) -> str:
@@ -97,10 +99,11 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def code(text: str) -> str:
-    """Inline code: between a backtick, or two, that do not stand in it like this.
+    """Inline code: between one backtick or two, whichever the code itself does not contain.
 
-    Three would begin a code block: where both stand in it, the two are taken apart. Code that is
-    cut between two backticks may take one unit more than with both: nothing else does.
+    Three backticks would begin a code block: if the code contains both one and two, the two are
+    separated. Code that is cut between two backticks may need one unit more than with both; nothing
+    else does.
     """
     if "`" not in text:
         return f"`{text}`"
@@ -114,13 +117,13 @@ def code(text: str) -> str:
 
 
 def fenced(text: str) -> str:
-    """The content of a code block: three backticks in it would end it."""
+    """The content of a code block; three backticks in it are separated, as they would end it."""
     return _PAIRS.sub(f"``{APART}", text) if "```" in text else text
 
 
 @lru_cache(64)
 def fence(language: str) -> str:
-    """What opens a code block, with its language where Discord's grammar has such words."""
+    """The opening of a code block, with its language if Discord's grammar accepts such a word."""
     return f"```{language if _LANGUAGE.fullmatch(language) else ''}\n"
 
 
@@ -131,18 +134,18 @@ def target(address: str, *, preview: bool) -> str:
 
 
 def units(text: str) -> int:
-    """UTF-16 units of a text: never fewer than its code points, of which Discord may count."""
+    """UTF-16 units of a text: never fewer than its code points, which Discord may count instead."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def wide(text: str) -> list[int]:
-    """Where the characters stand that take two units, in a text without lone surrogates."""
+    """The places of the characters that take two units, in a text without lone surrogates."""
     if text.isascii():
         return []
     octets = text.encode("utf-16-le", "surrogatepass")
     if len(octets) == 2 * len(text):
         return []
-    upper = octets[1::2]  # in which 0xD8 to 0xDB is the first unit of such a character
+    upper = octets[1::2]  # here, 0xD8 to 0xDB is the first unit of such a character
     found = sorted(place for first in b"\xd8\xd9\xda\xdb" for place in _all(upper, first))
     return [place - count for count, place in enumerate(found)]
 

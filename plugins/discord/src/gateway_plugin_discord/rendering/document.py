@@ -1,4 +1,4 @@
-"""A Markdown document in Discord's own dialect: what a stretch costs, and its content."""
+"""Renders a Markdown document in Discord's dialect: what a stretch costs, and its content."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from gateway_plugin_discord.rendering.written import Written
 class Dialect:
     """One document as Discord shows it; a `Rendering` of gateway_core.text.
 
-    The document is written once, as a whole, and a part takes from that what it can. What is cut
-    at its ends is written anew: the rest of a line, the begin of another.
+    The document is written once, as a whole, and a part takes from the whole what it can. Lines
+    that are cut at the part's ends are written anew: the rest of one, the beginning of another.
 
     previews  let Discord unfold links
     mentions  let the text notify people
-    fields    what every part's payload has besides, made from its content
-    lost      what Discord cannot show of it, besides what no platform can; as `degraded`
+    fields    makes a part's payload from the part's content
+    lost      what Discord cannot show of the document, besides what no platform can; in the form of
+              `degraded`
     made      the lines that are written anew, in order; `starts` are their places
-    asked     where the last question began; its line, if that is written anew; where in the content
-              what follows begins; and what the line costs. -1: nobody has asked beyond it, and it
-              may be long
+    asked     where the last question began; its line, if that is written anew; where the rest
+              begins in the content; and what the line costs. -1: no question went beyond the line,
+              which may be long
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Dialect:
         return self.fields(f"{beginning}{self.written.content[low:high]}{ending}")
 
     def _beginning(self, start: int) -> tuple[Line | None, int]:
-        """What is written anew from `start` on, of a line, and where what is taken begins."""
+        """The line to write anew from `start` on, if any, and where the content to take begins."""
         low = self.written.start(start)
         if low is not None:
             return None, low
@@ -91,9 +92,9 @@ class Dialect:
         return first, self.written.before(first.end)
 
     def _ending(self, start: int, end: int) -> tuple[int, str] | None:
-        """Where what is taken ends, and what of a line is written anew up to `end`.
+        """Where the content to take ends, and the beginning of a line, written anew up to `end`.
 
-        None where that is the line of `start`, of which nothing can be taken.
+        None if that line is also the line of `start`, so that nothing can be taken.
         """
         found = self.written.end(end)
         if found:
@@ -108,7 +109,7 @@ class Dialect:
         return line.written(start, end, header)
 
     def _at(self, place: int) -> Line:
-        """The line that `place` stands in, or behind."""
+        """The line that contains `place`, or that is before it."""
         index = bisect_right(self.starts, place)
         if not index or place >= self.made[index - 1].following:
             self.made.insert(index, self.lines.at(place))

@@ -1,4 +1,4 @@
-"""The lines of a document as Discord shows them, each made where it is asked for. Sans-I/O."""
+"""Makes the lines of a document as Discord shows them, each when it is needed. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway_plugin_discord.rendering.dialect import MARKED
 from gateway_plugin_discord.rendering.runs import Run, joint, runs_of
 from gateway_plugin_discord.rendering.spans import Looks
 
-# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+# Enum members as globals: CPython 3.11 takes longer to find one in its class than to make a call.
 _QUOTE: Final = Style.QUOTE
 _TABLE: Final = Kind.TABLE
 _HEADING: Final = Kind.HEADING
@@ -22,7 +22,7 @@ _BOLD: Final = MARKED[Style.BOLD]
 
 
 def outermost_first(span: Span) -> tuple[int, int]:
-    """What spans are sorted by."""
+    """The sort key by which a span comes before the spans inside it."""
     return span.start, -span.end
 
 
@@ -40,12 +40,12 @@ Joined: TypeAlias = tuple[str, list[int], list[int]]
 
 
 class Line:
-    """A line of a block, or all of a block in a fence; any stretch of it can be written.
+    """A line of a block, or all of a block in a fence; any stretch of the line can be written.
 
-    start      where it begins in the visible text; its runs follow behind its marker
-    following  where the next line begins; behind the end of the text if there is none
-    leads      what begins it, and what begins a part that begins inside
-    headed     whether it is a table, whose header is repeated where a part begins inside
+    start      where the line begins in the visible text; its runs follow its marker
+    following  where the next line begins; after the end of the text if there is none
+    leads      the beginning of the line, and that of a part that begins inside the line
+    headed     whether it is a table, whose header is repeated in a part that begins inside it
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class Line:
         self.joined: Joined | None = None
 
     def whole(self) -> str:
-        """All of it, but what begins it."""
+        """All of the line except its `lead`."""
         return f"{self.runs[0].opened()}{self._joined()[0]}{self.runs[-1].closed()}"
 
     def written(self, start: int, end: int, header: str = "") -> str:
-        """What a part holds of it between two places, behind the `header` of its table.
+        """The piece of the line that a part has between two places, after its table's `header`.
 
-        The marks around it are opened and closed; there are none around a marker alone.
+        The marks around the piece are opened and closed; there are none around a marker alone.
         """
         if end <= self.body:
             return self._lead(start)
@@ -91,7 +91,7 @@ class Line:
         return self.lead if start <= self.start else self.again
 
     def _begun(self, index: int, start: int, end: int, header: str) -> str:
-        """An run from `start` on, as a part begins with it."""
+        """A run from `start` on, as the beginning of a part."""
         run = self.runs[index]
         opened, above = run.opened(), run.write(header) if header else ""
         return f"{self._lead(start)}{opened}{above}{self._body(run, max(start, run.start), end)}"
@@ -100,7 +100,7 @@ class Line:
         return run.write(self.text[start : max(min(end, run.end), start)])
 
     def _joined(self) -> Joined:
-        """All runs with what stands between them, and where each one's body begins and ends."""
+        """All runs with the marks between them, and where the body of each run begins and ends."""
         if self.joined is not None:
             return self.joined
         pieces = [self._body(self.runs[0], self.body, self.end)]
@@ -117,9 +117,9 @@ class Line:
 class Lines:
     """Finds and makes the lines of a document.
 
-    spans       all but quotes, by start and then the longer first
-    renumbered  markers that are shown as text, by where their blocks start
-    replaced    lines that are made already, by where their content begins
+    spans       all spans except quotes, in order of their starts, the longer first
+    renumbered  markers that are shown as text, by the starts of their blocks
+    replaced    lines that are already made, by the starts of their content
     """
 
     def __init__(self, document: Document, previews: bool, mentions: bool) -> None:
@@ -130,7 +130,7 @@ class Lines:
         self.replaced: dict[int, Line] = {}
 
     def at(self, place: int) -> Line:
-        """The line that `place` stands in, or behind; its line feed is its own."""
+        """The line that contains `place`, or that is before it; a line includes its line feed."""
         blocks = self.document.blocks
         index = max(bisect_right(blocks, (place + 1,)) - 1, 0)
         last = index + 1 == len(blocks)
@@ -139,7 +139,7 @@ class Lines:
         return make(blocks[index], place, following)
 
     def again(self, place: int) -> str:
-        """What begins a part that begins inside a line of a paragraph, a heading or an item."""
+        """The beginning of a part that begins inside a line of a paragraph, heading or item."""
         block = self.document.blocks[bisect_right(self.document.blocks, (place + 1,)) - 1]
         level = block.level if block.kind is _HEADING else 0
         return leads(level, block.quote > 0, block.depth, block.marker)[1]
@@ -149,7 +149,7 @@ class Lines:
         return self.spans[bisect_left(self.spans, (low,)) : bisect_left(self.spans, (high,))]
 
     def split(self) -> None:
-        """Take apart what reaches over a line feed: no span is in two lines any more."""
+        """Split the spans that reach over a line feed, so that no span is in two lines."""
         text, spans = self.document.text, self.spans
         self.spans = []
         for span in spans:

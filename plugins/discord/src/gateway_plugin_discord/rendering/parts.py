@@ -1,4 +1,4 @@
-"""From an envelope's text to the content of messages: the parts, as they are sent. Sans-I/O."""
+"""Plans the parts of an envelope's text: the content of messages, as it is sent. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway_plugin_discord.rendering.plain import escape, length
 def parts_of(envelope: Send | Edit, *, limit: int, styled: bool = True) -> tuple[Part, ...]:
     """The plan: the text in parts of at most `limit` characters each, measured as sent.
 
-    The last of them has the poll.
+    The last part has the poll.
 
     styled  write Markdown in Discord's dialect; False: show its source
     """
@@ -46,19 +46,19 @@ def _texts(envelope: Send | Edit, *, limit: int, styled: bool) -> tuple[Part, ..
 
 
 def _is_more(message: Send | Edit) -> bool:
-    """Whether there is a message without any text."""
+    """Whether there would be a message even without a text."""
     poll = message.poll if isinstance(message, Send) else None
     return bool(message.extra or message.files or poll)
 
 
 def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:
-    """Markdown in Discord's own dialect. Most messages are a line of words, and stay what it is."""
+    """Markdown in Discord's own dialect. Most messages are a line of words, which is unchanged."""
     text = envelope.text
     if len(text) <= limit and is_prose(text) and length(text) <= limit:
         return (_plain(envelope, text, (0, len(text))),)
     document = parse(text)
     fields = partial(_fields, envelope)
-    calls = bool(envelope.mentions)  # whom, the request says
+    calls = bool(envelope.mentions)  # the request says whom
     whole = Dialect(document, fields, envelope.link_previews, calls)
     lost = (*document.degraded, *whole.lost)
     known = attrs.evolve(document, degraded=lost) if whole.lost else document
@@ -72,9 +72,9 @@ def _styled(envelope: Send | Edit, limit: int) -> tuple[Part, ...]:
 
 
 def _shown(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span without the white space at its ends, which Discord takes off a message.
+    """The span without the white space at its ends, which Discord removes from a message.
 
-    Empty where nothing else is in it.
+    Empty if the span has nothing else.
     """
     piece = text[start:end]
     if not neutral(piece).strip():
@@ -94,7 +94,7 @@ def _fields(envelope: Send | Edit, content: str) -> Mapping[str, object]:
 
 
 def _allowed(named: Sequence[str]) -> Mapping[str, object]:
-    """Whom the text may notify: users by their ids, roles by `&` and theirs.
+    """Whom the text may notify: users by their ids, roles by `&` and their ids.
 
     Source: discord.com/developers/docs/resources/message#allowed-mentions-object.
     """
@@ -105,7 +105,7 @@ def _allowed(named: Sequence[str]) -> Mapping[str, object]:
 
 
 def _part(envelope: Send | Edit, part: Part) -> Part:
-    """The part as it is sent. Silence belongs to the sending: it is no part of the digest."""
+    """The part as it is sent. `silent` concerns only the sending, so the digest leaves it out."""
     if not isinstance(envelope, Send) or not envelope.silent:
         return part
     flags = part.payload["flags"] | SUPPRESS_NOTIFICATIONS

@@ -1,13 +1,13 @@
-r"""A plain text on Discord: escaped for its Markdown dialect, and measured. Sans-I/O.
+r"""Escapes a plain text for Discord's Markdown dialect, and measures it. Sans-I/O.
 
-The dialect is the one that its clients parse (a descendant of simple-markdown): what they would
-take for markup gets a backslash, and nothing else does. An address (`https://…`) is the one place
-where a backslash would be seen: it is left as it is, and so what stands before one and could be
-closed by a character inside it is escaped instead. An address that touches what must be escaped
-is no address any more: its own colon gets the backslash.
+The dialect is the one that Discord's clients parse (a descendant of simple-markdown). Whatever they
+would take for markup gets a backslash, and nothing else does. Only in an address (`https://…`)
+would readers see a backslash, so an address stays as it is; instead, a mark before the address is
+escaped if a character inside the address could close it. An address that touches a character which
+must be escaped is not left an address: its own colon gets the backslash.
 
-Invariant: `length(escape(text))` never shrinks as `text` grows at its end, which cutting relies on
-(by one at most, where `https://_` or `https://\.` grows on: no cut falls there).
+Invariant: `length(escape(text))` never shrinks as `text` grows at its end; cutting relies on that
+(it may shrink by one, where `https://_` or `https://\.` continues, but no cut falls there).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MARKUP = re.compile(
 def escape(text: str, *, mentions: bool = False) -> str:
     """`text` with a backslash before each character that Discord would take for markup.
 
-    With `mentions`, those of people, roles, `@everyone` and `@here` stay what they are.
+    With `mentions`, mentions of people and roles, `@everyone` and `@here` are not escaped.
     """
     live = _live_openers(text)
     verbatim = ("url", "mention") if mentions else ("url",)
@@ -50,7 +50,7 @@ def escape(text: str, *, mentions: bool = False) -> str:
     def replace(found: re.Match[str]) -> str:
         kind, whole = found.lastgroup, found[0]
         if kind == "rest":
-            # The end of the message: what stands here opens nothing any more.
+            # The end of the message: nothing here can open a mark.
             return f"{found['last']}\\{found['rest']}"
         if kind in verbatim or (kind == "opener" and whole not in live):
             return whole
@@ -60,7 +60,7 @@ def escape(text: str, *, mentions: bool = False) -> str:
 
 
 def _live_openers(text: str) -> frozenset[str]:
-    """The openers that something in an address may close, where no backslash can stop it."""
+    """The openers that a character in an address may close, where no backslash can stop it."""
     if ":/" not in text:
         return frozenset()
     addresses = re.findall(_URL, text)
@@ -71,6 +71,6 @@ def _live_openers(text: str) -> frozenset[str]:
 def length(content: str) -> int:
     """Characters of a message, in code points or UTF-16 units, whichever are more.
 
-    Which one Discord counts is not documented. There are never fewer UTF-16 units.
+    Discord does not document which of them it counts. UTF-16 units are never fewer.
     """
     return len(content) + sum(character > "\uffff" for character in content)

@@ -1,6 +1,6 @@
-"""Where what Discord is sent is not the visible text itself, escaped. Sans-I/O.
+"""Finds where the written text differs from the escaped visible text. Sans-I/O.
 
-A mark replaces nothing; a list's marker, code in a line and a code block are replaced whole.
+A mark replaces nothing; a list's marker, inline code and a code block are replaced as a whole.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway_plugin_discord.rendering.blocks import as_text, in_fence, leads, re
 from gateway_plugin_discord.rendering.dialect import CLOSERS, MARKED, Mark, code, escaping
 from gateway_plugin_discord.rendering.lines import Lines, lines_between, outermost_first
 
-# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+# Enum members as globals: CPython 3.11 takes longer to find one in its class than to make a call.
 _BOLD: Final = Style.BOLD
 _CODE: Final = Style.CODE
 _FENCE: Final = Kind.CODE
@@ -26,26 +26,26 @@ Replacement: TypeAlias = tuple[int, int, str]
 """`start..end` of the visible text, and what is written in its place."""
 
 Shown: TypeAlias = tuple[Mark | None, Callable[[str], str] | None]
-"""The marks of a style in which words are escaped as anywhere, or what writes words in it."""
+"""A style's marks, if its words are escaped as usual, or the function that writes its words."""
 
 _TOUCHY: Final = "*_~|["
-"""What marks begin with: no such character may stand right before one."""
+"""Characters that marks begin with: none of them may be right before a mark."""
 
 
 class Replacements:
     """Makes the replacements of a document.
 
-    Most spans stand apart, at most in one other: such are replacements by themselves. A line with
-    any other is replaced whole, by what its runs make of it.
+    Most spans are apart from others, or in only one other span: such spans are replacements by
+    themselves. A line with any other span is replaced as a whole, by what its runs write.
 
-    Invariant, of documents: each span stands in the content of one paragraph, heading or item.
+    Invariant of documents: each span is in the content of one paragraph, heading or item.
 
-    closed    what closes the styles of a text that begins behind a replacement, by that place
-    writes    what writes a span that is one replacement, by where it begins
-    doubtful  the spans that may be shown otherwise than they are
-    bold      the lines of headings that are bold, as if they were spans
-    around    of the last style that stands in no other: from where on nothing is in it, where it
-              ends, what closes it, and which of the replacements does
+    closed    the marks that close the styles of a text after a replacement, by the text's place
+    writes    the function that writes a span that is one replacement, by the span's start
+    doubtful  the spans that may not be shown as they are
+    bold      the lines of bold headings, as if the lines were spans
+    around    for the last style that is in no other style: from where on nothing is in it, where it
+              ends, what closes it, and the index of the replacement that closes it
     """
 
     def __init__(self, lines: Lines) -> None:
@@ -57,14 +57,14 @@ class Replacements:
         self.around = (0, 0, "", 0)
 
     def all(self) -> list[Replacement]:
-        """All in order. They do not overlap; those at one place follow each other."""
+        """All replacements in order; they do not overlap. Those at one place follow each other."""
         made = self._of_blocks()
         made += self._of_spans()
         made.sort(key=itemgetter(0))
         return made
 
     def _of_blocks(self) -> list[Replacement]:
-        """Blocks in fences, and what begins lines."""
+        """The replacements of blocks in fences, and of the beginnings of lines."""
         made: list[Replacement] = []
         text, before = self.lines.document.text, Block(0, 0, 0, _FENCE)
         for block in self.lines.document.blocks:
@@ -88,13 +88,13 @@ class Replacements:
         return made
 
     def _of_spans(self) -> list[Replacement]:
-        """Marks, code and links, and lines that have them otherwise than most."""
+        """The replacements of marks, code and links, and of lines that are replaced as a whole."""
         made: list[Replacement] = []
         text, spans = self.lines.document.text, self.lines.spans
         shown = _shown(mentions=self.lines.mentions)
         if self.bold:
             spans = sorted([*self.bold, *spans], key=outermost_first)
-        # A span before `free` touches the last one; the line of one before `anew` is replaced.
+        # A span before `free` touches the last span; before `anew`, its line is replaced already.
         free = anew = 0
         for span in spans:
             begin, end, style, _ = span
@@ -125,7 +125,7 @@ class Replacements:
         return made
 
     def _nests(self, span: Span, made: list[Replacement]) -> bool:
-        """Whether a span stands in the last style, apart from others in it; it is added then."""
+        """Add a span that is in the last style, apart from others in it; returns whether it is."""
         begin, end, style, _ = span
         free, last, closes, at = self.around
         text = self.lines.document.text
@@ -156,7 +156,7 @@ class Replacements:
         return mark, write
 
     def _of_parts(self) -> list[Replacement]:
-        """The same, where spans reach over a line feed: line by line."""
+        """The replacements of spans, line by line, since some spans reach over a line feed."""
         self.lines.split()
         self.lines.replaced.clear()
         self.closed.clear()
@@ -165,7 +165,7 @@ class Replacements:
         return self._of_spans()
 
     def _anew(self, place: int, made: list[Replacement]) -> int:
-        """Replace the line at `place`; where the next one begins."""
+        """Replace the line at `place` as a whole; returns where the next line begins."""
         line = self.lines.at(place)
         self.lines.replaced[line.body] = line
         while made and made[-1][0] >= line.body:
@@ -177,7 +177,7 @@ class Replacements:
 
 @cache
 def _shown(*, mentions: bool) -> dict[Style, Shown]:
-    """How each style is shown that stands apart, but links."""
+    """How each style that is apart from others is shown; links are not in it."""
     struck = escaping(mentions=mentions, struck=True)
 
     def between(mark: Mark, words: str) -> str:
@@ -190,12 +190,12 @@ def _shown(*, mentions: bool) -> dict[Style, Shown]:
 
 
 def _is_simple(text: str, begin: int, words: str) -> bool:
-    """Whether marks can stand right around words."""
+    """Whether marks can be written right around the words."""
     return words[0] != " " != words[-1] and text[begin - 1] not in _TOUCHY
 
 
 def _further(text: str, body: int, end: int) -> Iterator[int]:
-    """Where the lines of a block begin, but the first."""
+    """Where the lines of a block begin, except the first."""
     feed = text.find("\n", body, end)
     while feed >= 0:
         yield feed + 1

@@ -1,7 +1,7 @@
-"""One line as runs: stretches of one style, written each by itself. Sans-I/O.
+"""Writes one line as runs: stretches of one style, each written by itself. Sans-I/O.
 
-What most lines need is less (see `replacements`): this is for those in which spans touch or nest
-deeper, and for a line that a part begins or ends in where that changes more than its edge.
+Most lines need less (see `replacements`). Runs are for lines in which spans touch or nest deeper,
+and for a line in which a part begins or ends, if that changes more than the line's edge.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from gateway_plugin_discord.rendering.spans import Look
 _STYLES: Final = frozenset(MARKS.values())
 
 _new: Final = tuple.__new__
-"""Makes a named tuple, at a third of what its class takes."""
+"""Makes a named tuple, in a third of the time that its class takes."""
 
 
 class Run(NamedTuple):
     """`start..end` of the visible text, which `write` writes, in the marks of `stack`.
 
-    stack  the outermost first
+    stack  the run's marks, the outermost first
     """
 
     start: int
@@ -39,27 +39,27 @@ class Run(NamedTuple):
     stack: tuple[Mark, ...] = ()
 
     def opened(self, since: int = 0) -> str:
-        """What opens its marks but the `since` outermost."""
+        """The opening of the run's marks, except the `since` outermost."""
         return "".join([mark[0] for mark in self.stack[since:]]) if self.stack else ""
 
     def closed(self, since: int = 0) -> str:
-        """What closes its marks but the `since` outermost."""
+        """The closing of the run's marks, except the `since` outermost."""
         return "".join([mark[1] for mark in self.stack[since:][::-1]]) if self.stack else ""
 
 
 _Stretch: TypeAlias = tuple[int, int, Sequence[Look]]
-"""What stands in the same spans, the outermost first."""
+"""A stretch whose characters are in the same spans; the outermost span is first."""
 
 
 def runs_of(
     text: str, place: tuple[int, int], looks: Sequence[Look], bold: Mark | None, *, mentions: bool
 ) -> list[Run]:
-    """The runs of the line that stands at `place`; at least one.
+    """The runs of the line at `place`; at least one.
 
-    looks  those with characters in the line, the outermost first
-    bold   what stands around the whole line, which is a style that no look needs to have again
+    looks  the looks of the spans with characters in the line, the outermost first
+    bold   the mark around the whole line; looks with the same mark are left out
 
-    White space between two styles has what both have.
+    White space between two styles has the marks that both have.
     """
     low, high = place
     around = (bold,) if bold and low < high else ()
@@ -113,7 +113,7 @@ def _swept(looks: Sequence[Look], low: int, high: int) -> Iterator[_Stretch]:
 def _style(
     words: str, active: Sequence[Look], around: tuple[Mark, ...], mentions: bool
 ) -> tuple[Callable[[str], str], tuple[Mark, ...]]:
-    """What writes words in some spans, and the marks around them."""
+    """The function that writes words inside some spans, and the marks around the words."""
     stack = (*around, *[mark for _, _, mark, _ in active if mark])
     write = next((literally for *_, literally in active if literally), None)
     if write is None:
@@ -124,7 +124,7 @@ def _style(
 
 
 def _spaced(text: str, runs: Sequence[Run]) -> list[Run]:
-    """The runs with white space at a change of style taken out of the marks.
+    """The runs, with the white space at a change of style moved out of the marks.
 
     Discord's italics may neither begin nor end with a space.
     """
@@ -144,7 +144,7 @@ def _spaced(text: str, runs: Sequence[Run]) -> list[Run]:
 
 
 def _following(text: str, runs: Sequence[Run]) -> list[tuple[Mark, ...]]:
-    """Behind each run the marks of the next; of white space those that go on behind it."""
+    """For each run, the marks of the next one; for white space, those that continue after it."""
     found: list[tuple[Mark, ...]] = []
     after: tuple[Mark, ...] = ()
     for begin, end, _, stack in reversed(runs):
@@ -158,7 +158,7 @@ def _following(text: str, runs: Sequence[Run]) -> list[tuple[Mark, ...]]:
 def _trimmed(
     text: str, run: Run, before: tuple[Mark, ...], after: tuple[Mark, ...]
 ) -> Iterator[Run]:
-    """An run and the white space around it, which has what it shares with its neighbours."""
+    """A run; white space at its ends has only the marks that the neighbour there has as well."""
     begin, end, write, stack = run
     content = text[begin:end]
     head = len(content) - len(content.lstrip(" ")) if stack != before else 0
@@ -180,7 +180,7 @@ def _writes_link(stack: Sequence[Mark]) -> bool:
 
 
 def _common(one: Sequence[Mark], other: Sequence[Mark]) -> int:
-    """How many marks two stacks share from the outside."""
+    """How many marks two stacks share, from the outermost on."""
     count = 0
     for mark, same in zip(one, other, strict=False):
         if mark != same:
@@ -190,7 +190,7 @@ def _common(one: Sequence[Mark], other: Sequence[Mark]) -> int:
 
 
 def joint(before: Run, written: str, run: Run) -> str:
-    """What stands between two neighbours, of which the first is `written`."""
+    """The marks between two neighbouring runs; `written` is the text of the first."""
     if before.stack == run.stack:
         return APART if before.write is run.write is code else ""
     shared = _common(before.stack, run.stack)

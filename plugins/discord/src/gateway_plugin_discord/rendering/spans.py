@@ -1,4 +1,4 @@
-"""How Discord shows a span: in which marks, or written out; and what it cannot show. Sans-I/O."""
+"""Decides how Discord shows a span: in marks or written out; finds what is lost. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ from gateway_plugin_discord.rendering.dialect import (
     target,
 )
 
-# Members in names of their own: CPython 3.11 takes longer to find one in its class than to call.
+# Enum members as globals: CPython 3.11 takes longer to find one in its class than to make a call.
 _CODE: Final = Style.CODE
 _LINK: Final = Style.LINK
 
 Look: TypeAlias = tuple[int, int, Mark | None, Callable[[str], str] | None]
-"""A span's start and end, and its marks, or what writes it without escapes."""
+"""A span's start and end, and its marks, or the function that writes it as it is."""
 
 _ENDS_WORDS: Final = re.compile(r"[^\[]*?\]\(")
 
 _VERBATIM: Final = {_CODE: "code", _LINK: "an address"}
-"""What is written as it is: a style around it ends before a character that would close it."""
+"""Styles whose text is written as it is. If such a text has a character that would close a style
+around it, that style is left off the text."""
 
 
 class Looks:
     """Says how the spans of a document are shown.
 
     previews  let Discord unfold links
-    wholes    the spans that others are parts of
+    wholes    the whole span of each span that is a part of another
     """
 
     def __init__(self, document: Document, previews: bool) -> None:
@@ -45,7 +46,7 @@ class Looks:
         self.wholes: dict[Span, Span] = {}
 
     def of(self, span: Span) -> Look:
-        """The look of a span that is no quote."""
+        """The look of a span that is not a quote."""
         begin, until, style, value = span
         if style is _CODE:
             return begin, until, None, code
@@ -61,12 +62,12 @@ class Looks:
         return begin, until, ("[", f"]({address})"), None
 
     def _bare(self, address: str, end: int) -> Callable[[str], str]:
-        """Previews come of bare addresses, and end where Discord sees that they end."""
+        """Writes a bare address; it gets a preview only if Discord can see where it ends."""
         free = self.document.text[end : end + 1] in ("", " ", "\n")
         return partial(_as_address, address, self.previews and free)
 
     def lost(self, spans: Iterable[Span]) -> Iterator[tuple[int, str]]:
-        """Where some of the spans are not shown as they are, and how."""
+        """The places where spans are not shown as they are, each with the degradation."""
         text = self.document.text
         for span in dict.fromkeys([self.wholes.get(span, span) for span in spans]):
             start, end, style, value = span
@@ -85,21 +86,21 @@ class Looks:
 
 
 def _as_address(address: str, preview: bool, piece: str) -> str:
-    """An address or its begin. What a part begins with inside one is none: it is shown as text."""
+    """An address or its beginning. The rest of a cut address is not one: it is written as text."""
     if len(piece) <= address.find(":") or not address.startswith(piece):
         return escaping()(piece)
     return piece if preview else f"<{piece}>"
 
 
 def _is_maskable(text: str) -> bool:
-    """Whether a link of these words can be a masked one; else its address is written behind."""
+    """Whether a link with these words can be masked; else its address is written after them."""
     return not ("://" in text or "[" in text or "]" in text)
 
 
 def _masked_from(document: Document) -> int:
-    """The first place from which links can be masked: the last code that ends a link's words.
+    """The place from which links can be masked: the last code that would end a link's words.
 
-    Discord looks for the end of a link's words through code, where no backslash can stop it.
+    Discord looks for the end of a link's words inside code as well, where no backslash can stop it.
     """
     if "](" not in document.text:
         return 0

@@ -1,4 +1,4 @@
-"""A document as it is written on Discord, and where in that its places stand. Sans-I/O."""
+"""Writes a document for Discord, and finds the text's places in what is written. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gateway_plugin_discord.rendering.replacements import Replacements
 
 
 class Written:
-    """The visible text, escaped, with its replacements; and how much of it stands before a place.
+    """The visible text, escaped, with its replacements; finds the text's places in the content.
 
-    content  all of it
-    loose    the stretches of the text between the replacements, which `begins` has the places of
+    content  all of the written text
+    loose    the stretches of the visible text between the replacements; `begins` has their places
 
-    Invariant: `pieces[2 * i]` is what is written of `loose[i]`, and `pieces[2 * i + 1]` is the
-    replacement behind it. A line feed of the text stands in a fence or in such a stretch; there it
-    ends a line, and is a line feed of the content.
+    Invariant: `pieces[2 * i]` is what is written for `loose[i]`, and `pieces[2 * i + 1]` is the
+    replacement after it. A line feed of the text is in a fence or in such a stretch. In a stretch
+    it ends a line, and is also a line feed of the content.
     """
 
     def __init__(self, found: Replacements) -> None:
@@ -50,14 +50,16 @@ class Written:
         return high - low + bisect_left(self.wide, high) - bisect_left(self.wide, low)
 
     def start(self, place: int) -> int | None:
-        """Where in the content the line begins that begins at `place`; None if none does."""
+        """Where the line at `place` begins in the content; None if no line begins at `place`."""
         begins = place <= self.first or self._feeds(place - 1)
         return self.line(place) if begins and self.text[place] != "\n" else None
 
     def inside(self, place: int) -> tuple[int, int] | None:
-        """Where in the content a part goes on that begins at `place` in a line, and where that is.
+        """For a part that begins inside a line: from where on it takes content, and that place.
 
-        What is between the two places is in no style. None where `place` is in one, or replaced.
+        The first result is a place in the content, the second is the same place in the text. The
+        text between `place` and there is in no style. None if `place` is in a style, or in a
+        replacement.
         """
         if self.text[place] == "\n":
             return None
@@ -73,9 +75,9 @@ class Written:
         return self.before(begin + feed), begin + feed
 
     def end(self, place: int) -> tuple[int, str] | None:
-        """Where in the content a part ends that ends at `place`, and what more is in it.
+        """For a part that ends at `place`: up to where it takes content, and what is added to it.
 
-        None in what is replaced.
+        None if `place` is in a replacement that cannot be cut here.
         """
         if self.text[place - 1] == "\n":
             return self._behind_line(place)
@@ -88,8 +90,8 @@ class Written:
             return offset, self.escape(loose[:inside]) + self.closed[begin]
         if inside == len(loose):
             return self.offsets[2 * index + 1], ""
-        # Where nothing is escaped, nothing is of what is cut; but "<", without the space behind it
-        # or the rest of a mention.
+        # If nothing in the stretch is escaped, nothing in its beginning is escaped either, except a
+        # "<" that has lost the space after it or the rest of a mention.
         if self._is_as_seen(index) and loose[inside - 1] != "<" and not self.mentions:
             return offset + inside, ""
         feed = loose.rfind("\n", 0, inside)
@@ -98,11 +100,11 @@ class Written:
         return offset, self.escape(loose[feed + 1 : inside])
 
     def line(self, start: int) -> int:
-        """Where in the content the line begins that begins at `start`."""
+        """Where the line that begins at `start` begins in the content."""
         return self.before(start - 1) + 1 if start > self.first else 0
 
     def before(self, place: int) -> int:
-        """How much stands before the line feed at `place`, or before the end of the text."""
+        """How much content is before the line feed at `place`, or before the end of the text."""
         index = bisect_right(self.begins, place) - 1
         inside = place - self.begins[index]
         if self._is_as_seen(index):
@@ -113,7 +115,7 @@ class Written:
         return self.offsets[2 * index] + written[bisect_left(seen, inside)]
 
     def _in_replaced(self, index: int, place: int) -> tuple[int, str] | None:
-        """As `end`, in the replacement behind a stretch, or where that ends."""
+        """As `end`, for a place in the replacement after a stretch, or at the replacement's end."""
         begin = self.begins[index]
         start, offset = begin + len(self.loose[index]), self.offsets[2 * index + 1]
         if start in self.writes:
@@ -126,14 +128,14 @@ class Written:
         return (self.before(place), "") if ends else None
 
     def _behind_line(self, place: int) -> tuple[int, str] | None:
-        """As `end`, behind a line feed, which is not written where a part ends."""
+        """As `end`, for a place after a line feed, which is not written at the end of a part."""
         block = self.blocks[bisect_right(self.blocks, (place,)) - 1]
         end = min(block.end, place - 1)
         whole = self.text[end - 1] != "\n" and self._feeds(end)
         return (self.before(end), "") if whole else None
 
     def _feeds(self, place: int) -> bool:
-        """Whether a line feed stands at `place` that ends a line."""
+        """Whether there is a line feed at `place` that ends a line."""
         index = bisect_right(self.begins, place) - 1
         inside = place - self.begins[index]
         return inside < len(self.loose[index]) and self.loose[index][inside] == "\n"
