@@ -309,9 +309,9 @@ class SlackSession:
         """A new token for one that expired; None if the settings lack the means or Slack refuses.
 
         A refresh token works once, so an expired token is exchanged once. A caller that comes
-        during the exchange, or that was refused with the earlier token, gets the new token; so does
-        a caller in another process, through the token file. Raises what a request raises, unless
-        Slack has refused for good.
+        during the exchange, or that was refused with the earlier token, gets the new token; a
+        caller in another process gets it through the token file. Raises what a request raises,
+        unless Slack has refused for good.
         """
         tokens = self.settings.tokens
         refused = tokens.generation if self._refused is None else self._refused

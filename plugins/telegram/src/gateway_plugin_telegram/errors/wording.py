@@ -257,8 +257,8 @@ PHRASES: Mapping[str, Meaning] = {
     )
     for phrase in phrases
 }
-"""Phrases in descriptions, in small letters, each from a word's beginning; the first match counts.
-"""
+"""Phrases in descriptions, in small letters. Each begins where a word begins; the first match
+counts."""
 
 STATUSES: Mapping[int, Meaning] = {
     HTTPStatus.UNAUTHORIZED: UNAUTHORIZED,

@@ -26,8 +26,8 @@ from gateway_plugin_telegram.requests import (
 )
 
 _LAST = ("audio", "document")
-"""Kinds that an album shows below each other: there the last file has the caption, else the first.
-"""
+"""Kinds that an album shows below each other: of these, the last file has the caption, and of other
+kinds the first file."""
 
 
 @attrs.define
