@@ -379,7 +379,7 @@ def _form(attempt: Attempt, error: DiscordApiError) -> Verdict:
 
 
 def _scope(row: Verdict, attempt: Attempt) -> Scope:
-    """How far the row reaches; if it concerns the room, in a thread only the thread.
+    """How far the row reaches: in a thread, a row of the room concerns only the thread.
 
     A call outside rooms concerns only itself, and a limit of such calls concerns their operation. A
     limit of typing concerns no other message.

@@ -66,7 +66,7 @@ def problems_of(settings: TelegramSettings, envelope: Envelope) -> list[Problem]
 
 
 def _has_no_room(envelope: Envelope) -> bool:
-    """Whether it is a call without a room: getMe needs none, and a call may name its own chat."""
+    """Whether it is a call without a room that needs none, like getMe, or names its own chat."""
     if not isinstance(envelope, Call) or envelope.external_room_id:
         return False
     wanted = "chat_id" in ROOM_CALLS.get(envelope.method.lower(), ())

@@ -45,7 +45,7 @@ def limits_of(
 
 
 def _bot_limits(settings: TelegramSettings, priority: Priority) -> tuple[Limit, ...]:
-    """The limit that all classes share, and for bulk a lower one of its own, if it is lower."""
+    """The limit that all classes share, and for bulk a limit of its own, if that is lower."""
     count, seconds = settings.bulk_count, settings.bulk_seconds
     bulk = Limit("bulk", count, seconds, "even", most=count)
     bulk_rate = settings.bulk_count / settings.bulk_seconds

@@ -69,8 +69,8 @@ class TelegramSettings(NetworkSettings):
     bulk_seconds    seconds, see `bulk_count`
     bot_count       requests of all classes per `bot_seconds`, evenly spaced. No rate above the one
                     for bulk is documented, so that rate is the default; Telegram accepts more from
-                    some bots. With a higher value, the rate starts at the rate for bulk, and each
-                    answer raises it; an unforeseen refusal lowers it for a while
+                    some bots. With a higher value, the rate starts at the rate for bulk and rises
+                    with each answer that is no refusal; an unforeseen refusal lowers it for a while
     bot_seconds     seconds, see `bot_count`
     bot_window      most requests in any `bot_seconds`, where a request counts until `bot_seconds`
                     after its answer, less the time of the quickest answers; None: as many as

@@ -119,7 +119,7 @@ class Contents:
     _uses: OrderedDict[Content, _Use] = attrs.field(factory=OrderedDict, init=False)
 
     def keeps(self, uploads: Sequence[Upload], now: float) -> bool:
-        """Whether later messages may show the pictures just uploaded; not on the first time."""
+        """Whether later messages may show the pictures just uploaded; not the first time."""
         content = _content(uploads)
         use = self._uses.get(content)
         if use is None:

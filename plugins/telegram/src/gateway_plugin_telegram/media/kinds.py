@@ -1,4 +1,4 @@
-"""Decides by its media type what Telegram shows a file as. Sans-I/O.
+"""Decides by a file's media type what Telegram shows the file as. Sans-I/O.
 
 Source: core.telegram.org/bots/api#sending-files and the page of each method. A file whose media
 type is not listed here is sent as a document; any file can be a document.

@@ -116,7 +116,7 @@ class _Open(NamedTuple):
     """A tag that is not closed yet.
 
     start    where its text begins; `piece` is the index of its text's first piece
-    problem  what is wrong with it; reported only if it contains text
+    problem  what is wrong with the tag; reported only if the tag contains text
     """
 
     name: str
