@@ -1,4 +1,4 @@
-"""Stands in for the world in tests of plugins and applications; may import every package."""
+"""Fakes and contracts for tests of plugins and applications; may import every package."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -54,11 +54,11 @@ _LAZY = {
     "Network": ("network", "'gateway-core[testing]'"),
     "open_network": ("network", "'gateway-core[testing]'"),
 }
-"""What needs more than core does, where it stands, and what to install for it."""
+"""Names that need more packages than core does: the module of each, and what to install."""
 
 
 def __getattr__(name: str) -> Any:
-    """What stands in `_LAZY`, imported when it is asked for."""
+    """Imports a name of `_LAZY` when it is first used."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, install = _LAZY[name]

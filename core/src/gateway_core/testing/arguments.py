@@ -1,4 +1,4 @@
-"""Arguments of the wrong kind are refused where they are given, not in 5,000 attempts. Pure."""
+"""Refuses arguments of the wrong kind where they are given, not later in each attempt. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from gateway_core.contract.validators import is_finite, shown
 
 
 def must(name: str, value: object, wanted: str, *, fits: bool) -> None:
-    """Raises `TypeError` that names the argument and what it must be, unless it `fits`."""
+    """Unless `fits`, raises a `TypeError` that names the argument and says what it must be."""
     if not fits:
         raise TypeError(f"`{name}` must be {wanted}, not {_kind(value)}")
 
 
 def must_be(name: str, value: object, kind: type) -> None:
-    """Raises `TypeError` unless it is a value of that class."""
+    """Raises `TypeError` unless the value is an instance of the class `kind`."""
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     must(name, value, f"{article} {kind.__name__}", fits=isinstance(value, kind))
 
 
 def must_take(name: str, value: object, *parameters: str, returns: str) -> None:
-    """Raises `TypeError` unless it is a function that can be called with these."""
+    """Raises `TypeError` unless the value is a function that takes these `parameters`."""
     wanted = f"a function ({', '.join(parameters)}) -> {returns}"
     must(name, value, wanted, fits=callable(value) and not isinstance(value, type))
     try:
         told = inspect.signature(value)  # type: ignore[arg-type]  # callable, as looked at
-    except (TypeError, ValueError):  # one of the interpreter's own does not tell
+    except (TypeError, ValueError):  # some built-in functions have no signature
         return
     try:
         told.bind(*parameters)
@@ -38,17 +38,17 @@ def must_take(name: str, value: object, *parameters: str, returns: str) -> None:
 
 
 def text(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    """A validator of a field: a text."""
+    """A validator for attrs: the field's value is a text."""
     must(field.name, value, "a text", fits=isinstance(value, str))
 
 
 def seconds(_: object, field: attrs.Attribute[Any], value: object) -> None:
-    """A validator of a field: a number of seconds."""
+    """A validator for attrs: the field's value is a number of seconds."""
     must(field.name, value, "a number of seconds", fits=is_finite(value))
 
 
 def of(kind: type) -> Callable[[Any, attrs.Attribute[Any], object], None]:
-    """A validator of a field: a value of that class."""
+    """A validator for attrs: the field's value is an instance of the class `kind`."""
     return lambda _, field, value: must_be(field.name, value, kind)
 
 

@@ -1,4 +1,4 @@
-"""The time of the gateway's thread, which tests of programs on asyncio or that block move on."""
+"""A clock for the gateway's thread, which tests of asyncio programs or of blocking code advance."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from gateway_core.contract.validators import is_finite
 from gateway_core.testing.arguments import must
 
 LEAST_STEP = 0.001
-"""Seconds, so that what is due again and again does not stop the time."""
+"""Seconds that each step advances at least, so that a task that is always due cannot stop time."""
 LONGEST = 30.0
-"""Seconds that the gateway may take for what becomes due."""
+"""Seconds of real time that the gateway may take for all tasks that become due."""
 TOO_LATE = (
     "the gateway's thread of this process runs on the real clock: it was started before the first"
     " test that asks for `gateway` or `gateway_clock`, by a gateway that was opened without them"
@@ -25,7 +25,7 @@ TOO_LATE = (
 
 
 class DrivenTime:
-    """A clock that runs like real time, and that `advance` moves further."""
+    """A clock that runs like real time; `advance` skips time."""
 
     def __init__(self) -> None:
         self._clock = MockClock(rate=1.0)
@@ -36,11 +36,11 @@ class DrivenTime:
         self._thread: TrioThread = thread
 
     def wall(self) -> float:
-        """POSIX time, including all that it was advanced."""
+        """POSIX time, including all skipped seconds."""
         return time.time() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Skip so many seconds; the gateway does everything that becomes due in them.
+        """Skip so many seconds. The gateway does everything that becomes due in these seconds.
 
         Returns once the gateway has nothing to do but wait.
         """
@@ -73,7 +73,7 @@ _driven: list[DrivenTime] = []
 
 
 def driven_time() -> DrivenTime:
-    """The time of this process. Raises `RuntimeError` if the thread runs on the real clock."""
+    """The driven clock of this process. Raises `RuntimeError` if the thread has the real clock."""
     if not _driven:
         _driven.append(DrivenTime())
     return _driven[0]

@@ -1,4 +1,4 @@
-"""A channel in memory for tests of applications and of the engine: records, fails as told."""
+"""A channel in memory for tests: it records attempts, and fails as a test's script says."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from gateway_core.testing.arguments import must, must_be, must_take, of, seconds
 
 EVENT = "fake.event"
 TYPING, NOTICED = "typing", "acknowledge"
-"""The methods of signs."""
+"""The method names of the signs for typing and for an acknowledgement."""
 BUTTONS = "fake.buttons"
-"""The field of a message that has its buttons."""
+"""The name of a message's field that contains its buttons."""
 TYPES_EVERY = 5.0
-"""Seconds between two signs of typing."""
+"""Seconds after which typing is shown again."""
 
 
 class Failure(Exception):
-    """The exception for a scripted attempt; `classify_error` answers with its `verdict`."""
+    """A script raises this exception to fail an attempt with this `verdict`."""
 
     def __init__(self, verdict: Verdict) -> None:
         must_be("verdict", verdict, Verdict)
@@ -64,7 +64,10 @@ class Made:
 
 
 Script: TypeAlias = Callable[[Attempt], Awaitable[Answer | None]]
-"""What an attempt does: raise, wait, or give an answer; None: the message is stored."""
+"""Decides what an attempt does: it may raise, wait, or return an answer.
+
+If it returns None, the channel carries the attempt out, for example stores the message.
+"""
 
 
 _ids = count(1)
@@ -80,13 +83,14 @@ def event(
     asked: Asked | None = None,
     pressed: str | None = None,
 ) -> dict[str, Any]:
-    """What comes in on the fake channel: somebody wrote `text`, or asked for something.
+    """An incoming event on the fake channel: somebody wrote `text`, or started an interaction.
 
-    id       the event's own id, the same in each delivery; None: a new one
-    asked    a `command`, a `press` or a `form`: an interaction, with a reply token of 15 minutes
-    pressed  the value of the button that somebody pressed: then it is a `press`
+    id       the event's own id, the same in each delivery; None: a new id
+    asked    `command`, `press` or `form` for an interaction, with a reply token for 15 minutes;
+             None: a message
+    pressed  the value of the button that somebody pressed; sets `asked` to `press`
 
-    Each call makes another object, as each delivery of a webhook does.
+    Each call makes a new object, as each delivery of a webhook does.
     """
     own = f"event-{next(_ids)}" if id is None else id
     asked = asked if pressed is None else "press"
@@ -96,9 +100,9 @@ def event(
 
 
 def failing(verdict: Verdict, *, times: int = 1, room: str | None = None) -> Script:
-    """A script for `FakeChannel` that fails so often, and lets all else go well.
+    """A script for `FakeChannel`: the first `times` attempts fail, and later attempts succeed.
 
-    room  the room whose attempts fail; None: any
+    room  the room whose attempts fail, and are counted; None: all rooms
     """
     must_be("verdict", verdict, Verdict)
     must("times", times, "1 or more", fits=type(times) is int and times > 0)
@@ -120,24 +124,25 @@ class FakeChannel:
     latency          seconds that an attempt takes
     script           an async function, awaited in each attempt before the message is stored
     traits           what the channel can do
-    streaming        how it shows streams natively; None: it does not, so streams use edits
+    streaming        how the channel shows streams natively; None: it cannot, so streams use edits
 
-    An argument of another kind is a `TypeError`.
+    An argument of the wrong kind raises a `TypeError`.
 
     Tests can inspect what happened, and set the account's state:
 
-    made         the attempts that reached it, in order, without `typed` and `noticed`
+    made         the attempts that reached the platform, in order, without `typed` and `noticed`
     typed        the signs of typing
     noticed      the acknowledgements of interactions
-    rooms        by room, the texts there, by the message's id
-    files        by message, the ids of the files that it has, and `contents`: the bytes by those
-    pressable    by message, its rows of buttons, if it has any
-    drafts       by room, the draft that was shown last; none once a message is sent there
+    rooms        the texts in each room, by the room and the message's id
+    files        the ids of each message's files, by the message's id; `contents` has each file's
+                 bytes, by the file's id
+    pressable    the rows of buttons of each message that has any, by the message's id
+    drafts       the draft that a room shows, by room; a message sent to the room removes the draft
     growing      ids of messages that were started and not stopped yet
-    reactions    the emoji on each message that has some, by room and the message's id
-    pins         by room, the ids of pinned messages, the newest last
-    probes       how many probes it received
-    probe_error  what a probe raises; None: it works
+    reactions    the emoji on each message that has any, by room and the message's id
+    pins         the ids of pinned messages, by room, the newest last
+    probes       how many probes the platform received
+    probe_error  the exception that a probe raises; None: the probe succeeds
     """
 
     GATEWAY_CONTRACT = CONTRACT_VERSION
@@ -182,35 +187,35 @@ class FakeChannel:
         self._count = 0
 
     def texts(self, room: str) -> list[str]:
-        """What stands in a room, in order."""
+        """The texts in a room, in order."""
         return list(self.rooms[room].values())
 
     @property
     def times(self) -> list[float]:
-        """When attempts were made, in trio's seconds.
+        """When each attempt of `made` was made, in trio's seconds.
 
-        The wait for a limit or a retry ends a nanosecond late: `pytest.approx` forgives it.
+        The wait for a limit or a retry ends a nanosecond late, so compare with `pytest.approx`.
         """
         return [made.at for made in self.made]
 
     @hookimpl
     def settings_type(self) -> type:
-        """The settings that carry nothing."""
+        """`FakeSettings`, which do nothing."""
         return FakeSettings
 
     @hookimpl
     def traits(self) -> Traits:
-        """As given."""
+        """The traits that the test gave."""
         return self._traits
 
     @hookimpl
     def rate_limit(self, room: str, operation: str, priority: Priority) -> Sequence[Limit]:
-        """As given."""
+        """The limits that the test's two functions return."""
         return [*self.limits(room, operation), *self.limits_by_class(priority)]
 
     @hookimpl
     def address(self, event: Any) -> Address | None:
-        """Of what `testing.event` makes."""
+        """The address of an event that `testing.event` made."""
         if not isinstance(event, dict) or event.get("type") != EVENT:
             return None
         own, asked = event["id"], event["asked"]
@@ -230,7 +235,7 @@ class FakeChannel:
 
     @hookimpl
     def typing(self, address: Address) -> Sign | None:
-        """Shown for six seconds; of commands and forms the acknowledgement shows it."""
+        """Typing is shown again every 5 seconds; for commands and forms, `acknowledge` shows it."""
         asked = address.interaction
         if asked is not None and asked.asked != "press":
             return None
@@ -238,13 +243,13 @@ class FakeChannel:
 
     @hookimpl
     def acknowledge(self, address: Address, ephemeral: bool) -> Sign | None:
-        """An interaction is noticed."""
+        """The acknowledgement of an interaction."""
         assert address.interaction is not None  # noqa: S101 - core asks of those alone
         return Sign(method=NOTICED, arguments={"id": address.interaction.id, "alone": ephemeral})
 
     @hookimpl
     def chunk(self, envelope: Envelope) -> Sequence[Part] | None:
-        """All files with the first part, a poll in one of its own; without any, core's own plan."""
+        """All files in the first part, and a poll in its own; with neither, core's own plan."""
         if not isinstance(envelope, Send | Edit):
             return None
         text, files = envelope.text, envelope.files or ()
@@ -261,14 +266,14 @@ class FakeChannel:
 
     @hookimpl
     def buttons(self, rows: Rows, extra: Mapping[str, Json]) -> Mapping[str, Json]:
-        """As they are, in a field of their own."""
+        """Put the rows of buttons unchanged into the field `BUTTONS`."""
         others = {name: value for name, value in extra.items() if name != BUTTONS}
         named = [[attrs.asdict(button) for button in row] for row in rows]
         return {**others, BUTTONS: named} if rows else others
 
     @hookimpl
     async def probe(self, instance: Instance) -> Identity:
-        """Works, unless `probe_error` is set."""
+        """Succeeds, unless `probe_error` is set."""
         self.probes += 1
         await trio.lowlevel.checkpoint()
         if self.probe_error is not None:
@@ -292,7 +297,7 @@ class FakeChannel:
         return Answer(message_id=message_id, files=await self._take_files(attempt, message_id))
 
     def _show_buttons(self, attempt: Attempt, message_id: str) -> None:
-        """Those that the message has from now on."""
+        """Note which buttons the message has from now on."""
         named = (attempt.extra or {}).get(BUTTONS, ())
         rows = tuple(tuple(Button(**button) for button in row) for row in named)
         self.pressable.pop(message_id, None)
@@ -300,14 +305,14 @@ class FakeChannel:
             self.pressable[message_id] = rows
 
     async def _take_files(self, attempt: Attempt, message_id: str) -> tuple[str, ...]:
-        """Store what the message has from now on; the platform's ids of it."""
+        """Store the files that the message has from now on; returns the platform's ids of them."""
         names = []
         for upload in attempt.files:
             name = upload.file.id or upload.known
             if name is None or name not in self.contents:
                 async with upload.open() as pieces:
                     content = b"".join([piece async for piece in pieces])
-                name = name or f"file-{len(self.contents) + 1}"  # others were read meanwhile
+                name = name or f"file-{len(self.contents) + 1}"  # other files were stored meanwhile
                 self.contents[name] = content
             names.append(name)
         if attempt.part is not None and (attempt.files or message_id in self.files):
@@ -316,7 +321,7 @@ class FakeChannel:
 
     @hookimpl
     async def edit(self, attempt: Attempt) -> Answer:
-        """Replace the text, or the buttons alone."""
+        """Replace the message's text, buttons and files, or only its buttons."""
         answer = await self._attempt(attempt)
         if answer is None:
             message_id = attempt.message_id or ""
@@ -339,7 +344,7 @@ class FakeChannel:
 
     @hookimpl
     def streaming(self) -> Streaming | None:
-        """As given."""
+        """The `streaming` that the test gave."""
         return self._streaming
 
     @hookimpl
@@ -364,12 +369,12 @@ class FakeChannel:
 
     @hookimpl
     def mark(self, mark: Mark) -> Sign:
-        """Methods of the marks' own names; any emoji is fine."""
+        """A method named like the mark; every emoji is allowed."""
         return Sign(method=mark.what, arguments={"emoji": mark.emoji} if mark.emoji else {})
 
     @hookimpl
     async def call(self, attempt: Attempt) -> Answer:
-        """Give the arguments back; of a mark, put it on its message or take it off."""
+        """Return the arguments. A mark is also put on its message or taken off."""
         answer = await self._attempt(attempt)
         if answer is None and attempt.message_id is not None:
             self._mark(attempt, attempt.message_id)
@@ -394,7 +399,7 @@ class FakeChannel:
 
     @hookimpl
     def classify_error(self, error: Exception) -> Verdict | None:
-        """What the script's failure says."""
+        """The verdict of the script's `Failure`."""
         return error.verdict if isinstance(error, Failure) else None
 
     async def _attempt(self, attempt: Attempt) -> Answer | None:

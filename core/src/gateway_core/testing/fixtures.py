@@ -2,8 +2,8 @@
 
 pytest_plugins = ["gateway_core.testing.fixtures"]
 
-They are not loaded by themselves, so that no other project that has the gateway installed gets
-fixtures of these names.
+pytest does not load them by itself, so that other projects that have the gateway installed do not
+get fixtures with these names.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from gateway_core.testing.gateways import virtual_wall
 from gateway_core.testing.sent import Sent
 
 DRAINED_WITHIN = 1.0
-"""Seconds that the end of a test waits for what the test has left unfinished."""
+"""Seconds that the end of a test waits for envelopes that the test has left unfinished."""
 
 
 @pytest.fixture
 def fake_channel() -> FakeChannel:
-    """The platform of the fixture `gateway`; define another one to give it limits or traits."""
+    """The platform of the fixture `gateway`. Override this fixture to set limits or traits."""
     return FakeChannel()
 
 
 @pytest.fixture
 def gateway_config() -> GatewayConfig:
-    """What `gateway` is opened with: the instance "bot". Define another one for other instances."""
+    """The configuration of `gateway`, with one instance "bot". Override it for other instances."""
     return GatewayConfig(
         instances=[Instance("bot", "fake", FakeSettings())], drain_timeout=DRAINED_WITHIN
     )
@@ -47,25 +47,26 @@ def gateway_config() -> GatewayConfig:
 
 @pytest.fixture
 def sent(fake_channel: FakeChannel) -> Sent:
-    """What the application has sent by the fixture `gateway`."""
+    """What the application has sent with the fixture `gateway`."""
     return Sent(fake_channel)
 
 
 @pytest.fixture
 def gateway(request: pytest.FixtureRequest) -> Any:
-    """An open gateway on the fake channel, of the kind that the test is of.
+    """An open gateway on the fake channel, with the face that the test needs.
 
-    A test under pytest-trio gets a `gateway_core.Gateway`, one under pytest-asyncio that of
-    `gateway_core.aio`, in the test's loop, and a plain one that of `gateway_core.blocking`.
+    A test under pytest-trio gets a `gateway_core.Gateway`. A test under pytest-asyncio gets a
+    `gateway_core.aio.Gateway` in the test's loop. A plain test gets a
+    `gateway_core.blocking.Gateway`.
     """
     return request.getfixturevalue(_KINDS[_kind(request)])
 
 
 @pytest.fixture
 def gateway_clock(request: pytest.FixtureRequest) -> DrivenTime:
-    """The time of `gateway` in plain tests and under pytest-asyncio: `advance` moves it on.
+    """The clock of `gateway` in plain tests and under pytest-asyncio: `advance` skips time.
 
-    Under pytest-trio `autojump_clock` drives all time, and this one fails.
+    Under pytest-trio `autojump_clock` drives all time, and this fixture fails.
     """
     if _kind(request) == "trio":
         pytest.fail("under pytest-trio use `autojump_clock`, which drives the time")
@@ -73,7 +74,7 @@ def gateway_clock(request: pytest.FixtureRequest) -> DrivenTime:
 
 
 def _kind(request: pytest.FixtureRequest) -> str:
-    """The kind of the test. Fails for one that none of the fixtures can serve."""
+    """Which kind of test asks. Fails if the fixtures cannot serve the test."""
     marker = request.node.get_closest_marker
     marked = [name for name in ("trio", "asyncio", "anyio") if marker(name) is not None]
     if "anyio" in marked:
@@ -119,7 +120,7 @@ def _seeded() -> Random:
 
 
 def _wall() -> Any:
-    """The wall clock of a gateway on its own thread: driven, if that is."""
+    """The wall clock of a gateway on its own thread: driven if that thread's clock is driven."""
     try:
         return driven_time().wall
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""A gateway on a fake channel, in one line."""
+"""Opens a gateway on a fake channel, in one line."""
 
 from __future__ import annotations
 
@@ -46,11 +46,12 @@ async def open_test_gateway(
     instance_source: InstanceSource | None = None,
     **settings: Any,
 ) -> AsyncIterator[Gateway]:
-    """A gateway with `channel` as `fake` and the named instances; `settings` as configured.
+    """A gateway whose channel `fake` is `channel`, with instances of these names.
 
-    serve, instance_source  as of `open_gateway`
+    settings                further settings of the gateway's configuration
+    serve, instance_source  as in `open_gateway`
 
-    An argument of another kind is a `TypeError`.
+    An argument of the wrong kind raises a `TypeError`.
     """
     channel = FakeChannel() if channel is None else channel
     adapts = hasattr(channel, "settings_type") and not isinstance(channel, type)

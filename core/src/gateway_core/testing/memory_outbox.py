@@ -1,4 +1,4 @@
-"""An outbox in memory, for tests of a restart: another gateway goes on with the same object."""
+"""An outbox in memory, for tests of a restart: a second gateway continues with the same object."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from gateway_core.testing.in_memory.rows import Row, past_of, row_time
 
 
 class MemoryOutbox(Beside):
-    """Stores entries while the object lives, whichever gateways enter and leave it."""
+    """Stores entries as long as the object exists, while gateways enter and leave it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class MemoryOutbox(Beside):
         return len(self._rows)
 
     async def overview(self) -> Overview:
-        """What previous runs left."""
+        """Totals of what previous runs left."""
         rows = self._rows.values()
         return Overview(
             last_id=max(self._last, self._groups.newest()),
@@ -87,7 +87,7 @@ class MemoryOutbox(Beside):
         )
 
     async def recover(self, instance_id: str) -> Recovery:
-        """Nobody else can reach it."""
+        """The account's state as its last owner left it; no other process can own the account."""
         return Recovery(
             moves={room: to for (name, room), to in self._moves.items() if name == instance_id},
             closures={
@@ -101,7 +101,7 @@ class MemoryOutbox(Beside):
     async def attempts(
         self, *, since: float, instance_id: str | None = None, limit: int = 1000
     ) -> Sequence[PastAttempt]:
-        """Of what ended since then, and of what had begun: its time is not known, nor this one."""
+        """Attempts of envelopes that ended since then, then of unfinished ones (time unknown)."""
         ended = [f.receipt for f in self._ended.values() if f.receipt and f.receipt.attempts]
         made = [
             past_of(receipt)
@@ -122,7 +122,7 @@ class MemoryOutbox(Beside):
         after: int = -1,
         limit: int = 1000,
     ) -> Sequence[StoredEntry]:
-        """By position."""
+        """The next entries, by position."""
         rows = (self._rows[name] for position, name in self._order if position > after)
         fitting = (
             row.stored()
@@ -136,7 +136,7 @@ class MemoryOutbox(Beside):
     async def scheduled(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
     ) -> Sequence[StoredEntry]:
-        """By their times."""
+        """Scheduled entries, by their times."""
         due = sorted(
             (row.due, row.position, name)
             for name, row in self._rows.items()
@@ -147,7 +147,7 @@ class MemoryOutbox(Beside):
     async def overdue(
         self, *, until: float, after: tuple[float, int] = (0.0, -1), limit: int = 1000
     ) -> Overdue:
-        """By their deadlines."""
+        """Entries past their deadlines, by deadline."""
         order = sorted(
             (row.entry.deadline, position_of(name), name) for name, row in self._rows.items()
         )
@@ -157,11 +157,11 @@ class MemoryOutbox(Beside):
         return Overdue(stored=stored, next=min(later, default=None))
 
     async def find(self, what: What) -> Found | None:
-        """Unfinished or ended."""
+        """An unfinished entry, a receipt or a group."""
         return self.look_up(what)
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
-        """Nothing is forgotten, unless it is erased."""
+        """Endings after that number. None is forgotten, unless its room is erased."""
         await trio.lowlevel.checkpoint()
         found = [
             (number, ended.receipt)
@@ -172,7 +172,7 @@ class MemoryOutbox(Beside):
         return Endings(source=self._source, forgotten=0, newest=newest, ended=found[:limit])
 
     def look_up(self, what: What) -> Found | None:
-        """The same at once, for tests."""
+        """Like `find`, but not async, for tests."""
         found = self._ended.get(what) if isinstance(what, str) else self._keys.get(what)
         if found is not None and found.receipt is not None:
             return attrs.evolve(found, newest=self._newest.get(found.envelope_id))
@@ -190,11 +190,11 @@ class MemoryOutbox(Beside):
         return Found(envelope_id=group_id, fingerprint=state.group.fingerprint, group=state)
 
     def answered(self, request: Request, answer: str) -> None:
-        """There is nobody to answer."""
+        """Does nothing, since no operator waits for the answer."""
 
     async def erase(self, request: Request, in_flight: int) -> None:
-        """Forget the room."""
-        del in_flight  # there is nobody to answer
+        """Forget everything about the room."""
+        del in_flight  # no operator waits for an answer
         room = (request.instance_id, request.room)
         gone = [name for name, row in self._rows.items() if _room_of(row.entry.envelope) == room]
         for name in gone:
@@ -259,7 +259,7 @@ class MemoryOutbox(Beside):
         return row
 
     def postponed(self, envelope_id: str, due: float, deadline: float) -> None:
-        """It is scheduled from now on."""
+        """The entry is scheduled from now on."""
         row = self._rows.get(envelope_id)
         if row is not None:
             if row.due is None:
@@ -267,7 +267,7 @@ class MemoryOutbox(Beside):
             row.due, row.entry = due, attrs.evolve(row.entry, deadline=deadline)
 
     def entered(self, envelope_id: str, position: int) -> None:
-        """It has its position now."""
+        """The entry has this position now."""
         row = self._rows.get(envelope_id)
         if row is not None:
             if row.due is None:
@@ -276,25 +276,25 @@ class MemoryOutbox(Beside):
             insort(self._order, (position, envelope_id))
 
     def replanned(self, envelope_id: str, shapes: Sequence[StepShape]) -> None:
-        """Note the steps."""
+        """Note the entry's new steps."""
         row = self._rows.get(envelope_id)
         if row is not None:
             row.shapes = tuple(shapes)
 
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
-        """Note the step."""
+        """Note the step's record."""
         self._record(envelope_id, record)
 
     def covers(self, instance_id: str) -> bool:  # noqa: ARG002 - of other engines
-        """Nobody else can reach it."""
+        """Always true: no other process can own the account."""
         return True
 
     def attempt_ended(self, envelope_id: str, record: StepRecord) -> None:
-        """Note the step."""
+        """Note the step's record."""
         self._record(envelope_id, record)
 
     def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
-        """Note the step."""
+        """Note the step's record."""
         self._record(envelope_id, record)
 
     def _record(self, envelope_id: str, record: StepRecord) -> None:
@@ -303,13 +303,13 @@ class MemoryOutbox(Beside):
             row.records[record.serial] = record
 
     def grew(self, envelope_id: str, text: str, number: int) -> None:
-        """Note the text, unless there is a newer one."""
+        """Note the entry's text, unless a newer text is stored."""
         row = self._rows.get(envelope_id)
         if row is not None and (row.grown is None or number >= row.grown[0]):
             row.grown = (number, text)
 
     def finished(self, receipt: Receipt) -> None:
-        """Forget the entry, remember the receipt."""
+        """Forget the entry, and remember its receipt."""
         row = self._drop(receipt.envelope_id)
         if row is None:
             return
@@ -332,14 +332,14 @@ class MemoryOutbox(Beside):
             self._keys[scope] = found
 
     async def retry(self, group_id: str) -> int:
-        """Note which they are."""
+        """Mark the group's failed members to be tried again."""
         await trio.lowlevel.checkpoint()
         return self._groups.retry(group_id)
 
     async def reopen(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> tuple[str, Sequence[StoredEntry]]:
-        """Take them back from what ended, with what of them arrived."""
+        """Make the next marked members unfinished again; parts that arrived stay known."""
         await trio.lowlevel.checkpoint()
         names = self._groups.next_retried(group_id, after, limit)
         rows = [self._failed.pop(name) for name in names if name in self._failed]
@@ -358,11 +358,11 @@ class MemoryOutbox(Beside):
         return names[-1] if names else "", [row.stored() for row in rows]
 
     def moved(self, instance_id: str, room: str, moved_to: str) -> None:
-        """Note the move."""
+        """Note the room's new id."""
         self._moves[instance_id, room] = moved_to
 
     def release(self, instance_id: str, at: float, standings: Sequence[Standing]) -> None:
-        """Note what was spent."""
+        """Note how much of the account's limits is spent."""
         self._spent[instance_id] = (at, tuple(standings))
 
     def closed(self, instance_id: str, operation: str, until: float, wait: float) -> None:

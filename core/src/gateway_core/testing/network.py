@@ -1,8 +1,8 @@
 """A network in memory: ASGI applications as hosts, reached through httpx2, without sockets.
 
-A request's server side runs in the network's own nursery, so it goes on after its client gave up:
-that is what makes "accepted, but nobody knows" and "landed late" real. Time is trio's, so under
-its mock clock every latency and timeout is exact.
+The server side of a request runs in the network's own nursery, so it goes on after the client gave
+up. So tests can have requests that the server accepts although no client hears of it, and requests
+that take effect late. Time is trio's: under its mock clock every latency and timeout is exact.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class _Host:
 
 
 async def _phase(seconds: float, bound: float | None, late: type[httpx2.TransportError]) -> None:
-    """Pass the time that a phase takes, or raise `late` at its bound."""
+    """Wait as long as the phase takes, or raise `late` after `bound` seconds."""
     if bound is not None and seconds > bound:
         await trio.sleep(bound)
         raise late("timed out")
@@ -68,7 +68,7 @@ async def _phase(seconds: float, bound: float | None, late: type[httpx2.Transpor
 
 
 class _Exchange:
-    """One request and its answer: what the server sends, and when it reaches the client."""
+    """One request and its answer: the events that the server sends, and when each arrives."""
 
     def __init__(self, down: float) -> None:
         self._down = down
@@ -78,7 +78,7 @@ class _Exchange:
         self.serving = trio.CancelScope()
 
     async def send(self, event: Event) -> None:
-        """The server's side of `send`: never waits for the client. After the end: lost."""
+        """The server's `send`: never waits for the client. After `hang_up` the event is lost."""
         self._put(dict(event))
         await trio.lowlevel.checkpoint()
 
@@ -100,7 +100,7 @@ class _Exchange:
         return self._coming.popleft()[1]
 
     async def receive(self, bound: float | None) -> Event:
-        """The client's next event. Raises httpx2's ReadTimeout, or ReadError for a reset."""
+        """The next event for the client. Raises httpx2's ReadTimeout, or ReadError for a reset."""
         event = _CUT
         with trio.move_on_after(math.inf if bound is None else bound) as limit:
             event = await self._next()
@@ -111,7 +111,7 @@ class _Exchange:
         return event
 
     def hang_up(self) -> None:
-        """The client is done with it; the server may go on, and hears of it if it asks."""
+        """The client has hung up. The server may go on; its `receive` reports the disconnect."""
         self._coming.clear()
         self.hung_up.set()
 
@@ -174,7 +174,7 @@ def _receive(body: bytes, exchange: _Exchange) -> Receive:
 
 
 class _Transport(httpx2.AsyncBaseTransport):
-    """What stands beneath a client: requests go to the network's hosts."""
+    """A client's transport that sends requests to the network's hosts."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -227,11 +227,11 @@ class Network:
         connect: Callable[[], float] | None = None,
         write: Callable[[], float] | None = None,
     ) -> None:
-        """Let `app` answer at the scheme, host and port of `base_url`, whatever the path.
+        """Let `app` answer at the scheme, host and port of `base_url`, on every path.
 
-        latency         draws, per request, the seconds on the way there and on the way back
-        connect, write  draw the seconds that those phases take: nothing by default, and
-                        `math.inf` means that they never end
+        latency         returns, for each request, the seconds of the way there and the way back
+        connect, write  return the seconds that this phase takes: 0 by default; `math.inf` means
+                        that the phase never ends
         """
         origin = _origin(httpx2.URL(base_url))
         self._unnamed.discard(origin)
@@ -243,30 +243,30 @@ class Network:
         )
 
     def unmount(self, base_url: str) -> None:
-        """Refuse connections from now on; requests under way are still served."""
+        """Refuse connections to this host from now on; requests under way are still served."""
         origin = _origin(httpx2.URL(base_url))
         self._hosts.pop(origin, None)
         self._unnamed.discard(origin)
 
     def unname(self, base_url: str) -> None:
-        """Do not resolve the name from now on, as when DNS fails, until it is mounted again."""
+        """Do not resolve the host's name, as when DNS fails, until the host is mounted again."""
         self.unmount(base_url)
         self._unnamed.add(_origin(httpx2.URL(base_url)))
 
     def transport(self) -> httpx2.AsyncBaseTransport:
-        """A transport for a client. Connections are without number: no pool is modelled."""
+        """A transport for a client. It has no connection pool: connections are unlimited."""
         return _Transport(self)
 
     def host(self, url: httpx2.URL) -> _Host | None:
-        """Who answers at the URL's origin; None: nobody."""
+        """The host that answers at the URL's origin; None: no host does."""
         return self._hosts.get(_origin(url))
 
     def refusal(self, url: httpx2.URL) -> str:
-        """Why nobody answers there, in the words of the system."""
+        """The operating system's words for why no host answers at the URL."""
         return _NO_NAME if _origin(url) in self._unnamed else _REFUSED
 
     def dispatch(self, host: _Host, request: httpx2.Request, body: bytes) -> _Exchange:
-        """Send a request off: from here on it is served, whatever becomes of its client."""
+        """Send a request off: from now on it is served, even if its client gives up."""
         up, down = host.latency()
         exchange = _Exchange(down)
         scope = _scope(request, exchange)
@@ -282,16 +282,16 @@ class Network:
                 await app(scope, _receive(body, exchange), exchange.send)
             except Exception as error:  # noqa: BLE001 - kept, and raised when the network closes
                 self.errors.append(error)
-        # An answer that is not whole by now never will be; after a whole one this is not read.
+        # An answer that is incomplete by now stays so; after a complete one this is not read.
         exchange.cut()
 
 
 @asynccontextmanager
 async def open_network() -> AsyncIterator[Network]:
-    """A network for the duration of the block; every client opened in it uses the network.
+    """A network for the duration of the block; every client opened in the block uses it.
 
-    Raises an ExceptionGroup of `Network.errors` at its end, if there are any and nothing else
-    was raised.
+    If `Network.errors` has exceptions at the end, and nothing else was raised, raises an
+    ExceptionGroup of them.
     """
     try:
         async with trio.open_nursery() as nursery:
@@ -303,7 +303,7 @@ async def open_network() -> AsyncIterator[Network]:
                 transport_factory.reset(token)
                 nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        # The nursery wraps what left the block, even one exception alone.
+        # The nursery wraps exceptions that left the block in a group, even a single one.
         if len(group.exceptions) > 1:
             raise
         raise group.exceptions[0] from None

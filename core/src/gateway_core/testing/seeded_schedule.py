@@ -1,7 +1,7 @@
-"""A seeded order of tasks: the same seed gives the same interleaving in every process.
+"""Runs tasks in a seeded order: the same seed gives the same interleaving in every process.
 
-trio runs the tasks that are ready at the same moment in an order of its own. The two private names
-that make this order a drawn one are kept here and nowhere else.
+trio chooses the order of tasks that are ready at the same moment. Two private names of trio make
+this order follow a seed. Only this module uses these names.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ GENERATOR = "_r"
 
 @contextmanager
 def seeded_schedule(seed: str) -> Iterator[None]:
-    """Tasks that are ready together run in an order drawn from `seed`, in runs begun within.
+    """In runs of trio that begin in this block, `seed` decides the order of ready tasks.
 
-    Raises RuntimeError where trio has moved the names that this stands on.
+    Raises RuntimeError if trio no longer has the private names that this needs.
     """
     generator = getattr(_run, GENERATOR, None)
     if generator is None or not hasattr(_run, SWITCH):
@@ -43,9 +43,9 @@ def seeded_schedule(seed: str) -> Iterator[None]:
 
 
 def run_seeded(seed: str, main: Callable[..., Awaitable[T]], *args: Any) -> T:
-    """`trio.run` in virtual time from 0 on, with a seeded order of tasks.
+    """Like `trio.run`, but in virtual time that begins at 0, and with a seeded order of tasks.
 
-    The collector rests meanwhile: finalisers would run at moments that nobody has drawn.
+    Garbage collection is off during the run, since finalisers would run at unseeded moments.
     """
     clock = trio.testing.MockClock(autojump_threshold=0)
     collected = gc.isenabled()
@@ -59,13 +59,13 @@ def run_seeded(seed: str, main: Callable[..., Awaitable[T]], *args: Any) -> T:
 
 
 class Checkpoints:
-    """From none to `most` checkpoints at a port, drawn from `seed`: others run in between."""
+    """Lets other tasks run: each call makes 0 to `most` checkpoints, as `seed` decides."""
 
     def __init__(self, seed: str, most: int = 3) -> None:
         self._random = Random(seed)  # noqa: S311 - a plan to repeat, not a secret
         self._most = most
 
     async def __call__(self) -> None:
-        """Let others run, or not. With none drawn it is no checkpoint at all."""
+        """Make so many checkpoints. If the number is 0, no other task can run."""
         for _ in range(self._random.randint(0, self._most)):
             await trio.lowlevel.checkpoint()

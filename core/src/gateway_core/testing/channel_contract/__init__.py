@@ -1,6 +1,6 @@
-"""The contract of a channel as tests: authors of an adapter subclass it and give their own.
+"""The contract of a channel as tests: authors of an adapter write a subclass for their adapter.
 
-With a server in memory in the platform's place:
+An example, with a server in memory instead of the platform:
 
     class TestMatrix(ChannelContract):
         channel = "matrix"
@@ -16,7 +16,7 @@ With a server in memory in the platform's place:
                 network.mount("https://matrix.example.org", MatrixServer())
                 yield network
 
-They need pytest and pytest-trio (`trio_mode = true`), and take no time where `clock` is virtual.
+They need pytest and pytest-trio (`trio_mode = true`), and take no time if `clock` is virtual.
 """
 
 from gateway_core.testing.channel_contract.awaiting import AwaitingContract
@@ -33,7 +33,7 @@ class ChannelContract(PureContract, AwaitingContract, FilesContract, PollsContra
     channel   the name of the entry point
     adapter   the module, or the object, with the hookimpls
     room      a room on the platform of these tests
-    event     an event of the platform, somebody's message in that room; None: the adapter has no
+    event     an event of the platform: somebody's message in that room; None: the adapter has no
               `address`
     """
 

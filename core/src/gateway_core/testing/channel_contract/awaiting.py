@@ -1,4 +1,4 @@
-"""What awaits the platform: sends, edits, deletions, probes."""
+"""Tests of the hooks that await the platform: sends, edits, deletions, probes."""
 
 # ruff: noqa: S101, SIM300, ARG002 - these are tests, shipped to authors; a clock is asked for by name
 
@@ -17,11 +17,11 @@ from gateway_core.testing.channel_contract.making import Making
 
 
 class AwaitingContract(Making):
-    """What becomes of messages at the platform of these tests."""
+    """Tests that send to the platform of these tests."""
 
     @pytest.mark.usefixtures("addressing")
     async def test_an_event_is_answered_once(self, clock: object) -> None:
-        """`reply` finds the account by the event, and the second delivery its first answer."""
+        """`reply` finds the account by the event; for a second delivery, the first answer."""
         async with self._gateway() as gateway:
             first = await gateway.reply(copy.deepcopy(self.event), "hello", ttl=600)
             again = await gateway.reply(copy.deepcopy(self.event), "hello", ttl=600)
@@ -30,7 +30,7 @@ class AwaitingContract(Making):
     async def test_a_message_is_sent_edited_and_taken_back(
         self, hooks: ChannelHooks, clock: object
     ) -> None:
-        """As far as its traits say that it can."""
+        """As far as the channel's traits say that it can edit and delete."""
         async with self._gateway() as gateway:
             receipt = await gateway.send("contract", self.room, "first", ttl=600)
             ref = receipt.ref
@@ -43,7 +43,7 @@ class AwaitingContract(Making):
                 assert (await gateway.delete(ref, ttl=600)).delivered
 
     async def test_each_part_has_an_id_of_its_own(self, long_text: str, clock: object) -> None:
-        """Else an edit would change another message."""
+        """Otherwise an edit would change another message."""
         async with self._gateway() as gateway:
             receipt = await gateway.send("contract", self.room, long_text, ttl=3600)
         assert receipt.ref is not None
@@ -54,7 +54,7 @@ class AwaitingContract(Making):
     async def test_a_repeated_key_is_one_message_where_the_traits_say_so(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
-        """What makes trying again harmless."""
+        """So a retry makes no duplicate."""
         attempt = self._attempt("send", part=self._part(hooks, instance))
         async with self._session(hooks, instance) as session:
             first = await hooks.perform(instance, session, attempt)
@@ -64,7 +64,7 @@ class AwaitingContract(Making):
     async def test_a_cancelled_attempt_ends_there(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
-        """Cancellation passes through."""
+        """The adapter lets trio's cancellation pass through."""
         attempt = self._attempt("send", part=self._part(hooks, instance))
         async with self._session(hooks, instance) as session:
             with trio.CancelScope() as scope:
@@ -76,6 +76,6 @@ class AwaitingContract(Making):
     async def test_it_knows_who_it_is(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
-        """`probe` answers, where there is one: it ends suspensions."""
+        """`probe`, if the adapter has it, returns an identity; a probe can end a suspension."""
         async with self._session(hooks, instance) as session:
             assert isinstance(await hooks.probe(instance, session), Identity)

@@ -1,4 +1,4 @@
-"""Buttons and the platform's own fields go out, or are refused."""
+"""Tests of buttons and of the platform's own fields: they are sent, or are refused."""
 
 # ruff: noqa: S101, SIM300, ARG002 - these are tests, shipped to authors; a clock is asked for by name
 
@@ -26,12 +26,12 @@ def _rows(word: str) -> Rows:
 
 
 class FieldsContract(Making):
-    """What becomes of `extra`, and of the buttons that stand in it."""
+    """Tests of `extra`, and of the buttons in it."""
 
     def test_buttons_are_fields_that_go_as_they_came(
         self, hooks: ChannelHooks, instance: Instance
     ) -> None:
-        """`buttons` answers the same each time, its fields are valid, and no rows take them off."""
+        """`buttons` answers the same each time, with valid fields; no rows remove these fields."""
         rows = _rows("contract")
         shown = hooks.buttons(instance, rows, {})
         assert shown == hooks.buttons(instance, rows, {}), "`buttons` is not pure"
@@ -45,7 +45,7 @@ class FieldsContract(Making):
     async def test_the_fields_of_a_message_go_out_or_are_refused(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
-        """Those of buttons, and whatever else `validate` lets pass in `extra`."""
+        """The fields of buttons, and any other field that `validate` lets pass in `extra`."""
         part = self._part(hooks, instance)
         async with self._trying(hooks, instance) as trial:
             message_id = None
@@ -57,9 +57,9 @@ class FieldsContract(Making):
                 await self._edit(trial, part, message_id)
 
     async def _edit(self, trial: Trial, part: Part, message_id: str) -> None:
-        """The same of an edit, and of one of the buttons alone, where the channel takes it.
+        """The same for an edit, and for an edit of only the buttons, if the channel takes that.
 
-        That has no `part`, unless the channel wants it repeated.
+        An edit of only the buttons has no `part`, unless the part is `repeated`.
         """
         hooks, instance = trial.hooks, trial.instance
         for word, content in (("edited", part), ("alone", part if part.repeated else None)):

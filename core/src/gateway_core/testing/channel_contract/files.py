@@ -1,4 +1,4 @@
-"""Files go out whole and piece by piece, or are refused."""
+"""Tests of files: a file is sent whole and piece by piece, or is refused."""
 
 # ruff: noqa: S101, ARG002 - these are tests, shipped to authors; a clock is asked for by name
 
@@ -25,7 +25,7 @@ PIECE = 1 << 16
 """Bytes that an upload of these tests gives at once."""
 PIECES = 24
 AHEAD = 1 << 19
-"""Bytes that may have been read and not gone out: what a client has in its hands."""
+"""Bytes that a client may have read but not sent yet."""
 
 
 @attrs.define(eq=False)
@@ -40,7 +40,7 @@ class _Source:
 
     @asynccontextmanager
     async def _pieces(self) -> AsyncIterator[AsyncIterator[bytes]]:
-        self.read = 0  # another look begins at the beginning
+        self.read = 0  # each opening reads from the beginning
 
         async def pieces() -> AsyncIterator[bytes]:
             while piece := self.content[self.read : self.read + PIECE]:
@@ -56,7 +56,7 @@ class _Source:
 
 
 def _sources(count: int, pieces: int) -> list[_Source]:
-    """So many contents, no two alike, each with its own end."""
+    """So many contents, each different, and each with its own end."""
     return [
         _Source(b"%d" % number * (pieces * PIECE) + b"contractend%d." % number)
         for number in range(count)
@@ -71,12 +71,12 @@ def _file(number: int, source: _Source) -> File:
 
 
 class FilesContract(Making):
-    """What becomes of the files of a message."""
+    """Tests of a message's files."""
 
     async def test_a_file_goes_out_whole_and_in_pieces_or_is_refused(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
-        """Two with a message, or one where the channel takes no more, or a small one."""
+        """Two files with a message; one if the channel takes no more; or one small file."""
         for count, pieces in ((2, PIECES), (1, PIECES), (1, 0)):
             sources = _sources(count, pieces)
             files = tuple(_file(number, source) for number, source in enumerate(sources))
@@ -101,7 +101,7 @@ class FilesContract(Making):
     async def test_the_files_of_an_edit_go_out_or_are_refused(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
-        """In place of those that its message has; with the reason `unsupported` where it cannot."""
+        """They replace the message's files; if this is impossible, the reason is `unsupported`."""
         [source] = _sources(1, 1)
         file = _file(0, source)
         async with self._trying(hooks, instance) as trial:

@@ -1,4 +1,4 @@
-"""What the tests of a channel are made of: its account, its platform, envelopes and attempts."""
+"""Makes accounts, platforms, envelopes and attempts for the tests of a channel."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from gateway_core.testing.channel_contract.wire import Trial, listened_to
 from gateway_core.testing.gateways import virtual_wall
 
 ALONE = Filter(deny=installed_names())
-"""What is installed has no say in these tests."""
+"""A filter that keeps installed plugins out of these tests."""
 
 
 class Making:
-    """A channel under test, and what its author gives."""
+    """A channel under test, with the attributes and methods that its author gives."""
 
     channel: ClassVar[str]
     adapter: Any
@@ -37,29 +37,29 @@ class Making:
         raise NotImplementedError
 
     def platform(self) -> AbstractAsyncContextManager[Any]:
-        """The platform for one test: a server in memory, an emulator."""
+        """The platform for one test, such as a server in memory or an emulator."""
         raise NotImplementedError
 
     @pytest.fixture
     def hooks(self) -> ChannelHooks:
-        """The channel as a gateway binds it: without a fault."""
+        """The channel's hooks, bound without an error, as a gateway binds them."""
         return bind([(self.channel, self.adapter)], ALONE)[self.channel]
 
     @pytest.fixture
     def instance(self) -> Instance:
-        """The account."""
+        """The account of these tests."""
         return Instance("contract", self.channel, self.settings())
 
     @pytest.fixture
     def clock(self) -> trio.abc.Clock | None:
-        """Virtual, so that nothing waits; None where an adapter uses threads: the real one."""
+        """A virtual clock, so that no test waits; for an adapter with threads, return None."""
         return trio.testing.MockClock(autojump_threshold=0)
 
-    # -- what not every channel has; told by fixtures, whose reasons are printed
+    # -- features that not every channel has; without one, its fixture skips and prints the reason
 
     @pytest.fixture
     def long_text(self, hooks: ChannelHooks, instance: Instance) -> str:
-        """A text that takes several parts."""
+        """A text that needs several parts."""
         for doubled in range(14):
             text = "word " * (1 << doubled)
             if len(hooks.chunk(instance, self._send(text), "as_asked")) > 1:
@@ -68,35 +68,35 @@ class Making:
 
     @pytest.fixture
     def addressing(self, hooks: ChannelHooks) -> None:
-        """There is an event to answer."""
+        """Skips the test unless there is an event to answer."""
         if self.event is None or "address" not in hooks.served:
             pytest.skip("no event is given, or there is no `address`")
 
     @pytest.fixture
     def deduplicating(self, hooks: ChannelHooks) -> None:
-        """The platform knows a repeated send."""
+        """Skips the test unless the platform recognises a repeated send."""
         if not hooks.traits.deduplicates_for:
             pytest.skip("the platform deduplicates nothing")
 
     @pytest.fixture
     def polling(self, hooks: ChannelHooks) -> None:
-        """The channel has polls."""
+        """Skips the test unless the channel has polls."""
         if not hooks.traits.polls:
             pytest.skip("the channel has no polls")
 
     @pytest.fixture
     def editing(self, hooks: ChannelHooks) -> None:
-        """A message can be changed."""
+        """Skips the test unless messages can be edited."""
         if not hooks.traits.edit:
             pytest.skip("the channel has no edits")
 
     @pytest.fixture
     def probing(self, hooks: ChannelHooks) -> None:
-        """The adapter can ask who it is."""
+        """Skips the test unless the adapter has `probe`."""
         if "probe" not in hooks.can:
             pytest.skip("the channel has no probe")
 
-    # -- what these tests are made of
+    # -- gateways, sessions, envelopes and attempts
 
     @asynccontextmanager
     async def _gateway(self) -> AsyncIterator[Gateway]:

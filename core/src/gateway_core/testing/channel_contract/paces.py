@@ -1,7 +1,7 @@
 """Finds the paces of an adapter that a stall would overrun. Sans-I/O.
 
-When a platform, or the way to it, answers nothing for a time, an even pace goes on starting
-attempts; afterwards all of them arrive at once.
+In a stall, the platform or the network does not answer for a time. An even pace goes on starting
+attempts, and after the stall all of them arrive at once.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from gateway_core.contract.hookspecs import Limit
 
 WINDOWS = ("window", "learned")
 STALL = 2
-"""How many times its `per` a pace is thought to be held."""
+"""The length of the assumed stall, in multiples of the limit's `per`."""
 
 
 def paces_without_bound(limits: Sequence[Limit], elsewhere: Sequence[Limit]) -> list[str]:
     """A sentence for each even pace of `limits` that a stall would overrun.
 
-    `elsewhere` are the limits of the same operation in another room: a bucket that is in both is
-    the account's, and a window that bounds it must be so as well. A count of one needs no bound:
-    it is spaced from the answers.
+    `elsewhere` are the limits of the same operation in another room. A bucket in both lists belongs
+    to the account, so a window that bounds it must belong to the account as well. A limit with a
+    count of one needs no bound, since its attempts are spaced from the answers.
     """
     wide = {limit.bucket for limit in elsewhere}
     windows = [limit for limit in limits if limit.pace in WINDOWS]
@@ -34,7 +34,7 @@ def paces_without_bound(limits: Sequence[Limit], elsewhere: Sequence[Limit]) -> 
 
 
 def _bounds(window: Limit, pace: Limit, wide: Container[str]) -> bool:
-    """Whether all attempts of the pace draw on a window that is as strict or as short."""
+    """Whether the window counts all attempts of the pace, and is as strict or as short."""
     as_wide = window.bucket in wide or pace.bucket not in wide
     return as_wide and (window.count <= pace.count or window.per <= pace.per)
 

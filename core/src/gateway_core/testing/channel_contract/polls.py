@@ -1,4 +1,4 @@
-"""A poll is planned, and goes out with all that it says, or is refused."""
+"""Tests of polls: a poll is planned and sent with all of its fields, or is refused."""
 
 # ruff: noqa: S101, ARG002 - these are tests, shipped to authors; a clock is asked for by name
 
@@ -26,16 +26,16 @@ CHOICES: tuple[Mapping[str, Any], ...] = (
     {"duration": 3600.0},
     {"options": tuple(f"contractoption{number}of100" for number in range(100))},
 )
-"""What else a poll may say."""
+"""Further fields that a poll may have."""
 
 
 class PollsContract(Making):
-    """What becomes of polls, where the traits say that the channel has them."""
+    """Tests of polls, if the traits say that the channel has polls."""
 
     def test_a_poll_is_the_last_part_where_the_traits_say_so(
         self, hooks: ChannelHooks, instance: Instance
     ) -> None:
-        """No edit changes it, and the parts before it are a text's, which may be cut anew."""
+        """No edit changes the poll; the parts before it have the text, which edits may cut anew."""
         for text in ("", "contracttext") if hooks.traits.polls else ():
             *others, last = self._plan_of_poll(hooks, instance, POLL, text)
             assert last.fixed, (
@@ -61,7 +61,7 @@ class PollsContract(Making):
     def test_all_that_a_poll_says_is_in_its_part(
         self, hooks: ChannelHooks, instance: Instance
     ) -> None:
-        """What the platform cannot show is refused before it is accepted."""
+        """If the platform cannot show something, `validate` refuses the poll."""
         for choice in ({}, *CHOICES) if hooks.traits.polls else ():
             poll: Poll = attrs.evolve(POLL, **choice)
             send = self._send("", poll=poll)
@@ -114,7 +114,7 @@ class PollsContract(Making):
     async def test_a_poll_goes_out(
         self, hooks: ChannelHooks, instance: Instance, clock: object
     ) -> None:
-        """Its question and its options."""
+        """With its question and its options."""
         part = self._plan_of_poll(hooks, instance, POLL, "")[-1]
         async with self._trying(hooks, instance) as trial:
             await trial.make(self._attempt("send", part=part), "a poll")

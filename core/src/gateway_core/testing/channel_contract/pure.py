@@ -1,4 +1,4 @@
-"""What is pure: settings, plans, limits, verdicts, addresses. The tests await nothing."""
+"""Tests of the hooks without I/O: settings, plans, limits, verdicts, addresses."""
 
 # ruff: noqa: S101, SIM300 - these are tests, shipped to authors
 
@@ -38,7 +38,7 @@ TEXTS = (
     "```\n" + "line of code\n" * 1_500 + "```",
     "\u05e9\u05dc\u05d5\u05dd \u202eabc\u2066 \u200f\t end",
 )
-"""What people and programs write: markup, scripts, no space to cut at, more than one message."""
+"""Texts with markup or other scripts, without a space to cut at, or too long for one message."""
 
 SURPRISES = (
     OSError("broken"),
@@ -48,13 +48,13 @@ SURPRISES = (
     KeyError("ok"),
     ExceptionGroup("several", [OSError("broken"), ValueError()]),
 )
-"""Errors of which no table of a platform's tells."""
+"""Errors that are in no platform's table of errors."""
 
 OPERATIONS = (
     "send", "edit", "delete", "answer", "call:anything", "typing", "acknowledge",
     "draft", "start", "append", "stop",
 )  # fmt: skip
-"""All that limits are asked for."""
+"""All operations for which `rate_limit` is called."""
 
 EVENTS: tuple[Any, ...] = (
     None,
@@ -65,14 +65,14 @@ EVENTS: tuple[Any, ...] = (
     {"message": None},
     {"type": [], "event": {"channel": 5}},
 )
-"""Other people's JSON."""
+"""Values that are no events of the platform, such as JSON of other services."""
 
 
 class PureContract(Making):
-    """What its pure hooks answer."""
+    """Tests of the adapter's hooks without I/O."""
 
     def test_its_settings_are_of_its_type(self, hooks: ChannelHooks, instance: Instance) -> None:
-        """`settings_type` names their class, which is frozen."""
+        """`settings_type` returns the class of the settings, which is frozen."""
         kind = hooks.settings_type
         assert kind is not None
         assert isinstance(instance.settings, kind)
@@ -81,7 +81,7 @@ class PureContract(Making):
             setattr(instance.settings, name, getattr(instance.settings, name))
 
     def test_no_secret_prints(self, instance: Instance) -> None:
-        """Whatever holds one is a `Secret`."""
+        """A setting with a secret value is a `Secret`."""
         assert repr(instance) == hidden(repr(instance), instance)
 
     @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
@@ -95,7 +95,7 @@ class PureContract(Making):
         mode: Mode,
         format: Format,  # noqa: A002 - the field's standard term
     ) -> None:
-        """Parts follow the text from its beginning to its end, and are the same each time."""
+        """The parts cover the text from beginning to end, and are the same each time."""
         send = self._send(text, format=format)
         plan = hooks.chunk(instance, send, mode)
         assert plan
@@ -117,7 +117,7 @@ class PureContract(Making):
         mode: Mode,
         format: Format,  # noqa: A002 - the field's standard term
     ) -> None:
-        """However long it is: 240,000 characters are more than any message takes."""
+        """However long the text is: 240,000 characters are more than any message takes."""
         asked = [f"w{number:06}" for number in range(words)]
         plan = hooks.chunk(instance, self._send(" ".join(asked), format=format), mode)
         sent = set("\n".join(texts_in([part.payload for part in plan])).split())
@@ -129,7 +129,7 @@ class PureContract(Making):
     def test_limits_are_told(
         self, hooks: ChannelHooks, instance: Instance, operation: str, priority: Priority
     ) -> None:
-        """Whose they are, for every operation and class; the same each time, no bucket twice."""
+        """For every operation and class, `of` is right, and no bucket is named twice."""
         limits = hooks.rate_limit(instance, self.room, None, operation, priority)
         again = hooks.rate_limit(instance, self.room, None, operation, priority)
         assert limits == again, "rate_limit is not pure"
@@ -164,7 +164,7 @@ class PureContract(Making):
     def test_an_error_that_nobody_foresaw_has_a_verdict(
         self, hooks: ChannelHooks, instance: Instance, error: Exception
     ) -> None:
-        """`classify_error` answers or leaves it to the core; it does not raise."""
+        """`classify_error` returns a verdict or leaves it to the core; it does not raise."""
         for operation in OPERATIONS:
             attempt = self._attempt(operation)
             verdict = hooks.classify_error(instance, attempt, error)
@@ -176,7 +176,7 @@ class PureContract(Making):
     def test_how_a_stream_is_shown_is_told(
         self, hooks: ChannelHooks, instance: Instance, *, direct: bool
     ) -> None:
-        """`streaming` answers the same each time, whatever is known of who asked."""
+        """`streaming` answers the same each time, whatever is known about the asking user."""
         for known in (None, "🙂"):
             grows = Grows(direct=direct, message_id=known, user_id=known, team_id=known)
             envelope = self._send("hello", grows=grows, thread_id="🙂", reply_to="🙂")
@@ -195,14 +195,14 @@ class PureContract(Making):
 
     @pytest.mark.parametrize("event", EVENTS, ids=str)
     def test_what_is_no_event_has_no_address(self, hooks: ChannelHooks, event: Any) -> None:
-        """`address` answers None to what it does not know; it does not raise."""
+        """`address` returns None for a value that it does not know; it does not raise."""
         assert hooks.address(event) is None
 
     @pytest.mark.usefixtures("addressing")
     def test_an_event_is_answered_where_it_came_from(
         self, hooks: ChannelHooks, instance: Instance
     ) -> None:
-        """By an id of its own, which is the same in each delivery: it is answered once."""
+        """The event has a key that is the same in each delivery, so it is answered only once."""
         where = hooks.address(self.event)
         assert where is not None, "`address` does not know the event"
         assert where == hooks.address(copy.deepcopy(self.event)), "`address` is not pure"
@@ -214,7 +214,7 @@ class PureContract(Making):
     def test_a_mark_is_a_call_about_a_message_that_may_be_repeated(
         self, hooks: ChannelHooks, instance: Instance
     ) -> None:
-        """`mark` answers the same each time, and what it names is a call that is valid."""
+        """`mark` answers the same each time, and its answer makes a valid call."""
         ref = MessageRef(instance_id="contract", external_room_id=self.room, envelope_id="0" * 30)
         for what in get_args(MarkKind):
             emoji = "👍" if what in ("react", "unreact") else ""
@@ -237,7 +237,7 @@ class PureContract(Making):
     def test_a_sign_of_typing_is_a_call_that_is_shown_again_in_time(
         self, hooks: ChannelHooks, instance: Instance
     ) -> None:
-        """`typing` answers the same each time, and its method is one that `call` takes."""
+        """`typing` answers the same each time, and its answer makes a valid call."""
         where = hooks.address(self.event)
         assert where is not None
         sign = hooks.typing(instance, where)

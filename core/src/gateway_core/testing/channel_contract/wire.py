@@ -1,6 +1,6 @@
-"""Listens to what clients of `gateway_core.http` send, so that a test knows what went out.
+"""Records the bytes that clients of `gateway_core.http` send, so that tests can check them.
 
-A receipt that says `delivered` says so of all that was asked for.
+A receipt with `delivered` means that everything in the envelope was sent.
 """
 
 # ruff: noqa: S101 - used by tests, shipped to authors
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False)
 class Wire:
-    """What went out within the block.
+    """The requests that were sent within the block.
 
     requests  how many
-    sent      their methods, addresses and bodies, one after the other
+    sent      the requests' methods, addresses and bodies, one after the other
     on_block  called before each block of a body
     """
 
@@ -39,7 +39,7 @@ class Wire:
     on_block: Callable[[], None] = lambda: None
 
     def has(self, words: str | bytes) -> bool:
-        """Whether they are in a request."""
+        """Whether the words are in a request."""
         return (words if isinstance(words, bytes) else words.encode()) in self.sent
 
 
@@ -49,7 +49,7 @@ class Unsupported(Exception):
 
 @attrs.frozen
 class Trial:
-    """A session of the channel, and what goes out from it."""
+    """A session of the channel, and the requests that it sends."""
 
     hooks: ChannelHooks
     instance: Instance
@@ -57,9 +57,9 @@ class Trial:
     wire: Wire
 
     async def make(self, attempt: Attempt, what: str) -> Answer:
-        """Make the attempt, three times at most where the platform wants a pause.
+        """Make the attempt; after a retryable error, wait and try again, three attempts at most.
 
-        Raises `Unsupported` where the adapter says that the platform cannot do it.
+        Raises `Unsupported` if the adapter's verdict says that the platform cannot do it.
         """
         for number in (1, 2, 3):
             try:
@@ -79,7 +79,7 @@ class Trial:
         raise AssertionError("one of these returns or raises")
 
     def check_out(self, words: Sequence[str], where: str, hook: str) -> None:
-        """All of the words are in requests."""
+        """Fails unless all of the words are in requests."""
         if not self.wire.requests:
             pytest.skip("nothing goes through gateway_core.http, so nobody sees what went out")
         for each in words:
@@ -91,7 +91,7 @@ class Trial:
 
 @contextmanager
 def listened_to() -> Iterator[Wire]:
-    """What clients send that are opened within, where a network in memory stands beneath them."""
+    """Records the requests of clients opened in the block, if a network in memory serves them."""
     wire = Wire()
     try:
         from gateway_core.http import transport_factory  # noqa: PLC0415 - an extra, `http`

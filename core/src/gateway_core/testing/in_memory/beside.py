@@ -1,4 +1,4 @@
-"""What an outbox in memory stores beside entries: groups, and bytes."""
+"""Stores the groups and the bytes of an outbox in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway_core.testing.in_memory.groups import MemoryGroups
 
 
 class Beside:
-    """That part of an outbox in memory."""
+    """The methods of the outbox in memory that concern groups and bytes."""
 
     def __init__(self) -> None:
         self._keys: dict[Scope, Found] = {}
@@ -29,7 +29,7 @@ class Beside:
         members: Iterable[Sequence[Member]],
         on_stored: Callable[[], None],
     ) -> None:
-        """Store the group, at once."""
+        """Store the group immediately."""
         await trio.lowlevel.checkpoint_if_cancelled()
         self._bytes.check(group.files)
         state = self._groups.add(group, members)
@@ -42,7 +42,10 @@ class Beside:
         await trio.lowlevel.cancel_shielded_checkpoint()
 
     def _see_end(self, state: GroupState | None) -> None:
-        """Its use of bytes ends with it; its key is free if nobody had a turn."""
+        """End the use of bytes of a group that has ended.
+
+        Also free its key if the group was cancelled before any member had a turn.
+        """
         if state is None or not state.ended:
             return
         self._bytes.end(state.group.id)
@@ -53,33 +56,33 @@ class Beside:
     async def members(
         self, group_id: str, *, after: int = -1, limit: int = 1000
     ) -> Sequence[tuple[int, Member]]:
-        """By their numbers."""
+        """The next members without an entry, by their numbers."""
         every = self._groups.members(group_id)
         return list(islice((each for each in every if each[0] > after), limit))
 
     def paused(self, group_id: str, paused: bool) -> None:
-        """Note it."""
+        """Note whether the group is paused."""
         self._groups.pause(group_id, paused=paused)
 
     def cancelled(self, group_id: str) -> None:
-        """Count those that wait."""
+        """Count the members that still wait as cancelled."""
         self._see_end(self._groups.cancel(group_id))
 
     async def groups(
         self, instance_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[GroupState]:
-        """By their ids; none is forgotten."""
+        """The account's groups, by id; none is forgotten."""
         return [one for one in self._groups.states(instance_id) if one.group.id > after][:limit]
 
     async def failed(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> Sequence[Receipt]:
-        """By their ids."""
+        """Receipts of failed members, by their envelopes' ids."""
         every = self._groups.failed(group_id)
         return [receipt for receipt in every if receipt.envelope_id > after][:limit]
 
     async def store_bytes(self, digest: str, content: Content) -> None:
-        """Store them, in memory."""
+        """Store the bytes in memory."""
         check_digest(digest)
         await trio.lowlevel.checkpoint()
         if digest in self._bytes:
@@ -93,11 +96,11 @@ class Beside:
         self._bytes.pin(digest, bytes(whole))
 
     async def release_bytes(self, digest: str) -> None:
-        """Let go of them."""
+        """End one use that the bytes were kept for."""
         await trio.lowlevel.checkpoint()
         self._bytes.unpin(digest)
 
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
-        """Some of them."""
+        """At most `limit` of the bytes, from the offset on."""
         await trio.lowlevel.checkpoint()
         return self._bytes.get(digest)[offset : offset + limit]

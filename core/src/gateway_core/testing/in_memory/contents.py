@@ -1,4 +1,4 @@
-"""Stored bytes of an outbox in memory, and who uses them."""
+"""Stores the bytes of an outbox in memory, and counts their uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from gateway_core.contract.errors import OutboxError
 
 
 class MemoryBytes:
-    """Bytes by their digests: there while somebody uses them, or is about to."""
+    """Bytes by their digests, stored as long as an entry or a group uses them or is about to.
+
+    A pin keeps bytes for a use that is about to come.
+    """
 
     def __init__(self) -> None:
         self._contents: dict[str, bytes] = {}
@@ -18,7 +21,7 @@ class MemoryBytes:
         self._pins: Counter[str] = Counter()
 
     def open(self) -> None:
-        """A process run begins: what has no use is gone."""
+        """Begin a process run: remove bytes that no entry or group uses."""
         self._pins.clear()
         for digest in list(self._contents):
             self._tidy(digest)
@@ -27,42 +30,42 @@ class MemoryBytes:
         return digest in self._contents
 
     def pin(self, digest: str, content: bytes | None = None) -> None:
-        """They stay for one use more."""
+        """Keep the bytes for one more use; `content`: store them first."""
         if content is not None:
             self._contents[digest] = content
         self._pins[digest] += 1
 
     def unpin(self, digest: str) -> None:
-        """That use does not come."""
+        """Remove one pin, since its use will not come."""
         if self._pins[digest] > 0:
             self._pins[digest] -= 1
             self._tidy(digest)
 
     def unused(self, digests: Iterable[str]) -> None:
-        """The entry that was to use them is not wanted any more."""
+        """Remove a pin of each, since the entry that was to use them is not wanted any more."""
         for digest in set(digests):
             self.unpin(digest)
 
     def get(self, digest: str) -> bytes:
-        """All of them. Raises `OutboxError`."""
+        """All bytes of that digest. Raises `OutboxError` if they are not stored."""
         if digest not in self._contents:
             raise OutboxError(f"the bytes {digest} are not there")
         return self._contents[digest]
 
     def check(self, digests: Iterable[str]) -> None:
-        """Raises `OutboxError` unless all are there."""
+        """Raises `OutboxError` unless the bytes of all digests are stored."""
         for digest in digests:
             self.get(digest)
 
     def use(self, user: str, digests: Iterable[str]) -> None:
-        """The entry or the group of that id uses them."""
+        """Note that the entry or group with the id `user` uses the bytes."""
         self._used[user] = frozenset(digests)
         for digest in self._used[user]:
             self._uses[digest] += 1
             self._pins[digest] = max(0, self._pins[digest] - 1)
 
     def end(self, user: str) -> None:
-        """It does not any more."""
+        """Note that the entry or group with the id `user` no longer uses any bytes."""
         for digest in self._used.pop(user, ()):
             self._uses[digest] -= 1
             self._tidy(digest)

@@ -1,4 +1,4 @@
-"""The groups of an outbox in memory: whose turn is next, and how many ended how."""
+"""Stores the groups of an outbox in memory: whose turn is next, and how members ended."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gateway_core.contract.errors import OutboxError
 from gateway_core.outboxes.records import Group, GroupState, Member
 
 SETTLED = frozenset({Disposition.DELIVERED, Disposition.SUPERSEDED, Disposition.CANCELLED})
-"""What nobody will want to try again."""
+"""Dispositions of members that are never tried again."""
 
 
 @attrs.define(eq=False)
 class _Group:
-    """A group in memory. A member that had its turn, or was erased, is none of those that wait."""
+    """A group in memory. `waiting` has no member that had its turn or was erased."""
 
     group: Group
     waiting: OrderedDict[int, Member]
@@ -31,15 +31,15 @@ class _Group:
     cancelled: bool = False
 
     def following(self) -> int | None:
-        """Whose turn is next; they stand in their order."""
+        """The number of the member whose turn is next; `waiting` is ordered by number."""
         return next(iter(self.waiting), None)
 
     def turn_again(self, number: int, member: Member) -> None:
-        """A turn that was withdrawn comes before all later ones."""
+        """Put back a member whose turn was withdrawn, before all members with a higher number."""
         self.waiting = OrderedDict(sorted([*self.waiting.items(), (number, member)]))
 
     def state(self) -> GroupState:
-        """How far it is."""
+        """How far the group is."""
         return GroupState(
             group=self.group,
             taken=self.taken,
@@ -58,12 +58,12 @@ class MemoryGroups:
         self._members: dict[str, tuple[str, int]] = {}
 
     def unfinished(self) -> tuple[str, ...]:
-        """The instances of those that have not ended."""
+        """The instances that have groups that have not ended."""
         open_groups = (each.state() for each in self._groups.values())
         return tuple({state.group.instance_id for state in open_groups if not state.ended})
 
     def add(self, group: Group, members: Iterable[Sequence[Member]]) -> GroupState:
-        """Store a group. Raises ValueError where it has not as many members as it says."""
+        """Store a group. Raises ValueError unless it has as many members as its `size` says."""
         every = [member for chunk in members for member in chunk]
         if len(every) != group.size:
             raise ValueError(f"group {group.id} has {len(every)} members, not {group.size}")
@@ -71,35 +71,35 @@ class MemoryGroups:
         return self._groups[group.id].state()
 
     def forget(self, group_id: str) -> None:
-        """It was never there."""
+        """Remove the group as if it was never stored."""
         self._groups.pop(group_id, None)
 
     def state(self, group_id: str) -> GroupState | None:
-        """How far a group is; None: it is not there."""
+        """How far a group is; None: there is no such group."""
         found = self._groups.get(group_id)
         return None if found is None else found.state()
 
     def states(self, instance_id: str) -> list[GroupState]:
-        """Those of an account, by their ids."""
+        """The states of an account's groups, by id."""
         groups = [self._groups[name] for name in sorted(self._groups)]
         return [one.state() for one in groups if one.group.instance_id == instance_id]
 
     def newest(self) -> str:
-        """The newest id; empty: there is none."""
+        """The newest group's id; empty: there are no groups."""
         return max(self._groups, default="")
 
     def members(self, group_id: str) -> Iterator[tuple[int, Member]]:
-        """Those that have no entry, by their numbers."""
+        """The group's members that have no entry, by their numbers."""
         found = self._groups.get(group_id)
         return iter(()) if found is None else iter(found.waiting.items())
 
     def failed(self, group_id: str) -> list[Receipt]:
-        """Of those that ended otherwise than delivered, superseded or cancelled."""
+        """Receipts of members that were neither delivered nor superseded nor cancelled."""
         found = self._groups.get(group_id)
         return [] if found is None else [found.failed[name] for name in sorted(found.failed)]
 
     def take(self, envelope_id: str, member: tuple[str, int]) -> None:
-        """The entry of that id is the member's. Raises `OutboxError` unless it is its turn."""
+        """Give the member's turn to this entry. Raises `OutboxError` unless its turn is next."""
         name, number = member
         found = self._groups.get(name)
         if found is None:
@@ -114,7 +114,7 @@ class MemoryGroups:
         self._members[envelope_id] = member
 
     def withdraw(self, envelope_id: str) -> GroupState | None:
-        """The turn comes again, unless the group was cancelled; as `end`."""
+        """Give the turn back, or count it as cancelled if the group was; returns as `end` does."""
         found, number = self._forget(envelope_id)
         if found is None:
             return None
@@ -127,7 +127,7 @@ class MemoryGroups:
         return found.state()
 
     def end(self, receipt: Receipt) -> GroupState | None:
-        """Count how it ended; the state of its group, None: it is in none."""
+        """Count how the envelope ended; returns its group's state, or None without a group."""
         found, number = self._forget(receipt.envelope_id)
         if found is None:
             return None
@@ -139,7 +139,7 @@ class MemoryGroups:
         return found.state()
 
     def retry(self, group_id: str) -> int:
-        """What failed is to be tried again; how many members that are."""
+        """Mark the group's failed members to be tried again; returns how many they are."""
         found = self._groups.get(group_id)
         if found is None:
             return 0
@@ -147,7 +147,7 @@ class MemoryGroups:
         return len(found.retried)
 
     def next_retried(self, group_id: str, after: str, limit: int) -> list[str]:
-        """The ids of the next that are to be, which are it no more."""
+        """Unmark the next members that are to be tried again, and return their envelopes' ids."""
         found = self._groups.get(group_id)
         if found is None:
             return []
@@ -156,7 +156,7 @@ class MemoryGroups:
         return names
 
     def reopen(self, envelope_id: str) -> None:
-        """A member that had failed is unfinished again, and not counted any more."""
+        """Make a failed member unfinished again, so that its end no longer counts."""
         for found in self._groups.values():
             receipt = found.failed.pop(envelope_id, None)
             found.retried.discard(envelope_id)
@@ -170,12 +170,12 @@ class MemoryGroups:
         return self._groups.get(name), number
 
     def pause(self, group_id: str, *, paused: bool) -> None:
-        """Remember whether it waits."""
+        """Note whether the group is paused."""
         if (found := self._groups.get(group_id)) is not None:
             found.paused = paused
 
     def cancel(self, group_id: str) -> GroupState | None:
-        """Its members that wait count as cancelled."""
+        """Count the group's members that still wait as cancelled; returns the group's state."""
         found = self._groups.get(group_id)
         if found is None:
             return None
@@ -186,7 +186,7 @@ class MemoryGroups:
         return found.state()
 
     def erase(self, instance_id: str, room: str, entries: Iterable[str]) -> list[GroupState]:
-        """Forget the members of a room, and those entries; groups that this may have ended."""
+        """Forget a room's members and these entries; returns groups that this may have ended."""
         changed: dict[str, _Group] = {}
         for name in entries:
             found, number = self._forget(name)
@@ -201,7 +201,7 @@ class MemoryGroups:
 
 
 def _erase(found: _Group, room: str) -> bool:
-    """Forget a room in a group; whether that has a member less."""
+    """Forget a room in a group; returns whether this removed waiting members."""
     found.failed = {
         name: receipt for name, receipt in found.failed.items() if receipt.external_room_id != room
     }

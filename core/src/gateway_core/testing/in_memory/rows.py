@@ -1,4 +1,4 @@
-"""An entry as the outbox in memory has it."""
+"""Stores one entry of the outbox in memory, and converts it to outbox records."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Row:
     grown: tuple[int, str] | None = None
 
     def past(self) -> PastAttempt | None:
-        """The attempts at it; None: there were none."""
+        """The attempts of this unfinished entry; None: there were none, or it is not a `Send`."""
         envelope, records = self.entry.envelope, self.records.values()
         count = sum(
             record.number > 0 and bool(record.started or record.maybe_sent or record.outcome)
@@ -51,7 +51,7 @@ class Row:
         )
 
     def again(self, accepted_at: float, deadline: float) -> None:
-        """It is unfinished again: what of it did not arrive is as if it had not begun."""
+        """Make the entry unfinished again: steps that did not arrive count as not begun."""
         self.entry = attrs.evolve(self.entry, accepted_at=accepted_at, deadline=deadline)
         self.due = None
         for serial, record in self.records.items():
@@ -59,7 +59,7 @@ class Row:
                 self.records[serial] = record.anew()
 
     def stored(self) -> StoredEntry:
-        """As a process run finds it."""
+        """The entry as a process run finds it."""
         entry = attrs.evolve(self.entry, due=self.due)
         return StoredEntry(
             entry=entry,
@@ -72,12 +72,12 @@ class Row:
 
 
 def row_time(next_position: Callable[[], int]) -> float:
-    """POSIX time, as the gateway's positions tell it."""
+    """The POSIX time in the gateway's next position."""
     return (next_position() >> 14) / 1000
 
 
 def past_of(receipt: Receipt) -> PastAttempt:
-    """The attempts at what ended."""
+    """The attempts of an ended envelope."""
     return PastAttempt(
         instance_id=receipt.instance_id,
         room=receipt.external_room_id,

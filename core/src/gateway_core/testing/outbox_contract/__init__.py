@@ -1,4 +1,4 @@
-"""The contract of an outbox as tests: authors of one subclass it and give their own.
+"""The contract of an outbox as tests: authors of an engine write a subclass for their outbox.
 
     class TestMine(OutboxContract):
         @asynccontextmanager
@@ -6,10 +6,12 @@
             async with MyOutbox(...) as outbox:
                 yield outbox
 
-Each `process_run` is one process: what one stored, the next must find. Give `killed_run` as well,
-which ends as a kill would: then all is tried with the end of the process between any two calls.
-Give `filled` and `stalled`, and it is tried with a store that is full, and with one that is slow
-or answers after its caller gave up. What is not given is skipped, and the reason printed.
+Each `process_run` is one process: what one run stored, the next run must find. Three more methods
+are optional; without one its tests are skipped, and the reason is printed:
+
+killed_run  ends as a kill would: tests end the process between any two calls
+filled      fills the store: tests check what a full store refuses
+stalled     stalls the store: tests use a slow store, and one that answers after its caller gave up
 """
 
 from gateway_core.testing.outbox_contract.accounts import AccountsContract
@@ -23,7 +25,7 @@ from gateway_core.testing.outbox_contract.trials import TrialsContract
 class OutboxContract(
     OrderContract, EndingsContract, AccountsContract, TrialsContract, StoreContract
 ):
-    """What every durable outbox does."""
+    """Tests of what every durable outbox does."""
 
 
 __all__ = ["START", "Entries", "OutboxContract", "StoreContract", "receipt_of", "texts"]

@@ -1,4 +1,4 @@
-"""What a new process run knows of accounts, and what of a room that was erased: nothing."""
+"""Tests of what a new process run knows about accounts, and that erased rooms leave nothing."""
 
 # ruff: noqa: S101, SIM300 - these are tests, shipped to authors
 
@@ -15,10 +15,10 @@ from gateway_core.testing.outbox_contract.making import START, Contract, Entries
 
 
 class AccountsContract(Contract):
-    """An account's state outlives its owner."""
+    """Tests that an account's state outlives its owner."""
 
     async def test_a_new_run_knows_what_there_is(self, entry: Entries) -> None:
-        """Counts, the newest id, where rooms moved, and what platforms closed."""
+        """Counts, the newest id, the new ids of moved rooms, and the closures of operations."""
         entries = [
             entry("1"),
             entry("2", instance="other", priority="urgent"),
@@ -43,7 +43,7 @@ class AccountsContract(Contract):
         assert attrs.evolve(other, last_id="", sequence=None) == Recovery()
 
     async def test_a_new_run_knows_what_was_spent(self, entry: Entries) -> None:
-        """As an account was last released; nothing of it after an erasure, since it names rooms."""
+        """The values of the account's last release; an erasure removes them: they name rooms."""
         spent = Standing(
             names=("a", "b"), back=((1.5, 2), (60.0, 1)), closed=3.0, tick=0.5, count=7
         )
@@ -69,9 +69,9 @@ class AccountsContract(Contract):
             assert (await outbox.recover("bot")).spent is None
 
     async def test_a_new_run_knows_what_an_operator_has_suspended(self) -> None:
-        """Why, by whom and since when, until it is said otherwise; other accounts go on.
+        """Why, by whom and since when, until the suspension is changed; other accounts go on.
 
-        Of an engine without `store_suspension` nothing is: there they end with the process.
+        An engine without `store_suspension` stores none: there suspensions end with the process.
         """
         first = Suspension(why="the workspace moves", since=START)
         last = Suspension(why="\N{SLEEPING SYMBOL} 'until' monday\n", by="ann", since=START + 9)
@@ -94,7 +94,7 @@ class AccountsContract(Contract):
         assert last == again.suspended
 
     async def test_a_new_run_knows_of_attempts(self, entry: Entries) -> None:
-        """Of what ended since a time, and of what had begun; of what was never tried nothing."""
+        """Of envelopes that ended since a time, and of begun ones; none of untried envelopes."""
         old, sent, edited, deleted, expired, begun, waiting = (entry(str(n)) for n in range(7))
         other = entry("other", room="other")
         ref = MessageRef(
@@ -133,7 +133,7 @@ class AccountsContract(Contract):
         assert found[3:] == few
 
     async def test_of_an_erased_room_nothing_is_found(self, entry: Entries) -> None:
-        """Unfinished, scheduled, ended, keys and moves; other rooms are as they were."""
+        """No unfinished, scheduled or ended entry, no key and no move; other rooms stay."""
         ended, waiting, other = entry("1", key="a"), entry("2", key="b"), entry("3", room="other")
         late, moved = entry("4", due=START + 50), entry("5", key="c")
         moved = attrs.evolve(moved, asked_room="asked for")

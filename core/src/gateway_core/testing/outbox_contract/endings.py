@@ -1,4 +1,4 @@
-"""What became of entries: their ends, their idempotency keys, and the steps of those under way."""
+"""Tests of stored ends, idempotency keys, and the steps of unfinished entries."""
 
 # ruff: noqa: S101 - these are tests, shipped to authors
 
@@ -12,10 +12,10 @@ from gateway_core.testing.outbox_contract.making import START, Contract, Entries
 
 
 class EndingsContract(Contract):
-    """Ends, keys and steps come back as they were last told."""
+    """Tests that ends, keys and steps come back as they were last reported."""
 
     async def test_what_ended_is_not_unfinished_but_found(self, entry: Entries) -> None:
-        """A receipt answers by id, whatever it says."""
+        """`find` returns the receipt by the envelope's id, unchanged."""
         one, other = entry("one"), entry("other")
         receipt = receipt_of(one, attempts=3, degradations=("plain",))
         async with self.process_run() as outbox:
@@ -30,7 +30,7 @@ class EndingsContract(Contract):
             assert await outbox.find("0" * 30) is None
 
     async def test_ends_are_numbered_in_their_order_over_process_runs(self, entry: Entries) -> None:
-        """What has a number is written, and no other end ever has that number."""
+        """An end with a number is written, and no other end ever has that number."""
         entries = [entry(str(n)) for n in range(6)]
         async with self.process_run() as outbox:
             assert ((await outbox.endings(after=0)).newest, 0) == (0, 0)
@@ -58,7 +58,7 @@ class EndingsContract(Contract):
         assert first.source == every.source
 
     async def test_of_a_message_the_last_edit_is_remembered(self, entry: Entries) -> None:
-        """Whoever still has an older ref of it."""
+        """So a caller with an older ref of the message can edit it."""
         sent, *edits = entry("sent"), entry("once"), entry("twice")
         refs = [
             MessageRef(
@@ -86,7 +86,7 @@ class EndingsContract(Contract):
             assert untouched.newest is None
 
     async def test_a_key_is_one_of_the_room_that_was_asked_for(self, entry: Entries) -> None:
-        """Wherever a policy has moved its envelope, which comes back with both rooms."""
+        """Even if a policy moved the envelope to another room; the entry has both rooms."""
         moved = attrs.evolve(entry("one", key="k"), asked_room="asked for")
         there = ("bot", "room", "send", "k")
         async with self.process_run() as outbox:
@@ -105,7 +105,7 @@ class EndingsContract(Contract):
             assert await outbox.find(there) is None
 
     async def test_keys_answer_until_they_are_free(self, entry: Entries) -> None:
-        """Unfinished, ended after a delivery, and freed by an end without one."""
+        """While unfinished, and after a delivery; an end without a delivery frees the key."""
         one, two = entry("one", key="a"), entry("two", key="b")
         async with self.process_run() as outbox:
             await outbox.append(one, lambda: None)
@@ -154,7 +154,7 @@ class EndingsContract(Contract):
     async def test_steps_that_were_planned_anew_come_back_though_none_began(
         self, entry: Entries
     ) -> None:
-        """They do not follow from the plan, whether or not there is a record of one."""
+        """They do not follow from the plan, even if no step has a record."""
         one = entry("one")
         shapes = (StepShape(kind="send", serial=3), StepShape(kind="send", serial=4))
         async with self.process_run() as outbox:

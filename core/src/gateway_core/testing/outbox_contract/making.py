@@ -1,4 +1,4 @@
-"""Entries, receipts and process runs that the tests of the contract share."""
+"""Makes the entries, receipts and process runs that the tests of the contract share."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Entries:
 def receipt_of(
     entry: Entry, disposition: Disposition = Disposition.DELIVERED, **fields: Any
 ) -> Receipt:
-    """How the entry ended."""
+    """The receipt of the entry, with this disposition."""
     return Receipt(
         envelope_id=entry.id,
         instance_id=entry.envelope.instance_id,
@@ -60,33 +60,33 @@ def receipt_of(
 
 
 def texts(stored: Sequence[StoredEntry]) -> list[str]:
-    """What the entries say."""
+    """The texts of the entries."""
     return [getattr(one.entry.envelope, "text", "") for one in stored]
 
 
 class Contract:
-    """What authors give: process runs of their outbox."""
+    """The methods that authors give: process runs of their outbox."""
 
     def process_run(self) -> Any:
-        """An async context manager: the outbox as one process has it."""
+        """An async context manager whose value is the outbox of one process."""
         raise NotImplementedError
 
     def killed_run(self) -> Any:
-        """The same, but leaving it writes nothing more: records not awaited may be lost."""
+        """Like `process_run`, but its end writes nothing more: records not awaited may be lost."""
         pytest.skip("not tried: this outbox has no `killed_run`")
 
     def filled(self, outbox: Any) -> Any:
         """An async context manager: inside it, the open outbox's store has no space left.
 
-        Entries of 100,000 characters are refused, and so are awaited calls after others that need
-        as much. After it there is space again.
+        Entries of 100,000 characters are refused. Awaited calls are refused as well after reports
+        that need as much space. After the block there is space again.
         """
         raise NotImplementedError
 
     def stalled(self, outbox: Any) -> Any:
         """An async context manager: inside it, the open outbox's store answers no write.
 
-        Written or not, pending calls are carried out and answered when it is left.
+        When the block is left, pending calls are carried out and answered.
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""What is appended is found again: whole, in its order, by stream, schedule and deadline."""
+"""Tests that appended entries are found again: whole, in order, by stream, time and deadline."""
 
 # ruff: noqa: S101, SIM300 - these are tests, shipped to authors
 
@@ -17,7 +17,7 @@ from gateway_core.testing.outbox_contract.making import START, Contract, Entries
 
 
 class OrderContract(Contract):
-    """Entries come back as they were, in their order."""
+    """Tests that entries come back unchanged and in order."""
 
     async def test_an_entry_is_found_again_as_it_was(self, entry: Entries) -> None:
         """Envelope, plan, times and class come back without loss."""
@@ -31,7 +31,7 @@ class OrderContract(Contract):
         assert (stored.records, stored.shapes) == ((), None)
 
     async def test_entries_come_back_in_order_whoever_waited(self, entry: Entries) -> None:
-        """Order is that of the appends; `stored` is called in it, before the append returns."""
+        """In the order of the appends; `on_stored` is called in it, before the append returns."""
         entries = [entry(str(n)) for n in range(20)]
         order: list[str] = []
         async with self.process_run() as outbox, trio.open_nursery() as nursery:
@@ -44,7 +44,7 @@ class OrderContract(Contract):
             assert [str(n) for n in range(20)] == texts(await outbox.page("bot"))
 
     async def test_pages_are_of_one_instance_or_room_and_bounded(self, entry: Entries) -> None:
-        """`after` is exclusive, `limit` a bound, and rooms are read apart."""
+        """`after` is exclusive, `limit` is a bound, and rooms are read separately."""
         async with self.process_run() as outbox:
             for n in range(6):
                 await outbox.append(entry(str(n), room=f"room{n % 2}"), lambda: None)
@@ -55,7 +55,7 @@ class OrderContract(Contract):
             assert texts(await outbox.page("bot", room="room1")) == ["1", "3", "5"]
 
     async def test_streams_are_read_apart_and_together_in_order(self, entry: Entries) -> None:
-        """By class, with those that stand alone apart; of an instance, and of a room."""
+        """By class, and separately for entries that stand alone; of an instance, and of a room."""
         entries = [
             entry(f"{priority} {order}", priority=priority, order=order, room=f"room{n % 2}")
             for n, (priority, order) in enumerate(product(("bulk", "urgent"), ("room", "none")))
@@ -80,9 +80,9 @@ class OrderContract(Contract):
             ]
 
     async def test_changes_stand_in_order_whatever_they_ask_for(self, entry: Entries) -> None:
-        """They come in after their message and earlier changes of it, as do calls that concern it.
+        """Changes, and calls that concern a message, keep the room's order despite `order="none"`.
 
-        A call that concerns none stands alone.
+        They come after their message and its earlier changes. Other calls stand alone.
         """
         target = MessageRef(
             instance_id="bot",
@@ -120,7 +120,7 @@ class OrderContract(Contract):
         assert [entries[:3], entries[3:]] == stand
 
     async def test_scheduled_ones_have_no_place_until_they_enter(self, entry: Entries) -> None:
-        """Read by their times; entered, they stand behind what was there."""
+        """They are read by their times; once entered, they come after the entries already there."""
         late = entry("late", due=START + 100)
         soon = entry("soon", due=START + 50)
         now = entry("now")
@@ -143,7 +143,7 @@ class OrderContract(Contract):
             ]
 
     async def test_one_that_is_postponed_is_scheduled(self, entry: Entries) -> None:
-        """One that had a place, and one that had a time already; with another deadline."""
+        """An entry that had a place, and an entry that had a time; both get a new deadline."""
         placed, timed = entry("placed"), entry("timed", due=START + 10)
         async with self.process_run() as outbox:
             for one in (placed, timed):
@@ -164,7 +164,7 @@ class OrderContract(Contract):
             assert texts(await outbox.page("bot")) == ["placed"]
 
     async def test_overdue_ones_are_read_by_their_deadlines(self, entry: Entries) -> None:
-        """Up to a time, from a place on, and when to ask again."""
+        """Up to a time, from a place on, and with the time at which to ask again."""
         entries = [entry(str(n)) for n in range(3)]
         first, second, third = (one.deadline for one in entries)
         async with self.process_run() as outbox:

@@ -1,4 +1,4 @@
-"""A store that is full, slow, or answers after its caller gave up: what an engine makes of it."""
+"""Tests of an engine whose store is full, slow, or answers after its caller gave up."""
 
 # ruff: noqa: S101 - these are tests, shipped to authors
 
@@ -24,26 +24,26 @@ from gateway_core.testing.outbox_contract.making import (
 )
 
 LONG = "x" * 100_000
-"""A text for which a full store has no room."""
+"""A text for which a full store has no space."""
 FAR = "y" * 9_000
-"""The id of a room: so many of those need room as well."""
+"""The id of a room, so long that a full store has no space for many moves to it."""
 BEGUN = StepRecord(serial=1, number=1, started=True, first_at=START)
 DONE = StepRecord(serial=0, number=1, outcome="delivered", message_id="7")
 
 
 class StoreContract(Contract):
-    """What is refused is not there, what is told waits, and whoever gave up left nothing."""
+    """Tests that refused entries and abandoned calls leave nothing, and that reports wait."""
 
     @pytest.fixture
     def filling(self) -> Any:
-        """`filled`, where authors give it."""
+        """`filled`, if authors give it."""
         if type(self).filled is Contract.filled:
             pytest.skip("not tried: this outbox has no `filled`")
         return self.filled
 
     @pytest.fixture
     def stalling(self) -> Any:
-        """`stalled`, where authors give it."""
+        """`stalled`, if authors give it."""
         if type(self).stalled is Contract.stalled:
             pytest.skip("not tried: this outbox has no `stalled`")
         return self.stalled
@@ -51,7 +51,7 @@ class StoreContract(Contract):
     async def test_of_what_a_full_store_refused_nothing_is_there_later(
         self, entry: Entries, filling: Any
     ) -> None:
-        """Neither the entry nor its key, in this run or the next; what comes after it is there."""
+        """Neither the entry nor its key, in this run or the next; later entries are stored."""
         first, again = entry("first"), entry("again", key="k")
         refused = [entry(LONG, key="k"), *(entry(LONG) for _ in range(63))]
         told: list[str] = []
@@ -70,7 +70,7 @@ class StoreContract(Contract):
     async def test_what_a_full_store_was_told_is_there_once_it_has_room(
         self, entry: Entries, filling: Any
     ) -> None:
-        """In its order; the attempt and the entry that it refused meanwhile are not."""
+        """In the order of the reports; the attempt and the entry refused meanwhile are not."""
         one, two, three = entry("one"), entry("two"), entry("three")
         async with self.process_run() as outbox:
             for each in (one, two, three):
@@ -94,7 +94,7 @@ class StoreContract(Contract):
     async def test_killed_as_its_store_is_full_it_has_the_beginning_of_what_it_was_told(
         self, entry: Entries, filling: Any
     ) -> None:
-        """Nothing is there without all that was told before it, nor what was refused."""
+        """A report is stored only together with all earlier reports; refused calls are not."""
         one, two, three = entry("one"), entry("two"), entry("three")
         async with self.killed_run() as outbox:
             for each in (one, two, three):
@@ -115,7 +115,7 @@ class StoreContract(Contract):
     async def test_a_slow_store_answers_each_caller_once_and_in_order(
         self, entry: Entries, stalling: Any
     ) -> None:
-        """No entry is accepted before it is stored; what is told in between stays in between."""
+        """No entry is accepted before it is stored; the reports stay in their order."""
         ending = [entry(str(n)) for n in range(6)]
         entries = [entry(str(n)) for n in range(6, 12)]
         told, returned = list[str](), list[str]()
@@ -143,7 +143,7 @@ class StoreContract(Contract):
     async def test_an_append_that_is_answered_after_its_caller_gave_up_is_not_there(
         self, entry: Entries, stalling: Any, run: str
     ) -> None:
-        """Its key is free at once: the next who has it is there, and that one alone."""
+        """Its key is free at once: the next entry with this key is stored, and only that one."""
         one, again, told = entry("one", key="k"), entry("again", key="k"), list[str]()
         scope = trio.CancelScope()
 
@@ -165,7 +165,7 @@ class StoreContract(Contract):
     async def test_killed_after_a_caller_gave_up_its_entry_is_whole_or_not_there(
         self, entry: Entries, stalling: Any
     ) -> None:
-        """A withdrawal is told: the next run may still find the entry, and then its key as well."""
+        """A withdrawal is a report: the next run may still find the entry, then with its key."""
         one, scope = entry("one", key="k"), trio.CancelScope()
 
         async def give_up() -> None:
@@ -186,7 +186,7 @@ class StoreContract(Contract):
     async def test_an_attempt_that_is_recorded_after_its_caller_gave_up_has_not_begun(
         self, entry: Entries, stalling: Any, then: str
     ) -> None:
-        """What is told after it holds: that it did not begin, or that the envelope ended."""
+        """The later report holds: the attempt did not begin, or the envelope ended."""
         one, scope = entry("one"), trio.CancelScope()
 
         async def give_up() -> None:
@@ -212,7 +212,7 @@ _PLACES = tuple(f"room{n}" for n in range(20))
 
 
 async def _told_in_vain(outbox: Any, envelope_id: str) -> None:
-    """Rooms move, more than there is room for: so no attempt is recorded after that."""
+    """Report more moves than the store has space for, so that it can record no attempt."""
     for place in _PLACES:
         outbox.moved("bot", place, FAR)
     with pytest.raises(OutboxError):
@@ -220,7 +220,7 @@ async def _told_in_vain(outbox: Any, envelope_id: str) -> None:
 
 
 async def _cancelled(stalled: Any, asking: Callable[[], Any], scope: trio.CancelScope) -> None:
-    """Cancel what it asks for while the store does not answer; return as both have ended."""
+    """Cancel the call `asking` while the store does not answer; return once both have ended."""
     async with trio.open_nursery() as nursery, stalled:
         nursery.start_soon(asking)
         await trio.testing.wait_all_tasks_blocked()
@@ -234,7 +234,7 @@ async def _refused(outbox: Any, one: Any, told: list[str]) -> None:
 
 
 async def _known(outbox: Any, entries: list[Any]) -> list[str]:
-    """Which of them it finds, each by its id; and whom the key `k` finds is the last of those."""
+    """The ids of the entries that `find` finds; the key `k` must find the last of them."""
     found = [one.id for one in entries if await outbox.find(one.id) is not None]
     scopes = [scope for one in entries if (scope := one.scope) is not None]
     by_key = await outbox.find(scopes[0])

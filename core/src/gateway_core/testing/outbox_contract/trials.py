@@ -1,4 +1,4 @@
-"""Hard conditions: many callers, cancelled ones, and kills between any two calls."""
+"""Tests under hard conditions: many callers, cancelled callers, kills between any two calls."""
 
 # ruff: noqa: S101 - these are tests, shipped to authors
 
@@ -20,11 +20,11 @@ _CALLS = (
     "append one", "append two", "one starts", "one is acknowledged", "the room moves", "one ends",
     "two starts", "two ends", "the account closes", "append three",
 )  # fmt: skip
-"""What a process run calls before it is killed; the appends and the starts are awaited."""
+"""The calls of a process run before it is killed; the appends and the starts are awaited."""
 
 
 class TrialsContract(Contract):
-    """What is awaited is there, and what is told is there in its order, come what may."""
+    """Tests that awaited calls are always stored, and that reports are stored in their order."""
 
     async def test_what_is_withdrawn_was_never_there(self, entry: Entries) -> None:
         """Neither the entry nor its key remains."""
@@ -37,7 +37,7 @@ class TrialsContract(Contract):
             assert await outbox.find(one.scope) is None
 
     async def test_a_cancelled_append_leaves_nothing(self, entry: Entries) -> None:
-        """The caller gave up: `stored` did not run, and the next run finds nothing."""
+        """The caller gave up: `on_stored` did not run, and the next run finds nothing."""
         ran: list[str] = []
         async with self.process_run() as outbox:
             with trio.CancelScope() as scope:
@@ -47,13 +47,13 @@ class TrialsContract(Contract):
             assert (list(await outbox.page("bot")), ran) == ([], [])
 
     async def test_an_append_gives_others_their_turn(self, entry: Entries) -> None:
-        """It is a checkpoint, since `Gateway.submit` has no other."""
+        """`append` is a checkpoint, since `Gateway.submit` has no other checkpoint."""
         async with self.process_run() as outbox:
             with trio.testing.assert_checkpoints():
                 await outbox.append(entry("one"), lambda: None)
 
     async def test_many_callers_at_once_are_each_told_once(self, entry: Entries) -> None:
-        """Sixty-four of them, three times each: all is there in one order, which never changes."""
+        """64 callers append three entries each: all are stored, in one order that never changes."""
         told: list[str] = []
         async with self.process_run() as outbox:
 
@@ -77,7 +77,7 @@ class TrialsContract(Contract):
     async def test_an_append_cancelled_at_any_of_its_turns_is_there_or_is_not(
         self, entry: Entries, turns: int
     ) -> None:
-        """Its caller is told which: it is there if, and only if, the append returned."""
+        """The caller knows which: the entry is stored if, and only if, the append returned."""
         one, told, returned = entry("one", key="k"), list[str](), False
         async with self.process_run() as outbox, trio.open_nursery() as nursery:
 
@@ -99,7 +99,7 @@ class TrialsContract(Contract):
     async def test_killed_between_any_two_calls_nothing_that_was_awaited_is_lost(
         self, entry: Entries, last: str
     ) -> None:
-        """And of what was told, nothing is there without all that was told before it."""
+        """And a report is stored only together with all earlier reports."""
         one, two, three = entry("one"), entry("two"), entry("three")
         begun = StepRecord(serial=0, number=1, started=True, first_at=START)
         done = StepRecord(serial=0, number=1, outcome="delivered", message_id="7")

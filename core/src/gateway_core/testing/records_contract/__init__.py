@@ -1,1 +1,1 @@
-"""What every outbox stores beside entries, as tests; may import what `testing` may."""
+"""Tests of what every outbox stores beside entries; may import what `testing` may."""

@@ -1,4 +1,4 @@
-"""The contract of failures that are tried again: unfinished once more, and counted once."""
+"""Tests of retried members: failed members are unfinished again, and are counted once."""
 
 # ruff: noqa: S101, SIM300 - these are tests, shipped to authors
 
@@ -22,12 +22,12 @@ from gateway_core.testing.records_contract.making import (
 
 
 class AgainContract(RecordsRuns):
-    """What every durable outbox does with what is tried again."""
+    """Tests of what every durable outbox does with members that are tried again."""
 
     async def failed(
         self, outbox: Any, entry: Entries, *ends: Disposition, text: str = "news"
     ) -> tuple[Group, list[Entry]]:
-        """A group whose members ended so, all in rooms of their own."""
+        """A group whose members ended as `ends` says, each in its own room; and their entries."""
         group = group_of(entry, len(ends), text)
         entries = [member_of(entry, group, number) for number in range(len(ends))]
         await outbox.append_group(group, chunks(rooms(len(ends))), nothing)
@@ -37,7 +37,7 @@ class AgainContract(RecordsRuns):
         return group, entries
 
     async def test_failures_of_a_group_are_unfinished_again(self, entry: Entries) -> None:
-        """They are counted no more, nor among the failures, until they end again."""
+        """They are not counted, and are not among the failures, until they end again."""
         group = group_of(entry, 4)
         entries = [member_of(entry, group, number) for number in range(4)]
         ends = [Disposition.DELIVERED, Disposition.EXPIRED, Disposition.FATAL]
@@ -64,7 +64,7 @@ class AgainContract(RecordsRuns):
             assert ({"delivered": 4}, True) == (dict(state.counts), state.ended)
 
     async def test_their_time_begins_anew(self, entry: Entries) -> None:
-        """As long as it was."""
+        """Their time to live is as long as before."""
         async with self.process_run() as outbox:
             group, (one,) = await self.failed(outbox, entry, Disposition.EXPIRED)
             await outbox.retry(group.id)
@@ -73,7 +73,7 @@ class AgainContract(RecordsRuns):
         assert kept.deadline - kept.accepted_at == pytest.approx(one.deadline - one.accepted_at)
 
     async def test_what_arrived_of_them_is_known(self, entry: Entries) -> None:
-        """A step that was acknowledged stays so; another is as if it had not begun."""
+        """An acknowledged step stays acknowledged; other steps are as if they had not begun."""
         group = group_of(entry, 1)
         one = member_of(entry, group, 0)
         async with self.process_run() as outbox:
@@ -89,7 +89,7 @@ class AgainContract(RecordsRuns):
         assert {0: ("delivered", 0), 1: (None, 0)} == outcomes
 
     async def test_what_may_have_arrived_of_them_is_known(self, entry: Entries) -> None:
-        """None of their attempts counts any more; when the first one in doubt began, stays known.
+        """Their attempts do not count any more; the time of the first one in doubt stays known.
 
         An attempt that certainly failed leaves no doubt.
         """
@@ -112,7 +112,7 @@ class AgainContract(RecordsRuns):
         assert [begun, 0.0] == [records[serial].first_at for serial in (0, 1)]
 
     async def test_nothing_else_is_unfinished_again(self, entry: Entries) -> None:
-        """Neither what was delivered nor what nobody retried; of no unknown group; not twice."""
+        """Neither delivered nor unretried members, nor an unknown group; and nothing twice."""
         ends = (Disposition.DELIVERED, Disposition.EXHAUSTED)
         async with self.process_run() as outbox:
             group, (sent, failed) = await self.failed(outbox, entry, *ends)
@@ -133,7 +133,7 @@ class AgainContract(RecordsRuns):
     async def test_what_is_to_be_tried_again_is_not_once_its_group_is_cancelled(
         self, entry: Entries
     ) -> None:
-        """What failed stays as it ended."""
+        """Failed members stay as they ended."""
         async with self.process_run() as outbox:
             ends = (Disposition.FATAL, Disposition.EXPIRED)
             group, _ = await self.failed(outbox, entry, *ends)
@@ -146,7 +146,7 @@ class AgainContract(RecordsRuns):
     async def test_what_is_to_be_tried_again_is_remembered_over_a_kill(
         self, entry: Entries
     ) -> None:
-        """The process is killed at once, and again between two of them: each goes on once."""
+        """The process is killed at once, and again between two members: each is reopened once."""
         ends = (Disposition.EXPIRED, Disposition.DELIVERED, *[Disposition.FATAL] * 3)
         async with self.killed_run() as outbox:
             group, entries = await self.failed(outbox, entry, *ends)

@@ -1,4 +1,4 @@
-"""The contract of bytes as tests: on the disk before they are used, gone with the last use."""
+"""Tests of stored bytes: stored before they are used, and removed with the last use."""
 
 # ruff: noqa: S101, SIM300 - these are tests, shipped to authors
 
@@ -37,7 +37,7 @@ _CALLS = ("store", "append", "0 ends", "append another")
 
 
 async def is_there(outbox: Any, stored: Stored) -> bool:
-    """Whether the bytes are, all of them as they were."""
+    """Whether the bytes are stored; fails if they are not as they were."""
     try:
         read = await outbox.read_bytes(stored.digest, 0, len(stored.whole) + 1)
     except OutboxError:
@@ -47,13 +47,13 @@ async def is_there(outbox: Any, stored: Stored) -> bool:
 
 
 def using(entry: Entries, *stored: Stored, **fields: Any) -> Entry:
-    """An entry that needs the bytes."""
+    """An entry that uses the bytes."""
     files = tuple(one.digest for one in stored)
     return attrs.evolve(entry("with bytes", **fields), files=files)
 
 
 class BytesContract(RecordsRuns):
-    """What every durable outbox does with bytes."""
+    """Tests of what every durable outbox does with bytes."""
 
     @pytest.fixture(params=[SMALL, LARGE], ids=["small", "large"])
     def stored(self, request: pytest.FixtureRequest) -> Stored:
@@ -63,7 +63,7 @@ class BytesContract(RecordsRuns):
 
     @pytest.mark.parametrize("size", _SIZES)
     async def test_bytes_are_read_back_from_anywhere(self, entry: Entries, size: int) -> None:
-        """Of every size, in the next process run as well; fewer at their end, none behind it."""
+        """Bytes of every size, also in the next process run; fewer at their end, none after it."""
         stored = Stored(content(size))
         async with self.process_run() as outbox:
             await outbox.store_bytes(stored.digest, stored.pieces())
@@ -85,7 +85,7 @@ class BytesContract(RecordsRuns):
             assert await is_there(outbox, stored)
 
     async def test_bytes_that_are_there_are_not_read_again(self, stored: Stored) -> None:
-        """Whoever has them already need not send them."""
+        """If the outbox has the bytes already, it does not read them again."""
 
         def asked() -> bytes:
             raise AssertionError("they were asked for")
@@ -96,7 +96,7 @@ class BytesContract(RecordsRuns):
             assert await is_there(outbox, stored)
 
     async def test_bytes_of_another_digest_are_refused(self, stored: Stored) -> None:
-        """Nothing of them is there; neither under their own."""
+        """None of the bytes is stored, not even under their own digest."""
         other = digest_of_bytes(b"other")
         async with self.process_run() as outbox:
             with pytest.raises(ValueError, match=other):
@@ -106,7 +106,7 @@ class BytesContract(RecordsRuns):
                     await outbox.read_bytes(digest, 0, 1)
 
     async def test_a_cancelled_append_uses_no_bytes(self, entry: Entries, stored: Stored) -> None:
-        """Nobody else knows that its use does not come."""
+        """The outbox itself ends the use, since no caller will."""
         async with self.process_run() as outbox:
             await outbox.store_bytes(stored.digest, stored.pieces())
             with trio.CancelScope() as cancelled:
@@ -117,7 +117,7 @@ class BytesContract(RecordsRuns):
 
     @pytest.mark.parametrize("digest", ["", "../../etc/passwd", "0" * 63, "A" * 64, "0" * 65])
     async def test_what_is_no_digest_is_refused(self, digest: str) -> None:
-        """It may be a file's name."""
+        """An engine may use the digest as a file's name."""
         async with self.process_run() as outbox:
             with pytest.raises(ValueError, match="digest"):
                 await outbox.store_bytes(digest, [b"x"])
@@ -125,7 +125,7 @@ class BytesContract(RecordsRuns):
                 await outbox.read_bytes(digest, 0, 1)
 
     async def test_bytes_that_cannot_be_given_leave_nothing(self, stored: Stored) -> None:
-        """What their iterator raises is raised, and they may come again."""
+        """An exception of their iterator is raised, and the bytes can be stored later."""
 
         async def some() -> AsyncIterator[bytes]:
             async for piece in stored.slowly(500):
@@ -141,7 +141,7 @@ class BytesContract(RecordsRuns):
 
     @pytest.mark.parametrize("turns", range(16))
     async def test_a_cancelled_caller_has_stored_them_or_has_not(self, turns: int) -> None:
-        """At any turn: they are there if, and only if, the call returned."""
+        """At any checkpoint: the bytes are stored if, and only if, the call returned."""
         stored, returned = (SMALL, LARGE)[turns % 2], False
         async with self.process_run() as outbox:
             async with trio.open_nursery() as nursery:
@@ -161,7 +161,7 @@ class BytesContract(RecordsRuns):
     async def test_who_needs_bytes_that_are_not_there_is_not_stored(
         self, entry: Entries, stored: Stored
     ) -> None:
-        """Neither an entry nor a group; nor where only one of several is missing."""
+        """Neither an entry nor a group, even if only one of several files' bytes is missing."""
         missing = Stored(b"missing")
         one, group = using(entry, missing, key="k"), group_of(entry, 2, files=(missing.digest,))
         both, beside = using(entry, stored, missing), entry("beside")
@@ -184,7 +184,7 @@ class BytesContract(RecordsRuns):
     async def test_a_use_ends_with_the_payload(
         self, entry: Entries, disposition: Disposition
     ) -> None:
-        """At once where nobody will try it again; else with what is remembered of it."""
+        """At once if the envelope is never tried again; otherwise when it is forgotten."""
         one, two = using(entry, SMALL, LARGE), using(entry, LARGE, SMALL)
         settled = disposition in ("delivered", "superseded", "cancelled")
         async with self.process_run() as outbox:
@@ -206,7 +206,7 @@ class BytesContract(RecordsRuns):
     async def test_an_erasure_takes_the_bytes_of_its_room(
         self, entry: Entries, stored: Stored
     ) -> None:
-        """Those that another room needs stay."""
+        """Bytes that another room uses stay."""
         shared = Stored(b"shared")
         async with self.process_run() as outbox:
             await outbox.store_bytes(stored.digest, stored.pieces())
@@ -235,7 +235,7 @@ class BytesContract(RecordsRuns):
             assert not await is_there(outbox, stored)
 
     async def test_a_use_that_does_not_come_can_be_given_back(self, stored: Stored) -> None:
-        """Others that were kept for stay; of what is not there it does nothing."""
+        """Other uses that the bytes are kept for stay; missing bytes change nothing."""
         async with self.process_run() as outbox:
             await outbox.store_bytes(stored.digest, stored.pieces())
             await outbox.store_bytes(stored.digest, stored.pieces())
@@ -250,7 +250,7 @@ class BytesContract(RecordsRuns):
     async def test_a_use_that_is_there_is_not_given_back(
         self, entry: Entries, stored: Stored
     ) -> None:
-        """An entry has it by then."""
+        """By then an entry has the use."""
         async with self.process_run() as outbox:
             await outbox.store_bytes(stored.digest, stored.pieces())
             await outbox.append(using(entry, stored), nothing)
@@ -258,7 +258,7 @@ class BytesContract(RecordsRuns):
             assert await is_there(outbox, stored)
 
     async def test_bytes_that_nobody_uses_stay_until_the_run_ends(self, stored: Stored) -> None:
-        """The next one has them no more."""
+        """The next process run does not have them any more."""
         async with self.process_run() as outbox:
             await outbox.store_bytes(stored.digest, stored.pieces())
             await outbox.endings(after=0)
@@ -267,7 +267,7 @@ class BytesContract(RecordsRuns):
             assert not await is_there(outbox, stored)
 
     async def test_each_call_is_for_one_use(self, entry: Entries, stored: Stored) -> None:
-        """Who stores the same takes nothing from another who has not used it yet."""
+        """Two callers may store the same bytes: each keeps its use, even if it uses them later."""
         one, two = using(entry, stored), using(entry, stored)
         async with self.process_run() as outbox:
             await outbox.store_bytes(stored.digest, stored.pieces())
@@ -282,7 +282,7 @@ class BytesContract(RecordsRuns):
             assert not await is_there(outbox, stored)
 
     async def test_an_entry_may_name_bytes_twice(self, entry: Entries, stored: Stored) -> None:
-        """That is one use."""
+        """Bytes that are named twice count as one use."""
         one = using(entry, stored, stored)
         async with self.process_run() as outbox:
             await outbox.store_bytes(stored.digest, stored.pieces())
@@ -292,7 +292,7 @@ class BytesContract(RecordsRuns):
             assert not await is_there(outbox, stored)
 
     async def test_many_callers_use_one_file(self, entry: Entries, stored: Stored) -> None:
-        """Sixty-four store and use it at once; it is gone as the last of them ends."""
+        """64 callers store and use it at once; it is removed when the last entry ends."""
         entries = [using(entry, stored) for _ in range(64)]
         async with self.process_run() as outbox:
 
@@ -317,7 +317,7 @@ class BytesContract(RecordsRuns):
     async def test_a_group_uses_its_bytes_until_it_has_ended(
         self, entry: Entries, stored: Stored
     ) -> None:
-        """Its failed members use them longer."""
+        """Failed members use the bytes longer."""
         group = group_of(entry, 3, files=(stored.digest,))
         first, second = (
             attrs.evolve(member_of(entry, group, number), files=group.files) for number in (0, 1)
@@ -340,7 +340,7 @@ class BytesContract(RecordsRuns):
     async def test_a_failed_member_uses_the_bytes_of_a_group_that_ended(
         self, entry: Entries, stored: Stored
     ) -> None:
-        """It may be tried again."""
+        """The member may be tried again."""
         group = group_of(entry, 1, files=(stored.digest,))
         one = attrs.evolve(member_of(entry, group, 0, room="room"), files=group.files)
         async with self.process_run() as outbox:
@@ -359,7 +359,7 @@ class BytesContract(RecordsRuns):
     async def test_killed_between_any_two_calls_what_is_used_is_there(
         self, entry: Entries, stored: Stored, last: str
     ) -> None:
-        """What nobody used is gone at the next opening; an end that is lost takes nothing away."""
+        """Unused bytes are gone at the next opening; an end that was lost removes no bytes."""
         one = using(entry, stored)
         made = _CALLS[: _CALLS.index(last) + 1]
         async with self.killed_run() as outbox:

@@ -1,4 +1,4 @@
-"""The contract of all that an outbox stores beside entries: groups, bytes and texts that grow.
+"""The contract of what an outbox stores beside entries, as tests: groups, bytes, growing texts.
 
     class TestMine(RecordsContract):
         @asynccontextmanager
@@ -18,4 +18,4 @@ from gateway_core.testing.records_contract.texts import TextsContract
 
 
 class RecordsContract(GroupsContract, AgainContract, BytesContract, TextsContract):
-    """What every durable outbox does beside entries."""
+    """Tests of what every durable outbox stores beside entries."""

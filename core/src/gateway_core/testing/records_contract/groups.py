@@ -1,4 +1,4 @@
-"""The contract of groups as tests: accepted as a whole, taken one by one, counted as they end."""
+"""Tests of groups: stored as a whole; members take turns one by one, and their ends are counted."""
 
 # ruff: noqa: S101, SIM300 - these are tests, shipped to authors
 
@@ -30,17 +30,17 @@ _CALLS = (
     "append the group", "append 0", "append 1", "0 ends", "append 2", "1 ends", "pause", "append 3",
     "cancel", "append another",
 )  # fmt: skip
-"""What a process run calls before it is killed; the appends are awaited."""
+"""The calls of a process run before it is killed; the appends are awaited."""
 
 _SOME = 333
 
 
 def nothing() -> None:
-    """Nobody is told."""
+    """An `on_stored` that does nothing."""
 
 
 async def numbers(outbox: Any, group_id: str, **which: Any) -> list[int]:
-    """Of the members that have no entry yet."""
+    """The numbers of the members that have no entry yet."""
     return [number for number, _ in await outbox.members(group_id, **which)]
 
 
@@ -52,7 +52,7 @@ async def state_of(outbox: Any, group_id: str) -> GroupState:
 
 
 class GroupsContract(RecordsRuns):
-    """What every durable outbox does with groups."""
+    """Tests of what every durable outbox does with groups."""
 
     async def test_a_group_is_found_again_as_it_was(self, entry: Entries) -> None:
         """With its members in their order, and envelopes of their own."""
@@ -78,7 +78,7 @@ class GroupsContract(RecordsRuns):
             assert list(await outbox.page("bot")) == []
 
     async def test_members_are_read_on_from_a_number(self, entry: Entries) -> None:
-        """`after` is exclusive, `limit` a bound; of an unknown group there are none."""
+        """`after` is exclusive, `limit` is a bound; an unknown group has no members."""
         group = group_of(entry, 2_500)
         async with self.process_run() as outbox:
             await outbox.append_group(group, chunks(rooms(2_500), 700), nothing)
@@ -92,7 +92,7 @@ class GroupsContract(RecordsRuns):
             assert await outbox.find(entry("x").id) is None
 
     async def test_a_group_of_nobody_has_ended(self, entry: Entries) -> None:
-        """It is there nevertheless, with its key."""
+        """The group is stored nevertheless, with its key."""
         group = group_of(entry, 0, key="k")
         async with self.process_run() as outbox:
             await outbox.append_group(group, [], nothing)
@@ -101,7 +101,7 @@ class GroupsContract(RecordsRuns):
 
     @pytest.mark.parametrize("size", [3, 5, 0])
     async def test_a_group_has_as_many_members_as_it_says(self, entry: Entries, size: int) -> None:
-        """Of another nothing is stored."""
+        """Otherwise nothing is stored."""
         group, told = group_of(entry, size, key="k"), list[str]()
         async with self.process_run() as outbox:
             with pytest.raises(ValueError, match="4"):
@@ -112,7 +112,7 @@ class GroupsContract(RecordsRuns):
             assert await outbox.find(group.scope) is None
 
     async def test_members_that_cannot_be_given_leave_nothing(self, entry: Entries) -> None:
-        """What they raise is raised; the next group is none the wiser."""
+        """An exception of their iterator is raised; the next group can use the same key."""
         group, other = group_of(entry, 9, key="k"), group_of(entry, 2, key="k")
 
         def some() -> Iterator[Sequence[Member]]:
@@ -131,7 +131,7 @@ class GroupsContract(RecordsRuns):
     async def test_a_group_cancelled_at_any_turn_is_there_or_is_not(
         self, entry: Entries, turns: int
     ) -> None:
-        """Its caller is told which: it is there if, and only if, the append returned."""
+        """The caller knows which: the group is stored if, and only if, the append returned."""
         group, told, returned = group_of(entry, 7, key="k"), list[str](), False
         async with self.process_run() as outbox, trio.open_nursery() as nursery:
 
@@ -151,7 +151,7 @@ class GroupsContract(RecordsRuns):
             assert await numbers(outbox, group.id) == (list(range(7)) if returned else [])
 
     async def test_only_the_next_turn_can_be_taken(self, entry: Entries) -> None:
-        """Neither another, nor one twice, nor one of an unknown group: nothing is stored then."""
+        """Any other turn, a turn taken twice, or one of an unknown group stores nothing."""
         group = group_of(entry, 3)
         first, third, beyond = (member_of(entry, group, number) for number in (0, 2, 3))
         stray = attrs.evolve(entry("stray"), member=(entry("x").id, 0))
@@ -181,7 +181,7 @@ class GroupsContract(RecordsRuns):
         assert [first, third] == [stored[group.id, 0], stored[group.id, 2]]
 
     async def test_many_callers_take_their_turns_in_order(self, entry: Entries) -> None:
-        """Sixty-four of them, while others append: each room is taken once."""
+        """64 callers take turns while others append: each room has one turn."""
         group = group_of(entry, 64)
         entries = [member_of(entry, group, number) for number in range(64)]
         told: list[str] = []
@@ -200,7 +200,7 @@ class GroupsContract(RecordsRuns):
         assert entries == stored
 
     async def test_of_many_callers_one_takes_a_turn(self, entry: Entries) -> None:
-        """The others are told so, each by itself: who stands beside them is stored."""
+        """Each other caller gets its own error; an entry appended beside them is stored."""
         group = group_of(entry, 2)
         beside = entry("beside")
         took: list[str] = []
@@ -225,7 +225,7 @@ class GroupsContract(RecordsRuns):
             assert {s.entry.id for s in await outbox.page("bot")} == {*took, beside.id}
 
     async def test_a_turn_that_was_withdrawn_comes_again(self, entry: Entries) -> None:
-        """Before all later ones, whichever have been taken meanwhile."""
+        """Before all later turns, even if some of those were taken meanwhile."""
         group = group_of(entry, 4)
         entries = [member_of(entry, group, number) for number in range(3)]
         async with self.process_run() as outbox:
@@ -246,7 +246,7 @@ class GroupsContract(RecordsRuns):
             assert await numbers(outbox, group.id) == [1]
 
     async def test_a_turn_that_was_withdrawn_can_be_taken_at_once(self, entry: Entries) -> None:
-        """By who comes next, before anything else is written."""
+        """By the next caller, before anything else is written."""
         group = group_of(entry, 2)
         first, again = member_of(entry, group, 0), member_of(entry, group, 0)
         async with self.process_run() as outbox:
@@ -275,7 +275,7 @@ class GroupsContract(RecordsRuns):
             assert await numbers(outbox, group.id) == [1]
 
     async def test_how_members_ended_is_counted(self, entry: Entries) -> None:
-        """Each once, whatever is told again; the group has ended with the last of them."""
+        """Each end once, even if it is reported again; the group ends with its last member."""
         group = group_of(entry, 4)
         entries = [member_of(entry, group, number) for number in range(4)]
         ends = [Disposition.DELIVERED, Disposition.EXPIRED, Disposition.DELIVERED]
@@ -302,7 +302,7 @@ class GroupsContract(RecordsRuns):
             assert await numbers(outbox, group.id) == []
 
     async def test_failures_are_told_with_their_receipts(self, entry: Entries) -> None:
-        """Neither what was delivered, superseded or cancelled, nor those of another group."""
+        """No delivered, superseded or cancelled members, and none of another group."""
         group, other = group_of(entry, 10), group_of(entry, 1)
         entries = [member_of(entry, group, number) for number in range(10)]
         failing = member_of(entry, other, 0)
@@ -328,7 +328,7 @@ class GroupsContract(RecordsRuns):
             assert list(await outbox.failed(entry("x").id)) == []
 
     async def test_groups_are_read_by_account_and_from_an_id_on(self, entry: Entries) -> None:
-        """Those that have ended as well."""
+        """Including groups that have ended."""
         every = [group_of(entry, 1) for _ in range(4)]
         other = group_of(entry, 1, instance="other")
         one = member_of(entry, every[1], 0)
@@ -345,7 +345,7 @@ class GroupsContract(RecordsRuns):
             assert [other] == [state.group for state in await outbox.groups("other")]
 
     async def test_a_pause_is_remembered(self, entry: Entries) -> None:
-        """And nothing else: turns go on being taken, if somebody takes them."""
+        """A pause changes nothing else: a caller can still take a turn."""
         group = group_of(entry, 2)
         async with self.process_run() as outbox:
             await outbox.append_group(group, chunks(rooms(2)), nothing)
@@ -362,7 +362,7 @@ class GroupsContract(RecordsRuns):
             assert await numbers(outbox, group.id) == [1]
 
     async def test_of_a_cancelled_group_nobody_has_a_turn_any_more(self, entry: Entries) -> None:
-        """Who had one goes on; the others count as cancelled, once."""
+        """Members that had a turn go on; the others count as cancelled, once."""
         group = group_of(entry, 5)
         first, second = member_of(entry, group, 0), member_of(entry, group, 1)
         async with self.process_run() as outbox:
@@ -386,7 +386,7 @@ class GroupsContract(RecordsRuns):
             assert ({"cancelled": 4, "delivered": 1}, True) == (dict(state.counts), state.ended)
 
     async def test_a_group_s_key_is_remembered(self, entry: Entries) -> None:
-        """Unfinished and ended; free where it was cancelled before anybody had a turn."""
+        """While unfinished and when ended; a group cancelled before any turn frees its key."""
         sent, called_off, late = (group_of(entry, 1, key=name) for name in "abc")
         one, two = member_of(entry, sent, 0), member_of(entry, late, 0)
         async with self.process_run() as outbox:
@@ -418,7 +418,7 @@ class GroupsContract(RecordsRuns):
     async def test_killed_between_any_two_calls_each_room_is_taken_once(
         self, entry: Entries, last: str
     ) -> None:
-        """What was awaited is there; the counts are those of the entries that are there."""
+        """Awaited calls are stored; the counts agree with the stored entries."""
         group = group_of(entry, 6, key="k")
         entries = [member_of(entry, group, number) for number in range(4)]
         made = _CALLS[: _CALLS.index(last) + 1]
@@ -459,7 +459,7 @@ class GroupsContract(RecordsRuns):
         assert "append another" not in made or state.cancelled
 
     async def test_of_an_erased_room_a_group_knows_nothing(self, entry: Entries) -> None:
-        """Its members have no turn, and count as cancelled; the others are as they were."""
+        """The room's members get no turn, and count as cancelled; other members are unchanged."""
         group = group_of(entry, 7)
         places = ["room", "a", "room", "b", "room", "room", "c"]
         members = [Member(room=place) for place in places]
@@ -490,7 +490,7 @@ class GroupsContract(RecordsRuns):
             assert (5, True) == (state.taken, state.ended)
 
     async def test_a_withdrawn_turn_of_an_erased_room_is_gone(self, entry: Entries) -> None:
-        """As one that had not come yet."""
+        """Like a turn that had not come yet."""
         group = group_of(entry, 2)
         members = [Member(room="room"), Member(room="other")]
         one = member_of(entry, group, 0, room="room")

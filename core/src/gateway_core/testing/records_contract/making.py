@@ -1,4 +1,4 @@
-"""What the tests of groups and bytes are made of."""
+"""Makes groups, members and bytes for the tests of the contract."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ERASE = Request(kind="erase", number=1, instance_id="bot", room="room")
 
 
 class RecordsRuns:
-    """Where the tests get their outbox from."""
+    """The methods that authors give: process runs of their outbox."""
 
     def process_run(self) -> Any:
-        """An async context manager: the outbox as one process has it."""
+        """An async context manager whose value is the outbox of one process."""
         raise NotImplementedError
 
     def killed_run(self) -> Any:
-        """The same, but leaving it writes nothing more: records not awaited may be lost."""
+        """Like `process_run`, but its end writes nothing more: records not awaited may be lost."""
         pytest.skip("not tried: this outbox has no `killed_run`")
 
     @pytest.fixture
@@ -33,7 +33,7 @@ class RecordsRuns:
 
 
 def group_of(entry: Entries, size: int, text: str = "news", **fields: Any) -> Group:
-    """A group of so many members."""
+    """A group of `size` members."""
     files, instance = fields.pop("files", ()), fields.pop("instance", "bot")
     made = entry(text, room="", instance=instance, **fields)
     return Group(
@@ -52,24 +52,24 @@ def group_of(entry: Entries, size: int, text: str = "news", **fields: Any) -> Gr
 
 
 def rooms(count: int) -> list[Member]:
-    """So many members, each in a room of its own."""
+    """`count` members, each in a room of its own."""
     return [Member(room=f"room{number}") for number in range(count)]
 
 
 def chunks(members: Sequence[Member], size: int = 3) -> Iterator[Sequence[Member]]:
-    """The members in chunks of so many."""
+    """The members in chunks of `size`."""
     for start in range(0, len(members), size):
         yield members[start : start + size]
 
 
 def member_of(entry: Entries, group: Group, number: int, **fields: Any) -> Entry:
-    """The entry that the member of that number becomes, in its room."""
+    """The entry that the member with that number becomes, in its room."""
     made = entry(group.template.text, **{"room": f"room{number}"} | fields)
     return attrs.evolve(made, member=(group.id, number))
 
 
 def content(size: int) -> bytes:
-    """So many bytes, none of which is where another could be."""
+    """`size` bytes that differ at every place, so that a wrong offset is noticed."""
     return b"".join(number.to_bytes(4, "big") for number in range(size // 4 + 1))[:size]
 
 
@@ -84,11 +84,11 @@ class Stored:
         self.digest = digest_of_bytes(whole)
 
     def pieces(self, size: int = 30_000) -> Iterator[bytes]:
-        """One after the other."""
+        """The bytes in pieces of `size`."""
         for start in range(0, len(self.whole), size):
             yield self.whole[start : start + size]
 
     async def slowly(self, size: int = 30_000) -> AsyncGenerator[bytes, None]:
-        """The same, asynchronously."""
+        """The bytes in pieces of `size`, asynchronously."""
         for piece in self.pieces(size):
             yield piece

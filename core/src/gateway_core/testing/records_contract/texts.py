@@ -1,4 +1,4 @@
-"""The contract of texts that grow as tests: the newest is there after a kill."""
+"""Tests of growing texts: the newest text is stored, even after a kill."""
 
 # ruff: noqa: S101, SIM300 - these are tests, shipped to authors
 
@@ -15,7 +15,7 @@ from gateway_core.testing.records_contract.making import ERASE, RecordsRuns
 
 
 async def grown(outbox: Any, envelope_id: str) -> tuple[int, str] | None:
-    """The newest text of an unfinished one."""
+    """The newest text of an unfinished entry."""
     found = await outbox.find(envelope_id)
     assert found.stored is not None
     text: tuple[int, str] | None = found.stored.grown
@@ -23,10 +23,10 @@ async def grown(outbox: Any, envelope_id: str) -> tuple[int, str] | None:
 
 
 class TextsContract(RecordsRuns):
-    """What every durable outbox does with texts that grow."""
+    """Tests of what every durable outbox does with growing texts."""
 
     async def test_the_newest_text_is_found_again(self, entry: Entries) -> None:
-        """By its number, in whichever order they are told; of each entry by itself."""
+        """Each entry's text with the highest number, in whatever order texts were reported."""
         one, two, plain = entry("one"), entry("two", due=START + 99), entry("plain")
         async with self.process_run() as outbox:
             for each in (one, two, plain):
@@ -51,7 +51,7 @@ class TextsContract(RecordsRuns):
             ]
 
     async def test_a_stream_is_known_as_one(self, entry: Entries) -> None:
-        """What its text says it is when it breaks off is found as it was stored."""
+        """The envelope's `grows`, with the text for a broken-off stream, comes back unchanged."""
         mark = Grows(broken_off=" […]")
         one = entry("one")
         assert isinstance(one.envelope, Send)
@@ -63,7 +63,7 @@ class TextsContract(RecordsRuns):
             assert one.envelope == stored.entry.envelope
 
     async def test_the_text_is_gone_with_the_end(self, entry: Entries) -> None:
-        """What is told later, or of nobody, is not stored."""
+        """A text of an ended or unknown entry is not stored."""
         one, two = entry("one"), entry("two")
         async with self.process_run() as outbox:
             await outbox.append(one, nothing)
@@ -83,7 +83,7 @@ class TextsContract(RecordsRuns):
             assert await outbox.find(two.id) is None
 
     async def test_the_text_goes_with_its_room(self, entry: Entries) -> None:
-        """Another room's stays."""
+        """An erasure of the room removes the text; other rooms' texts stay."""
         one, other = entry("one"), entry("other", room="other")
         async with self.process_run() as outbox:
             await outbox.append(one, nothing)
@@ -96,7 +96,7 @@ class TextsContract(RecordsRuns):
             assert await grown(outbox, other.id) == (1, "text")
 
     async def test_a_kill_leaves_a_text_that_was_told(self, entry: Entries) -> None:
-        """That which was told before something awaited, or a newer one."""
+        """The text that was reported before an awaited call, or a newer text."""
         one = entry("one")
         async with self.killed_run() as outbox:
             await outbox.append(one, nothing)
