@@ -1,4 +1,4 @@
-"""OpenTelemetry's SDK for a gateway: `async with open_telemetry(OtelSettings(…)) as providers`."""
+"""Sets up OpenTelemetry's SDK: `async with open_telemetry(OtelSettings(…)) as providers`."""
 
 from gateway_contrib.otel.opening import open_telemetry
 from gateway_contrib.otel.settings import OtelSettings, settings_of

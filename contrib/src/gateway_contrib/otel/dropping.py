@@ -1,4 +1,4 @@
-"""Exporters that count what they could not hand on, so that it shows in the metrics."""
+"""Counts the spans and metrics that exporters drop, so that the metrics show the counts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from gateway_core.authors import (
 )
 
 QUIET = 60.0
-"""Seconds between two words of the log about the same signal."""
+"""Seconds between two log events about the same signal."""
 
 
 class Drops:
-    """Counts of what was dropped, by signal. Called from the exporters' threads."""
+    """Counts dropped spans and failed exports, by signal. Called from the exporters' threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class Drops:
         return self._counts[signal]
 
     def add(self, signal: str, count: int) -> None:
-        """So many more; said in the log now and then."""
+        """Add `count`, and log the total, at most once per `QUIET` seconds for each signal."""
         with self._lock:
             self._counts[signal] += count
             now = monotonic()
@@ -61,7 +61,7 @@ class Drops:
 
 
 class CountedSpans(BatchSpanProcessor):
-    """The SDK's batches, with what they drop counted: of a full queue, and of failed exports."""
+    """The SDK's batch processor; counts spans that a full queue or a failed export drops."""
 
     def __init__(
         self, exporter: SpanExporter, drops: Drops, *, queue: int, batch: int = 512
@@ -74,7 +74,7 @@ class CountedSpans(BatchSpanProcessor):
         super().__init__(counted, max_queue_size=queue, max_export_batch_size=min(batch, queue))
 
     def on_end(self, span: ReadableSpan) -> None:
-        """One more waits for the exporter; the oldest gives way where the queue is full."""
+        """Queue the span for the exporter; if the queue is full, the oldest span is dropped."""
         if not span.context.trace_flags.sampled:
             return
         with self._waiting_lock:
@@ -114,7 +114,7 @@ class _CountedExporter(SpanExporter):
 
 
 class CountedMetrics(MetricExporter):
-    """An exporter of metrics with its failed exports counted."""
+    """An exporter of metrics that counts its failed exports."""
 
     def __init__(self, exporter: MetricExporter, drops: Drops) -> None:
         super().__init__(
@@ -127,7 +127,7 @@ class CountedMetrics(MetricExporter):
     def export(
         self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any
     ) -> MetricExportResult:
-        """Hand them on."""
+        """Hand the metrics on to the exporter, and count a failure."""
         try:
             result = self._exporter.export(metrics_data, timeout_millis, **kwargs)
         except Exception:
@@ -138,9 +138,9 @@ class CountedMetrics(MetricExporter):
         return result
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        """Likewise."""
+        """Shut the exporter down."""
         self._exporter.shutdown(timeout_millis, **kwargs)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Likewise."""
+        """Flush the exporter."""
         return self._exporter.force_flush(timeout_millis)

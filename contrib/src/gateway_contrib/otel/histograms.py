@@ -1,7 +1,8 @@
 """Histograms that take many values in one record.
 
-A record of the SDK costs some microseconds, several times what a message's own counting does. The
-gateway counts by itself and hands on; here what it hands on is added to the SDK's buckets.
+A record of the SDK costs some microseconds, which is several times the cost of counting a message.
+So the gateway counts in buckets of its own, and hands the counts on. This module adds these counts
+to the SDK's buckets.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from gateway_core.authors import Several
 
 
 class SeveralAtOnce(ExplicitBucketHistogramAggregation):
-    """Explicit buckets, for a view; the bounds are those that the gateway counts by."""
+    """Explicit buckets for a view, with the bounds of the gateway's own buckets."""
 
     def _create_aggregation(self, *arguments: Any, **fields: Any) -> Any:
-        """What the SDK makes for each set of attributes, with another way to add."""
+        """The SDK's aggregation for a set of attributes, which also adds several values at once."""
         made = super()._create_aggregation(*arguments, **fields)
         made.__class__ = _Buckets
         return made

@@ -1,4 +1,4 @@
-"""Sets up the SDK for a block, and takes it down again without waiting for a dead exporter."""
+"""Sets up the SDK for a block, and shuts it down without waiting for a dead exporter."""
 
 from __future__ import annotations
 
@@ -41,13 +41,15 @@ async def open_telemetry(
     metrics: MetricExporter | None = None,
     readers: Sequence[MetricReader] = (),
 ) -> AsyncIterator[Providers]:
-    """The SDK as the settings have it, for the block: give what it yields to `open_gateway`.
+    """Opens the SDK with these settings for the block; give its `Providers` to `open_gateway`.
 
-    spans, metrics  exporters instead of OTLP's own; readers: more readers of the metrics
+    spans, metrics  exporters to use instead of OTLP's own
+    readers         more readers of the metrics
 
-    The gateway never waits for an exporter. What one does not take is dropped and counted; at the
-    end of the block the last export has `closing` seconds. Raises `ConfigError` where Prometheus
-    cannot be served at the address, as when another process has the port.
+    The gateway never waits for an exporter. Telemetry that an exporter does not take is dropped and
+    counted. At the end of the block the last export has `closing` seconds. Raises `ConfigError` if
+    metrics cannot be served at the `prometheus` address, for example if another process has the
+    port.
     """
     drops = Drops()
     spans, metrics = _exporters(settings, spans, metrics)
@@ -74,14 +76,14 @@ async def open_telemetry(
 
 
 def views() -> list[View]:
-    """What the schema says of each metric: the bounds of histograms, the attributes of the rest."""
+    """Views with the schema's values: a histogram's bounds, the other metrics' attributes."""
     return [
         View(
             instrument_name=metric.name,
             meter_name=INSTRUMENTATION_SCOPE,
             aggregation=SeveralAtOnce(metric.bounds),
         )
-        if metric.kind == "histogram"  # labels are the gateway's own: looking at them would cost
+        if metric.kind == "histogram"  # the gateway sets the labels; filtering them costs time
         else View(
             instrument_name=metric.name,
             meter_name=INSTRUMENTATION_SCOPE,
@@ -99,7 +101,7 @@ def _resource(settings: OtelSettings) -> Resource:
 def _exporters(
     settings: OtelSettings, spans: SpanExporter | None, metrics: MetricExporter | None
 ) -> tuple[SpanExporter | None, MetricExporter | None]:
-    """Those given, else OTLP's where a collector is named."""
+    """The given exporters; otherwise OTLP's exporters, if the settings name a collector."""
     if settings.otlp is None:
         return spans, metrics
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import (  # noqa: PLC0415 - needed here alone
@@ -142,20 +144,20 @@ async def _served(address: str | None) -> AsyncIterator[list[MetricReader]]:
     from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - likewise
 
     class Whole(CollectorRegistry):
-        """Serves the reader's metrics to the end, also once its provider is shut down.
+        """Serves the reader's metrics until the server stops, even after its provider's shutdown.
 
-        An empty page meanwhile would end every series, as if the gateway had none.
+        An empty page in between would end every series, as if the gateway had no metrics.
         """
 
         def unregister(self, collector: Any) -> None:
-            """It stays; the registry goes with the server."""
+            """Does nothing: the collector stays as long as the server."""
 
     host, _, port = address.rpartition(":")
     registry = Whole()
     reader = PrometheusMetricReader(registry=registry)
     try:
         server, thread = start_http_server(int(port), host.strip("[]"), registry)
-    except (OSError, OverflowError) as error:  # the latter: a port beyond what there is
+    except (OSError, OverflowError) as error:  # OverflowError: the port is too large
         why = getattr(error, "strerror", None) or error
         text = f"metrics cannot be served at {address}: {why}"
         raise ConfigError([Problem("telemetry.export.prometheus", text)]) from error
@@ -166,7 +168,7 @@ async def _served(address: str | None) -> AsyncIterator[list[MetricReader]]:
 
 
 async def _shut_down(seconds: float, *steps: Callable[..., Any]) -> None:
-    """Take these steps in a thread, and leave it behind where they take longer."""
+    """Run these steps in a thread, and abandon the thread if they take more than `seconds`."""
 
     def all_of_them() -> None:
         for step in steps:

@@ -1,8 +1,9 @@
-"""The SDK's own sampling, with a short way to the answer that nearly every trace gets.
+"""Samples traces like the SDK, but decides faster that a trace is not sampled.
 
-Most of what a span costs that is not sampled is the way to finding that out. Here it is found out
-first, by the SDK's rule for what has no parent: the low bits of its trace's id are under a bound.
-Those alone, and spans with a parent, are left to the SDK, whose sampler says the same.
+Most traces are not sampled, and most of the cost of their spans is the SDK's way to that decision.
+This module decides first, for spans without a parent, by the SDK's own rule: a trace is sampled if
+the low bits of its id are under a bound. It leaves sampled traces, and spans with a parent, to the
+SDK, whose sampler decides the same.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class QuickTracers(TracerProvider):
         super().__init__(sampler, id_generator=_KeptIds(self._bound), **fields)
 
     def get_tracer(self, *arguments: Any, **fields: Any) -> Any:
-        """The SDK's, which draws the ids of new traces before it asks anybody."""
+        """The SDK's tracer, changed so that it draws the id of a new trace before all else."""
         tracer = super().get_tracer(*arguments, **fields)
         if type(tracer) is Tracer:
             tracer.__class__ = _QuickTracer
@@ -63,7 +64,7 @@ class _QuickTracer(Tracer):
         record_exception: bool = True,
         set_status_on_exception: bool = True,
     ) -> Span:
-        """A span: of a new trace, mostly one that records nothing."""
+        """A span. For a new trace that is not sampled, the span records nothing."""
         parent = get_current_span(context)
         if parent is INVALID_SPAN or not parent.get_span_context().is_valid:
             trace_id = getrandbits(BITS)
@@ -84,11 +85,11 @@ class _QuickTracer(Tracer):
 
 
 class _KeptIds(RandomIdGenerator):
-    """Ids for new traces of which it is known that they are kept."""
+    """Makes ids for new traces that are already known to be sampled."""
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
 
     def generate_trace_id(self) -> int:
-        """Any of those that the sampler keeps."""
+        """A random id that the sampler keeps."""
         return (getrandbits(BITS) & ~LOW) | randrange(self._bound)  # noqa: S311 - ids hide nothing

@@ -1,4 +1,4 @@
-"""Where telemetry goes: the table `telemetry.export` of `gateway.toml`."""
+"""Reads the table `telemetry.export` of `gateway.toml`, which says where telemetry goes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BATCH = 512
 
 
 def _are_attributes(value: object) -> bool:
-    """What OpenTelemetry takes; it leaves out the rest."""
+    """Whether OpenTelemetry takes all of these attributes; it would leave out the others."""
     return isinstance(value, Mapping) and all(
         isinstance(name, str) and name and _is_attribute(one) for name, one in value.items()
     )
@@ -76,7 +76,7 @@ def _batch(queue: object) -> int:
 
 @attrs.frozen(kw_only=True)
 class OtelSettings(CheckedSettings):
-    """What `open_telemetry` sets up.
+    """Settings of `open_telemetry`.
 
     otlp        base URL of a collector that takes OTLP over HTTP (`http://127.0.0.1:4318`); headers
                 come from `OTEL_EXPORTER_OTLP_HEADERS`, since they hold secrets. None: no export,
@@ -112,7 +112,7 @@ class OtelSettings(CheckedSettings):
 
 
 def settings_of(table: Mapping[str, Any]) -> OtelSettings:
-    """The settings in the table. Raises `ConfigError` with every mistake by its place."""
+    """The settings in the table. Raises `ConfigError` with every mistake and its place."""
     problems = mistakes_in(OtelSettings, table, "telemetry.export")
     if problems:
         raise ConfigError(problems)

@@ -1,4 +1,4 @@
-"""Policies that are ready to be given to a gateway: `open_gateway(…, plugins=[Footer("…")])`."""
+"""Ready-made policies; give them to a gateway with `open_gateway(…, plugins=[Footer("…")])`."""
 
 from gateway_contrib.policies.audit import AuditLog
 from gateway_contrib.policies.dead_rooms import DeadRoom, DeadRooms

@@ -1,4 +1,4 @@
-"""A record of everything that ended or was refused, as lines of JSON."""
+"""Records every envelope that ended or was refused, for example as lines of JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway_core import Call, Envelope, Receipt
 from gateway_core.authors import hookimpl
 
 Write = Callable[[Mapping[str, Any]], None]
-"""Takes a record. It is called between everything else, so it must be quick."""
+"""Takes a record. It is called on the gateway's thread, which it blocks, so it must be quick."""
 
 
 @attrs.define(eq=False)
@@ -41,10 +41,11 @@ class AuditLog:
     @classmethod
     @contextmanager
     def to_file(cls, path: str | os.PathLike[str], *, texts: bool = False) -> Iterator[AuditLog]:
-        """One that appends each record to a file, as a line; only its owner may read the file.
+        """An `AuditLog` that appends each record to a file as a line.
 
-        A context manager around the gateway. Raises OSError where it cannot be opened. A line is
-        handed to the system at once, and is on the disk as that sees fit.
+        Use it as a context manager around the gateway. Only the file's owner may read the file.
+        Raises OSError if the file cannot be opened. Each line is handed to the operating system at
+        once, and the system decides when the line is on the disk.
         """
         opened = os.open(Path(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(opened, "a", encoding="utf-8") as file:
@@ -52,7 +53,7 @@ class AuditLog:
 
     @hookimpl
     def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
-        """Record how it ended."""
+        """Record how the envelope ended."""
         verdict = receipt.verdict
         ended = {
             "what": "ended",
@@ -67,7 +68,7 @@ class AuditLog:
 
     @hookimpl
     def after_refusal(self, envelope: Envelope, error: Exception) -> None:
-        """Record why it was refused."""
+        """Record why the envelope was refused."""
         refused = {"what": "refused", "at": self.clock(), "error": type(error).__name__}
         self.write(refused | {"why": str(error)} | self._about(envelope))
 
@@ -94,7 +95,7 @@ class AuditLog:
 
 @attrs.define(eq=False)
 class _Lines:
-    """Writes records as lines."""
+    """Writes each record to a file, as a line of JSON."""
 
     _file: TextIO
 

@@ -1,4 +1,4 @@
-"""Rooms that take nothing any more: the bot was removed, the conversation is gone."""
+"""Sends nothing to rooms that accept no messages, such as rooms that are gone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway_core.authors import Problem, hookimpl
 from gateway_core.settings import number
 
 REASONS = frozenset({Reason.FORBIDDEN, Reason.ROOM_GONE})
-"""What a platform says of a room that takes nothing any more."""
+"""The reasons with which platforms refuse messages to a dead room."""
 
 
 @attrs.frozen(kw_only=True)
@@ -72,7 +72,7 @@ class DeadRooms:
 
     @hookimpl
     def validate(self, envelope: Envelope) -> list[Problem]:
-        """Refuse it, if that is wanted."""
+        """If `refuse` is set, refuse an envelope for a dead room."""
         dead = self._in_its_way(envelope) if self.refuse else None
         if dead is None:
             return []
@@ -81,7 +81,7 @@ class DeadRooms:
 
     @hookimpl
     def admit(self, envelope: Envelope) -> str | None:
-        """Shed it, or let it through to see whether its room lives."""
+        """Shed an envelope for a dead room, or let it through to test whether the room lives."""
         if self._in_its_way(envelope) is not None:
             return None if self.refuse else "shed"
         place = envelope.instance_id, envelope.external_room_id
@@ -90,7 +90,7 @@ class DeadRooms:
         return None
 
     def _in_its_way(self, envelope: Envelope) -> DeadRoom | None:
-        """The dead room that it is for; None: it lives, or nobody has tried it for long."""
+        """The envelope's room if it is dead; None: it lives, or it is time to test it again."""
         place = envelope.instance_id, envelope.external_room_id
         dead = self._dead.get(place)
         if dead is None:
@@ -100,7 +100,7 @@ class DeadRooms:
 
     @hookimpl
     def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
-        """Learn of a room that died, or lives."""
+        """Learn from the receipt that the envelope's room died, or that it lives."""
         place, verdict = (envelope.instance_id, receipt.external_room_id), receipt.verdict
         if receipt.delivered:
             self.revive(*place)
@@ -118,5 +118,5 @@ class DeadRooms:
 
     @hookimpl
     def room_moved(self, instance: Instance, room: str) -> None:
-        """Its old id takes messages, which go to the new one."""
+        """Mark the old id as alive, since its messages go to the room's new id."""
         self.revive(instance.id, room)

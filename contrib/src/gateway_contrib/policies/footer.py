@@ -1,4 +1,4 @@
-"""A line below each text, such as who wrote it."""
+"""Adds a line below each text, such as who wrote it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Footer:
 
     @hookimpl
     def rewrite(self, envelope: Envelope) -> Envelope | None:
-        """The same with the line at its end."""
+        """The envelope with the line at the end of its text."""
         if not isinstance(envelope, Send | Edit) or not envelope.text.strip():
             return None
         line = self._line_of(envelope.format)

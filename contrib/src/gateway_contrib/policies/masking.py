@@ -1,4 +1,4 @@
-"""Secrets that shall not leave: tokens, keys and words of your own become `[hidden]`."""
+"""Hides secrets in envelopes: tokens, keys and your own words become `[hidden]`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECRETS: tuple[str, ...] = (
 )
 """Patterns of tokens and keys that people paste by mistake."""
 MOST = 10
-"""Times that a text is looked through again: hiding one secret may join the halves of another."""
+"""How many times a text is searched: hiding one secret may join the halves of another secret."""
 
 
 def _patterns(values: Iterable[str]) -> tuple[re.Pattern[str], ...]:
@@ -68,7 +68,7 @@ class Masking:
 
     @hookimpl
     def rewrite(self, envelope: Envelope) -> Envelope | None:
-        """The same without them; raises where they cannot be hidden, which refuses it."""
+        """The envelope without secrets. Raises, and so refuses it, if they cannot be hidden."""
         if isinstance(envelope, Send | Edit):
             shown, extra = self.hidden(envelope.text), self._all(envelope.extra)
             files: Any = envelope.files and tuple(map(self._named, envelope.files))
@@ -112,7 +112,7 @@ class Masking:
         return words
 
     def _all(self, value: Any) -> Any:
-        """The same of plain JSON; its keys too."""
+        """Plain JSON without secrets, also in its keys."""
         if isinstance(value, str):
             return self.hidden(value)
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Hours in which nobody is woken up, by the time of the people in each room."""
+"""Delays messages during quiet hours, in each room's own time zone."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class QuietHours:
 
     @hookimpl
     def admit(self, envelope: Envelope) -> Delay | None:
-        """Delay it until the end of the quiet hours, if they last."""
+        """During quiet hours, delay a message until they end."""
         if not isinstance(envelope, Send) or envelope.priority in self.passing:
             return None
         if envelope.reply_to is not None or envelope.interaction is not None:
@@ -78,7 +78,7 @@ class QuietHours:
         return None if until is None else Delay(until)
 
     def ends(self, now: float, zone: ZoneInfo) -> float | None:
-        """POSIX time at which the zone's quiet hours end; None: there are none at `now`."""
+        """POSIX time at which the zone's quiet hours end; None: `now` is not in quiet hours."""
         here = datetime.fromtimestamp(now, zone)
         clock, day = here.time(), here.date()
         if self.start < self.end:

@@ -1,4 +1,4 @@
-"""Everything into one room: a staging system that writes to no customer."""
+"""Sends everything to one room, for a staging system that must not write to customers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Redirection:
 
     @hookimpl
     def rewrite(self, envelope: Envelope) -> Envelope | None:
-        """The same to the room of its instance."""
+        """The envelope, addressed to its instance's room."""
         room, asked = self.rooms.get(envelope.instance_id), envelope.external_room_id
         if room is None or asked in (room, *self.keep):
             return None

@@ -1,4 +1,4 @@
-"""The same text again within a while: an alert that fires ten times is said once."""
+"""Sheds messages that repeat a recent one: an alert that fires ten times is sent once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway_core.settings import number, whole
 
 @attrs.define
 class _Said:
-    """What was said, by the very envelope, and when."""
+    """The envelope that was admitted with some content, and when."""
 
     envelope: Envelope
     at: float
@@ -41,12 +41,12 @@ class NoRepeats:
 
     @hookimpl
     def admit(self, envelope: Envelope) -> str | None:
-        """Shed it if it was said."""
+        """Shed a message if the same content was admitted within `within` seconds."""
         if not isinstance(envelope, Send) or envelope.grows is not None:
             return None
         now, name = self.clock(), _name(envelope)
         said = self._said.get(name)
-        if said is not None and said.envelope is envelope:  # it was delayed, and is due
+        if said is not None and said.envelope is envelope:  # it was delayed, and is due now
             return None
         if said is not None and now - said.at < self.within:
             return "shed"
@@ -58,13 +58,13 @@ class NoRepeats:
 
     @hookimpl
     def after_disposition(self, envelope: Envelope, receipt: Receipt) -> None:
-        """Forget it if it never arrived."""
+        """Forget the content if the envelope certainly did not arrive."""
         if not receipt.delivered and receipt.disposition is not Disposition.UNKNOWN:
             self._forget(envelope)
 
     @hookimpl
     def after_refusal(self, envelope: Envelope) -> None:
-        """Likewise."""
+        """Forget the content of an envelope that was not accepted."""
         self._forget(envelope)
 
     def _forget(self, envelope: Envelope) -> None:
@@ -72,7 +72,7 @@ class NoRepeats:
             return
         name = _name(envelope)
         said = self._said.get(name)
-        if said is not None and said.envelope is envelope:  # and not the one that repeats it
+        if said is not None and said.envelope is envelope:  # not one that repeats it
             del self._said[name]
 
 
