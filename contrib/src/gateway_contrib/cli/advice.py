@@ -1,7 +1,7 @@
-"""What is wrong with an account that does not work, and what to do: one sentence each. Pure.
+"""Says in a sentence why an account does not work, and what to do about it. Sans-I/O.
 
-The reason of a probe's verdict says what is wrong on any channel; the platforms' own words, looked
-for in small letters, say it more exactly. Their sources are those of the adapters' tables.
+The reason of a probe's verdict is the same on every channel. The platform's own words say more:
+rows match them in lower case. The words have the same sources as the adapters' tables.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NOT_THE_API = (
 
 @attrs.frozen
 class _Row:
-    """The sentence for a reason; with `words`, only where the platform's own match."""
+    """The sentence for a reason, if the pattern `words` is found in the platform's own words."""
 
     reason: Reason
     words: str
@@ -184,14 +184,14 @@ _OTHERWISE = "The platform refuses, and the gateway does not know why: its own w
 
 
 def advice(instance: Instance, verdict: Verdict) -> str:
-    """What is wrong and what to do, in a sentence; then the platform's own words."""
+    """A sentence that says what is wrong and what to do; then the platform's own words."""
     base_url = getattr(instance.settings, "base_url", "the platform")
     sentence = _sentence(verdict).format(base_url=base_url, wait=_wait(verdict.retry_after))
     return f"{sentence} [{verdict.raw}]" if verdict.raw else sentence
 
 
 def unlike_itself(instance: Instance) -> str:
-    """What to say where the answer to a probe names nobody."""
+    """The sentence for a probe whose answer has no identity."""
     return NOT_THE_API.format(base_url=getattr(instance.settings, "base_url", "the platform"))
 
 

@@ -1,7 +1,7 @@
-"""What a command takes of an application's configuration: its accounts, and nothing that it owns.
+"""Uses an application's accounts for a command, without touching what the application owns.
 
-The outbox with all that waits in it, the operators' requests and the exporter's port belong to the
-application's own gateway, whether it runs or not. One that runs is asked to send.
+The outbox with its waiting envelopes, the operators' requests and the exporter's port belong to the
+application's own gateway, whether it runs or not. If it runs, the command asks it to send.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway_core import (
 )
 
 PATIENCE = 10.0
-"""Seconds for which a running gateway is waited for; it looks about once a second."""
+"""Seconds to wait for a running gateway, which looks for requests about once a second."""
 
 
 def accounts_of(config: GatewayConfig) -> GatewayConfig:
@@ -38,7 +38,7 @@ def accounts_of(config: GatewayConfig) -> GatewayConfig:
 class Application:
     """The application whose accounts a command uses.
 
-    outbox   its outbox; None: it has none that outlives its gateway, or it is not there yet
+    outbox   its outbox; None: it has no durable outbox, or none was made yet
     running  whether its gateway has the outbox open
     """
 
@@ -54,9 +54,9 @@ class Application:
         return cls(outbox, running=outbox.is_owned)
 
     def refuse_known(self, instance: str, room: str, key: str | None) -> None:
-        """Raise `Ended` where the file has a message of that key: it is not to be sent twice.
+        """Raise `Ended` if the outbox has a message with this key, which must not be sent twice.
 
-        A gateway that runs knows its keys.
+        A running gateway checks its keys itself.
         """
         if key is None or self.running:
             return
@@ -71,7 +71,7 @@ class Application:
             )
 
     def refuse_known_group(self, instance: str, key: str | None) -> None:
-        """Raise `Ended` where the file has a group of that key; as `refuse_known`."""
+        """Raise `Ended` if the outbox has a group with this key; like `refuse_known`."""
         if key is None or self.running or self.outbox is None:
             return
         with self.outbox.operator() as operator:
@@ -83,7 +83,7 @@ class Application:
             )
 
     def message_of(self, target: MessageRef | KeyRef) -> MessageRef | KeyRef:
-        """The message's newest ref, where the file knows its key and no gateway runs."""
+        """The message's newest ref, if the outbox knows its key and no gateway runs."""
         if self.running or not isinstance(target, KeyRef):
             return target
         self._refuse_asked(target)
@@ -101,7 +101,7 @@ class Application:
         return found.newest or found.receipt.ref  # type: ignore[no-any-return]  # of an extra
 
     def _refuse_asked(self, key: KeyRef) -> None:
-        """Raise `Ended` where a message of that key was asked for, and nobody has answered."""
+        """Raise `Ended` if a requested message with this key still waits for a gateway."""
         if self.outbox is None:
             return
         with self.outbox.operator() as operator:
@@ -119,10 +119,11 @@ class Application:
             return operator.find_key(key)
 
     async def deliver(self, envelope: Envelope, patience: float) -> Receipt:
-        """Have the running gateway deliver the envelope; how it ended.
+        """Have the running gateway deliver the envelope; returns the receipt.
 
-        A message sent beside it would break its rooms' order. Raises `OutboxError` where it is not
-        accepted, and `Ended` where it has not ended `patience` seconds and a moment later.
+        A message sent without that gateway would break its rooms' order. Raises `OutboxError` if
+        the envelope is not accepted, and `Ended` if it has not ended after `patience` seconds and a
+        moment more.
         """
         from gateway_contrib.durable.operators import asking  # noqa: PLC0415 - an extra
 
@@ -147,7 +148,7 @@ class Application:
         return receipt
 
     async def cancel(self, envelope_id: str) -> str:
-        """What the running gateway answers. Raises `Ended` where none runs, or has an outbox."""
+        """The running gateway's answer. Raises `Ended` without a running gateway or an outbox."""
         from gateway_contrib.durable.operators import asking  # noqa: PLC0415 - an extra
 
         if self.outbox is None:
@@ -169,7 +170,7 @@ class Application:
             return f"it has ended {ended.disposition}"
 
     def say(self) -> None:
-        """On standard error, what the command did not do."""
+        """Say on standard error who sent, and that the outbox was left alone."""
         if self.running:
             _note(f"done by the gateway that has the outbox {self.outbox} open")
         elif self.outbox is not None:

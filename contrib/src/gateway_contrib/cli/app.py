@@ -1,7 +1,7 @@
-"""`main()`: the program `gateway`. Whatever goes wrong is one line on standard error, no more.
+"""`main()`: runs the program `gateway`, and reports each error in one line on standard error.
 
-Exit codes: 0 done; 1 accepted, but ended otherwise than delivered; 2 not done, and the line says
-why; 128 and the signal's number when it was stopped (SIGPIPE's where nobody reads its output).
+Exit codes: 0: done; 1: accepted, but not delivered; 2: not done, and the line says why; 128 plus
+the signal's number: stopped by a signal (SIGPIPE's number if no program reads the output).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from gateway_contrib.cli.ending import Ended, one_line
 WRONG = 2
 """The exit code of a command that was not done."""
 NOBODY_READS = 128 + 13
-"""As if SIGPIPE had ended it, which shells take for no fault; 1 says that a message failed."""
+"""The exit code after SIGPIPE, which shells do not report; 1 would mean that a message failed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that the arguments (by default the process's) name; the exit code."""
+    """Run the command in the arguments (by default the process's own); returns the exit code."""
     try:
         code = _run(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
@@ -28,11 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Ended as ended:
         return _say(str(ended), ended.code)
     except BrokenPipeError:
-        # Nobody reads on (`gateway plugins | head`): the interpreter's last flush must not tell.
+        # The reader has ended (`gateway plugins | head`): the last flush must print no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOBODY_READS
     except SystemExit as left:
-        if isinstance(left.__context__, BrokenPipeError):  # rich met it, and quieted its console
+        if isinstance(left.__context__, BrokenPipeError):  # rich caught it, and exits
             return NOBODY_READS
         raise
     except KeyboardInterrupt:
@@ -57,7 +57,7 @@ def _run(arguments: list[str]) -> int:
         command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise Ended(misunderstood(error), WRONG) from None
-    set_up_log(verbose=False)  # until the command itself says otherwise: never on standard output
+    set_up_log(verbose=False)  # until the command sets it up: the log never goes to standard output
     if inspect.iscoroutinefunction(command):
         return run(lambda: command(*bound.args, **bound.kwargs))
     return command(*bound.args, **bound.kwargs) or 0

@@ -1,6 +1,6 @@
-"""`gateway call`: any other method of a platform, and what it answers.
+"""`gateway call`: calls any other method of a platform, and prints the answer.
 
-It is made by the application's gateway where that runs with an outbox, as `gateway send` is.
+If the application's gateway runs with an outbox, that gateway makes the call, as with `send`.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ app = App(
     name="gateway",
     help="Deliver messages to Telegram, Slack and Discord.",
     help_format="plaintext",
-    # That a flag is off unless given needs no words.
+    # Help does not show that a flag is off by default.
     default_parameter=Parameter(show_default=lambda value: None if value is False else value),
     version=lambda: f"gateway {version('gateway-contrib')}",
 )

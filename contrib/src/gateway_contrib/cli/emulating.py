@@ -1,4 +1,4 @@
-"""`gateway emulate`: an emulated platform on a port, with a page and with control over HTTP."""
+"""`gateway emulate`: serves an emulated platform on a port, with a page and control over HTTP."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def emulate(
 
 
 def _held(channel: Channel, limits: Iterable[str], faults: Iterable[str], seed: str) -> Held:
-    """The platform that the options describe. Raises Ended where they describe none."""
+    """The platform that the options describe. Raises `Ended` if an option is wrong."""
     given = dict(map(_named, (word for word in limits if word != UNLIMITED)))
     if UNLIMITED in limits and given:
         raise Ended(f"--limits {UNLIMITED} cannot be combined with a limit")
@@ -82,7 +82,7 @@ def _held(channel: Channel, limits: Iterable[str], faults: Iterable[str], seed: 
             limits=UNLIMITED if UNLIMITED in limits else given,
             rates={_fault(name): float(share) for name, share in map(_named, faults)},
             seed=seed,
-            wall_clock=time.time,  # clients hold Discord's times against their own clock
+            wall_clock=time.time,  # clients compare Discord's times with their own clock
             tell=_tell,
         )
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""How a command ends otherwise than well: one line, and an exit code."""
+"""Ends a command that failed, with one line and an exit code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 LONGEST = 500
-"""Characters of a line; a platform's own words may be long."""
+"""The most characters of a line, since a platform's own words may be long."""
 
 
 class Ended(Exception):
@@ -18,18 +18,18 @@ class Ended(Exception):
 
 
 def printable(text: str) -> str:
-    """The text on one line, with control characters spelled out: it may come from anywhere."""
+    """The text on one line, with control characters escaped: the text may come from anywhere."""
     return "".join(c if c.isprintable() else " " if c in "\n\r\t" else ascii(c)[1:-1] for c in text)
 
 
 def in_json(value: Any, *, indent: int | None = None) -> str:
-    """The value as JSON that a terminal may show: what it would obey is spelled out."""
+    """The value as JSON that is safe to show in a terminal: control characters are escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def one_line(error: BaseException) -> str:
-    """What went wrong, in one line. Errors that speak for themselves come without their class."""
+    """The error's text, in one line; errors of this project appear without their class's name."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     text = printable(" ".join(_words(error).split()))

@@ -1,4 +1,4 @@
-"""`gateway plugins` and `gateway check`: what is installed, and whether a configuration works."""
+"""`gateway plugins` and `gateway check`: show what is installed, and check a configuration."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from gateway_core import (
 )
 
 PROBE_SECONDS = 30.0
-"""How long `check --live` waits for one platform."""
+"""Seconds that `check --live` waits for one platform."""
 
 Json = Annotated[bool, Parameter(negative=(), help="Print one JSON object and nothing else.")]
 
@@ -61,7 +61,7 @@ def plugins(*, json: Json = False) -> int:
 
 
 def _shown(channel: ChannelBinding) -> Iterator[Text | Table]:
-    """Who serves the channel, who else has a say, and which hooks are asked alike."""
+    """The channel's adapter, its policies, and a table of hooks by the plugins that serve them."""
     what = f"{channel.distribution or channel.adapter} {channel.version}".strip()
     yield Text.assemble((channel.channel, "bold"), f": {what}")
     if channel.policies:
@@ -78,7 +78,7 @@ def _shown(channel: ChannelBinding) -> Iterator[Text | Table]:
 
 
 def _short(label: str) -> str:
-    """The plugin's name; its distribution stands above."""
+    """The plugin's name without its distribution, which is printed above."""
     return label.partition(" (")[0]
 
 
@@ -91,7 +91,7 @@ async def check(
     verbose: Verbose = False,
 ) -> int:
     """Check a configuration, and show every mistake with its place."""
-    set_up_log(verbose=verbose, level=logging.CRITICAL)  # its sentences say the same
+    set_up_log(verbose=verbose, level=logging.CRITICAL)  # the command's own lines say the same
     loaded = _loaded(config)
     if not live:
         for instance in loaded.instances:
@@ -102,7 +102,7 @@ async def check(
 
 
 def _loaded(config: Path) -> GatewayConfig:
-    """The configuration; its mistakes are lines of their own, since there may be many."""
+    """The configuration. Prints a line for each mistake, since there may be many."""
     try:
         return _unbroken(load_config(config))
     except (ConfigError, PluginError) as error:
@@ -115,7 +115,7 @@ def _loaded(config: Path) -> GatewayConfig:
 
 
 ROOMS = ("1", "C0123456789")
-"""Rooms that look like one on some platform; nothing is sent to them."""
+"""Room ids that are valid on some platform; nothing is sent to these rooms."""
 
 
 def _unbroken(config: GatewayConfig) -> GatewayConfig:
@@ -125,7 +125,7 @@ def _unbroken(config: GatewayConfig) -> GatewayConfig:
 
 
 def _breaking(config: GatewayConfig) -> Iterator[Problem]:
-    """What lets nothing out: no instance at all, or one on which each message would crash."""
+    """Problems that prevent all sending: no instance, or one on which each message would crash."""
     if not config.instances:
         yield Problem(
             "instances", "none is configured, so nothing can be sent: add an [instances.NAME]"
@@ -146,7 +146,7 @@ def _count(number: int) -> str:
 
 
 async def _probe_all(config: GatewayConfig) -> int:
-    """Ask for each account; beside a service that uses them as well, and touching nothing of it."""
+    """Probe each account, without touching anything of an application that uses the accounts."""
     bound = installed_channels(allowed=config.plugins)
     unasked = {binding.channel for binding in bound if not binding.hooks["probe"]}
     answers = {
@@ -171,7 +171,7 @@ async def _probe_all(config: GatewayConfig) -> int:
 
 
 async def _probed(gateway: Gateway, instance: Instance) -> tuple[str, bool]:
-    """What to say of an instance, and whether it works."""
+    """The words for an instance, and whether it works."""
     identity: Identity | None = None
     with trio.move_on_after(PROBE_SECONDS) as limit:
         try:

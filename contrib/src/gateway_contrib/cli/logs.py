@@ -1,4 +1,4 @@
-"""The gateway's log goes to standard error: warnings and worse, or everything on request."""
+"""Sends the gateway's log to standard error: warnings and worse, or everything on request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Verbose = Annotated[
 
 
 class _ErrorStream:
-    """Standard error as it is when something is written: a live table may have replaced it."""
+    """Writes to the current `sys.stderr`, since a live table may have replaced it."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -25,7 +25,7 @@ class _ErrorStream:
 
 
 def set_up_log(*, verbose: bool, level: int = logging.WARNING) -> None:
-    """Send what is at `level` or worse to standard error; `verbose`: everything."""
+    """Send log events of `level` or worse to standard error; `verbose`: all events."""
     stream: Any = _ErrorStream()
     least = logging.DEBUG if verbose else level
     structlog.configure(

@@ -1,4 +1,4 @@
-"""What is wrong with a command line, in words that tell how to mend it. Pure."""
+"""Explains what is wrong with a command line, and how to correct it. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LOOKS_LIKE_ONE = re.compile(r"--?[A-Za-z][\w-]*(=.*)?", re.DOTALL)
 
 
 def misunderstood(error: CycloptsError) -> str:
-    """The line that people get."""
+    """The line to print for this error."""
     if isinstance(error, UnusedCliTokensError):
         words = ", ".join(map(repr, error.unused_tokens or []))
         return f"too many arguments: {words} (put a text of several words in quotes)"

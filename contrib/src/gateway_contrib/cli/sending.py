@@ -1,7 +1,7 @@
 """`gateway send`, `edit`, `delete` and `cancel`: one envelope, from the command line to its end.
 
-An application that runs with an outbox is asked to send; otherwise its accounts are used, from
-memory.
+If the application's gateway runs with an outbox, the command asks it to send. Otherwise the command
+sends with the application's accounts itself, from memory.
 """
 
 from __future__ import annotations
@@ -82,16 +82,16 @@ CONFIG = Path("gateway.toml")
 GOOD = (Disposition.DELIVERED, Disposition.SUPERSEDED)
 CANCELLED = "cancelled"
 PATIENCE = 60.0
-"""Seconds after which a command gives a message up: a person is waiting."""
+"""Seconds after which a command gives up a message, since a person is waiting."""
 
 Making: TypeAlias = Callable[[Application], Envelope]
-"""Makes the envelope, if the application's outbox does not say that there is nothing to do."""
+"""Makes the envelope. Raises `Ended` if the application's outbox says that it must not be sent."""
 
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class Written:
-    """The message's words, where no TEXT is given, and how they are read."""
+    """The options for a text's file and for the text's format."""
 
     file: File = None
     format: Look = "markdown"
@@ -104,7 +104,7 @@ class Written:
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class Named:
-    """The message that is meant: its ref; or its key, with the account and the room."""
+    """The options that name a message: its ref; or its key, with the account and the room."""
 
     ref: Ref = None
     key: TargetKey = None
@@ -112,14 +112,14 @@ class Named:
     room: Room = None
 
     def target(self) -> MessageRef | KeyRef:
-        """The message."""
+        """The message that the options name."""
         return _target(self.ref, self.key, self.instance, self.room)
 
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class Delivery:
-    """How long it may take, with whose accounts, and what is told of it."""
+    """The options for the time to live, the configuration and the output."""
 
     ttl: Ttl = PATIENCE
     config: Config = CONFIG
@@ -137,13 +137,13 @@ class Attachments:
 
     @property
     def files(self) -> tuple[SentFile, ...]:
-        """As an envelope has them, wherever they are read."""
+        """The files as an envelope has them: with absolute paths."""
         if any(path.parts[:1] in (("http:",), ("https:",)) for path in self.file_attach):
             raise Ended("--file-attach takes the path of a file; a program can send a URL")
         return tuple(SentFile(path.absolute()) for path in self.file_attach)
 
     def words(self, text: str | None, written: Written) -> str:
-        """The text: beside files it may be a caption, or none at all."""
+        """The message's text; with files, it may be a caption or empty."""
         if self.caption is not None:
             if not self.file_attach or text is not None or written.file is not None:
                 raise Ended("--caption needs --file-attach, and no other text")
@@ -156,7 +156,7 @@ class Attachments:
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class Beside(Attachments):
-    """The same of a message that is sent."""
+    """The options for the files of a message that is sent."""
 
     on_file_error: OnFileError = "fail"
 
@@ -262,7 +262,7 @@ async def _deliver(making: Making, delivery: Delivery) -> int:
 
 
 async def deliver(making: Making, delivery: Delivery) -> Receipt:
-    """Have the envelope delivered; its receipt, which is printed where JSON is asked for.
+    """Have the envelope delivered; returns the receipt, and prints it if JSON is asked for.
 
     Raises `Ended` with code 1 for any ending but a delivery.
     """
@@ -273,7 +273,7 @@ async def deliver(making: Making, delivery: Delivery) -> Receipt:
     if application.running:
         receipt = await application.deliver(envelope, delivery.ttl)
     else:
-        # An account that is out of order is no reason to let a person wait.
+        # A person must not wait for a suspended account.
         alone = attrs.evolve(accounts_of(loaded), when_suspended="end")
         async with open_gateway(alone) as gateway:
             receipt = await (await gateway.submit(envelope)).receipt()
@@ -301,7 +301,7 @@ def said_of(receipt: Receipt) -> str:
 
 
 def text_of(text: str | None, file: str | None) -> str:
-    """The text of the message: the argument, a file's, or what comes in."""
+    """The text of the message: the argument, a file's text, or standard input."""
     if (text is None) == (file is None):
         raise Ended("give either a TEXT or --file")
     if text is not None:
@@ -313,14 +313,14 @@ def text_of(text: str | None, file: str | None) -> str:
 
 
 def standard_input() -> str:
-    """All that comes in."""
+    """All of standard input, as text."""
     return sys.stdin.buffer.read().decode("utf-8")
 
 
 def _target(
     ref: str | None, key: str | None, instance: str | None, room: str | None
 ) -> MessageRef | KeyRef:
-    """The message that is meant: by its ref, or by its key."""
+    """The message that the options name: by its ref, or by its key."""
     if (ref is None) == (key is None):
         raise Ended("give either --ref or --key")
     if ref is not None:
@@ -331,7 +331,7 @@ def _target(
 
 
 def _ref(text: str) -> MessageRef:
-    """A ref's JSON, or a receipt's, which has one."""
+    """The ref in this JSON, which is a ref or a receipt that has a ref."""
     try:
         plain: Any = jsonlib.loads(text)
     except ValueError as error:

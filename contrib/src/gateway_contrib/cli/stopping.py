@@ -1,4 +1,4 @@
-"""Running a command until it ends or a signal stops it: quiet and drain are the gateway's own."""
+"""Runs a command until it ends or a signal stops it; the gateway itself goes quiet and drains."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @attrs.define
 class _Outcome:
-    """What became of a command: its exit code, or the signal that came first."""
+    """How a command ended: its exit code, or the first signal that it got."""
 
     code: int | None = None
     signal: signal.Signals | None = None
 
 
 def run(command: Callable[[], Awaitable[int | None]]) -> int:
-    """Run `command`; its exit code. The first SIGINT or SIGTERM cancels it, a second one ends it.
+    """Run `command`; returns its exit code.
 
-    Raises what the command raises, a lone exception without its groups, and `Ended` (128 and the
-    signal's number) when it was stopped.
+    The first SIGINT or SIGTERM cancels the command, and a second signal ends the process. Raises
+    the command's exception, without its groups if it is the only one. Raises `Ended` with 128 plus
+    the signal's number if a signal stopped the command.
     """
     outcome = _Outcome()
     before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -57,7 +58,7 @@ async def _listen(
     outcome: _Outcome,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Wait for a signal and cancel; from then on the next one does not wait for the drain."""
+    """Wait for a signal, and cancel; a second signal then ends the process without the drain."""
     with trio.open_signal_receiver(*_SIGNALS) as received:
         task_status.started()
         async for number in received:
@@ -65,7 +66,7 @@ async def _listen(
             break
     for number in _SIGNALS:
         signal.signal(number, _end_at_once)
-    if sys.stderr.isatty():  # somebody waits, and the drain may take its time
+    if sys.stderr.isatty():  # a person waits, and the drain may take long
         print("gateway: stopping; a second Ctrl-C ends it at once", file=sys.stderr, flush=True)
     scope.cancel()
 

@@ -1,1 +1,1 @@
-"""`gateway demo`: 600 real texts through the installed plugins to three emulated platforms."""
+"""`gateway demo`: delivers 600 real texts with the installed plugins to emulated platforms."""

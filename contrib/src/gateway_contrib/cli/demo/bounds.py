@@ -1,6 +1,6 @@
-"""The shortest time that a platform's limits allow for what was delivered. Pure.
+"""Computes the shortest time that a platform's limits allow for the delivered texts. Sans-I/O.
 
-Round trips are not counted: no gateway, however good, can be faster than this.
+Round trips are not counted, so no gateway can be faster than this.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway_contrib.emulators.telegram.limits import TelegramLimits
 
 @attrs.frozen
 class Writes:
-    """What a room took: messages, some of them with files, and edits of them."""
+    """How much was written to a room: messages, messages with files, and edits."""
 
     room: str
     messages: int
@@ -26,12 +26,12 @@ class Writes:
 
     @property
     def all(self) -> int:
-        """Both together."""
+        """Messages and edits together."""
         return self.messages + self.edits
 
 
 def shortest(channel: str, rooms: Iterable[Writes]) -> float:
-    """Seconds from the first write to the last, at the least."""
+    """The least seconds from the first write to the last."""
     return _BOUNDS[channel](list(rooms))
 
 
@@ -49,7 +49,7 @@ def _telegram(rooms: list[Writes]) -> float:
 
 
 def _slack(rooms: list[Writes]) -> float:
-    """A channel takes one post a second, the workspace so many edits and uploads a minute."""
+    """A channel takes one post a second; edits and uploads have limits of the whole workspace."""
     limits = SlackLimits()
     posts = [_windows(room.messages - room.with_files, *limits.posts) for room in rooms]
     edits = _windows(sum(room.edits for room in rooms), *limits.tiers["chat.update"])
@@ -59,7 +59,7 @@ def _slack(rooms: list[Writes]) -> float:
 
 
 def _discord(rooms: list[Writes]) -> float:
-    """Each route of a channel takes so many in a window; the bot so many requests a second."""
+    """Each route of a channel has a window of its own; the bot has one for all its requests."""
     limits = DiscordLimits()
     routes = [
         _windows(count, limits.count, limits.per)

@@ -1,4 +1,4 @@
-"""`gateway demo` as a command: what it prints, and its exit code."""
+"""The command `gateway demo`: prints the run and its result, and sets the exit code."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def demo(
 
     Exit code 1 if anything was lost or late.
     """
-    # The faults are the demo's own: their warnings would only disturb the table.
+    # The demo makes the faults itself, and their warnings would only disturb the table.
     set_up_log(verbose=verbose, level=logging.ERROR)
     console = Console(highlight=False, quiet=json)
     _check_channels()
@@ -102,7 +102,7 @@ async def _alone(
 
 
 def _shared() -> Any:
-    """What needs a driver that is not everybody's."""
+    """The module of `--processes`, which needs the driver of an extra."""
     try:
         return import_module("gateway_contrib.cli.demo.shared.command")
     except ModuleNotFoundError as error:

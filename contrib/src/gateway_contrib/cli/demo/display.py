@@ -1,4 +1,4 @@
-"""How the demo looks: a live table on a terminal, lines elsewhere, and the outcome at the end."""
+"""Shows the demo: a live table on a terminal, lines elsewhere, and the outcome at the end."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from gateway_contrib.emulators.rooms import Message
 
 _FRAME = 0.1
 _LINE = 5.0
-"""Seconds between two pictures, and between two lines."""
+"""Seconds between two updates of the table, and between two lines."""
 
 _SHOWN = 2
-"""Messages of the conversation that is shown."""
+"""How many messages of a conversation are shown."""
 _LINE_OF_TEXT = 78
 
 _BAR = 20
@@ -47,18 +47,18 @@ LINES: tuple[Line, ...] = (
     ("messages, a long text has several", lambda row: f"{row.parts}"),
     ("pictures", lambda row: f"{row.pictures}"),
 )
-"""Lines of the table at the end: what is counted, and a channel's figure."""
+"""Lines of the table at the end: the label, and a function that returns a channel's figure."""
 PACE: tuple[Line, ...] = (
     ("attempts", lambda row: f"{row.attempts}"),
     ("seconds taken", lambda row: f"{row.makespan_s:.1f}"),
     ("seconds needed at least", lambda row: f"{row.bound_s:.1f}"),
 )
-"""Further ones, of one process that begins with nothing to do."""
+"""Further lines, for a demo with one process, which starts without a backlog."""
 NEXT = "Next: docs/tutorial/first-message.md sends a message of yours, in ten minutes."
 
 
 def introduce(console: Console, stage: Stage, folder: str) -> None:
-    """Where to look while it runs."""
+    """Print where to look while the demo runs."""
     console.print("Reload these pages to see what arrives:")
     for channel, address in stage.addresses.items():
         console.print(f"  {channel:9} {address}/")
@@ -66,7 +66,7 @@ def introduce(console: Console, stage: Stage, folder: str) -> None:
 
 
 def watcher(console: Console) -> Recorder:
-    """What shows a running demo on this console."""
+    """A function that shows a running demo on this console."""
 
     async def live(demo: Demo) -> None:
         with Live(console=console, auto_refresh=False, transient=True) as shown:
@@ -91,7 +91,7 @@ def _progress(demo: Demo) -> str:
 
 
 def picture(demo: Demo) -> Group:
-    """The state of a running demo: what each channel has done, where the rest waits."""
+    """The state of a running demo: what each channel has done, and where other texts wait."""
     clock = Text(f"{trio.current_time() - demo.started:5.1f} s", style="bold")
     return Group(_channels(demo), _partitions(demo), clock)
 
@@ -110,11 +110,11 @@ def _table(title: str) -> Table:
 
 @attrs.frozen
 class _Figures:
-    """Figures of each channel: a row for each, or a column where the terminal is narrow.
+    """Figures of each channel, with a row for each channel, or a column on a narrow terminal.
 
-    headings  what the figures are; the first that of the channels' names. What has none, bars,
-              is left out of columns
-    channels  each one's figures
+    headings  the names of the figures; the first is the heading of the channels' names. Figures
+              without a heading, such as bars, are left out if channels are columns
+    channels  the figures of each channel
     """
 
     title: str
@@ -198,7 +198,7 @@ def outcome(report: Report, lines: Sequence[Line] = (*LINES, *PACE)) -> Table:
 
 
 def verdict(report: Report) -> str:
-    """How it went, in a sentence, under the table."""
+    """A sentence below the table that says how the run went."""
     if report.good:
         return "Nothing was lost, and every room kept its order."
     total = report.total
@@ -209,7 +209,7 @@ def verdict(report: Report) -> str:
 
 
 def listed(sentences: Iterable[str]) -> Table:
-    """Sentences one under the other, each with a dash."""
+    """The sentences as a list, each with a dash."""
     table = Table.grid(padding=(0, 1))
     for sentence in sentences:
         table.add_row("-", Text(sentence))
@@ -217,7 +217,7 @@ def listed(sentences: Iterable[str]) -> Table:
 
 
 def remarks(demo: Demo, report: Report) -> Iterator[str]:
-    """What was done to the gateway, and what the figures mean, in sentences."""
+    """Sentences that say what failed on purpose, and what the figures mean."""
     yield from faults_of(demo)
     untroubled = ", ".join(f"{c} {row.untroubled_s:.1f} s" for c, row in report.channels.items())
     yield f"Rooms in which nothing failed were done after: {untroubled}."
@@ -226,7 +226,7 @@ def remarks(demo: Demo, report: Report) -> Iterator[str]:
 
 
 def faults_of(stage: Stage) -> Iterator[str]:
-    """What went wrong on the platforms, as the demo wanted it."""
+    """Sentences that say what failed on the platforms on purpose."""
     alike: dict[str, list[str]] = {}
     for channel, platform in stage.platforms.items():
         counts = platform.faults.counts
@@ -250,7 +250,7 @@ _FAULTS = {
 
 
 def findings_of(total: Row) -> Iterator[str]:
-    """What stands in the platforms' stores, and why."""
+    """Sentences that explain copies and unknown outcomes, and where the figures come from."""
     if total.announced:
         yield (
             "After a cut nobody knows whether the message was stored. It is sent again, and its"
@@ -265,7 +265,7 @@ def findings_of(total: Row) -> Iterator[str]:
 
 
 def conversation(stage: Stage) -> Group:
-    """Some messages of one room as its reader sees them: the shortest with one that was edited."""
+    """A few messages of a room as a reader sees them: the shortest with an edited message."""
     room, count, messages = _telling(stage)
     title = f"[bold]{room.channel}[/], room {escape(room.room)}"
     title += f": what a person sees there, {len(messages)} of {count} messages"
@@ -275,7 +275,7 @@ def conversation(stage: Stage) -> Group:
 
 
 def _telling(stage: Stage) -> tuple[RoomPlan, int, list[Message]]:
-    """A room, how many messages it has, and the few that are shown."""
+    """A room, how many messages it has, and the few messages to show."""
     rooms = [
         (room, stage.platforms[room.channel].emulator.rooms.conversation(room.room))
         for room in stage.rooms
@@ -290,7 +290,7 @@ def _telling(stage: Stage) -> tuple[RoomPlan, int, list[Message]]:
 
 
 def _words(message: Message) -> list[str]:
-    """Its lines, the empty ones left out."""
+    """The message's lines, without empty ones."""
     return [line for line in message.text.splitlines() if line.strip()]
 
 

@@ -1,7 +1,8 @@
-"""What really arrived: a platform's rooms compared with what was to be said. Pure.
+"""Finds out what really arrived: compares a platform's rooms with the demo's texts. Sans-I/O.
 
-The gateway's own words are not asked. A message belongs to the text whose letters and digits hold
-its own, in their order: what is left of both when markup, white space and symbols are gone.
+The gateway's receipts are not used. Markup, white space and symbols are removed from a message and
+from the texts. The message belongs to the text that then contains the message's letters and digits
+in the same order.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from gateway_contrib.emulators.rooms import Message
 _FENCE = re.compile(r"^( *```)\w+$", re.MULTILINE)
 _BOX = re.compile(r"^( *[-*] )\[[ xX]\]", re.MULTILINE)
 _VARIATIONS = frozenset(map(chr, range(0xFE00, 0xFE10)))
-"""Selectors of how an emoji looks: marks, but nothing that is said."""
+"""Characters that select how an emoji looks; they are marks, but not content."""
 
 _TARGET = re.compile(r"\]\([^)\s]*\)")
 
 
 @attrs.frozen(kw_only=True)
 class Findings:
-    """Of one room or more.
+    """What was found in one room or several rooms.
 
-    lost        texts and edits that are not there, or not whole
-    duplicated  messages that stand there once more
-    copied      texts of which something stands there once more
-    late        messages stored after a later one of their room
-    strange     messages that nobody wanted to send
-    pictures    texts that have their picture beside them; those that lack it are `lost`
+    lost        texts and edits that are missing or incomplete
+    duplicated  messages that are there a second time
+    copied      texts with a part that is there a second time
+    late        messages that were stored after a later message of their room
+    strange     messages that belong to no text
+    pictures    texts that have their picture; texts that lack it are `lost`
     """
 
     lost: int = 0
@@ -54,7 +55,7 @@ class Findings:
 
 
 def skeleton(words: str, *, markdown: bool = False) -> str:
-    """Letters, marks and digits alone; of Markdown, those that a reader sees."""
+    """Only the letters, marks and digits of a text; in Markdown, only those that a reader sees."""
     if markdown:
         words = _TARGET.sub("]", _BOX.sub(r"\1", _FENCE.sub(r"\1", words)))
     return "".join(c for c in unicodedata.normalize("NFC", words) if _is_said(c))
@@ -66,7 +67,7 @@ def _is_said(character: str) -> bool:
 
 @attrs.frozen
 class _Piece:
-    """Where a message's letters stand: in which line of the room, from where to where."""
+    """The place of a message's letters: the room's line, and start and end in it."""
 
     line: int
     start: int
@@ -74,7 +75,7 @@ class _Piece:
 
 
 def examine(plan: RoomPlan, conversation: Sequence[Message]) -> Findings:
-    """Compare one room with its plan; `conversation` is in the order of storing."""
+    """Compare one room with its plan; `conversation` is in the order in which it was stored."""
     wanted = {n: _said(line) for n, line in enumerate(plan.lines) if line.edits is None}
     found: list[tuple[_Piece, Message]] = []
     duplicated = late = strange = 0
@@ -113,7 +114,7 @@ def _first(message: Message) -> str:
 
 
 def _place(said: str, wanted: dict[int, str], taken: set[_Piece]) -> _Piece | None:
-    """The first place that holds it and is free; else one that is taken: then it is a copy."""
+    """The first free place with these letters; otherwise a taken place, which means a copy."""
     places = [
         _Piece(line, start, start + len(said))
         for line, text in wanted.items()
@@ -128,7 +129,7 @@ def _is_after(other: _Piece, piece: _Piece) -> bool:
 
 
 def _covered(text: str, pieces: Iterable[_Piece]) -> bool:
-    """Whether the pieces hold all of the text."""
+    """Whether the pieces together cover all of the text."""
     reached = 0
     for piece in sorted(pieces, key=lambda piece: piece.start):
         if piece.start > reached:
@@ -138,7 +139,7 @@ def _covered(text: str, pieces: Iterable[_Piece]) -> bool:
 
 
 def _edited(edit: Line, found: Sequence[tuple[_Piece, Message]]) -> bool:
-    """Whether the message that was to be edited reads as the edit wants it."""
+    """Whether the edited message now has the edit's text."""
     text = _said(edit)
     now = [skeleton(message.text) for piece, message in found if piece.line == edit.edits]
     return _covered(

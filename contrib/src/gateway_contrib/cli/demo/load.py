@@ -1,4 +1,4 @@
-"""What the demo delivers: which room gets which texts and edits, in which order. Seeded, pure."""
+"""Plans what the demo delivers: each room's texts and edits, in order. Seeded, sans-I/O."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from gateway_contrib.cli.demo.texts import SHORT, Text, bundled, long, medium, s
 CHANNELS = ("telegram", "slack", "discord")
 ROOMS_PER_CHANNEL = 20
 TEXTS_PER_ROOM = 10
-"""Nine messages, one of them with a picture, and an edit of another."""
+"""Nine messages, of which one has a picture, and an edit of another message."""
 PICTURE = "picture.png"
 
 _GROUPS = 6
 _MIXTURE = (2, 3, 4)
-"""Long, medium and short messages of a room: a group on Telegram takes 20 a minute."""
+"""How many long, medium and short messages a room has; a Telegram group takes 20 a minute."""
 
 
 @attrs.frozen
 class Line:
     """One text for a room: a message, or an edit of the message `edits` (its place in the room).
 
-    picture  the name of the picture that goes with it; empty: none does
+    picture  the name of the picture that is sent with the text; empty: no picture
     """
 
     text: Text
@@ -33,13 +33,13 @@ class Line:
 
     @property
     def words(self) -> str:
-        """The Markdown that is handed to the gateway."""
+        """The Markdown to hand to the gateway."""
         return self.text.words if self.edits is None else self.text.corrected
 
 
 @attrs.frozen
 class RoomPlan:
-    """One room's lines, in the order of handing over."""
+    """One room's lines, in the order in which they are handed to the gateway."""
 
     channel: str
     room: str
@@ -47,14 +47,14 @@ class RoomPlan:
 
     @property
     def edit(self) -> Line:
-        """The one edit."""
+        """The room's only edit."""
         return next(line for line in self.lines if line.edits is not None)
 
 
 def plan(
     seed: str, channels: Sequence[str] = CHANNELS, rooms: int = ROOMS_PER_CHANNEL
 ) -> list[RoomPlan]:
-    """So many rooms of each channel, with texts drawn from the bundled ones."""
+    """`rooms` rooms of each channel, with texts drawn from the bundled texts."""
     texts = bundled()
     return [
         RoomPlan(channel, room, _lines(texts, Random(f"lines:{seed}:{channel}:{room}")))  # noqa: S311 - a load to repeat
@@ -64,7 +64,7 @@ def plan(
 
 
 def rooms_of(channel: str) -> list[str]:
-    """The ids of a channel's rooms, of the form that its platform uses."""
+    """The ids of a channel's rooms, in the platform's form."""
     numbers = range(1, ROOMS_PER_CHANNEL + 1)
     if channel == "telegram":
         first_person = _GROUPS + 1
@@ -76,7 +76,7 @@ def rooms_of(channel: str) -> list[str]:
 
 
 def in_turn(rooms: Sequence[RoomPlan], seed: str) -> Iterator[tuple[RoomPlan, int]]:
-    """Every line of every room, as (room, place): rooms at random, each in its own order."""
+    """Every line as (room, place): rooms in random order, each room's lines in their order."""
     order = [room for room in rooms for _ in room.lines]
     Random(f"turns:{seed}").shuffle(order)  # noqa: S311 - a load to repeat
     done = dict.fromkeys((room.room for room in rooms), 0)

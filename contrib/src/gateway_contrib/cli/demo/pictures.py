@@ -1,4 +1,4 @@
-"""Small pictures, made here: the same for the same words. Pure."""
+"""Makes small pictures; the same words always give the same picture. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import zlib
 from random import Random
 
 SIDE = 40
-"""Pixels: of three bytes each, and of every colour, so that one takes some kilobytes."""
+"""Pixels in a row. Pixels have three random bytes each, so that a picture has some kilobytes."""
 
 
 def picture_for(words: str) -> bytes:
-    """A PNG of its own for these words."""
+    """A PNG that only these words give."""
     random = Random(f"picture:{words}")  # noqa: S311 - a picture to repeat
     rows = b"".join(b"\0" + random.randbytes(3 * SIDE) for _ in range(SIDE))
     head = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)

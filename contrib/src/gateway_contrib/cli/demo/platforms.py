@@ -1,4 +1,4 @@
-"""The demo's three platforms: their faults, their latency, their part of `gateway.toml`."""
+"""Builds the demo's three platforms: faults, latency, and their tables of `gateway.toml`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gateway_contrib.emulators.testing.platforms import PLATFORMS
 from gateway_contrib.emulators.wire import ASGIApp, Latency
 
 ROUND_TRIP = (0.02, 0.08)
-"""Seconds, between these."""
+"""The least and the most seconds of a round trip."""
 
 FAULTS = (Fault.RATE_LIMITED, Fault.SERVER_ERROR, Fault.RESET_BEFORE, Fault.RESET_AFTER)
-"""Each once on each platform. Silence is left out: it would take longer than the demo."""
+"""Each fault happens once on each platform. A missing answer would take longer than the demo."""
 
 _FIRST, _LAST = 5, 150
-"""The requests among which the faulty ones are drawn."""
+"""The range of request numbers from which the faulty requests are drawn."""
 
 _TOKENS = {
     "telegram": "123456789:demo-demo-demo-demo-demo",
@@ -35,12 +35,12 @@ _TOKENS = {
 
 Addresses: TypeAlias = Mapping[str, str]
 Hosting: TypeAlias = Callable[[Mapping[str, ASGIApp]], AbstractAsyncContextManager[Addresses]]
-"""Serves applications by name for a block, and tells their base URLs."""
+"""Serves applications by name for a block, and yields their base URLs."""
 
 
 @attrs.frozen
 class Emulated:
-    """One platform: the emulator, what goes wrong in it, and the application to serve."""
+    """One platform: its emulator, its faults, and the application to serve."""
 
     channel: str
     emulator: Any
@@ -48,7 +48,7 @@ class Emulated:
     app: ASGIApp
 
     def settings(self, base_url: str) -> str:
-        """The instance's table of `gateway.toml`; it is named like its channel."""
+        """The instance's table of `gateway.toml`; the instance has its channel's name."""
         return (
             f"[instances.{self.channel}]\n"
             f'channel = "{self.channel}"\n'
@@ -89,10 +89,10 @@ def write_configuration(
     metrics: str | None = None,
     outbox: str | None = None,
 ) -> Path:
-    """Write `gateway.toml` and the tokens beside it, as a person would; the file.
+    """Write `gateway.toml` and the tokens beside it, as a person would; returns the file.
 
-    metrics  `host:port` at which Prometheus may scrape them
-    outbox   the URL of a durable one
+    metrics  `host:port` at which Prometheus may scrape the gateway's metrics
+    outbox   the URL of a durable outbox
     """
     for channel in platforms:
         (folder / f"{channel}.token").write_text(_TOKENS[channel], encoding="utf-8")
@@ -100,7 +100,7 @@ def write_configuration(
     if metrics is not None:
         tables.append(f"[telemetry.export]\nprometheus = {dumps(metrics)}\n")
     file = folder / "gateway.toml"
-    # An interrupted demo has nothing to wait for.
+    # An interrupted demo need not wait for its envelopes.
     first = "drain_timeout = 2.0\n" + (f"outbox = {dumps(outbox)}\n" if outbox else "")
     file.write_text("\n".join([first, *tables]), encoding="utf-8")
     return file

@@ -1,4 +1,4 @@
-"""What became of it all: per channel and in total. Pure."""
+"""Computes the demo's outcome, per channel and in total. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from gateway_core import Disposition
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """One channel's outcome, or the total; `lost`, `duplicated` and `late` by the platform's store.
+    """The outcome of one channel, or the total.
 
-    announced     messages that may be there twice by their receipts' own words
-    lost          of those that are not there, the ones whose receipt does not say that
-    copied        texts of which something is: of one in several messages, several may be
-    injected      the 429s that the demo's faults made
-    unforeseen    the 429s that the platforms' limits gave, which pacing should have avoided
-    unknown       texts of which the gateway cannot know whether they arrived, and says so
-    strange       messages that nobody wanted to send
-    untroubled_s  when the last room was done in which no attempt failed
+    The platform's store gives `lost`, `duplicated` and `late`.
+
+    announced     messages whose receipts say that they may be there twice
+    lost          missing texts and edits, without those whose receipt says so
+    copied        texts with a part that is there twice; `duplicated` counts each such part
+    injected      429s that the demo's faults made
+    unforeseen    429s because of the platforms' limits, which pacing should have avoided
+    unknown       texts whose receipt says that the gateway cannot know whether they arrived
+    strange       messages that belong to no text
+    untroubled_s  seconds until the last room without a failed attempt was done
     """
 
     accepted: int
@@ -50,7 +52,7 @@ class Row:
 
 
 SHOWN = tuple(field.name for field in attrs.fields(Row))[:11]
-"""What `--json` tells of each."""
+"""The fields of each row that `--json` prints."""
 
 _TIMES = ("makespan_s", "bound_s")
 _LONGEST = {*_TIMES, "untroubled_s"}
@@ -58,13 +60,13 @@ _LONGEST = {*_TIMES, "untroubled_s"}
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """The whole outcome."""
+    """The outcome of the whole demo."""
 
     channels: Mapping[str, Row]
 
     @property
     def total(self) -> Row:
-        """All channels: sums, and of the times the longest."""
+        """All channels together: sums of counts, and the longest of the times."""
         rows = self.channels.values()
         return Row(
             **{
@@ -77,12 +79,12 @@ class Report:
 
     @property
     def good(self) -> bool:
-        """Nothing lost, nothing late, nothing that nobody sent."""
+        """Whether no message was lost, late or strange."""
         total = self.total
         return total.lost == total.late == total.strange == 0
 
     def json(self) -> dict[str, Any]:
-        """What `--json` prints."""
+        """The JSON that `--json` prints."""
         rows = {channel: _json(row) for channel, row in self.channels.items()}
         return {"channels": rows, "total": _json(self.total)}
 
@@ -93,7 +95,7 @@ def _json(row: Row) -> dict[str, Any]:
 
 
 def row(platform: Emulated, rooms: list[RoomPlan], tally: ChannelTally, *, started: float) -> Row:
-    """One channel's outcome: the counts of the run, and what its platform has in store."""
+    """One channel's outcome: the counts of the run, and the content of its platform's store."""
     findings, writes = Findings(), []
     for plan in rooms:
         conversation = platform.emulator.rooms.conversation(plan.room)

@@ -1,4 +1,4 @@
-"""The demo itself: emulators, a configuration, a gateway on the installed plugins, 600 texts."""
+"""Runs the demo: emulators, a configuration, a gateway with the installed plugins, 600 texts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gateway_core import Edit, File, Gateway, Send, Ticket, load_config, open_ga
 
 @attrs.frozen(eq=False, kw_only=True)
 class Stage:
-    """What is to be delivered, and to which platforms.
+    """The texts to deliver, and the platforms that they go to.
 
     addresses  the platforms' base URLs, each with a page at `/`
     """
@@ -39,7 +39,7 @@ class Stage:
     addresses: Addresses
 
     def compared(self, tally: Tally, started: float) -> Report:
-        """What has become of it so far.
+        """The outcome so far, from the tally and the platforms' stores.
 
         started  when the first text was handed over (trio's clock)
         """
@@ -58,7 +58,7 @@ class Stage:
 
 @attrs.frozen(eq=False, kw_only=True)
 class Demo(Stage):
-    """A demo under way: what a display looks at.
+    """A demo under way, as a display sees it.
 
     started  when the first text was handed over (trio's clock)
     """
@@ -68,22 +68,22 @@ class Demo(Stage):
     started: float
 
     def report(self) -> Report:
-        """What has become of it so far."""
+        """The outcome so far."""
         return self.compared(self.tally, self.started)
 
 
 Recorder: TypeAlias = Callable[[Demo], Awaitable[None]]
-"""Shows a demo while it runs; cancelled at its end."""
+"""Shows a demo while it runs; it is cancelled at the end."""
 
 
 @asynccontextmanager
 async def open_stage(
     *, seed: str, rooms: int = ROOMS_PER_CHANNEL, hosting: Hosting = on_sockets
 ) -> AsyncIterator[Stage]:
-    """The platforms, with so many rooms each, ready."""
+    """The platforms, served and ready, with `rooms` rooms each."""
     platforms = build(seed)
     async with hosting({channel: each.app for channel, each in platforms.items()}) as addresses:
-        platforms["slack"].emulator.files_url = addresses["slack"]  # where bytes are posted to
+        platforms["slack"].emulator.files_url = addresses["slack"]  # where files' bytes are posted
         yield Stage(rooms=plan(seed, rooms=rooms), platforms=platforms, addresses=addresses)
 
 
@@ -97,7 +97,7 @@ async def open_demo(
     wall_clock: Callable[[], float] = system_time,
     metrics: str | None = None,
 ) -> AsyncIterator[Demo]:
-    """Platforms and a gateway, ready; `folder` takes the configuration.
+    """Platforms and a gateway, ready; the configuration is written to `folder`.
 
     metrics  `host:port` at which Prometheus may scrape the gateway's metrics
     """
@@ -119,7 +119,7 @@ async def open_demo(
 
 
 async def deliver(demo: Demo, *, seed: str = "0", watch: Recorder | None = None) -> Report:
-    """Hand every text over at once, wait for every end, and compare with what arrived."""
+    """Hand all texts over at once, wait until all have ended, and compare with what arrived."""
     async with trio.open_nursery() as nursery:
         if watch is not None:
             nursery.start_soon(watch, demo)
@@ -133,7 +133,7 @@ async def deliver(demo: Demo, *, seed: str = "0", watch: Recorder | None = None)
 async def submitted(
     gateway: Gateway, rooms: Sequence[RoomPlan], seed: str
 ) -> AsyncGenerator[tuple[RoomPlan, Ticket], None]:
-    """Hand every text of the rooms over, one after the other: whose it is, and its ticket."""
+    """Hand every text of the rooms over, one by one; yields each text's room and ticket."""
     tickets: dict[tuple[str, int], Ticket] = {}
     for room, place in in_turn(rooms, seed):
         line = room.lines[place]
@@ -162,7 +162,7 @@ def _envelope(room: RoomPlan, line: Line, target: Ticket | None) -> Send | Edit:
 
 
 def _files(room: RoomPlan, line: Line) -> tuple[File, ...]:
-    """The picture that goes with the line: each room has its own."""
+    """The picture that is sent with the line; each room has its own picture."""
     if not line.picture:
         return ()
     return (File(picture_for(room.room), name=line.picture, alt=f"A picture for {room.room}"),)

@@ -1,4 +1,4 @@
-"""What happens while the demo runs, counted by a policy of its own: it observes, no more."""
+"""Counts what happens while the demo runs, with a policy that only observes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ DELIVERED = (Disposition.DELIVERED, Disposition.SUPERSEDED)
 class ChannelTally:
     """One channel's counts.
 
-    endings    envelopes by their disposition
+    endings    ended envelopes, by disposition
     announced  receipts that say that a part may be there twice
-    last_end   when the last envelope ended (trio's clock); by room: in `room_ends`
+    last_end   when the last envelope ended (trio's clock); `room_ends` has this for each room
     troubled   rooms in which an attempt failed
-    doubted    by room, the texts and edits whose receipt says that they may not be there
+    doubted    by room, the number of texts and edits whose receipt says that they may be missing
     """
 
     accepted: int = 0
@@ -37,7 +37,7 @@ class ChannelTally:
 
     @property
     def ended(self) -> int:
-        """Envelopes that have their receipt."""
+        """Envelopes that have ended."""
         return self.endings.total()
 
     @property
@@ -47,12 +47,12 @@ class ChannelTally:
 
     @property
     def untroubled_end(self) -> float:
-        """When the last room was done in which no attempt failed."""
+        """When the last room without a failed attempt was done."""
         ends = (end for room, end in self.room_ends.items() if room not in self.troubled)
         return max(ends, default=self.last_end)
 
     def doubt(self, receipt: Receipt) -> None:
-        """Note that nobody knows whether it is there; or that it was to edit such a text."""
+        """Count an envelope that nobody knows to have arrived, or the edit of such a message."""
         room, verdict = receipt.external_room_id, receipt.verdict
         gone = verdict is not None and verdict.reason is Reason.MESSAGE_GONE
         if receipt.disposition is Disposition.UNKNOWN or (gone and self.doubted[room]):
@@ -73,7 +73,7 @@ class Tally:
 
     @hookimpl
     def admit(self, envelope: Envelope, pressure: Pressure) -> None:
-        """Count an envelope that is let in, and note its partition: there is no vote."""
+        """Count an envelope, and note its partition, without a vote."""
         channel, partition = envelope.instance_id, pressure.partition
         self.of(channel).accepted += 1
         self._partitions[channel, envelope.external_room_id] = partition
@@ -97,7 +97,7 @@ class Tally:
         self.waiting[channel, partition] -= 1
 
     def ended(self, receipt: Receipt) -> None:
-        """Count the end that the receipt tells of."""
+        """Count the end of the receipt's envelope."""
         tally = self.of(receipt.instance_id)
         tally.endings[receipt.disposition] += 1
         tally.parts += len(receipt.parts)

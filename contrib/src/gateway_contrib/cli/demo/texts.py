@@ -1,4 +1,4 @@
-"""The bundled texts: answers as a support desk, a team and a bot write them, in many scripts."""
+"""Reads the bundled texts: answers of a support desk, a team and a bot, in many scripts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CORRECTION = "\n%%\n"
 
 @attrs.frozen
 class Text:
-    """One text in Markdown; `correction` is a line that its author adds later, or empty."""
+    """One text in Markdown; `correction` is a line that the author adds later, or empty."""
 
     name: str
     words: str
@@ -29,7 +29,7 @@ class Text:
 
     @property
     def size(self) -> int:
-        """UTF-8 bytes."""
+        """The text's size in UTF-8 bytes."""
         return len(self.words.encode())
 
 
@@ -50,15 +50,15 @@ def _read(name: str, content: str) -> Text:
 
 
 def long(texts: Sequence[Text]) -> list[Text]:
-    """Those that become several messages on most platforms."""
+    """The long texts, which become several messages on most platforms."""
     return [text for text in texts if text.size >= LONG]
 
 
 def medium(texts: Sequence[Text]) -> list[Text]:
-    """Those between long and short."""
+    """The texts between long and short."""
     return [text for text in texts if SHORT <= text.size < LONG]
 
 
 def short(texts: Sequence[Text]) -> list[Text]:
-    """Those of a few lines."""
+    """The short texts, of a few lines."""
     return [text for text in texts if text.size < SHORT]

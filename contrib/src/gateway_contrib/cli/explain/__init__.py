@@ -1,1 +1,1 @@
-"""`gateway explain`: what would become of a text, before anything is sent."""
+"""`gateway explain`: shows the messages that a text would become, and sends nothing."""

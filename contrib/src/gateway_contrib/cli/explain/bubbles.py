@@ -1,4 +1,4 @@
-"""What `gateway explain` writes to look at: each channel's parts as bubbles, side by side."""
+"""Draws the page and the picture of `gateway explain`: parts as bubbles, channels side by side."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ meter {{ width: 4rem; height: .7rem; vertical-align: middle }}
 .lost {{ color: #a50 }} .refused {{ color: #b00 }}
 {STYLE}"""
 WORTH_TELLING = 0.5
-"""The share of a bound from which a part's picture tells of it, if it is not the text's."""
+"""The share of a bound from which a part shows this bound, if it is not the text's own bound."""
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page_of(plans: Sequence[Explained], title: str) -> str:
-    """Plain HTML without scripts; whatever the text holds, it is text there."""
+    """Plain HTML without scripts; everything in the text is escaped."""
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -71,7 +71,7 @@ def _budgets(plan: Explained) -> str:
 
 
 def _breakable(name: str) -> str:
-    """A bucket's name, to be wrapped between its parts where it is long."""
+    """A bucket's name as HTML that may be wrapped between the parts of the name."""
     return escape(name).replace("/", "/<wbr>").replace(":", ":<wbr>")
 
 
@@ -103,7 +103,7 @@ def _size(piece: Piece, plan: Explained) -> str:
 
 
 def _told(piece: Piece, plan: Explained) -> str:
-    """The size against the text's bound; another that is nearer too, where it matters."""
+    """The size and the text's bound; also the nearest bound, if the part fills much of it."""
     nearest = piece.bounds[0]
     told = [bound for bound in piece.bounds if bound.unit == plan.unit]
     told += [nearest] if nearest.unit != plan.unit and nearest.share > WORTH_TELLING else []
@@ -111,7 +111,7 @@ def _told(piece: Piece, plan: Explained) -> str:
 
 
 def said_of(piece: Piece) -> str:
-    """Where a part came from and when it is out."""
+    """Where in the text a part comes from, and when it is out."""
     start, end = piece.span
     return f"source {start:,}\u2013{end:,}, out {later(piece.at)}"
 

@@ -1,4 +1,4 @@
-"""`gateway explain`: what would become of a text, on each channel, before anything is sent."""
+"""`gateway explain`: shows what each channel would make of a text, and sends nothing."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from gateway_core import (
 )
 
 _NUMBERS = 52
-"""Columns of the terminal that are left to a part's numbers, beside its first words."""
+"""Columns of the terminal that a part's numbers take; its first words get the others."""
 _SHOWN = 60
-"""Characters that are shown of what policies change in a text."""
+"""How many characters of a policy's change in a text are shown."""
 
 ATTACHMENTS = Attachments()
 Json = Annotated[bool, Parameter(negative=(), help="Print the plans as one JSON object.")]
@@ -114,7 +114,7 @@ def _accounts(
 
 
 def _defaults(channel: str | None) -> GatewayConfig:
-    """An account with default settings on the channel, or on each that needs no more than that."""
+    """An account with default settings on the channel, or on each channel that needs no others."""
     installed = [binding.channel for binding in installed_channels()]
     if channel is not None and channel not in installed:
         raise Ended(f"--channel: no plugin serves {channel!r}; installed: {', '.join(installed)}")
@@ -164,7 +164,7 @@ def _parts_of(plan: Explained, room: int) -> Table:
 
 
 def _begun(piece: Piece, room: int) -> Text:
-    """The first words of a part, and below them its files and what it loses."""
+    """The first words of a part, and below them its files and its degradations."""
     words = Text(" ".join(printable(piece.text[: 2 * room]).split()))
     words.truncate(room, overflow="ellipsis")
     for file in piece.files:
@@ -175,7 +175,7 @@ def _begun(piece: Piece, room: int) -> Text:
 
 
 def _full(piece: Piece, plan: Explained) -> str:
-    """How much of the nearest bound it fills, and of which where that is not the text's."""
+    """How much of its nearest bound the part fills; names the bound if it is not the text's."""
     if not piece.bounds:
         return ""
     nearest = piece.bounds[0]
@@ -184,7 +184,7 @@ def _full(piece: Piece, plan: Explained) -> str:
 
 
 def _lines(plan: Explained) -> list[str]:
-    """What stands below the table: what policies change, the budgets, then the time."""
+    """The lines below the table: changes by policies, the budgets, then the time."""
     changes = []
     if plan.room != plan.asked_room:
         changes.append(f"policies: it goes to {plan.room!r} instead of {plan.asked_room!r}")
@@ -201,13 +201,13 @@ def _lines(plan: Explained) -> list[str]:
 
 
 def _first_difference(one: str, other: str) -> int:
-    """Where two texts begin to differ."""
+    """The place where two texts begin to differ."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _code(plans: Sequence[Explained]) -> int:
-    """0, or the end of the program where somebody would refuse the text."""
+    """0. Raises `Ended` if the text would be refused."""
     refused = [f"{plan.instance}: {'; '.join(plan.refused)}" for plan in plans if plan.refused]
     if refused:
         raise Ended(printable(f"would be refused: {' | '.join(refused)}"))

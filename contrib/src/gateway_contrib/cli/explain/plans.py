@@ -1,7 +1,7 @@
-"""What would become of a text: its parts, their sizes, and what they cost.
+"""Plans a text without sending it: its parts, their sizes, and their costs.
 
-A gateway's own look ahead is asked, with the policies and adapters that are installed: no session
-and no network.
+This uses the gateway's own `preview`, with the installed policies and adapters, but without a
+session and without a network.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ TOKENS: Mapping[str, str] = {
     "slack": "xoxb-any-well-formed-token",
     "discord": "any.well-formed.token",
 }
-"""What an account needs to be one; nobody ever sees these."""
+"""Tokens that make an account valid; they are never sent or shown."""
 
 ROOMS: Mapping[str, str] = {
     "telegram": "123456789",
     "slack": "C0000000000",
     "discord": "100000000000000000",
 }
-"""A room where none is named: on Telegram a chat with one person."""
+"""The room if none is given: on Telegram a chat with one person."""
 
 
 def _characters(text: str) -> int:
@@ -45,7 +45,7 @@ def _bytes(text: str) -> int:
 
 @attrs.frozen
 class Measure:
-    """How a channel counts a text as it is sent."""
+    """How a channel counts the size of a text that is sent."""
 
     unit: str
     size: Callable[[str], int]
@@ -56,7 +56,7 @@ MEASURES: Mapping[str, Measure] = {
     "max_length": Measure("UTF-16 units", _units),
     "part_bytes": Measure("bytes", _bytes),
 }
-"""By the setting that holds the limit. Elsewhere characters are told, and no limit."""
+"""By the name of the setting with the limit. Other channels show characters, and no limit."""
 
 UNLIMITED = Measure("characters", _characters)
 
@@ -69,7 +69,7 @@ BOUNDS: Mapping[str, tuple[str, Callable[[Any], int], int]] = {
     "entities": ("entities", len, 100),
     "blocks": ("characters of blocks", _written, 12_000),
 }
-"""Further bounds by the field of a payload that they are of: unit, size, limit."""
+"""Further bounds, by the field of a payload that they apply to: unit, size, limit."""
 
 
 @attrs.frozen(kw_only=True)
@@ -82,13 +82,13 @@ class Bound:
 
     @property
     def share(self) -> float:
-        """Of the bound, 0 to 1."""
+        """The filled share of the bound, 0 to 1."""
         return self.size / self.limit
 
 
 @attrs.frozen(kw_only=True)
 class Attached:
-    """A file of a part; `kind` is what the channel makes of it."""
+    """A file of a part; `kind` is the kind as which the channel sends the file."""
 
     name: str
     kind: str
@@ -100,7 +100,7 @@ class Attached:
 
     @property
     def said(self) -> str:
-        """In a line."""
+        """The file in a line."""
         sides = f"{self.width} × {self.height}" if self.width else ""  # noqa: RUF001 - between sides
         size = f"{self.size:,} bytes" if self.size else ""
         return ", ".join(filter(None, (f"{self.kind} {self.name}", sides, size)))
@@ -108,9 +108,9 @@ class Attached:
 
 @attrs.frozen(kw_only=True)
 class Piece:
-    """One part: its text as seen, how it measures, and when it is out, in seconds.
+    """One part: its text as a reader sees it, its size, and when it is out, in seconds.
 
-    bounds   every bound that it is held against, the one first that it fills most
+    bounds   every bound that applies to the part; the bound that the part fills most comes first
     payload  the content as the platform would get it
     """
 
@@ -130,7 +130,7 @@ class Piece:
 
     @property
     def lines(self) -> Sequence[Line]:
-        """What a reader sees, with its looks."""
+        """The lines that a reader sees, with their styles."""
         return seen(self.payload)
 
 
@@ -149,10 +149,10 @@ class Budget:
 class Explained:
     """The plan of a text on one account.
 
-    room     where it goes, and the text that is sent there; `asked_room` and `asked_text`: those
-             that were asked for, of which policies may make others
-    unit     what sizes are told in; `limit` likewise, None where the settings name none
-    refused  why the gateway would not take the text; empty: it would
+    room     where the text goes, and `text`: the text that is sent; `asked_room` and `asked_text`:
+             those that were asked for, before policies changed them
+    unit     the unit of sizes and of `limit`, which is None if the settings name no limit
+    refused  why the gateway would refuse the text; empty: it would accept the text
     """
 
     channel: str
@@ -174,12 +174,12 @@ class Explained:
 
 
 def seconds(time: float) -> str:
-    """A time for people, to the hundredth."""
+    """The time for people to read, in hundredths of a second."""
     return f"{round(time, 2):g} s"
 
 
 def later(time: float) -> str:
-    """When something is over, for people."""
+    """When something has happened, for people to read."""
     return f"after {seconds(time)}" if time else "at once"
 
 
@@ -223,7 +223,7 @@ def _measure(settings: Any) -> tuple[int | None, Measure]:
 def _bound_of(
     part: Part, settings: Any, measure: Measure, limit: int | None
 ) -> tuple[Measure, int | None]:
-    """What the part's text is held against: a caption has a limit of its own."""
+    """The measure and the limit of the part's text: a caption has its own."""
     if "media" not in part.payload:
         return measure, limit
     return Measure("characters", _characters), getattr(settings, "caption_limit", None)
@@ -269,9 +269,10 @@ def _attached(part: Part, number: int, file: File) -> Attached:
 
 
 def starts(limits: Sequence[Limit], costs: Sequence[int]) -> list[float]:
-    """When each of the sends may start, in seconds, on an idle account, by the tokens they take.
+    """When each send may start on an idle account, in seconds; `costs` are the sends' tokens.
 
-    One after another and answered at once: what the platform takes to answer comes on top.
+    The sends run one after another and are answered at once. The platform's response times would
+    have to be added.
     """
     times: list[float] = []
     spent: list[float] = []  # when each token was taken
@@ -283,7 +284,7 @@ def starts(limits: Sequence[Limit], costs: Sequence[int]) -> list[float]:
 
 
 def _earliest(limit: Limit, spent: Sequence[float], cost: int) -> float:
-    """When the limit lets the next one pass that takes so many, after tokens at these times."""
+    """When the limit lets a send of `cost` tokens pass, after tokens were spent at these times."""
     ticks = 0.0
     if limit.pace == "even" or limit.count == 1:
         for at in spent:

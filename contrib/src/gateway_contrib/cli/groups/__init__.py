@@ -1,1 +1,1 @@
-"""`gateway broadcast` and `gateway group`: many messages at once, and what becomes of them."""
+"""`gateway broadcast` and `gateway group`: send many messages at once, and follow them."""

@@ -1,6 +1,7 @@
 """`gateway broadcast`: a message to many rooms, from the command line to its end.
 
-An application that runs with an outbox is asked; otherwise its accounts are used, from memory.
+If the application's gateway runs with an outbox, the command asks it to send. Otherwise the command
+sends with the application's accounts itself, from memory.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ from gateway_core import (
 )
 
 PATIENCE = 60.0
-"""Seconds for which a running gateway is waited for: it looks at every room first."""
+"""Seconds to wait for a running gateway, which checks every room before it answers."""
 _ANY_ROOM = "-"
 
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class When:
-    """When it is sent, and under which key."""
+    """The options for the key and for the times of a broadcast."""
 
     key: Annotated[
         str | None,
@@ -70,7 +71,7 @@ class When:
     ] = None
 
     def at(self) -> float | None:
-        """POSIX time before which it is not sent."""
+        """POSIX time before which the message is not sent."""
         if self.not_before is None:
             return None
         try:
@@ -87,7 +88,7 @@ class When:
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class Doing:
-    """What is done, and what is told of it."""
+    """The options for what the command does and prints."""
 
     dry_run: Annotated[
         bool,
@@ -153,7 +154,7 @@ async def broadcast(
 
 
 def rooms_in(path: str) -> list[str]:
-    """The rooms of a file, one in a line."""
+    """The rooms in a file, which has one room in each line."""
     try:
         text = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
         lines = text.decode("utf-8-sig").splitlines()
@@ -166,7 +167,7 @@ def rooms_in(path: str) -> list[str]:
 
 
 async def _foresee(config: GatewayConfig, template: Send, rooms: list[str], *, json: bool) -> int:
-    """What it would cost. Opens no connection."""
+    """Print what the broadcast would cost. Opens no connection."""
     async with open_gateway(accounts_of(config)) as gateway:
         told = await gateway.foresee_broadcast(template, rooms)
     if json:
@@ -203,7 +204,7 @@ async def _alone(
     rooms: list[str],
     doing: Doing,
 ) -> int:
-    """Send it from memory: whoever stops this stops the rest of it."""
+    """Send the broadcast from memory: if the command stops, the rest is not sent."""
     async with open_gateway(attrs.evolve(accounts_of(config), when_suspended="end")) as gateway:
         job = await gateway.broadcast(
             template.instance_id,
@@ -250,10 +251,10 @@ def _as_state(progress: Progress) -> State:
 
 
 async def _ask(application: Application, template: Send, rooms: list[str], doing: Doing) -> int:
-    """Have the running gateway send it, and look how far it is."""
+    """Have the running gateway send the broadcast, and show its progress."""
     from gateway_contrib.durable.operators import asking  # noqa: PLC0415 - an extra
 
-    if template.key is None:  # it is one group, whichever run of the gateway answers
+    if template.key is None:  # so it is one group, whichever process run of the gateway answers
         template = attrs.evolve(template, key=f"asked {uuid4().hex}")
     if template.ttl is not None:
         template = attrs.evolve(template, ttl=None, deadline=time() + template.ttl)

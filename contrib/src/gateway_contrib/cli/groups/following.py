@@ -1,4 +1,4 @@
-"""Shows how far a group is: a bar where somebody looks, else a line now and then."""
+"""Shows how far a group is: a bar on a terminal, otherwise a line from time to time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from gateway_contrib.cli.ending import Ended, in_json, printable
 from gateway_core import Disposition, Receipt
 
 LOOK = 0.5
-"""Seconds between two looks."""
+"""Seconds between two looks at the group."""
 LINES = 10.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines if there is no terminal."""
 SETTLED = ("delivered", "superseded", "cancelled")
 MOST_TOLD = 20
-"""Failures that are named."""
+"""How many failures are named at most."""
 
 
 @attrs.frozen
@@ -43,24 +43,24 @@ class State:
 
     @property
     def failed(self) -> int:
-        """How many ended so that they may be tried again."""
+        """How many members ended in a way that can be tried again."""
         return sum(count for how, count in self.counts.items() if how not in SETTLED)
 
     @property
     def word(self) -> str:
-        """What it does."""
+        """The group's state in a word."""
         if self.done == self.members:
             return "cancelled" if self.cancelled else "ended"
         return "cancelled" if self.cancelled else "paused" if self.paused else "running"
 
     def line(self) -> str:
-        """In a line."""
+        """The group's state in a line."""
         counts = ", ".join(f"{count:,} {how}" for how, count in sorted(self.counts.items()))
         return f"{self.done:,} of {self.members:,} rooms: {counts or 'none yet'}"
 
 
 def state_of(stored: Any) -> State:
-    """Of a `GroupState`."""
+    """The state of a stored `GroupState`."""
     counts = {str(how): count for how, count in stored.counts.items()}
     called_off = 0 if not stored.cancelled else stored.group.size - stored.taken
     waiting = stored.group.size - stored.taken - called_off
@@ -70,7 +70,7 @@ def state_of(stored: Any) -> State:
 
 @contextmanager
 def shown(title: str) -> Iterator[Any]:
-    """Gives what is called with each state."""
+    """Yields a function to call with each state, which shows it."""
     console = Console(stderr=True)
     if console.is_terminal:
         columns = (
@@ -98,7 +98,7 @@ def shown(title: str) -> Iterator[Any]:
 
 
 async def follow(title: str, states: AsyncIterator[State]) -> State:
-    """Show the states, until the group has ended; the last one."""
+    """Show the states until the group has ended; returns the last state."""
     state: State | None = None
     with shown(title) as show:
         async for state in states:
@@ -108,7 +108,7 @@ async def follow(title: str, states: AsyncIterator[State]) -> State:
 
 
 def conclude(state: State, failures: list[Receipt], *, json: bool) -> int:
-    """Print how it ended. Raises `Ended` with code 1 where some members were not delivered."""
+    """Print how the group ended. Raises `Ended` with code 1 if some members were not delivered."""
     if json:
         print(in_json(attrs.asdict(state)))
     else:
@@ -122,7 +122,7 @@ def conclude(state: State, failures: list[Receipt], *, json: bool) -> int:
 
 
 def say_failures(failures: list[Receipt], count: int) -> None:
-    """Print the first of the failures, each with why."""
+    """Print the first failures, each with its reason."""
     for receipt in failures[:MOST_TOLD]:
         why = f": {receipt.verdict}" if receipt.verdict is not None else ""
         print(printable(f"{receipt.external_room_id}: {receipt.disposition}{why}"))

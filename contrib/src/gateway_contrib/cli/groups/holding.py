@@ -1,6 +1,7 @@
 """`gateway group list|show|pause|resume|cancel|retry`: looks at groups of a durable outbox.
 
-What changes one is asked of the gateway that has the outbox open, or of the next one.
+A command that changes a group asks the gateway that has the outbox open, or the next gateway that
+opens it.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ async def retry(name: Name, /, *, config: Config = CONFIG) -> None:
 
 
 async def _ask(do: str, name: str, config: Any, done: str) -> None:
-    """Ask the gateway, and print what it says; without one, that it is kept for the next."""
+    """Ask the gateway, and print its answer; without one, say that the next gateway does it."""
     from gateway_contrib.durable.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
     with operator_of(config) as operator:

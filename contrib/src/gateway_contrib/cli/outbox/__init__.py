@@ -1,1 +1,1 @@
-"""`gateway outbox …`: what a durable outbox keeps, and what operators ask of its gateway."""
+"""`gateway outbox …`: shows what a durable outbox stores, and sends operators' requests."""

@@ -1,4 +1,4 @@
-"""`gateway outbox backup`: a copy of what a durable outbox keeps, made beside its gateway."""
+"""`gateway outbox backup`: copies a durable outbox, even while its gateway runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def backup(
         outbox = tomllib.loads(config.read_text(encoding="utf-8")).get("outbox")
     except tomllib.TOMLDecodeError as error:
         raise Ended(f"{config}: {error}") from None
-    url = outbox.get("url") if isinstance(outbox, dict) else outbox  # it takes no keys
+    url = outbox.get("url") if isinstance(outbox, dict) else outbox  # a backup needs no keys
     path = path_of(url) if isinstance(url, str) else None
     if isinstance(url, str) and is_in_database(url):
         raise Ended(

@@ -1,4 +1,4 @@
-"""`gateway outbox retry|discard|erase`: what its gateway does about envelopes, and answers."""
+"""`gateway outbox retry|discard|erase`: ask the outbox's gateway, and print its answers."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def erase(
 
 
 async def _answers(operator: Any, numbers: dict[str, int]) -> None:
-    """Print what the running gateway answers; without one, say that it is kept for the next."""
+    """Print the running gateway's answers; without one, say that the next gateway does it."""
     if not numbers:
         print("nothing matches the filters: nothing was done")
         return
@@ -89,7 +89,7 @@ async def _answers(operator: Any, numbers: dict[str, int]) -> None:
 
     answers = await answers_to(operator, names, patience=PATIENCE, heard=heard)
     left = len(numbers) - len(answers)
-    if left and operator.owner is None:  # it is not there, or went before it came to these
+    if left and operator.owner is None:  # no gateway runs, or it stopped before it did these
         print(f"{left} requested: the next gateway that opens the outbox does it")
     elif left:
         raise Ended(

@@ -1,4 +1,4 @@
-"""The outbox that a command is about, in whichever engine it is stored."""
+"""Opens the outbox that a command is about, whichever engine stores it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _DATABASES = ("postgresql", "postgres")
 
 @attrs.frozen
 class Stored:
-    """An outbox that outlives its gateway. Its parts are imported as they are needed: extras.
+    """A durable outbox. Its engine belongs to an extra, and is imported only when it is needed.
 
-    path  its file; None: it is in a database
+    path  the outbox's file; None: it is in a database
     """
 
     settings: OutboxSettings
@@ -31,7 +31,7 @@ class Stored:
 
     @property
     def is_there(self) -> bool:
-        """Whether a gateway has made it. Raises `OutboxError` where that cannot be told."""
+        """Whether a gateway has made the outbox. Raises `OutboxError` if that is not known."""
         if self.path is not None:
             return self.path.exists()
         from gateway_contrib.postgres.connections.migrations import (  # noqa: PLC0415 - an extra
@@ -46,7 +46,7 @@ class Stored:
 
     @property
     def is_owned(self) -> bool:
-        """Whether a gateway has it open."""
+        """Whether a gateway has the outbox open."""
         if self.path is not None:
             from gateway_contrib.sqlite.files.ownership import Ownership  # noqa: PLC0415 - an extra
 
@@ -55,14 +55,14 @@ class Stored:
             return operator.owner is not None
 
     def operator(self) -> Any:
-        """A look at it. Raises `Ended`, or `OutboxError` where there is none."""
+        """An operator of the outbox. Raises `Ended`, or `OutboxError` if there is no outbox."""
         try:
             return self._operator()
         except ModuleNotFoundError as error:
             extra = "sealed" if error.name == "cryptography" else self._extra
             text = f"{error.name} is missing: install 'gateway-contrib[{extra}]'"
             raise Ended(text) from None
-        except ValueError as error:  # of a key, by its place
+        except ValueError as error:  # a key is wrong; the text begins with its place
             raise Ended(f"outbox.{error}") from None
 
     @property
@@ -82,7 +82,7 @@ class Stored:
         return Sharing(outbox.url, outbox.settings, self.settings.keys)
 
     def _database(self) -> Any:
-        """Not opened: it knows where it is, and with which options."""
+        """The outbox in the database, not opened: only its place and its options."""
         from gateway_contrib.postgres.opening import outbox_at  # noqa: PLC0415 - an extra
 
         try:
@@ -91,7 +91,7 @@ class Stored:
             raise Ended("; ".join(map(str, error.problems))) from None
 
     async def reseal(self) -> str:
-        """Seal everything anew, as its owner for that long. Raises `OutboxError`."""
+        """Seal everything anew, and own the outbox meanwhile. Raises `OutboxError`."""
         if self.path is not None:
             from gateway_contrib.sqlite.sealing.alone import (  # noqa: PLC0415 - an extra
                 reseal_alone,
@@ -105,12 +105,12 @@ class Stored:
 
 
 def is_in_database(url: str) -> bool:
-    """Whether it names a schema in PostgreSQL."""
+    """Whether the URL names a schema in PostgreSQL."""
     return urlsplit(url).scheme in _DATABASES
 
 
 def stored(settings: OutboxSettings | None) -> Stored | None:
-    """The outbox of a configuration; None: it has none, or one in an engine that is not ours."""
+    """The outbox of a configuration; None: it has none, or one of another project's engine."""
     if settings is None:
         return None
     if is_in_database(settings.url):

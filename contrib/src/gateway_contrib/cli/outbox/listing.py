@@ -1,4 +1,4 @@
-"""What an outbox holds, as lines for people: a column for each thing, in units. Pure."""
+"""Formats rows of an outbox as lines for people, in columns and with units. Sans-I/O."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def envelope_lines(rows: Sequence[Mapping[str, Any]], now: float) -> list[str]:
 
 
 def room_lines(rows: Sequence[Mapping[str, Any]], now: float, within: float) -> list[str]:
-    """A line for each room: what waits and since when, what failed, what was accepted lately."""
+    """A line for each room: envelopes that wait and since when, that failed, and new ones."""
     return _aligned(
         (
             row["instance"],
@@ -46,7 +46,7 @@ def room_lines(rows: Sequence[Mapping[str, Any]], now: float, within: float) -> 
 
 
 def member_lines(parts: Sequence[Any], now: float) -> list[str]:
-    """A line for each process that takes part: what it does, since when, and which it is."""
+    """A line for each process that takes part: its role, its name, since when, its lease."""
     return _aligned(
         (
             _part(part),
@@ -74,7 +74,7 @@ def _share(part: Any) -> str:
 
 
 def account_lines(owned: Sequence[Any], now: float) -> list[str]:
-    """A line for each account: who owns it, since when, and which owner that is."""
+    """A line for each account: its owner, since when, its epoch, and where it is pinned."""
     return _aligned(
         (
             it.account,
@@ -88,7 +88,7 @@ def account_lines(owned: Sequence[Any], now: float) -> list[str]:
 
 
 def ending_line(ended: Ended) -> str:
-    """One line: its cursor, when and how it ended, where, its id, and why."""
+    """A line for an ending: its cursor, time, disposition, place, envelope id, and reason."""
     receipt = ended.receipt
     when = datetime.fromtimestamp(receipt.ended_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     why = "" if receipt.verdict is None else f"{receipt.verdict.reason} {receipt.verdict.raw}"
@@ -104,7 +104,7 @@ def _length(characters: int | None) -> str:
 
 
 def age(seconds: float) -> str:
-    """In the largest unit of which there is one."""
+    """The seconds in the largest unit that is not larger than they are."""
     for size, unit in _UNITS:
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
@@ -112,7 +112,7 @@ def age(seconds: float) -> str:
 
 
 def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell; those without any are left out."""
+    """Rows in columns as wide as their widest cell; empty columns are left out."""
     cells = [[printable(cell) for cell in row] for row in rows]
     if not cells:
         return []

@@ -1,4 +1,4 @@
-"""`gateway outbox list|rooms|endings|show|stats`: what is kept, and how it ended."""
+"""`gateway outbox list|rooms|endings|show|stats`: show what is stored, and how it ended."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from gateway_core import EndingsForgotten, Invalid, OutboxError, to_json
 from gateway_core.outboxes import Follower
 
 LOOK_PATIENCE = 3.0
-"""Seconds to wait for what it says of causes; it looks for requests every second."""
+"""Seconds to wait for the causes from a running gateway, which looks for requests each second."""
 UNSEEN = "causes that only the gateway knows are not shown"
 
 
@@ -143,7 +143,7 @@ async def stats(*, config: Config = CONFIG, json: Json = False) -> None:
 
 
 async def _told(operator: Any, filters: Filters) -> Any:
-    """What the running gateway says that envelopes wait for; None: it does not, or none runs."""
+    """The running gateway's causes of waits; None: it does not answer, or no gateway runs."""
     if operator.owner is None:
         note("no gateway has the outbox open: nothing is sent until one opens it")
         return None
@@ -151,7 +151,7 @@ async def _told(operator: Any, filters: Filters) -> Any:
 
 
 async def _asked(operator: Any, kind: str, place: tuple[str, ...] = ()) -> Any:
-    """What the running gateway answers for operators to see; None: nothing, which is said."""
+    """The running gateway's answer to a question; None: no answer, which a note says."""
     from gateway_contrib.durable.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
     answers: dict[int, str] = {}
@@ -171,7 +171,7 @@ async def _asked(operator: Any, kind: str, place: tuple[str, ...] = ()) -> Any:
 
 
 def _troubles(told: Any) -> dict[str, str]:
-    """Each account that is out of order, and why."""
+    """Each account that does not work, and why."""
     return {
         name: f"{trouble} ({told['why'][name]})" if name in told["why"] else trouble
         for name, trouble in told["accounts"].items()
@@ -180,13 +180,13 @@ def _troubles(told: Any) -> dict[str, str]:
 
 
 def _held(suspension: Any, now: float) -> str:
-    """Why an operator has suspended an account, who that is, and since when."""
+    """Why an operator has suspended an account, the operator's name, and since when."""
     by = f" by {suspension['by']}" if suspension["by"] else ""
     return f"({suspension['why']};{by} for {age(now - suspension['since'])})"
 
 
 def _counted(value: Any) -> str:
-    """A count, counts by name, or a name; none where there is nothing."""
+    """A count, counts by name, or a name, as text; `none` if there is nothing."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {count}" for name, count in value.items()) or "none"
     return "none" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""Which outbox and which envelopes a command is about, as its words name them."""
+"""Finds the outbox and the envelopes that a command's arguments name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ app = App(name="outbox", help="Inspect a durable outbox; retry, discard and eras
 
 
 def utf8(_: object, text: str | None) -> None:
-    """Refuse what the shell gave as bytes that are no text: no file has it."""
+    """Refuse an argument whose bytes are not UTF-8, since an outbox cannot contain it."""
     try:
         (text or "").encode()
     except UnicodeEncodeError:
@@ -46,7 +46,7 @@ CONFIG = Path("gateway.toml")
 @Parameter(name="*")
 @attrs.frozen
 class Filters:
-    """Which envelopes; None: any."""
+    """Filters for envelopes; None: any."""
 
     instance: Annotated[str | None, Parameter(help="Only of this instance.", validator=utf8)] = None
     room: Annotated[str | None, Parameter(help="Only of this room.", validator=utf8)] = None
@@ -61,7 +61,7 @@ class Filters:
     ] = None
 
     def which(self, *, waiting: bool = False) -> Any:
-        """The same as the outbox takes it."""
+        """The filters as the outbox takes them."""
         if waiting and self.disposition is not None:
             raise Ended("--waiting cannot be combined with --disposition: leave out one of them")
         from gateway_contrib.durable.operators.looking import Which  # noqa: PLC0415 - likewise
@@ -84,7 +84,7 @@ ANY = Filters()
 
 
 def operator_of(config: Path) -> Any:
-    """A look at the outbox that the configuration names. Raises `Ended`, or `OutboxError`."""
+    """An operator of the outbox that the configuration names. Raises `Ended` or `OutboxError`."""
     try:
         return outbox_in(config).operator()
     except Ended as ended:
@@ -94,7 +94,7 @@ def operator_of(config: Path) -> Any:
 
 
 def outbox_in(config: Path) -> Stored:
-    """The outbox that the configuration names, which outlives its gateway. Raises `Ended`."""
+    """The durable outbox that the configuration names. Raises `Ended` if it names none."""
     try:
         settings = load_outbox(config)
     except ConfigError as error:
@@ -106,7 +106,7 @@ def outbox_in(config: Path) -> Stored:
 
 
 def told(config: Path, error: ConfigError) -> str:
-    """What is wrong with the file, in a line."""
+    """A line that says what is wrong with the configuration file."""
     first, *others = map(str, error.problems)
     more = f" (and {len(others)} more)" if others else ""
     return (first if first.startswith(str(config)) else f"{config}: {first}") + more
@@ -115,9 +115,9 @@ def told(config: Path, error: ConfigError) -> str:
 def choose(
     operator: Any, named: tuple[str, ...], filters: Filters, limit: int, *, waiting: bool = False
 ) -> list[str]:
-    """Those named, or those that the filters fit; the oldest first, since rooms have their order.
+    """Ids of the named envelopes, or of those that match the filters, in order of acceptance.
 
-    Ids sort by acceptance.
+    The oldest come first, since rooms have an order; ids sort by acceptance.
     """
     if named and filters != ANY:
         raise Ended("name envelopes, or give filters: not both")
@@ -139,16 +139,16 @@ def choose(
 
 
 def note_unknown(operator: Any, instance: str | None) -> None:
-    """Nothing fits: perhaps since nobody knows the instance."""
+    """Say so if the outbox does not know the instance, which may be why nothing matches."""
     if instance is not None and (said := operator.lacks(instance)):
         note(said)
 
 
 def note(line: str) -> None:
-    """Say it on standard error."""
+    """Print the line on standard error."""
     print(f"gateway: {printable(line)}", file=sys.stderr)
 
 
 def unknown_to_it(envelope: str) -> str:
-    """That there is nothing of that id."""
+    """A line that says that the outbox does not know this envelope."""
     return f"the outbox does not know {envelope}"

@@ -1,4 +1,4 @@
-"""`gateway outbox reseal`: everything that is stored, sealed with the first of the keys."""
+"""`gateway outbox reseal`: seals everything that is stored with the first key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def reseal(*, config: Config = CONFIG) -> None:
 
 
 async def _asked(operator: Any) -> str:
-    """What the running gateway answers, however long it takes."""
+    """The running gateway's answer, however long it takes."""
     if operator.sealing != operator.key:
         raise Ended(
             f"the gateway that has the outbox open does not seal with key {operator.key} yet: "

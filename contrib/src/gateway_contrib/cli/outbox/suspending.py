@@ -1,4 +1,4 @@
-"""`gateway outbox suspend|resume`: whether an account sends, whichever process owns it."""
+"""`gateway outbox suspend|resume`: stop or resume an account, whichever process owns it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def resume(account: Account, /, *, config: Config = CONFIG) -> None:
 
 
 def _by() -> str:
-    """Who runs the command, as far as the system knows."""
+    """The user that runs the command, as far as the system knows, and the host."""
     try:
         name = getuser()
     except (KeyError, OSError):

@@ -1,4 +1,4 @@
-"""`gateway outbox members|move|drain-member`: which processes take part, and who owns what."""
+"""`gateway outbox members|move|drain-member`: show which process owns what, and change it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a reader would see of a message's content, and pictures of it."""
+"""Works out what a reader sees of a message's content, and draws it."""

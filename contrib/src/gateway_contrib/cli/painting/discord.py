@@ -1,4 +1,4 @@
-"""Discord's Markdown dialect as its clients show it: rules that are tried at each place in turn."""
+"""Reads Discord's Markdown dialect as its clients do: each place tries the rules in turn."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _code(fence: re.Match[str], number: int) -> Iterator[Line]:
 
 
 def _flow(text: str) -> Iterator[Line]:
-    """What stands outside of code blocks, line by line; styles may go on over lines."""
+    """The text outside of code blocks, line by line."""
     if not text:
         return
     for words in text.removesuffix("\n").split("\n"):

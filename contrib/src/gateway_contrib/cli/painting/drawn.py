@@ -1,4 +1,4 @@
-"""Lines as a picture: SVG with nothing in it but shapes and text, the same on every machine."""
+"""Draws lines as an SVG picture of only shapes and text, which is the same on every machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MONO = "font-family:ui-monospace,Menlo,Consolas,monospace"
 
 
 class Bubble(NamedTuple):
-    """One message, and a line about it below; `tiles`: its files, above the text or below it."""
+    """One message, with a note below it; `tiles` are its files, above or below the text."""
 
     lines: Sequence[Line]
     note: str
@@ -48,7 +48,7 @@ class _Piece(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """One line of a picture: its pieces from `left` on, and the line that it is of."""
+    """One row of a picture: its pieces from `left` on, and the message's line that they show."""
 
     line: Line
     left: float
@@ -56,7 +56,7 @@ class _Row(NamedTuple):
 
     @property
     def height(self) -> float:
-        """What the row takes."""
+        """The row's height."""
         return HEIGHT * max([1.0, *(piece.size / SIZE for piece in self.pieces)])
 
 
@@ -84,7 +84,7 @@ def drawn(columns: Sequence[Column], title: str) -> str:
 
 
 def _bubble(bubble: Bubble, left: float, top: float) -> tuple[list[str], float]:
-    """The shapes of a message, and where the next one begins."""
+    """The shapes of a message, and the top of the next message."""
     rows = [row for line in bubble.lines for row in _rows(line)]
     below, tiled = sum(row.height for row in rows), height_of(bubble.tiles)
     high = below + tiled + 2 * PADDING
@@ -109,7 +109,7 @@ def _bubble(bubble: Bubble, left: float, top: float) -> tuple[list[str], float]:
 
 
 def _tiles(tiles: Sequence[Tile], left: float, top: float) -> Iterator[str]:
-    """The files of a message."""
+    """The tiles of a message's files."""
     css = f"font-size:11px;fill:#333;{_FACES}"
     for tile, x, y, wide, lines in placed(tiles, left, top, COLUMN - 2 * PADDING):
         yield _box(x, y, wide, TILE, "#9aa1a9" if tile.hidden else "#dfe5ea", rx=6)
@@ -130,7 +130,7 @@ def _wrapped(note: str) -> list[str]:
 
 
 def _frame(rows: Sequence[_Row], left: float, top: float) -> Iterator[str]:
-    """The ground of code, the bar of a quote."""
+    """The background of code, and the bar of a quote."""
     high = sum(row.height for row in rows)
     first = rows[0].line
     inset = PADDING + (9 if first.quote else 0)
@@ -145,7 +145,7 @@ def _frame(rows: Sequence[_Row], left: float, top: float) -> Iterator[str]:
 
 
 def _rows(line: Line) -> Iterator[_Row]:
-    """The line, wrapped where it is too wide."""
+    """The rows of a line, which is wrapped if it is too wide."""
     size = CODE_SIZE if line.code else _HEADINGS[line.heading]
     left = (9.0 if line.quote else 0.0) + LEVEL * max(line.indent - 1, 0)
     hanging = left + (LEVEL if line.indent else 0.0)
@@ -157,7 +157,7 @@ def _rows(line: Line) -> Iterator[_Row]:
         if used + piece.wide > room and piece.text.strip() and pieces:
             yield _Row(line, begun, tuple(pieces))
             pieces, begun, used, wrapped = [], hanging, hanging, True
-        # White space at which a line was wrapped is gone.
+        # White space at the place of a wrap is dropped.
         if pieces or piece.text.strip() or not wrapped:
             pieces.append(piece)
             used += piece.wide
@@ -165,7 +165,7 @@ def _rows(line: Line) -> Iterator[_Row]:
 
 
 def _pieces(line: Line, size: float) -> Iterator[_Piece]:
-    """Words, and the spaces between them; what is wider than a line in stretches of its signs."""
+    """Words and the spaces between them; a word wider than a row is cut into several pieces."""
     bold = frozenset({"bold"}) if line.heading else frozenset()
     room = COLUMN - 2 * PADDING - LEVEL * line.indent - 12
     for run in line.runs:
@@ -209,9 +209,10 @@ def _row(row: _Row, left: float, top: float) -> Iterator[str]:
 
 
 def _runs(row: _Row) -> Iterator[tuple[frozenset[str], list[_Piece]]]:
-    """Pieces of one style, drawn as one. In code with other letters than Latin each is by itself.
+    """Neighbouring pieces of one style, to be drawn as one text.
 
-    Such letters come of a face whose columns are others: each piece begins where its column is.
+    In code with non-ASCII letters each piece is drawn separately, at its own column, since the font
+    of such letters may have columns of another width.
     """
     apart = row.line.code and not all(piece.text.isascii() for piece in row.pieces)
     places = count()
@@ -222,7 +223,7 @@ def _runs(row: _Row) -> Iterator[tuple[frozenset[str], list[_Piece]]]:
 
 
 def _lines_over(styles: frozenset[str], x: float, base: float, wide: float) -> Iterator[str]:
-    """Below and through the text: drawn, since viewers differ in where they put them."""
+    """Lines below and through a text, drawn as boxes, since viewers differ in placing them."""
     colour = _colour(styles) or "#000"
     if styles & {"underline", "link"}:
         yield _box(x, base + 2, wide, 1, colour, rx=0)

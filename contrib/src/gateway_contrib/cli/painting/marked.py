@@ -1,4 +1,4 @@
-"""Lines as HTML: what a message looks like, near enough, on a page without scripts."""
+"""Draws lines as HTML, about as a client shows the message, without scripts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TAGS = {
 
 
 def marked(lines: Sequence[Line]) -> str:
-    """The lines as HTML; whatever they hold is text in it."""
+    """The lines as HTML; everything in them is escaped."""
     return f'<div class="said" dir="auto">{_quoted(lines)}</div>'
 
 

@@ -1,7 +1,7 @@
-"""How wide characters are, in thousandths of the size: enough to wrap lines where a client would.
+"""Estimates how wide characters are, well enough to wrap lines where a client would.
 
-A sans-serif face as most systems have one; in a picture every run is stretched to what is said
-here, so that another face moves nothing.
+Widths are in thousandths of the font's size, for a common sans-serif font. A picture stretches
+every run to the width given here, so that another font moves nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A message as a reader sees it: lines of runs in one style each. Values only."""
+"""Values for a message as a reader sees it: lines, made of runs that have one style each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 BULLETS = "•◦▪"
-"""The signs of a list's levels, as the platforms' clients draw them."""
+"""The bullets of a list's levels, as the platforms' clients draw them."""
 
 
 class Run(NamedTuple):
@@ -19,11 +19,11 @@ class Run(NamedTuple):
 class Line(NamedTuple):
     """One line, before it is wrapped.
 
-    code     the number of the block of code that it stands in, counted from 1; 0: none
-    language of that block, on its first line, where it is shown
-    heading  its level, where the platform shows headings larger; 0: none
-    quote    it stands behind a quote's bar
-    indent   levels of a list around it; `marker` is what stands before its first line
+    code     the number of the code block that the line is in, counted from 1; 0: none
+    language of the code block, on its first line, if the platform shows the language
+    heading  the heading's level, if the platform shows headings larger; 0: no heading
+    quote    whether the line is in a quote
+    indent   levels of lists around the line; `marker` is the bullet or number before an item
     """
 
     runs: tuple[Run, ...] = ()
@@ -36,12 +36,12 @@ class Line(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Its characters, the marker's too."""
+        """The line's characters, including the marker."""
         return self.marker + "".join(run.text for run in self.runs)
 
 
 def split(runs: Iterable[Run]) -> Iterator[tuple[Run, ...]]:
-    """The runs of each line: a line feed in a run ends one. Neighbours of one style are one."""
+    """The runs of each line. A line feed ends a line; neighbouring runs of one style are joined."""
     line: list[Run] = []
     for run in runs:
         first, *others = run.text.split("\n")

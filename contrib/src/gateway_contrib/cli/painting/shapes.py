@@ -1,4 +1,4 @@
-"""Which reading a message's content needs: told by its fields, whatever the channel's name."""
+"""Chooses how to read a message's content, by its fields, not by the channel's name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slack's rich text as a reader sees it (docs.slack.dev, rich text block)."""
+"""Reads Slack's rich text as a reader sees it (docs.slack.dev, rich text block)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Element = Mapping[str, Any]
 
 
 def lines(payload: Mapping[str, Any]) -> list[Line]:
-    """The lines of the first rich text; without one, the text, whose markup is not painted."""
+    """The lines of the first rich text block; without one, the plain text with its raw markup."""
     for block in payload.get("blocks", ()):
         if block["type"] == "rich_text":
             return [

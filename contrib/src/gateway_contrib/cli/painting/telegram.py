@@ -1,4 +1,4 @@
-"""Telegram's text and entities as a reader sees them (core.telegram.org/bots/api#messageentity)."""
+"""Reads Telegram's text and entities as clients do (core.telegram.org/bots/api#messageentity)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _QUOTES = ("blockquote", "expandable_blockquote")
 
 
 class _Frame(NamedTuple):
-    """The block that a character stands in."""
+    """The block that a character is in; `told`: a code block with a language."""
 
     code: bool = False
     told: bool = False
@@ -32,7 +32,7 @@ class _Frame(NamedTuple):
 
 
 def lines(payload: Mapping[str, Any]) -> list[Line]:
-    """The lines of `text` under its `entities`."""
+    """The lines of `text` with the styles of its `entities`."""
     text: str = payload["text"]
     entities: Sequence[Mapping[str, Any]] = payload.get("entities", ())
     names = _names(text, entities)
@@ -50,7 +50,7 @@ def lines(payload: Mapping[str, Any]) -> list[Line]:
 
 
 def _trimmed(found: list[tuple[Run, ...]], *, edge: bool) -> list[tuple[Run, ...]]:
-    """A line feed before or behind a frame is the frame's own edge."""
+    """The lines without an empty first or last line, which is only a block's edge."""
     start = 1 if not edge and len(found) > 1 and not found[0] else 0
     end = len(found) - (1 if len(found) > 1 and not found[-1] else 0)
     return found[start:end]
@@ -69,7 +69,7 @@ def _runs(text: str, names: Sequence[frozenset[str]], places: Sequence[int]) -> 
 
 
 def _found(words: str, styles: frozenset[str]) -> Iterator[Run]:
-    """The server makes links of the addresses in a text."""
+    """The words as runs in which addresses are links, as Telegram's server makes them."""
     at = 0
     for found in _ADDRESS.finditer(words) if not styles & {"link", "code"} else ():
         yield Run(words[at : found.start()], styles)

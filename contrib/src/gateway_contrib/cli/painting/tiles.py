@@ -1,4 +1,4 @@
-"""Files as tiles in a picture of a message: three in a row, each with what it is."""
+"""Places a message's files as tiles in a picture: three in a row, each with its description."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _SIZE, _LINES, _STEP, _INSET = 11.0, 3, 14.0, 7.0
 
 
 class Tile(NamedTuple):
-    """A file; `hidden`: until its reader asks for it."""
+    """A file, with its description; `hidden`: the reader must uncover it first."""
 
     said: str
     hidden: bool = False
 
 
 class Placed(NamedTuple):
-    """Where a tile stands, and the lines in it with their places."""
+    """A tile with its place and width, and its lines with their places."""
 
     tile: Tile
     left: float
@@ -29,12 +29,12 @@ class Placed(NamedTuple):
 
 
 def height_of(tiles: Sequence[Tile]) -> float:
-    """What they take, one row below the other."""
+    """The height of the tiles' rows."""
     return -(-len(tiles) // ROW) * (HEIGHT + GAP)
 
 
 def placed(tiles: Sequence[Tile], left: float, top: float, wide: float) -> Iterator[Placed]:
-    """All of them within such a width."""
+    """Place all tiles within this width."""
     for start in range(0, len(tiles), ROW):
         row = tiles[start : start + ROW]
         each = (wide - GAP * (len(row) - 1)) / len(row)
@@ -49,7 +49,7 @@ def placed(tiles: Sequence[Tile], left: float, top: float, wide: float) -> Itera
 
 
 def _wrapped(said: str, room: float) -> list[str]:
-    """The words in lines that fit; what does not is cut."""
+    """The words in at most three lines; lines that are too wide are cut."""
     lines = [""]
     for word in said.split():
         longer = f"{lines[-1]} {word}".strip()

@@ -1,1 +1,1 @@
-"""`gateway demo --processes 3`: through several processes and one database, and one is killed."""
+"""`gateway demo --processes 3`: several processes share a database, and one of them is killed."""

@@ -1,8 +1,8 @@
-"""A PostgreSQL server for a demo and for tests: a cluster in a folder that only it has.
+"""Starts a PostgreSQL server for a demo or for tests: a cluster in a folder of its own.
 
-It comes from the system's PostgreSQL, else from a wheel that brings the programs. It dies with the
-process that began it, also where that is killed. It listens on a socket in its folder, where every
-role is let in. This module waits, in the caller's thread.
+The programs are the system's PostgreSQL, or those of a wheel. The server ends with the process that
+started it, even if that process is killed. It listens on a socket in its folder, and lets every
+role in. The functions of this module block the caller's thread.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from pathlib import Path
 import psycopg
 
 USERS = ("postgres", "nobody")
-"""Whom a server runs as where this program runs as root, which PostgreSQL refuses."""
+"""Users that the server may run as if this program runs as root, which PostgreSQL refuses."""
 RULES = "local all all trust\n"
-"""Who is let in, and how."""
+"""The server's rules for access (`pg_hba.conf`)."""
 
 
 def programs() -> Path | None:
-    """The folder of `initdb` and `postgres`; None: this machine has none.
+    """The folder with `initdb` and `postgres`; None: this machine has none.
 
-    The variable GATEWAY_POSTGRES names another than the one that would be found.
+    The environment variable GATEWAY_POSTGRES names a folder to use instead.
     """
     if shutil.which("setpriv") is None:
         return None
@@ -59,12 +59,13 @@ def _version(path: Path) -> int:
 
 
 class Cluster:
-    """One server with its data. `remove` ends it.
+    """One server with its data. `remove` ends the server and deletes the data.
 
-    bin       where its programs are
-    user      as whom it runs; `as_user` begins a program likewise, which dies with who began it
-    rules     who is let in, and how
-    settings  as `name=value`
+    bin       the folder of the server's programs
+    user      the id of the user that the server runs as; `as_user` is the beginning of a command
+              line whose program runs as this user and ends with the process that started it
+    rules     the server's rules for access (`pg_hba.conf`)
+    settings  the server's settings, as `name=value`
     """
 
     def __init__(self, found: Path, *, rules: str = RULES, settings: Sequence[str] = ()) -> None:
@@ -88,15 +89,15 @@ class Cluster:
 
     @property
     def data(self) -> str:
-        """The folder of its data."""
+        """The folder of the server's data."""
         return str(self.folder / "data")
 
     def make(self) -> None:
-        """An empty one. Raises `RuntimeError` with what `initdb` says."""
+        """Make an empty cluster. Raises `RuntimeError` with the error of `initdb`."""
         self.run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-N")
 
     def run(self, program: str, *words: str) -> None:
-        """Run one of PostgreSQL's programs. Raises `RuntimeError` with what it says."""
+        """Run one of PostgreSQL's programs. Raises `RuntimeError` with the program's error."""
         command = [*self.as_user, str(self.bin / program), *words]
         ran = subprocess.run(  # noqa: S603 - PostgreSQL's
             command, capture_output=True, text=True, check=False,
@@ -106,7 +107,7 @@ class Cluster:
             raise RuntimeError(f"{program}: {ran.stderr}")
 
     def start(self) -> None:
-        """Begin it; returns once it takes connections. Raises `RuntimeError` with what it says."""
+        """Start the server, and wait until it takes connections. Raises `RuntimeError`."""
         settings = [
             f"unix_socket_directories={self.folder}", f"hba_file={self.folder / 'rules'}",
             f"port={self.port}", *self._settings,
@@ -130,26 +131,26 @@ class Cluster:
                 return
 
     def end(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Stop it: SIGINT ends its sessions, SIGQUIT is as a crash."""
+        """Stop the server: SIGINT ends its sessions, SIGQUIT is like a crash."""
         if self._process is not None:
             self._process.send_signal(number)
             self._process.wait()
             self._process = None
 
     def remove(self) -> None:
-        """End it, with all that it has stored."""
+        """End the server, and delete all of its data."""
         self.end(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def process_id(self) -> int:
-        """Of the process that begins all others. Raises `RuntimeError` where there is none."""
+        """The id of the server's main process. Raises `RuntimeError` if the server does not run."""
         if self._process is None:
             raise RuntimeError("it does not run")
         return self._process.pid
 
     def url(self, database: str = "postgres", user: str = "postgres", **options: object) -> str:
-        """Where it is, over its socket."""
+        """The URL of a database of the server, over its socket."""
         asked = "".join(f"&{name}={value}" for name, value in options.items())
         return f"postgresql://{user}@/{database}?host={self.folder}&port={self.port}{asked}"
 
@@ -162,7 +163,7 @@ def _entry(user: str) -> pwd.struct_passwd | None:
 
 
 def free_port() -> int:
-    """Of the loopback address."""
+    """A free port of the loopback address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

@@ -1,4 +1,4 @@
-"""`gateway demo --processes 3` as a command: what it prints, and its exit code."""
+"""The command `gateway demo --processes 3`: prints the run and its result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gateway_contrib.cli.demo.shared.run import LEASE, Shared, begun, deliver
 from gateway_contrib.cli.ending import Ended
 
 FIELDS = ("accepted", "delivered", "parts", "pictures", "lost", "duplicated", "announced", "late")
-"""What `--json` tells of each channel."""
+"""The fields of each channel that `--json` prints."""
 NEXT = "Next: docs/how-to/use-postgresql.md does this with processes of yours."
 EACH = 5.0
 """Seconds between two lines of progress."""
@@ -41,7 +41,7 @@ NO_SERVER = (
 async def demo_shared(
     console: Console, *, processes: int, seed: str, rooms: int, json: bool, keep: bool
 ) -> bool:
-    """Deliver the texts through so many processes, of which one is killed; whether all is well."""
+    """Deliver the texts with several processes, and kill one; returns whether all went well."""
     if (found := programs()) is None:
         raise Ended(NO_SERVER)
     with TemporaryDirectory(prefix="gateway-demo-") as folder:
@@ -72,7 +72,7 @@ async def demo_shared(
 
 
 def _start(cluster: Cluster) -> None:
-    """In the main thread, with which it dies."""
+    """Make and start the server in the main thread, with which it ends."""
     try:
         cluster.make()
         cluster.start()

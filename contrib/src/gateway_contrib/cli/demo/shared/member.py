@@ -1,7 +1,7 @@
-"""One of the demo's processes: hands its rooms' texts over, and owns the outbox or stands by.
+"""Runs one of the demo's processes, which hands texts over, and owns the outbox or stands by.
 
-It ends as its standard input does. What happens to it it says in lines: `accepted CHANNEL` for each
-text, `handed` after the last, `owns` once it does.
+The process ends when its standard input ends. It reports in lines: `accepted CHANNEL` for each
+text, `handed` after its last text, and `owns` once it owns the outbox.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from gateway_core import GatewayConfig, load_config, open_gateway
 
 
 def say(*words: str) -> None:
-    """Tell whoever began this process."""
+    """Report to the process that started this one."""
     print(*words, flush=True)
 
 
 async def hand_over(config: GatewayConfig, rooms: Sequence[RoomPlan], seed: str) -> None:
-    """As a web worker does: by a gateway that delivers nothing."""
+    """Hand the texts over as a web worker does, with a gateway that delivers nothing itself."""
     async with open_gateway(config, serve=False) as gateway:
         async for room, _ in submitted(gateway, rooms, seed):
             say("accepted", room.channel)
@@ -34,14 +34,14 @@ async def hand_over(config: GatewayConfig, rooms: Sequence[RoomPlan], seed: str)
 
 
 async def own(config: GatewayConfig) -> None:
-    """As the owner or a standby does."""
+    """Own the outbox, or stand by until this process owns it."""
     async with open_gateway(config):
         say("owns")
         await trio.sleep_forever()
 
 
 async def main(file: Path, seed: str, rooms: Sequence[RoomPlan]) -> None:
-    """Both, until there is nobody any more who listens."""
+    """Hand over and own, until standard input ends."""
     config = load_config(file)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(own, config)
@@ -56,6 +56,6 @@ if __name__ == "__main__":
     for name in ("--seed", "--rooms", "--number", "--processes"):
         parser.add_argument(name, required=True, type=str if name == "--seed" else int)
     asked = parser.parse_args()
-    set_up_log(verbose=False, level=logging.CRITICAL)  # that one is killed is no news here
+    set_up_log(verbose=False, level=logging.CRITICAL)  # the killed process is no surprise
     every = plan(asked.seed, rooms=asked.rooms)
     trio.run(main, asked.file, asked.seed, every[asked.number - 1 :: asked.processes])

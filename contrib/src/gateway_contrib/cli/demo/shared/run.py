@@ -1,4 +1,4 @@
-"""The demo over several processes: they begin, the owner is killed, and what became of it all."""
+"""Runs the demo over several processes: starts them, kills the owner, and reports the outcome."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from gateway_contrib.cli.ending import Ended
 from gateway_core import load_config, open_gateway
 
 LEASE = 5
-"""Seconds that the owner may be silent before another takes over: the shortest."""
+"""Seconds that the owner may be silent before another process takes over: the least allowed."""
 KILLED_AT = 1 / 3
-"""Of all texts that have ended, as the owner is killed."""
+"""The share of texts that have ended when the owner is killed."""
 
 
 @attrs.define(eq=False)
 class Process:
-    """One of them, counted from 1."""
+    """One of the demo's processes, numbered from 1."""
 
     number: int
     process: trio.Process
@@ -39,7 +39,7 @@ class Process:
 
     @property
     def owns(self) -> bool:
-        """Whether it is the owner, as far as it has said so."""
+        """Whether the process has reported that it owns the outbox, and was not killed."""
         return self.owned_at is not None and not self.killed
 
 
@@ -47,9 +47,9 @@ class Process:
 class Shared:
     """A demo under way. Times are trio's clock.
 
-    wanted  texts that are to be handed over
-    ended   ids of those that have ended
-    told    called with a sentence about each thing that happens
+    wanted  how many texts are to be handed over
+    ended   ids of the envelopes that have ended
+    told    called with a sentence about each event
     """
 
     stage: Stage
@@ -66,27 +66,27 @@ class Shared:
 
     @property
     def accepted(self) -> int:
-        """Texts of which a process has heard that the database has them."""
+        """How many texts the processes have reported as accepted, and so stored in the database."""
         return sum(tally.accepted for tally in self.tally.channels.values())
 
     @property
     def takeover(self) -> float:
-        """Seconds from the kill until the next process owned the outbox."""
+        """Seconds from the kill until the next process owned the outbox; 0: none does yet."""
         owned_at = self.next.owned_at if self.next is not None else None
         return 0.0 if owned_at is None else owned_at - self.killed_at
 
     def report(self) -> Report:
-        """What has become of it so far."""
+        """The outcome so far."""
         return self.stage.compared(self.tally, self.started)
 
     def note(self, words: str) -> None:
-        """Say what happens, and when."""
+        """Report an event with its time."""
         self.told(f"{trio.current_time() - self.started:4.0f} s: {words}")
 
-    # -- what processes say
+    # -- reports of the processes
 
     async def listen(self, one: Process) -> None:
-        """Until it ends, which is right only once it is killed."""
+        """Read the process's reports until it ends. Raises `Ended` unless it was killed."""
         rest = b""
         assert one.process.stdout is not None  # noqa: S101 - a pipe
         async for some in one.process.stdout:
@@ -110,10 +110,10 @@ class Shared:
             self.note(f"process {one.number} owns the outbox{after}")
         self._tell()
 
-    # -- what happens
+    # -- the course of the demo
 
     async def follow(self, file: Path) -> None:
-        """Count what ends, as any application may that keeps its place."""
+        """Count ended envelopes, as any application can that follows endings."""
         async with open_gateway(load_config(file), serve=False) as gateway:
             async for ended in gateway.endings():
                 receipt = ended.receipt
@@ -123,7 +123,7 @@ class Shared:
                     self._tell()
 
     async def kill_the_owner(self) -> None:
-        """Once all is handed over, and a third of it has ended."""
+        """Kill the owner once all texts are handed over, and a third of them have ended."""
         await self._until(
             lambda: (
                 all(one.handed for one in self.processes)
@@ -137,7 +137,7 @@ class Shared:
         self.note(f"process {one.number}, which owned the outbox, is killed (kill -9)")
 
     async def end(self) -> None:
-        """Until the last of what was accepted has ended."""
+        """Wait until another process owns the outbox, and all accepted texts have ended."""
         await self._until(lambda: self.next is not None and len(self.ended) == self.accepted)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
@@ -160,7 +160,7 @@ async def begun(
     processes: int,
     told: Callable[[str], None],
 ) -> AsyncIterator[Shared]:
-    """The processes, at work. They end with the block."""
+    """Starts the processes for the block; they end with it."""
     url = cluster.url(lease=LEASE)
     file = write_configuration(folder, stage.platforms, stage.addresses, outbox=url)
     shared = Shared(stage, Tally(), len(stage.rooms) * TEXTS_PER_ROOM, told)
@@ -186,7 +186,7 @@ async def begun(
 
 
 async def deliver(shared: Shared) -> Report:
-    """Kill the owner in the middle, wait for every end, and compare with what arrived."""
+    """Kill the owner in the middle, wait until all texts have ended, and check what arrived."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(shared.kill_the_owner)
         await shared.end()
