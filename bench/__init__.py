@@ -1,1 +1,1 @@
-"""What every figure in the docs comes from. Ratios hold within one run; machines are noisy."""
+"""Measures every figure in the docs. Compare only figures of one run, since machines are noisy."""

@@ -1,4 +1,4 @@
-"""Every bench, one after the other: `python -m bench`."""
+"""Runs every bench, one after the other: `python -m bench`."""
 
 from __future__ import annotations
 

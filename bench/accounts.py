@@ -1,8 +1,9 @@
-"""What accounts cost that do not work: `python -m bench.accounts`, or `--json`.
+"""What idle accounts cost: `python -m bench.accounts`, or `--json`.
 
-Of many accounts few work. They are configured, all of them or the working ones alone, or a source
-gives them as they are needed. Each row is a process of its own: seconds of CPU until its gateway is
-open, those until each working account has sent its messages, and the memory that all of that took.
+Of many accounts, only a few send. Either all accounts are configured, or only those that send, or a
+source gives accounts when they are needed. Each row is a process of its own. It shows the seconds
+of CPU until the gateway is open, those until each sending account has sent its messages, and the
+memory that all of this took.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ from gateway_core.testing import FakeChannel, FakeSettings
 
 CASES = ("all configured", "working ones configured", "in a source")
 MESSAGES = 10
-"""That each working account sends."""
+"""How many messages each sending account sends."""
 PAGE = 4096
 
 
 def resident() -> float:
-    """Megabytes of this process."""
+    """Megabytes of memory of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE / 1e6
 
 

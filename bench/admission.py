@@ -1,4 +1,4 @@
-"""How fast a full gateway says no: `submit(wait=False)` while every adapter hangs.
+"""How fast a full gateway refuses: `submit(wait=False)` while every adapter hangs.
 
 `python -m bench.admission` prints the figures with their workload; `--json` one object.
 """

@@ -1,12 +1,12 @@
-"""Answers that grow: how late their ends are, and what they leave to others. In virtual time.
+"""How late growing answers end, and how they slow other messages down. In virtual time.
 
 `python -m bench.applications` streams 1, 5, 10 and 40 answers at once on each emulated channel,
-each in a room of its own, and two in one of Telegram's groups; their lengths drawn from 20 to 90 s,
-beside 20 plain messages in other rooms; once of one part and once of 20,000 characters, by edits
-and, where the channel can, natively. `final_s` is the longest time from the model's end to the
-whole text, `cadence_s` the mean time between two passing states of a stream, `plain_p95_s` how long
-plain messages take, and `alone_p95_s` the same without any stream. `--table` prints the rows as
-Markdown, `--json` as one list.
+each in a room of its own, and two in one of Telegram's groups. Each answer takes 20 to 90 s, and 20
+plain messages go to other rooms. Answers have one part in one run, and 20,000 characters in
+another, and are shown by edits and, if the channel can, natively. `final_s` is the longest time
+from the model's end to the whole text, `cadence_s` the mean time between two passing states of a
+stream, `plain_p95_s` how long plain messages take, and `alone_p95_s` the same without any stream.
+`--table` prints the rows as Markdown, `--json` as one list.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ ROOMS = {
     "discord": "1{:017d}",
 }
 TOGETHER = {"telegram one group": (2,)}
-"""Answers that grow in one room, at its 20 messages a minute, and how many."""
+"""How many answers grow in the same room, which takes 20 messages a minute."""
 NATIVE = ("telegram", "slack")
-"""Channels that show streams natively; groups on Telegram go by edits."""
+"""Channels that show streams natively; Telegram's groups use edits."""
 PASSING = ("edit", "draft", "append")
 PLAIN = 20
 WORDS = "the quick brown fox jumps over a lazy dog and answers at length "
 
 
 def event(room: str) -> dict[str, Any]:
-    """A question in a Slack channel, as the Events API tells of it."""
+    """A question in a Slack channel, as an event of the Events API."""
     asked = {"type": "message", "channel": room, "user": "U0ASKS", "ts": "1700000000.000100"}
     return {"type": "event_callback", "team_id": "T0EMULATOR", "event": asked}
 
 
 class Edits:
-    """Notes when each room's passing states went out."""
+    """Notes when each room's passing states were sent."""
 
     GATEWAY_CONTRACT = 1
 
@@ -74,7 +74,7 @@ class Edits:
 async def _gateway(
     platform: Platform, edits: Edits, how: str
 ) -> AsyncIterator[tuple[Any, Gateway]]:
-    """A gateway on the emulated platform, 20 to 80 ms away, on a network in memory."""
+    """A gateway on the emulated platform, on a network in memory with trips of 20 to 80 ms."""
     async with open_network() as network:
         emulator = platform.emulator()
         latency = Latency(0.020, 0.080, f"bench {platform.channel}")
@@ -146,7 +146,7 @@ async def _run(name: str, how: str, count: int, length: int, seed: int) -> dict[
 def streams(
     name: str, count: int, kind: str, seed: int = 1, how: str = "by edits"
 ) -> dict[str, Any]:
-    """One row: so many streams of that kind on that channel."""
+    """One row: `count` streams of this kind on this channel."""
     clock = trio.testing.MockClock(autojump_threshold=0)
     row: dict[str, Any] = trio.run(_run, name, how, count, LENGTHS[kind], seed, clock=clock)
     clock = trio.testing.MockClock(autojump_threshold=0)

@@ -1,10 +1,10 @@
 """What the bridge costs a message: CPU above the trio face, on a channel that does nothing.
 
 `python -m bench.bridge` sends the same messages with 50 senders and with one, through the gateway
-of `gateway_core` on trio and of `gateway_core.aio` on asyncio (and on uvloop, where it is
-installed), and with 50 threads and one through `gateway_core.blocking`. The rounds of one run take
-turns, and each kind is compared with the trio face of the same turn: the median of the differences
-is printed, in microseconds of this process, its threads and the kernel's share counted.
+of `gateway_core` on trio and of `gateway_core.aio` on asyncio (and on uvloop, if it is installed),
+and with 50 threads and one through `gateway_core.blocking`. The rounds of one run take turns, and
+each kind is compared with the trio face in the same turn. The median of the differences is printed,
+in microseconds of CPU of this process, including its threads and the kernel's share.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROOMS = 60
 
 
 class Nothing(FakeChannel):
-    """Remembers nothing, so that rounds do not differ."""
+    """A channel that remembers nothing, so that rounds do not differ."""
 
     async def _attempt(self, _attempt: Any) -> None:
         await trio.lowlevel.checkpoint()
@@ -127,7 +127,7 @@ def kinds() -> dict[str, Callable[[int, int], float]]:
 
 
 def measure(messages: int, rounds: int) -> dict[str, float]:
-    """Microseconds above the trio face by kind and senders, and the trio face's own."""
+    """Microseconds above the trio face, by kind and senders, and those of the trio face itself."""
     rows: dict[str, list[float]] = {}
     for senders in SENDERS:
         for _ in range(rounds):

@@ -1,7 +1,8 @@
-"""How long a process takes until it has many accounts in PostgreSQL: `python -m bench.claims`.
+"""How long a process takes to own many accounts in PostgreSQL: `python -m bench.claims`.
 
-Accounts are owned whole, or spread over processes of which this is the only one; one after the
-other, or several at once, in turn on the same server. Seconds, and those of this process's CPU.
+The outbox is owned as a whole, or its accounts are spread, with this as the only process. The
+process takes one account after the other, or several at once. All cases run on the same server, one
+by one. A row has seconds, and seconds of this process's CPU.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ import postgres_server
 
 
 class OneByOne(PostgresOutbox):
-    """Has each account by itself."""
+    """An outbox that takes one account after the other."""
 
     recover_many: Any = None
 
 
 async def claimed(server: Any, accounts: str, count: int, kind: type[PostgresOutbox]) -> Any:
-    """Open a gateway, and wait until it has all accounts."""
+    """Open a gateway, and wait until it owns all accounts."""
     schema = f"claims_{accounts}_{kind.__name__.lower()}"
     settings = PostgresSettings(schema=schema, accounts=accounts, lease=60)
     names = [f"bot{n}" for n in range(count)]
@@ -55,7 +56,7 @@ async def claimed(server: Any, accounts: str, count: int, kind: type[PostgresOut
 
 
 def main() -> None:
-    """Print a row for each."""
+    """Print a row for each case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accounts", type=int, default=10_000)
     parser.add_argument("--json", action="store_true")

@@ -1,9 +1,10 @@
-"""How long a login code waits where a backlog of bulk has reached a bound; in virtual time.
+"""How long a login code waits if a backlog of bulk messages has reached a bound; in virtual time.
 
 `python -m bench.classes` prints a row for each run, in memory and with SQLite; `--json` prints one
-list. The account may send 30 messages a second. A run hands over a backlog of bulk, lets it flow
-for five seconds, then sends one code: `urgent`, `order="none"`, `ttl=60`. In a run's control no
-bound is reached. `restart` leaves the code in the file, behind the backlog, to the next process.
+list. The account may send 30 messages a second. A run hands over a backlog of bulk messages, waits
+five seconds, and then sends one code: `urgent`, `order="none"`, `ttl=60`. In a run's control no
+bound is reached. In `restart` the process ends before it sends the code, and the next process finds
+the code in the file, after the backlog.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ PACE = 30
 FLOWS = 5.0
 TTL = 60.0
 AT_ONCE = 1_000
-"""Callers that come together; each of them waits by itself where it finds no slot."""
+"""How many callers start at the same time; each waits by itself if it finds no slot."""
 
 
 CODE = Send(
@@ -43,8 +44,8 @@ CODE = Send(
 class Run:
     """A backlog, and the bounds that it reaches.
 
-    rooms  over how many rooms the backlog is spread; the code goes to the first of them
-    wide   the bounds of its control, which the backlog does not reach
+    rooms  how many rooms the backlog is spread over; the code goes to the first of them
+    wide   the bounds of the run's control, which the backlog does not reach
     """
 
     bulk: int
@@ -79,7 +80,7 @@ async def code(run: Run, folder: Path | None, *, control: bool = False) -> dict[
 
 
 async def restarted(run: Run, folder: Path) -> dict[str, Any]:
-    """The code is accepted and not sent as the process ends; the next one finds it."""
+    """One run whose process ends before it sends the accepted code; the next process finds it."""
     async with AsyncExitStack() as stack:
         gateway, _ = await _opened(stack, run, folder)
         gateway.suspend("bot")
@@ -111,7 +112,7 @@ async def _opened(
 
 
 async def _hand_over(nursery: trio.Nursery, gateway: Gateway, run: Run) -> None:
-    """Every bulk message by a caller of its own; returns once all are accepted, or wait."""
+    """Hand each bulk message over by its own caller; returns once all are accepted or wait."""
     for first in range(0, run.bulk, AT_ONCE):
         for number in range(first, min(run.bulk, first + AT_ONCE)):
             room = f"room {number % run.rooms}"
@@ -132,7 +133,7 @@ def _bulk(room: str, number: int) -> Send:
 
 
 async def _sent(gateway: Gateway, channel: FakeChannel, waiting: int) -> dict[str, Any]:
-    """The code, to the first room of the backlog."""
+    """Send the code to the first room of the backlog."""
     begun, receipt = trio.current_time(), None
     try:
         with trio.move_on_after(10 * TTL):
@@ -158,13 +159,13 @@ def _arrived(channel: FakeChannel) -> float | None:
 
 
 def _waiting(gateway: Gateway) -> int:
-    """How many wait beyond what memory takes: at the door, or in the file only."""
+    """How many messages wait outside of memory: for a slot, or only in the file."""
     parts = gateway.statistics().partitions
     return sum(part.waiting + part.spilled for part in parts)
 
 
 def in_virtual_time(run: Run, outbox: str, how: str) -> dict[str, Any]:
-    """One run in a world of its own; `how` is `run`, `control` or `restart`."""
+    """One run in virtual time; `how` is `run`, `control` or `restart`."""
     clock = trio.testing.MockClock(autojump_threshold=0)
     with TemporaryDirectory(prefix="classes") as name:
         folder = None if outbox == "memory" else Path(name)
@@ -174,7 +175,7 @@ def in_virtual_time(run: Run, outbox: str, how: str) -> dict[str, Any]:
 
 
 def rows() -> list[dict[str, Any]]:
-    """Every run and its control; with SQLite a restart as well."""
+    """Rows of every run and its control; with SQLite also of a restart."""
     found = []
     for name, run in RUNS.items():
         for outbox in OUTBOXES:

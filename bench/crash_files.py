@@ -1,7 +1,7 @@
-"""The files of messages that `bench.crashes --files` sends, and what must hold of them.
+"""Makes the files of messages for `bench.crashes --files`, and checks them after the kills.
 
-Some messages have none, some small ones, which stand in the database, and some large ones, beside
-it. One picture goes to all rooms, and is stored once.
+Some messages have no files, some have small files, which are stored in the database, and some have
+large files, which are stored beside it. One picture goes to all rooms, and is stored once.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from gateway_contrib.sqlite.beside.byte_files import Folder, folder_of
 from gateway_core import File
 
 SMALL, LARGE = (200, 20_000), (300_000, 600_000)
-"""Bytes of files that stand in the database, and beside it."""
+"""Sizes in bytes of files that are stored in the database, and of files beside it."""
 STEPS = (
     "before the bytes", "a file named", "after the bytes", "during the upload",
     "a file to be removed",
 )  # fmt: skip
-"""Where a process may be killed beside the steps that texts have."""
+"""Further steps at which a process may be killed, besides the steps of texts."""
 SHARED = Random("shared").randbytes(150_000)
 
 
 def files_of(number: int) -> list[File]:
-    """What goes with message `number`: by its number alone, and each by its name."""
+    """The files of message `number`, which depend only on this number; each name has it too."""
     rng = Random(f"files of {number}")
     kind = rng.choice(["none", "small", "large", "two", "shared"])
     if kind == "none":
@@ -46,7 +46,7 @@ def files_of(number: int) -> list[File]:
 
 
 def on_the_way(folder: Folder, at: Callable[[str], None]) -> None:
-    """Call `at` with each step of the files in the folder beside a database."""
+    """Call `at` with the name of each step when the folder beside a database reaches it."""
     name, remove = folder.name, folder.remove
 
     def named(new: Path, digest: str) -> None:
@@ -62,7 +62,7 @@ def on_the_way(folder: Folder, at: Callable[[str], None]) -> None:
 
 @attrs.define
 class SeenFiles:
-    """What stands in the rooms, of whose message, and how often."""
+    """The files that were seen in the rooms: whose message they belong to, and how often."""
 
     _seen: Counter[tuple[int, bytes | None]] = attrs.field(factory=Counter)
     _twice: set[tuple[str, int]] = attrs.field(factory=set)
@@ -70,10 +70,11 @@ class SeenFiles:
     def look(
         self, channel: str, message: Message, content_of: Callable[[str | None], bytes | None]
     ) -> None:
-        """A message of a channel's platform, which has the bytes of a digest.
+        """Note the files of a platform's message; `content_of` returns the bytes of a digest.
 
-        One whose bytes the platform had already keeps the name that they came with: the text beside
-        it says whose it is. Of an album only one file has the text; those go once, by their names.
+        If the platform had a file's bytes already, the file keeps its first name, so the message's
+        text says which message it belongs to. In an album only one file has the text; the others
+        are sent only once, so their names say it.
         """
         of_text = re.match(r"m(\d+)w", message.text)
         for file in message.files:
@@ -85,7 +86,7 @@ class SeenFiles:
                 self._twice.add((channel, number))
 
     def missing(self, number: int, receipt: Mapping[str, Any]) -> list[str]:
-        """Those of the message that are nowhere, but for parts whose receipt says: unknown."""
+        """The message's files that are missing, without those of parts whose outcome is unknown."""
         unknown = {
             place
             for part in receipt.get("parts", ())
@@ -99,20 +100,21 @@ class SeenFiles:
         ]
 
     def twice(self, channel: str) -> set[int]:
-        """The messages of which a file stands on that channel more than once."""
+        """The messages with a file that is on that channel more than once."""
         return {number for where, number in self._twice if where == channel}
 
     def strange(self) -> Iterator[str]:
-        """Files that nobody sent so."""
+        """Lines about files that their message does not have."""
         for number, content in self._seen:
             if content not in [file.source for file in files_of(number)]:
                 yield f"m{number}: a file of {len(content or b'')} bytes that it does not have"
 
 
 def orphans(path: Path) -> list[str]:
-    """The bytes that nobody needs any more, in the database and beside it, when nothing waits.
+    """Stored bytes that are not needed any more, in the database and beside it, after the last end.
 
-    What ended unknown keeps its own for as long as it is remembered: an operator may send it again.
+    An envelope that ended `unknown` keeps its bytes while it is remembered, since an operator may
+    retry it.
     """
     connection = apsw.Connection(str(path))
     try:

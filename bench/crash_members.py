@@ -1,16 +1,17 @@
-"""Kills, stops and lets on the members of one outbox in PostgreSQL, and kills its server.
+"""Kills, stops and continues the members of one outbox in PostgreSQL, and kills its server.
 
 `python -m bench.crashes --outbox postgresql`: one owner and two standbys, with a lease of five
 seconds. An application beside them hands messages over in transactions of its own. The three
-emulated platforms live on in this process, and see whose each request is, and when it came.
+emulated platforms run in this process, and note which member each request is from, and when it
+came.
 
 With `--accounts spread` six accounts, two on each platform, are spread over three processes, and
-each submits for all of them. Whoever owns some is killed or stopped, and whoever is begun instead
-gets its share from the others.
+each process submits for all accounts. A process that owns accounts is killed or stopped. A process
+that is started instead gets its share from the others.
 
-A member's tenure of an account begins as it owns it, and ends as the next one's begins. No request
-may come from a member but in its tenure: except for what was in flight in a process that was
-stopped, which is counted.
+A member's tenure of an account begins when the member owns the account, and ends when the next
+member's tenure begins. A member may send requests only in its tenure. The only exception are
+requests that were in flight in a process when it was stopped; these are counted.
 """
 
 from __future__ import annotations
@@ -42,32 +43,32 @@ from gateway_contrib.emulators.wire import ASGIApp, Latency, Receive, Scope, Sen
 
 sys.path.insert(0, str(ROOT / "tests" / "shared"))
 
-import postgres_server  # of the tests, which begin it as this does
+import postgres_server  # of the tests, which start a server in the same way
 
 LEASE = 5.0
 STANDBYS = 2
 LONGEST = 3.0
-"""Seconds that an owner has, at the most, before something happens to it."""
+"""The most seconds before something happens to an owner."""
 PATIENCE = 120.0
-"""Seconds within which a member must own the outbox, and in the end something must end."""
+"""Seconds within which a member must own the outbox, or another envelope must end."""
 NUMBERS = 100_000
-"""Each process has as many numbers of messages for itself."""
+"""How many message numbers each process has for itself."""
 HANDED = 90_000_000
-"""The first number of what the application hands over."""
+"""The number of the first message that the application hands over."""
 HANDS_EACH = 0.5
-"""Seconds between two messages that it hands over."""
+"""Seconds between two messages that the application hands over."""
 EVERYBODY = 10
-"""Of so many kills one is of all members at once."""
+"""One of so many kills hits all members at once."""
 SENDS = ("sendMessage", "chat.postMessage", "/messages")
 SIGNALS = (signal.SIGINT, signal.SIGKILL, signal.SIGQUIT)
-"""How the server ends, in turn: its sessions are ended; all of its processes at once; likewise."""
+"""Signals that end the server, in turn: one ends its sessions, two end all processes at once."""
 
 
 @attrs.define
 class Request:
-    """Of an account, by a process; when it came, and when it was answered.
+    """A request of an account by a process; when it came, and when it was answered.
 
-    sends  whether it makes a message; else it asks who the account is
+    sends  whether the request makes a message; otherwise it asks who the account is
     """
 
     account: str
@@ -79,7 +80,7 @@ class Request:
 
 @attrs.define(eq=False)
 class Member:
-    """One process, and what it said of itself.
+    """One process, with its own reports.
 
     owns    when its tenures of each account began
     tries   when it was about to begin an attempt that is recorded
@@ -96,19 +97,20 @@ class Member:
 
     @property
     def newest(self) -> float:
-        """When the last of its tenures began; 0: it has not owned anything."""
+        """When the member's last tenure began; 0: it has not owned any account."""
         return max((times[-1] for times in self.owns.values()), default=0.0)
 
 
 @attrs.define
 class Shared(Outcome):
-    """What was seen, besides what is seen of one process.
+    """The outcome with several processes, in addition to that with one process.
 
-    stops, servers  how often an owner was stopped and followed, and the server ended
-    remainder       requests of what was in flight in a process that was stopped and followed
+    stops, servers  how often a stopped owner was followed by another, and how often the server
+                    ended
+    remainder       requests in flight in a process that was stopped, and followed by another owner
     overlapping     other requests of a member outside of its tenure
-    takeovers       seconds from the end of an owner until the next one began, of each account
-    handed_over     how often an account came to be another one's, by takeover or handover
+    takeovers       seconds from the end of an owner until the next owner began, for each account
+    handed_over     how often an account got another owner, by takeover or handover
     """
 
     stops: int = 0
@@ -131,9 +133,9 @@ class Shared(Outcome):
 
 
 class Campaign:
-    """One outbox, its members, and what came of it.
+    """One outbox, its members, and the outcome.
 
-    newest  the number of the newest owner of each account, where they are spread
+    newest  the number of the newest owner of each account, if accounts are spread
     """
 
     def __init__(self, server: Any, seed: str, *, spread: bool = False) -> None:
@@ -154,10 +156,10 @@ class Campaign:
         self._begun = 0
         self._connection: Any = None
 
-    # -- what the platforms see
+    # -- requests that the platforms get
 
     def watched(self, channel: str, app: ASGIApp) -> ASGIApp:
-        """The application, below `/of/NAME`: whose the request is."""
+        """The application, below `/of/NAME`, where NAME is the member that sent the request."""
 
         async def seen(scope: Scope, receive: Receive, send: Send) -> None:
             _, _, name, rest = str(scope["path"]).split("/", 3)
@@ -208,7 +210,7 @@ class Campaign:
         said = member.errors[-3000:].decode(errors="replace")
         if member.newest or "OutboxError" not in said:
             raise RuntimeError(f"{member.name} ended by itself: {code} {said}")
-        member.alive = False  # the server was away as it began: whoever runs it begins it anew
+        member.alive = False  # it started while the server was down, so it is restarted
         await self.begin(members)
 
     def _heard(self, member: Member, word: str, *rest: str) -> None:
@@ -226,13 +228,13 @@ class Campaign:
             self.ids[int(rest[0])] = rest[1]
 
     def _owned(self, member: Member, account: str, number: int, at: float) -> None:
-        """Its tenure begins, unless it was stopped as it was told, and another one followed it."""
+        """Note a tenure, unless the member was stopped meanwhile, and another owner followed it."""
         if number >= self.newest[account]:
             self.newest[account] = number
             member.owns[account].append(at)
 
     async def owner(self, since: float) -> Member:
-        """The one that owned all accounts last, if it began to after `since`. Waits for it."""
+        """Wait for a living member that owns all accounts, and began to own them after `since`."""
         with trio.move_on_after(PATIENCE):
             while True:
                 alive = [member for member in self.members if member.alive]
@@ -243,7 +245,7 @@ class Campaign:
         raise RuntimeError(f"no process owns the outbox: {self._told()}")
 
     def owners(self) -> dict[str, tuple[float, Member]]:
-        """Since when each account is whose, by what they said."""
+        """Each account's owner and the time since when, by the members' reports."""
         found: dict[str, tuple[float, Member]] = {}
         for member in self.members:
             for account, times in member.owns.items():
@@ -252,7 +254,7 @@ class Campaign:
         return found
 
     async def owned_without(self, gone: Sequence[Member]) -> dict[str, tuple[float, Member]]:
-        """Whose each account is, once all are somebody's who lives and is none of these."""
+        """Each account's owner, once all accounts are owned by living members other than these."""
         with trio.move_on_after(PATIENCE):
             while True:
                 owners = self.owners()
@@ -264,7 +266,7 @@ class Campaign:
         raise RuntimeError(f"no process owns some account: {self._told()}")
 
     def _told(self) -> str:
-        """What is known of the members that are alive, for whoever looks for a mistake."""
+        """What is known about the members that are alive, to help find a mistake."""
         sql = """SELECT pid, state, wait_event, left(query, 100) FROM pg_stat_activity
             WHERE application_name = 'gateway'"""
         said = [
@@ -280,7 +282,7 @@ class Campaign:
         member.alive = False
         member.process.kill()
 
-    # -- what happens
+    # -- the course of a campaign
 
     async def run(self, nursery: trio.Nursery, what: list[str]) -> None:
         for _ in range(1 + STANDBYS):
@@ -292,7 +294,7 @@ class Campaign:
                 self.outcome.takeovers.append(owner.newest - at)
             await trio.sleep(self._rng.uniform(0.1, LONGEST))
             since, at, each = owner.newest, now(), left.popleft()
-            if each == "server":  # whoever owned it may own it on
+            if each == "server":  # the same member may still be the owner afterwards
                 await self._end_server()
                 since = 0.0
             elif each == "kill":
@@ -302,7 +304,7 @@ class Campaign:
         await self.owner(since)
 
     async def run_spread(self, nursery: trio.Nursery, what: list[str]) -> None:
-        """The same to whoever owns some accounts."""
+        """Like `run`, but each event hits a member that owns some accounts."""
         for _ in range(1 + STANDBYS):
             await self.begin(nursery)
         left = deque(what)
@@ -326,7 +328,10 @@ class Campaign:
                     self.outcome.takeovers.append(since - at)
 
     async def _stop_spread(self, victim: Member) -> bool:
-        """Until others own all that it had, and a while more. Whether it had something."""
+        """Stop a member until others own all of its accounts, and some time more.
+
+        Returns whether it had accounts that another member took over.
+        """
         had = [each for each, (_, member) in self.owners().items() if member is victim]
         since = now()
         victim.process.send_signal(signal.SIGSTOP)
@@ -347,9 +352,9 @@ class Campaign:
             await self.begin(nursery)
 
     async def _stop(self, owner: Member) -> bool:
-        """Longer than its lease: until another owns all of it, and a while more.
+        """Stop the owner longer than its lease: until another owns all accounts, and a bit more.
 
-        Whether it owned it as it was stopped: another one may have followed it just before.
+        Returns whether it was the owner when it was stopped: another may have followed just before.
         """
         since = now()
         owner.process.send_signal(signal.SIGSTOP)
@@ -364,11 +369,11 @@ class Campaign:
         number = SIGNALS[self.outcome.servers % len(SIGNALS)]
         await trio.to_thread.run_sync(self.server.end, number)
         await trio.sleep(self._rng.uniform(0.0, 1.0))
-        self.server.start()  # it ends with the thread that begins it
+        self.server.start()  # in this thread, since the server ends with the thread that starts it
         self.outcome.servers += 1
 
     async def hand_over(self) -> None:
-        """Messages of an application, one after the other, each in a transaction of its own."""
+        """Hand over an application's messages, one by one, each in a transaction of its own."""
         number = HANDED
         try:
             while True:
@@ -391,12 +396,12 @@ class Campaign:
         self.outcome.accepted[number] = (instance, room, "")
 
     async def finish(self) -> None:
-        """No member submits any more, all that was accepted ends, and so do the members."""
+        """Stop all submitting, wait until all accepted messages have ended, and end the members."""
         alive = [member for member in self.members if member.alive]
         for member in alive:
             if member.newest:
                 member.process.send_signal(signal.SIGUSR1)
-            else:  # it has not owned anything: it may not even listen for signals yet
+            else:  # it has owned nothing yet, and perhaps does not listen for signals yet
                 self.kill(member)
         left = """SELECT (SELECT count(*) FROM gateway.envelopes)
             + (SELECT count(*) FROM gateway.handed WHERE answered_at IS NULL)"""
@@ -423,7 +428,7 @@ class Campaign:
 
 
 def judge(campaign: Campaign, emulators: Mapping[str, Any]) -> None:
-    """What stands in the rooms, against what was accepted and what the receipts say."""
+    """Compare the messages in the rooms with what was accepted and with the receipts."""
     outcome, receipts = campaign.outcome, receipts_of(campaign)
     for number in campaign.accepted:
         outcome.accepted[number] = ("", "", campaign.ids[number])
@@ -459,10 +464,10 @@ def receipts_of(campaign: Campaign) -> dict[int, dict[str, Any]]:
 
 
 def late(campaign: Campaign, firsts: list[tuple[int, int]]) -> Iterator[str]:
-    """What came before something that was accepted before it was handed in.
+    """Lines about messages that came before one that was accepted before they were handed in.
 
-    Words of one message have an order, messages are not mixed, and what the application handed over
-    comes by its numbers. Where accounts are spread, processes have an order each.
+    A message's words have an order, messages are not mixed, and the application's messages come in
+    the order of their numbers. If accounts are spread, each process has its own order.
     """
     begun: dict[int, int] = {}
     newest_submitted: defaultdict[int, float] = defaultdict(float)
@@ -486,7 +491,7 @@ def late(campaign: Campaign, firsts: list[tuple[int, int]]) -> Iterator[str]:
 
 
 def look_at_tenures(campaign: Campaign) -> None:
-    """Each request is of its account's owner, but for what was in flight in a stopped process."""
+    """Check that each request is its account's owner's, or was in flight in a stopped process."""
     outcome = campaign.outcome
     by_name = {member.name: member for member in campaign.members}
     for account in campaign.accounts:
@@ -506,11 +511,11 @@ def look_at_tenures(campaign: Campaign) -> None:
 
 
 def _in_flight(member: Member, request: Request, requests: list[Request]) -> bool:
-    """Whether it may be of an attempt that was begun before a stop, and had not come by then."""
+    """Whether the request may be from an attempt that began before a stop, but arrived later."""
     for stopped, let_on in member.stops:
         if request.ended < let_on:
             continue
-        if request.came < stopped:  # all of it had not come by then
+        if request.came < stopped:  # not all of the request had arrived by then
             return True
         begun = sum(at <= stopped for at in member.tries)
         own = [it for it in requests if it.name == member.name]
@@ -533,7 +538,7 @@ def plan(kills: int, stops: int, servers: int, seed: str) -> list[str]:
 async def crash(
     kills: int, stops: int, servers: int, seed: str = "0", *, spread: bool = False
 ) -> Shared:
-    """Do all of that in a drawn order, let everything be sent, and judge."""
+    """Kill, stop and end the server in a random order, let everything be sent, and judge."""
     server = postgres_server.Server(safe=True)
     emulators = platforms()
     if spread:
@@ -557,7 +562,7 @@ async def crash(
 
 
 def main(asked: argparse.Namespace) -> None:
-    """The last two lines say what came of it; the exit code is 1 where a law was broken."""
+    """Run the campaign, and print the outcome. The exit code is 1 if a law is broken."""
     spread = asked.accounts == "spread"
     run = partial(crash, asked.kills, asked.stops, asked.servers, asked.seed, spread=spread)
     outcome = trio.run(run)

@@ -1,16 +1,16 @@
-"""Kills a gateway again and again, and looks at what the platforms got: `python -m bench.crashes`.
+"""Kills a gateway again and again, and checks what the platforms got: `python -m bench.crashes`.
 
-Every other kill comes at a named step of a message of several parts, or of an application that
-follows what ended; the rest at random moments. The three emulated platforms live on in this
-process. The last two lines are `E endings told, R repeated, 0 missing` and
-`N kills, M accepted: 0 lost, 0 late, D duplicated (all announced)`; the exit code is 1 otherwise.
-An ending may be repeated that was told after the last cursor that the application had stored.
+Every other kill comes at a named step of a message with several parts, or of an application that
+follows endings; the other kills come at random moments. The three emulated platforms run in this
+process, and survive the kills. The last two lines are `E endings told, R repeated, 0 missing` and
+`N kills, M accepted: 0 lost, 0 late, D duplicated (all announced)`; otherwise the exit code is 1.
+An ending may be repeated if the application got it after the last cursor that it stored.
 
-With `--files` give most messages files, some processes are killed as these are stored, sent or
-forgotten, and no bytes may be left in the outbox in the end.
+With `--files` most messages have files. Some processes are killed while files are stored, sent or
+forgotten, and no bytes may be left in the outbox at the end.
 
-With `--outbox postgresql` the outbox is shared by three processes, which have its accounts spread
-over them with `--accounts spread`: see `bench.crash_members`.
+With `--outbox postgresql` three processes share the outbox; with `--accounts spread` its accounts
+are spread over them: see `bench.crash_members`.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ from gateway_contrib.emulators.wire import Latency
 ROOT = Path(__file__).parents[1]
 MESSAGES = 6
 LAST = 600.0
-"""Seconds in which the last life must have sent everything."""
+"""Seconds within which the last process must have sent everything."""
 MOST_LIVES = 10
-"""For each kill: a step that no life reaches is a mistake here."""
+"""The most processes for each kill: more would mean a step that no process reaches."""
 LONGEST = 0.8
-"""Seconds of a life that ends at a random moment; with files it is three times as long."""
+"""The most seconds of a process that is killed at a random moment; with files, three times that."""
 
 
 @attrs.define
 class Outcome:
-    """What was seen.
+    """The outcome of all kills.
 
     steps     how many of the kills came at each named step; "": at a random moment
-    unknown   ended `unknown`: what is missing of them their receipts say
-    followed  what the application was told of that ended
-    files     whether messages have some; `orphans`: bytes that nobody needs, left in the outbox
+    unknown   messages that ended `unknown`; their receipts say which parts may be missing
+    followed  the endings that the application got
+    files     whether messages have files; `orphans`: bytes left in the outbox without need
     """
 
     kills: int = 0
@@ -81,7 +81,7 @@ class Outcome:
 
     @property
     def all_steps(self) -> tuple[str, ...]:
-        """At which its processes are killed."""
+        """The steps at which processes are killed."""
         return (*crash_files.STEPS, *STEPS) if self.files else STEPS
 
     def __str__(self) -> str:
@@ -106,7 +106,10 @@ def platforms() -> dict[str, Any]:
 
 
 async def life(command: list[str], patience: float | None) -> tuple[int, str]:
-    """One process until it ends, or is killed that long after it is ready; what it said."""
+    """Run one process until it ends, or until it is killed `patience` seconds after it is ready.
+
+    Returns its exit code and its output.
+    """
     process = await trio.lowlevel.open_process(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
     )
@@ -141,7 +144,7 @@ async def life(command: list[str], patience: float | None) -> tuple[int, str]:
 async def next_life(
     path: Path, addresses: str, outcome: Outcome, rng: Random, *, first: int, kill: bool
 ) -> int:
-    """A life that is to be killed, or to finish everything; the first number not used."""
+    """Run a process to be killed, or to finish everything; returns the first unused number."""
     named, step = kill and outcome.kills % 2 == 0, ""
     command = [
         sys.executable, "-m", "bench.crashing", "--path", str(path), "--addresses", addresses,
@@ -181,7 +184,7 @@ def receipts_of(path: Path) -> dict[int, dict[str, Any]]:
 
 
 def judge(outcome: Outcome, emulators: dict[str, Any], path: Path) -> None:
-    """What stands in the rooms, against what was accepted and what the receipts say."""
+    """Compare the messages in the rooms with what was accepted and with the receipts."""
     receipts = receipts_of(path)
     seen: dict[int, set[int]] = {}
     twice: dict[str, set[int]] = {channel: set() for channel in ROOMS}
@@ -222,7 +225,7 @@ def judge(outcome: Outcome, emulators: dict[str, Any], path: Path) -> None:
 
 
 def look(outcome: Outcome, number: int, receipt: dict[str, Any], seen: set[int]) -> None:
-    """Whether all of a message is there, but for parts of which its receipt says: unknown."""
+    """Check that all of a message is there, except parts whose outcome is `unknown`."""
     ended = receipt.get("disposition")
     text, missing = text_of(number), set(range(WORDS)) - seen
     for part in receipt.get("parts", ()):
@@ -236,7 +239,7 @@ def look(outcome: Outcome, number: int, receipt: dict[str, Any], seen: set[int])
 
 
 async def crash(kills: int, folder: Path, seed: str = "0", *, files: bool = False) -> Outcome:
-    """Kill so often, let the last life finish, and judge."""
+    """Kill `kills` times, let the last process finish, and judge the outcome."""
     outcome, rng, first = Outcome(files=files), Random(seed), 0
     path, emulators, lives = folder / "outbox.db", platforms(), Lives(folder)
     async with trio.open_nursery() as nursery:

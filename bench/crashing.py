@@ -1,7 +1,7 @@
-"""The process that `bench.crashes` kills: a gateway on three channels, its outbox in a file.
+"""The process that `bench.crashes` kills: a gateway on three channels, with its outbox in a file.
 
-It submits messages of several parts, some with files where it is asked to, prints a line for each
-that was accepted, and follows what ended as an application does.
+It submits messages of several parts, and with `--files` gives some messages files. It prints a line
+for each accepted message, and follows endings as an application does.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ PATHS = {"telegram": "", "slack": "/api", "discord": "/api/v10"}
 ROOMS = {"telegram": ("101", "102"), "slack": ("C1CRASH", "C2CRASH"), "discord": ("201", "202")}
 WORDS = 36
 PATIENCE = 10.0
-"""Seconds in which the last endings must be told."""
+"""Seconds within which the application must get the last endings."""
 
 
 def text_of(number: int) -> str:
-    """A message of three or four parts; each word tells where it belongs."""
+    """A message of three or four parts; each word says its message and its place."""
     return " ".join(f"m{number}w{word:02d}" for word in range(WORDS))
 
 
 def channel_of(account: str) -> str:
-    """Where it is an account: `slack` and `slack-2` are two on one platform."""
+    """The account's channel: `slack` and `slack-2` are two accounts on one platform."""
     return account.partition("-")[0]
 
 
@@ -75,7 +75,7 @@ def _settings(channel: str, address: str) -> Any:
 
 
 class Killer:
-    """Kills this process when a step is reached for the n-th time."""
+    """Kills this process when a step is reached once more after `nth` times."""
 
     def __init__(self, step: str, nth: int) -> None:
         self._step, self._left = step, nth

@@ -1,8 +1,8 @@
-"""The process of which `bench.crashes --outbox postgresql` kills many: one member of an outbox.
+"""One member of an outbox in PostgreSQL, a process that `bench.crashes --outbox postgresql` kills.
 
-It stands by until it owns the outbox, or owns some of its accounts beside others, and submits
-messages of several parts, one after the other. Each line that it prints ends with the time on a
-clock that all processes of the machine share.
+It stands by until it owns the outbox, or owns some of the accounts while other members own the
+others. It submits messages of several parts, one after the other. Each line that it prints ends
+with the time on a clock that all processes of the machine share.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_core import Gateway, GatewayConfig, OutboxError, RetrySettings, Send, open_gateway
 
 PAUSE = 0.1
-"""Seconds between two messages, at the most; and after one that was refused."""
+"""The most seconds between two messages; also the seconds after a refused message."""
 SPREAD_PAUSE = 1.0
-"""The same of each process where all submit at once, and not the owner alone."""
+"""The most seconds between two messages of a process if every process submits."""
 WAITING = 60
-"""Messages that wait, so that they end while a process has the outbox for a second or two."""
+"""The most messages that may wait, so few that they end while a process owns the outbox briefly."""
 
 
 def now() -> float:
@@ -39,11 +39,11 @@ def say(*words: object) -> None:
 
 
 class Told(PostgresOutbox):
-    """The outbox, which says what it does as it does it."""
+    """The outbox, which prints each thing that it does."""
 
     async def recover(self, instance_id: str) -> Any:
         found = await super().recover(instance_id)
-        if instance_id:  # else it is what all have in common
+        if instance_id:  # otherwise it is the state that all accounts share
             self._say_owned(instance_id)
         return found
 
@@ -54,7 +54,7 @@ class Told(PostgresOutbox):
         return found
 
     def _say_owned(self, instance_id: str) -> None:
-        """With the number of the owner that it is, where accounts are spread; else 0."""
+        """Print that this process owns the account, with the owner's number (0 if not spread)."""
         owned = {} if self._spread is None else self._spread._owned  # noqa: SLF001 - nobody else is told of it
         say("owns", instance_id, owned.get(instance_id, 0))
 
@@ -71,7 +71,7 @@ class Told(PostgresOutbox):
 async def submit(
     gateway: Gateway, accounts: list[str], name: str, number: int, pause: float
 ) -> None:
-    """One message after the other, as long as it is not cancelled."""
+    """Submit one message after the other until cancelled."""
     rng = Random(name)
     while True:
         instance = rng.choice(accounts)
@@ -108,7 +108,7 @@ async def main(asked: argparse.Namespace) -> None:
             nursery.start_soon(submit, gateway, list(addresses), asked.name, asked.first, pause)
             await anext(enough)
             nursery.cancel_scope.cancel()
-            with trio.CancelScope(shield=True):  # it sends what is left until it is killed
+            with trio.CancelScope(shield=True):  # it sends the rest until it is killed
                 await trio.sleep_forever()
 
 

@@ -30,7 +30,7 @@ ROUNDS = 3
 
 
 class Nothing:
-    """A channel that does nothing, or waits; with limits or without."""
+    """A channel that does nothing, or only waits, with or without limits."""
 
     GATEWAY_CONTRACT = 1
 
@@ -228,7 +228,7 @@ WORKLOADS = {
 
 
 def quietly() -> None:
-    """Let the log show errors alone."""
+    """Let the log show only errors."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
 

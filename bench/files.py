@@ -1,14 +1,14 @@
-"""What a file costs through each adapter, beside the clients that people use today.
+"""What a file costs through each adapter, compared with the clients that people use today.
 
-`python -m bench.files` sends 1,000 files of 1 MB to each emulated platform, to eight rooms at once,
-and prints, of the client's process, milliseconds of CPU for a file and the most memory that it had.
-`--files` sends fewer, `--rounds` repeats it: then the least of each figure is printed.
+`python -m bench.files` sends 1,000 files of 1 MB to each emulated platform, to eight rooms at once.
+It prints two figures of the client's process: milliseconds of CPU for a file, and the most memory.
+`--files` sends fewer files. `--rounds` repeats the run, and prints the least of each figure.
 
 All clients have the same job: a path for each message, one after the other in a room, each awaited
-before the next. Each client and each platform is a process of its own, and a client's has nothing
-in it but what its job needs. The time is of its user and its kernel side, all threads, without the
-start and without the first file of each room; the memory is that of the whole life of the process,
-interpreter and imports included. All clients live in one environment
+before the next. Each client and each platform is a process of its own, and a client's process
+imports only what its job needs. The time counts user and kernel, in all threads, without the start
+of the process and without the first file of each room. The memory is the peak of the whole process,
+including the interpreter and imports. All clients are installed in one environment
 (`make build/peers/.installed`), whose interpreter `--python` names.
 """
 
@@ -44,7 +44,7 @@ CLIENTS = {
 
 
 async def serving(channel: str) -> None:
-    """The platform, until standard input ends. What the store forgets nobody asks for."""
+    """Serve the platform until standard input ends. No client asks for files that it forgot."""
     platform, limits = PLATFORMS[channel], WITHOUT_LIMITS[channel]
     if channel == "slack":
         limits = SlackLimits(posts=(1_000_000, 1.0), tiers={}, share_seconds=0.1)
@@ -73,7 +73,7 @@ def served(channel: str) -> Iterator[str]:
 
 
 def measured(client: str, channel: str, rooms: Mapping[str, Sequence[str]], python: str) -> Any:
-    """(milliseconds of CPU for a file, megabytes), in a process of its own."""
+    """(milliseconds of CPU for a file, megabytes of memory), measured in a process of its own."""
     module = "files_with_this_gateway" if client == "gateway" else "files"
     with served(channel) as url:
         job = {"url": url, "channel": channel, "library": client, "rooms": rooms}
@@ -93,7 +93,7 @@ def measured(client: str, channel: str, rooms: Mapping[str, Sequence[str]], pyth
 
 
 def made(folder: Path, count: int) -> list[str]:
-    """So many files, no two alike: what a platform has already would go by its id."""
+    """`count` different files: for bytes that a platform has already, a client would send an id."""
     paths = [str(folder / f"report-{number}.bin") for number in range(count)]
     for path in paths:
         Path(path).write_bytes(os.urandom(MB))

@@ -1,7 +1,7 @@
-"""An application that follows what ended, and what must hold of what it was told, through kills.
+"""An application that follows endings, and a check of the endings that it got, despite kills.
 
-It keeps its rows and its cursor in one file, written every few endings. What it was told, and from
-which cursor on, stands in another: there a kill takes nothing back.
+It keeps its rows and its cursor in one file, which it writes after every few endings. Another file
+has each ending that it got, and the cursor that it started from; a kill loses nothing of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import attrs
 from gateway_core import Ended, Gateway
 
 BATCH = 4
-"""Endings that are written together; a kill before has them told again."""
+"""How many endings are written together; after a kill before that, they come again."""
 
 
 class Application:
@@ -41,7 +41,7 @@ class Application:
         self._db.close()
 
     async def follow(self, gateway: Gateway) -> None:
-        """Until the gateway closes, or the process is killed."""
+        """Follow endings until the gateway closes or the process is killed."""
         cursor = self.cursor()
         self._say(f"after {cursor or '-'}")
         async for ended in gateway.endings(after=cursor):
@@ -58,7 +58,7 @@ class Application:
             self._at("cursor stored")
 
     def store(self) -> None:
-        """Write the rows of the batch, all or none: the newest has the cursor to go on from."""
+        """Write all rows of the batch, or none: the newest row has the cursor to go on from."""
         with self._db:
             for ended in self._batch:
                 row = (ended.cursor, ended.receipt.envelope_id)
@@ -74,17 +74,17 @@ class Application:
 
 
 def number_of(cursor: str | None) -> int:
-    """Which ending it is of; 0: none."""
+    """The number of the cursor's ending; 0: there is no cursor."""
     return int(cursor.rpartition(".")[2]) if cursor else 0
 
 
 @attrs.frozen
 class Life:
-    """What one process was told: by the files, of which the application has a part.
+    """The endings that one process got, by the application's files.
 
-    stored  the number of the newest row as the process began
-    after   the number from which on it followed; None: it did not come so far
-    told    endings by number and id, in the order of the calls
+    stored  the number of the newest row when the process began
+    after   the number that it followed from; None: it ended before it followed
+    told    endings by number and id, in the order in which they came
     """
 
     stored: int
@@ -94,11 +94,11 @@ class Life:
 
 @attrs.frozen
 class Followed:
-    """What came of it.
+    """The outcome of all processes together.
 
-    told      endings told, each counted once; `repeated`: how many were told again, over all lives
-    missing   endings that nobody was told of
-    mistaken  what else is not as promised: an order, a repetition that no cursor explains, a row
+    told      endings that came, each counted once; `repeated`: how many came again
+    missing   endings that never came
+    mistaken  other broken promises: a wrong order or row, a repetition that no cursor explains
     """
 
     told: int
@@ -130,7 +130,7 @@ class Lives:
         self.all: list[Life] = []
 
     def ended(self) -> None:
-        """One has ended, or was killed."""
+        """Read the files after a process has ended or was killed."""
         log = self._folder / "told.log"
         lines = (log.read_text() if log.exists() else "").splitlines()
         after, told = None, []
@@ -145,7 +145,7 @@ class Lives:
         self._stored = max((number for number, _ in self.rows()), default=0)
 
     def rows(self) -> list[tuple[int, str]]:
-        """What the application has, in the order in which it wrote it."""
+        """The application's rows, in the order in which it wrote them."""
         if not (file := self._folder / "application.db").exists():
             return []
         database = apsw.Connection(str(file))
@@ -161,12 +161,12 @@ class Lives:
 def followed(
     lives: Sequence[Life], rows: Sequence[tuple[int, str]], endings: Sequence[tuple[int, str]]
 ) -> Followed:
-    """Compare what was told, and written of it, with what ended.
+    """Compare the endings that came, and the application's rows, with all endings.
 
-    Each life must be told what comes after its stored cursor, in order, and leave out nothing; the
-    application's rows are then all endings, once.
+    Each process must get all endings after its stored cursor, in order. Then the application's rows
+    have each ending once.
 
-    endings  all there were, by number and id
+    endings  all endings, by number and id
     """
     told = Counter(each for life in lives for each in life.told)
     missing = [f"ending {n} of {name} is missing" for n, name in endings if (n, name) not in told]
@@ -189,7 +189,7 @@ def _mistakes(at: int, life: Life, endings: Sequence[tuple[int, str]]) -> Iterat
 
 
 def endings_in(path: Path) -> list[tuple[int, str]]:
-    """All that ended, as the outbox's file numbers it."""
+    """All endings, with their numbers in the outbox's file."""
     database = apsw.Connection(str(path))
     try:
         return database.execute("SELECT number, id FROM history ORDER BY number").fetchall()

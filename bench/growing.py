@@ -1,8 +1,9 @@
-"""What healing the Markdown of a growing answer takes: µs, for 20,000 characters of many makes.
+"""How many µs it takes to heal the Markdown of a growing answer of 20,000 characters.
 
-`python -m bench.growing` prints the table, `--json` one object. Each text is cut at a hundred
-places near its end, in words, in styles, in code: the median and the slowest of them, each the
-best of five rounds, in processor time. Beside them what parsing the same text takes.
+`python -m bench.growing` prints the table, `--json` one object. There are texts of many kinds. Each
+text is cut at a hundred places near its end: in words, in styles, in code. The table has the median
+and the slowest of the cuts, each the best of five rounds, in processor time; and the time to parse
+the same text.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from gateway_core.text import healed, parse
 LENGTH = 20_000
 CUTS = 100
 AIM_US = 1000
-"""What the median is to stay below: forty streams healed once a second are 4 % of a processor."""
+"""The aim for the median: then healing forty streams once a second takes 4 % of a processor."""
 
 
 def repeated(text: str) -> str:
@@ -26,7 +27,7 @@ def repeated(text: str) -> str:
 
 
 def kinds() -> dict[str, str]:
-    """Texts of more than `LENGTH` characters: what answers are made of, and blocks without end."""
+    """Texts of more than `LENGTH` characters: typical answers, and very long blocks."""
     row = "| one | **two** | three |\n"
     return {
         "the bundled texts": texts()[-1],

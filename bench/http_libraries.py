@@ -1,11 +1,11 @@
 # ruff: noqa: PLC0415 - each process imports the one library that it measures.
-"""What an HTTP library costs per request: small JSON there and back over loopback, kept alive.
+"""What an HTTP library costs per request: small JSON messages over kept connections on loopback.
 
 `python -m bench.http_libraries` prints microseconds of CPU per request of the client's process, the
 median of rounds that alternate between the libraries, with 1, 16 and 64 requests in flight. The
-server is a process of its own. Those on trio are then cancelled 300 times at random moments: of 16
-requests that follow, `good_after_cancels` succeed. `--json` prints one list. Libraries that are not
-installed are named and left out.
+server is a process of its own. For libraries on trio, 300 requests are then cancelled at random
+moments, and of the next 16 requests `good_after_cancels` succeed. `--json` prints one list.
+Libraries that are not installed are named and left out.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Asks = Callable[[], Awaitable[object]]
 
 
 async def _answer_all(stream: trio.SocketStream) -> None:
-    """Each request (of a head and a body of known length) gets the same answer."""
+    """Give the same answer to each request, which has a head and a body of known length."""
     whole, pending = _HEAD % len(_ANSWER) + _ANSWER, b""
     with suppress(trio.BrokenResourceError):
         async for chunk in stream:
@@ -83,7 +83,7 @@ async def serve() -> None:
 
 @asynccontextmanager
 async def through_gateway_core(url: str) -> AsyncIterator[Asks]:
-    """The package that hides the library, with all that it adds."""
+    """`gateway_core.http`, with all that it adds to the library beneath it."""
     async with open_client(base_url=url) as client:
 
         async def ask() -> object:
@@ -231,7 +231,7 @@ async def on_asyncio(opened: Any, url: str, in_flight: int) -> float:
 
 
 async def after_cancels(opened: Any, url: str) -> float:
-    """How many of 16 requests succeed after 300 that were cancelled at random moments."""
+    """How many of 16 requests succeed after 300 requests were cancelled at random moments."""
     random, good = Random("cancels"), 0
 
     async with opened(url) as ask:
@@ -265,7 +265,7 @@ def one(name: str, url: str, in_flight: int) -> float:
 
 
 def measured(name: str, url: str, in_flight: int) -> float:
-    """In a process of its own, so that no library warms or burdens another."""
+    """The figure of one library, in its own process, so that no library affects another."""
     asked = [sys.executable, "-m", "bench.http_libraries", "--one", name, url, str(in_flight)]
     done = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=_root())  # noqa: S603 - this module
     return float(done.stdout)

@@ -1,4 +1,4 @@
-"""Latency that remembers: which text was asked for, when, and how long its way was."""
+"""A latency that remembers each text's last request: when it came, and how long its trip took."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import trio
 from gateway_contrib.emulators.wire import ASGIApp, Event, Latency, Receive, Scope, Send
 
 asked: ContextVar[str] = ContextVar("asked", default="")
-"""The text that the request at hand would send, by its name."""
+"""The name of the text that the current request would send."""
 
 
 class Journeys(Latency):
-    """Round trips of 20 to 80 ms; what the last one of each text took, and when it began.
+    """Round trips of 20 to 80 ms; notes the last round trip of each text.
 
-    names     what names a text in a request's body
-    trips     seconds by text: what was drawn, and the platform's own time
+    names     a pattern that finds a text's name in a request's body
+    trips     seconds of the last round trip by text: the drawn latency and the platform's own time
     arrivals  when the text's last request came in
     """
 
@@ -28,7 +28,7 @@ class Journeys(Latency):
         self._names = names
 
     def __call__(self, app: ASGIApp) -> ASGIApp:
-        """The application behind that latency."""
+        """The application with this latency in front of it."""
 
         async def distant(scope: Scope, receive: Receive, send: Send) -> None:
             events = await _all_of(receive)
@@ -55,7 +55,7 @@ class Journeys(Latency):
 
 
 def _again(events: list[Event], receive: Receive) -> Receive:
-    """Those events, and then what comes."""
+    """A `receive` that gives these events first, and then new ones."""
     events.reverse()
 
     async def again() -> Event:

@@ -1,7 +1,7 @@
-"""What each setting may take: bytes in memory and on disk of one thing of each kind, measured.
+"""Measures the bytes, in memory or on disk, of one thing of each kind that a setting bounds.
 
-`python -m bench.memory` prints a row for each kind; `--table` is what docs/how-to/tune.md shows.
-The defaults say how many of each there may be at the most.
+`python -m bench.memory` prints a row for each kind; `--table` prints the table of
+docs/how-to/tune.md. By default there may be at most so many of each kind as the row says.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ DEFAULTS = GatewayConfig()
 
 
 class Forgetful(FakeChannel):
-    """A platform that remembers nothing: its memory is not the gateway's."""
+    """A platform that remembers nothing, so that its own memory is not measured."""
 
     def __init__(self) -> None:
         super().__init__(script=self._forget)
@@ -68,7 +68,8 @@ class Forgetful(FakeChannel):
 class Kind:
     """A kind of thing that is remembered.
 
-    setting  what bounds it; most: how many there are at the most, by default
+    setting  the setting that bounds how many there are
+    most     how many there are at most, by default
     where    `memory` or `disk`
     """
 
@@ -80,7 +81,7 @@ class Kind:
 
 
 def each(fill: Callable[[Gateway, int], Awaitable[Any]], **settings: Any) -> float:
-    """Bytes of memory for each of so many things that `fill` makes."""
+    """Bytes of memory for each thing that `fill` makes."""
 
     async def main() -> float:
         async with open_test_gateway(
@@ -121,7 +122,7 @@ async def _queued(gateway: Gateway, many: int) -> None:
 
 
 def _keys(*, stored: bool) -> float:
-    """Of messages of one part that arrived at once."""
+    """Bytes of memory for the key of a delivered message of one part."""
     keys = Keys(most=8 * MANY, window=DAY, newest=0, stored=stored)
     ids = Ids(Random("memory"))
     gc.collect()
@@ -171,7 +172,7 @@ def _unfinished() -> float:
 
 
 def _buckets() -> float:
-    """A room's two buckets, as Telegram's groups have them, one of them refused."""
+    """Bytes of memory for a room's two buckets, as in Telegram's groups, one of them refused."""
     registry = BucketRegistry()
     gc.collect()
     tracemalloc.start()
@@ -201,7 +202,7 @@ def _moves() -> float:
 
 
 def _on_disk(*, unfinished: bool) -> float:
-    """Bytes of the file for each message that ended, or that waits."""
+    """Bytes of the outbox's file for each message that has ended, or that is unfinished."""
 
     async def main() -> float:
         with TemporaryDirectory() as folder:
@@ -293,7 +294,7 @@ COLUMNS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def row(kind: Kind) -> Mapping[str, Any]:
-    """What is measured of one kind."""
+    """The row of one kind."""
     return {
         "name": kind.name,
         "where": kind.where,
@@ -304,7 +305,7 @@ def row(kind: Kind) -> Mapping[str, Any]:
 
 
 def main() -> None:
-    """Print what was found."""
+    """Print the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--table", action="store_true")

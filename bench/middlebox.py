@@ -1,7 +1,7 @@
-"""What stands between a client and a platform, on loopback: it forgets connections.
+"""A middlebox between a client and a platform, on loopback, which forgets connections.
 
-As an address translation whose entry ran out, a firewall or a balancer that failed over. What the
-client writes on a forgotten connection reaches nobody.
+It behaves like an address translation whose entry has expired, or a firewall or load balancer that
+failed over. Bytes that the client writes on a forgotten connection are lost.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class _Relayed:
 class Middlebox:
     """A relay to one port.
 
-    answer   what becomes of bytes on a forgotten connection: a reset, or nothing at all
-    once     a connection is forgotten as soon as it carried one answer
-    opened   connections so far
-    lost     writes of the client that met a forgotten connection
-    front    its own port
+    answer   the answer to bytes on a forgotten connection: a reset, or nothing at all
+    once     a connection is forgotten as soon as it has carried one answer
+    opened   how many connections there were so far
+    lost     how many writes of the client came on a forgotten connection
+    front    the relay's own port
     """
 
     port: int
@@ -49,7 +49,7 @@ class Middlebox:
     _reopened: trio.Event = attrs.field(factory=trio.Event)
 
     async def listen(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Take connections where it is not shut, until cancelled."""
+        """Take connections until cancelled, except while it is shut."""
         async with trio.open_nursery() as nursery:
             while True:
                 listeners = await trio.open_tcp_listeners(self.front, host="127.0.0.1")
@@ -62,15 +62,15 @@ class Middlebox:
                 await self._reopened.wait()
 
     def shut(self) -> None:
-        """Refuse connections from now on; those that are there stay."""
+        """Refuse new connections from now on; existing ones stay."""
         self._accepts.cancel()
 
     def open(self) -> None:
-        """Take connections again."""
+        """Take new connections again."""
         self._reopened.set()
 
     def forget(self) -> None:
-        """Forget every connection that is there."""
+        """Forget every existing connection."""
         self._forgotten = self.opened
 
     async def _relay(self, client: trio.SocketStream) -> None:
@@ -104,7 +104,7 @@ class Middlebox:
 
 @asynccontextmanager
 async def between(url: str, **fields: object) -> AsyncIterator[tuple[Middlebox, str]]:
-    """A middlebox before the server at `url`, and its own URL."""
+    """A middlebox in front of the server at `url`, and the middlebox's own URL."""
     box = Middlebox(int(url.rpartition(":")[2]), **fields)  # type: ignore[arg-type]  # its own fields
     async with trio.open_nursery() as nursery:
         await nursery.start(box.listen)

@@ -1,40 +1,41 @@
-"""Where one envelope passes in core: the modules it enters, and how often control moves.
+"""Counts the modules of core that one envelope passes, and how often control moves between them.
 
 `python -m bench.moves` prints a table; `--json` prints one object; `--trace SCENARIO` prints the
 moves of one scenario, one per line: `from -> to  function`, with `(back)` where a function ends.
 
 Scenarios. Each runs in virtual time with seeded tasks, one partition, a channel in memory without
-limits, no installed plugin and no telemetry. Each counts its second envelope: the first of its
-kind warms up what is made once.
+limits, no installed plugin and no telemetry. Each counts its second envelope, since the first one
+makes the things that are made only once.
 
 send      a Send of one part, from the call of `gateway.send` until its caller has the receipt
-429       the same where the platform's first answer is a 429: from the moment when the channel's
-          `send` raises until no task of the process can run, as the lane waits for `retry_after`
+429       the same, but the platform's first answer is a 429: from the moment when the channel's
+          `send` raises until no task of the process can run, since the lane waits for `retry_after`
 429_rest  the same envelope before that moment and after that wait, until its receipt
-edit      a message of four parts loses its last one: from the call of `gateway.edit` until its
-          caller has the receipt; the three parts that stay as they are, are not sent again
-recovery  an envelope whose attempt hung as its gateway was closed: from the call of `open_gateway`
-          of the next gateway, on the same outbox, until that outbox was given the receipt and the
-          task that gave it waits or ends
+edit      a message of four parts loses its last part: from the call of `gateway.edit` until its
+          caller has the receipt; the three unchanged parts are not sent again
+recovery  an envelope whose attempt hung when its gateway was closed: from the call of
+          `open_gateway` of the next gateway, on the same outbox, until the outbox was given the
+          receipt, and the task that gave it waits or ends
 
 What is counted. `sys.setprofile` reports the call and the return of each Python function. An event
 belongs to the module in the `__name__` of its frame's globals. Ignored are
 
 - code that is not core's: trio, the standard library, the channel, `gateway_core.testing`
-- code that stands in no file: the methods that attrs generates, functions made by `exec`
-- comprehensions and generator expressions, which are functions in some versions of Python only
+- code that is in no file: the methods that attrs generates, functions made by `exec`
+- comprehensions and generator expressions, which are functions only in some versions of Python
 
 modules   different modules that had an event
 packages  different packages that had an event. A package is the first name below `gateway_core`;
           a module directly in `gateway_core` is a package of its own
 moves     how often an event belongs to another module (or package) than the event before it. Calls
-          and returns count alike: a function that calls one of another module, and then ends, makes
-          two moves. One that calls two others in turn makes three: its own frame has no event
-          between them
+          and returns count alike: a function that calls a function of another module, and then
+          ends, makes two moves. A function that calls two others in turn makes three moves, since
+          its own frame has no event between the two calls
 
-A coroutine or generator that is suspended reports a return, and a call as it goes on; the same for
-each that awaits it. Neither is counted: control passes through those that await, and none of
-their statements runs. What a resumed one does next is counted, as that is a call or a return.
+A coroutine or generator reports a return when it is suspended, and a call when it goes on. The same
+holds for each coroutine that awaits it. These events are not counted, since control only passes
+through the awaiting coroutines, and none of their statements runs. The next event of a resumed
+coroutine is counted, since it is a real call or return.
 
 The last lines are read from the source: the attributes of an accepted envelope's class, and the
 modules that assign to them (`x.a = …`, `x.a += …`). `x` is a variable or an attribute of the name
@@ -88,12 +89,12 @@ SOURCE = Path(gateway_core.__file__).parent
 YIELD = dis.opmap["YIELD_VALUE"]
 COMPREHENSIONS = {"<dictcomp>", "<genexpr>", "<listcomp>", "<setcomp>"}
 RUNS = 2
-"""Envelopes of a scenario: the last one is counted."""
+"""How many envelopes a scenario has; only the last one is counted."""
 PAUSE = 60.0
 """Seconds of virtual time between a scenario's envelopes."""
 RETRY_AFTER = 0.5
 ENVELOPES = {"Delivery": "delivery", "Flight": "flight"}
-"""The class of an accepted envelope, and how its variables are called."""
+"""By the name of an accepted envelope's class, the name of variables of this class."""
 
 
 # -- counting
@@ -101,7 +102,7 @@ ENVELOPES = {"Delivery": "delivery", "Flight": "flight"}
 
 @attrs.frozen
 class Event:
-    """A call or a return, which is `back`, of one of core's functions."""
+    """A call of one of core's functions, or with `back` a return."""
 
     module: str
     function: str
@@ -113,7 +114,7 @@ class Event:
 
 
 class Recorder:
-    """The calls and returns of core's functions between `begin` and `end`, while it is entered."""
+    """Records the calls and returns of core's functions between `begin` and `end`."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -140,13 +141,13 @@ class Recorder:
         if kind not in ("call", "return"):
             return
         module = _module_of(frame)
-        # Invariant: a suspension is noted even if it is not counted, as its end may be.
+        # Invariant: a suspension is noted even if it is not counted, since its end may be counted.
         if module is not None and not self._passes(frame, kind) and self._counting:
             function = frame.f_code.co_qualname
             self.events.append(Event(module, function, back=kind == "return"))
 
     def _passes(self, frame: FrameType, kind: str) -> bool:
-        """Whether it is suspended, or goes on after it was."""
+        """Whether the event only suspends a frame, or resumes a suspended one."""
         if kind == "call":
             known = frame in self._suspended
             self._suspended.discard(frame)
@@ -158,7 +159,7 @@ class Recorder:
 
 
 def _module_of(frame: FrameType) -> str | None:
-    """The name below `gateway_core`; None: not counted."""
+    """The name of the frame's module below `gateway_core`; None: it is not counted."""
     name, code = frame.f_globals.get("__name__") or "", frame.f_code
     if code.co_filename.startswith("<") or code.co_name in COMPREHENSIONS:
         return None
@@ -195,7 +196,7 @@ def trace(events: Sequence[Event]) -> Iterator[str]:
 
 
 class Plain:
-    """A channel that says yes; `disturb` is awaited in the next send only."""
+    """A channel that accepts everything; `disturb` is awaited in the next send only."""
 
     GATEWAY_CONTRACT = 1
 
@@ -229,7 +230,7 @@ class Plain:
 
 
 class Words(Plain):
-    """Each word is a message of its own."""
+    """A channel that makes a message of each word."""
 
     @hookimpl
     def chunk(self, envelope: Any) -> list[Part]:
@@ -250,7 +251,7 @@ class Words(Plain):
 
 
 class Surviving(MemoryOutbox):
-    """Survives its gateway, and says when it was given a receipt."""
+    """An outbox that outlives its gateway, and sets `ended` when it is given a receipt."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -347,7 +348,7 @@ async def recovery(recorder: Recorder) -> None:
         async with gateway_on(channel, outbox) as gateway:
             await gateway.submit(Send(instance_id="bot", external_room_id="room", text="hello"))
             await trio.sleep(PAUSE / 2)
-        opening = gateway_on(channel, outbox)  # a configuration is checked as it is made
+        opening = gateway_on(channel, outbox)  # the configuration is checked here, before the count
         recorder.begin()
         async with opening:
             await outbox.ended.wait()
@@ -356,7 +357,7 @@ async def recovery(recorder: Recorder) -> None:
 
 
 def _ensure(condition: bool, what: str) -> None:
-    """A scenario that goes another way than it should has no figures."""
+    """Exit unless the condition holds: a scenario that goes wrong has no figures."""
     if not condition:
         raise SystemExit(f"not so in this scenario: {what}")
 
@@ -382,7 +383,7 @@ def recorded(scenario: str) -> list[Event]:
 
 @attrs.frozen
 class Envelope:
-    """The class that stands for an accepted envelope, as its source has it."""
+    """The class of an accepted envelope, as read from its source."""
 
     name: str
     module: str
@@ -406,7 +407,7 @@ def envelope(trees: dict[str, ast.Module]) -> Envelope:
 
 
 def _attributes(node: ast.ClassDef) -> set[str]:
-    """Its slots; without any, what its body annotates."""
+    """The class's slots; without slots, the names that its body annotates."""
     for line in node.body:
         if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "__slots__":
             return set(ast.literal_eval(line.value)) - {"__weakref__"}
@@ -418,7 +419,7 @@ def _is_field(line: ast.stmt) -> bool:
 
 
 def writes(tree: ast.Module, of: Envelope) -> set[str]:
-    """The envelope's attributes that a module assigns to, by another name than `self`."""
+    """The envelope's attributes that a module assigns to, other than through `self`."""
     variables = set(ENVELOPES.values()) | set(_annotated(tree, of.name))
     return {
         node.attr

@@ -1,14 +1,14 @@
-"""What another account notices while a backlog ends, in real time, on a platform in memory.
+"""How much a backlog that ends slows down another account, in real time, on a platform in memory.
 
-`python -m bench.neighbours` fills an account, sends through another one in a loop, and prints the
-slowest of these sends, in seconds and in seconds of this process (on a busy machine the second
-figure is the gateway's own), while the account is taken out, while a suspension ends what it has
-(`when_suspended="end"`), and while its callers are cancelled together: those of one key, of one
-room, and those who wait for a slot in it.
+`python -m bench.neighbours` fills an account, sends through another account in a loop, and prints
+the slowest of these sends, in seconds and in CPU seconds (on a busy machine only the second figure
+is the gateway's own). Meanwhile the account is removed, or a suspension ends its envelopes
+(`when_suspended="end"`), or its callers are cancelled together: callers of one key, callers of one
+room, or callers that wait for a slot in the room.
 
-Beside it stands what trio alone takes to cancel so many tasks, which it does in one turn whatever
-they wait for. Python's collector of garbage, which looks at all of a backlog in one go too, rests
-meanwhile: what is measured is the gateway.
+A last row shows how long trio alone takes to cancel so many tasks, which it does in one turn.
+Python's garbage collector, which also looks at a whole backlog at once, is off during the
+measurement.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ ROOM_BOUND = 1000
 LONG = 1e5
 LARGE = 10**6
 Times: TypeAlias = tuple[float, float]
-"""Seconds, and those that this process ran."""
+"""Seconds, and CPU seconds of the thread."""
 PACE = 0.001
 """Seconds between two sends of the neighbour."""
 
 
 @asynccontextmanager
 async def gateway_of(**settings: Any) -> AsyncIterator[Gateway]:
-    """A gateway with a large account, to whose rooms no attempt ever ends, and a small one."""
+    """A gateway with a large account, whose attempts never end, and a small account."""
 
     async def never(attempt: Attempt) -> None:
         if attempt.instance_id == "large":
@@ -66,7 +66,7 @@ async def fill(gateway: Gateway, number: int) -> None:
 
 
 async def slowest(gateway: Gateway, happens: Callable[[], Awaitable[object]]) -> Times:
-    """The seconds of the neighbour's slowest send from just before it happens to a second after."""
+    """The neighbour's slowest send, from just before `happens` begins to a second after its end."""
     took: list[Times] = []
     over = trio.Event()
 
@@ -90,7 +90,7 @@ async def slowest(gateway: Gateway, happens: Callable[[], Awaitable[object]]) ->
 
 
 async def taken_out(number: int) -> Times:
-    """It is taken out."""
+    """The slowest send while the large account is removed."""
     async with gateway_of() as gateway:
         gateway.suspend("large")
         await fill(gateway, number)
@@ -98,20 +98,20 @@ async def taken_out(number: int) -> Times:
 
 
 async def suspended(number: int) -> Times:
-    """It is suspended, and what waits ends."""
+    """The slowest send while the large account is suspended, and its envelopes end."""
     async with gateway_of(when_suspended="end") as gateway:
         await fill(gateway, number)
 
         async def suspend() -> None:
             gateway.suspend("large")
             while gateway.statistics().dispositions.get(Disposition.FATAL, 0) < number - ROOMS:  # noqa: ASYNC110
-                await trio.sleep(0.01)  # as applications look: from outside
+                await trio.sleep(0.01)  # from outside, as applications look
 
         return await slowest(gateway, suspend)
 
 
 async def cancelled(number: int, *, key: str | None, room_bound: int = LARGE) -> Times:
-    """Its callers are cancelled together."""
+    """The slowest send while callers of the large account are cancelled together."""
     async with gateway_of(room_bound=room_bound) as gateway, trio.open_nursery() as nursery:
         gateway.suspend("large")
         scope = trio.CancelScope()
@@ -137,7 +137,7 @@ async def cancelled(number: int, *, key: str | None, room_bound: int = LARGE) ->
 
 
 async def trio_alone(number: int) -> Times:
-    """As many tasks that wait for an event, cancelled together."""
+    """How long trio alone takes to cancel `number` tasks that wait for an event."""
     async with trio.open_nursery() as nursery:
         for _ in range(number):
             nursery.start_soon(trio.Event().wait)

@@ -1,16 +1,16 @@
-"""What it costs to accept durably: our outbox alone, below a gateway, and three others.
+"""What it costs to accept durably: our outbox alone, below a gateway, and three other libraries.
 
 `python -m bench.outbox` prints a table. `--json` prints a list: an object `{engine, callers,
-accepted_per_s, cpu_us_per_message, p50_ms, p99_ms}` for each run, and a last one that has
-`recover_100k_s` (seconds until 100,000 waiting messages are in their lanes) with what belongs to
-it. `--million` adds two objects for a file with 1,000,000 waiting: seconds to the first attempt,
-and the peak of the process's memory, with few rooms and with very many.
+accepted_per_s, cpu_us_per_message, p50_ms, p99_ms}` for each run, and a last object with
+`recover_100k_s` (seconds until 100,000 waiting messages are in their lanes) and related figures.
+`--million` adds two objects for a file with 1,000,000 waiting messages, one with few rooms and one
+with very many: seconds to the first attempt, and the peak of the process's memory.
 
 Every engine writes the same payloads and waits for the disk (`synchronous=FULL`) before it calls a
-message accepted. `write and fdatasync` is what the disk allows any of them: one plain write of all
-callers' payloads, and one wait for the disk; no engine that each caller waits for can be faster.
-`sealed` is our outbox with a key (`[outbox] keys`). The others are in `bench/requirements.txt`, and
-left out where they are not installed.
+message accepted. `write and fdatasync` is the disk's limit for all of them: one plain write of all
+callers' payloads, and one wait for the disk. No engine whose callers wait for the disk can be
+faster. `sealed` is our outbox with a key (`[outbox] keys`). The other libraries are in
+`bench/requirements.txt`, and are left out if they are not installed.
 
 `--outbox postgresql` measures the outbox in PostgreSQL: see `bench.outbox_shared`.
 """
@@ -55,7 +55,7 @@ KEY = Secret(base64.b64encode(bytes(range(32))).decode())
 
 
 def entries() -> Callable[[int], Entry]:
-    """Each with an id of its own; a room's envelope and plan are made once, as the others' text."""
+    """A function that makes entries with new ids; a room's envelope and plan are made only once."""
     ids, wall, entry = Ids(Random("bench")), time.time(), fast_init(Entry)
     plan = (Part(payload={"text": TEXT}, span=(0, len(TEXT)), digest="0" * 32),)
 
@@ -74,7 +74,7 @@ def entries() -> Callable[[int], Entry]:
 
 @contextmanager
 def without_what_was() -> Iterator[None]:
-    """The collector looks at what the run makes, and not at every module over and over."""
+    """Let the garbage collector look only at objects of the run, not at every module each time."""
     gc.collect()
     gc.freeze()
     try:
@@ -84,7 +84,7 @@ def without_what_was() -> Iterator[None]:
 
 
 async def drive(callers: int, accept: Callable[[int], Awaitable[object]]) -> dict[str, Any]:
-    """Closed loop: every caller hands over its next message when the last was accepted."""
+    """Drive a closed loop: each caller hands over its next message when its last was accepted."""
     waits: list[float] = []
     end = time.perf_counter() + SECONDS
 
@@ -119,7 +119,7 @@ async def alone(path: Path, callers: int, *, keys: Sequence[Secret] = ()) -> dic
 
 
 async def submitted(path: Path | None, callers: int) -> dict[str, Any]:
-    """Through `gateway.submit`, nothing delivered meanwhile."""
+    """The figures of `gateway.submit`, while nothing is delivered."""
     outbox = None if path is None else SqliteOutbox(path)
     most = 10_000_000
     settings = config(
@@ -138,7 +138,7 @@ async def submitted(path: Path | None, callers: int) -> dict[str, Any]:
 
 
 def plain(folder: Path, callers: int) -> dict[str, Any]:
-    """What the disk allows: all callers' payloads in one write, and one wait."""
+    """The disk's limit: all callers' payloads in one write, and one wait."""
     data = os.urandom(callers * len(TEXT) * 2)  # text and plan
     file = os.open(folder / f"plain{callers}", os.O_WRONLY | os.O_CREAT)
     waits: list[float] = []
@@ -161,7 +161,7 @@ def peer(name: str, folder: Path, callers: int) -> dict[str, Any] | None:
 
 
 async def fill(path: Path, waiting: int, rooms: int) -> None:
-    """A file as a gateway leaves it that nothing was delivered by."""
+    """Fill a file as a gateway leaves it that has accepted messages and delivered none."""
     make, numbers = entries(), iter(range(waiting))
     async with SqliteOutbox(path) as outbox, trio.open_nursery() as nursery:
 
@@ -185,7 +185,7 @@ async def recovery(path: Path, waiting: int) -> dict[str, float]:
     ) as gateway:
         while gateway.statistics().unfinished < waiting:
             first = first or (time.perf_counter() - start if channel.sent else 0.0)
-            await trio.sleep(0.02 if first else 0.005)  # a look costs as much as ten messages
+            await trio.sleep(0.02 if first else 0.005)  # one look costs as much as ten messages
         wall, spent = time.perf_counter() - start, time.process_time() - cpu
     return {
         "recover_100k_s": round(wall, 3),
@@ -195,7 +195,7 @@ async def recovery(path: Path, waiting: int) -> dict[str, float]:
 
 
 async def first_of_many(path: Path) -> dict[str, float]:
-    """With the bounds that a gateway has by itself: the first attempt, and memory a while later."""
+    """With default bounds: seconds to the first attempt, and the memory some time later."""
     channel = Nothing(seconds=0.001)
     start = time.perf_counter()
     async with open_gateway(
@@ -213,7 +213,7 @@ async def first_of_many(path: Path) -> dict[str, float]:
 
 
 def of_a_million(path: Path, rooms: int) -> dict[str, Any]:
-    """Filled by one process, opened by another, whose memory is looked at."""
+    """The figures of a file that this process fills, and another process opens."""
     trio.run(fill, path, MILLION, rooms)
     command = [sys.executable, "-m", "bench.outbox", "--open", str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this module

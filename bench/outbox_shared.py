@@ -1,9 +1,9 @@
 """What it costs to accept and to deliver with the outbox in PostgreSQL, on a server of its own.
 
-`python -m bench.outbox --outbox postgresql`: rows as `bench.outbox` has them, each with the CPU of
-the server for a message (`server_us_per_message`). The server waits for the disk. `end to end` is
-from the call of `submit` to the receipt of a channel that does nothing. The last row has what one
-wait for the disk takes (`fsync_ms`), and the machine's load before the first and after the last.
+`python -m bench.outbox --outbox postgresql`: rows as in `bench.outbox`, each with the server's CPU
+per message (`server_us_per_message`). The server waits for the disk. `end to end` is the time from
+the call of `submit` to the receipt, with a channel that does nothing. The last row has the time of
+one wait for the disk (`fsync_ms`), and the machine's load before the first row and after the last.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Noting:
     async def lags(
         self, way: str, hand_over: Callable[[Send], Awaitable[object]], messages: int = 200
     ) -> list[float]:
-        """Milliseconds for each of so many messages, one every 20 ms; 0: it was sent before."""
+        """Milliseconds from each message's commit to its call; 0: the call came earlier."""
         lags = []
         for number in range(messages):
             room = f"{way} {number}"
@@ -75,26 +75,26 @@ class Noting:
 
 
 class Measured:
-    """A server, and what it costs."""
+    """A server, and measurements with it."""
 
     def __init__(self, server: Any) -> None:
         self.server = server
         self._numbers = count()
 
     def outbox(self) -> PostgresOutbox:
-        """In a schema that nothing else uses."""
+        """An outbox in a schema that nothing else uses."""
         settings = PostgresSettings(schema=f"bench_{next(self._numbers)}", lease=60)
         return PostgresOutbox(self.server.url(), settings)
 
     def spent(self) -> float:
-        """Seconds of CPU of all of its processes, those that have ended included."""
+        """CPU seconds of all of the server's processes, including processes that have ended."""
         ticks, postmaster = 0, self.server.process_id
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():
                 continue
             try:
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except OSError:  # it has ended meanwhile
+            except OSError:  # the process has ended meanwhile
                 continue
             if int(folder.name) == postmaster:
                 ticks += sum(map(int, fields[11:15]))  # its own, and those of ended children
@@ -130,7 +130,7 @@ class Measured:
             return await self.drive("outbox", callers, lambda n: outbox.append(make(n), _nothing))
 
     async def gateway(self, callers: int, *, keys: bool, ends: bool) -> dict[str, Any]:
-        """Through `gateway.submit`; `ends`: each caller waits for the receipt."""
+        """The figures of `gateway.submit`; `ends`: each caller waits for the receipt."""
         settings = config(
             partition_bound=MOST, instance_bound=MOST, room_bound=MOST, drain_timeout=0.0,
             outbox_capacity=MOST,
@@ -152,7 +152,7 @@ class Measured:
             return await self.drive(f"{what}{', keys' if keys else ''}", callers, submit)
 
     async def first_attempts(self) -> list[dict[str, Any]]:
-        """From each commit to the channel's call: by `submit`, `serve=False`, and `enqueue`."""
+        """Times from commit to the channel's call, for `submit`, `serve=False` and `enqueue`."""
         settings, channel, outbox = config(drain_timeout=0.0), Noting(), self.outbox()
         schema, plugins = outbox.settings.schema, [("nothing", channel)]
         beside = PostgresOutbox(self.server.url(), outbox.settings)
@@ -183,7 +183,7 @@ class Measured:
             return found
 
     def beside(self, name: str, callers: int, *, ends: bool) -> dict[str, Any] | None:
-        """Another queue; None: it is not installed."""
+        """The figures of another queue library; None: it is not installed."""
         database = f"bench_{next(self._numbers)}"
         self.server.execute(f"CREATE DATABASE {database}")
         before, url = self.spent(), self.server.url(database)

@@ -1,4 +1,4 @@
-"""Draws the documentation's plots from what `bench.tuning` and `bench.recovery` measured."""
+"""Draws the documentation's plots from the figures of `bench.tuning` and `bench.recovery`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draw(found: Mapping[str, tuple[Sequence[int], Lines]], into: Path) -> None:
 
 
 def draw_recovery(curves: Mapping[str, Sequence[int]], path: Path) -> None:
-    """Messages that arrived in each second, around a fault."""
+    """Draw how many messages arrived in each second, around a fault."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
         figure, panels = plt.subplots(1, len(curves), figsize=(9, 2.6), constrained_layout=True)
@@ -87,7 +87,7 @@ def _third(
     outcomes: Sequence[Outcome],
     looks: Mapping[str, Any],
 ) -> None:
-    """How full it gets; where the load is below every bound, how even it is spread."""
+    """Draw how full partitions get; for `partition_count`, also how evenly the load is spread."""
     if setting == "partition_count":
         panel.plot(values, [o.occupancy for o in outcomes], **looks)
         panel.plot(values, [max(o.shares) for o in outcomes], linestyle="--", **looks)

@@ -1,7 +1,7 @@
-"""Three libraries that keep messages in SQLite, used as they document it: for `bench.outbox`.
+"""Three libraries that store messages in SQLite, used as documented: for `bench.outbox`.
 
-They commit one message at a time on the caller's thread; they know no group commit, and so are
-measured with threads as callers. Each is told to wait for the disk, as the outbox does.
+They commit one message at a time on the caller's thread, without group commit, so they are measured
+with threads as callers. Each is configured to wait for the disk, as the outbox does.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def opened(name: str, folder: Path) -> Callable[[str], object] | None:
 def by_threads(
     callers: int, seconds: float, text: str, accept: Callable[[str], Any]
 ) -> tuple[list[float], float, float]:
-    """Closed loop: seconds that each message took, CPU seconds, wall seconds."""
+    """Drive a closed loop; returns the seconds of each message, CPU seconds, and wall seconds."""
     waits: list[float] = []
     errors: list[Exception] = []
     payload = json.dumps({"room": "room", "text": text})

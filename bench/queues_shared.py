@@ -1,8 +1,9 @@
-"""Three queues that keep jobs in PostgreSQL, used as they document it: for `bench.outbox_shared`.
+"""Three queues that store jobs in PostgreSQL, used as documented: for `bench.outbox_shared`.
 
-Each runs on asyncio, callers and workers in one process, with a pool of connections of its own. A
-job is the text and its room; whoever waits for its end is woken in the same process. None of them
-keeps the order of a room here, or looks at keys: what each has of that is another thing than ours.
+Each runs on asyncio, with callers and workers in one process, and a pool of connections of its own.
+A job is a text and its room. A caller that waits for a job's end is woken in the same process. None
+of the queues keeps the order of a room here, or checks keys, since what they offer for this differs
+from this project's.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from itertools import count
 from typing import Any, TypeAlias
 
 CONNECTIONS = 5
-"""For callers, as many as a process with an outbox has in all."""
+"""Connections for callers: as many as a process with an outbox has in total."""
 Accept: TypeAlias = Callable[[str, str], Awaitable[object]]
 Queue: TypeAlias = Callable[[str, int, bool], AbstractAsyncContextManager[Accept]]
 
 
 class Waiting:
-    """Who waits for the end of which job."""
+    """The callers that wait for the ends of jobs."""
 
     def __init__(self) -> None:
         self._numbers = count()
@@ -99,7 +100,7 @@ async def pgqueuer(url: str, workers: int, ends: bool) -> AsyncIterator[Accept]:
 
 @dataclass
 class SendText:
-    """What awa names its kind of job by."""
+    """A job; awa names the kind of job by this class."""
 
     room: str
     text: str
@@ -109,7 +110,7 @@ class SendText:
 @asynccontextmanager
 async def awa(url: str, workers: int, ends: bool) -> AsyncIterator[Accept]:
     waiting = Waiting()
-    named = url.replace("@/", "@localhost/")  # it wants a host beside the socket's folder
+    named = url.replace("@/", "@localhost/")  # it needs a host besides the socket's folder
     client = import_module("awa").AsyncClient(named, max_connections=CONNECTIONS)
     await client.migrate()
 
@@ -138,7 +139,7 @@ QUEUES: dict[str, Queue] = {"procrastinate": procrastinate, "pgqueuer": pgqueuer
 
 @asynccontextmanager
 async def _working(work: Any) -> AsyncIterator[None]:
-    """With a worker beside, if there is one."""
+    """Run the worker, if there is one, during the block."""
     if work is None:
         yield
         return
@@ -154,7 +155,7 @@ async def _working(work: Any) -> AsyncIterator[None]:
 async def drive(
     queue: Queue, url: str, callers: int, text: str, seconds: float, *, ends: bool
 ) -> tuple[list[float], float, float]:
-    """Closed loop: seconds that each message took, CPU seconds, wall seconds."""
+    """Drive a closed loop; returns the seconds of each message, CPU seconds, and wall seconds."""
     waits: list[float] = []
 
     async with queue(url, callers, ends) as accept:
@@ -174,7 +175,7 @@ async def drive(
 def driven(
     name: str, url: str, callers: int, text: str, seconds: float, *, ends: bool
 ) -> tuple[list[float], float, float]:
-    """What `drive` found, in an event loop of its own."""
+    """The result of `drive`, which runs in an event loop of its own."""
     logging.disable(logging.INFO)
     os.environ.setdefault("PGQUEUER_LOGLEVEL", "WARNING")
     return asyncio.run(drive(QUEUES[name], url, callers, text, seconds, ends=ends))

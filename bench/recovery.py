@@ -1,13 +1,13 @@
-"""How soon all is well again: what a fault costs beyond its own time.
+"""How fast the gateway recovers: the time that a fault costs beyond its own duration.
 
 `python -m bench.recovery` prints a row for each case, in virtual time: the real adapters send to
 the emulators through a network in memory, so that every machine gets the same figures. With
-`--sockets` the same cases run on loopback, in real time, four at once, and a few of connections
-that are kept. `--json` one list, `--table` Markdown (with `--sockets` of both), and `--plot` draws
-how the pace comes back, for docs/explanation/recovery.md. `ideal_s` is the time without the fault
-and the time that the fault itself takes; `lost_s` is what it took beyond that, which should be less
-than a tenth of it, or than 2 s. `refused` are 429s of ours; `late` were accepted after a later
-message of their room; `announced` are possible copies by their receipts.
+`--sockets` the same cases run on loopback, in real time, four at once, and also a few cases of kept
+connections. `--json` prints one list, `--table` Markdown (with `--sockets` of both), and `--plot`
+draws how the pace recovers, for docs/explanation/recovery.md. `ideal_s` is the time without the
+fault plus the fault's own duration. `lost_s` is the time beyond that, which should be less than a
+tenth of it, or than 2 s. `refused` are 429s of our requests; `late` are messages accepted after a
+later message of their room; `announced` are possible copies that receipts announce.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class InMemory(World):
 
 @asynccontextmanager
 async def in_memory(channel: str, trouble: Trouble) -> AsyncIterator[tuple[World, Gateway]]:
-    """A world in virtual time."""
+    """A world in virtual time, and a gateway in it; the trouble begins."""
     platform = PLATFORMS[channel]
     async with open_network() as network:
         there = InMemory(platform=platform, emulator=platform.emulator(), network=network)
@@ -73,7 +73,7 @@ async def in_memory(channel: str, trouble: Trouble) -> AsyncIterator[tuple[World
 
 
 def row(name: str, case: Case) -> Row:
-    """One case, in virtual time."""
+    """The row of one case, in virtual time."""
     return beside(name, case, _run(case, nothing), _run(case, case.trouble))
 
 
@@ -105,7 +105,7 @@ COUNTS = ("copies", "announced", "lost", "late")
 
 
 def both(memory: Sequence[Row], sockets: Sequence[Row]) -> str:
-    """One table: times in memory, then those over sockets; counts are of both together."""
+    """One table: times in memory, then times over sockets; counts are sums of both."""
     of = {(row["case"], row["channel"]): row for row in memory}
     pairs = [{"memory": of.get((row["case"], row["channel"])), "sockets": row} for row in sockets]
 
@@ -125,7 +125,7 @@ def both(memory: Sequence[Row], sockets: Sequence[Row]) -> str:
 
 
 def in_virtual_time(cases: Mapping[str, Case], told: Callable[[Row], None]) -> list[Row]:
-    """A row for each case; `told` of each when it is there."""
+    """A row for each case; calls `told` with each row as soon as it is measured."""
     rows = []
     for name, case in cases.items():
         rows.append(row(name, case))
@@ -138,7 +138,7 @@ def _print(found: Row) -> None:
 
 
 def _silent(_: Row) -> None:
-    """The rows are printed together."""
+    """Print nothing, since the rows are printed together later."""
 
 
 def main(words: Sequence[str] | None = None) -> None:

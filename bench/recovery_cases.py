@@ -1,4 +1,4 @@
-"""What happens to a platform, and to whom: the cases of `bench.recovery`, in whatever world."""
+"""The cases of `bench.recovery`: troubles of a platform, in virtual time or over sockets."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import trio
 from bench.worlds import Platform
 
 LATENCY = (0.010, 0.040)
-"""Seconds on the way there, and as many on the way back."""
+"""The least and the most seconds of the way there, and of the way back."""
 FOREIGN = "r999n0 from elsewhere"
-"""What another process sends."""
+"""The text that another process sends."""
 REFUSALS: Mapping[str, Callable[[float], tuple[int, Any, dict[str, str]]]] = {
     "telegram": lambda seconds: (
         429,
@@ -41,17 +41,17 @@ REFUSALS: Mapping[str, Callable[[float], tuple[int, Any, dict[str, str]]]] = {
         {"retry-after": f"{seconds:.0f}", "x-ratelimit-scope": "shared"},
     ),
 }
-"""A platform's refusal that says how many seconds to wait."""
+"""By platform, a 429 that says how many seconds to wait."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class World(ABC):
-    """One platform, and what happens to it.
+    """One platform, and its troubles.
 
-    refuses   says for how many seconds a request is refused that names a room; None: it is not
-    stalled   until then every request waits on its way
-    broken    until then whoever stands before the platform answers 502
-    refused   429s, of whatever origin, that the gateway's requests met
+    refuses   returns for how many seconds the request with this body is refused; None: it is not
+    stalled   the time until which every request waits on its way
+    broken    the time until which a proxy in front of the platform answers 502
+    refused   how many 429s the gateway's requests got, whatever their cause
     """
 
     platform: Platform
@@ -64,30 +64,30 @@ class World(ABC):
 
     @abstractmethod
     def mount(self) -> None:
-        """Be there, by name."""
+        """Take connections, under the platform's name."""
 
     @abstractmethod
     def unmount(self) -> None:
-        """Refuse connections; requests on their way are answered."""
+        """Refuse connections; requests under way are answered."""
 
     @abstractmethod
     def unname(self, *, keeps: bool) -> None:
-        """Be found by nobody who asks for the name; requests on their way are answered.
+        """Let the platform's name not resolve; requests under way are answered.
 
-        keeps  connections that are there go on
+        keeps  existing connections go on
         """
 
     @abstractmethod
     def stranger(self) -> httpx2.AsyncClient:
-        """A client of somebody else."""
+        """A client of another process."""
 
     def latency(self) -> tuple[float, float]:
-        """Seconds on the way there and back, of the next request."""
+        """Seconds of the way there and of the way back, for the next request."""
         up, down = self._random.uniform(*LATENCY), self._random.uniform(*LATENCY)
         return up + max(0.0, self.stalled - trio.current_time()), down
 
     def arrivals(self) -> list[float]:
-        """When each message of ours was stored."""
+        """When each of the gateway's messages was stored."""
         every = [m for name in self.emulator.rooms.names() for m in self.emulator.rooms.all(name)]
         return [m.stored_at for m in every if m.text != FOREIGN]
 
@@ -130,11 +130,11 @@ Trouble = Callable[[World], Awaitable[None]]
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """Messages to rooms, and trouble beside.
+    """Messages to rooms, and a trouble meanwhile.
 
-    took    seconds that the trouble itself takes of everybody's time
-    slow    rooms that are not counted, since the trouble is theirs
-    before  messages that the first room has had, one after the other, when the others begin
+    took    seconds that the trouble itself takes, for all rooms
+    slow    how many rooms are not counted, since the trouble concerns them
+    before  how many messages the first room gets, one after the other, before the others begin
     """
 
     channel: str
@@ -151,7 +151,7 @@ async def nothing(_: World) -> None:
 
 
 def outage(at: float, seconds: float) -> Trouble:
-    """Connections are refused for so long."""
+    """Connections are refused for these seconds."""
 
     async def trouble(there: World) -> None:
         if at:
@@ -164,7 +164,7 @@ def outage(at: float, seconds: float) -> Trouble:
 
 
 def unnamed(at: float, seconds: float, *, keeps: bool = False) -> Trouble:
-    """The platform's name does not resolve for so long; connections that are there may be kept."""
+    """The platform's name does not resolve for these seconds; existing connections may be kept."""
 
     async def trouble(there: World) -> None:
         if at:
@@ -177,7 +177,7 @@ def unnamed(at: float, seconds: float, *, keeps: bool = False) -> Trouble:
 
 
 def stall(at: float, seconds: float) -> Trouble:
-    """Requests arrive only when it is over, all at once."""
+    """Requests arrive only when the stall is over, all at once."""
 
     async def trouble(there: World) -> None:
         await trio.sleep(at)
@@ -187,7 +187,7 @@ def stall(at: float, seconds: float) -> Trouble:
 
 
 def bad_gateway(seconds: float) -> Trouble:
-    """A 502 for everything, for so long."""
+    """Every request gets a 502 for these seconds."""
 
     async def trouble(there: World) -> None:
         there.broken = trio.current_time() + seconds
@@ -197,7 +197,7 @@ def bad_gateway(seconds: float) -> Trouble:
 
 
 def flood(at: float, seconds: float, told: float = 1.0) -> Trouble:
-    """Everything is refused for so long."""
+    """Every request gets a 429 for these seconds, which says to wait `told` seconds."""
 
     async def trouble(there: World) -> None:
         await trio.sleep(at)
@@ -208,7 +208,7 @@ def flood(at: float, seconds: float, told: float = 1.0) -> Trouble:
 
 
 def rooms_limited(rooms: int, seconds: float) -> Trouble:
-    """Some rooms are refused for so long, each refusal saying how long still."""
+    """Some rooms are refused for these seconds; each 429 says how many seconds are left."""
 
     async def trouble(there: World) -> None:
         names = [there.platform.room_id(room).encode() for room in range(rooms)]
@@ -224,7 +224,7 @@ def rooms_limited(rooms: int, seconds: float) -> Trouble:
 
 
 def strict_room(seconds: float) -> Trouble:
-    """One room takes a message in so many seconds."""
+    """One room takes only one message in these seconds."""
 
     async def trouble(there: World) -> None:
         name, free = there.platform.room_id(0).encode(), 0.0
@@ -340,7 +340,7 @@ ON_CONNECTIONS: Mapping[str, Case] = {
     )
     for channel in ("telegram", "slack", "discord")
 }
-"""Cases of connections that are kept: in memory there are none. What they carry is won."""
+"""Cases of kept connections, which exist only over sockets; what they carry saves time."""
 
 PLOTTED = ("another process for 5 s", "a flood of 10 s")
-"""Cases whose pace is drawn."""
+"""The cases whose pace is drawn."""

@@ -1,9 +1,9 @@
-"""Connections that a middlebox forgets, over loopback sockets: what that costs a healthy account.
+"""What it costs a healthy account if a middlebox forgets connections, over loopback sockets.
 
-`python -m bench.recovery_connections` prints a row for each channel and case: the seconds lost over
-the same run without the fault, those that the messages outside of doubt lost, 429s, connections,
-requests that reached nobody, messages whose receipts announce a possible copy, copies, and messages
-that did not arrive.
+`python -m bench.recovery_connections` prints a row for each channel and case: the seconds lost
+compared with the run without the fault, the seconds lost by messages that were not in doubt, 429s,
+connections, requests that reached no server, messages whose receipts announce a possible copy,
+copies, and messages that did not arrive.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from gateway_core import Gateway, Receipt, open_gateway
 
 ROOMS = 64
 QUIET = 1.5
-"""Seconds in which all connections are idle before they are forgotten."""
+"""Seconds for which all connections are idle before they are forgotten."""
 
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """What is sent and what happens meanwhile.
+    """The messages that are sent, and the fault meanwhile.
 
-    answer  what becomes of requests on forgotten connections
-    once    each connection is forgotten after its first answer
-    midst   seconds after the second volley at which all are forgotten; None: just before it
-    volley  messages of the second volley
+    answer  the answer to requests on forgotten connections
+    once    whether each connection is forgotten after its first answer
+    midst   seconds after the second volley at which all are forgotten; None: just before the volley
+    volley  how many messages the second volley has
     """
 
     name: str
@@ -55,7 +55,7 @@ CASES = (
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """What one run came to."""
+    """The figures of one run."""
 
     seconds: float
     others: float
@@ -69,14 +69,14 @@ class Row:
 
 @attrs.frozen
 class Sent:
-    """A receipt, and how many seconds after the volley began it came."""
+    """A receipt, and the seconds from the beginning of the volley until it came."""
 
     receipt: Receipt
     seconds: float
 
 
 async def _volley(gateway: Gateway, platform: Platform, first: int, count: int) -> list[Sent]:
-    """So many messages, over all rooms in turn."""
+    """Send `count` messages, to all rooms in turn."""
     began = trio.current_time()
     sent: list[Sent] = []
 
@@ -143,7 +143,7 @@ def _row(
 
 
 async def rows(cases: Sequence[Case] = CASES) -> dict[tuple[str, str], tuple[Row, Row]]:
-    """Each case on each channel, without its fault and with it; a case's runs at the same time."""
+    """Each case on each channel, without and with its fault; a case's runs are concurrent."""
     found: dict[tuple[str, str], list[Row | None]] = {}
 
     async def one(platform: Platform, case: Case, *, fault: bool) -> None:

@@ -1,4 +1,4 @@
-"""A case of `bench.recovery` in a world, and what it came to beside the world without trouble."""
+"""Runs a case of `bench.recovery`, and compares it with the same case without trouble."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.worlds import message
 from gateway_core import Gateway
 
 SHARE, SECONDS = 0.1, 2.0
-"""The time that a case may lose: the larger of a share of the ideal, and so many seconds."""
+"""A case may lose a share of the ideal time, or so many seconds, whichever is more."""
 
 Opened: TypeAlias = Callable[[str, Trouble], AbstractAsyncContextManager[tuple[World, Gateway]]]
 """Opens a platform and a gateway with one account on it, and lets the trouble begin."""
@@ -24,13 +24,13 @@ Opened: TypeAlias = Callable[[str, Trouble], AbstractAsyncContextManager[tuple[W
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """What a run came to.
+    """The figures of a run.
 
-    seconds    until the last message of a room that is counted had ended
-    refused    429s, of whatever origin, that the gateway's requests met
-    judged     what the platform holds beside what the receipts say
+    seconds    seconds until the last message of a counted room had ended
+    refused    how many 429s the gateway's requests got, whatever their cause
+    judged     the platform's messages compared with the receipts
     announced  receipts that say that there may be a copy
-    arrivals   when each message of ours was stored
+    arrivals   when each of the gateway's messages was stored
     """
 
     seconds: float
@@ -41,7 +41,7 @@ class Found:
 
 
 async def run(case: Case, trouble: Trouble, opened: Opened) -> Found:
-    """The messages of the case, and what became of them."""
+    """Send the messages of the case; returns the figures of the run."""
     async with opened(case.channel, trouble) as (there, gateway):
         for number in range(case.before):
             await gateway.send("bot", there.platform.room_id(0), f"before {number}")
@@ -79,7 +79,7 @@ async def run(case: Case, trouble: Trouble, opened: Opened) -> Found:
 
 
 def beside(name: str, case: Case, without: Found, found: Found) -> Row:
-    """One case beside its ideal."""
+    """The row of one case, compared with its ideal."""
     ideal = without.seconds + case.took
     lost, judgement = found.seconds - ideal, found.judged
     wrong = judgement["lost"] + judgement["late"] + judgement["misreported"]

@@ -1,10 +1,12 @@
-"""The cases of `bench.recovery` over loopback sockets, in real time.
+"""Runs the cases of `bench.recovery` over loopback sockets, in real time.
 
-Each run is a process (`python -m bench.recovery_sockets NAME [--quiet]` is one, without its trouble
-if quiet, and prints what was found), and its platform a thread of it.
+Each run is a process, and its platform runs in a thread of this process. `python -m
+bench.recovery_sockets NAME [--quiet]` makes one run, without the trouble if quiet, and prints its
+figures.
+
 The gateway finds the platform by a name, through a relay whose port can be closed. When a platform
-goes, connections that carry nothing are cut, and those that carry a request end with its answer: as
-in memory, what had arrived is answered, and nothing else arrives.
+goes away, idle connections are cut, and connections with a request end after its answer. So, as in
+memory, requests that had arrived are answered, and nothing else arrives.
 """
 
 from __future__ import annotations
@@ -35,14 +37,14 @@ from gateway_contrib.emulators.wire import RESET
 from gateway_core import Gateway, open_gateway
 
 AT_ONCE = 4
-"""Cases at the same time, each with its ideal beside it: they mostly wait."""
+"""How many cases run at the same time, each with its ideal run; they mostly wait."""
 QUIET = "--quiet"
 IN_PLACE = 0.02
-"""Seconds after which a trouble that begins at once has begun."""
+"""Seconds to wait until a trouble that begins at once has begun."""
 
 
 class Names(trio.abc.HostnameResolver):
-    """Every name is this machine's, but where a platform has none: it is known by its port."""
+    """Resolves every name to this machine, except for platforms (by port) that have no name now."""
 
     def __init__(self) -> None:
         self.unknown: set[int] = set()
@@ -93,7 +95,7 @@ class OverSockets(World):
     def _leave(self) -> None:
         self._leaves = True
         for client in self._cuts.keys() - self._busy:
-            with suppress(OSError):  # it had ended
+            with suppress(OSError):  # the connection had ended
                 self._cuts.pop(client)()
 
     def stranger(self) -> httpx2.AsyncClient:
@@ -117,7 +119,7 @@ class OverSockets(World):
         self._busy.discard(client)
 
     async def main(self) -> None:
-        """The thread's: be there until it is ended."""
+        """The thread's main function: serve until ended."""
         self._token = trio.lowlevel.current_trio_token()
         async with trio.open_nursery() as self._nursery:
             hidden = await self._nursery.start(_serve, self._served)
@@ -126,7 +128,7 @@ class OverSockets(World):
                 await trio.sleep_forever()
 
     def begin(self, trouble: Trouble) -> None:
-        """From another thread: let it begin."""
+        """Begin the trouble; called from another thread."""
 
         async def begun() -> None:
             self._nursery.start_soon(trouble, self)
@@ -136,7 +138,7 @@ class OverSockets(World):
         self._token.run_sync_soon(self._nursery.start_soon, begun)
 
     def end(self) -> None:
-        """From another thread: end it."""
+        """End the platform; called from another thread."""
         self._token.run_sync_soon(self._nursery.cancel_scope.cancel)
 
 
@@ -148,7 +150,7 @@ async def _serve(app: Any, *, task_status: trio.TaskStatus[str]) -> None:
 async def over_sockets(
     names: Names, channel: str, trouble: Trouble
 ) -> AsyncIterator[tuple[World, Gateway]]:
-    """A world in real time."""
+    """A world in real time, and a gateway in it; the trouble begins."""
     platform = PLATFORMS[channel]
     there = OverSockets(platform=platform, emulator=platform.emulator(), unknown=names.unknown)
     async with trio.open_nursery() as nursery:
@@ -180,7 +182,7 @@ async def _apart(name: str, *quiet: str) -> Found:
 
 
 async def rows(cases: Mapping[str, Case], told: Callable[[Row], None]) -> list[Row]:
-    """Each case beside its ideal, in their order; `told` of each when it is there."""
+    """Rows of the cases, in order; calls `told` with each row as soon as it is measured."""
     free = trio.Semaphore(AT_ONCE)
     found: dict[str, Row] = {}
 

@@ -1,10 +1,10 @@
-"""Stalls, and refusals that name no bucket, in virtual time.
+"""What stalls, and 429s that name no bucket, cost; in virtual time.
 
-`python -m bench.recovery_stalls` prints for each channel, and for Telegram with each reading of its
-30 a second, the seconds lost over the same run without a stall of two seconds, after which
-everything arrives at once, and the 429s; and for Discord what 429s without the headers of a bucket
-cost a room of 20 messages. `--paces` compares the paces and bounds that Telegram may be given, on
-both readings, near and far.
+In a stall of two seconds nothing arrives, and afterwards everything arrives at once. `python -m
+bench.recovery_stalls` prints for each channel the 429s, and the seconds lost compared with the run
+without the stall; for Telegram with both readings of its 30 messages a second. For Discord it
+prints what 429s without a bucket's headers cost a room of 20 messages. `--paces` compares paces and
+bounds for Telegram, on both readings, with short and long round trips.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BASE = "https://platform.example"
 
 @attrs.frozen
 class Stalled:
-    """The application; what reaches it from `begins` on, for `seconds`, is held until their end."""
+    """The application, with requests of the `seconds` after `begins` held until their end."""
 
     app: ASGIApp
     begins: float
@@ -53,7 +53,7 @@ class Stalled:
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """What one run came to."""
+    """The figures of one run."""
 
     seconds: float
     refused: int
@@ -62,7 +62,7 @@ class Row:
 async def _run(
     platform: Platform, emulator: Any, stall: float, latency: tuple[float, float], own: Any
 ) -> Row:
-    """All messages handed over at once."""
+    """One run, with all messages handed over at once."""
     async with open_network() as network:
         app = Stalled(emulator.app, trio.current_time() + BEGINS, stall)
         network.mount(BASE, app, latency=Latency(*latency, f"bench {latency}").halves)
@@ -100,7 +100,7 @@ def _telegram(*, slides: bool) -> TelegramEmulator:
 
 
 def stalls() -> dict[str, tuple[Row, Row]]:
-    """For each channel: without the stall, and with it."""
+    """For each channel, a run without the stall, and a run with it."""
     makers = {name: platform.emulator for name, platform in PLATFORMS.items()}
     makers["telegram, sliding"] = lambda: _telegram(slides=True)
     found = {}
@@ -111,9 +111,9 @@ def stalls() -> dict[str, tuple[Row, Row]]:
 
 
 def bare_refusals(requests: tuple[int, ...]) -> Row:
-    """Twenty messages to a room of Discord; those requests are refused for a second, nothing more.
+    """Send 20 messages to a room of Discord, while these requests get a 429 without a bucket.
 
-    The bot has another room, too.
+    Each 429 says to wait a second. The bot has another room as well.
     """
     bare = Said(status=429, body=BARE, headers={"Via": "1.1 google", "Retry-After": "1"})
     emulator = DiscordEmulator(faults=FaultPlan(script=dict.fromkeys(requests, bare)))
@@ -136,7 +136,7 @@ async def _one_room(platform: Platform, emulator: Any, messages: int) -> float:
 
 
 def paces() -> None:
-    """What Telegram's pace and bound cost, and what they provoke."""
+    """Print how long runs take with each of Telegram's paces and bounds, and the 429s."""
     print(f"{'count':>5} {'window':>6} {'round trip':>12} {'second':>7} {'stall':>5}  seconds 429s")
     bounds = ((30, None), (28, None), (30, 30), (29, 30), (28, 30), (28, 28))
     trips = ((0.020, 0.080), (0.100, 0.300))

@@ -1,10 +1,11 @@
-"""What a restart in the middle of a busy room costs in 429s, in virtual time.
+"""How many 429s a restart in the middle of a busy room costs, in virtual time.
 
 `python -m bench.restarts` prints a row for each case; `--table` Markdown. The real adapters send to
-the emulators through a network in memory. A room gets its messages as fast as it may have them;
-the gateway is closed, or killed, at a moment of its window, and another one goes on at once;
-without an outbox after three seconds, as what is spent within one second is not known any more.
-`met` are 429s of all runs together, `delay` what a first message to a fresh room took after that.
+the emulators through a network in memory. A room gets messages as fast as its limits allow. The
+gateway is closed or killed at some moment of the room's window, and another gateway goes on at
+once; without an outbox it goes on after three seconds, since it does not know what was spent. `met`
+are the 429s of all runs together, `delay` is how long a first message to a new room took after
+that.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ LATENCY = (0.010, 0.040)
 ROOMS = {"telegram": "-1001000", "discord": "100000000000001000", "slack": "C00001000"}
 FRESH = {"telegram": "-1002000", "discord": "100000000000002000", "slack": "C00002000"}
 MESSAGES = 45
-"""To the busy room: more than two windows of each platform take."""
+"""How many messages the busy room gets: more than two windows of any platform take."""
 STARTING = 3.0
-"""Seconds that a new process takes until it sends, without an outbox; with one it takes none."""
+"""Seconds until a new process without an outbox sends; with an outbox it sends at once."""
 WAYS = ("closed", "killed", "in memory")
 
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """A restart of one kind, so many seconds after the first message."""
+    """A restart of one kind, `after` seconds after the first message."""
 
     channel: str
     way: str
@@ -60,7 +61,7 @@ CASES = tuple(
 
 @attrs.define(eq=False)
 class World:
-    """A platform that counts its 429s, and where the outbox's file is."""
+    """A platform that counts its 429s, and the folder of the outbox's file."""
 
     platform: Platform
     emulator: Any
@@ -70,7 +71,7 @@ class World:
     _random: Random = attrs.field(factory=lambda: Random("restarts"))
 
     def mount(self, network: Network) -> None:
-        """Be there."""
+        """Serve the platform in the network."""
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             async def told(event: Any) -> None:
@@ -87,7 +88,7 @@ class World:
 
     @asynccontextmanager
     async def gateway(self, file: str | None) -> AsyncIterator[Gateway]:
-        """A gateway on the file; None: in memory."""
+        """A gateway with its outbox in the file; None: without an outbox."""
         settings = configured(self.platform, URL + self.platform.path, drain_timeout=0.0)
         outbox = None
         if file is not None:
@@ -99,7 +100,7 @@ class World:
             yield gateway
 
     def snapshot(self, file: str, copy: str) -> None:
-        """The file as a killed process leaves it at this moment."""
+        """Copy the file, as a process that is killed at this moment leaves it."""
         for suffix in ("", "-wal"):
             there = self.folder / (file + suffix)
             if there.exists():
@@ -107,7 +108,7 @@ class World:
 
 
 async def restarted(case: Case, folder: Path) -> Mapping[str, Any]:
-    """Two process runs, one after the other: how many 429s, and how long a first message took."""
+    """Make two process runs; returns the 429s, and how long a first message took."""
     platform = PLATFORMS[case.channel]
     there = World(platform, platform.emulator(), folder)
     room, fresh = ROOMS[case.channel], FRESH[case.channel]
@@ -139,7 +140,7 @@ async def restarted(case: Case, folder: Path) -> Mapping[str, Any]:
 
 
 async def _busy(gateway: Gateway, room: str, messages: int) -> None:
-    """So many messages, all handed over at once."""
+    """Hand `messages` messages over at once, and wait for the last."""
     for number in range(messages):
         await gateway.submit(Send(instance_id="bot", external_room_id=room, text=f"busy {number}"))
     with suppress(GatewayClosed):
@@ -147,7 +148,7 @@ async def _busy(gateway: Gateway, room: str, messages: int) -> None:
 
 
 def row(case: Case) -> Mapping[str, Any]:
-    """A case in a world of its own."""
+    """The row of one case, which runs in a new world."""
     with TemporaryDirectory() as folder:
         return run_seeded("restarts", restarted, case, Path(folder))
 
@@ -180,7 +181,7 @@ COLUMNS: Mapping[str, Callable[[Row], str]] = {
 
 
 def main() -> None:
-    """Print what was found."""
+    """Print the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--table", action="store_true")

@@ -1,9 +1,8 @@
 """How well the limits are used: 600 messages to 60 rooms on the emulators, over loopback sockets.
 
 `python -m bench.schedule` prints each workload's row; `--json` prints one list, `--table` the rows
-as Markdown. `late` is
-a message that the platform accepted after a later one of its room. `bound_s` is what the configured
-pacing allows with the round trips that were drawn.
+as Markdown. `late` counts messages that the platform accepted after a later message of their room.
+`bound_s` is the shortest time that the configured pacing allows, with the drawn round trips.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from gateway_core import open_gateway
 
 
 def makespan(platform: Platform, order: str) -> dict[str, Any]:
-    """Send them all at once, in that order of arrival, to a platform in a process of its own."""
+    """Send all messages at once, in this order, to a platform in a process of its own."""
     messages = texts(ROOMS, MESSAGES, order)
     with served(platform.channel, "none") as there:
         took, outcomes = trio.run(_sent, platform, there.url + platform.path, messages)
@@ -56,7 +55,7 @@ async def _sent(
 
 
 async def hot_room() -> dict[str, Any]:
-    """One room with 40 messages, 59 others with one: how long the others wait."""
+    """One room gets 40 messages, and 59 rooms get one message each: how long those rooms wait."""
     platform = PLATFORMS["telegram"]
     waits: list[float] = []
     async with (
@@ -83,7 +82,7 @@ async def hot_room() -> dict[str, Any]:
 
 
 def hanging_for(room: str) -> Any:
-    """What makes an application never answer requests that name `room`."""
+    """A wrapper for an application that never answers requests that name `room`."""
 
     def around(app: Any) -> Any:
         async def wrapped(scope: Any, receive: Any, send: Any) -> None:
@@ -103,7 +102,7 @@ def hanging_for(room: str) -> Any:
 
 
 async def beside(*, trouble: bool) -> float:
-    """The p99 of 50 healthy rooms, beside a hanging room and a dead instance or without."""
+    """The p99 of 50 healthy rooms; with `trouble`, beside a hanging room and a dead instance."""
     platform = PLATFORMS["slack"]
     waits: list[float] = []
     hanging = hanging_for(platform.room_id(99))

@@ -1,9 +1,10 @@
-"""How an outbox in a file gets shorter by itself, and how long a caller waits for that meanwhile.
+"""How an outbox's file gets shorter by itself, and how long callers wait meanwhile.
 
-`python -m bench.shrinking` accepts and delivers `--messages` (default 200,000), lets all of them
-grow too old, and goes on accepting while they are forgotten and their pages are given back. It
-prints one object: bytes of a delivered message, the file's size before and after, seconds until it
-has that size, steps and the longest of them, and how long appends took before and meanwhile.
+`python -m bench.shrinking` accepts and delivers `--messages` messages (default 200,000), lets all
+of them grow too old, and goes on accepting while they are forgotten and their pages are given back.
+It prints one object: bytes per delivered message, the file's size before and after, seconds until
+it has the new size, the number of steps and the longest step, and how long appends took before and
+meanwhile.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def ms(waits: list[float]) -> dict[str, float]:
 
 
 async def appending(outbox: SqliteOutbox, done: Any) -> dict[str, float]:
-    """One caller, a hundred messages a second, until there is nothing more to forget."""
+    """Append about a hundred messages a second from one caller, until `done`."""
     make, waits = entries(), []
     while not done(len(waits)):
         start = time.perf_counter()
@@ -98,7 +99,7 @@ async def run(path: Path, messages: int) -> dict[str, Any]:
         before = await appending(outbox, lambda n: n >= 500)
         ahead = 2 * AGE
         start = time.perf_counter()
-        outbox.requested = lambda _: None  # from now on it looks after itself
+        outbox.requested = lambda _: None  # from now on the outbox tidies itself
         meanwhile = await appending(
             outbox, lambda _: size(path) < large / 10 and time.perf_counter() - last[0] > 1.0
         )

@@ -1,7 +1,7 @@
-"""Simulated worlds, as many as asked: `python -m bench.simulate --seeds 10000 --first-seed 1`.
+"""Simulates many worlds: `python -m bench.simulate --seeds 10000 --first-seed 1`.
 
-Each seed draws a world of its own (tests/simulation). The last line counts what was looked at;
-before it stands, for each world in which something did not hold, the seed that makes it again.
+Each seed draws a world of its own (tests/simulation). For each world with a violation, a line says
+the seed that makes this world again. The last line has the totals.
 
     --seeds N        how many                    --first-seed K  the first
     --trace          print what happened (with one seed: to find out why)
@@ -30,7 +30,7 @@ from typing import Any
 
 COLLECT_EVERY = 50
 MOST = 120.0
-"""Seconds of a processor for one world; most take a tenth of one."""
+"""The most CPU seconds of one world; most worlds take a tenth of a second."""
 
 
 def arguments() -> argparse.Namespace:
@@ -48,9 +48,9 @@ def arguments() -> argparse.Namespace:
 
 @contextmanager
 def bounded(name: str) -> Iterator[None]:
-    """End the process, and say where, if the world of that name goes round for ever.
+    """End the process, and say where it is, if the world of that name loops forever.
 
-    Nothing is raised in it: whoever guards against errors would only go round once more.
+    This raises no exception in the world, since code that handles errors would only loop on.
     """
 
     def end(*_: object) -> None:
@@ -68,7 +68,7 @@ def bounded(name: str) -> Iterator[None]:
 
 
 def worlds(asked: argparse.Namespace) -> Iterator[Any]:
-    """The outcome or the violation of each world."""
+    """Yields the outcome or the violation of each world."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "simulation"))
     from simulated.scenario import count_points, killed_at  # noqa: PLC0415 - the path is set above
     from simulated.world import Violation, simulate  # noqa: PLC0415 - likewise
@@ -102,7 +102,7 @@ def worlds(asked: argparse.Namespace) -> Iterator[Any]:
 
 
 def told(world: Any, asked: argparse.Namespace) -> None:
-    """What is printed about one world."""
+    """Print what is asked for about one world."""
     if asked.trace:
         print("\n".join(world.trace))
     if isinstance(world, Exception):
@@ -116,7 +116,7 @@ def told(world: Any, asked: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Run, print, and answer 1 where something did not hold."""
+    """Run the worlds, and print the totals; returns 1 if there was a violation."""
     asked = arguments()
     seeds = messages = faults = kills = violations = 0
     for world in worlds(asked):

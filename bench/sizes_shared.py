@@ -1,9 +1,9 @@
-"""What a message takes in the tables and the log of PostgreSQL: `python -m bench.sizes_shared`.
+"""How many bytes a message takes in PostgreSQL's tables and log: `python -m bench.sizes_shared`.
 
-A row for messages of the owner's own, for those with keys, and for those that another process hands
-over. `bytes` is what each table has for a message once it has ended, `log` what it added to the
-server's write-ahead log, without images of whole pages. A last row opens a gateway with many
-accounts that have nothing to do.
+There is a row for messages that the owner accepts, one with keys (sealed), and one for messages
+that another process hands over. `bytes` is what each table has for a message after it has ended,
+`log` what the message added to the server's write-ahead log, without images of whole pages. A last
+row opens a gateway with many idle accounts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CALLERS = 64
 TABLES = """SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind = 'r'"""
 CASES = {"own": (True, False), "with keys": (True, True), "handed over": (False, True)}
-"""By its name, whether the owner accepts, and whether there are keys."""
+"""By the case's name: whether the owner accepts, and whether there are keys."""
 
 
 def opened(server: Any, schema: str, accounts: int = 1, *, serve: bool = True) -> Any:

@@ -1,8 +1,8 @@
-"""Accounts spread over one, two and four processes: how long 600 messages take, and who is refused.
+"""How long 600 messages take with accounts spread over one, two and four processes, and the 429s.
 
-Each of 12 accounts has a limit of its own, so that no number of processes is faster than its bound.
-Every process accepts for every account. In the middle one more joins, and one leaves. What a
-platform would have refused is counted over all processes, by the starts of attempts.
+Each of 12 accounts has a limit of its own, so no number of processes is faster than this limit.
+Every process accepts messages for every account. In the middle one process joins, and one leaves.
+The 429s that a platform would have given are counted over all processes, by the starts of attempts.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ ROOT = Path(__file__).parents[1]
 ACCOUNTS = tuple(f"bot{number}" for number in range(12))
 ROOMS, MESSAGES = 60, 600
 COUNT, PER = 5, 1.0
-"""An account's limit: so many attempts in any so many seconds."""
+"""An account's limit: at most `COUNT` attempts in any `PER` seconds."""
 BOUND = (MESSAGES / len(ACCOUNTS) - COUNT) / COUNT * PER
-"""Seconds that an account's messages take, at the least."""
+"""The least seconds that an account's messages take."""
 PATIENCE = 120.0
 
 
@@ -47,7 +47,7 @@ def say(*words: object) -> None:
 
 
 async def member(url: str, number: int, processes: int) -> None:
-    """Own some accounts; with the word `go` hand in every so many-th room's messages."""
+    """Own some accounts; on the word `go`, submit this process's share of the rooms' messages."""
 
     async def script(attempt: Attempt) -> None:
         say("sent", attempt.instance_id, attempt.room)
@@ -68,12 +68,12 @@ async def member(url: str, number: int, processes: int) -> None:
         del word
 
 
-# -- all of them
+# -- all processes
 
 
 @attrs.define(eq=False)
 class Run:
-    """So many processes on one database, and what they said."""
+    """The processes on one database, and their reports."""
 
     url: str
     sent: list[tuple[float, str, str, int]] = attrs.field(factory=list)
@@ -111,7 +111,7 @@ class Run:
             await trio.sleep(0.02)
 
     async def run(self, processes: int, *, moves: bool) -> float:
-        """The seconds from the word to the last attempt."""
+        """The seconds from the word `go` to the last attempt."""
         with trio.fail_after(PATIENCE):
             async with trio.open_nursery() as nursery:
                 for _ in range(processes):

@@ -1,7 +1,8 @@
-"""What telemetry costs a message: its statements where no SDK is set up, and the SDK's share.
+"""What telemetry costs per message: its statements without an SDK, and the SDK's share.
 
-`bench.engine` prints it. `python -m bench.telemetry` sends the messages of one round and prints
-nothing, for whoever counts instructions: the machine's other work does not change their number.
+`bench.engine` prints the figures. `python -m bench.telemetry` sends the messages of one round and
+prints nothing, for a tool that counts instructions: other work of the machine does not change this
+number.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ ROUNDS = 5
 TIMES = 200_000
 
 Run = Callable[[Providers | None], Awaitable[float]]
-"""Sends the messages of a round through a gateway; CPU seconds."""
+"""Sends the messages of a round through a gateway; returns the CPU seconds."""
 
 
 NOTHING: Any = None
-"""In the place of what an observer that ignores it is handed."""
+"""Stands for arguments that the observer ignores."""
 
 
 class Nowhere(SpanExporter):
-    """Takes every batch."""
+    """An exporter that takes every batch, and forgets it."""
 
     def export(self, _spans: object) -> SpanExportResult:
         return SpanExportResult.SUCCESS
@@ -53,7 +54,7 @@ async def with_sdk(run: Run) -> float:
 
 
 def statements() -> float:
-    """Microseconds of all that telemetry adds to a message where nobody listens."""
+    """Microseconds of all statements that telemetry adds to a message if no SDK is set up."""
     counts = Counts()
     delivery = Delivery("id", Send(instance_id="bot", external_room_id="room", text="hello"), ())
     receipt = Receipt(
@@ -66,7 +67,7 @@ def statements() -> float:
     step, account, performing, observer = Step("send", 0), NOTHING, NOTHING, NOBODY
     start = time.process_time()
     for _ in range(TIMES):
-        # Each of these stands once on a message's way.
+        # Each of these statements runs once for a message.
         begun = 1 if observer.listens else 0
         delivery.cause = "queue"
         counts.accepted += 1
@@ -85,7 +86,7 @@ def statements() -> float:
 
 
 def cost(run: Run, messages: int) -> dict[str, float]:
-    """Rounds with the SDK alternate with rounds without."""
+    """The figures, from rounds with the SDK that alternate with rounds without."""
     without, sdk = [], []
     for _ in range(ROUNDS):
         without.append(trio.run(run, None))
@@ -99,7 +100,7 @@ def cost(run: Run, messages: int) -> dict[str, float]:
 
 
 def nothing_takes_long() -> None:
-    """Tell of no wait or stall that is there only since counting slows everything down."""
+    """Report no waits and stalls, since counting instructions slows everything down."""
     waits.SHORTEST_WAIT = recorder.NOTICED = NEVER
     histograms.STALL = float(NEVER)
 

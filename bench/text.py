@@ -1,8 +1,8 @@
-"""Markdown to messages, beside what others do: over the limit, lost, wrongly styled, µs per KB.
+"""Compares Markdown to messages with other libraries: over the limit, lost, wrong style, µs per KB.
 
-`python -m bench.text` prints the table, `--json` one object; `--fuzz N` plans N hostile texts and
-texts of half a megabyte against the clock instead. The others are in `bench/requirements.txt`;
-whichever is not installed is printed as absent.
+`python -m bench.text` prints the table, `--json` one object. `--fuzz N` instead plans N hostile
+texts, and texts of half a megabyte, and measures the time. The other libraries are in
+`bench/requirements.txt`; a library that is not installed is printed as absent.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ TEXTS = Path(__file__).parents[1] / "tests/texts"
 TELEGRAM, DISCORD, SLACK = 4096, 2000, 4000
 KILOBYTE = 1024
 AIM_US = 250
-"""What a plan of an answer of 4 KB is to stay below."""
+"""The aim for a plan of an answer of 4 KB, in microseconds."""
 COMPILED = not str(builder.__file__).endswith(".py")
 Outcome = tuple[list[int], reading.Seen]
-"""The size of each message, and what is seen of all of them."""
+"""The size of each message, and what a reader sees of all messages."""
 
 
 def message(source: str) -> Send:
@@ -73,12 +73,12 @@ def read_slack(parts: list[Part]) -> Outcome:
 
 
 def read_discord(parts: list[Part]) -> Outcome:
-    """Discord's dialect is near enough to CommonMark for its letters; styles: see the tests."""
+    """Read Discord's messages as CommonMark, which is near enough; the tests check styles."""
     contents = [part.payload["content"] for part in parts]
     return [len(c.encode("utf-16-le")) // 2 for c in contents], reading.of_chunks(contents)
 
 
-# -- the others: how each is called for a text of any length, and how its messages are read
+# -- the other libraries: how each plans a text of any length, and how its messages are read
 
 
 def _telegramify(module: Any, source: str) -> Any:
@@ -139,13 +139,13 @@ OTHERS: dict[str, tuple[str, int, Callable[[Any, str], Any], Callable[[Any], Out
 
 
 def texts() -> list[str]:
-    """The bundled texts, and all of them as one: the only one that every limit cuts."""
+    """The bundled texts, and all of them as one text; only this one is cut by every limit."""
     single = [path.read_text() for path in sorted(TEXTS.glob("[0-9]*.md"))]
     return [*single, "\n\n".join(single)]
 
 
 def fastest(call: Callable[[], Any], rounds: int = 5) -> float:
-    """Processor seconds of the fastest of some rounds: what the work takes by itself."""
+    """CPU seconds of the fastest of some rounds, which the machine's other work disturbs least."""
     took = []
     for _ in range(rounds):
         start = time.process_time()
@@ -253,7 +253,7 @@ def hostile(random: Random) -> str:
 
 
 def fuzz(count: int) -> dict[str, Any]:
-    """No exception, and twice the text takes about twice the time (the worst ratio is told)."""
+    """Check that no text raises, and find the worst ratio of time between a text and its double."""
     random = Random("hostile")
     slowest = 0.0
     for _ in range(count):

@@ -1,8 +1,8 @@
-"""What a reader sees of a message, as words with their styles: the same measure for everybody.
+"""Reads what a reader sees of a message, as words with styles: the same measure for all libraries.
 
-Only letters and digits count, so that nobody is judged by bullets, spacing or table lines; of
-styles bold, italic, strike, code (spans and blocks alike) and link. Words of headings and tables
-have any style: platforms have neither, and everybody shows them differently.
+Only letters and digits count, so that no library is judged by bullets, spacing or table lines. The
+styles are bold, italic, strike, code (spans and blocks alike) and link. Words in headings and
+tables may have any style, since platforms have neither, and libraries show them differently.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NAMES = {Style.BOLD: "bold", Style.ITALIC: "italic", Style.STRIKE: "strike", St
 
 
 def of_document(document: Document) -> Seen:
-    """What is asked for: the Markdown parsed whole."""
+    """What a reader should see: the whole Markdown text, parsed."""
     styles: list[set[str]] = [set() for _ in document.text]
     for span in document.spans:
         bare = span.value == document.text[span.start : span.end]
@@ -43,7 +43,7 @@ def of_document(document: Document) -> Seen:
 
 
 def of_entities(text: str, entities: Iterable[tuple[str, int, int]]) -> Seen:
-    """Telegram's text with entities in UTF-16 units."""
+    """What a reader sees of Telegram's text with entities, which count in UTF-16 units."""
     names = {"strikethrough": "strike", "pre": "code", "text_link": "link"}
     units: list[set[str]] = [set() for _ in range(len(text.encode("utf-16-le")) // 2 + 1)]
     for kind, offset, length in entities:
@@ -58,7 +58,7 @@ def of_entities(text: str, entities: Iterable[tuple[str, int, int]]) -> Seen:
 
 
 class _Html(HTMLParser):
-    """Telegram's HTML."""
+    """Parses Telegram's HTML."""
 
     names = {  # noqa: RUF012 - never changed
         "b": "bold", "strong": "bold", "i": "italic", "em": "italic", "s": "strike",
@@ -83,7 +83,7 @@ class _Html(HTMLParser):
 
 
 def of_html(markup: str) -> Seen:
-    """What Telegram's HTML mode shows."""
+    """What a reader sees of a text in Telegram's HTML mode."""
     reader = _Html()
     reader.feed(markup)
     reader.close()
@@ -98,7 +98,7 @@ _MARKS = {"*": "bold", "_": "italic", "~": "strike"}
 
 
 def of_mrkdwn(text: str, styles: frozenset[str] = frozenset()) -> Seen:
-    """What Slack shows of its own markup: marks take effect at the edges of words only."""
+    """What a reader sees of Slack's own markup, whose marks have an effect only at words' edges."""
     seen: Seen = []
     last = 0
     for found in _MRKDWN.finditer(text):
@@ -116,7 +116,7 @@ def of_mrkdwn(text: str, styles: frozenset[str] = frozenset()) -> Seen:
 
 
 def of_rich_text(blocks: Any) -> Seen:
-    """What Slack shows of rich_text blocks."""
+    """What a reader sees of Slack's rich_text blocks."""
     return [pair for block in blocks for pair in _element(block, frozenset())]
 
 
@@ -136,12 +136,12 @@ def _element(element: Any, styles: frozenset[str]) -> Iterator[tuple[str, frozen
 
 
 def of_chunks(chunks: Iterable[str]) -> Seen:
-    """Markdown cut into pieces that are each parsed by themselves."""
+    """What a reader sees of Markdown that is cut into chunks, each parsed by itself."""
     return [pair for chunk in chunks for pair in [*of_document(parse(chunk)), ("\n", frozenset())]]
 
 
 def compare(wanted: Seen, seen: Seen) -> tuple[int, int]:
-    """Characters that are lost, and those of another style than asked for."""
+    """How many characters are lost, and how many have another style than asked for."""
     ours, theirs = _words(wanted), _words(seen)
     matcher = SequenceMatcher(None, [w for w, _ in ours], [w for w, _ in theirs], autojunk=False)
     kept = wrong = 0
@@ -155,7 +155,7 @@ def compare(wanted: Seen, seen: Seen) -> tuple[int, int]:
 
 
 def _words(seen: Seen) -> list[tuple[str, list[frozenset[str]]]]:
-    """Words, in scripts without spaces single characters; what cannot be seen is left out."""
+    """The visible words; in scripts without spaces, single characters."""
     visible = [pair for pair in seen if pair[0] not in _UNSEEN]
     text = "".join(sign for sign, _ in visible)
     kept = {"bold", "italic", "strike", "code", "link", "any"}

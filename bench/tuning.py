@@ -1,8 +1,8 @@
-"""What turns what: throughput, waiting and pressure against the settings, in virtual time.
+"""How settings change throughput, waiting times and pressure, in virtual time.
 
 `python -m bench.tuning` prints the figures and draws the plots of docs/how-to/tune.md (`--into`).
-Time is simulated, so that every machine gets the same ones: they show the engine's rules, not its
-speed. `--json` prints the figures alone.
+Time is simulated, so every machine gets the same figures: they show the engine's rules, not its
+speed. `--json` prints only the figures.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from gateway_core import Gateway, GatewayConfig, Instance, Limit, Overloaded, Se
 from gateway_core.testing import FakeChannel, FakeSettings, seeded_schedule, virtual_wall
 
 LATENCY = (0.05, 0.15)
-"""Seconds that an attempt takes, evenly between."""
+"""The least and the most seconds of an attempt, evenly distributed."""
 ROOMS = 400
 INSTANCES = 8
 MESSAGES = 2_400
 TOOK = 20.0
-"""Seconds for which messages arrive where they arrive at a rate."""
+"""Seconds for which messages arrive if they arrive at a rate."""
 PLOTS = Path("docs/how-to/plots")
 
 
 @attrs.frozen(kw_only=True)
 class Load:
-    """What arrives: `rate` messages a second (0: all at once) in rooms of so many accounts."""
+    """The messages that arrive: `rate` a second (0: all at once), in rooms of several accounts."""
 
     messages: int = MESSAGES
     rate: float = 0.0
@@ -47,7 +47,7 @@ class Load:
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What came of it: messages a second, waits in seconds, and how full partitions were."""
+    """The figures of a run: messages a second, waits in seconds, and how full partitions were."""
 
     throughput: float
     wait_p50: float
@@ -59,7 +59,7 @@ class Outcome:
 
 
 class Distant(FakeChannel):
-    """Answers after a while that differs from attempt to attempt."""
+    """A channel whose answers take a time that differs from attempt to attempt."""
 
     def __init__(self, limit: Limit | None) -> None:
         limits = [limit] if limit is not None else []
@@ -71,7 +71,7 @@ class Distant(FakeChannel):
 
 
 async def run(load: Load, settings: Mapping[str, Any]) -> Outcome:
-    """One load through one gateway."""
+    """Send one load through one gateway."""
     names = [f"bot{number}" for number in range(load.instances)]
     config = GatewayConfig(
         instances=[Instance(name, "distant", FakeSettings()) for name in names],
@@ -125,7 +125,7 @@ async def run(load: Load, settings: Mapping[str, Any]) -> Outcome:
 
 
 async def _recorder(gateway: Gateway, levels: list[float]) -> None:
-    """How full the fullest partition is, ten times a second."""
+    """Note ten times a second how full the fullest partition is."""
     while True:
         levels.append(max(part.occupancy for part in gateway.statistics().partitions))
         await trio.sleep(0.1)
@@ -139,12 +139,12 @@ def measured(load: Load, **settings: Any) -> Outcome:
 
 
 def skewed(instance: str, room: str) -> int:
-    """Four of five rooms in one partition: what a hash of few values does."""
+    """A hash that puts four of five rooms into one partition, as a hash with few values does."""
     number = int(room.removeprefix("room"))
     return 0 if number % 5 else number + len(instance)
 
 
-# -- what is turned
+# -- the settings that are varied
 
 COUNTS = (1, 2, 4, 8, 16)
 BOUNDS = (25, 50, 100, 200, 400, 800)
@@ -153,7 +153,7 @@ CAPACITY = 4 * 12 / 0.1  # 4 partitions, three quarters of 16 slots, 0.1 s an at
 
 
 def partition_counts() -> dict[str, list[Outcome]]:
-    """8 slots a partition: more partitions are more slots, where the hash uses them."""
+    """8 slots per partition: more partitions give more slots, if the hash uses all partitions."""
     settings = {"attempts_per_partition": 8, "attempts_per_instance": 64}
     return {
         name: [measured(Load(), partition_count=n, partition_by=by, **settings) for n in COUNTS]
@@ -162,7 +162,7 @@ def partition_counts() -> dict[str, list[Outcome]]:
 
 
 def queue_bounds() -> dict[str, list[Outcome]]:
-    """Arrivals below and above what 4 partitions of 16 slots can send."""
+    """Loads below and above what 4 partitions of 16 slots can send."""
     settings = {"partition_count": 4, "attempts_per_partition": 16}
 
     def at(share: float, bound: int) -> Outcome:

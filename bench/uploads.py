@@ -1,11 +1,12 @@
 # ruff: noqa: PLC0415 - each process imports the one library that it measures.
 """What an upload costs, by HTTP library: files of 20 MB as multipart/form-data over loopback.
 
-`python -m bench.uploads` prints, of the client's process, milliseconds of CPU per megabyte with one
-upload and with 16 at once, the median of rounds that alternate between the libraries; and by how
-many megabytes 100 at once raise its peak memory. The server is a process of its own, which reads
-and forgets. `--slow` sends 9 MB to a server that takes 200 KB a second instead, and prints how that
-ended. `--json` prints one list. Libraries that are not installed are named and left out.
+`python -m bench.uploads` prints two figures of the client's process. One is milliseconds of CPU per
+megabyte, with one upload and with 16 at once: the median of rounds that alternate between the
+libraries. The other is by how many megabytes 100 uploads at once raise the peak memory. The server
+is a process of its own, which reads the files and forgets them. `--slow` instead sends 9 MB to a
+server that takes 200 KB a second, and prints how that ended. `--json` prints one list. Libraries
+that are not installed are named and left out.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ Sends = Callable[[], Awaitable[object]]
 
 
 async def _read_all(stream: trio.SocketStream) -> None:
-    """Each request is read to its end, and answered. One to `/slow` is read slowly."""
+    """Read each request to its end, and answer it. A request to `/slow` is read slowly."""
     pending = b""
     with suppress(trio.BrokenResourceError):
         while True:
@@ -158,7 +159,7 @@ ON_ASYNCIO: dict[str, tuple[str, Any]] = {
 
 
 def _peak() -> float:
-    """Megabytes that the process has had resident at the most."""
+    """The peak of the process's resident memory, in megabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MB
 
 
@@ -209,7 +210,7 @@ def one(name: str, url: str, path: Path, in_flight: int) -> list[float]:
 
 
 async def slow(url: str) -> str:
-    """How an upload ends that takes 45 seconds, with the timeouts that adapters have."""
+    """How an upload of 45 seconds ends, with the timeouts that adapters have."""
     form = Multipart([FormField("photo", bytes(SLOW_SIZE), filename="photo.png")])
     async with open_client(base_url=url) as client:
         begun = trio.current_time()
@@ -218,7 +219,7 @@ async def slow(url: str) -> str:
 
 
 def measured(name: str, url: str, path: Path, in_flight: int) -> list[float]:
-    """In a process of its own, so that no library warms or burdens another."""
+    """The figures of one library, in its own process, so that no library affects another."""
     asked = [sys.executable, "-m", "bench.uploads", "--one", name, url, str(path), str(in_flight)]
     done = subprocess.run(asked, capture_output=True, text=True, check=True, cwd=_root())  # noqa: S603 - this module
     figures: list[float] = json.loads(done.stdout)

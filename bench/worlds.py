@@ -1,4 +1,4 @@
-"""Emulators with the platforms' limits on loopback, and gateways on them, for the benches."""
+"""Opens emulators with the platforms' limits on loopback, and configures gateways for benches."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from gateway_core import GatewayConfig, Send, parse_config
 
 @attrs.frozen(kw_only=True)
 class Platform:
-    """What a bench needs to know of a channel.
+    """The facts about a channel that a bench needs.
 
     interval    seconds between messages of the whole account, as configured; 0: no such pacing
-    burst, per  a room's messages: so many in so many seconds, counted from the answers
+    burst, per  a room takes `burst` messages in `per` seconds, counted from the answers
     """
 
     channel: str
@@ -38,16 +38,19 @@ class Platform:
         return self.room.format(1_000 + number)
 
     def bound(self, rooms: Iterable[Sequence[float]]) -> float:
-        """The shortest makespan that the configured pacing allows, with those round trips.
+        """The shortest makespan that the configured pacing allows, with these round trips.
 
-        A room's messages have them in this order.
+        `rooms` has the round trips of each room's messages, in the messages' order.
         """
         trips = [list(room) for room in rooms if room]
         account = (sum(map(len, trips)) - 1) * self.interval + min(map(min, trips))
         return max(account, *map(self._room, trips))
 
     def _room(self, trips: list[float]) -> float:
-        """Each message waits for the answer before it, and `per` from that of `burst` before."""
+        """The makespan of one room.
+
+        A message waits for the answer before it, and `per` seconds after the answer `burst` before.
+        """
         ends: list[float] = []
         for number, trip in enumerate(trips):
             begin = ends[-1] if ends else 0.0
@@ -93,7 +96,7 @@ PLATFORMS = {
 
 @asynccontextmanager
 async def emulated(platform: Platform, app_of: Any = None) -> AsyncIterator[tuple[Any, str]]:
-    """An emulator on a free loopback port behind 20 to 80 ms of latency, and its base URL."""
+    """An emulator on a free loopback port, with 20 to 80 ms of latency, and its base URL."""
     emulator = platform.emulator()
     app: ASGIApp = Latency(0.020, 0.080, f"bench {platform.channel}")(emulator.app)
     async with trio.open_nursery() as nursery:

@@ -1,6 +1,6 @@
-"""Mutations: would a test notice if a line of core were another one?
+"""Mutation tests: would a test notice if a line of core were different?
 
-Some 200 places of the modules in `modules.TESTS` are changed one after the other, each in a copy
-of the workspace, and the tests beside that module are run. A mutation that they pass has survived:
-it gets a test, or stands in docs/explanation/mutations.md with the reason why none could tell.
+About 200 places in the modules of `modules.TESTS` are changed one after the other, in a copy of the
+workspace, and the module's tests are run. If the tests pass, the mutation has survived. Then it
+gets a test, or a line in docs/explanation/mutations.md with the reason why no test could notice it.
 """

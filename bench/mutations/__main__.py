@@ -1,12 +1,12 @@
-"""Try the chosen mutations: `python -m bench.mutations build/mutations/chosen.jsonl`.
+"""Tries the chosen mutations: `python -m bench.mutations build/mutations/chosen.jsonl`.
 
-First each module's tests run unchanged: they must pass. At the end stands how many mutations were
-caught, and each survivor, with the reason that the documentation's table gives for it. One without
-a reason, or less than 95 % caught, is an error.
+First each module's tests run on unchanged code, and must pass. At the end the program prints how
+many mutations were caught, and each survivor, with the reason in the documentation's table. A
+survivor without a reason, or less than 95 % caught, is an error.
 
     --only TEXT     only mutations whose module or line has TEXT, or those of a file of numbers
-    --rows FILE     a line of JSON for each, as it is tried     (build/mutations/rows.jsonl)
-    --again         only those that survived or were given up, by the rows of the last run
+    --rows FILE     a line of JSON for each mutation, when it is tried (build/mutations/rows.jsonl)
+    --again         only mutations that survived or were given up, by the rows of the last run
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/explanation/mutations.md"
 ENOUGH = 0.95
 PATIENCE, START = 2, 10
-"""A run is given up after `START` seconds of processor time more than `PATIENCE` times what the
-tests take unchanged."""
+"""A run may take `PATIENCE` times the processor time of the unchanged tests, plus `START` seconds.
+
+Then it is given up.
+"""
 SURVIVED, CAUGHT, GIVEN_UP = "survived", "caught", "given up"
 
 
@@ -49,7 +51,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def unchanged(copy: Path, chosen: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """How much processor time the tests of each module take; they must pass."""
+    """The processor time of each module's tests on unchanged code; the tests must pass."""
     times: dict[str, float] = {}
     for place in TESTS:
         if any(row["tests"] == place for row in chosen):
@@ -62,7 +64,7 @@ def unchanged(copy: Path, chosen: Iterable[dict[str, Any]]) -> dict[str, float]:
 
 
 def attempt(copy: Path, row: dict[str, Any], usual: float) -> str:
-    """The first of the tests by themselves, which are quick and catch most; then the others."""
+    """Try a mutation: run the module's first tests, which are quick and catch most, then others."""
     first, *others = TESTS[row["tests"]]
     with mutated(copy / row["module"], row["source"]):
         for tests in ([first], others):
@@ -75,13 +77,13 @@ def attempt(copy: Path, row: dict[str, Any], usual: float) -> str:
 
 
 def decided() -> set[tuple[str, str]]:
-    """What the documentation's table says of survivors: module and mutation, as it writes them."""
+    """The survivors in the documentation's table: module and mutation, as written there."""
     rows = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     return {(row[0].strip("| `"), row[1]) for row in rows if len(row) > 2}
 
 
 def as_written(row: dict[str, Any]) -> tuple[str, str]:
-    """Module and mutation, as a row of the table has them."""
+    """The module and the mutation, as a row of the documentation's table has them."""
     module = row["module"].split("/src/")[1].removesuffix(".py")
     words = [" ".join(row[side].split()).replace("|", "\\|") for side in ("before", "after")]
     return module, f"`{words[0]}` → " + (f"`{words[1]}`" if words[1] else "nothing")
@@ -109,7 +111,7 @@ def main() -> None:
 
 
 def report(chosen: list[dict[str, Any]], outcomes: dict[tuple[str, str, str, str], str]) -> None:
-    """Print the sums and the survivors; exit with 1 where they are not good enough."""
+    """Print the sums and the survivors; exit with 1 if they are not good enough."""
     tried = [row for row in chosen if name_of(row) in outcomes]
     counts = Counter(outcomes[name_of(row)] for row in tried)
     reasons = decided()

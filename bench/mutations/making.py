@@ -1,11 +1,11 @@
-"""Choose the mutations: `build/mutations/bin/python -m bench.mutations.making --root . >chosen`.
+"""Chooses the mutations: `build/mutations/bin/python -m bench.mutations.making --root . >chosen`.
 
-Runs where cosmic-ray is installed, whose operators make them. A line of JSON is printed for each.
+It needs cosmic-ray, whose operators make the mutations, and prints a line of JSON for each.
 
-A place is chosen by the digest of where it stands (module, definition, line), not by its number: a
-change elsewhere leaves the others chosen. Left out are annotations, which nothing runs, the marks
-between parameters, exceptions that are named with a dot, which cosmic-ray cannot replace, what
-would be no Python, and `is` for `==` or the reverse, which says the same of what is compared here.
+A place is chosen by the digest of its module, definition and line, not by its number, so that a
+change elsewhere does not change the choice. Left out are annotations, which never run; the marks
+between parameters; exceptions whose name has a dot, which cosmic-ray cannot replace; changes that
+are not valid Python; and `is` for `==` or the reverse, which give the same results here.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from cosmic_ray.plugins import get_operator, operator_names
 from bench.mutations.modules import modules
 
 DOTTED = ("atom_expr", "power", "trailer")
-"""What the name of an exception stands in that the operator for exceptions cannot replace."""
+"""Syntax nodes around an exception's name that the operator for exceptions cannot replace."""
 SAYS_THE_SAME = ("_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq")
 
 
 class Place(NamedTuple):
-    """Where something can be mutated; `turn` counts equal lines of one definition."""
+    """A place that can be mutated; `turn` counts equal lines above it in the module."""
 
     module: str
     definition: str
@@ -47,7 +47,7 @@ def digest(seed: str, *words: object) -> bytes:
 
 
 def annotated(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """From where to where the annotations of a module reach."""
+    """Where each annotation of a module starts and ends."""
     found: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.arg | ast.AnnAssign):
@@ -62,7 +62,7 @@ def annotated(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
 
 
 def candidates(source: str) -> Iterator[tuple[Any, str, int]]:
-    """Each mutation that the operators know: its position, operator and number."""
+    """Each mutation that the operators can make: its position, operator and number."""
     tree, out = get_ast(source), annotated(source)
     for name in operator_names():
         operator = get_operator(name)
@@ -84,7 +84,7 @@ def places(module: str, source: str) -> dict[Place, list[tuple[str, int, int]]]:
     lines, found = source.splitlines(), defaultdict(list)
     for ((line, column), definition), name, number in candidates(source):
         text = lines[line - 1].strip()
-        # The line's turn among equal ones, counted above it.
+        # How many equal lines are above this line.
         turn = sum(1 for other in lines[: line - 1] if other.strip() == text)
         indent = len(lines[line - 1]) - len(lines[line - 1].lstrip())
         place = Place(module, definition, text, column - indent, turn)
@@ -93,7 +93,7 @@ def places(module: str, source: str) -> dict[Place, list[tuple[str, int, int]]]:
 
 
 def changed(before: str, after: str) -> tuple[str, str]:
-    """The lines that differ."""
+    """The lines that differ, before and after the change."""
     old, new = before.splitlines(), after.splitlines()
     while old and new and old[0] == new[0]:
         del old[0], new[0]

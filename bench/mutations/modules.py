@@ -1,4 +1,4 @@
-"""Which modules are mutated, and which tests stand beside each of them."""
+"""Lists the modules that are mutated, and the tests of each of them."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ TESTS: dict[str, tuple[str, ...]] = {
         for name in ("sqlite/operators/requests", "durable/rows", "sqlite/writing")
     },
 }
-"""By folder or module, the quickest first: the first test that fails ends the run."""
+"""The tests of each folder or module, the quickest first: the first failing test ends the run."""
 
 
 def modules(root: Path) -> Iterator[tuple[str, str]]:
-    """Each module with what names its tests."""
+    """Each module, with the key of its tests in `TESTS`."""
     for place in TESTS:
         path = root / place
         for module in [path] if path.is_file() else sorted(path.glob("*.py")):

@@ -1,8 +1,8 @@
 """Runs tests on a mutated copy of the workspace, each time in a process forked for it.
 
-The process that forks has imported what all tests import and nothing of the gateway, so that a
-run costs what its tests cost. It is bounded in processor time and memory as well as in time: a
-mutation may never end, or never stop growing.
+The process that forks has imported everything that all tests import, but nothing of the gateway, so
+that a run costs only what its tests cost. A run is bounded in processor time, memory and time,
+since a mutation may loop forever, or take more and more memory.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ SOURCES = (
 MEMORY = 4 << 30
 OPTIONS = (
     "-x", "-q", "--no-header", "--tb=line", "-p", "no:cacheprovider",
-    "-W", "ignore::pytest.PytestAssertRewriteWarning",  # of what is imported before the fork
+    "-W", "ignore::pytest.PytestAssertRewriteWarning",  # for modules imported before the fork
 )  # fmt: skip
 LONGEST = 300.0
 """Seconds after which a run that takes no processor time is given up."""
 
 
 class Outcome(NamedTuple):
-    """How the tests ended; `code` is pytest's, None where the run was given up."""
+    """How the tests ended; `code` is pytest's exit code, or None if the run was given up."""
 
     code: int | None
     processor: float
@@ -54,7 +54,7 @@ class Outcome(NamedTuple):
 
 @contextmanager
 def workspace(root: Path) -> Iterator[Path]:
-    """A copy of what the tests need, which may be spoilt."""
+    """A copy of the files that the tests need, which mutations may change."""
     with tempfile.TemporaryDirectory(prefix="mutations-") as made:
         copy = Path(made)
         for name in COPIED:
@@ -71,7 +71,7 @@ def workspace(root: Path) -> Iterator[Path]:
 
 @contextmanager
 def mutated(path: Path, source: str) -> Iterator[None]:
-    """The module is another one for as long as the block lasts, compiled anew."""
+    """Replace the module's source for the block, and have it compiled anew."""
     before = path.read_text()
     compiled = list((path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"))
     for file in compiled:
@@ -84,7 +84,7 @@ def mutated(path: Path, source: str) -> Iterator[None]:
 
 
 def run_tests(copy: Path, tests: Sequence[str], processor: int, *, keep: bool = False) -> Outcome:
-    """Run the tests in a process of its own; `keep`: leave what is compiled for later runs."""
+    """Run the tests in a process of its own; `keep`: keep compiled files for later runs."""
     said = copy / "said"
     started = os.times()
     child = os.fork()
@@ -99,7 +99,7 @@ def run_tests(copy: Path, tests: Sequence[str], processor: int, *, keep: bool = 
 
 
 def _in_child(copy: Path, tests: Sequence[str], processor: int, said: Path, *, keep: bool) -> None:
-    """Become pytest, in a session of its own."""
+    """Run pytest in the child process, in a session of its own."""
     code = 70
     try:
         os.setsid()
@@ -123,7 +123,7 @@ def _in_child(copy: Path, tests: Sequence[str], processor: int, said: Path, *, k
 
 
 def _wait(child: int, seconds: float) -> int | None:
-    """Its exit code; None where it took too long."""
+    """The child's exit code; None if it took too long."""
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -140,6 +140,6 @@ def _wait(child: int, seconds: float) -> int | None:
 
 
 def _end(child: int) -> None:
-    """End the run and the processes that it started, all of its own session."""
+    """End the run and the processes that it started, which are in its session."""
     with suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)

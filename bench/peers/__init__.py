@@ -1,1 +1,1 @@
-"""This gateway beside the clients that people use today; `python -m bench.peers`."""
+"""Compares this gateway with the clients that people use today: `python -m bench.peers`."""

@@ -1,17 +1,18 @@
-"""This gateway beside the clients that people use today, on the emulated platforms.
+"""Compares this gateway with the clients that people use today, on the emulated platforms.
 
 `python -m bench.peers` prints a row for each run, `--json` one list; `--write` puts the tables into
 docs/explanation/comparison.md. Each client and each platform is a process of its own; they talk
-over loopback, 20 to 80 ms away. The clients' libraries live in an environment of their own:
+over loopback, with round trips of 20 to 80 ms. The clients' libraries are installed in an
+environment of their own:
 
     python -m venv build/peers && build/peers/bin/pip install -r bench/peers/requirements.txt
     python -m bench.peers --python build/peers/bin/python
 
-Those that the interpreter (`--python`) does not have are named and left out. All of it takes about
-half an hour; `--client`, `--channel`, `--arrival` and `--fault` choose a part (`--channel slack
---write` measures Slack again and leaves the tables of the others), and `--rows FILE` keeps each row
-as it comes, so that an interrupted comparison goes on where it was. `--messages 60` tries it with
-fewer.
+Libraries that the interpreter (`--python`) does not have are named and left out. A whole comparison
+takes about half an hour. `--client`, `--channel`, `--arrival` and `--fault` choose a part of it:
+for example, `--channel slack --write` measures Slack again and leaves the other tables alone.
+`--rows FILE` stores each row when it is measured, so that an interrupted comparison can go on.
+`--messages 60` sends fewer messages.
 """
 
 from __future__ import annotations
@@ -43,26 +44,26 @@ from bench.peers.workload import (
 from bench.worlds import PLATFORMS
 
 LIMIT = 120.0
-"""Seconds after which a run ends, whatever has no answer yet."""
+"""Seconds after which a run ends, even if some texts have no answer yet."""
 
 PATIENCE = 40.0
-"""Seconds without the end of any text after which a run ends as well."""
+"""Seconds after which a run also ends if no text has ended meanwhile."""
 
 AT_ONCE = 3
-"""Fault runs that go on side by side: they wait for timeouts, and nobody measures their CPU."""
+"""How many runs with faults are concurrent: they wait for timeouts, and need no CPU figures."""
 
 KEYS = ("client", "channel", "arrival", "fault")
-"""What a row is of."""
+"""The fields that identify a row."""
 
 SHOWN = ("round_robin", "room_by_room", *LOOPS)
-"""How texts are handed over without faults: the two extremes of all at once, and both loops."""
+"""How texts are handed over without faults: all at once in the two extreme orders, and by loops."""
 
 WITH_FAULTS = ("mixed", "per_room")
-"""The same with faults: a pace has nothing to keep there."""
+"""How texts are handed over with faults; there are no limits then, so no pace is needed."""
 
 GATEWAY = "gateway"
 NOT_OF_GATEWAY = {("paced", "none"), *(("per_room", fault) for fault in FAULTS)}
-"""(arrival, fault) that it has no rows of: it paces by itself, and keeps order by itself."""
+"""(arrival, fault) pairs without a row for this gateway, which paces and keeps order by itself."""
 
 _SLACK_OF_PROCESSES = 30.0
 
@@ -102,17 +103,17 @@ class Run:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What tells its row from others."""
+        """The values that identify the run's row."""
         return tuple(getattr(self, name) for name in KEYS)
 
     @property
     def messages(self) -> list[tuple[int, str]]:
-        """(room, text), as they are handed over."""
+        """(room, text) pairs in the order in which they are handed over."""
         count = MESSAGES if self.fault == "none" else FAULT_MESSAGES
         return texts(ROOMS, min(count, self.most), self.arrival)
 
     def job(self, url: str) -> dict[str, Any]:
-        """What the client's process is told."""
+        """The job for the client's process."""
         platform = PLATFORMS[self.channel]
         return {
             "url": url,
@@ -125,7 +126,7 @@ class Run:
         }
 
     def row(self) -> dict[str, Any]:
-        """Let it run, and judge what the platform holds by what the client was told."""
+        """Run the client, and compare the platform's messages with the client's outcomes."""
         with served(self.channel, self.fault) as platform:
             report = self._asked(self.job(platform.url))
             held = platform.held()
@@ -151,7 +152,7 @@ class Run:
         return row
 
     def _asked(self, job: dict[str, Any]) -> dict[str, Any]:
-        """The client's process, given the job."""
+        """The report of the client's process on this job."""
         module = f"bench.peers.clients.{CLIENTS[self.client].module}"
         report = self._process(module, job)
         for error in report["errors"]:
@@ -159,7 +160,7 @@ class Run:
         return report
 
     def _bare(self, held: dict[str, Any]) -> float:
-        """Microseconds a message of the client's HTTP library alone, at the same pace."""
+        """Microseconds per message of the client's HTTP library alone, at the same pace."""
         timed = _timed(self, held["arrivals"])
         with served(self.channel, "free") as platform:
             job = {**self.job(platform.url), "timed": timed}
@@ -184,7 +185,7 @@ class Run:
 
 
 def _timed(run: Run, arrivals: dict[str, float]) -> list[tuple[float, str, str]]:
-    """(seconds, room, text) of what came in."""
+    """(seconds, room, text) of each text whose request came in."""
     begun = min(arrivals.values(), default=0.0)
     platform = PLATFORMS[run.channel]
     there = [(room, text, text.split()[0]) for room, text in run.messages]
@@ -253,7 +254,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _rows(arguments: argparse.Namespace, known: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Of every run that is not known yet, as they end."""
+    """Yields the row of every run that is not known yet, when the run ends."""
     done = {tuple(row[key] for key in KEYS) for row in known}
     runs = [run for run in _runs(arguments) if run.key not in done]
     for run in runs:

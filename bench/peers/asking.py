@@ -1,8 +1,9 @@
-"""What every asyncio client's process does: read a job, send its texts, say how it went.
+"""Runs the job of each asyncio client's process: reads the job, sends the texts, reports.
 
-They are handed over all at once, or by one loop per room (`way`), as an application writes it.
+The texts are handed over all at once, or by one loop per room (`way`), as an application would.
 
-Standard library only, so that a client's interpreter needs that client's library and no more.
+This module uses only the standard library, so that a client's interpreter needs only the client's
+library.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Opener = Callable[[dict[str, Any]], AbstractAsyncContextManager[Sender]]
 
 
 async def handed_over(opener: Opener, job: dict[str, Any]) -> dict[str, Any]:
-    """What the client's process reports of the job."""
+    """The report of the client's process on the job."""
     async with opener(job) as send:
         meter = Meter()
         running, answers = _STARTED[job["way"]](send, job)
@@ -37,13 +38,13 @@ async def handed_over(opener: Opener, job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _at_once(send: Sender, job: dict[str, Any]) -> tuple[Futures, Futures]:
-    """A task for each text, whose answer is the task's."""
+    """Start a task for each text; the tasks are also the answers."""
     tasks = [asyncio.ensure_future(send(room, text)) for room, text in job["messages"]]
     return tasks, tasks
 
 
 def _per_room(send: Sender, job: dict[str, Any], pause: float = 0.0) -> tuple[Futures, Futures]:
-    """A task for each room, and an answer for each text."""
+    """Start a task for each room; returns the tasks, and an answer for each text."""
     loop = asyncio.get_running_loop()
     rooms: dict[str, list[tuple[str, asyncio.Future[object]]]] = {}
     answers: Futures = [loop.create_future() for _ in job["messages"]]
@@ -62,7 +63,7 @@ def _per_room(send: Sender, job: dict[str, Any], pause: float = 0.0) -> tuple[Fu
 
 
 def _paced(send: Sender, job: dict[str, Any]) -> tuple[Futures, Futures]:
-    """The same; the rooms share a pace, and each pauses after an answer."""
+    """Like `_per_room`, but the rooms share a pace, and each room pauses after an answer."""
     pace = Pace.of_account(job["channel"])
 
     async def in_turn(room: str, text: str) -> object:
@@ -82,7 +83,7 @@ _STARTED: dict[str, Callable[[Sender, dict[str, Any]], tuple[Futures, Futures]]]
 async def _while_something_ends(
     tasks: Sequence[asyncio.Future[object]], job: dict[str, Any]
 ) -> None:
-    """Until all have ended, or the limit has passed, or nothing has ended for long."""
+    """Wait until all have ended, or the time limit has passed, or nothing has ended for long."""
     loop = asyncio.get_running_loop()
     pending, end = set(tasks), loop.time() + job["limit_s"]
     while pending and loop.time() < end:
@@ -123,5 +124,5 @@ async def _timed(opener: Opener, job: dict[str, Any]) -> dict[str, float]:
 
 
 def run_timed(opener: Opener) -> None:
-    """The same for a job whose messages have their moments; nothing is caught."""
+    """Like `run`, for a job that says when to send each message; errors are not caught."""
     print(json.dumps(asyncio.run(_timed(opener, json.load(sys.stdin)))), flush=True)

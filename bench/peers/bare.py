@@ -1,9 +1,9 @@
-"""What an HTTP library alone costs for what a client sent: `python -m bench.peers.bare LIBRARY`.
+"""Measures an HTTP library alone on a client's requests: `python -m bench.peers.bare LIBRARY`.
 
-The job on standard input names each text and the moment at which the client's last request for it
-came in. The same requests go out at the same moments, to a platform without limits; their answers
-are read as JSON, and nothing else is done. So the pace is the same: a process that sleeps for 20 ms
-between two requests pays more for each than one that has its hands full.
+The job on standard input names each text, and the moment at which the client's last request for it
+came in. The same requests are sent at the same moments, to a platform without limits. Their answers
+are read as JSON, and nothing else is done. The pace must be the same, since a process that sleeps
+for 20 ms between two requests needs more CPU per request than a busy process.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ LIBRARIES: dict[str, Callable[[dict[str, Any]], AbstractAsyncContextManager[Send
 
 
 def through_gateway_core(job: dict[str, Any]) -> None:
-    """On trio; so it has a loop of its own."""
+    """Measure `gateway_core.http`, which needs trio's own loop."""
     import trio  # noqa: PLC0415 - only this library's measure needs it
 
     from gateway_core.http import open_client  # noqa: PLC0415 - likewise

@@ -1,4 +1,4 @@
-"""What a comparison was measured on: day, machine, load, interpreters, versions of the clients."""
+"""Finds out what a comparison is measured on: day, machine, load, interpreters, versions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ print(json.dumps([platform.python_version(), [f"{n} {v}" for n, v in names.items
 
 
 def facts(python: str) -> dict[str, Any]:
-    """As the page's note says them; `python` is the interpreter of the other clients."""
+    """The facts for the page's note; `python` is the interpreter of the other clients."""
     done = subprocess.run(  # noqa: S603 - an interpreter that the caller chose
         [python, "-c", _ASKED, *LIBRARIES], check=True, capture_output=True, text=True
     )
@@ -44,7 +44,7 @@ def _cores() -> str:
 
 
 def _processor() -> str:
-    """The model's name, where Linux knows it."""
+    """The processor's model name, if Linux knows it."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -1,4 +1,4 @@
-"""Time, CPU and memory of a client's own process."""
+"""Measures time, CPU and memory of a client's own process."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _STATUS = Path("/proc/self/status")
 
 
 class Meter:
-    """Counts from its making."""
+    """Measures from its creation on."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def report(self) -> dict[str, float]:
-        """Seconds and CPU seconds so far, and the most memory that the program ever had."""
+        """Seconds and CPU seconds so far, and the program's peak memory."""
         return {
             "seconds": time.perf_counter() - self._wall,
             "cpu_seconds": time.process_time() - self._cpu,
@@ -25,7 +25,7 @@ class Meter:
 
 
 def _peak_kb() -> int:
-    """Of this program alone: `ru_maxrss` of Linux begins with the peak of who started it."""
+    """The program's own peak; Linux's `ru_maxrss` begins with the peak of the parent process."""
     if not _STATUS.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())

@@ -1,4 +1,4 @@
-"""A platform in a process of its own, for the time of a run."""
+"""Serves a platform in a process of its own, for the duration of a run."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from bench.peers.workload import label, name_of
 from bench.worlds import PLATFORMS
 
 MEAN_TRIP = 0.050
-"""Seconds, where a text's last request had no answer."""
+"""Seconds of a round trip that are assumed if a text's last request had no answer."""
 
 ROOT = Path(__file__).parents[2]
 
 
 @attrs.frozen
 class Served:
-    """A platform that is up at `url`."""
+    """A platform that is served at `url`."""
 
     url: str
     _process: subprocess.Popen[str]
 
     def held(self) -> dict[str, Any]:
-        """What it holds, and then it ends.
+        """The platform's content; the platform then ends.
 
-        counters  of requests and refusals
-        rooms     the texts of each, in the platform's order
+        counters  counts of requests and refusals
+        rooms     the texts of each room, in the platform's order
         trips     seconds that the last request of each text took, by the text's name
-        arrivals  when that request came in
+        arrivals  when that request came in, by the text's name
         """
         if self._process.stdin is None or self._process.stdout is None:
             raise AssertionError("pipes were asked for")
@@ -60,7 +60,7 @@ def served(channel: str, fault: str) -> Iterator[Served]:
 
 
 def bound(channel: str, messages: list[tuple[int, str]], held: dict[str, Any]) -> float:
-    """The shortest makespan that the pacing allows, with the round trips that were."""
+    """The shortest makespan that the pacing allows, with the round trips of this run."""
     order: dict[int, list[str]] = {room: [] for room, _ in messages}
     there = [name_of(text) for room in held["rooms"] for text in room]
     for room, number in (*there, *(name_of(text) for _, text in messages)):

@@ -1,7 +1,7 @@
-"""The platform's side of a run: an emulator on loopback behind 20 to 80 ms, in its own process.
+"""Serves the platform of a run: an emulator on loopback, 20 to 80 ms away, in its own process.
 
-`python -m bench.peers.serving CHANNEL FAULT` prints its address, waits for a line, and prints what
-it holds. Fault runs have no limits, so that each client meets the same faults.
+`python -m bench.peers.serving CHANNEL FAULT` prints its address, waits for a line, and prints its
+content. Runs with faults have no limits, so that each client meets the same faults.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NAME = re.compile(rb"r\d+n\d+(?=[ +%])")
 
 
 class OncePerMessage(FaultPlan):
-    """That fault at the first request for each of 20 texts, the same ones for each client."""
+    """A fault at the first request for each of 20 texts, which are the same for each client."""
 
     def __init__(self, fault: str) -> None:
         super().__init__()
@@ -55,20 +55,20 @@ class OncePerMessage(FaultPlan):
 
 
 def emulator_of(channel: str, fault: str) -> Any:
-    """The platform as it is, or without limits and with faults, or (`free`) without either."""
+    """The platform with its limits, or with faults and no limits, or (`free`) with neither."""
     platform, more = PLATFORMS[channel], {}
     if fault != "none":
         more["limits"] = WITHOUT_LIMITS[channel]
     if fault in FAULTS:
         more["faults"] = OncePerMessage(fault)
     if channel == "discord":
-        # hikari holds the times in Discord's answers against its own clock.
+        # hikari compares the times in Discord's answers with its own clock.
         more["wall_clock"] = time.time
     return platform.emulator(**more)
 
 
 def _texts(emulator: Any, room: str) -> list[str]:
-    """What of the workload stands in the room."""
+    """The workload's texts in the room."""
     texts_there = [message.text for message in emulator.rooms.conversation(room)]
     return [text for text in texts_there if _NAME.match(text.encode())]
 

@@ -1,4 +1,4 @@
-"""Rows of the comparison as tables, and those tables in the page that shows them.
+"""Formats rows of the comparison as tables, and puts the tables into the page that shows them.
 
 The page marks the place of each table (`<!-- telegram, limits -->`), and of the note that says
 when and on what a platform's tables were measured (`<!-- telegram, measured -->`), and its end.
@@ -40,7 +40,7 @@ Row: TypeAlias = Mapping[str, Any]
 
 
 def _seconds(row: Row) -> str:
-    """A run that was ended has no makespan."""
+    """The makespan; a run that was cut off has none."""
     spent = row["makespan_s"]
     return f"no end in {spent:.0f}" if row["unanswered"] else f"{spent:.1f}"
 
@@ -54,7 +54,7 @@ def _announced(row: Row) -> str:
 
 
 def _above_http(row: Row) -> str:
-    """Of a run without an end there is nothing to compare."""
+    """The CPU above the HTTP library's; nothing for a run that was cut off."""
     return "-" if row["unanswered"] else f"{row['cpu_us_above_http']:,}"
 
 
@@ -84,14 +84,14 @@ FAULTY: dict[str, Callable[[Row], str]] = {
 
 
 def table(rows: Iterable[Row], columns: Mapping[str, Callable[[Row], str]]) -> str:
-    """In Markdown, a line for each row."""
+    """The rows as a Markdown table, with a line for each row."""
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(cell(row) for cell in columns.values()) + " |" for row in rows]
     return "\n".join(lines)
 
 
 def replaced(page: str, rows: Iterable[Row]) -> str:
-    """The page with the tables of these rows; a channel without any keeps what it has."""
+    """The page with the tables of these rows; a channel without rows keeps its tables."""
     rows = list(rows)
     for channel in TITLES:
         of_channel = [row for row in rows if row["channel"] == channel]
@@ -108,7 +108,7 @@ def replaced(page: str, rows: Iterable[Row]) -> str:
 
 
 def note(rows: Iterable[Row]) -> str:
-    """When, on what and with what these rows were measured; of each fact all values that occur."""
+    """When, on what and with what these rows were measured, with all values of each fact."""
     rows = list(rows)
     measured = [row["measured"] for row in rows]
     loads = sorted({facts["load"] for facts in measured})
@@ -126,7 +126,7 @@ def _all(measured: Iterable[Row], fact: str) -> str:
 
 
 def _days(measured: Iterable[Row]) -> str:
-    """Days of one month name it once: 29 and 30 November 2026."""
+    """The days; if all are in one month, the month is named once: 29 and 30 November 2026."""
     dates = [*dict.fromkeys(facts["date"] for facts in measured)]
     days, months = zip(*(date.split(" ", 1) for date in dates), strict=True)
     one_month = len({*months}) == 1

@@ -1,4 +1,4 @@
-"""The texts, how they are handed over, and what became of them. Standard library only."""
+"""Makes the texts, orders them, and judges what became of them. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from random import Random
 
 ROOMS = 60
 ARRIVALS = ("round_robin", "mixed", "room_by_room")
-"""All texts at once, in this order."""
+"""Orders in which all texts are handed over at once."""
 
 LOOPS = ("per_room", "paced")
-"""One loop per room that awaits each text before the next: without a pace, or with one by hand."""
+"""One loop per room that awaits each text before the next, without a pace or with a manual pace."""
 
 FAULTS = ("reset_after", "reset_before", "server_error", "no_answer")
 FAULTY = 20
-"""Texts whose first request a fault run fails, of its `FAULT_MESSAGES`."""
+"""How many of the `FAULT_MESSAGES` texts have a first request that fails, in runs with faults."""
 
 MESSAGES = 600
 FAULT_MESSAGES = 200
@@ -56,12 +56,12 @@ def _ordered(by_room: list[tuple[int, int]], order: str) -> list[tuple[int, int]
 
 
 def label(room: int, number: int) -> str:
-    """What a text of the workload begins with."""
+    """The beginning of a text of the workload, which names it."""
     return f"r{room}n{number}"
 
 
 def name_of(text: str) -> tuple[int, int]:
-    """(room, number) of a text of the workload, however the platform holds it."""
+    """(room, number) of a text of the workload, in whatever form the platform stores it."""
     match = _NAME.match(text)
     if match is None:
         raise ValueError(f"not a text of the workload: {text!r}")
@@ -71,13 +71,13 @@ def name_of(text: str) -> tuple[int, int]:
 def judged(
     sent: Iterable[str], outcomes: Iterable[str], stored: Iterable[Iterable[str]]
 ) -> Mapping[str, int]:
-    """What the platform holds beside what the caller was told.
+    """Compares the platform's messages with the outcomes that the caller got.
 
-    lost         not there at all
+    lost         messages that are not there at all
     duplicated   copies beyond the first
-    late         accepted after a later one of its room
-    misreported  told `failed` though it is there, or `delivered` though it is not; no answer within
-                 the bounded time counts as well. `unknown` is no false report
+    late         messages accepted after a later message of their room
+    misreported  reported `failed` though it is there, or `delivered` though it is not; also no
+                 answer within the bounded time. `unknown` is no false report
     """
     rooms = [[name_of(text) for text in room] for room in stored]
     there = {name for room in rooms for name in room}
@@ -92,7 +92,7 @@ def judged(
 
 
 def _late(numbers: list[int]) -> int:
-    """How many first copies come after a later message."""
+    """How many messages' first copies come after a later message."""
     newest, count, seen = -1, 0, set()
     for number in numbers:
         count += number < newest and number not in seen

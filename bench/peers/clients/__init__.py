@@ -1,1 +1,1 @@
-"""One module per client, each run as a process of its own; none needs another's libraries."""
+"""One module per client; each runs in a process of its own, and needs only its own library."""

@@ -1,9 +1,9 @@
 # ruff: noqa: PLC0415 - each process imports the one library that it measures.
-"""Files through the clients that people use today: `python -m bench.peers.clients.files LIBRARY`.
+"""Sends files with a client that people use today: `python -m bench.peers.clients.files LIBRARY`.
 
-Its job, on standard input, is where the platform is, and for each room the paths that go there one
-after the other. It prints seconds of CPU and the most memory that the process had. Standard library
-and one client only.
+The job on standard input has the platform's address, and for each room the paths of the files to
+send there, one after the other. The program prints seconds of CPU and the process's peak memory. It
+uses only the standard library and one client.
 """
 
 import asyncio  # noqa: TID251 - the peers' loop
@@ -93,7 +93,7 @@ LIBRARIES = {
 
 
 async def measured(job: dict[str, Any]) -> dict[str, float]:
-    """The first file of each room goes before anything is counted."""
+    """Send the files; the first file of each room is sent before the measurement begins."""
     async with LIBRARIES[job["library"]](job) as send:
 
         async def one_by_one(room: str, paths: list[str]) -> None:

@@ -1,7 +1,7 @@
-"""Files through this gateway: `python -m bench.peers.clients.files_with_this_gateway`.
+"""Sends files with this gateway: `python -m bench.peers.clients.files_with_this_gateway`.
 
-Its job is that of `bench.peers.clients.files`, and so is what it prints. Its outbox is memory, and
-no limit that is configured holds anybody up. The gateway and one channel only.
+Its job and its output are those of `bench.peers.clients.files`. The outbox is memory, and limits
+are configured so high that no message waits for them. It uses only the gateway and one channel.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 
 
 async def measured(job: dict[str, Any]) -> dict[str, float]:
-    """The first file of each room goes before anything is counted."""
+    """Send the files; the first file of each room is sent before the measurement begins."""
     channel = job["channel"]
     bot = {"channel": channel, "token": job["token"], "base_url": job["url"] + PATHS[channel]}
     config = parse_config({"instances": {"bot": bot | SETTINGS[channel]}})

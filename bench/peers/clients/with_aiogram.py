@@ -1,4 +1,4 @@
-"""aiogram with the retry loop that its users write around a send."""
+"""Sends with aiogram, in the retry loop that its users write around a send."""
 
 import asyncio  # noqa: TID251 - the peer's loop
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from aiogram.exceptions import TelegramNetworkError, TelegramRetryAfter, Telegra
 from bench.peers.asking import Sender, run
 
 TRIES = 5
-"""Of a request that failed otherwise than by a limit, a second apart."""
+"""How often a request is tried, a second apart, if it fails for another reason than a limit."""
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""discord.py's REST side: it learns buckets and retries by itself."""
+"""Sends with discord.py's REST client, which learns buckets and retries by itself."""
 
 import warnings
 from collections.abc import AsyncIterator

@@ -1,7 +1,7 @@
-"""hikari's REST side: it learns buckets and retries by itself.
+"""Sends with hikari's REST client, which learns buckets and retries by itself.
 
-It has sent a message before: until a first answer names the bucket of a route, it queues the
-requests of all rooms in one, and goes on to serve those at the pace of one room.
+The client sends a message before the measurement. Until a first answer names the bucket of a route,
+hikari queues the requests of all rooms in one queue, and later serves them at one room's pace.
 """
 
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ import hikari
 from bench.peers.asking import Sender, run
 
 ELSEWHERE = 2_000_000_000_000_000_000
-"""A room that is not of the workload."""
+"""A room that is not in the workload."""
 
 
 @asynccontextmanager

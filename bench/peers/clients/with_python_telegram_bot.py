@@ -1,4 +1,4 @@
-"""python-telegram-bot with its AIORateLimiter, as its documentation shows it."""
+"""Sends with python-telegram-bot and its AIORateLimiter, as its documentation shows it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from bench.peers.asking import Sender, run
 
 @asynccontextmanager
 async def opened(job: dict[str, Any]) -> AsyncIterator[Sender]:
-    # Its default pool answers a burst of 600 with PoolTimeout: this one is wide and patient.
+    # With the default pool a burst of 600 raises PoolTimeout; this pool is larger and waits longer.
     request = HTTPXRequest(connection_pool_size=256, pool_timeout=60.0)
     limiter = AIORateLimiter(max_retries=5)
     bot = ExtBot(job["token"], f"{job['url']}/bot", request=request, rate_limiter=limiter)

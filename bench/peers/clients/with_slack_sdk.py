@@ -1,4 +1,4 @@
-"""slack_sdk's async client with the retry handlers that it brings, ten tries at a limit."""
+"""Sends with slack_sdk's async client and its own retry handlers, ten tries at a limit."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ async def opened(job: dict[str, Any]) -> AsyncIterator[Sender]:
         AsyncConnectionErrorRetryHandler(),
         AsyncServerErrorRetryHandler(),
     ]
-    # One session for all: by itself it would open a connection for each message.
+    # One session for all messages; otherwise the client opens a connection for each message.
     async with aiohttp.ClientSession() as session:
         client = AsyncWebClient(
             job["token"], base_url=f"{job['url']}/api/", session=session, retry_handlers=handlers

@@ -1,4 +1,4 @@
-"""This gateway with its defaults: memory as its outbox, the installed plugin of the channel."""
+"""Sends with this gateway and its defaults: an outbox in memory, the channel's installed plugin."""
 
 from __future__ import annotations
 
