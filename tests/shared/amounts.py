@@ -1,7 +1,7 @@
-"""How much of the same kind is looked at: by `make test`, and where `GATEWAY_LONG` is set.
+"""How many cases of the same kind a test run tries: in `make test`, and if `GATEWAY_LONG` is set.
 
-More of a kind finds what is rare; the first of each kind finds what is broken. CI does all of it on
-one of its Pythons.
+The first cases of a kind find what is broken; more cases find rare faults. CI runs all cases on one
+of its Pythons.
 """
 
 import os
@@ -76,32 +76,32 @@ AMOUNTS = {
     "seeds of messages in between": (1, 3),
     "odd requests of an emulator": (600, 3_000),
 }
-"""In a short run, and in a long one."""
+"""By kind, how many cases a short run tries, and how many a long run."""
 
 
 long_run = pytest.mark.long_run
-"""A test that a whole short run leaves out: others look at what it looks at, less closely."""
+"""Marks a test that a whole short run leaves out, since other tests check the same less closely."""
 
 
 def one_of_three(names):
-    """These as parameters, of which a whole short run looks at each third."""
+    """The names as parameters; a whole short run tries only every third."""
     return [
         pytest.param(each, marks=() if n % 3 == 2 else long_run) for n, each in enumerate(names)
     ]
 
 
 def amount(kind):
-    """How much of it this run does."""
+    """How many cases of this kind this run tries."""
     return AMOUNTS[kind][LONG]
 
 
 def drawn(most):
-    """How many documents this run draws where a long one draws `most`."""
+    """How many documents this run draws if a long run draws `most`."""
     return most * amount("of three documents drawn for a channel") // 3
 
 
 def left_out(*, whole):
-    """What a run of the whole suite, or of a piece, says that it leaves out; a long one nothing."""
+    """Lines that say what a run of the suite, or of a piece, leaves out; none for a long run."""
     if LONG:
         return []
     if not whole:

@@ -1,4 +1,4 @@
-"""What tests of whole engines share: an audited gateway, and words for what a platform says."""
+"""Fixtures for tests of whole engines: an audited gateway, and short names for failures."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from gateway_core.testing import Failure, FakeChannel, open_test_gateway, seeded
 
 @pytest.fixture(autouse=True)
 def _schedule(request):
-    """Tasks run in an order drawn from the test's name and SCHEDULE_SEED: any may be asked for."""
+    """Run tasks in an order drawn from the test's name and the environment's SCHEDULE_SEED."""
     with seeded_schedule(f"{os.environ.get('SCHEDULE_SEED', '0')} {request.node.nodeid}"):
         yield
 
 
 OFTEN, SELDOM = 300, 10
-"""So many times at every step, then at one of ten: of thousands of steps most are alike."""
+"""Audit each of the first `OFTEN` steps, then one step of `SELDOM`, since most steps are alike."""
 
 
 class Auditor:
-    """A policy that looks at the books at every attempt and every ending."""
+    """A policy that audits the gateway's counts at attempts and endings."""
 
     def __init__(self) -> None:
         self._steps = 0
@@ -69,7 +69,7 @@ class Auditor:
         self.violations += [
             f"depth {p.depth} over {p.bound} after {when}"
             for p in statistics.partitions
-            if p.depth > 3 * p.bound + 1  # a place changes hands before the victim's is given back
+            if p.depth > 3 * p.bound + 1  # a slot changes hands before the victim's is given back
         ]
 
     def close(self) -> None:
@@ -92,13 +92,13 @@ def auditor():
 
 @pytest.fixture
 def engine(auditor):
-    """Opens a gateway on a fake channel and holds its books to the law until it is closed."""
+    """Opens a gateway on a fake channel, and audits its counts until it is closed."""
     return _audited(auditor)
 
 
 @pytest.fixture
 def new_engine():
-    """Makes an `engine` of its own for each of a test's many runs."""
+    """Makes a new `engine` for each of a test's many runs."""
     return lambda: _audited(Auditor())
 
 
@@ -116,7 +116,7 @@ def _audited(auditor: Auditor) -> Any:
 
 
 class Ceilings(Random):
-    """Dice that draw the longest wait each time, for tests that count on when a probe comes."""
+    """A random generator that always draws the longest wait, so that tests know a probe's time."""
 
     def random(self) -> float:
         return 1.0
@@ -129,7 +129,7 @@ def backs_off(
     slack: float = 0.01,
     growth: float = 2.0,
 ) -> None:
-    """Each wait is so many times the one before up to the cap, less a fifth at the most."""
+    """Check a backoff: each wait is `growth` times the last, up to `cap`, less at most a fifth."""
     waits, ceiling = list(waits), base
     assert waits
     for wait in waits:
@@ -148,7 +148,7 @@ def limited(after: float | None = 10.0, scope: Scope = Scope.ROOM, **fields: Any
 
 
 def busy(**fields: Any) -> Failure:
-    """Certainly not sent, to be tried again; no outage."""
+    """A failure to be tried again: certainly not sent, and no outage."""
     return _failure(ErrorClass.RETRYABLE, Reason.UNCLASSIFIED, **fields)
 
 
@@ -169,7 +169,10 @@ def refused() -> TransportError:
 
 
 def script(*steps: Any) -> Callable[[Attempt], Awaitable[Answer | None]]:
-    """One step for each attempt: an exception, an answer, seconds to wait; then all is well."""
+    """A script with a step for each attempt: an exception, an answer, or seconds to wait.
+
+    After the last step all attempts succeed.
+    """
     left = list(steps)
 
     async def run(_: Attempt) -> Answer | None:
@@ -191,7 +194,7 @@ def message(room: str = "r", text: str = "hello", **fields: Any) -> Send:
 
 @pytest.fixture
 def say():
-    """Words for envelopes, and for what a platform says to attempts."""
+    """Short names for failures of attempts, and for helpers of such tests."""
     return SimpleNamespace(
         limited=limited,
         busy=busy,

@@ -1,7 +1,8 @@
-"""What is the same each time that a gateway binds its plugins is found out once.
+"""Caches what is the same each time that a gateway binds its plugins.
 
-A program binds once, a run of the tests ten thousand times: more than half of what it takes to open
-a gateway is to read what is installed, and to look at every name of every plugin for hookimpls.
+A program binds plugins once, and a test run binds them ten thousand times. More than half of the
+time to open a gateway is spent on reading what is installed, and on searching every name of every
+plugin for hookimpls.
 """
 
 import sys
@@ -22,7 +23,7 @@ _inspected = {}
 
 @attrs.frozen
 class Known:
-    """A distribution, which reads its file each time that its name is asked for."""
+    """A distribution's name and version; the original reads its file at each access."""
 
     name: str
     version: str
@@ -37,7 +38,7 @@ def _points_of(group, _path):
 
 
 def installed(*, group):
-    """What is installed, read anew only when the path changes, or a folder on it."""
+    """The installed entry points, read anew only if the path or a folder on it has changed."""
     path = []
     for folder in sys.path:
         with suppress(OSError):
@@ -46,19 +47,19 @@ def installed(*, group):
 
 
 def _namespaces(plugin):
-    """Where its names are looked up, in that order."""
+    """The namespaces in which the plugin's names are looked up, in order."""
     kind = [] if isinstance(plugin, ModuleType) else [vars(k) for k in type(plugin).__mro__]
     return [getattr(plugin, "__dict__", {}), *kind]
 
 
 def inspected(plugin):
-    """Its faults, looked for anew only when a name of it stands for something else than before."""
+    """The plugin's faults, searched anew only if one of its names has another value than before."""
     own, *kinds = _namespaces(plugin.module)
     if isinstance(plugin.module, ModuleType):
         key, spaces = plugin, [own]
     elif any(_is_impl(value) for value in own.values()):
         return _inspect_plugin(plugin)
-    else:  # nothing but its version is its own
+    else:  # the object itself has only its version
         key, spaces = attrs.evolve(plugin, module=type(plugin.module)), kinds
     now = [value for space in spaces for value in space.values()]
     now.append(getattr(plugin.module, "GATEWAY_CONTRACT", None))
@@ -74,7 +75,7 @@ def _is_impl(function):
 
 
 class Manager(pluggy.PluginManager):
-    """Passes over what is no hook without a look at everything that may hide one."""
+    """Skips names that are no hooks, without pluggy's slower search."""
 
     def parse_hookspec_opts(self, module_or_class, name):
         is_spec = hasattr(vars(module_or_class)[name], "gateway_spec")
@@ -92,7 +93,7 @@ class Manager(pluggy.PluginManager):
 
 
 def bind_faster():
-    """From now on, in this process."""
+    """Use the caches of this module from now on, in this process."""
     loader.entry_points = installed
     loader.inspect_plugin = inspected
     loader.pluggy = SimpleNamespace(PluginManager=Manager)

@@ -1,4 +1,4 @@
-"""What no platform can be made to do: a task of the engine dies, an exporter takes nothing."""
+"""Causes faults that no platform can cause: a dead engine task, exporters that refuse all."""
 
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -28,7 +28,7 @@ class DeadMetrics(MetricExporter):
 
 
 def kill_a_partition(gateway, words="a bug of ours"):
-    """Its first partition's task dies at its next alarm, which is now."""
+    """Let the task of the gateway's first partition die now, at its next alarm."""
     partition = gateway._partitions[0]
 
     def die(*_):

@@ -1,4 +1,4 @@
-"""A fake channel that is looked at, and held up, from other threads than the gateway's."""
+"""A fake channel that tests watch and hold up from other threads than the gateway's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway_core.bridge.thread import gateway_thread
 from gateway_core.testing import FakeChannel, FakeSettings
 
 SOON = 60
-"""Seconds after which a test fails that waits for another thread."""
+"""Seconds after which a test that waits for another thread fails."""
 
 
 def config(**settings) -> GatewayConfig:
@@ -19,7 +19,7 @@ def config(**settings) -> GatewayConfig:
 
 
 class Held(FakeChannel):
-    """Attempts wait until the channel is let go; `begun` is set once one waits."""
+    """A channel whose attempts wait until `let_go`; `begun` is set once an attempt waits."""
 
     def __init__(self, **settings):
         super().__init__(script=self._wait, **settings)
@@ -34,7 +34,7 @@ class Held(FakeChannel):
             await gone.wait()
 
     def let_go(self):
-        """From any thread: attempts end, those under way as well."""
+        """Let attempts end from now on, including those under way; callable from any thread."""
 
         def free():
             self._free = True
@@ -44,12 +44,12 @@ class Held(FakeChannel):
         gateway_thread().post(free)
 
     def given(self):
-        """As `open_gateway` takes it."""
+        """The arguments for `open_gateway`."""
         return {"config": config(), "plugins": [("fake", self)]}
 
 
 def on_thread(function):
-    """What it gives on the gateway's thread, after all that was posted before."""
+    """The function's result on the gateway's thread, after everything posted there before."""
     done, found = threading.Event(), []
     gateway_thread().post(lambda: (found.append(function()), done.set()))
     assert done.wait(SOON)

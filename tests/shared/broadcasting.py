@@ -1,4 +1,4 @@
-"""What tests of groups share."""
+"""Helpers for tests of groups: rooms, a paced channel, and a watch on memory."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ RATE = 30
 
 
 def rooms(count, start=0):
-    """So many rooms' ids, one after the other."""
+    """The ids of `count` rooms, one by one."""
     return (f"room{number}" for number in range(start, start + count))
 
 
 def paced(rate=RATE, **settings):
-    """A channel whose account sends so many a second."""
+    """A channel whose account may send `rate` messages a second."""
     return FakeChannel(
         limits=lambda _room, _operation: [Limit("account", count=rate, per=1.0)], **settings
     )
 
 
 def got(channel):
-    """How many messages stand in each room."""
+    """How many messages are in each room."""
     return Counter({room: len(texts) for room, texts in channel.rooms.items() if texts})
 
 
 @asynccontextmanager
 async def watched(gateway, every=0.5):
-    """Looks again and again: conservation holds, and the most that is in memory is remembered."""
+    """Check conservation again and again, and note how many envelopes are in memory."""
     most = []
 
     async def look():

@@ -1,7 +1,7 @@
-"""An HTTP proxy in a process of its own, which tunnels by CONNECT, and misbehaves as it is told.
+"""An HTTP proxy in a process of its own, which tunnels by CONNECT, and misbehaves on request.
 
-`python connect_proxy.py '{"answer": 502}'` prints its port, and then each CONNECT as it comes, as
-JSON: its target, and the credentials that stood in it.
+`python connect_proxy.py '{"answer": 502}'` prints its port, and then each CONNECT when it comes, as
+JSON: its target and its credentials.
 """
 
 import json
@@ -19,11 +19,11 @@ import trio
 class Manners:
     """How the proxy behaves.
 
-    answer       the status that CONNECT is answered with
-    credentials  base64 of what it wants; else it answers 407, and quotes what it was given
+    answer       the status of its answer to CONNECT
+    credentials  base64 of the credentials that it wants; for others it answers 407 and quotes them
     delay        seconds before it answers
-    raw          what it answers instead of a status line and its end; "": it closes
-    certificate  PEM file with its key, for a proxy that speaks TLS
+    raw          its answer instead of a status line and its end; "": it closes the connection
+    certificate  PEM file with certificate and key, for a proxy that speaks TLS
     """
 
     answer: int = 200
@@ -34,7 +34,7 @@ class Manners:
 
 
 async def serve(manners):
-    """Until it is killed."""
+    """Serve until the process is killed."""
     handler = partial(guarded, manners)
     if manners.certificate is None:
         serving = partial(trio.serve_tcp, handler, 0, host="127.0.0.1")
@@ -97,12 +97,12 @@ async def relay(source, sink):
     await sink.aclose()
 
 
-# -- what tests call
+# -- called by tests
 
 
 @attrs.define(eq=False)
 class Running:
-    """The process. `url` is where it is; `seen` what it was asked; `asked` says that it was."""
+    """The proxy's process: `url` is its address, `seen` its requests; `asked`: there was one."""
 
     url: str
     process: trio.Process

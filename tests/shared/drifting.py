@@ -1,7 +1,7 @@
-"""Contract drift: every request that an adapter makes in any test is held against a table.
+"""Finds contract drift: compares every request that an adapter makes in any test with a table.
 
-The table is `tests/requests.toml`. What a test starts as a process of its own is watched as well:
-`tests/watching` stands on its path, and tells by a file.
+The table is `tests/requests.toml`. Processes that a test starts are watched as well:
+`tests/watching` is on their path, and reports in a file.
 """
 
 import json
@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 TABLE = tomllib.loads((Path(__file__).parents[1] / "requests.toml").read_text())
 TOLD = "GATEWAY_TESTS_DRIFT"
-"""The variable that names the file in which processes tell what they saw."""
+"""The environment variable that names the file in which processes report."""
 
 KINDS = {
     str: "text",
@@ -33,19 +33,19 @@ _PATTERNS = (
     (re.compile(r"/[0-9]+"), "/{id}"),
 )
 _SECRET_URL = re.compile(r"(actions|app|commands|services|upload)/.*")
-"""A response_url (of a form it begins with `app`), an incoming webhook, or where a file goes."""
+"""A response_url (a form's begins with `app`), an incoming webhook, or a URL for an upload."""
 _TELEGRAM = "/bot{secret}/"
 
 
 def kind_of(value):
-    """A secret is a text when it is sent; a file is given as its source."""
+    """The kind of a value; a secret counts as a text, and a source of bytes as a file."""
     if hasattr(value, "open"):
         return "file"
     return "text" if hasattr(value, "reveal") else KINDS.get(type(value))
 
 
 def fields_of(body):
-    """Those of a streamed form: a file by its name without numbers, Discord's JSON unpacked."""
+    """A streamed form's fields: files by their names without numbers, Discord's JSON unpacked."""
     fields = {}
     for field in getattr(body, "fields", ()):
         if field.filename is not None:
@@ -58,7 +58,7 @@ def fields_of(body):
 
 
 def kinds_of(value, known):
-    """In a form every value is a text, and JSON where the table wants something else."""
+    """The kind of a value; a text is read as JSON if the table wants another kind than a text."""
     if isinstance(value, str) and "text" not in known:
         with suppress(ValueError):
             return kind_of(json.loads(value))
@@ -66,14 +66,14 @@ def kinds_of(value, known):
 
 
 def adapter():
-    """The channel whose adapter awaits the request; None: a test makes it by hand."""
+    """The channel whose adapter makes the request; None: a test makes it itself."""
     asking = sys._getframe(2).f_globals["__name__"]
     found = re.match(r"gateway_plugin_(\w+)\.", asking)
     return found[1] if found and found[1] in TABLE else None
 
 
 def named(channel, verb, path, fields):
-    """(method, fields) of a request, without its ids."""
+    """(method, fields) of a request, without the ids in its path."""
     if channel == "telegram":
         return path.removeprefix(_TELEGRAM), fields
     if channel == "slack":
@@ -85,7 +85,7 @@ def named(channel, verb, path, fields):
 
 
 def drift(channel, method, fields):
-    """What of a request is not in the table."""
+    """A line for each thing in a request that is not in the table."""
     methods = TABLE[channel]["methods"]
     # The Bot API does not look at a method's case.
     spelled = {name.lower(): name for name in methods} if channel == "telegram" else {}
@@ -100,7 +100,7 @@ def drift(channel, method, fields):
 
 
 def watch(client: type, note: Callable[[str], object]) -> None:
-    """Let `note` hear what an adapter sends beyond the table through clients of that class."""
+    """Call `note` with each thing that an adapter sends, with this class, beyond the table."""
     request = client.request
 
     async def checked(self, method, path, *, json=None, form=None, body=None, headers=None):
@@ -116,20 +116,20 @@ def watch(client: type, note: Callable[[str], object]) -> None:
 
 
 def tell(line: str) -> None:
-    """As a process that a test began: it may be killed at any moment."""
+    """Report a line from a process that a test started, which may be killed at any moment."""
     with Path(os.environ[TOLD]).open("a") as told:
         told.write(f"{line}\n")
 
 
 class Told:
-    """What the processes of a test run told."""
+    """Reads the reports of a test run's processes."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._read = path, 0
         path.touch()
 
     def fresh(self) -> list[str]:
-        """What nobody has been told yet."""
+        """The reports that were not returned before."""
         lines = self._path.read_text().splitlines()
         lines, self._read = lines[self._read :], len(lines)
         return lines

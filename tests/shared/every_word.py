@@ -1,4 +1,4 @@
-"""What makes the schema's closed lists of words come: each cause, class, operation and ending."""
+"""Makes every word of the schema's closed lists appear: causes, classes, operations, endings."""
 
 import trio
 from breaking import DeadMetrics
@@ -14,7 +14,7 @@ def refusal(error_class, reason=Reason.BAD_REQUEST, **fields):
 
 
 class Platform(FakeChannel):
-    """It refuses what its first attempt in some rooms is, and cannot show what is in `lossy`."""
+    """A channel that refuses the first attempt in some rooms, and degrades texts in `lossy`."""
 
     def __init__(self):
         super().__init__(script=self.run, limits=self.limits_of)
@@ -50,7 +50,7 @@ def message(room, **fields):
 
 
 async def changes(night, gateway):
-    """An edit that changes nothing, one of what is not sent yet, one overtaken; a call, an end."""
+    """Edits of sent and unsent messages, an overtaken edit, a deletion, and a call."""
     first = await night.told(gateway.send("bot", "same", "hello"))
     await night.told(gateway.edit(first.ref, "hello, all"))
     await night.told(gateway.delete(first.ref))
@@ -63,7 +63,7 @@ async def changes(night, gateway):
 
 
 async def sends(night, gateway):
-    """Each way to be refused and changed, and each class."""
+    """Messages with each kind of refusal and transform, and of each class."""
     async with trio.open_nursery() as nursery:
         for room in ("stricter", "forbidden", "limited", "lossy", "wrong"):
             nursery.start_soon(night.told, gateway.send("bot", room, "hello"))
@@ -75,7 +75,7 @@ async def sends(night, gateway):
 
 
 async def beyond_memory(night, settings):
-    """What has no place in memory waits in the outbox, while somebody holds its ticket."""
+    """Messages that wait in the outbox, since memory is full; a caller holds their tickets."""
     outbox = MemoryOutbox()
     small = {"partition_bound": 2, "instance_bound": 2, "outbox": outbox, "drain_timeout": 60}
     async with open_test_gateway(FakeChannel(latency=1.0), **settings, **small) as gateway:
@@ -86,7 +86,7 @@ async def beyond_memory(night, settings):
 
 
 async def under_pressure(night, settings):
-    """Ten slots are filled one after the other, through each level of pressure."""
+    """Fill ten slots one after the other, through each level of pressure."""
     small = {"partition_bound": 10, "instance_bound": 10, "drain_timeout": 60}
     async with open_test_gateway(FakeChannel(latency=1.0), **settings, **small) as gateway:
         async with trio.open_nursery() as nursery:
@@ -97,7 +97,7 @@ async def under_pressure(night, settings):
 
 
 async def every_word(night):
-    """All of it, read when it is over."""
+    """Run all scenarios, and read the telemetry when they are over."""
     settings = {"providers": night.providers, "partition_count": 1}
     async with (
         open_test_gateway(Platform(), attempts_per_instance=1, **settings) as gateway,

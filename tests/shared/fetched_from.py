@@ -1,4 +1,4 @@
-"""A host that files are fetched from, and a channel that has nothing to do with it."""
+"""A host that files are fetched from, and a channel that does not fetch files itself."""
 
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -13,11 +13,11 @@ MOST = 100_000
 
 
 class NoUrls:
-    """A channel that fetches nothing but what is named `theirs`, and takes so many bytes."""
+    """A channel that fetches only URLs with `theirs`, and takes files of at most `MOST` bytes."""
 
     @hookimpl
     def validate(self, envelope):
-        """What it has against an envelope."""
+        """Refuse files by other URLs, and files that are too large."""
         files = list(enumerate(getattr(envelope, "files", None) or ()))
         by_url = [f"files.{n}" for n, file in files if file.url and "theirs" not in file.url]
         large = [Problem(f"files.{n}", "is too large") for n, file in files if file.size > MOST]
@@ -25,7 +25,7 @@ class NoUrls:
 
 
 class Host:
-    """Answers each path with what stands there, and remembers what it was asked."""
+    """Answers each path with its page, and notes its requests."""
 
     def __init__(self):
         self.pages = {"/cat.png": answer(CAT, "Content-Type: image/png")}
@@ -56,7 +56,7 @@ def answer(body, *headers, status="200 OK", length=True):
 
 @asynccontextmanager
 async def serving():
-    """A host on a port of this machine, while that is needed."""
+    """A host on a port of this machine, for the duration of the block."""
     made = Host()
     async with trio.open_nursery() as nursery:
         listening = partial(trio.serve_tcp, made.handle, 0, host="127.0.0.1")

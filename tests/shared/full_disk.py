@@ -1,11 +1,11 @@
-"""A disk that takes no more, for an outbox in a file."""
+"""Simulates a full disk for an outbox in a file."""
 
 from contextlib import contextmanager
 
 
 @contextmanager
 def full(outbox):
-    """No page more than there are, once those are used up that are free."""
+    """Let the outbox's file get no new pages; only its free pages can still be used."""
     database = outbox._writer._db
     pages = database.execute("PRAGMA page_count").get
     database.execute(f"PRAGMA max_page_count = {pages}")

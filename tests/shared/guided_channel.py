@@ -1,4 +1,4 @@
-"""The channel that the guide for authors shows, as far as its page has come."""
+"""Reads the channel of the guide for authors, up to any of the guide's steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GUIDED = ("the least", "with its first hooks", "with files and polls")
 
 
 def guided_channel(how: str) -> str:
-    """The module; what a later piece has by the same name takes the place of an earlier one's."""
+    """The module's source; a function of a later piece replaces an earlier one of its name."""
     pieces = PIECES.findall(GUIDE.read_text())[: 1 + GUIDED.index(how)]
     whole = ""
     for piece in pieces:
@@ -23,7 +23,7 @@ def guided_channel(how: str) -> str:
 
 
 def _functions(code: str) -> dict[str, tuple[int, int]]:
-    """Where its functions stand, decorators included: the first line and the last."""
+    """The first and the last line of each function, including its decorators."""
     found = {}
     for node in ast.parse(code).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

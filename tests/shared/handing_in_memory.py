@@ -1,4 +1,4 @@
-"""An outbox in memory that gateways share: one owns it, others hand over, on one virtual clock."""
+"""An outbox in memory that gateways share: one owns it, and others hand over; in virtual time."""
 
 import json
 from itertools import count
@@ -13,7 +13,7 @@ from gateway_core.testing import MemoryOutbox, virtual_wall
 
 @attrs.define(eq=False)
 class Row:
-    """What was handed over, and what became of it."""
+    """A request that was handed over, and its outcome."""
 
     request: Request
     handed_at: float
@@ -28,7 +28,10 @@ class Row:
 
 
 class SharedMemory(MemoryOutbox):
-    """`away`: nobody reaches it. `latency`: seconds until the owner sees what is handed over."""
+    """The shared outbox. `away`: it cannot be reached.
+
+    `latency`: seconds until the owner sees a request that is handed over.
+    """
 
     def __init__(self, latency=0.05):
         self._owner, self.rows = None, []
@@ -55,7 +58,7 @@ class SharedMemory(MemoryOutbox):
             self._owner(attrs.evolve(row.request, age=age))
 
     def back(self):
-        """It is reached again."""
+        """Make the outbox reachable again."""
         self.away = False
         for row in self.rows:
             self.give(row)
@@ -110,7 +113,7 @@ def _accepted(row):
 
 
 class Desk:
-    """The handover of one process, which says nothing more once it is `dead`."""
+    """The handover of one process, which reports nothing more once it is `dead`."""
 
     def __init__(self, outbox):
         self.dead = False

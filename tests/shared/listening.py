@@ -1,4 +1,4 @@
-"""Hears what is logged for a block, by structlog and by the standard library."""
+"""Captures what structlog and the standard library log in a block."""
 
 import logging
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ class _Lines(logging.Handler):
 
 @contextmanager
 def structlog_at(level, *processors):
-    """Structlog shows these levels, by these processors."""
+    """Let structlog process events from this level on, with these processors, in the block."""
     before = structlog.get_config()
     wrapper = structlog.make_filtering_bound_logger(level)
     chosen = {"processors": processors} if processors else {}
@@ -30,7 +30,7 @@ def structlog_at(level, *processors):
 
 @contextmanager
 def listening(event, line=None, level=logging.DEBUG):
-    """Give `event(name, level, fields)` structlog's events, and `line` the other loggers' lines."""
+    """Call `event(name, level, fields)` for structlog's events, and `line` for other loggers'."""
 
     def note(_logger, name, fields):
         event(fields.pop("event"), name, fields)

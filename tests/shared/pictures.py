@@ -1,11 +1,11 @@
-"""Small files of every kind that platforms tell apart, made here byte by byte."""
+"""Makes small files of every kind that platforms distinguish, byte by byte."""
 
 import struct
 import zlib
 
 
 def png(width=8, height=6, size=0):
-    """A grey picture; with `size` it has that many bytes."""
+    """A grey PNG; with `size` it has that many bytes."""
 
     def chunk(kind, data):
         checked = kind + data
@@ -24,7 +24,7 @@ def gif(width=8, height=6):
 
 
 def jpeg(width=8, height=6):
-    """Its header only: two segments before the one that has the sides."""
+    """Only a JPEG's header: two segments before the segment with the picture's size."""
     comment = b"\xff\xfe\x00\x06made"
     frame = b"\xff\xc0" + struct.pack(">HBHHB", 11, 8, height, width, 1) + b"\x01\x11\x00"
     return b"\xff\xd8\xff\xe0\x00\x04JF" + comment + frame + b"\xff\xd9"

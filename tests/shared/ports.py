@@ -1,4 +1,4 @@
-"""Ports of this machine, and what is served there for Prometheus."""
+"""Finds free ports of this machine, and reads the metrics that are served for Prometheus."""
 
 import os
 import socket
@@ -7,12 +7,12 @@ from itertools import count
 from urllib.request import urlopen
 
 _PORTS = range(20_000, 32_000)
-"""Below those that whoever asks for any port gets, so that nobody gets one between two of ours."""
+"""Below the ports that the system gives out, so that no other program gets one of these ports."""
 _turn = count(os.getpid() * 61)
 
 
 def free_port():
-    """One that is free now; processes that run tests side by side begin at different ones."""
+    """A port that is free now; test processes that run side by side begin at different ports."""
     while True:
         port = _PORTS[next(_turn) % len(_PORTS)]
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -20,6 +20,6 @@ def free_port():
 
 
 def scraped(port):
-    """The page of metrics. Raises `URLError` while nobody listens."""
+    """The page of metrics. Raises `URLError` while no server listens."""
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as page:
         return page.read().decode()

@@ -1,7 +1,8 @@
-"""A process that owns, or waits for, an outbox in PostgreSQL, and does what it reads line by line.
+"""A process that owns or waits for an outbox in PostgreSQL, and obeys commands line by line.
 
-`append NAME` stores an entry of that text, `page` says what is unfinished, `close` ends it. Each is
-answered in a line. Where accounts are spread over processes it takes the one that it is offered.
+`append NAME` stores an entry with this text, `page` prints the unfinished entries, and `close` ends
+the process. Each command is answered in a line. If accounts are spread over processes, the process
+takes the account that it is offered.
 """
 
 import sys
@@ -17,7 +18,7 @@ from gateway_core.contract.ids import Ids
 from gateway_core.testing.outbox_contract import Entries, texts
 
 BEHIND = 3600.0
-"""Seconds by which its clock is wrong."""
+"""Seconds by which the process's clock is wrong."""
 
 
 def say(*words):

@@ -1,4 +1,4 @@
-"""Processes of their own on one outbox, which are killed, or stopped and let go on."""
+"""Starts processes on one outbox, which tests kill, or stop and continue."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ import postgres_child
 
 
 class Child:
-    """A process that does what `postgres_child` says."""
+    """A process that runs `postgres_child`."""
 
     def __init__(self, process):
         self.process = process
@@ -36,7 +36,7 @@ def child(server, schema, lease, accounts="whole", account="bot"):
 
 
 def stop(process):
-    """Each of its threads has stopped once this returns."""
+    """Stop the process; all of its threads have stopped when this returns."""
     process.send_signal(signal.SIGSTOP)
     tasks = list(Path(f"/proc/{process.pid}/task").iterdir())
     while any("State:\tT" not in (task / "status").read_text() for task in tasks):

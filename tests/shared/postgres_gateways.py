@@ -1,8 +1,9 @@
-"""A gateway in a process of its own on an outbox in PostgreSQL; it does what it reads by lines.
+"""A gateway in a process of its own on an outbox in PostgreSQL; it obeys commands line by line.
 
-`own` begins one that delivers, on a platform in memory; `share` one that owns some accounts, and
-`hand over` one that delivers nothing. Then `enqueue KEY` answers with the id, `send KEY` with how
-it ended, `hold` lets nothing be sent, `resume` ends that, and `texts` says what has arrived.
+`own` opens a gateway that delivers, on a platform in memory; `share` one that owns some accounts;
+`hand over` one that delivers nothing. Then `enqueue KEY` answers with the envelope's id, and
+`send KEY` with how it ended. `hold` stops all sending, `resume` ends that, and `texts` prints the
+texts that have arrived.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""A process that submits under load to an outbox in PostgreSQL, and says what becomes of it.
+"""A process that submits under load to an outbox in PostgreSQL, and reports the outcomes.
 
-It hands over alone, or owns the outbox, or stands by until it does. It says `open`, waits for a
-line, and submits; then it says `accepted` or `refused` of each message, `sent` by its platform, and
-`done` after its last, each as a line of JSON.
+It only hands over, or owns the outbox, or stands by until it owns it. It prints `open`, waits for a
+line, and submits. For each message it prints `accepted` or `refused`, and `sent` when its platform
+has the message; after its last message it prints `done`. Each report is a line of JSON.
 """
 
 import json
@@ -16,7 +16,7 @@ from gateway_core import GatewayConfig, Instance, OutboxError, RetrySettings, op
 from gateway_core.testing import FakeChannel, FakeSettings
 
 ROOMS = 4
-"""Of each process, each with its messages one after the other."""
+"""Rooms of each process; a room's messages are submitted one after the other."""
 TAKES = 0.01
 """Seconds that an attempt takes, so that a room's messages wait for each other."""
 

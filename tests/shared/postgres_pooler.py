@@ -1,4 +1,4 @@
-"""PgBouncer in its transaction mode, before a server of the tests' own."""
+"""Runs PgBouncer in transaction mode, in front of a server of the tests."""
 
 import os
 import shutil
@@ -15,14 +15,14 @@ ROLES = ("postgres", "producer_web")
 
 
 def program():
-    """Where it is; None: this machine has none."""
+    """The path of PgBouncer's program; None: this machine has none."""
     return shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 class Pooler:
-    """Listens on a free port of the loopback address, and has `sessions` of the server.
+    """A pooler on a free port of the loopback address, with `sessions` sessions of the server.
 
-    settings  lines of its own in the configuration
+    settings  additional lines of the configuration
     """
 
     def __init__(self, server, sessions, settings):
@@ -43,7 +43,7 @@ class Pooler:
         self._process = None
 
     def start(self):
-        """Begin it; returns once it takes connections."""
+        """Start the pooler, and wait until it takes connections."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._server.as_user, program(), "-q", str(self.folder / "settings")],
@@ -60,24 +60,24 @@ class Pooler:
                 return self
 
     def end(self):
-        """As a kill of it."""
+        """Kill the pooler."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
 
     def url(self, user="postgres", database="postgres"):
-        """Where it is."""
+        """The pooler's URL."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def connect(self, **options):
-        """An application's connection, as PgBouncer asks for it: nothing is prepared."""
+        """An application's connection without prepared statements, as PgBouncer requires."""
         return psycopg.connect(self.url(), prepare_threshold=None, **options)
 
 
 @contextmanager
 def pooled(server, *settings, sessions=2):
-    """A pooler before the server."""
+    """A pooler in front of the server; skips the test if PgBouncer is not installed."""
     if program() is None:
         pytest.skip("not tried: there is no PgBouncer here (Debian's `pgbouncer`)")
     pooler = Pooler(server, sessions, settings)

@@ -1,4 +1,4 @@
-"""Gateways in processes of their own on one outbox in PostgreSQL, which are asked and killed."""
+"""Gateways in processes of their own on one outbox in PostgreSQL, to ask and to kill."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ class Child:
         self.process = process
 
     async def ask(self, line=None):
-        """What it answers, beside what it logs."""
+        """The process's answer to the line, without its log."""
         if line is not None:
             self.process.stdin.write(f"{line}\n")
         read = partial(trio.to_thread.run_sync, self.process.stdout.readline)

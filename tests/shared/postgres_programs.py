@@ -1,6 +1,6 @@
-"""Programs on other libraries that hand over messages in their own transactions.
+"""Programs with other libraries that hand over messages in their own transactions.
 
-Each prints the ids of what it handed over in transactions that it committed.
+Each prints the ids of the messages that it handed over in committed transactions.
 """
 
 import sys
@@ -59,7 +59,7 @@ def sqlalchemy(url, schema):
     with engine.begin() as connection:
         say(enqueue(connection, ENVELOPE, schema=schema))
     with engine.connect() as connection:
-        enqueue(connection, ENVELOPE, schema=schema)  # nobody commits it
+        enqueue(connection, ENVELOPE, schema=schema)  # never committed
     with orm.Session(engine) as session, session.begin():
         say(enqueue(session, ENVELOPE, schema=schema))
         say(enqueue(session, ENVELOPE, schema=schema, keys=[FIRST]))

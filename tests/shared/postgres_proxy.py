@@ -1,4 +1,4 @@
-"""Between a client and a server of PostgreSQL: loses a COMMIT, or its answer, as it is told."""
+"""A proxy between a client and a PostgreSQL server that loses a COMMIT or its answer on request."""
 
 import socket
 import threading
@@ -6,16 +6,16 @@ from contextlib import contextmanager, suppress
 
 COMMIT = b"COMMIT\0"
 AGAIN = (b"INSERT INTO batches", b"hand_all")
-"""By which a client asks once more."""
+"""Statements with which a client asks again what became of its COMMIT."""
 
 
 class Proxy:
-    """Listens on a loopback port, and passes on what comes to the server's socket.
+    """Listens on a loopback port, and passes everything on to the server's socket.
 
-    lose  what becomes of the next COMMIT, of which the client hears nothing: `answer` (the server
-          has committed), `request` (it never comes there), `both` (it comes there once the client
-          has come again and asks what became of it). `silent`: it never comes there, and nobody
-          tells the client so
+    lose  what is lost of the next COMMIT: `answer` (the server has committed, and the client hears
+          nothing), `request` (the COMMIT never arrives), `both` (it arrives only after the client
+          has connected again and asks about it), or `silent` (it never arrives, and the client is
+          not told so)
     """
 
     def __init__(self, server):
@@ -88,22 +88,22 @@ class Proxy:
             _cut(client)
 
     def shut(self):
-        """No new ones come about; those that are there stay."""
+        """Refuse new connections; existing ones stay."""
         self._closed = True
 
     def cut(self):
-        """Every connection, and all that come."""
+        """Cut every connection, and refuse new ones."""
         self.shut()
         for line in self._lines:
             _cut(line)
 
     def join(self):
-        """New ones come about again."""
+        """Take new connections again."""
         self._closed = False
 
     def close(self):
-        """The end of every connection, and of all that was open for it."""
-        _cut(self._listener)  # wakes who waits for the next one
+        """End the proxy, with every connection, thread and socket."""
+        _cut(self._listener)  # wakes the thread that waits for a connection
         self._asked.set()
         self.cut()
         for thread in self._threads:
@@ -119,7 +119,7 @@ def _cut(line):
 
 @contextmanager
 def between(server):
-    """A proxy, and where a client finds it."""
+    """A proxy, and its URL for a client."""
     proxy = Proxy(server)
     options = "sslmode=disable&gssencmode=disable"
     try:

@@ -1,4 +1,4 @@
-"""Process runs with one schema of a real server, which may be full, or slow."""
+"""Process runs with one schema of a real server, which may be full or slow: for the contract."""
 
 from contextlib import asynccontextmanager, contextmanager
 
@@ -24,7 +24,7 @@ DROP TRIGGER full_disk ON envelopes; DROP TRIGGER full_disk ON moves; DROP FUNCT
 
 
 def ran(server, schema, sql):
-    """What another connection does in the schema."""
+    """Run a statement in the schema on another connection; returns its rows."""
     with server.connect() as connection:
         connection.execute(f"SET search_path = {schema}")
         cursor = connection.execute(sql)
@@ -33,14 +33,14 @@ def ran(server, schema, sql):
 
 @contextmanager
 def locked(server, schema, table="batches"):
-    """Nobody can write into the table."""
+    """Lock the table, so that no one can write to it."""
     with server.connect() as connection, connection.transaction():
         connection.execute(f"LOCK TABLE {schema}.{table} IN ACCESS EXCLUSIVE MODE")
         yield
 
 
 class Runs:
-    """For the contract. A lease that a machine under load never needs to the end."""
+    """Process runs for the contract, with a lease that does not expire even under load."""
 
     written_before_it_stalls = True
 
@@ -58,7 +58,7 @@ class Runs:
 
     @asynccontextmanager
     async def killed_run(self):
-        """Its connections end as it is left, and come about no more; its lease is over."""
+        """A run whose connections end when it is left, and cannot be made again; the lease ends."""
         with self.monkeypatch.context() as patch:
             async with self.process_run() as outbox:
                 yield outbox
@@ -70,7 +70,7 @@ class Runs:
 
     @asynccontextmanager
     async def filled(self, outbox):
-        """The server says of what is large that its disk is full."""
+        """Let the server refuse large data with the error of a full disk."""
         ran(self.server, self.schema, FULL)
         try:
             yield
@@ -79,7 +79,7 @@ class Runs:
 
     @asynccontextmanager
     async def stalled(self, outbox):
-        """Its answer does not come, or it waits for another's lock."""
+        """Hold the server's answer back, or let the write wait for another connection's lock."""
         if not self.written_before_it_stalls:
             with locked(self.server, self.schema):
                 yield

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, which also listens on the loopback address."""
+"""Starts a PostgreSQL server for tests, which also listens on the loopback address."""
 
 import psycopg
 
@@ -14,10 +14,10 @@ _UNSAFE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autov
 
 
 class Server(Cluster):
-    """One cluster.
+    """One server with its data.
 
-    safe      what it has committed survives a kill of it
-    settings  as `name=value`
+    safe      whether committed transactions survive a kill of the server
+    settings  the server's settings, as `name=value`
     """
 
     def __init__(self, *settings, safe=False):
@@ -25,14 +25,14 @@ class Server(Cluster):
         super().__init__(programs(), rules=_RULES, settings=[*usual, *settings])
 
     def start(self):
-        """Begin it; returns once it takes connections."""
+        """Start the server, and wait until it takes connections."""
         if not (self.folder / "data").exists():
             self.make()
         super().start()
         return self
 
     def tcp_url(self, user, password, database="postgres", **options):
-        """Where it is, over the loopback address."""
+        """The URL of a database of the server, over the loopback address."""
         asked = "&".join(f"{name}={value}" for name, value in options.items())
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}?{asked}"
 
@@ -41,7 +41,7 @@ class Server(Cluster):
         return psycopg.connect(self.url(database, user), autocommit=True)
 
     def execute(self, sql, *bound, database="postgres", user="postgres"):
-        """The rows that the statement gives, if it gives some."""
+        """The rows that the statement returns, if any."""
         with self.connect(database, user) as connection:
             cursor = connection.execute(sql, bound)
             return cursor.fetchall() if cursor.description is not None else []

@@ -1,4 +1,4 @@
-"""One schema of a real server, and the gateways that use it: an owner, and who only hands over."""
+"""One schema of a real server, with the gateways that use it: an owner, and producers."""
 
 from contextlib import asynccontextmanager
 
@@ -9,11 +9,11 @@ from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
 
 PATIENCE = 60.0
-"""Seconds that nothing takes unless it hangs."""
+"""Seconds after which anything counts as hanging."""
 
 
 class Shared:
-    """One schema, and whoever opens it."""
+    """One schema, and helpers that open outboxes and gateways on it."""
 
     def __init__(self, server, schema, keys=()):
         self.server, self.schema, self.keys = server, schema, keys

@@ -1,4 +1,4 @@
-"""Outboxes of several processes over which the accounts of one schema are spread."""
+"""Opens several outboxes on one schema, which share its accounts as several processes would."""
 
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -10,11 +10,11 @@ from gateway_core import OutboxError
 from gateway_core.testing.outbox_contract import START
 
 SLACK = 120.0
-"""Seconds that nothing takes unless it hangs."""
+"""Seconds after which anything counts as hanging."""
 
 
 class Process:
-    """An open outbox, which takes what is offered and gives up what another is to have.
+    """An open outbox that takes offered accounts, and gives up accounts that another is to own.
 
     takes, gives  whether it does so by itself
     """
@@ -53,7 +53,7 @@ class Process:
         self.lost.append(account)
 
     async def take(self):
-        """Take what is offered, as it is."""
+        """Take accounts whenever they are offered."""
         while True:
             await self._offered.wait()
             self._offered = trio.Event()
@@ -67,7 +67,7 @@ class Process:
 
 
 class Spread:
-    """One schema, and the processes over which its accounts are spread."""
+    """One schema, and the processes that share its accounts."""
 
     def __init__(self, server, schema):
         self.server, self.schema = server, schema
@@ -79,7 +79,7 @@ class Spread:
 
     @asynccontextmanager
     async def some(self, count, accounts, **settings):
-        """So many processes that share these accounts."""
+        """`count` processes that share these accounts."""
         async with AsyncExitStack() as stack:
             enter = stack.enter_async_context
             some = [await enter(self.process(accounts, **settings)) for _ in range(count)]
@@ -88,7 +88,7 @@ class Spread:
 
     @staticmethod
     async def shared_out(some, accounts):
-        """Until each account is owned, and each process owns one."""
+        """Wait until each account is owned, and each process owns an account."""
         await until(
             lambda: (
                 sorted(accounts) == sorted(it for one in some for it in one.owned)
@@ -109,13 +109,13 @@ class Spread:
         return ran(self.server, self.schema, sql)
 
     def owners(self):
-        """The member of each account, but of what is common."""
+        """The owner of each account, without the state that accounts share."""
         sql = "SELECT instance, member FROM accounts WHERE account <> ''"
         return dict(self.ran(sql))
 
 
 async def until(so):
-    """Until that is so."""
+    """Wait until `so()` is true."""
     with trio.fail_after(SLACK):
         while not so():  # noqa: ASYNC110 - what is looked at has no event
             await trio.sleep(0.02)

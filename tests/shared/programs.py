@@ -1,4 +1,4 @@
-"""Programs that send, each in a process of its own."""
+"""Runs programs that send, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from signalled import has_heard
 
 SHARED = Path(__file__).parent
 BOUND = 90
-"""Seconds after which a program hangs."""
+"""Seconds after which a program counts as hanging."""
 MESSAGES = 5
 
 ASYNCIO = """
@@ -76,7 +76,7 @@ class Program:
         raise AssertionError(self.process.communicate())
 
     def press(self, times, apart=0.15):
-        """Ctrl-C so often."""
+        """Press Ctrl-C `times` times."""
         for n in range(times):
             time.sleep(apart if n else 0)  # noqa: TID251 - a person's
             end = time.monotonic() + BOUND
@@ -85,7 +85,7 @@ class Program:
             self.process.send_signal(signal.SIGINT)
 
     def end(self):
-        """Its code; what it wrote to stdout and stderr."""
+        """Wait for the end; returns the exit code. `out` and `said` have stdout and stderr."""
         try:
             out, self.said = self.process.communicate(timeout=BOUND)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The programs of the READMEs, each in a process of the Python that is given, against emulators."""
+"""Runs the programs of the READMEs against emulators, each in a process of the given Python."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CHANNELS = {
     "plugins/slack": "C024BE91L",
     "plugins/discord": "1100000000000000001",
 }
-"""The member that has a channel, and the room that its README's program writes to."""
+"""By a channel's package, the room that the program of its README writes to."""
 
 
 ALONE = {"PYTHONNOUSERSITE": "1", "PYTHONPATH": "", "PYTEST_ADDOPTS": ""}
-"""What is installed beside that Python is all there is."""
+"""Environment variables that let a program use only what is installed with its Python."""
 
 
 def files(readme):
@@ -34,7 +34,7 @@ def files(readme):
 
 
 def run(python, *words, folder, **environ):
-    """What it prints to standard output; it must end well."""
+    """Run a program, which must succeed; returns its standard output."""
     done = subprocess.run(
         [str(python), *words],
         cwd=folder,
@@ -63,14 +63,14 @@ class Platform:
         return {f"{channel.upper()}_TOKEN": self.told["token"]}
 
     def placed(self, configuration):
-        """The configuration, which says besides where the platform is."""
+        """The configuration with the platform's address added."""
         place = f'base_url = "{self.told["base_url"]}"\n'
         return re.sub(r'^(channel = ".*"\n)', rf"\1{place}", configuration, flags=re.MULTILINE)
 
 
 @contextmanager
 def emulated(channel):
-    """By `gateway emulate` of this environment."""
+    """A platform that this environment's `gateway emulate` serves."""
     gateway = Path(sys.executable).parent / "gateway"
     process = subprocess.Popen(
         [gateway, "emulate", channel, "--json"],
@@ -86,7 +86,7 @@ def emulated(channel):
 
 
 def run_member_s(member, python, folder):
-    """Run the program of a member's README; it does what the README says."""
+    """Run the program of a package's README, and check that it does what the README says."""
     shown = files(f"{member}/README.md")
     for name, code in shown.items():
         (folder / name).write_text(code)
@@ -106,7 +106,7 @@ def run_member_s(member, python, folder):
 
 
 def run_front_page_s(name, python, folder):
-    """Run a program of the workspace's README, as it stands."""
+    """Run a program of the workspace's README, unchanged."""
     shown = files("README.md")
     with emulated("slack") as platform:
         (folder / "gateway.toml").write_text(platform.placed(shown["gateway.toml"]))

@@ -1,4 +1,4 @@
-"""Keys of tests, and what a file says of texts."""
+"""Keys for tests of sealing, and a search for readable words in files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FIRST, SECOND, THIRD = key(1), key(2), key(3)
 
 
 def on_disk(path):
-    """Every byte of the file, its log, its index and its folder, as they are now."""
+    """All bytes of the outbox's file, its log, its index and its folder, as they are now."""
     files = [file for file in path.parent.glob(f"{path.name}*") if file.is_file()]
     files += path.with_name(f"{path.name}.bytes").glob("*")
     return b"".join(file.read_bytes() for file in sorted(files))
 
 
 def words_in(content, *words):
-    """Those of the words that somebody who has the bytes can read: as they are, or in base64."""
+    """The words that a person with these bytes could read, as plain text or in base64."""
     found = []
     for word in words:
         forms = [word.encode(), word.encode("utf-16-le")]

@@ -1,4 +1,4 @@
-"""Where a text tells a secret, or a piece of one."""
+"""Finds the secrets, or pieces of them, that a text reveals."""
 
 import re
 from urllib.parse import quote
@@ -7,7 +7,7 @@ SHORTEST_PIECE = 12
 
 
 def pieces(secret):
-    """The secret, its longer parts, and either as a URL spells it."""
+    """The secret and its longer parts, also in the encoding of URLs."""
     parts = {secret, *(part for part in re.split("[.:]", secret) if len(part) >= SHORTEST_PIECE)}
     return parts | {quote(part, safe="") for part in parts}
 

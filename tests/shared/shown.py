@@ -1,4 +1,4 @@
-"""What a reader sees of a Markdown text, character by character: to compare it while it grows."""
+"""Computes what a reader sees of a Markdown text, to compare states of a growing text."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ STYLES = [style for style in Style if style is not Style.LINK]
 KINDS = list(Kind)
 SEEN = re.compile(r"\S+")
 IN_TABLE = re.compile(r"[^\s|+\u200e-]+")
-"""A table's columns are laid out anew with each row: what it is drawn with does not count."""
+"""The characters of a table that count: its lines do not, since each new row changes them."""
 
 
 class Shown(NamedTuple):
-    """Visible characters without space, and of each its styles and its block's kind as a number.
+    """The visible characters without space, and for each its styles and its block's kind.
 
-    Links do not count: half a link's words are there before it is one.
+    Links do not count as a style, since half of a link's words appear before it becomes a link.
     """
 
     text: str
     looks: str
 
     def begins(self, other: Shown) -> bool:
-        """Whether the other shows this, and perhaps more behind it."""
+        """Whether the other text shows all of this one, and perhaps more after it."""
         return other.text.startswith(self.text) and other.looks.startswith(self.looks)
 
 
 def shown(source: str) -> Shown:
-    """What is seen of it; nothing is seen of nothing."""
+    """What a reader sees of a Markdown text; nothing for an empty text."""
     document = parse(source)
     masks = [0] * len(document.text)
     for span in document.spans:

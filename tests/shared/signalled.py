@@ -1,4 +1,4 @@
-"""Signals to another process, one by one: two that it has not looked at between are one to it."""
+"""Helps to send signals one by one: two signals before a process reacts count as one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def has_heard(pid: int) -> bool:
-    """Whether its main thread waits again, as it does once it has acted on a signal.
+    """Whether the process's main thread waits again, as it does after it has handled a signal.
 
-    Where the system does not tell, and of a process that has ended, it is taken to.
+    True as well if the system does not say, or if the process has ended.
     """
     try:
         stat = Path(f"/proc/{pid}/task/{pid}/stat").read_text()

@@ -1,4 +1,4 @@
-"""How many things an object holds: every collection that can be reached from it, by its path."""
+"""Counts the things that an object holds: the size of every collection reachable from it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 HOUSE = ("gateway_core", "gateway_contrib", "gateway_plugin_")
-"""Whose objects are looked into."""
+"""The packages whose objects are searched."""
 MANY = (Mapping, AbstractSet, list, deque)
 
 
 def collections_of(root: Any) -> dict[str, int]:
-    """The sizes of all collections below `root`; those of alike things are added up.
+    """The sizes of all collections below `root`, by path; sizes with the same path are added up.
 
-    A path names classes and attributes, so that it is the same for each of a thousand things.
+    A path names classes and attributes, so it is the same for each of a thousand similar objects.
     """
     sizes: dict[str, int] = {}
     seen = {id(root)}
@@ -39,7 +39,7 @@ def _below(path: str, thing: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"{path}[]", value) for value in thing)
     elif type(thing).__module__.startswith(HOUSE) or hasattr(thing, "__self__"):
         owner = getattr(thing, "__self__", None)
-        if owner is not None:  # a method bound to it
+        if owner is not None:  # a bound method
             yield type(owner).__name__, owner
             return
         for name in _names(thing):

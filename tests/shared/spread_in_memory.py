@@ -1,6 +1,7 @@
 """An outbox in memory whose accounts are spread over gateways, all on one virtual clock.
 
-Which account is whose a test says: `Store.give`. What is handed over is seen after `latency`.
+The test decides who owns which account, with `Store.give`. Handed-over requests are seen after
+`latency` seconds.
 """
 
 import json
@@ -19,7 +20,7 @@ LATER = 100
 
 @attrs.define(eq=False)
 class Row:
-    """What was handed over, and what became of it."""
+    """A request that was handed over, and its outcome."""
 
     request: Request
     handed_at: float
@@ -31,7 +32,7 @@ class Row:
 
     @property
     def own_id(self):
-        """The id that an envelope has from here; of a question there is none."""
+        """The id that the submitted envelope has already; None for other requests."""
         return self.request.envelope_id if self.request.kind == "submit" else None
 
     @property
@@ -40,7 +41,7 @@ class Row:
 
 
 class Store:
-    """What all members share: the rows, and whose each account is, and is to be."""
+    """What all members share: the rows, and each account's present and next owner."""
 
     def __init__(self, latency=0.05):
         self.rows, self.latency = MemoryOutbox(), latency
@@ -51,7 +52,7 @@ class Store:
         self.away = False
 
     def give(self, instance_id, member):
-        """It is to be that member's, as soon as its present owner has given it up."""
+        """Let the member own the account as soon as its present owner has given it up."""
         self.wanted[instance_id] = member
         owner = self.owners.get(instance_id)
         if owner is not None and owner is not member:
@@ -65,14 +66,14 @@ class Store:
         return bool(len(self.rows)) or any(row.waits for row in self.handed)
 
     def kill(self, member):
-        """All that it owns is free; what it still has under way is its own trouble."""
+        """Kill the member: its accounts are free, even if it has attempts under way."""
         member.dead = True
         for instance_id, owner in list(self.owners.items()):
             if owner is member:
                 self.freed(instance_id)
 
     def take_away(self, instance_id, member):
-        """Its owner was taken to be gone: it is that member's next, whatever is under way."""
+        """Give the account to the member at once, as if its owner were dead."""
         owner, self.wanted[instance_id] = self.owners[instance_id], member
         self.freed(instance_id)
         owner.lost(instance_id)
@@ -91,7 +92,7 @@ class Store:
             raise OutboxError("the store is away")
 
     def show(self):
-        """What waits is shown to whoever owns its account."""
+        """Show each waiting request to the owner of its account."""
         for row in self.handed:
             owner = self.owners.get(row.request.instance_id)
             if row.seen and row.waits and owner is not None and row.taken_by is not owner:
@@ -140,7 +141,7 @@ class Member:
         if not self.owned(instance_id):
             raise OutboxError(f"account {instance_id} is another process's")
 
-    # -- whose it is
+    # -- ownership of accounts
 
     def serves(self, instance_ids):
         self.served = set(instance_ids)
@@ -154,10 +155,10 @@ class Member:
         return True
 
     def lacks(self, instance_id):
-        """Which account is whose, a test says."""
+        """Does nothing, since the test decides who owns which account."""
 
     def idles(self, instance_id):
-        """Likewise."""
+        """Does nothing, since the test decides who owns which account."""
 
     def offers(self, instance_id):
         free = instance_id not in self.store.owners
@@ -209,7 +210,7 @@ class Member:
         if instance_id and self.owned(instance_id):
             self.store.freed(instance_id)
 
-    # -- of the accounts that are owned
+    # -- methods for owned accounts
 
     async def overview(self):
         seen = await self.store.rows.overview()
@@ -278,7 +279,7 @@ class Desk:
 
     async def __aexit__(self, *_):
         self.store.desks.remove(self)
-        for event in self._answered.values():  # nobody will be told any more
+        for event in self._answered.values():  # no answer will come any more
             event.set()
 
     async def hand_over(self, envelope, *, awaited, files):
@@ -328,7 +329,7 @@ class Desk:
         await self._add(kind="ask", room=place, instance_id=instance_id, asked=question)
 
     def expect(self):
-        """It is told of everything anyhow."""
+        """Does nothing, since this desk gets all news anyway."""
 
     def leave(self, handed_id):
         for row in self.store.handed:

@@ -1,4 +1,4 @@
-"""A source of any number of accounts, which says what it was asked for."""
+"""An instance source with any number of accounts, which counts its look-ups."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gateway_core.testing import FakeSettings
 
 
 class Accounts:
-    """Knows `tenant-0` to `tenant-N`; `gives` has other answers, or what is raised.
+    """Knows `tenant-0` to `tenant-N`; `gives` has other answers, or exceptions to raise.
 
-    asked    how often it was asked for each
-    most     how many look-ups were under way at once, at the most
+    asked    how many look-ups there were of each account
+    most     the most look-ups that were under way at the same time
     """
 
     def __init__(self, count: int = 10_000, *, takes: float = 0.0) -> None:

@@ -1,6 +1,6 @@
-"""The programs of the how-to pages, in processes of their own, against emulators.
+"""Runs the programs of the how-to pages in processes of their own, against emulators.
 
-A policy that is installed beside the program notes what the gateway was handed and how it ended.
+A policy that is installed beside the program notes the gateway's envelopes and how they ended.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def after_disposition(envelope, receipt):
 
 
 def files_of(page: str, folder: Path, url: str) -> None:
-    """Write the page's files there; its accounts are told where the emulator is."""
+    """Write the page's files to the folder, with the emulator's address in the configuration."""
     for found in FENCE.finditer((ROOT / f"docs/how-to/{page}.md").read_text()):
         code = found["code"]
         if found["name"] == "gateway.toml":
@@ -56,7 +56,7 @@ def files_of(page: str, folder: Path, url: str) -> None:
 
 
 def install_noting(folder: Path) -> Path:
-    """A policy of its own distribution, to stand on the path."""
+    """Install the policy that notes, as a distribution in a folder for the program's path."""
     (info := folder / "noting-1.dist-info").mkdir(parents=True)
     (folder / "noting.py").write_text(NOTING)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: noting\nVersion: 1\n")
@@ -66,14 +66,14 @@ def install_noting(folder: Path) -> Path:
 
 @attrs.define(eq=False)
 class Program:
-    """A process, and what it wrote."""
+    """A program's process, and its output."""
 
     notes: Path
     process: trio.Process
     said: bytearray = attrs.field(factory=bytearray)
 
     def noted(self) -> list[list[str]]:
-        """What was handed to the gateway, what it refused, and how the rest ended."""
+        """The notes: envelopes handed to the gateway, refused ones, and how the others ended."""
         if not self.notes.exists():
             return []
         lines = self.notes.read_text().splitlines()
@@ -86,11 +86,11 @@ class Program:
         return Counter(word for kind, _, word in self.noted() if kind == "ended")
 
     def lost(self) -> set[str]:
-        """Envelopes that were accepted and of whose end nothing was heard."""
+        """Envelopes that were accepted, but without a note of their end."""
         return self.ids("handed") - self.ids("refused") - self.ids("ended")
 
     async def press(self, number: int, times: int = 1) -> None:
-        """The signal so often; a terminal gives Ctrl-C to all processes of the group."""
+        """Send the signal `times` times; as in a terminal, the whole group gets a Ctrl-C."""
         for n in range(times):
             await trio.sleep(0.3 if n else 0)
             while n and not has_heard(self.process.pid):  # noqa: ASYNC110 - another process
@@ -103,7 +103,7 @@ class Program:
                 self.process.send_signal(number)
 
     async def until(self, condition) -> None:
-        """Wait for it, as long as the process lives."""
+        """Wait until the condition holds; fails if the process ends before."""
         while not condition():
             assert self.process.poll() is None, self.said.decode()
             await trio.sleep(0.02)
@@ -113,7 +113,7 @@ class Program:
 
 
 async def start(command: list[str], folder: Path, nursery: trio.Nursery, **environ: str) -> Program:
-    """Start it there, as the leader of a group of processes, with the policy that notes."""
+    """Start the command in the folder as the leader of a process group, with the noting policy."""
     beside = install_noting(folder / "beside")
     path = os.pathsep.join([str(beside), os.environ.get("PYTHONPATH", "")])
     notes = folder / "notes"
@@ -150,5 +150,5 @@ async def _read(stream: trio.abc.ReceiveStream, said: bytearray) -> None:
 
 
 def client_command(program: str, url: str, loop: str = "asyncio") -> list[str]:
-    """Runs a program of a page with its SDK told where the platform is."""
+    """A command that runs a page's program, with its SDK set to the platform's address."""
     return [sys.executable, str(ELSEWHERE), url, program, *([loop] if loop != "asyncio" else [])]

@@ -1,7 +1,7 @@
-"""For programs of tests in processes of their own: a channel that writes down what it delivers.
+"""A channel that writes deliveries to a file, for test programs in processes of their own.
 
-A message takes `SECONDS`, ten at a time go out, and each is a line of the file `delivered`. What
-was accepted the program writes down itself, as lines of `accepted`.
+A message takes `SECONDS`, and ten are sent at a time. Each delivered message is a line of the file
+`delivered`. The program itself writes a line of the file `accepted` for each accepted message.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def note(file, text):
 
 
 def given(**settings):
-    """What `open_gateway` takes."""
+    """The arguments for `open_gateway`."""
     settings = {"drain_timeout": 20, **settings}
     config = GatewayConfig(instances=[Instance("bot", "fake", FakeSettings())], **settings)
     return {"config": config, "plugins": [("fake", Written())]}
