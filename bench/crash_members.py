@@ -464,7 +464,7 @@ def receipts_of(campaign: Campaign) -> dict[int, dict[str, Any]]:
 
 
 def late(campaign: Campaign, firsts: list[tuple[int, int]]) -> Iterator[str]:
-    """Lines about messages that came before one that was accepted before they were handed in.
+    """Lines about messages that came too early: before a message that was accepted earlier.
 
     A message's words have an order, messages are not mixed, and the application's messages come in
     the order of their numbers. If accounts are spread, each process has its own order.

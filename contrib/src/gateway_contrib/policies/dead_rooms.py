@@ -32,7 +32,7 @@ class DeadRoom:
 
 @attrs.define(eq=False)
 class DeadRooms:
-    """Remembers rooms that accept no messages, and keeps messages for them from the platform.
+    """Remembers rooms that accept no messages, and stops messages to them before they are sent.
 
     known    dead rooms of a previous run, as `rooms` returned them
     refuse   True: an envelope is refused with `Invalid`; False: it is accepted and ends `shed`, so

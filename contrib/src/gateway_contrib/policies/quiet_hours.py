@@ -42,11 +42,11 @@ def _differ(policy: Any, _: object, end: time_of_day) -> None:
 class QuietHours:
     """Delays messages from `start` to `end`, times of day such as "22:00" and "07:30".
 
-    zone   the time zone of rooms that `zones` does not name
-    zones  the time zones of rooms, by their ids
-    rooms  the rooms that have quiet hours; None: all
+    zone     the time zone of rooms that `zones` does not name
+    zones    the time zones of rooms, by their ids
+    rooms    the rooms that have quiet hours; None: all
     passing  classes that are sent at any time
-    clock  gives the POSIX time
+    clock    gives the POSIX time
 
     Answers (with `reply_to` or an interaction) are sent at any time, and so are edits, deletions
     and calls, which make no sound.
