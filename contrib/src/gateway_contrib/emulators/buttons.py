@@ -10,7 +10,7 @@ import attrs
 
 @attrs.frozen
 class Button:
-    """A button: what stands on it, and the value that a press tells, or the address it opens."""
+    """A button: its text, and the value that a press sends or the address that it opens."""
 
     text: str
     value: str | None = None
@@ -21,10 +21,10 @@ Rows: TypeAlias = tuple[tuple[Button, ...], ...]
 
 
 def mappings(value: Any) -> Iterable[Mapping[str, Any]]:
-    """The objects of a JSON list; what is no such thing shows nothing."""
+    """The objects of a JSON list; other items, and values that are no list, are left out."""
     return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
 
 
 def text_or_none(value: Any) -> str | None:
-    """A text; None: it is none, or empty."""
+    """The value if it is a text that is not empty; else None."""
     return value if isinstance(value, str) and value else None

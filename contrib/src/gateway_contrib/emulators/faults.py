@@ -1,4 +1,4 @@
-"""Which request fails, and how: a seeded plan that an emulator asks once per message request."""
+"""Decides which message requests fail and how: an emulator asks a seeded plan once for each."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Fault(StrEnum):
     MALFORMED      the message was stored; 200 with a body that nobody can read
     TOKEN_REVOKED  from now on the token is refused, until it is restored
     ROOM_GONE      from now on the room does not exist for this bot
-    FOREIGN_PAGE   somebody between answers in the platform's place, as one of `FOREIGN_PAGES`
-                   in turn; nothing was stored
+    FOREIGN_PAGE   a proxy or portal answers instead of the platform, with the next of
+                   `FOREIGN_PAGES`; nothing was stored
     """
 
     RATE_LIMITED = "rate_limited"
@@ -42,10 +42,10 @@ class Fault(StrEnum):
 
 @attrs.frozen(kw_only=True, eq=False)
 class Said:
-    """An answer word for word in the place of the platform's own; nothing is stored.
+    """An answer that is sent word for word instead of the platform's own; nothing is stored.
 
-    For what a platform was seen to answer and no emulator would come to by itself. `body` goes out
-    as it is where it is bytes, else as JSON.
+    For answers that a real platform was seen to give, but that no emulator gives by itself. A
+    `body` of bytes is sent as it is, any other `body` as JSON.
     """
 
     status: int = 200
@@ -53,7 +53,7 @@ class Said:
     headers: Mapping[str, str] = attrs.field(factory=dict)
 
     def response(self) -> Response:
-        """The answer, to be sent."""
+        """The answer as a response to send."""
         raw = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
         return Response(raw, self.status, dict(self.headers))
 
@@ -71,14 +71,14 @@ FOREIGN_PAGES: tuple[Said, ...] = (
     Said(status=511, body=b"<html><title>Network Authentication Required</title></html>"),
     Said(status=521, body=b"error code: 521"),
 )
-"""What proxies, front doors and portals say that kept a request to themselves."""
+"""Answers of proxies, front doors and portals that did not pass the request on."""
 
 
 @attrs.frozen
 class Cut:
-    """The connection is cut when this share of the body has come; nothing was stored.
+    """The connection is cut when this share of the body has arrived; nothing was stored.
 
-    Where the network hands over a body as a whole, it is cut after it.
+    If the network delivers the body as a whole, the connection is cut after the body.
     """
 
     share: float = 0.5
@@ -88,13 +88,13 @@ Planned: TypeAlias = Fault | Said | Cut
 
 
 class FaultPlan:
-    """Answers, request by request, with the fault to inject or None.
+    """Says for each request in turn which fault to inject; None: no fault.
 
     seed    of the draws; the same seed gives the same faults
     rates   the share of requests (0 to 1) that each fault hits
-    script  faults, or answers word for word, by the request's number, counted from 0; it wins
-            over the rates
-    limit   faults in all; None: without end
+    script  faults, or answers word for word, by the request's number, counted from 0; the
+            script wins over the rates
+    limit   how many faults there may be in all; None: any number
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class FaultPlan:
     def next(self) -> Planned | None:
         """What to do to the next request that would change a message."""
         number, self._number = self._number, self._number + 1
-        # One draw per request, used or not: a script then moves none of the later draws.
+        # One draw per request, used or not, so that a script changes none of the later draws.
         drawn = self._drawn(self._random.random())
         fault = self._script.get(number, drawn)
         if fault is None or self._limit == self._given:
@@ -128,7 +128,7 @@ class FaultPlan:
         return self._counted(fault)
 
     def _counted(self, fault: Planned) -> Planned:
-        """The fault, counted; of somebody between the page whose turn it is."""
+        """Count the fault and return it; for `FOREIGN_PAGE`, return the next page instead."""
         if not isinstance(fault, Fault):
             return fault
         self.counts[fault] += 1
@@ -149,7 +149,7 @@ class FaultPlan:
 
 
 class FaultQueue(FaultPlan):
-    """A plan that is told what to do to the next requests; what is told wins over the rates."""
+    """A plan with a queue of faults for the next requests; the queue wins over the rates."""
 
     def __init__(
         self, *, seed: str = "0", rates: Mapping[Fault, float] = MappingProxyType({})
@@ -159,15 +159,15 @@ class FaultQueue(FaultPlan):
 
     @property
     def waiting(self) -> list[Planned]:
-        """What has met no request yet."""
+        """The queued faults that have met no request yet."""
         return list(self._waiting)
 
     def add(self, fault: Planned, times: int = 1) -> None:
-        """Do it to so many further requests, after what waits already."""
+        """Queue the fault for so many further requests, after the faults that wait already."""
         self._waiting.extend([fault] * times)
 
     def clear(self) -> None:
-        """Forget what waits; the rates stay."""
+        """Empty the queue; the rates stay."""
         self._waiting.clear()
 
     def next(self) -> Planned | None:

@@ -1,4 +1,4 @@
-"""The page at `GET /` on which a person looks at what arrived, and at what is seen right now."""
+"""Makes the page at `GET /`, which shows a person what arrived and what users see right now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway_contrib.emulators.rooms import Message, Rooms
 from gateway_contrib.emulators.screen import Screen, Sight
 
 _REFRESH = '<meta http-equiv="refresh" content="1">'
-"""As long as something grows or goes by itself, the page is read anew each second."""
+"""Reloads the page each second, while something on it grows or will disappear by itself."""
 
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
@@ -46,7 +46,7 @@ def _article(
 
 
 def _row(row: tuple[Button, ...]) -> str:
-    """Its buttons, which nobody presses here; an address is named and never opened."""
+    """The buttons of a row; nobody can press them here, and an address is shown but not opened."""
     shown = "".join(
         f'<kbd title="{escape(b.url or b.value or "")}">{escape(b.text)}</kbd> ' for b in row
     )
@@ -54,7 +54,7 @@ def _row(row: tuple[Button, ...]) -> str:
 
 
 def _file(file: File) -> str:
-    """A picture, or the name of what is none; an address is named and never opened."""
+    """A picture, or the name of another file; an address is shown but not opened."""
     if file.digest is None:
         return f"<small>{escape(file.name)} at {escape(file.url)}</small>"
     where = f"/files/{escape(file.digest)}"
@@ -116,7 +116,7 @@ def rooms_page(
 ) -> str:
     """The rooms of an emulator and their conversations, as plain HTML without scripts.
 
-    screen   what else is seen in them now
+    screen   what else users see in the rooms now
     limited  how many 429s the limits gave, by route
     """
     title = f"{escape(channel)} emulator"

@@ -1,4 +1,4 @@
-"""JSON as platforms read it: texts are whole characters, numbers are numbers, and it has an end."""
+"""Reads JSON as platforms do: no half characters, no infinite numbers, no endless nesting."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 from typing import Any, NoReturn
 
 DEEPEST = 100
-"""Levels of lists and objects: far more than any method knows what to do with."""
+"""Most levels of nested lists and objects: far more than any method uses."""
 
 
 def json_in(text: str | bytes) -> Any:
-    """What it says. Raises ValueError for what is no JSON, or none that an answer could repeat."""
+    """The value of a JSON text. Raises ValueError if it is not JSON that an answer could repeat."""
     try:
         found = json.loads(text, parse_constant=_refuse)
     except RecursionError:

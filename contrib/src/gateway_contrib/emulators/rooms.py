@@ -1,4 +1,4 @@
-"""What arrived: the rooms of an emulated platform and their messages, in memory."""
+"""Holds in memory what arrived: the rooms of an emulated platform, and their messages."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Message:
     """One message as the platform stores it.
 
     fields           the request that made it, as posted
-    stored_at        and `edited_at`: the emulator's clock (`trio.current_time()`), in seconds
+    stored_at        like `edited_at`: seconds on the emulator's clock (`trio.current_time()`)
     revisions        the texts that it had before, oldest first
-    revised_at       when each of them went
-    user             the person who wrote it; None: a bot did
-    files            what stands beside the text, as it is now
-    buttons          under it, as they are now, by rows
-    streaming_until  when its stream ends by itself or has ended; None: it is none
+    revised_at       when each of these texts was replaced
+    user             the person who wrote it; None: a bot wrote it
+    files            the files beside the text, as they are now
+    buttons          the buttons under the text, as they are now, by rows
+    streaming_until  when its stream ends by itself, or has ended; None: it has no stream
     """
 
     id: str
@@ -49,13 +49,13 @@ class Message:
 
     @property
     def states(self) -> list[tuple[float, str]]:
-        """Every text that it had, with the time from which on it was seen, oldest first."""
+        """Every text that the message had, with the time at which it appeared, oldest first."""
         times = [self.stored_at, *self.revised_at]
         return list(zip(times, [*self.revisions, self.text], strict=True))
 
     @property
     def streaming(self) -> bool:
-        """True while a stream of the platform's own is open on it."""
+        """True while one of the platform's own streams is open on the message."""
         return self.streaming_until is not None and trio.current_time() < self.streaming_until
 
 
@@ -77,7 +77,7 @@ class Rooms:
         return self._rooms.get(room, {}).get(id)
 
     def conversation(self, room: str) -> list[Message]:
-        """What a reader of the room sees: not deleted, in the order of storing."""
+        """The messages that a reader sees: those that are not deleted, in the order of storing."""
         return [message for message in self.all(room) if not message.deleted]
 
     def all(self, room: str) -> list[Message]:
@@ -85,5 +85,5 @@ class Rooms:
         return list(self._rooms.get(room, {}).values())
 
     def names(self) -> list[str]:
-        """The rooms that have had a message, in the order of their first one."""
+        """The rooms that have had a message, in the order of their first messages."""
         return list(self._rooms)

@@ -1,4 +1,4 @@
-"""What users see that is no message: signs of typing, drafts, ephemeral answers; until when."""
+"""Holds what users see besides messages, and until when: typing, drafts, ephemeral answers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import trio
 
 @attrs.define(kw_only=True, eq=False)
 class Sight:
-    """Something that a room's readers see for a while. Times are the emulator's clock's.
+    """Something that a room's readers see for a while. Times are on the emulator's clock.
 
     what    `typing`, `draft`, `status`, `ephemeral`, `thinking`, `failed`, `form`
-    until   when it goes; infinity: it stays
+    until   when it disappears; infinity: it stays
     user    the only one who sees it; None: everybody in the room
     """
 
@@ -28,20 +28,20 @@ class Sight:
 
 
 class Screen:
-    """Everything of the kind in an emulator, in the order of appearing."""
+    """Every sight of an emulator, in the order of appearing."""
 
     def __init__(self) -> None:
         self._log: list[Sight] = []
         self._open: dict[Hashable, Sight] = {}
 
     def show(self, key: Hashable, sight: Sight) -> None:
-        """Show it from its `since` on, in the place of what stands under the key."""
+        """Show the sight from its `since` on, in place of the one under the same key."""
         self.hide(key)
         self._log.append(sight)
         self._open[key] = sight
 
     def hide(self, *keys: Hashable) -> None:
-        """Take away what stands under the keys; what was still to appear never does."""
+        """Take away the sights under the keys; a sight that has not appeared yet never appears."""
         now = trio.current_time()
         for key in keys:
             sight = self._open.pop(key, None)
@@ -52,17 +52,17 @@ class Screen:
                 sight.until = min(sight.until, now)
 
     def at(self, key: Hashable) -> Sight | None:
-        """What is seen under the key now."""
+        """The sight under the key, if it is seen now."""
         sight = self._open.get(key)
         return sight if sight is not None and _seen(sight, trio.current_time()) else None
 
     def now(self, room: str | None = None) -> list[Sight]:
-        """What is seen at this moment, in one room or in all."""
+        """The sights that are seen at this moment, in one room or in all."""
         moment = trio.current_time()
         return [sight for sight in self.log(room) if _seen(sight, moment)]
 
     def log(self, room: str | None = None) -> list[Sight]:
-        """All that has appeared so far, oldest first."""
+        """All sights that have appeared so far, oldest first."""
         moment = trio.current_time()
         there = [sight for sight in self._log if sight.since <= moment]
         there.sort(key=lambda sight: sight.since)

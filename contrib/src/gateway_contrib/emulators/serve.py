@@ -1,7 +1,7 @@
-"""Serving an emulator on a socket, for people and other programs: hypercorn's protocol on trio.
+"""Serves an emulator on a socket, for people and other programs: hypercorn's protocol on trio.
 
-The accept loop is ours and not hypercorn's, so that each connection's application can be given
-what cuts that connection, and so that a cancelled `serve` ends at once.
+The accept loop is ours and not hypercorn's. So each connection's application gets a function that
+cuts this connection, and a cancelled `serve` ends at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway_contrib.emulators.wire import RESET, ASGIApp, Receive, Scope, Send
 
 _LINGER_NOT = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 seconds: closing sends a reset.
 KEEP_ALIVE = 75.0
-"""Seconds that a connection may idle: longer than clients let theirs, so these end first."""
+"""Seconds that a connection may idle: longer than clients allow, so that clients close first."""
 
 _log = logging.getLogger("gateway_contrib.emulators")
 
@@ -95,11 +95,11 @@ async def serve(
     keep_alive: float = KEEP_ALIVE,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve `app` until cancelled, in silence; `nursery.start` answers with its base URL.
+    """Serve `app` until cancelled, without output; `nursery.start` returns its base URL.
 
-    Port 0 takes a free one; a connection may idle for `keep_alive` seconds. An application's own
-    errors go to the logger `gateway_contrib.emulators`. Raises OSError if the address cannot be
-    had.
+    Port 0 takes a free port; a connection may idle for `keep_alive` seconds. An application's own
+    errors go to the logger `gateway_contrib.emulators`. Raises OSError if the address is not
+    available.
     """
     server = _Server(app, keep_alive)
     [listener, *_] = listeners = await trio.open_tcp_listeners(port, host=host)

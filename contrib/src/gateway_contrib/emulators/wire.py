@@ -1,4 +1,4 @@
-"""How an emulator misbehaves on the wire: cut connections, silence, latency."""
+"""Makes an emulator misbehave on the wire: cut connections, silence, latency."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 async def reset(request: Request) -> NoReturn:
     """Cut the request's connection without an answer. Never returns: the request's task ends.
 
-    Works where the server offers the extension `gateway.reset`: under `serve` and in the
+    Works if the server offers the extension `gateway.reset`: under `serve` and in the
     in-memory network. Raises RuntimeError under any other server.
     """
     cut = request.scope.get("extensions", {}).get(RESET)
@@ -38,7 +38,7 @@ async def reset(request: Request) -> NoReturn:
 
 
 async def reset_midway(request: Request, share: float) -> NoReturn:
-    """Cut the request's connection when this share of its body (0 to 1) has come."""
+    """Cut the request's connection when this share of its body (0 to 1) has arrived."""
     awaited = share * int(request.headers.get("content-length") or 0)
     size = 0
     async with aclosing(request.stream()) as stream:
@@ -59,10 +59,10 @@ async def silence(request: Request | None = None) -> NoReturn:
 
 
 class Latency:
-    """Round trips drawn between `low` and `high` seconds; called with an app, it wraps it.
+    """Draws round trips between `low` and `high` seconds; calling it with an app wraps the app.
 
     Half of a round trip passes before the application sees the request, half before the client
-    sees the answer. As `Network.mount(latency=…)` the bound method `halves` serves as well.
+    sees the answer. `Network.mount(latency=…)` takes the bound method `halves`, too.
     """
 
     def __init__(self, low: float, high: float, seed: str) -> None:
@@ -71,12 +71,12 @@ class Latency:
         self._random = Random(f"latency:{seed}")  # noqa: S311 - a plan to repeat, not a secret
 
     def halves(self) -> tuple[float, float]:
-        """Seconds on the way there and on the way back, of the next request."""
+        """The seconds that the next request needs on the way there, and on the way back."""
         half = self._random.uniform(self.low, self.high) / 2
         return half, half
 
     def __call__(self, app: ASGIApp) -> ASGIApp:
-        """The application behind this latency; the draws of all its apps are one sequence."""
+        """The application with this latency; all applications share one sequence of draws."""
 
         async def distant(scope: Scope, receive: Receive, send: Send) -> None:
             there, back = self.halves()

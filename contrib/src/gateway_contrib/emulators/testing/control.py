@@ -1,6 +1,7 @@
-"""Control over HTTP, beside the platform's own API: what arrived, what people do, what fails next.
+"""Controls an emulator over HTTP: shows what arrived, acts as people, and plans failures.
 
-For tests in any language; its requests are neither limited nor noted.
+For tests in any language, beside the platform's own API. Requests to the control are neither
+limited nor noted.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from gateway_contrib.emulators.wire import ASGIApp, Receive, Scope, Send
 PREFIX = "/emulator"
 
 DOING = frozenset({"command", "complete", "press", "say", "stop_stream"})
-"""What of `people` may be called: what needs no object of Python."""
+"""The methods of `people` that may be called: those whose arguments JSON can express."""
 
 _FAULT = {"fault", "times", "retry_after", "share", "status", "body", "headers"}
 
 
 class _Wrong(Exception):
-    """What was asked for cannot be done; the words say why."""
+    """The request cannot be performed; the words say why."""
 
 
 def controlled(held: Held) -> ASGIApp:
@@ -160,7 +161,7 @@ def _name(fault: Planned) -> str:
 
 
 def _tried(work: Callable[[], Any]) -> Any:
-    """What it gives; what it says of a mistake in the request is the answer."""
+    """The work's result; if the work raises, the exception's words become the answer."""
     try:
         return work()
     except Exception as error:  # noqa: BLE001 - the emulators refuse by exceptions of their own
@@ -168,7 +169,7 @@ def _tried(work: Callable[[], Any]) -> Any:
 
 
 async def _given(request: Request, known: set[str] | None = None) -> Mapping[str, Any]:
-    """The JSON object in the body; an empty body is an empty one."""
+    """The JSON object in the body; an empty body is an empty object."""
     raw = await request.body()
     given = _tried(lambda: _parsed(raw))
     unknown = sorted(set(given) - known) if known is not None else []
@@ -185,7 +186,7 @@ def _parsed(raw: bytes) -> Mapping[str, Any]:
 
 
 def _json(content: Any) -> Response:
-    # What a message was posted with may hold what JSON has no word for.
+    # The fields that a message was posted with may hold values that JSON cannot express.
     return Response(json.dumps(content, default=str), media_type="application/json")
 
 

@@ -1,4 +1,4 @@
-"""What a test gets: the platform's addresses, its next failures, and what arrived."""
+"""Gives a test one emulated platform: its addresses, its next failures, and what arrived."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Home(Protocol):
-    """The loop that an emulator runs in, which may be another one than the test's."""
+    """The loop that an emulator runs in, which may differ from the test's loop."""
 
     @property
     def app(self) -> ASGIApp:
@@ -32,7 +32,7 @@ class Home(Protocol):
 
 
 class _People:
-    """`people` of the emulator, whose methods are called in its loop."""
+    """The emulator's `people`; their methods are called in the emulator's loop."""
 
     def __init__(self, home: Home, held: Held) -> None:
         self._home = home
@@ -50,10 +50,10 @@ class _People:
 class Emulated:
     """One emulated platform in a test. Nothing here waits longer than the emulator takes to answer.
 
-    url       where it is served; `base_url`: with the path of the API; `token`: one that it takes
-    app       the same as an ASGI application, under trio and under asyncio
-    webhook   the URL of an incoming webhook, where the platform has those
-    people    what users do: `people.say(room, text)` and more, as the page on emulators has it
+    url       where it is served; `base_url` adds the path of the API; `token` is a valid token
+    app       the platform as an ASGI application, under trio and under asyncio
+    webhook   the URL of an incoming webhook, if the platform has webhooks
+    people    what users do: `people.say(room, text)` and more; see the page on emulators
     """
 
     def __init__(self, home: Home, held: Held) -> None:
@@ -67,20 +67,20 @@ class Emulated:
 
     @property
     def webhook(self) -> str | None:
-        """The URL of an incoming webhook; None on a platform without."""
+        """The URL of an incoming webhook; None on a platform without webhooks."""
         return self._held.webhook
 
     # -- how it behaves
 
     def limit(self, **limits: Any) -> None:
-        """Begin anew, with these limits in the place of the platform's own.
+        """Begin anew, with these limits instead of the platform's own.
 
-        Their names are those of the page on emulators. Raises ValueError for one that there is not.
+        The page on emulators lists their names. Raises ValueError for a limit that does not exist.
         """
         self._home.ask(lambda: self._held.begin(limits))
 
     def unlimit(self) -> None:
-        """Begin anew, without limits that a test would meet."""
+        """Begin anew, without limits that a test would reach."""
         self._home.ask(lambda: self._held.begin(UNLIMITED))
 
     def refuse(self, *, retry_after: float, times: int = 1) -> None:
@@ -90,17 +90,17 @@ class Emulated:
     def fail(
         self, failure: str | Planned, *, times: int = 1, retry_after: float | None = None
     ) -> None:
-        """Let the next requests that would change a message fail, after those that wait already.
+        """Let the next requests that would change a message fail, after failures that wait already.
 
         `failure` is the name of a fault (`server_error`, `no_answer`, …), "cut", or an answer word
-        for word. Raises ValueError for a name of none.
+        for word. Raises ValueError for an unknown name.
         """
         planned = self._held.planned(failure, retry_after=retry_after)
         self._home.ask(lambda: self._held.faults.add(planned, times))
 
     @property
     def failures(self) -> list[Fault | Said | Cut]:
-        """Those that have met no request yet."""
+        """The failures that have met no request yet."""
         return self._home.ask(lambda: self._held.faults.waiting)
 
     def heal(self) -> None:
@@ -108,10 +108,10 @@ class Emulated:
         self._home.ask(self._held.faults.clear)
 
     def advance(self, seconds: float) -> None:
-        """Let the platform live through so many seconds at once: limits end, messages expire.
+        """Move the platform's time on by so many seconds at once: limits end, messages expire.
 
-        Your own program's time goes on as ever. Raises RuntimeError under pytest-trio, where the
-        platform has the test's own clock.
+        Your own program's time is not moved. Raises RuntimeError under pytest-trio, where the
+        platform uses the test's own clock.
         """
         self._home.advance(seconds)
 
@@ -119,11 +119,11 @@ class Emulated:
 
     @property
     def rooms(self) -> list[str]:
-        """The rooms that have had a message, in the order of their first one."""
+        """The rooms that have had a message, in the order of their first messages."""
         return self._home.ask(self._held.emulator.rooms.names)
 
     def messages(self, room: str | int) -> list[Message]:
-        """What a reader of the room sees now, in order: copies, which change no more."""
+        """Copies of the messages that a reader of the room sees now, in order."""
         return self._home.ask(
             lambda: [
                 attrs.evolve(message, revisions=[*message.revisions])
@@ -132,7 +132,7 @@ class Emulated:
         )
 
     def texts(self, room: str | int) -> list[str]:
-        """The texts of these messages, as people read them."""
+        """The texts that a reader of the room sees now, in order."""
         return [message.text for message in self.messages(room)]
 
     def sights(self, room: str | int | None = None) -> list[Sight]:
@@ -142,7 +142,7 @@ class Emulated:
 
     @property
     def requests(self) -> list[Asked]:
-        """Every request that was answered or cut, in that order."""
+        """Every request that was answered or cut, in the order of the answers and cuts."""
         return self._home.ask(lambda: [*self._held.requests])
 
     @property
@@ -152,12 +152,12 @@ class Emulated:
 
     @property
     def limited(self) -> Mapping[str, int]:
-        """The 429s that the limits gave, by method or route; injected ones are not among them."""
+        """The 429s that the limits gave, by method or route; injected 429s are not counted."""
         return self._home.ask(self._held.emulator.limited.copy)
 
     def ask(self, function: Callable[[Any], T]) -> T:
         """Call a function with the emulator, in its own loop, and wait for what it returns.
 
-        For all else that an emulator can: `ask(lambda telegram: telegram.remove_room("7"))`.
+        For all else that an emulator can do: `ask(lambda telegram: telegram.remove_room("7"))`.
         """
         return self._home.ask(lambda: function(self._held.emulator))

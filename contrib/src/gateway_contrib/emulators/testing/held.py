@@ -1,6 +1,6 @@
-"""An emulated platform in the hands of a test: its limits, its next failures, what it was asked.
+"""Holds an emulated platform for a test: its limits, its next failures, and its requests.
 
-What is called here is called in the loop that the emulator runs in.
+Call everything here in the loop that the emulator runs in.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from gateway_contrib.emulators.testing.requests import Asked, noting
 from gateway_contrib.emulators.wire import Receive, Scope, Send
 
 UNLIMITED = "none"
-"""In the place of limits: none that a test would meet."""
+"""Given instead of limits: there is no limit that a test would reach."""
 
 MOST_REQUESTS = 10_000
-"""Requests that are remembered; the oldest go first."""
+"""How many requests are remembered; the oldest are forgotten first."""
 
 
 class Held:
-    """One emulated platform. `begin` puts a new one, which knows nothing, in its place.
+    """One emulated platform. `begin` replaces it with a new and empty one.
 
     rates       the share of requests that each fault hits, drawn from the seed
-    wall_clock  the POSIX time of Discord; None: as its emulator has it
-    tell        called with each request that was answered
+    wall_clock  Discord's POSIX time; None: the emulator's own
+    tell        called with each request that was answered or cut
     """
 
     def __init__(
@@ -53,13 +53,14 @@ class Held:
 
     @property
     def base_url(self) -> str:
-        """The address of the API itself, as the gateway's setting `base_url` has it."""
+        """The address of the API itself, for the gateway's setting `base_url`."""
         return f"{self.url}{self.platform.path}"
 
     def begin(self, limits: Mapping[str, Any] | str | None = None) -> None:
-        """Begin anew: no rooms, no failures, no requests. `limits` are changes; None: as they are.
+        """Begin anew: no rooms, no failures, no requests.
 
-        Raises ValueError for limits that there are not.
+        `limits` are changes to the platform's own limits; None keeps the present limits. Raises
+        ValueError for limits that do not exist.
         """
         if limits == UNLIMITED:
             self._limits = self.platform.unlimited
@@ -74,7 +75,7 @@ class Held:
         self.locate(self.url)
 
     def locate(self, url: str) -> None:
-        """Say where it is served, for the addresses that it gives out."""
+        """Set the URL where the platform is served, for the addresses that it gives out."""
         self.url = url
         if url:
             self.webhook = self.platform.locate(self.emulator, url)
@@ -82,10 +83,10 @@ class Held:
     def planned(
         self, fault: str | Planned, *, retry_after: float | None = None, share: float = 0.5
     ) -> Planned:
-        """What a failure's name means on this platform. Raises ValueError for a name of none.
+        """What a failure's name means on this platform. Raises ValueError for an unknown name.
 
         With `retry_after`, "rate_limited" asks for so many seconds; "cut" cuts the connection when
-        this share of a body has come.
+        `share` of a body has arrived.
         """
         if isinstance(fault, Said | Cut):
             return fault
@@ -101,7 +102,7 @@ class Held:
             ) from None
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The platform of this moment as an ASGI application; its requests are noted."""
+        """The present platform as an ASGI application; its requests are noted."""
         app = self.emulator.app
         if scope["type"] == "http":
             app = noting(app, self._note)

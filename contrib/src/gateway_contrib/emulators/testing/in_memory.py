@@ -1,4 +1,4 @@
-"""An emulator in memory: a request that is cut ends in an error, and any loop may ask."""
+"""Serves an emulator in memory to any loop; a request that is cut ends in an error."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ HTTP_ALONE = (
 )
 
 Begin = Callable[[Callable[[], Awaitable[None]]], tuple["Future[None]", Callable[[], None]]]
-"""Begins something in the emulator's loop; what tells its end, and what cancels it."""
+"""Begins work in the emulator's loop; returns the work's future, and a function to cancel it."""
 
 
 def cuttable(app: ASGIApp) -> ASGIApp:
-    """The application, where a cut raises ConnectionResetError, unless its server can cut."""
+    """Wrap the application: a cut raises ConnectionResetError, unless the server itself can cut."""
 
     async def cutting(scope: Scope, receive: Receive, send: Send) -> None:
         extensions = scope.setdefault("extensions", {})
@@ -37,7 +37,7 @@ def cuttable(app: ASGIApp) -> ASGIApp:
 
 
 def bridged(app: ASGIApp, begin: Begin) -> ASGIApp:
-    """The application of another loop, for the loop that calls: bodies cross as a whole."""
+    """Wrap an application of another loop for the caller's loop; bodies are passed as a whole."""
 
     async def crossing(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,7 +75,7 @@ async def _body(receive: Receive) -> bytes:
 
 
 async def _ended(done: Future[None]) -> None:
-    """Wait in the loop that calls for what another thread does."""
+    """Wait in the caller's loop until the work in another thread has ended."""
     if not trio.lowlevel.in_trio_run():
         await asyncio.wrap_future(done)
         return

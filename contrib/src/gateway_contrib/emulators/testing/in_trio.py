@@ -1,4 +1,4 @@
-"""An emulator in the loop of the test itself, for tests under pytest-trio: one clock for both."""
+"""Serves an emulator in the test's own loop, for tests under pytest-trio; both share a clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What differs between the three: the emulator, its limits, its addresses, its words for a 429."""
+"""Describes what differs between the platforms: emulator, limits, addresses, words for a 429."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ _JSON = {"Content-Type": "application/json"}
 class Platform:
     """An emulator, the path of its API below the address, and a token that it takes.
 
-    limits     the class of its limits; `unlimited` are limits that nobody meets
-    refused    a 429 in the platform's words, that asks for so many seconds
-    locate     tells an emulator where it is served; an incoming webhook of it, if it has some
+    limits     the class of its limits; `unlimited` are limits that nobody reaches
+    refused    makes a 429 in the platform's words that asks for so many seconds
+    locate     tells an emulator where it is served; returns the URL of an incoming webhook, if any
     """
 
     emulator: Callable[..., Any]
@@ -105,8 +105,8 @@ PLATFORMS: Mapping[str, Platform] = {
 def limits_of(platform: Platform, given: Mapping[str, Any]) -> Any:
     """The platform's limits, changed in the fields that are given.
 
-    A value may be a text, as a command line has it: `3`, `0.5`, `true`, `5/1` for five in a second.
-    Raises ValueError for a name or a value that there is not.
+    A value may be a text, as on a command line: `3`, `0.5`, `true`, `5/1` for five in a second.
+    Raises ValueError for an unknown name or an unusable value.
     """
     default = platform.limits()
     read = {}
@@ -122,7 +122,7 @@ def _names(platform: Platform) -> list[str]:
 
 
 def _read(name: str, value: Any, default: Any) -> Any:
-    """The value in the default's type."""
+    """The value, converted to the default's type."""
     text = str(value).lower() if isinstance(value, bool) else value
     try:
         match default:

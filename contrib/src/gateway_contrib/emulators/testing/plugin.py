@@ -1,7 +1,7 @@
-"""The plugin of pytest: `emulated_telegram`, `emulated_slack`, `emulated_discord`.
+"""Gives pytest the fixtures `emulated_telegram`, `emulated_slack` and `emulated_discord`.
 
-It is loaded in every run of pytest where the distribution is installed, so it imports pytest alone;
-trio and the emulators come with the first test that asks for a fixture.
+Every run of pytest loads this plugin if the distribution is installed, so it imports pytest alone.
+Trio and the emulators are imported when the first test asks for a fixture.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def emulated_discord(request: pytest.FixtureRequest) -> Emulated:
 
 
 def _emulated(request: pytest.FixtureRequest, channel: str) -> Emulated:
-    """Of the kind that the test is of: in its own loop under pytest-trio, else in a thread."""
+    """The fixture that fits the test: in the test's loop under pytest-trio, else in a thread."""
     kind = "in_trio" if _is_pytest_trio_s(request) else "in_thread"
     found: Emulated = request.getfixturevalue(f"_emulated_{channel}_{kind}")
     return found

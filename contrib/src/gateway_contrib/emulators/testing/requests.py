@@ -1,4 +1,4 @@
-"""Every request that an emulator gets, noted in the order of the answers."""
+"""Notes every request that an emulator gets, in the order of the answers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _TELEGRAM_S_TOKEN = re.compile(r"(?<=/bot)\d+:[^/]+")
 
 @attrs.frozen(kw_only=True)
 class Asked:
-    """One request, and what it was answered.
+    """One request, and how it was answered.
 
-    path     as it was asked for, with `***` in the place of a token of Telegram's
+    path     as it was requested, with `***` instead of a Telegram token
     status   of the answer; None: the connection was cut, or the client left before
-    seconds  that it took, by the emulator's clock
+    seconds  how long it took, by the emulator's clock
     """
 
     verb: str
@@ -29,7 +29,7 @@ class Asked:
 
 
 def noting(app: ASGIApp, note: Callable[[Asked], None]) -> ASGIApp:
-    """The application; `note` is called for each request before its client has the whole answer."""
+    """Wrap the application: `note` gets each request before the client has the whole answer."""
 
     async def noted(scope: Scope, receive: Receive, send: Send) -> None:
         begun, status, is_noted = trio.current_time(), None, False

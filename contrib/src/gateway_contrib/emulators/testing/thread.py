@@ -1,6 +1,6 @@
-"""An emulator in a thread of its own, which runs trio there: for tests of any kind but pytest-trio.
+"""Runs an emulator on trio in a thread of its own, for tests of any kind but pytest-trio's.
 
-Its time goes on as real time does, and by `advance` further.
+The emulator's time runs like real time, and `advance` moves it on further.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ LONGEST = 30.0
 """Seconds after which a thread that does not answer is given up."""
 
 LEAST_STEP = 1e-6
-"""Seconds by which time moves where something is due at once."""
+"""Seconds by which `advance` moves time if something is due at once."""
 
 IDLE = 1e9
-"""Seconds for which a connection may idle: `advance` is not to end what a client keeps."""
+"""Seconds that a connection may idle: `advance` must not end connections that a client keeps."""
 
 T = TypeVar("T")
 
 
 class _Thread:
-    """The loop of an emulator, and how the test's thread speaks with it."""
+    """An emulator's loop in its thread, and the calls from the test's thread into it."""
 
     def __init__(self, channel: str) -> None:
         self.app: ASGIApp = bridged(self._answer, self._begin)
@@ -55,14 +55,14 @@ class _Thread:
         return answer.result(LONGEST)
 
     def advance(self, seconds: float) -> None:
-        """Let the emulator live through so many seconds, and do what becomes due in them."""
+        """Move the emulator's time on by so many seconds, and let it do what becomes due."""
         if not 0 <= seconds < float("inf"):
             raise ValueError(f"seconds: {seconds!r} is not a number of seconds, 0 or more")
         done, _ = self._begin(partial(self._live, seconds))
         done.result(LONGEST)
 
     def close(self) -> None:
-        """End it, its server and its thread."""
+        """End the emulator, its server and its thread."""
         self._soon(self._nursery.cancel_scope.cancel)
         self._thread.join(LONGEST)
         if self._thread.is_alive():
@@ -90,7 +90,7 @@ class _Thread:
         self, work: Callable[[], Awaitable[None]]
     ) -> tuple[Future[None], Callable[[], None]]:
         done: Future[None] = Future()
-        done.set_running_or_notify_cancel()  # who waits no longer does not end what tells it
+        done.set_running_or_notify_cancel()  # a caller that stops waiting cannot cancel it
         scope = trio.CancelScope()
         self._soon(lambda: self._nursery.start_soon(_performed, done, scope, work))
         return done, lambda: self._soon(scope.cancel)
@@ -102,7 +102,7 @@ class _Thread:
             raise RuntimeError("the emulator is gone: its test has ended") from None
 
     def _wall(self) -> float:
-        # Clients hold Discord's times against their own clock.
+        # Clients compare Discord's times with their own clock.
         return time.time() + self._ahead
 
     async def _live(self, seconds: float) -> None:
