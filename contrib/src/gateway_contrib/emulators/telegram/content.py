@@ -1,7 +1,7 @@
-"""What the server makes of a posted text: cleaned, trimmed, its entities checked and moved.
+"""Cleans and trims a posted text as the server does, and checks and moves its entities.
 
-As tdlib does it (clean_input_string, fix_formatted_text), on code points. Entities that the real
-server finds by itself (links, @names, hashtags) are not looked for.
+This works as in tdlib (clean_input_string, fix_formatted_text), on code points. Entities that the
+real server finds by itself (links, @names, hashtags) are not looked for.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNSEEN = re.compile(
 _ADDRESS = re.compile(
     r"(?:tg|ton)://|(?:https?://)?(?:[^\s/?#@]*@)?(?:[^\s/?#:]+\.|\[)", re.IGNORECASE
 )
-"""Near enough to tdlib's LinkManager::check_link: a host without a dot in it is none."""
+"""Near enough to tdlib's LinkManager::check_link: a host must have a dot."""
 
 Entities = Sequence[Mapping[str, Any]]
 
@@ -67,7 +67,7 @@ def accepted_caption(text: str, entities: Entities) -> Formatted:
 
 
 def _fixed(text: str, entities: Entities) -> Formatted:
-    """Cleaned and trimmed; empty where there is nothing to see."""
+    """The text, cleaned and trimmed; empty if nothing of it can be seen."""
     if len(text.encode()) > RAW_LIMIT:
         raise bad_request("text is too long")
     styled = [_placed(text, entity) for entity in entities]
@@ -79,7 +79,7 @@ def _fixed(text: str, entities: Entities) -> Formatted:
 
 
 def linked(entities: Entities) -> Entities:
-    """Entities as posted, whose addresses must be some. Raises `Refusal`."""
+    """The entities as posted. Raises `Refusal` if a link's address is not an address."""
     for one in entities:
         if not isinstance(one, Mapping):
             raise bad_request("can't parse entities: expected an Object")
@@ -89,7 +89,7 @@ def linked(entities: Entities) -> Entities:
 
 
 def utf16_units(text: str) -> int:
-    """The length that offsets count in."""
+    """The text's length in UTF-16 units, in which offsets count."""
     return len(text.encode("utf-16-le")) // 2
 
 
@@ -126,13 +126,16 @@ def _cleaned(text: str, styled: list[_Styled]) -> tuple[str, list[_Styled]]:
 
 
 def _clean(text: str) -> str:
-    """Controls become spaces, what breaks lines or turns them is dropped; mark runs are eased."""
+    """Turn controls into spaces, and drop line separators, bidi controls and some accents.
+
+    In a run of direction marks, all marks but the last become zero-width non-joiners.
+    """
     text = _DROPPED.sub("", _SPACES.sub(" ", text))
     return _MARK_RUN.sub(lambda run: "\u200c" * len(run[0]), text)
 
 
 def _trimmed(text: str, styled: list[_Styled]) -> tuple[str, list[_Styled]]:
-    """Without white space at both ends; an entity at the beginning keeps the space before it."""
+    """Trim white space at both ends; an entity at the beginning keeps its own white space."""
     end = len(text.rstrip(" \n"))
     first = min((one.start for one in styled if one.start < one.end), default=end)
     start = min(len(text) - len(text.lstrip(" \n")), first, end)

@@ -1,8 +1,8 @@
-"""What shows that an answer is on its way: drafts that grow, and signs of typing.
+"""Shows that an answer is on its way: drafts that grow, and signs of typing.
 
-Source: core.telegram.org/bots/api, sendMessageDraft and sendChatAction; how long and in place of
-what a client shows a draft: tdlib's updatePendingMessage. A draft has no message id, and nothing
-of it is stored: it is seen on the `Screen` only.
+Source: core.telegram.org/bots/api, sendMessageDraft and sendChatAction. How long a client shows a
+draft, and what the draft replaces: tdlib's updatePendingMessage. A draft has no message id and is
+not stored; it is seen on the `Screen` only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway_contrib.emulators.telegram.requests import Parameters
 from gateway_contrib.emulators.telegram.world import Bot, Chat, World
 
 DRAFT_SECONDS = 30.0
-"""How long a draft is seen unless another one comes."""
+"""How long a draft is seen unless another draft replaces it."""
 
 ACTION_SECONDS = 5.0
 """How long a chat action is seen."""
@@ -41,9 +41,9 @@ _ACTIONS = frozenset(
 
 
 def send_message_draft(world: World, bot: Bot, parameters: Parameters) -> Any:
-    """Show a text that still grows, for 30 seconds; empty: "Thinking…".
+    """Show a text that still grows, for 30 seconds; an empty text shows "Thinking…".
 
-    The words about a `draft_id` of 0 are not recorded from the real server.
+    The words that refuse a `draft_id` of 0 were not recorded from the real server.
     """
     chat = world.chat(parameters)
     if chat.kind != "private":
@@ -61,7 +61,8 @@ def send_message_draft(world: World, bot: Bot, parameters: Parameters) -> Any:
 def send_chat_action(world: World, bot: Bot, parameters: Parameters) -> Any:
     """Show typing and the like for five seconds, or until the bot's next message.
 
-    Channels are documented as not supported; the words that say so are not recorded.
+    Telegram's documentation says that channels are not supported; the words of that refusal were
+    not recorded from the real server.
     """
     chat = world.chat(parameters)
     action = parameters.text("action")
@@ -76,7 +77,7 @@ def send_chat_action(world: World, bot: Bot, parameters: Parameters) -> Any:
 
 
 def hide(world: World, bot: Bot, room: str, thread: str | None) -> None:
-    """A message of the bot is there: its drafts and actions in the same thread go."""
+    """Hide the bot's drafts and actions in a thread, because a message of the bot arrived there."""
     world.screen.hide(*((what, bot.id, room, thread) for what in ("draft", "typing")))
 
 
@@ -91,6 +92,6 @@ def _thread(chat: Chat, parameters: Parameters) -> str | None:
 def _show(
     world: World, bot: Bot, chat: Chat, thread: str | None, sight: Sight, seconds: float
 ) -> None:
-    # Clients show one draft in a thread: another draft_id takes its place, too.
+    # Clients show one draft per thread: a draft with another draft_id replaces it, too.
     sight.thread, sight.until = thread, trio.current_time() + seconds
     world.screen.show((sight.what, bot.id, chat.room, thread), sight)

@@ -1,4 +1,4 @@
-"""The emulated Telegram as an ASGI application: paths, tokens, faults, then the method."""
+"""Serves the emulated Telegram as an ASGI application: paths, tokens, faults, then the method."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gateway_contrib.emulators.telegram.world import Bot, World
 from gateway_contrib.emulators.wire import reset, reset_midway, silence
 
 MOST_UPDATES = 100
-"""Updates in one answer of getUpdates, unless fewer are asked for."""
+"""Most updates in one answer of getUpdates, unless fewer are asked for."""
 
 LONGEST_POLL = 50
 """Seconds that getUpdates waits at the most, as the Bot API server does."""
@@ -46,14 +46,15 @@ _GATEWAY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body>nginx</b
 class TelegramEmulator:
     """A Bot API server in memory.
 
-    tokens   that are valid; None: every well-formed one
-    limits   that the server enforces, for each bot
+    tokens   the valid tokens; None: every well-formed token is valid
+    limits   the limits that the server enforces, for each bot
     faults   asked once per request that would make or change a message
 
     files    where bytes are stored; None: a store of its own
 
-    `rooms` is what arrived, `screen` what else is seen in them (drafts and chat actions, with
-    their times), `people` what users do, `limited` the 429s that the limits gave, by method.
+    `rooms` has what arrived, `screen` what else users see in the rooms (drafts and chat actions,
+    with their times). `people` acts as the users. `limited` counts the 429s that the limits gave,
+    by method.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class TelegramEmulator:
 
         `received` counts the messages that people wrote.
 
-        `rate_limited` counts what the limits refused, not what the plan of faults did.
+        `rate_limited` counts refusals by the limits, not refusals by the plan of faults.
         """
         return self._world.counters
 
@@ -106,11 +107,11 @@ class TelegramEmulator:
         self._revoked.add(token)
 
     def restore(self, token: str) -> None:
-        """Take the token again."""
+        """Accept the token again."""
         self._revoked.discard(token)
 
     def remove_room(self, room: str) -> None:
-        """Block the bot (a person) or kick it (a group): 403 from now on."""
+        """Let the person block the bot, or the group kick the bot: 403 from now on."""
         self._world.chats.remove(room)
 
     def forget_room(self, room: str) -> None:
@@ -118,11 +119,11 @@ class TelegramEmulator:
         self.close_room(room, 400, "chat not found")
 
     def close_room(self, room: str, status: int, words: str) -> None:
-        """Refuse the chat with a status and Telegram's words for it, without their prefix."""
+        """Refuse requests for the chat with a status and words; Telegram's prefix is added."""
         self._world.chats.find(room).removed = Refusal(status, words)
 
     def restore_room(self, room: str) -> None:
-        """The chat takes messages again."""
+        """Let the chat take messages again."""
         self._world.chats.find(room).removed = None
 
     def reactions(self, room: str, message_id: str) -> list[Any]:
@@ -134,19 +135,19 @@ class TelegramEmulator:
         return list(self._world.chats.find(room).pinned)
 
     def notified(self, room: str) -> list[str]:
-        """The messages of whose pin the members of a chat were notified."""
+        """The messages about whose pin the members of a chat were notified."""
         return list(self._world.chats.find(room).notified)
 
     def migrate_room(self, room: str) -> str:
-        """Turn the group into a supergroup; its new id. The old one answers with it."""
+        """Turn the group into a supergroup; returns the new id. Refusals of the old id name it."""
         return self._world.chats.migrate(room)
 
     def make_channel(self, room: str) -> None:
-        """Let the id of a supergroup be a channel's."""
+        """Turn the supergroup with this id into a channel."""
         self._world.chats.find(room).broadcast = True
 
     def create_topic(self, room: str, name: str = "topic") -> str:
-        """Open a topic in the room; its id, for `message_thread_id`."""
+        """Open a topic in the room; returns its id, for `message_thread_id`."""
         chat = self._world.chats.find(room)
         topic = chat.next_id()
         chat.topics[topic] = name
@@ -157,11 +158,11 @@ class TelegramEmulator:
         self._world.chats.find(room).closed.add(topic)
 
     def serve_url(self, url: str, media_type: str, size: int = 0) -> None:
-        """Say what is at an address, which bots may name in the place of a file."""
+        """Set what is at an address, which bots may name instead of uploading a file."""
         self._world.web[url] = Page(media_type, size)
 
     def break_url(self, url: str) -> None:
-        """Let an address be one that Telegram cannot get anything from."""
+        """Make an address one from which Telegram can fetch nothing."""
         self._world.web[url] = None
 
     def _download(self, request: Request) -> File | None:
@@ -205,9 +206,9 @@ class TelegramEmulator:
     async def _read(
         self, request: Request, method: Method
     ) -> tuple[Parameters, Fault | Said | None]:
-        """The parameters, and what the plan of faults says of the request.
+        """The parameters, and the planned fault for the request.
 
-        A form may be cut while it comes: only there is the plan asked before it is read.
+        A form may be cut while it arrives, so for a form the plan is asked before the form is read.
         """
         form = is_form(request)
         fault = self._planned(method) if form else None
@@ -225,7 +226,7 @@ class TelegramEmulator:
         return self.faults.next() if method.changes else None
 
     async def _updates(self, parameters: Parameters) -> Response:
-        """getUpdates, the one method that waits."""
+        """Answer getUpdates, the only method that waits."""
         limit = parameters.integer("limit")
         limit = limit if 0 < limit < MOST_UPDATES else MOST_UPDATES
         seconds = min(max(parameters.integer("timeout"), 0), LONGEST_POLL)

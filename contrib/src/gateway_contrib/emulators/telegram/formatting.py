@@ -1,4 +1,4 @@
-"""The text of a request with its entities, however they are given: listed, or by a parse mode."""
+"""Reads the text of a request with its entities, which are listed or given by a parse mode."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def formatted(parameters: Parameters) -> Formatted:
 
 
 def captioned(parameters: Parameters) -> Formatted:
-    """The caption as it is stored; empty where there is none. Raises `Refusal`."""
+    """The caption as it is stored; empty if there is none. Raises `Refusal`."""
     return accepted_caption(*_given(parameters, "caption", "caption_entities"))
 
 

@@ -1,4 +1,4 @@
-"""Telegram's limits: how often a bot may write to one chat, to one group, and in all."""
+"""Enforces Telegram's limits: how often a bot may write to one chat, to one group, and in all."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ class TelegramLimits:
 
     chat_seconds   seconds between two accepted writes to one chat
     group_count    writes that a group takes in any `group_seconds`
-    bot_count      requests that the bot may make at once; as many more per `bot_seconds`
-    draft_seconds  seconds between two drafts in one chat; documented nowhere, so an assumption.
-                   Drafts draw on nothing else
+    bot_count      requests that the bot may make at once; it gets as many again per `bot_seconds`
+    draft_seconds  seconds between two drafts in one chat; an assumption, since it is documented
+                   nowhere. Drafts count for no other limit
     draft_flood    the least whole seconds for which an early draft closes its chat to drafts and
                    edits; documented nowhere
-    upload_bytes   of a file that is uploaded; 2,000 MB with a local Bot API server
-    photo_bytes    of one that is sent as a photo
-    download_bytes of one that a bot may download
-    album_each     an album counts once for each of its files, else once; documented nowhere
-    bot_slides     in any `bot_seconds` no more than `bot_count`, instead: Telegram does not say
+    upload_bytes   most bytes of an uploaded file; 2,000 MB with a local Bot API server
+    photo_bytes    most bytes of a file that is sent as a photo
+    download_bytes most bytes of a file that a bot may download
+    album_each     an album counts once for each of its files; false: once. Documented nowhere
+    bot_slides     no more than `bot_count` in any `bot_seconds`; false: as `bot_count` says.
+                   Telegram does not say which of the two holds
     """
 
     chat_seconds: float = 1.0
@@ -45,7 +46,7 @@ class TelegramLimits:
 
 @attrs.define(eq=False)
 class Allowance:
-    """The state of one bot's limits. What is refused draws nothing."""
+    """The state of one bot's limits. A refused request uses up nothing."""
 
     limits: TelegramLimits
     _last: dict[str, float] = attrs.field(factory=dict)
@@ -59,10 +60,10 @@ class Allowance:
     _flooded: dict[str, float] = attrs.field(factory=dict)
 
     def take(self, room: str | None, now: float, count: int = 1) -> float:
-        """0 when the request is allowed, and it is counted; else the seconds to wait.
+        """0 if the request is allowed, which counts it; else the seconds to wait.
 
-        `room` is None for a request that draws on the bot's allowance only; `count` is of the
-        messages that it makes at once, all or none.
+        `room` is None for a request that counts for the bot's allowance only. `count` is the number
+        of messages that the request makes at once, all or none.
         """
         self._fill(now)
         wait = self._bot_wait(now, count)
@@ -74,7 +75,7 @@ class Allowance:
         return wait
 
     def take_draft(self, room: str, now: float) -> float:
-        """0 when a draft is allowed, and it is counted; else the seconds to wait."""
+        """0 if a draft is allowed, which counts it; else the seconds to wait."""
         closed = self.flooded(room, now)
         if closed > 0:
             return closed
@@ -124,9 +125,9 @@ class Allowance:
 
 
 def _window_wait(window: deque[float], now: float, seconds: float, left: int) -> float:
-    """Seconds until a window holds no more than `left`; 0: now. What is over goes from it.
+    """Seconds until a window holds no more than `left`; 0: now. Past entries are removed.
 
-    More than a window ever takes is allowed where it is empty.
+    A request for more than a window ever takes is allowed if the window is empty.
     """
     while window and window[0] + seconds - now <= TOLERANCE:
         window.popleft()

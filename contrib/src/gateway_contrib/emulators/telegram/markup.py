@@ -1,7 +1,7 @@
-"""What `parse_mode` does: HTML, MarkdownV2 and the older Markdown become a text and entities.
+"""Turns HTML, MarkdownV2 and the older Markdown into a text and entities, as `parse_mode` does.
 
-Enough of core.telegram.org/bots/api#formatting-options for what bots commonly send; refusals are
-worded as the server words them, without their byte offsets.
+It knows enough of core.telegram.org/bots/api#formatting-options for what bots commonly send.
+Refusals have the server's words, without the byte offsets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Fields = Mapping[str, Any]
 
 
 def parsed(text: str, mode: str) -> Formatted:
-    """The text without its markup, and what the markup said. Raises `Refusal`."""
+    """The text without its markup, and the markup as entities. Raises `Refusal`."""
     reader = _READERS.get(mode.lower())
     if reader is None:
         raise bad_request("unsupported parse_mode")

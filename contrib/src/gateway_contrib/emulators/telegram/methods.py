@@ -1,4 +1,4 @@
-"""The methods that the emulator serves, each as core.telegram.org/bots/api describes it."""
+"""Serves the emulator's methods, each as core.telegram.org/bots/api describes it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def get_me(_world: World, bot: Bot, _parameters: Parameters) -> Any:
 
 
 def delete_webhook(_world: World, _bot: Bot, _parameters: Parameters) -> Any:
-    """There is none: who polls says so first."""
+    """Accept the request, which clients make before they poll; there is no webhook."""
     return True
 
 
@@ -47,7 +47,7 @@ def send_message(world: World, bot: Bot, parameters: Parameters) -> Any:
 
 
 def edit_message_text(world: World, bot: Bot, parameters: Parameters) -> Any:
-    """Give a message of the bot another text, and the keyboard that is posted with it or none."""
+    """Give a message of the bot another text, and the keyboard posted with the text, or none."""
     text = formatted(parameters)
     chat, message = own(world, bot, parameters)
     before = chat.contents[message.id]
@@ -65,7 +65,7 @@ def edit_message_reply_markup(world: World, bot: Bot, parameters: Parameters) ->
 
 
 def delete_message(world: World, bot: Bot, parameters: Parameters) -> Any:
-    """Take a message of the bot away."""
+    """Delete a message of the bot."""
     chat = world.chat(parameters)
     message = world.message(chat, parameters, "delete")
     if chat.contents[message.id].author != bot.id:
@@ -77,7 +77,7 @@ def delete_message(world: World, bot: Bot, parameters: Parameters) -> Any:
 
 
 def delete_messages(world: World, bot: Bot, parameters: Parameters) -> Any:
-    """Take several away; those that are not there are passed over."""
+    """Delete several messages; those that do not exist are passed over."""
     chat = world.chat(parameters)
     numbers = parameters.structure("message_ids", list, "message identifiers JSON array")
     world.admit(bot, None)
@@ -90,7 +90,7 @@ def delete_messages(world: World, bot: Bot, parameters: Parameters) -> Any:
 
 
 def answer_callback_query(_world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Every query that has an id is open."""
+    """Accept the answer; every query that has an id counts as open."""
     if not parameters.text("callback_query_id"):
         raise bad_request("query is too old and response timeout expired or query ID is invalid")
     return True
@@ -123,7 +123,7 @@ def close_forum_topic(world: World, _bot: Bot, parameters: Parameters) -> Any:
 
 
 def delete_forum_topic(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Take a topic away."""
+    """Delete a topic."""
     chat = world.chat(parameters)
     topic = str(parameters.integer("message_thread_id"))
     if chat.topics.pop(topic, None) is None:
@@ -181,4 +181,4 @@ METHODS: Mapping[str, Method] = {
     "closeforumtopic": Method(close_forum_topic),
     "deleteforumtopic": Method(delete_forum_topic),
 }
-"""By name in small letters: the server does not look at the case."""
+"""The methods by name in lower case, since the server ignores the case."""

@@ -1,4 +1,4 @@
-"""What bots do to messages and around them: reactions and pins."""
+"""Sets and removes what bots put on messages: reactions and pins."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _EMOJI = """
     🤝 ✍ 🤗 🫡 🎅 🎄 ☃ 💅 🤪 🗿 🆒 💘 🙉 🦄 😘 💊 🙊 😎 👾 🤷‍♂ 🤷 🤷‍♀ 😡
 """
 REACTIONS = frozenset(_EMOJI.split())
-"""What bots may react with (core.telegram.org/bots/api#reactiontypeemoji)."""
+"""The emoji that bots may react with (core.telegram.org/bots/api#reactiontypeemoji)."""
 MOST_REACTIONS = 1
-"""Of a bot on one message."""
+"""How many reactions a bot may have on one message."""
 
 
 def set_message_reaction(world: World, bot: Bot, parameters: Parameters) -> Any:
-    """Put the bot's reaction in the place of the one that there is; an empty array takes it away.
+    """Replace the bot's reaction to a message; an empty array removes the reaction.
 
-    A custom emoji is taken as one that the chat allows.
+    The chat is taken to allow every custom emoji.
     """
     chat = world.chat(parameters)
     message = world.message(chat, parameters, "react")
@@ -44,7 +44,7 @@ def _is_allowed(reaction: Any) -> bool:
 
 
 def pin_chat_message(world: World, bot: Bot, parameters: Parameters) -> Any:
-    """Pin a message, which all members hear of unless it is silent."""
+    """Pin a message; all members are notified unless the pin is silent."""
     chat = world.chat(parameters)
     message = world.message(chat, parameters, "pin")
     world.admit(bot, None)
@@ -55,7 +55,7 @@ def pin_chat_message(world: World, bot: Bot, parameters: Parameters) -> Any:
 
 
 def unpin_chat_message(world: World, bot: Bot, parameters: Parameters) -> Any:
-    """Take a pin away: of the message that is named, else the newest."""
+    """Unpin the named message, or else the newest pinned message."""
     chat = world.chat(parameters)
     named = parameters.integer("message_id")
     gone = [world.message(chat, parameters, "unpin").id] if named else chat.pinned[-1:]
@@ -65,6 +65,6 @@ def unpin_chat_message(world: World, bot: Bot, parameters: Parameters) -> Any:
 
 
 def unpin_all_chat_messages(world: World, _bot: Bot, parameters: Parameters) -> Any:
-    """Take every pin away."""
+    """Unpin every message."""
     world.chat(parameters).pinned.clear()
     return True

@@ -1,4 +1,4 @@
-"""A request's parameters: query, form, multipart or JSON, as the Bot API reads them."""
+"""Reads a request's parameters as the Bot API does: query, form, multipart or JSON."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ from gateway_contrib.emulators.telegram.limits import TelegramLimits
 from gateway_contrib.emulators.telegram.refusals import Refusal, bad_request
 
 MOST_FILES = 10
-"""Of the largest size in one request: an album."""
+"""Most files of the largest size in one request: an album."""
 
 _YES = {"true", "1", "yes"}
 
 
 @attrs.frozen
 class Parameters:
-    """What was posted; in forms every value is a text, structures are JSON in a text.
+    """The posted values; in forms every value is a text, and structures are JSON in a text.
 
-    uploads  the files, by the names of their parts; in `values` stands each file's own name
+    uploads  the files, by the names of their parts; `values` has each file's own name
     """
 
     values: Mapping[str, Any]
     uploads: Mapping[str, Upload] = attrs.field(factory=dict)
 
     def text(self, name: str) -> str:
-        """A text; empty where it is missing."""
+        """A text; empty if it is missing."""
         value = self.values.get(name, "")
         return value if isinstance(value, str) else json.dumps(value)
 
     def integer(self, name: str) -> int:
-        """A whole number; 0 where it is missing or none, as the real server reads it."""
+        """A whole number; 0 if it is missing or not a number, as on the real server."""
         try:
             return int(self.values.get(name, 0))
         except (TypeError, ValueError):
             return 0
 
     def flag(self, name: str) -> bool:
-        """A boolean; false where it is missing."""
+        """A boolean; false if it is missing."""
         value = self.values.get(name, False)
         return value.lower() in _YES if isinstance(value, str) else bool(value)
 
     def structure(self, name: str, kind: type, words: str) -> Any:
-        """An object (`dict`) or array (`list`); None where it is missing or empty."""
+        """An object (`dict`) or array (`list`); None if it is missing or empty."""
         value = self.values.get(name)
         if isinstance(value, str):
             value = _parsed(value, words) if value else None
@@ -70,7 +70,7 @@ class Parameters:
 async def read(request: Request, limits: TelegramLimits) -> Parameters:
     """The parameters of the query and of the body, whatever form the body has.
 
-    Raises `Refusal` for what cannot be read, and for too much.
+    Raises `Refusal` if the body cannot be read or is too large.
     """
     query: dict[str, Any] = dict(parse_qsl(request.url.query, keep_blank_values=True))
     try:
@@ -85,7 +85,7 @@ async def read(request: Request, limits: TelegramLimits) -> Parameters:
 
 
 def _values(request: Request, body: bytes) -> Mapping[str, Any]:
-    """What a body without files says."""
+    """The values in a body without files."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if body and kind == "application/json":
         return _json_object(body)

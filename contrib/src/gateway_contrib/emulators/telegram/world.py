@@ -1,4 +1,4 @@
-"""What the emulated Telegram remembers: bots, chats, messages, topics, the bots' allowances."""
+"""Holds the state of the emulated Telegram: bots, chats, messages, topics, bots' allowances."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gateway_contrib.emulators.telegram.requests import Parameters
 _NUMBER = re.compile(r"-?[0-9]{1,19}")
 _NAME = re.compile(r"@[A-Za-z][A-Za-z0-9_]{3,31}")
 _SUPERGROUPS = -(10**12)
-"""Ids below are of supergroups and channels, those above of groups and, from 1 on, of people."""
+"""Smaller ids are supergroups and channels; larger ids are groups and, from 1 on, people."""
 
 EPOCH = 1_767_225_600
 """POSIX time at which the emulator's clock stands at 0: the beginning of 2026."""
@@ -49,14 +49,14 @@ class Bot:
 
 @attrs.frozen
 class Content:
-    """What a message has besides its text: its author, entities, keyboard, and what it is.
+    """What a message has besides its text: its author, entities, keyboard, and other content.
 
-    person  the author is no bot
-    media   its file, whose caption the text then is
+    person  the author is a person, not a bot
+    media   its file; the text is then the file's caption
     album   the `media_group_id`
     above   the caption stands above the file
-    other   it is no text and no file: a poll, a location, by its field. The text then is what
-            people read of it
+    other   content that is neither a text nor a file, such as a poll or a location, by its
+            field; the text is then what people read
     """
 
     author: int
@@ -71,20 +71,20 @@ class Content:
 
 
 def person(number: int) -> dict[str, Any]:
-    """The `User` object of somebody who is no bot."""
+    """The `User` object of a person."""
     return {"id": number, "is_bot": False, "first_name": f"User {number}"}
 
 
 @attrs.define(eq=False)
 class Chat:
-    """A chat: `room` is what it is addressed by, `id` its number.
+    """A chat: `room` is its address, `id` its number.
 
-    topics   the open ones by id, with their names; closed ones stand in `closed` too
-    removed  why the bot may no longer write: a refusal, or None
-    moved_to the supergroup that the group became
-    contents message id -> what it has besides its text
-    notified of the pins of which messages the members were notified
-    broadcast it is a channel; one with a name is anyway
+    topics     topic id -> name; closed topics are in `closed`, too
+    removed    the refusal if the bot may no longer write; else None
+    moved_to   the supergroup that the group became
+    contents   message id -> what the message has besides its text
+    notified   the messages about whose pin the members were notified
+    broadcast  it is a channel; a chat with a name always is
     """
 
     room: str
@@ -102,7 +102,7 @@ class Chat:
 
     @property
     def kind(self) -> str:
-        """What `Chat.type` says."""
+        """The value of `Chat.type`."""
         if self.broadcast or self.room.startswith("@"):
             return "channel"
         if self.id > 0:
@@ -110,7 +110,7 @@ class Chat:
         return "group" if self.id > _SUPERGROUPS else "supergroup"
 
     def next_id(self) -> str:
-        """The id of the next message; they count up per chat."""
+        """The id of the next message; ids count up per chat."""
         self._last_id += 1
         return str(self._last_id)
 
@@ -142,7 +142,7 @@ class Chats:
     _named: Counter[str] = attrs.field(factory=Counter)
 
     def reach(self, address: str) -> Chat:
-        """The chat of an address, for writing and reading. Raises `Refusal` where there is none."""
+        """The chat of an address, for writing and reading. Raises `Refusal` if there is none."""
         chat = self.find(address)
         if chat.moved_to is not None:
             raise Refusal(
@@ -155,7 +155,7 @@ class Chats:
         return chat
 
     def find(self, address: str) -> Chat:
-        """The chat of an address, whatever became of it."""
+        """The chat of an address, even if the chat has moved or refuses the bot."""
         room = self._room(address)
         if room not in self._chats:
             self._chats[room] = Chat(room, self._number(room))
@@ -163,13 +163,13 @@ class Chats:
         return self._chats[room]
 
     def remove(self, address: str) -> None:
-        """The bot is blocked (by a person) or kicked (from a group or channel)."""
+        """Let a person block the bot, or a group or channel kick the bot."""
         chat = self.find(address)
         kicked = f"bot was kicked from the {chat.kind} chat"
         chat.removed = Refusal(403, "bot was blocked by the user" if chat.id > 0 else kicked)
 
     def migrate(self, address: str) -> str:
-        """The group becomes a supergroup; its new id."""
+        """Turn the group into a supergroup; returns its new id."""
         chat = self.find(address)
         if chat.kind != "group":
             raise ValueError(f"{address} is a {chat.kind}; only groups become supergroups")
@@ -195,9 +195,9 @@ class Chats:
 class World:
     """The state of one emulated Telegram.
 
-    media  every file that a bot has a `file_id` of, by it
-    downloads  what a bot may download, by the bot and the path
-    web    what is at an address; None: nothing that can be reached
+    media      every file for which a bot has a `file_id`, by that id
+    downloads  the files that a bot may download, by the bot and the path
+    web        what is at an address; None: the address cannot be reached
     """
 
     limits: TelegramLimits
@@ -221,7 +221,7 @@ class World:
         return self.chats.reach(address)
 
     def message(self, chat: Chat, parameters: Parameters, verb: str) -> Message:
-        """The message that `message_id` names. Raises `Refusal`, saying what it was looked for."""
+        """The message that `message_id` names. Raises `Refusal`, whose words have the verb."""
         number = parameters.integer("message_id")
         if number <= 0:
             raise bad_request("message identifier is not specified")
@@ -246,13 +246,13 @@ class World:
         )
 
     def known(self, content: Content) -> Content:
-        """The content of a message that is stored: its bot knows the file from now on."""
+        """The content of a stored message; from now on, the message's bot knows the file."""
         if content.media is not None:
             self.media.setdefault(content.media.id, content.media)
         return content
 
     def path_of(self, media: Media) -> str:
-        """Where a bot downloads the file from, from now on."""
+        """The path at which a bot can download the file from now on."""
         if media.id not in self._paths:
             suffix = mimetypes.guess_extension(media.file.media_type) or ""
             path = f"{KINDS[media.kind].folder}/file_{len(self._paths)}{suffix}"
@@ -266,7 +266,7 @@ class World:
         return str(13_000_000_000_000_000 + self._made["albums"])
 
     def admit(self, bot: Bot, chat: Chat | None, count: int = 1) -> None:
-        """Count so many writes at once; no chat: of the bot's allowance only. Raises `Refusal`."""
+        """Count writes for the bot and the chat; no chat: for the bot only. Raises `Refusal`."""
         room = None if chat is None else chat.room
         self._check(self._allowance(bot).take(room, trio.current_time(), count))
 
@@ -288,7 +288,7 @@ class World:
             raise flood(math.ceil(wait))
 
     def shown(self, chat: Chat, message: Message) -> dict[str, Any]:
-        """The `Message` object; the one that it answers is shown without its own."""
+        """The `Message` object; a message that it replies to is shown without its own reply."""
         replied = message.reply_to and self.rooms.get(chat.room, message.reply_to)
         shown = self._alone(chat, message)
         return {**shown, "reply_to_message": self._alone(chat, replied)} if replied else shown
@@ -315,7 +315,7 @@ def _posix(moment: float) -> int:
 
 
 def _shown_text(text: str, content: Content) -> dict[str, Any]:
-    """The text with its entities, or the file with its caption, or what else it is."""
+    """The text with its entities, or the file with its caption, or the other content."""
     if content.other is not None:
         return dict(content.other)
     entities = list(content.entities) or None

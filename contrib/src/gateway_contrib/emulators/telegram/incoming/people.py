@@ -1,4 +1,4 @@
-"""What people do in an emulated Telegram, as the updates that a bot receives.
+"""Acts as people in an emulated Telegram, and makes the updates that a bot receives.
 
 Source: core.telegram.org/bots/api#update.
 """
@@ -17,14 +17,14 @@ from gateway_contrib.emulators.telegram.content import utf16_units
 from gateway_contrib.emulators.telegram.world import Chat, Content, World, person
 
 SOMEBODY = 1_000_001
-"""Who acts in groups unless a user is named; in a private chat it is the chat's own user."""
+"""The user who acts in groups if none is named; in a private chat, the chat's own user acts."""
 
 
 @attrs.define(eq=False)
 class People:
-    """Users of an emulated Telegram. Each method answers with the `Update` as Telegram sends it.
+    """Users of an emulated Telegram. Each method returns the `Update` as Telegram sends it.
 
-    What happened waits for `getUpdates`, too, until a bot has confirmed it.
+    The update also waits for `getUpdates`, until a bot has confirmed it.
     """
 
     _world: World
@@ -41,9 +41,9 @@ class People:
         thread: str | None = None,
         reply_to: str | None = None,
     ) -> dict[str, Any]:
-        """Somebody writes a message in a room; it stands in `rooms`, too.
+        """Let somebody write a message in a room; `rooms` has the message, too.
 
-        A text that begins with a slash has its command marked, as the server does.
+        If the text begins with a slash, its command is marked, as the server does.
         """
         chat = self._world.chats.find(room)
         who = self._who(chat, user)
@@ -64,7 +64,7 @@ class People:
     def press(
         self, room: str, message_id: str, data: str, *, user: int | None = None
     ) -> dict[str, Any]:
-        """Somebody presses a button under a message. Raises LookupError where it is not there."""
+        """Let somebody press a button. Raises LookupError if the message does not exist."""
         chat = self._world.chats.find(room)
         message = self._world.rooms.get(chat.room, message_id)
         if message is None or message.deleted:
@@ -79,9 +79,9 @@ class People:
         return self._update("callback_query", query)
 
     async def updates(self, offset: int, limit: int, seconds: float) -> list[dict[str, Any]]:
-        """What getUpdates answers: from `offset` on, which confirms all before it.
+        """The updates from `offset` on, for getUpdates; the offset confirms all earlier updates.
 
-        With nothing to tell it waits for up to `seconds`.
+        If there are no updates, wait for up to `seconds`.
         """
         while self._waiting and self._waiting[0]["update_id"] < offset:
             self._waiting.popleft()

@@ -1,4 +1,4 @@
-"""editMessageCaption, editMessageMedia, and getFile.
+"""Serves editMessageCaption, editMessageMedia, and getFile.
 
 Source: core.telegram.org/bots/api, the page of each method. A file cannot be taken off a message.
 """
@@ -36,7 +36,7 @@ def edit_message_caption(world: World, bot: Bot, parameters: Parameters) -> Any:
 
 
 def edit_message_media(world: World, bot: Bot, parameters: Parameters) -> Any:
-    """Give a message another file and caption; a text gets a file by it."""
+    """Give a message another file and caption; a text message may get a file in this way."""
     posted = parameters.structure("media", dict, "input media JSON object")
     try:
         item = input_media(world, bot, posted or {}, parameters)

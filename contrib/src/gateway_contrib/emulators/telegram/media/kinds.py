@@ -1,4 +1,4 @@
-"""The kinds of files that Telegram tells apart, and what each takes.
+"""Defines the kinds of files that Telegram tells apart, and what each kind takes.
 
 Source: core.telegram.org/bots/api#sending-files and the page of each method; the words and the
 checks of a photo: tdlib's FileManager and the Bot API server's Client.
@@ -20,7 +20,7 @@ LONGEST_SIDES = 10_000
 
 MOST_RATIO = 20
 URL_VOICE_BYTES = MB
-"""A voice note of a URL that is larger is sent as a file."""
+"""A larger voice note that is named by its URL is sent as a document."""
 
 _MP4 = frozenset({"video/mp4"})
 _MP3 = frozenset({"audio/mpeg", "audio/mp4"})
@@ -30,15 +30,15 @@ _MP3 = frozenset({"audio/mpeg", "audio/mp4"})
 class Kind:
     """One kind of file.
 
-    name        of the parameter and of the message's field
-    word        as refusals call it
-    folder      of the paths that getFile gives
-    takes       media types that an upload must be to be sent as such; None: whatever it is
-    url_takes   media types that an address must have
-    url_bytes   that it may have
-    numbers     what the sender says of it, as whole numbers
-    texts       what the sender says of it, in words
-    album       kinds of the same name go into one album; empty: none
+    name        the name of the parameter and of the message's field
+    word        the kind's name in refusals
+    folder      the folder in the paths that getFile gives
+    takes       media types of uploads that are sent as this kind; None: all types
+    url_takes   media types that a file at an address must have
+    url_bytes   most bytes that a file at an address may have
+    numbers     the whole numbers by which the sender describes the file
+    texts       the texts by which the sender describes the file
+    album       kinds with the same value may share an album; empty: the kind is in no album
     """
 
     name: str
@@ -116,7 +116,7 @@ KINDS: Mapping[str, Kind] = {
 
 @attrs.frozen
 class Page:
-    """What is at an address; a size of 0 is not known."""
+    """The file at an address; a size of 0 means that the size is not known."""
 
     media_type: str
     size: int = 0
@@ -126,9 +126,9 @@ class Page:
 class Media:
     """A file that Telegram has, as one bot knows it.
 
-    id      the `file_id`: of this bot, and for this kind
-    unique  the `file_unique_id`: the same for every bot
-    said    what its sender said of it: sides, duration, performer, title
+    id      the `file_id`, for this bot and this kind only
+    unique  the `file_unique_id`, the same for every bot
+    said    the sender's description of the file: sides, duration, performer, title
     """
 
     id: str
@@ -139,7 +139,7 @@ class Media:
     said: Mapping[str, Any] = attrs.field(factory=dict)
 
     def shown(self) -> dict[str, Any]:
-        """The fields of a `Message` that show it."""
+        """The fields of a `Message` that show the file."""
         named = {"file_name": self.file.name, "mime_type": self.file.media_type}
         if self.kind == "photo":
             return {"photo": [self._described({})]}

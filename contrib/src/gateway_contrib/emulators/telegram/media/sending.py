@@ -1,4 +1,4 @@
-"""sendPhoto and its like, and sendMediaGroup.
+"""Serves sendPhoto and similar methods, and sendMediaGroup.
 
 Source: core.telegram.org/bots/api, the page of each method; an album's rules and words: tdlib's
 check_message_group_message_contents and the Bot API server's Client.
@@ -21,14 +21,14 @@ from gateway_contrib.emulators.telegram.world import Bot, Content, World
 
 MOST_IN_ALBUM = 10
 _APART = ("document", "audio")
-"""Kinds that are in albums of their own."""
+"""Kinds whose albums must not have files of other kinds."""
 
 _NO_ALBUM = {"animation": "can't be used in sendMediaGroup", "voice_note": "is not allowed"}
 
 
 @attrs.frozen
 class Item:
-    """One file with its caption, of an album or in the place of another one."""
+    """One file with its caption, in an album or as the new file of a message."""
 
     media: Media
     caption: Formatted
@@ -52,7 +52,7 @@ def send(world: World, bot: Bot, parameters: Parameters, kind: Kind) -> Any:
 
 
 def send_media_group(world: World, bot: Bot, parameters: Parameters) -> Any:
-    """Store an album: as many messages as it has files, or none."""
+    """Store an album: one message for each of its files, or none at all."""
     posted = parameters.structure("media", list, "media JSON object")
     if not posted:
         raise bad_request("there are no messages to send")

@@ -1,8 +1,9 @@
-"""Where a file of a request comes from: an upload, an address, or a `file_id`.
+"""Finds the file of a request: an upload, an address, or a `file_id`.
 
-Source: core.telegram.org/bots/api#sending-files. An address is never fetched: what is there is what
-the emulator was told, else what its path's ending says. What an upload is, its bytes say; one that
-its kind does not take is sent as a document, as Telegram does, and a photo that is none refused.
+Source: core.telegram.org/bots/api#sending-files. An address is never fetched: `serve_url` sets
+what is there, or else the ending of its path decides. The type of an upload is found from its
+bytes. If the kind does not take this type, the upload is sent as a document, as Telegram does; a
+photo that is not a picture is refused.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _WORDS: Mapping[str, str] = {
 
 
 class Unusable(Exception):
-    """The file is refused by what is behind the API's server, with a code of its own."""
+    """Telegram's servers behind the Bot API server refuse the file, with a code of their own."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -47,17 +48,17 @@ class Unusable(Exception):
 
     @property
     def refusal(self) -> Refusal:
-        """The answer to a request for one file."""
+        """The refusal that answers a request with one file."""
         return bad_request(_WORDS.get(self.code, self.code))
 
 
 def found(
     world: World, bot: Bot, kind: Kind, value: Any, parameters: Parameters, said: Parameters
 ) -> Media | None:
-    """The file that a value names; None where it names none.
+    """The file that a value names; None if it names none.
 
     parameters  the whole request, which has the uploads
-    said        where sides, duration and the like stand
+    said        the parameters with sides, duration and the like
 
     Raises `Refusal`, and Unusable.
     """
@@ -80,7 +81,7 @@ def found(
 def uploaded_as(
     world: World, bot: Bot, kind: Kind, name: str, parameters: Parameters
 ) -> Media | None:
-    """The file of a parameter, which may be in the form's part of that name."""
+    """The file of a parameter; it may be in the form's part that has the parameter's name."""
     upload = parameters.uploads.get(name)
     if upload is not None:
         return _uploaded(world, bot, kind, upload, parameters)

@@ -1,4 +1,4 @@
-"""Inline keyboards: what Telegram refuses of them, and the buttons that they show.
+"""Refuses inline keyboards as Telegram does, and lists the buttons that they show.
 
 Source: core.telegram.org/bots/api#inlinekeyboardbutton. The words are those of the Bot API server.
 """

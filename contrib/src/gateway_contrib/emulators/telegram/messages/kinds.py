@@ -1,8 +1,9 @@
-"""sendLocation, sendSticker, sendDice, sendPoll and their like, and stopPoll.
+"""Serves sendLocation, sendSticker, sendDice, sendPoll and similar methods, and stopPoll.
 
-Source: core.telegram.org/bots/api, the page of each method and of what its message has; the words
-of refusals: the Bot API server's Client and tdlib. A dice falls as its message's id says. What a
-game, an invoice, paid media and a checklist need of an account is not looked at.
+Source: core.telegram.org/bots/api, the page of each method and of its message's content; the words
+of refusals: the Bot API server's Client and tdlib. The value of a dice follows from its message's
+id. A game, an invoice, paid media and a checklist have requirements for the account, which are not
+checked.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ QUESTION, OPTION = 300, 100
 OPTIONS = range(2, 13)
 _FACES = {"🎲": 6, "🎯": 6, "🏀": 5, "⚽": 5, "🎳": 6, "🎰": 64}
 _SHORTEST_ID = 8
-"""Characters below which a file's id is certainly none."""
+"""Fewest characters of a file's id; a shorter text is certainly no id."""
 
 Shown = dict[str, Any]
 
 
 @attrs.frozen
 class Kind:
-    """A method that makes such a message.
+    """A method that makes a message of one kind.
 
-    field    of the message in which it stands
-    make     what stands there, and what people read of it; raises `Refusal`
+    field    the field of the message that has the content
+    make     returns the content, and the text that people read; raises `Refusal`
     """
 
     field: str
@@ -52,7 +53,7 @@ def send(world: World, bot: Bot, parameters: Parameters, kind: Kind) -> Any:
 
 
 def stop_poll(world: World, bot: Bot, parameters: Parameters) -> Any:
-    """Close a poll; the poll as it ended."""
+    """Close a poll; returns the poll as it ended."""
     chat, message = own(world, bot, parameters)
     content = chat.contents[message.id]
     poll = (content.other or {}).get("poll")
@@ -67,7 +68,7 @@ def stop_poll(world: World, bot: Bot, parameters: Parameters) -> Any:
 
 
 def _fallen(other: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """With what only the stored message knows: a poll's id, and how the dice fell."""
+    """Add what follows from the stored message's id: a poll's id, and the value of a dice."""
     shown = {name: dict(value) for name, value in other.items()}
     if "dice" in shown:
         shown["dice"]["value"] = 1 + number % _FACES[shown["dice"]["emoji"]]
@@ -226,7 +227,7 @@ def _poll(parameters: Parameters) -> tuple[Shown, str]:
 
 
 def _option(posted: Any) -> str:
-    """An option; the older way to name one is its text alone."""
+    """An option of a poll; the older form is the option's text alone."""
     text = str(posted.get("text") or "") if isinstance(posted, dict) else str(posted)
     if not text.strip():
         raise bad_request("poll options must be non-empty")
@@ -250,4 +251,4 @@ KINDS: Mapping[str, Kind] = {
     "sendrichmessage": Kind("rich_message", _rich_message),
     "sendpoll": Kind("poll", _poll),
 }
-"""By the method's name in small letters."""
+"""The kinds by the method's name in lower case."""

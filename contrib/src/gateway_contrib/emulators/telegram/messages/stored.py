@@ -1,4 +1,4 @@
-"""Messages as Telegram stores them: how one is placed, made, found again and changed."""
+"""Places, stores, finds and changes messages as Telegram does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOT_MODIFIED = (
 
 @attrs.frozen
 class Place:
-    """Where a new message goes: its chat, its topic, what it answers."""
+    """Where a new message goes: its chat, its topic, and the message that it answers."""
 
     chat: Chat
     thread: str | None
@@ -32,7 +32,7 @@ class Place:
 
 
 def placed(world: World, parameters: Parameters) -> Place:
-    """The place that a request names. Raises `Refusal` where it is none."""
+    """The place that a request names. Raises `Refusal` if there is no such place."""
     chat = world.chat(parameters)
     thread = parameters.integer("message_thread_id")
     if thread:
@@ -44,7 +44,7 @@ def placed(world: World, parameters: Parameters) -> Place:
 def store(
     world: World, place: Place, text: Formatted, content: Content, parameters: Parameters
 ) -> Message:
-    """Make a message; the drafts and actions of its bot in that thread go."""
+    """Store a message, and hide the drafts and actions of its bot in that thread."""
     chat = place.chat
     message = Message(
         id=chat.next_id(),
@@ -74,7 +74,7 @@ def own(world: World, bot: Bot, parameters: Parameters) -> tuple[Chat, Message]:
 
 
 def edited(world: World, chat: Chat, message: Message, text: str, content: Content) -> Any:
-    """Give a message another content. Raises `Refusal` where nothing of it changes."""
+    """Give a message other content. Raises `Refusal` if nothing changes."""
     before = chat.contents[message.id]
     same = attrs.evolve(before, previews=content.previews)
     if text == message.text and content == same:
@@ -90,7 +90,7 @@ def edited(world: World, chat: Chat, message: Message, text: str, content: Conte
 
 
 def keyboard(parameters: Parameters) -> Mapping[str, Any] | None:
-    """The `reply_markup`; None: there is none. Raises `Refusal` for buttons that cannot be."""
+    """The `reply_markup`; None: there is none. Raises `Refusal` for invalid buttons."""
     posted: Mapping[str, Any] | None = parameters.structure(
         "reply_markup", dict, "reply keyboard markup JSON object"
     )
