@@ -1,4 +1,4 @@
-"""Blocks: what Slack refuses of them, and the text that they show (docs.slack.dev, block kit)."""
+"""Refuses blocks as Slack does, and reads the text that they show (docs.slack.dev, block kit)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_BLOCKS = 50
 MOST_ALT = 2_000
 MOST_URL = 3_000
 MOST_TEXT = 13_200
-"""Characters over all blocks from which `msg_blocks_too_long` has been seen."""
+"""Most characters in all blocks; above that, Slack was seen to answer `msg_blocks_too_long`."""
 
 TYPES = frozenset(
     {
@@ -42,7 +42,7 @@ TYPES = frozenset(
 
 
 def check(blocks: Any, files: Files) -> None:
-    """Refuse what Slack refuses: forms, numbers, lengths, and pictures that it cannot show."""
+    """Refuse what Slack refuses: wrong forms, numbers or lengths, and pictures it cannot show."""
     if not isinstance(blocks, list):
         raise Refusal("invalid_blocks_format")
     if len(blocks) > MOST_BLOCKS:
@@ -65,7 +65,7 @@ def _check(place: str, block: Any) -> None:
 
 
 def _check_image(place: str, image: Mapping[str, Any], files: Files) -> None:
-    """An image of a block: by its address, or a file that is shared somewhere."""
+    """Check an image of a block: it has an address, or is a file that is shared somewhere."""
     alt, url, file = (image.get(name) for name in ("alt_text", "image_url", "slack_file"))
     if not isinstance(alt, str) or not alt:
         raise _invalid(f"missing required field: alt_text [json-pointer:{place}/alt_text]")
@@ -88,7 +88,7 @@ def _check_image(place: str, image: Mapping[str, Any], files: Files) -> None:
 
 
 def _invalid(words: str) -> Refusal:
-    """Slack says it twice: in its own field and among the messages."""
+    """A refusal with its words twice, as in Slack: in a field of their own and in the messages."""
     return Refusal("invalid_blocks", words, errors=[words])
 
 
@@ -170,7 +170,7 @@ def _texts(node: Any) -> Iterator[str]:
 
 
 def visible(blocks: Any) -> str:
-    """What blocks show, a block to a line."""
+    """The text that blocks show, one line per block."""
     return "\n".join(filter(None, map(_shown, blocks)))
 
 
@@ -179,7 +179,7 @@ def _shown(block: Mapping[str, Any]) -> str:
 
 
 def called(blocks: Any) -> Iterator[str]:
-    """Whom blocks notify: in Slack's markup, and by elements of rich text."""
+    """Whom blocks notify, in Slack's markup and in elements of rich text."""
     for words in _marked(blocks):
         yield from calls(words)
     yield from rich_text.called([block for block in blocks if block["type"] == "rich_text"])

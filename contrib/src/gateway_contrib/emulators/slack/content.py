@@ -1,4 +1,4 @@
-"""A message's content as Slack takes it: text, Markdown or blocks, within its lengths."""
+"""Checks a message's content as Slack does: text, Markdown or blocks, and their lengths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTENT = ("text", "blocks", "attachments", "markdown_text")
 
 
 def accepted(arguments: Mapping[str, Any], world: World) -> dict[str, Any]:
-    """The arguments with the text as Slack stores it. Raises Refusal for content it refuses."""
+    """The arguments, with the text as Slack stores it. Raises Refusal for refused content."""
     text, markdown = arguments.get("text") or "", arguments.get("markdown_text") or ""
     if not isinstance(text, str) or not isinstance(markdown, str):
         raise Refusal("invalid_arguments", "must be a string [json-pointer:/text]")
@@ -45,7 +45,7 @@ def _check_attachments(attachments: Any) -> None:
 
 
 def shown_text(fields: Mapping[str, Any]) -> str:
-    """What a reader sees of a message: its blocks, else its Markdown, else its text."""
+    """The text that a reader sees: the message's blocks, else its Markdown, else its text."""
     if fields.get("blocks"):
         return blocks.visible(fields["blocks"])
     markdown = fields.get("markdown_text")
@@ -53,7 +53,7 @@ def shown_text(fields: Mapping[str, Any]) -> str:
 
 
 def visible_text(message: Message) -> str:
-    """What a person reads of a stored message; the same as its `text`."""
+    """The text that a person reads in a stored message; the same as the message's `text`."""
     return shown_text(message.fields)
 
 

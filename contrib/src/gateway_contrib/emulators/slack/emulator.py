@@ -1,4 +1,4 @@
-"""The emulated Slack as an ASGI application: tokens, limits, faults, then the method."""
+"""Serves the emulated Slack as an ASGI application: tokens, limits, faults, then the method."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ _SCOPES = (
 class SlackEmulator:
     """One workspace, in memory, behind Slack's Web API.
 
-    tokens  those that are known; None: every well-formed one (`xoxb-…`)
-    limits  what is allowed
+    tokens  the known tokens; None: every well-formed token (`xoxb-…`) is known
+    limits  the limits that the workspace enforces
     faults  the plan that posts, edits, deletes, streams, uploads and URLs ask; None: no faults
     files   where bytes are stored; None: a store of its own
 
     `app` is the ASGI application (`/api/<method>`, the URLs of hooks.slack.com, and a page at
-    `/`), `rooms` what arrived (a message's `text` is what a person reads, its `fields["text"]` what
-    Slack stores; of a stream its `states` tell how it grew), `screen` what else is seen (statuses,
-    ephemeral messages, failures), `people` what users do, `counters` the numbers of requests,
-    stored, edited, deleted, appended, streamed, received, rate_limited and faults, `limited` the
-    429s that the limits gave, by method. `hooks_url` is what the URLs that are given out begin
-    with: whoever serves `app` elsewhere sets it.
+    `/`). `rooms` has what arrived: a message's `text` is what a person reads, its `fields["text"]`
+    is what Slack stores, and a stream's `states` show how it grew. `screen` has what else users see
+    (statuses, ephemeral messages, failures). `people` acts as the users. `counters` has the numbers
+    of requests, stored, edited, deleted, appended, streamed, received, rate_limited and faults;
+    `limited` has the 429s that the limits gave, by method. `hooks_url` is the beginning of the
+    webhook URLs that are given out; set it if `app` is served elsewhere.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class SlackEmulator:
 
     @property
     def files_url(self) -> str:
-        """What the addresses of files begin with: whoever serves `app` on a socket sets it."""
+        """The beginning of the addresses of files; set it if `app` is served on a socket."""
         return self._world.files.base
 
     @files_url.setter
@@ -111,11 +111,11 @@ class SlackEmulator:
         self._world.files.base = url
 
     def share_after(self, seconds: float) -> None:
-        """Let files that are completed from now on be shared so late; infinity: never."""
+        """Share files that are completed from now on after so many seconds; infinity: never."""
         self._world.share_seconds = seconds
 
     def break_url(self, url: str) -> None:
-        """Let Slack fail to get the picture at an address."""
+        """Make Slack fail to fetch the picture at an address."""
         self._world.files.broken.add(url)
 
     @property
@@ -125,7 +125,7 @@ class SlackEmulator:
 
     @property
     def ephemeral(self) -> list[Any]:
-        """Ephemeral messages, oldest first; `fields["shown_to"]` is who sees each."""
+        """Ephemeral messages, oldest first; `fields["shown_to"]` is the user who sees it."""
         return self._world.ephemeral
 
     def reactions(self, room: str, ts: str) -> list[tuple[str, str]]:
@@ -133,43 +133,43 @@ class SlackEmulator:
         return list(self._world.reactions.get((room, ts), ()))
 
     def revoke(self, token: str) -> None:
-        """From now on the token gets `token_revoked`."""
+        """Answer requests with the token with `token_revoked` from now on."""
         self._directory.refuse(token, "token_revoked")
 
     def expire(self, token: str) -> None:
-        """From now on the token gets `token_expired`."""
+        """Answer requests with the token with `token_expired` from now on."""
         self._directory.refuse(token, "token_expired")
 
     def deactivate(self, token: str) -> None:
-        """From now on the token gets `account_inactive`."""
+        """Answer requests with the token with `account_inactive` from now on."""
         self._directory.refuse(token, "account_inactive")
 
     def restore(self, token: str) -> None:
-        """The token is good again."""
+        """Accept the token again."""
         self._directory.refuse(token, None)
 
     def grant_refresh(self, token: str) -> str:
-        """A refresh token, good once, for the bot behind an access token."""
+        """A refresh token, valid once, for the bot of an access token."""
         return self._directory.grant(token)
 
     def close_room(self, room: str, error: str) -> None:
-        """Refuse the conversation with one of Slack's words."""
+        """Refuse requests for the conversation with one of Slack's words."""
         self._directory.channel(room).closed = error
 
     def remove_room(self, room: str) -> None:
-        """The conversation is gone: `channel_not_found`."""
+        """Remove the conversation: `channel_not_found` from now on."""
         self.close_room(room, "channel_not_found")
 
     def archive_room(self, room: str) -> None:
-        """The conversation is archived: `is_archived`, and `is_inactive` for edits."""
+        """Archive the conversation: `is_archived` from now on, and `is_inactive` for edits."""
         self.close_room(room, "is_archived")
 
     def leave_room(self, room: str) -> None:
-        """The bot is no member any more: `not_in_channel`."""
+        """Let the bot leave the conversation: `not_in_channel` from now on."""
         self.close_room(room, "not_in_channel")
 
     def refuse_streams(self, room: str) -> None:
-        """Streams get `channel_type_not_supported` in the conversation."""
+        """Refuse streams in the conversation with `channel_type_not_supported`."""
         self._directory.channel(room).streams = False
 
     def webhook(self, room: str) -> str:
@@ -177,14 +177,14 @@ class SlackEmulator:
         return self.hooks_url + self._urls.webhook(self._directory.channel(room))
 
     def refuse_webhook(self, url: str, status: int = 404, word: str = "no_service") -> None:
-        """From now on an incoming webhook answers a status and one of Slack's words."""
+        """Let an incoming webhook answer with a status and one of Slack's words from now on."""
         webhook = self._urls.find(url.removeprefix(self.hooks_url))
         if not isinstance(webhook, IncomingWebhook):
             raise TypeError(f"{url} is a response_url, and no incoming webhook")
         webhook.refused = UrlRefusal(status, word)
 
     def lock_thread(self, room: str, ts: str) -> None:
-        """Admins lock a thread: `restricted_action_thread_locked` for what is posted there."""
+        """Lock a thread as admins do: posts there get `restricted_action_thread_locked`."""
         self._directory.channel(room).locked.add(ts)
 
     def pins(self, room: str) -> list[str]:
@@ -193,7 +193,7 @@ class SlackEmulator:
 
     @property
     def statuses(self) -> dict[tuple[str, str], str]:
-        """What the bot is said to be doing now, by room and thread."""
+        """The bot's statuses that are shown now, by room and thread."""
         seen = (sight for sight in self.screen.now() if sight.what == "status")
         return {(sight.room, sight.thread or ""): sight.text for sight in seen}
 
@@ -203,7 +203,7 @@ class SlackEmulator:
         return list(self._world.views)
 
     def restore_room(self, room: str) -> None:
-        """The conversation is open again."""
+        """Open the conversation again."""
         self._directory.channel(room).closed = None
 
     async def _page(self, _: Request) -> Response:
@@ -212,7 +212,7 @@ class SlackEmulator:
     async def _answer(self, request: Request) -> Response:
         self.counters["requests"] += 1
         method = request.path_params["method"]
-        # The plan is asked as the request arrives: its numbers then follow the arrivals.
+        # The plan is asked when the request arrives, so that its numbers follow the arrivals.
         fault = self._faults.next() if self._faults and method in CHANGING else None
         if fault is not None:
             self.counters["faults"] += 1
@@ -227,7 +227,7 @@ class SlackEmulator:
     async def _failing(
         self, request: Request, method: str, given: Given, fault: Fault | Said | None
     ) -> Response:
-        """The answer, or what the fault makes of it."""
+        """The answer, or what the fault turns the answer into."""
         if isinstance(fault, Said):
             return fault.response()
         if fault is Fault.RATE_LIMITED:
@@ -247,7 +247,7 @@ class SlackEmulator:
         return HTMLResponse(_GARBAGE) if fault is Fault.MALFORMED else response
 
     def _lose(self, given: Given, fault: Fault | None) -> None:
-        """The faults that last: a token revoked, a room gone."""
+        """Apply a fault that lasts: a revoked token, or a room that is gone."""
         if fault is Fault.TOKEN_REVOKED and given.token:
             self.revoke(given.token)
         if fault is Fault.ROOM_GONE:
@@ -255,7 +255,7 @@ class SlackEmulator:
             self.remove_room(next(filter(None, named), ""))
 
     def _perform(self, method: str, given: Given) -> Response:
-        """Invariant: nothing is awaited between looking at the allowance and taking of it."""
+        """Perform the method. Invariant: no await between a look at the allowance and its use."""
         self._world.settle()
         if method in OPEN_METHODS:
             return _ok(OPEN_METHODS[method](self._world, None, given.arguments), given)
@@ -275,7 +275,7 @@ class SlackEmulator:
         return _ok(fields, given)
 
     def _room(self, method: str, given: Given) -> str:
-        """The channel whose posts are counted: the same for its id and its name."""
+        """The channel whose posts are counted; a channel's id and its name give the same."""
         if method != "chat.postMessage":
             return ""
         return self._directory.channel(given.arguments.get("channel")).id
@@ -287,13 +287,13 @@ class SlackEmulator:
 
 
 def _arguments(method: str, given: Given) -> Mapping[str, Any]:
-    """What the method sees: of a JSON body nothing, where it reads forms only."""
+    """The arguments that the method sees: not those of a JSON body if it reads only forms."""
     unseen = method in FORM_ONLY and given.query is not None
     return given.query or {} if unseen else given.arguments
 
 
 def _ok(fields: Mapping[str, Any], given: Given) -> Response:
-    """The answer of a success, with its warnings where Slack puts them."""
+    """The answer of a success, with its warnings at the places where Slack puts them."""
     warnings = [*given.warnings, *([fields["warning"]] if "warning" in fields else [])]
     body = {"ok": True, **fields}
     if warnings:

@@ -1,4 +1,4 @@
-"""Slack's limits: what is allowed, and what of it is used up (docs.slack.dev, rate limits)."""
+"""Enforces Slack's limits, and counts how far they are used up (docs.slack.dev, rate limits)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Mapping
 import attrs
 
 TOLERANCE = 0.001
-"""Seconds that a comparison errs in the client's favour."""
+"""Seconds by which a comparison errs in the client's favour."""
 
 POST = "chat.postMessage"
 WEBHOOK = "incoming-webhook"
-"""What is limited by the room or the webhook, and not by the workspace."""
+"""Like `POST`, limited per room or webhook, and not per workspace."""
 
 _MINUTE = 60.0
 _TIERS = {2: (20, _MINUTE), 3: (50, _MINUTE), 4: (100, _MINUTE), 5: (600, _MINUTE)}
@@ -49,17 +49,17 @@ class SlackLimits:
     """Numbers and sizes.
 
     posts          chat.postMessage in one channel: how many in how many seconds
-    webhooks       posts to one incoming webhook, likewise
-    tiers          any other method in one workspace, likewise
-    stream_seconds after which a stream ends by itself
-    share_seconds  from a file's completion until it is shared; infinity: it never is. Documented
-                   nowhere
-    file_bytes     of a file; documented nowhere
-    response_uses  how often a response_url serves
-    response_seconds  how long it does
+    webhooks       posts to one incoming webhook: how many in how many seconds
+    tiers          any other method in one workspace: how many calls in how many seconds
+    stream_seconds seconds after which a stream ends by itself
+    share_seconds  seconds from a file's completion until the file is shared; infinity: never.
+                   Documented nowhere
+    file_bytes     most bytes of a file; documented nowhere
+    response_uses  how often a response_url can be used
+    response_seconds  for how many seconds a response_url can be used
     text_cut       characters above which a post's text is cut, with a warning
     update_bytes   UTF-8 bytes above which chat.update refuses a text
-    markdown_text  characters that it takes, and so does one call of a stream
+    markdown_text  most characters of a `markdown_text`, and of one call of a stream
     """
 
     posts: tuple[int, float] = (1, 1.0)
@@ -76,7 +76,7 @@ class SlackLimits:
 
 
 class Allowance:
-    """What was accepted lately, by method and by channel or workspace."""
+    """The recently accepted requests, by method and by channel or workspace."""
 
     def __init__(self, limits: SlackLimits) -> None:
         self._limits = limits
@@ -91,7 +91,7 @@ class Allowance:
         return math.ceil(left) if left > TOLERANCE else 0
 
     def take(self, method: str, room: str, now: float) -> None:
-        """Note one that was accepted."""
+        """Note an accepted request."""
         limit, accepted = self._limit(method), self._of(method, room)
         if limit is not None:
             accepted.append(now)

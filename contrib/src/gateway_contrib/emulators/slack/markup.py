@@ -1,4 +1,4 @@
-"""Slack's own markup: what is stored of it, what a person sees of it, and whom it calls.
+"""Reads Slack's own markup: the text that is stored, the text that is shown, whom it notifies.
 
 Source: docs.slack.dev, formatting message text.
 """
@@ -20,7 +20,7 @@ _BY_NAME = re.compile(r"(?<!\w)@(?:channel|here|everyone)\b")
 
 
 def stored(text: str) -> str:
-    """The text as Slack stores it: control characters that control nothing are escaped."""
+    """The text as Slack stores it: `&`, `<` and `>` outside of Slack's markup are escaped."""
     pieces, end = [], 0
     for token in _TOKEN.finditer(text):
         pieces += [_escaped(text[end : token.start()]), token[0]]
@@ -58,7 +58,7 @@ def calls(text: str) -> tuple[str, ...]:
 
 
 def called(fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """Whom a message's text notifies; by a bare name only if Slack was asked to look for one."""
+    """Whom a message's text notifies; a bare name counts only if the request asks for names."""
     text = fields.get("text") or ""
     named: tuple[str, ...] = ()
     if fields.get("parse") == "full" or fields.get("link_names") in (True, "true", "1"):

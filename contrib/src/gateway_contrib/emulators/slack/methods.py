@@ -1,6 +1,6 @@
-"""The Web API's methods, each a function from arguments to the answer's fields.
+"""Serves the Web API's methods: each is a function from arguments to the answer's fields.
 
-Source: docs.slack.dev, the page of each method. Every one raises Refusal to say no.
+Source: docs.slack.dev, the page of each method. A method that refuses raises Refusal.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from gateway_contrib.emulators.slack.world import (
 )
 
 MOST_USERS = 8
-"""People in one direct message, the bot aside."""
+"""Most people in one direct message, not counting the bot."""
 
 TOKEN_LASTS = 43_200
-"""Seconds that an exchanged token is good for, as the answer says."""
+"""Seconds for which an exchanged token is valid according to the answer."""
 
 
 Method: TypeAlias = Callable[[World, Bot, Arguments], Fields]
 
 
 def api_test(_: World, __: Bot | None, given: Arguments) -> Fields:
-    """api.test: what was given, or the error that was asked for."""
+    """api.test: the given arguments, or the error that was asked for."""
     arguments = {name: value for name, value in given.items() if name != "token"}
     if "error" in arguments:
         raise Refusal(str(arguments["error"]), args=arguments)
@@ -41,7 +41,7 @@ def api_test(_: World, __: Bot | None, given: Arguments) -> Fields:
 
 
 def auth_test(_: World, bot: Bot, __: Arguments) -> Fields:
-    """auth.test: whom the token speaks for."""
+    """auth.test: the bot that the token belongs to."""
     return {
         "url": "https://emulator.slack.com/",
         "team": "Emulator",
@@ -62,7 +62,7 @@ def conversation(world: World, _: Bot, given: Arguments) -> Fields:
 
 
 def open_conversation(world: World, _: Bot, given: Arguments) -> Fields:
-    """conversations.open: the direct message with users, or one that is known by its id."""
+    """conversations.open: the direct message with the users, or the conversation with an id."""
     if given.get("channel"):
         return {"channel": _described(world.directory.by_id(given["channel"]))}
     users = [name.strip() for name in str(given.get("users") or "").split(",") if name.strip()]
@@ -110,7 +110,7 @@ def exchange(world: World, _: Bot | None, given: Arguments) -> Fields:
 
 
 def open_view(world: World, _: Bot, given: Arguments) -> Fields:
-    """views.open: a view for a trigger, which serves once."""
+    """views.open: open a view for a trigger, which can be used once."""
     trigger, view = given.get("trigger_id"), given.get("view")
     if not isinstance(trigger, str) or not trigger:
         raise Refusal("invalid_trigger_id")
@@ -149,7 +149,7 @@ OPEN_METHODS: Mapping[str, Callable[[World, Bot | None, Arguments], Fields]] = {
     "api.test": api_test,
     "oauth.v2.access": exchange,
 }
-"""Those that ask for no token."""
+"""The methods that need no token."""
 
 CHANGING = frozenset(
     {
@@ -162,11 +162,11 @@ CHANGING = frozenset(
         "files.completeUploadExternal",
     }
 )
-"""Those that a plan of faults is asked about."""
+"""The methods for which the plan of faults is asked."""
 
 
 FORM_ONLY = frozenset({"files.getUploadURLExternal", "files.info"})
-"""Those that read no JSON: of its fields they see none."""
+"""The methods that do not read JSON bodies, and so see none of their fields."""
 
 
 def _described(channel: Channel) -> Fields:

@@ -1,6 +1,6 @@
-"""What bots do to messages and around them: reactions and pins.
+"""Serves what bots put on messages: reactions and pins.
 
-Source: docs.slack.dev, the page of each method. Every one raises Refusal to say no.
+Source: docs.slack.dev, the page of each method. A method that refuses raises Refusal.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway_contrib.emulators.slack.world import (
 
 
 def add_reaction(world: World, bot: Bot, given: Arguments) -> Fields:
-    """reactions.add: an emoji by name."""
+    """reactions.add: add an emoji, given by name."""
     given_by, name = _reaction(world, bot, given)
     if (bot.user_id, name) in given_by:
         raise Refusal("already_reacted")
@@ -25,7 +25,7 @@ def add_reaction(world: World, bot: Bot, given: Arguments) -> Fields:
 
 
 def remove_reaction(world: World, bot: Bot, given: Arguments) -> Fields:
-    """reactions.remove: takes one's own back."""
+    """reactions.remove: remove the bot's own reaction."""
     given_by, name = _reaction(world, bot, given)
     if (bot.user_id, name) not in given_by:
         raise Refusal("no_reaction")
@@ -45,7 +45,7 @@ def _reaction(world: World, _: Bot, given: Arguments) -> tuple[list[tuple[str, s
 
 
 def pin(world: World, _: Bot, given: Arguments) -> Fields:
-    """pins.add: a message, once."""
+    """pins.add: pin a message that is not pinned yet."""
     pins, ts = _pinnable(world, given)
     if ts in pins:
         raise Refusal("already_pinned")
@@ -54,7 +54,7 @@ def pin(world: World, _: Bot, given: Arguments) -> Fields:
 
 
 def unpin(world: World, _: Bot, given: Arguments) -> Fields:
-    """pins.remove: the message stays."""
+    """pins.remove: unpin a message, which stays."""
     pins, ts = _pinnable(world, given)
     if ts not in pins:
         raise Refusal("no_pin")

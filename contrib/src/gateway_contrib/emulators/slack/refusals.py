@@ -1,4 +1,4 @@
-"""Slack's refusals: `ok: false`, a word, and now and then what is wrong in detail."""
+"""Makes Slack's refusals: `ok: false`, a word for the error, and sometimes details."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a request to Slack says: its token, and its arguments from query, form or JSON.
+"""Reads a request to Slack: its token, and its arguments from query, form or JSON.
 
-Source: docs.slack.dev, using the Web API. A form's structured arguments are JSON in a text; a JSON
-body's token must stand in the header.
+Source: docs.slack.dev, using the Web API. In a form, structured arguments are JSON in a text. With
+a JSON body, the token must be in the header.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ STRUCTURED = {
     "chunks": "invalid_chunks",
     "files": "invalid_arguments",
 }
-"""Arguments that are JSON, with the word for one that is not."""
+"""Arguments that are JSON, each with Slack's word for an argument that is not."""
 
 
 @attrs.frozen
 class Given:
     """A request's token, arguments, and warnings for the answer.
 
-    query  what of the arguments came in the address, where the body is JSON; None: it is none
+    query  the arguments in the address, if the body is JSON; None: the body is not JSON
     """
 
     token: str | None
@@ -44,7 +44,7 @@ class Given:
 
 
 async def read(request: Request) -> Given:
-    """The request's contents. Raises Refusal where Slack cannot read them."""
+    """The request's contents. Raises Refusal if Slack cannot read them."""
     query = dict(request.query_params)
     try:
         body = await read_body(request)
@@ -114,7 +114,7 @@ def _token(request: Request, fields: Mapping[str, str]) -> str | None:
 
 
 def _app(request: Request) -> dict[str, str]:
-    """An app's id and secret, where they come by HTTP Basic (docs.slack.dev, oauth.v2.access)."""
+    """An app's id and secret, if they come by HTTP Basic (docs.slack.dev, oauth.v2.access)."""
     scheme, _, both = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return {}

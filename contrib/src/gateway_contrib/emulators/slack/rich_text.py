@@ -1,4 +1,4 @@
-"""A rich_text block as a person reads it, and whom it calls (docs.slack.dev, rich text block)."""
+"""Reads a rich_text block: its text, and whom it notifies (docs.slack.dev, rich text block)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _elements(node: Element) -> list[Element]:
 
 
 def _list(element: Element) -> str:
-    """Items under bullets or numbers, two spaces deeper with each level."""
+    """A list's items with bullets or numbers, indented by two spaces per level."""
     indent = "  " * int(element.get("indent") or 0)
     first = int(element.get("offset") or 0) + 1
     ordered = element.get("style") == "ordered"
@@ -59,7 +59,7 @@ _CALLS: Mapping[str, Callable[[Element], str]] = {
 
 
 def called(node: Any) -> Iterator[str]:
-    """Whom the elements anywhere in a rich_text block notify."""
+    """Whom a rich_text block notifies, by elements on any level."""
     if isinstance(node, list):
         for child in node:
             yield from called(child)

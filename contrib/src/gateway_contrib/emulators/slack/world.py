@@ -1,4 +1,4 @@
-"""What the emulated Slack remembers: tokens, conversations, messages, and when what happened."""
+"""Holds the state of the emulated Slack: tokens, conversations, messages, and the time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway_contrib.emulators.slack.refusals import Refusal
 
 TEAM = "T0EMULATOR"
 EPOCH = 1_700_000_000
-"""The POSIX time of the emulator's first moment; later ones follow the loop's clock."""
+"""The POSIX time of the emulator's first moment; from then on, time follows the loop's clock."""
 
 _TOKEN = re.compile(r"xox[a-z](?:\.xox[a-z])?-[\w-]+")
 _ID = re.compile(r"[CGD][A-Z0-9]{2,}")
@@ -32,23 +32,23 @@ Fields: TypeAlias = dict[str, Any]
 
 
 def is_ts(value: Any) -> bool:
-    """True for the form of a `ts`."""
+    """True if the value has the form of a `ts`."""
     return isinstance(value, str) and _TS.fullmatch(value) is not None
 
 
 def is_user(value: Any) -> bool:
-    """True for the form of a user's id."""
+    """True if the value has the form of a user's id."""
     return isinstance(value, str) and _USER.fullmatch(value) is not None
 
 
 def is_team(value: Any) -> bool:
-    """True for the form of the id of a workspace or an organization."""
+    """True if the value has the form of a workspace's or an organization's id."""
     return isinstance(value, str) and _TEAM.fullmatch(value) is not None
 
 
 @attrs.frozen
 class Bot:
-    """Whom a token speaks for."""
+    """The bot that a token belongs to."""
 
     user_id: str
     bot_id: str
@@ -57,9 +57,9 @@ class Bot:
 
 @attrs.define(eq=False)
 class Channel:
-    """A conversation; `closed` is Slack's word for why nothing can be posted there.
+    """A conversation; `closed` is Slack's word for the reason why nothing can be posted there.
 
-    `streams` is False where Slack does not take streams.
+    `streams` is False if Slack does not accept streams in the conversation.
     """
 
     id: str
@@ -89,11 +89,11 @@ class Clock:
         return now - self._began
 
     def posix(self) -> float:
-        """The POSIX time that is shown."""
+        """The POSIX time that Slack shows."""
         return EPOCH + self.seconds()
 
     def ts(self, moment: float | None = None) -> str:
-        """A new `ts`, `1700000000.000100` the first; of a moment of trio's clock, else of now."""
+        """A new `ts` for a moment on trio's clock, or for now; the first is `1700000000.000100`."""
         seconds = self.seconds()
         if moment is not None:
             seconds += moment - trio.current_time()
@@ -116,7 +116,7 @@ class Directory:
         self._groups: dict[tuple[str, ...], str] = {}
 
     def bot(self, token: str | None) -> Bot:
-        """Whom the token speaks for. Raises Refusal where it is none or not good."""
+        """The bot that the token belongs to. Raises Refusal if the token is missing or invalid."""
         if not token:
             raise Refusal("not_authed")
         if token in self._refused:
@@ -133,14 +133,14 @@ class Directory:
         return bot
 
     def refuse(self, token: str, error: str | None) -> None:
-        """From now on the token gets `error`; None: it is good again."""
+        """Answer the token with `error` from now on; None: accept the token again."""
         if error is None:
             self._refused.pop(token, None)
         else:
             self._refused[token] = error
 
     def grant(self, token: str) -> str:
-        """A refresh token, good once, for the bot of an access token."""
+        """A refresh token, valid once, for the bot of an access token."""
         return self._grant(self._bots.get(token) or self._enrol(token))
 
     def _grant(self, bot: Bot) -> str:
@@ -150,7 +150,7 @@ class Directory:
         return refresh
 
     def exchange(self, refresh: str) -> tuple[str, str, Bot]:
-        """A new access token and the next refresh token. Raises Refusal for one not good."""
+        """A new access token and the next refresh token. Raises Refusal if `refresh` is invalid."""
         bot = self._refresh.pop(refresh, None)
         if bot is None:
             raise Refusal("invalid_refresh_token")
@@ -173,7 +173,7 @@ class Directory:
         raise Refusal("channel_not_found")
 
     def direct(self, users: Collection[str]) -> tuple[Channel, bool]:
-        """The direct message with users, the same for the same ones; whether it was open."""
+        """The direct message with these users, always the same one, and whether it was open."""
         people = sorted(set(users))
         name = f"D{people[0][1:]}" if len(people) == 1 else self._groups.get(tuple(people), "")
         if not name:
@@ -182,7 +182,7 @@ class Directory:
         return self._opened(name), known
 
     def by_id(self, name: Any) -> Channel:
-        """The conversation of an id and of nothing else: what edits and deletes take."""
+        """The conversation of an id; edits and deletes accept nothing else."""
         if not isinstance(name, str) or not _ID.fullmatch(name):
             raise Refusal("channel_not_found")
         return self._opened(name)
@@ -197,7 +197,7 @@ class Directory:
 
 @attrs.define(eq=False)
 class World:
-    """What the methods read and change; whoever looks finds done what was to be done by now."""
+    """The state that methods read and change; before they read it, work that is due is done."""
 
     directory: Directory
     _rooms: Rooms
@@ -221,18 +221,18 @@ class World:
         return self._rooms
 
     def ts(self, moment: float | None = None) -> str:
-        """A new `ts`, after those of all that happened before."""
+        """A new `ts`, which is after every earlier one."""
         self.settle()
         return self.clock.ts(moment)
 
     def later(self, seconds: float, does: Callable[[float], None]) -> None:
-        """Do something after so many seconds; it is given the moment at which it was due."""
+        """Call `does` after so many seconds, with the moment at which the call was due."""
         self._later.append((trio.current_time() + seconds, does))
         self._later.sort(key=lambda due: due[0])
 
     def settle(self) -> None:
-        """Do what was to be done by now."""
-        if self._settling:  # what is done looks at the rooms, too
+        """Make the calls that are due by now."""
+        if self._settling:  # a call that is due reads the rooms, too
             return
         self._settling = True
         while self._later and self._later[0][0] <= trio.current_time():
@@ -242,14 +242,14 @@ class World:
 
 
 def opened(channel: Channel) -> Channel:
-    """The channel. Raises Refusal where it is closed."""
+    """The channel. Raises Refusal if it is closed."""
     if channel.closed is not None:
         raise Refusal(channel.closed)
     return channel
 
 
 def found(world: World, channel: Channel, ts: Any) -> Message:
-    """The message that is there. Raises Refusal `message_not_found`."""
+    """The message with this `ts`. Raises Refusal `message_not_found`."""
     message = world.rooms.get(channel.id, ts) if isinstance(ts, str) else None
     if message is None or message.deleted:
         raise Refusal("message_not_found")

@@ -1,1 +1,1 @@
-"""Files of the emulated Slack: uploaded, completed, shared after a while, and seen in blocks."""
+"""Files of the emulated Slack: uploaded, completed, shared after a while, and shown in blocks."""

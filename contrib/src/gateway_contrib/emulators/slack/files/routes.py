@@ -1,7 +1,8 @@
-"""Where a file's bytes are posted to, and where they are found with a token.
+"""Serves the addresses to which a file's bytes are posted, and from which they are read.
 
-A wrong length, an address that nobody gave out or that has served are refused; Slack documents no
-words for it. Without a good token there is nothing; Slack shows a page to sign in on.
+An upload is refused if its length is wrong, or if its address was never given out or has been used
+up; Slack documents no words for this. Reading without a valid token finds nothing; the real Slack
+shows a page for signing in.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class FileRoutes:
     faults: FaultPlan | None
 
     def routes(self) -> list[Route]:
-        """One to post to, one to read from."""
+        """One route to post to, and one to read from."""
         path = f"/files-pri/{TEAM}-{{file}}/{{name}}"
         return [
             Route("/upload/v1/{file}", self._upload, methods=["POST"]),
@@ -84,7 +85,7 @@ class FileRoutes:
 
 
 async def _posted(request: Request, held: int, announced: int) -> tuple[bytes, int]:
-    """The first bytes, of the body or of the one file of a form, and how many came."""
+    """The first bytes of the body or of the form's only file, and how many bytes came in all."""
     if not is_form(request):
         return await read_raw(request, held)
     form = await read_form(request, file_bytes=held, body_bytes=announced + FIELD_BYTES)

@@ -1,4 +1,4 @@
-"""Files as Slack stores them, and where each is shared (docs.slack.dev, the file object)."""
+"""Stores files as Slack does, and where each is shared (docs.slack.dev, the file object)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ FILES_URL = "https://files.slack.com"
 
 @attrs.define(kw_only=True, eq=False)
 class SlackFile:
-    """One file, from the moment its upload is asked for.
+    """One file, from the moment at which its upload is requested.
 
-    size    in bytes, as was said then
-    digest  names its bytes; None: they have not come
-    shares  by conversation, the messages that show it, each as `ts` and thread
+    size    in bytes, as announced by that request
+    digest  the digest of its bytes; None: the bytes have not arrived
+    shares  the messages that show it, by conversation; each is a `ts` and a thread
     """
 
     id: str
@@ -43,16 +43,16 @@ class SlackFile:
 
     @property
     def upload_url(self) -> str:
-        """Where its bytes are to be posted."""
+        """The address to which the file's bytes are to be posted."""
         return f"{self.base}/upload/v1/{self.id}"
 
     @property
     def private_url(self) -> str:
-        """Where they are found with a token."""
+        """The address from which the file's bytes are read with a token."""
         return f"{self.base}/files-pri/{self.team}-{self.id}/{quote(self.name)}"
 
     def receive(self, data: bytes, store: FileStore) -> None:
-        """Its bytes are there: all, or the first of more than the store holds."""
+        """Take the file's bytes: all, or the first of them if the store cannot hold all."""
         kind = recognised(data)
         guessed = mimetypes.guess_type(self.name)[0] or UNKNOWN.media_type
         self.media_type = guessed if kind == UNKNOWN else kind.media_type
@@ -61,7 +61,7 @@ class SlackFile:
         self.digest = store.put(data) if whole else hashlib.sha256(data).hexdigest()
 
     def seen(self) -> File:
-        """As the readers of a message see it."""
+        """The file as the readers of a message see it."""
         return File(
             name=self.name,
             media_type=self.media_type,
@@ -71,7 +71,7 @@ class SlackFile:
         )
 
     def wire(self) -> dict[str, Any]:
-        """The file object; until it is shared its type is empty, as is seen of Slack."""
+        """The file object; its type is empty until it is shared, as was seen in Slack."""
         shown = self.media_type if self.shares else ""
         width, height = self.sides
         drawn = {"original_w": width, "original_h": height} if width and shown else {}
@@ -116,8 +116,8 @@ class SlackFile:
 class Files:
     """Every file of a workspace.
 
-    base    what addresses begin with that are given out
-    broken  addresses of pictures that Slack cannot get
+    base    the beginning of the addresses that are given out
+    broken  addresses of pictures that Slack cannot fetch
     """
 
     def __init__(self, store: FileStore, team: str) -> None:
@@ -128,7 +128,7 @@ class Files:
         self._files: dict[str, SlackFile] = {}
 
     def reserve(self, *, name: str, size: int, alt: str, user: str, created: int) -> SlackFile:
-        """A file whose bytes are to come."""
+        """A new file, whose bytes have not arrived yet."""
         number = f"F0FILE{len(self._files) + 1:05d}"
         file = SlackFile(
             id=number,
@@ -144,7 +144,7 @@ class Files:
         return file
 
     def get(self, number: Any) -> SlackFile | None:
-        """The file of an id, deleted or not."""
+        """The file with this id, deleted or not."""
         return self._files.get(number) if isinstance(number, str) else None
 
     def usable(self, named: Any) -> SlackFile | None:
@@ -153,7 +153,7 @@ class Files:
         return file if file is not None and file.shares else None
 
     def _picture_of(self, named: Any) -> SlackFile | None:
-        """The same, wherever it is shared; None: it is deleted, or no picture, or of elsewhere."""
+        """The named picture, shared or not; None: it is deleted, not a picture, or unknown."""
         if not isinstance(named, Mapping) or ("id" in named) == ("url" in named):
             return None
         file = self.get(named.get("id"))
@@ -163,7 +163,7 @@ class Files:
         return None if file is None or file.deleted or file.media_type not in PICTURES else file
 
     def unshare(self, fields: Mapping[str, Any], room: str, ts: str) -> None:
-        """The message of these fields is deleted, which shared its files."""
+        """Note that the message with these fields, which shared its files, was deleted."""
         for file in map(self.get, fields.get("files") or ()):
             if file is None or room not in file.shares:
                 continue
@@ -173,7 +173,7 @@ class Files:
                 del file.shares[room]
 
     def seen(self, fields: Mapping[str, Any]) -> tuple[File, ...]:
-        """The files and pictures of a message of these fields."""
+        """The files and pictures of a message with these fields."""
         shared = (self.get(number) for number in fields.get("files") or ())
         there = [file.seen() for file in shared if file is not None and not file.deleted]
         return (*there, *map(self._picture, pictures(fields.get("blocks"))))
@@ -187,7 +187,7 @@ class Files:
 
 
 def pictures(node: Any) -> Iterator[Mapping[str, Any]]:
-    """Every image in blocks, be it a block or an element, depth first."""
+    """Every image in blocks, whether a block or an element, depth first."""
     if isinstance(node, list):
         for child in node:
             yield from pictures(child)

@@ -1,11 +1,11 @@
-"""files.getUploadURLExternal, files.completeUploadExternal, files.info and files.delete.
+"""Serves files.getUploadURLExternal, .completeUploadExternal, .info and .delete.
 
-Source: docs.slack.dev, the page of each method, and what clients have recorded: that a completed
-file is shared only after a while, and that two of the methods do not read JSON. Not documented, and
-so an assumption: how long sharing takes, the words for a file whose bytes have not come or that is
-completed twice, that what cannot be shared when its time comes is not shared in silence, that a
-file whose message is deleted is shared there no more, but shown by the blocks that show it, and
-that one can be deleted whose bytes have come, completed or not.
+Source: docs.slack.dev, the page of each method, and records of clients: a completed file is shared
+only after a while, and two of the methods do not read JSON. Slack does not document the rest, which
+is assumed: how long sharing takes; the words for a file whose bytes have not arrived, or that is
+completed twice; that a file that cannot be shared when its time comes is silently not shared; that
+a file is no longer shared by a deleted message, but that blocks still show it; and that a file can
+be deleted once its bytes have arrived, completed or not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_CHANNELS = 100
 
 
 def get_upload_url(world: World, bot: Bot, given: Arguments) -> Fields:
-    """files.getUploadURLExternal: an address to post the bytes to."""
+    """files.getUploadURLExternal: give out an address to which the bytes are posted."""
     name, length = given.get("filename"), _whole(given.get("length"))
     missing = [n for n, value in (("filename", name), ("length", length)) if not value]
     if missing:
@@ -50,7 +50,7 @@ def get_upload_url(world: World, bot: Bot, given: Arguments) -> Fields:
 
 
 def complete(world: World, bot: Bot, given: Arguments) -> Fields:
-    """files.completeUploadExternal: the files are whole, and shared where it says, after a while.
+    """files.completeUploadExternal: complete the files, and share them after a while.
 
     With `initial_comment`, `blocks` are ignored.
     """
@@ -69,14 +69,14 @@ def complete(world: World, bot: Bot, given: Arguments) -> Fields:
 
 
 def info(world: World, _: Bot, given: Arguments) -> Fields:
-    """files.info: the file as it is now; `shares` is empty until it is shared."""
+    """files.info: the file as it is now; `shares` is empty until the file is shared."""
     file = _there(world, given.get("file"))
     paging = {"count": 0, "total": 0, "page": 1, "pages": 0}
     return {"file": file.wire(), "comments": [], "paging": paging}
 
 
 def delete(world: World, bot: Bot, given: Arguments) -> Fields:
-    """files.delete: the file goes from everywhere; the messages that showed it stay."""
+    """files.delete: delete the file everywhere; the messages that showed it stay."""
     file = _there(world, given.get("file"), completed=False)
     if file.user != bot.user_id:
         raise Refusal("cant_delete_file")
@@ -117,7 +117,7 @@ def _files(world: World, bot: Bot, named: Any) -> list[tuple[SlackFile, str]]:
 
 
 def _channels(world: World, given: Arguments) -> list[Channel]:
-    """Where the files are shared: nowhere, where nothing is said."""
+    """The channels in which the files are shared; none if the request names none."""
     names = [name.strip() for name in str(given.get("channels") or "").split(",") if name.strip()]
     if len(names) > MOST_CHANNELS:
         raise Refusal("channels_limit_exceeded")
@@ -128,7 +128,7 @@ def _channels(world: World, given: Arguments) -> list[Channel]:
 
 
 def _message(world: World, given: Arguments) -> Fields:
-    """The message that shares them: its comment, or its blocks."""
+    """The fields of the message that shares the files: its comment, or its blocks."""
     comment, shown = given.get("initial_comment") or "", given.get("blocks")
     if shown and not comment:
         blocks.check(shown, world.files)
@@ -141,7 +141,7 @@ def _message(world: World, given: Arguments) -> Fields:
 def _sharing(
     world: World, bot: Bot, channel: Channel, files: list[SlackFile], fields: Fields
 ) -> Any:
-    """What is done when the time to share has come, at that moment of the loop's clock."""
+    """A function that shares the files; it gets the moment of sharing, on the loop's clock."""
 
     def share(moment: float) -> None:
         left = [file for file in files if not file.deleted]
@@ -150,7 +150,7 @@ def _sharing(
         named = {**fields, "files": [file.id for file in left]}
         try:
             message = store(world, bot, channel, named, moment)
-        except Refusal:  # of its thread, which was still there at completion
+        except Refusal:  # the thread is gone, which was still there at completion
             return
         for file in left:
             file.shares.setdefault(channel.id, []).append((message.id, message.thread))

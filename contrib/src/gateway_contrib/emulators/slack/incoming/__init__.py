@@ -1,1 +1,1 @@
-"""What people do on the emulated Slack, and the URLs by which it is answered without a token."""
+"""What people do on the emulated Slack, and the URLs by which an app answers without a token."""

@@ -1,4 +1,4 @@
-"""The JSON and forms that Slack sends an app (docs.slack.dev, reference of events and payloads)."""
+"""Makes the JSON and forms that Slack sends an app (docs.slack.dev, events and payloads)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOKEN = "emulated-verification-token"  # noqa: S105 - apps no longer look at it
 
 
 def event(number: int, message: Fields, channel: Channel, now: int) -> dict[str, Any]:
-    """An `event_callback` of a message."""
+    """An `event_callback` for a message."""
     kind = "im" if channel.private else "group" if channel.id.startswith("G") else "channel"
     inner = {
         **message,
@@ -57,7 +57,7 @@ def command(
 
 
 def action(action_id: str, block_id: str, value: str, ts: str) -> dict[str, Any]:
-    """A button's press, as it stands in `actions`."""
+    """A button's press, as an item of `actions`."""
     return {
         "type": "button",
         "action_id": action_id,
@@ -77,7 +77,7 @@ def pressed(
     url: str,
     trigger: str,
 ) -> dict[str, Any]:
-    """A `block_actions` payload. Of an ephemeral message Slack sends no content."""
+    """A `block_actions` payload. It has no content of an ephemeral message, as in Slack."""
     hidden = "shown_to" in message.fields
     container = {
         "type": "message",

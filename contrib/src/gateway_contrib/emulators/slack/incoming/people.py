@@ -1,8 +1,9 @@
-"""What people do on the emulated Slack, as the payloads that an app receives.
+"""Acts as people on the emulated Slack, and makes the payloads that an app receives.
 
 Source: docs.slack.dev: the message event, slash commands, block_actions and view_submission
-payloads. An app has three seconds to answer the request that brings one; whoever carries it to the
-app says with `acknowledge` that it did, else the person sees the failure that Slack shows.
+payloads. An app has three seconds to answer the request that brings a payload. The code that brings
+the payload to the app calls `acknowledge` when the app has answered; without that call, the person
+sees the failure that Slack shows.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ class People:
     def say(
         self, room: str, text: str, *, user: str = SOMEBODY, thread: str | None = None
     ) -> dict[str, Any]:
-        """Somebody writes a message: the body of the Events API. It stands in `rooms`, too.
+        """Let somebody write a message; returns the body of the Events API. `rooms` has it, too.
 
-        Raises Refusal where there is no such conversation.
+        Raises Refusal if there is no such conversation.
         """
         channel = self._world.directory.channel(room)
         fields = accepted({"text": text}, self._world)
@@ -64,7 +65,7 @@ class People:
     def command(
         self, room: str, command: str, text: str = "", *, user: str = SOMEBODY
     ) -> dict[str, str]:
-        """Somebody enters a slash command: the fields of its form, with a response_url."""
+        """Let somebody enter a slash command; returns its form's fields, with a response_url."""
         channel = self._world.directory.channel(room)
         url = self._base() + self._urls.response("commands", channel, user, None)
         trigger = self._trigger(
@@ -82,9 +83,9 @@ class People:
         block_id: str = "actions",
         user: str = SOMEBODY,
     ) -> dict[str, Any]:
-        """Somebody presses a button under a message, ephemeral or not: a block_actions payload.
+        """Let somebody press a message's button; returns a block_actions payload.
 
-        Raises LookupError where the message is not there.
+        The message may be ephemeral. Raises LookupError if it does not exist.
         """
         channel = self._world.directory.channel(room)
         message = self._message(channel, ts)
@@ -98,7 +99,7 @@ class People:
     def submit(
         self, view: Mapping[str, Any], values: Mapping[str, Any], *, user: str = SOMEBODY
     ) -> dict[str, Any]:
-        """Somebody sends the form of a view: a view_submission payload, which has no response_url.
+        """Let somebody submit a view; returns a view_submission payload, which has no response_url.
 
         `values` are the form's `state.values`: by block_id, then by action_id.
         """
@@ -108,9 +109,9 @@ class People:
     def acknowledge(
         self, payload: Mapping[str, Any], body: Mapping[str, Any] | str | None = None
     ) -> None:
-        """The app answered Slack's request now, with a message in its `body` or with nothing.
+        """Note that the app has just answered Slack's request, with a message in `body` or nothing.
 
-        Raises LookupError for a payload that expects no answer, or was answered.
+        Raises LookupError if the payload expects no answer, or was answered already.
         """
         trigger = payload.get("trigger_id", "")
         channel, user = self._waiting.pop(trigger)
@@ -122,7 +123,7 @@ class People:
             self._answer(channel, user, {"text": body} if isinstance(body, str) else body)
 
     def stop_stream(self, room: str, ts: str) -> None:
-        """Somebody stops a stream. Raises LookupError or ValueError where there is none."""
+        """Let somebody stop a stream. Raises LookupError or ValueError if there is none."""
         streams.stop_by_user(self._message(self._world.directory.channel(room), ts))
 
     def _answer(self, channel: Channel, user: str, body: Mapping[str, Any]) -> None:

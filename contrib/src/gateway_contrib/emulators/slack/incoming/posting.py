@@ -1,9 +1,9 @@
-"""What a post to a response_url or an incoming webhook does.
+"""Performs a post to a response_url or an incoming webhook.
 
-Source: as for `urls`, and the changelog on errors of incoming webhooks. That a used-up URL answers
-404 with `used_url`, one that is too old with `expired_url`, is what clients have recorded. By
-default an answer is ephemeral and new; `replace_original` and `delete_original` are for the message
-of a pressed button: what a command's URL posted before is not replaced.
+Source: as for `urls`, and Slack's changelog on errors of incoming webhooks. Clients have recorded
+that a used-up URL answers 404 with `used_url`, and a URL that is too old with `expired_url`. By
+default, an answer is ephemeral and new. `replace_original` and `delete_original` concern the
+message of a pressed button; a message that a command's URL posted before is not replaced.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CLOSED = {
     "channel_not_found": (404, "channel_not_found"),
     "is_archived": (410, "channel_is_archived"),
 }
-"""By why a channel is closed; any other word prohibits the action, but for a missing membership."""
+"""The answers by the word for a closed channel; other words, but `_MEMBERSHIP`, prohibit it."""
 
 _MEMBERSHIP = "not_in_channel"
 
@@ -53,7 +53,7 @@ def posted(body: bytes, kind: str) -> Fields:
 
 
 def perform(world: World, url: Url, fields: Fields) -> None:
-    """Do what is asked for. Raises UrlRefusal."""
+    """Perform the post. Raises UrlRefusal."""
     try:
         if isinstance(url, ResponseUrl):
             _respond(world, url, fields)
@@ -71,7 +71,7 @@ def _post(world: World, webhook: IncomingWebhook, fields: Fields) -> None:
 
 
 def _check(url: Url) -> None:
-    """A URL works where the bot is no member."""
+    """Refuse if the channel is closed; a URL works even if the bot is not a member there."""
     closed = url.channel.closed
     if closed not in (None, _MEMBERSHIP):
         raise UrlRefusal(*_CLOSED.get(closed, (403, "action_prohibited")))
@@ -101,7 +101,7 @@ def _answer(world: World, url: ResponseUrl, fields: Fields) -> None:
 
 
 def _replace(world: World, message: Message, fields: Fields) -> None:
-    # Of the message nothing but its place stays: its buttons go unless they are named again.
+    # The new content replaces all of the message: buttons go unless the post names them again.
     revise(world, message, {"blocks": [], "attachments": [], **fields})
     world.counters["edited"] += 1
     if "shown_to" in message.fields:
@@ -116,7 +116,7 @@ def _delete(world: World, message: Message) -> None:
 
 
 def _known(fields: Mapping[str, Any]) -> Fields:
-    """What of a payload makes the message."""
+    """The fields of a payload that belong to the message."""
     steering = {"response_type", "replace_original", "delete_original", "channel"}
     return {name: value for name, value in fields.items() if name not in steering}
 

@@ -1,7 +1,7 @@
-"""A payload as the HTTP request that Slack sends an app: its body and its signed headers.
+"""Turns a payload into the HTTP request that Slack sends an app: body and signed headers.
 
-Source: docs.slack.dev, verifying requests from Slack. The time is passed in: apps hold it against
-their own clock.
+Source: docs.slack.dev, verifying requests from Slack. The time is passed in, since apps compare it
+with their own clock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FORM = "application/x-www-form-urlencoded"
 def request_of(
     payload: Mapping[str, Any], *, secret: str, timestamp: int
 ) -> tuple[bytes, dict[str, str]]:
-    """Body and headers: events as JSON, commands as a form, what was pressed or sent in `payload`.
+    """Body and headers: events as JSON, commands as a form, other payloads in a form's `payload`.
 
     secret     the app's signing secret
     timestamp  the POSIX time of sending, in seconds

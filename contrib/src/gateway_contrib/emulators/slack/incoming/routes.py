@@ -1,6 +1,6 @@
-"""The routes under hooks.slack.com: what each URL answers, and what the plan of faults makes of it.
+"""Serves the routes under hooks.slack.com: each URL's answer, or the planned fault.
 
-Their answers are plain texts: `ok`, or a word for what is wrong.
+The answers are plain texts: `ok`, or a word for the error.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class HookRoutes:
     limited: Counter[str]
 
     def routes(self) -> list[Route]:
-        """One for each kind of URL."""
+        """One route for each kind of URL."""
         return [
             Route(f"/{kind}/{{a}}/{{b}}/{{c}}", self._serve, methods=["POST"]) for kind in KINDS
         ]
@@ -74,7 +74,7 @@ class HookRoutes:
         return await _AFTER[fault](request) if fault in _AFTER else response
 
     def _performed(self, url: Url, body: bytes, kind: str) -> Response:
-        """Invariant: nothing is awaited between looking at the allowance and taking of it."""
+        """Perform the post. Invariant: no await between a look at the allowance and its use."""
         now, counted = trio.current_time(), isinstance(url, IncomingWebhook)
         wait = self.allowance.wait(WEBHOOK, url.path, now) if counted else 0
         if wait:

@@ -1,4 +1,4 @@
-"""The URLs that take messages without a token: response_urls and incoming webhooks.
+"""Gives out the URLs that take messages without a token: response_urls and incoming webhooks.
 
 Source: docs.slack.dev, handling user interaction and sending messages using incoming webhooks.
 """
@@ -14,11 +14,11 @@ from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.slack.world import TEAM, Bot, Channel
 
 APP = Bot("U0APP0001", "B0APP0001", "app")
-"""Who posts through these URLs: an app, whose messages chat.update does not change."""
+"""The app that posts through these URLs; chat.update cannot change its messages."""
 
 
 class UrlRefusal(Exception):
-    """A status and a word: the answer of a URL that says no. `json`: as `{"ok": false, …}`."""
+    """A URL refuses with a status and a word. `json`: the body is `{"ok": false, …}`."""
 
     def __init__(self, status: int, word: str, *, json: bool = False) -> None:
         self.status = status
@@ -29,7 +29,7 @@ class UrlRefusal(Exception):
 
 @attrs.define(eq=False, kw_only=True)
 class ResponseUrl:
-    """A response_url: of a command, or of a press on the message `pressed`."""
+    """A response_url for a command, or for a press on the message `pressed`."""
 
     path: str
     channel: Channel
@@ -41,7 +41,7 @@ class ResponseUrl:
 
 @attrs.define(eq=False, kw_only=True)
 class IncomingWebhook:
-    """A webhook into one channel; `refused` is what it answers since it was turned off."""
+    """A webhook into one channel; once it is turned off, it answers with `refused`."""
 
     path: str
     channel: Channel
@@ -72,7 +72,7 @@ class Urls:
         return path
 
     def find(self, path: str) -> Url:
-        """What was given out under a path. Raises UrlRefusal `no_service`."""
+        """The URL that was given out with this path. Raises UrlRefusal `no_service`."""
         if path not in self._given:
             raise UrlRefusal(404, "no_service")
         return self._given[path]

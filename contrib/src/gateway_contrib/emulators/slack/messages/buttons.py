@@ -1,4 +1,4 @@
-"""The buttons of a message's blocks."""
+"""Reads the buttons of a message's blocks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gateway_contrib.emulators.buttons import Button, Rows, mappings, text_or_no
 
 
 def shown(blocks: Any) -> Rows:
-    """Those of its actions blocks, each of which is a row."""
+    """The buttons of the message's actions blocks; each block is a row."""
     rows = [mappings(b.get("elements")) for b in mappings(blocks) if b.get("type") == "actions"]
     return tuple(
         tuple(

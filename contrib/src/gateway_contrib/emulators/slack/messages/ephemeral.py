@@ -1,4 +1,4 @@
-"""Ephemeral messages: one user sees them, no room has them, only a response_url changes them."""
+"""Shows ephemeral messages, which one user sees, and which only a response_url can change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gateway_contrib.emulators.slack.world import World
 
 
 def show(world: World, message: Message, user: str) -> None:
-    """Let a user see the message, as it stands now."""
+    """Let a user see the message as it is now."""
     if message not in world.ephemeral:
         world.ephemeral.append(message)
     message.fields["shown_to"] = user
@@ -19,6 +19,6 @@ def show(world: World, message: Message, user: str) -> None:
 
 
 def take_away(world: World, message: Message) -> None:
-    """The user sees it no more."""
+    """Hide the message from its user."""
     message.deleted = True
     world.screen.hide(("ephemeral", message.id))

@@ -1,6 +1,6 @@
-"""chat.postMessage, chat.postEphemeral, chat.update and chat.delete.
+"""Serves chat.postMessage, chat.postEphemeral, chat.update and chat.delete.
 
-Source: docs.slack.dev, the page of each method. Every one raises Refusal to say no.
+Source: docs.slack.dev, the page of each method. A method that refuses raises Refusal.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def post_message(world: World, bot: Bot, given: Arguments) -> Fields:
 
 
 def post_ephemeral(world: World, bot: Bot, given: Arguments) -> Fields:
-    """chat.postEphemeral: seen by one user only, so it stands in no room."""
+    """chat.postEphemeral: a message that only one user sees, so no room has it."""
     channel = opened(world.directory.channel(given.get("channel")))
     if not given.get("user"):
         raise Refusal("invalid_arguments", "missing required field: user")
@@ -32,7 +32,7 @@ def post_ephemeral(world: World, bot: Bot, given: Arguments) -> Fields:
 
 
 def update(world: World, bot: Bot, given: Arguments) -> Fields:
-    """chat.update: another content for a message of one's own that does not stream."""
+    """chat.update: new content for a message of the bot that is not streaming."""
     channel = world.directory.by_id(given.get("channel"))
     if channel.closed is not None:
         raise Refusal("is_inactive" if channel.closed == "is_archived" else channel.closed)
@@ -49,7 +49,7 @@ def update(world: World, bot: Bot, given: Arguments) -> Fields:
 
 
 def delete(world: World, bot: Bot, given: Arguments) -> Fields:
-    """chat.delete: a message of one's own goes."""
+    """chat.delete: delete a message of the bot."""
     channel = world.directory.by_id(given.get("channel"))
     if channel.closed == "channel_not_found":
         raise Refusal(channel.closed)
@@ -61,7 +61,7 @@ def delete(world: World, bot: Bot, given: Arguments) -> Fields:
 
 
 def _cut(fields: Fields, limits: SlackLimits) -> tuple[Fields, Fields]:
-    """The fields with a text that is not too long, and the warning that it was."""
+    """The fields with their text cut to the limit, and a warning if the text was too long."""
     if len(fields["text"]) <= limits.text_cut:
         return fields, {}
     return {**fields, "text": fields["text"][: limits.text_cut]}, {"warning": "message_truncated"}

@@ -1,4 +1,4 @@
-"""What a bot is said to be doing in a thread (docs.slack.dev, assistant.threads.setStatus)."""
+"""Shows a bot's status in a thread (docs.slack.dev, assistant.threads.setStatus)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from gateway_contrib.emulators.slack.world import (
 )
 
 LASTS = 120.0
-"""Seconds for which a status is shown unless a message comes."""
+"""Seconds for which a status is shown unless a message of the bot comes."""
 
 MOST_LOADING = 10
 LONGEST_LOADING = 50
 
 
 def set_status(world: World, bot: Bot, given: Arguments) -> Fields:
-    """assistant.threads.setStatus: shown for two minutes; an empty one takes it away."""
+    """assistant.threads.setStatus: show a status for two minutes; an empty status removes it."""
     channel = opened(world.directory.by_id(given.get("channel_id")))
     thread, status = given.get("thread_ts"), given.get("status")
     if not is_ts(thread):
@@ -44,7 +44,7 @@ def set_status(world: World, bot: Bot, given: Arguments) -> Fields:
 
 
 def clear(world: World, bot: Bot, message: Message) -> None:
-    """The bot's message is there: its status in that thread goes."""
+    """Hide the bot's status in the thread of its new message."""
     world.screen.hide(("status", bot.user_id, message.room, message.thread))
 
 

@@ -1,4 +1,4 @@
-"""Messages as Slack stores them: how one is made, found again, changed and shown."""
+"""Makes, stores, finds, changes and shows messages as Slack does."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from gateway_contrib.emulators.slack.world import (
 )
 
 STAYING = ("user", "bot_id", "thread_ts", "shown_to", "files", "upload")
-"""What of a message an edit leaves."""
+"""The fields of a message that an edit never changes."""
 
 STAYING_UNNAMED = ("blocks", "attachments")
-"""What of a message an edit leaves unless it names it; an empty list takes it off."""
+"""The fields that an edit leaves unless it names them; an empty list removes a field."""
 
 
 def made(
     world: World, bot: Bot, channel: Channel, fields: Fields, moment: float | None = None
 ) -> Message:
-    """A message of checked fields that stands in no room yet. Raises Refusal for its thread.
+    """A message with checked fields, in no room yet. Raises Refusal if its thread is refused.
 
-    moment  at which it was made, on trio's clock; None: now
+    moment  when it was made, on trio's clock; None: now
     """
     return Message(
         thread=thread_of(world, channel, fields.get("thread_ts")),
@@ -50,7 +50,7 @@ def made(
 def store(
     world: World, bot: Bot, channel: Channel, fields: Fields, moment: float | None = None
 ) -> Message:
-    """Make a message that everybody in the conversation sees; the bot's status there goes."""
+    """Make a message that everybody in the conversation sees, and hide the bot's status there."""
     message = made(world, bot, channel, fields, moment)
     world.rooms.add(message)
     world.counters["stored"] += 1
@@ -59,7 +59,7 @@ def store(
 
 
 def thread_of(world: World, channel: Channel, ts: Any) -> str | None:
-    """The thread of that message. One that was never there passes: Slack lets it, too."""
+    """The thread of the message `ts`, which need not exist, as in Slack. Raises Refusal."""
     if ts in (None, ""):
         return None
     if not is_ts(ts):
@@ -81,7 +81,7 @@ def own(world: World, bot: Bot, channel: Channel, given: Arguments, refusal: str
 
 
 def revise(world: World, message: Message, fields: Fields) -> None:
-    """Blocks and attachments that the edit does not name stay, like thread and author."""
+    """Give a message new fields; thread, author, and unnamed blocks and attachments stay."""
     staying = {name: message.fields[name] for name in STAYING if name in message.fields}
     unnamed = {n: message.fields[n] for n in STAYING_UNNAMED if n in message.fields}
     message.fields = {**unnamed, **fields, **staying}
@@ -92,7 +92,7 @@ def revise(world: World, message: Message, fields: Fields) -> None:
 
 
 def shown(world: World, message: Message) -> Fields:
-    """The message as answers and events carry it."""
+    """The message as answers and events contain it."""
     fields = message.fields
     body = {
         "type": "message",

@@ -1,9 +1,9 @@
-"""Streams: chat.startStream, chat.appendStream and chat.stopStream.
+"""Serves streams: chat.startStream, chat.appendStream and chat.stopStream.
 
 Source: docs.slack.dev, the page of each method, and their documented errors. A stream is a message
-whose `streaming_until` is set; it only grows, and ends when it is stopped, when the user stops it,
-or by itself. Not documented, and so an assumption: what a text above 12,000 characters and a
-missing `thread_ts` are answered with.
+whose `streaming_until` is set. It only grows, and ends when the bot or the user stops it, or by
+itself. Slack does not document its answers to a text above 12,000 characters and to a missing
+`thread_ts`, so those are assumptions.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TASK_STATUSES = frozenset({"pending", "in_progress", "complete", "error"})
 
 @attrs.define(eq=False)
 class _Piece:
-    """What one call adds to a stream: text, blocks, and tasks by id."""
+    """The content that one call adds to a stream: text, blocks, and tasks by id."""
 
     files: Files
     text: str = ""
@@ -54,7 +54,7 @@ class _Piece:
 
 
 def start(world: World, bot: Bot, given: Arguments) -> Fields:
-    """chat.startStream: a message in a thread that will grow; it may be empty still."""
+    """chat.startStream: a message in a thread that will grow; it may begin empty."""
     channel = _channel(world, given)
     thread = given.get("thread_ts")
     if not thread:
@@ -72,7 +72,7 @@ def start(world: World, bot: Bot, given: Arguments) -> Fields:
 
 
 def append(world: World, bot: Bot, given: Arguments) -> Fields:
-    """chat.appendStream: more text at the end of a stream that is open."""
+    """chat.appendStream: add content to an open stream."""
     channel = _channel(world, given)
     message = _of_app(world, bot, channel, given)
     if message.fields.get(STOPPED_BY_USER):
@@ -87,7 +87,7 @@ def append(world: World, bot: Bot, given: Arguments) -> Fields:
 
 
 def stop(world: World, bot: Bot, given: Arguments) -> Fields:
-    """chat.stopStream: the last text, blocks below it, and from now on an ordinary message."""
+    """chat.stopStream: add the last text and blocks, and make it an ordinary message."""
     channel = _channel(world, given)
     message = _of_app(world, bot, channel, given)
     _check_open(message)
@@ -105,7 +105,7 @@ def stop(world: World, bot: Bot, given: Arguments) -> Fields:
 
 
 def stop_by_user(message: Message) -> None:
-    """The user stops it: nothing more is accepted. Raises ValueError where nothing streams."""
+    """Let the user stop a stream, which then takes no more. Raises ValueError if it is none."""
     if not message.streaming:
         raise ValueError(f"message {message.id} does not stream")
     message.fields[STOPPED_BY_USER] = True
@@ -120,7 +120,7 @@ def _channel(world: World, given: Arguments) -> Channel:
 
 
 def _check_recipient(given: Arguments) -> None:
-    """Outside of direct messages Slack must know who is answered."""
+    """Outside of direct messages, the stream must name the user whom it answers."""
     user, team = given.get("recipient_user_id"), given.get("recipient_team_id")
     if not user:
         raise Refusal("missing_recipient_user_id")
@@ -203,7 +203,7 @@ def _checked_blocks(given: Any, files: Files, refusal: str) -> list[Any]:
 
 
 def _grow(message: Message, piece: _Piece, *, first: bool = False) -> None:
-    """Add the piece. Its blocks stand below the text, in the order of their coming."""
+    """Add the piece. Its blocks are below the text, in the order of their arrival."""
     fields = message.fields
     fields["markdown_text"] += piece.text
     fields["text"] = fields["markdown_text"]
