@@ -1,8 +1,8 @@
-"""The files of a message: which of them a request adds, keeps and takes away.
+"""Decides which files of a message a request adds, keeps and removes.
 
 Source: discord.com/developers/docs/reference#uploading-files and #editing-message-attachments.
-Without `attachments` an edit keeps what is there and adds what it brings; with it the list is all
-that the message has from then on.
+Without `attachments`, an edit keeps the message's files and adds those that it brings. With
+`attachments`, the list has all files of the message from then on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway_contrib.emulators.files.kinds import UNKNOWN, recognised
 from gateway_contrib.emulators.files.store import File
 
 SPOILER = "SPOILER_"
-"""What the name of a file begins with that is shown to those only who ask."""
+"""The beginning of a file's name if the file is shown only to readers who ask for it."""
 
 IS_SPOILER = 1 << 3
 MOST_DESCRIPTION = 1024
@@ -36,13 +36,13 @@ Wire = Mapping[str, Any]
 
 @attrs.frozen
 class New:
-    """A file that a request brings, and what its `attachments` say of it."""
+    """A file that a request brings, and its entry in `attachments`."""
 
     upload: Upload
     said: Wire
 
     def wire(self, number: str, base: str) -> dict[str, Any]:
-        """The attachment as Discord shows it, found at `base` and its own name."""
+        """The attachment as Discord shows it; its address begins with `base`."""
         given = str(self.said.get("filename") or self.upload.name or "unknown")
         name = self._name(given)
         kind = recognised(self.upload.data)
@@ -64,7 +64,7 @@ class New:
         return {key: value for key, value in shown.items() if value is not None}
 
     def _name(self, given: str) -> str:
-        """Only letters, digits, `.`, `_` and `-` stay."""
+        """The file's name; all but letters, digits, `.`, `_` and `-` is replaced."""
         name = _NOT_IN_NAMES.sub("_", given)
         hidden = self.said.get("is_spoiler") and not name.startswith(SPOILER)
         return SPOILER + name if hidden else name
@@ -78,7 +78,7 @@ def planned(
 ) -> list[Planned] | None:
     """The attachments after the request; None: those from before. Raises Refusal.
 
-    before  what the message has; None: it is made only now, with every file of the request
+    before  the message's attachments; None: it is a new message, with every file of the request
     """
     if any(upload.size > limits.file_bytes for upload in posted.files):
         raise coded(40005)
@@ -113,7 +113,7 @@ def file_of(wire: Wire, digest: str | None) -> File:
 
 
 def _numbered(uploads: Sequence[Upload]) -> Iterator[tuple[str, Upload]]:
-    """Each file under the number that `attachments` call it by."""
+    """Each file, with the number by which `attachments` names it."""
     for place, upload in enumerate(uploads):
         named = _FIELD.fullmatch(upload.field)
         yield str(int(named[1])) if named else str(place), upload
@@ -133,7 +133,7 @@ def _unlisted(uploads: Mapping[str, Upload], listed: Sequence[Wire]) -> list[New
 
 
 def _found(place: str, said: Any, uploads: Mapping[str, Upload], before: Sequence[Wire]) -> Planned:
-    """What an entry of `attachments` means: a file of the request, or one that is there."""
+    """What an entry of `attachments` means: a file of the request, or one that the message has."""
     if not isinstance(said, Mapping):
         raise form(place, "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")
     if said.get("id") is None:

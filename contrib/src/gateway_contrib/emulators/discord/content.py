@@ -1,4 +1,4 @@
-"""A message's content as Discord takes it: what is refused of it, and what is taken off."""
+"""Checks a message's content as Discord does, and trims its text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KINDS: Mapping[str, type] = {
     "embeds": list,
     "sticker_ids": list,
 }
-"""What fields hold beside texts and numbers."""
+"""The types of fields that are neither texts nor numbers."""
 
 
 def _length(content: str) -> int:
@@ -36,7 +36,7 @@ def _length(content: str) -> int:
 
 
 def check_content(limits: DiscordLimits, posted: Posted, *, prefix: str = "") -> None:
-    """Refuse a content that is no text or too long, and flags that are no number."""
+    """Refuse content that is no text or too long, and fields and flags of a wrong type."""
     content, most = posted.fields.get("content"), limits.max_length
     if content is not None and not isinstance(content, str):
         raise form(f"{prefix}content", "STRING_TYPE_CONVERT", "Could not interpret as string.")
@@ -65,11 +65,11 @@ def accepted(
     before: Mapping[str, Any] | None = None,
     prefix: str = "",
 ) -> dict[str, Any]:
-    """The fields as they are stored, with all `attachments` of the message where they change.
+    """The fields as they are stored; if `attachments` change, with all of the message's.
 
-    before  what a message that is edited has; it stays where the fields do not name it
+    before  the fields of a message that is edited; they stay unless the request names them
 
-    Raises Refusal, also for a message in which there is nothing to see.
+    Raises Refusal, also if the message would show nothing.
     """
     check_content(limits, posted, prefix=prefix)
     buttons.check(posted.fields, prefix)
@@ -94,6 +94,6 @@ def check_nonce(posted: Posted) -> None:
 
 
 def _trimmed(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Discord takes white space off both ends of a message."""
+    """Trim white space at both ends of the content, as Discord does."""
     content = fields.get("content")
     return {**fields, "content": content.strip()} if isinstance(content, str) else {**fields}

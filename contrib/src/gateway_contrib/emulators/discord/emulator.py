@@ -1,4 +1,4 @@
-"""The emulated Discord as an ASGI application: front door, token, limits, faults, the method."""
+"""Serves the emulated Discord by ASGI: front door, token, limits, faults, then the method."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _NOBODY = Bot("0", "nobody")
 
 @attrs.frozen(kw_only=True)
 class _Asked:
-    """One request, read: the method, what was posted, by whom, and where it is counted."""
+    """One request that was read: its method, its contents, its bot, and where it is counted."""
 
     request: Request
     method: Method
@@ -62,7 +62,7 @@ class _Asked:
 
     @property
     def route(self) -> str:
-        """The route as it is counted: that of an incoming webhook is another one."""
+        """The route as it is counted; incoming webhooks are counted on a route of their own."""
         route = self.method.route
         return route.replace("{application}", "{webhook}") if self.incoming else route
 
@@ -74,21 +74,21 @@ class _Asked:
 class DiscordEmulator:
     """A Discord in memory, behind its HTTP API v10.
 
-    tokens      those that are known; None: every well-formed one
-    limits      what is allowed
+    tokens      the known tokens; None: every well-formed token is known
+    limits      the limits that are enforced
     faults      asked once per request that would make or change a message
     wall_clock  the POSIX time of timestamps, ids and `X-RateLimit-Reset`, which some clients
-                (hikari) hold against their own clock; None: it follows trio's, from a fixed moment
+                (hikari) compare with their own clock; None: it follows trio's, from a fixed moment
 
     files       where bytes are stored; None: a store of its own
 
     `app` is the ASGI application (`/api/v10/…`, the gateway's WebSocket at `/gateway`, and a page
-    at `/`), `rooms` what arrived (a
-    message's `text` is what a person reads, its `fields["content"]` what was posted; a thread is
-    a room of its own), `screen` what else is seen (typing, ephemeral messages, interactions that
-    wait or failed), `people` what users do, `counters` the numbers of requests, stored, edited,
-    deleted, received, rate_limited (by limits, not by the plan of faults) and faults, `limited` the
-    429s that the limits gave, by route.
+    at `/`). `rooms` has what arrived: a message's `text` is what a person reads, its
+    `fields["content"]` is what was posted, and a thread is a room of its own. `screen` has what
+    else users see (typing, ephemeral messages, interactions that wait or failed). `people` acts as
+    the users. `counters` has the numbers of requests, stored, edited, deleted, received,
+    rate_limited (by limits, not by the plan of faults) and faults; `limited` has the 429s that the
+    limits gave, by route.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class DiscordEmulator:
 
     @property
     def gateway_url(self) -> str:
-        """What `GET /gateway/bot` says: whoever serves `app` on a socket sets it."""
+        """The URL that `GET /gateway/bot` returns; set it if `app` is served on a socket."""
         return self._world.gateway_url
 
     @gateway_url.setter
@@ -150,7 +150,7 @@ class DiscordEmulator:
 
     @property
     def cdn_url(self) -> str:
-        """What attachments' addresses begin with: whoever serves `app` on a socket sets it."""
+        """The beginning of attachments' addresses; set it if `app` is served on a socket."""
         return self._world.cdn_url
 
     @cdn_url.setter
@@ -162,31 +162,31 @@ class DiscordEmulator:
         self._revoked.add(token)
 
     def restore(self, token: str) -> None:
-        """Take the token again."""
+        """Accept the token again."""
         self._revoked.discard(token)
 
     def remove_room(self, room: str) -> None:
-        """The channel is deleted: Unknown Channel from now on."""
+        """Delete the channel: Unknown Channel from now on."""
         self.close_room(room, 10003)
 
     def close_room(self, room: str, code: int = 50001) -> None:
-        """Refuse the channel with one of Discord's codes; by default the bot cannot see it."""
+        """Refuse requests for the channel with a code; by default, the bot cannot see it."""
         self._world.closed[room] = code
 
     def restore_room(self, room: str) -> None:
-        """The channel is open again."""
+        """Open the channel again."""
         self._world.closed.pop(room, None)
 
     def limit_shared(self, room: str, seconds: float) -> None:
-        """Others have used up what a channel allows them all: 429s of scope `shared`."""
+        """Let others use up a limit that all share in a channel: 429s of scope `shared`."""
         self._shared[room] = trio.current_time() + seconds
 
     def slow_mode(self, room: str, seconds: float) -> None:
-        """Let the channel take one message in so many seconds; 0: as many as its bucket does."""
+        """Let the channel take one message in so many seconds; 0: as many as its bucket allows."""
         self._world.slow[room] = seconds
 
     def interaction(self, room: str) -> Interaction:
-        """A user enters a command: an interaction to answer. `people` does more of the kind."""
+        """Let a user enter a command; returns an interaction to answer. `people` can do more."""
         return self.people.command(room, "ask")
 
     def webhook(self, room: str) -> Webhook:
@@ -197,11 +197,11 @@ class DiscordEmulator:
         return webhook
 
     def remove_webhook(self, webhook: Webhook) -> None:
-        """Somebody deletes it: Unknown Webhook from now on."""
+        """Delete the webhook: Unknown Webhook from now on."""
         self._world.webhooks[webhook.id] = attrs.evolve(webhook, removed=True)
 
     def refuse_direct(self, user: str) -> None:
-        """A user takes no direct messages: what is sent there gets 50007."""
+        """Let a user refuse direct messages: messages to the user get 50007."""
         self._world.refusing.add(user)
         for room, recipient in self._world.direct.items():
             if recipient == user:
@@ -282,7 +282,7 @@ class DiscordEmulator:
         return await _AFTER[fault](asked, response) if fault in _AFTER else response
 
     def _authorized(self, request: Request, method: Method) -> str:
-        """The token of a good bot; empty where none is needed."""
+        """The token of a known bot; empty if the method needs none."""
         found = _TOKEN.fullmatch(request.headers.get("authorization", ""))
         token = found[1] if found else ""
         if method.bot and not self._known(token):
@@ -294,7 +294,7 @@ class DiscordEmulator:
         return bool(token) and known and token not in self._revoked
 
     def _perform(self, asked: _Asked) -> Response:
-        """Invariant: nothing is awaited between looking at the limits and taking of them."""
+        """Perform the method. Invariant: no await between a look at the limits and their use."""
         now, method = trio.current_time(), asked.method
         headers = self._take(asked, now)
         try:
@@ -311,7 +311,7 @@ class DiscordEmulator:
         )
 
     def _take(self, asked: _Asked, now: float) -> dict[str, str]:
-        """Take of every limit and say how the bucket stands, or refuse with the one that waits."""
+        """Take from every limit; returns the bucket's headers. Raises Refusal if a limit waits."""
         method = asked.method
         shared = self._shared.get(asked.major, 0.0) - now
         if shared > 0:

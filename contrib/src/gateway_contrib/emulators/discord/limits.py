@@ -1,4 +1,4 @@
-"""Discord's limits: buckets of routes and channels, the global one, and the front door's count.
+"""Enforces Discord's limits: buckets per route and channel, per bot, and at the front door.
 
 Source: discord.com/developers/docs/topics/rate-limits. Times are passed in.
 """
@@ -18,10 +18,10 @@ TOLERANCE = 0.001
 """Seconds by which a request may be early."""
 
 INCOMING = "/webhooks/{webhook}/{token}"
-"""What the routes of incoming webhooks have in them; an interaction's say `{application}`."""
+"""A part of incoming webhooks' routes; interactions' routes have `{application}` instead."""
 
 VIA = {"Via": "1.1 google"}
-"""The header that says that an answer came from behind the front door."""
+"""The header of answers that do not come from the front door, but from behind it."""
 
 
 def _copied(value: Mapping[str, str]) -> Mapping[str, str]:
@@ -32,18 +32,18 @@ def _copied(value: Mapping[str, str]) -> Mapping[str, str]:
 class DiscordLimits:
     """What the emulator allows.
 
-    count, per     requests of one route in one channel, in any window that a first one opens
-    webhook_count  and `webhook_per`: the same for one incoming webhook
-    shared         routes that share a bucket: route to the route whose bucket it draws on, as
+    count, per     requests of one route in one channel, in a window that its first request opens
+    webhook_count  like `count` for one incoming webhook, in `webhook_per` seconds
+    shared         routes that share a bucket: route -> the route whose bucket it uses, such as
                    `{"PATCH /channels/{channel}/messages/{message}": "POST /channels/…"}`
-    global_count   requests of a bot in any `global_per` seconds, interactions aside
-    invalid        answers of 401, 403 or 429 in `invalid_per` seconds that close the front door
+    global_count   requests of a bot in any `global_per` seconds, not counting interactions
+    invalid        how many answers of 401, 403 or 429 in `invalid_per` seconds close the front door
     nonce_for      seconds for which an enforced nonce is remembered ("a few minutes")
-    file_bytes     of one file; Discord documents 20 MiB, and accounts were met that have 10
-    max_files      of one message
-    reactions      different emoji on one message, and `pins` of one channel, at most
-    max_length     of a message's content, in code points or UTF-16 units, whichever are more:
-                   Discord does not say which, so this is the strict reading
+    file_bytes     most bytes of one file; Discord documents 20 MiB, but some accounts have 10
+    max_files      most files of one message
+    reactions      most different emoji on one message; `pins`: most pins in one channel
+    max_length     of a message's content, in code points or UTF-16 units, whichever are more;
+                   Discord does not say which it counts, so this is the strict reading
     """
 
     count: int = 5
@@ -72,7 +72,7 @@ class _Window:
 
 @attrs.frozen(kw_only=True)
 class Standing:
-    """How a bucket stands after a request: what the `X-RateLimit-…` headers say."""
+    """A bucket's state after a request, as the `X-RateLimit-…` headers report it."""
 
     bucket: str
     limit: int
@@ -99,20 +99,20 @@ class Allowance:
         self._recent: dict[str, deque[float]] = {}
 
     def take(self, route: str, major: str, now: float) -> tuple[bool, Standing]:
-        """Take a token if there is one; whether there was, and how the bucket stands."""
+        """Take a token if there is one; returns whether there was one, and the bucket's state."""
         window = self._window(route, major, now)
         allowed = window.used < self._allowed(route)[0]
         window.used += allowed
         return allowed, self._standing(route, window, now)
 
     def exhaust(self, route: str, major: str, now: float, seconds: float) -> Standing:
-        """Leave no token in the bucket for `seconds`: something else has used them up."""
+        """Leave no token in the bucket for `seconds`, as if something else had used them up."""
         window = self._window(route, major, now)
         window.used, window.ends = self._allowed(route)[0], now + seconds
         return self._standing(route, window, now)
 
     def take_global(self, bot: str, now: float) -> float:
-        """Take one of the bot's own tokens; the seconds to wait if there is none, else 0."""
+        """Take one of the bot's global tokens; returns 0, or the seconds to wait for a token."""
         recent = self._recent.setdefault(bot, deque())
         while recent and recent[0] <= now - self._limits.global_per + TOLERANCE:
             recent.popleft()
@@ -122,7 +122,7 @@ class Allowance:
         return 0.0
 
     def give_back_global(self, bot: str) -> None:
-        """The last one taken was not used: the route's own bucket refused."""
+        """Give back the last token that was taken, since the route's own bucket refused."""
         self._recent[bot].pop()
 
     def _window(self, route: str, major: str, now: float) -> _Window:
@@ -133,7 +133,7 @@ class Allowance:
         return window
 
     def _allowed(self, route: str) -> tuple[int, float]:
-        """How many in how many seconds."""
+        """How many requests are allowed in how many seconds."""
         if INCOMING in route:
             return self._limits.webhook_count, self._limits.webhook_per
         return self._limits.count, self._limits.per
@@ -167,7 +167,7 @@ def limited(wait: float, *, scope: str, headers: Mapping[str, str]) -> Refusal:
 
 
 class FrontDoor:
-    """Counts invalid answers of the one address, and closes when there are too many."""
+    """Counts invalid answers to the only client address, and closes if there are too many."""
 
     def __init__(self, limits: DiscordLimits) -> None:
         self._limits = limits
@@ -175,11 +175,11 @@ class FrontDoor:
         self._closed_until = 0.0
 
     def closed_for(self, now: float) -> float:
-        """Seconds for which it is still closed."""
+        """Seconds for which the front door is still closed."""
         return max(0.0, self._closed_until - now)
 
     def note(self, status: int, scope: str | None, now: float) -> None:
-        """Count an answer if it is an invalid one."""
+        """Count an answer if it is invalid."""
         if status not in (401, 403, 429) or scope == "shared":
             return
         self._times.append(now)

@@ -1,8 +1,8 @@
-"""What a reader sees of a message: Discord's Markdown dialect with its markers taken away.
+"""Shows a message as a reader sees it: Discord's Markdown dialect without its markers.
 
-A parser of rules tried at each place in turn, as Discord's own clients work. It knows the rules,
-not how anybody escapes them. Of looks it keeps nothing: bold is shown as its words, a masked link
-as its label, a mention as its id.
+The parser tries its rules in turn at each place, as Discord's own clients do. It knows the rules,
+not how anybody escapes them. It keeps no formatting: bold is shown as its words, a masked link as
+its label, a mention as its id.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _shown(source: str, *, quoted: bool = False) -> str:
 
 
 def _next(source: str, at: int, *, quoted: bool) -> tuple[str, int]:
-    """What the first rule that fits at this place shows, and where it ends."""
+    """The text that the first fitting rule shows at this place, and where the rule ends."""
     at_line_start = at == 0 or source[at - 1] == "\n"
     for pattern, show in (*(_LINE_RULES[quoted:] if at_line_start else ()), *_RULES):
         found = pattern.match(source, at)

@@ -1,4 +1,4 @@
-"""The routes of Discord's API that the emulator serves, and what each of them does."""
+"""Lists the routes of Discord's API that the emulator serves, and answers their requests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _check_reference(world: World, room: str, fields: dict[str, Any]) -> None:
 
 
 def create_message(world: World, bot: Bot, posted: Posted) -> Answer:
-    """Make a message, or give the one that its enforced nonce has made already."""
+    """Make a message, or return the message that was made with the same enforced nonce."""
     room = room_of(world, posted)
     fields = accepted(world.limits, posted)
     check_nonce(posted)
@@ -58,7 +58,7 @@ def create_message(world: World, bot: Bot, posted: Posted) -> Answer:
 
 
 def edit_message(world: World, bot: Bot, posted: Posted) -> Answer:
-    """Change a message of the bot's own."""
+    """Change one of the bot's own messages."""
     message = world.message(room_of(world, posted), posted.path["message"])
     if world.author(message) != bot:
         raise coded(50005)
@@ -69,7 +69,7 @@ def edit_message(world: World, bot: Bot, posted: Posted) -> Answer:
 
 
 def delete_message(world: World, bot: Bot, posted: Posted) -> Answer:
-    """Take away a message of the bot's own; another's would need a permission."""
+    """Delete one of the bot's own messages; others' messages would need a permission."""
     message = world.message(room_of(world, posted), posted.path["message"])
     if world.author(message) != bot:
         raise coded(50013)
@@ -97,7 +97,7 @@ def get_channel(world: World, _: Bot, posted: Posted) -> Answer:
 
 
 def open_direct(world: World, bot: Bot, posted: Posted) -> Answer:
-    """The direct message with a user, opened once."""
+    """The direct message with a user, which is opened only once."""
     user = str(posted.fields.get("recipient_id") or "")
     if not user.isdecimal():
         words = f'Value "{user}" is not snowflake.'
@@ -106,7 +106,7 @@ def open_direct(world: World, bot: Bot, posted: Posted) -> Answer:
 
 
 def current_user(_: World, bot: Bot, __: Posted) -> Answer:
-    """Who am I."""
+    """The user that the bot is."""
     account = {"mfa_enabled": False, "verified": True, "email": None, "locale": "en-US"}
     return 200, {**bot.wire(), **account, "flags": 0, "public_flags": 0, "premium_type": 0}
 
@@ -128,7 +128,7 @@ def current_application(_: World, bot: Bot, __: Posted) -> Answer:
 
 
 def gateway(world: World, __: Bot, ___: Posted) -> Answer:
-    """Where the WebSocket gateway is."""
+    """The address of the WebSocket gateway."""
     limit = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
     return 200, {"url": world.gateway_url, "shards": 1, "session_start_limit": limit}
 
@@ -141,7 +141,7 @@ def _unknown(_: World, __: Bot, ___: Posted) -> Answer:
 
 
 def _either(webhook: Answering, interaction: Answering) -> Answering:
-    """Interactions and incoming webhooks have the same paths; the id in them tells which it is."""
+    """Choose by the id in the path: interactions and incoming webhooks have the same paths."""
 
     def does(world: World, bot: Bot, posted: Posted) -> Answer:
         incoming = posted.path["application"] in world.webhooks
@@ -154,7 +154,7 @@ def _either(webhook: Answering, interaction: Answering) -> Answering:
 class Method:
     """A route: its verb and path, what it does, and how it is limited.
 
-    changes  it makes, edits or deletes a message: the plan of faults is asked
+    changes  it makes, edits or deletes a message, so the plan of faults is asked
     bot      it needs a bot's token, and counts towards the bot's global limit
     """
 
@@ -229,5 +229,5 @@ METHODS: tuple[Method, ...] = (
 
 
 def major_of(posted_path: Mapping[str, str]) -> str:
-    """The parameter that buckets are split by: the channel, or the webhook's token."""
+    """The parameter by which buckets are split: the channel, or the webhook's token."""
     return posted_path.get("channel") or posted_path.get("token") or ""

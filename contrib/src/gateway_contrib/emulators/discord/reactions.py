@@ -1,4 +1,4 @@
-"""What bots do to messages and around them: reactions, pins, signs of typing."""
+"""Serves what bots do to messages and around them: reactions, pins, signs of typing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def typing(world: World, bot: Bot, posted: Posted) -> Answer:
 
 
 def add_reaction(world: World, bot: Bot, posted: Posted) -> Answer:
-    """React to a message; once is enough."""
+    """React to a message; repeating a reaction changes nothing."""
     message = world.message(room_of(world, posted), posted.path["message"])
     reactions = world.reactions.setdefault((message.room, message.id), [])
     emoji = _emoji(posted)
@@ -39,7 +39,7 @@ def add_reaction(world: World, bot: Bot, posted: Posted) -> Answer:
 
 
 def _emoji(posted: Posted) -> str:
-    """A character, or `name:id` of a server's own; no name stands for one."""
+    """The emoji: a character, or `name:id` of a server's own. A name alone is refused."""
     emoji = posted.path["emoji"]
     if emoji.isascii() and not _CUSTOM.fullmatch(emoji):
         raise coded(10014)
@@ -47,7 +47,7 @@ def _emoji(posted: Posted) -> str:
 
 
 def remove_reaction(world: World, bot: Bot, posted: Posted) -> Answer:
-    """Take the bot's reaction back."""
+    """Remove the bot's reaction."""
     message = world.message(room_of(world, posted), posted.path["message"])
     reactions = world.reactions.get((message.room, message.id), [])
     emoji = _emoji(posted)

@@ -1,4 +1,4 @@
-"""Discord's refusals: status, code and words, as its API gives them.
+"""Makes Discord's refusals: status, code and words, as its API gives them.
 
 Source: discord.com/developers/docs/topics/opcodes-and-status-codes, and recorded answers.
 """
@@ -57,7 +57,7 @@ _SAID: Mapping[int, tuple[int, str]] = {
 
 
 class Refusal(Exception):
-    """An answer that is no success: its HTTP status and its JSON body."""
+    """A request is refused: HTTP status, JSON body, and headers."""
 
     def __init__(
         self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
@@ -69,7 +69,7 @@ class Refusal(Exception):
 
 
 def coded(code: int, **more: Any) -> Refusal:
-    """The refusal of one of Discord's own codes."""
+    """The refusal with one of Discord's own codes."""
     status, message = _SAID.get(code, (403, "Missing Permissions"))
     return Refusal(status, {"message": message, "code": code, **more})
 
@@ -80,7 +80,7 @@ def plain(status: int, words: str) -> Refusal:
 
 
 def form(place: str, code: str, message: str) -> Refusal:
-    """An invalid form body, with its one mistake at `place` (dotted)."""
+    """The refusal of an invalid form body, with its only mistake at `place` (dotted)."""
     errors: dict[str, Any] = {"_errors": [{"code": code, "message": message}]}
     for name in reversed(place.split(".")):
         errors = {name: errors}

@@ -1,4 +1,4 @@
-"""Requests as Discord reads them: a JSON body, or a form with the JSON in `payload_json`."""
+"""Reads requests as Discord does: a JSON body, or a form with the JSON in `payload_json`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gateway_contrib.emulators.reading import json_in
 
 @attrs.frozen(kw_only=True)
 class Posted:
-    """What a request says: its path's parameters, its fields, its files."""
+    """A request's contents: its path's parameters, its fields, its query, its files."""
 
     path: dict[str, str]
     fields: dict[str, Any]
@@ -32,7 +32,7 @@ class Posted:
 
 
 async def read(request: Request, limits: DiscordLimits) -> Posted:
-    """The request's fields and files. Raises Refusal for no JSON object, and for too much."""
+    """The request's contents. Raises Refusal if they are not a JSON object, or too large."""
     try:
         body, files = await _body(request, limits)
     except TooLarge:

@@ -1,4 +1,4 @@
-"""Incoming webhooks: messages without a bot (discord.com/developers/docs/resources/webhook)."""
+"""Serves incoming webhooks, without a bot (discord.com/developers/docs/resources/webhook)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway_contrib.emulators.discord.world import (
 from gateway_contrib.emulators.rooms import Message
 
 _UNSEEN = 50001
-"""A bot that cannot see the channel does not matter to a webhook."""
+"""The code for a channel that the bot cannot see; a webhook works there all the same."""
 
 
 def describe(world: World, _: Bot, posted: Posted) -> Answer:
@@ -65,7 +65,7 @@ def edit(world: World, _: Bot, posted: Posted) -> Answer:
 
 
 def delete(world: World, _: Bot, posted: Posted) -> Answer:
-    """Take away a message of the webhook."""
+    """Delete a message of the webhook."""
     world.remove(_message(world, posted))
     return NO_CONTENT
 

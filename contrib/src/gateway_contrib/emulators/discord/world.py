@@ -1,4 +1,4 @@
-"""What the emulated Discord remembers: bots, channels, messages, nonces, interactions."""
+"""Holds the state of the emulated Discord: bots, channels, messages, nonces, interactions."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ NO_CONTENT: Answer = (204, None)
 
 @attrs.frozen
 class Bot:
-    """An account: its id and name. `person`: it is somebody, and no bot."""
+    """An account: its id and name. `person`: it is a person's account, not a bot's."""
 
     id: str
     name: str
     person: bool = False
 
     def wire(self) -> dict[str, Any]:
-        """As Discord shows a user."""
+        """The account as Discord shows a user."""
         return {
             "id": self.id,
             "username": self.name,
@@ -62,7 +62,7 @@ class Bot:
 
 @attrs.define(eq=False)
 class VirtualWall:
-    """A wall clock that shows `STARTED` when it is first looked at, and goes on with trio's."""
+    """A wall clock that shows `STARTED` when it is first read, and then follows trio's clock."""
 
     _began: float | None = attrs.field(default=None, init=False)
 
@@ -86,7 +86,7 @@ class Webhook:
 
 
 class World:
-    """The state. Every method is synchronous; the time is trio's, `wall` the POSIX time shown."""
+    """The state. No method waits. Times are on trio's clock; `wall` gives the shown POSIX time."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class World:
         return str(self._last_id)
 
     def bot(self, token: str) -> Bot:
-        """The account behind a token, always the same one."""
+        """The account of a token, always the same account."""
         number = len(self._bots) + 1
         return self._bots.setdefault(token, Bot(str(_FIRST_BOT + number), f"bot-{number}"))
 
@@ -152,12 +152,12 @@ class World:
         return made
 
     def open_channel(self, room: str) -> None:
-        """Raise the refusal of a channel that is closed."""
+        """Raise the channel's refusal if the channel is closed."""
         if room in self.closed:
             raise coded(self.closed[room])
 
     def wait_for_slow_mode(self, room: str) -> None:
-        """Raise the refusal of a message that comes too early for the channel's slow mode."""
+        """Raise a refusal if a message comes too early for the channel's slow mode."""
         there = self.rooms.all(room) if self.slow.get(room) else []
         wait = there[-1].stored_at + self.slow[room] - trio.current_time() if there else 0.0
         if wait > 0:
@@ -165,14 +165,14 @@ class World:
             raise coded(20016, retry_after=round(wait, 3))
 
     def message(self, room: str, message_id: str) -> Message:
-        """A message that is there. Raises Unknown Message."""
+        """The message with this id, if it is not deleted. Raises Unknown Message."""
         message = self.rooms.get(room, message_id)
         if message is None or message.deleted:
             raise coded(10008)
         return message
 
     def author(self, message: Message) -> Bot:
-        """Who wrote it."""
+        """The account that wrote the message."""
         return self._authors[message.room, message.id]
 
     def remembered(self, bot: Bot, room: str, nonce: str) -> Message | None:
@@ -187,7 +187,7 @@ class World:
         return self.rooms.get(room, made[1]) if made else None
 
     def store(self, bot: Bot, room: str, fields: dict[str, Any]) -> Message:
-        """Make a message out of checked fields, that everybody sees."""
+        """Make a message of checked fields, and let everybody see it."""
         message = self.make(bot, room, fields)
         self.place(message)
         if fields.get("enforce_nonce") and fields.get("nonce") is not None:
@@ -196,7 +196,7 @@ class World:
         return message
 
     def make(self, author: Bot, room: str, fields: dict[str, Any]) -> Message:
-        """A message out of checked fields, that nobody sees yet."""
+        """A message of checked fields, which nobody sees yet."""
         reference = fields.get("message_reference") or {}
         message = Message(
             id=self.next_id(),
@@ -211,9 +211,9 @@ class World:
         return message
 
     def attach(self, message: Message) -> None:
-        """Store the files that have come with a message's fields; `attached` knows each by id.
+        """Store the new files in a message's fields; `attached` has each file by its id.
 
-        Its buttons are those of its fields.
+        The message's buttons are set from its fields, too.
         """
         message.buttons = shown(message.fields.get("components"))
         base = f"{self.cdn_url}/attachments/{message.room}"
@@ -229,7 +229,7 @@ class World:
         message.files = tuple(file_of(w, self.attached[w["id"]].digest) for w in wires)
 
     def place(self, message: Message, *, user: str | None = None) -> None:
-        """Let everybody in the room see a message, or only `user`; its author types no more."""
+        """Let everybody in the room see a message, or only `user`; hide its author's typing."""
         if user is None:
             self.rooms.add(message)
         else:
@@ -240,7 +240,7 @@ class World:
         self.counters["stored"] += 1
 
     def anywhere(self, room: str, message_id: str) -> Message | None:
-        """The message, be it ephemeral or not."""
+        """The message, whether ephemeral or not."""
         return self.rooms.get(room, message_id) or self.hidden.get(room, message_id)
 
     def change(self, message: Message, fields: dict[str, Any]) -> Message:
@@ -263,7 +263,7 @@ class World:
         self.counters["deleted"] += 1
 
     def timestamp(self) -> str:
-        """Now, as Discord writes it."""
+        """The present time, as Discord writes it."""
         return dt.datetime.fromtimestamp(self.wall(), dt.UTC).isoformat()
 
 
@@ -277,7 +277,7 @@ def room_of(world: World, posted: Posted) -> str:
 
 
 def channel_wire(world: World, room: str) -> dict[str, Any]:
-    """A channel as Discord's API shows it: of the one guild, or a direct message."""
+    """A channel as Discord's API shows it: a channel of the only guild, or a direct message."""
     user = world.direct.get(room)
     if user is not None:
         person = Bot(user, f"user-{user}", person=True)

@@ -1,1 +1,1 @@
-"""Files that reach an emulator: read in bounds, recognised, stored by digest, served safely."""
+"""Files that reach an emulator: read within bounds, recognised, stored by digest, served safely."""

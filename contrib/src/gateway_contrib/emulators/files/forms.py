@@ -1,7 +1,7 @@
-"""Bodies of requests, read piece by piece and in bounds: whole ones, and forms with files.
+"""Reads bodies of requests piece by piece and within bounds: whole ones, and forms with files.
 
-What is beyond a bound is counted and dropped, and the body is read to its end all the same: a
-client that still writes would not read the answer that refuses it.
+Bytes beyond a bound are counted and dropped, but the body is still read to its end: a client that
+is still writing would not read the answer that refuses its request.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from multipart import (  # type: ignore[import-untyped]  # it has annotations, a
 from starlette.requests import Request
 
 FIELD_BYTES = 1024 * 1024
-"""Bytes of a form's text field, and of a body without files."""
+"""Most bytes of a form's text field, and of a body without files."""
 
 MOST_PARTS = 100
 MOST_HEADERS = 16
@@ -29,14 +29,14 @@ class TooLarge(Exception):
 
 
 class Unreadable(Exception):
-    """The form breaks off, or is none."""
+    """The body is not a form, or the form breaks off."""
 
 
 @attrs.frozen(kw_only=True)
 class Upload:
-    """A file in a form. `data` is cut off at the bound of a file, `size` is all that came.
+    """A file in a form. `data` is cut off at the bound of a file; `size` counts all its bytes.
 
-    media_type  as the client says; empty: it does not
+    media_type  the type that the client gives; empty: it gives none
     """
 
     field: str
@@ -70,7 +70,7 @@ class _Part:
 
 
 async def read_raw(request: Request, most: int) -> tuple[bytes, int]:
-    """The first `most` bytes of the body, and how many it has."""
+    """The first `most` bytes of the body, and the body's whole size."""
     body, size = bytearray(), 0
     async for piece in request.stream():
         size += len(piece)
@@ -79,7 +79,7 @@ async def read_raw(request: Request, most: int) -> tuple[bytes, int]:
 
 
 async def read_body(request: Request, most: int = FIELD_BYTES) -> bytes:
-    """The whole body. Raises TooLarge where it has more than `most` bytes."""
+    """The whole body. Raises TooLarge if it has more than `most` bytes."""
     body, size = await read_raw(request, most)
     if size > most:
         raise TooLarge
@@ -87,17 +87,17 @@ async def read_body(request: Request, most: int = FIELD_BYTES) -> bytes:
 
 
 def is_form(request: Request) -> bool:
-    """True for a form of several parts."""
+    """True if the body is a form of several parts."""
     return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
 async def read_form(request: Request, *, file_bytes: int, body_bytes: int) -> Form:
     """The fields and files of a form (`multipart/form-data`).
 
-    file_bytes  what is held of a file; its `size` tells what came
-    body_bytes  of the form in all; raises TooLarge above it
+    file_bytes  most bytes that are held of a file; its `size` counts all its bytes
+    body_bytes  most bytes of the whole form; raises TooLarge above that
 
-    Raises Unreadable for what is no form, or breaks off.
+    Raises Unreadable if the body is not a form, or the form breaks off.
     """
     parts = _Parts(request.headers.get("content-type", ""), file_bytes)
     size = 0
@@ -115,7 +115,7 @@ async def read_form(request: Request, *, file_bytes: int, body_bytes: int) -> Fo
 
 
 class _Parts:
-    """The parts of a form so far; after a fault nothing is added any more."""
+    """The parts of a form so far; after an error in the form, no more are added."""
 
     def __init__(self, content_type: str, file_bytes: int) -> None:
         self._file_bytes = file_bytes
@@ -138,7 +138,7 @@ class _Parts:
             self._fault = str(error)
 
     def complete(self) -> list[_Part]:
-        """All of them. Raises Unreadable where the form is none or has not ended."""
+        """All parts. Raises Unreadable if the body is not a form, or has not ended."""
         if self._fault:
             raise Unreadable(self._fault)
         try:

@@ -1,6 +1,6 @@
-"""What a file is, by its first bytes: the media type, and a picture's size in pixels.
+"""Recognises a file by its first bytes: the media type, and a picture's size in pixels.
 
-Only what platforms tell apart is known. A name or a header is never asked: both may lie.
+It knows only the types that platforms tell apart. It ignores names and headers: both may lie.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import attrs
 
 @attrs.frozen
 class Kind:
-    """A media type, and a picture's sides where they stand in the file; 0: they do not."""
+    """A media type, and a picture's sides if the file states them; 0: the file does not."""
 
     media_type: str
     width: int = 0
@@ -24,11 +24,11 @@ class Kind:
 UNKNOWN = Kind("application/octet-stream")
 
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-"""What every browser shows, and in which nothing can run."""
+"""The types that every browser shows, and in which nothing can run."""
 
 
 def recognised(data: bytes) -> Kind:
-    """What the bytes are; `UNKNOWN` where they are nothing that is known."""
+    """What the bytes are; `UNKNOWN` if their type is not known."""
     for start, read in _BEGINNINGS.items():
         if data.startswith(start):
             return read(data)
@@ -42,7 +42,7 @@ def recognised(data: bytes) -> Kind:
 _SYNC, _LAYER_3 = 0xFF, 0xE2
 _RIFF_KINDS: Mapping[bytes, str] = MappingProxyType({b"WAVE": "audio/wav", b"AVI ": "video/avi"})
 _SIZED = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
-"""JPEG's markers of frames, behind which the sides stand."""
+"""JPEG's markers of frames; the sides follow such a marker."""
 
 
 def _sides(data: bytes, form: str, at: int) -> tuple[int, int]:
@@ -62,7 +62,7 @@ def _gif(data: bytes) -> Kind:
 
 
 def _jpeg(data: bytes) -> Kind:
-    """Each segment tells its length, up to the one with the sides."""
+    """Pass over segments, each of which states its length, to the segment with the sides."""
     at = 2
     while at + 4 <= len(data) and data[at] == _SYNC:
         marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])

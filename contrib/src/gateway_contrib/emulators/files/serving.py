@@ -1,6 +1,6 @@
-"""Stored files as answers: a picture is shown, everything else is saved and never run.
+"""Serves stored files: a picture is shown, everything else is saved and never run.
 
-A file's bytes are somebody's, and an emulator's page stands on the same address. So the media type
+A file's bytes may come from anybody, and an emulator's page has the same origin. So the media type
 is that of the bytes and not of the file's name, only pictures are shown in place, and a browser may
 neither guess another type nor run anything that it finds in the answer.
 """
@@ -29,13 +29,13 @@ PAGE_SAFE: Mapping[str, str] = {
         "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; base-uri 'none'"
     ),
 }
-"""Headers of an emulator's page: it has no scripts, and pictures of its own only."""
+"""Headers of an emulator's page, which has no scripts, and only pictures of its own."""
 
 _GONE = PlainTextResponse("The file is not there, or not any more.", 404, SAFE)
 
 
 def file_response(data: bytes | None, name: str) -> Response:
-    """The bytes under a name, or 404 where there are none."""
+    """The bytes under a name, or 404 if there are none."""
     if data is None:
         return _GONE
     kind = recognised(data).media_type
@@ -47,7 +47,7 @@ def file_response(data: bytes | None, name: str) -> Response:
 
 
 def page_route(store: FileStore) -> Route:
-    """Where an emulator's page has its pictures from: `/files/{digest}`."""
+    """The route from which an emulator's page gets its pictures: `/files/{digest}`."""
 
     async def serve(request: Request) -> Response:
         digest = request.path_params["digest"]
@@ -57,7 +57,7 @@ def page_route(store: FileStore) -> Route:
 
 
 def download_route(path: str, store: FileStore, find: Callable[[Request], File | None]) -> Route:
-    """Where a platform's clients have files from: the one that `find` knows by the request."""
+    """A route from which a platform's clients get files; `find` returns the request's file."""
 
     async def serve(request: Request) -> Response:
         file = find(request)

@@ -1,4 +1,4 @@
-"""The bytes of files, by their digest, in memory; the oldest go when there are too many."""
+"""Stores the bytes of files in memory by digest; the oldest are dropped to make room."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import OrderedDict
 import attrs
 
 MOST_BYTES = 256 * 1024 * 1024
-"""Bytes that a store holds unless told otherwise."""
+"""Most bytes that a store holds by default."""
 
 
 @attrs.frozen(kw_only=True)
@@ -17,11 +17,11 @@ class File:
 
     name        as the platform shows it
     media_type  as the platform says; it may be wrong, or empty
-    size        in bytes; 0 where the platform has only an address
-    digest      names the bytes in the store; None: there are none, only an address
-    url         the address, of a file that the platform is to fetch
-    alt         what the picture shows, for those who do not see it
-    spoiler     shown only to those who ask
+    size        in bytes; 0 if the platform has only an address
+    digest      names the bytes in the store; None: there are no bytes, only an address
+    url         the address of a file that the platform is to fetch
+    alt         what the picture shows, for people who do not see it
+    spoiler     shown only to readers who ask for it
     """
 
     name: str
@@ -36,8 +36,8 @@ class File:
 class FileStore:
     """Bytes by digest; the same bytes are held once. Several emulators may share one.
 
-    most_bytes  held at most. What was stored longest ago is forgotten to make room; its messages
-                stay, and whoever asks for the bytes is told that they are gone.
+    most_bytes  how many bytes are held at most. The bytes that were stored longest ago are dropped
+                to make room; their messages stay, and a request for the bytes gets a 404.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -46,7 +46,7 @@ class FileStore:
         self._files: OrderedDict[str, bytes] = OrderedDict()
 
     def put(self, data: bytes) -> str:
-        """Hold the bytes; their digest. Bytes that alone are too many are not held."""
+        """Store the bytes, unless they alone exceed the bound; returns their digest."""
         digest = hashlib.sha256(data).hexdigest()
         if digest in self._files:
             self._files.move_to_end(digest)
@@ -59,5 +59,5 @@ class FileStore:
         return digest
 
     def get(self, digest: str | None) -> bytes | None:
-        """The bytes; None where they are gone or never were there."""
+        """The bytes; None if they are gone or were never there."""
         return None if digest is None else self._files.get(digest)

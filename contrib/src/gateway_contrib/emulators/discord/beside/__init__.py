@@ -1,1 +1,1 @@
-"""What a message of the emulated Discord has beside its text and its files."""
+"""What a message of the emulated Discord has besides its text and its files."""

@@ -1,4 +1,4 @@
-"""Polls of messages as Discord takes and shows them.
+"""Checks and shows polls of messages as Discord does.
 
 Source: discord.com/developers/docs/resources/poll.
 """
@@ -16,7 +16,7 @@ USUAL_HOURS = 24
 
 
 def check_poll(poll: Any, prefix: str) -> None:
-    """Refuse a poll that is none, or too long."""
+    """Refuse a value that is not a poll, and a poll that is too long."""
     if not isinstance(poll, dict):
         raise form(f"{prefix}poll", "MODEL_TYPE_CONVERT", "Only dictionaries may be used.")
     _check_text(poll.get("question"), QUESTION, f"{prefix}poll.question.text")
@@ -34,7 +34,7 @@ def check_poll(poll: Any, prefix: str) -> None:
 
 
 def poll_wire(poll: dict[str, Any], ends: str) -> dict[str, Any]:
-    """As a message shows it."""
+    """The poll as a message shows it."""
     answers = [{**answer, "answer_id": n} for n, answer in enumerate(poll["answers"], start=1)]
     return {
         "question": poll["question"],

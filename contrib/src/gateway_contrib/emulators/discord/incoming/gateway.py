@@ -1,9 +1,9 @@
-"""The gateway: the WebSocket by which Discord sends a bot what people do.
+"""Serves Discord's gateway: the WebSocket by which Discord sends a bot what people do.
 
-Source: discord.com/developers/docs/events/gateway. A bot says hello, identifies and hears
-MESSAGE_CREATE and INTERACTION_CREATE; every message reaches every bot, an interaction that of its
-application. Not modelled: intents, shards, guilds' members, resuming (a session is begun anew), and
-compression other than `zlib-stream`.
+Source: discord.com/developers/docs/events/gateway. After the gateway's HELLO, a bot identifies, and
+then receives MESSAGE_CREATE and INTERACTION_CREATE. Every message reaches every bot; an interaction
+reaches only the bot of its application. Not modelled: intents, shards, guilds' members, resuming (a
+new session begins instead), and compression other than `zlib-stream`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ AUTHENTICATION_FAILED = 4004
 DECODE_ERROR = 4002
 
 _GONE = (WebSocketDisconnect, RuntimeError)
-"""The bot's end closed the connection, before or after what is sent to it."""
+"""The errors if the bot closed the connection, before or after something is sent to it."""
 
 _DISPATCH, _HEARTBEAT, _IDENTIFY, _RESUME = 0, 1, 2, 6
 _INVALID_SESSION, _HELLO, _HEARTBEAT_ACK = 9, 10, 11
@@ -35,7 +35,7 @@ _INVALID_SESSION, _HELLO, _HEARTBEAT_ACK = 9, 10, 11
 
 @attrs.define(eq=False)
 class Gateway:
-    """Serves the connections of all bots; `known` says whether a token is good."""
+    """Serves the connections of all bots; `known` says whether a token is valid."""
 
     _world: World
     _people: People
@@ -43,7 +43,7 @@ class Gateway:
     _begun: int = 0
 
     async def serve(self, socket: WebSocket) -> None:
-        """One connection, until its end."""
+        """Serve one connection until it ends."""
         await socket.accept()
         session = _Session(socket, compressed=socket.query_params.get("compress") == "zlib-stream")
         async with trio.open_nursery() as nursery:
@@ -57,7 +57,7 @@ class Gateway:
             nursery.cancel_scope.cancel()
 
     async def _listen(self, session: _Session, nursery: trio.Nursery) -> None:
-        """Answer what the bot says, until it is refused or gone."""
+        """Answer the bot's messages until the bot is refused or gone."""
         while True:
             message = await session.receive()
             if message["op"] == _IDENTIFY:
@@ -110,7 +110,7 @@ class Gateway:
 
 
 class _Session:
-    """One connection's messages, numbered and compressed as it asked."""
+    """One connection's messages, with events numbered, and compressed if the bot asked for it."""
 
     def __init__(self, socket: WebSocket, *, compressed: bool) -> None:
         self.socket = socket
@@ -124,7 +124,7 @@ class _Session:
         await self.send({"op": _DISPATCH, "t": name, "s": self._number, "d": data})
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Send a message whole: the stream of compressed ones must keep its order."""
+        """Send one message at a time, since the compressed stream must keep its order."""
         text = json.dumps(message)
         async with self._sending:
             if self._zlib is None:
@@ -134,7 +134,7 @@ class _Session:
             await self.socket.send_bytes(packed)
 
     async def receive(self) -> dict[str, Any]:
-        """The next message. Raises ValueError, KeyError for what is none."""
+        """The next message. Raises ValueError or KeyError if something else came."""
         message = json_in(await self.socket.receive_text())
         if not isinstance(message, dict):
             raise ValueError("no object")  # noqa: TRY004 - for the caller as much none as no JSON

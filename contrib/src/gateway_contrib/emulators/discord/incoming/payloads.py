@@ -1,4 +1,4 @@
-"""What the gateway sends a bot: MESSAGE_CREATE and INTERACTION_CREATE (Discord's docs)."""
+"""Makes the events that the gateway sends a bot: MESSAGE_CREATE and INTERACTION_CREATE."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _JOINED = "2026-01-01T00:00:00+00:00"
 
 
 def dispatched(name: str, number: int, data: Mapping[str, Any]) -> dict[str, Any]:
-    """An event as it comes through the gateway."""
+    """An event as the gateway sends it."""
     return {"op": 0, "t": name, "s": number, "d": dict(data)}
 
 
@@ -65,7 +65,7 @@ def interaction(
 def command(
     number: str, name: str, options: Mapping[str, Any], focused: str | None
 ) -> dict[str, Any]:
-    """A slash command with what was entered; `focused` is the option that is being typed."""
+    """A slash command with the entered options; `focused` is the option that is being typed."""
     entered = [
         {"name": key, "type": _option_type(value), "value": value}
         | ({"focused": True} if key == focused else {})
@@ -75,7 +75,7 @@ def command(
 
 
 def pressed(custom_id: str, values: Sequence[str] | None) -> dict[str, Any]:
-    """A button, or a choice from a list."""
+    """A pressed button, or the chosen values of a list."""
     if values is None:
         return {"custom_id": custom_id, "component_type": 2}
     return {"custom_id": custom_id, "component_type": 3, "values": list(values)}

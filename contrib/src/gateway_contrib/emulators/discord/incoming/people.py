@@ -1,4 +1,4 @@
-"""What people do on an emulated Discord: they write, enter commands, press buttons, send forms."""
+"""Acts as people on an emulated Discord: they write, enter commands, press buttons, send forms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Listener = Callable[[dict[str, Any]], None]
 
 @attrs.define(eq=False)
 class People:
-    """Users of an emulated Discord. Who listens is told of every event."""
+    """Users of an emulated Discord. Every event is passed to every listener."""
 
     _world: World
     listeners: list[Listener] = attrs.field(factory=list)
@@ -30,7 +30,7 @@ class People:
     def say(
         self, room: str, text: str, *, user: str = SOMEBODY, reply_to: str | None = None
     ) -> dict[str, Any]:
-        """Somebody writes a message: the event MESSAGE_CREATE. It stands in `rooms`, too."""
+        """Let somebody write a message; returns the event MESSAGE_CREATE. `rooms` has it, too."""
         person = _person(user)
         fields: dict[str, Any] = {"content": text}
         if reply_to is not None:
@@ -50,9 +50,9 @@ class People:
         user: str = SOMEBODY,
         application: str | None = None,
     ) -> Interaction:
-        """Somebody enters a slash command; its options by name.
+        """Let somebody enter a slash command, with its options by name.
 
-        application  whose command it is; None: the first bot's
+        application  the application of the command; None: the first bot's
         """
         data = payloads.command(self._world.next_id(), name, options, None)
         return self._interaction(Kind.COMMAND, room, data, user, application)
@@ -67,7 +67,7 @@ class People:
         user: str = SOMEBODY,
         application: str | None = None,
     ) -> Interaction:
-        """Somebody types the option `focused` of a command, for which the bot has suggestions."""
+        """Let somebody type a command's option `focused`, for which the bot gives suggestions."""
         data = payloads.command(self._world.next_id(), name, options, focused)
         return self._interaction(Kind.AUTOCOMPLETE, room, data, user, application)
 
@@ -81,9 +81,9 @@ class People:
         user: str = SOMEBODY,
         application: str | None = None,
     ) -> Interaction:
-        """Somebody presses a button under a message, or chooses `values` from a list.
+        """Let somebody press a button under a message, or choose `values` from a list.
 
-        Raises LookupError where there is no such message.
+        Raises LookupError if there is no such message.
         """
         message = self._world.anywhere(room, message_id)
         if message is None or message.deleted:
@@ -92,9 +92,9 @@ class People:
         return self._interaction(Kind.COMPONENT, room, data, user, application, message)
 
     def submit(self, asked: Interaction, values: Mapping[str, str]) -> Interaction:
-        """Somebody sends the form that was the answer to `asked`: an interaction of its own.
+        """Let somebody submit the form that answered `asked`; returns a new interaction.
 
-        Raises ValueError where no form was shown.
+        Raises ValueError if no form was shown.
         """
         if asked.modal is None:
             raise ValueError(f"interaction {asked.id} was not answered with a form")

@@ -1,1 +1,1 @@
-"""Interactions: what bots may answer people with, and what these saw of it."""
+"""Interactions: the answers that bots may give to people, and what those people saw of them."""

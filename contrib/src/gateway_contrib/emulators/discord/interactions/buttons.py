@@ -1,4 +1,4 @@
-"""Components of the first kind: what Discord refuses of them, and the buttons that they show.
+"""Refuses components of the first kind as Discord does, and lists the buttons that they show.
 
 Source: discord.com/developers/docs/components/reference#button and #action-row.
 """
@@ -18,7 +18,7 @@ _V2 = 1 << 15
 
 
 def check(fields: Mapping[str, Any], prefix: str = "") -> None:
-    """Refuse too many rows and buttons, long texts, and an id that is there twice."""
+    """Refuse too many rows and buttons, texts that are too long, and an id that is used twice."""
     rows = fields.get("components")
     if not isinstance(rows, list) or (fields.get("flags") or 0) & _V2:
         return

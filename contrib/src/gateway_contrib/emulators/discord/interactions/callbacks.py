@@ -1,4 +1,4 @@
-"""The first answer to an interaction, by its type (Discord's docs: interaction response object)."""
+"""Serves the first answer to an interaction (Discord's docs: interaction response object)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Responding = Callable[[World, Interaction, Posted], None]
 
 
 def answer(world: World, _: Bot, posted: Posted) -> Answer:
-    """Acknowledge an interaction, once and in time; with what a type's answer makes."""
+    """Acknowledge an interaction, once and in time, by an answer of a type."""
     entry = world.interactions.get(posted.path["token"])
     if entry is None or entry.id != posted.path["interaction"]:
         raise coded(10062)
@@ -64,7 +64,7 @@ def _message(world: World, entry: Interaction, data: Posted) -> None:
 
 
 def _defer(world: World, entry: Interaction, data: Posted) -> None:
-    """5: a message later; of its data the flags count only."""
+    """5: a message later; of its data, only the flags count."""
     check_content(world.limits, data, prefix="data.")
     entry.ephemeral = _hidden(data)
     entry.acknowledge()
@@ -75,7 +75,7 @@ def _defer(world: World, entry: Interaction, data: Posted) -> None:
 
 
 def _defer_update(_: World, entry: Interaction, __: Posted) -> None:
-    """6: the message of the component will change, and nobody sees that it is waited for."""
+    """6: the component's message will change later; nobody sees that the answer is deferred."""
     entry.acknowledge()
     entry.original = entry.pressed
     if entry.pressed is not None:
@@ -83,7 +83,7 @@ def _defer_update(_: World, entry: Interaction, __: Posted) -> None:
 
 
 def _update(world: World, entry: Interaction, data: Posted) -> None:
-    """7: the message of the component changes."""
+    """7: the component's message changes at once."""
     check_content(world.limits, data, prefix="data.")
     if entry.pressed is None or entry.pressed.deleted:
         raise coded(10008)
@@ -107,7 +107,7 @@ def _suggest(_: World, entry: Interaction, data: Posted) -> None:
 
 
 def _ask(_: World, entry: Interaction, data: Posted) -> None:
-    """9: a form, which only somebody who was not sent one before can get."""
+    """9: a form; it cannot be the answer to a submitted form."""
     for name in ("custom_id", "title", "components"):
         if not data.fields.get(name):
             raise form(f"data.{name}", "BASE_TYPE_REQUIRED", "This field is required")
@@ -142,7 +142,7 @@ def _allowed(entry: Interaction) -> list[int]:
 
 
 def _callback(world: World, entry: Interaction, kind: int) -> dict[str, Any]:
-    """What `with_response` asks for."""
+    """The body of the answer, if `with_response` asks for it."""
     told: dict[str, Any] = {"id": entry.id, "type": int(entry.kind)}
     resource: dict[str, Any] = {"type": kind}
     if entry.original is not None:

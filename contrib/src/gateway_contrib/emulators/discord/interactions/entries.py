@@ -1,4 +1,4 @@
-"""An interaction: something that a person did, its token, and what that person saw of the answer.
+"""Holds an interaction: what a person did, its token, and what the person saw of the answer.
 
 Source: discord.com/developers/docs/interactions/receiving-and-responding.
 """
@@ -16,10 +16,10 @@ from gateway_contrib.emulators.rooms import Message
 from gateway_contrib.emulators.screen import Screen, Sight
 
 LIFE = 900.0
-"""Seconds for which an interaction's token is good."""
+"""Seconds for which an interaction's token is valid."""
 
 ACKNOWLEDGED_WITHIN = 3.0
-"""Seconds for which a bot may give the first answer."""
+"""Seconds within which a bot may give the first answer."""
 
 EPHEMERAL = 1 << 6
 LOADING = 1 << 7
@@ -40,7 +40,7 @@ class Kind(IntEnum):
 
 @attrs.frozen
 class Seen:
-    """What the person saw from a moment on; `ephemeral`: nobody else did."""
+    """What the person saw from a moment on; `ephemeral`: nobody else saw it."""
 
     at: float
     text: str
@@ -49,15 +49,15 @@ class Seen:
 
 @attrs.define(eq=False, kw_only=True)
 class Interaction:
-    """What a bot may answer for a quarter of an hour, the first time within three seconds.
+    """A bot may answer it for a quarter of an hour, for the first time within three seconds.
 
-    event        as the gateway sends it; its `d` is the body of an interaction's HTTP request
+    event        the event as the gateway sends it; its `d` is the body of the HTTP request
     application  the id in the path of its webhook routes
-    pressed      the message of the button or form; None: it is no component's
+    pressed      the message of the button or form; None: it came from no message
     original     the message of the first answer, `@original`
-    loading      that message is still to come: the answer was deferred
+    loading      the answer was deferred, and `original` is still to come
     modal        the form that the bot answered with
-    choices      what the bot suggested to somebody who types
+    choices      the bot's suggestions to somebody who types
     """
 
     id: str
@@ -85,7 +85,7 @@ class Interaction:
 
     @property
     def live(self) -> bool:
-        """True while its token is good."""
+        """True while its token is valid."""
         return trio.current_time() - self.made_at <= LIFE
 
     @property
@@ -95,27 +95,27 @@ class Interaction:
         return self.acknowledged or not late
 
     def acknowledge(self) -> None:
-        """The first answer is there: nothing fails any more."""
+        """Note the first answer, and take away the failure that its absence would show."""
         self.acknowledged, self.acknowledged_at = True, trio.current_time()
         self.hide()
 
     def think(self) -> None:
-        """The answer is deferred: who waits sees so, until it comes or the token's end."""
+        """Show that the answer is deferred, until the answer comes or the token ends."""
         self.loading = True
         end = self.made_at + LIFE
         self._show("thinking", THINKING, until=end)
         self._fail_at(end)
 
     def ask(self, title: str) -> None:
-        """The person sees a form."""
+        """Show the person a form."""
         self._show("form", title)
 
     def hide(self) -> None:
-        """What was shown in the place of an answer goes."""
+        """Hide what was shown instead of an answer."""
         self.screen.hide(*(("interaction", self.id, what) for what in _PLACEHOLDERS))
 
     def adopt(self, message: Message) -> None:
-        """The message is a part of the answer from now on; what it was before is none."""
+        """Make the message a part of the answer from now on; its texts until now are not."""
         before = len(message.states) if message is self.pressed else 0
         self._parts.append((message, before))
 
@@ -145,7 +145,7 @@ class Interaction:
     def _show(
         self, what: str, text: str, *, since: float | None = None, until: float = math.inf
     ) -> None:
-        # Of a failure and a form the person alone knows.
+        # Only the person sees a failure or a form.
         alone = self.ephemeral or what != "thinking"
         sight = Sight(
             what=what,

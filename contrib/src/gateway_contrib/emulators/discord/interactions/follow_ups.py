@@ -1,4 +1,4 @@
-"""What follows the first answer: `@original` seen, changed and deleted, and further messages.
+"""Serves what follows the first answer: further messages, and reads and changes of `@original`.
 
 Source: discord.com/developers/docs/interactions/receiving-and-responding#followup-messages.
 """
@@ -27,7 +27,7 @@ ORIGINAL = "@original"
 
 
 def create(world: World, _: Bot, posted: Posted) -> Answer:
-    """A further message; directly after a deferral it is the deferred one."""
+    """Make a further message; directly after a deferral, it is the deferred message."""
     entry = _live(world, posted)
     fields = accepted(world.limits, posted)
     if entry.loading and entry.original is not None:
@@ -40,12 +40,12 @@ def create(world: World, _: Bot, posted: Posted) -> Answer:
 
 
 def get(world: World, _: Bot, posted: Posted) -> Answer:
-    """A message of the interaction; a deferred one is there and empty."""
+    """A message of the interaction; a deferred message exists and is empty."""
     return 200, message_wire(world, _message(_live(world, posted), posted))
 
 
 def edit(world: World, _: Bot, posted: Posted) -> Answer:
-    """Change a message of the interaction; a deferred one is made by it."""
+    """Change a message of the interaction; a deferred message is shown by its first change."""
     entry = _live(world, posted)
     message = _message(entry, posted)
     fields = accepted(world.limits, posted, before=message.fields)
@@ -56,7 +56,7 @@ def edit(world: World, _: Bot, posted: Posted) -> Answer:
 
 
 def delete(world: World, _: Bot, posted: Posted) -> Answer:
-    """Take away a message of the interaction, a deferred one too."""
+    """Delete a message of the interaction, even a deferred one."""
     entry = _live(world, posted)
     message = _message(entry, posted)
     if entry.loading and message is entry.original:
@@ -86,7 +86,7 @@ def _message(entry: Interaction, posted: Posted) -> Message:
 
 
 def _finish(world: World, entry: Interaction, message: Message, fields: dict[str, Any]) -> Message:
-    """The deferred message is there; whether it is ephemeral was said with the deferral."""
+    """Show the deferred message; the deferral has decided whether it is ephemeral."""
     flags = (fields.get("flags") or 0) & ~EPHEMERAL
     message.fields |= {**fields, "flags": flags | (EPHEMERAL if entry.ephemeral else 0)}
     world.attach(message)
@@ -100,7 +100,7 @@ def _finish(world: World, entry: Interaction, message: Message, fields: dict[str
 
 
 def _flags(message: Message, fields: dict[str, object]) -> int:
-    """An edit makes no message ephemeral, and none public."""
+    """The flags after an edit, which makes no message ephemeral or public."""
     kept = (message.fields.get("flags") or 0) & EPHEMERAL
     asked = fields.get("flags", message.fields.get("flags"))
     return (asked if isinstance(asked, int) else 0) & ~EPHEMERAL | kept
