@@ -1,4 +1,4 @@
-"""Lets the tests here import `simulated`, the package of the world beside them."""
+"""Lets the tests here import `simulated`, the package beside them that makes the world."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(scope="module", autouse=True)
 def _uncounted():
-    """Coverage does not count here: a world takes a multiple of its time under it.
+    """Stop the measuring of coverage here: with it, a world takes several times as long.
 
-    What worlds reach and no test of a unit does is to be seen as a line without a test.
+    A line that worlds reach, but no unit test, is to be seen as a line without a test.
     """
     counting = Coverage.current()
     if counting is None:

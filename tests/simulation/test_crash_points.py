@@ -1,4 +1,4 @@
-"""One small world, killed at its awaits: at some of them here, at all by `bench.simulate`."""
+"""Kills one small world at its awaits: here at some of them, in `bench.simulate` at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAIRS = amount("pairs of kills")
 
 @pytest.fixture(scope="module")
 def points():
-    """How many awaits the first life has."""
+    """The number of awaits in the first life."""
     return count_points()
 
 
@@ -26,13 +26,13 @@ def test_killed_at_an_await_nothing_is_lost_doubled_or_out_of_order(points):
     for point in range(1, points, points // KILLS):
         outcome = killed_at(point)
         assert outcome.kills == 1
-        # an edit whose caller was not told is handed over again, and may pass over the first
+        # an edit whose caller heard nothing is handed over again, and may supersede the first one
         assert {"delivered"} == set(outcome.ended) - {"unknown", "superseded"}
         assert any(ALL_TOLD in line for line in outcome.trace)
 
 
 def test_killed_twice(points):
-    """The second life falls as well: while it opens, while it goes on, or later."""
+    """The second life is killed as well: while it opens, while it goes on, or later."""
     rng = Random("pairs")
     for _ in range(PAIRS):
         outcome = killed_at(rng.randrange(points), rng.randrange(points // 2))

@@ -1,6 +1,6 @@
 """Bugs put into messages with files: the simulation must notice each of them, and soon.
 
-As `test_seeded_bugs.py`; only worlds with files are looked at.
+Like `test_seeded_bugs.py`, but only in worlds with files.
 """
 
 # ruff: noqa: ARG005 - the bugs have the signatures of what they replace
@@ -36,7 +36,7 @@ bug = BUGS = Bugs()
 
 @bug("bytes that are needed are gone|is not stored")
 def bytes_are_gone_with_the_first_message_that_ends(patch):
-    """Others have the same."""
+    """Other messages need the same bytes."""
 
     def let_go(self: Spool, digest: str) -> None:
         self._kept.pop(digest, None)
@@ -65,7 +65,7 @@ def an_outbox_keeps_the_bytes_of_what_it_forgets(patch):
 
 @bug("is not what was asked for|stands with|stands twice|is nowhere")
 def an_id_of_an_upload_is_used_for_other_bytes(patch):
-    """Whatever has the same kind is taken for the same file."""
+    """Files of the same kind are taken for the same file."""
 
     def named(instance_id: str, file: Any) -> Any:
         return instance_id, "", file.as_document, file.media_type
@@ -103,7 +103,7 @@ def nobody_is_told_of_refused_files(patch):
 
 @bug("stands twice, and nobody said so|is there|stands [0-9]+ times", seen=1059)
 def a_lost_answer_of_a_share_counts_as_not_sent(patch):
-    """Slack may have shared the files all the same."""
+    """Slack may have shared the files although the answer was lost."""
     whole = SlackSession._share
 
     async def share(self: Any, *given: Any) -> Any:
@@ -164,7 +164,7 @@ def all_but_the_first_file_are_forgotten(patch):
 
 @bug("is not what was asked for|stands with|is nowhere|is shown as|nobody asked")
 def a_file_has_the_name_of_the_one_before(patch):
-    """A form goes on with what was left of another one."""
+    """A form begins with the file name that is left of another form."""
     whole, names = KeptFiles._upload, ["first.txt"]
 
     def upload(self: Any, instance_id: str, file: Any, *given: Any, **more: Any) -> Any:

@@ -1,6 +1,6 @@
 """Bugs put into groups: the simulation must notice each of them, and soon.
 
-As `test_seeded_bugs.py`; only worlds that have groups are looked at.
+Like `test_seeded_bugs.py`, but only in worlds with groups.
 """
 
 # ruff: noqa: ARG005 - the bugs have the signatures of what they replace
@@ -34,7 +34,7 @@ bug = BUGS = Bugs()
 
 @bug("is accepted again as|is not known|another text is taken for")
 def the_key_of_a_group_is_forgotten(patch):
-    """Handed in again, it is another one."""
+    """A group that is handed in again is another group."""
     patch.setattr(Group, "scope", None)
 
 
@@ -49,7 +49,7 @@ def another_text_under_the_key_joins(patch):
 
 @bug("had it|is None, and|next turn|callers are never done", seen=43)
 def a_turn_is_not_taken(patch):
-    """The outbox does not hear whose turn it was."""
+    """The outbox does not hear which member had its turn."""
     whole = taking.Turn
     patch.setattr(whole, "member", property(lambda self: None))
 
@@ -113,7 +113,7 @@ def a_pause_is_not_known_in_the_next_life(patch):
 
 @bug("stays paused|callers are never done")
 def a_group_that_has_ended_stays_paused(patch):
-    """As it was: one that is tried again waits for ever."""
+    """If such a group is tried again, it waits for ever."""
     whole = registry.Groups.pause
 
     async def pause(self: Any, group_id: str, *, paused: bool) -> Any:
@@ -135,7 +135,7 @@ def those_without_a_turn_are_not_counted(patch):
 
 @bug("is cancelled|is not cancelled|had it|is .*, of")
 def a_cancelled_group_goes_on(patch):
-    """It is counted as cancelled, and its members have their turns."""
+    """The group is counted as cancelled, but its members still have their turns."""
     whole = memory.MemoryGroups.cancelled
 
     def cancelled(self: Any, group_id: str) -> None:
@@ -246,7 +246,7 @@ def a_delivered_member_is_counted_twice(patch):
 
 @bug("go before", seen=223)
 def bulk_goes_first(patch):
-    """Whoever waits for the same account waits for all members that are ready."""
+    """Other messages of the account wait for all members that are ready."""
     patch.setattr(scheduler, "RANKS", {"urgent": 1, "normal": 2, "bulk": 0})
 
 
@@ -255,7 +255,7 @@ def bulk_goes_first(patch):
 
 @bug("is lost|is not known", seen=164)
 def a_group_is_told_before_it_is_stored(patch):
-    """It is there for those who ask, until the process ends."""
+    """The group is known to callers, but only until the process ends."""
     whole = outboxes.SqliteOutbox.append_group
 
     async def append_group(self: Any, group: Any, members: Any, on_stored: Any) -> None:

@@ -1,7 +1,7 @@
 """Bugs put into what survives a kill: the simulation must notice each of them, and soon.
 
-As `test_seeded_bugs.py`, for the outbox, its file and the life after; only worlds with several
-lives, a full disk, or something else that this file is about are looked at.
+Like `test_seeded_bugs.py`, for the outbox, its file and the next life. Only worlds with several
+lives, a full disk, or another trouble of this kind are used.
 """
 
 # ruff: noqa: ARG005 - the bugs have the signatures of what they replace
@@ -66,7 +66,7 @@ def an_end_is_not_written(patch):
     seen=126,
 )
 def a_failed_commit_forgets_what_it_held(patch):
-    """The disk was full: what nobody was waiting for is not written later."""
+    """The disk was full, and changes that nobody was waiting for are not written later."""
     patch.setattr(batches.Batch, "left_over", lambda self: batches.Batch())
 
 
@@ -75,7 +75,7 @@ def a_failed_commit_forgets_what_it_held(patch):
     seen=37,
 )
 def a_withdrawn_entry_stays(patch):
-    """Its caller was cancelled while it was being written."""
+    """The entry's caller was cancelled while the entry was being written."""
     patch.setattr(outboxes.SqliteOutbox, "withdraw", lambda self, envelope_id: None)
 
 
@@ -142,7 +142,7 @@ def deadlines_begin_anew(patch):
 
 @bug("does not stand|is nowhere|is there|stands", seen=55)
 def a_stale_ref_is_trusted(patch):
-    """An edit compares with what its ref says, not with the message as it stands."""
+    """An edit compares with its ref, and not with the message as it is now."""
     whole = revisions.Revisions.newest
 
     def newest(self: Any, ref: Any) -> Any:
@@ -173,13 +173,13 @@ def pieces_of_a_doubtful_part_are_new(patch):
     seen=85,
 )
 def an_instance_that_left_takes_envelopes(patch):
-    """It was removed while the envelope waited for its slot, or was being written."""
+    """The instance was removed while the envelope waited for its slot, or was being written."""
     patch.setattr(draft.Drafting, "look_up_account", lambda self, draft, **named: draft.account)
 
 
 @bug("after its answer|is sent again|stands|was tried", seen=246)
 def the_last_try_is_made_again(patch):
-    """A kill cut it off."""
+    """A kill cut the last attempt off."""
     whole = planning.Planner._may_repeat
 
     def may_repeat(self: Any, delivery: Any, step: Any, *given: Any) -> bool:
@@ -196,7 +196,7 @@ def the_last_try_is_made_again(patch):
 
 
 def troubled() -> Iterator[int]:
-    """The seeds of worlds that have more than one life or a change of the axis."""
+    """The seeds of worlds that have several lives, or another trouble that this file is about."""
     for seed in count():
         setup = draw(seed)
         events = {what for _, what, _ in setup.trouble.events}

@@ -1,4 +1,4 @@
-"""The same seed gives the same world, byte for byte, in every process."""
+"""Tests that a seed gives the same world, byte for byte, in every process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def digests(hash_seed: str) -> list[str]:
 
 
 def test_processes_with_other_hash_seeds_see_the_same():
-    """This one has a hash seed of its own, too, and other tests ran in it before."""
+    """This process has a hash seed of its own, too, and other tests ran in it before."""
     here = [f"{seed} {simulate(seed).digest}" for seed in range(FIRST, FIRST + SEEDS)]
     for hash_seed in ("1", "4242")[: amount("processes that see them again")]:
         there = digests(hash_seed)
@@ -37,7 +37,7 @@ def test_processes_with_other_hash_seeds_see_the_same():
 
 
 def test_the_name_of_a_temporary_folder_is_in_no_trace():
-    """In this world the outbox does not open at first, and says which file that is."""
+    """In this world, the outbox does not open at first, and its error names the file."""
     first, second = simulate(22), simulate(22)
     assert any("cannot be opened" in line for line in first.trace)
     assert first.digest == second.digest

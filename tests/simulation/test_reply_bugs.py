@@ -1,6 +1,6 @@
 """Bugs put into answers to events: the simulation must notice each of them, and soon.
 
-As `test_seeded_bugs.py`; only worlds in which events are answered are looked at.
+Like `test_seeded_bugs.py`, but only in worlds in which events are answered.
 """
 
 # ruff: noqa: ARG005 - the bugs have the signatures of what they replace
@@ -31,13 +31,13 @@ bug = BUGS = Bugs()
 
 @bug("as None")
 def the_id_of_an_event_is_no_key(patch):
-    """One that comes again is answered again."""
+    """An event that comes again is answered again."""
     patch.setattr(AnswerNumbers, "next_key", lambda self, event, natural, name: name)
 
 
 @bug("is answered by|as ")
 def further_answers_have_the_key_of_the_first(patch):
-    """They are taken for it, and never sent."""
+    """Further answers are taken for the first answer, and never sent."""
 
     def next_key(self: Any, event: Any, natural: Any, name: Any) -> Any:
         return natural if name is None else f"{natural}={name}"
@@ -47,7 +47,7 @@ def further_answers_have_the_key_of_the_first(patch):
 
 @bug("as ")
 def an_event_that_comes_again_counts_on(patch):
-    """Its answers are counted by its id, and not by its object."""
+    """The event's answers are counted by its id, and not by its object."""
     whole = AnswerNumbers.next_key
     objects: dict[Any, list[Any]] = {}
 
@@ -110,7 +110,7 @@ def what_is_of_no_conversation_goes_to_the_room_of_the_last_event(patch):
 
 @bug("was taken by|is answered", seen=99)
 def an_answer_under_way_is_not_known(patch):
-    """An event that comes again meanwhile is answered again."""
+    """An event that comes again during its answer is answered again."""
     whole = idempotency.Keys.find
 
     def find(self: Any, scope: Any, now: int) -> Any:

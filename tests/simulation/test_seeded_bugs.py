@@ -1,7 +1,7 @@
 """Bugs put into the engine on purpose: the simulation must notice each of them, and soon.
 
-A harness that finds nothing is usually blind. Each bug is the kind that a tired afternoon makes:
-a line forgotten, a comparison the wrong way round, a rule bent.
+A harness that finds nothing is usually blind. Each bug is of the kind that tired programmers make:
+a forgotten line, a comparison the wrong way round, a broken rule.
 """
 
 # ruff: noqa: ARG005 - the bugs have the signatures of what they replace
@@ -51,7 +51,7 @@ bug = BUGS = Bugs()
 
 @bug("which is free|did not end|runs for ever|never|afterwards|nothing will")
 def a_wake_up_is_lost(patch):
-    """A token that comes back wakes nobody."""
+    """A token that is given back wakes no lane."""
 
     def release(self: Any, lane: Any, now: int, *, unused: bool = False) -> None:
         tokens, lane.tokens = lane.tokens, None
@@ -63,13 +63,13 @@ def a_wake_up_is_lost(patch):
 
 @bug("runs for ever|did not end|which is free|afterwards|outlives")
 def a_token_is_not_given_back(patch):
-    """An attempt that is called off keeps its tokens."""
+    """An attempt that does not take place keeps its tokens."""
     patch.setattr(bucket.Bucket, "give_back", lambda self: None)
 
 
 @bug("calls at once")
 def slots_are_without_number(patch):
-    """The bound on an instance's attempts in flight is not looked at."""
+    """The bound on an instance's attempts in flight is ignored."""
     whole = rooms.Lane.buckets
 
     def buckets(self: Any, operation: str, now: int) -> Any:
@@ -94,7 +94,7 @@ def parts_are_interleaved(patch):
 
 @bug("overtakes|between the parts|waits for what has ended", seen=39)
 def a_retry_goes_to_the_end(patch):
-    """What failed is queued behind what came after it."""
+    """A failed envelope is queued after later ones."""
     whole = scheduler.Scheduler.pause
 
     def pause(self: Any, lane: Any, until: int) -> None:
@@ -106,7 +106,7 @@ def a_retry_goes_to_the_end(patch):
 
 @bug("forgotten|sleeps on|did not end|outlives|never|afterwards")
 def a_paused_lane_is_dropped(patch):
-    """Nobody is asked to wake it."""
+    """No alarm wakes the lane."""
 
     def pause(self: Any, lane: Any, until: int) -> None:
         lane.running = False
@@ -118,7 +118,7 @@ def a_paused_lane_is_dropped(patch):
 
 @bug("requests as too many|within the wait", seen=12)
 def pacing_counts_from_the_request(patch):
-    """As if the platform had counted when we asked, not when it answered."""
+    """The bucket counts from the request's begin, and not from its answer."""
 
     def release(self: Any, now: int, took: int = 0) -> None:
         self.in_flight -= 1
@@ -129,7 +129,7 @@ def pacing_counts_from_the_request(patch):
 
 @bug("within the wait|suspended|held", seen=42)
 def closures_are_not_looked_at_again(patch):
-    """What closed between the tokens and the call is called nevertheless."""
+    """An attempt is made even if a closure came after it took its tokens."""
 
     def may_begin(running: Any, now: int) -> bool:
         return running.delivery.receipt is None and running.delivery.deadline > now
@@ -169,7 +169,7 @@ def deadlines_are_ignored(patch):
 
 @bug("ended during its call|ended twice|after its end|fell")
 def an_attempt_is_ended_by_its_deadline(patch):
-    """What is under way is ended, too; its answer comes to nobody."""
+    """A delivery under way is ended, too; nobody gets its answer."""
 
     def expire(self: Any, delivery: Any, now: int) -> None:
         self.complete_waiting(delivery, expired(delivery), now)
@@ -194,7 +194,7 @@ def an_end_is_told_twice(patch):
 
 @bug("after its end", seen=15)
 def what_ended_meanwhile_is_sent(patch):
-    """It was cancelled while its session opened."""
+    """The envelope was cancelled while its session opened."""
 
     def may_begin(running: Any, now: int) -> bool:
         return all(token.closed_until <= now for token in running.lane.tokens or ())
@@ -209,7 +209,7 @@ def a_cancelled_caller_leaves_its_envelope(patch):
 
 @bug("nobody ends what is over|runs for ever|did not end|outlives|never")
 def what_is_over_is_handed_to_nobody(patch):
-    """The head of a lane is over, and no worker hears of it."""
+    """The head of a lane must end, and no worker hears of it."""
 
     def end(self: Any, *given: Any) -> None:
         self.over.append(workers.Over(*given))
@@ -219,7 +219,7 @@ def what_is_over_is_handed_to_nobody(patch):
 
 @bug("runs for ever|did not end|outlives|never|afterwards")
 def a_lane_ends_with_its_head(patch):
-    """A worker ends what is over, and the lane does not go on."""
+    """A worker ends the head of the lane, and the lane does not go on."""
 
     def end(self: Any, over: Any) -> None:
         if over.delivery.receipt is None:
@@ -251,7 +251,7 @@ def one_copy_too_many(patch):
 
 @bug("after it was in doubt|waits for what has ended", seen=15)
 def the_quarantine_ends_with_its_envelope(patch):
-    """Whoever comes next in the room goes at once, whatever may still arrive."""
+    """The room's next envelope goes at once, though the one before may still arrive."""
     whole = consequences.doubt
 
     def doubt(lane: Any, step: Any, now: int, _: int = 0, **given: Any) -> None:
@@ -285,13 +285,13 @@ def a_possible_copy_is_not_announced(patch):
 
 @bug("of #[0-9]+ (Send|Edit) .*, and nobody said so", seen=38)
 def a_copy_beyond_a_change_is_not_announced(patch):
-    """The receipt of an edit or a deletion tells of its own attempts only."""
+    """The receipt of an edit or a deletion reports only its own attempts."""
     patch.setattr(receipts, "_leaves_copies", lambda delivery: False)
 
 
 @bug("is there|key was freed", seen=9)
 def doubt_is_called_failure(patch):
-    """The receipt says that nothing was sent where nobody knows."""
+    """The receipt says that nothing was sent, though nobody knows that."""
     whole = completion.Completion.complete
 
     def complete(self: Any, delivery: Any, *given: Any) -> Any:
@@ -305,7 +305,7 @@ def doubt_is_called_failure(patch):
 
 @bug("repeats step|is recorded after|is called|begins after|is there", seen=11)
 def a_bad_answer_is_sent_again(patch):
-    """The hook answered nonsense after it had sent; as if it had not."""
+    """The hook returned nonsense after it had sent; this counts as not sent."""
     whole = consequences.Consequences.failed
 
     def failed(self: Any, what: Any, *, answered: bool = False) -> None:
@@ -346,7 +346,7 @@ def a_refusal_spends_a_try(patch):
 
 @bug("places taken|has room|nobody waits at|did not end|not conserved", seen=12)
 def a_place_leaks(patch):
-    """Whoever gives up waiting keeps the place that was handed over meanwhile."""
+    """A caller that gives up waiting keeps the slot that it was given meanwhile."""
 
     def give_up(self: Any, waiter: Any, now: int) -> None:
         for queue in self._waiting.values():
@@ -369,7 +369,7 @@ def a_bound_is_not_kept(patch):
 
 @bug("was refused with|stays outside", seen=12)
 def all_classes_share_the_bounds(patch):
-    """Bulk that is inside keeps out what is urgent."""
+    """Bulk envelopes inside keep urgent ones out."""
     real = admission.Admission._reached
 
     def reached(self: Any, instance_id: str, room_id: str, rank: int) -> Any:
@@ -398,7 +398,7 @@ def what_stands_alone_is_paged_after_all_else(patch):
 
 @bug("after its deadline|outlives", seen=33)
 def time_counts_from_acceptance(patch):
-    """What waited at the door has all of its time again."""
+    """An envelope that waited at the door gets its whole time again."""
     real = draft.Drafting.deliver
 
     def deliver(self: Any, waited: Any, *given: Any) -> Any:
@@ -415,13 +415,13 @@ def a_key_is_forgotten(patch):
 
 @bug("another payload|conflicts with its equal|leads elsewhere")
 def any_payload_fits_a_key(patch):
-    """The fingerprint tells nothing apart."""
+    """All fingerprints are equal."""
     patch.setattr(draft, "fingerprint", lambda envelope: "the same")
 
 
 @bug("key was freed|stands", seen=15)
 def a_key_is_freed_too_early(patch):
-    """Whatever ended without delivering everything frees its key."""
+    """Every envelope that ends without delivering everything frees its key."""
     patch.setattr(idempotency, "frees_its_key", lambda receipt: not receipt.delivered)
 
 
@@ -450,7 +450,7 @@ def an_edit_under_way_is_superseded(patch):
 
 @bug("places taken|did not end|afterwards|has room|nothing will|never", seen=11)
 def a_refused_append_keeps_its_place(patch):
-    """The disk is full: the caller is told so, and the place stays taken."""
+    """The disk is full: the caller gets an error, but the slot stays taken."""
     patch.setattr(durable.DurableWay, "_take_back", lambda self, *given, **named: None)
 
 
@@ -486,7 +486,7 @@ def a_death_leaves_its_lanes_running(patch):
 
 @bug("runs for ever|ended exhausted|did not end|ends exhausted|outlives|afterwards", seen=20)
 def a_session_that_hangs_is_kept(patch):
-    """Everybody goes on waiting for the one that never opens."""
+    """All attempts go on waiting for the session that never opens."""
     whole = sessions.OpenSession.__init__
 
     def init(self: Any, hooks: Any, instance: Any, idle: float, opening: float) -> None:
@@ -517,7 +517,7 @@ def an_edit_does_not_wait_for_its_message(patch):
 
 @bug("changes what|does not stand|still stands|is recorded after|out of order", seen=50)
 def two_changes_of_a_message_are_under_way(patch):
-    """Nobody remembers which of them has begun."""
+    """The change that has begun is forgotten."""
     whole = targets.Targets.before
 
     def before(self: Any, delivery: Any, change: Any, now: int) -> Any:
@@ -539,7 +539,7 @@ def an_edit_that_was_overtaken_goes_out(patch):
 
 @bug("still stands beside", seen=12)
 def what_is_too_much_of_a_message_stays(patch):
-    """An edit makes it shorter; nobody deletes the rest."""
+    """An edit makes the message shorter, and nobody deletes the rest."""
     whole = targets.edit_steps
 
     def edit_steps(*given: Any) -> Any:
@@ -560,7 +560,7 @@ def a_refusal_of_a_room_closes_the_account(patch):
 
 @bug("any more at")
 def a_level_is_left_where_it_began(patch):
-    """Without hysteresis it comes and goes with each envelope."""
+    """Without hysteresis, the level comes and goes with each envelope."""
     whole = pressure.Gauge._edge
 
     def edge(self: Any, index: int, *, falling: bool = False) -> int:
@@ -596,7 +596,7 @@ def a_session_stays_in_use(patch):
 
 @bug("ended for room_moved", seen=8)
 def a_room_that_moved_is_looked_for_where_it_was(patch):
-    """The lane goes on at the old address until it has been told too often."""
+    """The lane goes on at the old address until the platform has reported the move too often."""
     whole = consequences.Consequences._do_moved
 
     def moved(self: Any, failed: Any, decision: Any) -> None:

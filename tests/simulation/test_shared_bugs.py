@@ -68,13 +68,13 @@ def a_counter_that_changes_is_taken_for_silence(patch):
 
 @bug(FOLLOWED)
 def a_lease_is_never_over(patch):
-    """Whoever is cut off from the server goes on with the platforms."""
+    """An owner that is cut off from the server goes on sending to the platforms."""
     patch.setattr(membership.Membership, "covered", property(lambda self: self.owns))
 
 
 @bug(FOLLOWED)
 def the_first_byte_is_not_looked_at(patch):
-    """The lease covers the attempt's begin; then its connection takes long to come about."""
+    """The lease covers the attempt's begin; then its connection takes long to open."""
 
     def begins(self: Any) -> None:
         self.written = True
@@ -93,7 +93,7 @@ def only_what_is_recorded_is_looked_at(patch):
 
 @bug(FOLLOWED)
 def an_epoch_is_not_checked_at_one_write(patch):
-    """What is told of envelopes that are there, and nothing new."""
+    """Of the writes that change known envelopes, and add nothing new."""
     whole = statements.STATEMENTS["SELECT begin_batch(%s, %s, %s::text[], %s::bigint[])"]
 
     async def begin(server: Any, transaction: Any, given: Any) -> Any:
@@ -110,7 +110,7 @@ def an_epoch_is_not_checked_at_one_write(patch):
 
 @bug(FOLLOWED, seen=50)
 def an_epoch_is_in_no_key(patch):
-    """A takeover does not wait for whoever writes."""
+    """A takeover does not wait for an owner that writes."""
     patch.setattr(server, "EPOCH_IS_IN_A_KEY", False)
 
 
@@ -119,12 +119,12 @@ def what_an_owner_before_was_to_write_is_written_after_all(patch):
     patch.setattr(Committer, "drop", lambda self, error: None)
 
 
-# -- a COMMIT of which the outcome is not known
+# -- a COMMIT whose outcome is not known
 
 
 @bug("was refused, and|stored twice|is not there|stands", seen=45)
 def a_commit_is_asked_by_a_look(patch):
-    """It was not there, and came later."""
+    """The look did not find the COMMIT, which came later."""
 
     def decide(self: Any, number: int) -> bool:
         noted = (self.member, number)
@@ -151,7 +151,7 @@ def a_commit_without_an_answer_is_taken_for_one(patch):
 
 @bug("was refused, and", seen=5)
 def a_handover_without_an_answer_is_taken_for_none(patch):
-    """By a process that delivers nothing."""
+    """The handover is made by a process that delivers nothing."""
 
     async def tried(self: Any, some: Any, *, unknown: bool = False) -> None:
         try:
@@ -198,7 +198,7 @@ def who_owns_again_gives_positions_by_its_own_clock(patch):
 
 @bug("ended 2 times")
 def what_is_handed_over_has_no_key_of_its_own(patch):
-    """Its owner ends between the envelope and the answer."""
+    """The owner ends after it has stored the envelope, and before it has answered."""
     whole = handed._request
 
     def request(*given: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Drawn worlds of several gateways on one shared outbox, on the product's own ownership."""
+"""Draws worlds of several gateways on one shared outbox, with the product's own ownership."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sharing.world import simulate
 
 SEEDS = amount("worlds of a shared outbox")
 RARE = (14, 26, 30)
-"""Beyond a short run, but what happens there hardly happens elsewhere: an owner is stopped between
-its last look and the write, and followed; one does not reach the platforms; the answer to a COMMIT
-is lost."""
+"""Seeds beyond a short run, for events that hardly happen elsewhere: an owner is stopped between
+its last look and the write, and another one follows it; an owner does not reach the platforms; the
+answer to a COMMIT is lost."""
 
 
 @pytest.fixture(scope="module")
 def outcomes():
-    """Each of them is looked at while it lives and when it has ended."""
+    """The outcomes of the worlds; each world is checked while it lives and when it has ended."""
     gc.collect()
     gc.freeze()
     yield [simulate(seed) for seed in sorted({*range(SEEDS), *(RARE if LONG else ())})]
@@ -35,7 +35,7 @@ def test_every_law_holds_in_every_world(outcomes):
 @long_run
 @pytest.mark.skipif(not LONG, reason="GATEWAY_LONG=1 draws enough worlds for it")
 def test_the_worlds_were_worth_looking_at(outcomes):
-    """A harness that finds nothing is usually blind: all that can happen did happen."""
+    """A harness that finds nothing is usually blind, so everything that can happen must happen."""
     happened = sum((Counter(outcome.happened) for outcome in outcomes), Counter())
     for what in (
         "kill", "kill at a port", "stop", "stop at a write", "cut", "away", "restart", "leave",

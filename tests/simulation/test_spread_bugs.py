@@ -1,4 +1,4 @@
-"""Bugs put into how accounts are spread over processes: the simulation must notice each of them."""
+"""Bugs put into the spreading of accounts over processes: the simulation must notice each."""
 
 # ruff: noqa: ARG005 - the bugs have the signatures of what they replace
 
@@ -24,7 +24,7 @@ from gateway_core.spread.way import SpreadWay
 from gateway_core.submission.handed.way import HandoverWay
 
 MOST_WORLDS = 40
-"""Each takes a second and more: a bug that none of so many shows wants a seed of its own."""
+"""A world takes a second or more, so a bug that so many do not show needs a seed of its own."""
 FOLLOWED = "after it was followed"
 NEVER = "are unfinished"
 
@@ -32,7 +32,7 @@ bug = BUGS = Bugs(simulate_spread)
 
 
 def _does(patch: Any, sql: str, do: Any) -> None:
-    """The server does that for the statement."""
+    """Let the server do `do` for the statement."""
     table = {**statements.STATEMENTS, " ".join(sql.split()): do}
     patch.setattr("sharing.world.STATEMENTS", table)
 
@@ -98,13 +98,13 @@ def a_look_takes_the_rows_of_other_owners(patch):
 
 @bug("overtakes", seen=29)
 def what_was_handed_over_may_be_overtaken(patch):
-    """By what the same process accepts, which owns the account by now."""
+    """By envelopes that the same process accepts, which owns the account by now."""
     patch.setattr(HandoverWay, "untaken", lambda self, instance_id, room: False)
 
 
 @bug("overtakes", seen=19)
 def what_an_application_handed_over_is_handed_over_again(patch):
-    """As long as this process has something in that room that nobody has taken."""
+    """As long as this process has an envelope in that room that no owner has taken."""
     whole = SpreadWay.accept
 
     async def accept(self: Any, draft: Any, *, wait: bool) -> Any:
@@ -124,7 +124,7 @@ def whoever_has_an_account_next_does_not_hear_that_it_is_suspended(patch):
 
 @bug("and has not done so", seen=0)
 def what_is_asked_of_an_account_elsewhere_is_done_here(patch):
-    """Its owner hears nothing of it."""
+    """The account's owner does not hear of the request."""
     whole = Suspensions.suspend
 
     def suspend(self: Any, instance_id: str, why: str, by: str) -> None:

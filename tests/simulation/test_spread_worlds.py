@@ -1,4 +1,4 @@
-"""Drawn worlds of several gateways that share an outbox, over which its accounts are spread."""
+"""Draws worlds of several gateways that share an outbox, with its accounts spread over them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from sharing.world import simulate_spread
 
 SEEDS = amount("worlds of accounts that are spread over processes")
 FOUND = (7, 23, 29, 175, 269, 273, 333)
-"""In which something was wrong with the gateway: what is common was a member's that did not know
-it; an account was kept that another member was to own; what an application had handed over was
-handed over again, behind what came later; a member that could not say that it leaves broke; one
-position was given twice; an account was never served whose past could not be read at first; one
-that was had again before its move had ended was given up by that, and nobody's from then on."""
+"""Seeds of worlds that found a mistake in the gateway: a member had the common things and did not
+know it; an account was kept that another member was to own; envelopes of an application were handed
+over again, after later ones; a member broke because it could not say that it leaves; one position
+was given twice; an account was never served because its past could not be read at first; an account
+that was owned again before its move had ended was given up by that move, and had no owner then."""
 RARE = (3, 5)
-"""Beyond a short run, but what happens there hardly happens elsewhere."""
+"""Seeds beyond a short run, for events that hardly happen elsewhere."""
 
 
 @pytest.fixture(scope="module")
 def outcomes():
-    """Each of them is looked at while it lives and when it has ended."""
+    """The outcomes of the worlds; each world is checked while it lives and when it has ended."""
     gc.collect()
     gc.freeze()
     more = {*FOUND, *RARE} if LONG else set()

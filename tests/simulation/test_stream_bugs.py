@@ -1,6 +1,6 @@
 """Bugs put into streams: the simulation must notice each of them, and soon.
 
-As `test_seeded_bugs.py`; only worlds that have streams are looked at.
+Like `test_seeded_bugs.py`, but only in worlds with streams.
 """
 
 # ruff: noqa: ARG005 - the bugs have the signatures of what they replace
@@ -37,7 +37,7 @@ bug = BUGS = Bugs()
 
 @bug("are owed", seen=358)
 def nothing_is_kept_back(patch):
-    """A passing state goes wherever a token is free."""
+    """A passing state takes any token that is free."""
     whole = interims.Pace.earliest
 
     def earliest(self: Any, stream: Any, *, takes: bool, then: int, now: int, paced: bool) -> int:
@@ -52,7 +52,7 @@ def nothing_is_kept_back(patch):
 
 @bug("are owed", seen=1_235)
 def a_stream_owes_nothing_once_it_stands(patch):
-    """Only what it has planned already is kept back for."""
+    """Tokens are kept back only for the stream's steps that are planned already."""
     whole = interims.stand
 
     def stand(stream: Any, owed: dict[Any, int], *, wanting: bool) -> None:
@@ -66,7 +66,7 @@ def a_stream_owes_nothing_once_it_stands(patch):
 
 @bug("does not stand|still grows|did not end")
 def the_last_text_is_dropped(patch):
-    """What is there as it ends is taken for all."""
+    """The text that is shown when the stream ends is taken for the whole text."""
     whole = Growth._end
 
     def end(self: Any, state: Any) -> None:
@@ -90,7 +90,7 @@ def nobody_says_that_it_was_broken_off(patch):
 
 @bug("not of its whole text|does not stand|is stored with")
 def a_status_stays(patch):
-    """It is taken for a part of the text."""
+    """A status is taken for a part of the text."""
 
     def status(self: Any, text: str) -> None:
         self._becomes(f"{self.text}{text} ")
@@ -124,7 +124,7 @@ def who_joins_it_ends_it(patch):
 
 @bug("though its stream joined", seen=56)
 def nobody_joins(patch):
-    """Each is accepted by itself."""
+    """Each stream is accepted by itself."""
 
     def open_(self: Any, stream: Any, envelope: Any) -> None:
         stream._envelope = attrs.evolve(envelope, key=None)

@@ -1,7 +1,6 @@
-"""Bugs put into what nothing else draws on: connections that die while they are idle, messages that
-collapse, and the pace of an account once all is well again. The simulation must notice each.
+"""Bugs put into idle connections that die, messages that collapse, and the pace after trouble.
 
-As `test_seeded_bugs.py`; only worlds that have one of these are looked at.
+The simulation must notice each. Like `test_seeded_bugs.py`, but only in worlds with one of these.
 """
 
 # ruff: noqa: ARG005 - the bugs have the signatures of what they replace
@@ -39,7 +38,7 @@ def what_is_repeated_takes_an_old_connection(patch):
 
 @connections("may be as dead", seen=531)
 def one_dead_connection_is_asked_after_another(patch):
-    """Nothing follows from the failure of one."""
+    """The failure of one connection changes nothing for the others."""
     patch.setattr(reuse.Reuse, "ended", lambda self, usage, now, **told: self.unused(usage))
 
 
@@ -60,7 +59,7 @@ def what_has_begun_is_superseded(patch):
 
 @bug("overtakes|out of order", seen=2039)
 def the_newer_one_goes_to_the_end(patch):
-    """It does not stand where the older one stood."""
+    """The newer message does not take the place of the older one."""
 
     def replace(self: Any, old: Any, new: Any, lane: Any, now: int) -> None:
         old.stand_in(None)
@@ -82,7 +81,7 @@ def the_older_one_goes_out_as_well(patch):
 
 @bug("sends of", seen=457)
 def a_pace_comes_back_slowly(patch):
-    """What a flood of refusals slowed down is slow for minutes."""
+    """After a flood of refusals, an account stays slow for minutes."""
     slow = lambda count, per: per / (count * 100.0)  # noqa: E731 - as short as what it replaces
     patch.setattr(bucket, "growth_of", slow)
     patch.setattr(window, "growth_of", slow)
@@ -90,7 +89,7 @@ def a_pace_comes_back_slowly(patch):
 
 @bug("sends of", seen=608)
 def a_strict_room_stays_slow(patch):
-    """What was learned of its limit is not forgotten by answers."""
+    """Answers do not make the gateway forget the room's learned limit."""
     patch.setattr(window, "EAGER", 0.0)
 
 
@@ -106,7 +105,7 @@ def connected() -> Iterator[int]:
 
 
 def unsettled() -> Iterator[int]:
-    """The seeds of worlds in which messages collapse, or rooms always have some that wait."""
+    """The seeds of worlds in which messages collapse, or rooms always have waiting messages."""
     for seed in count():
         setup = draw(seed)
         if setup.load.collapsed or setup.crowd is not None:

@@ -1,7 +1,6 @@
-"""Bugs put into the way back after outages, refusals and lies: the simulation must notice each.
+"""Bugs put into the recovery from outages, refusals and lies: the simulation must notice each.
 
-As `test_seeded_bugs.py`; only worlds in which something happens to a platform for a while are
-looked at.
+Like `test_seeded_bugs.py`, but only in worlds in which something happens to a platform for a while.
 """
 
 # ruff: noqa: ARG005 - the bugs have the signatures of what they replace
@@ -74,7 +73,7 @@ def nobody_is_told_that_it_works_again(patch):
 
 
 def stormy() -> Iterator[int]:
-    """The seeds of worlds with such weather."""
+    """The seeds of worlds in which something happens to a platform for a while."""
     return (seed for seed in count() if draw(seed).trouble.weather)
 
 

@@ -1,4 +1,4 @@
-"""Drawn worlds, each looked at while it lives and when it has ended."""
+"""Draws worlds, and checks each while it lives and when it has ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from simulated.world import simulate
 SEEDS = amount("worlds")
 BLOCK = 20
 SLOW = {27}
-"""A message waits in it for a day, looked at each second: that takes as long as forty others."""
+"""A message waits there for a day, checked each second: that takes as long as forty others."""
 RARE = (
     269,
     148,
@@ -38,24 +38,24 @@ RARE = (
     150,
     44,
 )
-"""Beyond a short run, but what happens there hardly happens elsewhere: an envelope is kept unheard;
-one ends fatal, one crashed; an edit that waited comes in after a newer one; a part whose whole may
-have arrived is cut, and the process ends within the attempt of the later half; several rooms close
-their account before a kill; a session does not open and the tokens of its attempt go back; an edit
-without order is accepted before an older one of its message was loaded; while a page is read that
-begins with what was due, an append ends that began before; a closed account goes and comes back
-before a kill; an edit enters while a newer one is being stored; a message is sent again whose
-former copy is edited; a change has stepped aside as the process ends; an
-aged bulk message needs the one attempt of its account at the moment that it reserved; two limits
-that are both reserved hand a lane to each other; an edit in doubt is cut, and the process ends; a
-group is handed in, and an event answered, as the gateway closes; what failed of a group in a file
-is tried again; a text goes without its files; somebody takes away the message of a
-stream."""
+"""Seeds beyond a short run, for events that hardly happen elsewhere: an envelope is stored, but its
+caller does not hear so; an envelope ends fatal, another one crashed; an edit that waited comes in
+after a newer edit; a part that may have arrived as a whole is cut, and the process ends within the
+attempt of the later half; several rooms close their account before a kill; a session does not open,
+and the tokens of its attempt are given back; an edit without order is accepted before an older edit
+of its message was loaded; while a page is read that begins with due entries, an append ends that
+began before; a closed account goes and comes back before a kill; an edit enters while a newer edit
+is being stored; a message is sent again while its former copy is edited; a change has stepped aside
+when the process ends; an aged bulk message needs the only attempt of its account at the moment that
+it reserved; two limits that are both reserved pass a lane to each other; an edit in doubt is cut,
+and the process ends; a group is handed in, and an event answered, while the gateway closes; failed
+members of a group in a file are tried again; a text goes without its files; somebody deletes the
+message of a stream."""
 
 
 @pytest.fixture(scope="module")
 def world():
-    """Makes the world of a seed, once, and says what became of it."""
+    """A function that makes the world of a seed, once, and returns its outcome."""
     gc.collect()
     gc.freeze()
     yield cache(simulate)
@@ -63,7 +63,7 @@ def world():
 
 
 def looked_at(seeds):
-    """Those that this run looks at."""
+    """The seeds that this run uses."""
     return sorted(set(seeds) - (set() if LONG else SLOW))
 
 
@@ -76,7 +76,7 @@ def test_every_invariant_holds_in_every_world(first, world):
 
 @long_run
 def test_the_worlds_were_worth_looking_at(world):
-    """A harness that finds nothing is usually blind: all that can happen did happen."""
+    """A harness that finds nothing is usually blind, so everything that can happen must happen."""
     outcomes = [world(seed) for seed in looked_at({*range(SEEDS), *RARE})]
     ended = sum((Counter(outcome.ended) for outcome in outcomes), Counter())
     trace = "\n".join(line for outcome in outcomes for line in outcome.trace)

@@ -1,4 +1,4 @@
-"""What must hold of a stream that has ended: its receipt against what stands in the room."""
+"""Checks streams that have ended: the receipt against the messages that stand in the room."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BROKEN_OFF = "broken off: its program left it before its text was whole"
 CUT = "cut: it needs more messages than allowed"
 NOT_EDITED = "posted anew: its message took no edit"
 DISTURBING = ("cancel", "raise", "remove", "suspend", "replace")
-"""Events after which a request may be under way of which nobody waits for the answer."""
+"""Events after which a request may be under way whose answer nobody waits for."""
 
 
 class Answers:
@@ -30,9 +30,9 @@ class Answers:
         self._messages = platforms.messages()
 
     def judge(self, entry: Entry, spoken: Spoken, receipt: Receipt) -> None:
-        """One receipt."""
+        """Check one receipt."""
         mine = self._of(spoken)
-        here = receipt.moved_to  # of a room that moved, its messages stay where they were
+        here = receipt.moved_to  # if the room moved, its messages stay where they were
         rooms = [call.attempt.room for call in entry.calls]
         if len(set(rooms)) > 1:  # somebody else may have met the move
             here = rooms[-1]
@@ -50,12 +50,12 @@ class Answers:
                 self._stands(entry, spoken, receipt, standing)
 
     def place(self, spoken: Spoken, index: Mapping[str, int]) -> list[int]:
-        """Where its first message stands among all words of all messages."""
+        """The place of the stream's first message among all words of all messages."""
         mine = [at for word, at in index.items() if number_of(word) in spoken.numbers]
         return [min(mine)] if mine else []
 
     def _of(self, spoken: Spoken) -> list[Message]:
-        """Every message that ever had a word of it."""
+        """Every message that ever had a word of the stream."""
         return [
             message
             for message in self._messages
@@ -66,24 +66,24 @@ class Answers:
         ]
 
     def _is_changed(self, entry: Entry) -> bool:
-        """Whether somebody edited or deleted it: then its text is that one's to be judged."""
+        """Whether somebody edited or deleted the message; then that change's text is judged."""
         entries, maker = self._ledger.entries, self._ledger.maker
         return any(e.calls and maker(e.envelope) is entry for e in entries)
 
     def _is_unsettled(self, entry: Entry) -> bool:
-        """Whether a request of it may have landed after later ones: its text may be an old one."""
+        """Whether a request may have arrived after later ones, so that the text may be old."""
         trouble, setup = self._setup.trouble, self._setup
         cut_off = any(what in DISTURBING for _, what, *_ in trouble.events) or setup.endings
         slow = trouble.late or any(what == "stall" for _, what, *_ in trouble.weather)
         return bool(cut_off or slow) and any(call.in_doubt for call in entry.calls)
 
     def _is_given_up(self) -> bool:
-        """Whether it may have been given up instead, with its gateway or its instance."""
+        """Whether the stream may have been given up instead, with its gateway or its instance."""
         closed = not self._setup.durable and bool(self._setup.endings)
         return closed or any(what == "remove" for _, what, *_ in self._setup.trouble.events)
 
     def _how(self, entry: Entry, spoken: Spoken, receipt: Receipt) -> None:
-        """Whether it was broken off is said, and only then."""
+        """The receipt says that the stream was broken off if it was, and only then."""
         broken = spoken.how in ("mark", "cut")
         said = BROKEN_OFF in receipt.degradations
         self._expect(said == broken, f"{entry} is {spoken.how}, and says {receipt.degradations}")
@@ -91,7 +91,7 @@ class Answers:
     def _stands(
         self, entry: Entry, spoken: Spoken, receipt: Receipt, standing: Sequence[Message]
     ) -> None:
-        """The whole text, each word once and in its order, and nothing of what it said before."""
+        """The whole text stands, each word once and in its order, and no word of earlier texts."""
         found = [word for message in standing for word in words_of(message.text)]
         mine = [word for word in found if number_of(word) in spoken.numbers]
         whole = words_of(spoken.whole)
@@ -115,10 +115,10 @@ class Answers:
     def _copies(
         self, entry: Entry, spoken: Spoken, receipt: Receipt, standing: Sequence[Message]
     ) -> None:
-        """At most so many messages, and never two of one text without saying so."""
+        """A text stands at most so many times, and never twice unless the receipt says so."""
         most = max(1, self._setup.config.retries.max_ambiguous) + len(spoken.taken)
         most += NOT_EDITED in receipt.degradations  # the message that took no edit stays
-        if Fault.MALFORMED in self._setup.trouble.platform:  # one whose id nobody knows stays
+        if Fault.MALFORMED in self._setup.trouble.platform:  # a message whose id nobody knows stays
             most += receipt.possible_duplicate
         for word in words_of(spoken.whole):
             found = [message for message in standing if word in words_of(message.text)]

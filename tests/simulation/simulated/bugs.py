@@ -1,4 +1,4 @@
-"""Bugs that are put in on purpose, by name, with the words by which each is found."""
+"""Lists bugs that are put in on purpose, by name, with the words by which each is found."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ Patch: TypeAlias = Callable[[pytest.MonkeyPatch], None]
 
 @attrs.frozen
 class Bug:
-    """How it is put in, and the words (one of them) with which it is found.
+    """How a bug is put in, and the words (one of them suffices) with which it is found.
 
-    seen  a seed whose world shows it, where the first such world comes late; once it shows it no
-          more, for worlds are drawn otherwise now, the test takes minutes: note another one
+    seen  a seed whose world shows the bug, if the first such world comes late. If that world no
+          longer shows it, because worlds are drawn otherwise now, the test takes minutes: note
+          another seed
     """
 
     put: Patch
@@ -28,7 +29,7 @@ class Bug:
     make: Callable[[int], object] = simulate
 
     def violation(self, seeds: Iterable[int]) -> Violation | None:
-        """The first, of the world that is known to show it and of these."""
+        """The first violation, in the world that is known to show the bug or in these worlds."""
         known = () if self.seen is None else (self.seen,)
         for seed in chain(known, seeds):
             try:
@@ -38,13 +39,13 @@ class Bug:
         return None
 
     def expect_in(self, violation: Violation) -> None:
-        """The violation is this bug's."""
+        """Check that the violation is this bug's."""
         told = " / ".join(violation.found)
         assert re.search(self.words, told), f"seed {violation.seed}: {told}"
 
 
 class Bugs(dict[str, Bug]):
-    """A list of them; called, it is a decorator that takes one in.
+    """Bugs by name; calling this makes a decorator that adds a bug.
 
     make  makes the world of a seed
     """
@@ -54,7 +55,7 @@ class Bugs(dict[str, Bug]):
         self._make = make
 
     def __call__(self, words: str, *, seen: int | None = None) -> Callable[[Patch], Patch]:
-        """Take in the function below."""
+        """Add the function below as a bug."""
 
         def take(put: Patch) -> Patch:
             self[put.__name__] = Bug(put, words, seen, self._make)

@@ -1,4 +1,4 @@
-"""What must hold of stored bytes: none is missing, and none stays that nobody needs."""
+"""Checks stored bytes: none are missing, and none stay that nobody needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from simulated.ledger import Entry, Ledger
 
 
 def needed_by(entries: Iterable[Entry]) -> set[str]:
-    """The digests of all bytes that these have."""
+    """The digests of all bytes that these entries have."""
     return {
         file.digest
         for entry in entries
@@ -19,7 +19,7 @@ def needed_by(entries: Iterable[Entry]) -> set[str]:
 
 
 def expect_stored(ledger: Ledger, stored: Collection[str], *, over: bool) -> None:
-    """No bytes are missing that are needed; once all is over, there are no others.
+    """Check that all needed bytes are stored and, once all is over, that no others are.
 
     over  nothing is unfinished, and nobody hands anything in
     """
@@ -33,7 +33,7 @@ def expect_stored(ledger: Ledger, stored: Collection[str], *, over: bool) -> Non
 
 
 def _kept(ledger: Ledger) -> list[Entry]:
-    """Those whose bytes are kept for another try: in a file what failed, else of groups alone."""
+    """The failed entries whose bytes are kept for a retry: in a file all, else those of groups."""
     failed = [entry for entry in ledger.entries if has_failed(entry)]
     if ledger.setup.durable:
         return failed

@@ -1,4 +1,4 @@
-"""The load: callers that send, edit, delete, repeat themselves and lose patience."""
+"""Makes the load: callers that send, edit, delete, repeat themselves and lose patience."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ EXPECTED = (
 )  # fmt: skip
 CALLS = {"telegram": "sendChatAction", "discord": "POST /channels/{channel}/typing"}
 COLLAPSED = ("cpu", "cpu", "disk")
-"""What messages that collapse are about."""
+"""The values of `collapse` that messages have."""
 
 
 class Callers:
     """All callers of one world, and what they share: the keys that were used.
 
-    What they were told they remember in the next life: refs and receipts, but no tickets.
+    In the next life, they still have the refs and receipts that they got, but no tickets.
     """
 
     gateway: Gateway
@@ -61,7 +61,7 @@ class Callers:
         self.sent: list[tuple[Send, Ticket | Receipt | MessageRef]] = []
 
     async def run(self, gateway: Gateway) -> None:
-        """Every caller until there is nothing left to send, or the gateway closes."""
+        """Run every caller until there is nothing left to send, or the gateway closes."""
         self.gateway = gateway
         self.sent = [
             (send, known.ref if isinstance(known, Ticket) else known) for send, known in self.sent
@@ -119,7 +119,7 @@ class Callers:
         return place.thread
 
     def fields(self, rng: Random, place: Place) -> dict[str, Any]:
-        """What every envelope has."""
+        """The fields that every envelope has."""
         load = self.setup.load
         plain = rng.random() < load.plain_class
         fields: dict[str, Any] = {
@@ -153,7 +153,7 @@ class Callers:
         return send
 
     def _replied(self, rng: Random, place: Place) -> str | None:
-        """A message of the room, or one that never was; on Slack a reply is a thread."""
+        """A message of the room, or one that never existed; on Slack, a reply is a thread."""
         share = self.setup.load.replies
         if not share or place.channel == "slack" or rng.random() >= share:
             return None
@@ -165,7 +165,7 @@ class Callers:
     # -- what callers do
 
     async def _send(self, rng: Random) -> None:
-        """The public face, and the receipt waited for; a cancelled caller withdraws."""
+        """Call `Gateway.send`, which waits for the receipt; a cancelled caller withdraws."""
         send = self.envelope(rng)
         try:
             receipt = await self.gateway.send(
@@ -192,9 +192,9 @@ class Callers:
         self.sent.append((send, receipt))
 
     def _expect_withdrawn(self, send: Send) -> None:
-        """A cancelled caller leaves no trace of what had not started, unless another joined.
+        """A cancelled caller leaves no envelope that had not started, unless another caller joined.
 
-        Or its instance is not there: then nobody can end what waits for it in an outbox.
+        If the instance is absent, nobody can end the envelopes that wait for it in an outbox.
         """
         if send.instance_id in self.ledger.absent:
             return
@@ -208,7 +208,7 @@ class Callers:
                 self.ledger.expect(started, f"{entry} stays, though its caller is gone")
 
     def _expect_same(self, send: Send, receipt: Receipt) -> None:
-        """The receipt is the one of the observers' event."""
+        """The receipt is the same as in the observers' event."""
         entry = self.ledger.find(receipt.envelope_id)
         self.ledger.secret_places.append(repr(receipt))
         if entry is None or entry.receipt is None:
@@ -226,7 +226,7 @@ class Callers:
             self._expect_same(send, await ticket.receipt())
 
     async def _try(self, rng: Random) -> None:
-        """Without waiting: it may be refused, but not late."""
+        """Submit without waiting: the envelope may be refused, but not late."""
         send, begun = self.envelope(rng), trio.current_time()
         try:
             self.sent.append((send, await self.gateway.submit(send, wait=False)))
@@ -281,7 +281,7 @@ class Callers:
         return Place(instance=send.instance_id, channel="", room=send.external_room_id)
 
     def _target(self, rng: Random) -> tuple[Send | None, Any]:
-        """A message that was sent: by its ticket, its receipt or its key."""
+        """A message that was sent, and a target that names it: a ref, or a key."""
         if not self.sent:
             return None, None
         send, known = rng.choice(self.sent)
@@ -296,7 +296,7 @@ class Callers:
         return (send, known.ref) if known.ref is not None else (None, None)
 
     async def _again(self, rng: Random) -> None:
-        """The same message under the same key: the same envelope, or a new one if it was freed."""
+        """Repeat a message with its key: the same envelope, or a new one if the key was freed."""
         if not self.keyed:
             return
         first = rng.choice(self.keyed)
@@ -316,7 +316,7 @@ class Callers:
             self.ledger.expect(receipt.envelope_id == holder.id, "the receipt of another")
 
     async def _other(self, rng: Random) -> None:
-        """Another message under the same key: a conflict while the first one stands."""
+        """Submit another message with the same key: a conflict while the first one has the key."""
         if not self.keyed:
             return
         first = rng.choice(self.keyed)
@@ -341,7 +341,7 @@ class Callers:
             self.ledger.expect(pending or conflict.envelope_id in known, "a conflict with nobody")
 
     def _is_forgotten(self, holder: Any) -> bool:
-        """Whether the key is an old one, in a world that waited for a day: free again."""
+        """Whether the key is so old that it is free again, in a world that waited for a day."""
         window = self.setup.config.idempotency_window
         return holder is not None and trio.current_time() - holder.accepted_at >= window
 
@@ -350,7 +350,7 @@ class Callers:
         return self.ledger.holder(scope)
 
     async def _cancel(self, rng: Random) -> None:
-        """Change one's mind: true means that nothing of it is or will be sent."""
+        """Cancel a ticket; true means that nothing of its envelope is sent, now or later."""
         tickets = [known for _, known in self.sent if isinstance(known, Ticket)]
         if not tickets:
             return
@@ -362,7 +362,7 @@ class Callers:
             self.ledger.expect(receipt.disposition == "cancelled", f"{ticket} was cancelled")
 
     async def _ask(self, rng: Random) -> None:
-        """Where does it stand? As the ledger knows, or (of what has ended) not known any more."""
+        """Ask for a status: it agrees with the ledger, or an ended envelope is no longer known."""
         if not self.sent:
             await trio.lowlevel.checkpoint()
             return
@@ -379,7 +379,7 @@ class Callers:
         if by_key and entry is not self._holder(send):  # somebody took the key meanwhile
             return
         if by_key and entry is not None and status is not None and status.envelope_id != entry.id:
-            return  # likewise, and whoever did has not heard that it is accepted
+            return  # likewise, and the caller who did has not heard that it is accepted
         if entry is not None and not (by_key and entry.id != name):
             self.ledger.expect_status(entry, status, ended=ended)
 

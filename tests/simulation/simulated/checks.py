@@ -1,4 +1,4 @@
-"""What must hold when a world has come to its end: receipts against what stands in the rooms."""
+"""Checks a world that has come to its end: receipts against the messages in the rooms."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Checks:
         self._filed = Filed(setup, ledger, platforms)
 
     def all(self) -> None:
-        """Every one of them."""
+        """Check every invariant."""
         self._every_envelope_ended()
         self._nothing_unasked()
         self._no_foreseeable_refusal()
@@ -62,14 +62,14 @@ class Checks:
             self._ledger.wrong(f"{entry} never ended")
 
     def _nothing_unasked(self) -> None:
-        """What stands in a room was accepted."""
+        """Every text that stands in a room was accepted."""
         accepted = {number_of(word) for entry in self._ledger.entries for word in entry.words[:1]}
         accepted.update(*(e.spoken.numbers for e in self._ledger.entries if e.spoken is not None))
         for word in self._seen:
             self._expect(number_of(word) in accepted, f"{word} was sent, but never accepted")
 
     def _no_foreseeable_refusal(self) -> None:
-        """Where nothing goes wrong, no platform has to say 429."""
+        """If nothing goes wrong, no platform has to answer with a 429."""
         if not self._setup.calm:
             return
         for url, emulator in self._platforms.emulators.items():
@@ -78,11 +78,12 @@ class Checks:
             self._expect(seen, f"{url} refused {refused} requests as too many")
 
     def _unforeseeable(self, url: str) -> bool:
-        """Typing draws on nothing, by decision of the adapter.
+        """Whether nobody could foresee the platform's refusals.
 
-        And what is evenly paced as it leaves comes in bunches where the way is not always as long:
-        a platform that allows only a few a second at once refuses some of those. An album that is
-        more than a bot may send in a second leaves a debt, of which nobody knows the length.
+        Typing uses no limit, by decision of the adapter. Requests that leave evenly paced arrive in
+        bunches if the way does not always take as long, and a platform that allows only a few at
+        once refuses some of them. An album that is larger than what a bot may send in a second
+        leaves a debt, whose length nobody knows.
         """
         setup = self._setup
         if "discord" in url and "call" in setup.load.kinds:
@@ -100,12 +101,12 @@ class Checks:
                 self._expect(form not in seen, "a secret was seen")
 
     def _answered_once(self) -> None:
-        """Whatever came again, and whoever answered it."""
+        """Each event was answered once, however often it came and whoever answered it."""
         given = self._ledger.heard, self._platforms.messages(), self._expect
         expect_answered_once(*given, lambda text: set(map(number_of, words_of(text))))
 
     def _newest_is_left(self) -> None:
-        """Of messages that collapse, the newest is superseded by nothing."""
+        """The newest of the messages that collapse is superseded by nothing."""
         newest: dict[Any, Entry] = {}
         for entry in self._ledger.entries:
             if entry.collapses is not None:
@@ -161,24 +162,24 @@ class Checks:
             self._answers.judge(entry, entry.spoken, receipt)
             return
         if self._ledger.groups.of(entry.envelope) is not None:
-            return  # of a broadcast all members have one text: `members` knows their rooms
+            return  # all members of a broadcast have one text: `members` knows their rooms
         for part in receipt.parts:
             self._part(entry, part)
 
     def _given_up(self, entry: Entry) -> bool:
-        """Whether it may have been ended although it had started.
+        """Whether the envelope may have been ended although it had started.
 
-        By a gateway that closes, by an instance that leaves, or after a kill.
+        That happens when a gateway closes, when an instance leaves, or after a kill.
         """
         closed = not self._setup.durable and bool(self._setup.endings)
         left = any(what == "remove" for _, what, _ in self._setup.trouble.events)
         return closed or left or self._cut(entry)
 
     def _cut(self, entry: Entry) -> bool:
-        """Whether it is an edit or a deletion that had begun in an earlier life.
+        """Whether the entry is an edit or a deletion that had begun in an earlier life.
 
-        That is not recorded before it begins: a life killed in its first moments leaves nothing
-        from which the next one could know that it may be there.
+        Such a change is not recorded before it begins. If a life is killed in the change's first
+        moments, the next life cannot know that the change may have arrived.
         """
         earlier = any(call.life < self._ledger.life for call in entry.calls)
         return earlier and not isinstance(entry.envelope, Send)
@@ -206,13 +207,13 @@ class Checks:
         return len(others) > 1 or streamed
 
     def _copies(self, entry: Entry, word: str, where: str) -> None:
-        """At most so many, and never more than one without saying so."""
+        """There are at most so many copies, and never two unless the receipt says so."""
         found, receipt = self._seen[word], entry.receipt
         assert receipt is not None
         if len(found) < 2 or self._is_shared(entry):  # an edit may have cut it elsewhere
             return
-        # A try of an edit that lands before or after it is planned anew has, or had, the words of
-        # its last parts as well; each of these may itself have been sent as often as any.
+        # An attempt of an edit may arrive before or after the edit is planned anew. It has, or had,
+        # the words of the last parts as well, each of which may have been sent as often as any.
         late = isinstance(entry.envelope, Edit) and receipt.possible_duplicate
         most = late + max(1, self._setup.config.retries.max_ambiguous)
         self._expect(len(found) <= most, f"{where} stands {len(found)} times")
@@ -223,9 +224,9 @@ class Checks:
             self._expect(times[-1] - times[0] >= NONCE_LASTS, f"{where}: its nonce made two")
 
     def _is_of_two(self, entry: Entry) -> bool:
-        """Whether each life edited the message that it knew, and who sent those was told of two.
+        """Whether each life edited the copy that it knew, and the send's receipt tells of two.
 
-        The answer to the send was lost in the kill, and so was that the edit had begun.
+        The kill lost the answer to the send, and also the fact that the edit had begun.
         """
         made = self._ledger.maker(entry.envelope) if self._cut(entry) else None
         return made is not None and made.receipt is not None and made.receipt.possible_duplicate
@@ -250,10 +251,10 @@ class Checks:
         return holder.id if holder is not None else ""
 
     def _newest_stands(self, changes: Sequence[Entry]) -> None:
-        """What the last delivered edit says can be read, where no change of it is in doubt."""
+        """The text of the last delivered edit can be read, unless a change is in doubt."""
         last = max(changes, key=lambda entry: entry.ended)
         doubtful = any(call.in_doubt for entry in changes for call in entry.calls)
-        # One that was given up with its instance goes on, and may be made after newer ones.
+        # A change that was given up with its instance goes on, and may be made after newer ones.
         doubtful |= any(
             e.receipt is not None and e.receipt.disposition == "unknown" for e in changes
         )
@@ -266,14 +267,14 @@ class Checks:
         self._nothing_else_stands(last, changes)
 
     def _nothing_else_stands(self, last: Entry, changes: Sequence[Entry]) -> None:
-        """Of the texts of before no part is left, if nobody else sent the same."""
+        """No part of the earlier texts is left, unless somebody else sent the same."""
         made = [e for e in self._ledger.entries if e.id == self._origin(last)]
         lost = any(call.in_doubt for entry in made for call in entry.calls)
         done = [p for e in (*made, *changes) if e.receipt is not None for p in e.receipt.parts]
-        # An answer that could not be read names no message: nobody can change that one any more.
+        # An answer that could not be read names no message, so nobody can change that message.
         lost |= any(p.outcome == "delivered" and p.message_id is None for p in done)
         lost |= any(p.outcome == "unknown" for p in done)
-        # And of a message that was forgotten meanwhile, an edit knows what its target tells.
+        # And if a message was forgotten meanwhile, an edit knows only what its target says.
         lost |= self._setup.config.history < len(self._ledger.entries)
         now = set(words_of(last.envelope.text))
         for entry in () if lost or not made else (*made, *changes):
@@ -283,7 +284,7 @@ class Checks:
                 self._expect(alone, f"{word} of {entry} still stands beside {last}")
 
     def _none_left_in_silence(self, origin: str, changes: Sequence[Entry]) -> None:
-        """A change that leaves a copy of its message as it was says so."""
+        """If a change leaves an unchanged copy of its message, the change's receipt says so."""
         made = [e for e in self._ledger.entries if e.id == origin]
         for change in changes:
             receipt = change.receipt
@@ -293,7 +294,7 @@ class Checks:
             begun, now = change.calls[0].moment, change.words
             before = [e for e in changes if e is not change and e.ended < begun]
             if self._setup.config.history < len(self._ledger.entries):
-                before = []  # of a message that was forgotten meanwhile, an old ref is taken
+                before = []  # an old ref is taken if the message was forgotten meanwhile
             for entry in (*made, *before):
                 words, until = entry.words, change.ended_at
                 left = [word for word in words if self._was_left(word, until)]
@@ -301,9 +302,9 @@ class Checks:
                 self._expect(not silent, f"{change} leaves {left} of {entry}, and nobody said so")
 
     def _was_left(self, word: str, until: float) -> bool:
-        """Whether a message that was sent with the word until then stands as it was sent.
+        """Whether a message that was sent with the word by then still stands as it was sent.
 
-        Of one that a next run sends again afterwards, the receipt of the message tells.
+        If a next run sends the message again afterwards, the message's own receipt says so.
         """
         there = [message for message in self._seen[word] if message.stored_at <= until]
         return any(not message.deleted and not message.revisions for message in there)
@@ -318,14 +319,14 @@ class Checks:
         return lanes
 
     def _order(self, entries: Sequence[Entry]) -> None:
-        """Sends stand in the order of acceptance, their parts together, where nothing was late."""
+        """Sends stand in the order of acceptance, their parts together, if nothing was late."""
         doubtful = any(call.in_doubt for entry in entries for call in entry.calls)
         receipts = [entry.receipt for entry in entries if entry.receipt is not None]
         doubtful |= any(part.outcome == "unknown" for r in receipts for part in r.parts)
-        # Files that Slack shows later, without the right to look when, nobody waits for.
+        # Nobody waits for files that Slack shows later, if the account may not look when it does.
         doubtful |= any(p.files and p.message_id is None for r in receipts for p in r.parts)
         sends = [e for e in entries if isinstance(e.envelope, Send) and not e.parked and e.words]
-        # Of a broadcast all members have one text: which of them comes first, their calls say.
+        # All members of a broadcast have one text; their calls show which of them comes first.
         sends = [e for e in sends if self._ledger.groups.of(e.envelope) is None]
         if doubtful or len({e.words[0] for e in sends}) < len(sends):
             return
@@ -348,7 +349,7 @@ class Checks:
             self._expect(before or after, f"{second} stands out of order with {first}")
 
     def _own_words(self, entry: Entry) -> list[str]:
-        """Those that it may have sent itself: an edit appends what is missing of the message."""
+        """The words that the entry may have sent itself: an edit appends missing parts."""
         text = getattr(entry.envelope, "text", "")
         parts = entry.receipt.parts if entry.receipt is not None else ()
         spans = [part.span for part in parts if part.outcome not in NEVER_THERE]

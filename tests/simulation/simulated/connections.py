@@ -1,7 +1,7 @@
-"""Connections in memory beneath the real sockets: HTTP/1.1 as bytes, and idle ones that die.
+"""Simulates connections beneath the real sockets: HTTP/1.1 as bytes, and idle ones that die.
 
-What chooses a connection, writes on it and reads from it is the product's. Nobody tells it that a
-connection has died, as with a middlebox that forgot it or a platform that failed over.
+The product's own code chooses a connection, writes on it and reads from it. Nobody tells this code
+that a connection has died, as with a middlebox that forgot it or a platform that failed over.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 How: TypeAlias = Literal["silent", "gone", "reset"]
 DEATHS: tuple[How, ...] = ("silent", "gone", "reset")
-"""Nothing ever comes, though writes are acknowledged; they are not; a write is reset."""
+"""Writes are acknowledged, but no answer comes; writes are not acknowledged; a write is reset."""
 
 REPEATS: ContextVar[bool] = ContextVar("repeats", default=False)
-"""Whether what runs repeats an attempt, or asks whether an account works; said by the ports."""
+"""Whether the running task repeats an attempt, or probes an account; the ports set this."""
 
 NO_BODY = (204, 304)
 
@@ -39,7 +39,7 @@ NO_BODY = (204, 304)
 class Wires:
     """All connections of one world.
 
-    suffering  requests on dead connections that are under way; the last ended at `last`
+    suffering  requests under way on dead connections; the last of them ended at `last`
     """
 
     def __init__(self, network: Network, platforms: Platforms, ledger: Ledger) -> None:
@@ -54,7 +54,7 @@ class Wires:
 
     @contextmanager
     def laid(self) -> Iterator[None]:
-        """All clients go through them."""
+        """Let all clients use these connections."""
         wires = self
 
         async def connected(self: Sockets) -> Wire:
@@ -64,7 +64,7 @@ class Wires:
             yield
 
     async def connect(self, owner: Sockets, origin: str) -> Wire:
-        """A connection; OSError where nobody is there."""
+        """Open a connection. Raises OSError if nobody is there."""
         host = self.network.host(httpx2.URL(origin))
         assert host is not None
         try:
@@ -76,7 +76,7 @@ class Wires:
         return wire
 
     def cut(self, url: str, how: How) -> None:
-        """Every connection to the platform dies."""
+        """Let every connection to the platform die."""
         self._cuts += 1
         for wire in self._open[_origin(url)]:
             if wire.died is None:
@@ -85,7 +85,7 @@ class Wires:
                 wire.stop()
 
     def closed(self, wire: Wire) -> None:
-        """The gateway is done with it."""
+        """Note that the gateway has closed the connection."""
         self._open[wire.origin].pop(wire, None)
         if wire.suffers:
             self._suffers(wire, False)
@@ -95,7 +95,7 @@ class Wires:
                 self._known.setdefault((wire.owner, wire.cut), now)
 
     def asks(self, wire: Wire) -> None:
-        """A request goes out on it: may it?"""
+        """Note that a request goes out on the connection, and check that it may."""
         ledger, now = self.ledger, trio.current_time()
         if wire.answers and wire.died is None and now < self._sky(wire).resets:
             self._cuts += 1
@@ -121,9 +121,9 @@ class Wires:
 class Wire(TcpStream):
     """One connection, as the sockets see it.
 
-    answers   requests that were answered on it; the last of them when it `answered`
-    waits     a request has no answer yet; it `suffers`, if it never will
-    died      when it did; `how`, and by which `cut`
+    answers   requests that were answered on it; `answered`: when the last of them was
+    waits     a request has no answer yet; `suffers`: and never will have one
+    died      when it died; `how`, and by which `cut`
     """
 
     def __init__(self, wires: Wires, owner: Sockets, origin: str) -> None:
@@ -190,8 +190,8 @@ class Wire(TcpStream):
     async def _next(self) -> bytes:
         """The bytes of the next event that has some; none: it ended.
 
-        An answer's head comes with its body. A 2xx cut between them counts as delivered, by
-        decision; and on Slack, which refuses with 200 as well, that may be wrong.
+        An answer's head comes with its body. By decision, a 2xx that is cut between the two counts
+        as delivered; on Slack, which also refuses with 200, that may be wrong.
         """
         head = b""
         await self._whole.wait()
@@ -239,7 +239,7 @@ class Wire(TcpStream):
         return b"HTTP/1.1 %d said\r\n%b\r\n" % (status, fields)
 
     async def _nothing(self) -> bytes:
-        """What comes on a dead connection."""
+        """Wait on a dead connection until it breaks or is closed."""
         self._changed = trio.CancelScope()
         with self._changed:
             if self.how == "silent":
@@ -259,7 +259,7 @@ class Wire(TcpStream):
             self.stop()
 
     def stop(self) -> None:
-        """Whoever reads hears no more of the platform, which may go on."""
+        """Let the reader get nothing more from the platform, which may go on."""
         if self._exchange is not None:
             self._exchange.hang_up()
         self._changed.cancel()

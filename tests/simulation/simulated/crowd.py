@@ -1,11 +1,12 @@
-"""Rooms that always have something that waits, and what their accounts then send once all is well.
+"""Keeps messages waiting in every room, and checks how much accounts send once all is well.
 
-The law: in a window that begins `SOON` seconds after the last fault, an account sends what its
-limits allow, but for a share. The bound is `ideal`'s. A room that has anything to do but to send
-waits for limits that sends do not draw on: the bound expects nothing of it, and what it makes
-counts. Not judged are a gateway that closes, and an account of which any request was refused at
-random: a room that was, again and again, is taken for a strict one for minutes. Nothing is expected
-of a room that was refused twice for what others had spent, for the same reason.
+The law: in a window that begins `SOON` seconds after the last fault, an account sends at least the
+share `SHARE` of what its limits allow, as `ideal` computes it. A room that has anything else to do
+than to send waits for limits that sends do not use: the law expects nothing of that room, but the
+calls that it makes count. The law does not judge a gateway that closes, nor an account with a
+request that was refused at random: a room that is refused again and again is taken for a strict one
+for minutes. For the same reason, nothing is expected of a room that was refused twice because
+others had spent its limit.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from gateway_core import Gateway, GatewayConfig, Send, Ticket
 WINDOW = 10.0
 SHARE = 0.85
 AHEAD = 2
-"""Messages of a room that wait at a time."""
+"""How many messages of a room wait at a time."""
 
 LONGEST = 90.0
 """Seconds of calm after which an account that had always something else to do is not judged."""
@@ -53,7 +54,7 @@ class Crowd:
         self._refused: set[Place] = set()
 
     async def run(self) -> None:
-        """From its time on until each account was judged."""
+        """Run from the drawn time on, until each account was judged."""
         await trio.sleep_until(self._setup.crowd or 0.0)
         async with trio.open_nursery() as nursery:
             for place in self._setup.places:
@@ -64,7 +65,7 @@ class Crowd:
     # -- feeding
 
     async def _feed(self, place: Place) -> None:
-        """Always a few that wait, one handed over for each that ended."""
+        """Keep a few messages waiting: hand one over for each that ended."""
         tickets: list[Ticket] = []
         while not self._judged[place.instance] and place not in self._refused:
             try:
@@ -110,7 +111,7 @@ class Crowd:
         self._judged[name] = True
 
     def _well_since(self, name: str) -> float:
-        """When the last fault was over, and whatever else the account had to do."""
+        """When the last fault was over, and all else that the account had to do."""
         setup, ledger, config = self._setup, self._ledger, self._setup.config
         wires, trouble = self._platforms.wires, setup.trouble
         if ledger.absent or ledger.held or (wires is not None and wires.suffering):
@@ -133,19 +134,19 @@ class Crowd:
         return max(since, ledger.told_until(name, before=since + GRID))
 
     def _spent_until(self, end: float) -> float:
-        """What others used of a room is there again after the longest window."""
+        """When a room has back what others used of its limits: after the longest window."""
         limits = self._setup.limits
         longest = max(limits["group"][1], limits["discord"][1])
         return min(end, self._setup.lasts) + longest
 
     def _counts_until(self, call: Call) -> float:
-        """An attempt that began in trouble may last."""
+        """Until when a call counts as trouble: an attempt that began in trouble may last."""
         if call.begun <= self._setup.lasts or self._is_left(call.entry):
             return math.inf if call.ended is None else call.ended
         return 0.0
 
     def _is_left(self, entry: Entry) -> bool:
-        """Whether it has parts, or tries, of which each may be its lane's last for a while."""
+        """Whether it has parts, or tries, each of which may be its lane's last for a while."""
         return len(words_of(getattr(entry.envelope, "text", ""))) > 1
 
     def _compare(self, name: str, start: float) -> None:
@@ -159,7 +160,7 @@ class Crowd:
         expected = Sums(slots, made).sends(rooms, start, until)
         sent = [call for call in calls if start - 1e-9 <= call.begun < until]
         found = sum(call.answered or call.ended is None or not call.repeated for call in sent)
-        # What an earlier run spent is reckoned from times that are written down, later than it was;
+        # What an earlier run spent is reckoned from times that were written down later than it was;
         # and an aged lane keeps the only slot free for the moment at which its room's limit is.
         fewer = 1 + bool(self._ledger.life) + (config.attempts_per_instance == 1)
         enough = found >= SHARE * expected - fewer
@@ -177,7 +178,7 @@ class Crowd:
         return Made(call.begun, ended, limits)
 
     def _places(self, name: str, start: float) -> list[Place]:
-        """The conversations that may go: nobody told them to wait, and they are there."""
+        """The conversations that may send: nobody told them to wait, and their rooms exist."""
         mine = [place for place in self._setup.places if place.instance == name]
         return [
             place
@@ -190,13 +191,13 @@ class Crowd:
         ]
 
     def _is_taken_for_strict(self, place: Place) -> bool:
-        """Whether it was refused again and again for what others spent of it, or came late."""
+        """Whether it was refused repeatedly because others spent its limit, or calls were late."""
         trouble = self._setup.trouble
         spent = trouble.late or any(what == KIND for _, what, *_ in trouble.weather)
         return bool(spent) and self._ledger.refusals(place.instance, place.room) > 1
 
     def _is_held(self, place: Place, start: float) -> bool:
-        """Whether one of its room was told to wait itself."""
+        """Whether an envelope of its room was itself told to wait."""
         here = (e for e in self._ledger.entries if e.lane and e.lane[:2] == place.lane[:2])
         return any(entry.hold > start for entry in here)
 
@@ -222,7 +223,7 @@ class Crowd:
 
 
 def _careful(room: Room, opened: float) -> list[Made]:
-    """What a process reckons with of a room's windows as it begins: half of each, evenly spent."""
+    """What a process assumes of a room's windows when it begins: half of each was spent, evenly."""
     found = []
     for limit in room.limits:
         if limit.of == "room" and limit.pace != "even" and limit.count > 1:
@@ -233,8 +234,11 @@ def _careful(room: Room, opened: float) -> list[Made]:
 
 
 def _share(config: GatewayConfig) -> int:
-    """Attempts of an account in a partition: no channel has its last quarter, nor an account that
-    of its channel's, as far as there are several."""
+    """Attempt slots of an account in a partition.
+
+    If there are several slots, no channel gets the last quarter of the partition's, and no account
+    gets the last quarter of its channel's.
+    """
     slots = config.attempts_per_partition
     for _ in range(2):
         slots = max(1, slots - max(1, slots // 4))

@@ -1,7 +1,8 @@
-"""How long a world may take to come to its end once nothing goes wrong any more.
+"""Computes how long a world may take to end once nothing goes wrong any more.
 
-Computed from what is left and what the platforms allow: the list scheduling bound (the longest
-lane, and all the work over the slots), with every wait that may still be pending in front.
+The bound follows from the work that is left and from the platforms' limits: it is the list
+scheduling bound (the longest lane, and all the work over the slots), after every wait that may
+still be pending.
 """
 
 from __future__ import annotations
@@ -41,27 +42,28 @@ def longest_drain(setup: Setup, ledger: Ledger, entries: list[Entry]) -> float:
 
 
 def longest_afterwards(setup: Setup, ledger: Ledger, entries: list[Entry]) -> float:
-    """The same where all has been calm for a while: every account is at its pace in `SOON`."""
+    """Like `longest_drain`, if all has been calm for a while: accounts are at pace in `SOON`."""
     waits = max(0.0, ledger.waits_until() - trio.current_time())
     known = SOON + _remembered(setup) + _unnoticed(setup)
     return waits + known + _work(setup, entries, slowed=1.0)
 
 
 def _unnoticed(setup: Setup) -> float:
-    """A connection that died while it was idle is found out by the first request on it."""
+    """Seconds until the first request on a connection shows that it died while it was idle."""
     return min(setup.config.attempt_timeout, LONGEST_READ) if setup.wires else 0.0
 
 
 def _remembered(setup: Setup) -> float:
-    """What an outbox may know of closures, of which the ledger knows nothing: the clock was set."""
+    """Seconds for closures that an outbox may know, but not the ledger, since the clock was set."""
     lies = any(what == "lies" for _, what, *_ in setup.trouble.weather)
     return LONGEST_BELIEVED / 1e9 if lies and setup.jumps and setup.durable else 0.0
 
 
 def _start(entry: Entry, offset: float) -> float:
-    """When it may start, on trio's clock: `not_before` is POSIX time, which may have been set.
+    """When an entry may start, on trio's clock; `not_before` is POSIX time, which may be set.
 
-    In memory the wait is measured by trio's clock from acceptance on, in an outbox by the wall's.
+    In memory, the wait is measured by trio's clock from acceptance on; in an outbox, by the wall
+    clock.
     """
     scheduled = entry.envelope.not_before
     if scheduled is None:
@@ -71,7 +73,7 @@ def _start(entry: Entry, offset: float) -> float:
 
 
 def _settling(setup: Setup) -> float:
-    """What is pending from before: an attempt, its quarantine and backoff, a probe, a restart."""
+    """Seconds for what is pending: an attempt, its quarantine and backoff, a probe, a restart."""
     config = setup.config
     attempt = min(config.attempt_timeout, 60.0)
     trip = 2 * max(setup.latency) + max(LATE)
@@ -82,7 +84,7 @@ def _settling(setup: Setup) -> float:
 
 
 def _work(setup: Setup, entries: list[Entry], *, slowed: float) -> float:
-    """All steps one after the other, at the pace of their limits, so many times slowed down."""
+    """Seconds for all steps one after the other, at their limits' pace, `slowed` times slower."""
     steps: Counter[str] = Counter()
     for entry in entries:
         channel = entry.envelope.instance_id.rstrip("0123456789")
@@ -92,7 +94,7 @@ def _work(setup: Setup, entries: list[Entry], *, slowed: float) -> float:
 
 
 def _steps(entry: Entry) -> int:
-    """At most so many calls: each part, and as many deletions, tried twice."""
+    """Most calls of an entry: each part, and as many deletions, tried twice."""
     if entry.spoken is not None:  # its parts, and again where its message is gone
         return 6 * (2 + max((len(words_of(text)) for _, text in entry.spoken.states), default=0))
     text: Any = getattr(entry.envelope, "text", "")

@@ -1,6 +1,6 @@
-"""What a seed draws: platforms, instances, rooms, bounds, load and trouble. A world for each seed.
+"""Draws the world of a seed: platforms, instances, rooms, bounds, load and trouble.
 
-Times are multiples of `GRID`, so that things coincide: a race shows only where they do.
+Times are multiples of `GRID`, so that things coincide: a race shows only if they do.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ UNANSWERED = (Fault.RESET_AFTER, Fault.NO_ANSWER, Fault.RESET_BEFORE, Fault.SERV
 
 @attrs.frozen(kw_only=True)
 class Place:
-    """A conversation: a room, or a thread in it. `alone`: it is a lane of its own."""
+    """A conversation: a room, or a thread in it."""
 
     instance: str
     channel: str
@@ -87,12 +87,12 @@ class Load:
     callers, messages   how many, in all
     kinds               weights of what a caller does
     patience            share of calls that are given up after a while
-    ttls                what is drawn from for `ttl`
-    words               what is drawn from for the length of a text, in words
+    ttls                the values that are drawn for `ttl`
+    words               the values that are drawn for the length of a text, in words
     replies             share of messages that answer another one, which may be gone
     dated               share of times to live that are given as a deadline
-    classes             what is drawn from for the class of those that are not plain
-    collapsed           share of messages that take the place of an older one of their kind
+    classes             the classes that are drawn for messages that are not plain
+    collapsed           share of messages that replace an older one of their kind
     """
 
     callers: int
@@ -119,16 +119,16 @@ class Streaming:
 
     writers, answers  how many write at once, and how many answers in all
     rooms       how many of the world's places they answer in
-    words       what is drawn from for the length of an answer, in words
+    words       the values that are drawn for the length of an answer, in words
     lasting     how many status lines come and go once all words are there
     pauses      between two words; `between`: before an answer begins
-    keyed       share that has one of a few keys, which join or are known already
+    keyed       share of answers with one of a few keys, which join a stream or are known already
     statuses, replaced, rewritten  shares of writes that show a line below instead, or begin anew;
                 and of answers whose last text is another one
-    broken      share of blocks that end by an exception; `patience`: whose caller gives up
-    vanishing   share of writes after which somebody takes the message away
-    shared      whether other callers change them, and answer them
-    ttls        what is drawn from for `ttl`
+    broken      share of blocks that end by an exception; `patience`: share whose caller gives up
+    vanishing   share of writes after which somebody deletes the message
+    shared      whether other callers change the streams' messages, and answer them
+    ttls        the values that are drawn for `ttl`
     """
 
     writers: int
@@ -157,7 +157,7 @@ class Ending:
                 "stop": it closes its gateway, as on SIGTERM
     at, steps   when, in seconds; and how many steps of its tasks later
     down        seconds until the next life; `partitions` of that one
-    idle        seconds after which it falls where nothing steps any more
+    idle        seconds after which the life ends if no task makes a step any more
     """
 
     kind: str
@@ -181,8 +181,8 @@ class Trouble:
     events     (time, what, which): crashes, revocations, suspensions, lost and moved rooms
     late       share of requests that take far longer than others
     unformatted  share of sends and edits whose formatting or length is refused
-    disk       from when until when it is full
-    script     of a channel: the fault of a request, by its number
+    disk       from when until when the disk is full
+    script     by channel: the fault of a request, by the request's number
     weather    (time, what, which, seconds): what happens to a platform for a while, such as an
                outage, a stall, a flood of refusals
     """
@@ -206,14 +206,14 @@ class Setup:
     """Everything about one world. `lasts` is when trouble ends, in seconds.
 
     outbox   "memory", or "sqlite": in a file, where one life goes on after the other
-    endings  of its lives but the last; in memory, the one life may be closed in the middle
+    endings  of all its lives but the last; in memory, the only life may be closed in the middle
     linger, queue  of the outbox in a file
     probes   whether adapters can find out who they are without sending anything
-    wires    whether requests go over connections that are used again, and die
-    crowd    from then on every room always has messages that wait; None: never
+    wires    whether requests go over connections that are used again, and that die
+    crowd    the time from which every room always has messages that wait; None: never
     streams  answers that are sent while they are written; None: there are none
     replies  answers to events; `groups`: messages that are handed in together; `files`: messages
-             with files; None likewise
+             with files; None: there are none
     """
 
     seed: str
@@ -240,12 +240,12 @@ class Setup:
 
     @property
     def durable(self) -> bool:
-        """Whether what is accepted outlives the process."""
+        """Whether accepted envelopes outlive the process."""
         return self.outbox != "memory"
 
     @property
     def calm(self) -> bool:
-        """Nothing goes wrong: then no limit may ever be touched."""
+        """Whether nothing goes wrong; then no limit may ever be hit."""
         trouble = self.trouble
         shares = (trouble.hooks, trouble.pure, trouble.sessions, trouble.late, trouble.unformatted)
         happens = trouble.events or trouble.platform or self.endings or trouble.weather
@@ -254,7 +254,7 @@ class Setup:
 
     @property
     def jumps(self) -> bool:
-        """Whether the wall clock does."""
+        """Whether the wall clock jumps."""
         return any(what == "jump" for _, what, _ in self.trouble.events)
 
     def config_of(self, life: int) -> GatewayConfig:
@@ -264,11 +264,11 @@ class Setup:
         return attrs.evolve(self.config, partition_count=self.endings[life - 1].partitions)
 
     def secrets(self) -> list[str]:
-        """What must be seen nowhere."""
+        """The secrets, which must be seen nowhere."""
         return [instance.settings.token.reveal() for instance in self.config.instances]
 
     def generator(self, concern: str) -> Random:
-        """A generator for one concern, so that a change of one moves no other."""
+        """A random generator for one concern, so that a change of one concern changes no other."""
         return Random(f"{concern}:{self.seed}")
 
 
@@ -290,7 +290,7 @@ MANY = 6
 """Messages of a world in which most calls change one."""
 
 UPLOADS = ("files.getUploadURLExternal", "files.completeUploadExternal")
-"""Slack's methods that files are sent by, beside the posting of their bytes."""
+"""Slack's methods for sending files, besides the posting of their bytes."""
 
 CONNECTED_WEATHER = ("cut", "cut", "cut", "resets", "spending")
 
@@ -335,9 +335,9 @@ def draw(seed: int) -> Setup:
 
 
 def _filed(setup: Setup, files: Filing) -> Setup:
-    """With messages that have files; an upload to Slack has time for its three calls.
+    """Add messages that have files; an upload to Slack gets time for its three calls.
 
-    What accounts hold to as every room has messages is not looked at: uploads take far longer.
+    There is no crowd then, since the pace cannot be judged: uploads take far longer.
     """
     config, trip = setup.config, 2 * max(setup.latency)
     instances = tuple(_taking_files(instance, files) for instance in config.instances)
@@ -408,7 +408,7 @@ def _busy(setup: Setup, rng: Random) -> Setup:
 
 
 def _crowded(setup: Setup, rng: Random) -> Setup:
-    """In some worlds every room always has something that waits, and bounds are no obstacle."""
+    """In some worlds, every room always has messages that wait, and bounds are no obstacle."""
     if rng.random() < MOSTLY_WITHOUT or setup.jumps:
         return setup
     config, many = setup.config, len(setup.config.instances) > 1
@@ -427,7 +427,7 @@ def _crowded(setup: Setup, rng: Random) -> Setup:
 
 
 def _endings(rng: Random, mood: str, outbox: str, lasts: float) -> tuple[Ending, ...]:
-    """Mostly kills, where there is an outbox to come back from."""
+    """Mostly kills, if there is an outbox from which the next life can go on."""
     if outbox == "memory":
         early = mood != "calm" and rng.random() < 0.1
         return (_ending(rng, "stop", lasts),) if early else ()
@@ -458,7 +458,7 @@ def _limits(rng: Random) -> Mapping[str, Any]:
 
 
 def emulated_limits(limits: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same numbers as the emulators take them."""
+    """The same limits in the form that the emulators take."""
     group, discord = limits["group"], limits["discord"]
     tiers = dict.fromkeys(("chat.update", "chat.delete"), (limits["tier_3"], 60.0))
     if "tier_4" in limits:
@@ -554,7 +554,7 @@ def _places(rng: Random, instances: Sequence[Instance]) -> tuple[Place, ...]:
 
 
 def _config(rng: Random, instances: Sequence[Instance], longest: float) -> GatewayConfig:
-    """The gateway's; an attempt has more time than the `longest` round trip without trouble."""
+    """The gateway's configuration; an attempt has more time than the `longest` round trip."""
     return GatewayConfig(
         instances=instances,
         plugins=Filter(deny=CHANNELS),
@@ -610,7 +610,7 @@ def _load(rng: Random, mood: str) -> Load:
 
 
 def _more(load: Load, more: Random) -> Load:
-    """Some callers answer messages, and ask where theirs stand."""
+    """Some callers answer messages, and ask for the status of theirs."""
     asks = {"ask": 2.0} if more.random() < 0.3 else {}
     kinds = {**load.kinds, **asks}
     replies = more.choice([0.0, 0.0, 0.3])
@@ -662,7 +662,7 @@ def _trouble(rng: Random, mood: str, lasts: float, outbox: str) -> Trouble:
 
 
 def _weather(trouble: Trouble, seed: int, mood: str, lasts: float) -> Trouble:
-    """In some worlds, what happens to a platform for a while; by a generator of its own."""
+    """In some worlds, add things that happen to a platform for a while; by an own generator."""
     rng = Random(f"weather:{seed}")
     if mood == "calm" or rng.random() < 0.7:
         return trouble
@@ -673,7 +673,7 @@ def _weather(trouble: Trouble, seed: int, mood: str, lasts: float) -> Trouble:
 def _happenings(
     rng: Random, kinds: Sequence[str], lasts: float, count: int
 ) -> list[tuple[float, str, int, float]]:
-    """So many of these kinds, each at its time and for a while."""
+    """So many happenings of these kinds, each at its time and for a while."""
     return [
         (
             rng.randrange(int(lasts / GRID)) * GRID,
@@ -686,7 +686,7 @@ def _happenings(
 
 
 def _disk(rng: Random, lasts: float) -> tuple[tuple[float, float], ...]:
-    """When it is full, if ever."""
+    """When the disk is full, if ever."""
     if rng.random() < 0.6:
         return ()
     starts = sorted(rng.randrange(int(lasts / GRID)) * GRID for _ in range(rng.choice([1, 2])))

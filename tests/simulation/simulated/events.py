@@ -1,4 +1,4 @@
-"""What happens to a world at drawn times: crashes, revocations, suspensions, rooms that go."""
+"""Makes things happen at drawn times: crashes, revocations, suspensions, rooms that go."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ JUMPS = (-3600.0, -5.0, 2.0, 600.0)
 
 
 class Crash(Exception):
-    """What kills a partition's task."""
+    """Kills a partition's task."""
 
 
 class Events:
-    """Carries the events of a setup out."""
+    """Carries out the events of a setup."""
 
     def __init__(self, setup: Setup, ports: Ports, platforms: Platforms, gateway: Gateway) -> None:
         self._setup = setup
@@ -33,7 +33,7 @@ class Events:
         self._random = setup.generator(f"events {ports.ledger.life}")
 
     async def run(self) -> None:
-        """Each event at its time, while trouble is on. What a life began ends with it."""
+        """Carry out each event at its time, while trouble is on; an event ends with its life."""
         begun = trio.current_time()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._weather)
@@ -48,7 +48,7 @@ class Events:
                 nursery.start_soon(getattr(self, f"_{what}"), which)
 
     async def _weather(self) -> None:
-        """What happens to a platform for a while; it goes on from life to life."""
+        """Begin what happens to a platform for a while; that goes on from life to life."""
         begun = trio.current_time()
         for at, what, which, seconds in self._setup.trouble.weather:
             if at < begun:
@@ -109,21 +109,21 @@ class Events:
         self.release(instance.id)
 
     def release(self, instance_id: str) -> None:
-        """The application lets it go on."""
+        """The application resumes the instance."""
         if instance_id in self._ledger.held:
             self._ledger.held.discard(instance_id)
             self._ledger.lifted(instance_id)
             self._gateway.resume(instance_id)
 
     def see_to(self) -> None:
-        """Where nobody can find out that an instance works again, the application says so."""
+        """The application resumes instances if nobody can find out that they work again."""
         for instance in self._gateway.statistics().instances:
             if instance.suspended and instance.id not in self._ledger.absent:
                 self._ledger.lifted(instance.id)
                 self._gateway.resume(instance.id)
 
     async def _replace(self, which: int) -> None:
-        """The application has another token; the one of before is refused from now on."""
+        """The application has another token; the old token is refused from now on."""
         instance = self._instance(which)
         if instance.id in self._ledger.absent:
             return

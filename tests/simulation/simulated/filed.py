@@ -1,4 +1,4 @@
-"""What must hold of files: each is whole, where it was asked for, and as often as is said."""
+"""Checks files: each is whole, in its room, and there as often as the receipt says."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Filed:
                 self._changes[made.number].append(entry)
 
     def judge(self) -> None:
-        """All of them."""
+        """Check every file."""
         if self._setup.files is None:
             return
         self._whole()
@@ -119,7 +119,7 @@ class Filed:
             self._expect(stands, f"{word} of {entry} does not stand, and is delivered")
 
     def _file(self, entry: Entry, file: File, outcome: str) -> None:
-        """One that no other message has: where it was asked for, and no more often than is said."""
+        """A file of only this message is in its room, and no more often than the receipt says."""
         receipt = entry.receipt
         assert receipt is not None
         if file.name in SHARED:
@@ -138,7 +138,7 @@ class Filed:
             here = shown.message.room in rooms
             self._expect(here, f"{where} stands in {shown.message.room}")
             strange = set(words_of(shown.message.text)) - words
-            if not self._is_again(entry):  # that one may have been changed
+            if not self._is_again(entry):  # the other message may have been changed
                 text = f"{where} stands with the text of another: {strange}"
                 self._expect(not strange, text)
         if self._is_again(entry):
@@ -160,7 +160,7 @@ class Filed:
             self._expect(not shown or name in shown, f"{name} of {entry} is shown as {shown}")
 
     def _together(self, entry: Entry, files: Sequence[File], receipt: Receipt) -> None:
-        """What goes with one message is there together, in its order."""
+        """The files of one message are there together, in their order."""
         if entry.envelope.instance_id.startswith("telegram"):
             self._named(entry, files, receipt)
             return
@@ -177,11 +177,11 @@ class Filed:
                 self._expect(gone or there == names, f"{entry} stands with {there}, not {names}")
 
     def _is_changed(self, entry: Entry) -> bool:
-        """Whether somebody edited or deleted it."""
+        """Whether somebody edited or deleted the message, or it was sent again."""
         return bool(self._changes[entry.number]) or self._is_again(entry)
 
     def _is_again(self, entry: Entry) -> bool:
-        """Whether the same was sent by another envelope, after its key was freed."""
+        """Whether another envelope sent the same message after its key was freed."""
         key = entry.envelope.key
         same = [e for e in self._ledger.entries if key is not None and e.envelope.key == key]
         return len(same) > 1
@@ -189,7 +189,7 @@ class Filed:
     # -- a group
 
     def _member(self, group: Grouped, number: int) -> None:
-        """What stands of one, in its room."""
+        """Check the files of one member, in its room."""
         entries = group.turns[number]
         receipts = [entry.receipt for entry in entries if entry.receipt is not None]
         rooms = {group.rooms[number], *rooms_of(entries, group.threads[number])}
@@ -209,7 +209,7 @@ class Filed:
 
 
 def rooms_of(entries: Sequence[Entry], thread: str | None) -> set[str]:
-    """Where these may stand: in the rooms that theirs became, and on Discord in a thread."""
+    """The rooms where these entries may stand: theirs, the rooms these became, and the thread."""
     rooms = {entry.envelope.external_room_id for entry in entries}
     rooms.update(call.attempt.room for entry in entries for call in entry.calls)
     moved = [e.receipt.moved_to for e in entries if e.receipt is not None]

@@ -1,4 +1,4 @@
-"""What an outbox in a file has of groups between two lives, read by hand."""
+"""Reads the groups that an outbox in a file has between two lives, by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class GroupKept:
-    """What the file knows of a group. `words`: all that stands in it, as far as it is there."""
+    """What the file knows of a group. `words`: the stored texts, as far as they are still there."""
 
     size: int
     taken: int

@@ -1,6 +1,6 @@
-"""The groups that were handed in: which members had their turn, and what must be told of them.
+"""Follows groups: which members had their turn, and what the gateway must say of the groups.
 
-Kept from what callers hand in and hear, and from what is accepted and ends.
+It follows what callers hand in and hear, and what is accepted and ends.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
     from simulated.ledger import Entry, Ledger
 
 SETTLED = ("delivered", "superseded", "cancelled")
-"""How members end of which nothing is tried again."""
+"""The endings of members that are not tried again."""
 HAIR = 1e-3
 MOST_PASSES = 2
-"""Members that begin while a message of a higher class waits for the same account."""
+"""Most members that may begin while a higher class's message waits for the same account."""
 YOUNG = 5.0
-"""Seconds of waiting after which a lane has the tokens kept for it that others would take."""
+"""Seconds of waiting after which tokens are kept for a lane that others would take."""
 
 
 @attrs.define(eq=False)
 class Grouped:
-    """What is handed in as one group, once or again.
+    """Messages that are handed in as one group, once or again.
 
     rooms, texts, threads  of each member; `shared`: one text for all, the template's
-    files         what all of them have beside their text
-    due, ttl      the time before which none has its turn, and the seconds that they have
-    ids           of the group, one after the other: its key is free while none had a turn
+    files         the files that all members have besides their text
+    due, ttl      the time before which no member has its turn, and the members' seconds to live
+    ids           of the group, one after the other: its key is free while no member had a turn
     accepted_at   POSIX time of the call that was accepted
-    handing       how many hand it in just now; `cut`: some were killed
+    handing       how many callers hand it in just now; `cut`: some of them were killed
     withdrawn_at  when somebody who handed it in gave up, or was refused
     turns         the entries of each member
     paused, cancelled  as somebody asked; None: nobody knows whether that came through
-    tries         how often what had failed was to be tried again; `trying`: that may not be over
-    failed        what had failed then, and is to end once more; `tried_at`, `tried_wall`: when that
-                  was, in the ledger's count of moments and in POSIX time, and `tried_since` for the
-                  first of those that may not be over
-    may_end       how often its end may be told still
+    tries         how often failed members were to be tried again; `trying`: that may not be over
+    failed        the members that had failed then, and are to end once more; `tried_at`,
+                  `tried_wall`: when that was, in the ledger's count of moments and in POSIX time;
+                  `tried_since`: when the first retry was that may not be over
+    may_end       how often its end may still be reported
     """
 
     instance: str
@@ -78,32 +78,32 @@ class Grouped:
         return f"group {self.key} of {len(self.rooms)} {self.texts[0][:8]!r} {self.ids[-1:]}"
 
     def number_of(self, envelope: Any) -> int:
-        """Which member sends it, by what it says and where: the only one that does; -1: none."""
+        """The number of the only member with the envelope's room and text; -1: there is none."""
         members = zip(self.rooms, self.texts, strict=True)
         said = envelope.external_room_id, envelope.text
         return next((number for number, one in enumerate(members) if one == said), -1)
 
     def newest(self) -> list[Entry]:
-        """Of each member that had a turn its last entry."""
+        """The last entry of each member that had a turn."""
         return [entries[-1] for entries in self.turns.values() if entries]
 
     def failing(self) -> list[Entry]:
-        """Those that have failed, and are not tried again already."""
+        """The members' entries that have failed, and are not tried again already."""
         again = self.tried_at if self.trying else 0
         return [entry for entry in self.newest() if has_failed(entry) and entry.ended > again]
 
     def left_of_failed(self) -> list[Entry]:
-        """Those that are tried again, and have not ended since."""
+        """The members' entries that are tried again, and have not ended since."""
         newest = [self.turns[self.number_of(entry.envelope)][-1] for entry in self.failed]
         return [entry for entry in newest if entry.receipt is None or entry.ended <= self.tried_at]
 
     def counts(self) -> Counter[str]:
-        """How its members ended, those that had their turn."""
+        """How the members that had their turn ended."""
         ends = (entry.receipt for entry in self.newest())
         return Counter(str(receipt.disposition) for receipt in ends if receipt is not None)
 
     def untaken(self) -> int:
-        """How many had no turn."""
+        """How many members had no turn."""
         return len(self.rooms) - len(self.newest())
 
 
@@ -121,7 +121,7 @@ class GroupLedger:
     # -- handing in
 
     def hand_in(self, group: Grouped) -> None:
-        """Somebody hands it in, for the first time or again."""
+        """Somebody hands the group in, for the first time or again."""
         if group not in self.all:
             self.all.append(group)
             self._by_text.update(dict.fromkeys(group.texts, group))
@@ -129,7 +129,7 @@ class GroupLedger:
         self._ledger.note("group", "handed in", group)
 
     def heard(self, group: Grouped, name: str, accepted_at: float) -> None:
-        """Somebody hears that it is accepted, under that id. The same key is the same group."""
+        """A caller hears that the group is accepted with that id. Same key, same group."""
         known = self._by_id.get(name)
         self._expect(known in (None, group), f"{group} is {known}")
         if known is not None:
@@ -144,7 +144,7 @@ class GroupLedger:
         self._ledger.note("group", "accepted", group)
 
     def refused(self, group: Grouped) -> None:
-        """Whoever handed it in gave up, or was refused: nothing is accepted by that."""
+        """A caller that handed the group in gave up, or was refused: nothing was accepted."""
         group.withdrawn_at = trio.current_time()
 
     # -- turns
@@ -159,7 +159,7 @@ class GroupLedger:
         return [entry for entry in newest if entry.receipt is None]
 
     def takes_turn(self, entry: Entry, member: tuple[str, int] | None) -> None:
-        """A member became an entry: was it its turn?"""
+        """A member became an entry: check that it was its turn."""
         group = self.of(entry.envelope)
         if group is None:
             self._expect(member is None, f"{entry} is of {member}, which nobody handed in")
@@ -183,9 +183,9 @@ class GroupLedger:
         before.append(entry)
 
     def _expect_time(self, group: Grouped, entry: Entry, begun: float) -> None:
-        """Its time counts from the acceptance of its group, or from when it was tried again.
+        """An entry's time counts from its group's acceptance, or from when it was tried again.
 
-        In memory a group that is tried again has that time as a whole.
+        In memory, a group that is tried again has its whole time again.
         """
         late = entry.envelope.deadline - begun - self._length(group)
         longer = group.tries > 0 and not self._ledger.setup.durable
@@ -195,7 +195,7 @@ class GroupLedger:
         self._expect(fits, f"{entry} ends {late:.2f} s later than {group} has time")
 
     def _length(self, group: Grouped) -> float:
-        """Seconds that it has in all."""
+        """Seconds that the group's members have in all."""
         of_class = getattr(self._ledger.setup.config.ttl, group.priority)
         wait = max(0.0, (group.due or 0.0) - group.accepted_at)
         return float(of_class + wait if group.ttl is None else group.ttl)
@@ -203,14 +203,14 @@ class GroupLedger:
     # -- what becomes of them
 
     def reopened(self, entry: Entry) -> float:
-        """An outbox has one unfinished again that had failed; seconds that it has."""
+        """An outbox makes a failed entry unfinished again; returns the seconds that it has."""
         group = self.of(entry.envelope)
         asked = has_failed(entry) and group is not None and (group.trying or group.cut)
         self._expect(asked, f"{entry} is tried again, and nobody asked for it")
         return 0.0 if group is None else self._length(group)
 
     def try_again(self, group: Grouped) -> None:
-        """Somebody wants what failed to be tried again."""
+        """Somebody wants failed members to be tried again."""
         if not group.trying:
             group.tried_since = self._ledger.wall()
         group.trying = True
@@ -250,7 +250,7 @@ class GroupLedger:
     def expect_progress(
         self, group: Grouped, progress: Progress, before: Mapping[str, int]
     ) -> None:
-        """All that is counted adds up, and is what was seen. `before`: ends as of the call."""
+        """All counts add up, and agree with what was seen. `before`: the ends as of the call."""
         self._ledger.note("group", "progress", group, dict(progress.counts), progress.waiting)
         expect, after = self._expect, group.counts()
         expect(progress.members == len(group.rooms), f"{group} has {progress.members} members")
@@ -273,7 +273,7 @@ class GroupLedger:
             expect(fits, f"{group} is not {name} as asked: {wanted}")
 
     def waited(self, group: Grouped, progress: Progress, before: Mapping[str, int]) -> None:
-        """Somebody who waited for its end hears of it."""
+        """A caller that waited for the group's end hears of the end."""
         self._expect(progress.ended, f"{group} did not end, and nobody waits for it")
         if group.trying:
             left = group.left_of_failed()
@@ -285,7 +285,7 @@ class GroupLedger:
     # -- who waits in between
 
     def begins(self, entry: Entry, waiting: Sequence[Entry]) -> None:
-        """A member of a group takes its tokens, and others wait for one of these."""
+        """A member of a group takes its tokens while others wait for one of these tokens."""
         group = self.of(entry.envelope)
         if group is None or trio.current_time() - entry.accepted_at > YOUNG:
             return
@@ -300,18 +300,18 @@ class GroupLedger:
     # -- lives
 
     def close(self) -> None:
-        """The gateway closes: without an outbox members without a turn are cancelled, by and by."""
+        """The gateway closes: without an outbox, members that had no turn are cancelled."""
         for group in () if self._ledger.setup.durable else self.all:
             group.cancelled = group.cancelled or None
 
     def fell(self) -> None:
-        """The life was killed: what was being asked of groups may have come through, or not."""
+        """The life was killed: requests about groups may have come through, or not."""
         for group in self.all:
             group.cut |= group.handing > 0
             group.handing = 0
 
     def born(self, kept: Mapping[str, GroupKept]) -> None:
-        """Another life begins with these; their members were compared already."""
+        """Another life begins with these groups; their members were compared already."""
         for name, found in kept.items():
             if name not in self._by_id:
                 self._take_in(name, found)
@@ -321,7 +321,7 @@ class GroupLedger:
                 self._compare(group, kept)
 
     def _take_in(self, name: str, found: GroupKept) -> None:
-        """One was kept just before the kill: accepted, though nobody heard it."""
+        """A group was stored just before the kill: it is accepted, though nobody heard so."""
         for group in self.all:
             if any(f'"{text}"' in found.words for text in group.texts):
                 self._ledger.note("group", "kept unheard", group)
@@ -356,5 +356,5 @@ def _names(entries: Sequence[Entry]) -> str:
 
 
 def has_failed(entry: Entry) -> bool:
-    """Whether it ended so that it may be tried again."""
+    """Whether the entry ended in a way that allows another try."""
     return entry.receipt is not None and str(entry.receipt.disposition) not in SETTLED

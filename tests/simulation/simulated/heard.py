@@ -1,4 +1,4 @@
-"""The events that came in, and what must become of the answers to them."""
+"""Follows the events that came in, and checks the answers to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gateway_contrib.emulators.rooms import Message
 
 MOST_DELIVERIES = 5
-"""An event comes so often at the most."""
+"""How often an event comes at most."""
 
 
 @attrs.define(eq=False)
@@ -25,9 +25,9 @@ class Heard:
     said     its JSON
     room, thread, quoted, natural  what an answer to it has: its room, its thread, the message that
              it refers to, and the event's own id as its adapter makes a key of it
-    names    of the answers to it; None: it is numbered
+    names    the names of its answers; None: the answer is numbered
     texts    what was answered, by the answer's key: the numbers of all texts that were tried
-    coming   how often it comes in still, at the most; `handled`: all its answers were given
+    coming   how often it may still come in; `handled`: all its answers were given
     """
 
     place: Place
@@ -43,7 +43,7 @@ class Heard:
     handled: bool = False
 
     def key(self, number: int) -> str:
-        """Of the answer of that number, as the page about answers says it."""
+        """The key of the answer with that number, as the page about answers says."""
         name = self.names[number]
         if name is not None:
             return f"{self.natural}={name}"
@@ -51,7 +51,7 @@ class Heard:
         return f"{self.natural}#{before + 1}" if before else self.natural
 
     def scope(self, key: str) -> tuple[str, str, str, str]:
-        """Where the key is unique."""
+        """The scope in which the key is unique."""
         return self.place.instance, self.room, "send", key
 
 
@@ -63,7 +63,7 @@ class Asked:
     key: str
 
     def expect_in(self, entry: Entry, ledger: Ledger) -> None:
-        """It goes to where its event came from, and has the event's id for its key."""
+        """The answer goes to where its event came from, and its key is made of the event's id."""
         envelope, heard = entry.envelope, self.heard
         where = envelope.instance_id, envelope.external_room_id, envelope.thread_id
         came = heard.place.instance, heard.room, heard.thread
@@ -78,7 +78,7 @@ def expect_answered_once(
     expect: Callable[[object, str], None],
     numbers_of: Callable[[str], set[int]],
 ) -> None:
-    """Of all that was said in answer to one event, under one key, one text at most was sent."""
+    """For one event and one key, at most one of the texts that were tried was sent."""
     sent = {number for message in messages for number in numbers_of(message.text)}
     for heard in events:
         for key, numbers in heard.texts.items():

@@ -1,7 +1,7 @@
-"""How much an account can send in a time, by its limits as they are declared: a clerk's own sums.
+"""Computes how much an account can send in a time by its declared limits, as a clerk would.
 
-Nothing here knows how the gateway schedules. Whoever has the limits, what was sent before and how
-long answers take can go through this with a pencil: always the room that may go first goes next.
+Nothing here knows how the gateway schedules. The limits, the earlier requests and the time that
+answers take are enough to compute this with a pencil: the room that may go first always goes next.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HAIR = 1e-6
 
 @attrs.frozen
 class Made:
-    """A request: from when until when it was under way, and the limits that it drew on."""
+    """A request: from when until when it was under way, and the limits that it used."""
 
     begun: float
     ended: float
@@ -28,9 +28,9 @@ class Made:
 
 @attrs.define(eq=False)
 class Room:
-    """What is in order: one at a time. `trip` is how long an answer takes, at the most.
+    """A lane, which makes one request at a time. `trip` is how long an answer takes at most.
 
-    slots  what each of its requests holds one of while it is under way
+    slots  the names of the slots; each request holds one of each while it is under way
     """
 
     limits: Sequence[Limit]
@@ -58,7 +58,7 @@ class Sums:
             self._ends.setdefault(limit.bucket, deque(maxlen=200)).append(one.ended)
 
     def sends(self, rooms: Sequence[Room], start: float, until: float) -> int:
-        """How many requests begin from then until then, if every room always has another."""
+        """How many requests begin from `start` to `until`, if every room always has another."""
         count = 0
         while rooms:
             at, room = min(((self._at(room, start), room) for room in rooms), key=_soonest)
@@ -84,7 +84,7 @@ class Sums:
         return held[-most] if len(held) >= most else 0.0
 
     def _allows(self, limit: Limit) -> float:
-        """When the limit allows another one: by `Limit`'s own words."""
+        """When the limit allows another request, by the words of `Limit`."""
         ends = sorted(self._ends.get(limit.bucket, ()))
         if limit.count == 1 or limit.pace != "even":
             return _windowed(ends, limit.count, limit.per)
@@ -95,7 +95,7 @@ class Sums:
 
 
 def _windowed(ends: Sequence[float], count: int, per: float) -> float:
-    """Any so many in any so long, where each counts until that long after its answer."""
+    """When another request fits: `count` in any `per` seconds, each counted from its answer."""
     return ends[-count] + per if len(ends) >= count else -math.inf
 
 

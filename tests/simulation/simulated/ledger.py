@@ -1,7 +1,7 @@
-"""What happened, as seen from outside the engine: envelopes, calls, events, the trace.
+"""Records what happened, as seen from outside the engine: envelopes, calls, events, the trace.
 
-Nothing here asks the engine what it thinks: what is checked at once (waits, order, bounds) is
-checked against what the ledger itself has seen.
+Nothing here asks the engine what it thinks: waits, order and bounds are checked at once, against
+what the ledger itself has seen.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ HAIR = 1e-6
 MAKES = ("send", "upload")
 """The operations that make a message."""
 WHOLE, ENDS = 1 << 40, ("finished", "mark", "delete")
-"""From this number on a file has texts of streams that are whole, by how they ended."""
+"""From this number on, a file has whole texts of streams, by how the streams ended."""
 LONGEST_COMMIT = 1.5
 """Seconds until a change that lingered is in the file, at the most: two commits, with a read."""
 
@@ -65,7 +65,7 @@ def words_of(text: str) -> list[str]:
 
 
 def number_of(word: str) -> int:
-    """The number of the text that a word is of."""
+    """The number of the text that a word belongs to."""
     return int(word[1 : word.index("x")])
 
 
@@ -74,12 +74,12 @@ class Call:
     """One call of an adapter's async hook.
 
     verdict, answered  what became of it
-    evidence           how often its instance had been seen to work when that was known
-    trusted            the same with what the application said of it, by a resume
-    life               in which it was made
+    evidence           how often its instance had been seen to work when the verdict was known
+    trusted            like `evidence`, but the application's resumes count as well
+    life               the life in which it was made
     moment             when it was made, in the ledger's count of moments
     stranger           its instance was taken out meanwhile, and is another one now
-    limits             what it draws on, where there are streams
+    limits             the limits that it uses, if there are streams
     """
 
     entry: Entry
@@ -102,7 +102,7 @@ class Call:
 
     @property
     def repeated(self) -> bool:
-        """Whether what was said of it lets it be made again."""
+        """Whether its verdict lets it be made again."""
         return self.verdict is None or self.verdict.error_class is ErrorClass.RETRYABLE
 
     @property
@@ -115,20 +115,20 @@ class Call:
 
 @attrs.define(eq=False)
 class Entry:
-    """One accepted envelope. `lane` is None where it has one of its own.
+    """One accepted envelope. `lane` is None if the envelope has a lane of its own.
 
     rank    its place among all of its lane
-    born    the life that accepted it; `heard`: its caller was told so
-    hold    until then its platform wants no call of it, as was told when it was `held_at`;
+    born    the life that accepted it; `heard`: its caller heard so
+    hold    the time until which its platform wants no call of it, as was reported at `held_at`;
             `longest`: the same, whether or not a life that was killed had written it down
-    stands  the rank from which on it may stand: that of an older one whose place it took
-    useless  a newer one that collapses with it came while it waited
-    spoken  of a stream: what it was told to say; `apart`: its first message stands, and what comes
-            after it in its lane waits for it no more
-    told    how it ended, as far as lives knew that were killed before it was written down
+    stands  the rank from which on it may stand: the rank of an older entry whose place it took
+    useless  the newer entry that collapses with it, and that came while it waited
+    spoken  of a stream: the texts that it was given; `apart`: its first message stands, and later
+            entries of its lane no longer wait for it
+    told    how it ended, according to lives that were killed before they wrote that down
     handed_over, accepted, ended  when that was, in a count of such moments
-    reopened, reopened_at  when it was unfinished again, for the last time, likewise and in seconds;
-            `tried_again`: how often; `displaced`: a kill made its new place forgotten
+    reopened, reopened_at  when it last became unfinished again, in moments and in seconds;
+            `tried_again`: how often; `displaced`: its new place was forgotten in a kill
     """
 
     number: int
@@ -167,12 +167,12 @@ class Entry:
 
     @property
     def words(self) -> list[str]:
-        """The words of a send or an edit; of a stream those of its whole text."""
+        """The words of a send or an edit; for a stream, the words of its whole text."""
         return lane_words(self.envelope) if self.spoken is None else words_of(self.spoken.whole)
 
     @property
     def collapses(self) -> tuple[str, str, str | None, str] | None:
-        """With which others of its place; None: with none."""
+        """The place and the value by which it collapses with others; None: with none."""
         envelope = self.envelope
         if not isinstance(envelope, Send) or envelope.collapse is None:
             return None
@@ -182,8 +182,8 @@ class Entry:
     def precedes(self, other: Entry) -> bool:
         """Whether it was accepted before the other one was even handed over.
 
-        Of two that were being written at the same time, either may have come first. And another
-        one may stand where an older one stood, that it collapses with.
+        If two were being written at the same time, either may have come first. And the other one
+        may stand where an older entry stood that it collapsed with.
         """
         return self.rank < min(other.rank, other.stands) and self.accepted < other.handed_over
 
@@ -200,7 +200,7 @@ class Entry:
 
 @attrs.frozen
 class Offered:
-    """What an outbox was asked to keep, and when."""
+    """An entry that an outbox was asked to store, and when."""
 
     entry: Kept
     at: float
@@ -282,36 +282,36 @@ class Ledger:
     # -- the trace
 
     def note(self, event: str, *words: object) -> None:
-        """One line of the trace, without the name of the folder: that is another each time."""
+        """Add a line to the trace, without the name of the folder, which differs each time."""
         told = " ".join(map(str, words)).replace(self.folder, "…")
         self.trace.append(f"{trio.current_time():.3f} {event} {told}")
 
     def wrong(self, text: str) -> None:
-        """A violation; the world stops at its next rest."""
+        """Note a violation; the world stops at its next rest."""
         self.note("VIOLATION", text)
         self.violations.append(f"{trio.current_time():.3f} {text}")
 
     def expect(self, holds: object, text: str) -> None:
-        """Note a violation where something does not hold."""
+        """Note a violation if something does not hold."""
         if not holds:
             self.wrong(text)
 
     # -- envelopes
 
     def looked_at(self, before: Any, after: Any) -> None:
-        """Its files were looked at: from here on it is another object."""
+        """The envelope's files were looked at: from here on, the envelope is another object."""
         if identity(before) in self._calls:
             self._calls[identity(after)] = (after, self._calls[identity(before)][1])
 
     def called(self, envelope: Any) -> None:
-        """It is handed over: its time counts from here."""
+        """The envelope is handed over: its time counts from here."""
         self._calls[identity(envelope)] = (envelope, trio.current_time())
 
     def voted(self, envelope: Any, vote: str | None) -> None:
         """The gateway asks for votes, before the envelope waits for anything."""
         self._votes[identity(envelope)] = vote
         entry = self._by_object.get(identity(envelope))
-        if entry is not None and vote == "shed":  # its account's owner asks, as it takes it on
+        if entry is not None and vote == "shed":  # the account's owner asks when it takes it on
             entry.voted_out = True
 
     def rank_of(self, envelope: Any) -> int:
@@ -338,9 +338,9 @@ class Ledger:
         return entry
 
     def _collapse(self, entry: Entry) -> None:
-        """What waits, and collapses with the newest, is useless from here on: where it is seen.
+        """Entries that wait and collapse with the newest are useless from here on, if that is seen.
 
-        In an outbox nobody sees when the two meet; nor of one that has its time still before it.
+        In an outbox, nobody sees when the two meet, nor for an entry whose time is still to come.
         """
         if (
             self.setup.durable
@@ -363,7 +363,7 @@ class Ledger:
         return bool((entry.envelope.not_before or 0.0) > self.wall())
 
     def _older(self, entry: Entry) -> list[Entry]:
-        """Those that collapse with it, and came before."""
+        """The older entries that collapse with it."""
         alike = [e for e in self.unfinished if e.collapses == entry.collapses and e is not entry]
         return [other for other in alike if other.number < entry.number]
 
@@ -373,10 +373,10 @@ class Ledger:
         return next((d for d in deliveries if d.envelope is entry.envelope), None)
 
     def _superseded(self, entry: Entry) -> None:
-        """Only by a newer one that collapses with it, and may then stand where it stood."""
+        """Only a newer entry that collapses with it supersedes it, and may take its place."""
         if not isinstance(entry.envelope, Send):
             return
-        # Of two that were being written at the same time, either may be the newer one.
+        # If two were being written at the same time, either may be the newer one.
         first = 0 if self.setup.durable else entry.number
         alike = [e for e in self.entries[first:] if e.collapses == entry.collapses]
         newer = [other for other in alike if other is not entry]
@@ -417,7 +417,7 @@ class Ledger:
         return entry
 
     def _answers_event(self, entry: Entry) -> None:
-        """One that answers an event goes to where that came from."""
+        """An envelope that answers an event goes to where the event came from."""
         asked = self.asked.get(number_of(entry.words[0])) if entry.words else None
         if asked is not None:
             asked.expect_in(entry, self)
@@ -425,7 +425,7 @@ class Ledger:
     # -- streams
 
     def opens(self, spoken: Spoken) -> Spoken:
-        """A stream opens; itself, or the open one whose key it has, which it joins."""
+        """A stream opens; returns it, or the open stream with the same key, which it joins."""
         if spoken.scope is not None:
             first = self._speaking.setdefault(spoken.scope, spoken)
             if first is not spoken:
@@ -438,12 +438,12 @@ class Ledger:
         return spoken
 
     def closes_block(self, spoken: Spoken) -> None:
-        """Its block is left."""
+        """The stream's block is left."""
         if spoken.scope is not None and self._speaking.get(spoken.scope) is spoken:
             del self._speaking[spoken.scope]
 
     def says(self, spoken: Spoken, text: str) -> None:
-        """A stream that says this from now on."""
+        """A stream has this text from now on."""
         if spoken.is_open:
             spoken.says(trio.current_time(), text)
             self.note("stream", "says", text[-12:])
@@ -457,7 +457,7 @@ class Ledger:
             self._ends_by(spoken.entry, spoken)
 
     def streams_close(self) -> None:
-        """The gateway closes: without an outbox what is open is broken off."""
+        """The gateway closes: without an outbox, open streams are broken off."""
         for spoken in dict.fromkeys(self.spoken.values()):
             if spoken.is_open and not self.setup.durable:
                 self.ends(spoken, spoken.on_error)
@@ -470,7 +470,7 @@ class Ledger:
         entry.deadline = trio.current_time() + float(ttl)
 
     def _speaks(self, entry: Entry) -> None:
-        """The stream whose message this is."""
+        """Connect a stream's message with its stream."""
         if not isinstance(entry.envelope, Send) or entry.envelope.grows is None:
             return
         numbers = map(number_of, words_of(entry.envelope.text))
@@ -495,7 +495,7 @@ class Ledger:
         return trio.current_time()
 
     def waits_for(self, entry: Entry, operation: str) -> bool:
-        """Whether a platform asked for a wait that such an operation of it is within."""
+        """Whether such an operation of the entry has to wait, for its platform or its instance."""
         what = reserve.As(
             room=entry.calls[-1].attempt.room,
             thread=entry.calls[-1].attempt.thread,
@@ -511,7 +511,7 @@ class Ledger:
         return RANKS[entry.priority]  # type: ignore[index]  # a class
 
     def _slack(self, entry: Entry) -> float:
-        """A stream whose end came while it was being stored counts from a moment later."""
+        """Seconds more for a stream, whose time counts from later if it ended while stored."""
         return LONGEST_COMMIT if entry.spoken is not None and self.setup.durable else 0.0
 
     def _is_held_back(self, entry: Entry) -> bool:
@@ -522,7 +522,7 @@ class Ledger:
         return reserve.may_hold(self, entry)
 
     def stored(self, envelope_id: str) -> None:
-        """An outbox has it, and it is accepted by that."""
+        """An outbox has stored the envelope, which is accepted by that."""
         envelope = self._offered[envelope_id].entry.envelope
         assert self.gateway is not None
         place = envelope.instance_id, envelope.external_room_id
@@ -537,9 +537,10 @@ class Ledger:
         return self._rank
 
     def _may_step_aside(self, envelope: Any) -> bool:
-        """Whether it may leave its place in the lane.
+        """Whether the envelope may leave its place in the lane.
 
-        It does until its time, until its target is there, and while another lane changes that.
+        It does so until its time, until its target exists, and while another lane changes that
+        target.
         """
         target = getattr(envelope, "target", None)
         named = target is not None and not getattr(target, "parts", ())
@@ -547,15 +548,15 @@ class Ledger:
         return envelope.not_before is not None or named or shared
 
     def offered(self, kept: Kept) -> None:
-        """An outbox was asked to keep it; whether it does, the caller hears, or nobody."""
+        """An outbox was asked to store the entry; the caller hears whether it does, or nobody."""
         self._offered[kept.id] = Offered(kept, trio.current_time(), self.moment(), self.set_back)
 
     def withdrawn(self, envelope_id: str) -> None:
-        """It was not accepted after all."""
+        """The envelope was not accepted after all."""
         self._withdrawn.setdefault(envelope_id, trio.current_time())
 
     def not_kept(self, kept: Kept) -> None:
-        """The caller hears that it was refused."""
+        """The caller hears that the envelope was refused."""
         self._offered.pop(kept.id, None)
 
     def wall(self) -> float:
@@ -565,8 +566,9 @@ class Ledger:
     def jump(self, by: float) -> None:
         """The wall clock is set.
 
-        What an outbox keeps outside memory is due, and ends, by the wall clock; also what ended in
-        a life that is killed before it wrote that down: the next one has it anew.
+        Envelopes that an outbox keeps outside memory are due, and end, by the wall clock. The same
+        holds for envelopes that ended in a life that is killed before it wrote that down: the next
+        life has them again.
         """
         self.note("jump", by)
         self.offset += by
@@ -575,7 +577,7 @@ class Ledger:
             entry.deadline += max(0.0, -by)
 
     def _left(self, envelope: Any, priority: str) -> float:
-        """Its time counts from the call; that of its class from when it is due."""
+        """Seconds left: a time of its own counts from the call, its class's from when it is due."""
         if envelope.deadline is not None:
             return float(envelope.deadline - self.wall())
         _, called_at = self._calls.get(identity(envelope), (None, trio.current_time()))
@@ -584,13 +586,13 @@ class Ledger:
             return float(envelope.ttl - waited)
         due = envelope.not_before or 0.0
         message = self._message_of(envelope)
-        if message is not None:  # of a change that waits for one which is scheduled
+        if message is not None:  # the change waits for a message that is scheduled
             due = max(due, message.envelope.not_before or 0.0)
         ahead = due - self.wall()
         return float(getattr(self.setup.config.ttl, priority) + max(-waited, ahead))
 
     def _message_of(self, envelope: Any) -> Entry | None:
-        """The unfinished message that a change is of."""
+        """The unfinished message that a change targets."""
         target = getattr(envelope, "target", None)
         if isinstance(target, KeyRef):
             scope = (target.instance_id, target.external_room_id, "send", target.key)
@@ -607,7 +609,7 @@ class Ledger:
         return envelope.instance_id, envelope.external_room_id, thread
 
     def _thread(self, envelope: Any) -> str | None:
-        """The envelope's thread; an edit by key is in that of the message it names."""
+        """The envelope's thread; an edit by key is in the thread of the message that it names."""
         target = getattr(envelope, "target", None)
         if not isinstance(target, KeyRef):
             return envelope.thread_id
@@ -622,16 +624,16 @@ class Ledger:
         keys = self._bounds(instance, room, entry.partition)
         for key in keys:
             unfinished[key, rank] += by
-        # A durable outbox keeps what has no place in memory; what is voted out needs none. One that
-        # waited has its place from when it was handed on: higher ones may have come since.
-        free = entry.voted_out or self.groups.of(envelope) is not None  # who feeds them looks first
+        # A durable outbox keeps envelopes that have no slot in memory; one that is voted out needs
+        # none. One that waited has its slot from when it was handed on: higher ones may have come.
+        free = entry.voted_out or self.groups.of(envelope) is not None  # the feed looks first
         if by > 0 and not self.setup.durable and not free:
             for key, bound in keys.items():
                 held = unfinished[key, rank] - self._members_within(key, rank)
                 self.expect(held <= bound, f"{key} holds {held} of {bound} of rank {rank}")
 
     def _members_within(self, key: Any, rank: int) -> int:
-        """How many members of groups count against a bound, which came in whatever that was."""
+        """How many members of groups count against a bound, which did not keep them out."""
         members = self.groups.unfinished() if self.groups.all else ()
         return sum(
             RANKS[entry.priority] == rank  # type: ignore[index]  # a class
@@ -650,15 +652,15 @@ class Ledger:
         return dict(zip(keys, bounds, strict=True))
 
     def _seen(self, key: Any, rank: int) -> int:
-        """How many a class sees under a bound: its own, and those that rank above."""
+        """How many envelopes a class sees under a bound: its own, and those of higher classes."""
         return sum(self._unfinished[key, above] for above in range(rank + 1))
 
     def overloaded(self, envelope: Any, partition: int) -> None:
-        """It was refused: for its class, and those above, one of its bounds is reached."""
+        """The envelope was refused: one of its bounds is reached by its class and higher ones."""
         rank = self.rank_of(envelope)
         keys = self._bounds(envelope.instance_id, envelope.external_room_id, partition)
         seen = {key: self._seen(key, rank) for key in keys}
-        # Some may have their place already, and not know it yet.
+        # Some callers may have their slot already, and not know it yet.
         coming = sum(self.rank_of(other) <= rank for other in self.at_the_door.values())
         reached = any(seen[key] + coming >= bound for key, bound in keys.items())
         self.expect(reached or self.setup.durable, f"rank {rank} was refused with {seen} inside")
@@ -743,11 +745,11 @@ class Ledger:
         self.note("ended", entry, receipt.disposition, outcomes)
 
     def reopens(self, names: Sequence[str]) -> None:
-        """An outbox is to have these unfinished again, which had failed."""
+        """An outbox is to make these failed envelopes unfinished again."""
         self.reopening.update(dict.fromkeys(names, trio.current_time()))
 
     def reopened(self, envelope_id: str) -> None:
-        """One is unfinished again, and counts as accepted once more."""
+        """An envelope is unfinished again, and counts as accepted once more."""
         entry = self._by_id[envelope_id]
         self._reopen(entry)
         assert self.gateway is not None
@@ -760,7 +762,7 @@ class Ledger:
         self.recovered += entry.born != self.life
 
     def _reopen(self, entry: Entry) -> None:
-        """Its tries and its time begin anew. Others may have passed it by."""
+        """The entry's tries and time begin anew. Others may have passed it by."""
         length = self.groups.reopened(entry)
         if entry.receipt is not None:
             self._forget_unheard(entry, entry.receipt)
@@ -774,7 +776,7 @@ class Ledger:
         self.note("reopened", entry)
 
     def _forget_unheard(self, entry: Entry, receipt: Receipt) -> None:
-        """An answer that came too late for the receipt is one that nobody has heard."""
+        """An answer that came too late for the receipt counts as one that nobody has heard."""
         outcomes = dict(enumerate(part.outcome for part in receipt.parts))
         for call in entry.calls:
             key = call.attempt.key
@@ -791,7 +793,7 @@ class Ledger:
         self.expect(not lost or spoken.gone > 1, f"{entry} ended, and was not posted anew")
 
     def look_for_unseen(self) -> None:
-        """What ends while its instance is not there, no observer hears of: its status tells."""
+        """Look for envelopes that ended while their instance was absent, unseen by observers."""
         gateway = self.gateway
         for entry in self.unfinished if self.absent and gateway is not None else ():
             if entry.id and entry.envelope.instance_id not in gateway._registry._accounts:
@@ -800,9 +802,9 @@ class Ledger:
                     self.finished(entry.envelope, status.receipt)
 
     def expect_status(self, entry: Entry, status: Status | None, *, ended: bool) -> None:
-        """What the gateway says of an envelope: nothing but what is so.
+        """Check that the status that the gateway gives of an envelope is right.
 
-        ended  whether it had ended when it was asked for
+        ended  whether the envelope had ended when the status was asked for
         """
         if status is None:
             self.expect(entry.receipt is not None, f"{entry} is not known, and has not ended")
@@ -816,7 +818,7 @@ class Ledger:
             self.expect(soon or not ended, f"{entry} ended, status: {status.state}")
 
     def _expect_late(self, entry: Entry, receipt: Receipt) -> None:
-        """What ended because it was late was late: by trio's clock, or by the wall's."""
+        """An envelope that expired was late, by trio's clock or by the wall clock."""
         if receipt.disposition is not Disposition.EXPIRED or receipt.verdict is None:
             return
         if receipt.verdict.reason is Reason.EXPIRED and not self.setup.jumps:
@@ -824,7 +826,7 @@ class Ledger:
             self.expect(early <= HAIR, f"{entry} expired {early:.2f} s before its time")
 
     def _expect_just(self, entry: Entry, receipt: Receipt) -> None:
-        """Nothing ends for what could be mended, or for the trouble of another instance."""
+        """No envelope ends for what could be mended, or for another instance's trouble."""
         verdict, how = receipt.verdict, receipt.disposition
         if how is Disposition.REJECTED and verdict is not None:
             mended = verdict.reason in (Reason.ROOM_MOVED, Reason.REPLY_GONE)
@@ -838,17 +840,17 @@ class Ledger:
             self.expect(its, f"{entry} ended fatal, and its instance was not suspended")
 
     ending = False
-    """Whether the gateway closes: then what is under way may be ended."""
+    """Whether the gateway closes; attempts under way may then be ended."""
 
     @property
     def unfinished(self) -> list[Entry]:
-        """Accepted and not ended."""
+        """The entries that are accepted and have not ended."""
         return [entry for entry in self.entries if entry.receipt is None]
 
     # -- calls
 
     def begin(self, instance_id: str, attempt: Attempt) -> Call | None:
-        """An adapter's hook is called: is it right that it is, now?"""
+        """An adapter's hook is called: check that it may be called now."""
         entry = self.find(attempt.envelope_id)
         now = trio.current_time()
         if entry is None:
@@ -884,23 +886,23 @@ class Ledger:
         return call
 
     def _expect_recorded(self, attempt: Attempt) -> None:
-        """Where a life may be killed, the outbox knows of a try before the platform does."""
+        """If a life may be killed, the outbox knows of a try before the platform does."""
         if not self.setup.durable or attempt.operation in ("edit", "delete"):
             return
         said = (attempt.envelope_id, attempt.key, attempt.number)
         self.expect(said in self.recorded, f"{said} is made, and nobody wrote that down")
 
     def _expect_tries_left(self, attempt: Attempt) -> None:
-        """Over all lives; where an open circuit lets one through to find out, that spends none."""
+        """A step has tries left, over all lives; one that tests an open circuit spends no try."""
         key, most = self._try_of(attempt), self.setup.config.retries
         spent = 0 if key is None else self.tries[key]
         left = spent < most.attempts or not self.setup.probes
         self.expect(left, f"{attempt.key} was tried {spent} times of {most.attempts}")
 
     def _try_of(self, attempt: Attempt) -> tuple[str, str] | None:
-        """What its tries are counted by; None: a passing state of a stream, which needs none.
+        """What an attempt's tries are counted by; None: a stream's passing state needs no try.
 
-        The whole text of a stream has tries of its own, and again as it is planned anew.
+        The whole text of a stream has tries of its own, and new ones each time it is planned anew.
         """
         entry = self.find(attempt.envelope_id)
         spoken = None if entry is None else entry.spoken
@@ -913,14 +915,14 @@ class Ledger:
         return attempt.envelope_id, anew
 
     def _expect_turn(self, entry: Entry) -> None:
-        """First in, first out within the lane, one at a time; of a stream its first message."""
+        """First in, first out within the lane, one at a time; a stream until its first message."""
         if entry.lane is None or entry.apart:
             return
         for other in self._lanes[entry.lane].values():
             if other is entry:
                 continue
-            # One of an earlier life may have lost its place: to its time, to its target, or to one
-            # before it whose end a kill made forgotten.
+            # An entry of an earlier life may have lost its place: to its time, to its target, or to
+            # an entry before it whose end was forgotten in a kill.
             lost = other.parked or bool(entry.told)
             # A stream that was held back stands where it stepped aside, which may be before others
             # that came later, and have begun.
@@ -935,7 +937,7 @@ class Ledger:
             self.expect(not waits, f"{entry} overtakes {other}")
 
     def _expect_quiet(self, call: Call) -> None:
-        """What may still arrive is followed by nothing else in its lane for the quarantine."""
+        """Nothing in the lane follows a message in doubt before the quarantine is over."""
         entry = call.entry
         if entry.lane is None or entry.apart:
             return
@@ -947,7 +949,7 @@ class Ledger:
         self.expect(quiet, f"{entry} follows {last.entry} {rest:.2f} s after it was in doubt")
 
     def _expect_doubt_is_over(self, entry: Entry, attempt: Attempt, now: float) -> None:
-        """What may have arrived is sent again only within the bound, and once it works again."""
+        """A message in doubt is sent again only within the bound, once its instance works again."""
         instance_id = attempt.instance_id
         calls = [call for call in entry.calls if call.moment > entry.reopened]
         sends = [call for call in calls if call.attempt.operation in MAKES]  # edits share a key
@@ -958,7 +960,7 @@ class Ledger:
         fewer = len(doubts) < retries.max_ambiguous
         self.expect(fewer, f"{entry} is sent again after {len(doubts)} unknown outcomes")
         works = self._trusted(instance_id) > last.trusted
-        works |= not self.setup.probes  # then it is the one that finds out
+        works |= not self.setup.probes  # then this attempt is the one that finds out
         self.expect(works, f"{entry} is sent again before its instance was seen to work")
         rest = now - (last.begun if last.ended is None else last.ended)
         quiet = rest >= retries.quarantine - HAIR
@@ -992,7 +994,7 @@ class Ledger:
         return self.holder((target.instance_id, target.external_room_id, "send", target.key))
 
     def _expect_alone(self, entry: Entry) -> None:
-        """One change of a message at a time, and of edits that wait only the newest."""
+        """A message has one change at a time, and only the newest of its waiting edits is made."""
         made = self.maker(entry.envelope)
         if made is None:
             return
@@ -1018,7 +1020,7 @@ class Ledger:
             self.expect(0 <= running[key] <= most, f"{running[key]} calls at once on {key!r}")
 
     def answered(self, call: Call, answer: object) -> None:
-        """The platform said yes; whatever the answer is worth, the step is done."""
+        """The platform said yes; the step is done, even if the answer is worth nothing."""
         call.answered = True
         self._works(call.attempt.instance_id)
         self._done.add((call.attempt.envelope_id, call.attempt.key))
@@ -1038,13 +1040,13 @@ class Ledger:
         self._fly(call.entry, -1, stranger=call.stranger)
 
     def judged(self, instance_id: str, attempt: Attempt, verdict: Verdict) -> None:
-        """What the error of an attempt means. Waits are known from here on."""
+        """The verdict on an attempt's error is known, and its waits are known from here on."""
         if attempt.operation == "probe":
             return
         self.note("verdict", attempt.envelope_id[:18], verdict.reason, verdict.scope)
         entry = self.find(attempt.envelope_id)
         calls = entry.calls if entry is not None else []
-        # One whose session does not open is no call: what a killed run left is in doubt still.
+        # An attempt whose session does not open is no call: a killed run's call is still in doubt.
         last = calls[-1] if calls and calls[-1].life == self.life else None
         made = last is not None and last.attempt.key == attempt.key and last.verdict is None
         if made:
@@ -1076,11 +1078,11 @@ class Ledger:
             self._close(instance_id, attempt, verdict.scope, verdict.retry_after)
 
     def _in_vain(self, calls: list[Call], attempt: Attempt, verdict: Verdict) -> bool:
-        """Whether an attempt only found an instance down: it spends no try.
+        """Whether an attempt only found its instance down, so that it spends no try.
 
-        It could not be sent at all; or does no harm if it is made again, and the instance is known
-        to be down, or nothing of it has worked since the step failed before. A session that did
-        not open before is not seen here, so that the first call of a life may be such a repeat.
+        It could not be sent at all. Or it does no harm if it is made again, and the instance is
+        known to be down, or has not worked since the step failed before. A session that did not
+        open before is not seen here, so the first call of a life may be such a repeat.
         """
         sent = verdict.dispatched == "unknown" and attempt.operation in MAKES
         deduplicated = attempt.instance_id.startswith("discord")
@@ -1101,7 +1103,7 @@ class Ledger:
         return not before or bool(at_once) or before[-1].evidence == self.worked[name]
 
     def tried(self, attempt: Attempt) -> None:
-        """One of the tries of a step is spent; those refused by a limit are not."""
+        """A step has spent one of its tries; attempts that a limit refused spend none."""
         key = self._try_of(attempt)
         if key is None:
             return
@@ -1145,13 +1147,13 @@ class Ledger:
                 self._closed[key] = max(self._closed.get(key, 0.0), until)
 
     def suspended(self, instance_id: str) -> None:
-        """The gateway says so: until it works again nothing may be called there."""
+        """The gateway suspends an instance: until it works again, nothing may be called there."""
         self.note("suspended", instance_id)
         self._out_of_order.add(instance_id)
         self._suspended.add(instance_id)
 
     def works_again(self, instance_id: str) -> None:
-        """A probe succeeded, or it is a new one."""
+        """A probe of the instance succeeded, or it is a new instance."""
         self._out_of_order.discard(instance_id)
         self._works(instance_id)
 
@@ -1160,13 +1162,13 @@ class Ledger:
         self._worked_at[instance_id] = trio.current_time()
 
     def _trusted(self, instance_id: str) -> int:
-        """How often it was seen to work, or the application said so."""
+        """How often the instance was seen to work, or the application said that it works."""
         return self.worked[instance_id] + self.resumed[instance_id]
 
     def lifted(self, instance_id: str) -> None:
-        """The application resumed or replaced it: what refusals closed of it is open.
+        """The application resumed or replaced an instance, which opens what refusals had closed.
 
-        What may have arrived may be repeated then; whether it works, an attempt has to show.
+        Messages in doubt may be repeated then; an attempt has to show whether the instance works.
         """
         self._out_of_order.discard(instance_id)
         self.resumed[instance_id] += 1
@@ -1183,9 +1185,9 @@ class Ledger:
                 entry.hold = 0.0
 
     def probed(self, instance_id: str) -> None:
-        """Somebody asks the platform whether the instance works: at most once a step of backoff.
+        """Somebody probes an instance, which may happen at most once in a step of the backoff.
 
-        A step is a fifth shorter than its ceiling at the least.
+        At its shortest, a step is a fifth shorter than its ceiling.
         """
         self.note("probe", instance_id)
         since = trio.current_time() - self._probed.get(instance_id, -math.inf)
@@ -1196,13 +1198,13 @@ class Ledger:
     def waits_until(self) -> float:
         """When the last of the waits that the platforms asked for ends.
 
-        What is closed of one room is kept over a kill with the envelope that was refused.
+        A room's closure is kept over a kill, with the envelope that was refused.
         """
         held = [entry.longest for entry in self.unfinished]
         return max([*self._closed.values(), *self._lifted.values(), *held], default=0.0)
 
     def told_until(self, instance_id: str, *, before: float) -> float:
-        """When the last of the waits ends that an account was told until then."""
+        """When the last of the waits ends that an account was asked for until `before`."""
         return max(
             (
                 min(until, stands)
@@ -1219,16 +1221,16 @@ class Ledger:
         return str(self.gateway._registry.account(instance_id).addresses.get(room, room))
 
     def _names(self, instance_id: str, room: str) -> set[str]:
-        """The room's id, and its address where it has moved."""
+        """The room's id, and its address if it has moved."""
         return {room, self.address_of(instance_id, room)}
 
     def refusals(self, instance_id: str, room: str) -> int:
-        """How often it was told to wait."""
+        """How often the room was told to wait."""
         names = self._names(instance_id, room)
         return sum(len(self._told.get((instance_id, "room", name), ())) for name in names)
 
     def room_waits_until(self, instance_id: str, room: str) -> float:
-        """When the last of the waits ends that one room was told."""
+        """When the last of the waits ends that a room was asked for."""
         names = self._names(instance_id, room)
         waits = [until for key, until in self._closed.items() if key[:2] == (instance_id, "room")
                  and key[2] in names]  # fmt: skip
@@ -1243,7 +1245,7 @@ class Ledger:
         self.held.discard(instance_id)
 
     def comes_back(self, instance_id: str) -> None:
-        """It is a new one of the same name: of before, an outbox knows what was closed of it."""
+        """A new instance has the old name; only an outbox still knows the old one's closures."""
         self.note("comes back", instance_id)
         self.returned_at = trio.current_time()
         self.absent.discard(instance_id)
@@ -1265,24 +1267,24 @@ class Ledger:
 
     @property
     def _outlives_accounts(self) -> bool:
-        """Whether anybody knows for how long a closure stands that an outbox gives back.
+        """Whether it is known for how long a closure stands that an outbox gives back.
 
-        It is written down by the wall clock: where that is set, nobody does.
+        The time is written down by the wall clock: if somebody sets the clock, it is not known.
         """
         return self.setup.durable and not self.setup.jumps
 
     def has_come_back(self, instance_id: str) -> bool:
-        """Whether it was taken out in this life, or an earlier one, and is a new one now."""
+        """Whether the instance was taken out, in this or an earlier life, and is a new one now."""
         return instance_id in self._opened
 
     def opened_at(self, instance_id: str) -> float:
-        """When it began to serve in this life: nobody knows what was spent of its limits before."""
+        """When the instance began to serve in this life; what it spent before is not known."""
         return max(self.born_at, self._opened.get(instance_id, 0.0))
 
     # -- lives
 
     def fell(self) -> None:
-        """The present life was killed. What it had under way nobody will ever hear of."""
+        """The present life was killed. Nobody will ever hear of the calls that it had under way."""
         self.note("killed")
         self.ending = True
         self.groups.fell()
@@ -1293,9 +1295,9 @@ class Ledger:
                 entry.calls[-1].ended = trio.current_time()
 
     def born(self, truth: Truth, partition_of: Callable[[str, str], int], *, strict: bool) -> None:
-        """Another life begins, with what the file holds.
+        """Another life begins with the contents of the file.
 
-        strict  the last one had the time to write down all that it knew
+        strict  whether the last life had the time to write down all that it knew
         """
         self.life += 1
         self.born_at = trio.current_time()
@@ -1337,9 +1339,9 @@ class Ledger:
         self.note("born", self.life, len(left))
 
     def _goes_on(self, entry: Entry, spoken: Spoken, truth: Truth) -> None:
-        """A stream that the last life left: the next one finishes it with what was stored of it.
+        """A stream that the last life left: the next life finishes it with its stored text.
 
-        What the file has is as new as writing it down at most once a second, and lazily, allows.
+        A growing text is written lazily, at most once a second, so the stored text may be older.
         """
         steps = truth.unfinished.get(entry.id, {}).values()
         entry.apart = any(step.done or step.named for step in steps)
@@ -1348,7 +1350,7 @@ class Ledger:
         accepted = entry.envelope.grows.stored_as, entry.envelope.text
         number, text = truth.grown.get(entry.id, accepted)
         written = self._written_before(self.fell_at)
-        cut = spoken.how == "cut"  # in an earlier life: its text is the one of before
+        cut = spoken.how == "cut"  # in an earlier life: its text is the earlier one
         since = max(spoken.ended_at or 0.0, entry.accepted_at)
         if spoken.ended_at is not None and since < written and not cut:
             ended = number >= WHOLE and (spoken.how == "delete" or text == spoken.whole)
@@ -1368,7 +1370,7 @@ class Ledger:
         self.note("stream", spoken.how, spoken.whole[-12:])
 
     def _written_before(self, at: float) -> float:
-        """What was told lazily before that is in the file by then."""
+        """The time before which all lazy changes are in the file at the time `at`."""
         late = self.setup.linger + LONGEST_COMMIT
         for start, end in sorted(self.setup.trouble.disk, reverse=True):
             if start <= at <= end + LONGEST_PAUSE + late:  # the disk was full
@@ -1376,7 +1378,7 @@ class Ledger:
         return at - late
 
     def _forget_life(self) -> None:
-        """What a process knows and no file: suspensions, slots, what is learned of limits."""
+        """Forget what only a process knows, and no file: suspensions, slots, learned limits."""
         for state in (self._in_flight, self._unfinished, self._lanes, self.levels, self.ended):
             state.clear()
         self._last.clear()
@@ -1392,11 +1394,11 @@ class Ledger:
         self.ending = False
 
     def _forget_closures(self, truth: Truth) -> None:
-        """What a 429 closed of an account outlives the process, once it is written down.
+        """The closure of an account by a 429 outlives the process, once it is written down.
 
-        One that is written down for less long is that of an earlier refusal. What is closed of one
-        room is kept with the envelope that was refused, whose lane waits. Where the wall clock is
-        set, nobody knows for how long any of it stands.
+        A shorter closure in the file belongs to an earlier refusal. A room's closure is kept with
+        the envelope that was refused, whose lane waits. If the wall clock is set, nobody knows for
+        how long closures stand.
         """
         kept, now = {}, trio.current_time()
         for key, until in self._closed.items():
@@ -1412,7 +1414,7 @@ class Ledger:
         self._closed = kept
 
     def _take_in_ghosts(self, truth: Truth) -> None:
-        """Some were kept just before the kill: accepted, though their callers never heard it."""
+        """Envelopes that were stored just before the kill are accepted, though nobody heard so."""
         for name, kept in self._offered.items():
             if name in truth.unfinished and name not in self._by_id:
                 entry = self._entry(kept.entry.envelope, None, 0)
@@ -1428,7 +1430,7 @@ class Ledger:
         self._lanes.clear()
 
     def _compare(self, entry: Entry, truth: Truth, *, strict: bool) -> None:
-        """Whether the file knows of the entry what it must."""
+        """Check that the file knows of the entry what it must."""
         if entry.receipt is None:
             self.expect(entry.id in truth.unfinished, f"{entry} is lost")
         elif entry.id in truth.unfinished and entry.id in self.reopening:
@@ -1452,7 +1454,7 @@ class Ledger:
         self.expect(not late, f"{entry} {what} {since:.2f} s ago, and nobody wrote that down")
 
     def _written_by(self, at: float) -> float:
-        """When what was told lazily at that time is in the file, at the latest."""
+        """When a lazy change of that time is in the file at the latest."""
         begins = max(at, self.unwritten_at + LONGEST_PAUSE)
         return begins + self.setup.linger + LONGEST_COMMIT
 
@@ -1463,7 +1465,7 @@ class Ledger:
         for name, key in [*self.tries, *((entry.id, call.attempt.key) for call in entry.calls)]:
             if name == entry.id and " " in key:  # of the whole text of a stream
                 self.tries[name, key] = 0
-            elif name == entry.id:  # also one of which no call was made, as no session opened
+            elif name == entry.id:  # also a try without a call, since no session opened
                 step = steps.get(_serial(key))
                 self.perhaps.pop((name, key), None)
                 self.tries[name, key] = 0 if step is None else step.attempts + step.open
@@ -1498,14 +1500,14 @@ class Ledger:
 
 
 def _as_in_an_outage(verdict: Verdict) -> bool:
-    """Whether it leaves open that the instance does not work at all."""
+    """Whether the verdict leaves open that the instance does not work at all."""
     reasons = (Reason.UNREACHABLE, Reason.OUTCOME_UNKNOWN, Reason.PLATFORM_ERROR)
     retryable = verdict.error_class is ErrorClass.RETRYABLE
     return retryable and verdict.scope is Scope.INSTANCE and verdict.reason in reasons
 
 
 def _serial(key: str) -> int:
-    """Which step of its envelope an attempt's key names."""
+    """The number of the step that an attempt's key names."""
     return int(key.rpartition(".")[2])
 
 
@@ -1518,6 +1520,6 @@ __all__ = ["GRID", "Call", "Entry", "Ledger", "lane_words", "number_of", "words_
 
 
 def identity(envelope: Any) -> int:
-    """Which envelope it is, in this process run: a stream's ends with another text."""
+    """What identifies an envelope in this process run, also a stream's, whose text changes."""
     grows = getattr(envelope, "grows", None)
     return id(envelope if grows is None else grows)

@@ -1,4 +1,4 @@
-"""The lives of one outbox: a kill is a fence, behind which nothing that a life does has effect.
+"""Makes the lives of one outbox: after a kill, nothing that a life does has an effect.
 
 At the kill, every port of that life begins to raise `Killed`, a `SystemExit`: crash boundaries let
 it through, `finally` blocks run, and none of them can change anything outside any more.
@@ -16,14 +16,14 @@ from simulated.drawing import GRID
 
 
 class Killed(SystemExit):
-    """What every port of a dead life raises."""
+    """Raised by every port of a dead life."""
 
 
 class Life:
     """One process: from the opening of its gateway until it ends, or is killed.
 
-    steps  of its tasks; at the one numbered `kill_at` it falls. Nothing is counted before that
-    died   called when it is killed
+    steps  steps of its tasks; the life ends at step `kill_at`. Nothing is counted before one is set
+    died   called when the life is killed
     """
 
     def __init__(self, number: int) -> None:
@@ -40,7 +40,7 @@ class Life:
         self.died: Callable[[], None] = lambda: None
 
     def arm(self, steps: int, *, gently: bool = False) -> None:
-        """Fall after so many more steps of its tasks; gently: the application is cancelled."""
+        """End after so many more steps of its tasks; gently: the application is cancelled."""
         self.kill_at, self.gently = self.steps + steps, gently
 
     def stepped(self) -> None:
@@ -50,7 +50,7 @@ class Life:
             self.fall()
 
     def fall(self) -> None:
-        """The process ends here, before whatever would have come next."""
+        """End the process here, before its next step."""
         self.kill_at = None
         self.dead = not self.gently
         if self.dead:
@@ -58,14 +58,14 @@ class Life:
         self.fell.set()
 
     def has(self, task: trio.lowlevel.Task | None) -> bool:
-        """Whether a task is one of this life's."""
+        """Whether a task belongs to this life."""
         while task is not None and task is not self.task:
             nursery = task.parent_nursery
             task = None if nursery is None else nursery.parent_task
         return task is not None
 
     async def bury(self) -> None:
-        """Once it fell, end its tasks: all of them, shielded ones too."""
+        """Once the life has ended, end all its tasks, also shielded ones."""
         await self.fell.wait()
         self.scope.cancel()
         while self.dead and not self.over.is_set():
@@ -84,7 +84,7 @@ LIFE: ContextVar[Life] = ContextVar("LIFE")
 
 
 def check() -> None:
-    """What every port does first, and after each of its awaits."""
+    """Raise `Killed` in a dead life; every port calls this first, and after each await."""
     life = LIFE.get(None)
     if life is not None and life.dead:
         raise Killed

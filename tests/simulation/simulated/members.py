@@ -1,4 +1,4 @@
-"""What must hold of groups that have ended: each room got it once, as its members' receipts say."""
+"""Checks groups that have ended: each room got its message once, as the members' receipts say."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Members:
         self._messages = platforms.messages() if ledger.groups.all else []
 
     def judge(self) -> None:
-        """Every group that was accepted."""
+        """Check every group that was accepted."""
         for group in self._ledger.groups.all:
             if not group.ids:
                 self._expect(not group.newest(), f"{group} was not accepted, and has members")
@@ -37,7 +37,7 @@ class Members:
                 self._member(group, number)
 
     def _member(self, group: Grouped, number: int) -> None:
-        """What stands of one, in its room and in the one that this became."""
+        """Check one member's message, in its room and in the room that this became."""
         entries = group.turns[number]
         receipts = [entry.receipt for entry in entries if entry.receipt is not None]
         word = words_of(group.texts[number])[0]
@@ -61,7 +61,7 @@ class Members:
         found: Sequence[Message],
         where: str,
     ) -> None:
-        """At most so many for each time that it was tried again, and never without saying so."""
+        """At most so many copies for each try, and never two unless a receipt says so."""
         tries = 1 + max((entry.tried_again for entry in entries), default=0) + len(entries) - 1
         most = tries * max(1, self._setup.config.retries.max_ambiguous)
         most += Fault.MALFORMED in self._setup.trouble.platform
@@ -71,14 +71,14 @@ class Members:
 
     @staticmethod
     def _is_doubtful(entries: Sequence[Entry], receipts: Sequence[Receipt]) -> bool:
-        """Whether it may have arrived, as far as its receipts say, or a try of before."""
+        """Whether the message may have arrived, by its receipts or by an earlier try."""
         unknown = any(part.outcome == "unknown" for r in receipts for part in r.parts)
         again = any(entry.tried_again for entry in entries) or len(entries) > 1
         return unknown or (again and any(call.in_doubt for e in entries for call in e.calls))
 
 
 def _with_first_word(receipt: Receipt) -> Sequence[PartReceipt]:
-    """The parts of which one has it: of a message with files it may be any."""
+    """The parts that may have the first word; with files, that may be any part."""
     return receipt.parts if any(part.files for part in receipt.parts) else receipt.parts[:1]
 
 

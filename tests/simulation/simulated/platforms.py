@@ -1,4 +1,4 @@
-"""The emulated platforms of a world, mounted in its network: latency, late requests, the trace."""
+"""Mounts a world's emulated platforms in its network, with latency, late requests and a trace."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ UNFORMATTED: Mapping[str, tuple[int, Any]] = {
         },
     ),
 }
-"""What the platforms say of formatting that they do not like; nothing is stored then."""
+"""The platforms' refusals of formatting; nothing is stored then."""
 
 
 REFUSALS: Mapping[str, Callable[[float], tuple[int, Any, Mapping[str, str]]]] = {
@@ -95,18 +95,18 @@ REFUSALS: Mapping[str, Callable[[float], tuple[int, Any, Mapping[str, str]]]] = 
 }
 """A refusal that says how many seconds to wait."""
 PAGE = (403, "<html><title>Access denied</title>error code: 1020</html>", {})
-"""What somebody else says who stands before a platform."""
+"""The answer of somebody else in front of a platform."""
 FLOOD, LIE = 1.0, 100_000.0
-"""Seconds that a refusal of a flood names, and one that makes no sense."""
+"""Seconds that a flood's refusals name, and a number of seconds that makes no sense."""
 
 
 @attrs.define(eq=False)
 class Sky:
-    """What happens to one platform for a while; each until its time.
+    """What happens to one platform for a while; each attribute is the time until when.
 
-    strict  a room that takes a message in 3 s, and when it takes the next
+    strict  rooms take one message in 3 s, and refuse others until then
     resets  connections that are used again are reset
-    lies    how many requests are told to wait for a day
+    lies    how many requests are still told to wait for a day
     """
 
     channel: str
@@ -120,14 +120,14 @@ class Sky:
     _free: dict[bytes, float] = attrs.field(factory=dict)
 
     def begin(self, what: str, until: float, which: int) -> None:
-        """It happens until then."""
+        """Let something happen until then."""
         if what == "lies":
             self.lies = 1 + which % 3
         else:
             setattr(self, what, max(getattr(self, what), until))
 
     def clear(self) -> None:
-        """All of it is over."""
+        """End everything that happens."""
         self.outage = self.stall = self.flood = self.page = self.strict = self.resets = 0.0
         self.lies = 0
 
@@ -136,7 +136,7 @@ class Sky:
         return max(0.0, self.stall - trio.current_time())
 
     def answer(self, room: bytes) -> tuple[int, Any, Mapping[str, str]] | None:
-        """What is said in the place of the platform to a request that would change a room."""
+        """The answer that replaces the platform's to a request that would change a room."""
         now = trio.current_time()
         if now < self.page:
             return PAGE
@@ -152,7 +152,7 @@ class Sky:
 
 
 class Platforms:
-    """The emulators, by address; `of` has the one of an instance."""
+    """The emulators, by address; `of` returns an instance's emulator."""
 
     def __init__(self, setup: Setup, ports: Ports) -> None:
         self._setup = setup
@@ -184,7 +184,7 @@ class Platforms:
         self._topics()
 
     def _take_files(self) -> None:
-        """Slack gives addresses for bytes at its own, and shows files after a while."""
+        """Let Slack give out addresses of its own for bytes, and show files after a while."""
         drawn = self._setup.files
         for url, emulator in self.emulators.items():
             if drawn is not None and self._channels[url] == "slack":
@@ -192,13 +192,13 @@ class Platforms:
                 emulator.share_after(drawn.share_after)
 
     def of(self, instance_id: str) -> Any:
-        """The platform that an instance is an account of."""
+        """The emulator of the platform on which an instance is an account."""
         return self.emulators[self.instances[instance_id].settings.base_url]
 
     def renewed(self, instance_id: str) -> Instance:
-        """The instance with the settings that are good from now on.
+        """The instance with the settings that are valid from now on.
 
-        On Telegram with another token of the same bot; elsewhere another token is another bot.
+        On Telegram, it gets another token of the same bot; elsewhere, another token is another bot.
         """
         instance = self.instances[instance_id]
         settings = attrs.evolve(instance.settings)
@@ -211,7 +211,7 @@ class Platforms:
         return self.instances[instance_id]
 
     def _topics(self) -> None:
-        """A topic has to be there before anything can be sent to it."""
+        """Create the topics, which must exist before anything can be sent to them."""
         self.topics: dict[str, str] = {}
         for place in self._setup.places:
             if place.channel == "telegram" and place.thread is not None:
@@ -225,20 +225,20 @@ class Platforms:
             network.mount(url, app, latency=latency, connect=connect)
 
     def begin(self, what: str, which: int, url: str, until: float) -> None:
-        """Something happens to a platform until then."""
+        """Let something happen to a platform until then."""
         if what != "cut":
             self.skies[url].begin(what, until, which)
         elif self.wires is not None:
             self.wires.cut(url, DEATHS[which % len(DEATHS)])
 
     def _connect(self, url: str) -> float:
-        """Seconds until a connection is there; in an outage none is."""
+        """Seconds until a connection is open. Raises ConnectError in an outage."""
         if trio.current_time() < self.skies[url].outage:
             raise httpx2.ConnectError("connection refused")
         return 0.0
 
     def _latency(self, url: str) -> tuple[float, float]:
-        """The way there and the way back; a late one is late on its way there."""
+        """Seconds on the way there and back; a late request is late on its way there."""
         check()  # the last moment before a request leaves
         rng = self._network
         up, down = rng.choice(self._setup.latency), rng.choice(self._setup.latency)
@@ -282,7 +282,7 @@ class Platforms:
         return watched
 
     def _upload_fails(self, app: Any, channel: str, stage: str, fault: str) -> Any:
-        """What becomes of a request of an upload to which that happens."""
+        """An application that lets a request of an upload fail in this way."""
 
         async def failed(scope: Any, receive: Any, send: Any) -> None:
             instead = answer_of(channel, stage, fault)
@@ -297,7 +297,7 @@ class Platforms:
         return failed
 
     async def _shown_nowhere(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
-        """Slack takes the files, and never shows them; in the other worlds it does as ever."""
+        """Let Slack take the files, and never show them; on other platforms, change nothing."""
         host = dict(scope["headers"]).get(b"host", b"").decode()
         emulator = next((e for url, e in self.emulators.items() if f"//{host}/" in url), None)
         if emulator is None or self._setup.files is None or not hasattr(emulator, "share_after"):
@@ -310,7 +310,7 @@ class Platforms:
             emulator.share_after(self._setup.files.share_after)
 
     def _refuses(self, channel: str, method: str, what: str) -> bool:
-        """Whether the platform does not like the formatting, or the length, this time."""
+        """Whether the platform refuses the formatting, or the length, this time."""
         share = self._setup.trouble.unformatted
         if not share or not self._writes(channel, method, what) or not self._ports.on:
             return False
@@ -324,7 +324,7 @@ class Platforms:
         return any(name in what for name in WRITES[channel]) and method in ("POST", "PATCH")
 
     def stop(self) -> None:
-        """No more faults, and every token is good again."""
+        """Inject no more faults, and make every token valid again."""
         for sky in self.skies.values():
             sky.clear()
         for plan in self.plans.values():
@@ -334,11 +334,11 @@ class Platforms:
 
     @property
     def faults(self) -> int:
-        """How many were injected."""
+        """How many faults were injected."""
         return sum(plan.counts.total() for plan in self.plans.values())
 
     def messages(self) -> list[Message]:
-        """Everything that was ever stored, deleted or not."""
+        """Every message that was ever stored, deleted or not."""
         return [
             message
             for emulator in self.emulators.values()
@@ -348,7 +348,7 @@ class Platforms:
 
 
 def _room_of(channel: str, path: str, body: bytes) -> bytes:
-    """The room that a request names, as far as it need be known to tell rooms apart."""
+    """What a request says of its room, which is enough to tell rooms apart."""
     if channel == "discord":
         return path.encode()
     field = b"chat_id" if channel == "telegram" else b"channel"
@@ -357,7 +357,7 @@ def _room_of(channel: str, path: str, body: bytes) -> bytes:
 
 
 def _again(first: Any, receive: Any) -> Any:
-    """What was received once already comes once more."""
+    """A `receive` that first gives an event that was received already."""
     events = [first]
 
     async def received() -> Any:

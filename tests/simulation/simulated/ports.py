@@ -1,4 +1,4 @@
-"""Where the world meets the engine: adapters that stumble, policies that watch, the time.
+"""Connects the world with the engine: adapters that stumble, policies that watch, the time.
 
 The adapters are the real ones; each hook passes through here so that it can be seen, delayed by a
 few checkpoints, and made to fail, hang or answer nonsense while trouble is on.
@@ -31,7 +31,7 @@ REAL = {"telegram": telegram, "slack": slack, "discord": discord}
 
 
 class Stray(BaseException):
-    """What no hook should ever raise, and some library will."""
+    """An exception that no hook should ever raise, but that some library will."""
 
 
 class Stumbled(Exception):
@@ -50,7 +50,7 @@ ERRORS: tuple[Callable[[], BaseException], ...] = (
 
 
 class Ports:
-    """What all ports of one world share: the ledger, the generators, whether trouble is on."""
+    """The state that all ports of a world share: ledger, generators, whether trouble is on."""
 
     def __init__(self, setup: Setup, ledger: Ledger) -> None:
         self.setup = setup
@@ -64,7 +64,7 @@ class Ports:
         self.disk = setup.generator("disk")
 
     def wall(self) -> float:
-        """POSIX time, as the life's system says."""
+        """The POSIX time of the life's system."""
         check()
         return self.ledger.wall()
 
@@ -86,8 +86,8 @@ class Ports:
     def disk_is_slow(self) -> bool:
         """Whether a read or a write may take its time.
 
-        Where accounts are held to their pace that is a fault, which ends as the others do: rooms
-        that are behind are read one after the other, and a page of each may come from the disk.
+        If the pace of accounts is judged, a slow disk is a fault, which ends when the others do:
+        rooms that are behind are read one after the other, and each page may come from the disk.
         """
         return self.on or self.setup.crowd is None
 
@@ -118,7 +118,7 @@ class Ports:
         return self._sessions.choice(["enter", "hang", "leave", "linger"])
 
     async def perform(self, do: Callable[[], Any], instance: Instance, attempt: Attempt) -> Any:
-        """One attempt, seen from the ledger."""
+        """Perform one attempt, and let the ledger see it."""
         check()
         call = self.ledger.begin(instance.id, attempt)
         REPEATS.set(attempt.number > 1)
@@ -169,12 +169,12 @@ def adapter(channel: str, ports: Ports) -> Any:
 
 
 def taken(function: Any) -> tuple[str, ...]:
-    """The arguments that a hookimpl lists."""
+    """The names of the arguments that a hookimpl lists."""
     return tuple(inspect.signature(function).parameters)
 
 
 def _pure(function: Any, ports: Ports) -> Any:
-    """A sync hook that raises now and then; asked once at binding, it does not."""
+    """A sync hook that raises now and then, unless it is asked only once, at binding."""
     if function.__name__ in ("settings_type", "traits", "address"):
         return function
 
@@ -188,7 +188,7 @@ def _pure(function: Any, ports: Ports) -> Any:
 
 
 def _named(function: Any, name: str, names: Sequence[str]) -> Any:
-    """The same function with parameters of these names: hooks are called by them."""
+    """The function with parameters of these names, since hooks are called by name."""
     listed = ", ".join(names)
     space: dict[str, Any] = {"function": function}
     exec(f"def {name}({listed}):\n return function({listed})", space)  # noqa: S102 - names of a signature
@@ -266,7 +266,7 @@ def _session(function: Any, ports: Ports) -> Any:
 
 
 NOT_THEIRS = ("wrong file identifier", "can't use file of type", "ATTACHMENT_NOT_FOUND")
-"""What platforms say of ids that are another account's, another kind's, another message's."""
+"""Words by which platforms refuse ids of another account, another kind, or another message."""
 
 
 def _classified(function: Any, ports: Ports) -> Any:
@@ -292,7 +292,7 @@ def _classified(function: Any, ports: Ports) -> Any:
 
 
 class Witness:
-    """A policy that only looks, but for its votes."""
+    """A policy that only watches, except that it votes."""
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports

@@ -1,4 +1,4 @@
-"""Those who send messages with files, replace them, take them off, and lose patience."""
+"""Makes callers that send messages with files, replace or remove files, and lose patience."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from gateway_core import (
 
 
 class Posters:
-    """All of one world. What they were told they remember in the next life."""
+    """All posters of one world. In the next life, they still have the refs that they got."""
 
     gateway: Gateway
 
@@ -43,7 +43,7 @@ class Posters:
         self._posted: list[tuple[Send, Ticket | Receipt | MessageRef]] = []
 
     async def run(self, gateway: Gateway) -> None:
-        """Each of them until all is sent."""
+        """Run each poster until all is sent."""
         drawn = self._setup.files
         if drawn is None:
             return
@@ -85,7 +85,7 @@ class Posters:
     # -- what is sent
 
     def files(self, rng: Random, drawn: Filing) -> tuple[File, ...]:
-        """Some that nobody else has, and some that others have as well; the first is its own."""
+        """Files of this message alone, at least one, and files that others have as well."""
         names = []
         for place in range(rng.choice(drawn.files)):
             if place and rng.random() < drawn.shared:
@@ -124,7 +124,7 @@ class Posters:
         return " ".join(f"m{self._callers.texts}x{index}" for index in range(count))
 
     def of_group(self, name: str) -> tuple[File, ...]:
-        """The files of a group: most have none."""
+        """The files of a group; some groups have none."""
         drawn, rng = self._setup.files, self._setup.generator(f"files of {name}")
         if drawn is None or rng.random() >= drawn.groups:
             return ()
@@ -156,7 +156,7 @@ class Posters:
         self._posted.append((send, receipt))
 
     async def _again(self, rng: Random, drawn: Filing) -> None:
-        """The same under the same key, from bytes that are read anew."""
+        """The same message under the same key, from bytes that are read anew."""
         keyed = [send for send, _ in self._posted if send.key is not None]
         if not keyed:
             await self._post(rng, drawn)
@@ -165,7 +165,7 @@ class Posters:
         await self._submitted(send, rng)
 
     async def _replace(self, rng: Random, drawn: Filing) -> None:
-        """Another text, and other files in the place of those that are there."""
+        """Another text, and other files instead of the message's files."""
         await self._edited(rng, {"files": self.files(rng, drawn)})
 
     async def _reword(self, rng: Random, drawn: Filing) -> None:
@@ -227,5 +227,5 @@ GIVEN = (
 
 
 def _kept(known: Ticket | Receipt | MessageRef) -> Receipt | MessageRef:
-    """What an application keeps of it when its process ends."""
+    """What an application keeps when its process ends."""
     return known.ref if isinstance(known, Ticket) else known

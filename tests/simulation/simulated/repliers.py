@@ -1,4 +1,4 @@
-"""Those who answer events: some come again, meanwhile, afterwards or after a kill."""
+"""Makes callers that answer events, which may come again: meanwhile, later or after a kill."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ STRANGE: tuple[dict[str, Any], ...] = (
     {"type": "event_callback", "event": {"type": "app_home_opened", "channel": "D0AAA"}},
     {"t": "READY", "d": {"session_id": "a"}},
 )
-"""Events of no conversation."""
+"""Events that belong to no conversation."""
 
 
 class Repliers:
-    """All that answer in one world; an event that was not answered comes again in the next life."""
+    """All repliers of a world; an event that was not answered comes again in the next life."""
 
     def __init__(
         self, setup: Setup, ledger: Ledger, platforms: Platforms, callers: Callers
@@ -48,7 +48,7 @@ class Repliers:
         self._left = 0 if setup.replies is None else setup.replies.events
 
     async def run(self, gateway: Gateway) -> None:
-        """Each of them until no event comes any more."""
+        """Run each replier until no event comes any more."""
         drawn = self._setup.replies
         if drawn is None:
             return
@@ -71,7 +71,7 @@ class Repliers:
                 await self._handled(heard, rng, drawn)
 
     def _next(self, rng: Random, drawn: Replying) -> Heard | None:
-        """An event that comes again, or one more; None: there is none any more."""
+        """An event that comes again, or a new event; None: there are no more."""
         known = [heard for heard in self._ledger.heard if heard.coming > 0]
         some = known if rng.random() < drawn.again else [h for h in known if not h.handled]
         if self._left > 0 and (not some or rng.random() < 0.5):
@@ -101,7 +101,7 @@ class Repliers:
         return heard
 
     async def _handled(self, heard: Heard, rng: Random, drawn: Replying) -> None:
-        """It is delivered: by another object each time."""
+        """An event is delivered, as another object each time."""
         heard.coming -= 1
         event = copy.deepcopy(heard.said)
         if rng.random() < drawn.strange:
@@ -113,7 +113,7 @@ class Repliers:
         heard.handled = True
 
     async def _strange(self, place: Place, rng: Random) -> None:
-        """One of no conversation is never answered, and never passes silently."""
+        """An event of no conversation is never answered, and never passes silently."""
         assert self._gateway is not None
         event = STRANGE[("telegram", "slack", "discord").index(place.channel)]
         try:
@@ -125,7 +125,7 @@ class Repliers:
     async def _answered(
         self, heard: Heard, event: Any, number: int, rng: Random, drawn: Replying
     ) -> bool:
-        """One answer; whether it was given, or refused for good."""
+        """Give one answer; returns whether it was given, or refused for good."""
         key = heard.key(number)
         text = heard.first.setdefault(key, "") or self._callers.text(rng)
         if heard.first[key] and rng.random() < drawn.reworded:
@@ -137,7 +137,7 @@ class Repliers:
         self._ledger.asked[said] = Asked(heard, key)
         named = None if rng.random() < drawn.found else heard.place.instance
         if not self._ledger.absent.isdisjoint(self._of_channel(heard.place)):
-            named = heard.place.instance  # else whoever is there would take it for its own
+            named = heard.place.instance  # else an instance that is there would take the event
         conflicts = rng.random() < 0.2
         before = self._ledger.holder(heard.scope(key))
         try:
@@ -162,7 +162,7 @@ class Repliers:
         self, heard: Heard, event: Any, number: int, text: str, named: str | None, rng: Random,
         *, conflicts: bool,
     ) -> Receipt:  # fmt: skip
-        """The public face; nobody waits for an answer of a gateway that has closed."""
+        """Call `Gateway.reply`; nobody waits for an answer of a gateway that has closed."""
         assert self._gateway is not None
         assert self._setup.replies is not None
         self._callers.calls += 1
@@ -189,7 +189,7 @@ class Repliers:
         return [i.id for i in self._setup.config.instances if i.channel == place.channel]
 
     def _expect_several(self, heard: Heard, told: tuple[str, ...]) -> None:
-        """Two know it: it is answered by none of them, and both are named."""
+        """Several instances know the event: none of them answers it, and the error names them."""
         same = self._of_channel(heard.place)
         several = len(told) > 1 and set(told) <= set(same)
         self._ledger.expect(several, f"the event {heard.natural} is of {told}")
@@ -197,7 +197,7 @@ class Repliers:
     def _expect_conflict(
         self, heard: Heard, key: str, text: str, error: IdempotencyConflict, *, conflicts: bool
     ) -> None:
-        """Only where another text has the key, and the caller wanted to hear of it."""
+        """A conflict comes only if another text has the key, and the caller asked for conflicts."""
         entry = self._ledger.find(error.envelope_id or "")
         other = entry is None or entry.envelope.text != text
         self._ledger.expect(conflicts and other, f"{key} of {heard.natural} conflicts: {entry}")
@@ -205,7 +205,7 @@ class Repliers:
     def _expect_answer(
         self, heard: Heard, key: str, receipt: Receipt, before: Entry | None
     ) -> None:
-        """The receipt is that of the one answer to the event under this key."""
+        """The receipt belongs to the only answer to the event under this key."""
         check()
         ledger, scope = self._ledger, heard.scope(key)
         ledger.secret_places.append(repr(receipt))
@@ -224,7 +224,7 @@ class Repliers:
 def _heard(
     place: Place, said: Any, names: list[str | None], thread: str | None, *, quotes: bool
 ) -> Heard:
-    """What must be known of an event, read by code that the adapters do not share."""
+    """The facts of an event, read by code that the adapters do not share."""
     if place.channel == "telegram":
         message = said["message"]
         room, number = str(message["chat"]["id"]), str(message["message_id"])

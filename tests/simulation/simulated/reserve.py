@@ -1,9 +1,9 @@
-"""What streams must leave to each other: a whole text never waits for a passing state.
+"""Checks that streams leave tokens to each other: a whole text waits for no passing state.
 
-Judged from the calls that were made and the limits as adapters declare them, by counting alone.
-Of streams that fit into one message every edit before the end shows a passing state, and each
-that stands still owes one edit, which may be its last: so in every window there is room for all of
-these whenever a passing state is shown.
+The check only counts, from the calls that were made and the limits that adapters declare. If a
+stream fits into one message, every edit before its end shows a passing state. Each stream that
+stands still owes one edit, which may be its last. So whenever a passing state is shown, the window
+must have room for all edits that are owed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LONGEST_WINDOW = 60.0
 SOON = 1.0
-"""Seconds within which what has its tokens already is under way."""
+"""Seconds within which an attempt that has its tokens is under way."""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,15 +34,15 @@ class As:
 
 
 def is_window(limit: Limit) -> bool:
-    """Whether so many are allowed in any so long, rather than one after the other.
+    """Whether a limit allows `count` in any `per` seconds, rather than one after the other.
 
-    Of a learned one the platform says what is left, and when its window begins anew.
+    For a learned limit, the platform says what is left, and when its window begins anew.
     """
     return limit.count > 1 and limit.pace == "window"
 
 
 def expect_kept(ledger: Ledger, call: Call) -> None:
-    """A passing state is shown only where the last edits of all that stand can still be made."""
+    """A passing state is shown only if the last edits of all standing streams still fit."""
     if ledger.setup.streams is None:
         return
     call.limits = ledger.limits(call.attempt.instance_id, call.attempt)
@@ -68,7 +68,7 @@ def expect_kept(ledger: Ledger, call: Call) -> None:
 
 
 def _expect_affordable(ledger: Ledger, call: Call, others: Sequence[Entry]) -> None:
-    """A first message is posted only where no more edits are owed with it than a window has."""
+    """A first message is posted only if a window has room for all edits that are owed then."""
     for limit in filter(is_window, limits_of(ledger, call.entry, "edit")):
         owing = 1 + sum(_owes(ledger, entry, limit) for entry in others)
         fits = owing <= limit.count
@@ -77,14 +77,14 @@ def _expect_affordable(ledger: Ledger, call: Call, others: Sequence[Entry]) -> N
 
 
 def is_first(call: Call) -> bool:
-    """Whether it posts the first message of a stream that is open."""
+    """Whether the call posts the first message of an open stream."""
     spoken, entry = call.entry.spoken, call.entry
     begins = spoken is not None and spoken.is_open and spoken.short
     return begins and call.attempt.operation == "send" and not entry.apart
 
 
 def is_passing(call: Call) -> bool:
-    """Whether it shows a passing state, as far as that is certain."""
+    """Whether the call certainly shows a passing state."""
     spoken = call.entry.spoken
     passes = spoken is not None and spoken.is_open and spoken.short
     return passes and call.attempt.operation == "edit"
@@ -105,7 +105,7 @@ def spent_of(ledger: Ledger, limit: Limit, instance_id: str, now: float) -> list
 
 
 def _owes(ledger: Ledger, entry: Entry, limit: Limit) -> bool:
-    """Whether a stream stands, may end at any time, and its edit draws on the limit."""
+    """Whether a stream stands and may end at any time, and its edit uses the limit."""
     spoken = entry.spoken
     if spoken is None or not spoken.is_open or not spoken.short:
         return False
@@ -114,7 +114,7 @@ def _owes(ledger: Ledger, entry: Entry, limit: Limit) -> bool:
 
 
 def _stands(ledger: Ledger, entry: Entry) -> bool:
-    """Whether its message is there, or on its way."""
+    """Whether the stream's message is there, or on its way."""
     return any(
         (call.answered or call.ended is None)
         and call.life == ledger.life
@@ -124,7 +124,7 @@ def _stands(ledger: Ledger, entry: Entry) -> bool:
 
 
 def limits_of(ledger: Ledger, entry: Entry, operation: str) -> Iterable[Limit]:
-    """The limits that an operation of it draws on."""
+    """The limits that an operation of the entry uses."""
     envelope = entry.envelope
     thread = entry.calls[-1].attempt.thread if entry.calls else envelope.thread_id
     name, room = envelope.instance_id, envelope.external_room_id
@@ -134,7 +134,7 @@ def limits_of(ledger: Ledger, entry: Entry, operation: str) -> Iterable[Limit]:
 
 
 def _waits_to_end(ledger: Ledger, entry: Entry, call: Call) -> bool:
-    """Whether a whole text waits for nothing but what the passing state draws on."""
+    """Whether a whole text waits for nothing but the limits that the passing state uses."""
     spoken, now = entry.spoken, call.begun
     if spoken is None or spoken.ended_at is None or not spoken.short or spoken.how == "delete":
         return False
@@ -156,8 +156,8 @@ def _waits_to_end(ledger: Ledger, entry: Entry, call: Call) -> bool:
 def may_hold(ledger: Ledger, entry: Entry) -> bool:
     """Whether a stream that shows nothing yet may have to leave its place in the lane.
 
-    While others of its account show something, they take turns; and its message is posted only
-    where the edit that it owes from then on can be made as well.
+    While other streams of its account show something, they take turns. And its message is posted
+    only if the edit that it owes from then on can be made as well.
     """
     name, now = entry.envelope.instance_id, ledger.now()
     for other in ledger.entries:
@@ -170,7 +170,7 @@ def may_hold(ledger: Ledger, entry: Entry) -> bool:
         if limit.count > 1 and limit.pace != "even":
             spent = len(
                 spent_of(ledger, limit, name, now - SOON)
-            )  # at an edge they are counted yet
+            )  # at the edge of a window, calls still count
             if now - ledger.opened_at(name) < limit.per:  # as if half of it were spent
                 spent += limit.count // 2
             if spent + 2 >= limit.count * 0.9:

@@ -1,7 +1,8 @@
-"""One small world without chance, to be killed at each of its awaits.
+"""Makes one small world without chance, which is killed at each of its awaits.
 
-Two rooms, messages of several parts, an edit, a key used twice, an answer that is lost. The
-application is one caller: what it was not told is accepted it hands over again in the next life.
+It has two rooms, messages of several parts, an edit, a key that is used twice, and an answer that
+is lost. The application is one caller: if it has not heard that an envelope is accepted, it hands
+the envelope over again in the next life.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ LIMITS = {
     "group": (20, 60.0), "bot": 30, "tier_3": 50, "discord": (5, 5.0), "discord_global": 50,
 }  # fmt: skip
 LOST_ANSWERS = {"telegram": {2: Fault.RESET_AFTER}, "discord": {1: Fault.RESET_AFTER}}
-"""By the number of the request: its message is stored, and its answer is lost."""
+"""The requests, by number, whose message is stored, but whose answer is lost."""
 
 PLACES = (
     Place(instance="telegram0", channel="telegram", room="101"),
     Place(instance="discord0", channel="discord", room="1001"),
 )
-"""A platform that forgets, and one that knows what it was sent before."""
+"""A platform that forgets, and a platform that knows which messages it was sent before."""
 
 
 def scenario(endings: Sequence[Ending] = (), checkpoints: int = 0) -> Setup:
-    """The world; its lives end as told."""
+    """The world, whose lives end in these ways."""
     calm = draw(0)
     return Setup(
         seed="scenario",
@@ -96,7 +97,7 @@ def _instances() -> tuple[Instance, ...]:
 
 
 class Script(Callers):
-    """The application: it goes through its list, and remembers how far it came."""
+    """The application, which goes through its list, and remembers how far it came."""
 
     def __init__(self, setup: Setup, ledger: Any, topics: Any) -> None:
         super().__init__(setup, ledger, topics)
@@ -113,7 +114,7 @@ class Script(Callers):
         )
 
     async def run(self, gateway: Gateway) -> None:
-        """What is not done yet, one after the other."""
+        """Make the steps that are not done yet, one after the other."""
         self.gateway = gateway
         while self.done < len(self.steps):
             try:
@@ -126,7 +127,7 @@ class Script(Callers):
         self.ledger.note(ALL_TOLD)
 
     def _new(self, place: Place, words: int, *, key: str | None = None) -> Send:
-        """A message; handed over again, one without a key is another message."""
+        """A message; if it has no key, handing it over again makes another message."""
         if key is None or key not in self._texts:
             self.texts += 1
             text = " ".join(f"m{self.texts}x{index}" for index in range(words))
@@ -135,7 +136,7 @@ class Script(Callers):
         return Send(instance_id=place.instance, external_room_id=place.room, text=text, key=key)
 
     def _same(self) -> Send:
-        """The first one again: it must be the same envelope."""
+        """The first message again, which must be the same envelope."""
         return self._new(PLACES[0], 5, key="a")
 
     def _change(self) -> Edit:
@@ -148,7 +149,7 @@ class Script(Callers):
 
 
 def killed_at(*points: int) -> Outcome:
-    """The scenario, its first lives killed at those of their steps. Raises `Violation`."""
+    """The scenario, with its first lives killed at these steps. Raises `Violation`."""
     endings = [
         Ending(kind="kill", at=0.0, steps=point, down=1.0, partitions=3, idle=LASTS)
         for point in points
@@ -157,5 +158,5 @@ def killed_at(*points: int) -> Outcome:
 
 
 def count_points() -> int:
-    """How often the tasks of a life go on after an await, in which it is not killed."""
+    """How often the tasks of a life that is not killed go on after an await."""
     return killed_at(10**9).steps[0]

@@ -1,4 +1,4 @@
-"""Those who hand in groups, hold them, end them, try failures again, and wait for the end."""
+"""Makes callers that hand in groups, pause and cancel them, retry failures, and wait for ends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REFUSALS = (*EXPECTED, GroupTooLong)
 
 
 class Senders:
-    """All that hand in groups in one world; what is left of these is looked after in each life."""
+    """All senders of a world; in each life, they look after the groups that have not ended."""
 
     gateway: Gateway
 
@@ -45,7 +45,7 @@ class Senders:
         self._left = 0 if setup.groups is None else setup.groups.groups
 
     async def run(self, gateway: Gateway) -> None:
-        """Until all groups have ended that were accepted."""
+        """Run until all accepted groups have ended."""
         drawn = self._setup.groups
         if drawn is None:
             return
@@ -92,7 +92,7 @@ class Senders:
     async def _tried(
         self, act: Callable[[Grouped, Random], Awaitable[None]], group: Grouped, rng: Random
     ) -> bool:
-        """Whether it came through; as with all that waits, nobody does on a closed gateway."""
+        """Whether the call came through; nobody may wait for a closed gateway."""
         self._callers.calls += 1
         number = self._callers.calls
         self._callers.inside[number] = None
@@ -140,14 +140,14 @@ class Senders:
         )
 
     async def _handed_in(self, group: Grouped, rng: Random) -> None:
-        """Until it is accepted, or refused for good."""
+        """Hand a group in until it is accepted, or refused for good."""
         while not await self._tried(self._hand_in, group, rng):
             if rng.random() < 0.3 or self._ledger.ending:
                 return
             await trio.sleep(1.0)
 
     async def _hand_in(self, group: Grouped, rng: Random) -> None:
-        """The public face."""
+        """Hand a group in by the gateway's public methods."""
         called_at = self._ledger.wall()
         self._groups.hand_in(group)
         life = self._ledger.life
@@ -192,7 +192,7 @@ class Senders:
         ]
 
     async def _again(self, group: Grouped, rng: Random) -> None:
-        """The same under the same key: the same group. Another text is a conflict."""
+        """Hand a group in again: with its key, it is the same group; another text conflicts."""
         if rng.random() < 0.7 or not group.newest():
             await self._hand_in(group, rng)
             return
@@ -206,10 +206,10 @@ class Senders:
             return
         self._ledger.wrong(f"another text is taken for {group}: {job.id}")
 
-    # -- what is done with one
+    # -- what is done with a group
 
     async def _job(self, group: Grouped, rng: Random) -> Job:
-        """A handle: by the id or by the key."""
+        """The group's handle, by its id or by its key."""
         by_key = group.key is not None and rng.random() < 0.5
         if by_key:
             job = await self.gateway.group(instance=group.instance, key=group.key)
@@ -274,7 +274,7 @@ class Senders:
         self._ledger.note("group", "cancelled", group)
 
     async def _retry(self, group: Grouped, rng: Random) -> None:
-        """What has failed until now, and nothing else."""
+        """Retry the members that have failed until now, and no others."""
         job = await self._job(group, rng)
         least = len(group.failing())
         self._groups.try_again(group)
@@ -289,7 +289,7 @@ class Senders:
             group.trying = False
 
     async def _over(self, group: Grouped, rng: Random) -> None:
-        """Let it go on, and wait for its end."""
+        """Let the group go on, and wait for its end."""
         job = await self._job(group, rng)
         if group.paused is not False:
             await self._resume(group, rng)

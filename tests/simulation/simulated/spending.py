@@ -1,6 +1,6 @@
-"""Somebody else uses an account for a while: another process, or a person.
+"""Makes others use an account for a while: another process, or a person.
 
-Their requests are honest ones to the same platform, which counts them with the gateway's.
+Their requests go to the same platform, which counts them together with the gateway's.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from gateway_core.testing import Network
 
 KIND = "spending"
 ROOMS = 60
-"""Rooms of their own, so that no room's limit is in their way."""
+"""How many rooms of their own the others have, so that no room's limit stops them."""
 
 HEAVY = 1.5
-"""How many times as much as the account may they ask for."""
+"""How many times the account's limit the others ask for."""
 
 IN_OUR_ROOM = 2.0
-"""Requests a second, where they write to one of our rooms."""
+"""Requests per second, if the others write to one of our rooms."""
 
 
 class Spending:
-    """Everybody else of one world."""
+    """All others of one world."""
 
     def __init__(self, setup: Setup, platforms: Platforms, network: Network) -> None:
         self._setup = setup
@@ -38,7 +38,7 @@ class Spending:
         self._number = 0
 
     async def run(self) -> None:
-        """Each of them at their time, until all trouble is over."""
+        """Run the others at their times, until all trouble is over."""
         async with trio.open_nursery() as nursery:
             for at, what, which, seconds in self._setup.trouble.weather:
                 if what == KIND:
@@ -62,7 +62,7 @@ class Spending:
                 await trio.sleep(GRID)
 
     def _rate(self, name: str) -> float:
-        """Requests a second that the account may make."""
+        """Requests per second that the account may make."""
         limits = self._setup.limits
         rates = {"telegram": limits["bot"], "discord": limits["discord_global"], "slack": 4.0}
         return float(rates[name.rstrip("0123456789")])
@@ -86,7 +86,7 @@ _OWN = {"telegram": "7", "slack": "C7", "discord": "7"}
 
 
 def others_url(base_url: str) -> str:
-    """Where they reach the platform: not on the way that has our trouble."""
+    """The address at which others reach the platform, without our network's trouble."""
     return base_url.replace("https://", "https://others-", 1)
 
 

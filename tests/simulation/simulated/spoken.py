@@ -1,4 +1,4 @@
-"""What the streams of a world were told to say, and how they ended: as the writers know it."""
+"""Records what the streams of a world say and how they ended, as their writers know it."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ if TYPE_CHECKING:
     from simulated.ledger import Entry
 
 SHORT = 36
-"""Characters that fit into one message wherever that is."""
+"""Characters that fit into one message on every platform."""
 RECORD = 1.0
 """Seconds between two records of a text that grows, at the most."""
 
 
 @attrs.define(eq=False)
 class Spoken:
-    """What one stream says.
+    """The texts of one stream, and its end.
 
     scope       its key, with its place; None: it has none
-    broken_off  what stands at its end if it is broken off; `on_error`: what then becomes of it
+    broken_off  the mark at its end if it is broken off; `on_error`: what then becomes of it
     until       when its writer has said all, if nothing comes in between
-    numbers     of all words that may be seen of it: its texts, its status lines, its mark
-    states      its text, from which time on
+    numbers     the numbers of all its words that may be seen: texts, status lines, mark
+    states      its texts, each with the time from which it had the text
     how         "finished", "mark", "keep", "delete", or "cut" by a kill; None: it is open
     whole       the text that shall stand in the end
-    statuses    the words of its status lines, which never do
-    ended_at    when that was; `closed`: its gateway closed before
-    entry       what was accepted of it; `joins`: the open one whose key it has, so that nothing is
-                accepted of it, unless that one leaves nothing
-    gone        how often an edit of it found no message any more, in this life
-    taken       messages that somebody took away, by their ids
-    short       all of it fits into one message
+    statuses    the words of its status lines, which must not stand in the end
+    ended_at    when it ended; `closed`: its gateway closed before that
+    entry       its accepted envelope; `joins`: the open stream with the same key, so that nothing
+                of this stream is accepted, unless that one leaves nothing
+    gone        how often an edit found that its message was gone, in this life
+    taken       the ids of its messages that somebody deleted
+    short       whether its whole text fits into one message
     """
 
     scope: tuple[str, str, str] | None
@@ -55,7 +55,7 @@ class Spoken:
 
     @property
     def text(self) -> str:
-        """What it says now."""
+        """Its present text."""
         return self.states[-1][1] if self.states else ""
 
     @property
@@ -64,11 +64,11 @@ class Spoken:
         return self.how is None
 
     def says(self, at: float, text: str) -> None:
-        """It says this from now on."""
+        """Set its text from now on."""
         self.states.append((at, text))
 
     def ends(self, at: float, how: str, text: str | None = None) -> None:
-        """It grows no more; `text` takes the place of all before."""
+        """End its growth; `text` replaces all earlier text."""
         if how == "mark":
             self.whole = self.text.rstrip() + self.broken_off
         else:
@@ -77,5 +77,5 @@ class Spoken:
         self.ended_at = at
 
     def said_by(self, at: float) -> int:
-        """How many of its texts it had by then."""
+        """How many texts it had had by then."""
         return sum(when <= at for when, _ in self.states)

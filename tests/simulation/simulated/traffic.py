@@ -1,4 +1,4 @@
-"""What applications send besides single texts: answers to events, groups, files. As it is drawn."""
+"""Draws what applications send besides single texts: answers to events, groups, files."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ WITH_FILES = 0.2
 """The share of worlds with files."""
 
 UPLOAD_FAULTS = ("refused", "too_large", "limited", "broken", "lost", "nowhere")
-"""What happens to a request of an upload: its files are refused, or are too large; it is one too
-many; the platform breaks; its answer is lost; what Slack has taken it never shows."""
+"""What happens to a request of an upload: its files are refused, or are too large; a limit refuses
+it; the platform breaks; its answer is lost; Slack takes the files, and never shows them."""
 
 
 @attrs.frozen(kw_only=True)
 class Replying:
-    """The events of a world, and those who answer them.
+    """The events of a world, and the repliers that answer them.
 
     handlers, events  how many answer at once, and how many events come in
     again       share of deliveries that come once more, though they were answered
-    reworded    share of answers whose words are others when the event comes again
-    answers     what is drawn from for the number of answers to one event
-    named       share of these that are named, instead of numbered
-    unquoted    share that does not refer to the event's message
+    reworded    share of answers that have other words when the event comes again
+    answers     the values that are drawn for the number of answers to one event
+    named       share of answers that are named, instead of numbered
+    unquoted    share of events whose answers do not refer to the event's message
     found       share of calls that leave it to the gateway to find the account
     strange     share of events that belong to no conversation
     pauses      between two events of a handler
@@ -63,19 +63,19 @@ class Replying:
 
 @attrs.frozen(kw_only=True)
 class Grouping:
-    """The groups of a world, and those who hand them in.
+    """The groups of a world, and the senders that hand them in.
 
     senders, groups  how many hand in at once, and how many groups in all
-    rooms       what is drawn from for the number of rooms that nobody else writes to
-    shared      whether the rooms of others get it as well
+    rooms       the values that are drawn for the number of rooms that nobody else writes to
+    shared      whether rooms to which others write get the group's messages as well
     own_texts   share of groups whose members have envelopes of their own
-    keyed       share that has a key; `again`: share of these that is handed in again and again
-    classes     what is drawn from for the class
-    scheduled   share that waits for a time
-    ttls        what is drawn from for `ttl`
-    acts        what is done to one meanwhile, one after the other
-    pauses      between two of these
-    patience    share of those that hand one in and are given up
+    keyed       share of groups with a key; `again`: share of these that is handed in repeatedly
+    classes     the values that are drawn for the class
+    scheduled   share of groups that wait for a time
+    ttls        the values that are drawn for `ttl`
+    acts        what is done to a group meanwhile, one after the other
+    pauses      between two of these acts
+    patience    share of calls that hand a group in and are given up
     """
 
     senders: int
@@ -115,7 +115,7 @@ def draw_replies(seed: int) -> Replying | None:
 
 
 def draw_groups(seed: int) -> Grouping | None:
-    """In some worlds messages are handed in by the group, which are held, ended and tried again."""
+    """In some worlds, groups are handed in, and are paused, cancelled and tried again."""
     rng = Random(f"groups {GROUPING}:{seed}")
     if rng.random() >= WITH_GROUPS:
         return None
@@ -149,19 +149,20 @@ class Filing:
     """The messages with files of a world.
 
     posters, messages  how many send at once, and how many messages in all
-    files       what is drawn from for the number of files of a message
+    files       the values that are drawn for the number of files of a message
     shared      share of files that several messages have, by the same name
-    large       share that an outbox stores beside its database, and that are read in pieces
-    words       what is drawn from for the length of a text, in words; 0: none, if it has a file
-                of its own
+    large       share of messages with large files, which an outbox stores beside its database,
+                and which are read in pieces
+    words       the values that are drawn for the length of a text, in words; 0: no text, if the
+                message has a file of its own
     kinds       weights of what a poster does
-    text_alone  share whose text goes alone where its files are refused
-    keyed       share that has a key
+    text_alone  share of messages whose text goes alone if their files are refused
+    keyed       share of messages with a key
     patience    share of calls that are given up after a while
     caption     characters of the longest caption on Telegram
     share_after  seconds until Slack shows what it has taken
-    cut         share of uploads whose connection is cut at a part of the body
-    faults      what else happens to a request of an upload, by share of these
+    cut         share of uploads whose connection is cut within the body
+    faults      what else happens to a request of an upload, with the share of such requests
     groups      share of groups that have files
     addresses   for how many uploads Slack gives an address in a minute
     """

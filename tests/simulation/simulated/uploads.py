@@ -1,4 +1,4 @@
-"""What happens to uploads on their way: connections cut in the middle, refusals at each request."""
+"""Makes uploads fail: connections are cut in the middle, and each request may be refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway_core.testing import Network
 
 TELEGRAM = ("sendPhoto", "sendDocument", "sendMediaGroup", "editMessageMedia")
 ASKS, BYTES, SHARES, LOOKS = "asks", "bytes", "shares", "looks"
-"""The requests of an upload to Slack: for an address, the bytes, sharing them, and where."""
+"""The requests of an upload to Slack: get an address, post bytes, share files, look where."""
 SLACK = {
     "/files.getUploadURLExternal": ASKS,
     "/upload/v1/": BYTES,
@@ -26,7 +26,7 @@ SLACK = {
     "/files.info": LOOKS,
 }
 NEEDED = 2.0
-"""Seconds that a refusal of one upload too many names."""
+"""Seconds that the refusal by a limit names."""
 
 _TELEGRAM: Mapping[str, tuple[int, str]] = {
     "refused": (400, "Bad Request: IMAGE_PROCESS_FAILED"),
@@ -48,7 +48,7 @@ _BROKEN = 502, "<html><title>502 Bad Gateway</title></html>"
 
 
 def stage_of(channel: str, scope: Mapping[str, Any], what: str) -> str | None:
-    """Which request of an upload it is; None: it is none."""
+    """Which request of an upload this is; None: it belongs to no upload."""
     if channel == "telegram":
         return "upload" if what in TELEGRAM else None
     if channel == "slack":
@@ -68,7 +68,7 @@ class UploadFaults:
         self._hidden = False
 
     def next(self, channel: str, stage: str) -> str | None:
-        """What happens to the next one."""
+        """What happens to the next request; None: nothing."""
         if self._files is None or not self._ports.on:
             return None
         number = self._random.random()
@@ -78,14 +78,14 @@ class UploadFaults:
                 if what == "nowhere" and stage != SHARES:
                     return None
                 if what == "refused" and stage == LOOKS and self._hidden:
-                    return None  # who may not look takes what is never shown for delivered
+                    return None  # an account that may not look takes unshown files for delivered
                 self._hidden |= what == "nowhere"
                 self._note(what, stage)
                 return what
         return None
 
     def share(self) -> float | None:
-        """At which part of its body the next upload is cut; None: it is not."""
+        """At which share of its body the next upload is cut; None: it is not cut."""
         if self._files is None or not self._ports.on or self._cuts.random() >= self._files.cut:
             return None
         self._note("cut", "body")
@@ -97,7 +97,7 @@ class UploadFaults:
 
 
 def answer_of(channel: str, stage: str, what: str) -> tuple[int, Any, Mapping[str, str]] | None:
-    """What is said in the place of the platform; None: it is asked, whatever becomes of that."""
+    """The answer that replaces the platform's; None: the platform gets the request."""
     if what in ("lost", "nowhere"):
         return None
     if what == "broken":
@@ -130,12 +130,12 @@ _ANSWERS = {"telegram": _of_telegram, "slack": _of_slack, "discord": _of_discord
 
 
 def cut_off(scope: Mapping[str, Any]) -> None:
-    """Its connection is reset: whatever was done, nobody hears of it."""
+    """Reset the request's connection, so that nobody hears what was done."""
     scope["extensions"][RESET]()
 
 
 async def silent(event: Any) -> None:
-    """In the place of `send`: the answer is lost."""
+    """A replacement for `send` that loses the answer."""
     del event
     await trio.lowlevel.checkpoint()
 
@@ -148,7 +148,7 @@ class Cutting(httpx2.AsyncBaseTransport):
         self._faults = faults
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """As below, where it comes through."""
+        """Pass the request on, or cut its connection."""
         share = None
         if not isinstance(request.stream, httpx2.SyncByteStream):
             share = self._faults.share()
@@ -162,12 +162,12 @@ class Cutting(httpx2.AsyncBaseTransport):
         raise httpx2.WriteError("connection reset by peer")
 
     async def aclose(self) -> None:
-        """As below."""
+        """Close the network's transport."""
         await self._below.aclose()
 
 
 async def _written(request: httpx2.Request, share: float) -> None:
-    """Take so much of the body."""
+    """Take this share of the body."""
     wanted, size = share * int(request.headers["content-length"]), 0
     async with _pieces(request.stream) as pieces:
         async for piece in pieces:
@@ -192,13 +192,13 @@ _PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\x0dIHDR" + b"\x00\x00\x00\x02\x00\x
 LARGE = 70_000
 """Bytes of a large file: an outbox stores it beside its database, and reads it in two pieces."""
 SHARED = ("logo.png", "terms.txt", "copy.txt", "mark.png")
-"""Files that several messages have, by name."""
+"""Names of files that several messages have."""
 ALIKE = {"copy.txt": "terms.txt"}
-"""Those of the same bytes as another one."""
+"""Files with the same bytes as another file, by their names."""
 
 
 def content_of(name: str, *, large: bool = False) -> bytes:
-    """The bytes of the file of a name: mostly others than those of any other name."""
+    """The bytes of the file with a name; most names have bytes of their own."""
     name = ALIKE.get(name, name)
     head = _PNG if name.endswith(".png") else b""
     body = head + name.encode()
@@ -206,7 +206,7 @@ def content_of(name: str, *, large: bool = False) -> bytes:
 
 
 def drawn_name(rng: Random, number: int) -> str:
-    """The name of a file that one message alone has."""
+    """The name of a file that only one message has."""
     return f"f{number}.{rng.choice(['png', 'png', 'txt', 'pdf'])}"
 
 

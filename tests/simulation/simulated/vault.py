@@ -1,7 +1,7 @@
-"""The outbox in a file, as a world has it: its thread, its disk and its time are the world's.
+"""Makes the outbox in a file a part of the world, which has its thread, its disk and its time.
 
-The file is a real one and so is all that reads and writes it; only *when* that happens is drawn.
-What a life had committed when it was killed is there in the next one, and nothing else is.
+The file and the code that reads and writes it are real; only *when* that happens is drawn. The next
+life finds exactly what a killed life had committed.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ ARRIVED = ("delivered", "deleted", "unchanged")
 
 
 class Vault(SqliteOutbox):
-    """A `SqliteOutbox` behind ports, and what it is told compared with what the ledger saw."""
+    """A `SqliteOutbox` behind ports; its calls are compared with what the ledger saw."""
 
     _ports: Ports
     store_suspension: Any = None
-    """An operator's suspension ends with the life here: what is queued goes on in the next one."""
+    """An operator's suspension ends with the life here: the queue goes on in the next life."""
 
     @classmethod
     def at(cls, path: Path, ports: Ports) -> Vault:
@@ -57,7 +57,7 @@ class Vault(SqliteOutbox):
         return vault
 
     async def _in_thread(self, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
-        """Instead of a thread: at a drawn time, on trio's; not to be cancelled once it began."""
+        """Work in trio's thread instead of another, at a drawn time; never cancelled midway."""
         ports = self._ports
         check()
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -76,7 +76,7 @@ class Vault(SqliteOutbox):
         return answer
 
     async def read_bytes(self, digest: str, offset: int, limit: int) -> bytes:
-        """They are there for as long as somebody needs them."""
+        """Bytes are there for as long as somebody needs them."""
         try:
             return await super().read_bytes(digest, offset, limit)
         except OutboxError as error:
@@ -85,7 +85,7 @@ class Vault(SqliteOutbox):
             raise
 
     async def append(self, entry: Kept, kept: Callable[[], None]) -> None:
-        """Whatever becomes of the caller, the ledger knows what was handed over."""
+        """Whatever becomes of the caller, the ledger knows the entry that was handed over."""
         check()
         ledger = self._ports.ledger
         ledger.offered(entry)
@@ -99,7 +99,7 @@ class Vault(SqliteOutbox):
             ledger.appending -= 1
 
     async def attempt_started(self, envelope_id: str, record: StepRecord) -> None:
-        """It must be recorded before the call, and never after the step was acknowledged."""
+        """An attempt is recorded before its call, and never after the step was acknowledged."""
         check()
         ledger = self._ports.ledger
         said = (envelope_id, record.serial, record.number)
@@ -115,7 +115,7 @@ class Vault(SqliteOutbox):
             raise Stumbled("something of the engine's own breaks")
 
     def acknowledged(self, envelope_id: str, record: StepRecord) -> None:
-        """Once a step."""
+        """A step is acknowledged once."""
         check()
         said, ledger = (envelope_id, record.serial), self._ports.ledger
         twice = said in self._acknowledged and not self._grows(envelope_id)
@@ -124,19 +124,19 @@ class Vault(SqliteOutbox):
         super().acknowledged(envelope_id, record)
 
     def _grows(self, envelope_id: str) -> bool:
-        """Whether it is a stream: a message of it is changed again and again by one step."""
+        """Whether the envelope is a stream: one step changes its message again and again."""
         entry = self._ports.ledger.find(envelope_id)
         return entry is not None and entry.spoken is not None
 
     def finished(self, receipt: Receipt) -> None:
-        """The end."""
+        """Note the end of an envelope."""
         check()
         super().finished(receipt)
 
     async def reopen(
         self, group_id: str, *, after: str = "", limit: int = 1000
     ) -> tuple[str, Sequence[StoredEntry]]:
-        """Whatever becomes of who asked for it, the ledger knows what may be unfinished again."""
+        """Whatever becomes of the caller, the ledger knows what may be unfinished again."""
         check()
         failed = await super().failed(group_id)
         self._ports.ledger.reopens([each.envelope_id for each in failed])
@@ -147,7 +147,7 @@ class Vault(SqliteOutbox):
         return place, found
 
     def withdraw(self, envelope_id: str) -> None:
-        """Not accepted after all."""
+        """Withdraw an envelope, which was not accepted after all."""
         check()
         self._ports.ledger.withdrawn(envelope_id)
         super().withdraw(envelope_id)
@@ -155,7 +155,7 @@ class Vault(SqliteOutbox):
 
 @attrs.frozen(kw_only=True)
 class StepKept:
-    """What the file knows of a step; `named`: the id of its message."""
+    """What the file knows of a step; `named`: whether it knows the id of the step's message."""
 
     number: int
     started: bool
@@ -166,26 +166,26 @@ class StepKept:
 
     @property
     def done(self) -> bool:
-        """Whether it was acknowledged."""
+        """Whether the step was acknowledged."""
         return self.outcome in ARRIVED
 
     @property
     def open(self) -> bool:
-        """Whether a try had begun of which nobody knows the end."""
+        """Whether a try had begun whose end nobody knows."""
         return self.started and self.outcome is None
 
 
 @attrs.frozen(kw_only=True)
 class Truth:
-    """What stands in the file between two lives.
+    """The contents of the file between two lives.
 
-    unfinished  its steps by serial, of every envelope that has not ended
-    ended       the disposition of every one that has
-    closed      what platforms closed, instances and operations of instances, and until when
-    grown       of streams that have not ended: the number and the text of the newest state
-    groups      all that are remembered
-    stored      the digests of all bytes that have a use, and `unused` the others
-    loose       files beside it that it does not know, and those it knows that are not there
+    unfinished  the steps by serial, of every envelope that has not ended
+    ended       the disposition of every envelope that has ended
+    closed      instances and operations of instances that platforms closed, and until when
+    grown       the number and the text of the newest state, of streams that have not ended
+    groups      all groups that are remembered
+    stored      the digests of all bytes that have a use; `unused`: those of the other bytes
+    loose       files beside the database that it does not know, or that it knows and are missing
     """
 
     unfinished: Mapping[str, Mapping[int, StepKept]]
@@ -199,7 +199,7 @@ class Truth:
 
 
 def read(path: Path) -> Truth:
-    """Read by hand: what reads it in the next life is what is being tested."""
+    """Read the file by hand, since the code that reads it in the next life is being tested."""
     if not path.exists():  # the first life did not get so far
         return Truth(unfinished={}, ended={})
     database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
@@ -250,7 +250,7 @@ def read(path: Path) -> Truth:
 
 
 class Clerk:
-    """An application that reads what ended, from the cursor that it kept, after each life."""
+    """An application that reads the endings after each life, from the cursor that it kept."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -258,7 +258,7 @@ class Clerk:
         self._told: dict[str, str] = {}
 
     def read(self, path: Path, truth: Truth) -> None:
-        """Each ending is told once the file has it, in its order, and by no number twice."""
+        """Each ending in the file is reported, in its order, and with no number twice."""
         if not path.exists():
             return
         database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)

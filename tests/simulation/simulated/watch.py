@@ -1,7 +1,7 @@
 """Looks at the world whenever it is at rest: nothing can run before time moves.
 
-The one module that reads the engine's insides: what waits although nothing is in its way shows
-only there. Everything else is judged from outside.
+This is the only module that reads the engine's insides: only there can it be seen that something
+waits without a reason. Everything else is judged from outside.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LONGEST_RESTART = 1.0
 LONGEST_UPLOAD = 10.0
 """Seconds in which the bytes of an upload move."""
 MOST_STEPS = 60_000
-"""Steps of tasks at one instant, beyond which nothing useful happens."""
+"""Steps of tasks at one instant after which nothing useful happens any more."""
 
 
 class Violated(Exception):
@@ -35,7 +35,7 @@ class Violated(Exception):
 
 
 class Steps(trio.abc.Instrument):
-    """Counts steps since the last rest, and stops a world that never comes to one."""
+    """Counts steps since the last rest, and stops a world that never comes to rest."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -44,7 +44,7 @@ class Steps(trio.abc.Instrument):
         self.life: Life | None = None
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """One step more; where a life is to fall at one of its own, this may be the one."""
+        """Count a step; if a life is to end at one of its steps, this may be the step."""
         self.count += 1
         life = self.life
         if life is not None and life.kill_at is not None and life.has(task):
@@ -55,7 +55,7 @@ class Steps(trio.abc.Instrument):
 
 
 class Watch:
-    """Checks at every rest. What may last for a tick is told only after it."""
+    """Checks the world at every rest. A state that may last for a tick is reported only later."""
 
     def __init__(self, ledger: Ledger, gateway: Gateway, steps: Steps) -> None:
         self._ledger = ledger
@@ -66,7 +66,7 @@ class Watch:
         self.rests = 0
 
     async def run(self) -> None:
-        """At each instant of virtual time, once all that can happen there has happened."""
+        """Look at each instant of virtual time, once all that can happen then has happened."""
         while True:
             await trio.testing.wait_all_tasks_blocked()
             self._steps.count = 0
@@ -81,7 +81,7 @@ class Watch:
             await trio.sleep(max(0.0, wait))
 
     def look(self) -> None:
-        """Every check that holds at rest."""
+        """Make every check that holds at rest."""
         self._seen.clear()
         if self._ledger.gateway is None:  # it was killed at this instant
             return
@@ -106,7 +106,7 @@ class Watch:
         expect(statistics.conserved, f"not conserved: {statistics.accepted}")
         born = sum(entry.born == ledger.life and entry.heard for entry in ledger.entries)
         born += ledger.reopened_here
-        # What an earlier life accepted counts once it comes in; all of it is kept from the start.
+        # An earlier life's envelopes count once they come in; all are stored from the start.
         fits = born <= statistics.accepted <= born + ledger.recovered
         expect(fits, f"{statistics.accepted} accepted, not {born} (+ {ledger.recovered})")
         if ledger.setup.durable:
@@ -116,7 +116,7 @@ class Watch:
         expect(counted == dict(ledger.ended), f"counted {counted}, told {dict(ledger.ended)}")
         for account in () if ledger.setup.durable else statistics.instances:
             if account.id in ledger.absent or ledger.has_come_back(account.id):
-                continue  # what was counted of it went with it
+                continue  # its counts went with the old instance
             known = sum(account.dispositions.values()) + account.unfinished
             expect(account.accepted == known, f"{account.accepted} of {account.id}, {known} known")
         for part in statistics.partitions:
@@ -130,7 +130,7 @@ class Watch:
         expect(fits, f"{places} places taken for {ledger.appending} appends")
 
     def _late(self) -> None:
-        """Nothing outlives its deadline, but for an attempt under way."""
+        """No envelope outlives its deadline, except during an attempt under way."""
         now, patience = trio.current_time(), self._gateway.config.attempt_timeout
         for entry in self._ledger.unfinished:
             # A member of a group may have its turn when its time is over.
@@ -142,26 +142,26 @@ class Watch:
             partition = self._gateway._partitions[entry.partition]
             delivery = partition.deliveries.get(entry.id) or _delivery(partition, entry.envelope)
             if delivery is None and self._ledger.ending and self._ledger.setup.durable:
-                continue  # outside memory: it is the next life's to end it
+                continue  # outside memory: the next life has to end it
             running = delivery is not None and delivery.lane is not None and delivery.lane.running
             grace = patience if running else 0.0
             if delivery is None:  # it is outside memory, and each look at the file takes a while
                 grace = 4 * LONGEST_COMMIT + GRID * self._rooms_of_groups()  # read one by one
                 if entry.spoken is not None:
                     continue  # a stream's time, which counts from its end, is looked at inside
-                # And comes after what is to be written, which a full disk keeps waiting.
+                # And a look comes after the writes, which a full disk keeps waiting.
                 due = max(due, self._ledger.unwritten_at + LONGEST_PAUSE)
             grace += GRID + 2 * LONGEST_RESTART + _ahead(partition, entry)
             self._ledger.expect(now <= due + grace, f"{entry} outlives its deadline")
 
     def _rooms_of_groups(self) -> int:
-        """In how many rooms members of groups are unfinished."""
+        """The number of rooms with unfinished members of groups."""
         ledger = self._ledger
         mine = (e.envelope for e in ledger.unfinished if ledger.groups.of(e.envelope) is not None)
         return len({envelope.external_room_id for envelope in mine})
 
     def _lasts(self, what: Any, longest: float, text: Callable[[], str]) -> None:
-        """A state that must not be the same for longer than that."""
+        """A state must not last for longer than that."""
         now = trio.current_time()
         since = self._since.setdefault(what, now)
         self._seen.add(what)
@@ -169,7 +169,7 @@ class Watch:
             self._ledger.wrong(text())
 
     def _lanes(self, partition: Any) -> None:
-        """A lane runs, waits for something that is not there, or has nothing to do."""
+        """A lane runs, waits for something that is missing, or has nothing to do."""
         if not partition.alive:
             return
         now = partition.clock.now()
@@ -210,7 +210,7 @@ class Watch:
             self._ledger.wrong(f"{name} is forgotten with {len(lane.queue)} in it")
 
     def _costly(self, bucket: Any, now: int) -> bool:
-        """Whether an album waits there for several tokens, behind which all others wait."""
+        """Whether an album waits in the bucket for several tokens, and all others wait after it."""
         if self._ledger.setup.files is None:
             return False
         return any(
@@ -222,7 +222,7 @@ class Watch:
         )  # fmt: skip
 
     def _waiters(self, partition: Any) -> None:
-        """Who waits for a place waits because there is none."""
+        """A caller waits for a slot only if there is none."""
         admission = partition.admission
         for key, queue in admission._waiting.items():
             self._ledger.expect(queue, f"nobody waits at {key}, and is waited for")
@@ -231,10 +231,10 @@ class Watch:
                 self._ledger.expect(full is not None, f"somebody waits at {key}, which has room")
 
     def _urgent(self) -> None:
-        """What is urgent and needs no order is in memory within a second, whatever else waits.
+        """An urgent envelope without order is in memory within a second, whatever else waits.
 
-        Then it waits for its account's next token alone, and in front of lower classes: `_lanes`
-        says that what is free is taken.
+        After that, it waits only for its account's next token, before lower classes: `_lanes`
+        checks that free tokens are taken.
         """
         ledger = self._ledger
         for entry in ledger.unfinished:
@@ -249,13 +249,13 @@ class Watch:
             inside = entry.id in partition.deliveries or not ledger.setup.durable
             if inside or partition.admission._reached(*place) is not None:
                 continue
-            # Each look at the file takes a while, and comes after what is to be written.
+            # Each look at the file takes a while, and comes after the writes.
             late = 1.0 + 4 * LONGEST_COMMIT
             if trio.current_time() > ledger.unwritten_at + LONGEST_PAUSE + late:
                 self._lasts(("urgent", entry.number), late, lambda e=entry: f"{e} stays outside")  # type: ignore[misc]  # bound at once
 
     def _accounts(self) -> None:
-        """An instance in trouble has somebody who looks after it."""
+        """If an instance is in trouble, something looks after it."""
         for account in self._gateway._registry._accounts.values():
             name, health, gate = account.instance.id, account.health, account.limits.gate
             probed = health.probing or not health.needs_probe
@@ -271,13 +271,13 @@ class Watch:
 
 
 def _attempted(work: Any) -> list[Any]:
-    """The lanes of attempts under way. While a partition rests, others only hold their tokens."""
+    """The lanes of attempts under way. While a partition rests, other lanes only hold tokens."""
     workers = [worker for worker in work._workers if worker.running is not None]
     return [worker.running.lane for worker in workers]
 
 
 def _ahead(partition: Any, entry: Any) -> float:
-    """The time of a change, where its class gives it, counts from when its message is due."""
+    """Seconds until a change's message is due: a class's time for the change counts from then."""
     envelope = entry.envelope
     target = getattr(envelope, "target", None)
     if target is None or envelope.ttl is not None or envelope.deadline is not None:

@@ -1,4 +1,4 @@
-"""One world from its seed to its end: trouble, then calm, then everything is looked at."""
+"""Makes one world from its seed to its end: trouble, then calm, then all checks."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ from gateway_core.testing import Network, open_network, run_seeded
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a new folder in it, removed
 STORING = 5.0
-"""Seconds in which callers that have files are told that it has closed."""
+"""Seconds in which callers that have files hear that the gateway has closed."""
 LONGEST_LEAVE = 25.0
-"""Seconds that a session takes to close, and a little."""
+"""Seconds that a session takes to close, and a little more."""
 
 PATIENCE = 4_000.0
-"""Seconds of calm after which all callers must have had their answers."""
+"""Seconds of calm after which all callers must have their answers."""
 
 
 class Violation(AssertionError):
-    """A world in which something did not hold. `seed` makes it again."""
+    """A world in which something did not hold. `seed` makes the world again."""
 
     def __init__(self, seed: int, found: list[str], trace: list[str]) -> None:
         self.seed = seed
@@ -71,7 +71,7 @@ class Violation(AssertionError):
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What a world was: envelopes accepted, faults injected, kills, a digest of all of it.
+    """The outcome of a world: accepted envelopes, injected faults, kills, a digest of the trace.
 
     steps  of each life, as far as they were counted
     """
@@ -88,7 +88,7 @@ class Outcome:
 
 
 class Jitter(Random):
-    """Backoff on the grid: of every ceiling a quarter, a half, three quarters or nothing."""
+    """Backoff on the grid: a quarter, a half or three quarters of every ceiling, or nothing."""
 
     def random(self) -> float:
         return self.getrandbits(2) / 4
@@ -97,7 +97,7 @@ class Jitter(Random):
 
 
 class ProbeJitter(Random):
-    """The wait for a probe: mostly its ceiling, which is on the grid, else as much less as any."""
+    """The wait for a probe: mostly its ceiling, which is on the grid, else a shorter wait."""
 
     def random(self) -> float:
         return 1.0 - max(0, self.getrandbits(3) - 4) / 3
@@ -111,14 +111,14 @@ def simulate(seed: int) -> Outcome:
 
 
 def made(setup: Setup, seed: int, callers: type[Callers] = Callers) -> Outcome:
-    """The same of any setup; `seed` is what it is called."""
+    """Make the world of any setup; `seed` is the world's name."""
     ledger = Ledger(setup)
     world = World(setup, ledger, callers)
     steps = Steps(ledger)
-    # Nothing that is installed is used: looking for it would take a third of the time.
+    # No installed plugin is used: looking for plugins would take a third of the time.
     nothing = patch.object(plugins, "discover", lambda _: ([], []))
     calls = patch.object(Door, "submit", _calling(ledger))
-    timeless = patch.object(calling, "perf_counter", float)  # how busy the machine is
+    timeless = patch.object(calling, "perf_counter", float)  # it would show the machine's load
     with (
         _logs_to(ledger),
         nothing,
@@ -167,9 +167,9 @@ def _innermost(error: BaseException) -> str:
 
 @contextmanager
 def _logs_to(ledger: Ledger) -> Iterator[None]:
-    """Log events become lines of the trace; exceptions are looked at for secrets as well.
+    """Turn log events into lines of the trace, and look for secrets in exceptions, too.
 
-    What breaks in the engine is one of the errors that the world raises, or a bug.
+    An error in the engine is one of the errors that the world raises, or a bug.
     """
 
     def take(_: Any, level: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _logs_to(ledger: Ledger) -> Iterator[None]:
 
 
 def _calling(ledger: Ledger) -> Any:
-    """The door, at which the ledger sees who comes."""
+    """A `Door.submit` that lets the ledger see each envelope that comes."""
     real = Door.submit
 
     async def submit(self: Door, envelope: Any, **how: Any) -> Any:
@@ -207,7 +207,7 @@ def _calling(ledger: Ledger) -> Any:
 
 
 def _looking(ledger: Ledger) -> Any:
-    """The look at an envelope's files, which makes another object of it."""
+    """A look at an envelope's files that lets the ledger know the envelope's new object."""
     real = KeptFiles.look_at
 
     async def look_at(self: KeptFiles, envelope: Any, fits: Any) -> Any:
@@ -219,7 +219,7 @@ def _looking(ledger: Ledger) -> Any:
 
 
 def _storing(ledger: Ledger) -> Any:
-    """The moment at which an outbox has stored what is accepted by that."""
+    """Let the ledger know the moment at which an outbox has stored an envelope."""
     real = Capacity.came
 
     def came(self: Capacity, envelope_id: str, *of: Any) -> None:
@@ -230,7 +230,7 @@ def _storing(ledger: Ledger) -> Any:
 
 
 def _reopening(ledger: Ledger) -> Any:
-    """The moment at which one that had ended is unfinished again."""
+    """Let the ledger know the moment at which an ended envelope is unfinished again."""
     real = Capacity.reopened
 
     def reopened(self: Capacity, envelope_id: str, *of: Any, over: bool) -> None:
@@ -248,7 +248,7 @@ def _accepting(
 
 
 def _starting(ledger: Ledger, scheduler: Any, start: Any, lane: Any) -> None:
-    """A lane has its tokens, of which others may wait for one: those with something to send."""
+    """A lane gets its tokens; others with something to send may wait for one of them."""
     others = [
         other.queue[0]
         for room in scheduler.rooms.values()
@@ -266,7 +266,7 @@ def _starting(ledger: Ledger, scheduler: Any, start: Any, lane: Any) -> None:
 
 
 class World:
-    """Network, platforms, one life of a gateway after the other, callers, and who watches them."""
+    """Network, platforms, one life of a gateway after the other, callers, and the watch."""
 
     def __init__(self, setup: Setup, ledger: Ledger, callers: type[Callers]) -> None:
         self.setup = setup
@@ -285,7 +285,7 @@ class World:
         self.calm = trio.Event()
 
     async def run(self, steps: Steps) -> None:
-        """Everything, until the gateway has closed; then the last look."""
+        """Run everything until the gateway has closed; then make the final checks."""
         trio.lowlevel.add_instrument(steps)
         with trio.CancelScope() as steps.scope:
             async with open_network() as network:
@@ -333,7 +333,7 @@ class World:
         await Spending(self.setup, self.platforms, network).run()
 
     async def _calm_down(self) -> None:
-        """From some time on nothing goes wrong any more."""
+        """End the trouble: from some time on, nothing goes wrong any more."""
         await trio.sleep_until(self.setup.lasts)
         self.ledger.note("calm")
         self.ports.on = False
@@ -343,7 +343,7 @@ class World:
     # -- lives
 
     async def _lives(self, steps: Steps) -> None:
-        """One after the other, on the same file."""
+        """Run one life after the other, on the same file."""
         if not self.setup.durable:
             await self._life(Life(0), steps, None)
             return
@@ -360,13 +360,13 @@ class World:
             self.clerk.read(path, truth)
             self.ledger.expect(not truth.unfinished, f"{len(truth.unfinished)} are kept at the end")
             expect_stored(self.ledger, truth.stored, over=True)
-            # What cannot be given back as the disk is full goes with the process run.
+            # Bytes that cannot be freed since the disk is full go with the process run.
             unused = not self.setup.trouble.disk and truth.unused
             self.ledger.expect(not unused, f"bytes that nobody needs are left: {unused}")
             self.ledger.expect(not truth.loose, f"bytes beside the outbox: {truth.loose}")
 
     def _next_life(self, path: Path, number: int) -> None:
-        """What the file holds is compared with what the world has seen."""
+        """Compare the file with what the world has seen, before the next life."""
         config = self.setup.config_of(number)
         hashed = strategy(config.partition_by)
         before = self.setup.endings[number - 1]
@@ -380,7 +380,7 @@ class World:
         expect_stored(self.ledger, truth.stored, over=False)
 
     async def _life(self, life: Life, steps: Steps, path: Path | None) -> None:
-        """One process, from its start to its end."""
+        """Run one process from its start to its end."""
         steps.life = life
         async with trio.open_nursery() as nursery:
             nursery.start_soon(life.bury)
@@ -405,7 +405,7 @@ class World:
         self.steps.append(life.steps)
 
     async def _opened_at_last(self, life: Life, steps: Steps, path: Path | None) -> None:
-        """On a full disk it does not open, and is started again, as a service manager does."""
+        """Open a gateway; if that fails on a full disk, try again, as a service manager does."""
         while True:
             try:
                 return await self._opened(life, steps, path)
@@ -436,7 +436,7 @@ class World:
             self.ledger.ending = True
 
     def _acquaint(self, gateway: Gateway) -> None:
-        """Let the ledger know the limits, and the jitter the grid."""
+        """Let the ledger know the limits, and put the jitter on the grid."""
         ledger, accounts = self.ledger, gateway._registry._accounts
         ledger.gateway = gateway
         ledger.independent = {
@@ -452,7 +452,7 @@ class World:
         gateway._parts.prober._rng = ProbeJitter(f"probes:{self.setup.seed}")
 
     def _listen(self, gateway: Gateway) -> None:
-        """Let the ledger hear what is accepted, at the moment at which it is."""
+        """Let the ledger know each envelope at the moment at which it is accepted."""
         ledger = self.ledger
         for partition in () if self.setup.durable else gateway._partitions:
             partition.enqueuer.accept = partial(  # type: ignore[method-assign]
@@ -460,7 +460,7 @@ class World:
             )
 
     def _limits_of(self, instance_id: str, attempt: Attempt) -> Any:
-        """As the real adapter names them, whatever the ports do to it."""
+        """The limits that the real adapter declares, whatever the ports do to the adapter."""
         instance = next(i for i in self.setup.config.instances if i.id == instance_id)
         thread = attempt.thread if self.ledger.independent[instance_id] else None
         given = {
@@ -484,7 +484,7 @@ class World:
             nursery.cancel_scope.cancel()
 
     async def _phases(self, gateway: Gateway, life: Life, ending: Ending | None) -> None:
-        """Faults on; then off, and it must drain in the time computed."""
+        """Faults are on; then they are off, and the gateway must drain in the computed time."""
         events = Events(self.setup, self.ports, self.platforms, gateway)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(events.run)
@@ -514,20 +514,20 @@ class World:
                 application.cancel_scope.cancel()
 
     async def _see_to(self, events: Events) -> None:
-        """Instances that nobody can probe are resumed by the application."""
+        """Let the application resume instances that nobody can probe."""
         while not self.setup.probes:
             events.see_to()
             await trio.sleep(1.0)
 
     async def _ends(self, gateway: Gateway, life: Life, ending: Ending) -> None:
-        """The life ends in the middle of it all."""
+        """End the life in the middle of everything."""
         if ending.kind == "stop":
             await self._closed(gateway)
             inside = list(self.callers.inside)
             full_for = self.ledger.unwritten_at + 2 * LONGEST_PAUSE - trio.current_time()
             own = 2 * GRID  # callers have pauses of their own, of up to one step of the grid
             own = max(0.0, full_for) + LONGEST_COMMIT if self.setup.durable else own
-            if self.setup.groups is not None:  # who waits for one looks again after as long
+            if self.setup.groups is not None:  # a caller that waits for a group looks again then
                 own += AGAIN
             if self.setup.files is not None:  # whose files are being stored, one after the other
                 own += STORING
@@ -537,12 +537,12 @@ class World:
             return
         if life.kill_at is None:
             life.arm(ending.steps, gently=ending.kind == "cancel")
-        await trio.sleep(ending.idle)  # where nothing steps, it falls at rest
+        await trio.sleep(ending.idle)  # if no task makes a step, the life ends at rest
         life.fall()
         await trio.sleep_forever()
 
     async def _closed(self, gateway: Gateway) -> None:
-        """As on SIGTERM: what is unfinished has its grace, and is told of."""
+        """Close as on SIGTERM: unfinished envelopes have their grace, and are reported."""
         ledger, begun = self.ledger, trio.current_time()
         ledger.note("closing")
         ledger.ending = True
@@ -554,13 +554,13 @@ class World:
         grace = self.setup.config.drain_timeout + (LONGEST_COMMIT if self.setup.durable else 0.0)
         ledger.expect(took <= grace + HAIR, f"closing took {took:.2f} s of {grace:.2f} s")
         if self.setup.durable:
-            return  # nobody holds what is outside memory: it is kept, and told of in no list
+            return  # envelopes outside memory stay stored, and are in no list
         for entry in left:
             undelivered = entry.receipt is not None and not entry.receipt.delivered
             ledger.expect(not undelivered or entry.id in told, f"nobody was told of {entry}")
 
     async def _drained(self, nursery: trio.Nursery, gateway: Gateway) -> None:
-        """Callers go on until they are done; then what is left has its time."""
+        """Let callers go on until they are done; unfinished envelopes end in the computed time."""
         ledger = self.ledger
         while nursery.child_tasks or ledger.unfinished:
             left = ledger.unfinished
@@ -584,7 +584,7 @@ class World:
             expect_stored(ledger, gateway._parts.files.spool._kept, over=True)
 
     async def _until_someone(self) -> None:
-        """Nothing is unfinished, but callers are still at it."""
+        """Wait a little: nothing is unfinished, but callers are not done yet."""
         await trio.sleep(1.0)
         self.ledger.expect(
             trio.current_time()
@@ -593,7 +593,7 @@ class World:
         )
 
     async def _in_order(self, gateway: Gateway) -> None:
-        """What was suspended is found to work by probes, each after its delay."""
+        """Wait until probes, each after its delay, have found that suspended instances work."""
         if self.setup.trouble.sessions:  # one that hangs is given up after this
             await trio.sleep(self.setup.config.attempt_timeout)
         circuit = self.setup.config.circuit
@@ -604,7 +604,7 @@ class World:
         self.ledger.wrong("an instance that works stays suspended")
 
     async def _alive(self, gateway: Gateway) -> None:
-        """Afterwards every room that is there takes a message, in the time computed."""
+        """Afterwards, every room that exists takes a message in the computed time."""
         await self._in_order(gateway)
         tickets = []
         asked = trio.current_time()
@@ -630,7 +630,7 @@ class World:
         await self._idle()
 
     async def _idle(self) -> None:
-        """Where nobody sends anything, no session stays open."""
+        """If nobody sends anything, no session stays open."""
         config = self.setup.config
         await trio.sleep(config.session_idle + config.attempt_timeout + LONGEST_LEAVE)
         left = {name: n for name, n in self.ledger.sessions.items() if n}

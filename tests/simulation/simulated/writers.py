@@ -1,4 +1,4 @@
-"""Those who stream: they write answers word by word, finish them, break off, or lose patience."""
+"""Makes callers that stream: they write word by word, finish, break off, or lose patience."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Broke(Exception):
 
 
 class Writers:
-    """All that stream in one world; what is left of their answers they write in the next life."""
+    """All writers of a world; in the next life, they write the answers that are left."""
 
     def __init__(
         self, setup: Setup, ledger: Ledger, platforms: Platforms, callers: Callers
@@ -39,7 +39,7 @@ class Writers:
         self._left = 0 if setup.streams is None else setup.streams.answers
 
     async def run(self, gateway: Gateway) -> None:
-        """Each of them until there is nothing left to answer."""
+        """Run each writer until there is nothing left to answer."""
         if self._setup.streams is None:
             return
         self._gateway = gateway
@@ -116,7 +116,7 @@ class Writers:
                 self._ledger.expect(joins, f"a stream that joined {first.entry} was told another")
 
     async def _finished(self, out: Any, text: str | None) -> Receipt:
-        """Its receipt; nobody waits for one of a gateway that has closed."""
+        """The stream's receipt; nobody waits for a receipt of a gateway that has closed."""
         self._callers.calls += 1
         number = self._callers.calls
         self._callers.inside[number] = None
@@ -163,7 +163,7 @@ class Writers:
             self._make_known(out, spoken)
 
     def _make_known(self, out: Any, spoken: Spoken) -> None:
-        """Where others change streams, they know it from its acceptance on."""
+        """If others change streams, let them know the stream from its acceptance on."""
         drawn, entry = self._setup.streams, spoken.entry
         if drawn is None or not drawn.shared or entry is None or out.ticket is None:
             return
@@ -171,7 +171,7 @@ class Writers:
             self._callers.sent.append((entry.envelope, out.ticket))
 
     def _take_away(self, spoken: Spoken, which: str) -> None:
-        """Somebody takes one of its messages away."""
+        """Let somebody delete one of the stream's messages."""
         there = [
             message
             for message in self._platforms.messages()
@@ -184,7 +184,7 @@ class Writers:
             self._ledger.note("stream", "vanishes", message.id)
 
     def _expect_same(self, receipt: Receipt) -> None:
-        """The receipt is the one of the observers' event."""
+        """The receipt is the same as in the observers' event."""
         entry = self._ledger.find(receipt.envelope_id)
         self._ledger.secret_places.append(repr(receipt))
         if entry is None or entry.receipt is None:
@@ -199,11 +199,11 @@ def _numbers(text: str) -> set[int]:
 
 
 class _Saying:
-    """All that one answer will be, drawn before it begins.
+    """Everything that one answer will do, drawn before the answer begins.
 
     acts  (pause, what, text): a word that is written, a status, a text to begin anew with, the
-          exception that ends the block, a message that somebody takes away
-    last  the text that `finish` is given; None: what was written
+          exception that ends the block, a message that somebody deletes
+    last  the text that `finish` is given; None: the text that was written
     """
 
     def __init__(self, callers: Callers, rng: Random, drawn: Streaming) -> None:
