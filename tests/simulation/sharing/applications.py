@@ -1,4 +1,4 @@
-"""Who hands over beside the owner: in a transaction of an application, or from a producer."""
+"""Hands messages over to the owner: in an application's transactions, or from a producer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ URL = "postgresql://host/base"
 
 
 class Producing(HandingOver):
-    """The product's way from a process that delivers nothing, on a connection of the world."""
+    """The product's handover from a process that delivers nothing, on a simulated connection."""
 
     def __init__(self, member: Member, link: SimulatedLink) -> None:
         place = Place(URL, "gateway")
@@ -46,20 +46,20 @@ class Producing(HandingOver):
         self.member = member
 
     async def call(self, do: Callable[[Any], T]) -> T:
-        """Instead of a thread."""
+        """Do blocking work, without the thread that the product uses."""
         async with self._limiter:
             with trio.CancelScope(shield=True):
                 return await stepped(lambda: self._of.call(do))
 
     async def watch(self) -> None:
-        """Break the connection where it does not answer in time."""
+        """Break the connection if it does not answer in time."""
         while True:
             await trio.sleep(LATE)
             self._of.sever_if_late()
 
 
 class Applications:
-    """All that hand over. `busy`: what is under way."""
+    """All that hand over. `busy`: how many handovers are under way."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -81,7 +81,7 @@ class Applications:
     # -- in a transaction of its own
 
     async def run(self, number: int) -> None:
-        """Some transactions stay open, or are given up."""
+        """Run one application; some of its transactions stay open, or are given up."""
         rng = self._setup.generator(f"application {number}")
         for count in range(self._setup.handings):
             await trio.sleep(self._pause(rng))
@@ -123,7 +123,7 @@ class Applications:
     # -- from a process that delivers nothing
 
     async def produce(self, number: int) -> None:
-        """Its network is cut now and then; what it does not hear of it asks again."""
+        """Run one producer; its network is cut now and then, and it repeats unanswered requests."""
         rng = self._setup.generator(f"producer {number}")
         member = Member(self._world, f"producer{number}", Life(0), rng)
         MEMBER.set(member)

@@ -1,4 +1,4 @@
-"""Who calls the gateway in a process that owns the outbox, or has owned it."""
+"""Calls the gateway in processes that own the outbox, or have owned it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY = 86_400.0
 
 
 class Callers:
-    """Those of all processes.
+    """The callers of all processes.
 
     left  messages that nobody has begun to hand in; busy: calls that have not ended
     """
@@ -30,7 +30,7 @@ class Callers:
         self.busy = 0
 
     async def call(self, member: Member, gateway: Any) -> None:
-        """One caller: messages, and changes of those that it has sent."""
+        """Run one caller, which sends messages, and changes messages that it has sent."""
         rng, setup, mine = self._random, self._setup, list[Entry]()
         while self.left:
             await trio.sleep(rng.choice(setup.pauses))

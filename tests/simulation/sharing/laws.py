@@ -1,4 +1,4 @@
-"""What was handed over and what became of it, and what must hold of that."""
+"""Records what was handed over and what became of it, and checks the laws for that."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False)
 class Entry:
-    """A message, or a change of one. `word`: by which it is known at the platform.
+    """A message, or a change of a message. `word`: by which it is known at the platform.
 
     begun, done  when its caller began, and when it was accepted; None: it was not, or nobody knows
     refused      its caller heard that it is not accepted
     handed       by an application, in a transaction of its own
-    process      which one it was handed in to
+    process      the process that it was handed in to
     """
 
     word: str
@@ -49,10 +49,10 @@ class Entry:
 
 @attrs.define(eq=False)
 class Laws:
-    """One world's. `violations` says what did not hold.
+    """The laws of one world. `violations` says what did not hold.
 
-    suspended  accounts, by operators, since when and whose they were then
-    resuming   those of them that somebody has been asked to resume
+    suspended  accounts that operators suspended: since when, and who owned the account then
+    resuming   suspended accounts that somebody has been asked to resume
     """
 
     setup: Setup
@@ -68,11 +68,11 @@ class Laws:
     resuming: set[str] = attrs.field(factory=set)
 
     def note(self, *what: Any) -> None:
-        """A line of the trace."""
+        """Add a line to the trace."""
         self.trace.append(f"{trio.current_time():9.3f} {' '.join(map(str, what))}")
 
     def expect(self, holds: bool, text: str) -> None:
-        """A violation unless it holds."""
+        """Note a violation unless it holds."""
         if not holds:
             self.violations.append(text)
             self.note("VIOLATION", text)
@@ -96,7 +96,7 @@ class Laws:
         owner = rows.accounts[""].member
         if transaction.member is not None:
             name = getattr(transaction.session.whose, "name", "?")
-            # One that has left may have a COMMIT on its way: whoever takes over waits for that.
+            # A member that has left may have a COMMIT on its way: the next owner waits for that.
             mine = owner in (transaction.member, None)
             self.expect(mine, f"{name} writes after it was followed")
         if not self.owners or self.owners[-1][1] != owner:
@@ -106,7 +106,7 @@ class Laws:
             self.happened["owners"] += taking is not None
 
     def _committed_share(self, transaction: Transaction) -> None:
-        """Whoever writes of an account has it."""
+        """A member that writes for an account owns the account."""
         rows, whose = self.server.rows, transaction.session.whose
         name = getattr(whose, "name", "?")
         if transaction.member is not None:
@@ -128,7 +128,7 @@ class Laws:
                 whose.gave[instance] = trio.current_time()
 
     def _committed_suspensions(self, transaction: Transaction) -> None:
-        """Since when each account is suspended, and whose it was then."""
+        """Note since when each account is suspended, and who owned it then."""
         rows, known = self.server.rows, self.suspended
         for instance in known.keys() - rows.suspended.keys():
             self.note("resumed", instance)
@@ -139,10 +139,11 @@ class Laws:
             self.resuming.discard(instance)
 
     def _may_send(self, member: Member, instance: str) -> bool:
-        """Of what is suspended, its owner of then alone has attempts under way that go on.
+        """Whether a member may send: on a suspended account, only the owner at that time may go on.
 
-        It may hear late that it is stored, and what began before has its time. Whoever is asked to
-        resume it does so at once, and stores it then.
+        That owner may hear late that the suspension is stored, and attempts that began before have
+        their time. A member that is asked to resume the account does so at once, and stores that
+        afterwards.
         """
         if instance not in self.suspended or instance in self.resuming:
             return True
@@ -167,10 +168,10 @@ class Laws:
             entry.writes.append(len(self.trace))
 
     def answered(self, member: Member, instance: str, word: str | None, since: float) -> None:
-        """A request is over: of an account that was given up, at that moment at the latest.
+        """A request is over, at the latest when its account was given up.
 
-        An attempt has its time, and so has the wait for it: both may be over at the same instant.
-        Whoever only asks whether the account works changes nothing there.
+        The time of an attempt and the wait for the attempt may both be over at the same instant. A
+        probe is not judged, since it changes nothing at the platform.
         """
         gave = member.gave.get(instance, -1.0)
         late = since <= gave and trio.current_time() > gave + GRID
@@ -180,7 +181,7 @@ class Laws:
     # -- at the end
 
     def judge(self, messages: Sequence[Any], limited: Mapping[str, int]) -> None:
-        """All of it."""
+        """Check everything at the end."""
         rows = self.server.rows
         refused = set()
         for row in rows.handed.values():
@@ -204,7 +205,7 @@ class Laws:
                 continue
             self._judge(entry, by_word[entry.word], seen[entry.word])
         self._judge_order()
-        # An edit is not recorded before it is made: of a killed owner's the next one knows nothing.
+        # An edit is not recorded before it is made: the next owner knows nothing of a killed one's.
         if self.setup.tight and not self.setup.edits and not self.remainder:
             self.expect(not any(limited.values()), f"refused by limits: {dict(limited)}")
 
@@ -238,9 +239,9 @@ class Laws:
             self.expect(receipt.possible_duplicate, f"{entry} stands twice, and nobody said so")
 
     def _judge_order(self) -> None:
-        """Who came after another one into its room is tried after that.
+        """A message that came into its room after another one is tried after that one.
 
-        Where accounts are spread, that is so of what one process has accepted.
+        If accounts are spread, this holds for the messages that one process has accepted.
         """
         rooms: dict[Any, list[Entry]] = defaultdict(list)
         for entry in self.entries.values():
@@ -255,7 +256,7 @@ class Laws:
 
 
 def word_of(body: bytes) -> str | None:
-    """Of the message in a request."""
+    """The word of the message in a request."""
     try:
         fields = json.loads(body)
     except ValueError:

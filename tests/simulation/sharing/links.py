@@ -1,6 +1,6 @@
-"""Connections to the server, as the driver has them: what is lost, late or cut off on their way.
+"""Simulates the driver's connections to the server, on which requests are lost, late or cut off.
 
-Their methods block, as the driver's do: they run in `stepped`.
+Their methods block, as the driver's do, so they run in `stepped`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SILENCE = psycopg.OperationalError("server closed the connection unexpectedly")
 
 @attrs.define(eq=False)
 class Reply:
-    """What comes of a statement."""
+    """The outcome of a statement."""
 
     came: trio.Event = attrs.field(factory=trio.Event)
     answer: tuple[list[Any], int] = ([], 0)
@@ -48,12 +48,12 @@ class Cursor:
         return self._rows[0] if self._rows else None
 
     def fetchall(self) -> list[Any]:
-        """All of them."""
+        """All rows."""
         return self._rows
 
 
 class Connection:
-    """A connection as the driver has it. Its methods block: they run in `stepped`."""
+    """A connection like the driver's. Its methods block, so they run in `stepped`."""
 
     def __init__(self, member: Member, session: Session) -> None:
         self.member = member
@@ -79,9 +79,9 @@ class Connection:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """As psycopg's: committed at the end, rolled back where that is left by an error.
+        """A transaction like psycopg's: committed at the end, or rolled back after an error.
 
-        Within another one it is a part of that, and fails with it.
+        Within another transaction, it is a part of that transaction, and fails with it.
         """
         if self._within:
             yield
@@ -98,16 +98,16 @@ class Connection:
             self.execute("COMMIT")
 
     def execute(self, sql: str | bytes, given: Any = None) -> Cursor:
-        """Ask, and wait for the answer."""
+        """Send a statement, and wait for the answer."""
         text = sql if isinstance(sql, str) else sql.decode()
         return waited(partial(self._ask, text, given))
 
     def read(self, find: Callable[[Any], T]) -> T:
-        """What a function of the committed rows gives."""
+        """The result of a function of the committed rows."""
         return self.execute(READ, find).fetchall()[0][0]  # type: ignore[no-any-return]
 
     def write(self, write: Callable[[Any], None]) -> None:
-        """What a function does to the rows, once the transaction is committed."""
+        """Let a function change the rows once the transaction is committed."""
         self.execute(WRITE, write)
 
     async def _ask(self, sql: str, given: Any) -> Cursor:
@@ -152,7 +152,7 @@ class Connection:
             reply.error = error
 
     async def _serve(self, sql: str, given: Any, reply: Reply, fate: str, there: float) -> None:
-        """The way there, what the server does, and the way back: whatever becomes of who asked."""
+        """Bring a statement to the server and the answer back, whatever becomes of the caller."""
         self._on_their_way += 1
         try:
             await trio.sleep(there)
@@ -173,12 +173,12 @@ class Connection:
         reply.came.set()
 
     async def _joined(self) -> None:
-        """Until the network is whole."""
+        """Wait until the network is whole."""
         while trio.current_time() < (end := self.member.cut_until):  # noqa: ASYNC110 - it may move
             await trio.sleep_until(end)
 
     async def _arrives(self, reply: Reply, fate: str, *, commits: bool) -> bool:
-        """Whether the server hears of it; after a while, where the network is cut."""
+        """Whether the server gets the statement; after a while, if the network is cut."""
         if fate == "lost":
             self._break(reply)
             return False
@@ -197,19 +197,19 @@ class Connection:
         reply.came.set()
 
     def _died(self) -> None:
-        """The server has ended the session; who waits hears of it."""
+        """The server has ended the session; a waiting caller hears of that."""
         reply = self._reply
         if reply is not None and not reply.came.is_set():
             self._break(reply)
 
     def sever(self) -> None:
-        """Whoever waits for the server hears an error at once."""
+        """Let a caller that waits for the server get an error at once."""
         self.left()
         if self._reply is not None and not self._reply.came.is_set():
             self._break(self._reply)
 
     def left(self) -> None:
-        """This side has closed it. The server hears of it at once, unless the network is cut."""
+        """This side has closed. The server hears of that at once, unless the network is cut."""
         if not self.closed:
             self.closed = True
             self.member.connections.pop(self, None)
@@ -217,7 +217,7 @@ class Connection:
                 self.member.world.nursery.start_soon(self._tell)
 
     async def _tell(self) -> None:
-        """That this side has closed it comes after all that it has sent."""
+        """Let the server know that this side has closed, after all that this side has sent."""
         await trio.lowlevel.checkpoint()
         if self.closed and not self._on_their_way:
             self.session.leave()
@@ -228,7 +228,7 @@ class Connection:
 
 
 class SimulatedLink(connecting.Link):
-    """The product's, on connections of the world."""
+    """The product's link, on simulated connections."""
 
     def __init__(self, options: dict[str, Any], *, limit: float) -> None:
         super().__init__(options, limit=limit)

@@ -1,4 +1,4 @@
-"""One process that takes part: its clocks, its network, and what stops it."""
+"""Simulates one process that takes part: its clocks, its network, and what stops it."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from sharing.world import World
 
 MEMBER: ContextVar[Member] = ContextVar("MEMBER")
-"""Whose task it is; set in the first task of a process, and so in all that it starts."""
+"""The process of a task; set in the first task of a process, and so in all that it starts."""
 
 
 class Member:
     """One process.
 
     rate, offset   of its clock that runs while the machine is suspended
-    ahead          seconds that its wall clock is
-    stopped_until  it does nothing before
-    cut_until      it does not reach the server before; away_until: nor the platforms
-    weight         its share of the accounts, where they are spread
+    ahead          seconds by which its wall clock is ahead
+    stopped_until  the time before which it does nothing
+    cut_until      the time before which it does not reach the server; away_until: the platforms
+    weight         its share of the accounts, if they are spread
     gave           when it last gave up each account
     dies_in        it is killed at so many ports from now
     stops_writing  seconds for which it stops between its next look and the write of a request
-    stops_renewing  likewise between its next renewal and the answer to that
+    stops_renewing  seconds for which it stops between its next renewal and the answer
     """
 
     def __init__(self, world: World, name: str, life: Life, rng: Random) -> None:
@@ -56,7 +56,7 @@ class Member:
         life.died = self._died
 
     def _died(self) -> None:
-        """Its connections end, and nobody waits for them any more."""
+        """End its connections, so that nobody waits for them any more."""
         for connection in list(self.connections):
             connection.left()
         for event in list(self._waiting):
@@ -65,7 +65,7 @@ class Member:
     # -- what the process may do now
 
     async def port(self) -> None:
-        """What it does first wherever it meets the world, and after each wait there."""
+        """Called first wherever the process meets the world, and after each wait there."""
         self.check()
         if self.dies_in is not None:
             self.dies_in -= 1
@@ -77,12 +77,12 @@ class Member:
             self.check()
 
     def check(self) -> None:
-        """Raises `Killed` in a process that has ended."""
+        """Raise `Killed` in a process that has ended."""
         if self.life.dead:
             raise Killed
 
     async def until(self, wait: Callable[..., Any], *given: Any) -> None:
-        """Wait so, or until the process ends."""
+        """Perform the wait, at most until the process ends."""
         fell = self.life.fell
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
@@ -97,7 +97,7 @@ class Member:
                 nursery.cancel_scope.cancel()
 
     async def wait(self, event: trio.Event) -> None:
-        """Until then, or until the process ends."""
+        """Wait for the event, at most until the process ends."""
         self._waiting[event] = None
         try:
             with trio.CancelScope(shield=True):
@@ -108,11 +108,11 @@ class Member:
     # -- what happens to it
 
     def stop(self, seconds: float) -> None:
-        """As by SIGSTOP, and SIGCONT after that time."""
+        """Stop the process as by SIGSTOP, and let it go on after that time as by SIGCONT."""
         self.stopped_until = trio.current_time() + seconds
 
     def asks(self, sql: str) -> None:
-        """It has asked the server; after a renewal it may stop before it hears the answer."""
+        """The process has asked the server; after a renewal, it may stop before the answer."""
         if self.stops_renewing is not None and sql.startswith("UPDATE members"):
             self.stop(self.stops_renewing)
             self.stops_renewing = None
@@ -122,15 +122,15 @@ class Member:
         return self.offset + self.rate * trio.current_time()
 
     def uuid(self) -> UUID:
-        """One that no other has."""
+        """A UUID that no other process has."""
         return UUID(int=self.rng.getrandbits(128), version=4)
 
     def wall(self) -> float:
-        """POSIX time as its system says."""
+        """The POSIX time of its system."""
         self.check()
         return 1_700_000_000.0 + self.ahead + trio.current_time()
 
     @property
     def id(self) -> UUID | None:
-        """As which it takes part now."""
+        """The member as which the process takes part now."""
         return None if self.outbox is None else self.outbox._membership.member

@@ -1,4 +1,4 @@
-"""Operators: they have accounts moved to one process, suspended, and processes hand over theirs."""
+"""Makes operators, who move accounts to a process, suspend accounts, and drain processes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ NEVER = 120.0
 
 
 class Operators:
-    """All of them: each asks once, and takes it back after a while.
+    """All operators: each asks for something once, and takes it back after a while.
 
-    busy  how many have not taken it back
+    busy  how many have not taken it back yet
     """
 
     def __init__(self, world: World) -> None:
@@ -40,13 +40,13 @@ class Operators:
         self.busy = 0
 
     async def ask(self, blow: Blow, struck: Member) -> None:
-        """Pin an account to the process, or drain that, as long as the blow says."""
+        """Pin an account to the process, or drain the process, as long as the blow says."""
         names = [instance.id for instance in self._world.setup.config.instances]
         account = self._random.choice(names) if blow.kind == "move" else ""
         await self.ask_for(account, blow, struck)
 
     async def ask_for(self, account: str, blow: Blow, struck: Member) -> None:
-        """The same of this account, where one is to be moved."""
+        """Like `ask`, with this account if one is to be moved."""
         world, rng = self._world, self._random
         self._count += 1
         self.busy += 1
@@ -98,7 +98,7 @@ class Operators:
         return next((it for it in there if row is not None and it.id == row.member), None)
 
     async def _wanted(self, account: str, *, suspended: bool) -> None:
-        """Ask any process, and another one if that ends before it has done it."""
+        """Ask any process, and another process if the first one ends before it has done so."""
         rows, laws = self._world.server.rows, self._world.laws
         while (account in rows.suspended) != suspended:
             member = self._any_process()
@@ -123,7 +123,7 @@ class Operators:
         laws.happened["suspended" if suspended else "resumed"] += 1
 
     def _any_process(self) -> Member | None:
-        """One that is there and does not stand still."""
+        """A process that is there and is not stopped."""
         now = trio.current_time()
         there = [
             member
@@ -137,7 +137,7 @@ class Operators:
         return self._random.choice(there) if there else None
 
     async def _done(self, link: SimulatedLink, do: Callable[..., Any]) -> None:
-        """Again and again, until the server says that it is."""
+        """Repeat the work until the server says that it is done."""
         while True:
             try:
                 await stepped(partial(link.call, do))

@@ -1,4 +1,4 @@
-"""The product's outbox, in the world's time: what it has in place of threads, clocks and rows."""
+"""Runs the product's outbox in the world's time, with other threads, clocks and rows."""
 
 # ruff: noqa: ARG005 - what is given has the signature of what it replaces
 
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class Stop:
-    """An event of threads, in the world's time."""
+    """An event for threads, in the world's time."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
@@ -91,7 +91,7 @@ class Thread:
 
 
 class Nothing:
-    """Groups and bytes, of which these worlds have none."""
+    """Stands for groups and bytes, which these worlds do not have."""
 
     touched = ()
     seals: Any = None
@@ -101,9 +101,9 @@ class Nothing:
 
 
 class SharedOutbox(PostgresOutbox):
-    """The product's outbox of one process. It has its accounts one by one, each at its moment.
+    """The product's outbox of one process. It takes on its accounts one by one.
 
-    In some worlds it has many at once.
+    In some worlds, it takes on many accounts at once.
     """
 
     recover_many: Any = None
@@ -117,7 +117,7 @@ class SharedOutbox(PostgresOutbox):
         member.outbox = self
 
     def handover(self) -> SharedHandover:
-        """For the accounts of others."""
+        """The handover for accounts that other processes own."""
         return SharedHandover(self._member, self.settings)
 
     def _begin(self) -> None:
@@ -128,11 +128,11 @@ class SharedOutbox(PostgresOutbox):
         return await _performed(self._member, do, limiter)
 
     async def _look_after(self) -> None:
-        """No operator asks anything, and nothing gets old."""
+        """Do nothing: no operator requests anything, and nothing gets old."""
 
 
 class PoolableLink(SimulatedLink):
-    """As through a pooler: no notices come."""
+    """A link as through a pooler: no notices come."""
 
     pooled = True
 
@@ -141,7 +141,7 @@ class PoolableLink(SimulatedLink):
 
 
 async def _performed(member: Member, do: Callable[[], T], limiter: trio.CapacityLimiter) -> T:
-    """Instead of a thread."""
+    """Do blocking work, without the thread that the product uses."""
     await trio.lowlevel.checkpoint_if_cancelled()
     await member.port()
     async with limiter:
@@ -150,7 +150,7 @@ async def _performed(member: Member, do: Callable[[], T], limiter: trio.Capacity
 
 
 class Handing(HandingOver):
-    """The product's way into the table, of a process that owns some accounts."""
+    """The product's handing over, from a process that owns some accounts."""
 
     of: Member
 
@@ -162,7 +162,7 @@ class Handing(HandingOver):
 
 
 class SharedHandover(PostgresHandover):
-    """The product's handover of one process, for the accounts of others."""
+    """The product's handover of one process, for accounts that others own."""
 
     def __init__(self, member: Member, settings: PostgresSettings) -> None:
         self._of = member
@@ -174,11 +174,11 @@ class SharedHandover(PostgresHandover):
         return await _performed(self._of, lambda: self._reader.call(do), self._limiter)
 
     async def _rest(self, seconds: float) -> None:
-        """A pause so short that it is rounded away would never be over: time stands still here."""
+        """Rest for a while; a pause that is rounded to nothing would never end in virtual time."""
         await super()._rest(max(0.001, seconds))
 
 
-# -- what the product is given in the place of threads, clocks, and the contents of rows
+# -- what the product gets instead of threads, clocks, and the contents of rows
 
 
 def _entries(connection: Any, batch: Any, member: Any, known: set[str]) -> None:
@@ -239,7 +239,7 @@ def _seqs_of(connection: Any, seals: Any, scopes: Any, since: float) -> dict[Any
 
 
 def _reads(name: str) -> Callable[..., Any]:
-    """The method of the rows of that name, instead of the function that has these arguments."""
+    """Call the rows' method with this name, instead of the function with the same arguments."""
 
     def read(connection: Any, seals: Any, *given: Any) -> Any:
         return connection.read(lambda rows: getattr(rows, name)(*given))
@@ -248,7 +248,7 @@ def _reads(name: str) -> Callable[..., Any]:
 
 
 def _reads_its_own(name: str) -> Callable[..., Any]:
-    """Likewise, of the accounts of a share."""
+    """Like `_reads`, for the accounts of a share."""
 
     def read(connection: Any, seals: Any, *given: Any, share: Any = None) -> Any:
         if share is None:
@@ -267,7 +267,7 @@ def _reads_its_own(name: str) -> Callable[..., Any]:
 
 
 def _each(name: str) -> Callable[..., Any]:
-    """What the method of the rows of that name gives of each of these instances."""
+    """The results of the rows' method with this name, for each of the instances."""
 
     def read(connection: Any, instances: Any) -> Any:
         names = list(instances)
@@ -278,7 +278,7 @@ def _each(name: str) -> Callable[..., Any]:
 
 @contextmanager
 def world_of(uuids: Random) -> Iterator[None]:
-    """The product's modules, in the world's time and with its rows."""
+    """Let the product's modules run in the world's time and with its rows."""
 
     given: list[tuple[Any, str, Any]] = [
         (outboxes, "Link", SimulatedLink),

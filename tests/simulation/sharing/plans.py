@@ -1,4 +1,4 @@
-"""What a world with a shared outbox is made of, drawn from its seed."""
+"""Draws a world with a shared outbox from its seed."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _SETTINGS: Mapping[str, Any] = {
     "discord": DiscordSettings,
 }
 WAYS = ("lost", "late", "answer lost", "unreplicated")
-"""What becomes of a COMMIT: of another statement, the first three."""
+"""What may become of a COMMIT; the first three may also become of another statement."""
 
 
 @attrs.frozen(kw_only=True)
 class Blow:
     """Something that happens to a member, or to the server.
 
-    whose    the owner's, or that of the member of this number
+    whose    the number of the member that it hits; None: an owner
     seconds  for which it lasts
     """
 
@@ -59,16 +59,16 @@ class Setup:
     """One world.
 
     members  how many processes take part
-    rates    of their clocks; ahead: seconds by which their wall clocks may be
+    rates    of their clocks; ahead: seconds by which their wall clocks may be ahead
     lasts    seconds of trouble
-    losses   the share of COMMITs, and of other statements, of which something is lost
-    delays   seconds of a statement's way; trips: of a request's, there and back
+    losses   the share of COMMITs, and of other statements, that lose something
+    delays   seconds of a statement's way; trips: seconds of a request's way, there and back
     slow     the share of connections to a platform that take long
     sick     the share of renewals that are lost
     tight    limits are low, and requests take the same time, so that nothing may be refused
-    weights  of which each process has one, where accounts are spread over them
-    suspensions  of an account each, by an operator, for the `seconds` of the blow
-    at_once  accounts are had as many at once as there are, and not one by one
+    weights  the weights from which each process has one, if accounts are spread over processes
+    suspensions  in each, an operator suspends an account for the `seconds` of the blow
+    at_once  accounts are taken on all at once, and not one by one
     """
 
     seed: int
@@ -102,11 +102,11 @@ class Setup:
 
     @property
     def spread(self) -> bool:
-        """Whether each member owns some of the accounts, and others the others."""
+        """Whether the accounts are spread over the members."""
         return self.settings.accounts == "spread"
 
     def generator(self, concern: str) -> Random:
-        """One for each concern, so that none moves another."""
+        """A random generator for one concern, so that a change of one concern changes no other."""
         return Random(f"shared:{concern}:{self.seed}")
 
 
@@ -120,13 +120,13 @@ EMULATED: Mapping[str, Any] = {
     "slack": SlackLimits(),
     "discord": DiscordLimits(count=2, per=10.0),
 }
-"""Limits of which more than one owner comes to feel the window."""
+"""Limits whose windows are so long that more than one owner meets them."""
 
 
 def instances_of(
     rng: Random, *, tight: bool, counts: Sequence[int] = (1, 1, 2)
 ) -> tuple[Instance, ...]:
-    """So many accounts."""
+    """Draw the accounts; `counts` has the numbers that are drawn from."""
     found = []
     for number in range(rng.choice(counts)):
         channel = rng.choice(CHANNELS)
@@ -155,9 +155,9 @@ KINDS = (
 
 
 MANY = (5, 7, 9)
-"""Accounts of a world in which they are had at once."""
+"""The numbers of accounts of a world in which accounts are taken on at once."""
 SPREAD_KINDS = (*KINDS, "move", "move", "move", "drain", "drain", "leave")
-"""Where accounts are spread over processes."""
+"""The kinds of blows if accounts are spread over processes."""
 
 
 def _blows(
@@ -198,7 +198,7 @@ def draw_spread(seed: int) -> Setup:
 
 
 def _suspensions(seed: int, setup: Setup) -> list[Blow]:
-    """Some: what is suspended is moved meanwhile, or its owner is killed, or neither."""
+    """Some suspensions: meanwhile the account is moved, its owner is killed, or neither happens."""
     rng = Random(f"suspended:{seed}")
     lease = setup.settings.lease
     found = [
@@ -286,7 +286,7 @@ class Wire:
         self._random = setup.generator("wire")
 
     def fate(self, sql: str) -> str:
-        """One of `WAYS`; empty: it comes through."""
+        """What becomes of a statement: one of `WAYS`; empty: it comes through."""
         commits = sql == "COMMIT"
         if self.on and sql.startswith("UPDATE members") and self._setup.sick:
             return "lost" if self._random.random() < self._setup.sick else ""
@@ -296,13 +296,13 @@ class Wire:
         return self._random.choice(WAYS if commits else WAYS[:3])
 
     def seconds(self) -> float:
-        """Of one way."""
+        """Seconds that a statement takes one way."""
         return self._random.choice(self._setup.delays) if self.on else 0.0
 
     def late(self) -> float:
-        """Seconds that what is late takes longer than its client has patience."""
+        """Seconds by which a late statement exceeds its client's patience."""
         return self._random.choice([0.25, 1.0, 3.0, 12.0])
 
     def flips(self) -> bool:
-        """Heads."""
+        """Whether a coin shows heads."""
         return self._random.random() < 0.5

@@ -1,4 +1,4 @@
-"""The rows of a shared outbox in memory: what a batch writes, and what is read of it."""
+"""Holds the rows of a shared outbox in memory: what batches write, and what is read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FIRST = -1
 
 @attrs.define(eq=False)
 class Kept:
-    """An envelope. `row`: as `ENTRY_COLUMNS`, its `sequence` behind it."""
+    """An envelope. `row`: like `ENTRY_COLUMNS`, followed by its `sequence`."""
 
     row: Row
 
@@ -50,11 +50,11 @@ class Kept:
 
     @property
     def place(self) -> int:
-        """Where it stands among all that were taken on."""
+        """Its place among all envelopes that owners took on."""
         return int(self.row[0] if self.row[14] is None else self.row[14])
 
     def change(self, **columns: Any) -> None:
-        """Columns of `position`, `due`, `deadline`, `shapes`."""
+        """Change columns: `position`, `due`, `deadline`, `shapes`."""
         places = {"position": 4, "due": 5, "deadline": 7, "shapes": 11}
         row = list(self.row)
         for name, value in columns.items():
@@ -64,7 +64,7 @@ class Kept:
 
 @attrs.define(eq=False)
 class Past:
-    """An envelope that has ended, as it was, and its end: as `end_row`."""
+    """An envelope that has ended, as it was, and its end, like `end_row`."""
 
     number: int
     kept: Kept
@@ -73,7 +73,7 @@ class Past:
 
 @attrs.define(eq=False)
 class Handing:
-    """A row that an application handed over, or a process that delivers nothing."""
+    """A row that was handed over, by an application or by a process that delivers nothing."""
 
     number: int
     id: str
@@ -98,7 +98,7 @@ class Handing:
 
 @attrs.define(eq=False)
 class Account:
-    """Whose it is, and which owner that is, counted from the first. `pinned`: to whom by name."""
+    """An account's owner, and the owners' count (epoch). `pinned`: the name of a process."""
 
     member: UUID | None = None
     epoch: int = 0
@@ -107,7 +107,7 @@ class Account:
 
 @attrs.define(eq=False)
 class Taking:
-    """A process that takes part. `weight`: of one that owns some accounts; None: it owns all."""
+    """A process that takes part. `weight`: its share of the accounts; None: it owns all."""
 
     name: str
     lease: float
@@ -121,12 +121,12 @@ class Taking:
 
 @attrs.define(eq=False)
 class Rows:
-    """What is committed.
+    """All committed rows.
 
-    doubled  ids that were stored though they were there, or that ended twice
-    touched  accounts of which something was written, since somebody last looked
-    suspended  accounts, by operators: why, who, and since when
-    version  of what members are to own, where accounts are spread over them
+    doubled  ids that were stored although they were there, or that ended twice
+    touched  accounts for which something was written since somebody last looked
+    suspended  accounts that operators suspended: why, by whom, and since when
+    version  the version of what members are to own, if accounts are spread over them
     """
 
     members: dict[UUID, Taking] = attrs.field(factory=dict)
@@ -152,12 +152,12 @@ class Rows:
     # -- written
 
     def add_accounts(self, instances: Iterable[str], member: UUID) -> None:
-        """Those that are not there yet are this member's."""
+        """Add the accounts that are not there yet, owned by this member."""
         for instance in instances:
             self.accounts.setdefault(instance, Account(member, 1))
 
     def write(self, batch: Batch) -> None:
-        """What is new, and what is told of what is unfinished."""
+        """Write new envelopes, and changes of unfinished ones."""
         for seq, row in batch.entries.items():
             if seq in self.envelopes or seq in self.history:
                 self.doubled.append(f"{row[1]} is stored twice")
@@ -184,7 +184,7 @@ class Rows:
             self.touched.add(kept.instance)
 
     def end(self, ended: Mapping[int, Row], freed: Iterable[int]) -> None:
-        """Move what ended to the history."""
+        """Move ended envelopes to the history."""
         for seq, row in ended.items():
             kept = self.envelopes.pop(seq, None)
             if kept is None:
@@ -209,7 +209,7 @@ class Rows:
             del self.steps[place]
 
     def forget(self, seqs: Iterable[int]) -> None:
-        """These entries were never there."""
+        """Remove these entries, as if they had never been there."""
         for seq in seqs:
             kept = self.envelopes.pop(seq, None)
             if kept is not None:
@@ -220,7 +220,7 @@ class Rows:
                 del self.keys[key]
 
     def write_accounts(self, batch: Batch) -> None:
-        """What is told of accounts, and of messages that were edited."""
+        """Write changes of accounts, and of messages that were edited."""
         self.revisions |= batch.revisions
         self.moves |= batch.moves
         self.closures |= batch.closures
@@ -231,7 +231,7 @@ class Rows:
     # -- read
 
     def stored(self, kept: Iterable[Kept]) -> list[StoredEntry]:
-        """As the gateway gets them."""
+        """The envelopes in the form in which the gateway gets them."""
         found = []
         for each in kept:
             steps = sorted(row for place, row in self.steps.items() if place[0] == each.seq)
@@ -243,7 +243,7 @@ class Rows:
     def page(
         self, instance: str, room: str | None, streams: Sequence[int], after: int, limit: int
     ) -> list[StoredEntry]:
-        """By position."""
+        """A page of an account's entries, by position."""
         some = [
             kept
             for kept in self.envelopes.values()
@@ -262,7 +262,7 @@ class Rows:
         limit: int,
         has: Callable[[str], bool] = lambda _: True,
     ) -> list[StoredEntry]:
-        """By their times. `has`: of which accounts."""
+        """The scheduled entries, by their times. `has`: whether an account is included."""
         some = sorted(
             (kept.row[5], kept.row[4], kept.seq)
             for kept in self.envelopes.values()
@@ -278,7 +278,7 @@ class Rows:
         limit: int,
         has: Callable[[str], bool] = lambda _: True,
     ) -> Overdue:
-        """By their deadlines. `has`: of which accounts."""
+        """The overdue entries, by their deadlines. `has`: whether an account is included."""
         some = sorted(
             (kept.row[7], kept.place, kept.seq)
             for kept in self.envelopes.values()
@@ -294,7 +294,7 @@ class Rows:
         return Overdue(stored=stored, next=later)
 
     def overview(self) -> Overview:
-        """What previous process runs left."""
+        """What previous process runs left in the outbox."""
         unfinished: dict[str, int] = {}
         classes: dict[Any, int] = {}
         for kept in self.envelopes.values():
@@ -310,11 +310,11 @@ class Rows:
         )
 
     def place_of_all(self) -> Overview:
-        """After which ids and positions new ones come."""
+        """The ids and positions after which new ones come."""
         return Overview(last_id=self.last_id(), sequence=self.highest())
 
     def unfinished_of(self, instance: str) -> Overview:
-        """What is unfinished of an account."""
+        """The unfinished entries of an account."""
         some = [kept for kept in self.envelopes.values() if kept.instance == instance]
         return Overview(
             unfinished={instance: len(some)} if some else {},
@@ -323,7 +323,7 @@ class Rows:
         )
 
     def last_id(self) -> str:
-        """The newest of all."""
+        """The newest id of all."""
         past = (each.kept.row[1] for each in self.history.values())
         return max([*past, *(kept.row[1] for kept in self.envelopes.values())], default="")
 
@@ -362,7 +362,7 @@ class Rows:
         return None if row is None else Suspension(why=row[0], by=row[1], since=row[2])
 
     def find(self, seq: int) -> Found | None:
-        """By the number of its id."""
+        """Find an envelope by the number of its id."""
         past = self.history.get(seq)
         if past is not None:
             row = past.kept.row
@@ -384,7 +384,7 @@ class Rows:
         )
 
     def find_by_id(self, name: str) -> Found | None:
-        """By its id, with what edits made of its message."""
+        """Find an envelope by its id, with the newest ref of its message after edits."""
         try:
             found = self.find(position_of(name))
         except ValueError:
@@ -401,7 +401,7 @@ class Rows:
         return None if row is None else ref_of(row[4])
 
     def endings(self, after: int, limit: int) -> Endings:
-        """By their numbers."""
+        """The endings, by their numbers."""
         some = sorted((past.number, past.end[5]) for past in self.history.values())
         ended = [(number, receipt_of(text)) for number, text in some if number > after]
         return Endings(source="memory", forgotten=0, newest=self.newest, ended=ended[:limit])

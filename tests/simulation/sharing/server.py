@@ -1,8 +1,9 @@
-"""A database server in memory: rows, transactions, locks, and sessions that may be ended.
+"""Simulates a database server in memory: rows, transactions, locks, and sessions that may end.
 
-It has as much of PostgreSQL as the ownership of an outbox stands on. Statements read what is
-committed (`read committed`), writes take effect at the COMMIT, row locks have PostgreSQL's modes,
-and whoever inserts a unique key waits for the one who is about to. Nothing here knows of gateways.
+It has as much of PostgreSQL as an outbox's ownership needs. Statements read what is committed
+(`read committed`), writes take effect at the COMMIT, and row locks have PostgreSQL's modes. A
+transaction that inserts a unique key waits for another one that is about to insert the same key.
+Nothing here knows of gateways.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from psycopg import errors
 from sharing.rows import Rows
 
 EPOCH_IS_IN_A_KEY = True
-"""So a change of it takes the lock that waits for whoever holds the row."""
+"""So a change of the epoch takes the lock that waits for all transactions that hold the row."""
 HOUSEKEEPING = 0.5
 """Seconds between two looks for transactions that are idle."""
 CONFLICTS: Mapping[str, frozenset[str]] = {
@@ -27,7 +28,7 @@ CONFLICTS: Mapping[str, frozenset[str]] = {
     "no key update": frozenset({"share", "no key update", "update"}),
     "update": frozenset({"key share", "share", "no key update", "update"}),
 }
-"""With which of another transaction's row locks each cannot be had."""
+"""For each row lock, the locks of another transaction that exclude it."""
 
 Answer: TypeAlias = tuple[list[tuple[Any, ...]], int]
 Statement: TypeAlias = Callable[["Server", "Transaction", Any], Awaitable[Answer]]
@@ -41,12 +42,12 @@ class Aborted(psycopg.OperationalError):
 
 @attrs.define(eq=False)
 class Transaction:
-    """What one has locked, and what it will have written.
+    """What a transaction has locked, and what it will have written.
 
-    number  as `pg_current_xact_id` gives it: drawn when it first writes
-    member  whose writes it has, once it has said so
+    number  like `pg_current_xact_id`: drawn when it first writes
+    member  the member that writes, once the transaction has said so
     own     rows that it inserts and looks at itself
-    owners  whose each account was as it was about to be committed
+    owners  the owner of each account just before the COMMIT
     """
 
     session: Session
@@ -61,10 +62,10 @@ class Transaction:
 
 @attrs.define(eq=False)
 class Session:
-    """One connection as the server has it.
+    """One connection on the server's side.
 
-    patience  seconds that a lock may take; an idle transaction, too
-    gone      the client has left: what is under way is rolled back as soon as that is noticed
+    patience  seconds that a lock may take; also seconds that a transaction may be idle
+    gone      the client has left: open work is rolled back as soon as the server notices that
     """
 
     server: Server
@@ -78,7 +79,7 @@ class Session:
     on_death: Callable[[], None] = lambda: None
 
     def end(self) -> None:
-        """The server ends it: all that is open is undone."""
+        """The server ends the session, and undoes all that is open."""
         if not self.dead:
             self.dead = True
             self.server.rollback(self.transaction)
@@ -87,7 +88,7 @@ class Session:
             self.on_death()
 
     def leave(self) -> None:
-        """The client has closed it; a statement that runs is finished first."""
+        """The client has closed the session; a running statement is finished first."""
         self.gone = True
         if not self.busy:
             self.end()
@@ -96,7 +97,7 @@ class Session:
 class Server:
     """The server.
 
-    committed  called with each transaction that wrote, once that is so
+    committed  called with each transaction that wrote, once it is committed
     """
 
     def __init__(self, statements: Mapping[str, Statement]) -> None:
@@ -114,7 +115,7 @@ class Server:
     # -- sessions
 
     def connect(self, patience: float, whose: Any = None) -> Session:
-        """Raises `psycopg.OperationalError` while it is down."""
+        """Open a session. Raises `psycopg.OperationalError` while the server is down."""
         if trio.current_time() < self.down_until:
             raise psycopg.OperationalError("connection refused")
         session = Session(self, patience, whose)
@@ -122,7 +123,7 @@ class Server:
         return session
 
     def restart(self, seconds: float) -> None:
-        """It ends every session, and takes new ones after that time."""
+        """End every session, and take new ones after that time."""
         self.down_until = trio.current_time() + seconds
         for session in list(self.sessions):
             session.end()
@@ -140,7 +141,7 @@ class Server:
     # -- statements
 
     async def perform(self, session: Session, sql: str, given: Any) -> Answer:
-        """Do it; outside of a transaction it is one. Raises `psycopg.Error`."""
+        """Perform a statement, in the open transaction or its own. Raises `psycopg.Error`."""
         if session.dead:
             raise Aborted("terminating connection")
         session.busy = True
@@ -163,7 +164,7 @@ class Server:
                 failed = transaction.failed or words == "ROLLBACK"
                 (self.rollback if failed else self.commit)(transaction)
             return [], 0
-        statement = self._statements[words]  # of an unknown one the simulation must be told
+        statement = self._statements[words]  # an unknown one must be added to the simulation
         if session.transaction is not None:
             return await self._within(session.transaction, statement, given)
         transaction = Transaction(session)
@@ -190,32 +191,32 @@ class Server:
     # -- transactions
 
     def writes(self, transaction: Transaction, write: Callable[[Rows], None]) -> None:
-        """It takes effect with the COMMIT."""
+        """Add a write, which takes effect with the COMMIT."""
         self.number(transaction)
         transaction.writes.append(write)
 
     def next_handed(self) -> int:
-        """The next of the identity by which what is handed over is ordered."""
+        """The next number of the identity column that orders rows that are handed over."""
         self._handed += 1
         return self._handed
 
     def now(self) -> float:
-        """Its clock."""
+        """The time on the server's clock."""
         return trio.current_time()
 
     def number(self, transaction: Transaction) -> int:
-        """Its number, from now on."""
+        """The transaction's number, which it has from now on."""
         if transaction.number is None:
             transaction.number, self._next = self._next, self._next + 1
             self._numbered[transaction] = None
         return transaction.number
 
     def snapshot(self) -> tuple[int, list[int]]:
-        """The number after all that have begun, and those that are open."""
+        """The number after all begun transactions, and the numbers of the open ones."""
         return self._next, [each.number for each in self._numbered if each.number is not None]
 
     def commit(self, transaction: Transaction) -> None:
-        """All of it is there from now on."""
+        """Commit: all writes are there from now on."""
         transaction.owners = {name: it.member for name, it in self.rows.accounts.items()}
         for write in transaction.writes:
             write(self.rows)
@@ -224,7 +225,7 @@ class Server:
         self.rollback(transaction)
 
     def rollback(self, transaction: Transaction | None) -> None:
-        """It is over; what was not committed never was."""
+        """End the transaction; its writes that were not committed never happen."""
         if transaction is None:
             return
         for key in transaction.locks:
@@ -237,7 +238,7 @@ class Server:
     # -- locks
 
     async def lock(self, transaction: Transaction, key: Hashable, mode: str) -> None:
-        """Have that lock until the end of the transaction. Raises `LockNotAvailable`."""
+        """Take a lock until the end of the transaction. Raises `LockNotAvailable`."""
         if mode == "update of its epoch":
             mode = "update" if EPOCH_IS_IN_A_KEY else "no key update"
         with trio.move_on_after(transaction.session.patience * 0.8):
@@ -253,7 +254,7 @@ class Server:
         raise errors.LockNotAvailable("canceling statement due to lock timeout")
 
     def is_held(self, transaction: Transaction, key: Hashable, mode: str) -> bool:
-        """Whether another transaction holds it so that this one cannot have it."""
+        """Whether another transaction holds a lock that excludes this one."""
         holders = self._locks.get(key, {})
         return any(
             held in CONFLICTS[mode] for each, held in holders.items() if each is not transaction

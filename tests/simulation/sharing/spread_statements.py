@@ -1,4 +1,4 @@
-"""What the server does with each statement by which accounts are spread over processes."""
+"""Performs, for the server, the statements by which accounts are spread over processes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SHARES, SLOT, NEW_ACCOUNT, SUSPENSION = "shares", "slot", "new account", "suspen
 
 
 class NotCommon(handed.psycopg.DatabaseError):
-    """`begin_share` refuses: another member does what is common."""
+    """`begin_share` refuses: another member does the common work."""
 
     sqlstate = NOT_COMMON
 
 
 def _named(rows: Rows, account: str) -> str | None:
-    """The instance of which the account has a row."""
+    """The instance whose row has this account."""
     return next((name for name in rows.accounts if name_of(name) == account), None)
 
 
@@ -39,7 +39,7 @@ def _named(rows: Rows, account: str) -> str | None:
 
 @statement(tables._LOOK)
 async def look(server: Server, _: Transaction, given: Any) -> Answer:
-    """Who takes part, and whether what they are to own has changed."""
+    """The members that take part, and the version of what they are to own."""
     rows = server.rows
     found = [
         (rows.version, member, it.name, it.lease, it.counter, it.weight, it.ready, it.draining)
@@ -50,21 +50,21 @@ async def look(server: Server, _: Transaction, given: Any) -> Answer:
 
 @statement(tables._ACCOUNTS)
 async def all_accounts(server: Server, _: Transaction, given: Any) -> Answer:
-    """Whose each account is."""
+    """The owner of each account."""
     some = server.rows.accounts.items()
     return [(name, it.member, it.epoch, it.pinned) for name, it in some], len(some)
 
 
 @statement(tables._LACKS)
 async def lacking(server: Server, _: Transaction, given: Any) -> Answer:
-    """What each cannot own."""
+    """The accounts that each member cannot own."""
     some = server.rows.members.items()
     return [(member, it.lacks) for member, it in some if it.weight is not None], len(some)
 
 
 @statement(tables.CHANGED)
 async def changed(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """One more; whoever else changes it waits."""
+    """Raise the version; another transaction that changes it waits."""
     await server.lock(transaction, SHARES, "no key update")
 
     def write(rows: Rows) -> None:
@@ -76,14 +76,14 @@ async def changed(server: Server, transaction: Transaction, given: Any) -> Answe
 
 @statement("SELECT 1 FROM accounts WHERE account = '' FOR SHARE")
 async def hold_common(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Nobody becomes the owner of all meanwhile."""
+    """Keep others from becoming the owner of all accounts meanwhile."""
     await server.lock(transaction, (ACCOUNT, ""), "share")
     return [(1,)], 1
 
 
 @statement(tables._SLOT)
 async def join(server: Server, transaction: Transaction, given: Mapping[str, Any]) -> Answer:
-    """It takes part, with the first slot that is free, or the one that it had."""
+    """Let a member take part, with the slot that it had, or with the first free slot."""
     rows, member = server.rows, given["member"]
     used = {it.slot for it in rows.members.values()}
     slots = (given["before"], *range(given["slots"]))
@@ -101,7 +101,7 @@ async def join(server: Server, transaction: Transaction, given: Mapping[str, Any
 
 @statement("SELECT slot FROM members WHERE member = %s")
 async def slot_of(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Also of what this transaction is about to insert."""
+    """A member's slot, also of a row that this transaction is about to insert."""
     (member,) = given
     taking = server.rows.members.get(member) or transaction.own.get((MEMBER, member))
     return ([], 0) if taking is None else ([(taking.slot,)], 1)
@@ -109,7 +109,7 @@ async def slot_of(server: Server, transaction: Transaction, given: Any) -> Answe
 
 @statement("UPDATE members SET lacks = %s, ready = true WHERE member = %s")
 async def say_lacks(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """It is ready by that."""
+    """Store what a member cannot own, which makes the member ready."""
     lacks, member = given
     await server.lock(transaction, (MEMBER, member), "no key update")
 
@@ -123,18 +123,18 @@ async def say_lacks(server: Server, transaction: Transaction, given: Any) -> Ans
 
 @statement("SELECT 1 FROM members WHERE member = %s FOR KEY SHARE")
 async def hold_member(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Nobody takes it to be gone meanwhile."""
+    """Keep others from removing the member meanwhile."""
     (member,) = given
     await server.lock(transaction, (MEMBER, member), "key share")
     return ([(1,)], 1) if member in server.rows.members else ([], 0)
 
 
-# -- whose an account is
+# -- who owns an account
 
 
 @statement(tables._ADD)
 async def add(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Those without a row have one: nobody's, or of whoever owns all accounts."""
+    """Add rows for accounts that have none, owned by nobody, or by the owner of all accounts."""
     common = server.rows.accounts[""].member
     taking = None if common is None else server.rows.members.get(common)
     whole = common if taking is not None and taking.weight is None else None
@@ -156,7 +156,7 @@ def _add(rows: Rows, instance: str, member: Any) -> None:
 
 
 def _account(server: Server, transaction: Transaction, account: str) -> tuple[str, Account] | None:
-    """The row as this transaction sees it."""
+    """An account's row as this transaction sees it."""
     name = _named(server.rows, account)
     if name is not None:
         return name, server.rows.accounts[name]
@@ -167,7 +167,7 @@ def _account(server: Server, transaction: Transaction, account: str) -> tuple[st
 @statement("""SELECT a.member, a.epoch, m.name FROM accounts a LEFT JOIN members m USING (member)
     WHERE a.account = %s""")
 async def owner_of(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Whose it is, be that one there or gone."""
+    """The account's owner, whether that member is there or gone."""
     found = _account(server, transaction, *given)
     if found is None:
         return [], 0
@@ -178,7 +178,7 @@ async def owner_of(server: Server, transaction: Transaction, given: Any) -> Answ
 
 @statement(tables._TAKE)
 async def take(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Own it, if it is still as it was seen."""
+    """Take an account if its row is still as it was seen."""
     member, account, epoch, before = given
     found = _account(server, transaction, account)
     if found is None:
@@ -198,7 +198,7 @@ async def take(server: Server, transaction: Transaction, given: Any) -> Answer:
 
 @statement(many._OWNED)
 async def owners_of(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Of all of these: which owner each has, and whether that is there."""
+    """For all of these accounts: the owner, and whether the owner is there."""
     found = []
     for account in given[0]:
         known = _account(server, transaction, account)
@@ -212,7 +212,7 @@ async def owners_of(server: Server, transaction: Transaction, given: Any) -> Ans
 
 @statement(many._TAKE)
 async def take_many(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Own those of them that are still as they were seen, and nobody's who is there."""
+    """Take those accounts whose rows are as they were seen, and whose owner is not there."""
     member, *columns = given
     taken: list[tuple[str, int]] = []
     for account, epoch in zip(*columns, strict=True):
@@ -235,7 +235,7 @@ async def take_many(server: Server, transaction: Transaction, given: Any) -> Ans
 
 @statement(past._TRIED)
 async def tried(server: Server, transaction: Transaction, given: Mapping[str, Any]) -> Answer:
-    """The accounts of which anything was made lately."""
+    """The accounts that lately made attempts."""
     rows, since = server.rows, given["since"]
     found = {each.kept.instance for each in rows.history.values() if each.end[4] > since}
     found |= {
@@ -249,7 +249,7 @@ async def tried(server: Server, transaction: Transaction, given: Mapping[str, An
 @statement("""UPDATE accounts SET member = NULL, idle = account = ANY (%s::text[])
     WHERE member = %s AND account = ANY (%s::text[])""")
 async def give(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Those of them that are the member's are nobody's. None is idle: no source gives them."""
+    """Give up the member's accounts among these. None is idle, since no source gives accounts."""
     _idle, member, accounts = given
     found = []
     for name, it in sorted(server.rows.accounts.items()):
@@ -268,7 +268,7 @@ async def give(server: Server, transaction: Transaction, given: Any) -> Answer:
 
 @statement(BEGIN_SHARE)
 async def begin_share(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Hold the member's own row and those of the accounts until the end, and note its number."""
+    """Hold the rows of the member and of the accounts until the end, and note the number."""
     member, number, touched, seqs = given
     await server.lock(transaction, (MEMBER, member), "key share")
     if member not in server.rows.members:
@@ -297,7 +297,7 @@ async def begin_share(server: Server, transaction: Transaction, given: Any) -> A
 
 @statement(writing._OR_GROUPS)
 async def of_account(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Those of an account; there are no groups."""
+    """The entries of an account; there are no groups."""
     account, seqs, _, _ = given
     kept = server.rows.envelopes
     some = [(seq,) for seq in seqs if seq in kept and name_of(kept[seq].instance) == account]
@@ -309,7 +309,7 @@ async def of_account(server: Server, transaction: Transaction, given: Any) -> An
 
 @statement("UPDATE accounts SET pinned = %s WHERE account = %s")
 async def pin(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """To a process, or to none."""
+    """Pin an account to a process, or to none."""
     pinned, account = given
     name = _named(server.rows, account)
     if name is None:
@@ -325,7 +325,7 @@ async def pin(server: Server, transaction: Transaction, given: Any) -> Answer:
 
 @statement("UPDATE members SET draining = %s WHERE name = %s AND weight IS NOT NULL")
 async def drain(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """It is to own nothing, or its share again."""
+    """Let a process own nothing, or its share again."""
     draining, name = given
     some = [member for member, it in server.rows.members.items() if it.name == name]
     for member in some:
@@ -342,7 +342,7 @@ async def drain(server: Server, transaction: Transaction, given: Any) -> Answer:
 
 @statement(suspensions.STORE)
 async def suspend(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """The account is suspended from now on."""
+    """Suspend an account from now on."""
     account, instance, *row = given
     await server.lock(transaction, (SUSPENSION, account), "no key update")
     server.writes(transaction, lambda rows: rows.suspend(instance, tuple(row)))
@@ -351,7 +351,7 @@ async def suspend(server: Server, transaction: Transaction, given: Any) -> Answe
 
 @statement(suspensions.FORGET)
 async def resume(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """It is not suspended any more."""
+    """Resume an account."""
     (account,) = given
     await server.lock(transaction, (SUSPENSION, account), "update")
     name = next((it for it in server.rows.suspended if name_of(it) == account), None)
@@ -375,14 +375,14 @@ def _mine(server: Server, me: Any, some: Iterable[Handing]) -> list[Handing]:
 
 @statement(handed._LOOK.format(some=handed._MINE.format(some=handed._ALL.format(but=""))))
 async def look_at_all(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """All that waits, of the accounts that the member owns."""
+    """All rows that wait, for the accounts that the member owns."""
     waiting = [row for row in server.rows.handed.values() if not row.answered]
     return _look(_mine(server, given["me"], waiting), server, given)
 
 
 @statement(handed._LOOK.format(some=handed._MINE.format(some=handed._NEW.format(but=""))))
 async def look_at_new(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Likewise what waits of transactions that began since, or were open."""
+    """Like `look_at_all`, only rows of transactions that began since then, or were open."""
     xmax, were_open = int(given["xmax"]), set(map(int, given["open"]))
     waiting = [
         row
@@ -394,7 +394,7 @@ async def look_at_new(server: Server, transaction: Transaction, given: Any) -> A
 
 @statement("SELECT id, secret FROM sealed_with()")
 async def sealed_with(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """No key."""
+    """No keys: nothing is sealed."""
     return [], 0
 
 
@@ -406,7 +406,7 @@ async def release(server: Server, transaction: Transaction, given: Any) -> Answe
 
 @statement(calls._NEWS)
 async def news(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """What became of what has these numbers."""
+    """What became of the requests and envelopes with these numbers."""
     rows, found = server.rows, []
     by_own = {position_of(it.own_id): it for it in rows.handed.values() if it.own_id is not None}
     for number in given[0]:
@@ -450,7 +450,7 @@ async def keyed(server: Server, transaction: Transaction, given: Any) -> Answer:
 
 @statement("SELECT now, before FROM withdraw(%s)")
 async def withdraw(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Whether it is cancelled now, or was so before."""
+    """Withdraw a request: whether it is cancelled now, and whether it was cancelled before."""
     row = await _withdrawn(server, transaction, given[0])
     if row is None:
         return [(False, False)], 1
@@ -475,7 +475,7 @@ def _cancel(rows: Rows, number: int) -> None:
 
 @statement("SELECT leave(number) FROM unnest(%s::bigint[]) n(number)")
 async def leave(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """They are cancelled; of what an owner has taken it is asked to do so."""
+    """Cancel requests; for those that an owner has taken, ask the owner to do so."""
     for own in given[0]:
         row = await _withdrawn(server, transaction, own)
         if row is None or not row.answered or row.envelope_id is None or row.left:

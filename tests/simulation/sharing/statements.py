@@ -1,7 +1,7 @@
-"""What the server does with each statement by which an outbox is owned, handed to, and written.
+"""Performs, for the server, the statements that own an outbox, hand over to it, and write it.
 
-They are known by their text: what the product asks for, and nothing in its place. A statement that
-stands nowhere here is a KeyError, and this file is to be told of it.
+A statement is known by the exact text that the product sends. A statement that is missing here
+raises KeyError, and must be added to this file.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from gateway_contrib.postgres.names import name_of
 from gateway_contrib.postgres.producing import calls
 
 READ, WRITE = "-- read", "-- write"
-"""Statements of this simulation: rows are read by a function, or written by one at the COMMIT."""
+"""Statements of this simulation alone: a function reads the rows, or writes at the COMMIT."""
 
 
 class Diagnosis:
-    """What the server says of an error beside its words."""
+    """What the server says of an error besides its words."""
 
     def __init__(self, detail: str | None) -> None:
         self.message_detail = detail
 
 
 class Fence(handed.psycopg.DatabaseError):
-    """`begin_batch` refuses: another member owns it."""
+    """`begin_batch` refuses: another member owns the account."""
 
     sqlstate = FENCED
 
@@ -41,12 +41,12 @@ class Fence(handed.psycopg.DatabaseError):
 
     @property
     def diag(self) -> Any:
-        """Which account."""
+        """The diagnosis, which names the account."""
         return Diagnosis(self._detail)
 
 
 class Twice(handed.psycopg.DatabaseError):
-    """`begin_batch` refuses: a transaction of that number is committed."""
+    """`begin_batch` refuses: a transaction with that number is committed."""
 
     sqlstate = "GW002"
 
@@ -55,7 +55,7 @@ STATEMENTS: dict[str, Statement] = {}
 
 
 def statement(*texts: str) -> Any:
-    """The function below does what these ask for."""
+    """Let the function below perform these statements."""
 
     def take(do: Statement) -> Statement:
         STATEMENTS.update({" ".join(text.split()): do for text in texts})
@@ -72,7 +72,7 @@ ACCOUNT, MEMBER = "account", "member"
 @statement("""SELECT a.member, m.name, m.lease, m.counter
     FROM accounts a LEFT JOIN members m USING (member) WHERE a.account = ''""")
 async def owner(server: Server, _: Transaction, given: Any) -> Answer:
-    """Who owns all of it."""
+    """The owner of all accounts."""
     rows = server.rows
     member = rows.accounts[""].member
     taking = None if member is None else rows.members.get(member)
@@ -83,14 +83,14 @@ async def owner(server: Server, _: Transaction, given: Any) -> Answer:
 
 @statement("SELECT 1 FROM accounts WHERE account = '' FOR UPDATE")
 async def take_turn(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """One takeover at a time, and none while an owner writes."""
+    """Allow one takeover at a time, and none while an owner writes."""
     await server.lock(transaction, (ACCOUNT, ""), "update of its epoch")
     return [(1,)], 1
 
 
 @statement("DELETE FROM members WHERE member = %s AND counter = %s")
 async def end_lease(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Unless it has renewed it."""
+    """End a member's lease, unless the member has renewed it."""
     member, counter = given
     await server.lock(transaction, (MEMBER, member), "update")
     taking = server.rows.members.get(member)
@@ -103,7 +103,7 @@ async def end_lease(server: Server, transaction: Transaction, given: Any) -> Ans
 @statement("""INSERT INTO members (member, name, release, lease) VALUES (%s, %s, %s, %s)
     ON CONFLICT DO NOTHING""")
 async def add_member(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """It takes part."""
+    """Let a member take part."""
     member, name, _, lease = given
     server.writes(transaction, lambda rows: rows.members.setdefault(member, Taking(name, lease)))
     return [], 1
@@ -111,7 +111,7 @@ async def add_member(server: Server, transaction: Transaction, given: Any) -> An
 
 @statement("UPDATE accounts SET member = %s, epoch = epoch + 1, owned_since = clock_timestamp()")
 async def take(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """All accounts are a member's."""
+    """Let a member own all accounts."""
     (member,) = given
     for account in list(server.rows.accounts):
         await server.lock(transaction, (ACCOUNT, account), "update of its epoch")
@@ -132,14 +132,14 @@ async def take(server: Server, transaction: Transaction, given: Any) -> Answer:
     "DELETE FROM batches WHERE noted_at < now() - make_interval(days => %s)",
 )
 async def nothing(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """For people to look at, or after days."""
+    """Do nothing: these rows are for people to look at, or matter only after days."""
     return [], 0
 
 
 @statement("""UPDATE members SET counter = counter + 1, renewed_at = clock_timestamp()
     WHERE member = %s""")
 async def renew(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Its counter, one more."""
+    """Raise a member's counter."""
     (member,) = given
     await server.lock(transaction, (MEMBER, member), "no key update")
     if member not in server.rows.members:
@@ -154,7 +154,7 @@ async def renew(server: Server, transaction: Transaction, given: Any) -> Answer:
 
 @statement("DELETE FROM members WHERE member = %s")
 async def leave(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """It takes part no more."""
+    """Let a member no longer take part."""
     (member,) = given
     await server.lock(transaction, (MEMBER, member), "update")
     server.writes(transaction, lambda rows: rows.members.pop(member, None))
@@ -163,7 +163,7 @@ async def leave(server: Server, transaction: Transaction, given: Any) -> Answer:
 
 @statement("UPDATE accounts SET member = NULL WHERE member = %s")
 async def give_up(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """They are nobody's."""
+    """Let a member's accounts have no owner."""
     (member,) = given
     mine = [name for name, it in server.rows.accounts.items() if it.member == member]
     for account in mine:
@@ -179,7 +179,7 @@ async def give_up(server: Server, transaction: Transaction, given: Any) -> Answe
 
 @statement("DELETE FROM batches WHERE member = %s")
 async def forget_batches(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Nobody will ask for them."""
+    """Forget a member's batches, since nobody will ask for them."""
     (member,) = given
 
     def write(rows: Rows) -> None:
@@ -195,7 +195,7 @@ async def forget_batches(server: Server, transaction: Transaction, given: Any) -
 
 @statement("SELECT begin_batch(%s, %s, %s::text[], %s::bigint[])")
 async def begin_batch(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Hold what it writes to for it until the end, and note its number."""
+    """Hold the rows of the batch's accounts until the end, and note the batch's number."""
     member, number, touched, seqs = given
     rows = server.rows
     await server.lock(transaction, (ACCOUNT, ""), "key share")
@@ -221,7 +221,7 @@ async def begin_batch(server: Server, transaction: Transaction, given: Any) -> A
 
 
 async def _note(server: Server, transaction: Transaction, member: Any, number: int) -> bool:
-    """Insert the number, as a unique key; whether it was not there."""
+    """Insert the number as a unique key; returns whether it was new."""
     await server.lock(transaction, ("batch", member, number), "update")
     if (member, number) in server.rows.batches:
         return False
@@ -231,21 +231,21 @@ async def _note(server: Server, transaction: Transaction, member: Any, number: i
 
 @statement("INSERT INTO batches VALUES (%s, %s) ON CONFLICT DO NOTHING")
 async def note(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """The number of a transaction, once more."""
+    """Note the number of a transaction once more."""
     member, number = given
     return [], int(await _note(server, transaction, member, number))
 
 
 @statement("UPDATE batches SET noted_at = now() WHERE member = %s AND number = %s")
 async def note_again(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """So that something is committed after it."""
+    """Note a number again, so that something is committed after it."""
     server.writes(transaction, lambda _: None)
     return [], 1
 
 
 @statement("SELECT seq FROM envelopes WHERE account = %s AND seq = ANY (%s::bigint[])")
 async def of_account(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Those of an account."""
+    """The entries of an account."""
     account, seqs = given
     kept: dict[int, Kept] = server.rows.envelopes
     some = [(seq,) for seq in seqs if seq in kept and name_of(kept[seq].instance) == account]
@@ -254,13 +254,13 @@ async def of_account(server: Server, transaction: Transaction, given: Any) -> An
 
 @statement(READ)
 async def read(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """What a function of the rows gives."""
+    """The result of a function of the rows."""
     return [(given(server.rows),)], 1
 
 
 @statement(WRITE)
 async def write(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """What a function does to the rows."""
+    """Let a function change the rows at the COMMIT."""
     server.writes(transaction, given)
     return [], 0
 
@@ -276,7 +276,7 @@ def _classed(kept: Kept) -> Any:
 async def ended_lately(
     server: Server, transaction: Transaction, given: Mapping[str, Any]
 ) -> Answer:
-    """The newest first."""
+    """The entries that ended since then, the newest first."""
     some: Iterable[Past] = server.rows.history.values()
     found = [
         (each.kept.instance, _classed(each.kept), each.end[4], each.end[5], each.kept.seq)
@@ -291,7 +291,7 @@ async def ended_lately(
 
 @statement(past._BEGUN)
 async def begun(server: Server, transaction: Transaction, given: Mapping[str, Any]) -> Answer:
-    """The newest first."""
+    """The unfinished entries with attempts, the newest first."""
     counts: dict[int, int] = {}
     for (seq, _), row in server.rows.steps.items():
         if row[2] > 0 and (row[3] > 0 or row[5] > 0 or row[9] is not None):
@@ -309,7 +309,7 @@ async def begun(server: Server, transaction: Transaction, given: Mapping[str, An
 
 @statement(handed._MEMBERS)
 async def for_members(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Whether somebody waits for some of it."""
+    """Whether a process waits for a row that was handed over."""
     return [(any(row.member is not None for row in server.rows.handed.values()),)], 1
 
 
@@ -333,14 +333,14 @@ def _look(rows: Iterable[Handing], server: Server, given: Any) -> Answer:
 
 @statement(handed._LOOK.format(some=handed._ALL.format(but="")))
 async def look_at_all(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """All that waits."""
+    """All rows that wait."""
     waiting = [row for row in server.rows.handed.values() if not row.answered]
     return _look(waiting, server, given)
 
 
 @statement(handed._LOOK.format(some=handed._NEW.format(but="")))
 async def look_at_new(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """What waits of transactions that began since, or were open."""
+    """The waiting rows of transactions that began since then, or were open."""
     xmax, were_open = int(given["xmax"]), set(map(int, given["open"]))
     waiting = [
         row
@@ -352,7 +352,7 @@ async def look_at_new(server: Server, transaction: Transaction, given: Any) -> A
 
 @statement(handed._FREE)
 async def free(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Those that nobody else holds, held from now on."""
+    """The rows that nobody else holds; they are held from now on."""
     found = []
     for number in sorted(given[0]):
         key = ("handed", number)
@@ -364,7 +364,7 @@ async def free(server: Server, transaction: Transaction, given: Any) -> Answer:
 
 @statement(handed._ANSWER)
 async def answer(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """What became of these."""
+    """Write the answers into these rows."""
 
     *columns, held = given
 
@@ -381,7 +381,7 @@ async def answer(server: Server, transaction: Transaction, given: Any) -> Answer
 
 @statement(handed._CLAIM)
 async def claim(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Those that nobody has answered are answered by these."""
+    """Answer the rows that nobody has answered yet with their own envelopes."""
     claimed = []
     for number, _ in zip(*given, strict=True):
         await server.lock(transaction, ("handed", number), "no key update")
@@ -399,7 +399,7 @@ async def claim(server: Server, transaction: Transaction, given: Any) -> Answer:
 
 @statement(calls._HAND)
 async def hand_all(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Several at once, each by a token of its own: one that is there already stays as it is."""
+    """Hand over several rows, each with its own token; a row that is there stays as it is."""
     member, *columns = given
     ids = []
     for token, kind, instance, room, text, scope, awaited in zip(*columns, strict=True):
@@ -432,14 +432,14 @@ def _add_handed(rows: Rows, row: Handing) -> None:
 
 
 def _own_id(number: int) -> str:
-    """By the server's clock, and unlike those that owners draw."""
+    """An id by the server's clock, unlike the ids that owners draw."""
     milliseconds = round((1_700_000_000 + trio.current_time()) * 1000)
     return f"{milliseconds:012x}{8192 + number % 8192:06x}{number:012x}"
 
 
 @statement(handed._TELL)
 async def tell(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Nobody listens: whoever waits looks now and then."""
+    """Do nothing: nobody listens, since waiting processes look now and then."""
     return [], 0
 
 

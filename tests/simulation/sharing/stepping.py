@@ -1,7 +1,7 @@
-"""Code that blocks, run on trio's thread: where it would block, others have their turn.
+"""Runs blocking code on trio's thread: where the code would block, other tasks have their turn.
 
-What the product does in worker threads is done in a greenlet here, whose waits are trio's: so it
-waits in virtual time, in an order that the seed draws.
+Work that the product does in worker threads is done in a greenlet here, whose waits are trio's. So
+it waits in virtual time, in an order that the seed draws.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 async def stepped(do: Callable[[], T]) -> T:
-    """What `do` gives. What it waits for by `waited` is awaited here."""
+    """The result of `do`; the waits that it makes by `waited` are awaited here."""
     body = greenlet(do)
     body.gr_context = contextvars.copy_context()
     wanted = body.switch()
@@ -31,6 +31,6 @@ async def stepped(do: Callable[[], T]) -> T:
 
 
 def waited(wanted: Callable[[], Awaitable[T]]) -> T:
-    """Wait for it, in code that `stepped` runs."""
+    """Wait for `wanted`, in code that `stepped` runs."""
     parent: Any = getcurrent().parent
     return parent.switch(wanted)

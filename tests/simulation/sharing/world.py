@@ -1,4 +1,4 @@
-"""A shared outbox, and several gateways on it, from a seed to the last look."""
+"""Makes a world of a shared outbox with several gateways, from a seed to the final checks."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ EMULATORS: Mapping[str, Any] = {
 HOOKS = {"telegram": telegram, "slack": slack, "discord": discord}
 LATE = (3.0, 8.0, 24.0)
 PATIENCE = 900.0
-"""Seconds of calm within which all must have ended."""
+"""Seconds of calm within which every envelope must have ended."""
 MOST_STEPS = 100_000
-"""Steps of tasks at one instant, beyond which nothing useful happens."""
+"""Steps of tasks at one instant after which nothing useful happens any more."""
 DOWN = (0.25, 1.0, 4.0, 15.0)
-"""Seconds until a process that has ended is begun again."""
+"""Seconds until a process that has ended is started again."""
 
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What a world was."""
+    """The outcome of a world."""
 
     seed: int
     messages: int
@@ -73,12 +73,12 @@ def simulate(seed: int) -> Outcome:
 
 
 def simulate_spread(seed: int) -> Outcome:
-    """Likewise, of accounts that are spread over processes."""
+    """Like `simulate`, with accounts that are spread over processes."""
     return made(draw_spread(seed))
 
 
 def made(setup: Setup) -> Outcome:
-    """The same of any setup."""
+    """Make the world of any setup."""
     world = World(setup)
     laws, seed = world.laws, setup.seed
     nothing = patch.object(plugins, "discover", lambda _: ([], []))
@@ -139,7 +139,7 @@ class Steps(trio.abc.Instrument):
         self.scope = trio.CancelScope()
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """One step more, at the same instant or at a later one."""
+        """Count a step, at the same instant or at a later one."""
         now = trio.current_time()
         self._count = self._count + 1 if now == self._at else 0
         self._at = now
@@ -151,14 +151,14 @@ class Steps(trio.abc.Instrument):
 
 
 class Transport(httpx2.AsyncBaseTransport):
-    """What a member's requests go through."""
+    """The transport of a member's requests."""
 
     def __init__(self, network: Network, member: Member) -> None:
         self._below = network.transport()
         self._member = member
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Connect, look for the last time, write, and wait for the answer."""
+        """Connect, check ownership for the last time, write, and wait for the answer."""
         member, world = self._member, self._member.world
         await member.port()
         if trio.current_time() < member.away_until:
@@ -195,7 +195,7 @@ class Transport(httpx2.AsyncBaseTransport):
 
 
 class World:
-    """Server, platforms, members, applications, and what befalls them."""
+    """Server, platforms, members, applications, and what happens to them."""
 
     nursery: trio.Nursery
 
@@ -234,11 +234,11 @@ class World:
         return sum(plan.counts.total() for plan in self._plans)
 
     def instance_at(self, host: str) -> str:
-        """Whose requests go there."""
+        """The instance whose requests go to this host."""
         return self._hosts[host]
 
     def connecting(self) -> float:
-        """Seconds until a connection is there."""
+        """Seconds until a connection is open."""
         slow = self.on and self._network_random.random() < self.setup.slow
         return self._network_random.choice([2.0, 6.0, 9.0]) if slow else 0.0
 
@@ -252,7 +252,7 @@ class World:
     # -- all of it
 
     async def run(self) -> None:
-        """Trouble, calm, and the last look."""
+        """Run the world: trouble, calm, and the final checks."""
         setup = self.setup
         async with open_network() as network, trio.open_nursery() as nursery:
             self.nursery = nursery
@@ -295,7 +295,7 @@ class World:
             plan.stop()
 
     async def _drained(self) -> None:
-        """All that was accepted ends, and somebody owns the outbox."""
+        """Wait until every accepted envelope has ended, and all accounts have their owners."""
         rows, end = self.server.rows, trio.current_time() + PATIENCE
         quiet = 0
         while quiet < 3 or not self._balanced():
@@ -314,7 +314,7 @@ class World:
                 return
 
     def _balanced(self) -> bool:
-        """Whether each account is owned by whoever is to own it, where they are spread."""
+        """Whether each account is owned by the member that is to own it, if accounts are spread."""
         rows = self.server.rows
         members = [
             Share(member=key, name=it.name, weight=it.weight, ready=it.ready, lacks=it.lacks)
@@ -329,7 +329,7 @@ class World:
     # -- processes
 
     async def _slot(self, number: int, network: Network) -> None:
-        """One process after the other."""
+        """Run one process after the other."""
         count = 0
         while not self._over:
             life = Life(count)
@@ -387,7 +387,7 @@ class World:
     def _channels(self) -> list[str]:
         return sorted({instance.channel for instance in self.setup.config.instances})
 
-    # -- what befalls them
+    # -- what happens to them
 
     async def _blows(self) -> None:
         for blow in self.setup.blows:
