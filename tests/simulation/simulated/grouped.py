@@ -245,7 +245,7 @@ class GroupLedger:
         over = group.cancelled is not False or not group.untaken()
         self._expect(over, f"{group} has ended, and {group.untaken()} had no turn")
 
-    # -- what is told of one
+    # -- what is reported of a group
 
     def expect_progress(
         self, group: Grouped, progress: Progress, before: Mapping[str, int]
@@ -282,7 +282,7 @@ class GroupLedger:
         self.expect_progress(group, progress, before)
         self._expect_ended(group)
 
-    # -- who waits in between
+    # -- others that wait in between
 
     def begins(self, entry: Entry, waiting: Sequence[Entry]) -> None:
         """A member of a group takes its tokens while others wait for one of these tokens."""

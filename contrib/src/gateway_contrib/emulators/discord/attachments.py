@@ -64,7 +64,7 @@ class New:
         return {key: value for key, value in shown.items() if value is not None}
 
     def _name(self, given: str) -> str:
-        """The file's name; all but letters, digits, `.`, `_` and `-` is replaced."""
+        """The file's name, in which all but letters, digits, `.`, `_` and `-` is replaced."""
         name = _NOT_IN_NAMES.sub("_", given)
         hidden = self.said.get("is_spoiler") and not name.startswith(SPOILER)
         return SPOILER + name if hidden else name

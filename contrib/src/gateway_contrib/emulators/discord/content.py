@@ -65,7 +65,7 @@ def accepted(
     before: Mapping[str, Any] | None = None,
     prefix: str = "",
 ) -> dict[str, Any]:
-    """The fields as they are stored; if `attachments` change, with all of the message's.
+    """The fields as they are stored; changed `attachments` list all files of the message.
 
     before  the fields of a message that is edited; they stay unless the request names them
 

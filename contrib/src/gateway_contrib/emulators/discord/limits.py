@@ -42,7 +42,7 @@ class DiscordLimits:
     file_bytes     most bytes of one file; Discord documents 20 MiB, but some accounts have 10
     max_files      most files of one message
     reactions      most different emoji on one message; `pins`: most pins in one channel
-    max_length     of a message's content, in code points or UTF-16 units, whichever are more;
+    max_length     most code points or UTF-16 units of a content, whichever are more;
                    Discord does not say which it counts, so this is the strict reading
     """
 

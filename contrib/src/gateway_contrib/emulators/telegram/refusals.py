@@ -1,4 +1,4 @@
-"""Telegram's refusals: status and words, as the Bot API gives them.
+"""Makes Telegram's refusals: status and words, as the Bot API gives them.
 
 Source: core.telegram.org/bots/api#making-requests.
 """
@@ -17,7 +17,7 @@ _PREFIXES: Mapping[int, str] = {
 
 
 class Refusal(Exception):
-    """The request is refused: status, Telegram's words, and `parameters` where it has any."""
+    """The request is refused: status, Telegram's words, and `parameters` if there are any."""
 
     def __init__(
         self, status: int, words: str, parameters: Mapping[str, Any] | None = None
