@@ -92,7 +92,7 @@ def an_acknowledgement_is_not_replayed(patch):
     patch.setattr(restore, "_restore", recall)
 
 
-@bug("nobody said so|is sent again|stands|is there|before its instance", seen=38)
+@bug("nobody said so|is sent again|stands|is there|before its instance", seen=214)
 def a_try_that_was_cut_off_never_was(patch):
     patch.setattr(Step, "interrupt", lambda self, *given, **named: None)
 

@@ -56,7 +56,7 @@ def a_takeover_comes_before_the_lease_is_over(patch):
     patch.setattr(membership, "BEYOND", 0.5)
 
 
-@bug(FOLLOWED, seen=4)
+@bug(FOLLOWED, seen=7)
 def a_counter_that_changes_is_taken_for_silence(patch):
     def silent(self: Any, owner: Any, now: float) -> bool:
         if self._seen is None or self._seen[0] != owner.member:
@@ -114,7 +114,7 @@ def an_epoch_is_in_no_key(patch):
     patch.setattr(server, "EPOCH_IS_IN_A_KEY", False)
 
 
-@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands", seen=142)
+@bug("is not there|stored twice|overtakes|unfinished|nobody said so|stands", seen=211)
 def what_an_owner_before_was_to_write_is_written_after_all(patch):
     patch.setattr(Committer, "drop", lambda self, error: None)
 
@@ -221,12 +221,12 @@ def what_was_spent_is_not_handed_on(patch):
     patch.setattr(RestoredState, "_restore", lambda self, recovery, registry, now: None)
 
 
-@bug("nobody said so|stands [3-9] times", seen=2)
+@bug("nobody said so|stands [3-9] times", seen=49)
 def an_attempt_of_the_owner_before_never_was(patch):
     patch.setattr(Step, "interrupt", lambda self, *given, **named: None)
 
 
-@bug("unfinished", seen=30)
+@bug("unfinished", seen=27)
 def what_ended_of_a_lost_account_is_remembered(patch):
     patch.setattr(Completion, "forget_ended", lambda self, instance_id: None)
 
