@@ -30,7 +30,7 @@ async def emulate(
     port: Annotated[
         int, Parameter(validator=Number(gte=0, lte=65_535), help="The port; 0: a free one.")
     ] = 0,
-    host: Annotated[str, Parameter(help="The address to listen at.")] = ("127.0.0.1"),
+    host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
     limits: Annotated[
         list[str] | None,
         Parameter(

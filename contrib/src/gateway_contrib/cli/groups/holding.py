@@ -32,7 +32,7 @@ Name = Annotated[str, Parameter(help="The group's id, as `group list` and `broad
 def list_groups(
     *,
     instance: Annotated[
-        str | None, Parameter(help="Only of this instance.", validator=utf8)
+        str | None, Parameter(help="Only those of this instance.", validator=utf8)
     ] = None,
     config: Config = CONFIG,
     json: Json = False,

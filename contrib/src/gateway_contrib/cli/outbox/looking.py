@@ -63,7 +63,7 @@ async def list_(
 def rooms(
     *,
     instance: Annotated[
-        str | None, Parameter(help="Only of this instance.", validator=utf8)
+        str | None, Parameter(help="Only those of this instance.", validator=utf8)
     ] = None,
     within: Annotated[
         float,

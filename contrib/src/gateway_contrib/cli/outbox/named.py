@@ -48,8 +48,10 @@ CONFIG = Path("gateway.toml")
 class Filters:
     """Filters for envelopes; None: any."""
 
-    instance: Annotated[str | None, Parameter(help="Only of this instance.", validator=utf8)] = None
-    room: Annotated[str | None, Parameter(help="Only of this room.", validator=utf8)] = None
+    instance: Annotated[
+        str | None, Parameter(help="Only those of this instance.", validator=utf8)
+    ] = None
+    room: Annotated[str | None, Parameter(help="Only those of this room.", validator=utf8)] = None
     disposition: Annotated[
         Disposition | None, Parameter(help="Only envelopes of this disposition.", show_choices=True)
     ] = None

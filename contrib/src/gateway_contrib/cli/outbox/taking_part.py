@@ -27,7 +27,7 @@ def members(
     ] = False,
     json: Json = False,
 ) -> None:
-    """List the owners of the outbox or of its accounts, since when, their leases, and standbys."""
+    """List the processes that own the outbox or its accounts, their leases, and the standbys."""
     with _shared(config) as operator:
         parts, owned = operator.parts(), operator.owned() if accounts else []
     if json:
