@@ -135,7 +135,7 @@ class Events:
     async def _room(self, which: int) -> None:
         """A room is gone for good."""
         place = self._setup.places[which % len(self._setup.places)]
-        self._platforms.of(place.instance).remove_room(place.room)
+        self._platforms.lose_room(place)
         await trio.lowlevel.checkpoint()
 
     async def _move(self, which: int) -> None:

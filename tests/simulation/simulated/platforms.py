@@ -12,7 +12,7 @@ import attrs
 import httpx2
 import trio
 from simulated.connections import DEATHS, Wires
-from simulated.drawing import Setup, emulated_limits
+from simulated.drawing import Place, Setup, emulated_limits
 from simulated.lives import check
 from simulated.ports import Ports
 from simulated.uploads import UploadFaults, answer_of, cut_off, silent, stage_of
@@ -213,6 +213,7 @@ class Platforms:
     def _topics(self) -> None:
         """Create the topics, which must exist before anything can be sent to them."""
         self.topics: dict[str, str] = {}
+        self._gone: set[str] = set()
         for place in self._setup.places:
             if place.channel == "telegram" and place.thread is not None:
                 self.topics[place.room] = self.of(place.instance).create_topic(place.room)
@@ -308,6 +309,19 @@ class Platforms:
             await app(scope, receive, send)
         finally:
             emulator.share_after(self._setup.files.share_after)
+
+    def lose_room(self, place: Place) -> None:
+        """Let a room be gone for good."""
+        self._gone.add(place.room)
+        self.of(place.instance).remove_room(place.room)
+
+    def may_be_unshown(self, envelope: Any) -> bool:
+        """Whether files that Slack took may be nowhere, though their message is delivered.
+
+        The room went before Slack showed them, and the gateway's look for them was refused.
+        """
+        of_slack = envelope.instance_id.startswith("slack") and bool(envelope.files)
+        return of_slack and self.uploads.blind and envelope.external_room_id in self._gone
 
     def _refuses(self, channel: str, method: str, what: str) -> bool:
         """Whether the platform refuses the formatting, or the length, this time."""

@@ -58,7 +58,10 @@ def stage_of(channel: str, scope: Mapping[str, Any], what: str) -> str | None:
 
 
 class UploadFaults:
-    """Draws what happens to each request of an upload in one world."""
+    """Draws what happens to each request of an upload in one world.
+
+    blind  whether a look was refused: what Slack took then counts as delivered, unseen
+    """
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
@@ -66,6 +69,7 @@ class UploadFaults:
         self._random = ports.setup.generator("uploads")
         self._cuts = ports.setup.generator("cuts")
         self._hidden = False
+        self.blind = False
 
     def next(self, channel: str, stage: str) -> str | None:
         """What happens to the next request; None: nothing."""
@@ -80,6 +84,7 @@ class UploadFaults:
                 if what == "refused" and stage == LOOKS and self._hidden:
                     return None  # an account that may not look takes unshown files for delivered
                 self._hidden |= what == "nowhere"
+                self.blind |= what == "refused" and stage == LOOKS
                 self._note(what, stage)
                 return what
         return None
