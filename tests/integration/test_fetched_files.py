@@ -25,6 +25,7 @@ from gateway_core import (
     Send,
     open_gateway,
 )
+from gateway_core.authors import hookimpl
 from gateway_core.contract.beside.origins import FetchError, read_origin
 from gateway_core.http import Timeouts
 from gateway_core.http.fetching import fetch
@@ -38,14 +39,28 @@ async def host():
         yield made
 
 
+class Stamps:
+    """A policy that puts a stamp before the files of a message."""
+
+    def __init__(self, url):
+        self.url = url
+
+    @hookimpl
+    def rewrite(self, envelope):
+        stamp = File(self.url)
+        if not isinstance(envelope, Send) or stamp.name in [file.name for file in envelope.files]:
+            return None
+        return attrs.evolve(envelope, files=(stamp, *envelope.files))
+
+
 @asynccontextmanager
-async def gateway_to(*hosts):
+async def gateway_to(*hosts, policies=()):
     channel = FakeChannel()
     config = GatewayConfig(
         instances=[Instance("bot", "fake", FakeSettings())],
         files=FilesSettings(fetch_from=hosts),
     )
-    async with open_gateway(config, plugins=[NoUrls(), ("fake", channel)]) as gateway:
+    async with open_gateway(config, plugins=[NoUrls(), ("fake", channel), *policies]) as gateway:
         yield gateway, channel
 
 
@@ -126,6 +141,62 @@ async def test_nothing_more_is_fetched_for_a_group_after_one_that_is_not(opened)
         await gateway.submit_many(many)
     assert [b"/cat.png", b"/gone.png"] == [head.split()[1] for head in host.asked]
     assert {} == channel.contents
+
+
+@pytest.fixture
+async def stamping(host):
+    host.pages["/stamp.png"] = answer(b"stamp")
+    stamps = Stamps(f"{host.url}/stamp.png")
+    async with gateway_to(host.url, policies=[stamps]) as (gateway, channel):
+        yield gateway, channel, host
+
+
+async def test_a_file_of_a_policy_is_fetched(stamping, autojump_clock):
+    gateway, channel, host = stamping
+    receipt = await gateway.send("bot", "room", "a cat", files=[File(f"{host.url}/cat.png")])
+    assert ["stamp.png", "cat.png"] == [file.name for file in receipt.ref.parts[0].files]
+    assert {b"stamp", CAT} == set(channel.contents.values())
+    host.pause = 30
+    late = await gateway.send("bot", "room", "no cat", ttl=50, raises=False)
+    assert Disposition.EXPIRED == late.disposition
+    host.pages["/stamp.png"] = answer(b"", status="410 Gone")
+    with pytest.raises(Invalid, match=r"files\.0: .*/stamp\.png' was not fetched"):
+        await gateway.send("bot", "room", "no cat")
+
+
+async def test_a_large_file_goes_beside_one_that_is_fetched(stamping, tmp_path, monkeypatch):
+    """Too large to be held in memory, that is: its channel is asked before it is read."""
+    gateway, channel, host = stamping
+    monkeypatch.setattr("gateway_core.files.held.LARGEST", 1_000)
+    path = tmp_path / "large.bin"
+    path.write_bytes(bytes(2_000))
+    await gateway.send("bot", "room", "two files", files=[File(path)])
+    many = [attrs.evolve(each, files=(File(path),)) for each in sends(host, "", "")]
+    await (await gateway.submit_many(many)).wait()
+    assert [["stamp.png", "large.bin"]] * 3 == [
+        [each.file.name for each in made.attempt.files] for made in channel.made
+    ]
+
+
+async def test_a_group_fetches_a_file_of_a_policy_once(stamping):
+    gateway, channel, host = stamping
+    rooms = [f"room-{number}" for number in range(5)]
+    await (await gateway.broadcast("bot", rooms, "no cat")).wait()
+    await (await gateway.submit_many(sends(host, "cat.png", "", "cat.png"))).wait()
+    assert [b"/stamp.png", b"/cat.png", b"/stamp.png"] == [h.split()[1] for h in host.asked]
+    of_all, of_many = channel.made[:5], sorted(channel.made[5:], key=lambda m: m.attempt.room)
+    names = [[each.file.name for each in made.attempt.files] for made in (*of_all, *of_many)]
+    both = ["stamp.png", "cat.png"]
+    assert [*5 * [["stamp.png"]], both, ["stamp.png"], both] == names
+    host.pages["/stamp.png"] = answer(b"", status="410 Gone")
+    for accept in (
+        partial(gateway.broadcast, "bot", rooms, "no cat"),
+        partial(gateway.submit_many, sends(host, "", "", "")),
+    ):
+        host.asked.clear()
+        with pytest.raises(Invalid, match=r"\.0: .*files\.0: .*/stamp\.png' was not fetched"):
+            await accept()
+        assert 1 == len(host.asked)
 
 
 async def test_what_the_platform_fetches_is_left_to_it(opened):

@@ -34,7 +34,7 @@ def goes_apart(envelope: Envelope) -> bool:
 
     A test's clock that can jump forbids it: it would jump, since it knows nothing of threads.
     """
-    if not isinstance(envelope, Send | Edit):
+    if not isinstance(envelope, (Send, Edit)):
         return False
     text = envelope.text
     long = len(text.whole if isinstance(text, Excerpt) else text) > LONG

@@ -164,7 +164,7 @@ class Planner:
             delivery, envelope, now, partial(self._plan_with, delivery, lane),
             partial(_fields_with, lane),
         )  # fmt: skip
-        if steps is None or isinstance(steps, Ending | LongText):
+        if steps is None or isinstance(steps, (Ending, LongText)):
             return steps or Ending(Disposition.REJECTED, NO_TARGET)
         first = delivery.follow(steps)
         if self._journal is not None:

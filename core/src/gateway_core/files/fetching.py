@@ -51,6 +51,14 @@ class Fetching:
         files: object = envelope.files
         return isinstance(files, Sequence) and any(map(self._origin, files))
 
+    def lasting(self, envelope: Envelope, problems: Sequence[Problem]) -> Sequence[Problem]:
+        """The problems that a fetch of the envelope's files cannot end."""
+        if not problems or not self.may_fetch(envelope):
+            return problems
+        assert isinstance(envelope, MESSAGES)  # noqa: S101 - others have none
+        places = [f"files.{n}" for n, file in enumerate(envelope.files or ()) if self._origin(file)]
+        return [problem for problem in problems if problem.place not in places]
+
     def _origin(self, file: object) -> Origin | None:
         url = file.url if isinstance(file, File) else None
         found = None if url is None else origin_of(url)
@@ -116,12 +124,19 @@ class FetchedFiles:
     """The files that were fetched for one acceptance, in a folder that is deleted after it.
 
     answers  the sizes and media types of the fetched files, by their URLs
+    begun    when the first fetch began, in engine nanoseconds; None: nothing was fetched
     """
 
     def __init__(self) -> None:
+        self.begun: int | None = None
         self.answers: dict[str, tuple[int, str]] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._paths: dict[str, str] = {}
+
+    def begin(self, now: int) -> None:
+        """Note that a fetch begins."""
+        if self.begun is None:
+            self.begun = now
 
     def path_of(self, url: str) -> str:
         """The path at which the URL's file is or will be. Raises `OutboxError` without a folder."""

@@ -94,6 +94,10 @@ class KeptFiles:
         )
         return with_files([each.file for each in looked]), looked
 
+    def lasting(self, envelope: Envelope, problems: Sequence[Problem]) -> Sequence[Problem]:
+        """The problems that do not end once the envelope's files are fetched by their URLs."""
+        return problems if self.fetching is None else self.fetching.lasting(envelope, problems)
+
     async def store(self, looked: Sequence[FoundFile]) -> list[str]:
         """Store all files' bytes for one use; their digests. Raises `Invalid` and `OutboxError`."""
         stored: list[str] = []

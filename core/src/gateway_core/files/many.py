@@ -8,7 +8,7 @@ from typing import TypeVar
 import attrs
 
 from gateway_core.contract.envelopes import Envelope
-from gateway_core.contract.errors import Problem
+from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.files import File
 from gateway_core.files.fetching import FetchedFiles
 from gateway_core.files.keeper import KeptFiles, files_in
@@ -23,10 +23,12 @@ class ManyFiles:
 
     fetched  the files that the gateway has fetched for the group, in a folder that exists until the
              group is accepted; None: it fetches nothing
+    failed   a fetch has failed: nobody is asked for more files
     """
 
     _files: KeptFiles
     _fetched: FetchedFiles | None = None
+    failed: bool = attrs.field(default=False, init=False)
     _found: dict[File, FoundFile] = attrs.field(factory=dict, init=False)
     _digests: dict[str, FoundFile] = attrs.field(factory=dict, init=False)
 
@@ -35,7 +37,15 @@ class ManyFiles:
         fetching = self._files.fetching
         if self._fetched is None or fetching is None or not fetching.may_fetch(envelope):
             return envelope
-        return await fetching.fetched(envelope, fits, self._fetched)
+        try:
+            return await fetching.fetched(envelope, fits, self._fetched)
+        except Invalid:
+            self.failed = True
+            raise
+
+    def lasting(self, envelope: Envelope, problems: Sequence[Problem]) -> Sequence[Problem]:
+        """The problems that a fetch cannot end; all of them if nothing is fetched."""
+        return problems if self._fetched is None else self._files.lasting(envelope, problems)
 
     async def look_at(self, envelope: _E, fits: Callable[[_E], Sequence[Problem]]) -> _E:
         """The envelope as it is stored. Raises `Invalid`, with the file's place in the envelope.

@@ -183,6 +183,8 @@ async def broadcast_of(
         seen.add(room)
         problems = await _add_room(wanted, room, most_parts)
         faults.note(f"rooms.{number}", _about(room, problems))
+        if files.failed:
+            break
     faults.check()
     if not seen:
         raise Invalid([Problem("rooms", "is empty: nobody would get it")])
@@ -197,10 +199,13 @@ def _refusal_of_files(account: InstanceState, template: Send) -> list[Problem]:
     return [each for each in found if each.place.partition(".")[0] == "files"]
 
 
-def _refusal_of(account: InstanceState, asked: Envelope) -> Sequence[Problem]:
-    """The channel's problems with an envelope as policies rewrite it. Raises as `accepted_as`."""
+def _refusal_of(account: InstanceState, files: ManyFiles, asked: Envelope) -> Sequence[Problem]:
+    """The channel's problems with an envelope as policies rewrite it, before files are fetched.
+
+    Raises as `accepted_as` does.
+    """
     envelope = accepted_as(account.hooks, account.instance, asked)
-    return account.hooks.validate(account.instance, envelope)
+    return files.lasting(envelope, account.hooks.validate(account.instance, envelope))
 
 
 async def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Problem]:
@@ -228,11 +233,12 @@ async def _add_room(wanted: GroupDraft, room: str, most: int) -> Sequence[Proble
 
 
 async def _accepted_as(account: InstanceState, files: ManyFiles, asked: Envelope) -> Envelope:
-    """The envelope as policies rewrite it, with the files that they gave it looked at."""
+    """The envelope as policies rewrite it, with the files that they gave it."""
     envelope = accepted_as(account.hooks, account.instance, asked)
     if envelope is asked:
         return envelope
-    return await files.look_at(envelope, partial(account.hooks.validate, account.instance))
+    refusal = partial(account.hooks.validate, account.instance)
+    return await files.look_at(await files.fetch(envelope, refusal), refusal)
 
 
 def _content_of(envelope: Send) -> tuple[object, ...]:
@@ -278,7 +284,8 @@ async def many_of(
     deadline  POSIX time, for envelopes that have none of their own
     """
     wanted, faults = GroupDraft(account, files, template), Faults()
-    refusal = partial(_refusal_of, account)
+    fits = partial(account.hooks.validate, account.instance)
+    refusal = partial(_refusal_of, account, files)
     for number, asked in _each("envelopes", envelopes):
         if number % AT_ONCE == 0:
             await trio.lowlevel.checkpoint()
@@ -287,15 +294,13 @@ async def many_of(
             faults.note(f"envelopes.{number}", problems)
             continue
         try:
-            whole = await files.fetch(checked(asked), refusal)
-        except Invalid as error:  # then no host is asked for more files
-            faults.note(f"envelopes.{number}", error.problems)
-            break
-        try:
+            whole = await files.fetch(checked(asked), fits)
             own = await files.look_at(whole, refusal)
             envelope = await _accepted_as(account, files, own)
         except Invalid as error:
             faults.note(f"envelopes.{number}", error.problems)
+            if files.failed:
+                break
             continue
         envelope = _timed(envelope, template.priority, accepted_at, deadline)
         plan, problems = await planned_apart(account.hooks, account.instance, envelope, most_parts)

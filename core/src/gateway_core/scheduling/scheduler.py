@@ -229,7 +229,7 @@ class Scheduler:
                         interim = growth.interim
                     lane.rank = (RANKS[delivery.priority], interim, lane.since)
                     return planned
-                if isinstance(planned, Ending | LongText):
+                if isinstance(planned, (Ending, LongText)):
                     self._hand_over(lane, delivery, planned)
                     return None
                 delivery.stand_in(None)

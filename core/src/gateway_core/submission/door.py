@@ -7,7 +7,7 @@ plan of a long text, and for an account that a source gives. It never waits for 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,10 +15,10 @@ import attrs
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.contract.envelopes import Envelope, Receipt
-from gateway_core.contract.errors import InstanceSuspended, Refused
+from gateway_core.contract.errors import InstanceSuspended, Problem, Refused
 from gateway_core.deliveries.growing.growth import Growth
 from gateway_core.engine.partition import Partition
-from gateway_core.files.fetching import FetchedFiles, Fetching
+from gateway_core.files.fetching import FetchedFiles
 from gateway_core.files.keeper import KeptFiles, files_in
 from gateway_core.files.looking import FoundFile
 from gateway_core.outboxes.records import Request
@@ -123,37 +123,38 @@ class Door:
         growth: Growth | None,
         request: Request | None,
         since: int | None = None,
-        called: int | None = None,
+        fetched: FetchedFiles | None = None,
     ) -> Ticket:
         """Accept an envelope whose account is in memory.
 
-        since   when it began to wait for its account, in engine nanoseconds; None: it did not wait
-        called  when it began to wait for the account or for fetched files; None: nothing was
-                fetched
+        since    when it began to wait for its account, in engine nanoseconds; None: it did not wait
+        fetched  where fetched files are until it is accepted; None: nothing is fetched yet
         """
-        fetching = self._files.fetching if called is None else None
-        if fetching is not None and fetching.may_fetch(envelope):
-            called = self._drafting.clock.now() if since is None else since
-            how: dict[str, Any] = {"growth": growth, "request": request, "called": called}
-            submit = partial(self._submit, wait=wait, awaited=awaited, **how)
-            return await self._fetch_first(fetching, envelope, submit)
+        fetching = self._files.fetching
+        if fetching is not None and fetched is None:
+            how: dict[str, Any] = {"growth": growth, "request": request, "awaited": awaited}
+            with FetchedFiles() as none_yet:
+                return await self._submit(envelope, wait=wait, since=since, fetched=none_yet, **how)
         shown, looked = envelope, list[FoundFile]()
         try:
-            if getattr(envelope, "files", None) and files_in(envelope):
+            if getattr(envelope, "files", None):
                 self._drafting.check_open()
-                fits = self._drafting.refusal_of
-                envelope, looked = await self._files.look_at(checked(envelope), fits)
+                envelope = await self._fetch(checked(envelope), fetched)
+                if files_in(envelope):
+                    envelope, looked = await self._files.look_at(envelope, self._refusal_of)
             asked, shown, account = self._drafting.rewrite(envelope)
-            if shown is not asked and files_in(shown):
-                fits = partial(account.hooks.validate, account.instance)
-                shown, more = await self._files.look_at(shown, fits)
-                looked = _newest(looked, more)
+            if shown is not asked:
+                shown = await self._fetch(shown, fetched)
+                if files_in(shown):
+                    fits = partial(account.hooks.validate, account.instance)
+                    shown, more = await self._files.look_at(shown, fits)
+                    looked = _newest(looked, more)
             if is_long(shown):
                 draft = await self._drafting.draft_long(asked, shown, account, awaited=awaited)
             else:
                 draft = self._drafting.draft(asked, shown, account, awaited=awaited)
-            asked_at = since if called is None else called
-            draft.called = draft.called if asked_at is None else asked_at
+            called = since if since is not None or fetched is None else fetched.begun
+            draft.called = draft.called if called is None else called
             draft.taken = request is not None
             draft.request = request if request is not None and request.envelope_id else None
             if growth is not None:
@@ -165,22 +166,20 @@ class Door:
             self.refuse(shown, error)
             raise
 
-    async def _fetch_first(
-        self,
-        fetching: Fetching,
-        envelope: Envelope,
-        submit: Callable[[Envelope], Awaitable[Ticket]],
-    ) -> Ticket:
-        """Fetch files by their URLs, then accept the envelope; they are stored as all files are."""
-        with FetchedFiles() as known:
-            try:
-                self._drafting.check_open()
-                fits = self._drafting.refusal_of
-                envelope = await fetching.fetched(checked(envelope), fits, known)
-            except Exception as error:
-                self.refuse(envelope, error)
-                raise
-            return await submit(envelope)
+    async def _fetch(self, envelope: Envelope, fetched: FetchedFiles | None) -> Envelope:
+        """The envelope with files in place of URLs that its channel refuses, as in `Fetching`."""
+        fetching = self._files.fetching
+        if fetching is None or fetched is None or not fetching.may_fetch(envelope):
+            return envelope
+        fetched.begin(self._drafting.clock.now())
+        account = self._drafting.account_for(envelope.instance_id)
+        fits = partial(account.hooks.validate, account.instance)
+        return await fetching.fetched(envelope, fits, fetched)
+
+    def _refusal_of(self, asked: Envelope) -> Sequence[Problem]:
+        """The channel's problems with an envelope as policies make it, before files are fetched."""
+        _, envelope, account = self._drafting.rewrite(asked)
+        return self._files.lasting(envelope, account.hooks.validate(account.instance, envelope))
 
     async def _accept_with(
         self, looked: Sequence[FoundFile], draft: Draft, *, wait: bool

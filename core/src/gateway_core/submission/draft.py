@@ -5,7 +5,7 @@ This module waits only for the plan of a long text, and for an account that a so
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -180,11 +180,6 @@ class Drafting:
         asked = checked(envelope)
         account = self.account_for(asked.instance_id)
         return asked, accepted_as(account.hooks, account.instance, asked), account
-
-    def refusal_of(self, asked: Envelope) -> Sequence[Problem]:
-        """The channel's problems with an envelope as policies make it. Raises as `rewrite` does."""
-        asked, envelope, account = self.rewrite(asked)
-        return account.hooks.validate(account.instance, envelope)
 
     async def draft_long(
         self, asked: Envelope, envelope: Envelope, account: InstanceState, *, awaited: bool

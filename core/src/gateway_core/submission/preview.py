@@ -257,7 +257,7 @@ def planned(
 
 def is_long(envelope: Envelope) -> bool:
     """Whether the envelope is to be planned in a worker thread; a short text never is."""
-    long = isinstance(envelope, Send | Edit) and len(envelope.text) > LONG
+    long = isinstance(envelope, (Send, Edit)) and len(envelope.text) > LONG
     return long and goes_apart(envelope)
 
 

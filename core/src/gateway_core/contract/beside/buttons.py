@@ -37,7 +37,7 @@ def rows_of(value: Any) -> Any:
 
     None stays as well: in an edit it means that the message keeps its buttons.
     """
-    if not isinstance(value, list | tuple):
+    if value == () or not isinstance(value, (list, tuple)):  # mostly there are none
         return value
     if value and all(isinstance(each, Button) for each in value):
         return (tuple(value),)
