@@ -9,6 +9,7 @@ the seed that makes this world again. The last line has the totals.
     --keep-going     do not stop at the first violation
     --shared         instead: several gateways on one shared outbox, as PostgreSQL has it
     --spread         the same, with the accounts spread over the gateways
+    --sourced        the same as --spread, and an instance source gives the accounts
     --crash-points   instead: one small world, killed at each await of its first life, and then as
                      many pairs of kills as there are seeds, drawn from the first one
 """
@@ -29,6 +30,8 @@ from random import Random
 from typing import Any
 
 COLLECT_EVERY = 50
+SHARED = ("shared", "spread", "sourced")
+"""The kinds of worlds in which several gateways share an outbox."""
 MOST = 120.0
 """The most CPU seconds of one world; most worlds take a tenth of a second."""
 
@@ -42,6 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--keep-going", action="store_true")
     parser.add_argument("--shared", action="store_true")
     parser.add_argument("--spread", action="store_true")
+    parser.add_argument("--sourced", action="store_true")
     parser.add_argument("--crash-points", action="store_true")
     return parser.parse_args()
 
@@ -77,6 +81,8 @@ def worlds(asked: argparse.Namespace) -> Iterator[Any]:
         from sharing.world import simulate  # noqa: PLC0415 - likewise
     if asked.spread:
         from sharing.world import simulate_spread as simulate  # noqa: PLC0415 - likewise
+    if asked.sourced:
+        from sharing.world import simulate_sourced as simulate  # noqa: PLC0415 - likewise
     gc.freeze()
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     makers: list[Callable[[], Any]] = [partial(simulate, seed) for seed in seeds]
@@ -109,8 +115,8 @@ def told(world: Any, asked: argparse.Namespace) -> None:
         print(f"VIOLATION {world}")
         if not asked.crash_points:
             seed = getattr(world, "seed", None)
-            shared = " --shared" if asked.shared else " --spread" if asked.spread else ""
-            print(f"replay: python -m bench.simulate{shared} --seeds 1 --first-seed {seed} --trace")
+            some = "".join(f" --{kind}" for kind in SHARED if getattr(asked, kind))
+            print(f"replay: python -m bench.simulate{some} --seeds 1 --first-seed {seed} --trace")
     elif asked.digests:
         print(world.seed, world.digest)
 
@@ -128,7 +134,7 @@ def main() -> int:
             messages += world.messages
             faults += world.faults
             kills += world.kills
-    after = "process" if asked.shared or asked.spread else "life"
+    after = "process" if any(getattr(asked, kind) for kind in SHARED) else "life"
     print(f"{kills} kills, each followed by another {after} on the same outbox")
     what = "lives" if asked.crash_points else "seeds"
     print(f"{seeds} {what}, {messages} messages, {faults} faults: {violations} violations")

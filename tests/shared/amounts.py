@@ -14,6 +14,7 @@ AMOUNTS = {
     "worlds": (20, 120),
     "worlds of a shared outbox": (4, 60),
     "worlds of accounts that are spread over processes": (3, 12),
+    "worlds of accounts that a source gives": (2, 12),
     "worlds of accounts that move": (5, 30),
     "orders over moves": (2, 30),
     "kills at an await": (9, 24),

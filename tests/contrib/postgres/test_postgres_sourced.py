@@ -28,8 +28,8 @@ def spread(server, emptied_schema):
 
 
 @asynccontextmanager
-async def opened(spread, channel=None, accounts=None, *, idle=600.0, serve=True, owned="spread"):
-    settings = PostgresSettings(schema=spread.schema, accounts=owned, lease=60, poll=0.01)
+async def opened(spread, channel=None, accounts=None, *, idle=600.0, serve=True, owned="spread", poll=0.01):
+    settings = PostgresSettings(schema=spread.schema, accounts=owned, lease=60, poll=poll)
     async with open_gateway(
         GatewayConfig(instance_source=SourceSettings(idle=idle), drain_timeout=5),
         plugins=[("fake", channel or FakeChannel())],
@@ -127,6 +127,19 @@ async def test_every_process_sends_and_the_owner_alone_delivers(spread):
         assert NAMES == sorted(sent(*channels), key=NAMES.index)
         assert NAMES == sorted(rows(spread), key=NAMES.index)  # and of no other there is a row
         assert {(True, False)} == set(rows(spread).values())
+
+
+async def test_one_that_is_had_is_looked_for_at_once(spread):
+    """It is forgotten long before the next look is due, and so it would be again and again."""
+    channel = FakeChannel()
+    async with opened(spread, channel, idle=0.4, poll=5) as gateway:
+        with trio.fail_after(60):
+            await gateway.send(NAMES[0], "room", "hello")
+            await until(lambda: not here(gateway))
+            spread.ran(f"SELECT {spread.schema}.send('{NAMES[0]}', 'room', 'handed over')")
+            since = trio.current_time()
+            await until(lambda: ["hello", "handed over"] == channel.texts("room"))
+        assert trio.current_time() - since < 30  # several looks of a member, none for requests
 
 
 async def test_an_idle_one_is_nobodys_and_is_had_again_on_demand(spread):

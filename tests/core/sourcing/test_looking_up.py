@@ -43,8 +43,10 @@ async def test_a_function_that_never_waits_is_a_source(autojump_clock):
 async def test_an_unknown_one_is_refused_as_one_that_is_not_configured(autojump_clock):
     accounts = Accounts()
     async with open_test_gateway(instance_source=accounts) as gateway:
-        with pytest.raises(UnknownInstance, match="'nobody'"):
+        with pytest.raises(UnknownInstance, match="'nobody'; the instance source does not know it"):
             await gateway.send("nobody", "room", "hello")
+        with pytest.raises(UnknownInstance, match="'nobody'; `find_instance` asks"):
+            gateway.suspend("nobody")
         accounts.known.add("nobody")
         await gateway.send("nobody", "room", "hello")  # nothing is remembered of those unknown
         assert 2 == accounts.asked["nobody"]

@@ -12,9 +12,10 @@ from sharing.links import SimulatedLink
 from sharing.member import MEMBER, Member
 from sharing.plans import GRID, Blow
 from sharing.stepping import stepped
-from simulated.lives import Life
+from simulated.lives import Killed, Life
 
 from gateway_contrib.postgres.spreading import operating
+from gateway_core import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,9 +106,11 @@ class Operators:
             if member is None:
                 await trio.sleep(GRID)
                 continue
+            gateway: Any = member.life.gateway
+            if not await self._is_in_memory(account, member, gateway):
+                continue
             laws.note("suspend" if suspended else "resume", account, member.name)
             told = MEMBER.set(member)
-            gateway: Any = member.life.gateway
             if suspended:
                 gateway.suspend(account, "by an operator")
             else:
@@ -121,6 +124,19 @@ class Operators:
             done = member not in self._world.members
             laws.expect(done, f"{member.name} was asked to change {account}, and has not done so")
         laws.happened["suspended" if suspended else "resumed"] += 1
+
+    async def _is_in_memory(self, account: str, member: Member, gateway: Any) -> bool:
+        """Bring an account of a source into the memory of a process; False: that failed."""
+        if self._world.setup.source is None:
+            return True
+        told = MEMBER.set(member)
+        try:
+            found = await gateway.find_instance(account)
+        except (GatewayError, Killed):
+            await trio.sleep(GRID)
+            found = None
+        MEMBER.reset(told)
+        return found is not None and not member.life.dead
 
     def _any_process(self) -> Member | None:
         """A process that is there and is not stopped."""

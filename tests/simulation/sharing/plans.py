@@ -14,7 +14,14 @@ from gateway_contrib.emulators.faults import Fault
 from gateway_contrib.emulators.slack import SlackLimits
 from gateway_contrib.emulators.telegram import TelegramLimits
 from gateway_contrib.postgres import PostgresSettings
-from gateway_core import CircuitSettings, GatewayConfig, Instance, RetrySettings, Secret
+from gateway_core import (
+    CircuitSettings,
+    GatewayConfig,
+    Instance,
+    RetrySettings,
+    Secret,
+    SourceSettings,
+)
 from gateway_plugin_discord.settings import DiscordSettings
 from gateway_plugin_slack.settings import Settings as SlackSettings
 from gateway_plugin_telegram.settings import TelegramSettings
@@ -69,6 +76,8 @@ class Setup:
     weights  the weights from which each process has one, if accounts are spread over processes
     suspensions  in each, an operator suspends an account for the `seconds` of the blow
     at_once  accounts are taken on all at once, and not one by one
+    source   accounts come from a source; None: they are configured
+    looks    seconds of a look-up in the source; failing: the share of look-ups that fail
     """
 
     seed: int
@@ -99,6 +108,9 @@ class Setup:
     weights: Sequence[float] = (1.0,)
     suspensions: Sequence[Blow] = ()
     at_once: bool = False
+    source: SourceSettings | None = None
+    looks: Sequence[float] = (0.0,)
+    failing: float = 0.0
 
     @property
     def spread(self) -> bool:
@@ -194,6 +206,19 @@ def draw_spread(seed: int) -> Setup:
         blows=_blows(rng, setup.lasts, lease, setup.members, SPREAD_KINDS),
         suspensions=_suspensions(seed, setup) if seed % 4 == 0 else (),
         at_once=at_once,
+    )
+
+
+def draw_sourced(seed: int) -> Setup:
+    """The world of a seed in which accounts come from a source, and are spread over processes."""
+    setup, rng = draw_spread(seed), Random(f"sourced:{seed}")
+    return attrs.evolve(
+        setup,
+        source=SourceSettings(
+            idle=rng.choice([0.5, 2.0, 10.0, 60.0]), timeout=5.0, at_once=rng.choice([1, 8])
+        ),
+        looks=rng.choice([(0.0,), (0.0, 0.25), (0.25, 1.0, 4.0)]),
+        failing=rng.choice([0.0, 0.0, 0.3]),
     )
 
 

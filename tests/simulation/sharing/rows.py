@@ -98,11 +98,15 @@ class Handing:
 
 @attrs.define(eq=False)
 class Account:
-    """An account's owner, and the owners' count (epoch). `pinned`: the name of a process."""
+    """An account's owner, and the owners' count (epoch). `pinned`: the name of a process.
+
+    idle  it had nothing to do when its owner gave it up
+    """
 
     member: UUID | None = None
     epoch: int = 0
     pinned: str | None = None
+    idle: bool = False
 
 
 @attrs.define(eq=False)

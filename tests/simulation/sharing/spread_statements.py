@@ -55,6 +55,27 @@ async def all_accounts(server: Server, _: Transaction, given: Any) -> Answer:
     return [(name, it.member, it.epoch, it.pinned) for name, it in some], len(some)
 
 
+@statement(tables._BUSY)
+async def busy_accounts(server: Server, _: Transaction, given: Any) -> Answer:
+    """The owner of each account that is not idle, and of these idle ones."""
+    (some,) = given
+    rows = server.rows.accounts.items()
+    found = [
+        (name, it.member, it.epoch, it.pinned)
+        for name, it in rows
+        if not it.idle or name_of(name) in some
+    ]
+    return found, len(found)
+
+
+@statement(tables._AWAITED)
+async def awaited(server: Server, _: Transaction, given: Any) -> Answer:
+    """The idle accounts for which something is handed over; operators leave no requests here."""
+    waiting = {row.instance for row in server.rows.handed.values() if not row.answered}
+    found = [(name,) for name, it in server.rows.accounts.items() if it.idle and name in waiting]
+    return found, len(found)
+
+
 @statement(tables._LACKS)
 async def lacking(server: Server, _: Transaction, given: Any) -> Answer:
     """The accounts that each member cannot own."""
@@ -190,7 +211,8 @@ async def take(server: Server, transaction: Transaction, given: Any) -> Answer:
         return [], 0
 
     def write(rows: Rows) -> None:
-        rows.accounts[name].member, rows.accounts[name].epoch = member, epoch + 1
+        it = rows.accounts[name]
+        it.member, it.epoch, it.idle = member, epoch + 1, False
 
     server.writes(transaction, write)
     return [], 1
@@ -227,7 +249,8 @@ async def take_many(server: Server, transaction: Transaction, given: Any) -> Ans
 
     def write(rows: Rows) -> None:
         for name, epoch in taken:
-            rows.accounts[name].member, rows.accounts[name].epoch = member, epoch
+            it = rows.accounts[name]
+            it.member, it.epoch, it.idle = member, epoch, False
 
     server.writes(transaction, write)
     return [(name_of(name), epoch) for name, epoch in taken], len(taken)
@@ -249,8 +272,8 @@ async def tried(server: Server, transaction: Transaction, given: Mapping[str, An
 @statement("""UPDATE accounts SET member = NULL, idle = account = ANY (%s::text[])
     WHERE member = %s AND account = ANY (%s::text[])""")
 async def give(server: Server, transaction: Transaction, given: Any) -> Answer:
-    """Give up the member's accounts among these. None is idle, since no source gives accounts."""
-    _idle, member, accounts = given
+    """Give up the member's accounts among these, of which some are idle."""
+    idle, member, accounts = given
     found = []
     for name, it in sorted(server.rows.accounts.items()):
         if name_of(name) in accounts and it.member == member:
@@ -259,7 +282,8 @@ async def give(server: Server, transaction: Transaction, given: Any) -> Answer:
 
     def write(rows: Rows) -> None:
         for name in found:
-            rows.accounts[name].member = None
+            it = rows.accounts[name]
+            it.member, it.idle = None, name_of(name) in idle
 
     if found:
         server.writes(transaction, write)

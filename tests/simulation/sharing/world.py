@@ -20,7 +20,7 @@ from sharing.laws import Laws, word_of
 from sharing.member import MEMBER, Member
 from sharing.operators import Operators
 from sharing.outbox import SharedOutbox, world_of
-from sharing.plans import EMULATED, GRID, Blow, Setup, Wire, draw, draw_spread
+from sharing.plans import EMULATED, GRID, Blow, Setup, Wire, draw, draw_sourced, draw_spread
 from sharing.server import Server
 from sharing.spread_statements import STATEMENTS
 from simulated.lives import LIFE, Killed, Life
@@ -32,7 +32,7 @@ from gateway_contrib.emulators.slack import SlackEmulator
 from gateway_contrib.emulators.telegram import TelegramEmulator
 from gateway_contrib.postgres.spreading.balance import Member as Share
 from gateway_contrib.postgres.spreading.balance import home
-from gateway_core import GatewayError, open_gateway
+from gateway_core import GatewayError, Instance, open_gateway
 from gateway_core.http import transport_factory
 from gateway_core.plugins import calling
 from gateway_core.plugins import loader as plugins
@@ -75,6 +75,11 @@ def simulate(seed: int) -> Outcome:
 def simulate_spread(seed: int) -> Outcome:
     """Like `simulate`, with accounts that are spread over processes."""
     return made(draw_spread(seed))
+
+
+def simulate_sourced(seed: int) -> Outcome:
+    """Like `simulate_spread`, with accounts that a source gives when they are needed."""
+    return made(draw_sourced(seed))
 
 
 def made(setup: Setup) -> Outcome:
@@ -209,6 +214,7 @@ class World:
         self.members: list[Member | None] = [None] * setup.members
         self._network_random = setup.generator("network")
         self._lives = setup.generator("lives")
+        self._source = setup.generator("source")
         self._plans = [
             FaultPlan(seed=f"{instance.id}:{setup.seed}", rates=setup.faults)
             for instance in setup.config.instances
@@ -314,7 +320,10 @@ class World:
                 return
 
     def _balanced(self) -> bool:
-        """Whether each account is owned by the member that is to own it, if accounts are spread."""
+        """Whether each account is owned by the member that is to own it, if accounts are spread.
+
+        An account of a source that has nothing to do is owned by nobody.
+        """
         rows = self.server.rows
         members = [
             Share(member=key, name=it.name, weight=it.weight, ready=it.ready, lacks=it.lacks)
@@ -322,7 +331,7 @@ class World:
             if it.weight is not None
         ]
         return not self.setup.spread or all(
-            it.member is not None and it.member == home(name, members, it.pinned)
+            it.member == (None if it.idle else home(name, members, it.pinned))
             for name, it in rows.accounts.items()
         )
 
@@ -364,14 +373,17 @@ class World:
             life.over.set()
 
     async def _opened(self, member: Member) -> None:
-        setup = self.setup
+        setup, config = self.setup, self.setup.config
+        if setup.source is not None:
+            config = attrs.evolve(config, instances=(), instance_source=setup.source)
         try:
             async with open_gateway(
-                setup.config,
+                config,
                 plugins=[(channel, HOOKS[channel]) for channel in self._channels()],
                 outbox=SharedOutbox(member),
                 rng=setup.generator(f"gateway {member.name}"),
                 wall_clock=member.wall,
+                instance_source=None if setup.source is None else partial(self._given, member),
             ) as gateway:
                 member.life.gateway = gateway
                 self.laws.note("open", member.name)
@@ -383,6 +395,19 @@ class World:
         except GatewayError as error:
             self.laws.note("not open", member.name, error)
             await trio.sleep(GRID)
+
+    async def _given(self, member: Member, instance_id: str) -> Instance | None:
+        """The account that a source gives, after a while; now and then it fails."""
+        setup, rng = self.setup, self._source
+        await trio.sleep(rng.choice(setup.looks) if self.on else 0.0)
+        await member.port()
+        fails = self.on and rng.random() < setup.failing
+        self.laws.note("looked up", member.name, instance_id, "FAILS" if fails else "")
+        self.laws.happened["looked up"] += 1
+        if fails:
+            raise OSError("the source is away")
+        known = {instance.id: instance for instance in setup.config.instances}
+        return known.get(instance_id)
 
     def _channels(self) -> list[str]:
         return sorted({instance.channel for instance in self.setup.config.instances})

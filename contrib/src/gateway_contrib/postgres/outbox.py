@@ -61,6 +61,8 @@ READS_FOR = 60.0
 """Seconds that a look into the database may take."""
 BREATH = 0.05
 """Seconds between two steps of forgetting, while there are more old rows."""
+LEAST = 0.05
+"""Seconds, at least, between two looks for requests, however many accounts are gained."""
 
 
 class PostgresOutbox(Sharing):
@@ -251,7 +253,12 @@ class PostgresOutbox(Sharing):
                     else:
                         self._answer(one.number, json.dumps({"refused": one.why}), one.kind)
             lately = trio.current_time() - came < LATELY
-            await trio.sleep(self.settings.poll if lately else self.settings.poll * 10)
+            pause = self.settings.poll if lately else self.settings.poll * 10
+            least = min(pause, LEAST)
+            await trio.sleep(least)
+            with trio.move_on_after(pause - least):
+                await self._gains.wait()
+            self._gains = trio.Event()
 
     def answered(self, request: Request, answer: str) -> None:
         """Write the answer with the batch that has the accepted entry, or with a later one."""

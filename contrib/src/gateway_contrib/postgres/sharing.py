@@ -58,6 +58,7 @@ class Sharing(Serving):
         self.wanted: Callable[[str], None] | None = None
         self._spread: SpreadMember | None = None
         self._changed = trio.Event()
+        self._gains = trio.Event()
         self._given = 0
         self._common_epoch: int | None = None
 
@@ -67,6 +68,11 @@ class Sharing(Serving):
             return Membership(link, self.place, settings.lease)
         self._spread = SpreadMember(link, self.place, settings.lease, settings.weight)
         return self._spread
+
+    def _gain(self) -> None:
+        """Look for waiting rows now: an account that finds nothing to do is soon given up again."""
+        self._handed.gained()
+        self._gains.set()
 
     # -- what the gateway says and asks
 
@@ -132,7 +138,7 @@ class Sharing(Serving):
             self._spread.took(instance_id, epoch)
             self._accounts.add(instance_id)
             self._spread.takeovers += 1
-            self._handed.gained()
+            self._gain()
         return attrs.evolve(found, stored=stored)
 
     async def recover_many(
@@ -166,7 +172,7 @@ class Sharing(Serving):
         self._accounts.update(epochs)
         member.takeovers += len(epochs)
         if epochs:
-            self._handed.gained()
+            self._gain()
         return [
             (name, attrs.evolve(it, stored=stored[name]), made.get(name, ()))
             for name, it in found.items()
@@ -320,7 +326,7 @@ class Sharing(Serving):
         if member.common_epoch != self._common_epoch:
             self._common_epoch = member.common_epoch
             if self._common_epoch is not None:  # it now gets requests of accounts without a row
-                self._handed.gained()
+                self._gain()
         share = member.share
         if self.offered is not None and not share.take <= self._accounts:
             self.offered()

@@ -50,7 +50,7 @@ def sourced_by(
     if source is None:
         return None
     registry, settings = drafting.registry, drafting.config.instance_source
-    registry.known_as = "the instance source does not know it either; in memory"
+    registry.sourced = True
     backlog = None if pager is None else pager.accounts
     drafting.source = Sourcing(source, settings, registry, backlog, drafting.clock, spawn)
     sourced = SourcedAccounts(drafting.source, spawn, partitions, groups)

@@ -84,7 +84,7 @@ class Sourcing:
     async def bring(self, instance_id: Any) -> None:
         """Ask the source for an account that is not in memory. Raises as `use` does."""
         if not isinstance(instance_id, str) or name_fault(instance_id):
-            self.registry.account(instance_id)  # raises that there is none
+            self.registry.account(instance_id, looked_up=True)  # raises that there is none
         try:
             await self._lookups.wait(instance_id)
         except Exception:
@@ -122,7 +122,7 @@ class Sourcing:
         present = self.registry.serving.get(instance_id)
         if found is None:
             if present is None:
-                self.registry.account(instance_id)  # raises that there is none
+                self.registry.account(instance_id, looked_up=True)  # raises that there is none
         elif present is None:
             self._add(found)
             if self.backlog is not None:

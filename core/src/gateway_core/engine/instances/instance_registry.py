@@ -44,6 +44,12 @@ from gateway_core.telemetry import CIRCUIT_CLOSED, INSTANCE_RESUMED, log_event
 MOST_NAMED = 50
 """How many instances an error names at most."""
 
+_SOURCED = (
+    "`find_instance` asks the instance source for it; in memory",
+    "the instance source does not know it; in memory",
+)
+"""What an error calls the instances in memory if there is a source, and once it was asked."""
+
 MOST_GONE = 10_000
 """How many removed instances' hooks are remembered: their envelopes in the outbox may end later."""
 
@@ -56,7 +62,7 @@ class InstanceRegistry:
     wide           the buckets that instances share
     keeps_held     an account that another process owned meanwhile stays suspended if the
                    application suspended it here
-    known_as       what an error calls the existing instances
+    sourced        accounts come from a source, too
     _forgotten     the counts of forgotten instances, by channel
     """
 
@@ -71,7 +77,7 @@ class InstanceRegistry:
     wide: BucketRegistry = attrs.field(factory=BucketRegistry)
     _accounts: dict[str, InstanceState] = attrs.field(factory=dict)
     serving: dict[str, InstanceState] = attrs.field(factory=dict)
-    known_as: str = "configured"
+    sourced: bool = False
     keeps_held: bool = True
     _gone: OrderedDict[str, ChannelHooks] = attrs.field(factory=OrderedDict)
     _forgotten: dict[str, Counts] = attrs.field(factory=dict)
@@ -325,14 +331,18 @@ class InstanceRegistry:
         account = self._accounts.get(instance_id)
         return account.hooks if account is not None else self._gone.get(instance_id)
 
-    def account(self, instance_id: str) -> InstanceState:
-        """The instance's state. Raises `UnknownInstance`, naming the known ones."""
+    def account(self, instance_id: str, *, looked_up: bool = False) -> InstanceState:
+        """The instance's state. Raises `UnknownInstance`, naming the known ones.
+
+        looked_up  the source was asked for it, if there is a source
+        """
         account = self.serving.get(instance_id) if isinstance(instance_id, str) else None
         if account is None:
             known = sorted(islice(self._accounts, MOST_NAMED)) or ["none"]
             more = len(self._accounts) - MOST_NAMED
             names = ", ".join([*known, f"and {more} more"] if more > 0 else known)
-            text = f"there is no instance {instance_id!r}; {self.known_as}: {names}"
+            known_as = _SOURCED[looked_up] if self.sourced else "configured"
+            text = f"there is no instance {instance_id!r}; {known_as}: {names}"
             raise UnknownInstance([Problem("instance_id", text)])
         return account
 

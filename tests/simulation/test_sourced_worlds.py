@@ -1,0 +1,56 @@
+"""Draws worlds of spread accounts that a source gives, and puts bugs into how they come and go."""
+
+from __future__ import annotations
+
+import pytest
+from amounts import LONG, amount, one_of_three
+
+pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
+
+from sharing.world import simulate_sourced
+from simulated.bugs import Bugs
+
+from gateway_contrib.postgres import sharing
+from gateway_contrib.postgres.spreading import tables
+from gateway_core.backlog.owning.accounts import Accounts
+from gateway_core.sourcing.sourcing import Sourcing
+
+SEEDS = amount("worlds of accounts that a source gives")
+FOUND = (7,)
+"""Seeds of worlds that found a mistake in the gateway: an account was given up again, with nothing
+to do, before the next look for what had been handed over for it."""
+MOST_WORLDS = 40
+NEVER = "are unfinished"
+
+bug = BUGS = Bugs(simulate_sourced)
+
+
+def test_every_law_holds_in_every_world():
+    seeds = sorted({*range(SEEDS), *(FOUND if LONG else FOUND[:1])})
+    outcomes = [simulate_sourced(seed) for seed in seeds]
+    for what in ("looked up", "handovers", "delivered"):
+        assert any(outcome.happened.get(what) for outcome in outcomes), what
+
+
+@bug(NEVER, seen=7)
+def what_is_handed_over_is_not_looked_for_as_its_account_is_had(patch):
+    patch.setattr(sharing.Sharing, "_gain", lambda self: self._handed.gained())
+
+
+@bug("UnknownInstance", seen=6)
+def an_account_is_forgotten_while_it_is_had(patch):
+    patch.setattr(Sourcing, "is_needed", lambda *_: False)
+    patch.setattr(Accounts, "_may_come", lambda *_: False)
+
+
+@bug(NEVER, seen=0)
+def nobody_hears_that_something_is_handed_over_for_an_idle_account(patch):
+    patch.setattr(tables, "awaited", lambda _connection: frozenset())
+
+
+@pytest.mark.parametrize("name", one_of_three(BUGS))
+def test_the_simulation_finds_it(name, monkeypatch):
+    BUGS[name].put(monkeypatch)
+    violation = BUGS[name].violation(range(MOST_WORLDS))
+    assert violation is not None, f"{name} was in {MOST_WORLDS} worlds, and nobody noticed"
+    BUGS[name].expect_in(violation)
