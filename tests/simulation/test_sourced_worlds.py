@@ -32,7 +32,7 @@ def test_every_law_holds_in_every_world():
         assert any(outcome.happened.get(what) for outcome in outcomes), what
 
 
-@bug(NEVER, seen=7)
+@bug(NEVER, seen=103)
 def what_is_handed_over_is_not_looked_for_as_its_account_is_had(patch):
     patch.setattr(sharing.Sharing, "_gain", lambda self: self._handed.gained())
 
