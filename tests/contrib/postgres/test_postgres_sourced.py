@@ -28,7 +28,9 @@ def spread(server, emptied_schema):
 
 
 @asynccontextmanager
-async def opened(spread, channel=None, accounts=None, *, idle=600.0, serve=True, owned="spread", poll=0.01):
+async def opened(
+    spread, channel=None, accounts=None, *, idle=600.0, serve=True, owned="spread", poll=0.01
+):
     settings = PostgresSettings(schema=spread.schema, accounts=owned, lease=60, poll=poll)
     async with open_gateway(
         GatewayConfig(instance_source=SourceSettings(idle=idle), drain_timeout=5),
@@ -289,6 +291,19 @@ async def test_a_web_worker_with_a_source_hands_over(spread):
             receipt = await worker.send("tenant-1", "room", "hello")
         assert receipt.delivered
     assert ["tenant-1"] == sent(channel)
+
+
+async def test_one_is_suspended_from_elsewhere_once_its_source_answers(spread):
+    accounts = Accounts()
+    accounts.gives["tenant-1"] = OSError("the tenants' database is away")
+    async with opened(spread, accounts=accounts) as gateway, opened(spread, serve=False) as worker:
+        await worker.find_instance("tenant-1")
+        worker.suspend("tenant-1")
+        with trio.fail_after(60):
+            await until(lambda: accounts.asked["tenant-1"] > 1)
+            assert set() == held(gateway)
+            del accounts.gives["tenant-1"]
+            await until(lambda: held(gateway) == {"tenant-1"})
 
 
 async def test_an_operator_is_heard_of_an_idle_account(spread):

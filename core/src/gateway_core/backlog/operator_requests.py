@@ -39,7 +39,7 @@ PAGE = 500
 AGAIN = 1.0
 """Seconds until a request is repeated after the outbox failed."""
 PATIENCE = 30.0
-"""Seconds for which a handed-over envelope waits for an instance source that fails."""
+"""Seconds for which a request of another process waits for an instance source that fails."""
 MOST_PATIENT = 200
 """The most requests that wait so. Others are refused at once: no account may take all places."""
 CANNOT_CANCEL = "not cancelled: the envelope has started, or is not known"
@@ -144,7 +144,7 @@ class OperatorRequests:
         Requests about groups, and those that suspend or resume an account, keep their order too.
         """
         place = request.instance_id, request.room
-        if request.kind == "ask" and request.asked.startswith(OF_SUSPENSION):
+        if _is_of_suspension(request):
             place = request.instance_id, OF_SUSPENSION
         waiting = self._of_room.get(place)
         if waiting is not None:
@@ -206,7 +206,10 @@ class OperatorRequests:
         return now - self._failing.setdefault(number, now) < PATIENCE * SECOND
 
     async def _question(self, request: Request) -> None:
-        """Carry out a `group` or `ask` request, and answer as JSON, as `_submit` does."""
+        """Carry out a `group` or `ask` request, and answer as JSON, as `_submit` does.
+
+        Nobody would ask again for a suspension, or for its end, so these are repeated without end.
+        """
         try:
             if request.kind == "group":
                 told = await self.group(request.asked)
@@ -216,10 +219,15 @@ class OperatorRequests:
             return
         except OutboxError:
             raise
+        except InstanceSourceError as error:
+            if _is_of_suspension(request) or self._has_patience(request.number):
+                raise OutboxError(str(error)) from error
+            told = _refusal(error)
         except GatewayError as error:
             told = _refusal(error)
         except Exception as error:  # noqa: BLE001 - likewise
             told = _crashed(request, error)
+        self._failing.pop(request.number, None)
         report(self._outbox.answered, request, told)
 
     async def _withdraw(self, request: Request) -> str:
@@ -284,6 +292,11 @@ class OperatorRequests:
                 envelope = stored.entry.envelope
                 if (envelope.instance_id, envelope.external_room_id) == (instance_id, room):
                     self._discard(stored)
+
+
+def _is_of_suspension(request: Request) -> bool:
+    """Whether another process asks to suspend or to resume an account."""
+    return request.kind == "ask" and request.asked.startswith(OF_SUSPENSION)
 
 
 def _instance_of(request: Request) -> str:
