@@ -187,7 +187,7 @@ async def promised():
     ("chunks", "told"),
     [
         (lambda: ["one"], "not list"),
-        (lambda: "one", "not str: `send` and `reply` take a whole text"),
+        (lambda: "one", "not str: `send` takes a whole text, .* one pair"),
         (lambda: words, "not function: call it"),
         (promised, "not coroutine: await it first"),
     ],

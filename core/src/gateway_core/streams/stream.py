@@ -77,7 +77,7 @@ def check_chunks(chunks: object, wanted: type, named: str) -> None:
         return
     hint = ""
     if isinstance(chunks, str):
-        hint = ": `send` and `reply` take a whole text"
+        hint = ": `send` takes a whole text, and where a stream goes is one pair, (instance, room)"
     elif isinstance(chunks, Coroutine):
         hint = ": await it first"
     elif callable(chunks):
