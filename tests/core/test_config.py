@@ -405,6 +405,12 @@ class Tape:
         self.entered = True
 
 
+@pytest.mark.parametrize("content", ["gateway.toml", None, [("outbox", "tape:x")]])
+def test_what_is_no_mapping_is_refused_by_its_type(content):
+    with pytest.raises(TypeError, match=r"must be a mapping.*not .*: `load_config` reads"):
+        parse_config(content)
+
+
 def test_plugins_find_mistakes_in_their_settings_beside_all_others():
     content = {"outbox": "tape:x", "telemetry": {"export": {"pen": 1}}, "colour": "red"}
     content |= {"plugins": {"deny": ["telemetry"]}}

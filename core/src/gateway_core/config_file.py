@@ -116,6 +116,12 @@ def _read_secret(file: Path) -> str:
     return _read(file, LARGEST_SECRET)
 
 
+def _check_mapping(content: object) -> None:
+    if not isinstance(content, Mapping):
+        kind, instead = type(content).__name__, "`load_config` reads a file"
+        raise TypeError(f"`content` must be a mapping, as tomllib gives it, not {kind}: {instead}")
+
+
 def parse_config(
     content: Mapping[str, Any],
     plugins: Sequence[Given] = (),
@@ -124,6 +130,7 @@ def parse_config(
     folder: Path = Path(),
 ) -> GatewayConfig:
     """Make a configuration from a mapping, as `tomllib` gives it; otherwise like `load_config`."""
+    _check_mapping(content)
     values = dict(content)
     reader = _Reader(os.environ if environ is None else environ, folder)
     names = values.pop("instances", {})

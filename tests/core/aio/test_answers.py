@@ -129,6 +129,24 @@ def test_chunks_are_read_in_the_loop_that_asked():
     assert [threading.main_thread()] * 2 + ["closed"] == seen
 
 
+def test_what_gives_no_texts_is_refused_before_anything_is_shown():
+    channel = FakeChannel()
+
+    async def chunks():
+        yield "one"
+
+    async def main(gateway):
+        asked = event(asked="command")
+        with pytest.raises(Invalid, match=r"chunks: must be an async .* not list_iterator"):
+            await gateway.stream(asked, iter(["one"]))
+        with pytest.raises(Invalid, match="not function: call it"):
+            await gateway.stream(asked, chunks)
+        await gateway.stream(asked, chunks())
+
+    run(main, channel)
+    assert ["one"] == channel.texts("room")
+
+
 @pytest.mark.parametrize(("on_error", "left"), [("mark", ["so far […]"]), ("delete", [])])
 def test_a_block_that_is_cancelled_breaks_the_stream_off(on_error, left):
     channel = FakeChannel()

@@ -111,6 +111,17 @@ def test_chunks_are_read_by_the_thread_that_asked(gateway, channel):
     assert [threading.main_thread()] * 2 + ["closed"] == seen
 
 
+def test_what_gives_no_texts_is_refused_before_anything_is_shown(gateway, channel):
+    async def of_asyncio():
+        yield "one"  # pragma: no cover
+
+    asked = event(asked="command")
+    with pytest.raises(Invalid, match=r"chunks: must be an iterable .* not async_generator"):
+        gateway.stream(asked, of_asyncio())
+    gateway.stream(asked, ["one"])
+    assert ["one"] == channel.texts("room")
+
+
 @pytest.mark.parametrize(("on_error", "left"), [("mark", ["so far […]"]), ("delete", [])])
 def test_a_block_that_raises_breaks_the_stream_off(gateway, channel, on_error, left):
     def answers():

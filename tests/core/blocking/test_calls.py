@@ -130,6 +130,12 @@ def test_a_mistake_in_the_configuration_is_raised_at_each_first_use(tmp_path):
     gateway.close()
 
 
+async def test_an_async_block_says_which_block_it_is():
+    with pytest.raises(TypeError, match=r"blocks: write `with open_gateway\(…\) as gateway:`, or"):
+        async with named():
+            pytest.fail("it opened")  # pragma: no cover
+
+
 def test_a_block_opens_and_drains_it():
     channel = FakeChannel(latency=0.1)
     with named(channel) as gateway:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Coroutine
 
 import pytest
 import trio
@@ -20,7 +21,7 @@ from gateway_core import (
     Verdict,
 )
 from gateway_core.authors import Answer, Part, TransportError, hookimpl
-from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, MemoryOutbox, event, open_test_gateway
 
 PART = 20
 
@@ -174,6 +175,37 @@ async def test_what_is_no_text_is_refused_and_the_stream_goes_on(autojump_clock,
     assert channel.texts("room") == ["fine"]
 
 
+async def words():
+    yield "one"
+
+
+async def promised():
+    return words()  # pragma: no cover
+
+
+@pytest.mark.parametrize(
+    ("chunks", "told"),
+    [
+        (lambda: ["one"], "not list"),
+        (lambda: "one", "not str: `send` takes a whole text, .* one pair"),
+        (lambda: words, "not function: call it"),
+        (promised, "not coroutine: await it first"),
+    ],
+)
+async def test_what_gives_no_texts_is_refused_before_anything_is_shown(chunks, told):
+    channel = FakeChannel()
+    async with open_test_gateway(channel) as gateway:
+        asked = event(asked="command")
+        given = chunks()
+        with pytest.raises(Invalid, match=f"chunks: must be an async iterable of texts, {told}"):
+            gateway.stream(asked, given)
+        if isinstance(given, Coroutine):
+            given.close()
+        await gateway.stream(asked, words())
+        assert channel.texts("room") == ["one"]
+        assert gateway.statistics().accepted == 1
+
+
 async def test_where_it_goes_is_checked_as_it_opens(autojump_clock):
     async with open_test_gateway() as gateway:
         with pytest.raises(UnknownInstance):
@@ -187,6 +219,11 @@ async def test_where_it_goes_is_checked_as_it_opens(autojump_clock):
         for no_event in ("room", None, {"type": "unheard of"}):
             with pytest.raises(UnknownEvent, match="bot"):
                 gateway.stream(no_event)
+        with pytest.raises(UnknownEvent, match=r": parse JSON first$"):
+            gateway.stream(b"{}")
+        for no_pair in ("bot", ["bot", "room"]):
+            with pytest.raises(UnknownEvent, match=r"use .* `stream\(\(instance, room\)\)`"):
+                gateway.stream(no_pair)
         with pytest.raises(Invalid, match="on_error"):
             gateway.stream(("bot", "room"), on_error="explode")
         with pytest.raises(Invalid, match="max_text"):

@@ -459,6 +459,14 @@ def test_on_another_loop_than_trios_it_says_what_it_runs_on():
         opening.send(None)
 
 
+def test_one_that_is_not_entered_says_how_it_is():
+    opening = open_gateway(GatewayConfig())
+    with pytest.raises(AttributeError, match=r"write `async with open_gateway\(…\) as gateway:`"):
+        opening.send  # noqa: B018 - what a newcomer asks for
+    with pytest.raises(TypeError, match="asynchronously: write `async with"), opening:
+        pass
+
+
 @pytest.mark.parametrize("verb", ["send", "submit"])
 async def test_from_another_event_loop_nothing_is_accepted_and_the_room_goes_on(verb):
     async with open_test_gateway(FakeChannel(), drain_timeout=0) as gateway:

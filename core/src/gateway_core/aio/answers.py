@@ -13,6 +13,7 @@ from gateway_core.aio.streams import Opening
 from gateway_core.answering.verbs import ReplyFields
 from gateway_core.contract.envelopes import Delivered, Receipt
 from gateway_core.streams.opening import StreamFields
+from gateway_core.streams.stream import check_chunks
 
 
 class Answers:
@@ -75,6 +76,8 @@ class Answers:
         The fields are those of `gateway_core.Gateway.stream`; entering the block raises that
         method's errors. A block that is cancelled ends as `on_error` says.
         """
+        if chunks is not None:
+            check_chunks(chunks, AsyncIterable, "an async iterable")
         return Opening(self._home, partial(self._home.core.stream, where, **fields), chunks)
 
 

@@ -10,7 +10,6 @@ from functools import partial
 from random import Random
 from time import time as system_time
 from types import TracebackType
-from typing import NoReturn
 
 from gateway_core.aio.gateway import Gateway
 from gateway_core.aio.home import Home
@@ -62,10 +61,7 @@ def open_gateway(
     )
 
 
-AS_BLOCK = "write `async with open_gateway(…) as gateway:`"
-
-
-class _Opening(AbstractAsyncContextManager[Gateway]):
+class _Opening(core_opening.Unopened, AbstractAsyncContextManager[Gateway]):
     """The block around an open gateway, which may be entered in one task and left in another."""
 
     def __init__(
@@ -78,21 +74,11 @@ class _Opening(AbstractAsyncContextManager[Gateway]):
         self._task: asyncio.Task[object] | None = None
         self._cancelled = False
 
-    def __getattr__(self, name: str) -> NoReturn:
-        """Say how to use `open_gateway`, if somebody takes this object for the gateway."""
-        raise AttributeError(f"no {name!r} before the gateway is open: {AS_BLOCK}")
-
-    def __enter__(self) -> NoReturn:
-        """Say how to use `open_gateway`."""
-        raise TypeError(f"the gateway opens asynchronously: {AS_BLOCK}")
-
-    def __exit__(self, *_: object) -> None:
-        """Never called."""
-
     async def __aenter__(self) -> Gateway:
         """Open the gateway."""
+        loop = _loop()
         if self._source is not None:
-            self._source.loop = asyncio.get_running_loop()
+            self._source.loop = loop
         self._home = Home(self._make, self._broken)
         await self._home.open()
         self._task = asyncio.current_task()
@@ -135,3 +121,12 @@ class _Opening(AbstractAsyncContextManager[Gateway]):
         if self._task is not None and not self._task.done():
             self._cancelled = True
             self._task.cancel("the gateway gave up")
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """The running loop. Raises `RuntimeError`, which says what else there is, if none runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError as error:
+        others = "use gateway_core with trio, gateway_core.blocking in code that blocks"
+        raise RuntimeError(f"{error}: this gateway runs on asyncio; {others}") from None

@@ -59,7 +59,7 @@ class Stream(Handle[stream.Stream]):
         *,
         extra: Mapping[str, Json] | None = None,
         buttons: Buttons | None = None,
-    ) -> Delivered | Receipt:
+    ) -> Delivered:
         """Say that the text is complete, and wait until all of it is delivered.
 
         text     replaces the whole written text; None: the text stays as written
@@ -128,11 +128,11 @@ class Opening(AbstractAsyncContextManager[Stream]):
         """Finish the stream; after an exception, do as `on_error` says, without waiting."""
         await self._block.__aexit__(kind, error, trace)
 
-    def __await__(self) -> Generator[Any, Any, Delivered | Receipt]:
+    def __await__(self) -> Generator[Any, Any, Delivered]:
         """Write all chunks into the stream, as the running loop gives them, and finish it."""
         return self._write_all().__await__()
 
-    async def _write_all(self) -> Delivered | Receipt:
+    async def _write_all(self) -> Delivered:
         if self._chunks is None:
             raise TypeError("a stream without chunks cannot be awaited: use `async with`")
         async with AsyncExitStack() as stack:

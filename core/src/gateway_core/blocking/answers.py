@@ -13,6 +13,7 @@ from gateway_core.blocking.home import Home
 from gateway_core.blocking.streams import Opening
 from gateway_core.contract.envelopes import Delivered, Receipt
 from gateway_core.streams.opening import StreamFields
+from gateway_core.streams.stream import check_chunks
 
 
 class Answers:
@@ -87,7 +88,7 @@ class Answers:
         *,
         timeout: float | None = ...,
         **fields: Unpack[StreamFields],
-    ) -> Delivered | Receipt: ...
+    ) -> Delivered: ...
 
     def stream(
         self,
@@ -96,7 +97,7 @@ class Answers:
         *,
         timeout: float | None = None,
         **fields: Unpack[StreamFields],
-    ) -> Opening | Delivered | Receipt:
+    ) -> Opening | Delivered:
         """A message that grows, such as a language model's answer: for a `with` block.
 
         where    an event of the platform, which the message answers; or (instance, room)
@@ -108,6 +109,8 @@ class Answers:
         The fields are those of `gateway_core.Gateway.stream`; entering the block raises that
         method's errors.
         """
+        if chunks is not None:
+            check_chunks(chunks, Iterable, "an iterable")
         opening = Opening(self._home, partial(self._home.core.stream, where, **fields), timeout)
         return opening if chunks is None else opening.write_all(chunks)
 

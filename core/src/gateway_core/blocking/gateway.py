@@ -14,7 +14,7 @@ from functools import partial
 from random import Random
 from time import time as system_time
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeAlias, Unpack, overload
 
 from gateway_core.accounts.reloading import Reloaded
 from gateway_core.blocking.answers import Answers
@@ -89,6 +89,17 @@ class Gateway(Answers, Marks, GroupVerbs):
         `drain_timeout` cuts the drain. A Ctrl-C does not, but the third one does.
         """
         self._home.close()
+
+    if not TYPE_CHECKING:  # a type checker says that there is no such block
+
+        def __aenter__(self) -> NoReturn:
+            """Say which block this gateway has."""
+            others = "use gateway_core.aio with asyncio, gateway_core with trio"
+            block = "write `with open_gateway(…) as gateway:`"
+            raise TypeError(f"this gateway blocks: {block}, or {others}")
+
+        def __aexit__(self, *_: object) -> None:
+            """Never called."""
 
     def __enter__(self) -> Self:
         self._home.open()

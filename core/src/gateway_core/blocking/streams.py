@@ -64,7 +64,7 @@ class Stream(Handle[stream.Stream]):
         extra: Mapping[str, Json] | None = None,
         buttons: Buttons | None = None,
         timeout: float | None = None,
-    ) -> Delivered | Receipt:
+    ) -> Delivered:
         """Say that the text is complete, and wait until all of it is delivered.
 
         text     replaces the whole written text; None: the text stays as written
@@ -139,7 +139,7 @@ class Opening(AbstractContextManager[Stream]):
             raise
         self._block.__exit__(kind, error, trace)
 
-    def write_all(self, chunks: Iterable[str]) -> Delivered | Receipt:
+    def write_all(self, chunks: Iterable[str]) -> Delivered:
         """Write all chunks into the stream, as the calling thread gets them, and finish it."""
         with ExitStack() as stack:
             out = stack.enter_context(self._block)

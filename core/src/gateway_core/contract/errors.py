@@ -86,13 +86,24 @@ class InstanceSourceError(Refused):
         return printable(f"instance {self.instance_id!r}: the instance source failed: {self.why}")
 
 
+_PARSED = "parse JSON first"
+_WITHOUT_EVENT = "without an event, use `send(instance, room, …)` or `stream((instance, room))`"
+_NO_EVENTS = {
+    "str": f": {_PARSED}; {_WITHOUT_EVENT}",
+    "bytes": f": {_PARSED}",
+    "tuple": f": {_WITHOUT_EVENT}",
+    "list": f": {_WITHOUT_EVENT}",
+}
+
+
 @attrs.define(kw_only=True, slots=False, repr=False)
 class UnknownEvent(Refused):
     """The event belongs to no conversation of the `instances`, so it cannot be answered.
 
     Examples are a poll, an inline query, a home tab, and an event of another platform.
 
-    kind  the name of the event's class; `str` suggests that a room's id was given instead
+    kind  the name of the event's class. If that is no class of an event, such as `bytes`, the error
+          also says what to do
     """
 
     instances: tuple[str, ...]
@@ -101,7 +112,8 @@ class UnknownEvent(Refused):
     def __str__(self) -> str:
         asked = ", ".join(map(repr, self.instances)) or "none is configured"
         what = f"the event, a {self.kind}," if self.kind else "the event"
-        return f"{what} belongs to no conversation of an instance (asked: {asked})"
+        hint = _NO_EVENTS.get(self.kind, "")
+        return f"{what} belongs to no conversation of an instance (asked: {asked}){hint}"
 
 
 @attrs.define(kw_only=True, slots=False, repr=False)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from random import Random, SystemRandom
 from time import time as system_time
-from typing import Any
+from types import TracebackType
+from typing import Any, NoReturn
 
 import trio
 
@@ -25,9 +26,28 @@ from gateway_core.plugins.loader import Given, bind, exporter_for, outbox_at, un
 from gateway_core.sourcing.asking import InstanceSource
 from gateway_core.telemetry import OUTBOX_IN_MEMORY, log_event
 
+AS_BLOCK = "write `async with open_gateway(…) as gateway:`"
 
-@asynccontextmanager
-async def open_gateway(
+
+class Unopened:
+    """What an `open_gateway` gives. Its errors tell people who take it for the gateway what to do.
+
+    Callers know it as a context manager only, so these mistakes do not pass a type checker.
+    """
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say how to use `open_gateway`, if somebody takes this object for the gateway."""
+        raise AttributeError(f"no {name!r} before the gateway is open: {AS_BLOCK}")
+
+    def __enter__(self) -> NoReturn:
+        """Say how to use `open_gateway`."""
+        raise TypeError(f"the gateway opens asynchronously: {AS_BLOCK}")
+
+    def __exit__(self, *_: object) -> None:
+        """Never called."""
+
+
+def open_gateway(
     config: GatewayConfig | str | os.PathLike[str],
     *,
     plugins: Sequence[Given] = (),
@@ -37,7 +57,7 @@ async def open_gateway(
     providers: Providers | None = None,
     serve: bool = True,
     instance_source: InstanceSource | None = None,
-) -> AsyncIterator[Gateway]:
+) -> AbstractAsyncContextManager[Gateway]:
     """Open the gateway for the block; at its end: quiet, drain (`drain_timeout`), cancel.
 
     config      a configuration, or the path of a `gateway.toml`, which `load_config` reads
@@ -59,6 +79,53 @@ async def open_gateway(
     Raises `PluginError` and `ConfigError` with every fault before anything starts, and
     `PartitionFailed` out of the block if partitions keep failing.
     """
+    return _Opening(
+        _opened(
+            config,
+            plugins=plugins,
+            outbox=outbox,
+            rng=rng,
+            wall_clock=wall_clock,
+            providers=providers,
+            serve=serve,
+            instance_source=instance_source,
+        )
+    )
+
+
+class _Opening(Unopened, AbstractAsyncContextManager[Gateway]):
+    """The block around an open gateway."""
+
+    def __init__(self, block: AbstractAsyncContextManager[Gateway]) -> None:
+        self._block = block
+
+    def __aenter__(self) -> Coroutine[Any, Any, Gateway]:
+        """Open the gateway."""
+        return self._block.__aenter__()
+
+    def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> Coroutine[Any, Any, bool | None]:
+        """Drain and close the gateway."""
+        return self._block.__aexit__(kind, error, trace)
+
+
+@asynccontextmanager
+async def _opened(
+    config: GatewayConfig | str | os.PathLike[str],
+    *,
+    plugins: Sequence[Given],
+    outbox: Outbox | None,
+    rng: Random | None,
+    wall_clock: Callable[[], float],
+    providers: Providers | None,
+    serve: bool,
+    instance_source: InstanceSource | None,
+) -> AsyncIterator[Gateway]:
+    """The gateway, open while the block runs."""
     _check(config, outbox, providers)
     if serve is not True and serve is not False:
         raise TypeError(f"`serve` must be True or False, not {shown(serve)}")

@@ -25,14 +25,13 @@ from gateway_core.contract.envelopes import (
     Json,
     Mentions,
     Priority,
-    Receipt,
     Send,
 )
 from gateway_core.contract.errors import Invalid, Problem
 from gateway_core.contract.problems import problems_in
 from gateway_core.outboxes.journal import Journal
 from gateway_core.streams.open_streams import Streams
-from gateway_core.streams.stream import PLACEHOLDER, OnError, Stream
+from gateway_core.streams.stream import PLACEHOLDER, OnError, Stream, check_chunks
 from gateway_core.submission.checks import LONGEST_TEXT
 from gateway_core.submission.draft import Drafting
 from gateway_core.submission.verbs import check_flag
@@ -96,11 +95,11 @@ class Opening:
         """Finish the stream."""
         await self._stream.__aexit__(kind, error, trace)
 
-    def __await__(self) -> Generator[Any, Any, Delivered | Receipt]:
+    def __await__(self) -> Generator[Any, Any, Delivered]:
         """Write all chunks into the stream, and finish the stream."""
         return self._write_all().__await__()
 
-    async def _write_all(self) -> Delivered | Receipt:
+    async def _write_all(self) -> Delivered:
         if self._chunks is None:
             raise TypeError("a stream without chunks cannot be awaited: use `async with`")
         await self._ready()
@@ -173,6 +172,8 @@ class Streaming(Answers):
         raised when the block is entered.
         """
         _check(on_error, max_text)
+        if chunks is not None:
+            check_chunks(chunks, AsyncIterable, "an async iterable")
         check_flag("ephemeral", ephemeral)
         if (missing := self._missing(where, instance)) is not None:
             fields: Any = {

@@ -5,7 +5,7 @@ This module waits for the acceptance of a stream's message, and for its end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
@@ -65,6 +65,25 @@ class OpenStreams(Protocol):
     ) -> Mapping[str, Json]: ...
     def close(self, stream: Stream) -> None: ...  # noqa: D102 - likewise
     def ends(self, delivery: Delivery) -> None: ...  # noqa: D102 - likewise
+
+
+def check_chunks(chunks: object, wanted: type, named: str) -> None:
+    """Raises `Invalid` for chunks that cannot be read, before anything is shown for them.
+
+    wanted  what the face can read
+    named   the same in words, such as "an iterable"
+    """
+    if isinstance(chunks, wanted):
+        return
+    hint = ""
+    if isinstance(chunks, str):
+        hint = ": `send` takes a whole text, and where a stream goes is one pair, (instance, room)"
+    elif isinstance(chunks, Coroutine):
+        hint = ": await it first"
+    elif callable(chunks):
+        hint = ": call it"
+    text = f"must be {named} of texts, not {type(chunks).__name__}{hint}"
+    raise Invalid([Problem("chunks", text)])
 
 
 def check_text(text: object, before: int, most: int) -> None:
@@ -174,7 +193,7 @@ class Stream:
         *,
         extra: Mapping[str, Json] | None = None,
         buttons: Buttons | None = None,
-    ) -> Delivered | Receipt:
+    ) -> Delivered:
         """Say that the text is complete, and wait until all of it is delivered.
 
         text     replaces all that was written; None: the text stays as written
@@ -209,7 +228,7 @@ class Stream:
             self._growth.finish(text, extra)
             self._ends()
 
-    async def _joined(self) -> Delivered | Receipt | None:
+    async def _joined(self) -> Delivered | None:
         """The receipt, for a stream that joined this one; None: this one sent nothing.
 
         If this stream sent nothing, the other stream answers.
@@ -219,7 +238,7 @@ class Stream:
             return None
         return await self._outcome()
 
-    async def _outcome(self) -> Delivered | Receipt:
+    async def _outcome(self) -> Delivered:
         """The receipt, once the message has ended. Raises as `finish` does."""
         await self._accepted.wait()
         if self._error is not None:

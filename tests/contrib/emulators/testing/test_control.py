@@ -103,6 +103,11 @@ async def test_a_restart_knows_nothing_and_may_have_other_limits(channel, client
         ("people/dance", {}, "dance is not an action here; there are press, say"),
         ("people/say", {"room": "7"}, "missing 1 required positional argument: 'text'"),
         ("people/press", {"room": "7", "message_id": "1", "data": "x"}, "room 7 has no message 1"),
+        (
+            "people/press",
+            {"room": "7", "message_id": "1", "value": "x"},
+            "value: unknown; there are data, message_id, room, user",
+        ),
         ("restart", {"limits": {"speed": 1}}, "speed is not a limit; there are chat_seconds,"),
         ("restart", {"limits": "few"}, "limits: 'few' is neither a mapping nor 'none'"),
         (

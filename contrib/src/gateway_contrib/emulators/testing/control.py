@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any
 
 import attrs
@@ -122,8 +123,9 @@ class _Control:
         if what not in DOING or not hasattr(people, what):
             there = sorted(name for name in DOING if hasattr(people, name))
             raise _Wrong(f"{what} is not an action here; there are {', '.join(there)}")
-        given = await _given(request)
-        done = _tried(lambda: getattr(people, what)(**given))
+        act = getattr(people, what)
+        given = await _given(request, {*signature(act).parameters})
+        done = _tried(lambda: act(**given))
         return _json(getattr(done, "event", done))
 
     async def _restart(self, request: Request) -> Response:
