@@ -11,6 +11,7 @@ from postgres_processes import child
 from postgres_shared import Shared
 from postgres_spread import Spread, until
 from sealed import FIRST
+from structlog.testing import capture_logs
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_contrib.postgres.spreading import tables
@@ -218,11 +219,13 @@ async def test_what_an_operator_asks_without_an_owner_holds_before_anything_is_s
     shared.ran("DELETE FROM suspensions")
     code, out, err = await command("suspend", "bot", "--why", "the night is long")
     assert (0, "", True) == (code, err, "the next gateway that opens the outbox does it" in out)
-    async with shared.owner() as owner:
-        assert why(owner, "bot")
-        await until(lambda: "the night is long" in why(owner, "bot"))
-        await until(lambda: shared.ran("SELECT why FROM suspensions"))
-        assert [] == shared.channel.made
+    with capture_logs() as logs:
+        async with shared.owner() as owner:
+            assert "the night is long" in why(owner, "bot")
+            await until(lambda: shared.ran("SELECT why FROM suspensions"))
+            assert [] == shared.channel.made
+    suspended = [it["raw"] for it in logs if it["event"] == "gateway.instance_suspended"]
+    assert ["the night is long"] == suspended
     code, out, _ = await command("resume", "bot")
     async with shared.owner() as owner:
         assert "" == why(owner, "bot")
