@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_contrib.postgres.spreading import tables
 from gateway_contrib.postgres.spreading.operating import Sharing
-from gateway_core import OutboxError, UnknownInstance
+from gateway_core import OutboxError, UnknownInstance, Verdict
 from gateway_core.outboxes import Suspension
-from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 from gateway_core.testing.outbox_contract import START
 
 ACCOUNTS = [f"bot{n}" for n in range(12)]
@@ -265,3 +265,33 @@ async def test_an_operator_of_spread_accounts_reaches_whoever_owns_it(
             said = await gateway_command("resume", account, *option)
             assert (0, f"{account}: goes on\n", "") == said
             assert "" == why(gateway, account)
+
+
+async def test_stats_says_of_every_owners_accounts_which_do_not_work(
+    spread, named, gateway_command, often, tmp_path
+):
+    """Each process knows only its own accounts, and what it once knew of others may be old."""
+    config = tmp_path / "gateway.toml"
+    config.write_text(f'[outbox]\nurl = "{spread.server.url()}&schema={spread.schema}"\n')
+
+    def revoked(*_):
+        verdict = Verdict(
+            error_class="fatal", reason="unauthorized", scope="instance", raw="no", dispatched="no"
+        )
+        raise Failure(verdict)
+
+    async with opened(spread, FakeChannel()) as a:
+        channel = FakeChannel(script=revoked)
+        async with opened(spread, channel) as b:
+            await shared_out(a, b)
+            account = min(owned(b))
+            await b.enqueue(account, "room", "text", ttl=600)
+            await until(lambda: "unauthorized" in why(b, account))
+            a.suspend(min(owned(a)), "a move")
+            code, out, err = await gateway_command("stats", "--json", "--config", str(config))
+            assert (0, "") == (code, err)
+            troubles = {
+                account: "suspension (unauthorized: no)",
+                min(owned(a)): "suspension (suspended: a move)",
+            }
+            assert troubles == json.loads(out)["trouble"]

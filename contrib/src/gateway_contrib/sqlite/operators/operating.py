@@ -320,6 +320,10 @@ class Operator:
     def _reader(self) -> Reader:
         return Reader(self._path, unreadable, self._keyring)
 
+    def shares(self) -> dict[str, list[str]]:
+        """The accounts of each process, if there are several; empty: one answers for all."""
+        return {}
+
     @typed(UNREADABLE)
     def stats(self) -> dict[str, Any]:
         """Counts by instance and by disposition, and who owns the file.
