@@ -183,7 +183,7 @@ def command(shared, gateway_command, often, tmp_path):
     config = tmp_path / "gateway.toml"
     url = f"{shared.server.url()}&schema={shared.schema}"
     keys = f"keys = [{json.dumps(FIRST.reveal())}]\n" if shared.keys else ""
-    config.write_text(f'[outbox]\nurl = "{url}"\n{keys}')
+    config.write_text(f'[instances.bot]\nchannel = "fake"\n[outbox]\nurl = "{url}"\n{keys}')
 
     async def command(*words):
         return await gateway_command(*words, "--config", str(config))
@@ -226,6 +226,8 @@ async def test_what_an_operator_asks_without_an_owner_holds_before_anything_is_s
             assert [] == shared.channel.made
     suspended = [it["raw"] for it in logs if it["event"] == "gateway.instance_suspended"]
     assert ["the night is long"] == suspended
+    rows = json.loads((await command("list", "--waiting", "--json"))[1])
+    assert ["suspension"] == [row["cause"] for row in rows]
     code, out, _ = await command("resume", "bot")
     async with shared.owner() as owner:
         assert "" == why(owner, "bot")

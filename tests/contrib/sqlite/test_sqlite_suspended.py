@@ -22,7 +22,7 @@ def path(tmp_path):
 @pytest.fixture
 def command(path, gateway_command, often, tmp_path):
     config = tmp_path / "gateway.toml"
-    config.write_text(f'outbox = "sqlite://{path}"\n')
+    config.write_text(f'outbox = "sqlite://{path}"\n[instances.bot]\nchannel = "fake"\n')
 
     async def command(*words):
         return await gateway_command(*words, "--config", str(config))
@@ -80,6 +80,8 @@ async def test_what_an_operator_asks_without_a_gateway_holds_before_anything_is_
             await trio.sleep(0.3)
             assert [] == channel.made
     assert ["a long night"] == [it["raw"] for it in logs if it["event"] == SUSPENDED]
+    rows = json.loads((await command("list", "--waiting", "--json"))[1])
+    assert ["suspension"] == [row["cause"] for row in rows]
     code, out, _ = await command("stats", "--json")
     assert "a long night" == json.loads(out)["suspended"]["bot"]["why"]
 
@@ -95,6 +97,20 @@ async def test_of_what_operators_ask_without_a_gateway_the_last_holds(path, comm
         assert (0, "") == (code, err)
     async with opened(path, FakeChannel()) as gateway:
         assert (asked[-1] == "suspend") == bool(why(gateway))
+
+
+@pytest.mark.parametrize("words", [("suspend", "bott", "--why", "a typo"), ("resume", "bott")])
+async def test_without_a_gateway_an_account_that_is_not_known_is_named(path, command, words):
+    """Nobody reads the refusal of the gateway that opens the outbox next."""
+    async with opened(path, FakeChannel()) as gateway:
+        await gateway.send("bot", "room", "text")
+    code, out, err = await command(*words)
+    asked = "bott: requested: the next gateway that opens the outbox does it first\n"
+    said = "gateway: the outbox has nothing of instance 'bott'; it has: bot\n"
+    assert (0, asked, said) == (code, out, err)
+    config = path.with_name("gateway.toml")
+    config.write_text(f'{config.read_text()}\n[instances.bott]\nchannel = "slack"\n')
+    assert (0, asked, "") == await command(*words)
 
 
 async def test_a_request_that_cannot_be_read_suspends_all_the_same(path, command):
