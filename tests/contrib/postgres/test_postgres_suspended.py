@@ -11,13 +11,14 @@ from postgres_processes import child
 from postgres_shared import Shared
 from postgres_spread import Spread, until
 from sealed import FIRST
+from structlog.testing import capture_logs
 
 from gateway_contrib.postgres import PostgresOutbox, PostgresSettings
 from gateway_contrib.postgres.spreading import tables
 from gateway_contrib.postgres.spreading.operating import Sharing
-from gateway_core import OutboxError, UnknownInstance
+from gateway_core import OutboxError, UnknownInstance, Verdict
 from gateway_core.outboxes import Suspension
-from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 from gateway_core.testing.outbox_contract import START
 
 ACCOUNTS = [f"bot{n}" for n in range(12)]
@@ -182,7 +183,7 @@ def command(shared, gateway_command, often, tmp_path):
     config = tmp_path / "gateway.toml"
     url = f"{shared.server.url()}&schema={shared.schema}"
     keys = f"keys = [{json.dumps(FIRST.reveal())}]\n" if shared.keys else ""
-    config.write_text(f'[outbox]\nurl = "{url}"\n{keys}')
+    config.write_text(f'[instances.bot]\nchannel = "fake"\n[outbox]\nurl = "{url}"\n{keys}')
 
     async def command(*words):
         return await gateway_command(*words, "--config", str(config))
@@ -218,11 +219,15 @@ async def test_what_an_operator_asks_without_an_owner_holds_before_anything_is_s
     shared.ran("DELETE FROM suspensions")
     code, out, err = await command("suspend", "bot", "--why", "the night is long")
     assert (0, "", True) == (code, err, "the next gateway that opens the outbox does it" in out)
-    async with shared.owner() as owner:
-        assert why(owner, "bot")
-        await until(lambda: "the night is long" in why(owner, "bot"))
-        await until(lambda: shared.ran("SELECT why FROM suspensions"))
-        assert [] == shared.channel.made
+    with capture_logs() as logs:
+        async with shared.owner() as owner:
+            assert "the night is long" in why(owner, "bot")
+            await until(lambda: shared.ran("SELECT why FROM suspensions"))
+            assert [] == shared.channel.made
+    suspended = [it["raw"] for it in logs if it["event"] == "gateway.instance_suspended"]
+    assert ["the night is long"] == suspended
+    rows = json.loads((await command("list", "--waiting", "--json"))[1])
+    assert ["suspension"] == [row["cause"] for row in rows]
     code, out, _ = await command("resume", "bot")
     async with shared.owner() as owner:
         assert "" == why(owner, "bot")
@@ -262,3 +267,33 @@ async def test_an_operator_of_spread_accounts_reaches_whoever_owns_it(
             said = await gateway_command("resume", account, *option)
             assert (0, f"{account}: goes on\n", "") == said
             assert "" == why(gateway, account)
+
+
+async def test_stats_says_of_every_owners_accounts_which_do_not_work(
+    spread, named, gateway_command, often, tmp_path
+):
+    """Each process knows only its own accounts, and what it once knew of others may be old."""
+    config = tmp_path / "gateway.toml"
+    config.write_text(f'[outbox]\nurl = "{spread.server.url()}&schema={spread.schema}"\n')
+
+    def revoked(*_):
+        verdict = Verdict(
+            error_class="fatal", reason="unauthorized", scope="instance", raw="no", dispatched="no"
+        )
+        raise Failure(verdict)
+
+    async with opened(spread, FakeChannel()) as a:
+        channel = FakeChannel(script=revoked)
+        async with opened(spread, channel) as b:
+            await shared_out(a, b)
+            account = min(owned(b))
+            await b.enqueue(account, "room", "text", ttl=600)
+            await until(lambda: "unauthorized" in why(b, account))
+            a.suspend(min(owned(a)), "a move")
+            code, out, err = await gateway_command("stats", "--json", "--config", str(config))
+            assert (0, "") == (code, err)
+            troubles = {
+                account: "suspension (unauthorized: no)",
+                min(owned(a)): "suspension (suspended: a move)",
+            }
+            assert troubles == json.loads(out)["trouble"]

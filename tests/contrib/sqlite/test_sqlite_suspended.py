@@ -1,12 +1,17 @@
 """What an operator has suspended stays so in the next process run, until somebody resumes it."""
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from gateway_contrib.sqlite import SqliteOutbox
 from gateway_core.testing import FakeChannel, open_test_gateway, virtual_wall
+
+SUSPENDED = "gateway.instance_suspended"
 
 
 @pytest.fixture
@@ -17,7 +22,7 @@ def path(tmp_path):
 @pytest.fixture
 def command(path, gateway_command, often, tmp_path):
     config = tmp_path / "gateway.toml"
-    config.write_text(f'outbox = "sqlite://{path}"\n')
+    config.write_text(f'outbox = "sqlite://{path}"\n[instances.bot]\nchannel = "fake"\n')
 
     async def command(*words):
         return await gateway_command(*words, "--config", str(config))
@@ -68,13 +73,15 @@ async def test_what_an_operator_asks_without_a_gateway_holds_before_anything_is_
         pass
     code, out, err = await command("suspend", "bot", "--why", "a long night")
     assert (0, "", True) == (code, err, "the next gateway that opens the outbox does it" in out)
-    async with opened(path, channel) as gateway:
-        assert why(gateway)
-        await gateway.enqueue("bot", "room", "text", ttl=600)
-        with trio.fail_after(60):
-            while "a long night" not in why(gateway):  # noqa: ASYNC110 - likewise
-                await trio.sleep(0.02)
-        assert [] == channel.made
+    with capture_logs() as logs:
+        async with opened(path, channel) as gateway:
+            assert "a long night" in why(gateway)
+            await gateway.enqueue("bot", "room", "text", ttl=600)
+            await trio.sleep(0.3)
+            assert [] == channel.made
+    assert ["a long night"] == [it["raw"] for it in logs if it["event"] == SUSPENDED]
+    rows = json.loads((await command("list", "--waiting", "--json"))[1])
+    assert ["suspension"] == [row["cause"] for row in rows]
     code, out, _ = await command("stats", "--json")
     assert "a long night" == json.loads(out)["suspended"]["bot"]["why"]
 
@@ -90,3 +97,30 @@ async def test_of_what_operators_ask_without_a_gateway_the_last_holds(path, comm
         assert (0, "") == (code, err)
     async with opened(path, FakeChannel()) as gateway:
         assert (asked[-1] == "suspend") == bool(why(gateway))
+
+
+@pytest.mark.parametrize("words", [("suspend", "bott", "--why", "a typo"), ("resume", "bott")])
+async def test_without_a_gateway_an_account_that_is_not_known_is_named(path, command, words):
+    """Nobody reads the refusal of the gateway that opens the outbox next."""
+    async with opened(path, FakeChannel()) as gateway:
+        await gateway.send("bot", "room", "text")
+    code, out, err = await command(*words)
+    asked = "bott: requested: the next gateway that opens the outbox does it first\n"
+    said = "gateway: the outbox has nothing of instance 'bott'; it has: bot\n"
+    assert (0, asked, said) == (code, out, err)
+    config = path.with_name("gateway.toml")
+    config.write_text(f'{config.read_text()}\n[instances.bott]\nchannel = "slack"\n')
+    assert (0, asked, "") == await command(*words)
+
+
+async def test_a_request_that_cannot_be_read_suspends_all_the_same(path, command):
+    """Until the gateway has read it, and has refused it."""
+    async with opened(path, FakeChannel()):
+        pass
+    await command("suspend", "bot", "--why", "a long night")
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("""UPDATE requests SET envelope = '{"suspension": {"why": 7}}'""")
+    with capture_logs() as logs:
+        async with opened(path, FakeChannel()):
+            pass
+    assert ["as an operator asks"] == [it["raw"] for it in logs if it["event"] == SUSPENDED]

@@ -115,7 +115,7 @@ def _newest(connection: Connection, table: str) -> str:
     return str(row[0]) if row is not None else ""
 
 
-def recovery(connection: Connection, instance: str) -> Recovery:
+def recovery(connection: Connection, seals: Seals, instance: str) -> Recovery:
     """The state in which the instance's account was left."""
     asked = (name_of(instance),)
     sql = "SELECT operation, until, wait FROM closures WHERE account = %s"
@@ -131,7 +131,7 @@ def recovery(connection: Connection, instance: str) -> Recovery:
         moves={text_out(room): text_out(to) for room, to in moves},
         closures={text_out(what): (until, wait) for what, until, wait in closures},
         spent=(spent[0], standings_of(spent[1])) if spent is not None else None,
-        suspended=suspensions.suspended(connection, [instance]).get(instance),
+        suspended=suspensions.suspended(connection, seals, [instance]).get(instance),
     )
 
 

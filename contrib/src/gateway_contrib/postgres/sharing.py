@@ -121,16 +121,21 @@ class Sharing(Serving):
         if self._spread is None:
             if not self._membership.owns:
                 await self._own_again()
-            found = await self._read(partial(reading.recovery, instance=instance_id))
+            found = await self._read(
+                partial(reading.recovery, seals=self._keyring, instance=instance_id)
+            )
             self._accounts.add(instance_id)
             return found
         if instance_id == ALL:
-            return await self._read(partial(reading.recovery, instance=ALL))
+            return await self._read(partial(reading.recovery, seals=self._keyring, instance=ALL))
         epoch, tenure = None, self._tenure
         if instance_id not in self._accounts:
             epoch = await self._take(self._spread, instance_id)
         found, stored = await self._read(
-            lambda it: (reading.recovery(it, instance_id), unfinished_of(it, instance_id))
+            lambda it: (
+                reading.recovery(it, self._keyring, instance_id),
+                unfinished_of(it, instance_id),
+            )
         )
         if tenure != self._tenure or not self._spread.owns:  # this process's former member took it
             raise self._others()
@@ -187,7 +192,7 @@ class Sharing(Serving):
         wall: float,
     ) -> tuple[Mapping[str, Recovery], Mapping[str, Sequence[PastAttempt]]]:
         """The state in which each account was left, and its attempts since then."""
-        found = many.recoveries(connection, instances)
+        found = many.recoveries(connection, self._keyring, instances)
         if since == math.inf:
             return found, {}
         return found, past.attempts_of(connection, self._keyring, since, wall, instances, limit)

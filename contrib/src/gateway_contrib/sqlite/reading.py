@@ -119,7 +119,7 @@ class Reader:
             moves=dict(moves),
             closures={operation: (until, wait) for operation, until, wait in closures},
             spent=(spent[0][0], standings_of(spent[0][1])) if spent else None,
-            suspended=suspended(self._db, instance),
+            suspended=suspended(self._db, self._keyring, instance),
         )
 
     def attempts(

@@ -73,11 +73,28 @@ async def test_the_next_requests_fail_as_asked(channel, client_of):
         assert [429, 429, 503, 200] == [answer.status_code for answer in answers]
         waits = [answer.headers.get("Retry-After") for answer in answers]
         assert ["5", "5", "9", None] == waits
+        assert "busy" == answers[2].text
         await client.post("/emulator/failures", json={"fault": "cut"})
         state = (await client.post("/emulator/failures", json={"fault": "server_error"})).json()
         assert ["cut", "server_error"] == state["failures"]
         assert [] == (await client.delete("/emulator/failures")).json()["failures"]
         assert 200 == (await post(client, channel, "hello")).status_code
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("<html>Grüße</html>", "<html>Grüße</html>"),
+        ('{"ok": false}', '{"ok": false}'),
+        ({"ok": False}, '{"ok": false}'),
+        (None, ""),
+    ],
+)
+async def test_a_text_is_answered_word_for_word_and_data_as_json(body, said, client_of):
+    async with client_of("slack") as client:
+        asked = {"status": 503} | ({} if body is None else {"body": body})
+        assert (await client.post("/emulator/failures", json=asked)).is_success
+        assert said == (await post(client, "slack", "hello")).text
 
 
 @pytest.mark.parametrize("channel", ROOMS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+from collections.abc import Iterable, Mapping
 from time import time
 from typing import Annotated, Any
 
@@ -128,12 +129,12 @@ def show(
 
 @app.command
 async def stats(*, config: Config = CONFIG, json: Json = False) -> None:
-    """Count what is stored, and show the owner and which of its accounts do not work."""
+    """Count what is stored, and show the owner and which accounts do not work."""
     with operator_of(config) as operator:
         found = operator.stats()
         if operator.owner is not None:
-            told = await _asked(operator, "accounts")
-            found["trouble"] = "unknown" if told is None else _troubles(told)
+            told = await _troubles(operator)
+            found["trouble"] = "unknown" if told is None else told
     if json:
         print(jsonlib.dumps(found))
         return
@@ -152,30 +153,65 @@ async def _told(operator: Any, filters: Filters) -> Any:
 
 async def _asked(operator: Any, kind: str, place: tuple[str, ...] = ()) -> Any:
     """The running gateway's answer to a question; None: no answer, which a note says."""
+    told = await _all_asked(operator, kind, {"the gateway": place})
+    return told.get("the gateway")
+
+
+async def _all_asked(
+    operator: Any, kind: str, places: Mapping[str, tuple[str, ...]]
+) -> dict[str, Any]:
+    """The answers of the gateways that answer a question, by name; a note names the others.
+
+    places  what each gateway is asked about, by the gateway's name
+    """
     from gateway_contrib.durable.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
     answers: dict[int, str] = {}
+    asked: dict[str, int] = {}
     try:
-        number = operator.ask(kind, time(), place=place)
-        answers = await answers_to(operator, [number], patience=LOOK_PATIENCE)
-        operator.take_back(number)
+        for name, place in places.items():
+            asked[name] = operator.ask(kind, time(), place=place)
+        answers = await answers_to(operator, asked.values(), patience=LOOK_PATIENCE)
+        for number in asked.values():
+            operator.take_back(number)
     except OutboxError as error:
         if not answers:
             note(f"the gateway cannot be asked, {error}: {UNSEEN}")
-            return None
+            return {}
         note(str(error))
+    for name, number in asked.items():
+        if number not in answers:
+            note(f"{name} does not answer: {UNSEEN}")
+    return {
+        name: jsonlib.loads(answers[number]) for name, number in asked.items() if number in answers
+    }
+
+
+async def _troubles(operator: Any) -> dict[str, str] | None:
+    """Each account that does not work, and why; None: no gateway answers.
+
+    If accounts are spread over processes, each process answers for its own accounts.
+    """
+    shares: dict[str, list[str]] = operator.shares()
+    if not shares:
+        told = await _asked(operator, "accounts")
+        return None if told is None else _not_working(told, told["accounts"])
+    places = {name: (accounts[0], "") for name, accounts in shares.items()}
+    answers = await _all_asked(operator, "accounts", places)
     if not answers:
-        note(f"the gateway does not answer: {UNSEEN}")
         return None
-    return jsonlib.loads(answers[number])
+    found: dict[str, str] = {}
+    for name, told in answers.items():
+        found |= _not_working(told, shares[name])
+    return dict(sorted(found.items()))
 
 
-def _troubles(told: Any) -> dict[str, str]:
-    """Each account that does not work, and why."""
+def _not_working(told: Any, accounts: Iterable[str]) -> dict[str, str]:
+    """Those of the accounts that do not work, and why."""
     return {
         name: f"{trouble} ({told['why'][name]})" if name in told["why"] else trouble
-        for name, trouble in told["accounts"].items()
-        if trouble
+        for name in accounts
+        if (trouble := told["accounts"].get(name))
     }
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json as jsonlib
+import tomllib
+from collections.abc import Iterable
 from getpass import getuser
+from pathlib import Path
 from socket import gethostname
 from time import time
 from typing import Annotated, Any
@@ -11,7 +14,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from gateway_contrib.cli.ending import Ended, printable
-from gateway_contrib.cli.outbox.named import CONFIG, Config, app, operator_of, utf8
+from gateway_contrib.cli.outbox.named import CONFIG, Config, app, note_unknown, operator_of, utf8
 from gateway_core.outboxes import Suspension, suspension_question
 
 PATIENCE = 10.0
@@ -47,6 +50,12 @@ def _by() -> str:
     return f"{name}@{gethostname()}"
 
 
+def _configured(config: Path) -> Iterable[str]:
+    """The names of the instances in the file; no setting of theirs is read."""
+    found: object = tomllib.loads(config.read_text(encoding="utf-8")).get("instances")
+    return found if isinstance(found, dict) else ()
+
+
 async def _ask(kind: str, account: str, suspension: Suspension | None, config: Any) -> None:
     from gateway_contrib.durable.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
@@ -58,6 +67,8 @@ async def _ask(kind: str, account: str, suspension: Suspension | None, config: A
             raise Ended(
                 f"{account}: requested, but the gateway has not answered yet: it may still do it", 1
             )
+        if not answers and account not in {*_configured(config), *operator.suspended()}:
+            note_unknown(operator, account)  # nobody would read a later refusal
     if not answers:
         print(
             printable(f"{account}: requested: the next gateway that opens the outbox does it first")

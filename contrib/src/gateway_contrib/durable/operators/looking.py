@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import attrs
@@ -38,6 +38,13 @@ def as_told(row: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
     if cause is None and row["cause"] != "schedule":
         cause = accounts.get(row["instance"], "no instance")
     return row | {"cause": cause or row["cause"]}
+
+
+def as_stored(row: dict[str, Any], suspended: Container[str]) -> dict[str, Any]:
+    """The row with the cause as stored: `suspension` if an operator has suspended its account."""
+    if row["instance"] in suspended and row["cause"] not in ("schedule", "attempt"):
+        return row | {"cause": "suspension"}
+    return row
 
 
 def in_rooms(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -104,9 +104,10 @@ class _Control:
 
     def _planned(self, given: Mapping[str, Any]) -> Planned:
         if "status" in given:
+            body = given.get("body", "")
             return Said(
                 status=int(given["status"]),
-                body=given.get("body", b""),
+                body=body.encode() if isinstance(body, str) else body,
                 headers=given.get("headers", {}),
             )
         wait, share = given.get("retry_after"), float(given.get("share", 0.5))

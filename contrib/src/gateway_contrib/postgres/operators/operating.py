@@ -23,6 +23,7 @@ from gateway_contrib.durable.operators.looking import (
     COLUMNS,
     MOST_GROUPS,
     Which,
+    as_stored,
     as_told,
     in_rooms,
     lacking,
@@ -54,6 +55,7 @@ from gateway_core.outboxes import (
     KeyRef,
     OutboxError,
     Receipt,
+    Suspension,
     from_json,
     to_json,
 )
@@ -139,7 +141,7 @@ class Operator:
     ) -> list[dict[str, Any]]:
         """Unfinished envelopes, the oldest first, each with what it waits for, as far as stored.
 
-        The limits, suspensions and slots in the owner's memory are not stored: if the first
+        The limits, refused tokens and slots in the owner's memory are not stored: if the first
         envelope of a room waits for one of them, its cause is empty.
 
         told  the owner's answer to a `look`; None: it gave none
@@ -147,7 +149,10 @@ class Operator:
         where, bound = lists.conditions(attrs.evolve(which, disposition=None))
         sql = f"{lists.WAITING}{where} ORDER BY e.seq LIMIT %(limit)s"
         rows = in_rooms(self._rows(sql, bound | {"limit": limit, "now": system_time()}))
-        return rows if told is None else [as_told(row, told) for row in rows]
+        if told is not None:
+            return [as_told(row, told) for row in rows]
+        suspended = self.suspended()
+        return [as_stored(row, suspended) for row in rows]
 
     def _rows(self, sql: str, bound: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows = []
@@ -278,8 +283,16 @@ class Operator:
             "handed": self._number("SELECT count(*) FROM handed WHERE answered_at IS NULL"),
             "bytes": self._number(lists.SIZE),
             "owner": str(owner) if owner is not None else None,
-            "suspended": listed(self._do(suspensions.everything)),
+            "suspended": listed(self.suspended()),
         }
+
+    def suspended(self) -> dict[str, Suspension]:
+        """The accounts that operators have suspended, whether a gateway runs or not."""
+        return self._do(suspensions.everything)
+
+    def shares(self) -> dict[str, list[str]]:
+        """The accounts of each process that owns some, by its name; empty: one answers for all."""
+        return {}
 
     def _number(self, sql: str) -> int:
         return int(self._rows_of(sql)[0][0])

@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 
 import psycopg
 
+from gateway_contrib.durable.operators.suspensions import asked_for
+from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.names import name_of, text_in, text_out
 from gateway_core.outboxes import Suspension
 
@@ -21,11 +23,9 @@ STORE = """INSERT INTO suspensions (account, instance, why, by_whom, since)
 FORGET = "DELETE FROM suspensions WHERE account = %s"
 _ALL = "SELECT instance, why, by_whom, since FROM suspensions"
 _OF = f"{_ALL} WHERE account = ANY (%s::text[])"
-_ASKED = """SELECT instance, kind, asked_at FROM requests
+_ASKED = """SELECT instance, kind, number, envelope, asked_at FROM requests
     WHERE done_at IS NULL AND kind IN ('suspend', 'resume') AND instance = ANY (%s::text[])
     ORDER BY number DESC"""
-_UNTOLD = "as an operator asks"
-"""The reason given until the request itself, which may be sealed, is read."""
 
 
 def store(connection: Connection, instance: str, suspension: Suspension | None) -> None:
@@ -37,16 +37,18 @@ def store(connection: Connection, instance: str, suspension: Suspension | None) 
     connection.execute(STORE, (name_of(instance), *words, suspension.since))
 
 
-def suspended(connection: Connection, instances: Sequence[str]) -> dict[str, Suspension]:
+def suspended(
+    connection: Connection, seals: Seals, instances: Sequence[str]
+) -> dict[str, Suspension]:
     """The suspended ones of these, by stored suspensions and by requests not yet answered."""
     found = _read(connection.execute(_OF.encode(), ([*map(name_of, instances)],)).fetchall())
     asked = connection.execute(_ASKED, ([*map(text_in, instances)],)).fetchall()
-    for name, kind, at in asked:  # numbers count down, so the latest request comes last and holds
+    for name, kind, number, question, at in asked:  # numbers count down: the latest comes last
         instance = text_out(name)
         if kind == RESUME:
             found.pop(instance, None)
         else:
-            found[instance] = Suspension(why=_UNTOLD, since=at)
+            found[instance] = asked_for(seals, number, text_out(question or ""), at)
     return found
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import psycopg
 
 from gateway_contrib.durable.rows import priority_of, standings_of
+from gateway_contrib.durable.seals import Seals
 from gateway_contrib.postgres.names import name_of, text_out
 from gateway_contrib.postgres.operators import suspensions
 from gateway_contrib.postgres.reading import last_id
@@ -57,7 +58,9 @@ def take(connection: Connection, member: UUID, instances: Sequence[str]) -> dict
     return had
 
 
-def recoveries(connection: Connection, instances: Collection[str]) -> dict[str, Recovery]:
+def recoveries(
+    connection: Connection, seals: Seals, instances: Collection[str]
+) -> dict[str, Recovery]:
     """The state in which each account was left."""
     names = {name_of(each): each for each in instances}
     asked = (list(names),)
@@ -68,7 +71,7 @@ def recoveries(connection: Connection, instances: Collection[str]) -> dict[str, 
     for account, room, moved_to in connection.execute(_MOVES, asked).fetchall():
         moves[account][text_out(room)] = text_out(moved_to)
     spent = {row[0]: row[1:] for row in connection.execute(_SPENT, asked).fetchall()}
-    suspended = suspensions.suspended(connection, list(instances))
+    suspended = suspensions.suspended(connection, seals, list(instances))
     places = dict(connection.execute(_HIGHEST, (*asked, len(STREAMS))).fetchall())
     row = connection.execute(_ENDED).fetchone()
     ended, newest = None if row is None else row[0], last_id(connection)

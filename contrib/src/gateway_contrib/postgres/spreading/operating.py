@@ -49,6 +49,15 @@ class Sharing(Operator):
             for instance, name, since, epoch, pinned in self._rows_of(_ACCOUNTS)
         ]  # fmt: skip
 
+    def shares(self) -> dict[str, list[str]]:
+        """The accounts of each process that owns some, by its name; empty: one answers for all."""
+        found: dict[str, list[str]] = {}
+        if any(part.accounts is not None for part in self.parts()):
+            for each in self.owned():
+                if each.member is not None:
+                    found.setdefault(each.member, []).append(each.account)
+        return found
+
     def move(self, account: str, member: str | None) -> str:
         """Pin the account to the process, None: to none; returns the process's full name.
 

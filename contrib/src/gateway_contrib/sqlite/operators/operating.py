@@ -24,6 +24,7 @@ from gateway_contrib.durable.operators.looking import (
     MOST_GROUPS,
     UNREADABLE,
     Which,
+    as_stored,
     as_told,
     in_rooms,
     lacking,
@@ -52,6 +53,7 @@ from gateway_core.outboxes import (
     KeyRef,
     OutboxError,
     Receipt,
+    Suspension,
     from_json,
     to_json,
 )
@@ -143,7 +145,7 @@ class Operator:
     ) -> list[dict[str, Any]]:
         """Unfinished envelopes, the oldest first, each with what it waits for, as far as stored.
 
-        The limits, suspensions and slots in the owner's memory are not stored: if the first
+        The limits, refused tokens and slots in the owner's memory are not stored: if the first
         envelope of a room waits for one of them, its cause is empty.
 
         told  the owner's answer to a `look`; None: it gave none
@@ -151,7 +153,10 @@ class Operator:
         where, bound = _conditions(attrs.evolve(which, disposition=None))
         sql = f"{_WAITING}{where} ORDER BY seq LIMIT ?"
         rows = in_rooms(self._rows(sql, [system_time(), *bound, limit]))
-        return rows if told is None else [as_told(row, told) for row in rows]
+        if told is not None:
+            return [as_told(row, told) for row in rows]
+        suspended = self.suspended()
+        return [as_stored(row, suspended) for row in rows]
 
     async def endings(self, *, after: int, limit: int = 1000) -> Endings:
         """Endings after that number, as far as they are written."""
@@ -321,6 +326,15 @@ class Operator:
         return Reader(self._path, unreadable, self._keyring)
 
     @typed(UNREADABLE)
+    def suspended(self) -> dict[str, Suspension]:
+        """The accounts that operators have suspended, whether a gateway runs or not."""
+        return everything(self._db)
+
+    def shares(self) -> dict[str, list[str]]:
+        """The accounts of each process, if there are several; empty: one answers for all."""
+        return {}
+
+    @typed(UNREADABLE)
     def stats(self) -> dict[str, Any]:
         """Counts by instance and by disposition, and who owns the file.
 
@@ -338,7 +352,7 @@ class Operator:
             "asked": number(self._db, "SELECT count(*) FROM requests WHERE done_at IS NULL"),
             "bytes": self._path.stat().st_size + (log.stat().st_size if log.exists() else 0),
             "owner": str(owner) if owner is not None else None,
-            "suspended": listed(everything(self._db)),
+            "suspended": listed(self.suspended()),
         }
 
     def ask(

@@ -7,6 +7,8 @@ from typing import Any
 
 import apsw
 
+from gateway_contrib.durable.operators.suspensions import asked_for
+from gateway_contrib.durable.seals import Seals
 from gateway_core.outboxes import Suspension
 
 SUSPEND, RESUME = "suspend", "resume"
@@ -20,10 +22,8 @@ CREATE TABLE suspensions (
 ) STRICT, WITHOUT ROWID;
 """
 _ALL = "SELECT instance, why, by_whom, since FROM suspensions"
-_ASKED = """SELECT kind, asked_at FROM requests WHERE done_at IS NULL
+_ASKED = """SELECT kind, number, envelope, asked_at FROM requests WHERE done_at IS NULL
     AND kind IN ('suspend', 'resume') AND instance = ? ORDER BY number DESC LIMIT 1"""
-_UNTOLD = "as an operator asks"
-"""The reason given until the request itself, which may be sealed, is read."""
 
 
 def store(connection: apsw.Connection, instance: str, suspension: Suspension | None) -> None:
@@ -36,13 +36,11 @@ def store(connection: apsw.Connection, instance: str, suspension: Suspension | N
             connection.execute(sql, row)
 
 
-def suspended(connection: apsw.Connection, instance: str) -> Suspension | None:
+def suspended(connection: apsw.Connection, seals: Seals, instance: str) -> Suspension | None:
     """The account's suspension, by what is stored and by requests not yet answered; None: none."""
     asked: list[Any] = connection.execute(_ASKED, (instance,)).fetchall()
-    for kind, at in asked:
-        if kind == RESUME:
-            return None
-        return Suspension(why=_UNTOLD, since=at)
+    for kind, number, question, at in asked:
+        return None if kind == RESUME else asked_for(seals, number, question, at)
     rows = connection.execute(f"{_ALL} WHERE instance = ?", (instance,)).fetchall()
     return _read(rows).get(instance)
 
