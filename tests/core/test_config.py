@@ -365,6 +365,27 @@ def test_a_channel_that_nobody_serves_is_told_with_those_that_are():
     assert {"fake", "post"} <= set(text.rpartition(": ")[2].split(", "))
 
 
+def test_settings_of_a_class_that_cannot_be_read_are_their_plugin_s_mistake():
+    class Settings:
+        pass
+
+    class Careless(FakeChannel):
+        @hookimpl
+        def settings_type(self):
+            return Settings
+
+    with pytest.raises(ConfigError) as caught:
+        parse_config(
+            {"instances": {"a": {"channel": "careless"}}}, [("careless", Careless())], environ={}
+        )
+    (problem,) = caught.value.problems
+    assert "instances.a" == problem.place
+    told = (
+        "the plugin of channel 'careless' must return an attrs class from the hook `settings_type`"
+    )
+    assert problem.text.startswith(f"{told}, not {__name__}.")
+
+
 def test_instances_in_the_wrong_hands_are_told():
     """`instances` of a nested table is no setting; a list of them neither."""
     ((place, _),) = mistakes({"instances": [{"channel": "post"}]})

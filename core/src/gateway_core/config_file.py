@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,10 @@ class _Reader:
             text += left_out(allowed) or meant(str(channel), hooks)
             raise ConfigError([Problem(f"{place}.channel", text)])
         kind = hooks[channel].settings_type
+        if kind is not None and not (attrs.has(kind) or is_dataclass(kind)):
+            text = f"the plugin of channel {channel!r} must return an attrs class from the hook "
+            text += f"`settings_type`, not {kind.__module__}.{kind.__qualname__}"
+            raise ConfigError([Problem(place, text)])
         settings = None if kind is None else self.structure(fields, kind, place)
         try:
             return Instance(name, channel, settings)
