@@ -21,6 +21,7 @@ from gateway_core import (
     parse_config,
 )
 from gateway_core.authors import hookimpl
+from gateway_core.plugins import loader
 from gateway_core.testing import FakeChannel
 
 
@@ -363,6 +364,45 @@ def test_a_channel_that_nobody_serves_is_told_with_those_that_are():
     assert "instances.a.channel" == place
     assert text.startswith("no plugin serves channel 'pigeon'; installed: ")
     assert {"fake", "post"} <= set(text.rpartition(": ")[2].split(", "))
+
+
+def test_settings_of_a_class_that_cannot_be_read_are_their_plugin_s_mistake():
+    class Settings:
+        pass
+
+    class Careless(FakeChannel):
+        @hookimpl
+        def settings_type(self):
+            return Settings
+
+    with pytest.raises(ConfigError) as caught:
+        parse_config(
+            {"instances": {"a": {"channel": "careless"}}}, [("careless", Careless())], environ={}
+        )
+    (problem,) = caught.value.problems
+    assert "instances.a" == problem.place
+    told = (
+        "the plugin of channel 'careless' must return an attrs class from the hook `settings_type`"
+    )
+    assert problem.text.startswith(f"{told}, not {__name__}.")
+
+
+def test_what_is_installed_is_read_as_often_for_fifty_unknown_channels_as_for_one(monkeypatch):
+    read = []
+    real = loader.entry_points
+
+    def counted(**chosen):
+        read.append(chosen)
+        return real(**chosen)
+
+    monkeypatch.setattr(loader, "entry_points", counted)
+    times = []
+    for number in (1, 50):
+        read.clear()
+        unknown = {f"a{i}": {"channel": f"pigeon{i}"} for i in range(number)}
+        assert number == len(mistakes({"instances": unknown}))
+        times.append(len(read))
+    assert times[0] == times[1]
 
 
 def test_instances_in_the_wrong_hands_are_told():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import is_dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -242,13 +244,14 @@ class _Reader:
             self.problems.append(Problem("instances", text))
             return ()
         found = []
+        absent = cache(partial(left_out, allowed))  # it reads what is installed: once for all
         for name, table in tables.items():
             with self.noting():
-                found.append(self._instance(name, table, hooks, allowed))
+                found.append(self._instance(name, table, hooks, absent))
         return tuple(found)
 
     def _instance(
-        self, name: str, table: Any, hooks: Mapping[str, ChannelHooks], allowed: Filter
+        self, name: str, table: Any, hooks: Mapping[str, ChannelHooks], absent: Callable[[], str]
     ) -> Instance:
         place = f"instances.{name}"
         if not isinstance(table, Mapping):
@@ -260,9 +263,13 @@ class _Reader:
         if not isinstance(channel, str) or channel not in hooks:
             served = ", ".join(sorted(hooks)) or "none"
             text = f"no plugin serves channel {channel!r}; installed: {served}"
-            text += left_out(allowed) or meant(str(channel), hooks)
+            text += absent() or meant(str(channel), hooks)
             raise ConfigError([Problem(f"{place}.channel", text)])
         kind = hooks[channel].settings_type
+        if kind is not None and not (attrs.has(kind) or is_dataclass(kind)):
+            text = f"the plugin of channel {channel!r} must return an attrs class from the hook "
+            text += f"`settings_type`, not {kind.__module__}.{kind.__qualname__}"
+            raise ConfigError([Problem(place, text)])
         settings = None if kind is None else self.structure(fields, kind, place)
         try:
             return Instance(name, channel, settings)

@@ -87,8 +87,12 @@ GATEWAY_CONTRACT = 1
 class Settings:
     count: float = 1
 
+bound = 0
+
 @hookimpl
 def settings_type():
+    global bound
+    bound += 1
     return Settings
 
 @hookimpl
@@ -105,14 +109,20 @@ async def send(attempt):
 """
 
 
-def test_check_finds_what_lets_every_message_crash(program, tmp_path, monkeypatch):
-    """A channel of somebody else that does not look at its settings itself."""
+@pytest.fixture
+def brittle(tmp_path, monkeypatch):
+    """Install a channel of somebody else that does not look at its settings itself."""
     info = tmp_path / "brittle-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brittle\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[gateway_plugin]\nbrittle = brittle_channel\n")
     (tmp_path / "brittle_channel.py").write_text(BRITTLE)
     monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("brittle_channel", None)
+
+
+def test_check_finds_what_lets_every_message_crash(program, tmp_path, brittle):
     file = tmp_path / "brittle.toml"
     file.write_text("[instances.well]\nchannel = 'brittle'\n")
     assert (0, []) == program("check", "brittle.toml")[::2]
@@ -121,6 +131,20 @@ def test_check_finds_what_lets_every_message_crash(program, tmp_path, monkeypatc
     assert (2, "", "gateway: brittle.toml has 1 mistake") == (code, out, err[-1])
     assert err[-2].startswith("brittle.toml: instances.ill: each message would crash: brittle")
     assert "hook rate_limit: raised ValueError: 'count' must be a whole number" in err[-2]
+
+
+def test_check_finds_and_binds_the_plugins_as_often_for_fifty_accounts_as_for_one(
+    program, tmp_path, brittle
+):
+    """Thousands of accounts are checked in seconds."""
+    bound = []
+    for number in (1, 50):
+        tables = [f"[instances.a{i}]\nchannel = 'brittle'\n" for i in range(number)]
+        (tmp_path / "many.toml").write_text("".join(tables))
+        before = getattr(sys.modules.get("brittle_channel"), "bound", 0)
+        assert 0 == program("check", "many.toml")[0]
+        bound.append(sys.modules["brittle_channel"].bound - before)
+    assert bound[0] == bound[1] > 0
 
 
 def test_check_of_no_file_is_one_line(program):

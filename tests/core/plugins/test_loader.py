@@ -227,6 +227,43 @@ def test_a_plugin_that_does_not_import_is_told_with_its_distribution(install, so
         bind((), Filter(allow=("broken",)))
 
 
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("\nimport json\n\njson.loads('{')\n", "broken_hooks.py:4"),
+        (
+            "from gateway_core.settings import whole\nLEAST = 1\nwhole(LEAST)\n",
+            "broken_hooks.py:3",
+        ),
+        ("import broken_inner", "broken_inner.py:1"),
+    ],
+    ids=["python's own", "core's", "another module of the plugin"],
+)
+def test_a_plugin_that_does_not_import_is_told_with_its_own_line(install, source, place):
+    """The line in which its author finds the mistake, whoever raised the error."""
+    modules = {"broken_hooks": source, "broken_inner": "1 / 0"}
+    install("broken", modules, gateway_plugin=["broken = broken_hooks"])
+    with pytest.raises(PluginError, match=rf"cannot be imported: .* \({place}\)$"):
+        bind((), Filter(allow=("broken",)))
+
+
+def test_a_plugin_that_is_no_python_is_told_with_its_line_once(install):
+    install("broken", {"broken_hooks": "x = 1\n)"}, gateway_plugin=["broken = broken_hooks"])
+    with pytest.raises(PluginError, match=r"SyntaxError: .* \(broken_hooks\.py, line 2\)$"):
+        bind((), Filter(allow=("broken",)))
+
+
+def test_a_misspelt_hook_is_told_with_the_one_that_was_meant():
+    class Typo(Adapter):
+        @hookimpl
+        def clasify_error(self):
+            return None
+
+    (told,) = faults(("post", Typo()))
+    meant = "there is no hook 'clasify_error'; did you mean 'classify_error'?"
+    assert f"Typo: clasify_error: {meant}" == told
+
+
 def test_a_plugin_that_is_denied_is_not_even_imported(install):
     install("broken", {"broken_hooks": "1 / 0"}, gateway_plugin=["broken = broken_hooks"])
     found, problems = discover(Filter(deny=("broken",)))

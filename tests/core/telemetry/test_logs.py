@@ -11,12 +11,21 @@ from breaking import kill_a_partition
 from listening import listening
 from structlog.testing import capture_logs
 
-from gateway_core import ErrorClass, Instance, Invalid, Reason, Send, TelemetrySettings, Verdict
+from gateway_core import (
+    Call,
+    ErrorClass,
+    Instance,
+    Invalid,
+    Reason,
+    Send,
+    TelemetrySettings,
+    Verdict,
+)
 from gateway_core.authors import TransportError, hookimpl
 from gateway_core.monitoring.observer import NOBODY
 from gateway_core.telemetry import EVENTS
 from gateway_core.telemetry.privacy import pseudonym
-from gateway_core.testing import Failure, FakeChannel, FakeSettings, open_test_gateway
+from gateway_core.testing import Failure, FakeChannel, FakeSettings, failing, open_test_gateway
 
 
 @contextmanager
@@ -327,3 +336,74 @@ async def test_a_hook_that_raises_a_group_is_named_by_the_error_in_it(autojump_c
         async with open_test_gateway(plugins=[Broken()]) as gateway:
             await gateway.send("bot", "room", "hello")
     assert ["KeyError"] == [event["error"] for event in events]
+
+
+async def test_a_hook_that_raises_is_told_with_the_line_of_the_plugin(autojump_clock):
+    """Core's converter of `error_class` raised, in Python's `enum`: the mistake is a word here."""
+
+    class Broken:
+        @hookimpl
+        def classify_error(self):
+            return Verdict(error_class="retry", reason="rate_limited")
+
+    async def refuse(_):
+        raise RuntimeError("refused")
+
+    channel = FakeChannel(script=refuse)
+    with told("hook_failed") as events:
+        async with open_test_gateway(channel, plugins=[Broken()]) as gateway:
+            await gateway.send("bot", "room", "hello", raises=False)
+    places = [(event["hook"], event["where"].partition(":")[0]) for event in events]
+    assert [("classify_error", "test_logs.py")] == places
+
+
+@pytest.mark.parametrize("method", [None, "react"])
+async def test_an_error_of_an_adapter_that_nobody_classifies_is_told_with_its_hook(
+    method, autojump_clock
+):
+    """Its author finds out which line of which hook of which plugin to look at."""
+
+    class Careless(FakeChannel):
+        async def _perform(self):
+            raise KeyError("id")
+
+        @hookimpl
+        async def send(self):
+            await self._perform()
+
+        @hookimpl
+        async def call(self):
+            await self._perform()
+
+    place = {"instance_id": "bot", "external_room_id": "room"}
+    what = Send(**place, text="hello") if method is None else Call(**place, method=method)
+    with told("hook_failed") as events:
+        async with open_test_gateway(Careless()) as gateway:
+            for _ in range(2):
+                await (await gateway.submit(what)).receipt()
+    (event,) = events
+    assert ("call" if method else "send") == event["hook"]
+    assert event["where"].startswith("test_logs.py:")
+    assert ("KeyError", 1) == (event["error"], event["times"])
+
+
+async def test_words_of_the_platform_that_an_adapter_does_not_know_are_no_mistake(autojump_clock):
+    new = Verdict(error_class="non_retryable", reason="unclassified", raw="no_such_thing")
+    with told("hook_failed") as events:
+        async with open_test_gateway(FakeChannel(script=failing(new))) as gateway:
+            await gateway.send("bot", "room", "hello", raises=False)
+    assert [] == list(events)
+
+
+async def test_a_transport_that_fails_is_no_mistake_of_a_hook(autojump_clock):
+    left = [TransportError("reset", dispatched="no")]
+
+    async def reset(_):
+        if left:
+            raise left.pop()
+
+    channel = FakeChannel(script=reset)
+    with told("hook_failed") as events:
+        async with open_test_gateway(channel) as gateway:
+            await gateway.send("bot", "room", "hello")
+    assert [] == list(events)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +36,6 @@ from gateway_core import (
     installed_channels,
     load_config,
     open_gateway,
-    preview,
 )
 
 PROBE_SECONDS = 30.0
@@ -92,7 +91,7 @@ async def check(
 ) -> int:
     """Check a configuration, and show every mistake with its place."""
     set_up_log(verbose=verbose, level=logging.CRITICAL)  # the command's own lines say the same
-    loaded = _loaded(config)
+    loaded = await _loaded(config)
     if not live:
         for instance in loaded.instances:
             print(f"{instance.id} ({instance.channel}): configured")
@@ -101,10 +100,10 @@ async def check(
     return await _probe_all(loaded)
 
 
-def _loaded(config: Path) -> GatewayConfig:
+async def _loaded(config: Path) -> GatewayConfig:
     """The configuration. Prints a line for each mistake, since there may be many."""
     try:
-        return _unbroken(load_config(config))
+        return await _unbroken(load_config(config))
     except (ConfigError, PluginError) as error:
         if error.problems[0].place == str(config):  # the file itself cannot be read
             raise
@@ -118,23 +117,24 @@ ROOMS = ("1", "C0123456789")
 """Room ids that are valid on some platform; nothing is sent to these rooms."""
 
 
-def _unbroken(config: GatewayConfig) -> GatewayConfig:
-    if mistakes := [*_breaking(config)]:
+async def _unbroken(config: GatewayConfig) -> GatewayConfig:
+    if not config.instances:
+        text = "none is configured, so nothing can be sent: add an [instances.NAME]"
+        raise ConfigError([Problem("instances", text)])
+    async with open_gateway(accounts_of(config)) as gateway:
+        mistakes = [*_breaking(gateway, config.instances)]
+    if mistakes:
         raise ConfigError(mistakes)
     return config
 
 
-def _breaking(config: GatewayConfig) -> Iterator[Problem]:
-    """Problems that prevent all sending: no instance, or one on which each message would crash."""
-    if not config.instances:
-        yield Problem(
-            "instances", "none is configured, so nothing can be sent: add an [instances.NAME]"
-        )
-    for instance in config.instances:
+def _breaking(gateway: Gateway, instances: Iterable[Instance]) -> Iterator[Problem]:
+    """A problem for each instance on which each message would crash."""
+    for instance in instances:
         for room in (*getattr(instance.settings, "rooms", ()), *ROOMS):
             text = Send(instance_id=instance.id, external_room_id=room, text="Is this well?")
             try:
-                if not preview(instance, text, config=config).problems:
+                if not gateway.preview(text).problems:
                     break
             except HookContractError as error:
                 yield Problem(f"instances.{instance.id}", f"each message would crash: {error}")

@@ -264,6 +264,7 @@ class Attempts:
         lane, delivery, step, attempt, _ = running
         account = lane.room.account
         verdict = account.hooks.classify_error(account.instance, attempt, error)
+        account.hooks.failed(account.instance, attempt, error, verdict)
         if attempt.files and (verdict.error_class, verdict.reason) == _STALE:
             self._files.forget(attempt)
         self._observer.attempted(delivery, step, account, self._index, verdict, lane.begun, now)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import trio
@@ -11,6 +13,10 @@ from gateway_core.contract.errors import GatewayError, HookContractError
 
 PASSING = (trio.Cancelled, KeyboardInterrupt, SystemExit, GeneratorExit)
 """These exceptions stop the program or the task, so no caller of a hook may catch them."""
+
+_NOT_THE_PLUGIN = sys.stdlib_module_names | {"", "attrs", "attr", "gateway_core", "pluggy", "trio"}
+"""Top-level modules in whose lines a plugin's author finds no mistake of the plugin; the code that
+attrs generates has no name."""
 
 
 def stopped(error: BaseException) -> Exception:
@@ -58,6 +64,23 @@ def place_of(error: BaseException | None) -> str | None:
         return None
     while trace.tb_next is not None:
         trace = trace.tb_next
+    return _shown(trace)
+
+
+def place_in_plugin(error: BaseException) -> str | None:
+    """The innermost line of the plugin that led to the error, even if Python or core raised it.
+
+    If no frame is the plugin's, the place at which the error arose.
+    """
+    place, trace = None, cause_of(error).__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] not in _NOT_THE_PLUGIN:
+            place = _shown(trace)
+        trace = trace.tb_next
+    return place or place_of(error)
+
+
+def _shown(trace: TracebackType) -> str:
     return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
 
 

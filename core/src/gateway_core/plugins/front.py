@@ -28,7 +28,7 @@ from gateway_core.contract.envelopes import (
     Priority,
     Receipt,
 )
-from gateway_core.contract.errors import HookContractError, Problem
+from gateway_core.contract.errors import GatewayError, HookContractError, Problem
 from gateway_core.contract.hookspecs import (
     Answer,
     AttemptReport,
@@ -304,9 +304,7 @@ class ChannelHooks(GuardedHooks):
         Raises what the adapter raised. If the hook succeeded with a wrong answer, it raises a
         `HookContractError`, which must not lead to another attempt.
         """
-        operation = attempt.operation if attempt.method is None else "call"
-        if operation not in self._frozen:  # an operation of a stream that is shown natively
-            operation = "stream"
+        operation = self._performed(attempt)
         frozen, slow = self._frozen[operation], self._slow_of[operation]
         kwargs = {"instance": instance, "session": session, "attempt": attempt}
         if attempt.number == 1:
@@ -319,6 +317,11 @@ class ChannelHooks(GuardedHooks):
         if not isinstance(answer, Answer):
             raise self._wrong(_hook_of(operation), "Answer", answer)
         return answer if usable.is_plain(answer) else self._usable(_hook_of(operation), answer)
+
+    def _performed(self, attempt: Attempt) -> str:
+        operation = attempt.operation if attempt.method is None else "call"
+        # what is not there is an operation of a stream that is shown natively
+        return operation if operation in self._frozen else "stream"
 
     def _usable(self, operation: str, answer: Answer) -> Answer:
         """The answer without values that cannot be used; these are logged and counted."""
@@ -384,6 +387,17 @@ class ChannelHooks(GuardedHooks):
         return attrs.evolve(verdict, raw=raw) if raw != verdict.raw else verdict
 
     # -- reported
+
+    def failed(
+        self, instance: Instance, attempt: Attempt, error: Exception, verdict: Verdict
+    ) -> None:
+        """Count and log an error of the attempt's hook if no plugin knew what the error means."""
+        if verdict.reason is not Reason.UNCLASSIFIED or isinstance(error, GatewayError):
+            return
+        if verdict.raw != hidden(defaults.classify_error(error).raw, instance):
+            return  # the adapter knows the error: the platform has said something new
+        kwargs = {"instance": instance, "attempt": attempt}
+        self._note_raised(_hook_of(self._performed(attempt)), self.adapter, error, kwargs)
 
     def after_attempt(self, instance: Instance, attempt: Attempt, report: AttemptReport) -> None:
         """Report an attempt to the observers."""

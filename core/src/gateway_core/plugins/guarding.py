@@ -17,7 +17,7 @@ from gateway_core.contract.envelopes import ANSWER, REVISE, UPLOAD
 from gateway_core.contract.errors import HookContractError
 from gateway_core.contract.instances import Instance, hidden
 from gateway_core.plugins import defaults
-from gateway_core.plugins.boundary import cause_of, place_of, stopped
+from gateway_core.plugins.boundary import cause_of, place_in_plugin, stopped
 from gateway_core.plugins.calling import SLOW, Collections, Frozen, freeze, impls_of, timed
 from gateway_core.telemetry import HOOK_FAILED, HOOK_SLOW, log_event
 from gateway_core.telemetry.privacy import Privacy, TelemetrySettings
@@ -161,9 +161,8 @@ class GuardedHooks:
     def _note_raised(
         self, hook: str, plugin: str, error: Exception, kwargs: Mapping[str, Any]
     ) -> None:
-        self._note(
-            hook, plugin, _hidden(self.privacy.error(cause_of(error)), kwargs), place_of(error)
-        )
+        text = _hidden(self.privacy.error(cause_of(error)), kwargs)
+        self._note(hook, plugin, text, place_in_plugin(error))
 
     def _note(self, hook: str, plugin: str, text: str, where: str | None = None) -> None:
         """Count a failure; the 1st, 10th, 100th and so on of one cause is logged."""

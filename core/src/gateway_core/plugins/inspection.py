@@ -11,6 +11,7 @@ import attrs
 from gateway_core.contract import hookspecs
 from gateway_core.contract.errors import Problem
 from gateway_core.contract.hookspecs import CONTRACT_VERSION
+from gateway_core.contract.problems import meant
 
 ATTEMPTS = frozenset({"send", "edit", "delete", "call", "stream"})
 ASYNC_HOOKS = ATTEMPTS | {"credentials", "probe"}
@@ -122,7 +123,7 @@ def _not_of_a_policy(plugin: Plugin, hook: str) -> str:
 def _faults(plugin: Plugin, hook: str, function: Any, opts: Mapping[str, Any]) -> Iterable[str]:
     spec = SPECS.get(hook)
     if spec is None:
-        yield f"there is no hook {hook!r}"
+        yield f"there is no hook {hook!r}{meant(hook, SPECS)}"
         return
     if inspect.iscoroutinefunction(function) != (hook in ASYNC_HOOKS):
         plain = "must be a plain `def`: it is called without waiting"

@@ -18,7 +18,7 @@ from gateway_core.contract.instances import Secret
 from gateway_core.contract.problems import CheckedSettings, meant
 from gateway_core.contract.validators import must_be
 from gateway_core.plugins import defaults
-from gateway_core.plugins.boundary import stopped
+from gateway_core.plugins.boundary import place_in_plugin, stopped
 from gateway_core.plugins.calling import Collections
 from gateway_core.plugins.front import ChannelHooks
 from gateway_core.plugins.inspection import (
@@ -93,12 +93,18 @@ def discover(allowed: Filter = Filter()) -> tuple[list[Plugin], list[Problem]]:
         try:
             module = point.load()
         except BaseException as error:  # noqa: BLE001 - a stranger's import may raise anything
-            text = f"cannot be imported: {type(error).__name__}: {stopped(error)}"
+            text = f"cannot be imported: {type(error).__name__}: {stopped(error)}{_place(error)}"
             problems.append(Problem(f"{point.name} ({distribution})", text))
             continue
         channel = point.name if point.group == ADAPTER_GROUP else None
         found.append(Plugin(point.name, module, channel, channel is not None, distribution))
     return found, problems
+
+
+def _place(error: BaseException) -> str:
+    """Where a module broke, as the end of a sentence; a `SyntaxError` says it already."""
+    place = None if isinstance(error, SyntaxError) else place_in_plugin(error)
+    return f" ({place})" if place else ""
 
 
 def left_out(allowed: Filter) -> str:

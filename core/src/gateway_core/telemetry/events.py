@@ -121,8 +121,9 @@ CIRCUIT_CLOSED = Event(
 )
 HOOK_FAILED = Event(
     "hook_failed", "error",
-    "a hookimpl raised, or returned a wrong value; logged for the 1st, 10th, 100th … of "
-    "`times` with one cause. The error stops there",
+    "a hookimpl raised, or returned a wrong value, or an attempt's hook raised what "
+    "`classify_error` does not know; logged for the 1st, 10th, 100th … of `times` with one cause, "
+    "with the innermost line of the plugin (`where`). The error stops there",
     "channel plugin hook error where times",
 )  # fmt: skip
 HOOK_SLOW = Event(

@@ -151,3 +151,31 @@ def test_urls_lead_to_where_the_workspace_is(base, hooks):
     assert hooks == hooks_of(base)
     assert "/actions/1" == path_in(f"{hooks}/actions/1", hooks)
     assert path_in(hooks, hooks) is None
+
+
+BENT = [
+    "/../api/chat.delete",
+    "/actions/%2E%2e/1",
+    "/actions/a b",
+    "/actions/1\r\nX: y",
+    "/ä",
+    "/#1",
+]
+
+
+@pytest.mark.parametrize("path", BENT)
+def test_a_path_that_no_request_can_have_is_none_of_slack_s(path):
+    assert path_in(f"https://hooks.slack.com{path}", "https://hooks.slack.com") is None
+
+
+@pytest.mark.parametrize("path", BENT)
+async def test_an_answer_to_a_forged_url_at_slack_goes_to_the_room(
+    path, slack, opened, autojump_clock
+):
+    """As an answer does whose URL is at another host."""
+    forged = {"response_url": f"https://hooks.slack.com{path}"}
+    event = {"command": "/deploy", "channel_id": ROOM, "trigger_id": "5.6"} | forged
+    async with opened() as gateway:
+        receipt = await gateway.reply(event, "done")
+    assert receipt.delivered
+    assert ["chat.postMessage"] == asked(slack)

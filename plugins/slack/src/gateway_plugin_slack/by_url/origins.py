@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
+_PATH = re.compile(r"/[!$-~]{0,8191}")  # printable ASCII, but no space, quote or fragment
+_DOTS = re.compile(r"[/\\](\.|%2e){1,2}([/\\?]|$)", re.IGNORECASE)
 _OF_SLACK = ("slack.com", "slack-gov.com")
 
 
@@ -20,6 +23,11 @@ def files_of(base_url: str) -> str:
 
 
 def path_in(url: str, hooks: str) -> str | None:
-    """The path of a URL at the origin `hooks`; None for another URL, which may be forged."""
+    """The path of a URL at the origin `hooks`; None for another URL, which may be forged.
+
+    A path that no request can have, since it is not percent-encoded or leads elsewhere by `..`, is
+    no path of Slack's either.
+    """
     path = url.removeprefix(hooks)
-    return path if url != path and path.startswith("/") else None
+    fits = url != path and _PATH.fullmatch(path) and not _DOTS.search(path)
+    return path if fits else None
