@@ -231,6 +231,55 @@ async def test_the_server_stops_and_crashes_and_begins_anew(schema, entry):
         server.remove()
 
 
+async def test_a_standby_logs_why_it_cannot_take_over_and_names_only_processes_as_owners(schema):
+    """With `owner_wait` it gives up with the cause, too. An owner is named once."""
+    if postgres_server.programs() is None:
+        pytest.skip("not tried: there is no PostgreSQL server here (Debian's `postgresql`)")
+    server = postgres_server.Server(safe=True)
+
+    async def stands_by():
+        async with outbox_at(server.url(), schema):
+            pass
+
+    async def gives_up():
+        with pytest.raises(OutboxError) as refused:
+            await outbox_at(server.url(), schema, owner_wait=2).__aenter__()
+        reasons.append(str(refused.value))
+
+    async def until(holds):
+        with trio.fail_after(PATIENCE):
+            while not holds():  # noqa: ASYNC110 - it has no event
+                await trio.sleep(0.01)
+
+    reasons = []
+    try:
+        server.start()
+        with capture_logs() as logs:
+
+            def told(event):
+                return [log for log in logs if log["event"] == f"gateway.outbox_{event}"]
+
+            def failed():
+                return [log for log in told("failed") if "cannot be taken over" in log["error"]]
+
+            async with outbox_at(server.url(), schema), trio.open_nursery() as nursery:
+                nursery.start_soon(stands_by)
+                await until(lambda: told("stands_by"))
+                nursery.start_soon(gives_up)
+                await until(lambda: len(told("stands_by")) == 2)
+                await trio.to_thread.run_sync(server.end, signal.SIGINT)
+                await until(lambda: reasons)
+                server.start()  # it ends with the thread that begins it
+                await until(lambda: told("works"))
+                nursery.cancel_scope.cancel()
+        assert "cannot be taken over" in reasons[0]
+        assert 1 in [log["times"] for log in failed()]
+        assert {True} == {", process " in log["owner"] for log in told("stands_by")}
+        assert 2 == len(told("stands_by"))
+    finally:
+        server.remove()
+
+
 async def test_what_the_database_refuses_fails_alone(server, schema, entry):
     """Neither the entries beside it nor what was told are held up by it, then or later."""
     one, wrong, two = entry("one"), entry("wrong"), entry("two")

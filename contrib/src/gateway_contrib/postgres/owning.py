@@ -9,6 +9,7 @@ from typing import TypeVar
 import psycopg
 import trio
 
+from gateway_contrib.durable.committer import Trouble
 from gateway_contrib.postgres.connections.connecting import LATE, Link
 from gateway_contrib.postgres.connections.failing import Place, typed
 from gateway_contrib.postgres.connections.membership import LOOK, Membership, Owner
@@ -20,6 +21,7 @@ from gateway_core.outboxes import (
     OUTBOX_FAILED,
     OUTBOX_STANDS_BY,
     OUTBOX_TAKEN_OVER,
+    OUTBOX_WORKS,
     OutboxError,
     Tenure,
     log_event,
@@ -54,31 +56,45 @@ class Owning(Storing):
         """Become the owner, or stand by until there is no owner, for at most `owner_wait`."""
         begun = trio.current_time()
         deadline = begun + self.settings.owner_wait
+        trouble = Trouble()
         told = None
-        while (owner := await self._stand_by()) is not None:
-            if trio.current_time() >= deadline:
-                raise OutboxError(
-                    f"outbox {self.place} is owned by another process: {owner}; stop that one, or"
-                    " wait for it (owner_wait)"
-                )
-            if told != str(owner):
-                told = str(owner)
+        while (found := await self._stand_by()) is not None:
+            now = trio.current_time()
+            if isinstance(found, Owner):
+                _log_end(trouble, now)
+            if now >= deadline:
+                raise self._refused(found)
+            if isinstance(found, OutboxError):
+                if (times := trouble.fails(str(found), now)) is not None:
+                    log_event(OUTBOX_FAILED, error=str(found), times=times)
+            elif told != str(found):
+                told = str(found)
                 log_event(OUTBOX_STANDS_BY, owner=told)
             await trio.sleep(LOOK)
+        _log_end(trouble, trio.current_time())
         token = trio.lowlevel.current_trio_token()
         self._membership.on_lost = partial(token.run_sync_soon, self._on_lost)
         self._membership.begin()
         if told is not None:
             log_event(OUTBOX_TAKEN_OVER, seconds=round(trio.current_time() - begun, 1))
 
-    async def _stand_by(self) -> Owner | str | None:
-        """Who owns the outbox; None: this process owns it from now on."""
+    async def _stand_by(self) -> Owner | OutboxError | None:
+        """Who owns the outbox, or why that is unknown; None: this process owns it from now on."""
         try:
             return await self._in_thread(self._membership.attempt, self._lasting)
         except psycopg.OperationalError as error:
             if self._membership.stands_by:  # the server may come back; a first look fails at once
-                return self.place.words(error)
+                return self.place.failed("cannot be taken over", error)
             raise
+
+    def _refused(self, found: Owner | OutboxError) -> OutboxError:
+        """The error of a process that has stood by for `owner_wait` seconds."""
+        if isinstance(found, OutboxError):
+            return found
+        return OutboxError(
+            f"outbox {self.place} is owned by another process: {found}; stop that one, or"
+            " wait for it (owner_wait)"
+        )
 
     def _on_lost(self) -> None:
         """Another process owns the whole outbox: tell the gateway so, account by account."""
@@ -218,3 +234,9 @@ class Owning(Storing):
     async def _look(self, do: Callable[[Connection], T]) -> T:
         with typed(self.place, "cannot be read"):
             return await self._in_thread(lambda: self._reader.call(do), self._reading)
+
+
+def _log_end(trouble: Trouble, now: float) -> None:
+    """Log once that a standby reads the database again after failures."""
+    if (seconds := trouble.works(now, wrote=True, ends=True)) is not None:
+        log_event(OUTBOX_WORKS, seconds=round(seconds, 3))
