@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from gateway_core import Disposition, Edit, GatewayClosed, OutboxError
+from gateway_core import Disposition, Edit, GatewayClosed, OutboxError, Overloaded, Send
 from gateway_core.authors import hookimpl
 from gateway_core.outboxes import StepRecord
 from gateway_core.testing import FakeChannel, MemoryOutbox, open_test_gateway
@@ -262,6 +262,64 @@ async def test_that_it_is_anothers_is_said_once(outbox, autojump_clock, capsys):
     said = capsys.readouterr().out
     assert 1 == said.count("is owned by another")
     assert 1 == said.count("gateway.account_lost")
+
+
+async def test_what_is_stored_is_counted_anew(outbox, autojump_clock):
+    """The other owner has sent some of it, and has accepted more."""
+    channel, bounds = slow(), {"outbox_capacity": 20, "partition_bound": 4, "drain_timeout": 1}
+    async with open_test_gateway(channel, outbox=outbox, **bounds) as gateway:
+        for number in range(18):
+            await gateway.enqueue("bot", f"{number % 2}", f"{number}", priority="bulk")
+        await trio.sleep(2.5)
+        assert 14 == gateway.statistics().stored
+        outbox.take("bot")
+        await trio.sleep(5)
+        newest = list(outbox._rows.values())[-1].entry
+        for name in list(outbox._rows)[:9]:
+            outbox._drop(name)
+        for number in range(3):
+            more = f"{int(newest.id, 16) + ((number + 1) << 48):030x}"  # its number
+            await outbox.append(attrs.evolve(newest, id=more), lambda: None)
+        outbox.elsewhere.clear()
+        await trio.sleep(1.5)
+        statistics = gateway.statistics()
+        assert (8, True) == (statistics.stored, statistics.conserved)
+        for number in range(12):
+            await gateway.submit(text(f"fits {number}"), wait=False)
+        with pytest.raises(Overloaded):
+            await gateway.submit(text("one too many"), wait=False)
+        await trio.sleep(60)
+        statistics = gateway.statistics()
+        assert (0, 0, True) == (statistics.stored, statistics.unfinished, statistics.conserved)
+        assert {(0, 0)} == {(one.depth, one.spilled) for one in statistics.partitions}
+        assert [0, 0, 0] == gateway._pager.capacity._taken
+        assert 6 + 8 + 12 == len(channel.made)  # with two that were under way when it was lost
+
+
+async def test_nothing_is_accepted_while_it_is_counted_anew(outbox, autojump_clock):
+    """It might be counted twice."""
+    counting = trio.Event()
+
+    async def overview():
+        counting.set()
+        await trio.sleep(1)
+        return await MemoryOutbox.overview(outbox)
+
+    async with open_test_gateway(slow(), outbox=outbox) as gateway:
+        outbox.overview = overview
+        await gateway.enqueue("bot", "r", "before")
+        outbox.take("bot")
+        outbox.elsewhere.clear()
+        await counting.wait()
+        with pytest.raises(OutboxError, match="just taking the outbox over again"):
+            await gateway.enqueue("bot", "r", "meanwhile")
+        await trio.sleep(1.1)
+        assert (await gateway.send("bot", "r", "after")).delivered
+        assert 0 == gateway.statistics().stored
+
+
+def text(words):
+    return Send(instance_id="bot", external_room_id="r", text=words, priority="bulk")
 
 
 class Voting:

@@ -27,39 +27,53 @@ def _by_account() -> defaultdict[str, list[int]]:
 class Capacity:
     """The outbox's own bound, no matter how many envelopes are in memory. A rank names a class.
 
-    wake        asks the pager for a new round, so that ended envelopes can be forgotten
-    unfinished  envelopes that were accepted and have not ended
-    _of         slots taken since the outbox was opened, by account and class
+    wake     asks the pager for a new round, so that ended envelopes can be forgotten
+    _stored  envelopes that were accepted and have not ended, by class
+    _of      the same since the outbox was opened, by account and class
     """
 
     _most: int
     _wake: Callable[[], None]
-    unfinished: int = attrs.field(default=0, init=False)
     closed: bool = attrs.field(default=False, init=False)
     _waiting: SlotQueue = attrs.field(factory=SlotQueue, init=False)
     _taken: list[int] = attrs.field(factory=lambda: [0] * (BULK + 1), init=False)
+    _stored: list[int] = attrs.field(factory=lambda: [0] * (BULK + 1), init=False)
     _coming: dict[str, int] = attrs.field(factory=dict, init=False)
     _gone: set[str] = attrs.field(factory=set, init=False)
     _of: defaultdict[str, list[int]] = attrs.field(factory=_by_account, init=False)
 
     def open(self, overview: Overview) -> None:
         """Count what previous process runs left."""
-        self.unfinished = sum(overview.unfinished.values())
         for priority, count in overview.classes.items():
-            self._taken[RANKS[priority]] += count
+            self._add(RANKS[priority], count)
+
+    def recount(self, overview: Overview, now: int) -> None:
+        """Count anew what is stored, which another process has changed; held slots stay held."""
+        self._of.clear()
+        for rank, count in enumerate(self._stored.copy()):
+            self._add(rank, -count)
+        self.open(overview)
+        self._hand_on(now)
+
+    @property
+    def unfinished(self) -> int:
+        """How many envelopes were accepted and have not ended."""
+        return sum(self._stored)
+
+    def _add(self, rank: int, count: int) -> None:
+        self._taken[rank] += count
+        self._stored[rank] += count
 
     def gained(self, instance_id: str, classes: Mapping[Priority, int]) -> None:
         """Count the stored envelopes of an account that this process owns from now on."""
         for priority, count in classes.items():
-            self.unfinished += count
-            self._taken[RANKS[priority]] += count
+            self._add(RANKS[priority], count)
             self._of[instance_id][RANKS[priority]] += count
 
     def lost(self, instance_id: str, now: int) -> None:
         """Stop counting the stored envelopes of an account that another process owns now."""
         for rank, count in enumerate(self._of.pop(instance_id, ())):
-            self.unfinished -= count
-            self._taken[rank] -= count
+            self._add(rank, -count)
         self._hand_on(now)
 
     def forget(self, instance_id: str) -> None:
@@ -112,7 +126,7 @@ class Capacity:
         """The envelope is stored and accepted."""
         self._coming.pop(envelope_id, None)
         self._gone.discard(envelope_id)  # a first try to store the envelope may have failed
-        self.unfinished += 1
+        self._stored[rank] += 1
         self._of[instance_id][rank] += 1
 
     def failed(self, envelope_id: str, now: int) -> None:
@@ -124,22 +138,21 @@ class Capacity:
 
     def freed(self, envelope_id: str, instance_id: str, rank: int, now: int) -> None:
         """An envelope ended."""
-        self.unfinished -= 1
+        self._stored[rank] -= 1
         self._of[instance_id][rank] -= 1
         self._note_gone(envelope_id)
         self.let_go(rank, now)
 
     def reopened(self, envelope_id: str, instance_id: str, rank: int, *, over: bool) -> None:
         """An ended envelope is unfinished again; `over`: it has already ended a second time."""
-        self.unfinished += 1
-        self._taken[rank] += 1
+        self._add(rank, 1)
         self._of[instance_id][rank] += 1
         if not over:
             self._gone.discard(envelope_id)
 
     def reclass(self, instance_id: str, rank: int, new: int) -> None:
         """Move the slot of an unfinished envelope from one class to another."""
-        for taken in (self._taken, self._of[instance_id]):
+        for taken in (self._taken, self._stored, self._of[instance_id]):
             taken[rank] -= 1
             taken[new] += 1
 

@@ -51,6 +51,23 @@ class Intake:
         self._last = _last_of(overview)
         self.spilled_of.update(overview.unfinished)
 
+    def recount(self, overview: Overview, partitions: Sequence[Partition]) -> None:
+        """Count everything that is stored as spilled, and as left by another process.
+
+        No envelope is in a lane. The envelopes count as accepted when they come in again.
+        """
+        for (instance_id, index), count in self._spilled_here.items():
+            partitions[index].spilled -= count
+            partitions[index].accepted -= count
+            account = self._registry.serving.get(instance_id)
+            if account is not None:
+                account.counts.accepted -= count
+        self._spilled_here.clear()
+        self._last_of.clear()
+        self.spilled_of.clear()
+        self.open(overview)
+        self._capacity.recount(overview, self._clock.now())
+
     def gained(self, instance_id: str, left: Overview) -> int:
         """Count what former owners left of an account that is owned now; how much is spilled."""
         self._last_of[instance_id] = _last_of(left)

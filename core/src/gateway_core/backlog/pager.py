@@ -327,6 +327,8 @@ class Pager:
                     await self._schedule.find_delayed()
                     self.accounts.knows_delayed.set()
                 await self.accounts.ownership.take()
+                if self.accounts.are_recounted:
+                    await self._recount()
                 self.accounts.taken()
                 await self.requests.serve()
                 busy = await self._round()
@@ -340,6 +342,13 @@ class Pager:
                 self._loader.gc_freeze.done = True
                 with trio.move_on_after(self._patience()):
                     await self._woken.wait()
+
+    async def _recount(self) -> None:
+        """Count anew what is stored, unless all accounts are lost again meanwhile."""
+        overview = await self._outbox.overview()
+        if self.accounts.are_recounted:
+            self._intake.recount(overview, self._partitions)
+            self.accounts.recounted()
 
     @property
     def _paging(self) -> bool:

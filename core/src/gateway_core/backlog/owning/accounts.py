@@ -80,6 +80,7 @@ class Accounts:
     spawn: Callable[[Callable[[], Awaitable[None]]], None] = attrs.field(
         default=lambda _task: None, init=False
     )
+    _all_lost: bool = attrs.field(default=False, init=False)
     knows_delayed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _has_let_go: trio.Event = attrs.field(factory=trio.Event, init=False)
     _has_taken: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -168,6 +169,8 @@ class Accounts:
             self.ownership.lose(account, self._registry.serving[instance_id])
             if self._spread is not None:
                 self.on_left(instance_id)
+            elif self._registry.serving.keys() <= self.ownership.wanted.keys():
+                self._all_lost = True
             self._wake()
 
     async def let_go_of_lost(self) -> None:
@@ -185,6 +188,15 @@ class Accounts:
             if self._spread is None and instance_id in self._registry.serving:
                 self.cursors.begin(instance_id)
                 self._schedule.look_back()
+
+    @property
+    def are_recounted(self) -> bool:
+        """Whether all accounts were lost at once, and some are owned again: counts are stale."""
+        return self._all_lost and not self._registry.serving.keys() <= self.ownership.wanted.keys()
+
+    def recounted(self) -> None:
+        """Note that what is stored was counted anew."""
+        self._all_lost = False
 
     def _had(self, instance_id: str, recovery: Recovery) -> None:
         self._gained(instance_id, recovery)
@@ -222,9 +234,14 @@ class Accounts:
         return instance_id in self.ownership.half_had
 
     def check_here(self, instance_id: str) -> None:
-        """Raises `OutboxError` if another process accepts for the account."""
+        """Raises `OutboxError` if another process accepts for the account.
+
+        Nothing is accepted either while what is stored is counted anew: it might be counted twice.
+        """
         if self._spread is not None and not self.has(instance_id):
             raise OutboxError(f"account {instance_id} belongs to another process now")
+        if self._all_lost and (self.ownership.taking or self.are_recounted):
+            raise OutboxError("this process is just taking the outbox over again")
 
     def as_stored(self, envelope: Envelope) -> Envelope:
         """The envelope as the outbox stores it: a stream is marked as written elsewhere.
