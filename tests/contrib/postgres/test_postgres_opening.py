@@ -95,11 +95,15 @@ async def test_a_gateway_that_was_followed_sends_again_once_the_other_has_left(s
         async with open_test_gateway(first, outbox=outbox_at(url)) as gateway:
             await gateway.send("bot", "room", "by the first")
             await anext(gateway.endings())  # it is known that it was sent
+            for number in range(3):
+                await gateway.enqueue("bot", "room", f"left {number}", not_before=late(0.5))
             ran(server, schema, "DELETE FROM members")  # as whoever stands by would
             async with open_test_gateway(second, outbox=outbox_at(url)) as other:
                 with pytest.raises(OutboxError, match="another process"):
                     await gateway.enqueue("bot", "room", "refused")
                 await other.send("bot", "room", "by the second")
+                while len(second.made) < 4:  # noqa: ASYNC110 - of a process that this one follows
+                    await trio.sleep(0.05)
                 ticket = await other.enqueue("bot", "room", "later", not_before=late(3600.0))
             while True:
                 try:
@@ -109,8 +113,9 @@ async def test_a_gateway_that_was_followed_sends_again_once_the_other_has_left(s
                 else:
                     break
             waiting = await gateway.status(ticket.id)
+            assert 1 == gateway.statistics().stored  # not what the second has sent
     assert ["by the first", "by the first again"] == first.texts("room")
-    assert ["by the second"] == second.texts("room")
+    assert ["by the second", "left 0", "left 1", "left 2"] == sorted(second.texts("room"))
     assert "gateway.account_lost" in {log["event"] for log in logs}
     assert waiting.receipt is None
 
