@@ -612,6 +612,12 @@ def test_plugins_are_given_as_a_list(plugins):
         bind(plugins, NOBODY)
 
 
+@pytest.mark.parametrize("plugin", ["courtesy", ("post", "courtesy")], ids=["all", "one"])
+def test_a_plugin_is_no_name(plugin):
+    with pytest.raises(TypeError, match="an object, not the text 'courtesy': import it"):
+        bind([plugin], NOBODY)
+
+
 @pytest.mark.parametrize(
     "pair",
     [(), ("post",), (5, Policy({})), ("a", "b", "c")],

@@ -276,6 +276,11 @@ def _each(name: str) -> Callable[..., Any]:
     return read
 
 
+def _recovery(connection: Any, seals: Any, instance: str) -> Any:
+    del seals  # nothing is sealed
+    return connection.read(lambda rows: rows.recovery(instance))
+
+
 @contextmanager
 def world_of(uuids: Random) -> Iterator[None]:
     """Let the product's modules run in the world's time and with its rows."""
@@ -309,8 +314,8 @@ def world_of(uuids: Random) -> Iterator[None]:
         (reading, "endings", _reads("endings")),
         (reading, "look_up", _look_up),
         (reading, "overview", lambda it: it.read(lambda rows: rows.overview())),
-        (reading, "recovery", lambda it, instance: it.read(lambda rows: rows.recovery(instance))),
-        (many, "recoveries", _each("recovery")),
+        (reading, "recovery", _recovery),
+        (many, "recoveries", lambda it, _seals, instances: _each("recovery")(it, instances)),
         (many, "unfinished", _each("unfinished_of")),
         (groups, "states", lambda *given: []),
         (keys, "seqs_of", _seqs_of),

@@ -128,6 +128,9 @@ def given(plugins: Sequence[Given]) -> list[Plugin]:
     found = []
     for item in plugins:
         channel, module = _for_channel(item)
+        if isinstance(module, str):
+            text = f"a plugin must be a module or an object, not the text {module!r}: import it"
+            raise TypeError(f"{text} (installed plugins need not be given)")
         name = getattr(module, "__name__", None) or type(module).__name__
         found.append(Plugin(name, module, channel, has_hook(module, "send")))
     return found
