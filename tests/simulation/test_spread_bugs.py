@@ -40,7 +40,7 @@ def _does(patch: Any, sql: str, do: Any) -> None:
 # -- the fence
 
 
-@bug(FOLLOWED, seen=1)
+@bug(FOLLOWED, seen=16)
 def a_takeover_does_not_look_at_the_counter_again(patch):
     patch.setattr(member.Watched, "silent", lambda self, owner, now: now - self._at(owner, now) > 3)
     seen: dict[Any, float] = {}
