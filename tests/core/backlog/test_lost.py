@@ -296,6 +296,23 @@ async def test_what_is_stored_is_counted_anew(outbox, autojump_clock):
         assert 6 + 8 + 12 == len(channel.made)  # with two that were under way when it was lost
 
 
+async def test_whoever_waits_for_what_another_owner_ended_hears_of_it(outbox, autojump_clock):
+    """It had no slot in memory."""
+    channel = slow(5)
+    async with open_test_gateway(channel, outbox=outbox, partition_bound=1) as gateway:
+        sent = await gateway.send("bot", "r", "before")
+        await gateway.enqueue("bot", "r", "has the slot")
+        ticket = await gateway.enqueue("bot", "r", "stored alone")
+        outbox.take("bot")
+        await trio.sleep(1)
+        MemoryOutbox.finished(outbox, attrs.evolve(sent, envelope_id=ticket.id))
+        outbox.elsewhere.clear()
+        with trio.fail_after(60):
+            receipt = await ticket.receipt()
+    assert (ticket.id, True) == (receipt.envelope_id, receipt.delivered)
+    assert "stored alone" not in channel.texts("r")
+
+
 async def test_nothing_is_accepted_while_it_is_counted_anew(outbox, autojump_clock):
     """It might be counted twice."""
     counting = trio.Event()

@@ -76,6 +76,7 @@ class Pager:
         self._cursors = Cursors()
         self._woken = trio.Event()
         self._looking_up = 0
+        self._unsure: list[Delivery] = []
         self._troubles = Troubles()
         self.capacity = Capacity(capacity, self.wake)
 
@@ -329,6 +330,7 @@ class Pager:
                 await self.accounts.ownership.take()
                 if self.accounts.are_recounted:
                     await self._recount()
+                await self._tell_ends()
                 self.accounts.taken()
                 await self.requests.serve()
                 busy = await self._round()
@@ -349,6 +351,18 @@ class Pager:
         if self.accounts.are_recounted:
             self._intake.recount(overview, self._partitions)
             self.accounts.recounted()
+            self._unsure = self.spilled.all()
+
+    async def _tell_ends(self) -> None:
+        """Tell callers that wait for a spilled envelope if another process has ended it."""
+        while self._unsure:
+            delivery = self._unsure[-1]
+            found = await self._outbox.find(delivery.id)
+            self._unsure.pop()
+            if found is not None and found.receipt is not None and delivery.receipt is None:
+                self.spilled.forget(delivery.id)
+                delivery.replay(found.receipt)
+                delivery.notify()
 
     @property
     def _paging(self) -> bool:
