@@ -125,7 +125,7 @@ class Laws:
             self.happened["owners"] += taking is not None
             if instance and before is not None and getattr(whose, "id", None) == before:
                 self.happened["handovers"] += account.member is None
-                whose.gave[instance] = trio.current_time()
+                whose.gave[instance] = len(self.trace), trio.current_time()
 
     def _committed_suspensions(self, transaction: Transaction) -> None:
         """Note since when each account is suspended, and who owned it then."""
@@ -167,14 +167,17 @@ class Laws:
         if entry is not None and owns:
             entry.writes.append(len(self.trace))
 
-    def answered(self, member: Member, instance: str, word: str | None, since: float) -> None:
+    def answered(self, member: Member, instance: str, word: str | None, since: int) -> None:
         """A request is over, at the latest when its account was given up.
+
+        since  how long the trace was when its first byte went out: an account may be given up and
+               owned again at one instant
 
         The time of an attempt and the wait for the attempt may both be over at the same instant. A
         probe is not judged, since it changes nothing at the platform.
         """
-        gave = member.gave.get(instance, -1.0)
-        late = since <= gave and trio.current_time() > gave + GRID
+        gave, at = member.gave.get(instance, (-1, 0.0))
+        late = since <= gave and trio.current_time() > at + GRID
         idle = not late or word is None or member.life.dead
         self.expect(idle, f"{member.name} has given up {instance} with {word} in flight")
 

@@ -28,7 +28,7 @@ class Member:
     stopped_until  the time before which it does nothing
     cut_until      the time before which it does not reach the server; away_until: the platforms
     weight         its share of the accounts, if they are spread
-    gave           when it last gave up each account
+    gave           when it last gave up each account: the length of the trace then, and the time
     dies_in        it is killed at so many ports from now
     stops_writing  seconds for which it stops between its next look and the write of a request
     stops_renewing  seconds for which it stops between its next renewal and the answer
@@ -52,7 +52,7 @@ class Member:
         self.connections: dict[Connection, None] = {}
         self._waiting: dict[trio.Event, None] = {}
         self.weight = rng.choice(setup.weights) if setup.spread else 1.0
-        self.gave: dict[str, float] = {}
+        self.gave: dict[str, tuple[int, float]] = {}
         life.died = self._died
 
     def _died(self) -> None:
