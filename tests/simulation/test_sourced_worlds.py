@@ -1,5 +1,7 @@
 """Draws worlds of spread accounts that a source gives, and puts bugs into how they come and go."""
 
+# ruff: noqa: ARG005 - the bugs have the signatures of what they replace
+
 from __future__ import annotations
 
 import pytest
@@ -16,10 +18,11 @@ from gateway_core.backlog.owning.accounts import Accounts
 from gateway_core.sourcing.sourcing import Sourcing
 
 SEEDS = amount("worlds of accounts that a source gives")
-FOUND = (7, 244)
+FOUND = (7, 244, 1227)
 """Seeds of worlds that found a mistake in the gateway: an account was given up again, with nothing
 to do, before the next look for what had been handed over for it; an account was not suspended,
-since the source failed as its owner was told."""
+since the source failed as its owner was told; one whose envelopes wait was given up as idle, as it
+had been before it was lost."""
 MOST_WORLDS = 40
 NEVER = "are unfinished"
 
@@ -35,7 +38,16 @@ def test_every_law_holds_in_every_world():
 
 @bug(NEVER, seen=103)
 def what_is_handed_over_is_not_looked_for_as_its_account_is_had(patch):
-    patch.setattr(sharing.Sharing, "_gain", lambda self: self._handed.gained())
+    patch.setattr(sharing.Sharing, "_gain", lambda self, accounts=(): self._handed.gained())
+
+
+@bug(NEVER, seen=1227)
+def an_account_that_was_lost_as_it_idled_stays_idle(patch):
+    def gain(self, accounts=()):
+        self._handed.gained()
+        self._gains.set()
+
+    patch.setattr(sharing.Sharing, "_gain", gain)
 
 
 @bug("UnknownInstance", seen=6)

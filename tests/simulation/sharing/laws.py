@@ -125,7 +125,7 @@ class Laws:
             self.happened["owners"] += taking is not None
             if instance and before is not None and getattr(whose, "id", None) == before:
                 self.happened["handovers"] += account.member is None
-                whose.gave[instance] = len(self.trace), trio.current_time()
+                whose.gave[instance] = account.epoch, trio.current_time()
 
     def _committed_suspensions(self, transaction: Transaction) -> None:
         """Note since when each account is suspended, and who owned it then."""
@@ -151,8 +151,8 @@ class Laws:
         lease, timeout = self.setup.settings.lease, self.setup.config.attempt_timeout
         return member.id == owner and trio.current_time() <= since + timeout + 8 * lease
 
-    def written(self, member: Member, instance: str, word: str | None, *, stopped: bool) -> None:
-        """The first byte of a request goes out."""
+    def written(self, member: Member, instance: str, word: str | None, *, stopped: bool) -> int:
+        """The first byte of a request goes out; returns the account's epoch."""
         account = self.server.rows.accounts.get(instance if self.setup.spread else "")
         owns = account is not None and account.member == member.id
         self.note("write", member.name, instance, word or "", "" if owns else "NOT THE OWNER")
@@ -166,18 +166,19 @@ class Laws:
         entry = self.entries.get(word or "")
         if entry is not None and owns:
             entry.writes.append(len(self.trace))
+        return account.epoch if account is not None and owns else -1
 
-    def answered(self, member: Member, instance: str, word: str | None, since: int) -> None:
+    def answered(self, member: Member, instance: str, word: str | None, epoch: int) -> None:
         """A request is over, at the latest when its account was given up.
 
-        since  how long the trace was when its first byte went out: an account may be given up and
-               owned again at one instant
+        epoch  of the account as its first byte went out: of an earlier tenure, which was lost, a
+               request may still be under way
 
         The time of an attempt and the wait for the attempt may both be over at the same instant. A
         probe is not judged, since it changes nothing at the platform.
         """
-        gave, at = member.gave.get(instance, (-1, 0.0))
-        late = since <= gave and trio.current_time() > at + GRID
+        given, at = member.gave.get(instance, (-2, 0.0))
+        late = epoch == given and trio.current_time() > at + GRID
         idle = not late or word is None or member.life.dead
         self.expect(idle, f"{member.name} has given up {instance} with {word} in flight")
 

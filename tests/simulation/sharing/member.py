@@ -28,7 +28,7 @@ class Member:
     stopped_until  the time before which it does nothing
     cut_until      the time before which it does not reach the server; away_until: the platforms
     weight         its share of the accounts, if they are spread
-    gave           when it last gave up each account: the length of the trace then, and the time
+    gave           the epoch of each account as it last gave it up, and when that was
     dies_in        it is killed at so many ports from now
     stops_writing  seconds for which it stops between its next look and the write of a request
     stops_renewing  seconds for which it stops between its next renewal and the answer

@@ -181,12 +181,11 @@ class Transport(httpx2.AsyncBaseTransport):
         body = await request.aread()
         instance = world.instance_at(request.url.host)
         word = word_of(body)
-        world.laws.written(member, instance, word, stopped=stopped)
-        since = len(world.laws.trace)
+        epoch = world.laws.written(member, instance, word, stopped=stopped)
         try:
             return await self._answered(request, body)
         finally:
-            world.laws.answered(member, instance, word, since)
+            world.laws.answered(member, instance, word, epoch)
 
     async def _answered(self, request: httpx2.Request, body: bytes) -> httpx2.Response:
         member = self._member

@@ -6,7 +6,7 @@ If one process owns all accounts, this part does nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -69,8 +69,12 @@ class Sharing(Serving):
         self._spread = SpreadMember(link, self.place, settings.lease, settings.weight)
         return self._spread
 
-    def _gain(self) -> None:
-        """Look for waiting rows now: an account that finds nothing to do is soon given up again."""
+    def _gain(self, accounts: Iterable[str] = ()) -> None:
+        """Look for waiting rows now: an account that finds nothing to do is soon given up again.
+
+        It is not idle any more, though it was lost before that could be written.
+        """
+        self._writer.idle.difference_update(accounts)
         self._handed.gained()
         self._gains.set()
 
@@ -143,7 +147,7 @@ class Sharing(Serving):
             self._spread.took(instance_id, epoch)
             self._accounts.add(instance_id)
             self._spread.takeovers += 1
-            self._gain()
+            self._gain([instance_id])
         return attrs.evolve(found, stored=stored)
 
     async def recover_many(
@@ -177,7 +181,7 @@ class Sharing(Serving):
         self._accounts.update(epochs)
         member.takeovers += len(epochs)
         if epochs:
-            self._gain()
+            self._gain(epochs)
         return [
             (name, attrs.evolve(it, stored=stored[name]), made.get(name, ()))
             for name, it in found.items()
