@@ -160,7 +160,7 @@ def test_who_asked_is_told_how_it_ended(program, outbox, said):
         seen["unknown"] = await said(send, "x", instance="nobody", room=ROOM)
         seen["key"] = await said(edit, "x", named=Named(key="none", instance="bot", room=ROOM))
         gateway.suspend("bot")
-        seen["late"] = await said(send, "x", instance="bot", room=ROOM, delivery=Delivery(ttl=3.0))
+        seen["late"] = await said(send, "x", instance="bot", room=ROOM, delivery=Delivery(ttl=30.0))
 
     application(use)
     code, why = seen["unknown"]
