@@ -85,7 +85,7 @@ class Loader:
                 self._intake.pass_to_another(unfinished.pop(), account)
                 if len(unfinished) % AT_ONCE == 0:
                     await trio.lowlevel.checkpoint()
-            partition.completion.forget_ended(account.instance.id)
+            partition.completion.forget_ended([account.instance.id])
             partition.scheduler.forget(account)
 
     async def next_page(self, account: InstanceState, cursor: StreamCursor) -> bool:

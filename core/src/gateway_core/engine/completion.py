@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from gateway_core.accounts.instance_state import InstanceState
 from gateway_core.contract.envelopes import CHANGES, Disposition, Receipt
@@ -217,10 +217,10 @@ class Completion:
         for delivery in reversed(list(self._deliveries.values())):
             self.give_up(delivery, "the gateway closed")
 
-    def forget_ended(self, instance_id: str) -> None:
-        """Forget the endings of an account that another process owns; note them as `unsure`."""
+    def forget_ended(self, instance_ids: Collection[str]) -> None:
+        """Forget the endings of accounts that another process owns; note them as `unsure`."""
         for name, receipt in list(self.history.items()):
-            if receipt.instance_id == instance_id:
+            if receipt.instance_id in instance_ids:
                 del self.history[name]
                 self.unsure[name] = None
         while len(self.unsure) > self._longest_history:

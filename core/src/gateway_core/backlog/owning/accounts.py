@@ -6,7 +6,7 @@ This module waits only until an account is owned, or until its envelopes are out
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Sequence
 
 import attrs
 import trio
@@ -88,6 +88,7 @@ class Accounts:
     def __attrs_post_init__(self) -> None:
         self.moving = Moving(self._registry.stopping, self._journal, self._clock, self._let_go_of)
         self.ownership.on_had = self._had
+        self.ownership.on_stored = self._forget_ended
 
     def close(self) -> None:
         """Loading has stopped: wake everybody who waits for it."""
@@ -197,6 +198,14 @@ class Accounts:
     def recounted(self) -> None:
         """Note that what is stored was counted anew."""
         self._all_lost = False
+
+    def _forget_ended(self, instance_ids: Collection[str]) -> None:
+        """Forget what ended here of accounts before they were taken out of memory, and then lost.
+
+        If such an ending was not written, its envelope is still stored, and is sent again.
+        """
+        for partition in self._partitions:
+            partition.completion.forget_ended(instance_ids)
 
     def _had(self, instance_id: str, recovery: Recovery) -> None:
         self._gained(instance_id, recovery)

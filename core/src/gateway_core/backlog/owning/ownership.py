@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -35,19 +35,23 @@ AGAIN = 1.0
 class Ownership:
     """Which of the accounts that this process asked for it owns.
 
-    wanted    accounts that this process does not own yet
-    taking    wanted accounts that the outbox is being asked for now
-    half_had  wanted accounts that the outbox gave to this process, but whose state is not read yet
-    lost      accounts that this process gave up or lost, but that may still have envelopes in
-              memory
-    on_had    called with each account that is owned from now on, and how its last owner left it
-    restore   called before `on_had` with each account, and its suspension by an operator, if any
+    wanted     accounts that this process does not own yet
+    taking     wanted accounts that the outbox is being asked for now
+    half_had   wanted accounts that the outbox gave to this process, but whose state is not read yet
+    lost       accounts that this process gave up or lost, but that may still have envelopes in
+               memory
+    on_stored  called with accounts that are about to be owned and have stored envelopes
+    on_had     called with each account that is owned from now on, and how its last owner left it
+    restore    called before `on_had` with each account, and its suspension by an operator, if any
     """
 
     _outbox: Outbox
     _journal: Journal
     _clock: Clock
     _spread: Spreading | None
+    on_stored: Callable[[Collection[str]], None] = attrs.field(
+        default=lambda _instance_ids: None, init=False
+    )
     on_had: Callable[[str, Recovery], None] = attrs.field(init=False)
     restore: Callable[[InstanceState, Suspension | None], None] = attrs.field(
         default=lambda _account, _suspension: None, init=False
@@ -193,6 +197,7 @@ class Ownership:
         found = await recover_many(tuple(accounts), since=since, limit=MOST_RECKONED)
         if self._spread is not None:
             self._journal.draw_ids_from(self._spread.id_slot)
+        self._stored([(name, recovery) for name, recovery, _ in found])
         for name, recovery, attempts in found:
             self._journal.goes_on_after(recovery.last_id, recovery.sequence)
             self._refused.pop(name, None)
@@ -229,7 +234,13 @@ class Ownership:
         attempts = await self._outbox.attempts(
             since=since, instance_id=instance_id, limit=MOST_RECKONED
         )
+        self._stored([(instance_id, recovery)])
         self._had(instance_id, account, recovery, attempts)
+
+    def _stored(self, found: Iterable[tuple[str, Recovery]]) -> None:
+        stored = {name for name, it in found if it.stored is not None and it.stored.unfinished}
+        if stored:
+            self.on_stored(stored)
 
 
 def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
