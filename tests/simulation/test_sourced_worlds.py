@@ -9,6 +9,7 @@ from amounts import LONG, amount, one_of_three
 
 pytest.importorskip("psycopg", reason="gateway-contrib[postgres] is not installed")
 
+from sharing import spread_statements
 from sharing.world import simulate_sourced
 from simulated.bugs import Bugs
 
@@ -18,11 +19,12 @@ from gateway_core.backlog.owning.accounts import Accounts
 from gateway_core.sourcing.sourcing import Sourcing
 
 SEEDS = amount("worlds of accounts that a source gives")
-FOUND = (7, 244, 1227)
+FOUND = (7, 244, 1227, 2191, 2372)
 """Seeds of worlds that found a mistake in the gateway: an account was given up again, with nothing
 to do, before the next look for what had been handed over for it; an account was not suspended,
 since the source failed as its owner was told; one whose envelopes wait was given up as idle, as it
-had been before it was lost."""
+had been before it was lost, or as nobody knew that they are stored; what had ended here of one that
+was forgotten and lost was never sent again, though its end was not written."""
 MOST_WORLDS = 40
 NEVER = "are unfinished"
 
@@ -41,13 +43,14 @@ def what_is_handed_over_is_not_looked_for_as_its_account_is_had(patch):
     patch.setattr(sharing.Sharing, "_gain", lambda self, accounts=(): self._handed.gained())
 
 
-@bug(NEVER, seen=1227)
-def an_account_that_was_lost_as_it_idled_stays_idle(patch):
-    def gain(self, accounts=()):
-        self._handed.gained()
-        self._gains.set()
+@bug(NEVER, seen=2372)
+def an_account_is_given_up_as_idle_though_an_envelope_is_stored(patch):
+    patch.setattr(spread_statements, "has_envelopes", lambda rows, instance: False)
 
-    patch.setattr(sharing.Sharing, "_gain", gain)
+
+@bug(NEVER, seen=2191)
+def what_ended_here_is_remembered_though_its_account_was_lost(patch):
+    patch.setattr(Accounts, "_forget_ended", lambda *_: None)
 
 
 @bug("UnknownInstance", seen=6)

@@ -269,7 +269,13 @@ async def tried(server: Server, transaction: Transaction, given: Mapping[str, An
     return [(name_of(it),) for it in sorted(found) if name_of(it) in given["accounts"]], len(found)
 
 
+def has_envelopes(rows: Rows, instance: str) -> bool:
+    """Whether an envelope of the account is stored."""
+    return any(kept.instance == instance for kept in rows.envelopes.values())
+
+
 @statement("""UPDATE accounts SET member = NULL, idle = account = ANY (%s::text[])
+    AND NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.account = accounts.account)
     WHERE member = %s AND account = ANY (%s::text[])""")
 async def give(server: Server, transaction: Transaction, given: Any) -> Answer:
     """Give up the member's accounts among these, of which some are idle."""
@@ -283,7 +289,7 @@ async def give(server: Server, transaction: Transaction, given: Any) -> Answer:
     def write(rows: Rows) -> None:
         for name in found:
             it = rows.accounts[name]
-            it.member, it.idle = None, name_of(name) in idle
+            it.member, it.idle = None, name_of(name) in idle and not has_envelopes(rows, name)
 
     if found:
         server.writes(transaction, write)

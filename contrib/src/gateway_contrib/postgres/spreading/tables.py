@@ -208,10 +208,12 @@ def give(
 ) -> None:
     """Give up those of the accounts that the member owns. Call it at the end of a transaction.
 
-    idle  accounts that have nothing to do
+    idle  accounts that have nothing to do, as far as the process knows: it may not have heard that
+          an envelope is stored
     """
     names = [name_of(each) if each else ALL for each in instances]
     sql = """UPDATE accounts SET member = NULL, idle = account = ANY (%s::text[])
+            AND NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.account = accounts.account)
         WHERE member = %s AND account = ANY (%s::text[])"""
     if connection.execute(sql, ([*map(name_of, idle)], member, names)).rowcount:
         connection.execute(CHANGED)
