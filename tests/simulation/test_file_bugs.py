@@ -151,7 +151,7 @@ def the_files_of_a_message_go_in_another_order(patch):
     patch.setattr("gateway_plugin_discord.api.content_of", content_of)
 
 
-@bug("is delivered without its files|is nowhere|is there")
+@bug("is delivered without its files|is nowhere|is there", seen=3)
 def all_but_the_first_file_are_forgotten(patch):
     whole = steps.files_of
 
