@@ -8,7 +8,7 @@ Like `test_seeded_bugs.py`, but only in worlds with groups.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import count
 from typing import Any
 
 import attrs
@@ -288,7 +288,4 @@ def grouping() -> Iterator[int]:
 
 @pytest.mark.parametrize("name", one_of_three(BUGS))
 def test_the_simulation_finds_it(name, monkeypatch):
-    BUGS[name].put(monkeypatch)
-    found = BUGS[name].violation(islice(grouping(), MOST_WORLDS))
-    assert found is not None, f"{name} was in {MOST_WORLDS} worlds, and nobody noticed"
-    BUGS[name].expect_in(found)
+    BUGS[name].expect_found(monkeypatch, grouping(), MOST_WORLDS)

@@ -9,7 +9,7 @@ lives, a full disk, or another trouble of this kind are used.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import count
 from typing import Any
 
 import attrs
@@ -206,7 +206,4 @@ def troubled() -> Iterator[int]:
 
 @pytest.mark.parametrize("name", one_of_three(BUGS))
 def test_the_simulation_finds_it(name, monkeypatch):
-    BUGS[name].put(monkeypatch)
-    found = BUGS[name].violation(islice(troubled(), MOST_WORLDS))
-    assert found is not None, f"{name} was in {MOST_WORLDS} worlds, and nobody noticed"
-    BUGS[name].expect_in(found)
+    BUGS[name].expect_found(monkeypatch, troubled(), MOST_WORLDS)

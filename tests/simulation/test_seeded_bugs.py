@@ -618,10 +618,7 @@ def a_room_that_moved_is_looked_for_where_it_was(patch):
 
 @pytest.mark.parametrize("name", one_of_three(BUGS))
 def test_the_simulation_finds_it(name, monkeypatch):
-    BUGS[name].put(monkeypatch)
-    violation = BUGS[name].violation(range(MOST_SEEDS))
-    assert violation is not None, f"{name} was in {MOST_SEEDS} worlds, and nobody noticed"
-    BUGS[name].expect_in(violation)
+    BUGS[name].expect_found(monkeypatch, range(MOST_SEEDS), MOST_SEEDS)
 
 
 def test_there_are_at_least_twelve():

@@ -66,7 +66,4 @@ def nobody_hears_that_something_is_handed_over_for_an_idle_account(patch):
 
 @pytest.mark.parametrize("name", one_of_three(BUGS))
 def test_the_simulation_finds_it(name, monkeypatch):
-    BUGS[name].put(monkeypatch)
-    violation = BUGS[name].violation(range(MOST_WORLDS))
-    assert violation is not None, f"{name} was in {MOST_WORLDS} worlds, and nobody noticed"
-    BUGS[name].expect_in(violation)
+    BUGS[name].expect_found(monkeypatch, range(MOST_WORLDS), MOST_WORLDS)

@@ -142,10 +142,7 @@ def what_is_asked_of_an_account_elsewhere_is_done_here(patch):
 
 @pytest.mark.parametrize("name", one_of_three(BUGS))
 def test_the_simulation_finds_it(name, monkeypatch):
-    BUGS[name].put(monkeypatch)
-    violation = BUGS[name].violation(range(MOST_WORLDS))
-    assert violation is not None, f"{name} was in {MOST_WORLDS} worlds, and nobody noticed"
-    BUGS[name].expect_in(violation)
+    BUGS[name].expect_found(monkeypatch, range(MOST_WORLDS), MOST_WORLDS)
 
 
 def test_there_are_at_least_six():

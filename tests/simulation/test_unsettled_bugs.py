@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextvars import ContextVar
-from itertools import count, islice
+from itertools import count
 from typing import Any
 
 import pytest
 from amounts import one_of_three
-from simulated.bugs import Bug, Bugs
+from simulated.bugs import Bugs
 from simulated.drawing import draw
 
 from gateway_core.engine import enqueue
@@ -114,16 +114,9 @@ def unsettled() -> Iterator[int]:
 
 @pytest.mark.parametrize("name", CONNECTIONS)
 def test_the_simulation_finds_what_becomes_of_connections(name, monkeypatch):
-    _expect_found(CONNECTIONS[name], name, connected(), monkeypatch)
+    CONNECTIONS[name].expect_found(monkeypatch, connected(), MOST_WORLDS)
 
 
 @pytest.mark.parametrize("name", one_of_three(BUGS))
 def test_the_simulation_finds_it(name, monkeypatch):
-    _expect_found(BUGS[name], name, unsettled(), monkeypatch)
-
-
-def _expect_found(bug: Bug, name: str, seeds: Iterator[int], patch: pytest.MonkeyPatch) -> None:
-    bug.put(patch)
-    found = bug.violation(islice(seeds, MOST_WORLDS))
-    assert found is not None, f"{name} was in {MOST_WORLDS} worlds, and nobody noticed"
-    bug.expect_in(found)
+    BUGS[name].expect_found(monkeypatch, unsettled(), MOST_WORLDS)

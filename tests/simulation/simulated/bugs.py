@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from itertools import chain
+from itertools import chain, islice
 from typing import TypeAlias
 
 import attrs
@@ -37,6 +37,15 @@ class Bug:
             except Violation as found:
                 return found
         return None
+
+    def expect_found(
+        self, monkeypatch: pytest.MonkeyPatch, seeds: Iterable[int], most: int
+    ) -> None:
+        """Put the bug in, and check that the worlds of at most so many seeds show it."""
+        self.put(monkeypatch)
+        violation = self.violation(islice(seeds, most))
+        assert violation is not None, f"the bug was in {most} worlds, and nobody noticed"
+        self.expect_in(violation)
 
     def expect_in(self, violation: Violation) -> None:
         """Check that the violation is this bug's."""
