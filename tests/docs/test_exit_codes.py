@@ -21,7 +21,8 @@ def ones(path):
 
 
 def test_each_way_to_exit_code_1_stands_in_the_table():
-    [row] = [line for line in PAGE.read_text().splitlines() if line.startswith("| 1 |")]
-    said = row.strip("| ").split("|")[1].split(";")
+    table = PAGE.read_text().partition("| command | exit code 1 |")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split("|")[1] for line in table.splitlines()[2:]]
+    said = [way for row in rows for way in row.split(";")]
     places = [place for path in sorted(CLI.rglob("*.py")) for place in ones(path)]
     assert len(places) == len(said)

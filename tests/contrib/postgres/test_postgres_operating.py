@@ -91,11 +91,17 @@ async def test_an_operator_looks_and_has_failed_ones_tried_again(config, outbox,
         code, out, err = await gateway_command("retry", first.envelope_id, other, *option)
         assert (2, "", f"gateway: the outbox does not know {other}\n") == (code, out, err)
         assert f"{third.envelope_id}: discarded\n" == await command("discard", third.envelope_id)
+        code, out, err = await gateway_command("retry", third.envelope_id, *option)
+        assert f"{third.envelope_id}: there is nothing to try again\n" == out
+        assert (1, "gateway: nothing was done for 1 of 1\n") == (code, err)
         channel.script = None
         out = await command("retry", "--room", "room")
         assert [f"{each.envelope_id}: goes on" for each in (first, second)] == out.splitlines()
         await until(lambda: has_ended(gateway, second))
         assert ["refused 1", "refused 2"] == channel.texts("room")[-2:]
+        code, out, err = await gateway_command("discard", second.envelope_id, *option)
+        assert f"{second.envelope_id}: had ended already: delivered\n" == out
+        assert (1, "gateway: nothing was done for 1 of 1\n") == (code, err)
         out = await command("erase", "--instance", "bot", "--room", "room")
         assert "bot room: 2 rows erased, 0 in flight\n" == out
         assert "" == await command("list")

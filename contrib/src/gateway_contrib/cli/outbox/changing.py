@@ -24,6 +24,8 @@ from gateway_contrib.cli.outbox.named import (
 
 PATIENCE = 10.0
 """Seconds to wait for a running gateway's answer."""
+DONE = frozenset({"goes on", "ended", "discarded"})
+"""The answers to a retry or a discard that was carried out; any other says why it was not."""
 
 
 @app.command
@@ -40,7 +42,7 @@ async def retry(
     with operator_of(config) as operator:
         chosen = choose(operator, envelopes, filters, limit)
         numbers = {name: operator.ask("retry", time(), envelope_id=name) for name in chosen}
-        await _answers(operator, numbers)
+        _all_done(await _answers(operator, numbers))
 
 
 @app.command
@@ -58,7 +60,7 @@ async def discard(
     with operator_of(config) as operator:
         chosen = choose(operator, envelopes, filters, limit, waiting=waiting)
         numbers = {name: operator.ask("discard", time(), envelope_id=name) for name in chosen}
-        await _answers(operator, numbers)
+        _all_done(await _answers(operator, numbers))
 
 
 @app.command
@@ -75,11 +77,11 @@ async def erase(
         await _answers(operator, {f"{instance} {room}": number})
 
 
-async def _answers(operator: Any, numbers: dict[str, int]) -> None:
-    """Print the running gateway's answers; without one, say that the next gateway does it."""
+async def _answers(operator: Any, numbers: dict[str, int]) -> list[str]:
+    """Print and return the gateway's answers; without one, say that the next gateway does it."""
     if not numbers:
         print("nothing matches the filters: nothing was done")
-        return
+        return []
     from gateway_contrib.durable.operators.asking import answers_to  # noqa: PLC0415 - an extra
 
     names = {number: name for name, number in numbers.items()}
@@ -95,3 +97,11 @@ async def _answers(operator: Any, numbers: dict[str, int]) -> None:
         raise Ended(
             f"{left} requested, but the gateway has not answered yet: it may still do it", 1
         )
+    return list(answers.values())
+
+
+def _all_done(answers: list[str]) -> None:
+    """End with the exit code 1 if something that was asked for was not done."""
+    refused = sum(answer not in DONE for answer in answers)
+    if refused:
+        raise Ended(f"nothing was done for {refused} of {len(answers)}", 1)
