@@ -148,7 +148,7 @@ class Member:
 
     def passed_on(self, request):
         for row in self.store.handed:
-            if row.request.number == request.number and row.taken_by is self:
+            if row.request.instance_id == request.instance_id and row.taken_by is self:
                 row.taken_by = None
 
     def is_known(self, instance_id):

@@ -14,17 +14,21 @@ from sharing.world import simulate_sourced
 from simulated.bugs import Bugs
 
 from gateway_contrib.postgres import sharing
+from gateway_contrib.postgres.handed import Handed
 from gateway_contrib.postgres.spreading import tables
+from gateway_core.backlog.operator_requests import OperatorRequests
 from gateway_core.backlog.owning.accounts import Accounts
 from gateway_core.sourcing.sourcing import Sourcing
 
 SEEDS = amount("worlds of accounts that a source gives")
-FOUND = (7, 244, 1227, 2191, 2372)
+FOUND = (7, 244, 1227, 2191, 2372, 5023, 5223)
 """Seeds of worlds that found a mistake in the gateway: an account was given up again, with nothing
 to do, before the next look for what had been handed over for it; an account was not suspended,
 since the source failed as its owner was told; one whose envelopes wait was given up as idle, as it
 had been before it was lost, or as nobody knew that they are stored; what had ended here of one that
-was forgotten and lost was never sent again, though its end was not written."""
+was forgotten and lost was never sent again, though its end was not written; a look for the newest
+rows that was under way as an account was had took them before the account's older ones; what was
+left to the account's next owner, which was this process, was looked for after what came later."""
 MOST_WORLDS = 40
 NEVER = "are unfinished"
 
@@ -43,7 +47,32 @@ def what_is_handed_over_is_not_looked_for_as_its_account_is_had(patch):
     patch.setattr(sharing.Sharing, "_gain", lambda self, accounts=(): self._handed.gained())
 
 
-@bug(NEVER, seen=2372)
+@bug("overtakes", seen=5023)
+def a_look_under_way_takes_the_newest_rows_of_an_account_that_is_had_meanwhile(patch):
+    look = Handed.look
+
+    def counted(handed, *words, **named):
+        handed._gained += vars(handed).pop("later", 0)
+        return look(handed, *words, **named)
+
+    def gained(handed):
+        handed.later = vars(handed).get("later", 0) + 1
+
+    patch.setattr(Handed, "look", counted)
+    patch.setattr(Handed, "gained", gained)
+
+
+@bug("overtakes", seen=5223)
+def one_request_is_left_to_the_next_owner_and_its_room_s_later_ones_are_not(patch):
+    patch.setattr(OperatorRequests, "forget", lambda *_: None)
+    patch.setattr(
+        sharing.Sharing,
+        "passed_on",
+        lambda self, request: self._handed.answered([request.number]),
+    )
+
+
+@bug(NEVER, seen=48)
 def an_account_is_given_up_as_idle_though_an_envelope_is_stored(patch):
     patch.setattr(spread_statements, "has_envelopes", lambda rows, instance: False)
 

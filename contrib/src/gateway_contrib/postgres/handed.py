@@ -17,6 +17,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from threading import Lock
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -137,6 +138,8 @@ class Handed:
         self._held, self._soon = False, SOON
         self._passed: set[str] = set()
         self._missing: set[str] = set()
+        self._let_go: set[str] = set()
+        self._lock = Lock()
         self.for_members: bool | None = None
         self.taken, self.waited = 0, 0.0
         self._keyring = Keyring()
@@ -154,14 +157,19 @@ class Handed:
         self._open = None
 
     def gained(self) -> None:
-        """An account is owned by now: its waiting rows are in the next look."""
+        """An account is about to be owned: all its waiting rows are in the next look.
+
+        Called before `Share.has` says so: a look under way that has only its newest rows is void.
+        """
         self._gained += 1
         self.for_members = True  # processes may wait for rows that its last owner has answered
 
     def lost(self, instance: str) -> None:
         """Leave the account's taken but unanswered rows to its next owner."""
-        waiting = self._waiting.copy().items()  # a look may be under way
-        self.answered([number for number, (of, _) in waiting if of == instance])
+        with self._lock:  # a look may be under way
+            waiting = self._waiting.copy().items()
+            self.answered([number for number, (of, _) in waiting if of == instance])
+            self._let_go.add(instance)
         self._unopened.lost(instance)
 
     def _passed_over(self, left: int) -> set[str]:
@@ -202,7 +210,9 @@ class Handed:
             self._open = None
         limit = min(AT_ONCE, max(FEW, MOST - len(self._waiting)))
         asked: dict[str, Any] = {"limit": limit, "bytes": max(left, 1), "longest": LONGEST}
-        asked |= {"waiting": list(self._waiting), "passed": [text_in(each) for each in passed]}
+        with self._lock:
+            self._let_go.clear()
+            asked |= {"waiting": list(self._waiting), "passed": [text_in(each) for each in passed]}
         asked |= self._unopened.bound
         some = _ALL
         if self._open is not None:
@@ -216,6 +226,10 @@ class Handed:
         fitting = [row for row in found if row[6] is not None]
         if share is not None:  # an account that is just being taken gets its rows once it is owned
             missing = {name for row in fitting if not share.has(name := text_out(row[5]))}
+            with self._lock:  # this look has not those of an account's rows that were let go since
+                missing |= self._let_go.intersection([text_out(row[5]) for row in fitting])
+            if self._open is not None and gained != self._gained:
+                return []  # only now does this process know the account: its older rows come first
             fitting = [row for row in fitting if text_out(row[5]) not in missing]
             self._missing |= missing
             passed |= missing

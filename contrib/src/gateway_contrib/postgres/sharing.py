@@ -107,8 +107,8 @@ class Sharing(Serving):
             self._writer.idle.add(instance_id)
 
     def passed_on(self, request: Request) -> None:
-        """Forget the request; the process that owns its account takes it with the next look."""
-        self._handed.answered([request.number])
+        """Forget the account's requests; the process that owns it takes them with a next look."""
+        self._leave_requests(request.instance_id)
 
     def offers(self, instance_id: str) -> bool:
         """Whether the last look offered the account to this process."""
@@ -145,9 +145,9 @@ class Sharing(Serving):
             raise self._others()
         if epoch is not None:
             self._spread.took(instance_id, epoch)
+            self._gain([instance_id])
             self._accounts.add(instance_id)
             self._spread.takeovers += 1
-            self._gain([instance_id])
         return attrs.evolve(found, stored=stored)
 
     async def recover_many(
@@ -178,10 +178,10 @@ class Sharing(Serving):
             raise self._others()
         for name, epoch in epochs.items():
             member.took(name, epoch)
-        self._accounts.update(epochs)
-        member.takeovers += len(epochs)
         if epochs:
             self._gain(epochs)
+        self._accounts.update(epochs)
+        member.takeovers += len(epochs)
         return [
             (name, attrs.evolve(it, stored=stored[name]), made.get(name, ()))
             for name, it in found.items()
@@ -242,13 +242,14 @@ class Sharing(Serving):
         return None if self._spread is None else Share(self._spread.member, self._has)
 
     def _has(self, instance_id: str) -> bool:
-        """Whether the account is owned by now; true if it has no row or is common to all.
+        """Whether the account is owned by now; without a row, whether the common work is known.
 
-        For those, the database's condition decides.
+        The database's condition decides who does the common work.
         """
-        member, row = self._spread, instance_id != ALL
-        row = row and member is not None and member.knows(instance_id)
-        return not row or instance_id in self._accounts
+        member = self._spread
+        if member is None or (instance_id != ALL and member.knows(instance_id)):
+            return instance_id in self._accounts
+        return self._common_epoch is not None and self._common_epoch == member.common_epoch
 
     def _of_its_own(self, read: Callable[..., T]) -> Callable[..., T]:
         share = self._share
@@ -295,8 +296,11 @@ class Sharing(Serving):
         super()._let_go_of(account)
         if self._spread is not None:
             self._spread.gave(account)
-            self._handed.lost(account)
-            self._desk.lost(account)
+            self._leave_requests(account)
+
+    def _leave_requests(self, account: str) -> None:
+        self._handed.lost(account)
+        self._desk.lost(account)
 
     def _change(self) -> None:
         self._changed.set()
@@ -333,9 +337,9 @@ class Sharing(Serving):
         for account in member.taken_away:
             self._lose(account)
         if member.common_epoch != self._common_epoch:
-            self._common_epoch = member.common_epoch
-            if self._common_epoch is not None:  # it now gets requests of accounts without a row
+            if member.common_epoch is not None:  # it now gets requests of accounts without a row
                 self._gain()
+            self._common_epoch = member.common_epoch
         share = member.share
         if self.offered is not None and not share.take <= self._accounts:
             self.offered()

@@ -64,7 +64,8 @@ class OperatorRequests:
     ask         carries out any other request of a process that only hands over; returns the answer
     is_ours     whether this process answers for an account
     _failing    since when the instance source fails for a request, by the request's number
-    pass_on     called with a request whose account another process answers for
+    pass_on     called with a request whose account another process answers for: that process is to
+                receive all requests for the account, in order
     """
 
     _outbox: Outbox
@@ -166,7 +167,8 @@ class OperatorRequests:
                 if self.is_ours(request.instance_id):
                     await trio.sleep(AGAIN)
                     continue
-                if waiting and waiting[0] is request:
+                if waiting and waiting[0] is request:  # later ones wait for it, wherever it is done
+                    self.forget(request.instance_id)
                     self.pass_on(request)
             _done(waiting, request)
         del self._of_room[place]

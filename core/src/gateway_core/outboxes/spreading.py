@@ -62,4 +62,7 @@ class Spreading(Outbox, Protocol):
         """The account, which is released next, has nothing to do: until it has, nobody owns it."""
 
     def passed_on(self, request: Request) -> None:
-        """The request is not answered here, since another process should own its account."""
+        """No request for this one's account is answered here: another process should own that.
+
+        Whoever owns the account next, even if that is this process, receives them all in order.
+        """
