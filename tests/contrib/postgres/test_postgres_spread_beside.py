@@ -1,6 +1,7 @@
 """What is handed over, asked, and stored beside entries, where accounts are spread."""
 
 import json
+from uuid import uuid4
 
 import attrs
 import pytest
@@ -119,6 +120,31 @@ async def test_what_waits_for_an_account_that_comes_or_goes_is_taken_whole_or_no
         )
         assert ["a", "b"] == [each.envelope.text for each in again]
         assert all(waits.knows(each.number) for each in again)
+
+
+@pytest.mark.parametrize("happens", ["let go", "had"])
+async def test_a_look_takes_nothing_newer_before_what_it_could_not_see(spread, happens):
+    """Its account is let go and had again, or is had, while the look is under way."""
+    async with spread.process(["bot"]) as first:
+        await until(lambda: first.owned)
+        outbox, waits = first.outbox, Handed()
+        outbox.requested = None
+
+        def look(has, member=outbox._membership.member):
+            found = outbox._reader.call(lambda it: waits.look(it, 0.0, Share(member, has)))
+            return [each.envelope.text for each in found]
+
+        def meanwhile(_):
+            waits.lost("bot") if happens == "let go" else waits.gained()
+            return True
+
+        async with outbox.handover() as handover:
+            await hand_over(handover, "bot", "a")
+            mine = outbox._membership.member if happens == "let go" else uuid4()
+            assert (["a"] if happens == "let go" else []) == look(lambda _: True, mine)
+            await hand_over(handover, "bot", "b")
+            assert [] == look(meanwhile)
+            assert ["a", "b"] == look(lambda _: True)
 
 
 async def test_what_operators_ask_is_done_by_the_owner_of_its_account(spread, entry):
