@@ -95,9 +95,11 @@ class Door:
         growth   a stream's growing text
         request  another process's request, which may have given the envelope its id
         """
-        how: dict[str, Any] = {"growth": growth, "request": request, "awaited": awaited}
         if self._drafting.source is None:
-            return await self._submit(envelope, wait=wait, **how)
+            return await self._submit(
+                envelope, wait=wait, awaited=awaited, growth=growth, request=request
+            )
+        how: dict[str, Any] = {"growth": growth, "request": request, "awaited": awaited}
         return await self._submit_sourced(self._drafting.source, envelope, wait=wait, **how)
 
     async def _submit_sourced(self, source: Sourcing, envelope: Envelope, **how: Any) -> Ticket:
@@ -135,7 +137,8 @@ class Door:
             how: dict[str, Any] = {"growth": growth, "request": request, "awaited": awaited}
             with FetchedFiles() as none_yet:
                 return await self._submit(envelope, wait=wait, since=since, fetched=none_yet, **how)
-        shown, looked = envelope, list[FoundFile]()
+        shown = envelope
+        looked: list[FoundFile] = []
         try:
             if getattr(envelope, "files", None):
                 self._drafting.check_open()

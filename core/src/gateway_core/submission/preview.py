@@ -34,6 +34,7 @@ from gateway_core.submission.checks import checked, problems_of
 from gateway_core.submission.plain import plain
 from gateway_core.text.reading.letters import letters
 
+MESSAGES = (Send, Edit)
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 """No room has moved."""
 
@@ -163,7 +164,7 @@ def accepted_as(hooks: ChannelHooks, instance: Instance, asked: Envelope) -> Env
     Raises as `rewritten` does, and `Invalid` for buttons that the channel does not take.
     """
     envelope = rewritten(hooks, asked) if "rewrite" in hooks.served else asked
-    rows = envelope.buttons if isinstance(envelope, (Send, Edit)) else None
+    rows = envelope.buttons if isinstance(envelope, MESSAGES) else None
     if rows is None or (rows == () and isinstance(envelope, Send)):
         return envelope
     return with_buttons(hooks, instance, envelope)
@@ -224,7 +225,8 @@ def planned(
     chunk  makes the plan in place of the hooks
     """
     operation = "call" if isinstance(envelope, Call) else envelope.operation
-    has_plan, problems = True, list[Problem]()
+    has_plan = True
+    problems: list[Problem] = []
     if isinstance(envelope, Edit):
         has_plan = envelope.buttons is None or not envelope.only_buttons
         if has_plan:
@@ -236,11 +238,11 @@ def planned(
     if operation not in hooks.can or not getattr(hooks.traits, operation, True):
         text = f"channel {hooks.channel!r} has no {operation}"
         problems = [Problem("operation", text), *problems]
-    named = isinstance(envelope, (Send, Edit)) and type(envelope.mentions) is not bool
+    named = isinstance(envelope, MESSAGES) and type(envelope.mentions) is not bool
     if named and not hooks.traits.mentions_by_id:
         text = f"must be true or false: channel {hooks.channel!r} cannot notify only some people"
         problems = [Problem("mentions", text), *problems]
-    if problems or not isinstance(envelope, (Send, Edit)) or not has_plan:
+    if problems or not isinstance(envelope, MESSAGES) or not has_plan:
         return (), problems
     longest = hooks.longest_part
     if (
@@ -257,7 +259,7 @@ def planned(
 
 def is_long(envelope: Envelope) -> bool:
     """Whether the envelope is to be planned in a worker thread; a short text never is."""
-    long = isinstance(envelope, (Send, Edit)) and len(envelope.text) > LONG
+    long = isinstance(envelope, MESSAGES) and len(envelope.text) > LONG
     return long and goes_apart(envelope)
 
 
