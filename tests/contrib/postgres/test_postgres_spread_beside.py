@@ -8,9 +8,11 @@ import pytest
 import trio
 from postgres_spread import Spread, until
 
+from gateway_contrib.durable.sealing.keyring import Keyring
 from gateway_contrib.postgres.handed import Handed, Share
 from gateway_contrib.postgres.names import ALL
 from gateway_contrib.postgres.operators.operating import Operator
+from gateway_contrib.postgres.operators.requests import Desk
 from gateway_core import OutboxError, Send
 from gateway_core.testing.outbox_contract import Entries, receipt_of, texts
 from gateway_core.testing.records_contract.making import Stored, chunks, group_of, rooms
@@ -145,6 +147,33 @@ async def test_a_look_takes_nothing_newer_before_what_it_could_not_see(spread, h
             await hand_over(handover, "bot", "b")
             assert [] == look(meanwhile)
             assert ["a", "b"] == look(lambda _: True)
+
+
+async def test_what_operators_ask_is_done_in_order_though_its_account_is_let_go(spread):
+    async with spread.process(["bot"]) as first:
+        await until(lambda: first.owned)
+        member, desk = first.outbox._membership.member, Desk(Keyring())
+        first.outbox._desk.look = lambda *_, **__: []  # it takes nothing away
+
+        def look(has):
+            share = Share(member, has)
+            found = first.outbox._reader.call(lambda it: desk.look(it, share, common=False))
+            return [number for number, *_ in found]
+
+        def meanwhile(_):
+            desk.lost("bot")
+            return True
+
+        with Operator(spread.server.url(), first.outbox.settings) as operator:
+            one = operator.ask("erase", 0.0, place=("bot", "room"))
+            rows = first.outbox._reader.call(
+                lambda it: desk.look(it, Share(member, lambda _: True), common=False)
+            )
+            first.outbox._reader.call(lambda it: desk.hand_on(it, rows[0]))
+            assert [one] == [row[0] for row in rows]
+            two = operator.ask("erase", 0.0, place=("bot", "room"))
+            assert [] == look(meanwhile)
+            assert [one, two] == look(lambda _: True)
 
 
 async def test_what_operators_ask_is_done_by_the_owner_of_its_account(spread, entry):

@@ -6,6 +6,7 @@ Everything here blocks: it runs in a worker thread.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from threading import Lock
 from typing import Any, TypeAlias
 
 import msgspec
@@ -59,6 +60,8 @@ class Desk:
     def __init__(self, keyring: Keyring) -> None:
         self._handed_on: dict[int, str] = {}
         self._to_tell: list[int] = []
+        self._let_go: set[str] = set()
+        self._lock = Lock()
         self.seal_with(keyring)
 
     def seal_with(self, keyring: Keyring) -> None:
@@ -93,8 +96,10 @@ class Desk:
 
     def lost(self, instance: str) -> None:
         """Forget the account's unanswered requests, which its next owner answers."""
-        handed_on = self._handed_on.copy().items()  # a look may be under way
-        self.answered([number for number, about in handed_on if about == instance])
+        with self._lock:  # a look may be under way
+            handed_on = self._handed_on.copy().items()
+            self.answered([number for number, about in handed_on if about == instance])
+            self._let_go.add(instance)
 
     def look(self, connection: Connection, share: Share | None, *, common: bool) -> list[Row]:
         """Requests that are not passed to the gateway yet, in the order of asking.
@@ -102,12 +107,16 @@ class Desk:
         share   the accounts whose requests are taken; None: all
         common  take requests about no account, or about one that has no row, as well
         """
-        handed_on = list(self._handed_on)
+        with self._lock:
+            self._let_go.clear()
+            handed_on = list(self._handed_on)
         if share is None:
             return connection.execute(_ASKED, (handed_on, AT_ONCE)).fetchall()
         asked = (handed_on, share.member, common, AT_ONCE)
         rows = connection.execute(_ASKED_OF, asked).fetchall()
-        return [row for row in rows if share.has(text_out(row[3]))]
+        owned = [row for row in rows if share.has(text_out(row[3]))]
+        with self._lock:  # this look has not those of an account's requests that were let go since
+            return [row for row in owned if text_out(row[3]) not in self._let_go]
 
     def hand_on(self, connection: Connection, row: Row) -> Request | str | None:
         """The request for the gateway, or why it cannot be done; None: it is not for the gateway.
