@@ -12,7 +12,7 @@ async def main() -> None:
             "support-bot",
             "C024BE91L",
             "**Deployed** v2.3",
-            key="deploy-2.3",
+            key="deploy-2.3",  # sent once
         )
         await gateway.edit(
             receipt.ref,

@@ -171,7 +171,7 @@ class Capacity:
 
     def _hand_on(self, now: int) -> None:
         """Give free slots to the waiters, before any later caller of their class."""
-        while self._waiting:
+        while self._waiting.size:
             free = (w for w in self._waiting.in_turn(now) if self.depth_for(w.rank) < self._most)
             waiter = next(free, None)
             if waiter is None:

@@ -27,17 +27,21 @@ class Waiter:
 
 
 class SlotQueue:
-    """Callers that wait for the same slots: by class, and within a class the longest wait first."""
+    """Callers that wait for the same slots: by class, and within a class the longest wait first.
 
-    __slots__ = ("_by_class",)
+    size  how many wait: each envelope's end asks for it
+    """
+
+    __slots__ = ("_by_class", "size")
 
     def __init__(self) -> None:
+        self.size = 0
         self._by_class: tuple[OrderedDict[Waiter, None], ...] = tuple(
             OrderedDict() for _ in range(BULK + 1)
         )
 
     def __len__(self) -> int:
-        return sum(map(len, self._by_class))
+        return self.size
 
     def __iter__(self) -> Iterator[Waiter]:
         for waiting in self._by_class:
@@ -49,10 +53,12 @@ class SlotQueue:
     def add(self, waiter: Waiter) -> None:
         """Let `waiter` wait here, after the others of its class."""
         self._by_class[waiter.rank][waiter] = None
+        self.size += 1
 
     def remove(self, waiter: Waiter) -> None:
         """Take `waiter` out of the queue."""
         del self._by_class[waiter.rank][waiter]
+        self.size -= 1
 
     def before(self, rank: int) -> bool:
         """Whether a caller waits here that a newcomer of this class must not overtake."""
