@@ -8,7 +8,16 @@ import trio
 from broadcasting import got, paced, rooms
 
 from gateway_contrib.sqlite import SqliteOutbox, SqliteSettings
-from gateway_core import Disposition, ErrorClass, File, IdempotencyConflict, Reason, Send, Verdict
+from gateway_core import (
+    Disposition,
+    ErrorClass,
+    File,
+    GatewayClosed,
+    IdempotencyConflict,
+    Reason,
+    Send,
+    Verdict,
+)
 from gateway_core.testing import Failure, FakeChannel, open_test_gateway, virtual_wall
 
 GONE = Verdict(
@@ -150,3 +159,41 @@ async def test_the_files_of_a_group_are_stored_once_until_no_room_needs_them(
     assert dict.fromkeys(rooms(60), 1) == got(channel)
     assert {large, small} == set(channel.contents.values())
     assert {2} == {len(names) for names in channel.files.values()}
+
+
+async def test_who_waits_at_the_close_learns_that_the_rest_is_stored(outbox, autojump_clock):
+    """Not that the file, which closes at the same time, cannot be read."""
+    errors = []
+
+    async def wait(job):
+        with pytest.raises(GatewayClosed) as closed:
+            await job.wait()
+        errors.append(closed.value)
+
+    async with (
+        trio.open_nursery() as nursery,
+        open_test_gateway(paced(), outbox=outbox) as gateway,
+    ):
+        job = await gateway.broadcast("bot", rooms(300), "news")
+        nursery.start_soon(wait, job)
+        await trio.sleep(3)
+    assert [True] == [error.kept for error in errors]
+
+
+@pytest.mark.parametrize("asked", ["progress", "pause", "resume", "cancel", "retry", "wait"])
+async def test_a_handle_says_after_the_close_that_the_group_is_stored(
+    asked, outbox, autojump_clock
+):
+    async with open_test_gateway(paced(), outbox=outbox, drain_timeout=0.0) as gateway:
+        job = await gateway.broadcast("bot", rooms(300), "news")
+    with trio.fail_after(5), pytest.raises(GatewayClosed) as closed:
+        await getattr(job, asked)()
+    assert closed.value.kept
+
+
+async def test_failures_cannot_be_listed_after_the_close(outbox, autojump_clock):
+    async with open_test_gateway(paced(), outbox=outbox, drain_timeout=0.0) as gateway:
+        job = await gateway.broadcast("bot", rooms(300), "news")
+    with pytest.raises(GatewayClosed) as closed:
+        await anext(job.failed())
+    assert closed.value.kept

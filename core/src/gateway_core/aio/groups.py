@@ -17,8 +17,8 @@ from gateway_core.groups.verbs import BroadcastFields, Forecast
 class Job(Handle[job.Job]):
     """The handle of an accepted group. A group may have any number of handles.
 
-    Every method raises `OutboxError` if a durable outbox cannot answer, and `Invalid` if the group
-    is no longer known.
+    Every method raises `OutboxError` if a durable outbox cannot answer, `GatewayClosed` once it has
+    closed with the gateway, and `Invalid` if the group is no longer known.
     """
 
     def __repr__(self) -> str:

@@ -11,10 +11,8 @@ import trio
 from gateway_core.contract.envelopes import Disposition, Receipt
 from gateway_core.contract.errors import GatewayClosed, Invalid, Problem
 from gateway_core.groups.feeding import AGAIN, failures
-from gateway_core.groups.memory import MemoryGroups
 from gateway_core.groups.pace import Pace
-from gateway_core.groups.registry import PAGE, Groups, pace_for
-from gateway_core.outboxes.interface import Outbox
+from gateway_core.groups.registry import STORED, Groups, pace_for
 from gateway_core.outboxes.records import Group, GroupState
 
 
@@ -68,8 +66,8 @@ class Progress:
 class Job:
     """A group that was accepted. Any number of handles of one group may be used.
 
-    Every method raises `OutboxError` if a durable outbox cannot answer, and `Invalid` if the group
-    is no longer known.
+    Every method raises `OutboxError` if a durable outbox cannot answer, `GatewayClosed` once it has
+    closed with the gateway, and `Invalid` if the group is no longer known.
     """
 
     __slots__ = ("_groups", "_state")
@@ -120,7 +118,7 @@ class Job:
 
         As far as the history remembers them; without a durable outbox the newest 10,000.
         """
-        return _Failures(self._groups.store, self.id)
+        return _Failures(self._groups, self.id)
 
     async def retry(self) -> int:
         """Try the members in `failed` again; returns how many they are.
@@ -144,7 +142,7 @@ class Job:
             if self._state.ended:
                 return progress
             if self._groups.closed and not self._groups.in_memory:
-                raise GatewayClosed("the outbox stores the group for its next owner", kept=True)
+                raise GatewayClosed(STORED, kept=True)
             if feed is None or feed.ended.is_set():
                 await trio.sleep(AGAIN)
             else:
@@ -214,15 +212,14 @@ class Job:
 class _Failures(AsyncIterator[Receipt]):
     """Receipts of a group's failed members, by id. A cancelled `anext` loses none."""
 
-    def __init__(self, store: Outbox | MemoryGroups, group_id: str) -> None:
-        self._store, self._group_id = store, group_id
+    def __init__(self, groups: Groups, group_id: str) -> None:
+        self._groups, self._group_id = groups, group_id
         self._after = ""
         self._page: deque[Receipt] = deque()
 
     async def __anext__(self) -> Receipt:
         if not self._page:
-            page = await self._store.failed(self._group_id, after=self._after, limit=PAGE)
-            self._page.extend(page)
+            self._page.extend(await self._groups.failed(self._group_id, self._after))
         if not self._page:
             raise StopAsyncIteration
         receipt = self._page.popleft()

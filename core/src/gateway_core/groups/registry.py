@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from gateway_core.accounts.instance_state import InstanceState
-from gateway_core.contract.envelopes import Priority, Send
+from gateway_core.contract.envelopes import Priority, Receipt, Send
 from gateway_core.contract.errors import (
     GatewayClosed,
     GroupTooLong,
@@ -52,6 +52,7 @@ _T = TypeVar("_T")
 PAGE = 100
 HEARD = 2.0
 """Seconds until groups of previous runs go on: operators' requests are carried out before."""
+STORED = "the outbox stores the group for its next owner"
 
 
 class HandsOver(Protocol):
@@ -333,14 +334,38 @@ class Groups:
     # -- one group
 
     async def state(self, what: str | Scope) -> GroupState | None:
-        """How far a group is; None: it is not known (any more). Raises `OutboxError`."""
-        found = await self._newest(partial(self.store.find, what))
+        """How far a group is; None: it is not known (any more).
+
+        Raises `OutboxError`, and `GatewayClosed` once the outbox has closed.
+        """
+        with self._closing():
+            found = await self._newest(partial(self.store.find, what))
         if found is None or found.group is None:
             return None
         feed = self.feeds.get(found.group.group.id)
         if feed is not None:
             feed.know(found.group)
         return found.group
+
+    async def listed(self, instance_id: str, after: str) -> Sequence[GroupState]:
+        """A page of an account's groups. Raises what `state` raises."""
+        with self._closing():
+            return await self.store.groups(instance_id, after=after, limit=PAGE)
+
+    async def failed(self, group_id: str, after: str) -> Sequence[Receipt]:
+        """A page of the receipts of a group's failed members. Raises what `state` raises."""
+        with self._closing():
+            return await self.store.failed(group_id, after=after, limit=PAGE)
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """Report a read that failed because the outbox closes with the gateway as that."""
+        try:
+            yield
+        except OutboxError as error:
+            if self.closed and not self.in_memory:
+                raise GatewayClosed(STORED, kept=True) from error
+            raise
 
     async def _newest(self, read: Callable[[], Awaitable[_T]]) -> _T:
         """The outbox's answer; asked again if a group was paused, resumed or cancelled then."""

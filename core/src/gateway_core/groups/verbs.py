@@ -32,7 +32,7 @@ from gateway_core.files.fetching import FetchedFiles
 from gateway_core.files.many import ManyFiles
 from gateway_core.groups.job import Job
 from gateway_core.groups.making import GroupDraft, broadcast_of, many_of
-from gateway_core.groups.registry import PAGE, Groups
+from gateway_core.groups.registry import Groups
 from gateway_core.submission.checks import ENVELOPES, problems_of
 
 _NOTHING: Any = attrs.NOTHING
@@ -286,7 +286,7 @@ class GroupVerbs:
         """The handle of a group, by its id or by its account and key; None: it is not known.
 
         Ended groups are remembered for a time, like other keys and endings. Raises `Invalid` if
-        neither is given, and `OutboxError`.
+        neither is given, `OutboxError`, and `GatewayClosed` once a durable outbox has closed.
         """
         self._check_loop()
         if group_id is not None and instance is None and key is None:
@@ -306,7 +306,7 @@ class GroupVerbs:
         self._check_loop()
         found: list[Job] = []
         after = ""
-        while page := await self._groups.store.groups(instance, after=after, limit=PAGE):
+        while page := await self._groups.listed(instance, after):
             found += [Job(self._groups, state) for state in page]
             after = page[-1].group.id
         return found
