@@ -113,6 +113,12 @@ def test_people_write(emulated_telegram, emulated_discord):
     assert "hi" == emulated_discord.people.say("7", "hi")["d"]["content"]
     assert ["hi"] == [m.text for m in emulated_discord.messages("7")]
 
+def test_what_somebody_saw_is_told_outside_of_the_emulators_loop(emulated_discord):
+    asked = emulated_discord.people.command("7", "report")
+    assert [] == asked.seen()
+    emulated_discord.advance(3.5)
+    assert ["The application did not respond"] == [saw.text for saw in asked.seen()]
+
 def test_all_else_is_asked(emulated_telegram):
     emulated_telegram.ask(lambda platform: platform.remove_room("7"))
     with pytest.raises(urllib.error.HTTPError) as refused:

@@ -79,6 +79,7 @@ class Interaction:
     choices: list[Any] | None = None
     _parts: list[tuple[Message, int]] = attrs.field(factory=list)
     _sights: list[Sight] = attrs.field(factory=list)
+    _clock: trio.abc.Clock = attrs.field(factory=trio.lowlevel.current_clock)
 
     def __attrs_post_init__(self) -> None:
         self._fail_at(self.made_at + ACKNOWLEDGED_WITHIN)
@@ -125,8 +126,11 @@ class Interaction:
         return [message for message, _ in self._parts]
 
     def seen(self) -> list[Seen]:
-        """What the person saw so far, oldest first: failures, "thinking…", forms, and texts."""
-        now = trio.current_time()
+        """What the person saw so far, oldest first: failures, "thinking…", forms, and texts.
+
+        A test may call it in any thread, so it asks the clock itself for the time.
+        """
+        now = self._clock.current_time()
         passing = [
             Seen(sight.since, sight.text, sight.user is not None)
             for sight in self._sights
