@@ -161,29 +161,11 @@ async def test_the_files_of_a_group_are_stored_once_until_no_room_needs_them(
     assert {2} == {len(names) for names in channel.files.values()}
 
 
-async def test_who_waits_at_the_close_learns_that_the_rest_is_stored(outbox, autojump_clock):
-    """Not that the file, which closes at the same time, cannot be read."""
-    errors = []
-
-    async def wait(job):
-        with pytest.raises(GatewayClosed) as closed:
-            await job.wait()
-        errors.append(closed.value)
-
-    async with (
-        trio.open_nursery() as nursery,
-        open_test_gateway(paced(), outbox=outbox) as gateway,
-    ):
-        job = await gateway.broadcast("bot", rooms(300), "news")
-        nursery.start_soon(wait, job)
-        await trio.sleep(3)
-    assert [True] == [error.kept for error in errors]
-
-
 @pytest.mark.parametrize("asked", ["progress", "pause", "resume", "cancel", "retry", "wait"])
 async def test_a_handle_says_after_the_close_that_the_group_is_stored(
     asked, outbox, autojump_clock
 ):
+    """Not that the file, which has closed as well, cannot be read."""
     async with open_test_gateway(paced(), outbox=outbox, drain_timeout=0.0) as gateway:
         job = await gateway.broadcast("bot", rooms(300), "news")
     with trio.fail_after(5), pytest.raises(GatewayClosed) as closed:
